@@ -1,0 +1,35 @@
+# Each target sets up what it needs; `make help` lists them.
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.ready
+
+.PHONY: help setup compare test check clean
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## create .venv with everything pinned in requirements.lock
+
+$(STAMP): pyproject.toml requirements.lock scripts/setup.sh
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+compare: $(STAMP)  ## the main job: compare the brokers found here, about 4 minutes
+	@$(VENV)/bin/fanbench compare
+
+test: $(STAMP)  ## run every test
+	@$(PY) -m pytest
+
+check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+lock: $(STAMP)  ## pin the dependencies again
+	@$(VENV)/bin/uv pip compile --universal --all-extras --group dev --python-version 3.11 --no-header --upgrade -q -o requirements.lock pyproject.toml
+
+clean:  ## remove .venv, caches and unfinished results
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks results/*.partial
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

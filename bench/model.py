@@ -1,0 +1,86 @@
+"""What a run is and what it found: the values that the runner fills, and that store, statistics and report read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.histogram import Histogram
+from core.scenario import Scenario
+
+PARTS = ("broker", "server", "generator", "load")
+HOPS = ("schedule", "broker", "fanout")
+LATENCY = "latency"
+
+Part = Literal["broker", "server", "generator", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one part (its whole process trees) used within the measured phase."""
+
+    cpu_s: float
+    rss_mb: float
+    """Peak resident memory."""
+    busiest_core: float
+    """CPU seconds per second of its busiest single process: 1.0 is a whole core."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One second of a run, counted by the events' due instants."""
+
+    t_s: float
+    deliveries: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One contender, one scenario, once. delivered + lost = expected, always."""
+
+    contender: str
+    round: int
+    delivery: str
+    scenario: Scenario
+    transport: str = "sse"
+    published: int = 0
+    expected: int = 0
+    delivered: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    gaps: int = 0
+    achieved_hz: float = 0.0
+    lost_by_cause: dict[str, int] = field(default_factory=dict)
+    """Sums to `lost`: broker, gap, slow_client, connection_down, under_way."""
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+    """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values."""
+    usage: dict[str, Usage] = field(default_factory=dict)
+    """By part; `memory` has no broker."""
+    timeline: list[TimelineRow] = field(default_factory=list)
+    problems: tuple[str, ...] = ()
+    """Why the run is refused, in words with what to do; empty when it is valid."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether the run may be ranked."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All runs of one `fanbench compare`, in the order in which they ran, and on what."""
+
+    name: str
+    scenario: Scenario
+    runs: list[Run]
+    started_utc: str
+    command: str
+    host: dict[str, str]
+    versions: dict[str, str]
+    """Of programs (as they say themselves) and libraries."""
+    complete: bool = True
+    """False when it was interrupted; the finished runs are kept."""

@@ -1,0 +1,107 @@
+"""Where a broker is and what is asked of it: a URL, taken apart, that never shows its password."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from core.errors import FanbenchError, UsageError
+
+CONNECT_TIMEOUT_S = 5.0
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
+
+
+class BrokerError(FanbenchError):
+    """A broker did not do what was asked: which broker, the action, the cause and the next step, in one line."""
+
+    def __init__(self, endpoint: Endpoint, action: str, cause: str, next_step: str) -> None:
+        super().__init__(f"{endpoint}: cannot {action}: {endpoint.hide_secrets(cause)}; {next_step}")
+        self.endpoint = endpoint
+        self.action = action
+
+
+def redact(url: str) -> str:
+    """The URL with its password replaced by ***, or with all user information hidden if it cannot be parsed."""
+    try:
+        parts = urlsplit(url)
+        password = parts.password
+    except ValueError:
+        return _USERINFO.sub("***@", url)
+    if password is None:
+        return url
+    user_and_password, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user_and_password.partition(':')[0]}:***@{host}").geturl()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A broker's URL: `str()` and `repr()` hide the password."""
+
+    url: str = field(repr=False)
+    scheme: str
+    host: str
+    port: int | None
+    username: str | None
+    password: str | None = field(repr=False)
+    path: str
+    """Without its leading slash: a database number, a virtual host."""
+    options: dict[str, str]
+    delivery: str
+    """The promise that is asked for: at-most-once or at-least-once."""
+    timeout_s: float = CONNECT_TIMEOUT_S
+    """How long connecting, subscribing or a confirmation may take before it is an error."""
+
+    def __str__(self) -> str:
+        return redact(self.url)
+
+    def hide_secrets(self, text: str) -> str:
+        """`text` (what a library said) without this endpoint's password."""
+        if self.password:
+            text = text.replace(self.password, "***")
+        return _USERINFO.sub("***@", text)
+
+    def option(self, name: str, default: str) -> str:
+        """The URL option `?name=…`, or the default."""
+        return self.options.get(name, default)
+
+    def whole_number(self, name: str, default: int) -> int:
+        """The URL option `?name=…` as a whole number from 0, or the default.
+
+        Raises:
+            UsageError: it is anything else.
+        """
+        text = self.options.get(name, str(default))
+        if not text.isascii() or not text.isdigit():
+            raise UsageError(
+                f"{self}: option {name}={text!r} is not a whole number; give for instance {name}={default}"
+            )
+        return int(text)
+
+
+def parse_url(url: str, delivery: str) -> Endpoint:
+    """Take a broker URL apart.
+
+    Raises:
+        UsageError: not a URL, or its port is not a number from 1 to 65535.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(
+            f"broker URL {redact(url)}: {error}; write scheme://[user:password@]host[:port][/path]"
+        ) from error
+    if not parts.scheme or "://" not in url:
+        raise UsageError(f"broker URL {redact(url)!r} has no scheme; write for instance redis://127.0.0.1:6379")
+    return Endpoint(
+        url=url,
+        scheme=parts.scheme,
+        host=parts.hostname or "127.0.0.1",
+        port=port,
+        username=None if parts.username is None else unquote(parts.username),
+        password=None if parts.password is None else unquote(parts.password),
+        path=unquote(parts.path.removeprefix("/")),
+        options=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        delivery=delivery,
+    )

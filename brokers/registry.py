@@ -1,0 +1,79 @@
+"""Finds adapters by the URL scheme they serve, through the entry-point group `fanbench.brokers`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from brokers.api import Adapter
+from brokers.endpoint import Endpoint, parse_url
+from core.errors import UsageError, nearest
+
+GROUP = "fanbench.brokers"
+_SHAPE = ("name", "schemes", "deliveries", "replay", "options", "producer", "consumer")
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The adapters that work, by scheme, and the entry points that do not, with the reason."""
+
+    by_scheme: dict[str, Adapter] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def adapters(self) -> list[Adapter]:
+        """Each working adapter once, by name."""
+        return sorted({id(a): a for a in self.by_scheme.values()}.values(), key=lambda a: a.name)
+
+
+def _load(entry: EntryPoint, registry: Registry) -> None:
+    try:
+        adapter = entry.load()
+    except Exception as error:  # a stranger's module may raise anything; the others must go on working
+        registry.broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"
+        return
+    missing = [name for name in _SHAPE if not hasattr(adapter, name)]
+    if missing:
+        registry.broken[entry.name] = f"{entry.value} has no {', '.join(missing)}; see docs/adapters.md"
+        return
+    for scheme in adapter.schemes:
+        taken = registry.by_scheme.get(scheme)
+        if taken is not None:
+            registry.broken[entry.name] = f"{entry.value}: scheme {scheme}:// is already served by {taken.name}"
+            return
+    registry.by_scheme.update(dict.fromkeys(adapter.schemes, adapter))
+
+
+@cache
+def registry() -> Registry:
+    """All adapters installed here. A broken plug-in is reported by name and leaves the others working."""
+    found = Registry()
+    # Ours first, so that a plug-in cannot take a built-in scheme.
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: (not e.value.startswith("brokers."), e.name)):
+        _load(entry, found)
+    return found
+
+
+def open_endpoint(url: str, delivery: str | None = None) -> tuple[Adapter, Endpoint]:
+    """The adapter for a broker URL, and the URL taken apart.
+
+    Raises:
+        UsageError: unknown scheme, unknown option, or a promise that the adapter does not make.
+    """
+    endpoint = parse_url(url, delivery or "")
+    found = registry()
+    adapter = found.by_scheme.get(endpoint.scheme)
+    if adapter is None:
+        broken = found.broken.get(endpoint.scheme.partition("+")[0])
+        why = f"its adapter is broken: {broken}" if broken else nearest(endpoint.scheme, found.by_scheme)
+        raise UsageError(f"broker URL {endpoint}: unknown scheme '{endpoint.scheme}'; {why}")
+    for option in endpoint.options:
+        if option not in adapter.options:
+            raise UsageError(f"broker URL {endpoint}: unknown option '{option}'; {nearest(option, adapter.options)}")
+    delivery = delivery or adapter.deliveries[0]
+    if delivery not in adapter.deliveries:
+        raise UsageError(
+            f"broker URL {endpoint}: adapter {adapter.name} does not promise {delivery}; "
+            f"it promises {' or '.join(adapter.deliveries)}"
+        )
+    return adapter, parse_url(url, delivery)

@@ -1,0 +1,1 @@
+"""Shared vocabulary of the four programs: event stamp, SSE codec, clock, histogram, scenario, errors."""

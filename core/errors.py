@@ -1,0 +1,21 @@
+"""The errors that a person sees: each names the value, the reason and the next step."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FanbenchError(Exception):
+    """A failure told in one line; the command ends with exit code 1."""
+
+
+class UsageError(FanbenchError):
+    """A value that cannot be used as given; the command ends with exit code 2."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that `word` was probably meant to be, as ` did you mean 'x'?`, or the list of known words."""
+    words = sorted(known)
+    match = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(words)}"

@@ -1,0 +1,126 @@
+"""HDR histograms of latencies, filled in bulk with numpy, merged and never averaged.
+
+Recording one value through the library costs about 780 ns; folding an array costs about 90 ns a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hdrh.histogram import HdrHistogram
+
+LOWEST_US = 1
+HIGHEST_US = 3_600_000_000
+SIGNIFICANT_FIGURES = 3
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
+
+_SUB_BUCKETS = 2048  # the power of two that keeps three significant figures
+_HALF = _SUB_BUCKETS // 2
+
+
+def _new() -> Any:
+    return HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_FIGURES)
+
+
+def _indexes(values_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """HdrHistogram's counts index of each value (its `_counts_index_for`, for whole arrays)."""
+    # frexp gives the bit length exactly for values below 2^53.
+    bits = np.frexp(np.maximum(values_us, _SUB_BUCKETS - 1).astype(np.float64))[1].astype(np.int64)
+    bucket = bits - 11
+    return bucket * _HALF + (values_us >> bucket)
+
+
+class Histogram:
+    """Latencies in microseconds from 0 to one hour at three significant figures.
+
+    `negative` counts values below 0: they are kept out of the percentiles and make a run invalid, they are never
+    dropped in silence. Values above an hour are recorded as one hour, and `over` counts them.
+    """
+
+    __slots__ = ("_hdr", "negative", "over")
+
+    def __init__(self) -> None:
+        self._hdr = _new()
+        self.negative = 0
+        self.over = 0
+
+    @property
+    def count(self) -> int:
+        """How many values were recorded, negative ones not among them."""
+        return int(self._hdr.total_count)
+
+    def record_ns(self, values_ns: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> None:
+        """Record an array of durations in nanoseconds, each `weights` times (default once)."""
+        values = np.asarray(values_ns, dtype=np.int64).ravel()
+        if values.size == 0:
+            return
+        times = np.ones(values.size, np.int64) if weights is None else np.asarray(weights, dtype=np.int64).ravel()
+        below = values < 0
+        if below.any():
+            self.negative += int(times[below].sum())
+            values, times = values[~below], times[~below]
+            if values.size == 0:
+                return
+        us = values // 1000
+        self.over += int(times[us > HIGHEST_US].sum())
+        us = np.minimum(us, HIGHEST_US)
+        counts = np.bincount(_indexes(us), weights=times, minlength=self._hdr.counts_len).astype(np.int64)
+        self._add(counts, int(us.min()), int(us.max()))
+
+    def merge(self, other: Histogram) -> None:
+        """Add the other histogram's counts to this one."""
+        self.negative += other.negative
+        self.over += other.over
+        if other.count:
+            self._add(other.counts(), int(other._hdr.min_value), int(other._hdr.max_value))
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """The count at each index of the HDR layout, as a copy."""
+        return np.array(np.frombuffer(self._hdr.counts, dtype=np.int64))
+
+    def _add(self, counts: npt.NDArray[np.int64], low_us: int, high_us: int) -> None:
+        np.frombuffer(self._hdr.counts, dtype=np.int64)[:] += counts
+        self._hdr.total_count += int(counts.sum())
+        self._hdr.min_value = min(self._hdr.min_value, low_us)
+        self._hdr.max_value = max(self._hdr.max_value, high_us)
+
+    def percentile_ms(self, percentile: float) -> float:
+        """The value in milliseconds that `percentile` per cent of the values do not exceed; 0 when empty."""
+        return float(self._hdr.get_value_at_percentile(percentile)) / 1000 if self.count else 0.0
+
+    def max_ms(self) -> float:
+        """The largest value in milliseconds, at the histogram's precision; 0 when empty."""
+        return float(self._hdr.get_max_value()) / 1000 if self.count else 0.0
+
+    def mean_ms(self) -> float:
+        """The mean in milliseconds, at the histogram's precision; 0 when empty."""
+        return float(self._hdr.get_mean_value()) / 1000 if self.count else 0.0
+
+    def summary_ms(self) -> dict[str, float]:
+        """`{"p50","p90","p99","p999","max"}` in milliseconds."""
+        return {name: self.percentile_ms(q) for name, q in PERCENTILES.items()} | {"max": self.max_ms()}
+
+    def curve_ms(self, percentiles: Sequence[float]) -> list[float]:
+        """The value in milliseconds at each of the percentiles."""
+        return [self.percentile_ms(q) for q in percentiles]
+
+    def encode(self) -> str:
+        """HDR V2 compressed, base64. `negative` and `over` are not part of that format."""
+        return str(self._hdr.encode().decode("ascii"))
+
+    @classmethod
+    def decode(cls, text: str) -> Histogram:
+        """Read what `encode` wrote.
+
+        Raises:
+            ValueError: not an HDR V2 histogram with this module's range and precision.
+        """
+        histogram = cls()
+        try:
+            histogram._hdr.decode_and_add(text.encode("ascii"))
+        except Exception as error:  # the library raises several kinds of its own, and zlib's
+            raise ValueError(f"not an HDR V2 histogram of microseconds up to an hour: {error}") from error
+        return histogram

@@ -1,0 +1,132 @@
+"""Child processes that never outlive fanbench: own process group, output to a log file, terminate-wait-kill."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from core.errors import FanbenchError
+
+STOP_GRACE_S = 3.0
+
+
+class _Guard:
+    """The pipe to core/guard.py, started with the first child."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def tell(self, line: str) -> None:
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-S", "-E", str(Path(__file__).with_name("guard.py"))],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            assert self._process.stdin is not None
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
+
+_guard = _Guard()
+
+
+class Child:
+    """A running child and its log file; `name` is what errors call it."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, which is also its process group."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._process.poll()
+
+    def require_alive(self) -> None:
+        """Raise FanbenchError, with the log's last lines, if the child has ended."""
+        if self.returncode is not None:
+            raise FanbenchError(f"{self.name} ended with exit code {self.returncode}; {self.last_words()}")
+
+    def last_words(self, lines: int = 3) -> str:
+        """The end of the log on one line, for an error."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            text = ""
+        return f"its log ({self.log}) ends: {' | '.join(text.splitlines()[-lines:]) or 'empty'}"
+
+    def send_signal(self, sig: signal.Signals) -> None:
+        """Send a signal to the child's whole process group; no error if it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, sig)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the end; False if it still runs after `timeout_s` seconds."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """SIGTERM to the child, wait, then SIGKILL to its whole group. Idempotent."""
+        if self._process.poll() is None:
+            self.send_signal(signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            self.wait(grace_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group, what the child left behind included, and reap it."""
+        self.send_signal(signal.SIGKILL)
+        self._process.wait()
+        _guard.tell(f"-{self.pid}")
+
+
+def spawn(
+    name: str,
+    command: Sequence[str | Path],
+    log: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Child:
+    """Start a command in its own process group, output to `log`, watched by the guard.
+
+    Raises:
+        FanbenchError: the command cannot be started.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        try:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                process_group=0,
+            )
+        except OSError as error:
+            raise FanbenchError(f"{name}: cannot start {command[0]}: {error.strerror}; is it installed?") from error
+    _guard.tell(f"+{process.pid}")
+    return Child(name, process, log)

@@ -1,0 +1,95 @@
+"""The workload of a run, as a value and as a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from core.errors import UsageError, nearest
+from core.topics import expand_topics
+
+ScheduleKind = Literal["constant", "poisson", "burst"]
+
+
+class Scenario(BaseModel):
+    """What each run of a comparison does; every field can be overridden on the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "broadcast"
+    description: str = ""
+    clients: int = Field(500, ge=1, description="SSE connections, spread evenly over the replicas")
+    replicas: int = Field(2, ge=1, le=64, description="SSE server processes")
+    rate_hz: float = Field(20.0, gt=0, le=1_000_000, description="events per second over all topics together")
+    payload_bytes: int = Field(200, ge=1, le=1_048_576, description="size of a published event")
+    topics: str = Field("events", description="topic names: events · a,b · room-{0..999}")
+    topic_skew: float = Field(0.0, ge=0, le=5, description="Zipf exponent of clients over topics; 0 spreads evenly")
+    schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
+    burst_events: int = Field(10, ge=1, description="events due at one instant under the burst schedule")
+    connect_hz: float = Field(500.0, gt=0, description="connections opened per second")
+    warmup_s: float = Field(2.0, ge=0, description="seconds of events that do not count")
+    duration_s: float = Field(8.0, gt=0, description="seconds of events that count")
+    drain_s: float = Field(5.0, ge=0, description="seconds to wait for late events before they are lost")
+    rounds: int = Field(3, ge=1, le=1000, description="runs of each contender, in shuffled order")
+    seed: int = Field(1, ge=0, description="of the order of runs and of random schedules")
+
+    @field_validator("topics")
+    @classmethod
+    def _topics_can_be_expanded(cls, text: str) -> str:
+        try:
+            expand_topics(text)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    def with_fields(self, **fields: Any) -> Scenario:
+        """This scenario with some fields replaced; None leaves a field as it is.
+
+        Raises:
+            UsageError: a field is unknown or its value out of range.
+        """
+        given = {name: value for name, value in fields.items() if value is not None}
+        return parse_scenario(self.model_dump() | given, where="the command line")
+
+
+def parse_scenario(fields: dict[str, Any], where: str) -> Scenario:
+    """A scenario from plain values; `where` names their source in errors.
+
+    Raises:
+        UsageError: naming the field, the value, the reason, and for an unknown field the nearest known one.
+    """
+    for name in fields:
+        if name not in Scenario.model_fields:
+            raise UsageError(f"{where}: unknown scenario field '{name}'; {nearest(name, Scenario.model_fields)}")
+    try:
+        return Scenario.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        hint = Scenario.model_fields[field].description if field in Scenario.model_fields else ""
+        raise UsageError(f"{where}: {field} = {first['input']!r}: {reason}. {field}: {hint}") from error
+
+
+def load_scenario(name_or_path: str, folder: Path) -> Scenario:
+    """The scenario `name` in `folder`, or the TOML file at a path.
+
+    Raises:
+        UsageError: there is no such file, it is not TOML, or a field is unknown or out of range.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = folder / f"{name_or_path}.toml"
+        if not path.is_file():
+            known = [file.stem for file in folder.glob("*.toml")]
+            raise UsageError(f"no scenario '{name_or_path}'; {nearest(name_or_path, known)}")
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"scenario {path}: {error.strerror}; give a name or a path to a TOML file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"scenario {path} is not TOML: {error}; see scenarios/broadcast.toml for a model") from error
+    return parse_scenario({"name": path.stem} | fields, where=str(path))

@@ -1,0 +1,122 @@
+"""Server-Sent Events on the wire: a writer and an incremental parser, twins of each other.
+
+Source: WHATWG HTML, section 9.2 (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_LINE_END_BYTES = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class SSEEvent:
+    """One dispatched event: its type, its data with LF between lines, and the last event id at that point."""
+
+    event: str
+    data: str
+    id: str
+
+
+def encode_event(data: str, *, id: str | None = None, event: str | None = None, retry_ms: int | None = None) -> bytes:
+    """One event as UTF-8 bytes, closed by its blank line. CR and CRLF within `data` arrive as LF.
+
+    Raises:
+        ValueError: `id` or `event` contains a line end, `id` contains NUL, or `retry_ms` is negative.
+    """
+    if id is not None and (_LINE_END.search(id) or "\0" in id):
+        raise ValueError(f"id {id!r} contains a line end or NUL; a client would misread it")
+    if event is not None and _LINE_END.search(event):
+        raise ValueError(f"event type {event!r} contains a line end; a client would misread it")
+    if retry_ms is not None and retry_ms < 0:
+        raise ValueError(f"retry_ms {retry_ms} is negative; give milliseconds from 0")
+    lines = [] if id is None else [f"id: {id}"]
+    if event is not None:
+        lines.append(f"event: {event}")
+    if retry_ms is not None:
+        lines.append(f"retry: {retry_ms}")
+    lines += [f"data: {line}" for line in _LINE_END.split(data)]
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def encode_comment(text: str = "", *, retry_ms: int | None = None) -> bytes:
+    """A comment block, which no client shows: it opens a stream, carries `retry:`, and is the heartbeat."""
+    lines = [f": {line}" for line in _LINE_END.split(text)]
+    if retry_ms is not None:
+        lines.append(f"retry: {retry_ms}")
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+class SSEParser:
+    """Turns the bytes of one event stream into events, at whatever points the bytes are cut.
+
+    `last_event_id` and `retry_ms` are what the stream has set so far. `idle` is true between events, when nothing
+    is held back: the same bytes fed then always give the same events, which is what lets a reader cache them.
+    """
+
+    __slots__ = ("_at_start", "_data", "_event", "_id", "_rest", "_skip_lf", "last_event_id", "retry_ms")
+
+    def __init__(self) -> None:
+        self.last_event_id = ""
+        self.retry_ms: int | None = None
+        self._id = ""
+        self._event = ""
+        self._data: list[str] = []
+        self._rest = b""
+        self._skip_lf = False
+        self._at_start = True
+
+    @property
+    def idle(self) -> bool:
+        """True when no partial line, event or byte-order mark is held back."""
+        return not (self._rest or self._data or self._event or self._skip_lf or self._at_start)
+
+    def feed(self, chunk: bytes) -> list[SSEEvent]:
+        """Take the next bytes; return the events that they complete, in order."""
+        if not chunk:
+            return []
+        text = self._rest + chunk
+        if self._at_start:
+            if len(text) < len(_BOM) and _BOM.startswith(text):
+                self._rest = text
+                return []
+            text = text.removeprefix(_BOM)
+            self._at_start = False
+        if self._skip_lf and text:
+            text = text.removeprefix(b"\n")
+            self._skip_lf = False
+        *lines, self._rest = _LINE_END_BYTES.split(text)
+        # A CR that ends the chunk ended its line; an LF that follows in the next chunk belongs to it.
+        if text.endswith(b"\r"):
+            self._skip_lf = True
+        events: list[SSEEvent] = []
+        for line in lines:
+            if line:
+                self._field(line)
+            else:
+                self._dispatch(events)
+        return events
+
+    def _field(self, line: bytes) -> None:
+        name, _, value_bytes = line.partition(b":")
+        value = value_bytes.removeprefix(b" ").decode("utf-8", "replace")
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._event = value
+        elif name == b"id":
+            if "\0" not in value:
+                self._id = value
+        elif name == b"retry" and value.isascii() and value.isdigit():
+            self.retry_ms = int(value)
+
+    def _dispatch(self, events: list[SSEEvent]) -> None:
+        self.last_event_id = self._id
+        if self._data:
+            events.append(SSEEvent(self._event or "message", "\n".join(self._data), self._id))
+        self._data = []
+        self._event = ""

@@ -1,0 +1,1 @@
+"""The open-loop generator of stamped events."""

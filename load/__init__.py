@@ -1,0 +1,1 @@
+"""The Locust suite: thousands of clients, and the ledger of what each got."""

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Create the virtual environment in $1 with everything that requirements.lock pins, and fanbench itself.
+# Needs a Python from 3.11; takes uv where it is installed and brings it by pip where it is not.
+set -euo pipefail
+venv=${1:-.venv}
+cd "$(dirname "$0")/.."
+
+python=""
+for candidate in python3 python3.13 python3.12 python3.11; do
+  if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    python=$candidate
+    break
+  fi
+done
+[ -n "$python" ] || { echo "setup: no Python from 3.11 on the PATH; install python3 (Debian 12 and later have it)" >&2; exit 1; }
+
+if command -v uv >/dev/null; then
+  uv=uv
+  [ -x "$venv/bin/python" ] || uv venv -q --python "$python" "$venv"
+else
+  if [ ! -x "$venv/bin/pip" ] && ! "$python" -m venv "$venv" 2>/dev/null; then
+    # Debian's python3 comes without the venv module.
+    rm -rf "$venv"
+    apt="apt-get"
+    [ "$(id -u)" = 0 ] || apt="sudo apt-get"
+    command -v apt-get >/dev/null || { echo "setup: '$python -m venv' fails; install Python's venv module" >&2; exit 1; }
+    echo "setup: installing python3-venv"
+    $apt update -qq && DEBIAN_FRONTEND=noninteractive $apt install -y -qq python3-venv >/dev/null
+    "$python" -m venv "$venv"
+  fi
+  [ -x "$venv/bin/uv" ] || "$venv/bin/python" -m pip install -q --disable-pip-version-check uv
+  uv=$venv/bin/uv
+fi
+
+echo "setup: installing the packages of requirements.lock into $venv"
+"$uv" pip install -q --python "$venv/bin/python" -r requirements.lock
+"$uv" pip install -q --python "$venv/bin/python" --no-deps -e .
+"$uv" pip install -q --python "$venv/bin/python" uv

@@ -1,0 +1,1 @@
+"""One SSE replica: the hub, its endpoints, its settings."""
