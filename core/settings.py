@@ -1,0 +1,55 @@
+"""Twelve-factor settings: environment variables `FANBENCH_*`, the same names as command-line options, and `--help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
+
+from core.errors import UsageError
+
+PREFIX = "FANBENCH_"
+T = TypeVar("T", bound=BaseSettings)
+
+
+def settings_config(prog: str) -> SettingsConfigDict:
+    """The configuration that every program's settings share."""
+    return SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        cli_prog_name=prog,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
+
+
+def read_settings(cls: type[T], argv: Sequence[str] = ()) -> T:
+    """Settings from the environment and `argv`; `--help` prints them all and exits.
+
+    Raises:
+        UsageError: naming the variable, its value and the reason.
+    """
+    try:
+        return CliApp.run(cls, cli_args=list(argv))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        hint = cls.model_fields[field].description if field in cls.model_fields else None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UsageError(
+            f"{PREFIX}{field.upper()}={first['input']!r}: {reason}" + (f"; {hint}" if hint else "")
+        ) from error
+    except SettingsError as error:
+        raise UsageError(f"settings: {error}; see --help") from error
+
+
+def exit_with(error: Exception, code: int) -> None:
+    """End the program with the error as one line on stderr."""
+    print(f"{type(error).__name__ if not str(error) else error}", file=sys.stderr)
+    sys.exit(code)

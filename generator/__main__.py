@@ -1,0 +1,47 @@
+"""`python -m generator`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import selectors
+import signal
+import sys
+
+from core.errors import FanbenchError, UsageError
+from core.settings import exit_with, read_settings
+from generator.session import run_session
+from generator.settings import GeneratorSettings
+
+
+async def _main(settings: GeneratorSettings) -> None:
+    session = asyncio.current_task()
+    assert session is not None
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sig, session.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await run_session(settings)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    # select() takes its time-out in microseconds, epoll and uvloop in whole milliseconds, which would
+    # put up to a millisecond into the schedule hop.
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+def main() -> None:
+    """Run until the schedule ends or SIGTERM; exit code 2 for bad settings, 1 for a broker that fails."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        settings = read_settings(GeneratorSettings, sys.argv[1:])
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(_main(settings))
+    except UsageError as error:
+        exit_with(error, 2)
+    except FanbenchError as error:
+        exit_with(error, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The open-loop publisher: each event is sent when it is due, whether or not earlier ones were acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+
+from brokers.api import Producer
+from core.clock import ClockPair, now_ns
+from core.errors import FanbenchError
+from core.histogram import Histogram
+from core.stamp import Phase, Stamp, new_stream
+from core.topics import expand_topics
+from generator.payload import build, require_size
+from generator.schedule import NS_PER_S, Schedule
+from generator.settings import GeneratorSettings
+
+MAX_IN_FLIGHT = 20_000
+"""Publishes under way at once. Past it the generator waits, is late, and the schedule hop shows it: memory stays bounded."""
+PROBE_INTERVAL_S = 1.0
+_LOG_INTERVAL_S = 1.0
+
+_log = logging.getLogger("fanbench.generator")
+
+
+class Publisher:
+    """One stream of events, and the account of what became of them.
+
+    Raises:
+        UsageError: the payload is smaller than its stamp.
+    """
+
+    def __init__(self, producer: Producer, settings: GeneratorSettings) -> None:
+        self._producer = producer
+        self._settings = settings
+        self._topics = expand_topics(settings.topics)
+        self.stream = new_stream()
+        require_size(settings.payload_bytes, self.stream, self._topics)
+        self._seqs = dict.fromkeys(self._topics, 0)
+        self._published: dict[str, Counter[str]] = {topic: Counter() for topic in self._topics}
+        self._failed = 0
+        self._last_logged_s = float("-inf")
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._lateness_ns = array("q")
+        self._measure_ns: list[int] = []
+        self._clock = ClockPair.read()
+        self._step_ns = 0
+
+    async def probe_until(self, start: asyncio.Event) -> None:
+        """Publish one warm-up event (a probe) on each topic every second until `start` is set."""
+        while not start.is_set():
+            for topic in self._topics:
+                await self._send(topic, "warmup", now_ns())
+            try:
+                await asyncio.wait_for(start.wait(), PROBE_INTERVAL_S)
+            except TimeoutError:
+                continue
+
+    async def run(self) -> None:
+        """Follow the schedule to its end. What is under way then is waited for by `flush`."""
+        self._clock = ClockPair.read()
+        due: Iterator[tuple[int, Phase, str]] = self._plan(self._clock.wall_ns)
+        for due_ns, phase, topic in due:
+            wait_ns = due_ns - now_ns()
+            if wait_ns > 0:
+                await asyncio.sleep(wait_ns / NS_PER_S)
+            await self._send(topic, phase, due_ns)
+
+    def _plan(self, start_ns: int) -> Iterator[tuple[int, Phase, str]]:
+        settings = self._settings
+        warmup_ns = int(settings.warmup_s * NS_PER_S)
+        end_ns = warmup_ns + int(settings.duration_s * NS_PER_S) if settings.duration_s else None
+        schedule = Schedule(settings.schedule, settings.rate_hz, settings.burst_events, settings.seed)
+        for i, offset_ns in enumerate(schedule.until_ns(end_ns)):
+            phase: Phase = "warmup" if offset_ns < warmup_ns else "measure"
+            yield start_ns + offset_ns, phase, self._topics[i % len(self._topics)]
+
+    async def flush(self, timeout_s: float = 5.0) -> None:
+        """Wait for the publishes under way; those still open after `timeout_s` count as failed."""
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            self._failed += len(late)
+        self._step_ns = self._clock.step_ns(ClockPair.read())
+
+    async def _send(self, topic: str, phase: Phase, due_ns: int) -> None:
+        while len(self._under_way) >= MAX_IN_FLIGHT:
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        seq = self._seqs[topic]
+        self._seqs[topic] = seq + 1
+        self._published[topic][phase] += 1
+        sent_ns = now_ns()
+        if phase == "measure":
+            self._lateness_ns.append(sent_ns - due_ns)
+            if len(self._measure_ns) < 2:
+                self._measure_ns.append(sent_ns)
+            else:
+                self._measure_ns[1] = sent_ns
+        payload = build(Stamp(self.stream, seq, topic, phase, due_ns, sent_ns), self._settings.payload_bytes)
+        task = asyncio.create_task(self._publish(topic, payload))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        # The task starts now, so that the stamp and the write lie next to each other.
+        await asyncio.sleep(0)
+
+    async def _publish(self, topic: str, payload: bytes) -> None:
+        try:
+            await self._producer.publish(topic, payload)
+        except FanbenchError as error:
+            self._failed += 1
+            if time.monotonic() - self._last_logged_s >= _LOG_INTERVAL_S:
+                self._last_logged_s = time.monotonic()
+                _log.warning("%s (%d failed so far)", error, self._failed)
+
+    def report(self) -> dict[str, object]:
+        """What was published, as docs/ARCHITECTURE.md words it."""
+        lateness = Histogram()
+        lateness.record_ns(self._lateness_ns)
+        sent = len(self._lateness_ns)
+        first, last = (self._measure_ns * 2)[:2] if self._measure_ns else (0, 0)
+        return {
+            "stream": self.stream,
+            "published": {topic: dict(phases) for topic, phases in self._published.items() if phases},
+            "failed": self._failed,
+            "offered_hz": self._settings.rate_hz,
+            "achieved_hz": self._achieved_hz(sent, (last - first) / NS_PER_S),
+            "measure_started_ns": first,
+            "measure_ended_ns": last,
+            "lateness_ms": lateness.summary_ms(),
+            "lateness_histogram": lateness.encode(),
+            "lateness_negative": lateness.negative,
+            "clock_step_ns": self._step_ns,
+            "cpu_s": time.process_time(),
+        }
+
+    def _achieved_hz(self, sent: int, span_s: float) -> float:
+        """Events over the longer of the phase's length and the time that they took, so a late end lowers the rate."""
+        settings = self._settings
+        group = settings.burst_events if settings.schedule == "burst" else 1
+        # n events in groups of g, evenly spaced, span (n - g) intervals: the last interval has no event at its end.
+        took_s = max(settings.duration_s, span_s + (group / settings.rate_hz if settings.schedule != "poisson" else 0))
+        return sent / took_s if took_s > 0 else 0.0

@@ -1,0 +1,47 @@
+"""When events are due: an open-loop schedule as a pure value. Nothing here waits, sends or reads a clock."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.scenario import ScheduleKind
+
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Due instants by kind.
+
+    - `constant`: one event every 1 / rate_hz seconds, the first at 0.
+    - `poisson`: independent exponential gaps of mean 1 / rate_hz (a Poisson process), drawn from `seed`.
+    - `burst`: `burst_events` at one instant, every burst_events / rate_hz seconds.
+    """
+
+    kind: ScheduleKind
+    rate_hz: float
+    burst_events: int = 1
+    seed: int = 1
+
+    def offsets_ns(self) -> Iterator[int]:
+        """Nanoseconds from the start at which each event is due, in order, without end."""
+        if self.kind == "poisson":
+            return self._poisson()
+        size = self.burst_events if self.kind == "burst" else 1
+        # From the index, not by adding up: no drift, whatever the length of the run.
+        return (int((i // size) * size * NS_PER_S / self.rate_hz) for i in itertools.count())
+
+    def _poisson(self) -> Iterator[int]:
+        rng = random.Random(self.seed)
+        at_s = 0.0
+        while True:
+            at_s += rng.expovariate(self.rate_hz)
+            yield int(at_s * NS_PER_S)
+
+    def until_ns(self, end_ns: int | None) -> Iterator[int]:
+        """The offsets before `end_ns`; all of them when it is None."""
+        offsets = self.offsets_ns()
+        return offsets if end_ns is None else itertools.takewhile(lambda offset: offset < end_ns, offsets)

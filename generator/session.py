@@ -1,0 +1,41 @@
+"""One start of the generator: connect, hold if told to, publish, and write the report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from brokers.registry import open_endpoint
+from generator.publish import Publisher
+from generator.settings import GeneratorSettings
+
+
+async def run_session(settings: GeneratorSettings) -> None:
+    """Publish until the schedule ends or this task is cancelled; the report is written either way.
+
+    Raises:
+        UsageError: a setting cannot be used. BrokerError: the broker does not answer.
+    """
+    adapter, endpoint = open_endpoint(settings.broker_url, settings.delivery)
+    start = asyncio.Event()
+    if settings.hold:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, start.set)
+    async with adapter.producer(endpoint) as producer:
+        publisher = Publisher(producer, settings)
+        try:
+            if settings.hold:
+                await publisher.probe_until(start)
+            await publisher.run()
+        finally:
+            await publisher.flush()
+            if settings.report is not None:
+                write_report(settings.report, publisher.report())
+
+
+def write_report(path: Path, report: dict[str, object]) -> None:
+    """Write the report in one step: whoever sees the file sees all of it."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(report), encoding="utf-8")
+    partial.rename(path)
