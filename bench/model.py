@@ -11,6 +11,7 @@ from core.scenario import Scenario
 PARTS = ("broker", "server", "generator", "load")
 HOPS = ("schedule", "broker", "fanout")
 LATENCY = "latency"
+CAUSES = ("broker", "gap", "slow_client", "connection_down", "under_way")
 
 Part = Literal["broker", "server", "generator", "load"]
 
@@ -55,12 +56,14 @@ class Run:
     gaps: int = 0
     achieved_hz: float = 0.0
     lost_by_cause: dict[str, int] = field(default_factory=dict)
-    """Sums to `lost`: broker, gap, slow_client, connection_down, under_way."""
+    """By each of CAUSES; sums to `lost`."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
     """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values."""
     usage: dict[str, Usage] = field(default_factory=dict)
     """By part; `memory` has no broker."""
     timeline: list[TimelineRow] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    """Further figures by the name of their column in summary.csv, units in the name: `connect_p50_ms`, …"""
     problems: tuple[str, ...] = ()
     """Why the run is refused, in words with what to do; empty when it is valid."""
 
@@ -84,3 +87,5 @@ class Comparison:
     """Of programs (as they say themselves) and libraries."""
     complete: bool = True
     """False when it was interrupted; the finished runs are kept."""
+    verdict: tuple[str, ...] = ()
+    """What the numbers allow us to say, the answer first; empty until it was worked out."""
