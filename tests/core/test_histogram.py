@@ -1,0 +1,79 @@
+"""The bulk histogram against the library's own one-by-one recording, and against sorted values."""
+
+import numpy as np
+import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.histogram import HIGHEST_US, LOWEST_US, SIGNIFICANT_FIGURES, Histogram
+
+DURATIONS_NS = st.lists(st.integers(0, HIGHEST_US * 1000) | st.integers(0, 10_000_000), min_size=1, max_size=60)
+
+
+def library(values_ns):
+    histogram = HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_FIGURES)
+    for value in values_ns:
+        histogram.record_value(value // 1000)
+    return histogram
+
+
+@given(DURATIONS_NS)
+def test_counts_are_the_librarys(values):
+    ours, theirs = Histogram(), library(values)
+    ours.record_ns(values)
+    assert list(ours.counts()) == list(theirs.counts)
+    assert ours.count == len(values)
+    for percentile in (0.1, 50, 90, 99, 99.9, 100):
+        assert ours.percentile_ms(percentile) * 1000 == pytest.approx(theirs.get_value_at_percentile(percentile))
+
+
+@given(DURATIONS_NS)
+def test_percentiles_are_within_a_thousandth_of_the_sorted_values(values):
+    histogram = Histogram()
+    histogram.record_ns(values)
+    exact_ms = np.percentile([v // 1000 for v in values], [50, 99], method="inverted_cdf") / 1000
+    for percentile, exact in zip((50, 99), exact_ms, strict=True):
+        assert histogram.percentile_ms(percentile) == pytest.approx(exact, rel=1.1e-3, abs=1e-3)
+
+
+@given(DURATIONS_NS, DURATIONS_NS)
+def test_merge_and_encode_keep_every_count(first, second):
+    one, other, both = Histogram(), Histogram(), Histogram()
+    one.record_ns(first)
+    other.record_ns(second)
+    both.record_ns(first + second)
+    one.merge(Histogram.decode(other.encode()))
+    assert list(one.counts()) == list(both.counts())
+    assert one.summary_ms() == both.summary_ms()
+
+
+def test_weights_repeat_a_value():
+    weighted, repeated = Histogram(), Histogram()
+    weighted.record_ns([1_000_000, 9_000_000], weights=[3, 2])
+    repeated.record_ns([1_000_000] * 3 + [9_000_000] * 2)
+    assert list(weighted.counts()) == list(repeated.counts())
+
+
+def test_negative_values_are_counted_and_kept_out():
+    histogram = Histogram()
+    histogram.record_ns([-5, 1000, -1], weights=[2, 1, 1])
+    assert (histogram.count, histogram.negative) == (1, 3)
+
+
+def test_values_over_an_hour_are_clamped_and_counted():
+    histogram = Histogram()
+    histogram.record_ns([HIGHEST_US * 1000 + 5000, 1000])
+    assert (histogram.count, histogram.over) == (2, 1)
+    assert histogram.max_ms() == pytest.approx(HIGHEST_US / 1000, rel=1e-3)
+
+
+def test_empty():
+    assert Histogram().summary_ms() == {"p50": 0, "p90": 0, "p99": 0, "p999": 0, "max": 0}
+    assert Histogram.decode(Histogram().encode()).count == 0
+
+
+@pytest.mark.parametrize("text", ["", "hello", "AAAA", "é"])
+def test_decode_names_what_is_wrong(text):
+    with pytest.raises(ValueError, match="HDR V2"):
+        Histogram.decode(text)

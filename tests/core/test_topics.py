@@ -1,0 +1,49 @@
+"""Topic lists, and which client listens to what."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import UsageError
+from core.topics import assign_topics, expand_topics, topic_pattern
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("events", ["events"]),
+        ("a,b", ["a", "b"]),
+        ("a,b,a", ["a", "b"]),
+        ("room-{0..2}", ["room-0", "room-1", "room-2"]),
+        ("r{8..10}x,z", ["r8x", "r9x", "r10x", "z"]),
+        ("größe/λ", ["größe/λ"]),
+    ],
+)
+def test_expand(text, names):
+    assert expand_topics(text) == names
+
+
+@pytest.mark.parametrize("text", ["", "a,", "a b", "r{3..1}", "r{0..100000}", "a\n"])
+def test_expand_refuses(text):
+    with pytest.raises(UsageError, match="topic"):
+        expand_topics(text)
+
+
+def test_pattern_names_as_many_topics_as_asked():
+    assert topic_pattern(1) == "events"
+    assert len(expand_topics(topic_pattern(1000))) == 1000
+
+
+@given(st.integers(1, 40), st.integers(0, 500), st.floats(0, 3))
+def test_every_client_has_a_topic_in_proportion(topic_count, clients, skew):
+    topics = [f"t{i}" for i in range(topic_count)]
+    assigned = assign_topics(topics, clients, skew)
+    assert len(assigned) == clients
+    weights = [1 / (k + 1) ** skew for k in range(topic_count)]
+    for topic, weight in zip(topics, weights, strict=True):
+        assert abs(assigned.count(topic) - clients * weight / sum(weights)) < 1
+
+
+def test_mix_is_interleaved():
+    assigned = assign_topics(["a", "b"], 100, 0)
+    assert all(set(assigned[i : i + 2]) == {"a", "b"} for i in range(0, 100, 2))

@@ -1,0 +1,122 @@
+"""The publisher: open loop, gap-free sequences, an honest account."""
+
+import asyncio
+from collections import defaultdict
+
+import pytest
+
+from brokers.endpoint import BrokerError, parse_url
+from core.errors import UsageError
+from core.stamp import decode
+from generator.publish import Publisher
+from generator.settings import GeneratorSettings
+
+
+class Recorder:
+    """A producer that keeps what it is given; `stall` holds every publish back until it is set."""
+
+    def __init__(self, stalled=False, fail=False):
+        self.stamps = []
+        self.release = asyncio.Event()
+        if not stalled:
+            self.release.set()
+        self.fail = fail
+
+    async def publish(self, topic, payload):
+        self.stamps.append(decode(payload))
+        assert self.stamps[-1].topic == topic
+        await self.release.wait()
+        if self.fail:
+            raise BrokerError(parse_url("redis://x", "at-most-once"), "publish", "gone", "start it")
+
+
+def settings(**fields):
+    return GeneratorSettings(**({"rate_hz": 200, "warmup_s": 0.1, "duration_s": 0.3} | fields))
+
+
+async def test_sequences_are_gap_free_per_topic_and_phases_follow_each_other():
+    recorder = Recorder()
+    publisher = Publisher(recorder, settings(topics="a,b,c"))
+    await publisher.run()
+    await publisher.flush()
+    by_topic = defaultdict(list)
+    for stamp in recorder.stamps:
+        by_topic[stamp.topic].append(stamp)
+    assert set(by_topic) == {"a", "b", "c"}
+    for stamps in by_topic.values():
+        assert [stamp.seq for stamp in stamps] == list(range(len(stamps)))
+        phases = [stamp.phase for stamp in stamps]
+        assert phases == sorted(phases, reverse=True)  # warmup, then measure
+    assert [stamp.phase for stamp in recorder.stamps].count("warmup") == 20
+    assert sum(row["measure"] for row in publisher.report()["published"].values()) == 60
+
+
+async def test_the_schedule_never_waits_for_an_acknowledgement():
+    recorder = Recorder(stalled=True)
+    publisher = Publisher(recorder, settings())
+    await publisher.run()
+    assert len(recorder.stamps) == 80
+    recorder.release.set()
+    await publisher.flush()
+    assert publisher.report()["failed"] == 0
+
+
+async def test_due_instants_are_the_schedules_and_sends_are_never_early():
+    recorder = Recorder()
+    await Publisher(recorder, settings(warmup_s=0)).run()
+    first = recorder.stamps[0].due_ns
+    assert [stamp.due_ns - first for stamp in recorder.stamps] == [i * 5_000_000 for i in range(60)]
+    assert all(stamp.sent_ns >= stamp.due_ns for stamp in recorder.stamps)
+
+
+async def test_a_stall_shows_as_lateness_and_nothing_due_is_skipped():
+    recorder = Recorder()
+    publisher = Publisher(recorder, settings(warmup_s=0))
+    task = asyncio.create_task(publisher.run())
+    while len(recorder.stamps) < 5:
+        await asyncio.sleep(0)
+    import time
+
+    time.sleep(0.2)  # the event loop stands still: this is the fault, not a wait
+    await task
+    await publisher.flush()
+    report = publisher.report()
+    assert report["published"]["events"]["measure"] == 60
+    assert report["lateness_ms"]["max"] >= 150
+
+
+async def test_failed_publishes_are_counted():
+    publisher = Publisher(Recorder(fail=True), settings())
+    await publisher.run()
+    await publisher.flush()
+    assert publisher.report()["failed"] == 80
+
+
+async def test_publishes_still_open_at_the_end_count_as_failed():
+    publisher = Publisher(Recorder(stalled=True), settings())
+    await publisher.run()
+    await publisher.flush(timeout_s=0.05)
+    assert publisher.report()["failed"] == 80
+
+
+async def test_probes_come_before_the_schedule_and_do_not_count():
+    recorder, start = Recorder(), asyncio.Event()
+    publisher = Publisher(recorder, settings(topics="a,b"))
+    probing = asyncio.create_task(publisher.probe_until(start))
+    while len(recorder.stamps) < 2:
+        await asyncio.sleep(0)
+    start.set()
+    await probing
+    assert [(s.topic, s.seq, s.phase) for s in recorder.stamps[:2]] == [("a", 0, "warmup"), ("b", 0, "warmup")]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "burst", "poisson"])
+async def test_an_undisturbed_run_achieves_its_rate(schedule):
+    publisher = Publisher(Recorder(), settings(schedule=schedule, duration_s=1, rate_hz=500))
+    await publisher.run()
+    assert publisher.report()["achieved_hz"] == pytest.approx(500, rel=0.15)
+
+
+def test_too_small_a_payload_is_refused():
+    with pytest.raises(UsageError, match="payload of 20 bytes"):
+        Publisher(Recorder(), settings(payload_bytes=20))

@@ -1,0 +1,17 @@
+"""Waiting for events with a deadline: the only place in the tests that sleeps."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(probe: Callable[[], T], what: str, timeout_s: float = 10.0) -> T:
+    """Call `probe` until it is true, and return what it gave; fail by name after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := probe()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {timeout_s} s")
+        time.sleep(0.01)
+    return found
