@@ -24,6 +24,7 @@ def test_counts_are_the_librarys(values):
     ours.record_ns(values)
     assert list(ours.counts()) == list(theirs.counts)
     assert ours.count == len(values)
+    assert ours.mean_ms() * 1000 == pytest.approx(theirs.get_mean_value())
     for percentile in (0.1, 50, 90, 99, 99.9, 100):
         assert ours.percentile_ms(percentile) * 1000 == pytest.approx(theirs.get_value_at_percentile(percentile))
 
