@@ -91,7 +91,7 @@ def test_what_the_writer_writes_the_parser_reads(events, data):
 
 @pytest.mark.parametrize("fields", [{"id": "a\nb"}, {"id": "a\0"}, {"event": "a\rb"}, {"retry_ms": -1}])
 def test_writer_refuses_what_a_client_would_misread(fields):
-    with pytest.raises(ValueError, match="misread|negative"):
+    with pytest.raises(ValueError, match=r"misread|negative"):
         encode_event("x", **fields)
 
 

@@ -1,0 +1,145 @@
+"""A run checks itself. Each check returns None, or one sentence: what was seen, the limit, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bench.model import Usage
+from core.clock import MAX_STEP_NS
+from core.scenario import Scenario
+
+MIN_ACHIEVED = 0.99
+MAX_LATE_SHARE = 0.1
+"""p99 of lateness over the interval between events."""
+LEAST_LATE_MS = 2.0
+"""Below this the operating system's timers, not the generator, decide."""
+MAX_CORE = 0.90
+MAX_OTHERS_CORES = 0.30
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the checks look at; counts are of phase `measure`."""
+
+    scenario: Scenario
+    achieved_hz: float
+    lateness_p99_ms: float
+    failed_publishes: int
+    clients_at_start: int
+    clients_at_end: int
+    reconnects: int
+    expected: int
+    delivered: int
+    lost: int
+    histogram_counts: Mapping[str, int]
+    negative: int
+    clock_step_ns: int
+    usage: Mapping[str, Usage]
+    others_cores: float
+
+
+def _achieved(facts: Facts) -> str | None:
+    offered = facts.scenario.rate_hz
+    if facts.achieved_hz >= MIN_ACHIEVED * offered:
+        return None
+    return (
+        f"achieved {facts.achieved_hz:.1f} of {offered:g} events/s offered ({facts.achieved_hz / offered:.1%}, "
+        f"limit {MIN_ACHIEVED:.0%}): the generator or its client library is the bottleneck; lower --rate"
+    )
+
+
+def _generator_late(facts: Facts) -> str | None:
+    scenario = facts.scenario
+    group = scenario.burst_events if scenario.schedule == "burst" else 1
+    limit_ms = max(LEAST_LATE_MS, MAX_LATE_SHARE * 1000 * group / scenario.rate_hz)
+    if facts.lateness_p99_ms <= limit_ms:
+        return None
+    return (
+        f"generator late: p99 {facts.lateness_p99_ms:.1f} ms behind its schedule (limit {limit_ms:.1f} ms); "
+        "free the machine, or lower --rate"
+    )
+
+
+def _parts(facts: Facts) -> str | None:
+    for part in ("load", "server", "generator"):
+        usage = facts.usage.get(part)
+        if usage is not None and usage.busiest_core > MAX_CORE:
+            remedy = {
+                "load": "the load is the bottleneck; lower --clients or --rate",
+                "server": "the replica is the bottleneck; add --replicas, or lower --clients or --rate",
+                "generator": "the generator is the bottleneck; lower --rate",
+            }[part]
+            return f"{part} at {usage.busiest_core:.0%} of a core (limit {MAX_CORE:.0%}): {remedy}"
+    return None
+
+
+def _clients(facts: Facts) -> str | None:
+    wanted = facts.scenario.clients
+    if facts.clients_at_start == facts.clients_at_end == wanted and facts.reconnects == 0:
+        return None
+    return (
+        f"clients missing: {facts.clients_at_start} at the start, {facts.clients_at_end} at the end, of {wanted}; "
+        f"{facts.reconnects} reconnected; see the replicas' logs"
+    )
+
+
+def _counts(facts: Facts) -> str | None:
+    if facts.delivered + facts.lost != facts.expected or facts.lost < 0:
+        return (
+            f"counts do not add up: expected {facts.expected}, delivered {facts.delivered}, lost {facts.lost}; "
+            "another generator may publish to the same topics"
+        )
+    wrong = {hop: count for hop, count in facts.histogram_counts.items() if count != facts.delivered}
+    if wrong:
+        hop, count = next(iter(wrong.items()))
+        return f"histogram '{hop}' has {count} values, the ledger {facts.delivered} deliveries; this is a fault in fanbench"
+    return None
+
+
+def _negative(facts: Facts) -> str | None:
+    if facts.negative == 0:
+        return None
+    return f"{facts.negative} latencies below zero: the clocks of two hosts differ, or one was set; synchronise them"
+
+
+def _clock(facts: Facts) -> str | None:
+    if abs(facts.clock_step_ns) <= MAX_STEP_NS:
+        return None
+    return (
+        f"the wall clock moved {facts.clock_step_ns / 1e6:+.1f} ms against the monotonic one "
+        f"(limit {MAX_STEP_NS / 1e6:g} ms): stop what sets the clock, and repeat"
+    )
+
+
+def _others(facts: Facts) -> str | None:
+    if facts.others_cores <= MAX_OTHERS_CORES:
+        return None
+    return (
+        f"other processes used {facts.others_cores:.2f} cores (limit {MAX_OTHERS_CORES:.2f}): "
+        "stop them (`fanbench doctor` names them), and repeat"
+    )
+
+
+def _failed(facts: Facts) -> str | None:
+    if facts.failed_publishes == 0:
+        return None
+    return f"{facts.failed_publishes} publishes failed: the broker refused them or did not answer; see generator.log"
+
+
+CHECKS: tuple[Callable[[Facts], str | None], ...] = (
+    _achieved,
+    _generator_late,
+    _parts,
+    _clients,
+    _counts,
+    _negative,
+    _clock,
+    _failed,
+    _others,
+)
+
+
+def problems(facts: Facts) -> tuple[str, ...]:
+    """Why the run is refused, in words; empty when it may be ranked."""
+    return tuple(problem for check in CHECKS if (problem := check(facts)) is not None)

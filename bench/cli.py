@@ -1,0 +1,152 @@
+"""The command line `fanbench`. Each command imports what it needs when it runs: `--help` must be instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import FanbenchError, UsageError
+
+app = typer.Typer(
+    name="fanbench",
+    help="Which message broker should sit between your services and your SSE replicas, and does it matter at your scale?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Contenders = Annotated[
+    list[str] | None,
+    typer.Argument(help="names as in `fanbench doctor`, or URLs of brokers of your own", show_default=False),
+]
+ScenarioName = Annotated[str, typer.Option("--scenario", "-s", help="a name in scenarios/, or a path to a TOML file")]
+Clients = Annotated[int | None, typer.Option(help="SSE clients, over all replicas", show_default=False)]
+Rate = Annotated[float | None, typer.Option(help="events per second, over all topics", show_default=False)]
+Replicas = Annotated[int | None, typer.Option(help="SSE server processes", show_default=False)]
+Topics = Annotated[
+    str | None, typer.Option(help="a number of topics, or names: a,b or room-{0..9}", show_default=False)
+]
+PayloadBytes = Annotated[int | None, typer.Option(help="size of a published event", show_default=False)]
+Duration = Annotated[float | None, typer.Option(help="measured seconds of each run", show_default=False)]
+Warmup = Annotated[float | None, typer.Option(help="seconds before them that do not count", show_default=False)]
+Rounds = Annotated[int | None, typer.Option(help="runs of each contender", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="of the order of runs and of random schedules", show_default=False)]
+Out = Annotated[Path, typer.Option(help="where result directories go")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")]
+
+
+def scenario_from(name: str, topics: str | None = None, **fields: Any) -> Any:
+    """The named scenario with the command line's fields in place of its own."""
+    from bench.procs import ROOT
+    from core.scenario import load_scenario
+    from core.topics import topic_pattern
+
+    if topics is not None and topics.lstrip("-").isdigit():
+        if int(topics) < 1:
+            raise UsageError(f"topics = {topics}: must be 1 or more; give a number, or names: a,b or room-{{0..9}}")
+        topics = topic_pattern(int(topics))
+    return load_scenario(name, ROOT / "scenarios").with_fields(topics=topics, **fields)
+
+
+@app.command()
+def compare(
+    contenders: Contenders = None,
+    scenario: ScenarioName = "broadcast",
+    clients: Clients = None,
+    rate: Rate = None,
+    replicas: Replicas = None,
+    topics: Topics = None,
+    payload_bytes: PayloadBytes = None,
+    duration: Duration = None,
+    warmup: Warmup = None,
+    rounds: Rounds = None,
+    seed: Seed = None,
+    out: Out = Path("results"),
+    every: Annotated[
+        bool, typer.Option("--all", help="every contender that can run here, not one of each program")
+    ] = False,
+    json_answer: AsJson = False,
+) -> None:
+    """Measure contenders against each other: the main job.
+
+    Without names it takes the harness floor `memory` and the first contender of each program found here.
+    """
+    from bench.compare import compare_command
+
+    workload = scenario_from(
+        scenario,
+        topics,
+        clients=clients,
+        rate_hz=rate,
+        replicas=replicas,
+        payload_bytes=payload_bytes,
+        duration_s=duration,
+        warmup_s=warmup,
+        rounds=rounds,
+        seed=seed,
+    )
+    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer))
+
+
+@app.command()
+def doctor(json_answer: AsJson = False) -> None:
+    """Say what can run here, how to install the rest, how many clients fit, and what will disturb a measurement."""
+    from bench.doctor import doctor_command
+
+    raise typer.Exit(doctor_command(json_answer))
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="result directories", show_default=False)],
+    markdown: Annotated[bool, typer.Option("--markdown", help="print it as Markdown, for a pull request")] = False,
+) -> None:
+    """Build report.html of result directories again."""
+    from bench.report import build_report
+
+    print(build_report(folders, markdown=markdown))
+
+
+@app.command()
+def demo(
+    contender: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")] = "valkey",
+    replicas: Replicas = 2,
+    rate: Rate = 2.0,
+    topics: Topics = "events",
+    port: Annotated[int, typer.Option(help="where the proxy or the first replica listens")] = 8000,
+) -> None:
+    """Run broker, replicas and generator, and say which address to open; Ctrl-C ends it."""
+    from bench.demo import demo_command
+
+    raise typer.Exit(demo_command(contender, scenario_from("smoke", topics, replicas=replicas, rate_hz=rate), port))
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 1 a check or a program failed, 2 bad usage."""
+    try:
+        code = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        code = 130
+    except UsageError as error:
+        code = _fail(str(error), 2)
+    except FanbenchError as error:
+        code = _fail(str(error), 1)
+    except Exception as error:
+        message = getattr(error, "format_message", None)  # click's own errors, whichever click typer brings
+        if message is None:
+            raise
+        code = _fail(f"{message()}; see `fanbench --help`", 2) if message() else 2
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"fanbench: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

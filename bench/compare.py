@@ -1,0 +1,160 @@
+"""`fanbench compare`: interleaved rounds of every contender, stored run by run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bench.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
+from bench.matrix import distinct_names, shuffled_rounds
+from bench.model import Run
+from bench.run import failed_run, run_once
+from bench.store import ResultFolder, load_results, open_results
+from brokers.contenders import Contender, all_contenders, find_contender
+from brokers.endpoint import redact
+from core.errors import FanbenchError
+from core.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where the results are, and whether every run was done."""
+
+    folder: Path
+    complete: bool
+
+
+def compare(contenders: Sequence[Contender], scenario: Scenario, out: Path, command: str, console: Console) -> Outcome:
+    """Run every contender in every round and store each run as it ends.
+
+    Ctrl-C ends the run under way, stops its children and keeps the finished ones, marked incomplete. A run that
+    fails is kept as refused, and the others go on.
+
+    Raises:
+        UsageError: the scenario does not fit this machine, or `out` cannot be written.
+    """
+    require_descriptors(scenario)
+    raise_descriptor_limit()
+    names = distinct_names([contender.name for contender in contenders])
+    named = [replace(contender, name=name) for contender, name in zip(contenders, names, strict=True)]
+    versions = library_versions() | {c.program: c.program_version() for c in named if c.program}
+    results = open_results(
+        out, scenario.name, scenario=scenario, command=command, host=describe_host(), versions=versions
+    )
+    complete = False
+    try:
+        _run_all(named, scenario, results, console)
+        complete = True
+    except KeyboardInterrupt:
+        console.print("[yellow]interrupted: the finished runs are kept, marked incomplete[/]")
+    finally:
+        folder = results.finish(complete=complete)
+    return Outcome(folder, complete)
+
+
+def _run_all(contenders: Sequence[Contender], scenario: Scenario, results: ResultFolder, console: Console) -> None:
+    slots = shuffled_rounds(len(contenders), scenario.rounds, scenario.seed)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+        task = progress.add_task("starting", total=len(slots))
+        for slot in slots:
+            contender = contenders[slot.index]
+            label = f"round {slot.round} of {scenario.rounds} · {contender.name}"
+
+            def say(phase: str, label: str = label) -> None:
+                progress.update(task, description=f"{label} · {phase}")
+
+            try:
+                logs = results.logs / f"{slot.round}-{contender.file_name}"
+                run = run_once(contender, scenario, slot.round, logs, say)
+            except FanbenchError as error:
+                run = failed_run(contender, scenario, slot.round, error)
+            results.add_run(run)
+            progress.advance(task)
+            progress.console.print(_line(run), highlight=False)
+
+
+def _line(run: Run) -> str:
+    head = f"  round {run.round} {escape(run.contender)}: "
+    refused = f" [red]refused[/]: {escape(run.problems[0])}" if run.problems else ""
+    if not run.delivered:
+        return head + (refused or "nothing delivered")
+    latency = run.histograms["latency"]
+    figures = (
+        f"{run.delivered:,} delivered, {run.lost:,} lost, "
+        f"p50 {latency.percentile_ms(50):.1f} ms, p99 {latency.percentile_ms(99):.1f} ms"
+    )
+    return head + figures + refused
+
+
+def choose_contenders(names: Sequence[str], every: bool) -> list[Contender]:
+    """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
+
+    Raises:
+        UsageError: a name is unknown, or its program is not installed.
+    """
+    if names:
+        chosen = [find_contender(name) for name in names]
+        for contender in chosen:
+            contender.require_runnable()
+        return chosen
+    return [c for c in all_contenders() if (every or c.primary) and c.runnable]
+
+
+def compare_command(names: Sequence[str], every: bool, scenario: Scenario, out: Path, json_answer: bool) -> int:
+    """The command: compare, write the report, print the table. Returns the exit code.
+
+    Exit code 0 when every run is valid, 1 when one was refused or the comparison was interrupted.
+    """
+    from bench.report import terminal_table, write_report  # matplotlib takes half a second to import
+
+    contenders = choose_contenders(names, every)
+    console = Console(stderr=json_answer)
+    seconds = scenario.rounds * len(contenders) * (scenario.warmup_s + scenario.duration_s + 5)
+    console.print(
+        f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "
+        f"{scenario.rate_hz:g} events/s, {scenario.rounds} rounds of {len(contenders)} contenders "
+        f"({escape(', '.join(c.name for c in contenders))}), about {max(1, round(seconds / 60))} min",
+        highlight=False,
+    )
+    command = shlex.join(["fanbench", *(redact(word) for word in sys.argv[1:])])
+    outcome = compare(contenders, scenario, out, command, console)
+    page = write_report(outcome.folder)
+    comparison = load_results(outcome.folder)
+    console.print(terminal_table(comparison))
+    for sentence in comparison.verdict:
+        console.print(sentence, highlight=False, markup=False)
+    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    if json_answer:
+        answer = {"folder": str(outcome.folder), "report": str(page), "complete": outcome.complete}
+        print(json.dumps(answer | {"runs": [run_json(run) for run in comparison.runs]}))
+    return 0 if outcome.complete and all(run.valid for run in comparison.runs) else 1
+
+
+def run_json(run: Run) -> dict[str, object]:
+    """A run's main figures for a program that reads `--json`."""
+    latency = run.histograms.get("latency")
+    return {
+        "contender": run.contender,
+        "round": run.round,
+        "expected": run.expected,
+        "delivered": run.delivered,
+        "lost": run.lost,
+        "latency_ms": latency.summary_ms() if latency else {},
+        "valid": run.valid,
+        "problems": list(run.problems),
+    }

@@ -1,0 +1,117 @@
+"""The machine in words, and what on it disturbs a measurement."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from core.errors import UsageError
+from core.scenario import Scenario
+
+SPARE_DESCRIPTORS = 200
+"""Descriptors that a Locust worker or a replica needs beside its clients' sockets."""
+_LIBRARIES = ("fastapi", "uvicorn", "uvloop", "locust", "gevent", "redis", "hiredis", "aio-pika", "aiomqtt", "nats-py")
+
+
+def describe_host() -> dict[str, str]:
+    """What the machine is, for the manifest; no host name, no user, no path."""
+    memory_gb = psutil.virtual_memory().total / 1e9
+    return {
+        "cpu": f"{os.cpu_count()} x {_cpu_model()}",
+        "memory": f"{memory_gb:.0f} GB",
+        "system": f"{_distribution()}, {platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "descriptors": str(descriptor_limit()),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.platform(terse=True)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that the numbers depend on."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def descriptor_limit() -> int:
+    """Descriptors that one process may hold, at the hard limit, which fanbench raises itself to."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit to the hard one; children inherit it."""
+    hard = descriptor_limit()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def most_clients(replicas: int) -> int:
+    """SSE clients that fit: each takes a descriptor in Locust and one in its replica."""
+    room = descriptor_limit() - SPARE_DESCRIPTORS
+    return min(room, room * replicas)
+
+
+def require_descriptors(scenario: Scenario) -> None:
+    """Raise UsageError if the scenario has more clients than one Locust process may hold descriptors."""
+    most = most_clients(scenario.replicas)
+    if scenario.clients > most:
+        raise UsageError(
+            f"clients = {scenario.clients}: a process here may hold {descriptor_limit()} descriptors, which fits {most} "
+            f"clients; give --clients {most} or less, or raise the limit (ulimit -Hn)"
+        )
+
+
+def busy_processes(seconds: float = 1.0, least: float = 0.05) -> list[tuple[str, int, float]]:
+    """Processes that use CPU now, busiest first: name, id, and cores over `seconds` seconds."""
+    processes = list(psutil.process_iter(["name"]))
+    for process in processes:
+        _cores(process)
+    psutil.cpu_percent(seconds)
+    own = os.getpid()
+    found = [(p.info["name"] or "?", p.pid, _cores(p)) for p in processes if p.pid != own]
+    return sorted((row for row in found if row[2] >= least), key=lambda row: -row[2])
+
+
+def _cores(process: psutil.Process) -> float:
+    try:
+        return float(process.cpu_percent(None)) / 100
+    except psutil.Error:
+        return 0.0
+
+
+def disturbances(busy: Sequence[tuple[str, int, float]]) -> list[str]:
+    """What will disturb a measurement here, each with what to do."""
+    found = [f"{name} (process {pid}) uses {cores:.0%} of a core: stop it while measuring" for name, pid, cores in busy]
+    if (os.cpu_count() or 1) < 2:
+        found.append("one core only: server and clients take it from each other; use a machine with two or more")
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    if governor.exists() and governor.read_text(encoding="utf-8").strip() == "powersave":
+        found.append("CPU governor 'powersave': choose 'performance' (cpupower frequency-set -g performance)")
+    if psutil.swap_memory().percent > 50:
+        found.append("more than half of the swap space is in use: free memory")
+    return found

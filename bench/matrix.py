@@ -1,0 +1,34 @@
+"""The order of runs: interleaved rounds, shuffled, so that drift of the machine falls on every contender alike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Slot(NamedTuple):
+    """One run to do: its round, counted from 1, and the place of its contender in the list given."""
+
+    round: int
+    index: int
+
+
+def shuffled_rounds(contenders: int, rounds: int, seed: int) -> list[Slot]:
+    """Each round holds each contender once; its order is shuffled anew, the same for the same seed."""
+    rng = random.Random(seed)
+    return [
+        Slot(number, index) for number in range(1, rounds + 1) for index in rng.sample(range(contenders), contenders)
+    ]
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """The names with `#2`, `#3` … behind repeats: a contender may be compared with itself."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return result

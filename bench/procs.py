@@ -1,0 +1,208 @@
+"""Starts the programs of a run as child processes: replicas, generator and Locust, told what to do by environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core.errors import FanbenchError
+from core.ports import free_ports
+from core.process import Child, spawn
+from core.scenario import Scenario
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_TIMEOUT_S = 30.0
+_POLL_S = 0.02
+T = TypeVar("T")
+
+
+class Children:
+    """All child processes of a run; leaving the `with` block stops them together."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def add(self, child: Child) -> Child:
+        """Take charge of a child."""
+        self._children.append(child)
+        return child
+
+    def stop(self, grace_s: float = 2.5) -> None:
+        """SIGTERM to all at once, wait for all together, then SIGKILL."""
+        running = [child for child in self._children if child.returncode is None]
+        for child in running:
+            child.send_signal(signal.SIGCONT)
+            child.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        for child in running:
+            child.wait(max(0.0, deadline - time.monotonic()))
+        for child in self._children:
+            child.kill()
+        self._children.clear()
+
+
+def child_env(settings: Mapping[str, object]) -> dict[str, str]:
+    """This process's environment, its FANBENCH_* variables replaced by the given settings."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
+    env |= {f"FANBENCH_{name.upper()}": str(value) for name, value in settings.items()}
+    return env | {"PYTHONUNBUFFERED": "1"}
+
+
+def poll(what: str, timeout_s: float, probe: Callable[[], T | None], alive: Sequence[Child] = ()) -> T:
+    """Call `probe` until it gives something other than None.
+
+    Raises:
+        FanbenchError: it did not within `timeout_s` seconds, or one of the children in `alive` ended.
+    """
+    deadline = time.monotonic() + timeout_s
+    while (found := probe()) is None:
+        for child in alive:
+            child.require_alive()
+        if time.monotonic() > deadline:
+            words = alive[0].last_words() if alive else "see the logs"
+            raise FanbenchError(f"{what}: not within {timeout_s:g} s; {words}")
+        time.sleep(_POLL_S)
+    return found
+
+
+def get_json(url: str, timeout_s: float = 5.0) -> dict[str, Any] | None:
+    """The JSON object at a URL; None while nobody answers there or it says 503."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s) as response:  # noqa: S310 - http:// of our own making
+            found: dict[str, Any] = json.load(response)
+            return found
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return None
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None while there is no such file."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A running SSE server process."""
+
+    name: str
+    url: str
+    child: Child
+    report: Path
+    """Where its companion generator writes its report, if it has one."""
+
+    def stats(self) -> dict[str, Any]:
+        """Its `/stats`; empty if it does not answer."""
+        return get_json(f"{self.url}/stats") or {}
+
+
+def start_replica(name: str, port: int, settings: Mapping[str, object], folder: Path) -> Replica:
+    """Start one replica on 127.0.0.1; it is not ready yet."""
+    report = folder / f"{name}.report.json"
+    env = child_env({"host": "127.0.0.1", "port": port, "server": name, "report": report, **settings})
+    child = spawn(name, [sys.executable, "-m", "server"], folder / f"{name}.log", env=env, cwd=ROOT)
+    return Replica(name, f"http://127.0.0.1:{port}", child, report)
+
+
+def start_replicas(count: int, settings: Mapping[str, object], folder: Path, children: Children) -> list[Replica]:
+    """Start `count` replicas on free ports."""
+    replicas = [
+        start_replica(f"replica-{i}", port, settings, folder) for i, port in enumerate(free_ports(count), start=1)
+    ]
+    for replica in replicas:
+        children.add(replica.child)
+    return replicas
+
+
+def wait_ready(replicas: Sequence[Replica]) -> None:
+    """Wait until each replica's broker subscription is confirmed."""
+    for replica in replicas:
+        poll(f"{replica.name} ready", READY_TIMEOUT_S, lambda r=replica: get_json(f"{r.url}/readyz"), [replica.child])
+
+
+def generator_settings(scenario: Scenario) -> dict[str, object]:
+    """The scenario as settings of the generator, told to hold."""
+    return {
+        "rate_hz": scenario.rate_hz,
+        "payload_bytes": scenario.payload_bytes,
+        "topics": scenario.topics,
+        "schedule": scenario.schedule,
+        "burst_events": scenario.burst_events,
+        "seed": scenario.seed,
+        "warmup_s": scenario.warmup_s,
+        "duration_s": scenario.duration_s,
+        "hold": True,
+    }
+
+
+def start_generator(settings: Mapping[str, object], folder: Path) -> tuple[Child, Path]:
+    """Start the generator; returns it and where it will write its report."""
+    report = folder / "generator.report.json"
+    env = child_env({"report": report, **settings})
+    command = [sys.executable, "-m", "generator"]
+    return spawn("generator", command, folder / "generator.log", env=env, cwd=ROOT), report
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A running Locust."""
+
+    child: Child
+    out: Path
+    status_file: Path
+
+    def status(self) -> dict[str, Any]:
+        """What it last said: clients, reached, deliveries, reconnects; empty before the first word."""
+        return read_json(self.status_file) or {}
+
+    def finish(self, timeout_s: float = 15.0) -> dict[str, Any]:
+        """Tell it to end and read its result.
+
+        Raises:
+            FanbenchError: it did not end, or left no result.
+        """
+        self.child.send_signal(signal.SIGTERM)
+        if not self.child.wait(timeout_s):
+            raise FanbenchError(f"Locust did not end within {timeout_s:g} s of SIGTERM; {self.child.last_words()}")
+        result = read_json(self.out)
+        if result is None:
+            raise FanbenchError(f"Locust left no result (exit code {self.child.returncode}); {self.child.last_words()}")
+        return result
+
+
+def start_load(
+    scenario: Scenario, urls: Sequence[str], folder: Path, locustfile: str = "sse.py", extra: Mapping[str, object] = {}
+) -> Load:
+    """Start Locust, headless, with one user for each client of the scenario."""
+    out, status = folder / "load.json", folder / "load.status.json"
+    env = child_env(
+        {
+            "load_replicas": ",".join(urls),
+            "load_topic": scenario.topics,
+            "load_topic_skew": scenario.topic_skew,
+            "load_out": out,
+            "load_status": status,
+            **extra,
+        }
+    )
+    command: list[str | Path] = [sys.executable, "-m", "locust", "-f", ROOT / "load" / locustfile, "--headless"]
+    command += ["-u", str(scenario.clients), "-r", f"{scenario.connect_hz:g}", "--host", urls[0], "--skip-log-setup"]
+    return Load(spawn("Locust", command, folder / "locust.log", env=env, cwd=folder), out, status)
