@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,7 @@ Warmup = Annotated[float | None, typer.Option(help="seconds before them that do 
 Rounds = Annotated[int | None, typer.Option(help="runs of each contender", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="of the order of runs and of random schedules", show_default=False)]
 Out = Annotated[Path, typer.Option(help="where result directories go")]
+Axis = Literal["clients", "rate", "replicas", "topics"]
 AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")]
 
 
@@ -90,6 +91,41 @@ def compare(
         seed=seed,
     )
     raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer))
+
+
+@app.command()
+def capacity(
+    contender: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")],
+    slo: Annotated[
+        str, typer.Option(help="what must hold: p50 p90 p99 p999 max in ms or s, lost")
+    ] = "p99<100ms, lost=0",
+    vary: Annotated[Axis, typer.Option(help="what is raised until it breaks")] = "clients",
+    scenario: ScenarioName = "broadcast",
+    clients: Clients = None,
+    rate: Rate = None,
+    replicas: Replicas = None,
+    topics: Topics = None,
+    payload_bytes: PayloadBytes = None,
+    duration: Duration = 4.0,
+    warmup: Warmup = 1.0,
+    out: Out = Path("results"),
+    json_answer: AsJson = False,
+) -> None:
+    """Find the largest load that a contender holds, confirmed in separate runs."""
+    from bench.capacity import capacity_command
+    from bench.slo import parse_slo
+
+    workload = scenario_from(
+        scenario,
+        topics,
+        clients=clients,
+        rate_hz=rate,
+        replicas=replicas,
+        payload_bytes=payload_bytes,
+        duration_s=duration,
+        warmup_s=warmup,
+    )
+    raise typer.Exit(capacity_command(contender, vary, parse_slo(slo), workload, out, json_answer))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from bench.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
 from bench.matrix import distinct_names, shuffled_rounds
 from bench.model import Run
-from bench.run import failed_run, run_once
+from bench.run import Say, failed_run, run_once
 from bench.store import ResultFolder, load_results, open_results
 from brokers.contenders import Contender, all_contenders, find_contender
 from brokers.endpoint import redact
@@ -45,10 +45,7 @@ def compare(contenders: Sequence[Contender], scenario: Scenario, out: Path, comm
     raise_descriptor_limit()
     names = distinct_names([contender.name for contender in contenders])
     named = [replace(contender, name=name) for contender, name in zip(contenders, names, strict=True)]
-    versions = library_versions() | {c.program: c.program_version() for c in named if c.program}
-    results = open_results(
-        out, scenario.name, scenario=scenario, command=command, host=describe_host(), versions=versions
-    )
+    results = start_results(out, scenario.name, scenario, named, command)
     complete = False
     try:
         _run_all(named, scenario, results, console)
@@ -58,6 +55,33 @@ def compare(contenders: Sequence[Contender], scenario: Scenario, out: Path, comm
     finally:
         folder = results.finish(complete=complete)
     return Outcome(folder, complete)
+
+
+def command_line() -> str:
+    """The command that repeats this measurement, passwords hidden."""
+    return shlex.join(["fanbench", *(redact(word) for word in sys.argv[1:])])
+
+
+def start_results(
+    out: Path, name: str, scenario: Scenario, contenders: Sequence[Contender], command: str
+) -> ResultFolder:
+    """A new result directory that says what runs on what.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    versions = library_versions() | {c.program: c.program_version() for c in contenders if c.program}
+    return open_results(out, name, scenario=scenario, command=command, host=describe_host(), versions=versions)
+
+
+def measure(contender: Contender, scenario: Scenario, number: int, results: ResultFolder, say: Say) -> Run:
+    """Do one run and store it; one that fails is stored as refused, with the reason."""
+    try:
+        run = run_once(contender, scenario, number, results.logs / f"{number}-{contender.file_name}", say)
+    except FanbenchError as error:
+        run = failed_run(contender, scenario, number, error)
+    results.add_run(run)
+    return run
 
 
 def _run_all(contenders: Sequence[Contender], scenario: Scenario, results: ResultFolder, console: Console) -> None:
@@ -78,12 +102,7 @@ def _run_all(contenders: Sequence[Contender], scenario: Scenario, results: Resul
             def say(phase: str, label: str = label) -> None:
                 progress.update(task, description=f"{label} · {phase}")
 
-            try:
-                logs = results.logs / f"{slot.round}-{contender.file_name}"
-                run = run_once(contender, scenario, slot.round, logs, say)
-            except FanbenchError as error:
-                run = failed_run(contender, scenario, slot.round, error)
-            results.add_run(run)
+            run = measure(contender, scenario, slot.round, results, say)
             progress.advance(task)
             progress.console.print(_line(run), highlight=False)
 
@@ -131,8 +150,7 @@ def compare_command(names: Sequence[str], every: bool, scenario: Scenario, out: 
         f"({escape(', '.join(c.name for c in contenders))}), about {max(1, round(seconds / 60))} min",
         highlight=False,
     )
-    command = shlex.join(["fanbench", *(redact(word) for word in sys.argv[1:])])
-    outcome = compare(contenders, scenario, out, command, console)
+    outcome = compare(contenders, scenario, out, command_line(), console)
     page = write_report(outcome.folder)
     comparison = load_results(outcome.folder)
     console.print(terminal_table(comparison))

@@ -90,7 +90,7 @@ def run_once(contender: Contender, scenario: Scenario, number: int, folder: Path
         poll("first event at every client", PROBE_TIMEOUT_S, lambda: _all_reached(stage, scenario), alive)
         window, reports = _measure(stage, scenario, say)
         say("draining")
-        expected = _expected(stage.reports, reports, stage, scenario)
+        expected = _expected(stage, reports)
         _drain(stage, expected, scenario.drain_s)
         stats = [replica.stats() for replica in stage.replicas]
         result = stage.load.finish()
@@ -152,10 +152,10 @@ def _all_reports(paths: Sequence[Path]) -> list[dict[str, Any]] | None:
     return None if None in reports else [report for report in reports if report is not None]
 
 
-def _expected(paths: Sequence[Path], reports: list[dict[str, Any]], stage: _Stage, scenario: Scenario) -> int:
+def _expected(stage: _Stage, reports: list[dict[str, Any]]) -> int:
     """Deliveries that the measured events make: published x clients of the topic, per replica where it generates."""
     total = 0
-    for path, report in zip(paths, reports, strict=True):
+    for path, report in zip(stage.reports, reports, strict=True):
         owner = [r for r in stage.replicas if r.report == path]
         clients: dict[str, int] = {}
         for replica in owner or stage.replicas:
