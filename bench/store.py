@@ -58,12 +58,12 @@ class ResultFolder:
         self.comparison.versions.update(versions)
         self._save()
 
-    def finish(self, *, complete: bool) -> Path:
+    def finish(self, *, complete: bool, verdict: Sequence[str] = ()) -> Path:
         """Write the last manifest, rename the directory and return its new path.
 
         An interrupted comparison (`complete=False`) is renamed too, with `-incomplete` at the end of its name.
         """
-        self.comparison = replace(self.comparison, complete=complete)
+        self.comparison = replace(self.comparison, complete=complete, verdict=tuple(verdict))
         self._save()
         name = self.path.name.removesuffix(PARTIAL) + ("" if complete else INCOMPLETE)
         self.path = self.path.rename(self.path.with_name(name))
