@@ -1,0 +1,45 @@
+"""The documentation keeps up: links lead somewhere, every setting, command and scenario field is written down."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from core.scenario import Scenario
+from generator.settings import GeneratorSettings
+from server.settings import ServerSettings
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "results" / "README.md"])
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page):
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+@pytest.mark.parametrize("settings", [ServerSettings, GeneratorSettings], ids=lambda cls: cls.__name__)
+def test_every_setting_is_documented(settings):
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for name, field in settings.model_fields.items():
+        assert f"FANBENCH_{name.upper()}" in text, f"FANBENCH_{name.upper()} is in no page of docs/"
+        assert field.description, f"{name} has no line for --help"
+
+
+def test_every_scenario_field_is_documented():
+    text = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    for name, field in Scenario.model_fields.items():
+        assert f"`{name}`" in text
+        assert field.description or name in ("name", "description")
+
+
+def test_every_command_is_documented():
+    from bench.cli import app
+
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        assert f"fanbench {name}" in text, f"fanbench {name} is in no page of docs/"
