@@ -1,0 +1,246 @@
+"""From the bytes of a stream to events, once for all clients: fan-out sends the same bytes to each of them.
+
+A `Feed` remembers what a read of some bytes meant. The bytes of one read mean the same at every client whose stream
+is between two events, so the hot path is one look-up; everything else is decoded with the client's own decoder.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+import orjson
+
+from core.sse import SSEEvent, SSEParser
+from core.stamp import StampError, decode
+from load.ledger import Series
+
+MAX_CACHE_BYTES = 8 * 1024 * 1024
+
+
+class Event:
+    """One event as one replica sent it; `arrived` notes an arrival (wall clock, nanoseconds)."""
+
+    __slots__ = (
+        "arrivals", "arrived", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series", "server",
+    )  # fmt: skip
+
+    def __init__(self, series: Series, seq: int, measured: bool, server: str, id: str) -> None:
+        self.series = series
+        self.seq = seq
+        self.next_seq = seq + 1
+        self.measured = measured
+        self.server = server
+        self.id = id
+        self.due_ns = self.sent_ns = self.received_ns = 0
+        self.arrivals = array("q")
+        self.arrived = self.arrivals.append
+
+
+class GapFrame(NamedTuple):
+    """An `event: gap` of a replica."""
+
+    cause: str
+    topic: str | None
+
+
+class Foreign(NamedTuple):
+    """An event that is not of ours, and why not."""
+
+    reason: str
+
+
+Item = Event | GapFrame | Foreign
+
+
+class Parsed:
+    """What the bytes of one read meant.
+
+    When that is a single event, `series`, `seq`, `next_seq` and `arrived` are the event's own, so that the hot path
+    needs no further look; otherwise `series` is one that no client is in.
+    """
+
+    __slots__ = ("arrived", "items", "next_seq", "retry_ms", "seq", "series")
+
+    def __init__(self, items: tuple[Item, ...], retry_ms: int | None) -> None:
+        self.items = items
+        self.retry_ms = retry_ms
+        event = items[0] if len(items) == 1 else None
+        if isinstance(event, Event):
+            self.series, self.seq, self.next_seq, self.arrived = event.series, event.seq, event.next_seq, event.arrived
+        else:
+            self.series, self.seq, self.next_seq, self.arrived = _NO_SERIES, -1, -1, _never
+
+
+def _never(_arrival_ns: int) -> None:
+    raise AssertionError("only single events have arrivals")
+
+
+_NO_SERIES = Series("", "")
+
+
+class Framing(Protocol):
+    """How a transport wraps the stream: HTTP chunks, or nothing."""
+
+    between: bool
+    ended: bool
+
+    def feed(self, data: bytes) -> list[bytes]: ...
+
+
+class Registry:
+    """The series and the events of this process: what the clients' ledgers and the histograms have in common."""
+
+    def __init__(self) -> None:
+        self.series: dict[tuple[str, str], Series] = {}
+        self.fresh: list[Event] = []
+        """Events made since the last `harvest`."""
+
+    def item(self, sse: SSEEvent) -> Item:
+        """What one SSE event is to us."""
+        try:
+            if sse.event == "gap":
+                fields = orjson.loads(sse.data)
+                return GapFrame(str(fields["cause"]), fields.get("topic"))
+            if sse.event != "message":
+                return Foreign(f"event type {sse.event[:40]}")
+            return self._event(sse.data.encode(), sse.id)
+        except StampError as error:
+            return Foreign(str(error))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return Foreign(f"malformed {sse.event}")
+
+    def _event(self, data: bytes, id: str) -> Event:
+        stamp = decode(data)
+        fields = orjson.loads(data)
+        server, received_ns = fields.get("server"), fields.get("received_ns")
+        if not isinstance(server, str) or type(received_ns) is not int:
+            raise StampError("server and received_ns are missing; is it a replica that sent this?")
+        key = (stamp.stream, stamp.topic)
+        series = self.series.get(key)
+        if series is None:
+            series = self.series[key] = Series(*key)
+        event = Event(series, stamp.seq, stamp.phase == "measure", server, id)
+        event.due_ns, event.sent_ns, event.received_ns = stamp.due_ns, stamp.sent_ns, received_ns
+        if event.measured:
+            series.note(event.seq)
+        self.fresh.append(event)
+        return event
+
+    def harvest(self) -> list[Event]:
+        """The events made since the last call. Caches must be emptied first: no arrival is noted on them after."""
+        fresh, self.fresh = self.fresh, []
+        return fresh
+
+
+class Feed:
+    """Remembers what reads meant, for all clients of one framing; `forget` before each `Registry.harvest`."""
+
+    __slots__ = ("_bytes", "_cache", "_framing", "_pieces", "_registry", "get")
+
+    def __init__(self, registry: Registry, framing: type[Framing]) -> None:
+        self._registry = registry
+        self._framing = framing
+        self._cache: dict[bytes, Parsed] = {}
+        self._pieces: dict[bytes, tuple[tuple[Item, ...], int | None]] = {}
+        self._bytes = 0
+        self.get = self._cache.get
+        """What the bytes of a whole read meant, if they were seen lately."""
+
+    def forget(self) -> None:
+        """Empty the cache; what is still under way is parsed again."""
+        self._cache.clear()
+        self._pieces.clear()
+        self._bytes = 0
+
+    def decoder(self) -> Decoder:
+        """A decoder for the start of a stream, or for bytes that end within an event."""
+        return Decoder(self._framing(), self._registry)
+
+    def parse(self, data: bytes) -> Parsed | None:
+        """What the bytes mean to a stream that is between two events; None if they end within one.
+
+        Raises:
+            WireError: the framing is broken.
+        """
+        framing = self._framing()
+        items: list[Item] = []
+        retry_ms = None
+        pieces = framing.feed(data)
+        if framing.ended or not framing.between:
+            return None
+        for piece in pieces:
+            known = self._piece(piece)
+            if known is None:
+                return None
+            items += known[0]
+            retry_ms = known[1] if known[1] is not None else retry_ms
+        parsed = Parsed(tuple(items), retry_ms)
+        self._remember(data)
+        self._cache[data] = parsed
+        return parsed
+
+    def _piece(self, piece: bytes) -> tuple[tuple[Item, ...], int | None] | None:
+        """The items of one chunk. Reads that hold several chunks differ from client to client, the chunks do not."""
+        known = self._pieces.get(piece)
+        if known is None:
+            parser = SSEParser()
+            parser.feed(b"\n")  # past the start of the stream, where a byte-order mark may be
+            events = parser.feed(piece)
+            if not parser.idle:
+                return None
+            known = tuple(self._registry.item(event) for event in events), parser.retry_ms
+            self._remember(piece)
+            self._pieces[piece] = known
+        return known
+
+    def _remember(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._bytes > MAX_CACHE_BYTES:
+            self.forget()
+            self._bytes = len(data)
+
+
+class Decoder:
+    """One client's own decoder, used while its stream is not between two events."""
+
+    __slots__ = ("_framing", "_parser", "_registry")
+
+    def __init__(self, framing: Framing, registry: Registry) -> None:
+        self._framing = framing
+        self._parser = SSEParser()
+        self._registry = registry
+
+    @property
+    def between(self) -> bool:
+        """Whether the shared feed can take over again."""
+        return self._framing.between and self._parser.idle and not self._framing.ended
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server closed the stream in good order."""
+        return self._framing.ended
+
+    def feed(self, data: bytes) -> Parsed:
+        """Take the next bytes of the stream.
+
+        Raises:
+            WireError: the framing is broken.
+        """
+        events: Iterable[SSEEvent] = (event for piece in self._framing.feed(data) for event in self._parser.feed(piece))
+        return Parsed(tuple(self._registry.item(event) for event in events), self._parser.retry_ms)
+
+
+class PlainBody:
+    """The framing of a body that simply ends with its connection."""
+
+    __slots__ = ("between", "ended")
+
+    def __init__(self) -> None:
+        self.between = True
+        self.ended = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The bytes themselves."""
+        return [data]

@@ -1,0 +1,146 @@
+"""The ledger: what each client should have got and what it did get, exactly, from the numbers of the events alone.
+
+Nothing here knows sockets, clocks or Locust. A `Track` follows one client through one series; the reader's hot path
+does the usual step, `seq == next_seq`, itself and leaves everything else to `take`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from enum import Enum
+from typing import NamedTuple
+
+
+class Cause(Enum):
+    """What a missing delivery is charged to, as far as the client can know."""
+
+    CONNECTION = "connection_down"
+    """It fell into a time when the client was not connected, and was not brought back on resuming."""
+    GAP = "gap_reported"
+    """The replica said so with an `event: gap`."""
+    UNEXPLAINED = "unexplained"
+    """It is missing from the middle of a connected stream: silently, the worst kind."""
+    TAIL = "under_way"
+    """It is missing at the end of a connected stream: others had it, it may have been under way."""
+
+
+class Verdict(Enum):
+    """What a delivery was to its client."""
+
+    NEW = "new"
+    LATE = "late"
+    """New, but after a later one: reordered."""
+    DOUBLE = "double"
+
+
+class Span(NamedTuple):
+    """Consecutive seqs, both ends included, and what their absence is charged to."""
+
+    first: int
+    last: int
+    cause: Cause
+
+
+class Series:
+    """The events of one stream on one topic, as all clients of this process together saw them.
+
+    `low_seq` and `high_seq` bound the measured events that anyone got (None before the first).
+    """
+
+    __slots__ = ("high_seq", "low_seq", "seen", "stream", "topic")
+
+    def __init__(self, stream: str, topic: str) -> None:
+        self.stream = stream
+        self.topic = topic
+        self.low_seq: int | None = None
+        self.high_seq: int | None = None
+        self.seen = Track(self)
+
+    def note(self, seq: int) -> None:
+        """Take note that a measured event exists."""
+        self.seen.take(seq)
+        self.low_seq = seq if self.low_seq is None else min(seq, self.low_seq)
+        self.high_seq = seq if self.high_seq is None else max(seq, self.high_seq)
+
+
+class Track:
+    """What one client got of one series: everything from `first_seq` to `next_seq` - 1 but the `missing` spans."""
+
+    __slots__ = ("cause", "first_seq", "missing", "next_seq", "series")
+
+    def __init__(self, series: Series | None) -> None:
+        self.series = series
+        self.first_seq = -1
+        self.next_seq = -1
+        self.missing: list[Span] | None = None  # ascending; None is the usual case and costs nothing
+        self.cause: Cause | None = None  # of a hole before the next event, where one is already known
+
+    def take(self, seq: int) -> Verdict:
+        """Enter one delivery."""
+        if self.first_seq < 0:
+            self.first_seq = seq
+            self.next_seq = seq + 1
+            return Verdict.NEW
+        if seq >= self.next_seq:
+            if seq > self.next_seq:
+                self._lack(Span(self.next_seq, seq - 1, self.cause or Cause.UNEXPLAINED))
+            self.next_seq = seq + 1
+            self.cause = None
+            return Verdict.NEW
+        if seq < self.first_seq:
+            if seq + 1 < self.first_seq:
+                self._lack(Span(seq + 1, self.first_seq - 1, Cause.UNEXPLAINED))
+            self.first_seq = seq
+            return Verdict.LATE
+        return self._fill(seq)
+
+    def expect(self, cause: Cause) -> None:
+        """Say beforehand what a hole before the next event is to be charged to; an earlier word of it stays."""
+        self.cause = self.cause or cause
+
+    def _lack(self, span: Span) -> None:
+        if self.missing is None:
+            self.missing = [span]
+        elif span.first > self.missing[-1].first:
+            self.missing.append(span)
+        else:
+            self.missing.insert(0, span)
+
+    def _fill(self, seq: int) -> Verdict:
+        spans = self.missing or []
+        at = bisect_right(spans, seq, key=lambda span: span.first) - 1
+        if at < 0 or spans[at].last < seq:
+            return Verdict.DOUBLE
+        first, last, cause = spans[at]
+        spans[at : at + 1] = [
+            part for part in (Span(first, seq - 1, cause), Span(seq + 1, last, cause)) if part[0] <= part[1]
+        ]
+        self.missing = spans or None
+        return Verdict.LATE
+
+    def behind(self, high_seq: int) -> bool:
+        """Whether seqs up to `high_seq` are still to come after the last one."""
+        return self.next_seq <= high_seq
+
+    def lost(self, low_seq: int, high_seq: int | None, tail: Cause) -> dict[Cause, int]:
+        """Count what is missing from `low_seq` on; up to `high_seq` after the last, unless that is None.
+
+        Seqs below `low_seq` were warm-up. What is missing after the last one that came is charged to the cause
+        already known, else to `tail`.
+        """
+        lost: dict[Cause, int] = {}
+        for first, last, cause in self.missing or ():
+            count = last - max(first, low_seq) + 1
+            if count > 0:
+                lost[cause] = lost.get(cause, 0) + count
+        if high_seq is not None:
+            count = high_seq - max(self.next_seq, low_seq) + 1
+            if count > 0:
+                cause = self.cause or tail
+                lost[cause] = lost.get(cause, 0) + count
+        return lost
+
+    def count(self) -> int:
+        """How many different seqs came."""
+        lacking = sum(last - first + 1 for first, last, _ in self.missing or ())
+        return self.next_seq - self.first_seq - lacking if self.first_seq >= 0 else 0

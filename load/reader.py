@@ -1,0 +1,289 @@
+"""One SSE connection: a raw non-blocking socket, read by a watcher of gevent's loop with a plain callback.
+
+No greenlet is woken for an event, and no descriptor is duplicated. `_readable` is the hot path: one read, one clock,
+one look-up of the bytes, one step in the ledger. All else is in `_slowly`.
+"""
+
+from __future__ import annotations
+
+import _socket  # the C type: Locust has put gevent's own class, with two watchers to each socket, in place of socket.socket
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from errno import EINPROGRESS
+from time import time_ns
+from typing import Any
+
+from load.account import DISARMED, Account, Counters
+from load.frames import Decoder, Feed, Parsed
+from load.wire import Origin, WireError, encode_request, split_head
+
+READ_BYTES = 65_536
+_READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
+
+DEFAULT_RETRY_S = 1.0
+LONGEST_RETRY_S = 5.0
+JITTER = 0.2
+
+
+def retry_delay_s(retry_ms: int | None, failures: int, rng: random.Random) -> float:
+    """How long to stay away: the server's `retry:`, doubled for each failure since, at most 5 s, and ±20 % by chance."""
+    base = DEFAULT_RETRY_S if retry_ms is None else retry_ms / 1000
+    return min(base * 2.0 ** min(failures, 16), max(base, LONGEST_RETRY_S)) * rng.uniform(1 - JITTER, 1 + JITTER)
+
+
+class Gate:
+    """Lets `limit` connections be made at a time: a thousand at one instant would overflow a listener's queue."""
+
+    def __init__(self, limit: int = 256) -> None:
+        self._free = limit
+        self._queue: deque[Reader] = deque()
+
+    def enter(self, reader: Reader) -> None:
+        """Connect the reader, now or when it is its turn."""
+        if self._free:
+            self._free -= 1
+            reader.connect()
+        else:
+            self._queue.append(reader)
+
+    def leave(self) -> None:
+        """One that was let in is connected, or has failed."""
+        self._free += 1
+        while self._queue and self._free:
+            self._free -= 1
+            self._queue.popleft().connect()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A replica as the sockets see it: address family and address, found once."""
+
+    origin: Origin
+    family: int
+    sockaddr: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Wiring:
+    """What all readers of a process share."""
+
+    loop: Any
+    addresses: Sequence[Address]
+    chunked: Feed
+    plain: Feed
+    counters: Counters
+    on_connect: Callable[[int, str], None]
+    """Told each attempt's duration in nanoseconds, and what failed or ''."""
+    on_break: Callable[[str], None]
+    """Told why a stream ended."""
+    token: str = ""
+    gate: Gate = field(default_factory=Gate)
+    connecting: set[Reader] = field(default_factory=set)
+    rng: random.Random = field(default_factory=random.Random)
+
+
+class Reader:
+    """Keeps one client connected to one of the replicas until it is closed."""
+
+    __slots__ = (
+        "_at", "_decoder", "_failures", "_fd", "_feed", "_get", "_head", "_retry_ms", "_sock", "_timer", "_watcher", "_wiring",
+        "account", "closed", "started_ns",
+    )  # fmt: skip
+
+    def __init__(self, account: Account, replica: int, wiring: Wiring) -> None:
+        self.account = account
+        self.closed = False
+        self.started_ns = 0
+        self._at = replica
+        self._wiring = wiring
+        self._feed = wiring.chunked
+        self._get = wiring.chunked.get
+        self._decoder: Decoder | None = None
+        self._failures = 0
+        self._retry_ms: int | None = None
+        self._head = b""
+        self._fd = -1
+        self._sock: Any = None
+        self._watcher: Any = None
+        self._timer: Any = None
+
+    def start(self) -> None:
+        """Connect when it is this reader's turn."""
+        self._timer = None
+        self._wiring.gate.enter(self)
+
+    def connect(self) -> None:
+        """Begin to connect; called by the gate."""
+        if self.closed:
+            self._wiring.gate.leave()
+            return
+        self.started_ns = time_ns()
+        self._wiring.connecting.add(self)
+        address = self._wiring.addresses[self._at]
+        try:
+            self._sock = _socket.socket(address.family, _socket.SOCK_STREAM)
+            self._sock.setblocking(False)
+            code = self._sock.connect_ex(address.sockaddr)
+        except OSError as error:
+            self._failed(error.strerror or str(error))
+            return
+        if code not in (0, EINPROGRESS):
+            self._failed(os.strerror(code))
+            return
+        self._fd = self._sock.fileno()
+        self._watch(_WRITE, self._writable)
+
+    def _watch(self, events: int, callback: Callable[[], None]) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+        self._watcher = self._wiring.loop.io(self._fd, events)
+        self._watcher.start(callback)
+
+    def _writable(self) -> None:
+        code = self._sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        if code:
+            self._failed(os.strerror(code))
+            return
+        last = self.account.last_event()
+        request = encode_request(
+            self._wiring.addresses[self._at].origin,
+            self.account.topic,
+            last_event_id=last.id if last else "",
+            token=self._wiring.token,
+        )
+        try:
+            self._sock.send(request)  # far smaller than an empty send buffer: it goes whole
+        except OSError as error:
+            self._failed(error.strerror or str(error))
+            return
+        self._head = b""
+        self._watch(_READ, self._on_head)
+
+    def _on_head(self) -> None:
+        now_ns = time_ns()
+        try:
+            data = os.read(self._fd, READ_BYTES)
+            self._head += data
+            split = split_head(self._head, complete=not data)
+            if split is None:
+                return
+            head, rest = split
+            head.require_stream()
+        except (OSError, WireError) as error:
+            self._failed(getattr(error, "strerror", None) or str(error))
+            return
+        self._feed = self._wiring.chunked if head.chunked else self._wiring.plain
+        self._get = self._feed.get
+        self._decoder = self._feed.decoder()
+        self._head = b""
+        self._failures = 0
+        self._settle("")
+        self.account.opened(now_ns)
+        self._watch(_READ, self._readable)
+        if rest:
+            self._slowly(rest, None, now_ns)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, READ_BYTES)
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                self._broken(error.strerror or str(error))
+            return
+        now_ns = time_ns()
+        parsed = self._get(data)
+        account = self.account
+        track = account.track
+        if parsed is not None and parsed.series is track.series and parsed.seq == track.next_seq:
+            track.next_seq = parsed.next_seq
+            parsed.arrived(now_ns)
+            account.last = parsed
+        else:
+            self._slowly(data, parsed, now_ns)
+
+    def _slowly(self, data: bytes, parsed: Parsed | None, now_ns: int) -> None:
+        if not data:
+            self._broken("closed by the server")
+            return
+        account = self.account
+        account.track = DISARMED
+        decoder = self._decoder
+        try:
+            if decoder is None:
+                parsed = parsed or self._feed.parse(data)
+            if decoder is not None or parsed is None:
+                decoder = self._decoder = decoder or self._feed.decoder()
+                parsed = decoder.feed(data)
+        except WireError as error:
+            self._broken(str(error))
+            return
+        if parsed.retry_ms is not None:
+            self._retry_ms = parsed.retry_ms
+        track = account.take(parsed.items, now_ns)
+        if decoder is not None:
+            if decoder.ended:
+                self._broken("ended by the server")
+                return
+            if not decoder.between:
+                return
+            self._decoder = None
+        account.track = track
+
+    def give_up_connecting(self) -> None:
+        """The attempt under way took too long."""
+        self._failed("no answer in time")
+
+    def _settle(self, failure: str) -> None:
+        """An attempt is over: make room at the gate and tell how it went."""
+        self._wiring.connecting.discard(self)
+        self._wiring.on_connect(time_ns() - self.started_ns, failure)
+        self._wiring.gate.leave()
+
+    def _failed(self, reason: str) -> None:
+        self._release()
+        self._wiring.counters.refused[reason] += 1
+        self._settle(reason)
+        self._failures += 1
+        self._at = (self._at + 1) % len(self._wiring.addresses)
+        self._later()
+
+    def _broken(self, reason: str) -> None:
+        self._release()
+        self.account.closed()
+        self._wiring.counters.disconnects[reason] += 1
+        self._wiring.on_break(reason)
+        self._later()
+
+    def _later(self) -> None:
+        if not self.closed:
+            delay_s = retry_delay_s(self._retry_ms, self._failures, self._wiring.rng)
+            self._timer = self._wiring.loop.timer(delay_s)
+            self._timer.start(self.start)
+
+    def _release(self) -> None:
+        self._decoder = None
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def close(self) -> None:
+        """Leave for good."""
+        self.closed = True
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+        self._release()
+        if self in self._wiring.connecting:
+            self._wiring.connecting.discard(self)
+            self._wiring.gate.leave()
+        if self.account.connected:
+            self.account.closed()

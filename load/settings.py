@@ -1,0 +1,99 @@
+"""The options of the Locust suite, checked: each error names the value, the reason and the next step."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from core.errors import UsageError
+from core.topics import DEFAULT_TOPIC, expand_topics
+from load.wire import Origin, parse_origin
+
+DESCRIPTORS_BESIDE_CLIENTS = 100
+
+
+class LoadSettings(BaseModel):
+    """What the suite was told, as environment FANBENCH_LOAD_* or on the command line."""
+
+    model_config = ConfigDict(frozen=True)
+
+    replicas: str = Field("", description="base URLs of the replicas, by commas; default: --host")
+    topic: str = Field(DEFAULT_TOPIC, description="topics, each client takes one: events · a,b · room-{0..999}")
+    topic_skew: float = Field(0.0, ge=0, le=5, description="Zipf exponent of clients over topics; 0 spreads evenly")
+    drain: float = Field(
+        1.0, ge=0, le=600, description="seconds to wait at the end for what some clients have and others lack"
+    )
+    out: str = Field("", description="file to write the result to, as JSON, at the end")
+    status: str = Field("", description="file to write the numbers of the moment to, five times a second")
+    token: str = Field("", description="bearer token for /sse")
+
+    @field_validator("topic")
+    @classmethod
+    def _topics_can_be_expanded(cls, text: str) -> str:
+        try:
+            expand_topics(text)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    @field_validator("out", "status")
+    @classmethod
+    def _folder_is_there(cls, text: str) -> str:
+        if text and not Path(text).resolve().parent.is_dir():
+            raise ValueError("its directory does not exist; create it or give another path")
+        return text
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics by name."""
+        return expand_topics(self.topic)
+
+    def origins(self, host: str | None) -> list[Origin]:
+        """The replicas' addresses.
+
+        Raises:
+            UsageError: there is none, or one is not an http:// URL.
+        """
+        urls = [url.strip() for url in (self.replicas or host or "").split(",") if url.strip()]
+        if not urls:
+            raise UsageError("no replica to connect to; give --host http://HOST:PORT or --replicas URL,URL")
+        return [parse_origin(url) for url in urls]
+
+
+def read_settings(options: Any) -> LoadSettings:
+    """The settings among Locust's parsed options.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    given = {
+        name: getattr(options, name) for name in LoadSettings.model_fields if getattr(options, name, None) is not None
+    }
+    try:
+        return LoadSettings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        reason = first["msg"].removeprefix("Value error, ")
+        hint = LoadSettings.model_fields[name].description
+        raise UsageError(f"--{name.replace('_', '-')} {first['input']!r}: {reason}. It takes: {hint}") from error
+
+
+def require_descriptors(clients: int) -> None:
+    """Raise the limit of open files as far as it goes.
+
+    Raises:
+        UsageError: this process may not hold that many connections.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = clients + DESCRIPTORS_BESIDE_CLIENTS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            raise UsageError(
+                f"{clients} clients need {wanted} open files, this process may have {hard}; "
+                f"use up to {max(0, hard - DESCRIPTORS_BESIDE_CLIENTS)} clients or more --processes"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else hard, hard))

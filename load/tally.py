@@ -1,0 +1,83 @@
+"""Deliveries folded into histograms, a few times a second and many at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from core.histogram import Histogram
+from load.frames import Event
+
+OPEN_SECONDS = 5
+"""A second of due time stays open for this long, then it is kept encoded; a straggler opens it again."""
+
+_SECOND_NS = 1_000_000_000
+HOPS = ("schedule", "broker", "fanout")
+
+
+class Tally:
+    """The histograms of one process. Each delivery counts once in each hop and once in its server's latency."""
+
+    def __init__(self) -> None:
+        self.hops = {hop: Histogram() for hop in HOPS}
+        self.servers: dict[str, Histogram] = {}
+        self.seconds: dict[int, str] = {}
+        """Second of due time to its latencies, encoded."""
+        self.deliveries = 0
+        self.first_due_ns: int | None = None
+        self.last_arrival_ns = 0
+        self._open: dict[int, Histogram] = {}
+
+    def fold(self, events: Iterable[Event]) -> npt.NDArray[np.int64]:
+        """Take the arrivals noted on the events, each of which is given once; return the latencies in nanoseconds."""
+        due = [event for event in events if event.measured and event.arrivals]
+        if not due:
+            return np.empty(0, np.int64)
+        counts = np.array([len(event.arrivals) for event in due])
+        stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event in due], np.int64)
+        due_ns, sent_ns, received_ns = stamps.T
+        arrived_ns = np.concatenate([np.frombuffer(event.arrivals, np.int64) for event in due])
+        self.hops["schedule"].record_ns(sent_ns - due_ns, counts)
+        self.hops["broker"].record_ns(received_ns - sent_ns, counts)
+        self.hops["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
+        latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
+        self._by_server(due, counts, latency_ns)
+        self._by_second(np.repeat(due_ns // _SECOND_NS, counts), latency_ns)
+        self.deliveries += len(latency_ns)
+        first = int(due_ns.min())
+        self.first_due_ns = first if self.first_due_ns is None else min(first, self.first_due_ns)
+        self.last_arrival_ns = max(self.last_arrival_ns, int(arrived_ns.max()))
+        return latency_ns
+
+    def _by_server(self, events: list[Event], counts: npt.NDArray[np.int64], latency_ns: npt.NDArray[np.int64]) -> None:
+        names = sorted({event.server for event in events})
+        number = {name: at for at, name in enumerate(names)}
+        which = np.repeat(np.array([number[event.server] for event in events]), counts)
+        for name, at in number.items():
+            self.servers.setdefault(name, Histogram()).record_ns(latency_ns[which == at])
+
+    def _by_second(self, seconds: npt.NDArray[np.int64], latency_ns: npt.NDArray[np.int64]) -> None:
+        for second in np.unique(seconds).tolist():
+            histogram = self._open.get(second)
+            if histogram is None:
+                kept = self.seconds.pop(second, None)
+                histogram = self._open[second] = Histogram() if kept is None else Histogram.decode(kept)
+            histogram.record_ns(latency_ns[seconds == second])
+        self._keep(max(self._open) - OPEN_SECONDS)
+
+    def _keep(self, until: int) -> None:
+        for second in [second for second in self._open if second <= until]:
+            self.seconds[second] = self._open.pop(second).encode()
+
+    def close(self) -> None:
+        """Encode the seconds that are still open."""
+        self._keep(max(self._open, default=0))
+
+
+def milliseconds(latency_ns: npt.NDArray[np.int64]) -> Counter[int]:
+    """How many latencies fell into each whole millisecond, a minute and more in the last."""
+    counts = np.bincount(np.clip(latency_ns // 1_000_000, 0, 60_000)) if latency_ns.size else np.empty(0, np.int64)
+    return Counter({int(at): int(counts[at]) for at in np.nonzero(counts)[0]})

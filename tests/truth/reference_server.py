@@ -1,0 +1,194 @@
+"""A reference SSE server whose behaviour is written down beforehand, with no code of server/.
+
+`python tests/truth/reference_server.py '{"measure": 100, …}'` prints its port and serves until it is ended. It makes
+its own events, as if generator, broker and hub were one: `due_ns`, `sent_ns` and `received_ns` are set back from the
+instant of writing by the hop times of the script, so that the times injected do not depend on how well it sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+
+from core.sse import encode_comment, encode_event
+from core.stamp import Stamp, encode, parse_id
+
+
+@dataclass
+class Script:
+    """What the server does. Seqs are those of the events; `every` picks the clients (1: all, 2: each second …)."""
+
+    server: str = "reference"
+    stream: str = "truth"
+    topic: str = "events"
+    clients: int = 1  # begins once so many are connected
+    warmup: int = 3
+    measure: int = 100
+    rate_hz: float = 100.0
+    schedule_ms: float = 0.0
+    broker_ms: float = 0.0
+    fanout_ms: float = 0.0
+    stall_at: int | None = None  # nothing leaves for stall_s from this seq on; what is due meanwhile leaves after it
+    stall_s: float = 2.0
+    omit: list[int] = field(default_factory=list)
+    double: list[int] = field(default_factory=list)
+    swap: list[int] = field(default_factory=list)  # each with the one after it
+    tail: int = 0  # so many at the end are left out
+    every: int = 1
+    chunked: bool = True
+    split_bytes: int = 0  # cut the stream into pieces of this size; 0: one chunk for one event
+    batch: int = 1  # so many events in one chunk
+    drop_at: list[int] = field(default_factory=list)  # connections are cut after these seqs
+    drop_abruptly: bool = False
+    resume: bool = True  # honours Last-Event-ID
+    gap_at: list[int] = field(default_factory=list)  # event: gap before these seqs
+    retry_ms: int = 50
+    status: int = 200
+    linger: bool = True  # keeps the connections open after the last event
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, writer: asyncio.StreamWriter, script: Script, number: int) -> None:
+        self.writer = writer
+        self.script = script
+        self.chosen = number % script.every == 0
+        self.pending = b""
+        self.pending_events = 0
+
+    def send(self, frame: bytes) -> None:
+        """One frame, framed and cut as the script says."""
+        self.pending += frame
+        self.pending_events += 1
+        if self.pending_events >= self.script.batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """What waits for its batch to be full."""
+        body, self.pending, self.pending_events = self.pending, b"", 0
+        if not body:
+            return
+        size = self.script.split_bytes
+        pieces = [body[at : at + size] for at in range(0, len(body), size)] if size else [body]
+        for piece in pieces:
+            self.writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self.script.chunked else piece)
+
+    def cut(self) -> None:
+        """End the connection, in good order or not."""
+        self.flush()
+        if self.script.drop_abruptly:
+            self.writer.transport.abort()
+        else:
+            self.writer.close()
+
+
+class Server:
+    """All connections, and the events so far."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.connected: dict[Client, None] = {}
+        self.sent: list[bytes] = []
+        self.enough = asyncio.Event()
+        self.number = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request and keep the connection until the other end goes."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        client = Client(writer, self.script, self.number)
+        self.number += 1
+        if self.script.status != 200:
+            writer.write(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % self.script.status)
+            writer.close()
+            return
+        framing = "Transfer-Encoding: chunked\r\n" if self.script.chunked else ""
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n{framing}\r\n".encode())
+        client.send(encode_comment("ref", retry_ms=self.script.retry_ms))
+        client.flush()
+        self.replay(client, head)
+        self.connected[client] = None
+        if len(self.connected) >= self.script.clients:
+            self.enough.set()
+        await reader.read()
+        self.connected.pop(client, None)
+
+    def replay(self, client: Client, head: str) -> None:
+        """What a returning client missed."""
+        last = next((line.split(": ")[1] for line in head.split("\r\n") if line.startswith("Last-Event-ID")), "")
+        known = parse_id(last)
+        if self.script.resume and known is not None:
+            for frame in self.sent[known[1] + 1 :]:
+                client.send(frame)
+
+    def frame(self, seq: int, due_ns: int) -> bytes:
+        """The event as this server sends it, its stamps set back by the script's hop times."""
+        script = self.script
+        sent_ns = due_ns + int(script.schedule_ms * 1e6)
+        received_ns = sent_ns + int(script.broker_ms * 1e6)
+        phase = "warmup" if seq < script.warmup else "measure"
+        payload = encode(Stamp(script.stream, seq, script.topic, phase, due_ns, sent_ns), "x" * 60)
+        prefix = f'{{"server":"{script.server}","received_ns":{received_ns},'
+        return encode_event(prefix + payload[1:].decode(), id=f"{script.stream}-{seq}")
+
+    async def publish(self) -> None:
+        """Send every event of the script, in time."""
+        script = self.script
+        await self.enough.wait()
+        start_ns = time.time_ns()
+        count = script.warmup + script.measure
+        stall_until_ns = 0
+        held: dict[Client, bytes] = {}
+        for seq in range(count):
+            due_ns = start_ns + int(seq * 1e9 / script.rate_hz)
+            if seq == script.stall_at:
+                stall_until_ns = due_ns + int(script.stall_s * 1e9)
+            await asyncio.sleep(max(due_ns, stall_until_ns, time.time_ns()) / 1e9 - time.time())
+            late_ns = 0 if stall_until_ns > due_ns else time.time_ns() - due_ns
+            hops_ns = int((script.schedule_ms + script.broker_ms + script.fanout_ms) * 1e6)
+            frame = self.frame(seq, due_ns + late_ns - hops_ns)
+            self.sent.append(frame)
+            for client in list(self.connected):
+                self.deliver(client, seq, frame, held)
+            if seq in script.drop_at:
+                for client in [client for client in self.connected if client.chosen]:
+                    self.connected.pop(client)
+                    client.cut()
+        for client in self.connected:
+            client.flush()
+            if not script.linger:
+                client.writer.write(b"0\r\n\r\n" if script.chunked else b"")
+                client.writer.close()
+
+    def deliver(self, client: Client, seq: int, frame: bytes, held: dict[Client, bytes]) -> None:
+        """One event to one client, with what the script does to it."""
+        script = self.script
+        if client.chosen:
+            if seq in script.gap_at:
+                client.send(encode_event('{"server":"ref","cause":"overflow","lost":null,"topic":null}', event="gap"))
+            if seq in script.omit or seq >= script.warmup + script.measure - script.tail:
+                return
+            if seq in script.swap:
+                held[client] = frame
+                return
+            if seq in script.double:
+                client.send(frame)
+        client.send(frame)
+        if client in held:
+            client.send(held.pop(client))
+
+
+async def main() -> None:
+    """Serve until ended."""
+    server = Server(Script(**json.loads(sys.argv[1])))
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=2048)
+    print(listener.sockets[0].getsockname()[1], flush=True)
+    await server.publish()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
