@@ -35,6 +35,11 @@ def _bounds() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
 _LOWEST_US, _WIDTH_US = _bounds()
 
 
+def index_values_ms() -> npt.NDArray[np.float64]:
+    """The value in milliseconds that stands for each counts index: the highest that is counted there."""
+    return (_LOWEST_US + _WIDTH_US - 1) / 1000
+
+
 def _indexes(values_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """HdrHistogram's counts index of each value (its `_counts_index_for`, for whole arrays)."""
     # frexp gives the bit length exactly for values below 2^53.
