@@ -21,6 +21,18 @@ class BrokerError(FanbenchError):
         self.action = action
 
 
+def refuse_history(endpoint: Endpoint, since_ns: int | None) -> None:
+    """For adapters without replay.
+
+    Raises:
+        BrokerError: history is asked for.
+    """
+    if since_ns is not None:
+        raise BrokerError(
+            endpoint, "replay", "this adapter keeps no history", "use one with replay, see docs/brokers.md"
+        )
+
+
 def redact(url: str) -> str:
     """The URL with its password replaced by ***, or with all user information hidden if it cannot be parsed."""
     try:

@@ -1,14 +1,26 @@
-"""The one backoff policy of all adapters, so that a comparison of faults compares brokers and not defaults."""
+"""The one reconnect policy of all adapters, so that a comparison of faults compares brokers and not defaults."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+from brokers.endpoint import BrokerError, Endpoint
 
 FIRST_S = 0.05
 LONGEST_S = 1.0
 FACTOR = 2.0
 JITTER = 0.2
+HEARTBEAT_S = 2.5
+"""How often a connection is asked for a sign of life; without one for the endpoint's deadline it counts as lost."""
+
+_log = logging.getLogger("fanbench.brokers")
+C = TypeVar("C")
 
 
 def delays_s(rng: random.Random | None = None) -> Iterator[float]:
@@ -21,3 +33,122 @@ def delays_s(rng: random.Random | None = None) -> Iterator[float]:
     while True:
         yield wait * rng.uniform(1 - JITTER, 1 + JITTER)
         wait = min(wait * FACTOR, LONGEST_S)
+
+
+class Line(Protocol[C]):
+    """One side's connection, kept up by `keep_up`; C is what the library calls a connection."""
+
+    async def dial(self) -> C:
+        """Connect. Leaves nothing open when it raises."""
+
+    async def serve(self, connection: C) -> None:
+        """Use the connection until it is lost, then return or raise."""
+
+    def lost(self, cause: str) -> None:
+        """The connection is gone: whoever waits for something from it must be told."""
+
+    async def hang_up(self, connection: C) -> None:
+        """Close what is left of the connection."""
+
+
+@asynccontextmanager
+async def keep_up(endpoint: Endpoint, line: Line[C]) -> AsyncIterator[None]:
+    """Connect, and within the block connect again whenever the connection is lost, with `delays_s` between attempts.
+
+    Leaves no task and no connection behind, also when it is cancelled while closing.
+
+    Raises:
+        BrokerError: the first attempt failed, or took longer than the endpoint's deadline.
+    """
+    try:
+        connection = await _dial(endpoint, line)
+    except Exception as error:
+        raise connect_error(endpoint, error) from None  # the library's own words may hold the password
+    task = asyncio.create_task(_stay_up(endpoint, line, connection), name=f"{endpoint} line")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await finish(_settled(task))
+
+
+async def _dial(endpoint: Endpoint, line: Line[C]) -> C:
+    async with asyncio.timeout(endpoint.timeout_s):
+        return await line.dial()
+
+
+async def _stay_up(endpoint: Endpoint, line: Line[C], connection: C) -> None:
+    while True:
+        cause = "closed"
+        try:
+            await line.serve(connection)
+            cause = "closed by the broker"
+        except Exception as error:  # whatever a library raises, the connection is of no more use
+            cause = endpoint.hide_secrets(reason(error))
+        finally:
+            line.lost(cause)
+            await finish(_quietly(line.hang_up(connection), endpoint.timeout_s))
+        _log.warning("%s: connection lost: %s; reconnecting", endpoint, cause)
+        connection = await _dial_again(endpoint, line)
+        _log.warning("%s: connected again", endpoint)
+
+
+async def _dial_again(endpoint: Endpoint, line: Line[C]) -> C:
+    for delay_s in delays_s():
+        await asyncio.sleep(delay_s)
+        try:
+            return await _dial(endpoint, line)
+        except Exception as error:
+            _log.debug("%s: %s", endpoint, endpoint.hide_secrets(reason(error)))
+    raise AssertionError("delays_s has no end")
+
+
+async def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` to its end even when the caller is cancelled meanwhile; the cancellation is then passed on."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()
+
+
+async def _settled(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+async def _quietly(work: Coroutine[Any, Any, None], timeout_s: float) -> None:
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(timeout_s):
+            await work
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, on one line; its kind where it says nothing."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+_NEXT_STEPS = (
+    (("auth", "password", "login", "access_refused", "not authori", "permission", "credential", "wrongpass"),
+     "check the user and the password in the URL"),
+    (("certificate", "ssl", "tls"), "check that the port speaks TLS, and give its CA with ?ca_file=PATH"),
+)  # fmt: skip
+
+
+def connect_error(endpoint: Endpoint, error: BaseException) -> BrokerError:
+    """Why connecting failed, with the next step that the library's words point to."""
+    if isinstance(error, BrokerError):
+        return error
+    cause = f"no answer within {endpoint.timeout_s:g} s" if isinstance(error, TimeoutError) else reason(error)
+    step = next((step for words, step in _NEXT_STEPS if any(word in cause.lower() for word in words)), None)
+    return BrokerError(endpoint, "connect", cause, step or "check host and port, and that the broker runs")

@@ -1,0 +1,126 @@
+"""What can be compared: program + adapter + delivery, by name; and a running broker of the user's own, by URL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from brokers.endpoint import Endpoint
+from brokers.programs.catalogue import PROGRAMS
+from brokers.registry import open_endpoint
+from core.errors import UsageError, nearest
+
+Delivery = Literal["at-most-once", "at-least-once"]
+_NOT_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Broker(NamedTuple):
+    """A broker that answers: its URL for adapters, and the processes whose CPU and memory are its own."""
+
+    url: str
+    pids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Without a program it is `memory`, or a broker of the user's own at `url`."""
+
+    name: str
+    delivery: Delivery
+    url: str
+    """For adapters; `{redis}`, `{nats}` and so on stand for host:port of the program's listeners."""
+    program: str | None = None
+    features: tuple[str, ...] = ()
+    """What the program must have switched on."""
+    primary: bool = False
+    """Whether `fanbench compare` without names takes it: the floor, and the first contender of each program."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether there is no broker, and each replica generates by itself."""
+        return self.url.startswith("memory:")
+
+    @property
+    def file_name(self) -> str:
+        """The name with nothing that a file name cannot hold."""
+        return _NOT_FILE_NAME.sub("-", self.name).strip("-")
+
+    @property
+    def runnable(self) -> bool:
+        """Whether its program is found here; a broker of the user's own is tried when its run starts."""
+        return self.program is None or PROGRAMS[self.program].find() is not None
+
+    @property
+    def install_hint(self) -> str:
+        """What to do where it is not runnable."""
+        return "" if self.program is None else PROGRAMS[self.program].install_hint
+
+    def program_version(self) -> str:
+        """Empty where there is no program, or it is not found."""
+        return "" if self.program is None else PROGRAMS[self.program].version()
+
+    def require_runnable(self) -> None:
+        """Raise UsageError, with what to do, if its program is not found here."""
+        if not self.runnable:
+            raise UsageError(f"contender '{self.name}': {self.program} is not installed here; {self.install_hint}")
+
+    @contextmanager
+    def launched(self, folder: Path) -> Iterator[Broker]:
+        """Run its program, if it has one, with log and data in `folder`; stop it on leaving.
+
+        Raises:
+            FanbenchError: the program is not found, or does not come up.
+        """
+        if self.program is None:
+            yield Broker(self.url, [])
+            return
+        with PROGRAMS[self.program].start(folder, self.features) as running:
+            yield Broker(self.url.format_map(running.listeners), running.pids)
+
+
+_AT_MOST: Delivery = "at-most-once"
+_AT_LEAST: Delivery = "at-least-once"
+
+_CONTENDERS = (
+    Contender("memory", _AT_MOST, "memory://", primary=True),
+    Contender("valkey", _AT_MOST, "redis://{redis}", "valkey", primary=True),
+    Contender("redis", _AT_MOST, "redis://{redis}", "redis", primary=True),
+    Contender("nats", _AT_MOST, "nats://{nats}", "nats", primary=True),
+)
+
+
+def all_contenders() -> list[Contender]:
+    """Every contender with a name, the harness floor first."""
+    return list(_CONTENDERS)
+
+
+def find_contender(name_or_url: str) -> Contender:
+    """The contender of that name, or one for a running broker at a URL.
+
+    Raises:
+        UsageError: there is no such contender, or the URL's scheme or an option is unknown.
+    """
+    if "://" in name_or_url:
+        return _of_url(name_or_url)
+    for contender in _CONTENDERS:
+        if contender.name == name_or_url:
+            return contender
+    known = nearest(name_or_url, [contender.name for contender in _CONTENDERS])
+    raise UsageError(f"no contender '{name_or_url}'; {known} A running broker is given by its URL")
+
+
+def _of_url(url: str) -> Contender:
+    _, endpoint = open_endpoint(url)
+    delivery: Delivery = _AT_LEAST if endpoint.delivery == _AT_LEAST else _AT_MOST
+    return Contender(_name_of(endpoint), delivery, url)
+
+
+def _name_of(endpoint: Endpoint) -> str:
+    """Scheme, host, port and path: what tells brokers apart, and no user and no password."""
+    port = f":{endpoint.port}" if endpoint.port else ""
+    path = f"/{endpoint.path}" if endpoint.path else ""
+    return f"{endpoint.scheme}://{endpoint.host}{port}{path}"

@@ -1,0 +1,128 @@
+"""The bounded buffer between a broker's connection and whoever iterates the consumer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+
+from brokers.api import Gap, Message
+
+DEFAULT_CAPACITY = 65_536
+OPTION = {"buffer": f"messages held for a reader that is behind, then a gap (default {DEFAULT_CAPACITY})"}
+_TURN = 256
+
+
+class Inbox:
+    """Messages in the order they came, at most `capacity` of them, for one iterating task.
+
+    What comes while it is full is dropped until half of it is free again, and told as one Gap where it is missing:
+    letting in every message that finds a free place would give a reader that is behind a Gap for each message.
+    """
+
+    __slots__ = ("_capacity", "_closed", "_items", "_lost", "_readable", "_turn", "_waiter")
+
+    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+        self._capacity = max(1, capacity)
+        self._items: deque[Message | Gap] = deque()
+        self._lost = 0
+        self._closed = False
+        self._turn = 0
+        self._readable: int | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, topic: str, payload: bytes) -> None:
+        """Add a message, or count it as lost."""
+        if self._lost or len(self._items) >= self._capacity:
+            if len(self._items) > self._capacity // 2:
+                self._lost += 1
+                return
+            self._tell_lost()
+        self._items.append(Message(topic, payload))
+        if self._waiter is not None:
+            self._wake()
+
+    def drop(self, count: int) -> None:
+        """Count messages that a library dropped before they came here."""
+        self._lost += count
+        self._wake()
+
+    def gap(self, gap: Gap) -> None:
+        """Add a Gap; it has a place even when the buffer is full."""
+        self._tell_lost()
+        self._items.append(gap)
+        self._wake()
+
+    def hold(self) -> None:
+        """Keep back what comes from now on until `release`: the connection is lost."""
+        if self._readable is None:
+            self._tell_lost()
+            self._readable = len(self._items)
+
+    def release(self, gap: Gap | None) -> None:
+        """Every subscription stands again: the Gap goes before all that came since `hold`.
+
+        A reader that fetches the missing state on a Gap needs the subscriptions to stand by then, or what is
+        published between its fetch and the subscription would be missing without a word.
+        """
+        if self._readable is not None:
+            if gap is not None:
+                self._items.insert(self._readable, gap)
+            self._readable = None
+            self._wake()
+
+    def discard(self, topics: Collection[str]) -> None:
+        """Forget what is held of these topics."""
+        if not self._items:
+            return
+        items, self._items = self._items, deque()
+        for i, item in enumerate(items):
+            if i == self._readable:
+                self._readable = len(self._items)
+            if isinstance(item, Gap) or item.topic not in topics:
+                self._items.append(item)
+        if self._readable is not None:
+            self._readable = min(self._readable, len(self._items))
+
+    def close(self) -> None:
+        """End the iteration after what is in the buffer."""
+        self._closed = True
+        self.release(None)
+        self._wake()
+
+    def _tell_lost(self) -> None:
+        if self._lost:
+            self._items.append(Gap("overflow", self._lost))
+            self._lost = 0
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __aiter__(self) -> Inbox:
+        return self
+
+    async def __anext__(self) -> Message | Gap:
+        self._turn += 1
+        if self._turn % _TURN == 0:
+            await asyncio.sleep(0)  # a full buffer must not keep the rest of the program waiting
+        while not self._items or self._readable == 0:
+            if self._readable is None:
+                self._tell_lost()
+                if self._items:
+                    break
+                if self._closed:
+                    raise StopAsyncIteration
+            if self._waiter is not None:
+                raise RuntimeError("a consumer can be iterated by one task at a time")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._readable is not None:
+            self._readable -= 1
+        return self._items.popleft()

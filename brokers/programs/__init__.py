@@ -1,0 +1,1 @@
+"""Broker programs: how to find each one here, and how to run it."""

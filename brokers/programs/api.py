@@ -1,0 +1,36 @@
+"""What a broker program offers, as a structural protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Protocol
+
+from brokers.programs.running import Running
+
+
+class Program(Protocol):
+    """A broker product that can be run."""
+
+    @property
+    def name(self) -> str:
+        """What contenders and errors call it."""
+
+    @property
+    def install_hint(self) -> str:
+        """What to do where it is not found."""
+
+    def find(self) -> Path | None:
+        """Its executable here, or None."""
+
+    def version(self) -> str:
+        """Its version; empty where it is not found."""
+
+    def start(self, folder: Path, features: Collection[str] = ()) -> Running:
+        """Run it on free ports of 127.0.0.1 with a directory of its own; return once a protocol round trip answered.
+
+        Its log and its data go to `folder`. `features` switches on what a contender needs, for instance `jetstream`.
+
+        Raises:
+            FanbenchError: it is not found, ended, or did not answer in time; the message has its log's last lines.
+        """

