@@ -72,8 +72,9 @@ class SSEParser:
 
     @property
     def idle(self) -> bool:
-        """True when no partial line, event or byte-order mark is held back."""
-        return not (self._rest or self._data or self._event or self._skip_lf or self._at_start)
+        """True when no partial line, event, id or byte-order mark is held back."""
+        id_held = self._id != self.last_event_id
+        return not (self._rest or self._data or self._event or id_held or self._skip_lf or self._at_start)
 
     def feed(self, chunk: bytes) -> list[SSEEvent]:
         """Take the next bytes; return the events that they complete, in order."""

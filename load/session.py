@@ -15,7 +15,7 @@ from load.account import Account, Counters
 from load.frames import Feed, PlainBody, Registry
 from load.plan import Plan, Seat
 from load.reader import Address, Reader, Wiring
-from load.tally import Tally
+from load.tally import Tally, rehearse
 from load.totals import Distribution, Horizon, Seen, Totals, charge, horizon_of
 from load.wire import ChunkedBody
 
@@ -47,6 +47,7 @@ class Session:
         on_connect: Callable[[int, str], None],
         on_break: Callable[[str], None],
     ) -> None:
+        rehearse()
         self.counters = Counters()
         self.plan = plan
         self._registry = Registry()

@@ -95,7 +95,7 @@ def test_writer_refuses_what_a_client_would_misread(fields):
         encode_event("x", **fields)
 
 
-@pytest.mark.parametrize("held", [b"data: a", b"data: a\n", b"event: x\n", b"data: a\r", b"", b"\xef\xbb"])
+@pytest.mark.parametrize("held", [b"data: a", b"data: a\n", b"event: x\n", b"id: 7\n", b"data: a\r", b"", b"\xef\xbb"])
 def test_not_idle_while_anything_is_held_back(held):
     parser = SSEParser()
     parser.feed(held)
