@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -40,14 +40,14 @@ class Point:
 
 def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
     """The scenario with `load` on the axis; clients connect fast enough that a point takes seconds."""
-    changed: dict[str, object] = {
+    changed: dict[Axis, dict[str, Any]] = {
         "clients": {"clients": load},
         "rate": {"rate_hz": float(load)},
         "replicas": {"replicas": load},
         "topics": {"topics": topic_pattern(load)},
-    }[axis]
-    clients = int(changed.get("clients", scenario.clients))
-    return scenario.with_fields(**changed, connect_hz=max(scenario.connect_hz, clients / 2))
+    }
+    raised = scenario.with_fields(**changed[axis])
+    return raised.with_fields(connect_hz=max(raised.connect_hz, raised.clients / 2))
 
 
 def judge(run: Run, slo: Slo, load: int) -> Point:

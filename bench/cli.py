@@ -113,7 +113,7 @@ def capacity(
 ) -> None:
     """Find the largest load that a contender holds, confirmed in separate runs."""
     from bench.capacity import capacity_command
-    from bench.slo import parse_slo
+    from bench.slo import Slo
 
     workload = scenario_from(
         scenario,
@@ -125,7 +125,7 @@ def capacity(
         duration_s=duration,
         warmup_s=warmup,
     )
-    raise typer.Exit(capacity_command(contender, vary, parse_slo(slo), workload, out, json_answer))
+    raise typer.Exit(capacity_command(contender, vary, Slo.parse(slo), workload, out, json_answer))
 
 
 @app.command()

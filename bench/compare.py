@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 import sys
@@ -20,7 +21,8 @@ from bench.run import Say, failed_run, run_once
 from bench.store import ResultFolder, load_results, open_results
 from brokers.contenders import Contender, all_contenders, find_contender
 from brokers.endpoint import redact
-from core.errors import FanbenchError
+from brokers.registry import open_endpoint
+from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
 
 
@@ -96,7 +98,7 @@ def _run_all(contenders: Sequence[Contender], scenario: Scenario, results: Resul
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
         task = progress.add_task("starting", total=len(slots))
         for slot in slots:
-            contender = contenders[slot.index]
+            contender = contenders[slot.place]
             label = f"round {slot.round} of {scenario.rounds} · {contender.name}"
 
             def say(phase: str, label: str = label) -> None:
@@ -124,14 +126,30 @@ def choose_contenders(names: Sequence[str], every: bool) -> list[Contender]:
     """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
 
     Raises:
-        UsageError: a name is unknown, or its program is not installed.
+        UsageError: a name is unknown, its program is not installed, or the broker at a URL does not answer.
     """
     if names:
         chosen = [find_contender(name) for name in names]
         for contender in chosen:
             contender.require_runnable()
+            if contender.program is None:
+                _require_answer(contender)
         return chosen
     return [c for c in all_contenders() if (every or c.primary) and c.runnable]
+
+
+def _require_answer(contender: Contender) -> None:
+    """Connect once to a running broker, so that a wrong address or password is told before anything is measured."""
+
+    async def connect() -> None:
+        adapter, endpoint = open_endpoint(contender.url, contender.delivery)
+        async with adapter.producer(endpoint):
+            pass
+
+    try:
+        asyncio.run(connect())
+    except FanbenchError as error:
+        raise UsageError(str(error)) from error
 
 
 def compare_command(names: Sequence[str], every: bool, scenario: Scenario, out: Path, json_answer: bool) -> int:

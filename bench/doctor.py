@@ -58,7 +58,10 @@ def _show(findings: dict[str, Any], console: Console) -> None:
         here = f"[green]yes[/] {escape(row['version'])}" if row["runnable"] else "[red]no[/]"
         table.add_row(escape(row["name"]), row["delivery"], escape(row["program"]), here, escape(row["how"]))
     console.print(table)
-    say = lambda text: console.print(text, highlight=False, markup=False)  # noqa: E731 - three calls, one form
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False)
+
     say("")
     for name, reason in findings["broken_plugins"].items():
         say(f"broken plug-in {name}: {reason}")

@@ -13,7 +13,7 @@ class Slot(NamedTuple):
     """One run to do: its round, counted from 1, and the place of its contender in the list given."""
 
     round: int
-    index: int
+    place: int
 
 
 def shuffled_rounds(contenders: int, rounds: int, seed: int) -> list[Slot]:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,7 +136,8 @@ def start_replicas(count: int, settings: Mapping[str, object], folder: Path, chi
 def wait_ready(replicas: Sequence[Replica]) -> None:
     """Wait until each replica's broker subscription is confirmed."""
     for replica in replicas:
-        poll(f"{replica.name} ready", READY_TIMEOUT_S, lambda r=replica: get_json(f"{r.url}/readyz"), [replica.child])
+        ready = partial(get_json, f"{replica.url}/readyz")
+        poll(f"{replica.name} ready", READY_TIMEOUT_S, ready, [replica.child])
 
 
 def generator_settings(scenario: Scenario) -> dict[str, object]:

@@ -75,7 +75,7 @@ def run_once(contender: Contender, scenario: Scenario, number: int, folder: Path
     """
     folder.mkdir(parents=True, exist_ok=True)
     with contender.launched(folder) as broker, Children() as children:
-        settings = {"broker_url": broker.url, "delivery": contender.delivery}
+        settings: dict[str, object] = {"broker_url": broker.url, "delivery": contender.delivery}
         say("starting replicas and clients")
         stage = _set_up(contender, scenario, settings, broker.pids, folder, children)
         say("connecting")

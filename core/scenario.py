@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import UsageError, nearest
+from core.stamp import smallest_bytes
 from core.topics import expand_topics
 
 ScheduleKind = Literal["constant", "poisson", "burst"]
@@ -45,6 +46,15 @@ class Scenario(BaseModel):
             raise ValueError(str(error)) from error
         return text
 
+    @model_validator(mode="after")
+    def _payload_holds_its_stamp(self) -> Scenario:
+        least = smallest_bytes(expand_topics(self.topics))
+        if self.payload_bytes < least:
+            raise ValueError(
+                f"payload_bytes = {self.payload_bytes}: the stamp of an event takes {least}; give {least} or more"
+            )
+        return self
+
     def with_fields(self, **fields: Any) -> Scenario:
         """This scenario with some fields replaced; None leaves a field as it is.
 
@@ -70,6 +80,8 @@ def parse_scenario(fields: dict[str, Any], where: str) -> Scenario:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
+        if not field:  # a rule over several fields, which names them itself
+            raise UsageError(f"{where}: {reason}") from error
         hint = Scenario.model_fields[field].description if field in Scenario.model_fields else ""
         raise UsageError(f"{where}: {field} = {first['input']!r}: {reason}. {field}: {hint}") from error
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import orjson
 
 Phase = Literal["warmup", "measure"]
+_STREAM_LENGTH = 8
+_LARGEST_SEQ = 10**12  # one that no run reaches
 _ID = re.compile(r"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})\Z")
 
 
@@ -39,7 +42,7 @@ class Stamp:
 
 def new_stream() -> str:
     """A name for one generator's start, unlike any other: 8 lower-case base-32 characters."""
-    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(8))
+    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(_STREAM_LENGTH))
 
 
 def parse_id(text: str) -> tuple[str, int] | None:
@@ -54,6 +57,12 @@ def encode(stamp: Stamp, pad: str = "") -> bytes:
         f'{{"stream":"{stamp.stream}","seq":{stamp.seq},"topic":{orjson.dumps(stamp.topic).decode()},'
         f'"phase":"{stamp.phase}","due_ns":{stamp.due_ns},"sent_ns":{stamp.sent_ns},"pad":"{pad}"}}'
     ).encode()
+
+
+def smallest_bytes(topics: Sequence[str]) -> int:
+    """The bytes that a stamp needs on the longest of these topics, with room for every seq that a run may reach."""
+    topic = max(topics, key=lambda name: len(name.encode()))
+    return len(encode(Stamp("x" * _STREAM_LENGTH, _LARGEST_SEQ, topic, "measure", 10**18, 10**18)))
 
 
 def decode(payload: bytes) -> Stamp:

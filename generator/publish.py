@@ -39,7 +39,7 @@ class Publisher:
         self._settings = settings
         self._topics = expand_topics(settings.topics)
         self.stream = new_stream()
-        require_size(settings.payload_bytes, self.stream, self._topics)
+        require_size(settings.payload_bytes, self._topics)
         self._seqs = dict.fromkeys(self._topics, 0)
         self._published: dict[str, Counter[str]] = {topic: Counter() for topic in self._topics}
         self._failed = 0

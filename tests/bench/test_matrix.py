@@ -18,7 +18,7 @@ def test_each_round_holds_each_contender_once(contenders, rounds, seed):
 
 def test_rounds_are_shuffled_apart():
     slots = shuffled_rounds(6, 20, seed=1)
-    orders = {tuple(slot.index for slot in slots if slot.round == r) for r in range(1, 21)}
+    orders = {tuple(slot.place for slot in slots if slot.round == r) for r in range(1, 21)}
     assert len(orders) > 10
 
 

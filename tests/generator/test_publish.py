@@ -118,5 +118,5 @@ async def test_an_undisturbed_run_achieves_its_rate(schedule):
 
 
 def test_too_small_a_payload_is_refused():
-    with pytest.raises(UsageError, match="payload of 20 bytes"):
+    with pytest.raises(UsageError, match="payload_bytes = 20"):
         Publisher(Recorder(), settings(payload_bytes=20))
