@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brokers.contenders import Contender
-
 from bench.checks import Facts, problems
 from bench.model import HOPS, LATENCY, Run, TimelineRow
 from bench.procs import (
@@ -26,6 +24,7 @@ from bench.procs import (
     wait_ready,
 )
 from bench.resources import Sampler, Window
+from brokers.contenders import Contender
 from core.errors import FanbenchError
 from core.histogram import Histogram
 from core.process import Child
