@@ -129,6 +129,21 @@ def capacity(
 
 
 @app.command()
+def hop(
+    contenders: Contenders = None,
+    rate: Rate = 1000.0,
+    payload_bytes: PayloadBytes = None,
+    duration: Duration = 4.0,
+    json_answer: AsJson = False,
+) -> None:
+    """Measure generator to consumer with no SSE, and say what ends first: the broker or its client library."""
+    from bench.hop import hop_command
+
+    workload = scenario_from("broadcast", rate_hz=rate, payload_bytes=payload_bytes, duration_s=duration)
+    raise typer.Exit(hop_command(contenders or [], workload, json_answer))
+
+
+@app.command()
 def doctor(json_answer: AsJson = False) -> None:
     """Say what can run here, how to install the rest, how many clients fit, and what will disturb a measurement."""
     from bench.doctor import doctor_command
