@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import UsageError, nearest
+from core.fault import Fault
 from core.stamp import smallest_bytes
 from core.topics import expand_topics
 
@@ -36,6 +37,7 @@ class Scenario(BaseModel):
     drain_s: float = Field(5.0, ge=0, description="seconds to wait for late events before they are lost")
     rounds: int = Field(3, ge=1, le=1000, description="runs of each contender, in shuffled order")
     seed: int = Field(1, ge=0, description="of the order of runs and of random schedules")
+    faults: tuple[Fault, ...] = Field((), description="what breaks within the measured phase; see docs/faults.md")
 
     @field_validator("topics")
     @classmethod
