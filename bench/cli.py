@@ -187,11 +187,22 @@ def main() -> None:
     except FanbenchError as error:
         code = _fail(str(error), 1)
     except Exception as error:
-        message = getattr(error, "format_message", None)  # click's own errors, whichever click typer brings
-        if message is None:
-            raise
-        code = _fail(f"{message()}; see `fanbench --help`", 2) if message() else 2
+        code = _usage(error)
     sys.exit(code)
+
+
+def _usage(error: Exception) -> int:
+    """One line for a wrong option or argument; typer's own messages do not name the value. Others are raised on."""
+    if not hasattr(error, "format_message"):
+        raise error
+    given = ""
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        words = [word.partition("=")[2] for word in sys.argv if word.startswith(f"{option}=")]
+        if option in sys.argv[:-1]:
+            words.append(sys.argv[sys.argv.index(option) + 1])
+        given = f"{option} {words[0]}: " if words else given
+    message = error.format_message()
+    return _fail(f"{given}{message}; see `fanbench --help`", 2) if message else 2
 
 
 def _fail(message: str, code: int) -> int:
