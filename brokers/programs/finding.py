@@ -12,6 +12,8 @@ from pathlib import Path
 
 from core.errors import FanbenchError
 
+DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
+"""Configuration files, the same that docker compose uses."""
 _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/sbin", "/opt/homebrew/bin", "/usr/local/bin")
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
 

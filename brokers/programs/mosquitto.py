@@ -1,0 +1,68 @@
+"""mosquitto, with deploy/mosquitto/mosquitto.conf."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from brokers.programs.finding import DEPLOY, on_path, require, version_of
+from brokers.programs.probe import mqtt_answers
+from brokers.programs.running import Running, launch
+from core.ports import free_port
+from core.process import spawn
+
+CONFIG = DEPLOY / "mosquitto" / "mosquitto.conf"
+_OURS = ("listener ", "persistence_location ")
+_TUNING = ("set_tcp_nodelay ", "max_queued_messages ", "max_inflight_messages ")
+
+
+@dataclass(frozen=True, slots=True)
+class Mosquitto:
+    """Feature `stock`: without the tuning of the shared configuration, to measure what it is worth."""
+
+    name: str = "mosquitto"
+    install_hint: str = "`make brokers`, or apt install mosquitto"
+
+    def find(self) -> Path | None:
+        """mosquitto on the PATH or in sbin."""
+        return on_path("mosquitto")
+
+    def version(self) -> str:
+        """As the server prints it."""
+        found = self.find()
+        return version_of(found, "-h") if found else ""
+
+    def start(self, folder: Path, features: Collection[str] = ()) -> Running:
+        """Run it; see Program."""
+        executable = require(self.name, self.find(), self.install_hint)
+        port = free_port()
+        folder = folder.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        data = folder / "mosquitto-data"
+        config = folder / "mosquitto.conf"
+        config.write_text(local_config(port, data, stock="stock" in features), encoding="utf-8")
+        return launch(
+            Running(
+                name=self.name,
+                listeners={"mqtt": f"127.0.0.1:{port}"},
+                data=data,
+                spawn=lambda: spawn(self.name, [executable, "-c", config], folder / "mosquitto.log", cwd=data),
+                ready=lambda: mqtt_answers(port),
+            )
+        )
+
+
+def local_config(port: int, data: Path, stock: bool) -> str:
+    """The shared configuration with its listener on 127.0.0.1 and its files in `data`."""
+    replaced = _OURS + (_TUNING if stock else ())
+    lines = [line for line in CONFIG.read_text(encoding="utf-8").splitlines() if not line.startswith(replaced)]
+    # It reads no path with a blank in quotes or without: the rest of the line is the value.
+    lines = [f"listener {port} 127.0.0.1", f"persistence_location {data}/", *lines]
+    if os.geteuid() == 0:
+        lines.append("user root")  # or it becomes a user who cannot write to our folder
+    return "\n".join(lines) + "\n"
+
+
+mosquitto = Mosquitto()

@@ -1,0 +1,105 @@
+"""rabbitmq-server, with deploy/rabbitmq/rabbitmq.conf, beside others and beside an installed one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from brokers.programs.finding import DEPLOY, on_path, require, version_of
+from brokers.programs.probe import amqp_answers, mqtt_answers
+from brokers.programs.running import Running, launch
+from core.ports import free_ports
+from core.process import spawn
+
+CONFIG = DEPLOY / "rabbitmq" / "rabbitmq.conf"
+START_TIMEOUT_S = 90.0
+STOP_GRACE_S = 15.0
+# The wrapper that Debian puts on the PATH changes to the user rabbitmq.
+_REAL = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+# RabbitMQ asks epmd for its neighbours. Without one it starts a daemon that outlives it and serves every Erlang here.
+_WITH_EPMD = 'epmd -port "$1" -address 127.0.0.1 & exec "$0"'
+_VERSION = re.compile(r"rabbitmq_server-(\d+(?:\.\d+)+)")
+
+
+@dataclass(frozen=True, slots=True)
+class RabbitMQ:
+    """Feature `mqtt`: the plug-in rabbitmq_mqtt."""
+
+    name: str = "rabbitmq"
+    install_hint: str = "`make brokers`, or apt install rabbitmq-server"
+
+    def find(self) -> Path | None:
+        """The server's own script."""
+        return _REAL if _REAL.exists() else on_path("rabbitmq-server")
+
+    def version(self) -> str:
+        """From the installation's directory, which has it in its name; else as rabbitmqctl prints it."""
+        found = self.find()
+        if found is None:
+            return ""
+        match = _VERSION.search(str(found.resolve()))
+        return match[1] if match else version_of(found.with_name("rabbitmqctl"), "version")
+
+    def start(self, folder: Path, features: Collection[str] = ()) -> Running:
+        """Run it; see Program."""
+        executable = require(self.name, self.find(), self.install_hint)
+        port, mqtt_port, distribution_port, epmd_port = free_ports(4)
+        mqtt = "mqtt" in features
+        folder = folder.resolve()
+        data = folder / "rabbitmq-data"
+        folder.mkdir(parents=True, exist_ok=True)
+        plugins = folder / "rabbitmq-plugins"
+        plugins.write_text("[rabbitmq_mqtt].\n" if mqtt else "[].\n", encoding="utf-8")
+        config = folder / "rabbitmq.conf"
+        config.write_text(local_config(port, mqtt_port if mqtt else None), encoding="utf-8")
+        env = environment(data, config, plugins, port, distribution_port, epmd_port)
+        command = ["sh", "-c", _WITH_EPMD, str(executable), str(epmd_port)]
+        listeners = {"amqp": f"127.0.0.1:{port}"} | ({"mqtt": f"127.0.0.1:{mqtt_port}"} if mqtt else {})
+        return launch(
+            Running(
+                name=self.name,
+                listeners=listeners,
+                data=data,
+                spawn=lambda: spawn(self.name, command, folder / "rabbitmq.log", env=env, cwd=data),
+                # Its own ping answers before the port listens.
+                ready=lambda: amqp_answers(port) and (not mqtt or mqtt_answers(mqtt_port)),
+                start_timeout_s=START_TIMEOUT_S,
+                stop_grace_s=STOP_GRACE_S,
+            )
+        )
+
+
+def local_config(port: int, mqtt_port: int | None) -> str:
+    """The shared configuration and the listeners on 127.0.0.1."""
+    lines = [CONFIG.read_text(encoding="utf-8"), f"listeners.tcp.1 = 127.0.0.1:{port}"]
+    if mqtt_port is not None:
+        lines += [f"mqtt.listeners.tcp.1 = 127.0.0.1:{mqtt_port}", "mqtt.tcp_listen_options.nodelay = true"]
+    return "\n".join(lines) + "\n"
+
+
+def environment(
+    data: Path, config: Path, plugins: Path, port: int, distribution_port: int, epmd_port: int
+) -> dict[str, str]:
+    """A node of its own: name, cookie (in HOME), directories and ports."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ_")}
+    return env | {
+        "HOME": str(data),
+        "RABBITMQ_NODENAME": f"fanbench-{port}@localhost",
+        "RABBITMQ_MNESIA_BASE": str(data / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(data / "log"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(data / "config"),
+        "RABBITMQ_CONFIG_FILE": str(config),
+        "RABBITMQ_CONF_ENV_FILE": os.devnull,  # not the installed node's
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(data / "none"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+        "RABBITMQ_DIST_PORT": str(distribution_port),
+        "ERL_EPMD_PORT": str(epmd_port),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
+    }
+
+
+rabbitmq = RabbitMQ()
