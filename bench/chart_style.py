@@ -16,9 +16,10 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import; only what draws i
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 480
+WIDTH = 420
 """Of every chart, in SVG units: on a 390-pixel phone its 13-unit text is still 10 pixels."""
 FONT = 13
+_LEADER = 14  # between a line's end and its name
 
 THEMES: dict[str, dict[str, str]] = {
     "light": {
@@ -93,17 +94,15 @@ def style() -> AbstractContextManager[None]:
     return mpl.rc_context(_RC)  # type: ignore[arg-type]  # its stubs want literal keys
 
 
-def new_figure(height: float, rows: int = 1, columns: int = 1, *, right: float = 0.0) -> tuple[Figure, Any]:
+def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
     """A figure WIDTH wide and `height` high in SVG units, with an array of rows x columns axes.
 
-    `right` is the share of the width that is kept free at the right. No pyplot: a notebook's own backend stays.
+    No pyplot: a notebook's own backend stays.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    layout = ConstrainedLayoutEngine(rect=(0, 0, 1 - right, 1))
-    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, layout=layout)
+    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, sharey=True)
 
@@ -133,23 +132,35 @@ def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: fl
     return centres
 
 
+def text_width(axes: Axes, text: str, **kinds: Any) -> float:
+    """How wide the text will be, in SVG units."""
+    probe = axes.text(0, 0, text, **kinds)
+    width = float(probe.get_window_extent().width)
+    probe.remove()
+    return width
+
+
 def label_lines(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Name lines at the right of the axes, from (x, y, name, colour) of each one's end, without overlaps."""
+    """Name lines at the right of the figure's only axes, from (x, y, name, colour) of each one's end, no two overlapping."""
+    names = [shortened(name, 18) for _, _, name, _ in ends]
+    room = max(text_width(axes, name) for name in names) + _LEADER + 2
+    layout = axes.get_figure(root=True).get_layout_engine()  # type: ignore[union-attr]
+    layout.set(rect=(0, 0, 1 - room / WIDTH, 1))  # type: ignore[union-attr,call-arg]  # it is the constrained one
     axes.figure.canvas.draw()
     box = axes.get_window_extent()
     pixels = [axes.transData.transform((x, y)) for x, y, _, _ in ends]
     heights = [FONT * 1.25] * len(ends)
     places = spread([float(point[1]) for point in pixels], heights, float(box.y0), float(box.y1))
-    for (x, y, name, colour), place in zip(ends, places, strict=True):
+    for (x, y, _, colour), name, place in zip(ends, names, places, strict=True):
         axes.annotate(
-            shortened(name),
+            name,
             xy=(x, y),
-            xytext=(1.06, (place - box.y0) / box.height),
+            xytext=(1 + _LEADER / box.width, (place - box.y0) / box.height),
             textcoords="axes fraction",
             va="center",
             color=colour,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkA": 1, "shrinkB": 1},
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)},
         )
 
 

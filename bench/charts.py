@@ -21,9 +21,10 @@ from bench.chart_style import (
     shortened,
     spread,
     style,
+    text_width,
 )
 from bench.model import HOPS, LATENCY, PARTS
-from bench.standings import Standing, percentile_band
+from bench.standings import FLOOR, Standing, percentile_band
 from bench.stats import Interval
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HOP_NAMES = {"schedule": "schedule lag", "broker": "broker", "fanout": "fan-out"}
-_NINES = {0: "0", 50: "50", 90: "90", 99: "99", 99.9: "99.9", 99.99: "99.99", 99.999: "99.999"}
+_NINES = {50: "50", 90: "90", 99: "99", 99.9: "99.9", 99.99: "99.99", 99.999: "99.999"}
+_MEDIAN = float(np.log10(2))  # 50 % on the axis of nines
 _ROW = 25
-_MANY = len(LINES)
+MANY = len(LINES)
+"""More lines than this get a small chart each."""
 
 
 def hops(standings: Sequence[Standing]) -> Figure | None:
@@ -86,7 +89,8 @@ def _stacked(
                 width = parts.get(part, 0.0)
                 axes.barh(place, width, left=left, height=0.62, color=colour, lw=0)
                 left += width
-            axes.text(left + longest * 0.015, place, f"{left:.3g}", va="center", fontsize=FONT - 1)
+            total = f"{left:,.0f}" if left >= 99.5 else f"{left:#.3g}"
+            axes.text(left + longest * 0.015, place, total, va="center", fontsize=FONT - 1)
         axes.set_yticks(range(len(rows)), [shortened(name) for name in rows], color=LIGHT["ink"])
         axes.set_ylim(len(rows) - 0.4, -1.6)
         axes.set_xlim(0, longest * 1.16)
@@ -111,11 +115,7 @@ def _name_segments(
     centres = [(starts[i] + starts[i + 1]) / 2 for i in range(len(present))]
     axes.figure.canvas.draw()
     box = axes.get_window_extent()
-    widths = []
-    for part in present:
-        probe = axes.text(0, 0, names[part], fontweight="bold")
-        widths.append(float(probe.get_window_extent().width) + FONT)
-        probe.remove()
+    widths = [text_width(axes, names[part], fontweight="bold") + FONT for part in present]
     wanted = [float(axes.transData.transform((centre, 0))[0]) for centre in centres]
     places = spread(wanted, widths, float(box.x0), float(box.x1))
     for part, centre, place in zip(present, centres, places, strict=True):
@@ -133,7 +133,7 @@ def _name_segments(
 
 
 def percentiles(standings: Sequence[Standing], hop: str = LATENCY) -> Figure | None:
-    """Latency by percentile on an axis of nines, with a band of what resampled rounds give."""
+    """Latency by percentile from the median up, on an axis of nines, with a band of what resampled rounds give."""
     curves: dict[str, Any] = {}
     for standing in standings:
         histograms = [run.histograms[hop] for run in standing.runs if hop in run.histograms]
@@ -141,7 +141,7 @@ def percentiles(standings: Sequence[Standing], hop: str = LATENCY) -> Figure | N
         if not count:
             continue
         # Beyond 1 - 10/count a percentile rests on fewer than ten deliveries.
-        nines = np.linspace(0, max(1.0, np.log10(count / 10)), 60)
+        nines = np.linspace(_MEDIAN, max(1.0, np.log10(count / 10)), 50)
         band = percentile_band(histograms, (100 * (1 - 10**-nines)).tolist())
         curves[standing.contender] = (nines, *_columns(band))
     if not curves:
@@ -151,7 +151,7 @@ def percentiles(standings: Sequence[Standing], hop: str = LATENCY) -> Figure | N
     def finish(axes: Axes) -> None:
         ticks = {-np.log10(1 - q / 100): text for q, text in _NINES.items() if -np.log10(1 - q / 100) <= furthest}
         axes.set_xticks(list(ticks), list(ticks.values()))
-        axes.set_xlim(0, furthest)
+        axes.set_xlim(_MEDIAN, furthest)
 
     return _lines(curves, "percentile of deliveries", "latency, ms", finish)
 
@@ -177,7 +177,7 @@ def timeline(standings: Sequence[Standing]) -> Figure | None:
     if not curves:
         return None
     last = max(curve[0][-1] for curve in curves.values())
-    return _lines(curves, "seconds into the measurement", "p99 of that second, ms", lambda axes: axes.set_xlim(0, last))
+    return _lines(curves, "time, s", "p99 of that second, ms", lambda axes: axes.set_xlim(0, last))
 
 
 def fanout_by_clients(standings: Sequence[Standing]) -> Figure | None:
@@ -201,9 +201,9 @@ def _lines(curves: Mapping[str, Any], x_label: str, y_label: str, finish: Callab
     low = min(float(curve[2].min()) for curve in curves.values())
     high = max(float(curve[3].max()) for curve in curves.values())
     with style():
-        many = len(curves) > _MANY
+        many = len(curves) > MANY
         rows = (len(curves) + 1) // 2
-        figure, grid = new_figure(120 * rows + 40, rows, 2) if many else new_figure(320, right=0.26)
+        figure, grid = new_figure(120 * rows + 40, rows, 2) if many else new_figure(280)
         for axes in grid.flat:
             if high / low > 30:
                 axes.set_yscale("log")
@@ -212,21 +212,31 @@ def _lines(curves: Mapping[str, Any], x_label: str, y_label: str, finish: Callab
                 axes.set_ylim(0, high * 1.05)
             axes.grid()
             axes.set_axisbelow(True)
+            axes.tick_params(axis="x", pad=6)
             finish(axes)
         if many:
             _one_each(grid, curves)
         else:
             _together(grid[0, 0], curves)
-        figure.supxlabel(x_label, color=LIGHT["muted"], fontsize=FONT)
-        figure.supylabel(y_label, color=LIGHT["muted"], fontsize=FONT)
-        if not many:
-            ends = [(c[0][-1], c[1][-1], name, LINES[i]) for i, (name, c) in enumerate(curves.items())]
-            label_lines(grid[0, 0], ends)
+        if many:
+            figure.supxlabel(x_label, color=LIGHT["muted"], fontsize=FONT)
+            figure.supylabel(y_label, color=LIGHT["muted"], fontsize=FONT)
+        else:
+            grid[0, 0].set_xlabel(x_label)
+            grid[0, 0].set_ylabel(y_label)
+            label_lines(
+                grid[0, 0], [(c[0][-1], c[1][-1], name, _colour(name, i)) for i, (name, c) in enumerate(curves.items())]
+            )
         return figure
 
 
+def _colour(name: str, place: int) -> str:
+    return LIGHT["muted"] if name == FLOOR else LINES[place]
+
+
 def _together(axes: Axes, curves: Mapping[str, Any]) -> None:
-    for (x, middle, low, high), colour in zip(curves.values(), LINES, strict=False):
+    for place, (name, (x, middle, low, high)) in enumerate(curves.items()):
+        colour = _colour(name, place)
         axes.fill_between(x, low, high, color=colour, alpha=0.14, lw=0)
         axes.plot(x, middle, color=colour, lw=2)
 
@@ -242,4 +252,4 @@ def _one_each(grid: np.ndarray, curves: Mapping[str, Any]) -> None:
         axes.fill_between(x_all, lowest, highest, color=LIGHT["grid"], lw=0)
         axes.fill_between(x, low, high, color=LIGHT["blue"], alpha=0.25, lw=0)
         axes.plot(x, middle, color=LIGHT["blue"], lw=2)
-        axes.set_title(shortened(name, 26), loc="left", color=LIGHT["ink"])
+        axes.set_title(shortened(name), loc="left", color=LIGHT["ink"])

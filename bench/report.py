@@ -23,7 +23,7 @@ _TERMINAL = {
     "place": "group",
     "p50": "p50 ms",
     "p99": "p99 ms",
-    "p99_range": f"p99 {LEVEL}",
+    "p99_range": "its range",
     "p999": "p99.9 ms",
     "broker_p99": "broker p99",
     "share": "share",
@@ -138,7 +138,7 @@ def terminal_table(comparison: Comparison) -> Table:
         if row.delivery != promise and row.place != "floor":
             promise = row.delivery
             table.add_row(Text(promise, style="dim italic"))
-        style = "red" if row.runs.startswith("0 ") else ""
-        cells = [shortened(getattr(row, name).replace(" of ", "/")) for name in _TERMINAL]
+        style = "red" if row.runs.startswith("0/") else ""
+        cells = [shortened(getattr(row, name)) for name in _TERMINAL]
         table.add_row(*(Text(cell, style=style) for cell in cells))
     return table

@@ -54,7 +54,7 @@ HEADINGS = {
     "place": "group",
     "p50": "p50 ms",
     "p99": "p99 ms",
-    "p99_range": f"p99 {LEVEL}",
+    "p99_range": "its range",
     "p999": "p99.9 ms",
     "longest": "max ms",
     "broker_p99": "broker p99 ms",
@@ -65,13 +65,15 @@ HEADINGS = {
     "server_cpu": "server CPU s/M",
     "broker_mb": "broker MB",
     "server_mb": "server MB",
-    "runs": "valid runs",
+    "runs": "valid",
 }
 """The columns of the table in their order; CPU is in seconds per million deliveries."""
 COLUMN_NOTE = (
-    f"Latencies of all valid runs together, from the instant an event was due; p99 {LEVEL}: the range in which p99 lies. "
+    f"Latencies of all valid runs together, from the instant an event was due; its range: where p99 lies with {LEVEL} "
+    "certainty. "
     "Group: those with the same letter cannot be told apart at p99, a is the fastest of its promise. Broker's share: "
-    "of the mean latency. CPU s/M: CPU seconds per million deliveries. MB: peak resident memory."
+    "of the mean latency. CPU s/M: CPU seconds per million deliveries. MB: peak resident memory. Valid: "
+    "runs that passed every check."
 )
 
 
@@ -131,7 +133,7 @@ def _row(standing: Standing, place: str) -> Row:
         contender=standing.contender,
         delivery=standing.delivery,
         place=place,
-        runs=f"{len(standing.runs)} of {len(standing.runs) + len(standing.refused)}",
+        runs=f"{len(standing.runs)}/{len(standing.runs) + len(standing.refused)}",
         p50=figure(50),
         p99=figure(99),
         p99_range=f"{ms(p99.low)}–{ms(p99.high)}" if p99 and len(standing.runs) > 1 else "–",
@@ -197,6 +199,9 @@ _CHARTS = (
 )
 
 
+_GREY = " Grey: the range of all contenders."
+
+
 def draw_charts(found: Sequence[Standing]) -> list[Chart]:
     """Every chart for which there are values."""
     from bench.chart_style import to_svg
@@ -205,5 +210,6 @@ def draw_charts(found: Sequence[Standing]) -> list[Chart]:
     for name, title, text, draw in _CHARTS:
         figure = draw(found)
         if figure is not None:
-            drawn.append(Chart(name, title, text, to_svg(figure)))
+            one_each = len(figure.axes) > 1
+            drawn.append(Chart(name, title, text + (_GREY if one_each else ""), to_svg(figure)))
     return drawn

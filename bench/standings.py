@@ -145,7 +145,7 @@ def _percentiles(counts: np.ndarray, values: np.ndarray, percentiles: Sequence[f
 
 
 def standings(comparison: Comparison) -> list[Standing]:
-    """Every contender that ran, in the order of its pooled p99; those without a valid run come last.
+    """Every contender that ran, in the order of its pooled p99; then the floor, then those without a valid run.
 
     Where one contender ran over several transports, each is a contender of its own, such as `valkey over ws`.
     """
@@ -161,9 +161,9 @@ def standings(comparison: Comparison) -> list[Standing]:
     return sorted(found, key=_order)
 
 
-def _order(standing: Standing) -> tuple[bool, float]:
+def _order(standing: Standing) -> tuple[bool, bool, float]:
     pooled = standing.pooled()
-    return (pooled.count == 0, pooled.percentile_ms(99))
+    return (pooled.count == 0, standing.floor, pooled.percentile_ms(99))
 
 
 def families(comparison: Comparison, metric: str = RANKED_BY) -> list[Family]:

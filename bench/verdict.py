@@ -9,6 +9,9 @@ from bench.standings import Family, Standing, families, standings
 from bench.stats import MIN_ROUNDS, Interval
 from core.scenario import Scenario
 
+FEW = 3
+"""So many slower contenders are named in the first sentence."""
+
 _HOP_NAMES = {"schedule": "schedule lag", "broker": "broker hop", "fanout": "fan-out to the clients"}
 
 
@@ -44,7 +47,7 @@ def verdict(comparison: Comparison) -> list[str]:
     measured = [standing for standing in every if standing.runs]
     if not measured:
         return [_nothing(comparison), *_distrust(comparison, every)]
-    sentences = [_answer(comparison, families(comparison))]
+    sentences = _answer(comparison, families(comparison))
     sentences += _floor(measured) + _broker_share(measured) + _losses(measured) + _limits(measured)
     return sentences + _distrust(comparison, every)
 
@@ -55,25 +58,33 @@ def _nothing(comparison: Comparison) -> str:
     return "No run is valid, so nothing can be said; the reasons are below."
 
 
-def _answer(comparison: Comparison, found: Sequence[Family]) -> str:
-    if not any(family.groups for family in found):
-        return f"For {workload(comparison.scenario)}, {_too_few([s for family in found for s in family.standings])}."
-    parts = [_family(family) for family in found if any(standing.runs for standing in family.standings)]
-    if len(parts) == 1:
-        return f"For {workload(comparison.scenario)}, {parts[0]}."
-    promises = [family.delivery for family in found if any(standing.runs for standing in family.standings)]
-    together = ". ".join(f"{promise.capitalize()}: {part}" for promise, part in zip(promises, parts, strict=True))
-    return f"For {workload(comparison.scenario)}: {together}."
+def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
+    """Who leads each promise; and, in the same sentence where it stays short, who is how much slower."""
+    ranked = [family for family in found if family.groups]
+    opening = f"For {workload(comparison.scenario)}"
+    if not ranked:
+        return [f"{opening}, {_too_few([s for family in found for s in family.standings])}."]
+    rest = {family.delivery: _followers(family) for family in found if any(s.runs for s in family.standings)}
+    if len(ranked) == 1:
+        leaders = _leaders(ranked[0])
+        behind = rest.pop(ranked[0].delivery)
+        if len(behind) <= FEW:
+            leaders, behind = "; ".join([leaders, *behind]), []
+        sentences = [f"{opening}, {leaders}.", *([f"Of the others, {listed(behind)}."] if behind else [])]
+    else:
+        said = "; ".join(f"among {family.delivery}, {_leaders(family)}" for family in ranked)
+        sentences = [f"{opening}: {said}."]
+    return sentences + [f"Among {delivery}, {listed(behind)}." for delivery, behind in rest.items() if behind]
 
 
-def _family(family: Family) -> str:
-    if not family.groups:
-        return _too_few(family.standings)
-    said = [_leaders(family)]
-    for group in family.groups[1:]:
-        said += [f"{name} is {times(found.ratio)}" for name in group if (found := family.behind_leader(name))]
-    said += [f"{standing.contender} has too few valid rounds for a verdict" for standing in family.unranked]
-    return "; ".join(said)
+def _followers(family: Family) -> list[str]:
+    said = [
+        f"{name} is {times(found.ratio)}"
+        for group in family.groups[1:]
+        for name in group
+        if (found := family.behind_leader(name))
+    ]
+    return said + [f"{standing.contender} has too few valid rounds for a verdict" for standing in family.unranked]
 
 
 def _too_few(found: Sequence[Standing]) -> str:
@@ -95,8 +106,8 @@ def _leaders(family: Family) -> str:
         return f"{group[0]} has {figure}" if alone else f"{group[0]} is the fastest: {figure}"
     unseen = max(found.ratio.high for found in family.differences if {found.faster, found.slower} <= set(group))
     return (
-        f"no significant difference at p99 between {listed(group)} ({ms(min(p99))} to {ms(max(p99))} ms; "
-        f"none is more than {unseen:.2f} x another)"
+        f"no significant difference at p99 between {listed(group)} ({ms(min(p99))} to {ms(max(p99))} ms, "
+        f"none more than {unseen:.2f} x another)"
     )
 
 

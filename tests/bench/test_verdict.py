@@ -45,9 +45,9 @@ def test_promises_are_ranked_apart() -> None:
         )
     ]
     words = said(*runs)
-    assert "At-most-once: valkey has p99" in words
-    assert "At-least-once: streams is the fastest" in words
-    assert "confirms is 1.5" in words
+    assert "among at-most-once, valkey has p99" in words
+    assert "among at-least-once, streams is the fastest" in words
+    assert "Among at-least-once, confirms is 1." in words
     assert "valkey is the fastest" not in words
 
 

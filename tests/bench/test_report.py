@@ -1,0 +1,276 @@
+"""The report says what was measured, to anyone, without a network, and lets nothing of it act as HTML."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.text import Text
+from rich.console import Console
+
+from bench import charts
+from bench.chart_style import THEMES, spread
+from bench.model import Run
+from bench.report import as_markdown, build_report, terminal_table, write_report
+from bench.report_view import view_of
+from bench.standings import standings
+from bench.store import load_results, open_results
+from core.errors import UsageError
+from tests.bench import made_up
+
+FIVE = range(1, 6)
+FEW = [("valkey", 0.4, 6.0), ("nats", 0.4, 6.0), ("rabbitmq", 3.0, 9.0), ("memory", 0.01, 6.0)]
+MANY = [(f"contender-{number}-of-many", 0.3 + number / 5, 6.0 + number) for number in range(9)]
+HOSTILE = '<img src=x onerror="alert(1)">&amp;$x_1^2$'
+Contenders = Sequence[tuple[str, float, float]]
+
+
+def runs(contenders: Contenders, rounds: Sequence[int] = FIVE) -> list[Run]:
+    return [
+        made_up.run(name, r, broker_ms=broker, fanout_ms=fanout) for r in rounds for name, broker, fanout in contenders
+    ]
+
+
+def stored(parent: Path, made: Sequence[Run], command: str = "fanbench compare") -> Path:
+    folder = open_results(
+        parent, "broadcast", scenario=made_up.SCENARIO, command=command, host={"cores": "2"}, versions={"valkey": "9.1"}
+    )
+    for run in made:
+        folder.add_run(run)
+    return folder.finish(complete=True)
+
+
+class Page(HTMLParser):
+    """The elements of a page, its text, and what it would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+                self.addresses.append(value or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(folder: Path) -> Page:
+    return Page(write_report(folder).read_text())
+
+
+def test_the_answer_comes_first_and_every_part_is_there(tmp_path: Path) -> None:
+    refused = made_up.run("nats", 6, problems=("generator late: p99 9 ms; lower --rate",))
+    folder = stored(tmp_path, [*runs(FEW), refused])
+    page = page_of(folder)
+    comparison = load_results(folder)
+    order = [
+        comparison.verdict[0],
+        "In pictures",
+        "In figures",
+        "Refused runs",
+        "generator late: p99 9 ms; lower --rate",
+        "How it was measured",
+        "On what",
+        "Repeat it",
+        "fanbench compare",
+    ]
+    places = [page.text.index(part, page.text.index("fanbench ·")) for part in order]
+    assert places == sorted(places)
+    assert page.tags.count("svg") == page.tags.count("figure") == 6
+    assert comparison.verdict[0].startswith("For 50 clients on 2 replicas at 20 events/s, no significant difference")
+
+
+def test_the_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
+    folder = stored(tmp_path, runs(FEW))
+    text = write_report(folder).read_text()
+    page = Page(text)
+    assert {"script", "link", "iframe", "img", "object"}.isdisjoint(page.tags)
+    assert [address for address in page.addresses if not address.startswith("#")] == []
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(tmp_path: Path) -> None:
+    page_text = write_report(stored(tmp_path, runs(FEW))).read_text()
+    page = Page(page_text)
+    assert len(page.ids) == len(set(page.ids)) > 0
+    wanted = {address[1:] for address in page.addresses} | set(re.findall(r"url\(#([^)]+)\)", page_text))
+    assert wanted <= set(page.ids)
+
+
+def test_nothing_measured_acts_as_html(tmp_path: Path) -> None:
+    made = [made_up.run(HOSTILE, r) for r in FIVE] + [made_up.run("nats", 1, problems=(HOSTILE,))]
+    folder = stored(tmp_path, made, command=f"fanbench compare '{HOSTILE}'")
+    page = page_of(folder)
+    assert "img" not in page.tags
+    assert page.handlers == []
+    assert page.text.count(HOSTILE) >= 4  # verdict, table, refused run, command
+    for chart in (folder / "charts").glob("*.svg"):
+        assert "<img" not in chart.read_text()
+
+
+def test_both_themes_have_every_colour_and_no_chart_has_one_of_its_own(tmp_path: Path) -> None:
+    text = write_report(stored(tmp_path, runs(FEW))).read_text()
+    assert THEMES["light"].keys() == THEMES["dark"].keys()
+    used = set(re.findall(r"var\(--([a-z]+)\)", text))
+    assert used <= THEMES["light"].keys() | {"page"}
+    figures = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert set(re.findall(r"#[0-9a-f]{6}\b", figures)) <= {"#000000"}
+
+
+def test_charts_are_also_files_that_stand_alone(tmp_path: Path) -> None:
+    folder = stored(tmp_path, runs(FEW))
+    write_report(folder)
+    names = sorted(path.name for path in (folder / "charts").iterdir())
+    assert names == ["broker.svg", "cpu.svg", "hops.svg", "memory.svg", "percentiles.svg", "timeline.svg"]
+    for name in names:
+        root = ElementTree.fromstring((folder / "charts" / name).read_text())  # well-formed
+        assert root.tag.endswith("svg")
+
+
+def test_a_report_can_be_built_again_and_changes_nothing_else(tmp_path: Path) -> None:
+    folder = stored(tmp_path, runs(FEW))
+    write_report(folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".svg"}
+    assert build_report([folder], markdown=False) == str(folder / "report.html")
+    assert {path: path.read_bytes() for path in before if path.suffix != ".html"} == {
+        path: text for path, text in before.items() if path.suffix != ".html"
+    }
+
+
+def test_several_directories_share_a_page(tmp_path: Path) -> None:
+    folders = [stored(tmp_path / name, runs(FEW[:2])) for name in ("one", "two")]
+    path = Path(build_report(folders, markdown=False))
+    page = Page(path.read_text())
+    assert path == tmp_path / "one" / "report.html"
+    assert page.text.count("In figures") == 2
+    assert len(page.ids) == len(set(page.ids))
+
+
+@pytest.mark.parametrize("made", [[], [made_up.run(problems=("generator late",))], [made_up.run()]])
+def test_little_to_show_is_still_a_report(tmp_path: Path, made: list[Run]) -> None:
+    page = page_of(stored(tmp_path, made))
+    assert "How it was measured" in page.text
+    assert ("Refused runs" in page.text) == any(run.problems for run in made)
+
+
+def test_what_is_no_result_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not a result directory"):
+        build_report([tmp_path], markdown=False)
+
+
+def test_markdown_is_one_table_whatever_the_names(tmp_path: Path) -> None:
+    made = [made_up.run(name, r) for r in FIVE for name in ("valkey", "a|b*c<d>")]
+    folder = stored(tmp_path, made)
+    lines = build_report([folder], markdown=True).splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 4
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(re.findall(r"\|", table[0]))}
+    assert any("a\\|b\\*c\\<d\\>" in line for line in table)
+    assert lines[0].startswith("**For 50 clients")
+    assert as_markdown(load_results(folder)) in build_report([folder, folder], markdown=True)
+
+
+@pytest.mark.parametrize("contenders", [FEW, MANY])
+def test_the_terminal_table_fits_in_100_columns(contenders: Contenders) -> None:
+    comparison = made_up.comparison(runs(contenders))
+    console = Console(width=100, record=True)
+    with console.capture() as captured:
+        console.print(terminal_table(comparison))
+    printed = captured.get()
+    for standing in standings(comparison):
+        line = next(line for line in printed.splitlines() if line.startswith(standing.contender[:12]))
+        assert "5/5" in line
+    assert "…" not in printed.replace("contender…of-many", "")
+
+
+def test_the_table_has_the_figures_of_the_histograms() -> None:
+    hops = {"schedule": [1.0] * 100, "broker": [2.0] * 100, "fanout": [7.0] * 100, "latency": [10.0] * 100}
+    made = {hop: made_up.histogram(values) for hop, values in hops.items()}
+    (row,) = view_of(made_up.comparison([made_up.run("valkey", r, histograms=made) for r in FIVE]), draw=False).rows
+    assert (row.p50, row.p99, row.broker_p99, row.fanout_p99, row.share) == ("10.0", "10.0", "2.00", "7.00", "20 %")
+    assert (row.place, row.lost, row.runs) == ("a", "0", "5/5")
+
+
+CHARTS: list[Callable[..., Any]] = [charts.hops, charts.percentiles, charts.timeline, charts.cpu, charts.memory]
+
+
+@pytest.mark.parametrize("draw", CHARTS, ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("contenders", [FEW, MANY, FEW[:1], [("x" * 70, 3.0, 1.0), ("y", 0.001, 800.0)]])
+def test_no_two_labels_of_a_chart_overlap(draw: Callable[..., Any], contenders: Contenders) -> None:
+    figure = draw(standings(made_up.comparison(runs(contenders, (1, 2)))))
+    figure.canvas.draw()
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in drawn_texts(figure)]
+    page = figure.bbox
+    for said, box in boxes:
+        assert box.x0 >= page.x0 - 1, said
+        assert box.x1 <= page.x1 + 1, said
+    for (one, first), (other, second) in itertools.combinations(boxes, 2):
+        across = min(first.x1, second.x1) - max(first.x0, second.x0)
+        down = min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert not (across > 1 and down > 2), f"{one!r} overlaps {other!r}"
+
+
+def drawn_texts(figure: Any) -> list[Text]:
+    """Every text that is drawn; ticks beyond an axis' limits exist and are not."""
+    hidden = [
+        tick
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_ticklabels(which="both")
+        if not min(axis.get_view_interval()) <= tick.get_position()[axis is axes.yaxis] <= max(axis.get_view_interval())
+    ]
+    shown = [text for axes in figure.axes if axes.get_visible() for text in axes.findobj(match=Text)]
+    return [text for text in shown if text.get_visible() and text.get_text().strip() and text not in hidden]
+
+
+def test_every_axis_has_its_unit() -> None:
+    found = standings(made_up.comparison(runs(FEW, (1, 2))))
+    labels = {
+        figure.axes[0].get_xlabel() for figure in (draw(found) for draw in (charts.hops, charts.cpu, charts.memory))
+    }
+    assert labels == {"mean latency, ms", "CPU seconds per million deliveries", "peak resident memory, MB"}
+    assert charts.percentiles(found).axes[0].get_ylabel() == "latency, ms"  # type: ignore[union-attr]
+    assert charts.timeline(found).axes[0].get_xlabel() == "time, s"  # type: ignore[union-attr]
+
+
+def test_stacked_hops_add_up_to_the_mean_latency() -> None:
+    found = standings(made_up.comparison(runs(FEW[:1])))
+    figure = charts.hops(found)
+    assert figure is not None
+    drawn = sum(bar.get_width() for bar in figure.axes[0].patches)
+    assert drawn == pytest.approx(found[0].pooled().mean_ms(), rel=2e-3)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.floats(0.1, 8)), min_size=1, max_size=12),
+)
+def test_spread_labels_keep_their_order_and_never_overlap(items: list[tuple[float, float]]) -> None:
+    wanted, sizes = [w for w, _ in items], [s for _, s in items]
+    centres = spread(wanted, sizes, 0.0, 100.0)
+    order = np.argsort(np.array(wanted), kind="stable")
+    for one, other in itertools.pairwise(order):
+        assert centres[other] - centres[one] >= (sizes[one] + sizes[other]) / 2 - 1e-6
+    assert min(c - s / 2 for c, s in zip(centres, sizes, strict=True)) >= -1e-6
+    assert max(c + s / 2 for c, s in zip(centres, sizes, strict=True)) <= 100 + 1e-6
