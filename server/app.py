@@ -1,0 +1,152 @@
+"""The HTTP side of a replica: routes, refusals and the page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, HTTPException, Request, Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.staticfiles import StaticFiles
+
+from core.errors import FanbenchError
+from server.access import read_last_ids, read_topics, require_token
+from server.link import TooManyTopicsError
+from server.replica import Replica
+from server.resume import read_ids
+from server.settings import ServerSettings
+from server.stats import Metrics, stats
+from server.stream import EventStream
+
+UI = Path(__file__).resolve().parent.parent / "ui"
+_NO_PAGE = "fanbench replica. GET /sse streams events; /stats, /metrics, /healthz and /readyz tell how it is.\n"
+_QUERY = [
+    ("topic", "a topic to listen to; may be repeated (default: events)"),
+    ("last_event_id", "STREAM-SEQ of the event got last, or TOPIC:STREAM-SEQ; may be repeated"),
+    ("token", "the bearer token, where no header can be sent"),
+]
+_STREAM_API: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "query", "description": words, "schema": {"type": "array", "items": {"type": "string"}}}
+        for name, words in _QUERY
+    ]
+    + [{"name": "Last-Event-ID", "in": "header", "description": _QUERY[1][1], "schema": {"type": "string"}}]
+}
+
+
+def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) -> FastAPI:
+    """The ASGI application; it makes its replica when it starts, in the loop that serves it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        replica = app.state.replica = make_replica()
+        app.state.metrics = Metrics(replica)
+        replica.start()
+        yield
+        await replica.close()
+
+    app = FastAPI(title="fanbench replica", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_exception_handler(StarletteHTTPException, _say_error)
+    if settings.cors_origins:
+        origins = [origin.strip() for origin in settings.cors_origins.split(",")]
+        headers = ["Authorization", "Last-Event-ID"]
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"], allow_headers=headers)
+    refusals: dict[int | str, dict[str, Any]] = {
+        code: {"description": words, "content": {"application/json": {"schema": {"type": "object"}}}}
+        for code, words in ((400, "cannot be used"), (401, "token missing or wrong"), (503, "not now"))
+    }
+    app.get("/sse", responses=refusals, openapi_extra=_STREAM_API)(_sse)
+    app.get("/stats", responses={401: refusals[401]})(_stats)
+    app.get("/metrics", responses={401: refusals[401]})(_metrics)
+    app.get("/healthz")(_healthz)
+    app.get("/readyz", responses={503: refusals[503]})(_readyz)
+    if (UI / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=UI, html=True))
+    else:
+        app.get("/", include_in_schema=False)(_no_page)
+    return app
+
+
+def _json(found: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(found), status, headers, "application/json")
+
+
+async def _say_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    return _json({"error": error.detail}, error.status_code, dict(error.headers or {}))
+
+
+async def _sse(request: Request) -> Response:
+    """Events as they come, as Server-Sent Events; resumes behind `Last-Event-ID`."""
+    replica: Replica = request.app.state.replica
+    try:
+        return await open_stream(request, replica)
+    except HTTPException as error:
+        replica.hub.ledger.refused[str(error.status_code)] += 1
+        raise
+
+
+async def open_stream(request: Request, replica: Replica) -> Response:
+    """Admit a client and subscribe its topics.
+
+    Raises:
+        HTTPException: 400, 401, or 503 with Retry-After when there is no room or the broker does not answer.
+    """
+    settings, hub, link = replica.settings, replica.hub, replica.link
+    require_token(request, settings)
+    names = read_topics(request, settings)
+    given = read_ids(read_last_ids(request), names)
+    later = {"retry-after": str(settings.retry_after_s)}
+    if hub.stopping:
+        raise HTTPException(503, "this replica is stopping; connect to another one", later)
+    if len(hub.clients) + replica.joining >= settings.max_clients:
+        words = f"this replica has {settings.max_clients} clients, its limit; connect to another one, or later"
+        raise HTTPException(503, words, later)
+    replica.joining += 1
+    try:
+        topics = await link.require(names)
+    except TooManyTopicsError as error:
+        raise HTTPException(503, str(error), later) from error
+    except FanbenchError as error:
+        raise HTTPException(503, "the broker does not answer; try again, or another replica", later) from error
+    finally:
+        replica.joining -= 1
+    return EventStream(hub, replica.stream_settings, names, given, lambda: link.release(topics))
+
+
+async def _stats(request: Request) -> Response:
+    """What this replica received, delivered and dropped."""
+    replica: Replica = request.app.state.replica
+    require_token(request, replica.settings)
+    return _json(stats(replica))
+
+
+async def _metrics(request: Request) -> Response:
+    """The same for Prometheus."""
+    require_token(request, request.app.state.replica.settings)
+    metrics: Metrics = request.app.state.metrics
+    return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _healthz() -> Response:
+    """The process serves requests."""
+    return PlainTextResponse("ok\n")
+
+
+async def _readyz(request: Request) -> Response:
+    """The broker has confirmed the subscriptions; 503 until then, and again when the replica stops."""
+    replica: Replica = request.app.state.replica
+    if replica.hub.stopping:
+        return _json({"ready": False, "error": "stopping"}, 503)
+    if not replica.link.ready.is_set():
+        return _json({"ready": False, "error": f"not subscribed yet at {replica.endpoint}"}, 503)
+    return _json({"ready": True})
+
+
+async def _no_page() -> Response:
+    return PlainTextResponse(_NO_PAGE)

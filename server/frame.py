@@ -1,0 +1,97 @@
+"""What a replica writes: each event becomes bytes once, whatever the number of its clients."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+import orjson
+
+from core.sse import encode_comment, encode_event
+from core.stamp import Stamp
+
+TERMINATOR = b"0\r\n\r\n"
+"""The chunk that ends an HTTP/1.1 body."""
+
+
+class Wire(enum.Enum):
+    """How the bytes of a stream are framed."""
+
+    CHUNKED = "chunked"
+    """SSE in HTTP/1.1 chunks, one event to a chunk (RFC 9112, section 7.1)."""
+    PLAIN = "plain"
+    """SSE alone: HTTP/1.0, or a server that frames by itself."""
+
+
+def chunk(body: bytes) -> bytes:
+    """`body` as one HTTP/1.1 chunk; it must not be empty, which would end the stream."""
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+def frame_bytes(body: bytes, wire: Wire) -> bytes:
+    """One SSE block as it goes over this wire."""
+    return chunk(body) if wire is Wire.CHUNKED else body
+
+
+class Frame:
+    """One event as every client gets it. `stream` is empty and `seq` -1 for what is no published event, a gap."""
+
+    __slots__ = ("chunk", "order", "sent_ns", "seq", "stream", "topic", "total_bytes")
+
+    def __init__(self, topic: str, stream: str, seq: int, sent_ns: int, body: bytes) -> None:
+        self.topic = topic
+        self.stream = stream
+        self.seq = seq
+        self.sent_ns = sent_ns
+        self.chunk = chunk(body)
+        self.order = 0
+        """Its place among all frames of the replica; set when it enters a history."""
+        self.total_bytes = 0
+        """Bytes of its topic's frames up to and with this one; set when it enters a history."""
+
+    @property
+    def body(self) -> bytes:
+        """The SSE block without the chunk around it."""
+        return self.chunk[self.chunk.index(b"\n") + 1 : -2]
+
+    def on(self, wire: Wire) -> bytes:
+        """The bytes for this wire."""
+        return self.chunk if wire is Wire.CHUNKED else self.body
+
+
+def join(frames: Sequence[Frame], wire: Wire) -> bytes:
+    """Several frames as one write."""
+    return frames[0].on(wire) if len(frames) == 1 else b"".join([frame.on(wire) for frame in frames])
+
+
+def count_events(frames: Sequence[Frame]) -> int:
+    """How many of the frames are published events."""
+    return sum(frame.seq >= 0 for frame in frames)
+
+
+class FrameMaker:
+    """Makes the frames of one replica."""
+
+    __slots__ = ("_prefix", "_server")
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._prefix = b'{"server":%b,"received_ns":' % orjson.dumps(server)
+
+    def event(self, stamp: Stamp, payload: bytes, received_ns: int) -> Frame:
+        """`id: STREAM-SEQ`, and the published object with `server` and `received_ns` as its first fields."""
+        body = b"id: %b\ndata: %b%d,%b\n\n" % (stamp.id.encode(), self._prefix, received_ns, payload[1:])
+        return Frame(stamp.topic, stamp.stream, stamp.seq, stamp.sent_ns, body)
+
+    def gap(self, topic: str, cause: str, lost: int | None, sent_ns: int) -> Frame:
+        """`event: gap` with `{"server","cause","lost","topic"}`; it leaves the client's last event id as it was."""
+        fields = {"server": self._server, "cause": cause, "lost": lost, "topic": topic}
+        return Frame(topic, "", -1, sent_ns, encode_event(orjson.dumps(fields).decode(), event="gap"))
+
+
+def opening(server: str, retry_ms: int) -> bytes:
+    """The comment that opens every stream at once, so that a client sees it is connected before any event."""
+    return encode_comment(f"fanbench {server}", retry_ms=retry_ms)
+
+
+HEARTBEAT = encode_comment()

@@ -1,0 +1,31 @@
+"""The heartbeat: a comment to every client, so that proxies keep the stream open and dead connections are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from server.client import Client, State
+from server.frame import HEARTBEAT, frame_bytes
+
+
+class Heartbeats:
+    """Beats a share of the clients each second: ten thousand writes in one go would delay an event by a whole fan-out."""
+
+    __slots__ = ("_interval_s", "_left", "_next_s", "_share")
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._left: list[Client] = []
+        self._share = 0
+        self._next_s = 0.0
+
+    def tick(self, clients: Iterable[Client], now_s: float) -> None:
+        """Called once a second with all clients and the monotonic time."""
+        if not self._left and now_s >= self._next_s:
+            self._left = list(clients)
+            self._share = -(-len(self._left) // max(1, int(self._interval_s)))
+            self._next_s = now_s + self._interval_s
+        for client in self._left[-self._share :]:
+            if client.state is State.LIVE:
+                client.write(frame_bytes(HEARTBEAT, client.sink.wire))
+        del self._left[-self._share :]

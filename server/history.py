@@ -1,0 +1,171 @@
+"""What a topic's clients got lately, so that one that comes back can have what it missed."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from server.frame import Frame
+
+MAX_STREAMS = 256
+"""Streams remembered of a topic. One that is forgotten counts as unknown, which a client is told as a gap."""
+_TRIM_AT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryBound:
+    """How much of a topic is kept."""
+
+    events: int
+    size_bytes: int
+    age_ns: int
+
+
+@dataclass(slots=True)
+class Span:
+    """What is known of one stream on the topic: events with `floor < seq <= last` are held, unless the broker lost them."""
+
+    floor: int
+    last: int
+
+
+class History:
+    """The latest frames of one topic in the order they came, bounded in events, bytes and age.
+
+    A position counts frames since the topic's start, so it stays valid while old ones are let go.
+    """
+
+    __slots__ = ("_bound", "_dropped", "_frames", "complete_since_ns", "held_bytes", "spans", "start", "total_bytes")
+
+    def __init__(self, bound: HistoryBound, complete_since_ns: int) -> None:
+        self._bound = bound
+        self._frames: list[Frame] = []
+        self._dropped = 0  # of the list's head, cut off now and then
+        self.start = 0
+        """Position of the oldest frame held."""
+        self.held_bytes = 0
+        self.total_bytes = 0
+        self.spans: dict[str, Span] = {}
+        self.complete_since_ns = complete_since_ns
+        """Nothing sent from this moment on (wall clock) has been let go."""
+
+    def __len__(self) -> int:
+        return len(self._frames) - self._dropped
+
+    @property
+    def end(self) -> int:
+        """Position of the next frame to come."""
+        return self.start + len(self)
+
+    def append(self, frame: Frame, now_ns: int) -> int:
+        """Keep a frame, let go what is over the bound; return how many bytes are held more (or less) than before."""
+        before = self.held_bytes
+        size = len(frame.chunk)
+        self.total_bytes += size
+        frame.total_bytes = self.total_bytes
+        self._frames.append(frame)
+        self.held_bytes += size
+        if frame.stream:
+            self._note(frame)
+        bound = self._bound
+        oldest_ns = now_ns - bound.age_ns  # not by the frame's own clock, which may be anybody's
+        while len(self) and (
+            len(self) > bound.events
+            or self.held_bytes > bound.size_bytes
+            or self._frames[self._dropped].sent_ns < oldest_ns
+        ):
+            self._let_go()
+        return self.held_bytes - before
+
+    def expire(self, now_ns: int) -> int:
+        """Let go what is too old; return how many bytes that was."""
+        before = self.held_bytes
+        while len(self) and self._frames[self._dropped].sent_ns < now_ns - self._bound.age_ns:
+            self._let_go()
+        return before - self.held_bytes
+
+    def shrink(self, wanted_bytes: int) -> int:
+        """Let go the oldest frames until `wanted_bytes` are free; return how many bytes that was."""
+        before = self.held_bytes
+        while len(self) and before - self.held_bytes < wanted_bytes:
+            self._let_go()
+        return before - self.held_bytes
+
+    def _note(self, frame: Frame) -> None:
+        span = self.spans.get(frame.stream)
+        if span is None:
+            if len(self.spans) >= MAX_STREAMS:
+                del self.spans[next(iter(self.spans))]
+            self.spans[frame.stream] = Span(frame.seq - 1, frame.seq)
+        elif frame.seq > span.last:
+            span.last = frame.seq
+
+    def _let_go(self) -> None:
+        frame = self._frames[self._dropped]
+        self._dropped += 1
+        self.start += 1
+        self.held_bytes -= len(frame.chunk)
+        if frame.stream:
+            self.complete_since_ns = max(self.complete_since_ns, frame.sent_ns + 1)
+            span = self.spans.get(frame.stream)
+            if span is not None and frame.seq > span.floor:
+                span.floor = frame.seq
+        if self._dropped >= _TRIM_AT or not len(self):
+            del self._frames[: self._dropped]
+            self._dropped = 0
+
+    def slice(self, position: int, count: int) -> list[Frame]:
+        """Up to `count` frames from `position` on, which must not lie before `start`."""
+        first = self._dropped + position - self.start
+        return self._frames[first : first + count]
+
+    def walk(self, position: int) -> Iterator[Frame]:
+        """Frames from `position` on, for as long as nothing is appended or let go."""
+        for index in range(self._dropped + position - self.start, len(self._frames)):
+            yield self._frames[index]
+
+    def find(self, stream: str, seq: int) -> Frame | None:
+        """The first frame of that id, or None."""
+        index = self._guess(stream, seq)
+        if index is None:
+            index = next(
+                (i for i in range(self._dropped, len(self._frames)) if self._is(self._frames[i], stream, seq)), None
+            )
+        return None if index is None else self._frames[index]
+
+    def after(self, stream: str, seq: int) -> int:
+        """The position from which on every frame of `stream` beyond `seq` lies, as late as possible."""
+        index = self._guess(stream, seq)
+        if index is not None:
+            return self.start + index + 1 - self._dropped
+        for i in range(self._dropped, len(self._frames)):
+            if self._frames[i].stream == stream and self._frames[i].seq > seq:
+                return self.start + i - self._dropped
+        return self.end
+
+    def since(self, sent_ns: int) -> int:
+        """The position of the first frame sent at or after that moment (wall clock; generators' clocks may differ)."""
+        index = bisect_left(self._frames, sent_ns, lo=self._dropped, key=lambda frame: frame.sent_ns)
+        return self.start + index - self._dropped
+
+    def count_last(self, size_bytes: int) -> int:
+        """How many of the latest frames the last `size_bytes` bytes of the topic touch."""
+        if size_bytes <= 0 or not len(self):
+            return 0
+        key = self.total_bytes - size_bytes
+        index = bisect_right(self._frames, key, lo=self._dropped, key=lambda frame: frame.total_bytes)
+        return len(self._frames) - index
+
+    def _guess(self, stream: str, seq: int) -> int | None:
+        """The index of that id if the topic has one stream without holes or doubles, which is the usual case."""
+        if not len(self):
+            return None
+        index = len(self._frames) - 1 - (self._frames[-1].seq - seq)
+        if self._dropped <= index < len(self._frames) and self._is(self._frames[index], stream, seq):
+            return index
+        return None
+
+    @staticmethod
+    def _is(frame: Frame, stream: str, seq: int) -> bool:
+        return frame.seq == seq and frame.stream == stream

@@ -1,0 +1,248 @@
+"""The fan-out of one replica: what comes from the broker goes to each client of its topic, as bytes made once.
+
+No timer, task or queue belongs to a client: fan-out is a loop of writes to connections, and one tick serves them all.
+Everything here runs in one event loop and nothing awaits, so that joining, leaving and writing are never half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from core.clock import now_ns
+from core.stamp import Stamp
+from server.client import NOTHING, Client, State
+from server.frame import Frame, FrameMaker, frame_bytes
+from server.heartbeat import Heartbeats
+from server.history import History, HistoryBound
+from server.intake import Intake
+from server.ledger import Ledger
+from server.replay import Replay
+from server.resume import Position
+from server.topic import Topic
+
+FLUSH_BYTES = 64 * 1024
+"""Pending bytes of a topic at which they leave before the turn of the event loop ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """What the hub needs of the settings."""
+
+    server: str
+    history: HistoryBound
+    history_total_bytes: int
+    max_event_bytes: int
+    heartbeat_s: float
+    stall_timeout_s: float
+
+
+class Hub:
+    """Topics and clients. The broker's side calls `accept` and `gap`, connections `join`, `paused`, `resumed`, `leave`."""
+
+    def __init__(self, settings: HubSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self.ledger = Ledger()
+        self.topics: dict[str, Topic] = {}
+        self.clients: dict[Client, None] = {}
+        self.history_bytes = 0
+        self.stopping = False
+        self._settings = settings
+        self._loop = loop
+        self._make = FrameMaker(settings.server)
+        self._intake = Intake(settings.max_event_bytes, self.ledger)
+        self._order = 0
+        self._dirty: list[Topic] = []
+        self._slow: list[Client] = []
+        self._replay = Replay(self.topics, self.ledger, self._make, loop, go_live=self.go_live, drop=self.drop)
+        self._beats = Heartbeats(settings.heartbeat_s)
+        self._ticker: asyncio.TimerHandle | None = None
+
+    # The broker's side
+
+    def open_topic(self, name: str, complete_since_ns: int) -> Topic:
+        """Begin to keep a topic, before it is subscribed."""
+        topic = self.topics[name] = Topic(name, History(self._settings.history, complete_since_ns))
+        return topic
+
+    def close_topic(self, name: str) -> None:
+        """Let go of a topic that has no clients, with its history."""
+        topic = self.topics.pop(name)
+        self.history_bytes -= topic.history.held_bytes
+
+    def accept(self, name: str, payload: bytes) -> None:
+        """Take one message from the broker; it leaves at the end of this turn of the event loop."""
+        received_ns = now_ns()
+        topic = self.topics.get(name)
+        if topic is None:
+            return
+        stamp = self._intake.read(name, payload)
+        if stamp is None:
+            return
+        topic.heard_s = self._loop.time()
+        span = topic.history.spans.get(stamp.stream)
+        if topic.filling:
+            if stamp.sent_ns >= topic.subscribed_ns > 0:
+                topic.filling = False
+            elif span is not None and stamp.seq <= span.last:
+                return  # a replay after a reconnect: it is here already
+        elif span is not None and stamp.seq > span.last + 1:
+            self._tell_hole(topic, stamp, stamp.seq - span.last - 1, received_ns)
+        self._add(topic, self._make.event(stamp, payload, received_ns), received_ns)
+
+    def gap(self, cause: str, lost: int | None, name: str | None) -> None:
+        """Tell the clients of a topic, or of all, that some of its events may be missing from here on."""
+        self.ledger.gaps += 1
+        moment_ns = now_ns()
+        for topic in [self.topics[name]] if name in self.topics else self.topics.values() if name is None else ():
+            self._add(topic, self._make.gap(topic.name, cause, lost, moment_ns), moment_ns)
+
+    def _tell_hole(self, topic: Topic, stamp: Stamp, lost: int, received_ns: int) -> None:
+        # seq is gap-free at the generator, so whatever came between was lost, by a broker that may not have said so.
+        self.ledger.holes += lost
+        frame = self._make.gap(topic.name, f"missing before {stamp.id}", lost, stamp.sent_ns)
+        self._add(topic, frame, received_ns)
+
+    def _add(self, topic: Topic, frame: Frame, received_ns: int) -> None:
+        self._order += 1
+        frame.order = self._order
+        self.history_bytes += topic.history.append(frame, received_ns)
+        over = self.history_bytes - self._settings.history_total_bytes
+        if over > 0:
+            self.history_bytes -= topic.history.shrink(over)
+        if topic.filling:
+            return
+        if not topic.pending:
+            if not self._dirty:
+                self._loop.call_soon(self.flush)
+            self._dirty.append(topic)
+        topic.pending.append(frame)
+        if len(topic.pending) * len(frame.chunk) >= FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending. Called at the end of a turn, and before a client joins."""
+        dirty, self._dirty = self._dirty, []
+        for topic in dirty:
+            if topic.pending:
+                self.ledger.written += topic.flush()
+        if self._slow:
+            self._drop_slow()
+
+    # The clients' side
+
+    def join(self, client: Client, position: Position, opening: bytes) -> None:
+        """Open a client's stream: the opening comment, the gaps it must know of, then history and live events.
+
+        All its topics are subscribed. No event lies between what it is replayed and what it then gets live.
+        """
+        if client.state is State.GONE:
+            return
+        self.flush()
+        self.clients[client] = None
+        self.ledger.connects += 1
+        wire = client.sink.wire
+        parts = [frame_bytes(opening, wire)]
+        parts += [self._make.gap(gap.topic, gap.cause, gap.lost, 0).on(wire) for gap in position.gaps]
+        client.write(b"".join(parts))
+        client.has = position.has or NOTHING
+        if all(position.cursors[name] == self.topics[name].history.end for name in client.topics):
+            self.go_live(client)
+        else:
+            client.state = State.CATCHING_UP
+            client.cursors = position.cursors
+            self._replay.add(client)
+
+    def go_live(self, client: Client) -> None:
+        """The client has all of history, and gets each event as it comes."""
+        self.flush()
+        client.state = State.LIVE
+        client.cursors = NOTHING
+        client.sink.go_live()
+        ahead = False
+        for name in client.topics:
+            topic = self.topics[name]
+            topic.add(client)
+            ahead = ahead or client in topic.ahead
+        if not ahead:
+            client.has = NOTHING
+
+    def paused(self, client: Client) -> None:
+        """The client's connection holds more than its bound: too slow when live, at its own pace when replayed to."""
+        if client.state is State.LIVE:
+            if not self._slow:
+                self._loop.call_soon(self._drop_slow)
+            self._slow.append(client)
+        elif client.state is State.CATCHING_UP:
+            client.blocked_s = self._loop.time()
+
+    def resumed(self, client: Client) -> None:
+        """The client's connection took what was held."""
+        self._replay.resumed(client)
+
+    def drop(self, client: Client, reason: str) -> None:
+        """Disconnect a client; what its connection holds is thrown away, and it can resume by id."""
+        if client.state is not State.GONE:
+            self.ledger.dropped += self._count_held(client)
+            self.leave(client, reason)
+            client.sink.abort()
+
+    def leave(self, client: Client, reason: str) -> None:
+        """The client is gone, or about to be. Idempotent: the first reason counts."""
+        if client.state is State.GONE:
+            return
+        client.state = State.GONE
+        if client in self.clients:
+            del self.clients[client]
+            self.ledger.disconnects[reason] += 1
+        for name in client.topics:
+            self.topics[name].remove(client)
+        client.cursors = client.has = NOTHING
+
+    def _drop_slow(self) -> None:
+        slow, self._slow = self._slow, []
+        for client in slow:
+            self.drop(client, "slow")
+
+    def _count_held(self, client: Client) -> int:
+        """How many of the latest frames the bytes held by the connection are."""
+        held = client.sink.held_bytes()
+        if len(client.topics) == 1 and client.state is State.LIVE:
+            return self.topics[client.topics[0]].history.count_last(held)
+        recent = [self.topics[name].history for name in client.topics]
+        frames, size = sum(len(h) for h in recent), sum(h.held_bytes for h in recent)
+        return round(held * frames / size) if size else 0
+
+    def buffered_bytes(self) -> int:
+        """Bytes held for all clients and not sent."""
+        return sum(client.sink.held_bytes() for client in self.clients)
+
+    # The tick
+
+    def tick(self, on_tick: Callable[[], None]) -> None:
+        """Once a second, from the first call on: heartbeats for a share of the clients, and what has come of age."""
+        self._ticker = self._loop.call_later(1.0, self.tick, on_tick)
+        self._beats.tick(self.clients, self._loop.time())
+        self._replay.drop_stalled(self._settings.stall_timeout_s)
+        moment_ns = now_ns()
+        for topic in self.topics.values():
+            self.history_bytes -= topic.history.expire(moment_ns)
+        on_tick()
+
+    def stop(self) -> None:
+        """End every stream in good order; nobody joins from now on."""
+        self.stopping = True
+        self.flush()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for client in list(self.clients):
+            self.leave(client, "server stopped")
+            client.sink.finish()
+
+    def topic_clients(self) -> Mapping[str, int]:
+        """Clients by topic."""
+        counts = dict.fromkeys(self.topics, 0)
+        for client in self.clients:
+            for name in client.topics:
+                counts[name] += 1
+        return counts

@@ -1,0 +1,49 @@
+"""What a replica counts: what the broker handed over, what went to clients, and what did not and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from core.stamp import Stamp
+
+MAX_PAIRS = 200_000
+"""Streams x topics counted one by one; what a hostile publisher adds beyond that is counted as stream `*`."""
+
+
+class Ledger:
+    """Counters that only grow."""
+
+    def __init__(self) -> None:
+        self.received: dict[tuple[str, str], list[int]] = {}
+        """By (stream, topic): events of phase warmup and of phase measure."""
+        self.written = 0
+        """Frames handed to connections, heartbeats and gaps not among them."""
+        self.dropped = 0
+        """Of those, the ones that a slow client's disconnect threw away."""
+        self.gaps = 0
+        """Interruptions that the adapter told."""
+        self.holes = 0
+        """Events that never came although a later one of their stream did."""
+        self.replayed = 0
+        """Of the frames written, those that came from history."""
+        self.foreign: Counter[str] = Counter()
+        self.disconnects: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.connects = 0
+
+    def receive(self, stamp: Stamp) -> None:
+        """Count an event that the broker handed over."""
+        key = (stamp.stream, stamp.topic)
+        counts = self.received.get(key)
+        if counts is None:
+            if len(self.received) >= MAX_PAIRS:
+                key = ("*", stamp.topic)
+            counts = self.received.setdefault(key, [0, 0])
+        counts[stamp.phase == "measure"] += 1
+
+    def received_by_stream(self) -> dict[str, dict[str, dict[str, int]]]:
+        """`{stream: {topic: {"warmup": n, "measure": n}}}`."""
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        for (stream, topic), (warmup, measure) in self.received.items():
+            found.setdefault(stream, {})[topic] = {"warmup": warmup, "measure": measure}
+        return found

@@ -1,0 +1,43 @@
+"""Logging: no secret is written, and no stranger can fill the log."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+
+from server.settings import ServerSettings
+
+REPEAT_S = 10.0
+_TOKEN = re.compile(r"(?<=[?&]token=)[^&\s\"]+")
+
+
+class Calm:
+    """A filter that lets the same message through once in REPEAT_S seconds."""
+
+    def __init__(self) -> None:
+        self._next_s: dict[str, float] = {}
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._next_s.get(str(record.msg), 0.0):
+            return False
+        self._next_s[str(record.msg)] = now_s + REPEAT_S
+        return True
+
+
+def hide_token(record: logging.LogRecord) -> bool:
+    """Replace `?token=…` in what uvicorn logs of a request."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(_TOKEN.sub("***", arg) if isinstance(arg, str) else arg for arg in record.args)
+    return True
+
+
+def set_up_logging(settings: ServerSettings) -> None:
+    """To stderr, from the level of the settings on."""
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn.error").addFilter(Calm())
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
+    access = logging.getLogger("uvicorn.access")
+    access.setLevel(logging.INFO)
+    access.addFilter(hide_token)

@@ -1,0 +1,149 @@
+"""uvicorn's httptools protocol, which also lends a stream the connection's transport and keeps bad clients in bounds.
+
+The transport is offered as the ASGI extension EXTENSION. Whoever takes it writes framed bytes to it after the response
+has begun; what uvicorn does for each `send` (a coroutine, a dictionary, a join) is then not paid for each delivery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+EXTENSION = "fanbench.connection"
+MAX_HEAD_BYTES = 64 * 1024
+
+
+class Listener(Protocol):
+    """Whoever took a connection, told what becomes of it."""
+
+    def paused(self) -> None:
+        """More than the transport's high-water mark is unsent."""
+
+    def resumed(self) -> None:
+        """Less than its low-water mark is unsent again."""
+
+    def lost(self) -> None:
+        """The connection is gone."""
+
+
+class Doorway:
+    """The connections whose request is not complete yet, oldest first: a slow sender must not hold one for ever."""
+
+    def __init__(self, max_connections: int) -> None:
+        self.max_connections = max_connections
+        self.turned_away = 0
+        """Connections closed for want of a complete request, or for want of room."""
+        self._waiting: dict[StreamProtocol, float] = {}
+
+    def enter(self, protocol: StreamProtocol, now_s: float) -> None:
+        """The connection owes us a request from now on."""
+        self._waiting[protocol] = now_s
+
+    def leave(self, protocol: StreamProtocol) -> None:
+        """Its request is complete, or it is gone."""
+        self._waiting.pop(protocol, None)
+
+    def expire(self, before_s: float) -> None:
+        """Close the connections that have owed a request since before that moment."""
+        late: list[StreamProtocol] = []
+        for protocol, since_s in self._waiting.items():
+            if since_s >= before_s:
+                break
+            late.append(protocol)
+        for protocol in late:
+            self.leave(protocol)
+            self.turned_away += 1
+            protocol.refuse(b"408 Request Timeout", b"no complete request in time")
+
+
+class StreamProtocol(HttpToolsProtocol):
+    """One HTTP connection."""
+
+    def __init__(self, doorway: Doorway, **uvicorn_arguments: Any) -> None:
+        super().__init__(**uvicorn_arguments)
+        self._doorway = doorway
+        self._head_bytes = 0
+        self._listener: Listener | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, or turn it away when there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self._doorway.max_connections:
+            self._doorway.turned_away += 1
+            transport.abort()
+            return
+        self._doorway.enter(self, self.loop.time())
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, as long as the head is of a bearable size; a stream's client has nothing more to say."""
+        if self._listener is not None:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._doorway.leave(self)
+            self.refuse(b"431 Request Header Fields Too Large", b"the request's head is over 64 KiB")
+            return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Offer the connection in the request's scope."""
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
+
+    def on_headers_complete(self) -> None:
+        """The head is here: the request begins."""
+        self._doorway.leave(self)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A body has its own bound, uvicorn's flow control."""
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The next head on this connection starts at nothing."""
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def refuse(self, status: bytes, words: bytes) -> None:
+        """Answer a connection without a request, and close it."""
+        if not self.transport.is_closing():
+            head = b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(head % (status, len(words)) + words)
+            self.transport.close()
+
+    def take(self, scope: Mapping[str, Any], listener: Listener) -> asyncio.Transport | None:
+        """Lend the transport to `listener` until the connection ends; call it before the response starts.
+
+        Returns None if a further request is under way on this connection: it could never be answered.
+        """
+        if self.cycle.scope["extensions"] is not scope["extensions"] or self.pipeline:
+            return None
+        if scope["http_version"] == "1.0":
+            self.cycle.chunked_encoding = False  # uvicorn would send chunks, which HTTP/1.0 does not know
+        self._listener = listener
+        return self.transport
+
+    def pause_writing(self) -> None:
+        """The transport holds too much."""
+        if self._listener is not None:
+            self._listener.paused()
+        else:
+            super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The transport has sent enough of it."""
+        if self._listener is not None:
+            self._listener.resumed()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever took the connection, at once: nothing may be written to it any more."""
+        self._doorway.leave(self)
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.lost()
+        super().connection_lost(exc)

@@ -1,0 +1,137 @@
+"""One replica: its hub, its link to the broker, and the generator beside it if it is told to run one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from importlib.metadata import entry_points
+from typing import cast
+
+from brokers.api import Adapter
+from brokers.endpoint import Endpoint
+from core.errors import FanbenchError, UsageError
+from server.client import Client
+from server.frame import opening
+from server.history import HistoryBound
+from server.hub import Hub, HubSettings
+from server.link import BrokerLink, LinkSettings
+from server.protocol import Doorway
+from server.settings import ServerSettings
+from server.stream import StreamSettings
+
+NS_PER_S = 1_000_000_000
+LEAVE_S = 1.0
+"""How long clients have to take what is held for them when the replica stops."""
+CLOSE_S = 1.5
+"""How long the generator may take to write its report, and the broker's connection to close."""
+
+Companion = Callable[[str, str | None], Awaitable[None]]
+_log = logging.getLogger("fanbench.server")
+
+
+def load_companion(name: str) -> Companion:
+    """What `docs/decisions/0001-companions.md` describes.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    for entry in entry_points(group="fanbench.companions", name=name):
+        return cast(Companion, entry.load())
+    raise UsageError(f"companion '{name}' is not installed; run 'make setup', or unset FANBENCH_GENERATE")
+
+
+class Replica:
+    """Made and used in one event loop. `on_failure` is called once if it cannot start or go on."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        name: str,
+        broker: tuple[Adapter, Endpoint],
+        doorway: Doorway,
+        on_failure: Callable[[FanbenchError], None],
+    ) -> None:
+        adapter, self.endpoint = broker
+        self.settings = settings
+        self.name = name
+        self.doorway = doorway
+        self.stream_settings = StreamSettings(
+            opening=opening(name, settings.retry_ms),
+            client_buffer_bytes=settings.client_buffer_bytes,
+            resume_overlap_ns=int(settings.resume_overlap_s * NS_PER_S),
+        )
+        self._loop = asyncio.get_running_loop()
+        self.hub = Hub(_hub_settings(settings, name), self._loop)
+        link_settings = LinkSettings(
+            settings.preset_topics(), settings.max_topics, settings.topic_linger_s, settings.history_age_s
+        )
+        self.link = BrokerLink(self.hub, adapter, self.endpoint, link_settings)
+        self.joining = 0
+        """Clients admitted that have no stream yet."""
+        self._generates = settings.generate or adapter.name == "memory"
+        self._on_failure = on_failure
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to connect; the hub's clients wait for it."""
+        self._tasks.append(self._watch(self.link.run()))
+        if self._generates:
+            self._tasks.append(self._watch(self._generate()))
+        self.hub.tick(self._tick)
+
+    def _watch(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        async def watched() -> None:
+            try:
+                await work
+            except FanbenchError as error:
+                self._on_failure(error)
+
+        return asyncio.create_task(watched())
+
+    async def _generate(self) -> None:
+        run = load_companion("generator")
+        await self.link.ready.wait()
+        await run(self.settings.broker_url, self.settings.delivery)
+
+    def _tick(self) -> None:
+        self.link.tick()
+        self.doorway.expire(self._loop.time() - self.settings.head_timeout_s)
+
+    def begin_stop(self) -> None:
+        """End the streams and the generator; idempotent, returns at once."""
+        if self.hub.stopping:
+            return
+        clients = list(self.hub.clients)
+        self.hub.stop()
+        for task in self._tasks[1:]:
+            task.cancel()
+        self._loop.call_later(LEAVE_S, abort, clients)
+
+    async def close(self) -> None:
+        """Stop everything, in bounded time."""
+        self.begin_stop()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_S)
+            if late:
+                _log.warning("%s: not closed within %g s; leaving it", self.endpoint, CLOSE_S)
+
+
+def abort(clients: Iterable[Client]) -> None:
+    """Close what has not taken the end of its stream."""
+    for client in clients:
+        client.sink.abort()
+
+
+def _hub_settings(settings: ServerSettings, name: str) -> HubSettings:
+    bound = HistoryBound(settings.history_events, settings.history_bytes, int(settings.history_age_s * NS_PER_S))
+    return HubSettings(
+        server=name,
+        history=bound,
+        history_total_bytes=settings.history_total_bytes,
+        max_event_bytes=settings.max_event_bytes,
+        heartbeat_s=settings.heartbeat_s,
+        stall_timeout_s=settings.stall_timeout_s,
+    )

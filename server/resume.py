@@ -1,0 +1,120 @@
+"""From what a client says it has got last, where in each topic's history to go on. docs/server.md tells it in words.
+
+Pure: it reads histories and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from core.stamp import parse_id
+from server.history import History
+
+MAX_IDS = 64
+MAX_AHEAD = 10_000
+"""How many events a client may be ahead of this replica, which happens when the replica lags behind another one."""
+
+
+class Told(NamedTuple):
+    """A gap that a resuming client is told before anything else: `event: gap`."""
+
+    topic: str
+    cause: str
+    lost: int | None
+
+
+class Position(NamedTuple):
+    """Where a client goes on: `cursors` by topic; what it `has` by (topic, stream), up to which seq; gaps to tell."""
+
+    cursors: dict[str, int]
+    has: dict[tuple[str, str], int]
+    gaps: list[Told]
+
+
+class Given(NamedTuple):
+    """The ids that a client sent: of a topic (`TOPIC:STREAM-SEQ`), or of any of its topics."""
+
+    of_topic: dict[str, dict[str, int]]
+    of_any: tuple[str, int] | None
+    malformed: bool
+
+
+def read_ids(values: Sequence[str], topics: Sequence[str]) -> Given | None:
+    """The ids in `Last-Event-ID` or `?last_event_id=`; None if there is none. Whatever is no id counts as malformed."""
+    of_topic: dict[str, dict[str, int]] = {}
+    of_any: tuple[str, int] | None = None
+    values = [value for value in values if value]
+    malformed = len(values) > MAX_IDS
+    for value in values[:MAX_IDS]:
+        topic, colon, text = value.rpartition(":")
+        found = parse_id(text)
+        if found is None or (colon and topic not in topics):
+            malformed = True
+        elif colon or len(topics) == 1:
+            of_topic.setdefault(topic or topics[0], {})[found[0]] = found[1]
+        else:
+            of_any = found
+    return Given(of_topic, of_any, malformed) if values else None
+
+
+def resume(given: Given | None, histories: Mapping[str, History], overlap_ns: int) -> Position:
+    """Where a client of these topics goes on; without an id, at what comes next."""
+    if given is None:
+        return Position({topic: history.end for topic, history in histories.items()}, {}, [])
+    position = Position({}, {}, [])
+    anchor_ns = _anchor(given, histories)
+    for topic, history in histories.items():
+        seqs = given.of_topic.get(topic)
+        if seqs:
+            _resume_exactly(topic, history, seqs, overlap_ns, position)
+        elif anchor_ns is not None:
+            _resume_by_time(topic, history, anchor_ns, overlap_ns, position)
+        else:
+            cause = "malformed id" if given.malformed else "unknown id"
+            position.gaps.append(Told(topic, f"{cause}; what is held follows", None))
+            position.cursors[topic] = history.start
+    return position
+
+
+def _resume_exactly(topic: str, history: History, seqs: Mapping[str, int], overlap_ns: int, position: Position) -> None:
+    """Go on behind the ids given of this topic; streams that they do not name are repeated from `overlap_ns` before."""
+    start = history.end
+    others = set(history.spans) - set(seqs)
+    for stream, seq in seqs.items():
+        span = history.spans.get(stream)
+        if span is None or seq > span.last + MAX_AHEAD:
+            position.gaps.append(Told(topic, "unknown id; what is held follows", None))
+            start = history.start
+            continue
+        position.has[topic, stream] = seq
+        if seq < span.floor:
+            position.gaps.append(Told(topic, "history does not reach back that far", span.floor - seq))
+            start = history.start
+            continue
+        start = min(start, history.after(stream, seq))
+        if others:
+            frame = history.find(stream, min(seq, span.last))
+            start = min(start, history.since(frame.sent_ns - overlap_ns) if frame else history.start)
+    position.cursors[topic] = max(start, history.start)
+
+
+def _anchor(given: Given, histories: Mapping[str, History]) -> int | None:
+    """When the client was last in step, by the generators' clocks: the earliest moment that its ids can stand for."""
+    moments: list[int] = []
+    for topic, history in histories.items():
+        ids = list(given.of_topic.get(topic, {}).items())
+        if given.of_any is not None:
+            ids.append(given.of_any)
+        for stream, seq in ids:
+            frame = history.find(stream, seq)
+            if frame is not None:
+                moments.append(frame.sent_ns)
+    return min(moments, default=None)
+
+
+def _resume_by_time(topic: str, history: History, anchor_ns: int, overlap_ns: int, position: Position) -> None:
+    """Go on from `overlap_ns` before the moment at which the client was in step with another of its topics."""
+    if history.complete_since_ns > anchor_ns:
+        position.gaps.append(Told(topic, "history does not reach back that far", None))
+    position.cursors[topic] = max(history.start, history.since(anchor_ns - overlap_ns))

@@ -1,0 +1,111 @@
+"""The server's settings."""
+
+from __future__ import annotations
+
+import socket
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings
+
+from core.errors import UsageError
+from core.settings import settings_config
+from core.topics import DEFAULT_TOPIC, expand_topics
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+class ServerSettings(BaseSettings):
+    """Serve a broker's events over Server-Sent Events: GET /sse, /stats, /metrics, /healthz, /readyz, and a page at /."""
+
+    model_config = settings_config("python -m server")
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
+    port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one and logs it")
+    server: str = Field("", max_length=200, description="this replica's name in its events (default: HOSTNAME:PORT)")
+
+    broker_url: str = Field(
+        "memory://", description="the broker, by URL scheme: redis:// nats:// amqp:// mqtt://; memory:// is none"
+    )
+    delivery: Literal["at-most-once", "at-least-once"] | None = Field(
+        None, description="the promise asked of the adapter (default: its first)"
+    )
+    generate: bool = Field(
+        False, description="run the generator in this process too, by its own settings; memory:// always does"
+    )
+
+    topics: str = Field(
+        DEFAULT_TOPIC, description="topics subscribed from the start, others at their first client: a,b or room-{0..9}"
+    )
+    topic_linger_s: float = Field(
+        30.0, ge=0, description="how long a topic without clients stays subscribed, with its history"
+    )
+    max_topics: int = Field(20_000, ge=1, description="topics subscribed at once; a client that wants more gets 503")
+    max_topics_per_client: int = Field(32, ge=1, description="topics of one client; more are refused with 400")
+    max_clients: int = Field(16_384, ge=1, description="clients at once; a further one gets 503 with Retry-After")
+    max_event_bytes: int = Field(256 * KIB, ge=1, description="a larger event from the broker is counted and passed by")
+
+    retry_ms: int = Field(1000, ge=0, description="how long a client waits before it connects again, sent as retry:")
+    retry_after_s: int = Field(2, ge=0, description="Retry-After of a 503")
+    heartbeat_s: float = Field(15.0, gt=0, description="a comment goes to every client this often")
+    client_buffer_bytes: int = Field(
+        MIB, ge=16 * KIB, description="unsent bytes at which a client is too slow and is disconnected"
+    )
+    send_buffer_bytes: int = Field(
+        128 * KIB, ge=0, description="the kernel's send buffer of a connection (it doubles this); 0 leaves it to grow"
+    )
+    stall_timeout_s: float = Field(
+        30.0, gt=0, description="how long a client may take nothing while it is being replayed to"
+    )
+
+    history_events: int = Field(2_000, ge=0, description="events kept of each topic for clients that resume")
+    history_bytes: int = Field(4 * MIB, ge=0, description="bytes kept of each topic for clients that resume")
+    history_age_s: float = Field(120.0, ge=0, description="age up to which events are kept for clients that resume")
+    history_total_bytes: int = Field(256 * MIB, ge=0, description="bytes kept for clients that resume, of all topics")
+    resume_overlap_s: float = Field(
+        1.0,
+        ge=0,
+        description="what one id cannot place (other topics, other generators) is repeated from this far back",
+    )
+
+    token: SecretStr | None = Field(
+        None, description="bearer token that /sse, /ws, /stats and /metrics then ask for; set it in the environment"
+    )
+    cors_origins: str = Field(
+        "", description="origins whose pages may read the streams, comma-separated, or *; none by default"
+    )
+    head_timeout_s: float = Field(10.0, gt=0, description="a connection without a whole request by then is closed")
+    access_log: bool = Field(False, description="log each request, its token hidden")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+
+    @field_validator("delivery", "token", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        # Compose passes an unset variable on as an empty one.
+        return None if value == "" else value
+
+    @field_validator("topics")
+    @classmethod
+    def _topics_can_be_expanded(cls, text: str) -> str:
+        try:
+            expand_topics(text) if text else None
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    @model_validator(mode="after")
+    def _buffer_holds_an_event(self) -> ServerSettings:
+        if self.client_buffer_bytes < self.max_event_bytes:
+            raise ValueError(
+                f"client_buffer_bytes={self.client_buffer_bytes} cannot hold one event of "
+                f"max_event_bytes={self.max_event_bytes}; raise the first or lower the second"
+            )
+        return self
+
+    def preset_topics(self) -> list[str]:
+        """The topics subscribed from the start; none for an empty setting."""
+        return expand_topics(self.topics) if self.topics else []
+
+    def server_name(self, port: int) -> str:
+        """This replica's name in its events."""
+        return self.server or f"{socket.gethostname()}:{port}"

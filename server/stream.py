@@ -1,0 +1,113 @@
+"""The response of GET /sse: opens the stream, hands the client to the hub, and ends when the client or the hub does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from server.client import Client
+from server.frame import Wire
+from server.hub import Hub
+from server.protocol import EXTENSION
+from server.resume import Given, resume
+from server.sink import DirectSink, SendSink
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx: pass each event on at once
+]
+PIPELINED = "a request follows /sse on the same connection and could never be answered; send it on another one"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What all streams of a replica share."""
+
+    opening: bytes
+    client_buffer_bytes: int
+    resume_overlap_ns: int
+
+
+class EventStream(Response):
+    """One client's stream. Its topics are subscribed before it starts; `on_end` is called once, whatever happens."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, hub: Hub, settings: StreamSettings, topics: Sequence[str], given: Given | None, on_end: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._hub = hub
+        self._settings = settings
+        self._topics = topics
+        self._given = given
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the stream over the connection's transport if it is lent, or else with `send`."""
+        try:
+            if EXTENSION in scope.get("extensions", {}):
+                await self._serve_directly(scope, receive, send)
+            else:
+                await self._serve_by_send(receive, send)
+        finally:
+            self._on_end()
+
+    async def _serve_directly(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wire = Wire.PLAIN if scope["http_version"] == "1.0" else Wire.CHUNKED
+        sink = DirectSink(self._hub, wire, self._settings.client_buffer_bytes)
+        transport = scope["extensions"][EXTENSION].take(scope, sink)
+        if transport is None:
+            refusal = JSONResponse({"error": PIPELINED}, 400, {"connection": "close"})
+            await refusal(scope, receive, send)
+            return
+        sink.attach(transport)
+        await _start(send)
+        client = sink.client = Client(self._topics, sink)
+        if not sink.gone.done():
+            self._join(client)
+        await sink.gone
+
+    async def _serve_by_send(self, receive: Receive, send: Send) -> None:
+        # `send` says nothing after a disconnect, so `receive` is watched.
+        sink = SendSink(self._hub, self._settings.client_buffer_bytes)
+        await _start(send)
+        client = sink.client = Client(self._topics, sink)
+        self._join(client)
+        pump = asyncio.ensure_future(sink.pump(send))
+        watch = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait([pump, watch], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hub.leave(client, "client left")
+            for task in (pump, watch):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await pump
+
+    def _join(self, client: Client) -> None:
+        if self._hub.stopping:
+            client.sink.finish()
+            return
+        histories = {name: self._hub.topics[name].history for name in self._topics}
+        position = resume(self._given, histories, self._settings.resume_overlap_ns)
+        self._hub.join(client, position, self._settings.opening)
+
+
+async def _start(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

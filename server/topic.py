@@ -1,0 +1,82 @@
+"""A subscribed topic: its history and the clients that listen to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from server.client import Client
+from server.frame import Frame, Wire, count_events, join
+from server.history import History
+
+Write = Callable[[bytes], None]
+
+
+class Topic:
+    """What the hub keeps of one topic."""
+
+    __slots__ = ("ahead", "filling", "heard_s", "history", "name", "pending", "subscribed_ns", "users", "writes")
+
+    def __init__(self, name: str, history: History) -> None:
+        self.name = name
+        self.history = history
+        self.writes: dict[Wire, dict[Client, Write]] = {wire: {} for wire in Wire}
+        """The live clients, by how their bytes are framed."""
+        self.ahead: dict[Client, None] = {}
+        """Live clients that have events which have not come here yet."""
+        self.pending: list[Frame] = []
+        """Frames that came in this turn of the event loop and leave at its end."""
+        self.users = 0
+        """Clients that listen or are about to."""
+        self.filling = False
+        """The broker still replays: what comes is history, and goes to no client."""
+        self.subscribed_ns = 0
+        self.heard_s = 0.0
+        """When the latest frame came (monotonic clock)."""
+
+    def flush(self) -> int:
+        """Write what is pending to every live client, as one write each; return how many deliveries of events that were."""
+        frames, self.pending = self.pending, []
+        events = count_events(frames)
+        clients = 0
+        for wire, writes in self.writes.items():
+            if writes:
+                data = join(frames, wire)
+                for write in writes.values():
+                    write(data)
+                clients += len(writes)
+        deliveries = clients * events
+        for client in list(self.ahead):
+            deliveries += self._let_pass(client, frames)
+        return deliveries
+
+    def _let_pass(self, client: Client, frames: list[Frame]) -> int:
+        """Give a client that is ahead what it does not have yet; once it is in step it goes to the others."""
+        deliveries = 0
+        for frame in frames:
+            if frame.seq > client.has.get((self.name, frame.stream), -2):
+                client.write(frame.on(client.sink.wire))
+                deliveries += frame.seq >= 0
+        if not self.is_ahead(client):
+            del self.ahead[client]
+            self.writes[client.sink.wire][client] = client.write
+        return deliveries
+
+    def is_ahead(self, client: Client) -> bool:
+        """Whether the client has events of this topic that have not come here yet."""
+        return any(
+            seq > span.last
+            for (topic, stream), seq in client.has.items()
+            if topic == self.name and (span := self.history.spans.get(stream)) is not None
+        )
+
+    def add(self, client: Client) -> None:
+        """The client is live from here on."""
+        if client.has and self.is_ahead(client):
+            self.ahead[client] = None
+        else:
+            self.writes[client.sink.wire][client] = client.write
+
+    def remove(self, client: Client) -> None:
+        """The client gets nothing more; no error if it was not live."""
+        self.writes[client.sink.wire].pop(client, None)
+        self.ahead.pop(client, None)
