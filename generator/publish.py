@@ -65,8 +65,8 @@ class Publisher:
         self._clock = ClockPair.read()
         due: Iterator[tuple[int, Phase, str]] = self._plan(self._clock.wall_ns)
         for due_ns, phase, topic in due:
-            wait_ns = due_ns - now_ns()
-            if wait_ns > 0:
+            # A loop may wake up to a millisecond early (uvloop, in a replica): nothing is sent before it is due.
+            while (wait_ns := due_ns - now_ns()) > 0:
                 await asyncio.sleep(wait_ns / NS_PER_S)
             await self._send(topic, phase, due_ns)
 
