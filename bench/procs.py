@@ -202,6 +202,7 @@ def start_load(
             "load_topic_skew": scenario.topic_skew,
             "load_out": out,
             "load_status": status,
+            "load_drain": 0,  # fanbench waits itself, for what was expected
             **extra,
         }
     )
