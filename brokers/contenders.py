@@ -89,7 +89,11 @@ _CONTENDERS = (
     Contender("memory", _AT_MOST, "memory://", primary=True),
     Contender("valkey", _AT_MOST, "redis://{redis}", "valkey", primary=True),
     Contender("redis", _AT_MOST, "redis://{redis}", "redis", primary=True),
+    Contender("mosquitto", _AT_MOST, "mqtt://{mqtt}", "mosquitto", primary=True),
+    Contender("mosquitto-qos1", _AT_LEAST, "mqtt://{mqtt}", "mosquitto"),
     Contender("nats", _AT_MOST, "nats://{nats}", "nats", primary=True),
+    Contender("nats-mqtt", _AT_MOST, "mqtt://{mqtt}", "nats", ("mqtt",)),
+    Contender("rabbitmq-mqtt", _AT_MOST, "mqtt://guest:guest@{mqtt}", "rabbitmq", ("mqtt",)),
 )
 
 

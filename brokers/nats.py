@@ -2,177 +2,93 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from brokers import inbox, nats_link, tls
 from brokers.api import Delivery, Gap, Message
-from brokers.endpoint import BrokerError, Endpoint, refuse_history
-from brokers.nats_link import Link, subject_of
-from brokers.reconnect import keep_up, reason
+from brokers.endpoint import Endpoint
+from brokers.lines import ConsumerLine, ProducerLine
+from brokers.nats_link import Link, calls, subject_of
+from brokers.reconnect import keep_up
 
 
 class NatsProducer:
-    """A `Line` for `keep_up`."""
+    """nats-py collects what is published and writes it in one go."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._link: Link | None = None
-        self._cause = "not connected"
+    def __init__(self, line: ProducerLine[Link]) -> None:
+        self._line = line
         self._subjects: dict[str, str] = {}
 
     @property
     def connected(self) -> bool:
         """Whether the connection is up, as far as is known."""
-        return self._link is not None
+        return self._line.connection is not None
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once nats-py has taken the message; the broker confirms nothing."""
-        if self._link is None:
-            raise self._failed(topic, self._cause)
+        link = self._line.connection
+        if link is None:
+            raise self._line.failed(topic)
         subject = self._subjects.get(topic)
         if subject is None:
             subject = self._subjects[topic] = subject_of(topic)
         try:
-            await self._link.client.publish(subject, payload)
+            await link.client.publish(subject, payload)
         except nats_link.Error as error:
-            raise self._failed(topic, reason(error)) from None
-
-    def _failed(self, topic: str, cause: str) -> BrokerError:
-        return BrokerError(self._endpoint, f"publish on '{topic}'", cause, "publish again once the connection is back")
-
-    async def dial(self) -> Link:
-        """Connect."""
-        self._link = await nats_link.dial(self._endpoint)
-        return self._link
-
-    async def serve(self, link: Link) -> None:
-        """Wait for the end of the connection."""
-        await nats_link.until_lost(link)
-
-    def lost(self, cause: str) -> None:
-        """Refuse to publish from now on."""
-        self._link = None
-        self._cause = f"connection lost: {cause}"
-
-    async def hang_up(self, link: Link) -> None:
-        """Close."""
-        await nats_link.hang_up(link)
+            raise self._line.failed(topic, error) from None
 
 
 class NatsConsumer:
-    """A `Line` for `keep_up`; one NATS subscription for each topic."""
+    """One NATS subscription for each topic."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
         self._capacity = endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY)
         self.inbox = inbox.Inbox(self._capacity)
-        self._link: Link | None = None
-        self._subscriptions: dict[str, Any] = {}
-        """By topic; None while it is not sent to the broker."""
-        self._cause: str | None = None
-        self._up = asyncio.Event()
-        self._sending = asyncio.Lock()
+        self.line = ConsumerLine(endpoint, self.inbox, calls(endpoint, self.inbox), self._send, subject_of)
 
     @property
     def connected(self) -> bool:
         """Whether the connection is up, as far as is known."""
-        return self._up.is_set()
+        return self.line.connection is not None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return once the broker confirmed, which may be after a reconnect."""
-        refuse_history(self._endpoint, since_ns)
-        added = [topic for topic in topics if topic not in self._subscriptions]
-        self._subscriptions |= dict.fromkeys(added)
-        try:
-            async with asyncio.timeout(self._endpoint.timeout_s):
-                await self._confirm(topics)
-        except BaseException as error:
-            await self._forget(added)
-            if isinstance(error, TimeoutError | nats_link.Error):
-                action, step = f"subscribe '{topics[0]}'", "check that the broker is up"
-                raise BrokerError(self._endpoint, action, reason(error), step) from None
-            raise
+        await self.line.subscribe(topics, since_ns)
 
-    async def _confirm(self, topics: Iterable[str]) -> None:
-        while True:
-            await self._up.wait()
-            link = self._link
-            assert link is not None
-            try:
-                return await self._send(link, topics)
-            except nats_link.Error:
-                if not link.closed.is_set():
-                    raise
-            await asyncio.sleep(0)  # lost meanwhile: `lost` is about to clear _up, and the reconnect subscribes
+    async def _send(self, link: Link, subjects: Sequence[str]) -> None:
+        """A ping's answer confirms all subscriptions that were sent before it."""
+        for subject in subjects:
+            if subject not in link.subscriptions:
+                link.subscriptions[subject] = None  # so that an overlapping call does not subscribe twice
+                link.subscriptions[subject] = await self._subscribe(link, subject)
+        await link.client.flush(self.line.endpoint.timeout_s)
 
-    async def _send(self, link: Link, topics: Iterable[str]) -> None:
-        """Subscribe what is not subscribed yet; a ping's answer confirms all that was sent before it."""
-        async with self._sending:
-            for topic in topics:
-                if self._subscriptions.get(topic, self) is None:
-                    self._subscriptions[topic] = await link.client.subscribe(
-                        subject_of(topic),
-                        cb=self._callback(topic),
-                        pending_msgs_limit=self._capacity,
-                        pending_bytes_limit=0,
-                    )
-        await link.client.flush(self._endpoint.timeout_s)
+    async def _subscribe(self, link: Link, subject: str) -> nats_link.Subscription:
+        topic, put = self.line.topics[subject], self.inbox.put
 
-    def _callback(self, topic: str) -> Callable[[Any], Awaitable[None]]:
-        put = self.inbox.put
-
-        async def deliver(message: Any) -> None:
+        async def deliver(message: nats_link.Msg) -> None:
             put(topic, message.data)
 
-        return deliver
+        subscription: nats_link.Subscription = await link.client.subscribe(
+            subject, cb=deliver, pending_msgs_limit=self._capacity, pending_bytes_limit=0
+        )
+        return subscription
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop at once here, and tell the broker."""
-        await self._forget(topics)
-        self.inbox.discard(topics)
-
-    async def _forget(self, topics: Iterable[str]) -> None:
-        for subscription in [self._subscriptions.pop(topic, None) for topic in topics]:
-            if subscription is not None:
-                with contextlib.suppress(nats_link.Error):  # closed: there is nothing left to unsubscribe from
-                    await subscription.unsubscribe()
+        subjects = self.line.forget(topics)
+        link = self.line.connection
+        if link is not None:
+            for subject in subjects:
+                subscription = link.subscriptions.pop(subject, None)
+                if subscription is not None:
+                    with contextlib.suppress(nats_link.Error):  # closed: nothing is left to unsubscribe from
+                        await subscription.unsubscribe()
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
-
-    async def dial(self) -> Link:
-        """Connect, and subscribe again to what was subscribed."""
-        link = await nats_link.dial(self._endpoint, self.inbox)
-        try:
-            self._subscriptions = dict.fromkeys(self._subscriptions)
-            await self._send(link, list(self._subscriptions))
-        except BaseException:
-            await nats_link.hang_up(link)
-            raise
-        self._link = link
-        self._up.set()
-        self.inbox.release(Gap(self._cause, None) if self._cause and self._subscriptions else None)
-        self._cause = None
-        return link
-
-    async def serve(self, link: Link) -> None:
-        """Wait for the end of the connection."""
-        await nats_link.until_lost(link)
-
-    def lost(self, cause: str) -> None:
-        """Hold back what comes next until the Gap has its place."""
-        self._up.clear()
-        self._link = None
-        self._cause = self._cause or f"connection lost: {cause}"
-        self.inbox.hold()
-
-    async def hang_up(self, link: Link) -> None:
-        """Close."""
-        await nats_link.hang_up(link)
 
 
 class NatsAdapter:
@@ -187,19 +103,17 @@ class NatsAdapter:
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[NatsProducer]:
         """Connect, and stay connected."""
-        producer = NatsProducer(endpoint)
-        async with keep_up(endpoint, producer):
-            yield producer
+        line = ProducerLine(endpoint, calls(endpoint))
+        async with keep_up(endpoint, line):
+            yield NatsProducer(line)
 
     @asynccontextmanager
     async def consumer(self, endpoint: Endpoint) -> AsyncIterator[NatsConsumer]:
         """Connect, and stay connected."""
         consumer = NatsConsumer(endpoint)
-        try:
-            async with keep_up(endpoint, consumer):
+        with contextlib.closing(consumer.inbox):
+            async with keep_up(endpoint, consumer.line):
                 yield consumer
-        finally:
-            consumer.inbox.close()
 
 
 adapter = NatsAdapter()

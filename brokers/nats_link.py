@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error, SlowConsumerError
 
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.inbox import Inbox
+from brokers.lines import Calls
 from brokers.reconnect import HEARTBEAT_S, reason
 from brokers.tls import tls_context
 
-__all__ = ["Error", "Link", "dial", "hang_up", "subject_of", "until_lost"]
+__all__ = ["Error", "Link", "Msg", "Subscription", "calls", "subject_of"]
 
 DEFAULT_PORT = 4222
 _SPECIAL = re.compile(r"[*>%\s\x00-\x1f\x7f]")
@@ -35,6 +39,8 @@ class Link:
     client: Any = field(default_factory=Client)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
+    subscriptions: dict[str, Subscription | None] = field(default_factory=dict)
+    """By subject; None while it is on its way to the broker."""
 
 
 async def dial(endpoint: Endpoint, inbox: Inbox | None = None) -> Link:
@@ -96,3 +102,8 @@ async def until_lost(link: Link) -> None:
 async def hang_up(link: Link) -> None:
     """Write what is not written yet, and close."""
     await link.client.close()
+
+
+def calls(endpoint: Endpoint, inbox: Inbox | None = None) -> Calls[Link]:
+    """nats-py for `brokers.lines`."""
+    return Calls(partial(dial, endpoint, inbox), until_lost, hang_up, (Error, OSError))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
-from brokers.endpoint import BrokerError, Endpoint, refuse_history
+from brokers.endpoint import BrokerError, Endpoint
+from brokers.lines import Calls, ConsumerLine
 from brokers.reconnect import HEARTBEAT_S, keep_up
-from brokers.redis_link import Connection, Pipe, ResponseError, open_connection, send
+from brokers.redis_link import Connection, Pipe, RedisError, ResponseError, close, open_connection, send
 
 
 class RedisProducer:
@@ -36,109 +39,86 @@ class RedisProducer:
 
 
 class RedisConsumer:
-    """One connection in subscriber mode; a `Line` for `keep_up`."""
+    """One connection in subscriber mode."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self._connection: Connection | None = None
-        self._topics: dict[bytes, str] = {}
-        self._waiting: dict[tuple[bytes, bytes], deque[asyncio.Future[None]]] = {}
-        self._cause: str | None = None
-        self._resuming: set[bytes] = set()
+        calls = Calls(self._dial, self._serve, close, (OSError, RedisError))
+        self.line = ConsumerLine(endpoint, self.inbox, calls, self._send)
+        self._waiting: dict[tuple[bytes, bytes], deque[asyncio.Future[None]]] = defaultdict(deque)
+        """For the broker's confirmation of an action on a topic, in the order of the commands."""
         self._heard = False
 
     @property
     def connected(self) -> bool:
         """Whether the connection is up, as far as is known."""
-        return self._connection is not None
+        return self.line.connection is not None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return once the broker confirmed each topic, which may be after a reconnect."""
-        refuse_history(self._endpoint, since_ns)
-        names = [topic.encode() for topic in topics]
-        added = {name: topic for name, topic in zip(names, topics, strict=True) if name not in self._topics}
-        self._topics |= added
-        try:
-            await self._confirmed(b"subscribe", names)
-        except BaseException:
-            for name in added:
-                self._topics.pop(name, None)
-            raise
+        await self.line.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Return once the broker confirmed; while there is no connection there is nothing to wait for."""
-        names = [topic.encode() for topic in topics if self._topics.pop(topic.encode(), None) is not None]
-        self.inbox.discard(topics)
-        if self._connection is not None:
-            await self._confirmed(b"unsubscribe", names)
+        """Stop at once here, and return once the broker confirmed or the connection is lost."""
+        names = self.line.forget(topics)
+        if names and self.line.connection is not None:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(self._endpoint.timeout_s):
+                    await self._confirmed(self.line.connection, b"unsubscribe", names)
 
-    async def _confirmed(self, action: bytes, names: list[bytes]) -> None:
-        if not names:
+    async def _send(self, connection: Connection, names: Sequence[str]) -> None:
+        if connection is self.line.connection:
+            await self._confirmed(connection, b"subscribe", names)
             return
+        # A new connection: the confirmations are the first that comes.
+        await send(connection, connection.pack_command("SUBSCRIBE", *names))
+        for _ in names:
+            await connection.read_response()
+
+    async def _confirmed(self, connection: Connection, action: bytes, names: Sequence[str]) -> None:
         futures = [asyncio.get_running_loop().create_future() for _ in names]
         for name, future in zip(names, futures, strict=True):
-            self._waiting.setdefault((action, name), deque()).append(future)
-        try:
-            async with asyncio.timeout(self._endpoint.timeout_s):
-                if self._connection is not None:
-                    await send(self._connection, self._connection.pack_command(action.upper(), *names))
-                await asyncio.gather(*futures)
-        except (TimeoutError, OSError) as error:
-            cause = str(error) or f"no confirmation within {self._endpoint.timeout_s:g} s"
-            what = f"{action.decode()} '{names[0].decode()}'"
-            raise BrokerError(self._endpoint, what, cause, "check that the broker is up") from None
+            self._waiting[action, name.encode()].append(future)
+        await send(connection, connection.pack_command(action.decode().upper(), *names))
+        await asyncio.gather(*futures)
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
-    async def dial(self) -> Connection:
-        """Connect."""
+    async def _dial(self) -> Connection:
         return await open_connection(self._endpoint)
 
-    async def serve(self, connection: Connection) -> None:
-        """Subscribe again to what was subscribed, and read."""
-        self._connection = connection
-        if self._topics:
-            self._resuming = set(self._topics)
-            await send(connection, connection.pack_command("SUBSCRIBE", *self._topics))
-        else:
-            self._resumed()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read(connection))
-            tasks.create_task(self._beat(connection))
+    async def _serve(self, connection: Connection) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(connection))
+                tasks.create_task(self._beat(connection))
+        finally:
+            waiting, self._waiting = self._waiting, defaultdict(deque)
+            for future in chain.from_iterable(waiting.values()):
+                if not future.done():
+                    future.set_exception(ConnectionError("connection lost"))
 
     async def _read(self, connection: Connection) -> None:
-        topics, put = self._topics, self.inbox.put
+        topics, put = self.line.topics, self.inbox.put
+        names: dict[bytes, str] = {}
         while True:
             reply = await connection.read_response()
             self._heard = True
             if reply[0] == b"message":
-                topic = topics.get(reply[1])
-                if topic is not None:
-                    put(topic, reply[2])
-            elif reply[0] in (b"subscribe", b"unsubscribe"):
-                self._take_confirmation(reply[0], reply[1])
-
-    def _take_confirmation(self, action: bytes, name: bytes) -> None:
-        waiting = self._waiting.get((action, name))
-        resumed = action == b"subscribe" and name in self._resuming
-        while waiting:
-            future = waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-            if not resumed:
-                break
-        if not waiting:
-            self._waiting.pop((action, name), None)
-        if resumed:
-            self._resuming.discard(name)
-            if not self._resuming:
-                self._resumed()
-
-    def _resumed(self) -> None:
-        self.inbox.release(Gap(self._cause, None) if self._cause else None)
-        self._cause = None
+                name = names.get(reply[1])
+                if name is None:
+                    name = names[reply[1]] = reply[1].decode()
+                if name in topics:
+                    put(name, reply[2])
+            elif (reply[0], reply[1]) in self._waiting:
+                waiting = self._waiting[reply[0], reply[1]]
+                future = waiting.popleft()
+                if not waiting:
+                    del self._waiting[reply[0], reply[1]]
+                if not future.done():
+                    future.set_result(None)
 
     async def _beat(self, connection: Connection) -> None:
         while True:
@@ -148,23 +128,6 @@ class RedisConsumer:
             await asyncio.sleep(self._endpoint.timeout_s)
             if not self._heard:
                 raise TimeoutError
-
-    def lost(self, cause: str) -> None:
-        """Remember why, for the Gap; nothing is left to unsubscribe from."""
-        self._connection = None
-        self._resuming.clear()
-        self.inbox.hold()
-        if self._topics and self._cause is None:
-            self._cause = f"connection lost: {cause}"
-        for action, name in list(self._waiting):
-            if action == b"unsubscribe":
-                for future in self._waiting.pop((action, name)):
-                    if not future.done():
-                        future.set_result(None)
-
-    async def hang_up(self, connection: Connection) -> None:
-        """Close the socket."""
-        await connection.disconnect(nowait=True)
 
 
 class RedisAdapter:
@@ -187,11 +150,9 @@ class RedisAdapter:
     async def consumer(self, endpoint: Endpoint) -> AsyncIterator[RedisConsumer]:
         """Connect, and stay connected."""
         consumer = RedisConsumer(endpoint)
-        try:
-            async with keep_up(endpoint, consumer):
+        with contextlib.closing(consumer.inbox):
+            async with keep_up(endpoint, consumer.line):
                 yield consumer
-        finally:
-            consumer.inbox.close()
 
 
 adapter = RedisAdapter()

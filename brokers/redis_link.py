@@ -7,14 +7,14 @@ from collections import deque
 from typing import Any, cast
 
 from redis.asyncio.connection import Connection, SSLConnection
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.reconnect import HEARTBEAT_S
 from brokers.tls import tls_context
 from core.errors import UsageError
 
-__all__ = ["Connection", "Pipe", "ResponseError", "database", "open_connection", "send"]
+__all__ = ["Connection", "Pipe", "RedisError", "ResponseError", "close", "open_connection", "send"]
 
 DEFAULT_PORT = 6379
 
@@ -54,6 +54,11 @@ async def open_connection(endpoint: Endpoint) -> Connection:
         await connection.disconnect(nowait=True)
         raise
     return cast("Connection", connection)
+
+
+async def close(connection: Connection) -> None:
+    """Close the socket."""
+    await connection.disconnect(nowait=True)
 
 
 async def send(connection: Connection, commands: list[bytes]) -> None:
@@ -157,4 +162,4 @@ class Pipe:
 
     async def hang_up(self, connection: Connection) -> None:
         """Close the socket."""
-        await connection.disconnect(nowait=True)
+        await close(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -70,10 +71,26 @@ def open_endpoint(url: str, delivery: str | None = None) -> tuple[Adapter, Endpo
     for option in endpoint.options:
         if option not in adapter.options:
             raise UsageError(f"broker URL {endpoint}: unknown option '{option}'; {nearest(option, adapter.options)}")
-    delivery = delivery or adapter.deliveries[0]
+    delivery = _delivery(adapter, endpoint, delivery)
     if delivery not in adapter.deliveries:
         raise UsageError(
             f"broker URL {endpoint}: adapter {adapter.name} does not promise {delivery}; "
             f"it promises {' or '.join(adapter.deliveries)}"
         )
     return adapter, parse_url(url, delivery)
+
+
+def _delivery(adapter: Adapter, endpoint: Endpoint, delivery: str | None) -> str:
+    """What is asked for by name, or by an option such as `qos=1` or `confirms=true`, or the adapter's default."""
+    named: Mapping[str, Mapping[str, str]] = getattr(adapter, "delivery_options", {})
+    for option in endpoint.options.keys() & named.keys():
+        value = endpoint.options[option]
+        meant = named[option].get(value)
+        if meant is None:
+            raise UsageError(f"broker URL {endpoint}: option {option}={value}; {nearest(value, named[option])}")
+        if delivery not in (None, "", meant):
+            raise UsageError(
+                f"broker URL {endpoint}: option {option}={value} means {meant}, but {delivery} is asked for; leave one out"
+            )
+        delivery = meant
+    return delivery or adapter.deliveries[0]

@@ -1,0 +1,109 @@
+"""Connections to MQTT brokers: the one file that knows aiomqtt, and the paho inside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from aiomqtt import Client, MqttError
+
+from brokers.endpoint import Endpoint
+from brokers.lines import Calls
+from brokers.reconnect import HEARTBEAT_S, finish, reason
+from brokers.tls import tls_context
+
+__all__ = ["Client", "MqttError", "Sink", "calls", "connect", "disconnect", "new_client"]
+
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+IN_FLIGHT = 64
+"""Publishes under way at once. aiomqtt looks through all of them at each publish."""
+
+
+class Sink:
+    """Stands in for aiomqtt's queue: a message goes straight to `take(name, payload)`, without a task for each."""
+
+    def __init__(self, take: Callable[[str, bytes], None]) -> None:
+        self._take = take
+
+    def put_nowait(self, message: Any) -> None:
+        """A message came; called from the loop's reader callback."""
+        self._take(message.topic.value, message.payload)
+
+    async def get(self) -> None:
+        """Wait for ever: nothing comes this way. aiomqtt's iterator ends it when the connection is lost."""
+        await asyncio.get_running_loop().create_future()
+
+
+def new_client(endpoint: Endpoint, session: str | None = None, sink: Sink | None = None, clean: bool = True) -> Client:
+    """A client, not connected; with a `session` the broker knows it again."""
+    options: dict[str, Any] = {"queue_type": lambda maxsize: sink} if sink is not None else {}  # noqa: ARG005
+    client = Client(
+        endpoint.host,
+        endpoint.port or PORTS[endpoint.scheme],
+        username=endpoint.username,
+        password=endpoint.password,
+        identifier=session,
+        clean_session=clean,
+        timeout=endpoint.timeout_s,
+        keepalive=round(2 * HEARTBEAT_S),
+        max_inflight_messages=IN_FLIGHT,
+        max_concurrent_outgoing_calls=IN_FLIGHT,
+        tls_context=tls_context(endpoint) if endpoint.scheme == "mqtts" else None,
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        **options,
+    )
+    client.pending_calls_threshold = IN_FLIGHT  # or it logs a warning for every publish beyond ten
+    return client
+
+
+async def connect(client: Client) -> Client:
+    """Connect. A thread of aiomqtt's does it, which cannot be cancelled: it is waited for, and its socket closed."""
+    connecting = asyncio.ensure_future(client.__aenter__())
+    try:
+        await asyncio.shield(connecting)
+    except BaseException:
+        with contextlib.suppress(BaseException):
+            await finish(_outcome(connecting))
+        await disconnect(client)
+        raise
+    return client
+
+
+async def _outcome(connecting: asyncio.Future[Any]) -> None:
+    with contextlib.suppress(MqttError):
+        await connecting
+
+
+async def disconnect(client: Client) -> None:
+    """Disconnect, and close what that left open."""
+    with contextlib.suppress(MqttError, OSError):
+        await client.__aexit__(None, None, None)
+    client._client._reset_sockets()  # after a time-out aiomqtt leaves the socket and its task behind
+    if client._misc_task is not None:
+        client._misc_task.cancel()
+        await asyncio.wait([client._misc_task])
+
+
+async def until_lost(client: Client) -> None:
+    """Wait for the end of the connection, which aiomqtt tells to whoever iterates.
+
+    Raises:
+        ConnectionError: it is lost; the message has what paho said.
+    """
+    try:
+        async for _ in client.messages:
+            pass
+    except MqttError as error:
+        raise ConnectionError(reason(error.__cause__ or error)) from None
+
+
+def calls(client: Callable[[], Client]) -> Calls[Client]:
+    """aiomqtt for `brokers.lines`; `client` makes a new one for each connection."""
+
+    async def dial() -> Client:
+        return await connect(client())
+
+    return Calls(dial, until_lost, disconnect, (MqttError, OSError))
