@@ -70,6 +70,12 @@ def compare(
     every: Annotated[
         bool, typer.Option("--all", help="every contender that can run here, not one of each program")
     ] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(help="an earlier result directory to hold this one against", show_default=False)
+    ] = None,
+    fail_if: Annotated[
+        str, typer.Option(help="with --baseline: exit code 1 if a figure changed by more than this, significantly")
+    ] = "p99_ms>+15%",
     json_answer: AsJson = False,
 ) -> None:
     """Measure contenders against each other: the main job.
@@ -90,7 +96,8 @@ def compare(
         rounds=rounds,
         seed=seed,
     )
-    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer))
+    gate = None if baseline is None else (baseline, fail_if)
+    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate))
 
 
 @app.command()

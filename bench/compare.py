@@ -7,13 +7,14 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from bench.gate import Gate, in_words
 from bench.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
 from bench.matrix import distinct_names, shuffled_rounds
 from bench.model import Run
@@ -152,14 +153,24 @@ def _require_answer(contender: Contender) -> None:
         raise UsageError(str(error)) from error
 
 
-def compare_command(names: Sequence[str], every: bool, scenario: Scenario, out: Path, json_answer: bool) -> int:
+def compare_command(
+    names: Sequence[str],
+    every: bool,
+    scenario: Scenario,
+    out: Path,
+    json_answer: bool,
+    gated: tuple[Path, str] | None = None,
+) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
-    Exit code 0 when every run is valid, 1 when one was refused or the comparison was interrupted.
+    `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 0 when every run is valid, 1 when one
+    was refused, the comparison was interrupted, or the gate failed.
     """
     from bench.report import terminal_table, write_report  # matplotlib takes half a second to import
 
     contenders = choose_contenders(names, every)
+    distinct = distinct_names([contender.name for contender in contenders])
+    gate = Gate.open(*gated, scenario, distinct) if gated else None
     console = Console(stderr=json_answer)
     seconds = scenario.rounds * len(contenders) * (scenario.warmup_s + scenario.duration_s + 5)
     console.print(
@@ -175,10 +186,15 @@ def compare_command(names: Sequence[str], every: bool, scenario: Scenario, out: 
     for sentence in comparison.verdict:
         console.print(sentence, highlight=False, markup=False)
     console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    findings = gate.check(comparison) if gate else []
+    if gate:
+        console.print(in_words(findings), highlight=False, markup=False)
     if json_answer:
         answer = {"folder": str(outcome.folder), "report": str(page), "complete": outcome.complete}
-        print(json.dumps(answer | {"runs": [run_json(run) for run in comparison.runs]}))
-    return 0 if outcome.complete and all(run.valid for run in comparison.runs) else 1
+        answer |= {"runs": [run_json(run) for run in comparison.runs], "gate": [asdict(found) for found in findings]}
+        print(json.dumps(answer))
+    held = outcome.complete and all(run.valid for run in comparison.runs) and not any(f.failed for f in findings)
+    return 0 if held else 1
 
 
 def run_json(run: Run) -> dict[str, object]:
