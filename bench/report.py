@@ -21,12 +21,10 @@ TEMPLATE = "report.html.j2"
 _TERMINAL = {
     "contender": "contender",
     "place": "group",
-    "p50": "p50 ms",
-    "p99": "p99 ms",
+    "p50": "p50",
+    "p99": "p99",
     "p99_range": "its range",
-    "p999": "p99.9 ms",
     "broker_p99": "broker p99",
-    "share": "share",
     "lost": "lost",
     "runs": "valid",
 }
@@ -121,12 +119,12 @@ def _cell(text: str) -> str:
 
 
 def terminal_table(comparison: Comparison) -> Table:
-    """The table that ends `fanbench compare`: fits in 100 columns, contenders of one promise together."""
+    """The table that ends `fanbench compare`: fits in 80 columns, contenders of one promise together."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(
-        title=f"{comparison.name}: {workload(comparison.scenario)}, latency from the due instant",
+        title=f"{comparison.name}: {workload(comparison.scenario)}, latency in ms",
         title_justify="left",
         box=None,
         padding=(0, 2, 0, 0),

@@ -55,7 +55,7 @@ def verdict(comparison: Comparison) -> list[str]:
 def _nothing(comparison: Comparison) -> str:
     if not comparison.runs:
         return "No run was finished: there is nothing to compare."
-    return "No run is valid, so nothing can be said; the reasons are below."
+    return "No run is valid, so nothing can be said; the report has the reasons."
 
 
 def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
@@ -171,7 +171,7 @@ def _distrust(comparison: Comparison, every: Sequence[Standing]) -> list[str]:
     said = []
     if refused:
         runs = "1 run" if refused == 1 else f"{refused} runs"
-        said.append(f"{runs} of {len(comparison.runs)} refused and not ranked; the reasons are below.")
+        said.append(f"{runs} of {len(comparison.runs)} refused and not ranked; the report has the reasons.")
     if not comparison.complete:
         said.append("The comparison was interrupted: it holds only the runs that were finished.")
     return said

@@ -193,9 +193,9 @@ def test_markdown_is_one_table_whatever_the_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("contenders", [FEW, MANY])
-def test_the_terminal_table_fits_in_100_columns(contenders: Contenders) -> None:
+def test_the_terminal_table_fits_in_80_columns(contenders: Contenders) -> None:
     comparison = made_up.comparison(runs(contenders))
-    console = Console(width=100, record=True)
+    console = Console(width=80, record=True)
     with console.capture() as captured:
         console.print(terminal_table(comparison))
     printed = captured.get()

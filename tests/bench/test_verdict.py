@@ -100,7 +100,7 @@ def test_refused_runs_count_for_nothing_but_are_told() -> None:
         ([], "No run was finished: there is nothing to compare."),
         (
             [made_up.run(problems=("generator late",))],
-            "No run is valid, so nothing can be said; the reasons are below.",
+            "No run is valid, so nothing can be said; the report has the reasons.",
         ),
     ],
 )
