@@ -89,6 +89,8 @@ _CONTENDERS = (
     Contender("memory", _AT_MOST, "memory://", primary=True),
     Contender("valkey", _AT_MOST, "redis://{redis}", "valkey", primary=True),
     Contender("redis", _AT_MOST, "redis://{redis}", "redis", primary=True),
+    Contender("rabbitmq", _AT_MOST, "amqp://{amqp}", "rabbitmq", primary=True),
+    Contender("rabbitmq-confirms", _AT_LEAST, "amqp://{amqp}", "rabbitmq"),
     Contender("mosquitto", _AT_MOST, "mqtt://{mqtt}", "mosquitto", primary=True),
     Contender("mosquitto-qos1", _AT_LEAST, "mqtt://{mqtt}", "mosquitto"),
     Contender("nats", _AT_MOST, "nats://{nats}", "nats", primary=True),

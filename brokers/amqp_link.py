@@ -1,0 +1,124 @@
+"""Connections to RabbitMQ by AMQP 0-9-1: the one file that knows aio-pika, and the aiormq inside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import aio_pika
+from aiormq import spec
+from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import AMQPError
+
+from brokers.endpoint import Endpoint
+from brokers.lines import Calls
+from brokers.reconnect import finish
+from brokers.tls import tls_context
+
+__all__ = ["DeliveredMessage", "Link", "Publisher", "calls", "errors"]
+
+HEARTBEAT_S = 4
+"""Whole seconds; aiormq takes a connection for lost after three of them, the broker after two."""
+_DRAIN_EVERY = 64
+
+# A lost connection is our news to tell, in one line and without a traceback.
+logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+
+errors = (AMQPError, OSError, ValueError)
+
+
+@dataclass(slots=True)
+class Link:
+    """A connection with one channel; `ended` is set when a consumer on it is cancelled by the broker."""
+
+    connection: Any
+    channel: Any
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def dial(endpoint: Endpoint, confirms: bool, prepare: Callable[[Link], Awaitable[None]]) -> Link:
+    """Connect, log in, open a channel, and declare on it what the adapter needs."""
+    secure = endpoint.scheme.startswith("amqps")
+    connection = await aio_pika.connect(
+        host=endpoint.host,
+        port=endpoint.port or (5671 if secure else 5672),
+        login=endpoint.username or "guest",
+        password=endpoint.password or "guest",
+        virtualhost=endpoint.path or "/",
+        ssl=secure,
+        ssl_context=tls_context(endpoint) if secure else None,
+        timeout=endpoint.timeout_s,
+        heartbeat=HEARTBEAT_S,
+    )
+    try:
+        channel = connection.channel(publisher_confirms=confirms)
+        await channel.initialize()
+        link = Link(connection, await channel.get_underlay_channel())
+        link.channel.on_consumer_cancel_callbacks.add(partial(_end, link))
+        await prepare(link)
+    except BaseException:
+        await finish(connection.close())
+        raise
+    return link
+
+
+async def _end(link: Link, _: Any) -> None:
+    link.ended.set()
+
+
+async def until_lost(link: Link) -> None:
+    """Return or raise when the channel, and so the connection, is of no more use."""
+    ended = asyncio.ensure_future(link.ended.wait())
+    closing = link.channel.closing
+    try:
+        await asyncio.wait([ended, closing], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended.cancel()
+    if not closing.done():
+        raise ConnectionError("the broker cancelled the consumer: its queue is gone")
+    if not closing.cancelled():
+        closing.result()
+
+
+async def hang_up(link: Link) -> None:
+    """Close the channel first: its answer comes after all that was published."""
+    try:
+        await link.channel.close()
+    finally:
+        await link.connection.close()
+
+
+def calls(endpoint: Endpoint, prepare: Callable[[Link], Awaitable[None]], confirms: bool = False) -> Calls[Link]:
+    """aio-pika for `brokers.lines`."""
+    return Calls(partial(dial, endpoint, confirms, prepare), until_lost, hang_up, errors)
+
+
+class Publisher:
+    """Publishes through a link's channel.
+
+    aiormq makes a random id for a message that has none, and waits after each message until it is written; here all
+    have one id, which nothing reads, and every 64th waits, which is enough to be slowed down by a slow broker.
+    """
+
+    __slots__ = ("_count", "_properties")
+
+    def __init__(self, persistent: bool, headers: Mapping[str, str] | None = None) -> None:
+        self._properties = spec.Basic.Properties(
+            delivery_mode=2 if persistent else 1, message_id="fanbench", headers=dict(headers) if headers else None
+        )
+        self._count = 0
+
+    async def publish(self, link: Link, exchange: str, routing_key: str, payload: bytes) -> None:
+        """Return once it is written, or, on a channel with confirms, once the broker has confirmed it."""
+        self._count += 1
+        await link.channel.basic_publish(
+            payload,
+            exchange=exchange,
+            routing_key=routing_key,
+            properties=self._properties,
+            wait=self._count % _DRAIN_EVERY == 0,
+        )
