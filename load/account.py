@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from load.frames import Event, Foreign, GapFrame, Item, Parsed
+from load.frames import Event, Foreign, GapFrame, Item
 from load.ledger import Cause, Series, Track, Verdict
 
 DISARMED = Track(None)
@@ -35,14 +35,12 @@ class Counters:
 
 
 class Account:
-    """One client's side of the ledger. `track` is the one that the hot path is in, `last` the event it saw last."""
+    """One client's side of the ledger."""
 
-    __slots__ = ("_counters", "_reached", "_tracks", "_up_ns", "connected", "last", "opened_once", "topic", "track")
+    __slots__ = ("_counters", "_reached", "_tracks", "_up_ns", "connected", "opened_once", "topic")
 
     def __init__(self, topic: str, counters: Counters) -> None:
         self.topic = topic
-        self.track = DISARMED
-        self.last: Event | Parsed | None = None
         self.connected = False
         self.opened_once = False
         self._counters = counters
@@ -55,11 +53,6 @@ class Account:
         """What the client got, series by series."""
         return self._tracks
 
-    def last_event(self) -> Event | None:
-        """The event that came last."""
-        last = self.last.items[0] if isinstance(self.last, Parsed) else self.last
-        return last if isinstance(last, Event) else None
-
     def opened(self, now_ns: int) -> None:
         """The client is connected; what came to be missing meanwhile is charged to the connection."""
         self.connected = True
@@ -71,7 +64,6 @@ class Account:
     def closed(self) -> None:
         """The client's connection is gone."""
         self.connected = False
-        self.track = DISARMED
         self._counters.connected -= 1
         self._counters.reached -= self._reached
         self._reached = False
@@ -105,7 +97,6 @@ class Account:
         else:
             event.arrived(now_ns)
             self._counters.reordered += event.measured and verdict is Verdict.LATE
-        self.last = event
         if not self._reached:
             self._reached = True
             self._counters.reached += 1

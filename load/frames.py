@@ -61,11 +61,12 @@ class Parsed:
     needs no further look; otherwise `series` is one that no client is in.
     """
 
-    __slots__ = ("arrived", "items", "next_seq", "retry_ms", "seq", "series")
+    __slots__ = ("arrived", "items", "last", "next_seq", "retry_ms", "seq", "series")
 
     def __init__(self, items: tuple[Item, ...], retry_ms: int | None) -> None:
         self.items = items
         self.retry_ms = retry_ms
+        self.last = next((item for item in reversed(items) if isinstance(item, Event)), None)
         event = items[0] if len(items) == 1 else None
         if isinstance(event, Event):
             self.series, self.seq, self.next_seq, self.arrived = event.series, event.seq, event.next_seq, event.arrived

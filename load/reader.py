@@ -17,7 +17,7 @@ from time import time_ns
 from typing import Any
 
 from load.account import DISARMED, Account, Counters
-from load.frames import Decoder, Feed, Parsed
+from load.frames import Decoder, Event, Feed, Parsed
 from load.wire import Origin, WireError, encode_request, split_head
 
 READ_BYTES = 65_536
@@ -89,7 +89,7 @@ class Reader:
     """Keeps one client connected to one of the replicas until it is closed."""
 
     __slots__ = (
-        "_at", "_decoder", "_failures", "_fd", "_feed", "_get", "_head", "_retry_ms", "_sock", "_timer", "_watcher", "_wiring",
+        "_at", "_decoder", "_failures", "_fd", "_feed", "_get", "_head", "_last", "_retry_ms", "_sock", "_timer", "_track", "_watcher", "_wiring",
         "account", "closed", "started_ns",
     )  # fmt: skip
 
@@ -105,6 +105,8 @@ class Reader:
         self._failures = 0
         self._retry_ms: int | None = None
         self._head = b""
+        self._track = DISARMED
+        self._last: Parsed | None = None
         self._fd = -1
         self._sock: Any = None
         self._watcher: Any = None
@@ -148,7 +150,7 @@ class Reader:
         if code:
             self._failed(os.strerror(code))
             return
-        last = self.account.last_event()
+        last = self.last_event()
         request = encode_request(
             self._wiring.addresses[self._at].origin,
             self.account.topic,
@@ -196,12 +198,11 @@ class Reader:
             return
         now_ns = time_ns()
         parsed = self._get(data)
-        account = self.account
-        track = account.track
+        track = self._track
         if parsed is not None and parsed.series is track.series and parsed.seq == track.next_seq:
             track.next_seq = parsed.next_seq
             parsed.arrived(now_ns)
-            account.last = parsed
+            self._last = parsed
         else:
             self._slowly(data, parsed, now_ns)
 
@@ -209,8 +210,7 @@ class Reader:
         if not data:
             self._broken("closed by the server")
             return
-        account = self.account
-        account.track = DISARMED
+        self._track = DISARMED
         decoder = self._decoder
         try:
             if decoder is None:
@@ -223,7 +223,9 @@ class Reader:
             return
         if parsed.retry_ms is not None:
             self._retry_ms = parsed.retry_ms
-        track = account.take(parsed.items, now_ns)
+        if parsed.last is not None:
+            self._last = parsed
+        track = self.account.take(parsed.items, now_ns)
         if decoder is not None:
             if decoder.ended:
                 self._broken("ended by the server")
@@ -231,7 +233,11 @@ class Reader:
             if not decoder.between:
                 return
             self._decoder = None
-        account.track = track
+        self._track = track
+
+    def last_event(self) -> Event | None:
+        """The event that came last."""
+        return self._last.last if self._last else None
 
     def give_up_connecting(self) -> None:
         """The attempt under way took too long."""
@@ -265,6 +271,7 @@ class Reader:
             self._timer.start(self.start)
 
     def _release(self) -> None:
+        self._track = DISARMED
         self._decoder = None
         if self._watcher is not None:
             self._watcher.stop()

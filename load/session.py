@@ -55,7 +55,7 @@ class Session:
         self._connect = Histogram()
         self._connect_ns: list[int] = []
         self._clients: set[Client] = set()
-        self._left: list[Account] = []
+        self._left: list[Client] = []
         self._users = 0
         self._tell_connect = on_connect
         self._wiring = Wiring(
@@ -88,7 +88,7 @@ class Session:
         """A client goes by its own will: what it lacks so far is lost, what comes later is not its concern."""
         client.reader.close()
         self._clients.discard(client)
-        self._left.append(client.account)
+        self._left.append(client)
         self.plan.give_back(client.seat)
 
     def tick(self) -> npt.NDArray[np.int64]:
@@ -152,9 +152,9 @@ class Session:
             (s.stream, s.topic): [Seen.of(s.seen)] for s in self._registry.series.values() if s.low_seq is not None
         }
         for client in self._clients:
-            self._settle(client.account, totals, horizon, stays=True)
-        for account in self._left:
-            self._settle(account, totals, horizon, stays=False)
+            self._settle(client, totals, horizon, stays=True)
+        for client in self._left:
+            self._settle(client, totals, horizon, stays=False)
         totals.counts["lost"] = sum(totals.causes.values())
         return totals
 
@@ -171,11 +171,12 @@ class Session:
         )
 
     @staticmethod
-    def _settle(account: Account, totals: Totals, horizon: Horizon, *, stays: bool) -> None:
+    def _settle(client: Client, totals: Totals, horizon: Horizon, *, stays: bool) -> None:
+        account = client.account
         totals.causes.update(charge(account.tracks.values(), horizon, connected=account.connected, stays=stays))
         if not account.opened_once:
             return
-        last = account.last_event()
+        last = client.reader.last_event()
         totals.counts["clients"] += 1
         totals.counts["unreached"] += last is None
         if stays:
