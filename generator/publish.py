@@ -15,6 +15,7 @@ from core.errors import FanbenchError
 from core.histogram import Histogram
 from core.stamp import Phase, Stamp, new_stream
 from core.topics import expand_topics
+from generator.outbox import Letter, Outbox
 from generator.payload import build, require_size
 from generator.schedule import NS_PER_S, Schedule
 from generator.settings import GeneratorSettings
@@ -34,8 +35,10 @@ class Publisher:
         UsageError: the payload is smaller than its stamp.
     """
 
-    def __init__(self, producer: Producer, settings: GeneratorSettings) -> None:
+    def __init__(self, producer: Producer, settings: GeneratorSettings, delivery: str = "at-most-once") -> None:
         self._producer = producer
+        self._outbox = Outbox(producer.publish) if delivery == "at-least-once" else None
+        self._count = 0
         self._settings = settings
         self._topics = expand_topics(settings.topics)
         self.stream = new_stream()
@@ -43,6 +46,7 @@ class Publisher:
         self._seqs = dict.fromkeys(self._topics, 0)
         self._published: dict[str, Counter[str]] = {topic: Counter() for topic in self._topics}
         self._failed = 0
+        self._failed_by_topic: Counter[str] = Counter()
         self._last_logged_s = float("-inf")
         self._under_way: set[asyncio.Task[None]] = set()
         self._lateness_ns = array("q")
@@ -86,6 +90,8 @@ class Publisher:
             for task in late:
                 task.cancel()
             self._failed += len(late)
+        if self._outbox is not None:
+            self._failed += await self._outbox.emptied(timeout_s)
         self._step_ns = self._clock.step_ns(ClockPair.read())
 
     async def _send(self, topic: str, phase: Phase, due_ns: int) -> None:
@@ -102,20 +108,35 @@ class Publisher:
             else:
                 self._measure_ns[1] = sent_ns
         payload = build(Stamp(self.stream, seq, topic, phase, due_ns, sent_ns), self._settings.payload_bytes)
-        task = asyncio.create_task(self._publish(topic, payload))
+        self._count += 1
+        task = asyncio.create_task(self._publish(Letter(self._count, topic, payload)))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         # The task starts now, so that the stamp and the write lie next to each other.
         await asyncio.sleep(0)
 
-    async def _publish(self, topic: str, payload: bytes) -> None:
+    async def _publish(self, letter: Letter) -> None:
+        if self._outbox:  # not empty: what is younger waits its turn
+            self._keep(self._outbox, letter)
+            return
         try:
-            await self._producer.publish(topic, payload)
+            await self._producer.publish(letter.topic, letter.payload)
         except FanbenchError as error:
-            self._failed += 1
+            if self._outbox is None:
+                self._failed += 1
+                self._failed_by_topic[letter.topic] += 1
+            else:
+                self._keep(self._outbox, letter)
             if time.monotonic() - self._last_logged_s >= _LOG_INTERVAL_S:
                 self._last_logged_s = time.monotonic()
                 _log.warning("%s (%d failed so far)", error, self._failed)
+
+    def _keep(self, outbox: Outbox, letter: Letter) -> None:
+        if len(outbox) < MAX_IN_FLIGHT:
+            outbox.add(letter)
+        else:
+            self._failed += 1
+            self._failed_by_topic[letter.topic] += 1
 
     def report(self) -> dict[str, object]:
         """What was published, as docs/ARCHITECTURE.md words it."""
@@ -127,6 +148,8 @@ class Publisher:
             "stream": self.stream,
             "published": {topic: dict(phases) for topic, phases in self._published.items() if phases},
             "failed": self._failed,
+            "failed_by_topic": dict(self._failed_by_topic),
+            "retried": self._outbox.retried if self._outbox is not None else 0,
             "offered_hz": self._settings.rate_hz,
             "achieved_hz": self._achieved_hz(sent, (last - first) / NS_PER_S),
             "measure_started_ns": first,

@@ -23,7 +23,7 @@ async def run_session(settings: GeneratorSettings) -> None:
     if settings.hold:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, start.set)
     async with adapter.producer(endpoint) as producer:
-        publisher = Publisher(producer, settings)
+        publisher = Publisher(producer, settings, endpoint.delivery)
         try:
             if settings.hold:
                 await publisher.probe_until(start)

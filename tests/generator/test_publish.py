@@ -120,3 +120,40 @@ async def test_an_undisturbed_run_achieves_its_rate(schedule):
 def test_too_small_a_payload_is_refused():
     with pytest.raises(UsageError, match="payload_bytes = 20"):
         Publisher(Recorder(), settings(payload_bytes=20))
+
+
+class Flaky(Recorder):
+    """Refuses everything until it is mended."""
+
+    def __init__(self):
+        super().__init__()
+        self.broken = True
+
+    async def publish(self, topic, payload):
+        if self.broken:
+            raise BrokerError(parse_url("redis://x", "at-least-once"), "publish", "gone", "start it")
+        self.stamps.append(decode(payload))
+
+
+async def test_at_least_once_keeps_what_failed_and_publishes_it_in_order():
+    broker = Flaky()
+    publisher = Publisher(broker, settings(topics="a,b"), "at-least-once")
+    run = asyncio.create_task(publisher.run())
+    while publisher.report()["published"].get("b", {}).get("measure", 0) < 5:
+        await asyncio.sleep(0)
+    assert broker.stamps == []
+    broker.broken = False
+    await run
+    await publisher.flush()
+    report = publisher.report()
+    assert report["failed"] == 0
+    assert report["retried"] > 0
+    for topic in "ab":
+        assert [stamp.seq for stamp in broker.stamps if stamp.topic == topic] == list(range(40))
+
+
+async def test_at_least_once_gives_up_at_the_end_and_says_how_many():
+    publisher = Publisher(Flaky(), settings(), "at-least-once")
+    await publisher.run()
+    await publisher.flush(timeout_s=0.05)
+    assert publisher.report()["failed"] == 80
