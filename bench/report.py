@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.chart_style import shortened
-from bench.report_view import COLUMN_NOTE, HEADINGS, LEVEL, View, table_rows, view_of
-from bench.store import load_results, store_verdict, write_text
+from bench.report_capacity import capacity_view, together
+from bench.report_comparison import comparison_view, table_rows
+from bench.report_faults import faults_verdict, faults_view, is_fault_run
+from bench.report_view import Chart, View
+from bench.store import load_capacity, load_results, result_folders, store_verdict, write_text
 from bench.verdict import verdict, workload
 from core.errors import FanbenchError
 
@@ -31,18 +34,17 @@ _TERMINAL = {
 
 
 def write_report(folder: Path) -> Path:
-    """Work out the verdict of a stored comparison, store it, and write charts/*.svg and report.html; returns the page.
-
-    A verdict that the manifest has already, such as that of a capacity search, is kept.
+    """Work out the verdict of a result directory, store it, and write charts/*.svg and report.html; returns the page.
 
     Raises:
         UsageError: it is not a result directory.
         FanbenchError: it cannot be written to.
     """
     comparison = load_results(folder)
-    if not comparison.verdict:
-        comparison = store_verdict(folder, verdict(comparison))
-    view = view_of(comparison)
+    if load_capacity(folder) is None:  # the search itself has said what it found
+        faulty = any(is_fault_run(run) for run in comparison.runs)
+        store_verdict(folder, faults_verdict(comparison) if faulty else verdict(comparison))
+    view = view_of(folder)
     page = folder / "report.html"
     try:
         (folder / "charts").mkdir(exist_ok=True)
@@ -54,8 +56,22 @@ def write_report(folder: Path) -> Path:
     return page
 
 
-def render(views: Sequence[View]) -> str:
-    """One self-contained page for one comparison or several."""
+def view_of(folder: Path, *, draw: bool = True) -> View:
+    """What the report of a result directory shows: a comparison, a capacity search or faults.
+
+    Raises:
+        UsageError: it is not a result directory.
+    """
+    comparison, search = load_results(folder), load_capacity(folder)
+    if search is not None:
+        return capacity_view(comparison, search, draw=draw)
+    if any(is_fault_run(run) for run in comparison.runs):
+        return faults_view(comparison)
+    return comparison_view(comparison, draw=draw)
+
+
+def render(views: Sequence[View], shared: Sequence[Chart] = ()) -> str:
+    """One self-contained page for one result directory or several; `shared` charts are of all of them."""
     import jinja2
 
     from bench.chart_style import THEMES, for_page
@@ -67,49 +83,49 @@ def render(views: Sequence[View]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals |= {"workload": workload, "for_page": for_page}
-    page = environment.get_template(TEMPLATE)
-    return page.render(views=views, themes=THEMES, headings=HEADINGS, note=COLUMN_NOTE, level=LEVEL)
+    environment.globals["for_page"] = for_page
+    return environment.get_template(TEMPLATE).render(views=views, shared=shared, themes=THEMES)
 
 
 def build_report(folders: Sequence[Path], markdown: bool) -> str:
     """The body of `fanbench report`: what to print.
 
-    With `markdown` the comparisons as Markdown; else the path of the page that was written: `DIR/report.html`, or for
-    several directories `report.html` beside the first.
+    A directory that holds result directories stands for all of them. With `markdown` their verdicts and tables; else
+    the path of the page that was written: `DIR/report.html`, or for several `report.html` beside the first.
 
     Raises:
         UsageError: one of them is not a result directory.
         FanbenchError: the page cannot be written.
     """
+    found = result_folders(*folders)
     if markdown:
-        return "\n\n".join(as_markdown(load_results(folder)) for folder in folders)
-    pages = [write_report(folder) for folder in folders]
+        return "\n\n".join(as_markdown(view_of(folder, draw=False)) for folder in found)
+    pages = [write_report(folder) for folder in found]
     if len(pages) == 1:
         return str(pages[0])
-    together = folders[0].resolve().parent / "report.html"
+    searches = [search for folder in found if (search := load_capacity(folder)) is not None]
+    page = found[0].resolve().parent / "report.html"
     try:
-        write_text(together, render([view_of(load_results(folder)) for folder in folders]))
+        write_text(page, render([view_of(folder) for folder in found], together(searches)))
     except OSError as error:
-        raise FanbenchError(f"{together}: {error.strerror}; give write permission") from error
-    return str(together)
+        raise FanbenchError(f"{page}: {error.strerror}; give write permission") from error
+    return str(page)
 
 
-def as_markdown(comparison: Comparison) -> str:
-    """The verdict and the table, for a pull request."""
-    view = view_of(comparison, draw=False)
-    answer, *rest = view.verdict
-    names = [name for name in HEADINGS if name not in ("longest", "broker_mb", "server_mb")]
-    lines = [f"**{_cell(answer)}**", "", *(f"- {_cell(sentence)}" for sentence in rest), ""]
-    lines += [" | ".join(["", *(HEADINGS[name] for name in names), ""]).strip()]
-    lines += ["|" + "|".join("---" if name in ("contender", "delivery") else "--:" for name in names) + "|"]
-    lines += ["| " + " | ".join(_cell(getattr(row, name)) for name in names) + " |" for row in view.rows]
-    lines += [""] + [
-        f"- refused: {_cell(run.contender)}, round {run.round}: {_cell('; '.join(run.problems))}"
-        for run in view.refused
-    ]
-    host = ", ".join(comparison.host.values())
-    return "\n".join([*lines, f"{workload(comparison.scenario)} · {_cell(host)} · `{comparison.command}`"])
+def as_markdown(view: View) -> str:
+    """The verdict and the tables, for a pull request."""
+    comparison = view.comparison
+    answer, *rest = view.verdict or ["No verdict."]
+    lines = [f"**{_cell(answer)}**", "", *(f"- {_cell(sentence)}" for sentence in rest)]
+    for table in view.tables:
+        lines += ["", f"#### {table.title}", "", "| " + " | ".join(map(_cell, table.headings)) + " |"]
+        lines += ["|" + "|".join(["---", *("--:" for _ in table.headings[1:])]) + "|"]
+        for row in table.rows:
+            texts = [f"{_cell(cell.text)}<br>{_cell(cell.small)}" if cell.small else _cell(cell.text) for cell in row]
+            lines.append("| " + " | ".join(texts) + " |")
+    host = _cell(", ".join(comparison.host.values()))
+    command = comparison.command.replace("`", "'")
+    return "\n".join([*lines, "", f"{workload(comparison.scenario)} · {host} · `{command}`"])
 
 
 def _cell(text: str) -> str:

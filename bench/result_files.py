@@ -31,6 +31,7 @@ class RunEntry(BaseModel):
     scenario: dict[str, Any] = {}
     """The fields in which its scenario differs from the comparison's."""
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     negative: dict[str, int] = {}
 
 
@@ -49,6 +50,29 @@ class Manifest(BaseModel):
     host: dict[str, str] = {}
     versions: dict[str, str] = {}
     order: list[RunEntry]
+
+
+class Point(BaseModel):
+    """One run of a capacity search."""
+
+    load: int
+    held: bool
+    p99_ms: float
+    lost: int
+    why: str
+
+
+class Capacity(BaseModel):
+    """capacity.json: what a search found; `held` is the largest load that held, `broke` the next that did not."""
+
+    contender: str
+    vary: str
+    slo: str
+    held: int | None
+    broke: int | None
+    confirmed: bool
+    note: str = ""
+    points: list[Point]
 
 
 def hide_passwords(value: Any) -> Any:
@@ -107,6 +131,7 @@ def manifest_text(comparison: Comparison) -> str:
             round=run.round,
             scenario={name: value for name, value in run.scenario.model_dump().items() if value != base[name]},
             problems=run.problems,
+            notes=run.notes,
             negative={hop: histogram.negative for hop, histogram in run.histograms.items() if histogram.negative},
         )
         for number, run in enumerate(comparison.runs, 1)
@@ -148,5 +173,5 @@ def parse_runs(manifest: Manifest, summary: str, timeline: str, histograms: str)
         fields["histograms"] = {hop: Histogram.decode(text) for hop, text in encoded[entry.run].items()}
         for hop, negative in entry.negative.items():
             fields["histograms"][hop].negative = negative
-        runs.append(Run(timeline=seconds.get(entry.run, []), problems=entry.problems, **fields))
+        runs.append(Run(timeline=seconds.get(entry.run, []), problems=entry.problems, notes=entry.notes, **fields))
     return runs

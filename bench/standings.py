@@ -75,6 +75,11 @@ class Standing:
         """The largest resident memory of a part in any valid run."""
         return max((run.usage[part].rss_mb for run in self.runs if part in run.usage), default=None)
 
+    def median_figure(self, name: str) -> float | None:
+        """The median over valid runs of one of the runs' own figures."""
+        values = [run.figures[name] for run in self.runs if name in run.figures]
+        return float(np.median(values)) if values else None
+
     def nearest_limit(self) -> tuple[str, float] | None:
         """The part whose busiest process came nearest to a whole core (median over runs), and how near: 1.0 is all."""
         cores = {

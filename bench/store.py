@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from bench.model import Comparison, Run
 from bench.result_files import (
     SCHEMA_VERSION,
+    Capacity,
     Manifest,
     histograms_text,
     manifest_text,
@@ -27,9 +27,6 @@ from bench.result_files import (
 )
 from core.errors import UsageError
 from core.scenario import Scenario
-
-if TYPE_CHECKING:  # pandas takes half a second to import; `fanbench --help` must not wait for it
-    import pandas as pd
 
 PARTIAL = ".partial"
 INCOMPLETE = "-incomplete"
@@ -172,6 +169,41 @@ def load_results(folder: Path) -> Comparison:
     )
 
 
+def load_capacity(folder: Path) -> Capacity | None:
+    """What a capacity search found; None for the directory of a comparison.
+
+    Raises:
+        UsageError: capacity.json is damaged.
+    """
+    if not (folder / "capacity.json").exists():
+        return None
+    try:
+        return Capacity.model_validate_json(_read(folder, "capacity.json"))
+    except ValidationError as error:
+        raise UsageError(f"{folder}/capacity.json: {_first(error)}; measure again") from error
+
+
+def result_folders(*paths: Path) -> list[Path]:
+    """The result directories among `paths` and right below them, in the order of their names below each path.
+
+    Raises:
+        UsageError: a path is neither a result directory nor holds one.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(manifest.parent for manifest in path.glob("*/manifest.json"))
+        if not inside or (path / "manifest.json").exists():
+            _read(path, "manifest.json")
+            inside = [path]
+        found += inside
+    return found
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"
+
+
 def _read(folder: Path, name: str) -> str:
     try:
         return (folder / name).read_text(encoding="utf-8")
@@ -187,44 +219,10 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UsageError(f"{folder}/manifest.json: {field}: {first['msg']}; measure again") from error
+        raise UsageError(f"{folder}/manifest.json: {_first(error)}; measure again") from error
     if manifest.schema_version > SCHEMA_VERSION:
         raise UsageError(
             f"{folder}/manifest.json has schema version {manifest.schema_version}, this fanbench reads up to "
             f"{SCHEMA_VERSION}; use a newer fanbench"
         )
     return manifest
-
-
-def summary_frame(*folders: Path) -> pd.DataFrame:
-    """summary.csv of each folder as one frame, one row per run, with the folder's name as the column `result`.
-
-    Raises:
-        UsageError: a folder is not a result directory.
-    """
-    return _frame("summary.csv", folders)
-
-
-def timeline_frame(*folders: Path) -> pd.DataFrame:
-    """timeline.csv of each folder as one frame, one row per run and second, with the column `result`.
-
-    Raises:
-        UsageError: a folder is not a result directory.
-    """
-    return _frame("timeline.csv", folders)
-
-
-def _frame(name: str, folders: Sequence[Path]) -> pd.DataFrame:
-    import pandas as pd  # see above
-
-    frames = []
-    for folder in folders:
-        known = {entry.run for entry in _read_manifest(folder).order}
-        _read(folder, name)
-        frame = pd.read_csv(folder / name)
-        frame = frame[frame["run"].isin(known)]
-        frame.insert(0, "result", folder.resolve().name)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)

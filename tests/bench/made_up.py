@@ -76,6 +76,33 @@ def run(
     return Run(contender, round, delivery, scenario, problems=problems, **(values | fields))  # type: ignore[arg-type]
 
 
+def fault_run(
+    contender: str, kind: str, *, delivery: str = "at-most-once", silence_ms: float = 900, **fields: object
+) -> Run:
+    """A run in which something was broken on purpose."""
+    figures = {"silence_ms": silence_ms, "recovery_p50_ms": 40.0, "recovery_max_ms": 90.0, "recovered": 1.0}
+    figures |= {"replayed": 0.0, "reconnects": 25.0}
+    scenario = SCENARIO.with_fields(name="faults", faults=[{"kind": kind}])
+    values: dict[str, object] = {"figures": figures, "scenario": scenario, "delivery": delivery}
+    return run(contender, **(values | fields))  # type: ignore[arg-type]
+
+
+def search(contender: str = "valkey", held: int | None = 4000, broke: int | None = 4400) -> dict[str, object]:
+    """What capacity.json holds."""
+    points = [
+        {
+            "load": load,
+            "held": load <= 4000,
+            "p99_ms": 10 + load / 40,
+            "lost": 0,
+            "why": "" if load <= 4000 else "p99 120 ms",
+        }
+        for load in (500, 1000, 2000, 4000, 8000, 6000, 5000, 4400, 4000, 4400)
+    ]
+    found: dict[str, object] = {"contender": contender, "vary": "clients", "slo": "p99<115ms, lost=0", "points": points}
+    return found | {"held": held, "broke": broke, "confirmed": True, "note": ""}
+
+
 def round3(value: float) -> float:
     return float(f"{value:.3f}")
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 from rich.console import Console
 
-from bench import charts
+from bench import charts, charts_lines
 from bench.chart_style import THEMES, spread
 from bench.model import Run
-from bench.report import as_markdown, build_report, terminal_table, write_report
-from bench.report_view import view_of
+from bench.report import as_markdown, build_report, terminal_table, view_of, write_report
+from bench.report_comparison import table_rows
 from bench.standings import standings
 from bench.store import load_results, open_results
 from core.errors import UsageError
@@ -186,10 +186,10 @@ def test_markdown_is_one_table_whatever_the_names(tmp_path: Path) -> None:
     lines = build_report([folder], markdown=True).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 4
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(re.findall(r"\|", table[0]))}
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
     assert any("a\\|b\\*c\\<d\\>" in line for line in table)
     assert lines[0].startswith("**For 50 clients")
-    assert as_markdown(load_results(folder)) in build_report([folder, folder], markdown=True)
+    assert as_markdown(view_of(folder)) in build_report([folder, folder], markdown=True)
 
 
 @pytest.mark.parametrize("contenders", [FEW, MANY])
@@ -208,24 +208,33 @@ def test_the_terminal_table_fits_in_80_columns(contenders: Contenders) -> None:
 def test_the_table_has_the_figures_of_the_histograms() -> None:
     hops = {"schedule": [1.0] * 100, "broker": [2.0] * 100, "fanout": [7.0] * 100, "latency": [10.0] * 100}
     made = {hop: made_up.histogram(values) for hop, values in hops.items()}
-    (row,) = view_of(made_up.comparison([made_up.run("valkey", r, histograms=made) for r in FIVE]), draw=False).rows
+    (row,) = table_rows(made_up.comparison([made_up.run("valkey", r, histograms=made) for r in FIVE]))
     assert (row.p50, row.p99, row.broker_p99, row.fanout_p99, row.share) == ("10.0", "10.0", "2.00", "7.00", "20 %")
     assert (row.place, row.lost, row.runs) == ("a", "0", "5/5")
 
 
-CHARTS: list[Callable[..., Any]] = [charts.hops, charts.percentiles, charts.timeline, charts.cpu, charts.memory]
+CHARTS: list[Callable[..., Any]] = [
+    charts.hops,
+    charts_lines.percentiles,
+    charts_lines.timeline,
+    charts.cpu,
+    charts.memory,
+]
 
 
 @pytest.mark.parametrize("draw", CHARTS, ids=lambda draw: draw.__name__)
 @pytest.mark.parametrize("contenders", [FEW, MANY, FEW[:1], [("x" * 70, 3.0, 1.0), ("y", 0.001, 800.0)]])
 def test_no_two_labels_of_a_chart_overlap(draw: Callable[..., Any], contenders: Contenders) -> None:
-    figure = draw(standings(made_up.comparison(runs(contenders, (1, 2)))))
+    assert_no_overlap(draw(standings(made_up.comparison(runs(contenders, (1, 2))))))
+
+
+def assert_no_overlap(figure: Any) -> None:
+    """Fail when two texts of a figure overlap, or one leaves it at a side."""
     figure.canvas.draw()
     boxes = [(text.get_text(), Text.get_window_extent(text)) for text in drawn_texts(figure)]
-    page = figure.bbox
     for said, box in boxes:
-        assert box.x0 >= page.x0 - 1, said
-        assert box.x1 <= page.x1 + 1, said
+        assert box.x0 >= figure.bbox.x0 - 1, said
+        assert box.x1 <= figure.bbox.x1 + 1, said
     for (one, first), (other, second) in itertools.combinations(boxes, 2):
         across = min(first.x1, second.x1) - max(first.x0, second.x0)
         down = min(first.y1, second.y1) - max(first.y0, second.y0)
@@ -251,8 +260,8 @@ def test_every_axis_has_its_unit() -> None:
         figure.axes[0].get_xlabel() for figure in (draw(found) for draw in (charts.hops, charts.cpu, charts.memory))
     }
     assert labels == {"mean latency, ms", "CPU seconds per million deliveries", "peak resident memory, MB"}
-    assert charts.percentiles(found).axes[0].get_ylabel() == "latency, ms"  # type: ignore[union-attr]
-    assert charts.timeline(found).axes[0].get_xlabel() == "time, s"  # type: ignore[union-attr]
+    assert charts_lines.percentiles(found).axes[0].get_ylabel() == "latency, ms"  # type: ignore[union-attr]
+    assert charts_lines.timeline(found).axes[0].get_xlabel() == "time, s"  # type: ignore[union-attr]
 
 
 def test_stacked_hops_add_up_to_the_mean_latency() -> None:

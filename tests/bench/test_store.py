@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.frames import summary_frame, timeline_frame
 from bench.model import Comparison, Run
-from bench.store import ResultFolder, load_results, open_results, store_verdict, summary_frame, timeline_frame
+from bench.store import ResultFolder, load_capacity, load_results, open_results, result_folders, store_verdict
 from core.errors import UsageError
 from tests.bench import made_up
 
@@ -43,12 +44,16 @@ def without_histograms(run: Run) -> Run:
 
 
 def test_what_is_stored_comes_back(tmp_path: Path) -> None:
-    other = made_up.SCENARIO.with_fields(clients=20)
+    other = made_up.SCENARIO.with_fields(clients=20, faults=[{"kind": "link-cut", "at_s": 1}])
     runs = [
         made_up.run("valkey", 1),
         made_up.run("memory", 1, lost={"broker": 3, "slow_client": 2}, scenario=other, transport="ws"),
         made_up.run(
-            "valkey", 2, problems=("the generator was late; lower the rate", "a; b"), figures={"connect_p50_ms": 1.25}
+            "valkey",
+            2,
+            problems=("the generator was late; lower the rate", "a; b"),
+            notes=("x",),
+            figures={"connect_p50_ms": 1.25},
         ),
         Run("nats", 2, "at-most-once", made_up.SCENARIO, problems=("no client connected",)),
     ]
@@ -235,3 +240,20 @@ def test_a_results_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="--out"):
         opened(tmp_path / "file")
+
+
+def test_a_directory_of_result_directories_stands_for_all_of_them(tmp_path: Path) -> None:
+    first, second = stored(tmp_path / "all", made_up.run()), stored(tmp_path / "all", made_up.run())
+    (tmp_path / "all" / "report.html").write_text("")
+    assert result_folders(tmp_path / "all") == sorted([first, second])
+    assert result_folders(first) == [first]
+    with pytest.raises(UsageError, match="is not a result directory"):
+        result_folders(first, tmp_path / "none")
+
+
+def test_a_damaged_capacity_search_is_told(tmp_path: Path) -> None:
+    path = stored(tmp_path, made_up.run())
+    assert load_capacity(path) is None
+    (path / "capacity.json").write_text('{"contender": "valkey"}')
+    with pytest.raises(UsageError, match=r"capacity.json: vary: Field required"):
+        load_capacity(path)

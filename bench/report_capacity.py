@@ -1,0 +1,59 @@
+"""The report of a capacity search, and of several beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.charts import LOAD_UNITS, capacities
+from bench.charts_lines import knee
+from bench.model import Comparison
+from bench.report_comparison import FANOUT
+from bench.report_view import Cell, Chart, Table, View, draw_charts, method
+from bench.result_files import Capacity
+from bench.standings import standings
+from bench.verdict import ms
+
+
+def capacity_view(comparison: Comparison, search: Capacity, *, draw: bool = True) -> View:
+    """The report of one search: its runs are of different loads, so they are shown and not pooled."""
+    pictures = _pictures(comparison, search) if draw else []
+    return View(comparison, list(comparison.verdict), pictures, [_points(search)], method(comparison))
+
+
+def _pictures(comparison: Comparison, search: Capacity) -> list[Chart]:
+    from bench.chart_style import to_svg
+
+    figure = knee(search)
+    text = f"p99 of every run of the search. A circle met {search.slo}; a cross broke it, or a check of the run."
+    found = [Chart("knee", "Where it breaks", text, to_svg(figure))] if figure else []
+    return found + draw_charts([FANOUT], standings(comparison))
+
+
+def _points(search: Capacity) -> Table:
+    rows = [
+        [
+            Cell(f"{point.load:,}"),
+            Cell("held", "good") if point.held else Cell("broke", "bad"),
+            Cell(ms(point.p99_ms) if point.p99_ms else "–"),
+            Cell(f"{point.lost:,}"),
+            Cell(point.why or "–", "text"),
+        ]
+        for point in sorted(search.points, key=lambda point: (point.load, point.held))
+    ]
+    headings = [LOAD_UNITS.get(search.vary, search.vary), search.slo, "p99 ms", "lost", "what broke"]
+    return Table("Every run of the search", headings, rows)
+
+
+def together(found: Sequence[Capacity]) -> list[Chart]:
+    """One chart for each kind of search: the largest load that held, contender beside contender."""
+    from bench.chart_style import to_svg
+
+    charts = []
+    for vary, slo in dict.fromkeys((search.vary, search.slo) for search in found):
+        figure = capacities([search for search in found if (search.vary, search.slo) == (vary, slo)])
+        if figure is not None:
+            text = f"The largest load that met {slo} in every run; the cross is the next one, which did not."
+            charts.append(
+                Chart(f"capacity-{len(charts)}", f"How many {LOAD_UNITS[vary]} it holds", text, to_svg(figure))
+            )
+    return charts

@@ -1,0 +1,180 @@
+"""The report of a comparison: its charts and its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench import charts, charts_lines
+from bench.model import Comparison
+from bench.report_view import LEVEL, Cell, Drawing, Table, View, draw_charts, method, number, refused_runs
+from bench.standings import Family, Standing, families, standings
+from bench.verdict import ms, verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contender's figures, each as text."""
+
+    contender: str
+    delivery: str
+    place: str
+    runs: str
+    p50: str
+    p99: str
+    p99_range: str
+    p999: str
+    longest: str
+    broker_p99: str
+    fanout_p99: str
+    share: str
+    lost: str
+    broker_cpu: str
+    server_cpu: str
+    broker_mb: str
+    server_mb: str
+
+
+HEADINGS = {
+    "contender": "contender",
+    "place": "group",
+    "p50": "p50 ms",
+    "p99": "p99 ms",
+    "p99_range": "its range",
+    "p999": "p99.9 ms",
+    "longest": "max ms",
+    "broker_p99": "broker p99 ms",
+    "fanout_p99": "fan-out p99 ms",
+    "share": "broker's share",
+    "lost": "lost",
+    "broker_cpu": "broker CPU s/M",
+    "server_cpu": "server CPU s/M",
+    "broker_mb": "broker MB",
+    "server_mb": "server MB",
+    "runs": "valid",
+}
+"""The columns of the main table in their order; CPU is in seconds per million deliveries."""
+_NOTE = (
+    f"Latencies of all valid runs together, from the instant an event was due; its range: where p99 lies with {LEVEL} "
+    "certainty. Group: those with the same letter cannot be told apart at p99, a is the fastest of its promise. Broker's "
+    "share: of the mean latency. CPU s/M: CPU seconds per million deliveries. MB: peak resident memory. Valid: runs that "
+    "passed every check."
+)
+FANOUT: Drawing = (
+    "fanout",
+    "More clients on a replica",
+    "Half of the deliveries took less than this from the replica to the client.",
+    charts_lines.fanout_by_clients,
+)
+_CHARTS: tuple[Drawing, ...] = (
+    (
+        "hops",
+        "Where the time goes",
+        "Mean latency of a delivery, split into its hops: how late the event was sent, its way through the broker, and its "
+        "way from the replica to the client.",
+        charts.hops,
+    ),
+    (
+        "percentiles",
+        "How the slow ones fare",
+        f"Latency that this share of deliveries stays below; the band is the {LEVEL} range over rounds.",
+        charts_lines.percentiles,
+    ),
+    (
+        "broker",
+        "The broker hop alone",
+        "The same for the time from the send to the replica: what the choice of a broker changes.",
+        lambda found: charts_lines.percentiles([s for s in found if not s.floor], "broker"),
+    ),
+    (
+        "timeline",
+        "Over time",
+        "p99 of each second of a run: the median of the rounds, the band from the lowest to the highest round.",
+        charts_lines.timeline,
+    ),
+    (
+        "cpu",
+        "What it costs in CPU",
+        "CPU seconds of each part for a million deliveries. The load is the measuring side: no service pays for it.",
+        charts.cpu,
+    ),
+    ("memory", "What it costs in memory", "Peak resident memory of each part.", charts.memory),
+    FANOUT,
+)
+
+
+def comparison_view(comparison: Comparison, *, draw: bool = True) -> View:
+    """The report of a comparison; without `draw` it has no charts, which is quick."""
+    found = list(comparison.verdict) or verdict(comparison)
+    pictures = draw_charts(_CHARTS, standings(comparison)) if draw else []
+    tables = [main_table(comparison), *further_figures(comparison), *refused_runs(comparison)]
+    return View(comparison, found, pictures, tables, method(comparison))
+
+
+def main_table(comparison: Comparison) -> Table:
+    """The figures of each contender."""
+    rows = []
+    for row in table_rows(comparison):
+        head = Cell(row.contender, small=row.delivery)
+        cells = [
+            Cell(getattr(row, name), "bad" if name == "lost" and row.lost not in ("0", "–") else "")
+            for name in list(HEADINGS)[1:]
+        ]
+        rows.append([head, *cells])
+    return Table("In figures", list(HEADINGS.values()), rows, _NOTE)
+
+
+def table_rows(comparison: Comparison) -> list[Row]:
+    """One row per contender: promises in turn, the fastest first, the floor last."""
+    found = families(comparison)
+    rows = [_row(standing, _letter(family, standing)) for family in found for standing in family.standings]
+    shown = {row.contender for row in rows}
+    return rows + [_row(s, "floor") for s in standings(comparison) if s.contender not in shown]
+
+
+def _letter(family: Family, standing: Standing) -> str:
+    for place, group in enumerate(family.groups):
+        if standing.contender in group:
+            return chr(ord("a") + place)
+    return "–"
+
+
+def _row(standing: Standing, place: str) -> Row:
+    p99 = standing.percentile(99) if standing.runs else None
+    latency = standing.pooled()
+
+    def figure(percentile: float, hop: str = "latency") -> str:
+        pooled = standing.pooled(hop)
+        return ms(pooled.percentile_ms(percentile)) if pooled.count else "–"
+
+    share = standing.share("broker")
+    return Row(
+        contender=standing.contender,
+        delivery=standing.delivery,
+        place=place,
+        runs=f"{len(standing.runs)}/{len(standing.runs) + len(standing.refused)}",
+        p50=figure(50),
+        p99=figure(99),
+        p99_range=f"{ms(p99.low)}–{ms(p99.high)}" if p99 and len(standing.runs) > 1 else "–",
+        p999=figure(99.9),
+        longest=ms(latency.max_ms()) if latency.count else "–",
+        broker_p99=figure(99, "broker"),
+        fanout_p99=figure(99, "fanout"),
+        share="–" if share is None or standing.floor else f"{100 * share:.0f} %",
+        lost=f"{standing.total('lost'):,}" if standing.runs else "–",
+        broker_cpu=number(standing.cpu_s_per_million("broker")),
+        server_cpu=number(standing.cpu_s_per_million("server")),
+        broker_mb=number(standing.rss_mb("broker")),
+        server_mb=number(standing.rss_mb("server")),
+    )
+
+
+def further_figures(comparison: Comparison) -> list[Table]:
+    """What only some comparisons measure: the median over the valid rounds of each of the runs' own figures."""
+    names = sorted({name for run in comparison.runs for name in run.figures})
+    rows = []
+    for standing in standings(comparison):
+        figures = [standing.median_figure(name) for name in names]
+        if any(figure is not None for figure in figures):
+            rows.append([Cell(standing.contender, small=standing.delivery), *(Cell(number(f)) for f in figures)])
+    headings = ["contender", *(name.replace("_", " ") for name in names)]
+    return [Table("Further figures", headings, rows, "Median over the valid rounds.")] if rows else []
