@@ -14,10 +14,11 @@ from core.histogram import Histogram
 from load.account import Account, Counters
 from load.frames import Feed, PlainBody, Registry
 from load.plan import Plan, Seat
-from load.reader import Address, Reader, Wiring
+from load.reader import Reader
 from load.tally import Tally, rehearse
 from load.totals import Distribution, Horizon, Seen, Totals, charge, horizon_of
 from load.wire import ChunkedBody
+from load.wiring import Address, Wiring
 
 TICK_S = 0.2
 CONNECT_DEADLINE_NS = 10_000_000_000
@@ -46,6 +47,7 @@ class Session:
         token: str = "",
         on_connect: Callable[[int, str], None],
         on_break: Callable[[str], None],
+        on_fold: Callable[[npt.NDArray[np.int64]], None],
     ) -> None:
         rehearse()
         self.counters = Counters()
@@ -57,6 +59,7 @@ class Session:
         self._clients: set[Client] = set()
         self._left: list[Client] = []
         self._users = 0
+        self._on_fold = on_fold
         self._tell_connect = on_connect
         self._wiring = Wiring(
             loop=loop,
@@ -91,18 +94,17 @@ class Session:
         self._left.append(client)
         self.plan.give_back(client.seat)
 
-    def tick(self) -> npt.NDArray[np.int64]:
-        """Fold what came since the last tick; return its latencies in nanoseconds."""
+    def tick(self) -> None:
+        """Fold what came since the last tick, and tell its latencies in nanoseconds."""
         self._wiring.chunked.forget()
         self._wiring.plain.forget()
-        latency_ns = self._tally.fold(self._registry.harvest())
+        self._on_fold(self._tally.fold(self._registry.harvest()))
         if self._connect_ns:
             self._connect.record_ns(self._connect_ns)
             self._connect_ns.clear()
         late_ns = time_ns() - CONNECT_DEADLINE_NS
         for reader in [reader for reader in self._wiring.connecting if reader.started_ns < late_ns]:
             reader.give_up_connecting()
-        return latency_ns
 
     def status(self) -> Counter[str]:
         """Connected now, reached on this connection, measured deliveries so far, reconnects."""

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import numpy as np
+import numpy.typing as npt
 from gevent import socket
 from rich.console import Console
 
 from core.errors import FanbenchError, UsageError
 from load.outcome import outcome
 from load.plan import Plan, Share
-from load.reader import Address
 from load.session import TICK_S, Session
 from load.settings import LoadSettings, read_settings, require_descriptors
 from load.summary import print_summary
@@ -26,6 +27,7 @@ from load.tally import milliseconds
 from load.totals import Totals
 from load.uplink import MasterLink, WorkerLink, drain
 from load.wire import Origin
+from load.wiring import Address
 
 log = logging.getLogger("fanbench.load")
 
@@ -100,6 +102,7 @@ class Suite:
             token=self.settings.token,
             on_connect=self._on_connect,
             on_break=self._on_break,
+            on_fold=self._on_fold,
         )
 
     def _all_spawned(self, **_: Any) -> None:
@@ -121,14 +124,15 @@ class Suite:
         while True:
             gevent.sleep(TICK_S)
             if self.session is not None:
-                self._feed_locust(milliseconds(self.session.tick()))
+                self.session.tick()
                 if self._worker is not None:
                     self._worker.tell_status(self.session.status())
             self._write_status()
 
-    def _feed_locust(self, latencies: dict[int, int]) -> None:
+    def _on_fold(self, latency_ns: npt.NDArray[np.int64]) -> None:
         """Enter deliveries into Locust's own table, many at once: its `log` costs more than the delivery itself."""
         stats = self._environment.stats
+        latencies = milliseconds(latency_ns)
         for entry in (stats.get("delivery", "SSE"), stats.total) if latencies else ():
             for millisecond, count in latencies.items():
                 entry.log(millisecond, 0)

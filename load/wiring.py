@@ -1,0 +1,86 @@
+"""What the readers of a process share: where to connect, how many at a time, when again, and whom to tell."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from load.account import Counters
+from load.frames import Feed
+from load.wire import Origin
+
+DEFAULT_RETRY_S = 1.0
+LONGEST_RETRY_S = 5.0
+JITTER = 0.2
+
+
+def retry_delay_s(retry_ms: int | None, failures: int, rng: random.Random) -> float:
+    """How long to stay away: the server's `retry:`, doubled for each failure since, at most 5 s, and ±20 % by chance."""
+    base = DEFAULT_RETRY_S if retry_ms is None else retry_ms / 1000
+    return min(base * 2.0 ** min(failures, 16), max(base, LONGEST_RETRY_S)) * rng.uniform(1 - JITTER, 1 + JITTER)
+
+
+class Connecting(Protocol):
+    """What waits at the gate, and what may take too long once it is through."""
+
+    started_ns: int
+
+    def connect(self) -> None:
+        """Begin."""
+
+    def give_up_connecting(self) -> None:
+        """Treat the attempt under way as failed."""
+
+
+class Gate:
+    """Lets `limit` connections be made at a time: a thousand at one instant would overflow a listener's queue."""
+
+    def __init__(self, limit: int = 256) -> None:
+        self._free = limit
+        self._queue: deque[Connecting] = deque()
+
+    def enter(self, reader: Connecting) -> None:
+        """Connect the reader, now or when it is its turn."""
+        if self._free:
+            self._free -= 1
+            reader.connect()
+        else:
+            self._queue.append(reader)
+
+    def leave(self) -> None:
+        """One that was let in is connected, or has failed."""
+        self._free += 1
+        while self._queue and self._free:
+            self._free -= 1
+            self._queue.popleft().connect()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A replica as the sockets see it: address family and address, found once."""
+
+    origin: Origin
+    family: int
+    sockaddr: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Wiring:
+    """What all readers of a process share."""
+
+    loop: Any
+    addresses: Sequence[Address]
+    chunked: Feed
+    plain: Feed
+    counters: Counters
+    on_connect: Callable[[int, str], None]
+    """Told each attempt's duration in nanoseconds, and what failed or ''."""
+    on_break: Callable[[str], None]
+    """Told why a stream ended."""
+    token: str = ""
+    gate: Gate = field(default_factory=Gate)
+    connecting: set[Connecting] = field(default_factory=set)
+    rng: random.Random = field(default_factory=random.Random)
