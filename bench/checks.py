@@ -129,7 +129,9 @@ def _failed(facts: Facts) -> str | None:
     return f"{facts.failed_publishes} publishes failed: the broker refused them or did not answer; see generator.log"
 
 
-CHECKS: tuple[Callable[[Facts], str | None], ...] = (
+Check = Callable[[Facts], str | None]
+
+CHECKS: tuple[Check, ...] = (
     _achieved,
     _generator_late,
     _parts,
@@ -140,8 +142,11 @@ CHECKS: tuple[Callable[[Facts], str | None], ...] = (
     _failed,
     _others,
 )
+UNDER_FAULTS: tuple[Check, ...] = (_counts, _negative, _clock)
+"""What holds also while things are broken on purpose: lateness, missing clients and failed publishes are findings then."""
 
 
 def problems(facts: Facts) -> tuple[str, ...]:
     """Why the run is refused, in words; empty when it may be ranked."""
-    return tuple(problem for check in CHECKS if (problem := check(facts)) is not None)
+    checks = UNDER_FAULTS if facts.scenario.faults else CHECKS
+    return tuple(problem for check in checks if (problem := check(facts)) is not None)

@@ -38,7 +38,7 @@ def measure_contender(contender: Contender, scenario: Scenario, folder: Path) ->
             "duration_s": scenario.duration_s,
             "payload_bytes": scenario.payload_bytes,
         }
-        sampler = Sampler({"broker": broker.pids})
+        sampler = Sampler(lambda: {"broker": broker.pids})
         sampler.start()
         try:
             done = subprocess.run(

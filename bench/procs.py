@@ -100,33 +100,52 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Replica:
-    """A running SSE server process."""
+    """An SSE server process, which a fault may end and start again on its port."""
 
     name: str
-    url: str
+    port: int
+    settings: Mapping[str, object]
+    folder: Path
     child: Child
-    report: Path
-    """Where its companion generator writes its report, if it has one."""
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def report(self) -> Path:
+        """Where its companion generator writes its report, if it has one."""
+        return self.folder / f"{self.name}.report.json"
 
     def stats(self) -> dict[str, Any]:
         """Its `/stats`; empty if it does not answer."""
         return get_json(f"{self.url}/stats") or {}
 
+    def start_again(self) -> None:
+        """Start it with the same settings; it is not ready yet."""
+        self.child = _spawn_replica(self.name, self.port, self.settings, self.folder)
+
+
+def _spawn_replica(name: str, port: int, settings: Mapping[str, object], folder: Path) -> Child:
+    report = folder / f"{name}.report.json"
+    env = child_env({"host": "127.0.0.1", "port": port, "server": name, "report": report, **settings})
+    return spawn(name, [sys.executable, "-m", "server"], folder / f"{name}.log", env=env, cwd=ROOT)
+
 
 def start_replica(name: str, port: int, settings: Mapping[str, object], folder: Path) -> Replica:
     """Start one replica on 127.0.0.1; it is not ready yet."""
-    report = folder / f"{name}.report.json"
-    env = child_env({"host": "127.0.0.1", "port": port, "server": name, "report": report, **settings})
-    child = spawn(name, [sys.executable, "-m", "server"], folder / f"{name}.log", env=env, cwd=ROOT)
-    return Replica(name, f"http://127.0.0.1:{port}", child, report)
+    return Replica(name, port, settings, folder, _spawn_replica(name, port, settings, folder))
 
 
-def start_replicas(count: int, settings: Mapping[str, object], folder: Path, children: Children) -> list[Replica]:
-    """Start `count` replicas on free ports."""
+def start_replicas(settings: Sequence[Mapping[str, object]], folder: Path, children: Children) -> list[Replica]:
+    """Start one replica for each of the settings, on free ports."""
+    ports = free_ports(len(settings))
     replicas = [
-        start_replica(f"replica-{i}", port, settings, folder) for i, port in enumerate(free_ports(count), start=1)
+        start_replica(f"replica-{i}", port, own, folder)
+        for i, (port, own) in enumerate(zip(ports, settings, strict=True), start=1)
     ]
     for replica in replicas:
         children.add(replica.child)
@@ -170,10 +189,16 @@ class Load:
     child: Child
     out: Path
     status_file: Path
+    control: Path
 
     def status(self) -> dict[str, Any]:
         """What it last said: clients, reached, deliveries, reconnects; empty before the first word."""
         return read_json(self.status_file) or {}
+
+    def tell(self, **order: object) -> None:
+        """Append an order to its control file; docs/ARCHITECTURE.md lists them."""
+        with self.control.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(order) + "\n")
 
     def finish(self, timeout_s: float = 15.0) -> dict[str, Any]:
         """Tell it to end and read its result.
@@ -194,7 +219,8 @@ def start_load(
     scenario: Scenario, urls: Sequence[str], folder: Path, locustfile: str = "sse.py", extra: Mapping[str, object] = {}
 ) -> Load:
     """Start Locust, headless, with one user for each client of the scenario."""
-    out, status = folder / "load.json", folder / "load.status.json"
+    out, status, control = folder / "load.json", folder / "load.status.json", folder / "load.control.jsonl"
+    control.touch()
     env = child_env(
         {
             "load_replicas": ",".join(urls),
@@ -202,10 +228,11 @@ def start_load(
             "load_topic_skew": scenario.topic_skew,
             "load_out": out,
             "load_status": status,
+            "load_control": control,
             "load_drain": 0,  # fanbench waits itself, for what was expected
             **extra,
         }
     )
     command: list[str | Path] = [sys.executable, "-m", "locust", "-f", ROOT / "load" / locustfile, "--headless"]
     command += ["-u", str(scenario.clients), "-r", f"{scenario.connect_hz:g}", "--host", urls[0], "--skip-log-setup"]
-    return Load(spawn("Locust", command, folder / "locust.log", env=env, cwd=folder), out, status)
+    return Load(spawn("Locust", command, folder / "locust.log", env=env, cwd=folder), out, status, control)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -26,7 +26,6 @@ class _Tracked:
 
 @dataclass(slots=True)
 class _Part:
-    roots: Sequence[int]
     tracked: dict[int, _Tracked] = field(default_factory=dict)
     peak_rss: int = 0
 
@@ -42,10 +41,11 @@ class Window:
 
 
 class Sampler:
-    """Follows the process trees under some root ids, by part, in a thread of its own."""
+    """Follows the process trees under some root ids, by part, in a thread of its own; a fault may replace roots."""
 
-    def __init__(self, roots: Mapping[str, Sequence[int]]) -> None:
-        self._parts = {name: _Part(pids) for name, pids in roots.items()}
+    def __init__(self, roots: Callable[[], Mapping[str, Sequence[int]]]) -> None:
+        self._roots = roots
+        self._parts = {name: _Part() for name in roots()}
         self._own = psutil.Process()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -80,9 +80,10 @@ class Sampler:
             self._sample(discover=turn % 4 == 0)
 
     def _sample(self, discover: bool, begin: bool = False) -> None:
-        for part in self._parts.values():
+        roots = self._roots() if discover else {}
+        for name, part in self._parts.items():
             if discover:
-                for process in _trees(part.roots):
+                for process in _trees(roots.get(name, ())):
                     if process.pid not in part.tracked:
                         used = _cpu_s(process) if begin else 0.0  # born within the window: all its CPU counts
                         part.tracked[process.pid] = _Tracked(process, used, used)

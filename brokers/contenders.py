@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from brokers.endpoint import Endpoint
 from brokers.programs.catalogue import PROGRAMS
+from brokers.programs.running import Running
 from brokers.registry import open_endpoint
 from core.errors import UsageError, nearest
 
@@ -19,10 +20,16 @@ _NOT_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Broker(NamedTuple):
-    """A broker that answers: its URL for adapters, and the processes whose CPU and memory are its own."""
+    """A broker that answers, and its URL for adapters."""
 
     url: str
-    pids: list[int]
+    running: Running | None = None
+    """The program, where it is ours: a fault may kill it and start it again."""
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes whose trees are the broker's CPU and memory, as they are now."""
+        return [] if self.running is None else self.running.pids
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +83,10 @@ class Contender:
             FanbenchError: the program is not found, or does not come up.
         """
         if self.program is None:
-            yield Broker(self.url, [])
+            yield Broker(self.url)
             return
         with PROGRAMS[self.program].start(folder, self.features) as running:
-            yield Broker(self.url.format_map(running.listeners), running.pids)
+            yield Broker(self.url.format_map(running.listeners), running)
 
 
 _AT_MOST: Delivery = "at-most-once"
@@ -88,12 +95,16 @@ _AT_LEAST: Delivery = "at-least-once"
 _CONTENDERS = (
     Contender("memory", _AT_MOST, "memory://", primary=True),
     Contender("valkey", _AT_MOST, "redis://{redis}", "valkey", primary=True),
+    Contender("valkey-streams", _AT_LEAST, "redis+streams://{redis}", "valkey", ("durable",)),
     Contender("redis", _AT_MOST, "redis://{redis}", "redis", primary=True),
+    Contender("redis-streams", _AT_LEAST, "redis+streams://{redis}", "redis", ("durable",)),
     Contender("rabbitmq", _AT_MOST, "amqp://{amqp}", "rabbitmq", primary=True),
     Contender("rabbitmq-confirms", _AT_LEAST, "amqp://{amqp}", "rabbitmq"),
+    Contender("rabbitmq-stream", _AT_LEAST, "amqp+stream://{amqp}", "rabbitmq"),
     Contender("mosquitto", _AT_MOST, "mqtt://{mqtt}", "mosquitto", primary=True),
     Contender("mosquitto-qos1", _AT_LEAST, "mqtt://{mqtt}", "mosquitto"),
     Contender("nats", _AT_MOST, "nats://{nats}", "nats", primary=True),
+    Contender("nats-jetstream", _AT_LEAST, "nats+js://{nats}", "nats", ("jetstream",)),
     Contender("nats-mqtt", _AT_MOST, "mqtt://{mqtt}", "nats", ("mqtt",)),
     Contender("rabbitmq-mqtt", _AT_MOST, "mqtt://guest:guest@{mqtt}", "rabbitmq", ("mqtt",)),
 )

@@ -24,7 +24,7 @@ def burner():
 
 
 def test_cpu_of_a_grandchild_counts_for_its_part(burner):
-    sampler = Sampler({"load": [burner.pid], "server": []})
+    sampler = Sampler(lambda: {"load": [burner.pid], "server": []})
     sampler.start()
     assert burner.stdout.readline() == "burnt\n"
     window = sampler.stop()
@@ -35,7 +35,7 @@ def test_cpu_of_a_grandchild_counts_for_its_part(burner):
 
 
 def test_cpu_of_strangers_is_seen_as_others(burner):
-    sampler = Sampler({"load": []})
+    sampler = Sampler(lambda: {"load": []})
     sampler.start()
     assert burner.stdout.readline() == "burnt\n"
     window = sampler.stop()
