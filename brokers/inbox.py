@@ -20,7 +20,7 @@ class Inbox:
     letting in every message that finds a free place would give a reader that is behind a Gap for each message.
     """
 
-    __slots__ = ("_capacity", "_closed", "_items", "_lost", "_readable", "_turn", "_waiter")
+    __slots__ = ("_capacity", "_closed", "_items", "_lost", "_readable", "_room", "_turn", "_waiter")
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         self._capacity = max(1, capacity)
@@ -29,10 +29,22 @@ class Inbox:
         self._closed = False
         self._turn = 0
         self._readable: int | None = None
+        self._room: asyncio.Event | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next message would be dropped."""
+        return len(self._items) >= self._capacity
+
+    async def room(self) -> None:
+        """Wait until half of the buffer is free: for adapters that let the broker keep what does not fit."""
+        while len(self._items) > self._capacity // 2:
+            self._room = self._room or asyncio.Event()
+            await self._room.wait()
 
     def put(self, topic: str, payload: bytes) -> None:
         """Add a message, or count it as lost."""
@@ -86,6 +98,9 @@ class Inbox:
                 self._items.append(item)
         if self._readable is not None:
             self._readable = min(self._readable, len(self._items))
+        if self._room is not None and len(self._items) <= self._capacity // 2:
+            self._room.set()
+            self._room = None
 
     def close(self) -> None:
         """End the iteration after what is in the buffer."""
@@ -125,4 +140,8 @@ class Inbox:
                 self._waiter = None
         if self._readable is not None:
             self._readable -= 1
-        return self._items.popleft()
+        item = self._items.popleft()
+        if self._room is not None and len(self._items) <= self._capacity // 2:
+            self._room.set()
+            self._room = None
+        return item

@@ -1,0 +1,242 @@
+"""RabbitMQ streams by AMQP 0-9-1, through aio-pika. At least once, with replay.
+
+A fanout exchange feeds one queue of type stream, which each consumer reads by offset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from brokers import inbox, tls
+from brokers.amqp_link import DeliveredMessage, Link, Publisher, calls, errors
+from brokers.api import Delivery, Gap, Message
+from brokers.endpoint import Endpoint
+from brokers.feed import Entry, Feed
+from brokers.lines import ProducerLine
+from brokers.reconnect import finish, keep_up
+
+DEFAULT_BYTES = 1_000_000_000
+_PREFETCH = 1_000
+_ACK_EVERY = 64
+_MARKER = "fanbench.marker."
+_OFFSET = "x-stream-offset"
+
+
+def stream_of(endpoint: Endpoint) -> str:
+    """The name of the exchange and of the queue."""
+    return endpoint.option("stream", "fanbench.stream")
+
+
+async def declare(endpoint: Endpoint, link: Link) -> None:
+    """Both sides do, so that either may come first."""
+    name = stream_of(endpoint)
+    await link.channel.exchange_declare(name, exchange_type="fanout", durable=True)
+    arguments = {"x-queue-type": "stream", "x-max-length-bytes": endpoint.whole_number("bytes", DEFAULT_BYTES)}
+    await link.channel.queue_declare(name, durable=True, arguments=arguments)
+    await link.channel.queue_bind(name, name)
+
+
+class AmqpStreamProducer:
+    """Publishes to the exchange, the topic as routing key; with publisher confirms."""
+
+    def __init__(self, line: ProducerLine[Link]) -> None:
+        self._line = line
+        self._stream = stream_of(line.endpoint)
+        self._publisher = Publisher(persistent=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up, as far as is known."""
+        return self._line.connection is not None
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Return once the message is in the stream."""
+        link = self._line.connection
+        if link is None:
+            raise self._line.failed(topic)
+        try:
+            await self._publisher.publish(link, self._stream, topic, payload)
+        except errors as error:
+            raise self._line.failed(topic, error) from None
+
+
+class _Reader:
+    """A consumer of the stream on a channel: messages by offset, in order, at most `_PREFETCH` on the way."""
+
+    def __init__(self, channel: Any, stream: str) -> None:
+        self._channel = channel
+        self._stream = stream
+        self._tag = f"fanbench.{secrets.token_hex(8)}"
+        self._arrived: deque[DeliveredMessage] = deque()
+        self._wake = asyncio.Event()
+        self._read = 0
+
+    async def start(self, offset: int | str | datetime.datetime) -> None:
+        """Return once the broker confirmed; what it writes from then on comes."""
+        await self._channel.basic_qos(prefetch_count=_PREFETCH)
+        await self._channel.basic_consume(self._stream, self._take, consumer_tag=self._tag, arguments={_OFFSET: offset})
+
+    async def _take(self, message: DeliveredMessage) -> None:
+        self._arrived.append(message)
+        self._wake.set()
+
+    async def next(self) -> tuple[int, str, bytes]:
+        """Offset, routing key and payload of the next message; the one before is done with."""
+        while not self._arrived:
+            self._wake.clear()
+            await self._wake.wait()
+        message = self._arrived.popleft()
+        self._read += 1
+        if self._read % _ACK_EVERY == 0:
+            await self._channel.basic_ack(message.delivery_tag, multiple=True, wait=False)
+        headers: dict[str, Any] = message.header.properties.headers or {}
+        return headers[_OFFSET], message.routing_key or "", message.body
+
+    async def until_marker(self, name: str) -> int:
+        """Read to the message of that routing key; returns its offset."""
+        while True:
+            offset, routing_key, _ = await self.next()
+            if routing_key == name:
+                return offset
+
+
+class AmqpStreamConsumer:
+    """A `Line` for `keep_up`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._stream = stream_of(endpoint)
+        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
+        self.feed = Feed(endpoint, self.inbox, -1, self._history)
+        self._calls = calls(endpoint, self._prepare)
+        self._reader: _Reader | None = None
+        self._link: Link | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up, as far as is known."""
+        return self._link is not None
+
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
+        """Return at once, or once the history begins to come."""
+        await self.feed.subscribe(topics, since_ns)
+
+    async def unsubscribe(self, *topics: str) -> None:
+        """Take effect at once."""
+        self.feed.unsubscribe(topics)
+
+    def __aiter__(self) -> AsyncIterator[Message | Gap]:
+        return self.inbox
+
+    async def dial(self) -> Link:
+        """Connect, and read from the stream's end at first, later from where the reading stopped."""
+        self._link = await self._calls.dial()
+        self.feed.resumed()
+        return self._link
+
+    async def _prepare(self, link: Link) -> None:
+        await declare(self._endpoint, link)
+        self._reader = _Reader(link.channel, self._stream)
+        if self.feed.position >= 0:
+            await self._reader.start(self.feed.position + 1)
+            return
+        # The broker does not say where its stream ends: a marker of our own does.
+        await self._reader.start("next")
+        marker = _MARKER + secrets.token_hex(8)
+        await Publisher(persistent=True).publish(link, self._stream, marker, b"")
+        self.feed.position = await self._reader.until_marker(marker)
+
+    async def serve(self, link: Link) -> None:
+        """Read on until the connection is lost."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._calls.serve(link))
+            tasks.create_task(self._read_on())
+
+    async def _read_on(self) -> None:
+        assert self._reader is not None
+        while True:
+            offset, topic, payload = await self._reader.next()
+            missing = offset - self.feed.position - 1
+            if missing > 0:
+                self.feed.trimmed(missing)
+            elif missing < 0:  # a broker that came back without its data numbers anew
+                self.feed.trimmed(None)
+            await self.feed.take(offset, topic, payload)
+
+    async def _history(self, since_ns: int, upto: int) -> AsyncIterator[Sequence[Entry]]:
+        """Ends for sure: the stream holds at least the marker, whose offset is not above `upto`."""
+        link = self._link
+        if link is None:
+            raise ConnectionError("connection lost")
+        channel = link.connection.channel(publisher_confirms=False)
+        try:
+            await channel.initialize()
+            reader = _Reader(await channel.get_underlay_channel(), self._stream)
+            since = datetime.datetime.fromtimestamp(since_ns // 1_000_000_000, datetime.UTC)
+            await reader.start(since)
+            offset = -1
+            while offset < upto:
+                async with asyncio.timeout(self._endpoint.timeout_s):
+                    offset, topic, payload = await reader.next()
+                if offset <= upto:
+                    yield [(topic, payload)]
+        finally:
+            with contextlib.suppress(*errors):
+                await channel.close()
+
+    def lost(self, cause: str) -> None:
+        """Go on from the position when the connection is back."""
+        self._link = None
+        self.feed.lost(cause)
+
+    async def hang_up(self, link: Link) -> None:
+        """Close."""
+        await self._calls.hang_up(link)
+
+
+class AmqpStreamAdapter:
+    """`amqp+stream://[user:password@]host[:port][/vhost]`, `amqps+stream://` with TLS."""
+
+    name = "rabbitmq-stream"
+    schemes = ("amqp+stream", "amqps+stream")
+    deliveries: tuple[Delivery, ...] = ("at-least-once",)
+    replay = True
+    options = (
+        {
+            "stream": "name of the exchange and the queue that all topics share (default fanbench.stream)",
+            "bytes": f"size that the stream keeps, about (default {DEFAULT_BYTES})",
+        }
+        | inbox.OPTION
+        | tls.OPTION
+    )
+
+    @asynccontextmanager
+    async def producer(self, endpoint: Endpoint) -> AsyncIterator[AmqpStreamProducer]:
+        """Connect, and stay connected."""
+
+        async def prepare(link: Link) -> None:
+            await declare(endpoint, link)
+
+        line = ProducerLine(endpoint, calls(endpoint, prepare, confirms=True))
+        async with keep_up(endpoint, line):
+            yield AmqpStreamProducer(line)
+
+    @asynccontextmanager
+    async def consumer(self, endpoint: Endpoint) -> AsyncIterator[AmqpStreamConsumer]:
+        """Connect, and stay connected."""
+        consumer = AmqpStreamConsumer(endpoint)
+        try:
+            async with keep_up(endpoint, consumer):
+                yield consumer
+        finally:
+            await finish(consumer.feed.close())
+
+
+adapter = AmqpStreamAdapter()

@@ -1,0 +1,205 @@
+"""NATS JetStream, through nats-py. At least once, with replay: one stream, one ephemeral consumer for each replica."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from brokers import inbox, nats_link, tls
+from brokers.api import Delivery, Gap, Message
+from brokers.endpoint import Endpoint
+from brokers.feed import Entry, Feed
+from brokers.lines import ProducerLine
+from brokers.nats_link import Link, calls, subject_of
+from brokers.reconnect import finish, keep_up
+
+DEFAULT_LENGTH = 100_000
+_WINDOW = 1_000
+_ACK_EVERY = 64
+_NEVER_AGAIN_S = 22 * 3600.0
+_EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
+def stream_of(endpoint: Endpoint) -> str:
+    """The stream's name, which is also the first word of its subjects."""
+    return endpoint.option("stream", "fanbench")
+
+
+async def ensure_stream(endpoint: Endpoint, link: Link) -> int:
+    """Create the stream if it is not there; returns the sequence number of its last message."""
+    name = stream_of(endpoint)
+    length = endpoint.whole_number("length", DEFAULT_LENGTH)
+    return await nats_link.ensure_stream(link, name, [f"{name}.>"], length)
+
+
+class JetStreamProducer:
+    """Each message is acknowledged by the stream."""
+
+    def __init__(self, line: ProducerLine[Link]) -> None:
+        self._line = line
+        self._prefix = stream_of(line.endpoint)
+        self._timeout_s = line.endpoint.timeout_s
+        self._subjects: dict[str, str] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up, as far as is known."""
+        return self._line.connection is not None
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Return once the message is in the stream."""
+        link = self._line.connection
+        if link is None:
+            raise self._line.failed(topic)
+        subject = self._subjects.get(topic)
+        if subject is None:
+            subject = self._subjects[topic] = f"{self._prefix}.{subject_of(topic)}"
+        try:
+            await link.jetstream.publish(subject, payload, self._timeout_s)
+        except nats_link.Error as error:
+            raise self._line.failed(topic, error) from None
+
+
+class JetStreamConsumer:
+    """A `Line` for `keep_up`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._stream = stream_of(endpoint)
+        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
+        self.feed = Feed(endpoint, self.inbox, -1, self._history, subject_of)
+        self._link: Link | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up, as far as is known."""
+        return self._link is not None
+
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
+        """Return at once, or once the history begins to come."""
+        await self.feed.subscribe(topics, since_ns)
+
+    async def unsubscribe(self, *topics: str) -> None:
+        """Take effect at once."""
+        self.feed.unsubscribe(topics)
+
+    def __aiter__(self) -> AsyncIterator[Message | Gap]:
+        return self.inbox
+
+    async def dial(self) -> Link:
+        """Connect, and read from the stream's end at first, later from where the reading stopped."""
+        link = await nats_link.dial(self._endpoint)
+        try:
+            last = await ensure_stream(self._endpoint, link)
+            if self.feed.position < 0:
+                self.feed.position = last
+            elif last < self.feed.position:  # a server that came back without its data numbers anew
+                self.feed.position = 0
+                self.feed.resumed(None)
+            else:
+                self.feed.resumed()
+            start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self.feed.position + 1}
+            await self._read(link, start, self._deliver(link))
+        except BaseException:
+            await finish(nats_link.hang_up(link))
+            raise
+        self._link = link
+        return link
+
+    async def _read(self, link: Link, start: dict[str, Any], deliver: Any) -> Any:
+        """Start a consumer that may have `_WINDOW` messages on the way that are not acknowledged."""
+        return await nats_link.push_consumer(
+            link, self._stream, deliver, max_ack_pending=_WINDOW, ack_wait=_NEVER_AGAIN_S, **start
+        )
+
+    def _deliver(self, link: Link) -> Any:
+        cut = len(self._stream) + 1
+
+        async def deliver(message: nats_link.Msg) -> None:
+            number, _ = nats_link.place(message)
+            missing = number - self.feed.position - 1
+            if missing > 0:
+                self.feed.trimmed(missing)
+            await self.feed.take(number, message.subject[cut:], message.data)
+            if number % _ACK_EVERY == 0:
+                await link.client.publish(message.reply, b"+ACK")  # of this one and all before it
+
+        return deliver
+
+    async def _history(self, since_ns: int, upto: int) -> AsyncIterator[Sequence[Entry]]:
+        link = self._link
+        if link is None:
+            raise ConnectionError("connection lost")
+        arrived: asyncio.Queue[nats_link.Msg] = asyncio.Queue(_WINDOW)
+        since = _EPOCH + datetime.timedelta(microseconds=since_ns // 1000)
+        start = {"deliver_policy": "by_start_time", "opt_start_time": since}
+        subscription, pending = await self._read(link, start, arrived.put)
+        cut, number = len(self._stream) + 1, -1
+        try:
+            while pending and number < upto:
+                async with asyncio.timeout(self._endpoint.timeout_s):
+                    message = await arrived.get()
+                number, pending = nats_link.place(message)
+                if number <= upto:
+                    yield [(message.subject[cut:], message.data)]
+                if number % _ACK_EVERY == 0:
+                    await link.client.publish(message.reply, b"+ACK")
+        finally:
+            await nats_link.end_subscription(subscription)
+
+    async def serve(self, link: Link) -> None:
+        """Wait for the end of the connection."""
+        await nats_link.until_lost(link)
+
+    def lost(self, cause: str) -> None:
+        """Go on from the position when the connection is back."""
+        self._link = None
+        self.feed.lost(cause)
+
+    async def hang_up(self, link: Link) -> None:
+        """Close."""
+        await nats_link.hang_up(link)
+
+
+class JetStreamAdapter:
+    """`nats+js://[user:password@]host[:port]`, `nats+js+tls://` with TLS."""
+
+    name = "nats-jetstream"
+    schemes = ("nats+js", "nats+js+tls")
+    deliveries: tuple[Delivery, ...] = ("at-least-once",)
+    replay = True
+    options = (
+        {
+            "stream": "name of the stream that all topics share (default fanbench)",
+            "length": f"messages that the stream keeps (default {DEFAULT_LENGTH})",
+        }
+        | inbox.OPTION
+        | tls.OPTION
+    )
+
+    @asynccontextmanager
+    async def producer(self, endpoint: Endpoint) -> AsyncIterator[JetStreamProducer]:
+        """Connect, and stay connected."""
+
+        async def prepare(link: Link) -> None:
+            await ensure_stream(endpoint, link)
+
+        line = ProducerLine(endpoint, calls(endpoint, prepare=prepare))
+        async with keep_up(endpoint, line):
+            yield JetStreamProducer(line)
+
+    @asynccontextmanager
+    async def consumer(self, endpoint: Endpoint) -> AsyncIterator[JetStreamConsumer]:
+        """Connect, and stay connected."""
+        consumer = JetStreamConsumer(endpoint)
+        try:
+            async with keep_up(endpoint, consumer):
+                yield consumer
+        finally:
+            await finish(consumer.feed.close())
+
+
+adapter = JetStreamAdapter()
