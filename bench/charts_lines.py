@@ -88,7 +88,8 @@ def fanout_by_clients(standings: Sequence[Standing]) -> Figure | None:
             curves[standing.contender] = (np.array(sorted(at)), *_columns(bands))
     if not curves:
         return None
-    return _lines(curves, "clients per replica", "fan-out p50, ms", lambda axes: axes.set_xlim(0))
+    most = max(curve[0][-1] for curve in curves.values())
+    return _lines(curves, "clients per replica", "fan-out p50, ms", lambda axes: axes.set_xlim(0, most))
 
 
 def knee(search: Capacity) -> Figure | None:

@@ -17,7 +17,15 @@ from bench.verdict import ms
 def capacity_view(comparison: Comparison, search: Capacity, *, draw: bool = True) -> View:
     """The report of one search: its runs are of different loads, so they are shown and not pooled."""
     pictures = _pictures(comparison, search) if draw else []
-    return View(comparison, list(comparison.verdict), pictures, [_points(search)], method(comparison))
+    return View(comparison, list(comparison.verdict), pictures, [_points(search)], method(comparison, [_how(search)]))
+
+
+def _how(search: Capacity) -> str:
+    return (
+        f"The search raised {LOAD_UNITS.get(search.vary, search.vary)} by doubling until {search.slo} or a check of the run "
+        "broke, halved the gap between the largest load that held and the smallest that broke, and confirmed both in "
+        "separate runs. One replica set, generator and broker were started for each run."
+    )
 
 
 def _pictures(comparison: Comparison, search: Capacity) -> list[Chart]:

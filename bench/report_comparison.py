@@ -8,6 +8,7 @@ from bench import charts, charts_lines
 from bench.model import Comparison
 from bench.report_view import LEVEL, Cell, Drawing, Table, View, draw_charts, method, number, refused_runs
 from bench.standings import Family, Standing, families, standings
+from bench.stats import CONFIDENCE, MIN_ROUNDS
 from bench.verdict import ms, verdict
 
 
@@ -107,7 +108,19 @@ def comparison_view(comparison: Comparison, *, draw: bool = True) -> View:
     found = list(comparison.verdict) or verdict(comparison)
     pictures = draw_charts(_CHARTS, standings(comparison)) if draw else []
     tables = [main_table(comparison), *further_figures(comparison), *refused_runs(comparison)]
-    return View(comparison, found, pictures, tables, method(comparison))
+    return View(comparison, found, pictures, tables, method(comparison, _how(comparison)))
+
+
+def _how(comparison: Comparison) -> list[str]:
+    rounds = comparison.scenario.rounds
+    return [
+        f"{rounds} round{'s' if rounds > 1 else ''}: in each, every contender ran once, in shuffled order.",
+        "Three hops: schedule lag (sent − due), broker (received by the replica − sent), fan-out (arrived at the client − "
+        "received). Their means add up to the mean latency; percentiles do not, so the broker's share is that of the mean.",
+        "Rounds are compared in pairs. Two contenders are told apart only when the difference is significant, with a risk "
+        f"of {1 - CONFIDENCE:.0%} that any such statement in this comparison is wrong; this needs {MIN_ROUNDS} rounds. "
+        "Contenders of unequal promise are not ranked against each other.",
+    ]
 
 
 def main_table(comparison: Comparison) -> Table:

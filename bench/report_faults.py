@@ -80,7 +80,8 @@ def faults_view(comparison: Comparison) -> View:
     found = outcomes(comparison.runs)
     verdict = list(comparison.verdict) or faults_verdict(comparison)
     tables = [matrix(found), details(found), *refused_runs(comparison), meanings(found)]
-    return View(comparison, verdict, [], tables, method(comparison))
+    how = "Each fault came within the measured phase of a run of its own, and was undone by itself; clients came back alone."
+    return View(comparison, verdict, [], tables, method(comparison, [how]))
 
 
 def faults_verdict(comparison: Comparison) -> list[str]:

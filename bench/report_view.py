@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.model import Comparison
 from bench.standings import Standing
-from bench.stats import CONFIDENCE, MIN_ROUNDS, Interval
+from bench.stats import CONFIDENCE, Interval
 from bench.verdict import workload
 
 if TYPE_CHECKING:
@@ -82,22 +82,16 @@ def refused_runs(comparison: Comparison) -> list[Table]:
     return [Table("Refused runs", ["contender", "round", "why, and what to do"], rows, note)] if rows else []
 
 
-def method(comparison: Comparison) -> list[str]:
-    """How the figures came about, for a reader who doubts them."""
+def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
+    """How the figures came about, for a reader who doubts them; `how` is what this kind of measurement adds."""
     scenario = comparison.scenario
-    rounds = f"{scenario.rounds} round{'s' if scenario.rounds > 1 else ''}"
     return [
         f"Workload: {workload(scenario)}, {scenario.payload_bytes} bytes each, schedule {scenario.schedule}, topics "
-        f"{scenario.topics}; {scenario.warmup_s:g} s of warm-up, then {scenario.duration_s:g} s that count; {rounds} of "
-        "every contender, in shuffled order.",
+        f"{scenario.topics}; {scenario.warmup_s:g} s of warm-up, then {scenario.duration_s:g} s that count.",
+        *how,
         "Open loop: each event has an instant at which it is due, and latency counts from it, so a stall anywhere shows in "
         "full. Nothing due is left out.",
-        "Three hops: schedule lag (sent − due), broker (received by the replica − sent), fan-out (arrived at the client − "
-        "received). Their means add up to the mean latency; percentiles do not, so the broker's share is that of the mean.",
         "Every delivery is accounted for: delivered + lost = events × clients.",
-        "Rounds are compared in pairs. Two contenders are told apart only when the difference is significant, with a risk "
-        f"of {1 - CONFIDENCE:.0%} that any such statement in this comparison is wrong; this needs {MIN_ROUNDS} rounds. "
-        "Contenders of unequal promise are not ranked against each other.",
         "All parts ran on the machine below, and shared it: take ratios from here, not absolute times for another machine.",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -230,7 +231,9 @@ def test_no_two_labels_of_a_chart_overlap(draw: Callable[..., Any], contenders: 
 
 def assert_no_overlap(figure: Any) -> None:
     """Fail when two texts of a figure overlap, or one leaves it at a side."""
-    figure.canvas.draw()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib says so when it cannot lay a figure out
+        figure.canvas.draw()
     boxes = [(text.get_text(), Text.get_window_extent(text)) for text in drawn_texts(figure)]
     for said, box in boxes:
         assert box.x0 >= figure.bbox.x0 - 1, said

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from bench.charts import capacities
-from bench.charts_lines import knee
+from bench.charts_lines import fanout_by_clients, knee
 from bench.model import Run
 from bench.report import build_report, view_of, write_report
 from bench.report_faults import faults_verdict, matrix, outcomes
 from bench.result_files import Capacity
+from bench.standings import standings
 from bench.store import load_results, open_results
 from tests.bench import made_up
 from tests.bench.test_report import Page, assert_no_overlap
@@ -59,6 +60,14 @@ def test_charts_of_a_search_have_no_overlapping_labels(held: int, broke: int | N
     search = Capacity.model_validate(made_up.search(held=held, broke=broke))
     assert_no_overlap(knee(search))
     assert_no_overlap(capacities([search, Capacity.model_validate(made_up.search("rabbitmq-confirms", held=90))]))
+
+
+def test_fan_out_is_drawn_over_the_whole_range_of_clients() -> None:
+    figure = fanout_by_clients(standings(made_up.comparison(search_runs())))
+    assert_no_overlap(figure)
+    assert figure is not None
+    assert figure.axes[0].get_xlim() == (0, 40)  # 80 clients on 2 replicas
+    assert list(figure.axes[0].lines[0].get_xdata()) == [10, 20, 40]
 
 
 def test_a_search_without_an_answer_has_no_bar() -> None:
