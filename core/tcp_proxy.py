@@ -1,147 +1,162 @@
-"""A TCP proxy that can cut, freeze and delay what passes: for faults on a link, and for tests that inject them.
+"""A TCP proxy on 127.0.0.1 whose links can be cut, delayed or stalled: what a bad network does, made to order.
 
-It runs in a thread with an event loop of its own, so that synchronous and asynchronous code can use it alike.
+It runs an event loop in a thread of its own, so that both blocking code and tests with a loop of theirs can use it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
-_CHUNK_BYTES = 65_536
-_HELD_CHUNKS = 4_096
+_CHUNK = 65_536
+_QUEUED_CHUNKS = 256
+"""Chunks under way in one direction while delayed; past it the sender feels back-pressure, as on a real link."""
 T = TypeVar("T")
+_Queue = asyncio.Queue[tuple[float, bytes]]
 
 
 class TcpProxy:
-    """Listens on a free port of 127.0.0.1 and passes everything on to a target.
+    """Passes connections on to `target` (`host:port`); leaving the `with` block closes everything.
 
-    `tls` makes it speak TLS to its clients and plain TCP to its target. Leaving the `with` block ends it.
+    With `tls` it speaks TLS to its clients, and plain TCP to the target. All methods may be called from any thread and
+    return once they took effect.
     """
 
-    def __init__(self, host: str, port: int, *, delay_s: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
-        self._target = (host, port)
+    def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
+        host, _, port = target.rpartition(":")
         self._tls = tls
-        self._delay_s = delay_s
-        self._is_cut = False
-        self._links: set[asyncio.StreamWriter] = set()
+        self._target = (host.strip("[]"), int(port))
         self._loop = asyncio.new_event_loop()
-        self._moving = asyncio.Event()
-        self._moving.set()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
-        self._thread.start()
-        self._server = self._call(self._listen())
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        """Where clients connect to, on 127.0.0.1."""
-
-    async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
-
-    def cut(self) -> None:
-        """Reset every connection, and every new one until `heal`."""
-        self._is_cut = True
-        self._call(self._on_loop(self._reset))
-
-    def heal(self) -> None:
-        """Let new connections pass, and what is frozen move."""
-        self._is_cut = False
-        self._call(self._on_loop(self._moving.set))
-
-    def freeze(self) -> None:
-        """Hold back all that is sent, and tell nobody, until `heal`: a cable that was pulled."""
-        self._call(self._on_loop(self._moving.clear))
-
-    def delay(self, seconds: float) -> None:
-        """From now on each way takes this much longer, in both directions."""
-        self._delay_s = seconds
-
-    @property
-    def connections(self) -> int:
-        """How many connections pass now."""
-        return len(self._links) // 2
-
-    def _reset(self) -> None:
-        for writer in self._links:
-            writer.transport.abort()
-
-    async def _on_loop(self, action: Callable[[], None]) -> None:
-        action()
-
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_cut:
-            writer.transport.abort()
-            return
-        try:
-            onward_reader, onward_writer = await asyncio.open_connection(*self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        ends = {writer, onward_writer}
-        self._links |= ends
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._pass_on(reader, onward_writer))
-                tasks.create_task(self._pass_on(onward_reader, writer))
-        except* (OSError, ssl.SSLError):
-            pass
-        finally:
-            self._links -= ends
-            for end in ends:
-                end.transport.abort()
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One direction: chunks leave in order, each `_delay_s` after it came."""
-        held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_HELD_CHUNKS)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._write(held, writer))
-            while chunk := await reader.read(_CHUNK_BYTES):
-                await held.put((self._loop.time() + self._delay_s, chunk))
-            await held.put((self._loop.time() + self._delay_s, b""))
-
-    async def _write(self, held: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
-        while True:
-            due, chunk = await held.get()
-            wait_s = due - self._loop.time()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            await self._moving.wait()
-            if not chunk:
-                if writer.can_write_eof():
-                    writer.write_eof()
-                return
-            writer.write(chunk)
-            await writer.drain()
-
-    def stop(self) -> None:
-        """Close everything and end the thread. Idempotent."""
-        if self._loop.is_closed():
-            return
-        self._call(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _close(self) -> None:
-        self._server.close()
-        self._reset()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*others, return_exceptions=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._links: set[asyncio.Task[None]] = set()
+        self._delay_s = 0.0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._cut = False
 
     def __enter__(self) -> TcpProxy:
+        self._thread.start()
+        self._port = self._call(self._listen())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self._call(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def address(self) -> str:
+        """`127.0.0.1:port`, to be given in place of the target."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def connections(self) -> int:
+        """Links that are open now."""
+        return len(self._links)
+
+    def cut(self) -> None:
+        """Reset every connection, and each new one at once, until `restore`."""
+        self._call(self._do_cut())
+
+    def delay(self, seconds: float) -> None:
+        """Hold each byte back for so long in each direction; order is kept."""
+        self._call(self._set(delay_s=seconds))
+
+    def stall(self) -> None:
+        """Pass nothing on in either direction, and keep every connection open."""
+        self._call(self._set(flowing=False))
+
+    def restore(self) -> None:
+        """An undisturbed link again; what was cut must be connected anew by its ends."""
+        self._call(self._set(delay_s=0.0, flowing=True, cut=False))
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _listen(self) -> int:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_CHUNK, ssl=self._tls)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        await self._drop_links()
+
+    async def _do_cut(self) -> None:
+        self._cut = True
+        await self._drop_links()
+
+    async def _drop_links(self) -> None:
+        links = list(self._links)
+        for link in links:
+            link.cancel()
+        if links:
+            await asyncio.wait(links)
+
+    async def _set(self, delay_s: float | None = None, flowing: bool | None = None, cut: bool | None = None) -> None:
+        if delay_s is not None:
+            self._delay_s = delay_s
+        if flowing is not None:
+            self._flowing.set() if flowing else self._flowing.clear()
+        if cut is not None:
+            self._cut = cut
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = asyncio.current_task()
+        assert link is not None
+        self._links.add(link)
+        try:
+            if not self._cut:
+                await self._join(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass  # refused by the target, reset by an end, or cut by us: the link is over
+        finally:
+            self._links.discard(link)
+            writer.transport.abort()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._target, limit=_CHUNK)
+        pumps = [
+            asyncio.ensure_future(self._pump(reader, far_writer)),
+            asyncio.ensure_future(self._pump(far_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            far_writer.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        queue: _Queue = asyncio.Queue(_QUEUED_CHUNKS)
+        sending = asyncio.ensure_future(self._send(queue, writer))
+        try:
+            while data := await reader.read(_CHUNK):
+                await queue.put((self._loop.time() + self._delay_s, data))
+            await queue.put((0.0, b""))
+            await sending
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _send(self, queue: _Queue, writer: asyncio.StreamWriter) -> None:
+        while True:
+            due, data = await queue.get()
+            await asyncio.sleep(max(0.0, due - self._loop.time()))
+            await self._flowing.wait()
+            if not data:
+                if writer.can_write_eof():
+                    writer.write_eof()
+                return
+            writer.write(data)
+            await writer.drain()

@@ -1,4 +1,4 @@
-"""The TCP proxy: bytes pass unchanged, and each fault does what it says."""
+"""The proxy between two real sockets."""
 
 import socket
 import threading
@@ -7,114 +7,106 @@ import time
 import pytest
 
 from core.tcp_proxy import TcpProxy
-from tests.waiting import wait_until
 
 
 @pytest.fixture
 def echo():
-    """A server that sends back what it gets; gives its port."""
+    """A server that sends back what it gets, on a port of its own."""
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve(connection):
-        with connection:
-            try:
-                while chunk := connection.recv(65536):
-                    connection.sendall(chunk)
-            except OSError:
-                return
-
-    def accept():
+    def serve():
         while True:
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=reply, args=(connection,), daemon=True).start()
 
-    threading.Thread(target=accept, daemon=True).start()
-    yield listener.getsockname()[1]
-    listener.shutdown(socket.SHUT_RDWR)
+    def reply(connection):
+        with connection:
+            try:
+                while data := connection.recv(65_536):
+                    connection.sendall(data)
+            except OSError:
+                return
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"127.0.0.1:{listener.getsockname()[1]}"
     listener.close()
 
 
-def receive(connection, count):
-    data = b""
-    while len(data) < count:
-        chunk = connection.recv(65536)
-        assert chunk, f"closed after {len(data)} of {count} bytes"
-        data += chunk
-    return data
+def connect(proxy):
+    host, _, port = proxy.address.partition(":")
+    return socket.create_connection((host, int(port)), timeout=10)
 
 
-def ask(port, question):
-    with socket.create_connection(("127.0.0.1", port), 10) as client:
-        client.sendall(question)
-        return receive(client, len(question))
+def round_trip(connection, data=b"hello"):
+    connection.sendall(data)
+    found = b""
+    while len(found) < len(data):
+        found += connection.recv(65_536)
+    return found
 
 
-def test_bytes_pass_unchanged_in_both_directions(echo):
-    payload = bytes(range(256)) * 4096
-    with TcpProxy("127.0.0.1", echo) as proxy, socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
-        threading.Thread(target=client.sendall, args=(payload,), daemon=True).start()
-        assert receive(client, len(payload)) == payload
+def test_bytes_pass_unchanged_and_in_order(echo):
+    data = bytes(range(256)) * 8000  # 2 MB, far more than any buffer
+    with TcpProxy(echo) as proxy, connect(proxy) as connection:
+        sender = threading.Thread(target=connection.sendall, args=(data,))
+        sender.start()
+        found = bytearray()
+        while len(found) < len(data):
+            found += connection.recv(65_536)
+        sender.join()
+        assert found == data
+        assert proxy.connections == 1
 
 
-def test_the_end_of_one_side_is_passed_on(echo):
-    with TcpProxy("127.0.0.1", echo) as proxy, socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
-        client.sendall(b"last words")
-        client.shutdown(socket.SHUT_WR)
-        assert receive(client, 10) == b"last words"
-        assert client.recv(1) == b""
+def test_the_end_of_a_stream_passes(echo):
+    with TcpProxy(echo) as proxy, connect(proxy) as connection:
+        connection.sendall(b"last words")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b"last words"
+        assert connection.recv(100) == b""
 
 
-def test_cut_resets_what_is_open_and_refuses_until_healed(echo):
-    with TcpProxy("127.0.0.1", echo) as proxy:
-        with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
-            client.sendall(b"x")
-            receive(client, 1)
-            assert proxy.connections == 1
+def test_a_cut_ends_connections_and_refuses_new_ones_until_restored(echo):
+    with TcpProxy(echo) as proxy:
+        with connect(proxy) as connection:
+            assert round_trip(connection) == b"hello"
             proxy.cut()
             with pytest.raises((ConnectionError, AssertionError)):
-                receive(client, 1)
-        with pytest.raises((OSError, AssertionError)):
-            ask(proxy.port, b"x")
-        proxy.heal()
-        assert ask(proxy.port, b"y") == b"y"
-        wait_until(lambda: proxy.connections == 0, "the end of the connection")
+                assert connection.recv(1) != b""
+        with connect(proxy) as connection, pytest.raises((ConnectionError, AssertionError)):
+            assert connection.recv(1) != b""
+        proxy.restore()
+        with connect(proxy) as connection:
+            assert round_trip(connection) == b"hello"
 
 
-def test_delay_holds_for_both_directions_and_keeps_order(echo):
-    with (
-        TcpProxy("127.0.0.1", echo, delay_s=0.1) as proxy,
-        socket.create_connection(("127.0.0.1", proxy.port), 10) as client,
-    ):
-        start = time.monotonic()
-        client.sendall(b"a")
-        client.sendall(b"b")
-        assert receive(client, 2) == b"ab"
-        assert time.monotonic() - start >= 0.2
-        proxy.delay(0.0)
-        client.sendall(b"c")
-        assert receive(client, 1) == b"c"
+def test_a_delay_is_added_in_each_direction(echo):
+    with TcpProxy(echo) as proxy, connect(proxy) as connection:
+        proxy.delay(0.1)
+        started = time.monotonic()
+        assert round_trip(connection) == b"hello"
+        assert time.monotonic() - started >= 0.2
+        proxy.restore()
+        assert round_trip(connection) == b"hello"
 
 
-def test_frozen_bytes_come_after_heal(echo):
-    with TcpProxy("127.0.0.1", echo) as proxy, socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
-        client.sendall(b"a")
-        receive(client, 1)
-        proxy.freeze()
-        client.sendall(b"b")
-        client.settimeout(0.2)
+def test_a_stall_holds_everything_back_and_loses_nothing(echo):
+    with TcpProxy(echo) as proxy, connect(proxy) as connection:
+        proxy.stall()
+        connection.sendall(b"held")
+        connection.settimeout(0.2)
         with pytest.raises(TimeoutError):
-            client.recv(1)
-        proxy.heal()
-        client.settimeout(10)
-        assert receive(client, 1) == b"b"
+            connection.recv(1)
+        proxy.restore()
+        connection.settimeout(10)
+        assert round_trip(connection, b"x")[:4] == b"held"
 
 
-def test_stop_is_idempotent_and_ends_the_thread(echo):
-    proxy = TcpProxy("127.0.0.1", echo)
-    with socket.create_connection(("127.0.0.1", proxy.port), 10):
-        proxy.stop()
-        proxy.stop()
-    assert not [thread for thread in threading.enumerate() if thread.name == "tcp-proxy"]
+def test_a_target_that_is_not_there_ends_the_link():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+    with TcpProxy(nobody) as proxy, connect(proxy) as connection, pytest.raises((ConnectionError, AssertionError)):
+        assert connection.recv(1) != b""
