@@ -44,6 +44,7 @@ function takeEvent(id, text) {
   if (event === null) {
     foreign += 1;
   } else {
+    feed.mark(event, arrivedMs);
     tally.add(event, arrivedMs);
     list.add({ event, ...continuity.place(event) });
   }

@@ -1,12 +1,17 @@
-// The connection: an EventSource that is told apart by state, and that comes back also where the browser gives up.
+// The connection: an EventSource whose state is told, and whose reconnects go on exactly where it broke off.
 
 const FIRST_WAIT_S = 1;
 const LONGEST_WAIT_S = 15;
 const SLOW_CONNECT_S = 6;
+const FRESH_MS = 30_000;
+const MAX_IDS = 60;
 
 /**
  * Calls `onState(state, detail)` with `connecting`, `live` or `reconnecting`, `onEvent(id, text)` for each event and
  * `onGap(text)` for each `event: gap`. `reconnects` counts streams opened after the first.
+ *
+ * The browser's own reconnect knows one last id, which is exact for one topic and one generator, and it gives up when
+ * an answer is not an event stream (a proxy's 502, a replica's 503). So this reconnects itself, with an id for each.
  */
 export class Feed {
   reconnects = 0;
@@ -14,8 +19,8 @@ export class Feed {
   #timer = 0;
   #failures = 0;
   #opened = false;
-  #lastId = "";
   #topics = [];
+  #marks = new Map();
   #listeners;
 
   constructor(listeners) {
@@ -27,7 +32,7 @@ export class Feed {
     this.#topics = topics;
     this.#opened = false;
     this.#failures = 0;
-    this.#lastId = "";
+    this.#marks.clear();
     this.reconnects = 0;
     this.#connect();
   }
@@ -37,28 +42,45 @@ export class Feed {
     this.#connect();
   }
 
-  close() {
-    clearTimeout(this.#timer);
-    this.#source?.close();
-    this.#source = null;
+  /** Remember how far an event brings its topic and stream. */
+  mark({ topic, stream, seq }, atMs) {
+    const streams = this.#marks.get(topic) ?? new Map();
+    this.#marks.set(topic, streams);
+    const last = Math.max(seq, streams.get(stream)?.seq ?? seq);
+    // Set anew, so that the stream heard last stands last.
+    streams.delete(stream);
+    streams.set(stream, { seq: last, atMs });
+    if (streams.size > MAX_IDS) streams.delete(streams.keys().next().value);
+  }
+
+  /** `TOPIC:STREAM-SEQ` of each stream heard lately; of a quiet topic only the last: old ones are forgotten anywhere. */
+  #ids() {
+    const ids = [];
+    for (const [topic, streams] of this.#marks) {
+      const newest = [...streams.values()].at(-1).atMs;
+      for (const [stream, { seq, atMs }] of streams) if (atMs > newest - FRESH_MS) ids.push(`${topic}:${stream}-${seq}`);
+    }
+    return ids.slice(-MAX_IDS);
   }
 
   #connect() {
-    this.close();
+    clearTimeout(this.#timer);
+    this.#source?.close();
     const url = new URL("sse", document.baseURI);
     for (const topic of this.#topics) url.searchParams.append("topic", topic);
-    if (this.#lastId) url.searchParams.set("last_event_id", this.#lastId);
-    this.#say(this.#opened ? "reconnecting" : "connecting", "");
+    for (const id of this.#ids()) url.searchParams.append("last_event_id", id);
+    this.#listeners.onState(this.#trying, "");
     const source = new EventSource(url);
     this.#source = source;
     this.#timer = setTimeout(() => this.#explainSlowness(), SLOW_CONNECT_S * 1000);
     source.onopen = () => this.#onOpen();
     source.onerror = () => this.#onError();
-    source.onmessage = (message) => {
-      this.#lastId = message.lastEventId;
-      this.#listeners.onEvent(message.lastEventId, message.data);
-    };
+    source.onmessage = (message) => this.#listeners.onEvent(message.lastEventId, message.data);
     source.addEventListener("gap", (message) => this.#listeners.onGap(message.data));
+  }
+
+  get #trying() {
+    return this.#opened ? "reconnecting" : "connecting";
   }
 
   #onOpen() {
@@ -66,28 +88,23 @@ export class Feed {
     if (this.#opened) this.reconnects += 1;
     this.#opened = true;
     this.#failures = 0;
-    this.#say("live", "");
+    this.#listeners.onState("live", "");
   }
 
   #onError() {
     clearTimeout(this.#timer);
-    if (this.#source.readyState !== EventSource.CLOSED) {
-      this.#say("reconnecting", "the stream ended; the browser is opening it again");
-      return;
-    }
-    // The browser gives up for good when an answer is not an event stream: a proxy's 502, a replica's 503.
+    const refused = this.#source.readyState === EventSource.CLOSED;
+    this.#source.close();
+    // Spread out, so that the pages of a replica that died do not come back all at once.
     const waitS = Math.min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** this.#failures) * (0.75 + Math.random() / 2);
     this.#failures += 1;
-    this.#say("reconnecting", `the server answered with an error; next try in ${Math.ceil(waitS)} s`);
+    const why = refused ? "the server answered with an error" : "the connection is down";
+    this.#listeners.onState("reconnecting", `${why}; next try in ${Math.ceil(waitS)} s`);
     this.#timer = setTimeout(() => this.#connect(), waitS * 1000);
   }
 
   #explainSlowness() {
-    this.#say(this.#opened ? "reconnecting" : "connecting",
-      "no answer yet; over HTTP/1.1 a browser opens six connections to a host, other tabs may hold them");
-  }
-
-  #say(state, detail) {
-    this.#listeners.onState(state, detail);
+    const why = "no answer yet; over HTTP/1.1 a browser opens six connections to a host, other tabs may hold them";
+    this.#listeners.onState(this.#trying, why);
   }
 }
