@@ -1,0 +1,54 @@
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.ui.stack import Stack, start_stack
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE_MS = 15_000
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; with CI=true a missing one fails, elsewhere its tests are skipped and counted."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None and os.environ.get("CI") == "true":
+        pytest.fail("no Chromium on the PATH, and CI must test the page; scripts/browser.sh installs it")
+    if path is None:
+        pytest.skip("no Chromium on the PATH; scripts/browser.sh installs it")
+    with sync_playwright() as playwright:
+        # A container's root has no user namespace for Chromium's sandbox.
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page of 1280 x 800; an error of its own scripts, or a request to another host, fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
+    page.on("request", lambda request: None if _is_local(request.url) else wrong.append(f"request to {request.url}"))
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def _is_local(url: str) -> bool:
+    return urlsplit(url).scheme == "data" or urlsplit(url).hostname == "127.0.0.1"
+
+
+@pytest.fixture
+def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A broker and a replica on it; the parameter, if there is one, is the broker URL's scheme."""
+    running = start_stack(tmp_path, getattr(request, "param", "redis"))
+    yield running
+    running.close()

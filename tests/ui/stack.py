@@ -1,0 +1,103 @@
+"""What stands behind the page: a real broker, a real generator and a real replica that can go away and come back."""
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis as redis_library
+
+from brokers.programs.catalogue import PROGRAMS
+from brokers.programs.running import Running
+from core.ports import free_port
+from core.process import Child, spawn
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Replica:
+    """`python -m server` on a port that stays the same from start to start."""
+
+    broker_url: str
+    folder: Path
+    settings: dict[str, str]
+    port: int
+    child: Child | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        self.child = program("server", self.broker_url, self.folder, self.settings | {"FANBENCH_PORT": str(self.port)})
+        wait_until(self.is_ready, "the replica is ready", 30)
+
+    def is_ready(self) -> bool:
+        assert self.child is not None
+        self.child.require_alive()
+        try:
+            with urllib.request.urlopen(self.url + "readyz", timeout=5):
+                return True
+        except (urllib.error.URLError, ConnectionError):
+            return False
+
+    def stop(self) -> None:
+        if self.child is not None:
+            self.child.stop()
+
+
+@dataclass
+class Stack:
+    """Broker, replica, and a generator if the test starts one; `close` ends them all."""
+
+    broker: Running
+    folder: Path
+    replica: Replica
+    generator: Child | None = None
+
+    @property
+    def broker_url(self) -> str:
+        return self.replica.broker_url
+
+    def generate(self, rate_hz: float) -> None:
+        self.generator = program("generator", self.broker_url, self.folder, {"FANBENCH_RATE_HZ": str(rate_hz)})
+
+    def publish(self, seq: int, topic: str = "events", pad: str = "", due_ns: int | None = None) -> None:
+        """One event of stream `handmade`, with any pad."""
+        due_ns = time.time_ns() if due_ns is None else due_ns
+        stamp = {"stream": "handmade", "seq": seq, "topic": topic, "phase": "measure", "due_ns": due_ns}
+        event = stamp | {"sent_ns": due_ns, "pad": pad}
+        with redis_library.Redis.from_url(self.broker_url) as client:
+            client.publish(topic, json.dumps(event))
+
+    def close(self) -> None:
+        for child in (self.generator, self.replica.child):
+            if child is not None:
+                child.stop()
+        self.broker.stop()
+
+
+def program(name: str, broker_url: str, folder: Path, settings: dict[str, str]) -> Child:
+    """Start one of the project's programs as a person would."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("FANBENCH_")}
+    environment |= {"FANBENCH_BROKER_URL": broker_url} | settings
+    return spawn(name, [sys.executable, "-m", name], folder / f"{name}.log", env=environment, cwd=ROOT)
+
+
+def start_stack(folder: Path, scheme: str = "redis") -> Stack:
+    """A Valkey, and a replica that speaks to it by the adapter of `scheme`."""
+    broker = PROGRAMS["valkey"].start(folder)
+    replica = Replica(f"{scheme}://{broker.listeners['redis']}", folder, {"FANBENCH_SERVER": "replica-1"}, free_port())
+    stack = Stack(broker, folder, replica)
+    try:
+        replica.start()
+    except BaseException:
+        stack.close()
+        raise
+    return stack

@@ -1,0 +1,202 @@
+"""The page in a real browser, before a real replica, broker and generator."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.stamp import parse_id
+from tests.ui.stack import Stack
+from tests.waiting import wait_until
+
+HOSTILE = "<img src=x onerror=\"document.title='hacked'\">"
+HOSTILE_TOPIC = "<img/src=x/onerror=document.title='hacked'>"
+MOST_ROWS = 100
+
+
+def open_live(page: Page, stack: Stack, query: str = "") -> None:
+    page.goto(stack.replica.url + query)
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+
+
+def ids(page: Page) -> list[str]:
+    """The ids of the listed events, newest first."""
+    return page.locator("tbody tr:not(.gap) td.id").all_text_contents()
+
+
+def number(page: Page, name: str) -> int:
+    return int(page.locator(f"#{name}").inner_text().replace(",", ""))
+
+
+def newest_seq(page: Page) -> int:
+    place = parse_id(ids(page)[0])
+    assert place is not None
+    return place[1]
+
+
+def test_events_appear_newest_first_with_topic_replica_latency_and_age(page: Page, stack: Stack):
+    stack.generate(rate_hz=20)
+    open_live(page, stack)
+    expect(page.locator("tbody tr").nth(9)).to_be_visible()
+
+    shown = ids(page)
+    places = [parse_id(text) for text in shown]
+    assert None not in places
+    assert places == sorted(places, reverse=True)
+    assert len(set(shown)) == len(shown)
+    cells = page.locator("tbody tr").first.locator("td")
+    assert cells.nth(1).inner_text() == "events"
+    assert cells.nth(2).inner_text() == "replica-1"
+    assert re.fullmatch(r"-?[\d.]+ (ms|s)", cells.nth(3).inner_text())
+    expect(page.locator("tbody tr").last.locator("td.age")).to_have_text(re.compile(r"^\d+ s$"))
+    expect(page.locator("#rate")).not_to_have_text("0")
+    expect(page.locator("#hop-broker")).to_have_text(re.compile("ms$"))
+    assert page.locator("#replicas .name").all_inner_texts() == ["replica-1"]
+    for name in ("missing", "duplicates", "foreign", "gaps", "reconnects"):
+        assert number(page, name) == 0
+
+
+@pytest.mark.parametrize("stack", ["redis+streams"], indirect=True)
+def test_the_state_follows_the_server_and_the_stream_resumes_without_hole_or_double(page: Page, stack: Stack):
+    stack.generate(rate_hz=20)
+    open_live(page, stack)
+    expect(page.locator("tbody tr").nth(4)).to_be_visible()
+
+    stack.replica.stop()
+    expect(page.locator("#state")).to_have_attribute("data-state", "reconnecting")
+    expect(page.get_by_role("button", name="Retry now")).to_be_visible()
+    expect(page.locator("#announce")).to_have_text("Reconnecting")
+    before = newest_seq(page)
+
+    stack.replica.start()
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+    wait_until(lambda: newest_seq(page) > before + 20, "events go on")
+    shown = ids(page)
+    assert len(set(shown)) == len(shown)
+    assert number(page, "duplicates") == 0
+    assert number(page, "missing") == 0
+    assert number(page, "gaps") == 0
+    assert number(page, "reconnects") >= 1
+
+
+def test_what_arrives_stays_text(page: Page, stack: Stack):
+    open_live(page, stack, f"?topic={HOSTILE_TOPIC}")
+    title = page.title()
+    stack.publish(1, topic=HOSTILE_TOPIC, pad=HOSTILE)
+    row = page.locator("tbody tr").first
+    expect(row.locator("td.topic")).to_have_text(HOSTILE_TOPIC)
+    row.click()
+    expect(page.locator("#detail-text")).to_contain_text("<img src=x onerror=")
+    assert page.locator("img").count() == 0
+    assert page.title() == title
+
+
+def test_200_events_a_second_keep_the_list_bounded_and_paint_once_per_frame(page: Page, stack: Stack):
+    stack.generate(rate_hz=200)
+    open_live(page, stack)
+    wait_until(lambda: number(page, "received") > 400, "400 events", 30)
+    elements = page.locator("*").count()
+    counted = page.evaluate(
+        """() => new Promise((done) => {
+          let frames = 0, changes = 0;
+          new MutationObserver(() => { changes += 1; }).observe(document.getElementById("rows"), { childList: true });
+          requestAnimationFrame(function next() {
+            frames += 1;
+            if (frames < 60) requestAnimationFrame(next);
+            else done({ frames, changes });
+          });
+        })"""
+    )
+    wait_until(lambda: number(page, "received") > 1200, "1200 events", 30)
+    assert 0 < counted["changes"] <= counted["frames"]
+    assert page.locator("tbody tr").count() == MOST_ROWS
+    assert page.locator("*").count() == elements
+    assert number(page, "missing") == 0
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_have_attribute("aria-pressed", "true")
+
+
+def test_pause_holds_the_list_while_the_counts_go_on(page: Page, stack: Stack):
+    stack.generate(rate_hz=20)
+    open_live(page, stack)
+    expect(page.locator("tbody tr").first).to_be_visible()
+    page.keyboard.press("p")
+    held, received = ids(page), number(page, "received")
+    wait_until(lambda: number(page, "received") > received + 10, "the count goes on")
+    assert ids(page) == held
+    expect(page.locator("#events-note")).to_have_text(re.compile(r"^paused, \d+ new$"))
+    page.keyboard.press("p")
+    wait_until(lambda: ids(page)[0] != held[0], "the list goes on")
+    assert held[0] in ids(page)
+
+
+def test_the_topic_is_chosen_by_name_and_kept_in_the_address(page: Page, stack: Stack):
+    open_live(page, stack)
+    stack.publish(1)
+    expect(page.locator("td.topic")).to_have_text(["events"])
+    page.get_by_label("Topic").fill("room-1, room-2")
+    page.get_by_label("Topic").press("Enter")
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+    assert page.url.endswith("?topic=room-1&topic=room-2")
+    for seq, topic in ((2, "events"), (1, "room-1"), (1, "room-2")):
+        stack.publish(seq, topic)
+    expect(page.locator("td.topic")).to_have_text(["room-2", "room-1"])
+    page.reload()
+    expect(page.get_by_label("Topic")).to_have_value("room-1, room-2")
+
+
+def test_holes_and_doubles_are_counted_and_marked(page: Page, stack: Stack):
+    open_live(page, stack)
+    for seq in (1, 2, 5, 5, 4):
+        stack.publish(seq)
+    expect(page.locator("tbody tr:not(.gap)")).to_have_count(5)
+    rows = page.locator("tbody tr").all()
+    assert [row.get_attribute("class") for row in rows] == ["late", "duplicate", "hole", "gap", "next", "first"]
+    expect(rows[3].locator("td.id")).to_contain_text("2 lost")
+    assert number(page, "gaps") == 1
+    assert number(page, "duplicates") == 1
+    assert number(page, "missing") == 1
+
+
+def test_a_broken_link_to_the_broker_is_shown_as_a_gap(page: Page, stack: Stack):
+    open_live(page, stack)
+    stack.broker.kill()
+    stack.broker.start_again()
+    gap = page.locator("tbody tr.gap").first
+    expect(gap.locator("td.id")).to_contain_text("gap:")
+    expect(gap.locator("td.server")).to_have_text("replica-1")
+    assert number(page, "gaps") >= 1
+
+
+def test_nanoseconds_keep_their_digits_and_a_slow_clock_is_named(page: Page, stack: Stack):
+    open_live(page, stack)
+    stack.publish(1, due_ns=9_007_199_254_740_993_001)
+    expect(page.locator("#skew")).to_contain_text("behind the server's")
+    page.get_by_role("region", name="Events, newest first").press("ArrowDown")
+    expect(page.locator("tbody tr")).to_have_attribute("aria-current", "true")
+    expect(page.locator("#detail-text")).to_contain_text('"due_ns": 9007199254740993001')
+
+
+def test_an_error_answer_is_retried_where_the_browser_gives_up(page: Page, stack: Stack):
+    page.route("**/sse?*", lambda route: route.fulfill(status=502, body="Bad Gateway"))
+    page.goto(stack.replica.url)
+    expect(page.locator("#state-detail")).to_contain_text("the server answered with an error")
+    page.unroute("**/sse?*")
+    page.get_by_role("button", name="Retry now").click()
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_its_window_and_both_color_schemes(page: Page, stack: Stack, scheme: str, width: int):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    open_live(page, stack)
+    stack.publish(1, pad="x" * 400)
+    page.locator("tbody tr").first.click()
+    expect(page.locator("#detail-text")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    red, green, blue = page.evaluate(
+        "getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)"
+    )
+    assert (red + green + blue > 3 * 128) == (scheme == "light")
