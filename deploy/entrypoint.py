@@ -68,6 +68,8 @@ if __name__ == "__main__":
     if os.environ.get("FANBENCH_BROKER_URL") == "auto":
         os.environ["FANBENCH_BROKER_URL"] = find_broker()
         print(f"entrypoint: broker {os.environ['FANBENCH_BROKER_URL'].rpartition('@')[2]}", flush=True)
+    # A replica goes by its container's id, which is what `docker stop` takes.
+    os.environ.setdefault("FANBENCH_SERVER", socket.gethostname())
     # A client is a descriptor, at the replicas and at the load workers; the usual soft limit is 1024.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,85 @@
+"""The commands of docs/deploy.md for real, wherever a Docker daemon answers."""
+
+import itertools
+import json
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.sse import SSEEvent
+from core.stamp import parse_id
+from tests.compose.demo import ROOT, Demo, docker
+from tests.waiting import wait_until
+
+REPLICAS = 2
+SERVICES = 5  # the broker, two replicas, the generator, the proxy
+
+
+def server_of(event: SSEEvent) -> str:
+    return str(json.loads(event.data)["server"])
+
+
+def messages(events: Iterator[SSEEvent]) -> Iterator[SSEEvent]:
+    return (event for event in events if event.event == "message")
+
+
+def first_server(demo: Demo) -> str:
+    with demo.stream() as events:
+        return server_of(next(messages(events)))
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("demo", ["redis", "valkey", "rabbitmq", "mosquitto", "nats"], indirect=True)
+def test_each_broker_serves_both_replicas_and_a_client_outlives_its_replica(demo: Demo):
+    demo.wait_healthy(SERVICES)
+
+    servers: set[str] = set()
+    wait_until(lambda: servers.add(first_server(demo)) or len(servers) == REPLICAS, "curl -N sees both replicas", 20)
+    # The name of a replica is its container's id: what `docker stop` takes.
+    assert servers == set(demo.containers("server"))
+
+    with demo.stream() as events:
+        seen = [next(messages(events))]
+        doomed = server_of(seen[0])
+        docker("stop", "-t", "5", doomed)
+        seen += messages(events)
+    with demo.stream("-H", f"Last-Event-ID: {seen[-1].id}") as events:
+        seen += itertools.islice(messages(events), 20)
+    places = [parse_id(event.id) for event in seen]
+    assert places[0] is not None
+    assert places == [(places[0][0], places[0][1] + n) for n in range(len(seen))]
+    assert {server_of(event) for event in seen[-20:]} == servers - {doomed}
+
+
+def ask(url: str, **form: object) -> Any:
+    """The JSON that a URL answers, to a POST if there is a form."""
+    body = urllib.parse.urlencode(form).encode() if form else None
+    with urllib.request.urlopen(url, data=body, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("demo", ["load --scale worker=2"], indirect=True)
+def test_locust_loses_nothing_through_the_proxy_and_its_web_ui_has_the_workers(demo: Demo, tmp_path: Path):
+    demo.wait_healthy(SERVICES + 3)
+
+    locust = [Path(sys.executable).with_name("locust"), "-f", "load/sse.py", "--headless", "--host", demo.url]
+    subprocess.run([*locust, "-u", "60", "-r", "60", "-t", "6s", "--out", tmp_path / "out.json"], cwd=ROOT, check=True)
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["clients"] == 60
+    assert result["deliveries"] > 60
+    assert (result["lost"], result["duplicated"], result["reordered"], result["reconnects"]) == (0, 0, 0, 0)
+    assert set(result["servers"]) == set(demo.containers("server"))
+
+    stats = f"{demo.locust_url}/stats/requests"
+    wait_until(lambda: ask(stats)["worker_count"] == 2, "both workers have joined", 30)
+    ask(f"{demo.locust_url}/swarm", user_count=40, spawn_rate=40)
+    wait_until(lambda: ask(stats)["user_count"] == 40, "40 clients from the workers", 30)
+    wait_until(lambda: sum(row["num_requests"] for row in ask(stats)["stats"]) > 1000, "deliveries", 30)
+    assert ask(stats)["fail_ratio"] == 0

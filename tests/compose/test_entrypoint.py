@@ -1,0 +1,41 @@
+"""Which broker a container chooses, from the names it sees."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("entrypoint", Path(__file__).parents[2] / "deploy" / "entrypoint.py")
+assert _spec is not None
+assert _spec.loader is not None
+entrypoint = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(entrypoint)
+
+SETTLED_S = entrypoint.SETTLE_S
+
+
+@pytest.mark.parametrize(
+    ("present", "answering", "waited_s", "chosen"),
+    [
+        ("", "", SETTLED_S, None),
+        ("rabbitmq", "", SETTLED_S, None),
+        ("rabbitmq", "rabbitmq", 0.0, "rabbitmq"),
+        ("redis", "redis", 0.0, None),
+        ("redis", "", SETTLED_S, None),
+        ("redis", "redis", SETTLED_S, "redis"),
+        # `--profile rabbitmq --profile load`: Redis answers first and is passed over all the same.
+        ("redis rabbitmq", "redis", SETTLED_S, None),
+        ("redis rabbitmq", "redis rabbitmq", 0.0, "rabbitmq"),
+        ("redis nats", "redis nats", SETTLED_S, "nats"),
+    ],
+)
+def test_the_broker_is_the_one_whose_profile_is_active(present, answering, waited_s, chosen):
+    assert entrypoint.choose(set(present.split()), set(answering.split()), waited_s) == chosen
+
+
+def test_each_url_is_of_an_adapter_and_names_its_service():
+    from brokers.registry import open_endpoint
+
+    for name, (url, port) in entrypoint.BROKERS.items():
+        _, endpoint = open_endpoint(url)
+        assert (endpoint.host, endpoint.port) == (name, port)
