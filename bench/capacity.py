@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.compare import choose_contenders, command_line, measure, start_results
 from bench.host import most_clients, raise_descriptor_limit
+from bench.jobs import Job, choose_contenders, measure, start_results
 from bench.model import LATENCY, Run
 from bench.search import Answer, Bounds, largest_that_holds
 from bench.slo import Slo
@@ -63,16 +63,15 @@ class _Measured:
 
     def __init__(self, contender: Contender, scenario: Scenario, axis: Axis, slo: Slo, out: Path) -> None:
         self._contender, self._scenario, self._axis, self._slo = contender, scenario, axis, slo
-        self.results = start_results(
-            out, f"capacity-{contender.file_name}-{axis}", scenario, [contender], command_line()
-        )
+        self.results = start_results(out, f"capacity-{contender.file_name}-{axis}", scenario, [contender])
         self.points: list[Point] = []
         self.console = Console(stderr=True)
 
     def holds(self, load: int) -> bool:
         number = len(self.points) + 1
         scenario = at_load(self._scenario, self._axis, load)
-        run = measure(self._contender, scenario, number, self.results, lambda _phase: None)
+        job = Job(self._contender, scenario, number, f"run {number} {self._contender.file_name}")
+        run = measure(job, self.results, lambda _phase: None)
         point = judge(run, self._slo, load)
         self.points.append(point)
         verdict = "holds" if point.held else f"breaks: {point.why}"

@@ -136,6 +136,31 @@ def capacity(
 
 
 @app.command()
+def faults(
+    contenders: Contenders = None,
+    fault: Annotated[list[str] | None, typer.Option(help="one of docs/faults.md, repeatable; all without")] = None,
+    at: Annotated[float, typer.Option(help="seconds into the measured phase at which it begins")] = 2.0,
+    lasting: Annotated[float, typer.Option("--for", help="seconds until it is undone")] = 2.0,
+    clients: Clients = None,
+    rate: Rate = None,
+    replicas: Replicas = None,
+    duration: Duration = None,
+    rounds: Rounds = None,
+    seed: Seed = None,
+    out: Out = Path("results"),
+    json_answer: AsJson = False,
+) -> None:
+    """Break brokers, links, replicas and clients, and tell from the clients' side what was lost and for how long."""
+    from bench.fault_matrix import choose_faults, faults_command
+
+    workload = scenario_from(
+        "faults", clients=clients, rate_hz=rate, replicas=replicas, duration_s=duration, rounds=rounds, seed=seed
+    )
+    chosen = choose_faults(fault or [], at, lasting)
+    raise typer.Exit(faults_command(contenders or [], chosen, workload, out, json_answer))
+
+
+@app.command()
 def hop(
     contenders: Contenders = None,
     rate: Rate = 1000.0,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.compare import choose_contenders
+from bench.jobs import choose_contenders
 from bench.procs import ROOT, child_env
 from bench.resources import Sampler
 from brokers.contenders import Contender

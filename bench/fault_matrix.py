@@ -1,0 +1,93 @@
+"""`fanbench faults`: every contender through every fault, seen from the clients."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from bench.compare import FIXED_S, run_json
+from bench.host import require_descriptors
+from bench.jobs import Job, choose_contenders, run_jobs, start_results
+from bench.model import Run
+from bench.store import load_results
+from brokers.contenders import Contender
+from core.errors import UsageError, nearest
+from core.fault import KINDS, Fault, FaultKind
+from core.scenario import Scenario
+
+
+def choose_faults(names: Sequence[str], at_s: float, for_s: float) -> list[Fault]:
+    """The named faults, or all of them.
+
+    Raises:
+        UsageError: there is no such fault.
+    """
+    for name in names:
+        if name not in KINDS:
+            raise UsageError(f"no fault '{name}'; {nearest(name, KINDS)}")
+    kinds: list[FaultKind] = [kind for kind in KINDS if not names or kind in names]
+    return [Fault(kind=kind, at_s=at_s, for_s=for_s) for kind in kinds]
+
+
+def plan(contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Scenario) -> list[Job]:
+    """Each contender through each fault in every round, in shuffled order; a contender without a broker keeps its own."""
+    rng = random.Random(scenario.seed)
+    jobs: list[Job] = []
+    for number in range(1, scenario.rounds + 1):
+        pairs = [(c, f) for c in contenders for f in faults if c.program is not None or not f.needs_broker]
+        jobs += [
+            Job(
+                contender,
+                scenario.with_fields(faults=(fault,)),
+                number,
+                f"round {number} {contender.file_name} {fault.kind}",
+            )
+            for contender, fault in rng.sample(pairs, len(pairs))
+        ]
+    return jobs
+
+
+def _line(run: Run) -> str:
+    kind = run.scenario.faults[0].kind
+    head = f"  {escape(run.contender)} {kind}: "
+    if run.problems:
+        return head + f"[red]refused[/]: {escape(run.problems[0])}"
+    silence = run.figures.get("silence_ms")
+    words = [f"{run.lost:,} lost of {run.expected:,}", f"{run.duplicated:,} twice"]
+    words += [f"silent up to {silence / 1000:.1f} s"] if silence is not None else []
+    words += [] if run.figures.get("recovered") else ["[red]not every client came back[/]"]
+    return head + ", ".join(words)
+
+
+def faults_command(
+    names: Sequence[str], faults: Sequence[Fault], scenario: Scenario, out: Path, json_answer: bool
+) -> int:
+    """The command. Exit code 0 when every run is valid and every client came back, else 1."""
+    from bench.report import write_report  # matplotlib takes half a second to import
+
+    require_descriptors(scenario)
+    contenders = choose_contenders(names, every=False)
+    jobs = plan(contenders, faults, scenario)
+    console = Console(stderr=json_answer)
+    minutes = len(jobs) * (scenario.warmup_s + scenario.duration_s + FIXED_S) / 60
+    console.print(
+        f"{len(jobs)} runs: {escape(', '.join(c.name for c in contenders))} through {len(faults)} faults, "
+        f"{scenario.clients} clients on {scenario.replicas} replicas, {scenario.rate_hz:g} events/s, about {minutes:.0f} min",
+        highlight=False,
+    )
+    outcome = run_jobs(jobs, start_results(out, "faults", scenario, contenders), console, _line)
+    page = write_report(outcome.folder)
+    comparison = load_results(outcome.folder)
+    for sentence in comparison.verdict:
+        console.print(sentence, highlight=False, markup=False)
+    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    if json_answer:
+        runs = [run_json(run) | {"fault": run.scenario.faults[0].kind, **run.figures} for run in comparison.runs]
+        print(json.dumps({"folder": str(outcome.folder), "complete": outcome.complete, "runs": runs}))
+    back = all(run.valid and run.figures.get("recovered") for run in comparison.runs)
+    return 0 if outcome.complete and back else 1

@@ -1,0 +1,140 @@
+"""A list of runs to do: one after the other, stored as each ends, with progress; Ctrl-C keeps the finished ones."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bench.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
+from bench.model import Run
+from bench.run import Say, failed_run, run_once
+from bench.store import ResultFolder, open_results
+from brokers.contenders import Contender, all_contenders, find_contender
+from brokers.endpoint import redact
+from brokers.registry import open_endpoint
+from core.errors import FanbenchError, UsageError
+from core.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run to do."""
+
+    contender: Contender
+    scenario: Scenario
+    round: int
+    label: str
+    """What the progress display and the log folder call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where the results are, and whether every run was done."""
+
+    folder: Path
+    complete: bool
+
+
+def choose_contenders(names: Sequence[str], every: bool) -> list[Contender]:
+    """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
+
+    Raises:
+        UsageError: a name is unknown, its program is not installed, or the broker at a URL does not answer.
+    """
+    if not names:
+        return [c for c in all_contenders() if (every or c.primary) and c.runnable]
+    chosen = [find_contender(name) for name in names]
+    for contender in chosen:
+        contender.require_runnable()
+        if contender.program is None:
+            _require_answer(contender)
+    return chosen
+
+
+def _require_answer(contender: Contender) -> None:
+    """Connect once to a running broker, so that a wrong address or password is told before anything is measured."""
+
+    async def connect() -> None:
+        adapter, endpoint = open_endpoint(contender.url, contender.delivery)
+        async with adapter.producer(endpoint):
+            pass
+
+    try:
+        asyncio.run(connect())
+    except FanbenchError as error:
+        raise UsageError(str(error)) from error
+
+
+def command_line() -> str:
+    """The command that repeats this measurement, passwords hidden."""
+    return shlex.join(["fanbench", *(redact(word) for word in sys.argv[1:])])
+
+
+def start_results(out: Path, name: str, scenario: Scenario, contenders: Sequence[Contender]) -> ResultFolder:
+    """A new result directory that says what runs on what.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    versions = library_versions() | {c.program: c.program_version() for c in contenders if c.program}
+    return open_results(out, name, scenario=scenario, command=command_line(), host=describe_host(), versions=versions)
+
+
+def measure(job: Job, results: ResultFolder, say: Say) -> Run:
+    """Do one run and store it; one that fails is stored as refused, with the reason."""
+    try:
+        run = run_once(job.contender, job.scenario, job.round, results.logs / job.label.replace(" ", "-"), say)
+    except FanbenchError as error:
+        run = failed_run(job.contender, job.scenario, job.round, error)
+    results.add_run(run)
+    return run
+
+
+def run_jobs(jobs: Sequence[Job], results: ResultFolder, console: Console, line: Callable[[Run], str]) -> Outcome:
+    """Do every job; `line` says what is printed of each run.
+
+    Ctrl-C ends the run under way, stops its children and keeps the finished ones, marked incomplete. A run that
+    fails is kept as refused, and the others go on.
+
+    Raises:
+        UsageError: a scenario does not fit this machine.
+    """
+    raise_descriptor_limit()
+    complete = False
+    try:
+        for job in jobs:
+            require_descriptors(job.scenario)
+        _run_all(jobs, results, console, line)
+        complete = True
+    except KeyboardInterrupt:
+        console.print("[yellow]interrupted: the finished runs are kept, marked incomplete[/]")
+    finally:
+        folder = results.finish(complete=complete)
+    return Outcome(folder, complete)
+
+
+def _run_all(jobs: Sequence[Job], results: ResultFolder, console: Console, line: Callable[[Run], str]) -> None:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+        task = progress.add_task("starting", total=len(jobs))
+        for job in jobs:
+
+            def say(phase: str, label: str = job.label) -> None:
+                progress.update(task, description=f"{label} · {phase}")
+
+            run = measure(job, results, say)
+            progress.advance(task)
+            progress.console.print(line(run), highlight=False)
