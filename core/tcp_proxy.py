@@ -26,10 +26,11 @@ class TcpProxy:
     return once they took effect.
     """
 
-    def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
-        host, _, port = target.rpartition(":")
+    def __init__(self, target: str, port: int | None = None, tls: ssl.SSLContext | None = None) -> None:
+        """`target` is `host:port`, or the host alone where `port` is given."""
+        host, _, after = target.rpartition(":") if port is None else (target, "", str(port))
         self._tls = tls
-        self._target = (host.strip("[]"), int(port))
+        self._target = (host.strip("[]"), int(after))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
@@ -59,6 +60,11 @@ class TcpProxy:
         return f"127.0.0.1:{self._port}"
 
     @property
+    def port(self) -> int:
+        """Where it listens on 127.0.0.1."""
+        return self._port
+
+    @property
     def connections(self) -> int:
         """Links that are open now."""
         return len(self._links)
@@ -78,6 +84,9 @@ class TcpProxy:
     def restore(self) -> None:
         """An undisturbed link again; what was cut must be connected anew by its ends."""
         self._call(self._set(delay_s=0.0, flowing=True, cut=False))
+
+    freeze = stall
+    heal = restore
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
