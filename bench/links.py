@@ -14,8 +14,8 @@ class Link:
 
     def __init__(self, contender: Contender, listeners: Mapping[str, str], stack: ExitStack) -> None:
         used = [name for name in listeners if f"{{{name}}}" in contender.url]
-        self._proxies = {name: stack.enter_context(_proxy(listeners[name])) for name in used}
-        self.url = contender.url.format_map({name: f"127.0.0.1:{proxy.port}" for name, proxy in self._proxies.items()})
+        self._proxies = {name: stack.enter_context(TcpProxy(listeners[name])) for name in used}
+        self.url = contender.url.format_map({name: proxy.address for name, proxy in self._proxies.items()})
 
     def cut(self) -> None:
         """Reset its connections, and refuse new ones."""
@@ -30,15 +30,9 @@ class Link:
     def stall(self) -> None:
         """Pass nothing on, and keep the connections."""
         for proxy in self._proxies.values():
-            proxy.freeze()
+            proxy.stall()
 
     def restore(self) -> None:
         """An undisturbed link again."""
         for proxy in self._proxies.values():
-            proxy.delay(0.0)
-            proxy.heal()
-
-
-def _proxy(address: str) -> TcpProxy:
-    host, _, port = address.rpartition(":")
-    return TcpProxy(host, int(port))
+            proxy.restore()
