@@ -1,0 +1,109 @@
+"""Delays injected between the real programs must show in their own hop, in full, and in no other."""
+
+import signal
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from bench.procs import (
+    Children,
+    generator_settings,
+    poll,
+    read_json,
+    start_generator,
+    start_load,
+    start_replicas,
+    wait_ready,
+)
+from brokers.contenders import find_contender
+from core.scenario import Scenario
+from core.tcp_proxy import TcpProxy
+from tests.waiting import wait_until
+
+SCENARIO = Scenario(clients=20, replicas=1, rate_hz=50, warmup_s=0.3, duration_s=3, connect_hz=200)
+DELAY_S = 0.03
+# What a busy machine of two cores may add to a median; a delay that went to the wrong hop would be twice as much.
+NOISE_MS = 15.0
+
+
+class Rig:
+    """Broker, one replica, generator and Locust, with a proxy on each link, and the measured result."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.stack = ExitStack()
+
+    def __enter__(self):
+        enter = self.stack.enter_context
+        contender = find_contender("valkey")
+        broker = enter(contender.launched(self.folder))
+        (target,) = broker.running.listeners.values()
+        self.broker_link = enter(TcpProxy(target))
+        children = enter(Children())
+        url = {"broker_url": f"redis://{self.broker_link.address}"}
+        (replica,) = start_replicas([url], self.folder, children)
+        wait_ready([replica])
+        self.client_link = enter(TcpProxy(replica.url.removeprefix("http://")))
+        settings = generator_settings(SCENARIO) | {"broker_url": broker.url}
+        self.generator, self.report = start_generator(settings, self.folder)
+        children.add(self.generator)
+        self.load = start_load(SCENARIO, [f"http://{self.client_link.address}"], self.folder)
+        children.add(self.load.child)
+        poll(
+            "every client", 60, lambda: self.load.status().get("reached") == SCENARIO.clients or None, [self.load.child]
+        )
+        return self
+
+    def __exit__(self, *error):
+        self.stack.close()
+
+    def measure(self):
+        """Let the schedule run to its end; the load's result."""
+        self.generator.send_signal(signal.SIGUSR1)
+        report = poll("the report", 60, lambda: read_json(self.report), [self.load.child])
+        wanted = report["published"]["events"]["measure"] * SCENARIO.clients
+        wait_until(lambda: self.load.status().get("deliveries") == wanted, "every delivery")
+        return self.load.finish()
+
+
+@pytest.fixture
+def rig(tmp_path):
+    with Rig(tmp_path) as rig:
+        yield rig
+
+
+def p50(result):
+    return {hop: figures["p50"] for hop, figures in result["hops_ms"].items()}
+
+
+def test_a_slow_broker_shows_in_the_broker_hop_alone(rig):
+    rig.broker_link.delay(DELAY_S)
+    found = p50(rig.measure())
+    assert DELAY_S * 1000 <= found["broker"] <= DELAY_S * 1000 + NOISE_MS
+    assert found["schedule"] <= NOISE_MS
+    assert found["fanout"] <= NOISE_MS
+
+
+def test_a_slow_path_to_the_client_shows_in_the_fan_out_hop_alone(rig):
+    rig.client_link.delay(DELAY_S)
+    found = p50(rig.measure())
+    assert DELAY_S * 1000 <= found["fanout"] <= DELAY_S * 1000 + NOISE_MS
+    assert found["schedule"] <= NOISE_MS
+    assert found["broker"] <= NOISE_MS
+
+
+def test_a_stopped_generator_shows_in_the_schedule_hop_alone(rig):
+    def stop_for_a_second():
+        rig.generator.send_signal(signal.SIGSTOP)
+        threading.Timer(1.0, rig.generator.send_signal, [signal.SIGCONT]).start()
+
+    threading.Timer(1.0, stop_for_a_second).start()
+    result = rig.measure()
+    hops = result["hops_ms"]
+    # 50 of 150 events fall due while it is stopped, the first of them a whole second before it goes on.
+    assert hops["schedule"]["max"] >= 950
+    assert hops["schedule"]["p90"] >= 600
+    assert hops["broker"]["p90"] < 300
+    assert result["latency_ms"]["max"] >= 950
+    assert result["lost"] == 0
