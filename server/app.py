@@ -65,6 +65,9 @@ def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) ->
     app.get("/metrics", responses={401: refusals[401]})(_metrics)
     app.get("/healthz")(_healthz)
     app.get("/readyz", responses={503: refusals[503]})(_readyz)
+    app.head("/sse", include_in_schema=False)(_sse_head)
+    for path, endpoint in (("/stats", _stats), ("/metrics", _metrics), ("/healthz", _healthz), ("/readyz", _readyz)):
+        app.head(path, include_in_schema=False)(endpoint)
     if (UI / "index.html").is_file():
         app.mount("/", StaticFiles(directory=UI, html=True))
     else:
@@ -89,6 +92,12 @@ async def _sse(request: Request) -> Response:
     except HTTPException as error:
         replica.hub.ledger.refused[str(error.status_code)] += 1
         raise
+
+
+async def _sse_head(request: Request) -> Response:
+    """What a stream would begin with."""
+    require_token(request, request.app.state.replica.settings)
+    return Response(headers={"cache-control": "no-store"}, media_type=EventStream.media_type)
 
 
 async def open_stream(request: Request, replica: Replica) -> Response:

@@ -90,8 +90,11 @@ class FrameMaker:
 
 
 def opening(server: str, retry_ms: int) -> bytes:
-    """The comment that opens every stream at once, so that a client sees it is connected before any event."""
-    return encode_comment(f"fanbench {server}", retry_ms=retry_ms)
+    """The comment that opens every stream at once, so that a client sees it is connected before any event.
+
+    No blank line ends it: some clients (httpx-sse) would take a block with nothing but `retry:` for an event.
+    """
+    return encode_comment(f"fanbench {server}", retry_ms=retry_ms).removesuffix(b"\n")
 
 
 HEARTBEAT = encode_comment()

@@ -36,12 +36,23 @@ class History:
     A position counts frames since the topic's start, so it stays valid while old ones are let go.
     """
 
-    __slots__ = ("_bound", "_dropped", "_frames", "complete_since_ns", "held_bytes", "spans", "start", "total_bytes")
+    __slots__ = (
+        "_bound",
+        "_disordered",
+        "_dropped",
+        "_frames",
+        "complete_since_ns",
+        "held_bytes",
+        "spans",
+        "start",
+        "total_bytes",
+    )
 
     def __init__(self, bound: HistoryBound, complete_since_ns: int) -> None:
         self._bound = bound
         self._frames: list[Frame] = []
         self._dropped = 0  # of the list's head, cut off now and then
+        self._disordered = False  # an event came twice or late, as a broker may do after a reconnect
         self.start = 0
         """Position of the oldest frame held."""
         self.held_bytes = 0
@@ -100,6 +111,8 @@ class History:
             self.spans[frame.stream] = Span(frame.seq - 1, frame.seq)
         elif frame.seq > span.last:
             span.last = frame.seq
+        else:
+            self._disordered = True
 
     def _let_go(self) -> None:
         frame = self._frames[self._dropped]
@@ -135,14 +148,19 @@ class History:
         return None if index is None else self._frames[index]
 
     def after(self, stream: str, seq: int) -> int:
-        """The position from which on every frame of `stream` beyond `seq` lies, as late as possible."""
-        index = self._guess(stream, seq)
-        if index is not None:
-            return self.start + index + 1 - self._dropped
-        for i in range(self._dropped, len(self._frames)):
-            if self._frames[i].stream == stream and self._frames[i].seq > seq:
-                return self.start + i - self._dropped
-        return self.end
+        """The position from which on every frame of `stream` beyond `seq` lies, and the gaps told in front of them."""
+        guess = None if self._disordered else self._guess(stream, seq)
+        frames = self._frames
+        if guess is not None:
+            index = guess + 1
+        else:
+            beyond = (
+                i for i in range(self._dropped, len(frames)) if frames[i].stream == stream and frames[i].seq > seq
+            )
+            index = next(beyond, len(frames))
+        while index > self._dropped and frames[index - 1].seq < 0:
+            index -= 1
+        return self.start + index - self._dropped
 
     def since(self, sent_ns: int) -> int:
         """The position of the first frame sent at or after that moment (wall clock; generators' clocks may differ)."""

@@ -1,7 +1,8 @@
 """uvicorn's httptools protocol, which also lends a stream the connection's transport and keeps bad clients in bounds.
 
-The transport is offered as the ASGI extension EXTENSION. Whoever takes it writes framed bytes to it after the response
-has begun; what uvicorn does for each `send` (a coroutine, a dictionary, a join) is then not paid for each delivery.
+The connection is offered as the ASGI extension EXTENSION. Whoever takes it writes framed bytes to its transport once the
+response has begun. What uvicorn does for each `send` (a coroutine, a dictionary, a join) is then not paid for each
+delivery, and what it keeps for a request (a task, the application's frames, the parser) is not kept for each client.
 """
 
 from __future__ import annotations
@@ -126,6 +127,15 @@ class StreamProtocol(HttpToolsProtocol):
             self.cycle.chunked_encoding = False  # uvicorn would send chunks, which HTTP/1.0 does not know
         self._listener = listener
         return self.transport
+
+    def detach(self) -> None:
+        """The response has begun, and the listener will see to its end: let go of the request and all that served it.
+
+        For uvicorn the response is then complete, so the application may return, and a stream needs no task.
+        """
+        self.cycle.response_complete = True
+        self.flow.resume_reading()  # or the end of the connection would not be seen
+        self.cycle = self.scope = self.headers = self.parser = None  # type: ignore[assignment]
 
     def pause_writing(self) -> None:
         """The transport holds too much."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
 from core.errors import UsageError
@@ -93,14 +93,13 @@ class ServerSettings(BaseSettings):
             raise ValueError(str(error)) from error
         return text
 
-    @model_validator(mode="after")
-    def _buffer_holds_an_event(self) -> ServerSettings:
-        if self.client_buffer_bytes < self.max_event_bytes:
-            raise ValueError(
-                f"client_buffer_bytes={self.client_buffer_bytes} cannot hold one event of "
-                f"max_event_bytes={self.max_event_bytes}; raise the first or lower the second"
-            )
-        return self
+    @field_validator("client_buffer_bytes")
+    @classmethod
+    def _buffer_holds_an_event(cls, size_bytes: int, info: ValidationInfo) -> int:
+        event_bytes = info.data.get("max_event_bytes", 0)
+        if size_bytes < event_bytes:
+            raise ValueError(f"it cannot hold one event of max_event_bytes={event_bytes}; raise it, or lower that")
+        return size_bytes
 
     def preset_topics(self) -> list[str]:
         """The topics subscribed from the start; none for an empty setting."""

@@ -20,15 +20,15 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 class DirectSink:
     """Writes to the transport that server.protocol lends. The transport's own high-water mark finds a slow client."""
 
-    __slots__ = ("_bound_bytes", "_hub", "_transport", "client", "gone", "wire", "write")
+    __slots__ = ("_bound_bytes", "_hub", "_on_end", "_transport", "client", "gone", "wire", "write")
 
-    def __init__(self, hub: Hub, wire: Wire, bound_bytes: int) -> None:
+    def __init__(self, hub: Hub, wire: Wire, bound_bytes: int, on_end: Callable[[], None]) -> None:
         self._hub = hub
         self._bound_bytes = bound_bytes
+        self._on_end = on_end
         self.wire = wire
         self.client: Client | None = None
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the connection is gone."""
+        self.gone = False
 
     def attach(self, transport: asyncio.Transport) -> None:
         """Take the transport."""
@@ -72,8 +72,8 @@ class DirectSink:
         """The connection is gone."""
         if self.client is not None:
             self._hub.leave(self.client, "client left")
-        if not self.gone.done():
-            self.gone.set_result(None)
+        self.gone = True
+        self._on_end()
 
 
 class SendSink:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from server.client import Client
 from server.frame import Wire
 from server.hub import Hub
-from server.protocol import EXTENSION
+from server.protocol import EXTENSION, StreamProtocol
 from server.resume import Given, resume
 from server.sink import DirectSink, SendSink
 
@@ -55,41 +55,42 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the stream over the connection's transport if it is lent, or else with `send`."""
-        try:
-            if EXTENSION in scope.get("extensions", {}):
-                await self._serve_directly(scope, receive, send)
-            else:
-                await self._serve_by_send(receive, send)
-        finally:
-            self._on_end()
+        connection = scope.get("extensions", {}).get(EXTENSION)
+        if connection is None:
+            await self._serve_by_send(receive, send)
+        else:
+            await self._serve_directly(connection, scope, receive, send)
 
-    async def _serve_directly(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_directly(self, connection: StreamProtocol, scope: Scope, receive: Receive, send: Send) -> None:
+        """Return once the stream is open: from then on it lives in the hub and in its connection alone."""
         wire = Wire.PLAIN if scope["http_version"] == "1.0" else Wire.CHUNKED
-        sink = DirectSink(self._hub, wire, self._settings.client_buffer_bytes)
-        transport = scope["extensions"][EXTENSION].take(scope, sink)
+        sink = DirectSink(self._hub, wire, self._settings.client_buffer_bytes, self._on_end)
+        transport = connection.take(scope, sink)
         if transport is None:
-            refusal = JSONResponse({"error": PIPELINED}, 400, {"connection": "close"})
-            await refusal(scope, receive, send)
+            self._on_end()
+            await JSONResponse({"error": PIPELINED}, 400, {"connection": "close"})(scope, receive, send)
             return
         sink.attach(transport)
         await _start(send)
-        client = sink.client = Client(self._topics, sink)
-        if not sink.gone.done():
-            self._join(client)
-        await sink.gone
+        if sink.gone:
+            return
+        connection.detach()
+        sink.client = Client(self._topics, sink)
+        self._join(sink.client)
 
     async def _serve_by_send(self, receive: Receive, send: Send) -> None:
         # `send` says nothing after a disconnect, so `receive` is watched.
         sink = SendSink(self._hub, self._settings.client_buffer_bytes)
-        await _start(send)
         client = sink.client = Client(self._topics, sink)
-        self._join(client)
         pump = asyncio.ensure_future(sink.pump(send))
         watch = asyncio.ensure_future(_disconnected(receive))
         try:
+            await _start(send)
+            self._join(client)
             await asyncio.wait([pump, watch], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._hub.leave(client, "client left")
+            self._on_end()
             for task in (pump, watch):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

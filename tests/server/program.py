@@ -1,0 +1,226 @@
+"""A real replica as a child process, a raw SSE client, and a publisher that speaks the broker's protocol by itself."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from core.ports import free_port
+from core.sse import SSEEvent, SSEParser
+from core.stamp import Stamp, encode, new_stream
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def environment(settings: Mapping[str, object]) -> dict[str, str]:
+    """Ours without FANBENCH_*, and the settings."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
+    return env | {f"FANBENCH_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def run_to_end(settings: Mapping[str, object], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m server` that is expected to end by itself."""
+    command = [sys.executable, "-m", "server", *arguments]
+    return subprocess.run(command, env=environment(settings), cwd=ROOT, capture_output=True, text=True, timeout=40)
+
+
+class Replica:
+    """A running `python -m server`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self.log = log
+
+    def get(self, path: str, headers: Mapping[str, str] = {}) -> tuple[int, bytes, Mapping[str, str]]:
+        """One request: status, body, headers (names in lower case)."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=dict(headers))
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read(), {k.lower(): v for k, v in answer.headers.items()}
+        except urllib.error.HTTPError as error:
+            return error.code, error.read(), {k.lower(): v for k, v in error.headers.items()}
+
+    def stats(self, headers: Mapping[str, str] = {}) -> dict[str, Any]:
+        status, body, _ = self.get("/stats", headers)
+        assert status == 200, body
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    def wait_ready(self) -> None:
+        def ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                return self.get("/readyz")[0] == 200
+            except OSError:
+                return False
+
+        wait_until(ready, "replica ready", 40)
+
+    def wait_clients(self, count: int) -> None:
+        wait_until(lambda: self.stats()["clients"] == count, f"{count} clients", 30)
+
+    def resident_bytes(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+@contextmanager
+def running(folder: Path, **settings: object) -> Iterator[Replica]:
+    """A replica with these settings, ready."""
+    port = free_port()
+    log = folder / f"server-{port}.log"
+    env = environment({"port": port, "server": "replica-1", "payload_bytes": 180, **settings})
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "server"], env=env, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+        )
+    replica = Replica(process, port, log)
+    try:
+        replica.wait_ready()
+        yield replica
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Publisher:
+    """Publishes on a Redis or Valkey by hand; PUBLISH answers once every subscriber's connection has the message."""
+
+    def __init__(self, port: int) -> None:
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._file = self._sock.makefile("rb")
+        self.stream = new_stream()
+        self._seqs: dict[str, int] = {}
+
+    def raw(self, topic: str, payload: bytes) -> int:
+        """Publish these bytes; returns how many subscribers there are."""
+        parts = [b"PUBLISH", topic.encode(), payload]
+        self._sock.sendall(b"*3\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts))
+        return int(self._file.readline()[1:])
+
+    def event(self, topic: str = "events", pad: str = "x" * 40) -> Stamp:
+        """Publish the next event of the topic; fails if nobody is subscribed."""
+        stamp = self.next_stamp(topic)
+        assert self.raw(topic, encode(stamp, pad)) > 0, f"nobody is subscribed to {topic}"
+        return stamp
+
+    def events(self, count: int, topic: str = "events", pad: str = "x" * 40) -> list[Stamp]:
+        return [self.event(topic, pad) for _ in range(count)]
+
+    def next_stamp(self, topic: str = "events") -> Stamp:
+        """The stamp of the next event, which counts as published."""
+        seq = self._seqs.get(topic, 0)
+        self._seqs[topic] = seq + 1
+        now_ns = time.time_ns()
+        return Stamp(self.stream, seq, topic, "measure", now_ns, now_ns)
+
+    def close(self) -> None:
+        self._file.close()
+        self._sock.close()
+
+
+class SseClient:
+    """One stream over a plain socket; every byte that came is kept in `raw`."""
+
+    def __init__(
+        self,
+        port: int,
+        path: str = "/sse",
+        headers: Mapping[str, str] = {},
+        *,
+        version: str = "1.1",
+        receive_buffer_bytes: int = 0,
+    ) -> None:
+        self.sock = socket.socket()
+        if receive_buffer_bytes:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        self.sock.settimeout(20)
+        self.sock.connect(("127.0.0.1", port))
+        lines = [f"GET {path} HTTP/{version}", "Host: test", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
+        self.sock.sendall("\r\n".join(lines).encode())
+        self.raw = b""
+        self.events: list[SSEEvent] = []
+        self.ended = False
+        """The server closed the connection."""
+        self._parser = SSEParser()
+        self._parsed = 0
+
+    def __enter__(self) -> "SseClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    @property
+    def head(self) -> bytes:
+        return self.raw.partition(b"\r\n\r\n")[0]
+
+    @property
+    def body(self) -> bytes:
+        """The body so far, chunks taken off; what is not a whole chunk yet is left out."""
+        head, _, rest = self.raw.partition(b"\r\n\r\n")
+        if b"transfer-encoding: chunked" not in head:
+            return rest
+        body = b""
+        while rest:
+            size, _, tail = rest.partition(b"\r\n")
+            length = int(size or b"0", 16) if size else 0
+            if not size or len(tail) < length + 2 or length == 0:
+                break
+            assert tail[length : length + 2] == b"\r\n", tail[:80]
+            body += tail[:length]
+            rest = tail[length + 2 :]
+        return body
+
+    @property
+    def terminated(self) -> bool:
+        """The last chunk has come."""
+        return self.raw.endswith(b"\r\n0\r\n\r\n")
+
+    def read_some(self) -> None:
+        """Wait for the next bytes."""
+        try:
+            data = self.sock.recv(1 << 20)
+        except ConnectionResetError:
+            data = b""
+        self.raw += data
+        self.ended = not data
+        body = self.body
+        self.events += self._parser.feed(body[self._parsed :])
+        self._parsed = len(body)
+
+    def opened(self) -> "SseClient":
+        """Wait for the opening comment."""
+        while b"\nretry: " not in self.body:
+            assert not self.ended, self.raw
+            self.read_some()
+        return self
+
+    def take(self, count: int) -> list[SSEEvent]:
+        """The next `count` events."""
+        while len(self.events) < count:
+            assert not self.ended, f"ended after {len(self.events)} of {count} events; {self.raw[-200:]!r}"
+            self.read_some()
+        taken, self.events = self.events[:count], self.events[count:]
+        return taken
+
+    def take_ids(self, count: int) -> list[str]:
+        return [event.id for event in self.take(count)]
+
+    def read_to_end(self) -> None:
+        while not self.ended:
+            self.read_some()

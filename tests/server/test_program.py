@@ -1,0 +1,274 @@
+"""The real program behind a real broker: what goes over the wire, who is let in, and how it ends."""
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import httpx_sse
+import pytest
+
+from brokers.contenders import find_contender
+from core.ports import free_port
+from core.stamp import encode
+from tests.server.program import Publisher, Replica, SseClient, run_to_end, running
+from tests.waiting import wait_until
+
+
+def test_a_stream_on_the_wire(replica: Replica, publisher: Publisher) -> None:
+    with SseClient(replica.port) as client:
+        client.opened()
+        head = client.head.decode().lower()
+        assert head.startswith("http/1.1 200 ok")
+        for header in ("content-type: text/event-stream", "cache-control: no-store", "transfer-encoding: chunked"):
+            assert header in head
+        assert client.body == b": fanbench replica-1\nretry: 1000\n"
+        stamps = publisher.events(3)
+        events = client.take(3)
+        assert [event.id for event in events] == [stamp.id for stamp in stamps]
+        first = json.loads(events[0].data)
+        assert list(first)[:2] == ["server", "received_ns"]
+        assert first["server"] == "replica-1"
+        assert stamps[0].sent_ns <= first["received_ns"] <= time.time_ns()
+        published = json.loads(encode(stamps[0], "x" * 40))
+        assert {key: first[key] for key in published} == published
+        raw_event = client.raw.partition(b"\r\n\r\n")[2].split(b"id: ")[1]
+        assert raw_event.count(b"\r\n") == 2, "one event is one chunk"
+
+
+def test_http_1_0_gets_no_chunks_and_the_same_events(replica: Replica, publisher: Publisher) -> None:
+    with SseClient(replica.port, version="1.0") as client:
+        client.opened()
+        assert b"chunked" not in client.head
+        assert b"connection: close" in client.head
+        stamps = publisher.events(3)
+        assert client.take_ids(3) == [stamp.id for stamp in stamps]
+
+
+def test_clients_of_others_read_it(replica: Replica, publisher: Publisher) -> None:
+    url = f"http://127.0.0.1:{replica.port}/sse?topic=httpx"
+    with httpx.Client(timeout=20) as http, httpx_sse.connect_sse(http, "GET", url) as source:
+        stamps = publisher.events(5, "httpx")
+        events = source.iter_sse()
+        assert [next(events).id for _ in range(5)] == [stamp.id for stamp in stamps]
+
+
+def test_topics_are_subscribed_at_the_first_client_and_let_go_after_the_last(
+    replica: Replica, publisher: Publisher
+) -> None:
+    assert publisher.raw("room", b"nobody is there") == 0
+    with SseClient(replica.port, "/sse?topic=room&topic=other+room".replace("+", "%2D")) as client:
+        client.opened()
+        stamp = publisher.event("room")
+        other = publisher.event("other-room")
+        assert client.take_ids(2) == [stamp.id, other.id]
+        assert replica.stats()["topics"]["room"] == 1
+    wait_until(lambda: publisher.raw("room", b"{}") == 0, "unsubscribed after the linger")
+    assert "room" not in replica.stats()["topics"]
+
+
+def test_a_client_resumes_where_it_left(replica: Replica, publisher: Publisher) -> None:
+    with SseClient(replica.port, "/sse?topic=resume") as client:
+        client.opened()
+        first = publisher.events(3, "resume")
+        client.take(3)
+    missed = publisher.events(4, "resume")
+    for path, headers in (
+        ("/sse?topic=resume", {"Last-Event-ID": first[-1].id}),
+        (f"/sse?topic=resume&last_event_id={first[-1].id}", {}),
+        (f"/sse?topic=resume&last_event_id=resume:{first[-1].id}", {}),
+        (f"/sse?topic=resume&last_event_id={first[0].id}", {"Last-Event-ID": first[-1].id}),
+    ):
+        with SseClient(replica.port, path, headers) as client:
+            assert client.take_ids(4) == [stamp.id for stamp in missed]
+
+
+def test_a_resumed_client_and_live_events_join(replica: Replica, publisher: Publisher) -> None:
+    with SseClient(replica.port, "/sse?topic=join") as first:
+        first.opened()
+        stamps = publisher.events(600, "join")
+        clients = [SseClient(replica.port, "/sse?topic=join", {"Last-Event-ID": stamps[i * 50].id}) for i in range(10)]
+        stamps += publisher.events(100, "join")
+        for i, client in enumerate(clients):
+            with client:
+                assert client.take_ids(699 - i * 50) == [stamp.id for stamp in stamps[i * 50 + 1 :]]
+
+
+@pytest.mark.parametrize(
+    "id", ["k3f9-1", "'; drop table events", "-" * 4000, "%00", "\u00e9", "s-99999999999999999999"]
+)
+def test_an_id_that_is_not_known_brings_a_gap_first(replica: Replica, publisher: Publisher, id: str) -> None:
+    with SseClient(replica.port, "/sse?topic=gap") as keeper:
+        keeper.opened()
+        stamp = publisher.event("gap")
+        keeper.take(1)
+        with SseClient(replica.port, "/sse?topic=gap", {"Last-Event-ID": id}) as client:
+            (gap,) = client.take(1)
+            assert gap.event == "gap"
+            fields = json.loads(gap.data)
+            assert fields.keys() == {"server", "cause", "lost", "topic"}
+            assert fields["topic"] == "gap"
+            while client.take_ids(1) != [stamp.id]:
+                pass
+
+
+def test_what_is_no_event_of_ours_is_passed_by_and_counted(replica: Replica, publisher: Publisher) -> None:
+    before = replica.stats()["foreign"]
+    with SseClient(replica.port, "/sse?topic=foreign") as client:
+        client.opened()
+        stamp = publisher.next_stamp("foreign")
+        bad = [
+            b"hello",
+            b"\xff\xfe\x00",
+            b"",
+            b'{"stream":"x","seq":1}',
+            encode(stamp).replace(b'"seq"', b'\n"seq"'),
+            encode(publisher.next_stamp("elsewhere")),
+            b'{"pad":"' + b"x" * (1 << 20) + b'"}',
+            b"data: injected\n\nevent: gap\n\n",
+        ]
+        for payload in bad * 20:
+            publisher.raw("foreign", payload)
+        assert publisher.raw("foreign", encode(stamp)) == 1
+        assert client.take_ids(1) == [stamp.id]
+        assert client.body.count(b"\n\n") == 1, "the opening comment and one event"
+    found = replica.stats()["foreign"]
+    counted = sum(found.values()) - sum(before.values())
+    assert counted == len(bad) * 20
+    assert {"not UTF-8 JSON", "not one line", "too large", "topic mismatch"} <= set(found)
+    assert replica.log.read_text().count("passed by") <= 3 * len(found)
+
+
+def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_resume(
+    valkey: str, publisher: Publisher, folder: Path
+) -> None:
+    settings = {"client_buffer_bytes": 65_536, "max_event_bytes": 65_536, "send_buffer_bytes": 16_384}
+    with running(folder, broker_url=valkey, **settings) as replica:
+        good = SseClient(replica.port).opened()
+        bad = SseClient(replica.port, receive_buffer_bytes=4096).opened()
+        stamps = []
+        for _ in range(400):
+            stamps.append(publisher.event(pad="x" * 4000))
+            good.take(1)
+            if replica.stats()["disconnects"]:
+                break
+        stats = replica.stats()
+        assert stats["disconnects"] == {"slow": 1}
+        assert stats["clients"] == 1
+        assert stats["buffered_bytes"] == 0
+        bad.read_to_end()
+        got = [event.id for event in bad.events]
+        assert got == [stamp.id for stamp in stamps[: len(got)]]
+        assert len(stamps) > len(got) > 0
+        assert stats["delivered"] + stats["dropped"] == 2 * len(stamps)
+        assert stats["dropped"] >= 65_536 // 4500
+        with SseClient(replica.port, headers={"Last-Event-ID": got[-1]}) as again:
+            assert again.take_ids(len(stamps) - len(got)) == [stamp.id for stamp in stamps[len(got) :]]
+        for client in (good, bad):
+            client.sock.close()
+
+
+def test_a_thousand_streams_end_cleanly_within_five_seconds_of_sigterm(valkey: str, folder: Path) -> None:
+    with running(folder, broker_url=valkey) as replica:
+        clients = [SseClient(replica.port) for _ in range(1000)]
+        replica.wait_clients(1000)
+        replica.process.terminate()
+        assert replica.process.wait(5) == 0
+        for client in clients:
+            client.read_to_end()
+            assert client.terminated
+            client.sock.close()
+    assert "Traceback" not in replica.log.read_text()
+
+
+def test_it_stops_in_time_although_clients_do_not_read_and_the_broker_is_gone(folder: Path, tmp_path: Path) -> None:
+    with find_contender("valkey").launched(tmp_path / "broker") as broker:
+        publisher = Publisher(int(broker.url.rpartition(":")[2]))
+        with running(folder, broker_url=broker.url, send_buffer_bytes=16_384) as replica:
+            stuck = [SseClient(replica.port, receive_buffer_bytes=4096).opened() for _ in range(20)]
+            for _ in range(30):
+                publisher.event(pad="x" * 10_000)
+            wait_until(lambda: replica.stats()["buffered_bytes"] > 0, "clients are stuck")
+            publisher.close()
+            for pid in broker.pids:
+                subprocess.run(["kill", "-STOP", str(pid)], check=True)
+            replica.process.terminate()
+            assert replica.process.wait(5) == 0
+            for client in stuck:
+                client.sock.close()
+        for pid in broker.pids:
+            subprocess.run(["kill", "-CONT", str(pid)], check=True)
+
+
+def test_a_lone_replica_generates_by_itself_and_writes_the_report(folder: Path) -> None:
+    report = folder / "report.json"
+    with running(folder, broker_url="memory://", rate_hz=100, report=report) as replica:
+        with SseClient(replica.port) as client:
+            events = client.take(20)
+        seqs = [json.loads(event.data)["seq"] for event in events]
+        assert seqs == list(range(seqs[0], seqs[0] + 20))
+        replica.process.terminate()
+        assert replica.process.wait(10) == 0
+    found = json.loads(report.read_text())
+    assert found["published"]["events"]["measure"] > 20
+    assert found["stream"] == events[0].id.partition("-")[0]
+
+
+def test_it_generates_through_a_broker_when_told_to(valkey: str, folder: Path) -> None:
+    with (
+        running(folder, broker_url=valkey, generate="true", topics="both") as one,
+        running(folder, broker_url=valkey, generate="true", topics="both") as two,
+        SseClient(one.port, "/sse?topic=both") as client,
+        SseClient(two.port, "/sse?topic=both") as other,
+    ):
+        assert len({event.id.partition("-")[0] for event in client.take(20)}) == 2
+        assert len({event.id.partition("-")[0] for event in other.take(20)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"broker_url": "rediz://localhost"}, ["rediz", "redis"]),
+        ({"broker_url": "nonsense"}, ["nonsense", "scheme"]),
+        ({"port": "0x50"}, ["FANBENCH_PORT='0x50'"]),
+        ({"host": "no-such-host.invalid"}, ["no-such-host.invalid", "FANBENCH_HOST"]),
+        ({"topics": "a b"}, ["'a b'"]),
+        ({"client_buffer_bytes": "20000"}, ["20000", "max_event_bytes"]),
+        ({"delivery": "exactly-once"}, ["FANBENCH_DELIVERY='exactly-once'"]),
+        ({"broker_url": "memory://", "rate_hz": "0"}, ["FANBENCH_RATE_HZ='0'"]),
+    ],
+)
+def test_settings_that_cannot_be_used_get_one_line(settings: dict[str, object], words: list[str]) -> None:
+    ended = run_to_end({"port": free_port(), **settings})
+    line = ended.stderr.strip().splitlines()[-1]
+    assert ended.returncode == 2, ended.stderr
+    assert "Traceback" not in ended.stderr
+    for word in words:
+        assert word in line
+
+
+def test_a_port_in_use_gets_one_line(replica: Replica) -> None:
+    ended = run_to_end({"port": replica.port})
+    assert ended.returncode == 2
+    (line,) = ended.stderr.strip().splitlines()
+    assert f"127.0.0.1:{replica.port}" in line
+    assert "FANBENCH_PORT" in line
+
+
+def test_a_broker_that_does_not_answer_gets_one_line_in_time_and_no_password() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (free_port(), silent.getsockname()[1]):
+            ended = run_to_end({"port": 0, "broker_url": f"redis://user:sekret@127.0.0.1:{port}"})
+            assert ended.returncode == 2
+            assert "cannot connect" in ended.stderr.splitlines()[-1]
+            assert "Traceback" not in ended.stderr
+            assert "sekret" not in ended.stderr + ended.stdout
+
+
+def test_help_names_every_setting() -> None:
+    ended = run_to_end({}, "--help")
+    assert ended.returncode == 0
+    for option in ("--broker-url", "--history-events", "--client-buffer-bytes", "--token", "--max-clients"):
+        assert option in ended.stdout

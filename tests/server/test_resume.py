@@ -1,0 +1,193 @@
+"""Resuming: whatever a client got before, afterwards it has everything, in order, or was told of a gap."""
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.history import HistoryBound
+from server.resume import MAX_AHEAD, MAX_IDS, Given, read_ids
+from tests.server.made_up import SECOND_NS, Sink, connect, event, make_hub, turns
+
+
+@given(
+    published=st.integers(0, 60),
+    events_held=st.integers(0, 40),
+    last=st.integers(0, 80),
+    more=st.integers(0, 30),
+    missing=st.sets(st.integers(0, 90), max_size=5),
+)
+@settings(deadline=None)
+def test_one_topic_one_stream_has_no_double_and_no_silent_hole(
+    published: int, events_held: int, last: int, more: int, missing: set[int]
+) -> None:
+    """`last` may lie before what is held, within it, or ahead of what this replica has received."""
+
+    async def scene() -> None:
+        hub = make_hub(history=HistoryBound(events_held, 10**9, 10**20))
+        arriving = [seq for seq in range(published + more) if seq not in missing]
+        for seq in arriving:
+            if seq < published:
+                hub.accept("t", event("s", seq))
+        sink = Sink(hub)
+        connect(hub, sink, ids=[f"s-{last}"])
+        for seq in arriving:
+            if seq >= published:
+                hub.accept("t", event("s", seq))
+        await turns()
+        got = [int(id.partition("-")[2]) for id in sink.ids]
+        assert got == sorted(set(got)), "doubled or reordered"
+        should = [seq for seq in arriving if seq > last]
+        told = [json.loads(gap) for gap in sink.gaps]
+        unknown = any("unknown" in gap["cause"] for gap in told)
+        if unknown:  # the stream had not been seen here when the client came
+            assert not [seq for seq in arriving if seq < published]
+        lost = [seq for seq in should if seq not in got]
+        if lost:
+            assert told
+            assert sink.events[0].event == "gap"
+            assert got == should[len(lost) :], "what is held after the gap must all come"
+            counts = [gap["lost"] for gap in told]
+            assert None in counts or sum(counts) >= len(lost)
+        if not unknown:
+            assert set(got) <= set(should), "the client had these"
+
+    asyncio.run(scene())
+
+
+def skewed(order: list[tuple[str, int]], swaps: list[int]) -> list[tuple[str, int]]:
+    """The same events with neighbours of different (stream, topic) swapped, as another replica may receive them."""
+    order = list(order)
+    for i in swaps:
+        if i + 1 < len(order) and order[i][0] != order[i + 1][0]:
+            order[i], order[i + 1] = order[i + 1], order[i]
+    return order
+
+
+@given(
+    kinds=st.lists(st.sampled_from(["s/a", "s/b", "u/a"]), min_size=1, max_size=40),
+    swaps=st.lists(st.integers(0, 40), max_size=10),
+    cut=st.integers(1, 40),
+    by_topic=st.booleans(),
+)
+@settings(deadline=None)
+def test_several_topics_and_streams_lose_nothing_at_another_replica(
+    kinds: list[str], swaps: list[int], cut: int, by_topic: bool
+) -> None:
+    """The client got a prefix at one replica and goes on at another, which received the same in a similar order."""
+
+    async def scene() -> None:
+        seqs: dict[str, int] = {}
+        order: list[tuple[str, int]] = []
+        sent: dict[tuple[str, int], int] = {}
+        for i, kind in enumerate(kinds):
+            order.append((kind, seqs.get(kind, 0)))
+            seqs[kind] = seqs.get(kind, 0) + 1
+            sent[order[-1]] = (i + 1) * SECOND_NS // 10
+        had = skewed(order, swaps)[:cut]
+        if by_topic:  # the client names the last id of each stream and topic
+            latest = dict(had)
+            ids = [f"{kind[2]}:{kind[0]}-{seq}" for kind, seq in latest.items()]
+        else:
+            kind, seq = had[-1]
+            ids = [f"{kind[0]}-{seq}"]
+        hub = make_hub(["a", "b"])
+        for kind, seq in order:
+            hub.accept(kind[2], event(kind[0], seq, kind[2], sent[kind, seq]))
+        sink = Sink(hub)
+        connect(hub, sink, ["a", "b"], ids, overlap_ns=2 * SECOND_NS)
+        await turns()
+        got = [
+            (f"{fields['stream']}/{fields['topic']}", fields["seq"])
+            for fields in (json.loads(e.data) for e in sink.events if e.event == "message")
+        ]
+        assert set(had) | set(got) == set(order) or sink.gaps
+        assert len(got) == len(set(got)), "one of them came twice"
+        for kind in set(kinds):
+            assert [seq for k, seq in got if k == kind] == sorted(seq for k, seq in got if k == kind)
+        if by_topic:
+            named = {kind for kind, _ in had}
+            assert not {pair for pair in got if pair in had and pair[0] in named}, "exact ids bring no double"
+
+    asyncio.run(scene())
+
+
+@given(st.lists(st.text(max_size=60), max_size=5), st.sampled_from([("t",), ("t", "u"), ("a:b",)]))
+def test_whatever_a_client_sends_as_its_last_id_is_read(values: list[str], topics: tuple[str, ...]) -> None:
+    found = read_ids(values, topics)
+    assert found is None or isinstance(found, Given)
+    assert (found is None) == (not any(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "topics", "expected"),
+    [
+        ([], ("t",), None),
+        ([""], ("t",), None),
+        (["s-5"], ("t",), Given({"t": {"s": 5}}, None, False)),
+        (["s-5"], ("t", "u"), Given({}, ("s", 5), False)),
+        (["u:s-5", "t:v-1"], ("t", "u"), Given({"u": {"s": 5}, "t": {"v": 1}}, None, False)),
+        (["a:b:s-5"], ("a:b",), Given({"a:b": {"s": 5}}, None, False)),
+        (["other:s-5"], ("t",), Given({}, None, True)),
+        (["s-05"], ("t",), Given({}, None, True)),
+        (["s-5\n"], ("t",), Given({}, None, True)),
+        (["s--5"], ("t",), Given({}, None, True)),
+        (["../../etc/passwd-1"], ("t",), Given({}, None, True)),
+        (["s-9999999999999999999"], ("t",), Given({}, None, True)),
+    ],
+)
+def test_ids(values: list[str], topics: tuple[str, ...], expected: Given | None) -> None:
+    assert read_ids(values, topics) == expected
+
+
+def test_too_many_ids_are_not_all_read() -> None:
+    found = read_ids([f"t:s{i}-1" for i in range(MAX_IDS + 1)], ("t",))
+    assert found is not None
+    assert found.malformed
+    assert len(found.of_topic["t"]) == MAX_IDS
+
+
+@pytest.mark.parametrize("id", ["nonsense", "other-3", "s-999999999999999999", f"s-{4 + MAX_AHEAD + 1}"])
+async def test_an_id_that_is_not_known_brings_a_gap_and_then_what_is_held(id: str) -> None:
+    hub = make_hub()
+    for seq in range(5):
+        hub.accept("t", event("s", seq))
+    sink = Sink(hub)
+    connect(hub, sink, ids=[id])
+    hub.accept("t", event("s", 5))
+    await turns()
+    first = sink.events[0]
+    assert first.event == "gap"
+    assert json.loads(first.data).keys() == {"server", "cause", "lost", "topic"}
+    assert json.loads(first.data)["lost"] is None
+    assert sink.ids == [f"s-{seq}" for seq in range(6)]
+
+
+async def test_a_topic_with_a_shorter_history_than_the_other_is_told_as_a_gap() -> None:
+    hub = make_hub(["a", "b"], HistoryBound(3, 10**9, 10**20))
+    for seq in range(10):
+        hub.accept("b", event("s", seq, "b", sent_ns=seq * SECOND_NS))
+    hub.accept("a", event("s", 0, "a", sent_ns=2 * SECOND_NS))
+    sink = Sink(hub)
+    connect(hub, sink, ["a", "b"], ["a:s-0"])
+    await turns()
+    (gap,) = [json.loads(gap) for gap in sink.gaps]
+    assert gap["topic"] == "b"
+    assert sink.ids == ["s-7", "s-8", "s-9"]
+
+
+async def test_a_client_that_is_ahead_of_its_new_replica_gets_nothing_twice() -> None:
+    hub = make_hub()
+    for seq in range(3):
+        hub.accept("t", event("s", seq))
+    sink = Sink(hub)
+    connect(hub, sink, ids=["s-5"])
+    for seq in range(3, 9):
+        hub.accept("t", event("s", seq))
+    await turns()
+    hub.accept("t", event("s", 9))
+    await turns()
+    assert sink.ids == ["s-6", "s-7", "s-8", "s-9"]
+    assert not sink.gaps
