@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.checks import Facts, problems
+from bench.checks import Facts, disturbed, problems
 from bench.model import HOPS, LATENCY, Run, TimelineRow
 from bench.resources import Window
 from brokers.contenders import Contender
@@ -119,6 +119,7 @@ def account(contender: Contender, scenario: Scenario, number: int, findings: Fin
         timeline=[TimelineRow(**row) for row in load["timeline"]],
         figures=_figures(scenario, findings),
         problems=problems(facts),
+        disturbed=disturbed(facts),
     )
 
 

@@ -146,7 +146,17 @@ UNDER_FAULTS: tuple[Check, ...] = (_counts, _negative, _clock)
 """What holds also while things are broken on purpose: lateness, missing clients and failed publishes are findings then."""
 
 
+WEATHER: tuple[Check, ...] = (_generator_late, _clock, _others)
+"""What a noisy machine causes: such a run is worth another try. A part at its limit would be there again."""
+
+
 def problems(facts: Facts) -> tuple[str, ...]:
     """Why the run is refused, in words; empty when it may be ranked."""
     checks = UNDER_FAULTS if facts.scenario.faults else CHECKS
     return tuple(problem for check in checks if (problem := check(facts)) is not None)
+
+
+def disturbed(facts: Facts) -> bool:
+    """Whether the run is refused and the machine's weather is among the reasons."""
+    checks = [check for check in WEATHER if check in UNDER_FAULTS or not facts.scenario.faults]
+    return any(check(facts) is not None for check in checks)

@@ -56,8 +56,8 @@ def compare_command(
 ) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
-    `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 0 when every run is valid, 1 when one
-    was refused, the comparison was interrupted, or the gate failed.
+    `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 0 when every round has a valid run,
+    1 when one has none, the comparison was interrupted, or the gate failed.
     """
     from bench.report import terminal_table, write_report  # matplotlib takes half a second to import
 
@@ -89,8 +89,14 @@ def compare_command(
         answer = {"folder": str(outcome.folder), "report": str(page), "complete": outcome.complete}
         answer |= {"runs": [run_json(run) for run in comparison.runs], "gate": [asdict(found) for found in findings]}
         print(json.dumps(answer))
-    held = outcome.complete and all(run.valid for run in comparison.runs) and not any(f.failed for f in findings)
+    held = outcome.complete and every_round_valid(comparison.runs) and not any(f.failed for f in findings)
     return 0 if held else 1
+
+
+def every_round_valid(runs: Sequence[Run]) -> bool:
+    """Whether each contender has a valid run in each round: a refused one may have been done again."""
+    wanted = {(run.contender, run.round) for run in runs}
+    return wanted == {(run.contender, run.round) for run in runs if run.valid}
 
 
 def run_json(run: Run) -> dict[str, object]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +23,10 @@ from brokers.endpoint import redact
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
+
+
+REPEATS = 2
+"""How often a run that the machine disturbed is done again; the refused ones stay in the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ def _run_all(jobs: Sequence[Job], results: ResultFolder, console: Console, line:
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
         task = progress.add_task("starting", total=len(jobs))
-        for job in jobs:
+        for job, again in _with_repeats(jobs):
 
             def say(phase: str, label: str = job.label) -> None:
                 progress.update(task, description=f"{label} · {phase}")
@@ -138,3 +144,22 @@ def _run_all(jobs: Sequence[Job], results: ResultFolder, console: Console, line:
             run = measure(job, results, say)
             progress.advance(task)
             progress.console.print(line(run), highlight=False)
+            if run.disturbed and again(job):
+                progress.update(task, total=(progress.tasks[0].total or 0) + 1)
+                progress.console.print("    the machine disturbed it: it is done again at the end of its round")
+
+
+def _with_repeats(jobs: Sequence[Job]) -> Iterator[tuple[Job, Callable[[Job], bool]]]:
+    """The jobs in their order; one that is handed back comes again at the end of its round, REPEATS times at most."""
+    for _, round_jobs in itertools.groupby(jobs, key=lambda job: job.round):
+        queue = deque((job, 0) for job in round_jobs)
+        while queue:
+            job, tries = queue.popleft()
+
+            def again(job: Job, tries: int = tries, queue: deque[tuple[Job, int]] = queue) -> bool:
+                if tries < REPEATS:
+                    label = f"{job.label.removesuffix(f' again {tries}')} again {tries + 1}"
+                    queue.append((replace(job, label=label), tries + 1))
+                return tries < REPEATS
+
+            yield job, again

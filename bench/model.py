@@ -66,6 +66,8 @@ class Run:
     """Further figures by the name of their column in summary.csv, units in the name: `connect_p50_ms`, …"""
     problems: tuple[str, ...] = ()
     """Why the run is refused, in words with what to do; empty when it is valid."""
+    disturbed: bool = False
+    """Refused for what the machine did to it, so that another try may well be valid; not stored."""
     notes: tuple[str, ...] = ()
     """What a reader should know beside the figures, such as why the product itself cannot do better; refuses nothing."""
 
