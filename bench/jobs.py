@@ -24,7 +24,6 @@ from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
 
-
 REPEATS = 2
 """How often a run that the machine disturbed is done again; the refused ones stay in the result."""
 
