@@ -195,6 +195,32 @@ def report(
 
 
 @app.command()
+def choose(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="result directories; results/reference without", show_default=False)
+    ] = None,
+    needs: Annotated[Path | None, typer.Option(help="a TOML file such as docs/needs.toml", show_default=False)] = None,
+    clients: Clients = None,
+    rate: Rate = None,
+    replicas: Replicas = None,
+    payload_bytes: PayloadBytes = None,
+    promise: Annotated[str | None, typer.Option(help="at-most-once or at-least-once", show_default=False)] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="a restarted replica must get the past back")] = False,
+    slo: Annotated[str, typer.Option(help="what must hold: 'p99<100ms, lost=0'", show_default=False)] = "",
+    have: Annotated[list[str] | None, typer.Option(help="a program that runs already", show_default=False)] = None,
+    memory_mb: Annotated[float | None, typer.Option(help="memory the broker may take", show_default=False)] = None,
+    json_answer: AsJson = False,
+) -> None:
+    """Hold your needs against stored results: what is ruled out by which measurement, and what is left in order."""
+    from bench.choose import choose_command
+    from bench.needs import parse_needs
+
+    given: dict[str, Any] = {"clients": clients, "rate_hz": rate, "replicas": replicas, "payload_bytes": payload_bytes}
+    given |= {"promise": promise, "replay": replay, "slo": slo, "have": have, "memory_mb": memory_mb}
+    raise typer.Exit(choose_command(folders or [], parse_needs(needs, given), json_answer))
+
+
+@app.command()
 def demo(
     contender: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")] = "valkey",
     replicas: Replicas = 2,

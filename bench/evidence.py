@@ -1,0 +1,158 @@
+"""What stored results say for and against a contender; each figure with the run and the directory that it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.model import Comparison, Run
+from bench.needs import Needs
+from bench.report_faults import is_fault_run, outcomes
+from bench.slo import Slo
+from bench.store import load_capacity, load_results, result_folders
+from bench.summary import Cell, row_of
+from bench.verdict import workload
+from brokers.contenders import all_contenders
+from brokers.registry import registry
+
+COMPARED_BY = "p99_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result directory, by name."""
+
+    name: str
+    comparison: Comparison
+    search: bool
+
+    @property
+    def compares(self) -> bool:
+        """Whether its contenders ran in turn on one load, with nothing broken."""
+        return not self.search and not any(is_fault_run(run) for run in self.comparison.runs)
+
+    def runs_of(self, contender: str) -> list[tuple[int, Run]]:
+        """The valid runs of a contender with their `run` in summary.csv."""
+        numbered = enumerate(self.comparison.runs, 1)
+        return [(number, run) for number, run in numbered if run.contender == contender and run.valid]
+
+
+def load_all(paths: Sequence[Path]) -> list[Result]:
+    """Every result directory among the paths and right below them.
+
+    Raises:
+        UsageError: there is none, or one is damaged.
+    """
+    return [
+        Result(folder.name, load_results(folder), load_capacity(folder) is not None)
+        for folder in result_folders(*paths)
+    ]
+
+
+def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
+    """Each reason that rules a contender out, with the measurement that shows it."""
+    if needs.promise == "at-least-once" and delivery != needs.promise:
+        yield f"it promises {delivery} only (delivery in summary.csv)"
+    if needs.replay and replays(name) is False:
+        yield "its adapter cannot replay what was published before (declared by the adapter)"
+    if needs.memory_mb is not None:
+        yield from _too_large(name, needs.memory_mb, results)
+    yield from _breaks_objective(name, needs, results)
+    if needs.promise == "at-least-once":
+        for result in results:
+            for outcome in outcomes([run for _, run in result.runs_of(name)]):
+                if outcome.broken_promise:
+                    worst = max(outcome.runs, key=lambda run: run.lost)
+                    number = result.comparison.runs.index(worst) + 1
+                    yield f"lost {worst.lost} of {worst.expected} in {outcome.fault} ({cite(result, number)})"
+
+
+def _too_large(name: str, memory_mb: float, results: Sequence[Result]) -> Iterator[str]:
+    found = [(row_of(run, n)["broker_rss_mb"], n, result) for result in results for n, run in result.runs_of(name)]
+    sizes = [(float(size), n, result) for size, n, result in found if size is not None]
+    if sizes:
+        size, number, result = max(sizes, key=lambda item: item[0])
+        if size > memory_mb:
+            yield f"broker_rss_mb {size} ({cite(result, number)})"
+
+
+def _breaks_objective(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
+    """The objective broken in every round of a load that is no heavier than the needed one, and held on none as heavy."""
+    objective = needs.objective()
+    if objective is None or _holds(name, objective, needs, results):
+        return
+    for result, runs in _loads(name, results):
+        scenario = runs[0][1].scenario
+        if needs.relation(scenario) not in ("same", "lighter"):
+            continue
+        for condition in objective.conditions:
+            if all(condition.broken_by(run) for _, run in runs):
+                number, run = runs[(len(runs) - 1) // 2]
+                figure = _figures(row_of(run, number), condition.figure)
+                times = "in its only run" if len(runs) == 1 else f"in all {len(runs)} rounds"
+                yield f"breaks {condition} on {workload(scenario)} {times}: {figure} ({cite(result, number)})"
+
+
+def _holds(name: str, objective: Slo, needs: Needs, results: Sequence[Result]) -> bool:
+    """Whether every round of some load as heavy as the needed one met the objective."""
+    return any(
+        needs.relation(runs[0][1].scenario) in ("same", "heavier")
+        and not any(objective.broken_by(run) for _, run in runs)
+        for _, runs in _loads(name, results)
+    )
+
+
+def _figures(row: dict[str, Cell], figure: str) -> str:
+    if figure in row:
+        return f"{figure} {row[figure]} of expected {row['expected']}"
+    return f"{figure}_ms {row[f'{figure}_ms']}"
+
+
+def _loads(name: str, results: Sequence[Result]) -> Iterator[tuple[Result, list[tuple[int, Run]]]]:
+    """A contender's valid runs without faults, those of one directory and one load together."""
+    for result in results:
+        by_load: dict[tuple[float, ...], list[tuple[int, Run]]] = {}
+        for number, run in result.runs_of(name):
+            if not is_fault_run(run):
+                load = (run.scenario.clients, run.scenario.replicas, run.scenario.rate_hz, run.scenario.payload_bytes)
+                by_load.setdefault(load, []).append((number, run))
+        for runs in by_load.values():
+            yield result, runs
+
+
+def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
+    """What speaks neither clearly for a contender nor against it."""
+    objective = needs.objective()
+    if objective is None:
+        return []
+    said = []
+    for result, runs in _loads(name, results):
+        broken = [number for number, run in runs if objective.broken_by(run)]
+        if broken and needs.relation(runs[0][1].scenario) == "same":
+            said.append(f"breaks {objective} in {len(broken)} of {len(runs)} rounds ({cite(result, broken[0])})")
+    if not said and not _holds(name, objective, needs, results):
+        said.append(f"whether it holds {objective} at the needed load was not measured")
+    return said
+
+
+def span(result: Result, name: str) -> str:
+    """The middle round's p99 and the range over rounds, each as it stands in summary.csv."""
+    cells = [(float(cell), n) for n, run in result.runs_of(name) if (cell := row_of(run, n)[COMPARED_BY]) is not None]
+    if not cells:
+        return f"{COMPARED_BY} was not measured"
+    cells.sort()
+    middle, number = cells[(len(cells) - 1) // 2]
+    over = f", {cells[0][0]} to {cells[-1][0]} over {len(cells)} rounds" if len(cells) > 1 else ""
+    return f"{COMPARED_BY} {middle} ({cite(result, number)}){over}"
+
+
+def replays(name: str) -> bool | None:
+    """Whether the contender's adapter declares replay; None for one that is unknown here."""
+    urls = {contender.name: contender.url for contender in all_contenders()}
+    adapter = registry().by_scheme.get(urls.get(name, name).partition("://")[0])
+    return None if adapter is None else adapter.replay
+
+
+def cite(result: Result, number: int) -> str:
+    return f"run {number} of {result.name}"
