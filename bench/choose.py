@@ -108,6 +108,7 @@ def _order(answer: Answer, needs: Needs, base: Result, left: dict[str, str], unc
                         (
                             span(base, name),
                             *([f"{programs[name]} runs already"] if name in at_hand else []),
+                            *(["too few valid rounds to be ranked"] if family.groups and name not in ranked else []),
                             *unclear[name],
                         ),
                     )
