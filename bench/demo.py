@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.procs import Children, Replica, start_generator, start_replica, wait_ready
+from bench.proxy import find_nginx, start_proxy
 from brokers.contenders import find_contender
 from core.errors import UsageError
 from core.ports import free_ports
@@ -27,7 +28,8 @@ def demo_command(name: str, scenario: Scenario, port: int) -> int:
     with contender.launched(folder) as broker, Children() as children:
         settings: dict[str, object] = {"broker_url": broker.url, "delivery": contender.delivery}
         schedule = {"rate_hz": scenario.rate_hz, "topics": scenario.topics, "payload_bytes": scenario.payload_bytes}
-        ports = [port, *free_ports(scenario.replicas - 1)]
+        nginx = find_nginx()
+        ports = free_ports(scenario.replicas) if nginx else [port, *free_ports(scenario.replicas - 1)]
         replicas = [
             start_replica(f"replica-{i}", at, settings | (schedule if contender.embedded else {}), folder)
             for i, at in enumerate(ports, start=1)
@@ -37,7 +39,8 @@ def demo_command(name: str, scenario: Scenario, port: int) -> int:
         if not contender.embedded:
             generator, _ = start_generator(settings | schedule, folder)
             alive.append(children.add(generator))
-        _say(console, contender.name, replicas, scenario, folder)
+        front = start_proxy(nginx, port, replicas, folder, children) if nginx else None
+        _say(console, contender.name, front, replicas, scenario, folder)
         try:
             _watch(alive)
         except KeyboardInterrupt:
@@ -54,16 +57,22 @@ def _require_free(port: int) -> None:
             raise UsageError(f"port {port}: {error}; give another one with --port") from error
 
 
-def _say(console: Console, name: str, replicas: list[Replica], scenario: Scenario, folder: Path) -> None:
+def _say(
+    console: Console, name: str, front: str | None, replicas: list[Replica], scenario: Scenario, folder: Path
+) -> None:
     def line(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    url = front or replicas[0].url
     line(f"{name}, {len(replicas)} replicas, {scenario.rate_hz:g} events/s. Ctrl-C ends it.")
-    for replica in replicas:
-        line(f"  open     {replica.url}/")
-    line(f"  or       curl -N {replicas[0].url}/sse")
-    line(f"  numbers  {replicas[0].url}/stats")
-    line(f"  logs     {folder}")
+    line(f"  open      {url}/")
+    line(f"  or        curl -N {url}/sse")
+    line(
+        f"  replicas  {'  '.join(replica.url for replica in replicas)}"
+        + ("" if front else "  (no nginx here to put in front)")
+    )
+    line(f"  numbers   {replicas[0].url}/stats")
+    line(f"  logs      {folder}")
 
 
 def _watch(children: list[Child]) -> None:
