@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup compare test check clean
+.PHONY: help setup compare test check brokers browser reference lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,17 @@ $(STAMP): pyproject.toml requirements.lock scripts/setup.sh
 compare: $(STAMP)  ## the main job: compare the brokers found here, about 4 minutes
 	@$(VENV)/bin/fanbench compare
 
-test: $(STAMP)  ## run every test
+brokers: $(STAMP)  ## install redis-server, mosquitto, rabbitmq-server and nginx by apt or brew
+	@scripts/brokers.sh
+
+browser:  ## install the browser that the tests of the page drive
+	@scripts/browser.sh
+
+test: $(STAMP) brokers browser  ## run every test
 	@$(PY) -m pytest
+
+reference: $(STAMP) brokers  ## measure results/reference anew: an hour and more
+	@scripts/reference.sh
 
 check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/ruff check .
@@ -28,7 +37,7 @@ check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/lint-imports
 
 lock: $(STAMP)  ## pin the dependencies again
-	@$(VENV)/bin/uv pip compile --universal --all-extras --group dev --python-version 3.11 --no-header --upgrade -q -o requirements.lock pyproject.toml
+	@$(VENV)/bin/uv pip compile --universal --all-extras --group dev --group bench --python-version 3.11 --no-header --upgrade -q -o requirements.lock pyproject.toml
 
 clean:  ## remove .venv, caches and unfinished results
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks results/*.partial
