@@ -2,88 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import errno
-import functools
-import gc
 import logging
 import resource
-import signal
-import socket
 import sys
-from collections.abc import Iterator
-
-import uvicorn
-import uvloop
 
 from brokers.registry import open_endpoint
-from core.errors import FanbenchError, UsageError
+from core.errors import FanbenchError
 from core.settings import exit_with, read_settings
-from server.app import create_app
 from server.logs import set_up_logging
-from server.protocol import Doorway, StreamProtocol
-from server.replica import Replica
 from server.settings import ServerSettings
 
-BACKLOG = 8192
 SPARE_DESCRIPTORS = 128
-UNACKNOWLEDGED_MS = 60_000
-"""A client that acknowledges nothing of what was sent to it for so long is gone, whatever its end says."""
 
 _log = logging.getLogger("fanbench.server")
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server; at SIGTERM and SIGINT it ends the streams, serves what is under way, and returns."""
-
-    replica: Replica | None = None
-    failure: FanbenchError | None = None
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take the signals in the loop, and do not raise them again: a clean stop exits with 0."""
-        loop = asyncio.get_running_loop()
-        for sig in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(sig, self.stop)
-        yield
-
-    def stop(self) -> None:
-        """Begin to stop."""
-        self.should_exit = True
-        if self.replica is not None:
-            self.replica.begin_stop()
-
-    def fail(self, error: FanbenchError) -> None:
-        """Stop, for this reason."""
-        self.failure = self.failure or error
-        self.stop()
-
-
-def listen(host: str, port: int, send_buffer_bytes: int) -> socket.socket:
-    """A listening socket whose connections inherit its options.
-
-    Raises:
-        UsageError: the address cannot be listened on.
-    """
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, kind, proto)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if send_buffer_bytes:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-    except OSError as error:
-        step = (
-            "is another replica running? choose another with FANBENCH_PORT" if error.errno == errno.EADDRINUSE else ""
-        )
-        raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; {step or 'check FANBENCH_HOST and FANBENCH_PORT'}"
-        ) from error
-    return sock
 
 
 def fit_clients(settings: ServerSettings) -> ServerSettings:
@@ -100,52 +31,17 @@ def fit_clients(settings: ServerSettings) -> ServerSettings:
     return settings.model_copy(update={"max_clients": max(1, fits)})
 
 
-async def serve(settings: ServerSettings, sock: socket.socket) -> FanbenchError | None:
-    """Serve until a signal comes; returns why it could not go on, if that is so."""
-    name = settings.server_name(sock.getsockname()[1])
-    broker = open_endpoint(settings.broker_url, settings.delivery)
-    doorway = Doorway(settings.max_clients + SPARE_DESCRIPTORS // 2)
-
-    def make_replica() -> Replica:
-        server.replica = Replica(settings, name, broker, doorway, server.fail)
-        return server.replica
-
-    config = uvicorn.Config(
-        create_app(settings, make_replica),
-        http=functools.partial(StreamProtocol, doorway),  # type: ignore[arg-type]
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=settings.access_log,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=3,
-    )
-    server = Server(config)
-    host, port = sock.getsockname()[:2]
-    _log.info("%s serves on http://%s:%d, broker %s", name, f"[{host}]" if ":" in host else host, port, broker[1])
-    # What exists now stays; a collection that walks it, and every client, would hold up events.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    await server.serve([sock])
-    return server.failure
-
-
 def main() -> None:
     """Run until SIGTERM; exit code 2 for settings that cannot be used or a broker that does not answer."""
     try:
         settings = read_settings(ServerSettings, sys.argv[1:])
         set_up_logging(settings)
-        settings = fit_clients(settings)
-        open_endpoint(settings.broker_url, settings.delivery)
-        sock = listen(settings.host, settings.port, settings.send_buffer_bytes)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            failure = runner.run(serve(settings, sock))
+        broker = open_endpoint(settings.broker_url, settings.delivery)
+        from server.serving import run  # takes a second to import, which a wrong setting need not wait for
+
+        run(fit_clients(settings), broker)
     except FanbenchError as error:
         exit_with(error, 2)
-    if failure is not None:
-        exit_with(failure, 2)
 
 
 if __name__ == "__main__":
