@@ -151,6 +151,7 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
     figures = {
         f"connect_{name}_ms": float(load["connect_ms"][name]) for name in ("p50", "p99") if load.get("connect_ms")
     }
+    figures |= {f"{part}_growth_mb_min": slope for part, slope in findings.window.rss_mb_per_min.items()}
     figures["others_cores"] = round(findings.window.others_cores, 3)
     if not scenario.faults:
         return figures

@@ -119,15 +119,18 @@ class Timeline:
 
     def __init__(self, faults: Sequence[Fault], stage: Stage) -> None:
         self._stage = stage
-        self._to_begin = sorted(faults, key=lambda fault: fault.at_s)
+        duration_s = stage.scenario.duration_s
+        self._to_begin = sorted(
+            ((at_s, fault) for fault in faults for at_s in fault.times_s(duration_s)), key=lambda entry: entry[0]
+        )
         self._to_undo: list[tuple[float, Undo]] = []
 
     def step(self, elapsed_s: float) -> None:
         """Begin and undo what is due by now."""
-        while self._to_begin and self._to_begin[0].at_s <= elapsed_s:
-            fault = self._to_begin.pop(0)
+        while self._to_begin and self._to_begin[0][0] <= elapsed_s:
+            at_s, fault = self._to_begin.pop(0)
             self._stage.load.tell(do="mark")
-            self._to_undo.append((fault.at_s + fault.for_s, _BREAK[fault.kind](self._stage, fault)))
+            self._to_undo.append((at_s + fault.for_s, _BREAK[fault.kind](self._stage, fault)))
         for entry in [entry for entry in self._to_undo if entry[0] <= elapsed_s]:
             self._to_undo.remove(entry)
             entry[1]()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import linear_regression
 
 import psutil
 
@@ -28,6 +29,8 @@ class _Tracked:
 class _Part:
     tracked: dict[int, _Tracked] = field(default_factory=dict)
     peak_rss: int = 0
+    rss: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds into the window, and bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Window:
 
     seconds: float
     parts: dict[str, Usage]
+    rss_mb_per_min: dict[str, float]
+    """How fast each part's memory grew: the slope of a straight line through the second half of the samples."""
     others_cores: float
     """Cores that processes which are no part of the run kept busy; fanbench itself not among them."""
 
@@ -70,7 +75,8 @@ class Sampler:
         parts = {name: self._usage(part, seconds) for name, part in self._parts.items()}
         ours_s = sum(usage.cpu_s for usage in parts.values()) + _cpu_s(self._own) - self._own_s
         others = max(0.0, (_busy_cpu_s() - self._busy_s - ours_s) / seconds)
-        return Window(seconds, parts, others)
+        slopes = {name: _mb_per_min(part.rss[len(part.rss) // 2 :]) for name, part in self._parts.items()}
+        return Window(seconds, parts, slopes, others)
 
     def _follow(self) -> None:
         turn = 0
@@ -96,6 +102,7 @@ class Sampler:
                 except psutil.Error:
                     continue  # it ended: what was seen last stands
             part.peak_rss = max(part.peak_rss, rss)
+            part.rss.append((time.monotonic() - self._started_s, rss))
 
     @staticmethod
     def _usage(part: _Part, seconds: float) -> Usage:
@@ -105,6 +112,14 @@ class Sampler:
             rss_mb=round(part.peak_rss / _MB, 1),
             busiest_core=round(max(used, default=0.0) / seconds, 3),
         )
+
+
+def _mb_per_min(samples: Sequence[tuple[float, int]]) -> float:
+    """Slope of the least-squares line; 0 with fewer than two samples."""
+    if len(samples) < 2:
+        return 0.0
+    at_s, rss = zip(*samples, strict=True)
+    return round(linear_regression(at_s, rss).slope * 60 / _MB, 3)
 
 
 def _trees(roots: Sequence[int]) -> Iterator[psutil.Process]:

@@ -86,7 +86,7 @@ def _measure(stage: Stage, say: Say) -> tuple[Window, list[dict[str, Any]]]:
     try:
         reports = poll(
             "the generator's report",
-            scenario.duration_s + _SLACK_S + sum(fault.for_s + _SLACK_S for fault in scenario.faults),
+            scenario.duration_s + _SLACK_S * (1 + len(scenario.faults)),
             partial(_follow, stage, timeline, time.monotonic()),
             stage.alive(),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,8 +44,16 @@ class Fault(BaseModel):
     kind: FaultKind
     at_s: float = Field(2.0, ge=0, description="seconds into the measured phase")
     for_s: float = Field(2.0, ge=0, description="seconds until it is undone")
+    every_s: float = Field(0.0, ge=0, description="again this often, to the end of the measured phase; 0: once")
     share: float = Field(0.1, gt=0, le=1, description="of the clients, for clients-stall and clients-churn")
     delay_ms: float = Field(50.0, ge=0, description="for link-delay")
+
+    def times_s(self, duration_s: float) -> list[float]:
+        """When it begins, in seconds into a measured phase of `duration_s`."""
+        if not self.every_s:
+            return [self.at_s]
+        repeats = max(0, math.ceil((duration_s - self.at_s) / self.every_s))
+        return [self.at_s + i * self.every_s for i in range(repeats)]
 
     @property
     def needs_broker(self) -> bool:

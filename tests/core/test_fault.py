@@ -1,0 +1,38 @@
+"""Faults as values."""
+
+import pytest
+
+from core.errors import UsageError
+from core.fault import KINDS, MEANING, Fault
+from core.scenario import parse_scenario
+
+
+@pytest.mark.parametrize(
+    ("fields", "duration_s", "times"),
+    [
+        ({"at_s": 2}, 10, [2]),
+        ({"at_s": 2}, 1, [2]),
+        ({"at_s": 2, "every_s": 3}, 10, [2, 5, 8]),
+        ({"at_s": 2, "every_s": 4}, 10, [2, 6]),
+        ({"at_s": 20, "every_s": 4}, 10, []),
+    ],
+)
+def test_when_it_begins(fields, duration_s, times):
+    assert Fault(kind="broker-kill", **fields).times_s(duration_s) == times
+
+
+def test_every_kind_says_what_it_means():
+    assert set(MEANING) == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"kind": "broker-killed"}, "broker-kill"),
+        ({"kind": "link-cut", "for_s": -1}, "-1"),
+        ({"kind": "link-cut", "fro_s": 1}, "fro_s"),
+    ],
+)
+def test_a_wrong_fault_is_named(fault, words):
+    with pytest.raises(UsageError, match=words):
+        parse_scenario({"faults": [fault]}, where="x.toml")
