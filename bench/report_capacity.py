@@ -56,7 +56,7 @@ def together(found: Sequence[Capacity]) -> list[Chart]:
     """One chart for each kind of search: the largest load that held, contender beside contender."""
     from bench.chart_style import to_svg
 
-    charts = []
+    charts: list[Chart] = []
     for vary, slo in dict.fromkeys((search.vary, search.slo) for search in found):
         figure = capacities([search for search in found if (search.vary, search.slo) == (vary, slo)])
         if figure is not None:
