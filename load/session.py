@@ -149,7 +149,7 @@ class Session:
             "connect": Distribution(self._connect)
         }
         totals.servers = {name: Distribution(one) for name, one in self._tally.servers.items()}
-        totals.seconds = {at: Distribution(Histogram.decode(text)) for at, text in self._tally.seconds.items()}
+        totals.seconds = {at: Distribution.from_wire(wire) for at, wire in self._tally.seconds.items()}
         totals.seen = {
             (s.stream, s.topic): [Seen.of(s.seen)] for s in self._registry.series.values() if s.low_seq is not None
         }

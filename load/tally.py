@@ -11,6 +11,7 @@ import numpy.typing as npt
 from core.histogram import Histogram
 from load.frames import Event
 from load.ledger import Series
+from load.totals import Distribution, Wire
 
 OPEN_SECONDS = 5
 """A second of due time stays open for this long, then it is kept encoded; a straggler opens it again."""
@@ -25,8 +26,8 @@ class Tally:
     def __init__(self) -> None:
         self.hops = {hop: Histogram() for hop in HOPS}
         self.servers: dict[str, Histogram] = {}
-        self.seconds: dict[int, str] = {}
-        """Second of due time to its latencies, encoded."""
+        self.seconds: dict[int, Wire] = {}
+        """Second of due time to its latencies, as they travel."""
         self.deliveries = 0
         self.first_due_ns: int | None = None
         self.last_arrival_ns = 0
@@ -65,13 +66,13 @@ class Tally:
             histogram = self._open.get(second)
             if histogram is None:
                 kept = self.seconds.pop(second, None)
-                histogram = self._open[second] = Histogram() if kept is None else Histogram.decode(kept)
+                histogram = self._open[second] = Histogram() if kept is None else Distribution.from_wire(kept).histogram
             histogram.record_ns(latency_ns[seconds == second])
         self._keep(max(self._open) - OPEN_SECONDS)
 
     def _keep(self, until: int) -> None:
         for second in [second for second in self._open if second <= until]:
-            self.seconds[second] = self._open.pop(second).encode()
+            self.seconds[second] = Distribution(self._open.pop(second)).to_wire()
 
     def close(self) -> None:
         """Encode the seconds that are still open."""

@@ -51,6 +51,10 @@ def horizon_from_wire(rows: list[list[Any]]) -> Horizon:
     return {(stream, topic): Bounds(low, high) for stream, topic, low, high in rows}
 
 
+Wire = tuple[str, int]
+"""A histogram encoded, and its negative values, which the encoding leaves out."""
+
+
 @dataclass(slots=True)
 class Distribution:
     """A histogram together with the negative values that its encoding leaves out."""
@@ -61,13 +65,16 @@ class Distribution:
         """Merge another."""
         self.histogram.merge(other)
 
-    def to_wire(self) -> list[Any]:
-        return [self.histogram.encode(), self.histogram.negative]
+    def to_wire(self) -> Wire:
+        """As plain values."""
+        return self.histogram.encode(), self.histogram.negative
 
     @classmethod
-    def from_wire(cls, row: list[Any]) -> Distribution:
-        histogram = Histogram.decode(row[0])
-        histogram.negative = int(row[1])
+    def from_wire(cls, wire: Wire) -> Distribution:
+        """Read what `to_wire` wrote."""
+        text, negative = wire
+        histogram = Histogram.decode(text)
+        histogram.negative = negative
         return cls(histogram)
 
 

@@ -23,7 +23,7 @@ CHOSEN = USERS // 2
 @pytest.mark.parametrize("how", ["single", "processes", "workers"])
 def test_totals_do_not_depend_on_who_holds_the_clients(how):
     deliveries = USERS * 60 - 3 * CHOSEN
-    result = measure(*SCRIPTS, users=USERS, deliveries=deliveries, how=how)
+    result = measure(*SCRIPTS, users=USERS, how=how)
     counted = {
         name: result[name] for name in ("clients", "users", "deliveries", "events", "lost", "duplicated", "reordered")
     }

@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.ports import free_port
 from tests.waiting import wait_until
@@ -19,6 +19,7 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).parent.parent.parent
 REFERENCE = Path(__file__).with_name("reference_server.py")
 RUN_DEADLINE_S = 40.0
+DELIVERY_DEADLINE_S = 3.0
 
 
 @contextlib.contextmanager
@@ -44,17 +45,34 @@ def process(*command: str | Path, log: Path, env: dict[str, str] | None = None) 
                 child.wait()
 
 
+class References:
+    """Running reference servers, one for each script."""
+
+    def __init__(self, child: subprocess.Popen[bytes], log: Path) -> None:
+        self._child = child
+        self._log = log
+        ports = wait_until(lambda: self._line("ports"), "the reference servers listen")
+        self.urls = [f"http://127.0.0.1:{port}" for port in ports]
+
+    def _line(self, first: str) -> list[int] | None:
+        text = self._log.read_text()
+        assert self._child.poll() is None, text
+        found = [
+            line.split()[1:] for line in text.splitlines(keepends=True) if line.startswith(first) and line[-1] == "\n"
+        ]
+        return [int(word) for word in found[0]] if found else None
+
+    def sent(self) -> list[int] | None:
+        """How many deliveries each made, once all have made all of theirs."""
+        return self._line("sent")
+
+
 @contextlib.contextmanager
-def reference(folder: Path, **script: Any) -> Iterator[str]:
-    """A reference server that follows the script; its URL."""
-    log = folder / f"reference-{script.get('server', 'reference')}.log"
-    with process(sys.executable, REFERENCE, json.dumps(script), log=log) as child:
-
-        def port() -> str:
-            assert child.poll() is None, log.read_text()
-            return log.read_text().partition("\n")[0] if "\n" in log.read_text() else ""
-
-        yield f"http://127.0.0.1:{wait_until(port, 'the reference server listens')}"
+def references(folder: Path, scripts: list[dict[str, Any]]) -> Iterator[References]:
+    """Reference servers that follow the scripts."""
+    log = folder / "reference.log"
+    with process(sys.executable, REFERENCE, json.dumps(scripts), log=log) as child:
+        yield References(child, log)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -62,26 +80,27 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def measure(
-    *scripts: dict[str, Any],
-    users: int,
-    deliveries: int,
-    how: str = "single",
-    options: tuple[str, ...] = (),
-    tree: Path = ROOT,
-    timeout_s: float = RUN_DEADLINE_S,
-) -> dict[str, Any]:
-    """Measure reference servers with so many clients; stop once so many measured deliveries are counted.
+def locust_options(how: str, main: list[str]) -> Iterator[list[str]]:
+    """The options of each Locust to start, the one that ends the run last."""
+    port = str(free_port())
+    if how == "processes":
+        main += ["--processes", "2", "--master-bind-port", port, "--master-port", port]
+    if how == "workers":
+        main += ["--master", "--expect-workers", "2", "--master-bind-port", port]
+        yield from [["--worker", "--master-port", port]] * 2
+    yield main
+
+
+def measure(*scripts: dict[str, Any], users: int, how: str = "single") -> dict[str, Any]:
+    """Run the Locust suite against reference servers from their first event until the last one is delivered.
 
     `how` is single, processes (Locust's --processes 2) or workers (a master and two workers, each started by hand).
-    `tree` is where load/ and core/ are taken from.
+    Gives what Locust wrote to `--out`, and besides `sent` and Locust's `log`.
     """
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        urls = [stack.enter_context(reference(folder, **script)) for script in scripts]
-        out, status = folder / "out.json", folder / "status.json"
-        env = {"PYTHONPATH": str(tree), "FANBENCH_LOAD_STATUS": str(status)}
-        locust = [Path(sys.executable).with_name("locust"), "-f", tree / "load" / "sse.py", "--skip-log-setup"]
+        servers = stack.enter_context(references(folder, list(scripts)))
+        out, status, log = folder / "out.json", folder / "status.json", folder / "locust.log"
         main = [
             "--headless",
             "-u",
@@ -89,27 +108,86 @@ def measure(
             "-r",
             str(users),
             "--replicas",
-            ",".join(urls),
+            ",".join(servers.urls),
             "--out",
             str(out),
-            *options,
         ]
-        port = ["--master-port", str(free_port())]
-        if how == "processes":
-            main += ["--processes", "2", "--master-bind-port", port[1], *port]
-        if how == "workers":
-            main += ["--master", "--expect-workers", "2", "--master-bind-port", port[1]]
-            for at in range(2):
-                stack.enter_context(process(*locust, "--worker", *port, log=folder / f"worker-{at}.log", env=env))
-        log = folder / "locust.log"
-        child = stack.enter_context(process(*locust, *main, log=log, env=env))
+        locust = [Path(sys.executable).with_name("locust"), "-f", ROOT / "load" / "sse.py", "--skip-log-setup"]
+        env = {"FANBENCH_LOAD_STATUS": str(status)}
+        for at, options in enumerate(locust_options(how, main)):
+            to = log if options is main else folder / f"worker-{at}.log"
+            child = stack.enter_context(process(*locust, *options, log=to, env=env))
 
-        def enough() -> bool:
+        def deliveries() -> int:
             assert child.poll() is None, log.read_text()
-            return read_json(status).get("deliveries", 0) >= deliveries
+            return int(read_json(status).get("deliveries", 0))
 
-        with contextlib.suppress(AssertionError):  # fewer are a result, too: the caller judges it
-            wait_until(enough, f"{deliveries} deliveries", timeout_s)
+        sent = sum(_await_end(servers, deliveries))
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0, log.read_text()
-        return read_json(out) | {"log": log.read_text()}
+        return read_json(out) | {"sent": sent, "log": log.read_text()}
+
+
+class Job(NamedTuple):
+    """Cases, each a list of scripts, to be measured by the load/ and core/ of a source tree."""
+
+    tree: Path
+    cases: dict[str, list[dict[str, Any]]]
+
+
+def measure_side_by_side(jobs: dict[str, Job]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Run each case in a session of its own, without Locust; one process for each job, all at once.
+
+    For counts: where everything runs at once no latency is small. Gives, for each job and case, what `--out` would
+    hold, and besides `sent`.
+    """
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        servers = stack.enter_context(
+            references(folder, [one for job in jobs.values() for scripts in job.cases.values() for one in scripts])
+        )
+        urls = iter(servers.urls)
+        children = {}
+        for at, (key, job) in enumerate(jobs.items()):
+            plan = {
+                case: {"urls": [next(urls) for _ in scripts], "clients": sum(one.get("clients", 1) for one in scripts)}
+                for case, scripts in job.cases.items()
+            }
+            files = [folder / f"{at}.status", folder / f"{at}.out"]
+            command = [sys.executable, Path(__file__).with_name("sessions.py"), json.dumps(plan), *files]
+            log = folder / f"{at}.log"
+            children[key] = (
+                stack.enter_context(process(*command, log=log, env={"PYTHONPATH": str(job.tree)})),
+                files,
+                log,
+            )
+
+        def deliveries() -> int:
+            for child, _, log in children.values():
+                assert child.poll() is None, log.read_text()
+            return sum(sum(read_json(files[0]).values()) for _, files, _ in children.values())
+
+        sent = iter(_await_end(servers, deliveries))
+        for child, _, _ in children.values():
+            child.send_signal(signal.SIGTERM)
+        results: dict[str, dict[str, dict[str, Any]]] = {}
+        for key, (child, files, log) in children.items():
+            assert child.wait(30) == 0, log.read_text()
+            found = read_json(files[1])
+            counts = {case: sum(next(sent) for _ in scripts) for case, scripts in jobs[key].cases.items()}
+            results[key] = {case: found[case] | {"sent": counts[case]} for case in counts}
+        return results
+
+
+def _await_end(servers: References, deliveries: Callable[[], int]) -> list[int]:
+    """Wait until all is sent and, within a deadline, delivered; what each server sent."""
+
+    def sent() -> list[int] | None:
+        deliveries()
+        return servers.sent()
+
+    counts = wait_until(sent, "the reference servers have sent everything", RUN_DEADLINE_S)
+    assert counts is not None
+    with contextlib.suppress(AssertionError):  # fewer are a result, too, and for the caller to judge
+        wait_until(lambda: deliveries() >= sum(counts), f"{sum(counts)} deliveries", DELIVERY_DEADLINE_S)
+    return counts

@@ -1,8 +1,10 @@
 """A reference SSE server whose behaviour is written down beforehand, with no code of server/.
 
-`python tests/truth/reference_server.py '{"measure": 100, …}'` prints its port and serves until it is ended. It makes
-its own events, as if generator, broker and hub were one: `due_ns`, `sent_ns` and `received_ns` are set back from the
+`python tests/truth/reference_server.py '[{"measure": 100, …}, …]'` runs one server for each script until it is ended,
+and prints their ports. It makes its own events, as if generator, broker and hub were one: `due_ns`, `sent_ns` and `received_ns` are set back from the
 instant of writing by the hop times of the script, so that the times injected do not depend on how well it sleeps.
+Once all is sent it prints `sent N N …`: how many different measured events each server's clients were sent, counted per
+client.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Script:
     topic: str = "events"
     clients: int = 1  # begins once so many are connected
     warmup: int = 3
+    warmup_ms: float = 0.0  # by which warm-up events are late besides
     measure: int = 100
     rate_hz: float = 100.0
     schedule_ms: float = 0.0
@@ -33,6 +36,7 @@ class Script:
     fanout_ms: float = 0.0
     stall_at: int | None = None  # nothing leaves for stall_s from this seq on; what is due meanwhile leaves after it
     stall_s: float = 2.0
+    stall_hop: str = "fanout"  # or broker or schedule: where the stamps say that it was held up
     omit: list[int] = field(default_factory=list)
     double: list[int] = field(default_factory=list)
     swap: list[int] = field(default_factory=list)  # each with the one after it
@@ -45,6 +49,7 @@ class Script:
     drop_abruptly: bool = False
     resume: bool = True  # honours Last-Event-ID
     gap_at: list[int] = field(default_factory=list)  # event: gap before these seqs
+    foreign_at: list[int] = field(default_factory=list)  # something that is not an event of ours before these seqs
     retry_ms: int = 50
     status: int = 200
     linger: bool = True  # keeps the connections open after the last event
@@ -56,6 +61,7 @@ class Client:
     def __init__(self, writer: asyncio.StreamWriter, script: Script, number: int) -> None:
         self.writer = writer
         self.script = script
+        self.number = number
         self.chosen = number % script.every == 0
         self.pending = b""
         self.pending_events = 0
@@ -95,6 +101,7 @@ class Server:
         self.sent: list[bytes] = []
         self.enough = asyncio.Event()
         self.number = 0
+        self.deliveries: set[tuple[int, int]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request and keep the connection until the other end goes."""
@@ -121,39 +128,48 @@ class Server:
         last = next((line.split(": ")[1] for line in head.split("\r\n") if line.startswith("Last-Event-ID")), "")
         known = parse_id(last)
         if self.script.resume and known is not None:
-            for frame in self.sent[known[1] + 1 :]:
-                client.send(frame)
+            for seq, frame in enumerate(self.sent[known[1] + 1 :], known[1] + 1):
+                self.send(client, seq, frame)
 
-    def frame(self, seq: int, due_ns: int) -> bytes:
-        """The event as this server sends it, its stamps set back by the script's hop times."""
+    def frame(self, seq: int, due_ns: int, held_ns: int) -> bytes:
+        """The event as this server sends it: what the stamps say of an instant `held_ns` after it was due.
+
+        Where it was not held up, all three stamps are set back by the script's hop times.
+        """
         script = self.script
-        sent_ns = due_ns + int(script.schedule_ms * 1e6)
-        received_ns = sent_ns + int(script.broker_ms * 1e6)
-        phase = "warmup" if seq < script.warmup else "measure"
-        payload = encode(Stamp(script.stream, seq, script.topic, phase, due_ns, sent_ns), "x" * 60)
+        late_ns = time.time_ns() - due_ns - held_ns
+        warmup = seq < script.warmup
+        schedule_ns, broker_ns, fanout_ns = (
+            int(ms * 1e6) for ms in (script.schedule_ms, script.broker_ms, script.fanout_ms + script.warmup_ms * warmup)
+        )
+        due_ns += late_ns - schedule_ns - broker_ns - fanout_ns
+        sent_ns = due_ns + schedule_ns + (held_ns if script.stall_hop == "schedule" else 0)
+        received_ns = sent_ns + broker_ns + (held_ns if script.stall_hop == "broker" else 0)
+        stamp = Stamp(script.stream, seq, script.topic, "warmup" if warmup else "measure", due_ns, sent_ns)
         prefix = f'{{"server":"{script.server}","received_ns":{received_ns},'
-        return encode_event(prefix + payload[1:].decode(), id=f"{script.stream}-{seq}")
+        return encode_event(prefix + encode(stamp, "x" * 60)[1:].decode(), id=stamp.id)
 
     async def publish(self) -> None:
         """Send every event of the script, in time."""
         script = self.script
         await self.enough.wait()
         start_ns = time.time_ns()
-        count = script.warmup + script.measure
-        stall_until_ns = 0
-        held: dict[Client, bytes] = {}
-        for seq in range(count):
+        held: dict[Client, tuple[int, bytes]] = {}
+        stalled_from_ns = stalled_until_ns = 0
+        for seq in range(script.warmup + script.measure):
             due_ns = start_ns + int(seq * 1e9 / script.rate_hz)
             if seq == script.stall_at:
-                stall_until_ns = due_ns + int(script.stall_s * 1e9)
-            await asyncio.sleep(max(due_ns, stall_until_ns, time.time_ns()) / 1e9 - time.time())
-            late_ns = 0 if stall_until_ns > due_ns else time.time_ns() - due_ns
-            hops_ns = int((script.schedule_ms + script.broker_ms + script.fanout_ms) * 1e6)
-            frame = self.frame(seq, due_ns + late_ns - hops_ns)
+                stalled_from_ns, stalled_until_ns = due_ns, due_ns + int(script.stall_s * 1e9)
+            stalled = stalled_from_ns <= due_ns < stalled_until_ns
+            leaves_ns = stalled_until_ns if stalled else due_ns
+            await asyncio.sleep(max(0.0, (leaves_ns - time.time_ns()) / 1e9))
+            frame = self.frame(seq, due_ns, leaves_ns - due_ns)
             self.sent.append(frame)
             for client in list(self.connected):
                 self.deliver(client, seq, frame, held)
             if seq in script.drop_at:
+                while len(self.connected) < script.clients:  # until those cut before are back
+                    await asyncio.sleep(0.001)
                 for client in [client for client in self.connected if client.chosen]:
                     self.connected.pop(client)
                     client.cut()
@@ -163,30 +179,39 @@ class Server:
                 client.writer.write(b"0\r\n\r\n" if script.chunked else b"")
                 client.writer.close()
 
-    def deliver(self, client: Client, seq: int, frame: bytes, held: dict[Client, bytes]) -> None:
+    def deliver(self, client: Client, seq: int, frame: bytes, held: dict[Client, tuple[int, bytes]]) -> None:
         """One event to one client, with what the script does to it."""
         script = self.script
         if client.chosen:
             if seq in script.gap_at:
                 client.send(encode_event('{"server":"ref","cause":"overflow","lost":null,"topic":null}', event="gap"))
+            if seq in script.foreign_at:
+                client.send(encode_event("this is not JSON"))
             if seq in script.omit or seq >= script.warmup + script.measure - script.tail:
                 return
             if seq in script.swap:
-                held[client] = frame
+                held[client] = (seq, frame)
                 return
             if seq in script.double:
                 client.send(frame)
-        client.send(frame)
+        self.send(client, seq, frame)
         if client in held:
-            client.send(held.pop(client))
+            self.send(client, *held.pop(client))
+
+    def send(self, client: Client, seq: int, frame: bytes) -> None:
+        """Send a frame and count it if it counts."""
+        client.send(frame)
+        if seq >= self.script.warmup:
+            self.deliveries.add((client.number, seq))
 
 
 async def main() -> None:
     """Serve until ended."""
-    server = Server(Script(**json.loads(sys.argv[1])))
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=2048)
-    print(listener.sockets[0].getsockname()[1], flush=True)
-    await server.publish()
+    servers = [Server(Script(**script)) for script in json.loads(sys.argv[1])]
+    listeners = [await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=2048) for server in servers]
+    print("ports", *(listener.sockets[0].getsockname()[1] for listener in listeners), flush=True)
+    await asyncio.gather(*(server.publish() for server in servers))
+    print("sent", *(len(server.deliveries) for server in servers), flush=True)
     await asyncio.Event().wait()
 
 
