@@ -184,6 +184,17 @@ def doctor(json_answer: AsJson = False) -> None:
 
 
 @app.command()
+def conformance(
+    adapter: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")],
+    json_answer: AsJson = False,
+) -> None:
+    """Prove an adapter, a built-in or your own: one line for each promise, on the real program."""
+    from bench.prove import conformance_command
+
+    raise typer.Exit(conformance_command(adapter, json_answer))
+
+
+@app.command()
 def report(
     folders: Annotated[list[Path], typer.Argument(help="result directories", show_default=False)],
     markdown: Annotated[bool, typer.Option("--markdown", help="print it as Markdown, for a pull request")] = False,
