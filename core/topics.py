@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from core.errors import UsageError
 
@@ -33,6 +36,18 @@ def expand_topics(text: str) -> list[str]:
         if not name or not name.isprintable() or any(c.isspace() for c in name):
             raise UsageError(f"topic {name!r} is empty or has blanks; name topics like 'events' or 'room-{{0..9}}'")
     return list(names)
+
+
+def _checked(text: str) -> str:
+    try:
+        expand_topics(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+TopicList = Annotated[str, AfterValidator(_checked)]
+"""A topic list as a pydantic field: text that `expand_topics` takes."""
 
 
 def topic_pattern(count: int) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from core.errors import UsageError
 from core.scenario import ScheduleKind
 from core.settings import settings_config
-from core.topics import DEFAULT_TOPIC, expand_topics
+from core.topics import DEFAULT_TOPIC, TopicList
 
 
 class GeneratorSettings(BaseSettings):
@@ -27,7 +26,7 @@ class GeneratorSettings(BaseSettings):
     )
     rate_hz: float = Field(5.0, gt=0, le=1_000_000, description="events per second over all topics together")
     payload_bytes: int = Field(200, ge=1, le=1_048_576, description="size of a published event")
-    topics: str = Field(DEFAULT_TOPIC, description="topic names, taken in turn: events, or a,b, or room-{0..999}")
+    topics: TopicList = Field(DEFAULT_TOPIC, description="topic names, taken in turn: events, or a,b, or room-{0..999}")
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     burst_events: int = Field(10, ge=1, description="events due at one instant under the burst schedule")
     seed: int = Field(1, ge=0, description="of the poisson schedule")
@@ -35,12 +34,3 @@ class GeneratorSettings(BaseSettings):
     duration_s: float = Field(0.0, ge=0, description="seconds of phase measure; 0 goes on until stopped")
     hold: bool = Field(False, description="publish a probe on each topic every second, and start at SIGUSR1")
     report: Path | None = Field(None, description="write what was published to this JSON file at the end")
-
-    @field_validator("topics")
-    @classmethod
-    def _topics_can_be_expanded(cls, text: str) -> str:
-        try:
-            expand_topics(text)
-        except UsageError as error:
-            raise ValueError(str(error)) from error
-        return text
