@@ -7,11 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(probe: Callable[[], T], what: str, timeout_s: float = 10.0) -> T:
+def wait_until(probe: Callable[[], T], what: str, timeout_s: float = 10.0, every_s: float = 0.01) -> T:
     """Call `probe` until it is true, and return what it gave; fail by name after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while not (found := probe()):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout_s} s")
-        time.sleep(0.01)
+        time.sleep(every_s)
     return found

@@ -1,7 +1,6 @@
 """The demo under its own project name, port and image tag, driven as a person does: docker compose, curl."""
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -76,21 +75,21 @@ class Demo:
         return done.stdout
 
     def containers(self, service: str | None = None) -> dict[str, str]:
-        """Id and health (`none` without a health check) of the project's running containers."""
+        """Id and status (`Up 3 seconds (healthy)`) of the project's running containers."""
         label = [] if service is None else ["--filter", f"label=com.docker.compose.service={service}"]
-        ids = docker("ps", "-q", "--filter", f"label={PROJECT_LABEL}={self.project}", *label).split()
-        found = [json.loads(docker("inspect", "--format", "{{json .State}}", name)) for name in ids]
-        return {name: s["Health"]["Status"] if "Health" in s else "none" for name, s in zip(ids, found, strict=True)}
+        project = ["--filter", f"label={PROJECT_LABEL}={self.project}"]
+        lines = docker("ps", "--format", "{{.ID}} {{.Status}}", *project, *label).splitlines()
+        return {name: status for name, _, status in (line.partition(" ") for line in lines)}
 
     def wait_healthy(self, count: int, timeout_s: float = 90.0) -> None:
         """Wait until `count` containers run and every one that has a health check is healthy."""
 
         def ready() -> bool:
             states = list(self.containers().values())
-            return len(states) == count and set(states) <= {"healthy", "none"}
+            return len(states) == count and not any("starting" in s or "unhealthy" in s for s in states)
 
         try:
-            wait_until(ready, f"{count} containers healthy", timeout_s)
+            wait_until(ready, f"{count} containers healthy", timeout_s, every_s=0.5)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.containers()}\n{self.compose('logs', '--tail', '20')}") from error
 
