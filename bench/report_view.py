@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from bench.model import Comparison
 from bench.standings import Standing
 from bench.stats import CONFIDENCE, Interval
-from bench.verdict import workload
+from bench.summary import value_of
+from bench.verdict import ms, workload
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,14 +73,16 @@ def number(value: Interval | float | None) -> str:
 
 
 def refused_runs(comparison: Comparison) -> list[Table]:
-    """The runs that are not ranked, and why."""
-    rows = [
-        [Cell(run.contender), Cell(str(run.round)), Cell("; ".join(run.problems), "text")]
-        for run in comparison.runs
-        if not run.valid
-    ]
+    """The runs that are not ranked, with what they measured nevertheless, and why."""
+    rows = []
+    for run in comparison.runs:
+        if not run.valid:
+            p99 = value_of(run, "p99_ms")
+            figures = (str(run.round), "–" if p99 is None else ms(p99), f"{run.lost:,}" if run.expected else "–")
+            rows.append([Cell(run.contender), *map(Cell, figures), Cell("; ".join(run.problems), "text")])
     note = "A refused run is kept and shown, and never ranked: its figures say more about the measurement than about the broker."
-    return [Table("Refused runs", ["contender", "round", "why, and what to do"], rows, note)] if rows else []
+    headings = ["contender", "round", "p99 ms", "lost", "why, and what to do"]
+    return [Table("Refused runs", headings, rows, note)] if rows else []
 
 
 def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
