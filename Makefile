@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup compare test check brokers browser reference lock clean
+.PHONY: help setup compare test check bench scaling brokers browser reference lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ test: $(STAMP) brokers browser  ## run every test
 
 reference: $(STAMP) brokers  ## measure results/reference anew: an hour and more
 	@scripts/reference.sh
+
+bench: $(STAMP) brokers  ## the product beside its floors and its neighbours, each ratio from one run: 10 minutes
+	@$(PY) -m benchmarks --json results/benchmarks.json
+
+scaling: $(STAMP)  ## draw how cost grows with clients, rate, payload, topics and replicas, into docs/images
+	@$(PY) -m bench.scaling
 
 check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/ruff check .

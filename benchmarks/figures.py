@@ -1,0 +1,107 @@
+"""What the benchmarks found, as values: figures over rounds, tables of them, and the bars they are held against."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure over the rounds of a run."""
+
+    rounds: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        """The figure of these rounds, of which there must be one at least."""
+        return cls(tuple(values))
+
+    @property
+    def median(self) -> float:
+        """The middle."""
+        return statistics.median(self.rounds)
+
+    def over(self, other: Figure) -> Figure:
+        """The ratio to another, round by round: what disturbed a round disturbed both."""
+        return Figure.of([mine / theirs for mine, theirs in zip(self.rounds, other.rounds, strict=True)])
+
+    def text(self, digits: int = 2) -> str:
+        """Median and range."""
+        if len(self.rounds) == 1:
+            return f"{self.median:,.{digits}f}"
+        return f"{self.median:,.{digits}f} ({min(self.rounds):,.{digits}f}-{max(self.rounds):,.{digits}f})"
+
+    def to_json(self) -> dict[str, object]:
+        """Median, range and the rounds."""
+        return {
+            "median": self.median,
+            "low": min(self.rounds),
+            "high": max(self.rounds),
+            "rounds": list(self.rounds),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing measured; the names of its figures are the columns of its table."""
+
+    name: str
+    figures: Mapping[str, Figure]
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a figure must hold: its median at most (or at least) `limit`."""
+
+    name: str
+    figure: Figure
+    limit: float
+    at_least: bool = False
+    unit: str = "x"
+
+    @property
+    def met(self) -> bool:
+        """Whether it holds."""
+        return self.figure.median >= self.limit if self.at_least else self.figure.median <= self.limit
+
+    def text(self) -> str:
+        """One line: met or not, what was found, what was wanted."""
+        digits = 0 if self.at_least else 2
+        wanted = f"{'at least' if self.at_least else 'at most'} {self.limit:,g} {self.unit}"
+        return f"{'met    ' if self.met else 'NOT MET'}  {self.name}: {self.figure.text(digits)} {self.unit}, {wanted}"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One part of the benchmark."""
+
+    name: str
+    title: str
+    rows: Sequence[Row]
+    bars: Sequence[Bar] = ()
+    notes: Sequence[str] = field(default=())
+    """What was left out, and why."""
+
+    def to_json(self) -> dict[str, object]:
+        """All of it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "rows": [
+                {
+                    "name": row.name,
+                    "what": row.what,
+                    "figures": {key: one.to_json() for key, one in row.figures.items()},
+                }
+                for row in self.rows
+            ],
+            "bars": [
+                {"name": bar.name, "limit": bar.limit, "at_least": bar.at_least, "unit": bar.unit, "met": bar.met}
+                | bar.figure.to_json()
+                for bar in self.bars
+            ],
+            "notes": list(self.notes),
+        }

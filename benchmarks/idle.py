@@ -1,0 +1,90 @@
+"""Part (d): what a connection costs before any event: memory on both sides, and how fast connections are accepted."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contenders import Contender, able, start_raw_write
+from benchmarks.figures import Bar, Figure, Row, Table
+from benchmarks.locust_process import OURS, LocustProcess
+from benchmarks.machine import Cores, memory_bytes, tree
+from benchmarks.window import EpollReader
+
+SERVER_LIMIT_KB, LOCUST_LIMIT_KB, CONNECTS_HZ = 10, 16, 3_000
+KB = 1000
+_FEW = 50
+"""Clients that are there before the rest is counted: the first ones bring what all share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """So many connections, so many rounds."""
+
+    clients: int
+    rounds: int
+
+
+FULL = Size(5_000, 3)
+QUICK = Size(100, 1)
+
+
+def idle(
+    contenders: Sequence[Contender], size: Size, folder: Path, cores: Cores, say: Callable[[str], None]
+) -> list[Table]:
+    """One table for the servers, one for Locust."""
+    return [_servers(contenders, size, folder, cores, say), _locust(size, folder, cores, say)]
+
+
+def _servers(
+    contenders: Sequence[Contender], size: Size, folder: Path, cores: Cores, say: Callable[[str], None]
+) -> Table:
+    here, notes = able(contenders)
+    kb: dict[str, list[float]] = {one.name: [] for one in here}
+    connects: dict[str, list[float]] = {one.name: [] for one in here}
+    rng = random.Random(size.clients)
+    for number in range(size.rounds):
+        for place, contender in enumerate(rng.sample(here, len(here))):
+            say(f"{size.clients} idle clients: {contender.name}, round {number + 1} of {size.rounds}")
+            home = folder / f"idle-{number}-{place}"
+            home.mkdir()
+            with contender.start(home, cores) as server, EpollReader(server.port, _FEW, cores.others):
+                before = memory_bytes(tree(server.pid))
+                with EpollReader(server.port, size.clients, cores.others) as reader:
+                    more = memory_bytes(tree(server.pid)) - before
+                    kb[contender.name].append(more / size.clients / KB)
+                    connects[contender.name].append(size.clients / reader.opened_s)
+    rows = [
+        Row(one.name, {"KB/connection": Figure.of(kb[one.name]), "connects/s": Figure.of(connects[one.name])}, one.what)
+        for one in here
+    ]
+    ours = next(row.figures for row in rows if row.name == "fanbench")
+    bars = [
+        Bar("replica's memory per idle connection", ours["KB/connection"], SERVER_LIMIT_KB, unit="KB"),
+        Bar("connections accepted", ours["connects/s"], CONNECTS_HZ, at_least=True, unit="/s"),
+    ]
+    return Table("idle-servers", f"(d) {size.clients:,} idle connections: servers", rows, bars, notes)
+
+
+def _locust(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> Table:
+    kb = []
+    for number in range(size.rounds):
+        say(f"{size.clients} idle clients: Locust, round {number + 1} of {size.rounds}")
+        used = [
+            _locust_bytes(clients, folder / f"locust-{number}-{clients}", cores) for clients in (_FEW, size.clients)
+        ]
+        kb.append((used[1] - used[0]) / (size.clients - _FEW) / KB)
+    row = Row("load/sse.py", {"KB/user": Figure.of(kb)}, "a Locust user with its reader and its account")
+    bar = Bar("Locust's memory per user", row.figures["KB/user"], LOCUST_LIMIT_KB, unit="KB")
+    return Table("idle-locust", f"(d) {size.clients:,} idle connections: Locust", [row], [bar])
+
+
+def _locust_bytes(clients: int, home: Path, cores: Cores) -> int:
+    home.mkdir()
+    with (
+        start_raw_write(home, Cores(cores.others, cores.measured)) as server,
+        LocustProcess(OURS, server.port, clients, home, cores.measured) as load,
+    ):
+        return memory_bytes(tree(load.pid))

@@ -1,0 +1,100 @@
+"""Part (b): the load's CPU per delivery, our Locust user beside a bare epoll reader and a plain Locust user.
+
+All three hold as many clients at the floor's server, each at one of its own; one of them at a time is fed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contenders import Server, start_raw_write
+from benchmarks.figures import Bar, Figure, Row, Table
+from benchmarks.locust_process import OURS, PLAIN, LocustProcess
+from benchmarks.machine import Cores, reads
+from benchmarks.window import EpollReader, Used, measure_load
+
+LIMIT = 1.3
+WHAT = {
+    "load/sse.py": "our Locust user: ledger, histograms, resume",
+    "bare reader": "epoll and os.read, counting: the floor",
+    "plain user": "a Locust user with requests, one Locust request per event",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """So many clients, events a second for each, for so many seconds and rounds."""
+
+    clients: int
+    rate_hz: float
+    seconds: float
+    rounds: int
+
+
+FULL = Size(2_000, 20, 2.0, 5)
+QUICK = Size(40, 20, 0.5, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    server: Server
+    load: EpollReader | LocustProcess
+
+
+def loads(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> Table:
+    """Measure the three in turn."""
+    with contextlib.ExitStack() as stack:
+        running: dict[str, _Running] = {}
+        for name in WHAT:
+            say(f"{size.clients} clients: connecting {name}")
+            home = folder / name.replace("/", "-")
+            home.mkdir()
+            # The load is what is measured: it has the core that the servers have elsewhere.
+            server = stack.enter_context(start_raw_write(home, Cores(cores.others, cores.measured)))
+            running[name] = _Running(server, _hold(stack, name, server.port, size.clients, home, cores.measured))
+        used, syscalls = _in_turn(running, size, say)
+    rows = []
+    for name, what in WHAT.items():
+        figures = {"us/delivery": used[name], "x bare reader": used[name].over(used["bare reader"])}
+        figures["reads/delivery"] = syscalls[name]
+        rows.append(Row(name, figures, what))
+    ours = rows[0].figures["x bare reader"]
+    return Table(
+        "loads",
+        f"(b) load CPU per delivery: {size.clients:,} clients x {size.rate_hz:g} events/s",
+        rows,
+        [Bar("Locust's CPU per delivery over a bare epoll reader's", ours, LIMIT)],
+    )
+
+
+def _hold(
+    stack: contextlib.ExitStack, name: str, port: int, clients: int, home: Path, core: int | None
+) -> EpollReader | LocustProcess:
+    if name == "bare reader":
+        return stack.enter_context(EpollReader(port, clients, core, pause_ms=0))
+    locustfile = OURS if name == "load/sse.py" else PLAIN
+    return stack.enter_context(LocustProcess(locustfile, port, clients, home, core))
+
+
+def _in_turn(
+    running: dict[str, _Running], size: Size, say: Callable[[str], None]
+) -> tuple[dict[str, Figure], dict[str, Figure]]:
+    us: dict[str, list[float]] = {name: [] for name in running}
+    syscalls: dict[str, list[float]] = {name: [] for name in running}
+    rng = random.Random(size.clients)
+    for number in range(size.rounds + 1):  # the first is to warm up
+        for name in rng.sample(list(running), len(running)):
+            say(f"{name}: round {number} of {size.rounds}")
+            one = running[name]
+            before = reads(one.load.pid)
+            used: Used = measure_load(
+                one.load.pid, one.server, size.clients, one.load.delivered, size.rate_hz, size.seconds
+            )
+            if number:
+                us[name].append(used.us)
+                syscalls[name].append((reads(one.load.pid) - before) / used.deliveries)
+    return {name: Figure.of(one) for name, one in us.items()}, {name: Figure.of(one) for name, one in syscalls.items()}

@@ -1,0 +1,78 @@
+"""The hub's own work for an event and a delivery, the kernel's left out: its clients' connections take bytes and do nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from benchmarks.events import SERVER, TOPIC, Events
+from server.client import Client
+from server.frame import FrameMaker, Wire, opening
+from server.history import HistoryBound
+from server.hub import Hub, HubSettings
+from server.intake import Intake
+from server.ledger import Ledger
+from server.resume import resume
+
+CLIENTS = 1_000
+MIB = 1024 * 1024
+
+
+class Hole:
+    """A connection that swallows everything."""
+
+    wire = Wire.CHUNKED
+
+    def write(self, data: bytes) -> None: ...
+
+    def write_many(self, parts: Sequence[bytes]) -> None: ...
+
+    def held_bytes(self) -> int:
+        return 0
+
+    def go_live(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    loop = asyncio.new_event_loop()
+    settings = HubSettings(SERVER, HistoryBound(2_000, 4 * MIB, 10**11), 64 * MIB, MIB, 15.0, 30.0)
+    hub = Hub(settings, loop)
+    topic = hub.open_topic(TOPIC, 0)
+    for _ in range(CLIENTS):
+        position = resume(None, {TOPIC: topic.history}, 0)
+        hub.join(Client([TOPIC], Hole()), position, opening(SERVER, 1000))
+    yield hub
+    loop.close()
+
+
+def test_fan_out_a_delivery_of_1000(benchmark: Any, hub: Hub) -> None:
+    events = Events()
+    benchmark.extra_info["times"] = CLIENTS
+
+    def fan_out(payload: bytes) -> None:
+        hub.accept(TOPIC, payload)
+        hub.flush()
+
+    benchmark.pedantic(fan_out, setup=lambda: ((events.payload(),), {}), rounds=300, warmup_rounds=20)
+    assert hub.ledger.written == 320 * CLIENTS
+
+
+def test_read_and_frame_an_event(benchmark: Any) -> None:
+    ledger, make, payload = Ledger(), FrameMaker(SERVER), Events().payload()
+    intake = Intake(MIB, ledger)
+
+    def work() -> Any:
+        stamp = intake.read(TOPIC, payload)
+        assert stamp is not None
+        return make.event(stamp, payload, 1)
+
+    made: Callable[..., Any] = benchmark(work)
+    assert made is not None

@@ -1,0 +1,40 @@
+"""Part (e): runs benchmarks/micro under pytest-benchmark in a process of its own, and reads what it found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.figures import Figure, Row, Table
+from benchmarks.machine import Cores, on_core
+from core.errors import FanbenchError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def microscope(seconds: float, folder: Path, cores: Cores, say: Callable[[str], None]) -> Table:
+    """The median of each micro-benchmark's rounds, `seconds` long each."""
+    say("micro-benchmarks")
+    found = folder / "micro.json"
+    command = [sys.executable, "-m", "pytest", "benchmarks/micro", "--benchmark-only", "--benchmark-quiet", "-q"]
+    command += [f"--benchmark-json={found}", f"--benchmark-max-time={seconds}", "--benchmark-disable-gc"]
+    with on_core(cores.measured):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FanbenchError(f"micro-benchmarks failed: {done.stdout[-600:]}")
+    rows = [_row(one) for one in json.loads(found.read_text())["benchmarks"]]
+    return Table("micro", "(e) micro-benchmarks", rows)
+
+
+def _row(found: dict[str, object]) -> Row:
+    name = str(found["name"]).removeprefix("test_").replace("_", " ")
+    stats = found["stats"]
+    assert isinstance(stats, dict)
+    info = found["extra_info"]
+    assert isinstance(info, dict)
+    each_ns = 1e9 / info.get("times", 1)
+    figures = {"ns each": Figure.of([stats["median"] * each_ns]), "at least": Figure.of([stats["min"] * each_ns])}
+    return Row(name, figures)

@@ -1,0 +1,51 @@
+"""Tables for a person and JSON for a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from bench.host import describe_host, library_versions
+from benchmarks.figures import Figure, Table
+
+
+def _text(figure: Figure | None) -> str:
+    if figure is None:
+        return ""
+    return figure.text(0 if figure.median >= 100 else 2)
+
+
+def print_table(table: Table, console: Console, judged: bool) -> None:
+    """One part, with its bars if it is to be judged by them."""
+    columns = list(dict.fromkeys(name for row in table.rows for name in row.figures))
+    console.print(table.title, style="bold", highlight=False, markup=False)
+    shown = RichTable(box=None, pad_edge=False)
+    shown.add_column("")
+    for column in columns:
+        shown.add_column(column, justify="right")
+    for row in table.rows:
+        shown.add_row(row.name, *(_text(row.figures.get(column)) for column in columns))
+    console.print(shown)
+    for note in table.notes:
+        console.print(f"  {note}", highlight=False, markup=False)
+    for bar in table.bars if judged else ():
+        console.print(f"  {bar.text()}", style="green" if bar.met else "bold red", highlight=False, markup=False)
+    console.print()
+
+
+def write_json(tables: Sequence[Table], path: Path, quick: bool) -> None:
+    """All parts, and on what they were measured."""
+    found = {
+        "version": 1,
+        "written_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": quick,
+        "host": describe_host(),
+        "libraries": library_versions(),
+        "tables": [table.to_json() for table in tables],
+    }
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,49 @@
+"""The floor: `python -m benchmarks.servers.raw_write PORT` writes each line of stdin to every connection with `os.write`, and does nothing else.
+
+No HTTP beyond a fixed head, no history, no bound for slow clients, no count, no heartbeat.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def main(port: int) -> None:
+    listener = socket.create_server(("127.0.0.1", port), backlog=4096)
+    listener.setblocking(False)
+    fds: dict[int, socket.socket] = {}
+    poll = select.epoll()
+    poll.register(listener.fileno(), select.EPOLLIN)
+    poll.register(0, select.EPOLLIN)
+    rest = b""
+    while True:
+        for fd, _ in poll.poll():
+            if fd == listener.fileno():
+                sock, _ = listener.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                fds[sock.fileno()] = sock
+                poll.register(sock.fileno(), select.EPOLLIN)
+            elif fd == 0:
+                data = os.read(0, 65_536)
+                if not data:
+                    return
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    body = b"data: %b\n\n" % line
+                    chunk = b"%x\r\n%b\r\n" % (len(body), body)
+                    for client in fds:
+                        os.write(client, chunk)
+            elif b"GET " in (request := os.read(fd, 4096)):
+                os.write(fd, HEAD)
+            elif not request:
+                poll.unregister(fd)
+                fds.pop(fd).close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,133 @@
+"""One measured window: events through a server at a steady rate, and what a process used for their deliveries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from benchmarks.contenders import Server
+from benchmarks.machine import cpu_ns, on_core, reads, tree
+from core.errors import FanbenchError
+
+READER = Path(__file__).with_name("epoll_reader.py")
+ARRIVE_S = 20.0
+
+
+class EpollReader:
+    """The independent reader as a child process, all its streams open; leaving the `with` block ends it."""
+
+    def __init__(self, port: int, clients: int, core: int | None, pause_ms: float = 2.0) -> None:
+        command = [sys.executable, READER, "127.0.0.1", port, "/sse", clients, pause_ms]
+        with on_core(core):
+            self._process = subprocess.Popen(
+                [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        self.pid = self._process.pid
+        self.clients = clients
+        self.opened_s = 0.0
+
+    def __enter__(self) -> EpollReader:
+        try:
+            self.opened_s = float(self._answer()["opened_s"])
+        except BaseException:
+            self._process.kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise FanbenchError("the reader ended; what it said is above")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def count(self) -> dict[str, Any]:
+        """`events`, `bytes` and streams `open` so far."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("count\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def delivered(self) -> int:
+        """Events so far, over all streams."""
+        return int(self.count()["events"])
+
+
+class Used(NamedTuple):
+    """What a window cost."""
+
+    cpu_ns: int
+    deliveries: int
+
+    @property
+    def us(self) -> float:
+        """Microseconds of CPU for each delivery."""
+        return self.cpu_ns / 1000 / self.deliveries
+
+
+def measure(pid: int, server: Server, reader: EpollReader, rate_hz: float, seconds: float) -> Used:
+    """Feed `rate_hz` x `seconds` events, and see each of them arrive; the CPU is that of `pid` and its children.
+
+    An event is fed when it is due and the one before it is everywhere: on a machine that is busy with other things too,
+    a server that joins what has piled up would be spared writes that its neighbour makes one by one.
+
+    Raises:
+        FanbenchError: some delivery did not come within ARRIVE_S.
+    """
+    pids = tree(pid)
+    first = reader.delivered()
+    used_ns = cpu_ns(pids)
+    for number in _paced(rate_hz, seconds):
+        server.feed()
+        _arrive(reader.delivered, first + (number + 1) * reader.clients, poll_s=0.001)
+    return Used(cpu_ns(pids) - used_ns, reader.delivered() - first)
+
+
+def measure_load(
+    pid: int, server: Server, clients: int, delivered: Callable[[], int], rate_hz: float, seconds: float
+) -> Used:
+    """The same for a load, which tells late what has arrived: how often it called read(2) tells it meanwhile.
+
+    A load that does not use read(2) is not waited for but at the end.
+    """
+    pids = tree(pid)
+    first, first_reads = delivered(), reads(pid)
+    used_ns = cpu_ns(pids)
+    events = 0
+    for number in _paced(rate_hz, seconds):
+        server.feed()
+        events = number + 1
+        deadline = time.monotonic() + 1.0
+        while 0 < reads(pid) - first_reads < events * clients and time.monotonic() < deadline:
+            time.sleep(0.001)
+    _arrive(delivered, first + events * clients, poll_s=0.05)
+    return Used(cpu_ns(pids) - used_ns, events * clients)
+
+
+def _paced(rate_hz: float, seconds: float) -> Iterator[int]:
+    """Numbers from 0, each when it is due."""
+    start_s = time.monotonic()
+    for number in range(max(2, round(rate_hz * seconds))):
+        time.sleep(max(0.0, start_s + number / rate_hz - time.monotonic()))
+        yield number
+
+
+def _arrive(delivered: Callable[[], int], wanted: int, poll_s: float) -> None:
+    deadline = time.monotonic() + ARRIVE_S
+    while (found := delivered()) < wanted:
+        if time.monotonic() > deadline:
+            raise FanbenchError(f"{wanted - found} deliveries did not come within {ARRIVE_S:g} s")
+        time.sleep(poll_s)

@@ -1,0 +1,73 @@
+"""`python -m benchmarks --quick`, as `make bench` runs it but with few clients."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """What it printed and wrote."""
+    found = tmp_path_factory.mktemp("benchmarks") / "found.json"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(found)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout, json.loads(found.read_text())
+
+
+def tables(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By name."""
+    return {table["name"]: table for table in found["tables"]}
+
+
+def rows(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Figures by row."""
+    return {row["name"]: row["figures"] for row in table["rows"]}
+
+
+def test_every_part_is_there(quick: tuple[str, dict[str, Any]]) -> None:
+    printed, found = quick
+    assert {"fanout-40", "loads", "idle-servers", "idle-locust", "micro"} <= set(tables(found))
+    for table in found["tables"]:
+        assert table["title"] in printed
+        assert all(row["name"] in printed for row in table["rows"])
+    assert "NOT MET" not in printed  # a quick run judges nothing
+
+
+def test_ratios_are_those_of_the_rounds(quick: tuple[str, dict[str, Any]]) -> None:
+    fanout = rows(tables(quick[1])["fanout-40"])
+    floor = fanout["raw write"]["us/delivery"]["rounds"]
+    assert fanout["raw write"]["x raw write"]["rounds"] == [1.0] * len(floor)
+    ours = fanout["fanbench"]
+    wanted = [mine / theirs for mine, theirs in zip(ours["us/delivery"]["rounds"], floor, strict=True)]
+    assert ours["x raw write"]["rounds"] == pytest.approx(wanted)
+    assert min(floor) > 0.5  # no system call is faster: nothing was counted that did not happen
+
+
+def test_the_bars_of_the_product_are_named(quick: tuple[str, dict[str, Any]]) -> None:
+    limits = {bar["name"]: (bar["limit"], bar["unit"]) for table in quick[1]["tables"] for bar in table["bars"]}
+    assert limits["Locust's CPU per delivery over a bare epoll reader's"] == (1.3, "x")
+    assert limits["replica's memory per idle connection"] == (10, "KB")
+    assert limits["Locust's memory per user"] == (16, "KB")
+    assert limits["connections accepted"] == (3_000, "/s")
+
+
+def test_the_micro_benchmarks_cover_the_hot_paths(quick: tuple[str, dict[str, Any]]) -> None:
+    micro = rows(tables(quick[1])["micro"])
+    for words in ("fan out", "frame an event", "parse", "look up", "track", "record"):
+        assert any(words in name for name in micro), words
+    assert all(figures["ns each"]["median"] > 0 for figures in micro.values())
+
+
+def test_an_unknown_part_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "fanuot"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "unknown part 'fanuot'; parts: fanout" in done.stderr

@@ -1,0 +1,34 @@
+"""Each server that is held against ours does deliver what it is fed, to everybody."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.contenders import ALL, Contender, able
+from benchmarks.machine import Cores, cpu_ns, memory_bytes, tree
+from benchmarks.window import EpollReader, measure
+
+EVENTS, CLIENTS = 5, 20
+HERE, _ = able(ALL)
+
+
+@pytest.mark.parametrize("contender", HERE, ids=lambda contender: contender.name)
+def test_a_contender_delivers_each_event_to_each_client(contender: Contender, tmp_path: Path) -> None:
+    anywhere = Cores(None, None)
+    with contender.start(tmp_path, anywhere) as server, EpollReader(server.port, CLIENTS, None) as reader:
+        used = measure(server.pid, server, reader, rate_hz=50, seconds=EVENTS / 50)
+        assert used.deliveries == EVENTS * CLIENTS == reader.delivered()
+        assert used.cpu_ns > 0
+        assert cpu_ns(tree(server.pid)) >= used.cpu_ns
+        assert memory_bytes(tree(server.pid)) > 500_000
+        # Equal work: frames of the same events, with little around them.
+        assert 280 <= reader.count()["bytes"] / used.deliveries <= 345
+
+
+def test_a_contender_that_cannot_run_is_named() -> None:
+    one = Contender("odd", "never there", ALL[0].start, lambda: "odd not installed")
+    assert able([one, ALL[1]]) == ([ALL[1]], ["odd left out: odd not installed"])
+
+
+def test_ours_and_the_floor_run_everywhere() -> None:
+    assert {"fanbench", "raw write", "asgi queue", "sse-starlette"} <= {contender.name for contender in HERE}
