@@ -103,6 +103,7 @@ async def serve(
         log_config=None,
         access_log=settings.access_log,
         server_header=False,
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=3,
     )
