@@ -13,9 +13,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 PATIENCE_MS = 15_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium; with CI=true a missing one fails, elsewhere its tests are skipped and counted."""
+    """A headless Chromium; with CI=true a missing one fails, elsewhere its tests are skipped and counted.
+
+    Not for the session: while Playwright is open its event loop runs, and no asynchronous test can.
+    """
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None and os.environ.get("CI") == "true":
         pytest.fail("no Chromium on the PATH, and CI must test the page; scripts/browser.sh installs it")

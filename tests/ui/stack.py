@@ -65,8 +65,9 @@ class Stack:
     def broker_url(self) -> str:
         return self.replica.broker_url
 
-    def generate(self, rate_hz: float) -> None:
-        self.generator = program("generator", self.broker_url, self.folder, {"FANBENCH_RATE_HZ": str(rate_hz)})
+    def generate(self, rate_hz: float, topics: str = "events") -> None:
+        settings = {"FANBENCH_RATE_HZ": str(rate_hz), "FANBENCH_TOPICS": topics}
+        self.generator = program("generator", self.broker_url, self.folder, settings)
 
     def publish(self, seq: int, topic: str = "events", pad: str = "", due_ns: int | None = None) -> None:
         """One event of stream `handmade`, with any pad."""
