@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup compare test check bench scaling brokers browser reference lock clean
+.PHONY: help setup compare test check bench scaling brokers browser reference lock clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+notebook: $(STAMP)  ## open the notebooks that chart results/ in Jupyter
+	@cd notebooks && ../$(VENV)/bin/jupyter lab
+
+notebooks: $(STAMP)  ## run every notebook from the top on results/reference, outputs in place
+	@$(PY) scripts/notebooks.py
 
 lock: $(STAMP)  ## pin the dependencies again
 	@$(VENV)/bin/uv pip compile --universal --all-extras --group dev --group bench --python-version 3.11 --no-header --upgrade -q -o requirements.lock pyproject.toml

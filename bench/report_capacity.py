@@ -17,7 +17,7 @@ from bench.verdict import ms
 def capacity_view(comparison: Comparison, search: Capacity, *, draw: bool = True) -> View:
     """The report of one search: its runs are of different loads, so they are shown and not pooled."""
     pictures = _pictures(comparison, search) if draw else []
-    return View(comparison, list(comparison.verdict), pictures, [_points(search)], method(comparison, [_how(search)]))
+    return View(comparison, list(comparison.verdict), pictures, [points_table(search)], method(comparison, [_how(search)]))
 
 
 def _how(search: Capacity) -> str:
@@ -37,7 +37,8 @@ def _pictures(comparison: Comparison, search: Capacity) -> list[Chart]:
     return found + draw_charts([FANOUT], standings(comparison))
 
 
-def _points(search: Capacity) -> Table:
+def points_table(search: Capacity) -> Table:
+    """Every run of a search in the order of its load, and what broke it."""
     rows = [
         [
             Cell(f"{point.load:,}"),
