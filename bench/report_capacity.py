@@ -17,7 +17,9 @@ from bench.verdict import ms
 def capacity_view(comparison: Comparison, search: Capacity, *, draw: bool = True) -> View:
     """The report of one search: its runs are of different loads, so they are shown and not pooled."""
     pictures = _pictures(comparison, search) if draw else []
-    return View(comparison, list(comparison.verdict), pictures, [points_table(search)], method(comparison, [_how(search)]))
+    return View(
+        comparison, list(comparison.verdict), pictures, [points_table(search)], method(comparison, [_how(search)])
+    )
 
 
 def _how(search: Capacity) -> str:
