@@ -20,3 +20,6 @@ run faults valkey valkey-streams rabbitmq rabbitmq-stream mosquitto-qos1 nats na
 find "$fresh" -name logs -type d -prune -exec rm -rf {} +
 rm -rf results/reference
 mv "$fresh" results/reference
+
+.venv/bin/python scripts/notebooks.py
+scripts/picture.sh results/reference/*-broadcast/report.html docs/images/report.png
