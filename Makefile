@@ -27,6 +27,9 @@ browser:  ## install the browser that the tests of the page drive
 test: $(STAMP) brokers browser  ## run every test
 	@$(PY) -m pytest
 
+soak: $(STAMP)  ## two minutes of scenarios/soak.toml: churn, faults, flat memory
+	@$(PY) -m pytest -m soak tests/bench/test_soak.py
+
 reference: $(STAMP) brokers  ## measure results/reference anew: an hour and more
 	@scripts/reference.sh
 
