@@ -84,6 +84,8 @@ class _Measured:
 
 def capacity_command(name: str, axis: Axis, slo: Slo, scenario: Scenario, out: Path, json_answer: bool) -> int:
     """The command. Exit code 0 with a confirmed answer, 1 without one."""
+    from bench.report import write_report  # matplotlib takes half a second to import
+
     (contender,) = choose_contenders([name], every=False)
     raise_descriptor_limit()
     most = min(_LARGEST[axis], most_clients(scenario.replicas)) if axis == "clients" else _LARGEST[axis]
@@ -108,10 +110,11 @@ def capacity_command(name: str, axis: Axis, slo: Slo, scenario: Scenario, out: P
         "points": [asdict(point) for point in measured.points],
     }
     (folder / "capacity.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    page = write_report(folder)
     if json_answer:
         print(json.dumps(record | {"folder": str(folder)}))
     else:
-        _show(measured, sentence, folder)
+        _show(measured, sentence, page)
     return 0 if answer.confirmed else 1
 
 
@@ -128,7 +131,7 @@ def in_words(name: str, axis: Axis, slo: Slo, answer: Answer, points: list[Point
     return f"{head}, and breaks at {answer.broke:,} ({sure}); what broke first: {first}"
 
 
-def _show(measured: _Measured, sentence: str, folder: Path) -> None:
+def _show(measured: _Measured, sentence: str, page: Path) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in (measured._axis, "held", "p99 ms", "lost", "what broke"):
         table.add_column(heading, justify="left" if heading == "what broke" else "right")
@@ -138,4 +141,4 @@ def _show(measured: _Measured, sentence: str, folder: Path) -> None:
     console = Console()
     console.print(table)
     console.print(sentence, highlight=False, markup=False)
-    console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
