@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from load.frames import Event, Foreign, GapFrame, Item
 from load.ledger import Cause, Series, Track, Verdict
+from load.recovery import Recovery
 
 DISARMED = Track(None)
 """No event belongs to it: a client in this track takes the long way with every read."""
@@ -32,38 +33,49 @@ class Counters:
     """Streams that ended without our doing, by reason."""
     refused: Counter[str] = field(default_factory=Counter)
     """Attempts to connect that failed, by reason."""
+    downtimes_ns: list[int] = field(default_factory=list)
+    """How long clients were without a connection, since the last tick."""
 
 
 class Account:
     """One client's side of the ledger."""
 
-    __slots__ = ("_counters", "_reached", "_tracks", "_up_ns", "connected", "opened_once", "topic")
+    __slots__ = (
+        "_counters", "_down_ns", "_reached", "_resumed_ns", "_tracks", "aside", "connected", "opened_once", "recovery", "topic",
+    )  # fmt: skip
 
     def __init__(self, topic: str, counters: Counters) -> None:
         self.topic = topic
         self.connected = False
         self.opened_once = False
+        self.aside = False
+        """Whether a fault is done to this client: its deliveries are told apart from the bystanders' from then on."""
+        self.recovery: Recovery | None = None
         self._counters = counters
         self._tracks: dict[Series, Track] = {}
         self._reached = False
-        self._up_ns = 0
+        self._resumed_ns = 0
+        self._down_ns = 0
 
     @property
     def tracks(self) -> dict[Series, Track]:
         """What the client got, series by series."""
         return self._tracks
 
-    def opened(self, now_ns: int) -> None:
-        """The client is connected; what came to be missing meanwhile is charged to the connection."""
+    def opened(self, began_ns: int, now_ns: int) -> None:
+        """The client is connected, having begun to connect at `began_ns`."""
         self.connected = True
-        self._up_ns = now_ns
         self._counters.connected += 1
-        self._counters.reconnects += self.opened_once
+        if self.opened_once:
+            self._resumed_ns = began_ns
+            self._counters.reconnects += 1
+            self._counters.downtimes_ns.append(now_ns - self._down_ns)
         self.opened_once = True
 
-    def closed(self) -> None:
-        """The client's connection is gone."""
+    def closed(self, now_ns: int) -> None:
+        """The client's connection is gone; what comes to be missing until it is back is charged to that."""
         self.connected = False
+        self._down_ns = now_ns
         self._counters.connected -= 1
         self._counters.reached -= self._reached
         self._reached = False
@@ -95,15 +107,21 @@ class Account:
         if verdict is Verdict.DOUBLE:
             self._counters.duplicated += event.measured
         else:
-            event.arrived(now_ns)
+            event.arrive(now_ns, self.aside)
             self._counters.reordered += event.measured and verdict is Verdict.LATE
         if not self._reached:
             self._reached = True
             self._counters.reached += 1
-        if event.received_ns < self._up_ns:
+        if self.recovery is not None:
+            self.recovery.note(event, now_ns)
+        return self._after(event, track, verdict)
+
+    def _after(self, event: Event, track: Track, verdict: Verdict) -> Track:
+        if event.received_ns < self._resumed_ns:
             self._counters.replayed += event.measured and verdict is not Verdict.DOUBLE
             return DISARMED
-        return track
+        watched = self.aside or (self.recovery is not None and self.recovery.waiting)
+        return DISARMED if watched else track
 
     def _gap(self, gap: GapFrame) -> None:
         self._counters.gaps += 1

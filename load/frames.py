@@ -20,10 +20,11 @@ MAX_CACHE_BYTES = 8 * 1024 * 1024
 
 
 class Event:
-    """One event as one replica sent it; `arrived` notes an arrival (wall clock, nanoseconds)."""
+    """One event as one replica sent it; `arrived` notes an arrival at a bystander (wall clock, nanoseconds)."""
 
     __slots__ = (
-        "arrivals", "arrived", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series", "server",
+        "arrivals", "arrived", "aside", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series",
+        "server",
     )  # fmt: skip
 
     def __init__(self, series: Series, seq: int, measured: bool, server: str, id: str) -> None:
@@ -36,6 +37,17 @@ class Event:
         self.due_ns = self.sent_ns = self.received_ns = 0
         self.arrivals = array("q")
         self.arrived = self.arrivals.append
+        self.aside: array[int] | None = None
+        """Arrivals at clients to whom a fault is done."""
+
+    def arrive(self, now_ns: int, aside: bool) -> None:
+        """Note an arrival, set aside or not."""
+        if not aside:
+            self.arrived(now_ns)
+        elif self.aside is None:
+            self.aside = array("q", (now_ns,))
+        else:
+            self.aside.append(now_ns)
 
 
 class GapFrame(NamedTuple):
@@ -231,17 +243,3 @@ class Decoder:
         """
         events: Iterable[SSEEvent] = (event for piece in self._framing.feed(data) for event in self._parser.feed(piece))
         return Parsed(tuple(self._registry.item(event) for event in events), self._parser.retry_ms)
-
-
-class PlainBody:
-    """The framing of a body that simply ends with its connection."""
-
-    __slots__ = ("between", "ended")
-
-    def __init__(self) -> None:
-        self.between = True
-        self.ended = False
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The bytes themselves."""
-        return [data]

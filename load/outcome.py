@@ -13,11 +13,11 @@ def outcome(totals: Totals, problems: list[str]) -> dict[str, Any]:
     """What `--out` writes; docs/load.md explains each field."""
     counts = totals.counts
     latency = totals.latency()
-    hops = {name: totals.hops[name].histogram if name in totals.hops else Histogram() for name in HOPS}
-    connect = totals.hops["connect"].histogram if "connect" in totals.hops else Histogram()
+    hops = {name: _time(totals, name) for name in HOPS}
     return {
         "clients": counts["clients"],
         "users": counts["users"],
+        "connected": counts["connected"],
         "unreached": counts["unreached"],
         "deliveries": counts["deliveries"],
         "events": totals.events(),
@@ -32,7 +32,8 @@ def outcome(totals: Totals, problems: list[str]) -> dict[str, Any]:
         "duration_s": duration_s(totals),
         "latency_ms": latency.summary_ms(),
         "hops_ms": {name: hop.summary_ms() for name, hop in hops.items()},
-        "connect_ms": connect.summary_ms(),
+        "connect_ms": _time(totals, "connect").summary_ms(),
+        "downtime_ms": _time(totals, "downtime").summary_ms(),
         "servers": _servers(totals),
         "topics": _topics(totals),
         "causes": dict(totals.causes),
@@ -42,6 +43,31 @@ def outcome(totals: Totals, problems: list[str]) -> dict[str, Any]:
         "timeline": _timeline(totals),
         "histograms": {"latency": latency.encode()} | {name: hop.encode() for name, hop in hops.items()},
         "problems": problems + check(totals),
+    } | _faults(totals, latency)
+
+
+def _time(totals: Totals, name: str) -> Histogram:
+    return totals.times[name].histogram if name in totals.times else Histogram()
+
+
+def _faults(totals: Totals, latency: Histogram) -> dict[str, Any]:
+    """What clients saw since the last mark; nothing if there was none."""
+    if "silence" not in totals.times:
+        return {}
+    first, silence = _time(totals, "first_event"), _time(totals, "silence")
+    bystanders = _time(totals, "bystanders") if "bystanders" in totals.times else latency
+    return {
+        "recovery": {
+            "clients": silence.count,
+            "never": silence.count - first.count,
+            "first_event_ms": first.summary_ms(),
+            "longest_silence_ms": silence.summary_ms(),
+        },
+        "bystanders": {
+            "clients": totals.counts["bystanders"],
+            "deliveries": bystanders.count + bystanders.negative,
+            "latency_ms": bystanders.summary_ms(),
+        },
     }
 
 
@@ -59,7 +85,7 @@ def check(totals: Totals) -> list[str]:
         return [f"none of {totals.counts['users']} clients ever connected: {why}; is a replica running there?"]
     deliveries = totals.counts["deliveries"]
     latency = totals.latency()
-    histograms = {"latency": latency} | {name: totals.hops[name].histogram for name in HOPS if name in totals.hops}
+    histograms = {"latency": latency} | {name: _time(totals, name) for name in HOPS}
     return [
         f"histogram {name} has {one.count + one.negative} values, the ledger {deliveries} deliveries: a defect in fanbench, "
         "please report it"

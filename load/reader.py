@@ -6,17 +6,16 @@ one look-up of the bytes, one step in the ledger. All else is in `_slowly`.
 
 from __future__ import annotations
 
-import _socket  # the C type: Locust has put gevent's own class, with two watchers to each socket, in place of socket.socket
 import os
 from collections.abc import Callable
-from errno import EINPROGRESS
+from socket import SO_ERROR, SOL_SOCKET
 from time import time_ns
 from typing import Any
 
 from load.account import DISARMED, Account
 from load.frames import Decoder, Event, Parsed
 from load.wire import WireError, encode_request, split_head
-from load.wiring import Wiring, retry_delay_s
+from load.wiring import Wiring, begin_connecting, retry_delay_s
 
 READ_BYTES = 65_536
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
@@ -26,15 +25,17 @@ class Reader:
     """Keeps one client connected to one of the replicas until it is closed."""
 
     __slots__ = (
-        "_at", "_decoder", "_failures", "_fd", "_feed", "_get", "_head", "_last", "_retry_ms", "_sock", "_timer", "_track", "_watcher", "_wiring",
-        "account", "closed", "started_ns",
+        "_decoder", "_failures", "_fd", "_feed", "_get", "_head", "_last", "_replica", "_retry_ms", "_sock", "_timer", "_track",
+        "_watcher", "_wiring", "account", "arrival_ns", "closed", "started_ns",
     )  # fmt: skip
 
     def __init__(self, account: Account, replica: int, wiring: Wiring) -> None:
         self.account = account
         self.closed = False
         self.started_ns = 0
-        self._at = replica
+        self.arrival_ns = 0
+        """When the last event came."""
+        self._replica = replica
         self._wiring = wiring
         self._feed = wiring.chunked
         self._get = wiring.chunked.get
@@ -51,26 +52,17 @@ class Reader:
 
     def start(self) -> None:
         """Connect when it is this reader's turn."""
-        self._timer = None
+        self._stop_timer()
         self._wiring.gate.enter(self)
 
     def connect(self) -> None:
         """Begin to connect; called by the gate."""
-        if self.closed:
-            self._wiring.gate.leave()
-            return
         self.started_ns = time_ns()
         self._wiring.connecting.add(self)
-        address = self._wiring.addresses[self._at]
         try:
-            self._sock = _socket.socket(address.family, _socket.SOCK_STREAM)
-            self._sock.setblocking(False)
-            code = self._sock.connect_ex(address.sockaddr)
+            self._sock = begin_connecting(self._wiring.addresses[self._replica])
         except OSError as error:
-            self._failed(error.strerror or str(error))
-            return
-        if code not in (0, EINPROGRESS):
-            self._failed(os.strerror(code))
+            self.fail(error.strerror or str(error))
             return
         self._fd = self._sock.fileno()
         self._watch(_WRITE, self._writable)
@@ -83,13 +75,13 @@ class Reader:
         self._watcher.start(callback)
 
     def _writable(self) -> None:
-        code = self._sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        code = self._sock.getsockopt(SOL_SOCKET, SO_ERROR)
         if code:
-            self._failed(os.strerror(code))
+            self.fail(os.strerror(code))
             return
         last = self.last_event()
         request = encode_request(
-            self._wiring.addresses[self._at].origin,
+            self._wiring.addresses[self._replica].origin,
             self.account.topic,
             last_event_id=last.id if last else "",
             token=self._wiring.token,
@@ -97,7 +89,7 @@ class Reader:
         try:
             self._sock.send(request)  # far smaller than an empty send buffer: it goes whole
         except OSError as error:
-            self._failed(error.strerror or str(error))
+            self.fail(error.strerror or str(error))
             return
         self._head = b""
         self._watch(_READ, self._on_head)
@@ -113,7 +105,7 @@ class Reader:
             head, rest = split
             head.require_stream()
         except (OSError, WireError) as error:
-            self._failed(getattr(error, "strerror", None) or str(error))
+            self.fail(getattr(error, "strerror", None) or str(error))
             return
         self._feed = self._wiring.chunked if head.chunked else self._wiring.plain
         self._get = self._feed.get
@@ -121,7 +113,7 @@ class Reader:
         self._head = b""
         self._failures = 0
         self._settle("")
-        self.account.opened(now_ns)
+        self.account.opened(self.started_ns, now_ns)
         self._watch(_READ, self._readable)
         if rest:
             self._slowly(rest, None, now_ns)
@@ -140,6 +132,7 @@ class Reader:
             track.next_seq = parsed.next_seq
             parsed.arrived(now_ns)
             self._last = parsed
+            self.arrival_ns = now_ns
         else:
             self._slowly(data, parsed, now_ns)
 
@@ -161,7 +154,10 @@ class Reader:
         if parsed.retry_ms is not None:
             self._retry_ms = parsed.retry_ms
         if parsed.last is not None:
+            if self.account.recovery is not None:
+                self.account.recovery.heard(self.arrival_ns, now_ns)
             self._last = parsed
+            self.arrival_ns = now_ns
         track = self.account.take(parsed.items, now_ns)
         if decoder is not None:
             if decoder.ended:
@@ -176,9 +172,25 @@ class Reader:
         """The event that came last."""
         return self._last.last if self._last else None
 
-    def give_up_connecting(self) -> None:
-        """The attempt under way took too long."""
-        self._failed("no answer in time")
+    def disarm(self) -> None:
+        """Take the long way with the next event, where more is looked at."""
+        self._track = DISARMED
+
+    def pause(self) -> bool:
+        """Stop reading, if connected: what comes meanwhile waits in the buffers of the kernel and the server."""
+        if self.account.connected:
+            self._watcher.stop()
+        return self.account.connected
+
+    def resume(self) -> None:
+        """Read again, if it is the same connection still."""
+        if self.account.connected and not self._watcher.active:
+            self._watcher.start(self._readable)
+
+    def cut(self, reason: str, back_s: float | None = None) -> None:
+        """Lose the connection, and come back as after any loss, or after `back_s` seconds."""
+        if self.account.connected:
+            self._broken(reason, back_s)
 
     def _settle(self, failure: str) -> None:
         """An attempt is over: make room at the gate and tell how it went."""
@@ -186,24 +198,26 @@ class Reader:
         self._wiring.on_connect(time_ns() - self.started_ns, failure)
         self._wiring.gate.leave()
 
-    def _failed(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
+        """The attempt to connect has failed; try again later."""
         self._release()
         self._wiring.counters.refused[reason] += 1
         self._settle(reason)
         self._failures += 1
-        self._at = (self._at + 1) % len(self._wiring.addresses)
+        self._replica = (self._replica + 1) % len(self._wiring.addresses)
         self._later()
 
-    def _broken(self, reason: str) -> None:
+    def _broken(self, reason: str, back_s: float | None = None) -> None:
         self._release()
-        self.account.closed()
+        self.account.closed(time_ns())
         self._wiring.counters.disconnects[reason] += 1
         self._wiring.on_break(reason)
-        self._later()
+        self._later(back_s)
 
-    def _later(self) -> None:
+    def _later(self, delay_s: float | None = None) -> None:
         if not self.closed:
-            delay_s = retry_delay_s(self._retry_ms, self._failures, self._wiring.rng)
+            if delay_s is None:
+                delay_s = retry_delay_s(self._retry_ms, self._failures, self._wiring.rng)
             self._timer = self._wiring.loop.timer(delay_s)
             self._timer.start(self.start)
 
@@ -221,13 +235,16 @@ class Reader:
     def close(self) -> None:
         """Leave for good."""
         self.closed = True
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+        self._stop_timer()
         self._release()
         if self in self._wiring.connecting:
             self._wiring.connecting.discard(self)
             self._wiring.gate.leave()
         if self.account.connected:
-            self.account.closed()
+            self.account.closed(time_ns())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None

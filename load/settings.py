@@ -28,9 +28,12 @@ class LoadSettings(BaseModel):
     )
     out: str = Field("", description="file to write the result to, as JSON, at the end")
     status: str = Field("", description="file to write the numbers of the moment to, five times a second")
+    control: str = Field(
+        "", description="file that is followed for orders to mark a fault, cut, stall or churn clients"
+    )
     token: str = Field("", description="bearer token for /sse")
 
-    @field_validator("out", "status")
+    @field_validator("out", "status", "control")
     @classmethod
     def _folder_is_there(cls, text: str) -> str:
         if text and not Path(text).resolve().parent.is_dir():

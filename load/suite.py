@@ -18,16 +18,21 @@ from gevent import socket
 from rich.console import Console
 
 from core.errors import FanbenchError, UsageError
+from load.client_faults import obey
+from load.control import Control
 from load.outcome import outcome
 from load.plan import Plan, Share
 from load.session import TICK_S, Session
 from load.settings import LoadSettings, read_settings, require_descriptors
 from load.summary import print_summary
 from load.tally import milliseconds
-from load.totals import Totals
+from load.totals import Totals, horizon_of
 from load.uplink import MasterLink, WorkerLink, drain
 from load.wire import Origin
 from load.wiring import Address
+
+ORDERS_S = 0.02
+"""How often orders are looked for: how late a fault's mark may be noticed."""
 
 log = logging.getLogger("fanbench.load")
 
@@ -55,6 +60,7 @@ class Suite:
         self._bucket_ms = bucket_ms
         self._result: dict[str, Any] | None = None
         self._problems: list[str] = []
+        self._control: Control | None = None
         runner, options = environment.runner, environment.parsed_options
         self._master = MasterLink(runner) if options.master else None
         self._worker = WorkerLink(runner, lambda: self.session) if options.worker else None
@@ -67,6 +73,7 @@ class Suite:
         environment.events.quit.add_listener(self.report)
         environment.events.spawning_complete.add_listener(self._all_spawned)
         gevent.spawn(self._tick_forever)
+        gevent.spawn(self._obey_forever)
 
     def _check(self, options: Any) -> None:
         """Raise UsageError now for what cannot work; a worker's options come later, from the master."""
@@ -105,6 +112,8 @@ class Suite:
             on_fold=self._on_fold,
         )
 
+        self._control = Control(Path(self.settings.control)) if self.settings.control else None
+
     def _all_spawned(self, **_: Any) -> None:
         gc.freeze()  # thousands of clients would be walked through by each full collection
 
@@ -128,6 +137,13 @@ class Suite:
                 if self._worker is not None:
                     self._worker.tell_status(self.session.status())
             self._write_status()
+
+    def _obey_forever(self) -> None:
+        while True:
+            gevent.sleep(ORDERS_S)
+            for order in self._control.orders() if self._control else ():
+                if self.session is not None:
+                    obey(self.session, order)
 
     def _on_fold(self, latency_ns: npt.NDArray[np.int64]) -> None:
         """Enter deliveries into Locust's own table, many at once: its `log` costs more than the delivery itself."""
@@ -161,7 +177,7 @@ class Suite:
             totals, problems = self._master.collect(self.settings.drain)
             self._problems += problems
         elif self.session is not None:
-            totals = drain(self.session, self.session.horizon(), self.settings.drain)
+            totals = drain(self.session, horizon_of(self.session.series), self.settings.drain)
         self._result = outcome(totals, self._problems)
         self._environment.process_exit_code = 1 if self._result["problems"] else 0
         self._write_status()

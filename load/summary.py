@@ -25,6 +25,13 @@ def print_summary(result: dict[str, Any], console: Console) -> None:
         f"lost {result['lost']:,}{f' ({causes})' if causes else ''} · duplicated {result['duplicated']:,} · "
         f"reordered {result['reordered']:,} · reconnects {result['reconnects']:,} · gaps {result['gaps']:,}"
     )
+    if "recovery" in result:
+        recovery = result["recovery"]
+        console.print(
+            f"after the last fault: first event p50 {recovery['first_event_ms']['p50']:,.0f} ms, "
+            f"max {recovery['first_event_ms']['max']:,.0f} ms; longest silence {recovery['longest_silence_ms']['max']:,.0f} ms; "
+            f"{recovery['never']:,} of {recovery['clients']:,} clients got none"
+        )
     for line in _remarks(result):
         console.print(f"[yellow]![/] {line}", highlight=False)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ class Tally:
     """The histograms of one process. Each delivery counts once in each hop and once in its server's latency."""
 
     def __init__(self) -> None:
-        self.hops = {hop: Histogram() for hop in HOPS}
+        self.times = {name: Histogram() for name in (*HOPS, "connect", "downtime")}
         self.servers: dict[str, Histogram] = {}
         self.seconds: dict[int, Wire] = {}
         """Second of due time to its latencies, as they travel."""
@@ -33,20 +34,27 @@ class Tally:
         self.last_arrival_ns = 0
         self._open: dict[int, Histogram] = {}
 
-    def fold(self, events: Iterable[Event]) -> npt.NDArray[np.int64]:
+    def fold(self, events: Sequence[Event]) -> npt.NDArray[np.int64]:
         """Take the arrivals noted on the events, each of which is given once; return the latencies in nanoseconds."""
-        due = [event for event in events if event.measured and event.arrivals]
+        measured = [event for event in events if event.measured]
+        bystanders_ns = self._fold([(event, event.arrivals) for event in measured if event.arrivals])
+        if "bystanders" in self.times:
+            self.times["bystanders"].record_ns(bystanders_ns)
+        others = [(event, event.aside) for event in measured if event.aside is not None]
+        return np.concatenate([bystanders_ns, self._fold(others)]) if others else bystanders_ns
+
+    def _fold(self, due: Sequence[tuple[Event, array[int]]]) -> npt.NDArray[np.int64]:
         if not due:
             return np.empty(0, np.int64)
-        counts = np.array([len(event.arrivals) for event in due])
-        stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event in due], np.int64)
+        counts = np.array([len(arrivals) for _, arrivals in due])
+        stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event, _ in due], np.int64)
         due_ns, sent_ns, received_ns = stamps.T
-        arrived_ns = np.concatenate([np.frombuffer(event.arrivals, np.int64) for event in due])
-        self.hops["schedule"].record_ns(sent_ns - due_ns, counts)
-        self.hops["broker"].record_ns(received_ns - sent_ns, counts)
-        self.hops["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
+        arrived_ns = np.concatenate([np.frombuffer(arrivals, np.int64) for _, arrivals in due])
+        self.times["schedule"].record_ns(sent_ns - due_ns, counts)
+        self.times["broker"].record_ns(received_ns - sent_ns, counts)
+        self.times["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
         latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
-        self._by_server(due, counts, latency_ns)
+        self._by_server([event.server for event, _ in due], counts, latency_ns)
         self._by_second(np.repeat(due_ns // _SECOND_NS, counts), latency_ns)
         self.deliveries += len(latency_ns)
         first = int(due_ns.min())
@@ -54,10 +62,13 @@ class Tally:
         self.last_arrival_ns = max(self.last_arrival_ns, int(arrived_ns.max()))
         return latency_ns
 
-    def _by_server(self, events: list[Event], counts: npt.NDArray[np.int64], latency_ns: npt.NDArray[np.int64]) -> None:
-        names = sorted({event.server for event in events})
-        number = {name: at for at, name in enumerate(names)}
-        which = np.repeat(np.array([number[event.server] for event in events]), counts)
+    def tell_bystanders_apart(self) -> None:
+        """From now on count those deliveries once more that reach clients to whom no fault is done."""
+        self.times.setdefault("bystanders", Histogram())
+
+    def _by_server(self, names: list[str], counts: npt.NDArray[np.int64], latency_ns: npt.NDArray[np.int64]) -> None:
+        number = {name: at for at, name in enumerate(sorted(set(names)))}
+        which = np.repeat(np.array([number[name] for name in names]), counts)
         for name, at in number.items():
             self.servers.setdefault(name, Histogram()).record_ns(latency_ns[which == at])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from core.histogram import Histogram
-from load.ledger import Cause, Series, Track
+from load.ledger import Series, Track
 
 
 class Bounds(NamedTuple):
@@ -115,7 +115,7 @@ class Totals:
     """What a process measured, or several together. Times in wall-clock nanoseconds."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """users, clients, unreached, deliveries, lost, duplicated, reordered, replayed, gaps, reconnects"""
+    """users, clients, connected, unreached, bystanders, deliveries, lost, duplicated, reordered, replayed, gaps, reconnects"""
     causes: Counter[str] = field(default_factory=Counter)
     foreign: Counter[str] = field(default_factory=Counter)
     disconnects: Counter[str] = field(default_factory=Counter)
@@ -123,8 +123,8 @@ class Totals:
     clients: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(server, topic) to the clients that were there at the end; the server is '' for those that it never told."""
     seen: dict[tuple[str, str], list[Seen]] = field(default_factory=dict)
-    hops: dict[str, Distribution] = field(default_factory=dict)
-    """The hops, and `connect`: the time to connect."""
+    times: dict[str, Distribution] = field(default_factory=dict)
+    """The hops; `connect`, `downtime`, `bystanders`; since a mark `first_event` and `silence`, with a value a client."""
     servers: dict[str, Distribution] = field(default_factory=dict)
     """Each server's latency."""
     seconds: dict[int, Distribution] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class Totals:
             getattr(self, name).update(getattr(other, name))
         for key, seen in other.seen.items():
             self.seen.setdefault(key, []).extend(seen)
-        for name in ("hops", "servers", "seconds"):
+        for name in ("times", "servers", "seconds"):
             _add_distributions(getattr(self, name), getattr(other, name))
         starts = [at for at in (self.first_due_ns, other.first_due_ns) if at is not None]
         self.first_due_ns = min(starts, default=None)
@@ -160,7 +160,7 @@ class Totals:
         wire: dict[str, Any] = {
             name: dict(getattr(self, name)) for name in ("counts", "causes", "foreign", "disconnects", "refused")
         }
-        for name in ("hops", "servers", "seconds"):
+        for name in ("times", "servers", "seconds"):
             wire[name] = {key: one.to_wire() for key, one in getattr(self, name).items()}
         wire["clients"] = [[*key, count] for key, count in self.clients.items()]
         wire["seen"] = [[*key, list(one)] for key, many in self.seen.items() for one in many]
@@ -172,24 +172,10 @@ class Totals:
         totals = cls(first_due_ns=wire["first_due_ns"], last_arrival_ns=wire["last_arrival_ns"])
         for name in ("counts", "causes", "foreign", "disconnects", "refused"):
             getattr(totals, name).update(wire[name])
-        for name in ("hops", "servers", "seconds"):
+        for name in ("times", "servers", "seconds"):
             getattr(totals, name).update({key: Distribution.from_wire(one) for key, one in wire[name].items()})
         for server, topic, count in wire["clients"]:
             totals.clients[server, topic] = count
         for stream, topic, (first, last, missing) in wire["seen"]:
             totals.seen.setdefault((stream, topic), []).append(Seen(first, last, [(a, b) for a, b in missing]))
         return totals
-
-
-def charge(tracks: Iterable[Track], horizon: Horizon, *, connected: bool, stays: bool) -> Counter[str]:
-    """What one client lost, by cause; a client that left before the end (`stays` false) is charged no tail."""
-    charged: Counter[str] = Counter()
-    for track in tracks:
-        series = track.series
-        bounds = horizon.get((series.stream, series.topic)) if series else None
-        if bounds is None:
-            continue
-        tail = Cause.TAIL if connected else Cause.CONNECTION
-        for cause, count in track.lost(bounds.low_seq, bounds.high_seq if stays else None, tail).items():
-            charged[cause.value] += count
-    return charged

@@ -16,7 +16,8 @@ import gevent
 
 from load.plan import Share
 from load.session import Session
-from load.totals import Horizon, Totals, horizon_from_wire, horizon_to_wire, widest
+from load.settle import settle
+from load.totals import Horizon, Totals, horizon_from_wire, horizon_of, horizon_to_wire, widest
 
 POLL_S = 0.02
 ANSWER_DEADLINE_S = 10.0
@@ -28,7 +29,7 @@ def drain(session: Session, horizon: Horizon, drain_s: float) -> Totals:
     while waited_s < drain_s and session.behind(horizon):
         gevent.sleep(POLL_S)
         waited_s += POLL_S
-    return session.totals(horizon)
+    return settle(session, horizon)
 
 
 class WorkerLink:
@@ -49,7 +50,7 @@ class WorkerLink:
 
     def _on_freeze(self, **_: Any) -> None:
         session = self._session()
-        seen = horizon_to_wire(session.horizon()) if session else []
+        seen = horizon_to_wire(horizon_of(session.series)) if session else []
         self._runner.send_message("fanbench-seen", seen)
 
     def _on_drain(self, msg: Any, **_: Any) -> None:
@@ -76,7 +77,7 @@ class WorkerLink:
             gevent.sleep(POLL_S)
             waited_s += POLL_S
         if not self.done:
-            self._send(session.totals(session.horizon()))
+            self._send(settle(session, horizon_of(session.series)))
 
 
 class MasterLink:

@@ -173,3 +173,17 @@ class ChunkedBody:
         self._trailer = size == 0
         self._data_left = size + 2 if size else 0
         return end + 1
+
+
+class PlainBody:
+    """The framing of a body that simply ends with its connection."""
+
+    __slots__ = ("between", "ended")
+
+    def __init__(self) -> None:
+        self.between = True
+        self.ended = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The bytes themselves."""
+        return [data]

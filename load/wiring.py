@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _socket  # the C type: Locust has put gevent's own class, with two watchers to each socket, in place of socket.socket
+import os
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from errno import EINPROGRESS
 from typing import Any, Protocol
 
 from load.account import Counters
@@ -27,11 +30,12 @@ class Connecting(Protocol):
     """What waits at the gate, and what may take too long once it is through."""
 
     started_ns: int
+    closed: bool
 
     def connect(self) -> None:
         """Begin."""
 
-    def give_up_connecting(self) -> None:
+    def fail(self, reason: str) -> None:
         """Treat the attempt under way as failed."""
 
 
@@ -41,21 +45,28 @@ class Gate:
     def __init__(self, limit: int = 256) -> None:
         self._free = limit
         self._queue: deque[Connecting] = deque()
+        self._admitting = False
 
     def enter(self, reader: Connecting) -> None:
         """Connect the reader, now or when it is its turn."""
-        if self._free:
-            self._free -= 1
-            reader.connect()
-        else:
-            self._queue.append(reader)
+        self._queue.append(reader)
+        self._admit()
 
     def leave(self) -> None:
         """One that was let in is connected, or has failed."""
         self._free += 1
+        self._admit()
+
+    def _admit(self) -> None:
+        if self._admitting:  # called from a connect below that failed at once
+            return
+        self._admitting = True
         while self._queue and self._free:
-            self._free -= 1
-            self._queue.popleft().connect()
+            reader = self._queue.popleft()
+            if not reader.closed:
+                self._free -= 1
+                reader.connect()
+        self._admitting = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,21 @@ class Address:
     origin: Origin
     family: int
     sockaddr: tuple[Any, ...]
+
+
+def begin_connecting(address: Address) -> Any:
+    """A socket that is on its way to the address.
+
+    Raises:
+        OSError: it did not even begin.
+    """
+    sock = _socket.socket(address.family, _socket.SOCK_STREAM)
+    sock.setblocking(False)
+    code = sock.connect_ex(address.sockaddr)
+    if code not in (0, EINPROGRESS):
+        sock.close()
+        raise OSError(code, os.strerror(code))
+    return sock
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from core.sse import encode_comment, encode_event
 from core.stamp import Stamp, encode
-from load.frames import Event, Feed, Foreign, GapFrame, PlainBody, Registry
-from load.wire import ChunkedBody
+from load.frames import Event, Feed, Foreign, GapFrame, Registry
+from load.wire import ChunkedBody, PlainBody
 
 
 def frame(seq, phase="measure", server="r1"):

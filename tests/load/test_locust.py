@@ -44,6 +44,7 @@ def test_totals_do_not_depend_on_who_holds_the_clients(how):
     assert result["causes"] == {"unexplained": 3 * CHOSEN}
     assert sum(row["deliveries"] for row in result["timeline"]) == deliveries
     assert "deliveries" in result["log"]
+    assert not {"recovery", "bystanders"} & result.keys()  # there was no fault
 
 
 def locust(*arguments, **env):

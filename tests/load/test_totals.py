@@ -31,7 +31,7 @@ def totals_of(deliveries_ns, seqs):
     totals.clients["r1", "events"] = 3
     totals.seen["s", "events"] = [seen_of(seqs)]
     totals.servers["r1"] = Distribution(histogram)
-    totals.hops["fanout"] = Distribution(histogram)
+    totals.times["fanout"] = Distribution(histogram)
     totals.seconds[17] = Distribution(histogram)
     return totals
 

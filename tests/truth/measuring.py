@@ -91,10 +91,22 @@ def locust_options(how: str, main: list[str]) -> Iterator[list[str]]:
     yield main
 
 
-def measure(*scripts: dict[str, Any], users: int, how: str = "single") -> dict[str, Any]:
+def wait_for_status(folder: Path, name: str, least: int) -> None:
+    """Wait until the status file of a measurement in the folder counts so many."""
+    status = folder / "status.json"
+    wait_until(lambda: read_json(status).get(name, 0) >= least, f"{least} {name}", RUN_DEADLINE_S)
+
+
+def measure(
+    *scripts: dict[str, Any],
+    users: int,
+    how: str = "single",
+    meddle: Callable[[Path], None] = lambda _folder: None,
+) -> dict[str, Any]:
     """Run the Locust suite against reference servers from their first event until the last one is delivered.
 
     `how` is single, processes (Locust's --processes 2) or workers (a master and two workers, each started by hand).
+    `meddle` is called once all run, with the folder of the files `status.json` and `control`.
     Gives what Locust wrote to `--out`, and besides `sent` and Locust's `log`.
     """
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
@@ -113,7 +125,7 @@ def measure(*scripts: dict[str, Any], users: int, how: str = "single") -> dict[s
             str(out),
         ]
         locust = [Path(sys.executable).with_name("locust"), "-f", ROOT / "load" / "sse.py", "--skip-log-setup"]
-        env = {"FANBENCH_LOAD_STATUS": str(status)}
+        env = {"FANBENCH_LOAD_STATUS": str(status), "FANBENCH_LOAD_CONTROL": str(folder / "control")}
         for at, options in enumerate(locust_options(how, main)):
             to = log if options is main else folder / f"worker-{at}.log"
             child = stack.enter_context(process(*locust, *options, log=to, env=env))
@@ -122,6 +134,7 @@ def measure(*scripts: dict[str, Any], users: int, how: str = "single") -> dict[s
             assert child.poll() is None, log.read_text()
             return int(read_json(status).get("deliveries", 0))
 
+        meddle(folder)
         sent = sum(_await_end(servers, deliveries))
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0, log.read_text()

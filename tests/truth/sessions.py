@@ -18,6 +18,7 @@ from gevent.event import Event
 from load.outcome import outcome
 from load.plan import Plan, Share
 from load.session import TICK_S, Session
+from load.totals import horizon_of
 from load.uplink import drain
 from load.wire import parse_origin
 from load.wiring import Address
@@ -57,7 +58,9 @@ def main() -> None:
         for session in sessions.values():
             session.tick()
         write(sys.argv[2], {case: session.status()["deliveries"] for case, session in sessions.items()})
-    drains = {case: gevent.spawn(drain, session, session.horizon(), DRAIN_S) for case, session in sessions.items()}
+    drains = {
+        case: gevent.spawn(drain, session, horizon_of(session.series), DRAIN_S) for case, session in sessions.items()
+    }
     write(sys.argv[3], {case: outcome(totals.get(), []) for case, totals in drains.items()})
 
 

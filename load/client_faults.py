@@ -1,0 +1,56 @@
+"""What is done to clients on order: their connections are cut, they stop reading, they come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import time_ns
+
+import gevent
+
+from load.control import Order, chosen
+from load.reader import Reader
+from load.session import Client, Session
+
+CHURN_EVERY_S = 1.0
+CHURN_AWAY_S = 0.5
+
+
+def obey(session: Session, order: Order) -> None:
+    """Do what the order says to the clients of this process; what takes time goes on by itself.
+
+    What is done to clients begins when it is done, a moment after it was ordered: a mark before it moves there.
+    """
+    if order.do == "mark":
+        session.mark(order.at_ns)
+        return
+    numbers = chosen(session.plan.share.clients, order.share)
+    clients = [client for client in session.clients if client.seat.number in numbers]
+    if order.do == "cut":
+        for client in clients:
+            client.reader.cut("cut on order")
+    else:
+        session.set_aside(clients)
+        gevent.spawn(_stall if order.do == "stall" else _churn, clients, order.for_s)
+        gevent.sleep(0)  # it begins now
+    if session.marked:
+        session.mark(time_ns())
+
+
+def _readers(clients: Sequence[Client]) -> list[Reader]:
+    return [client.reader for client in clients if not client.reader.closed]
+
+
+def _stall(clients: Sequence[Client], for_s: float) -> None:
+    paused = [reader for reader in _readers(clients) if reader.pause()]
+    gevent.sleep(for_s)
+    for reader in paused:
+        reader.resume()
+
+
+def _churn(clients: Sequence[Client], for_s: float) -> None:
+    left_s = for_s
+    while left_s > 0:
+        for reader in _readers(clients):
+            reader.cut("churn on order", back_s=CHURN_AWAY_S)
+        gevent.sleep(min(CHURN_EVERY_S, left_s))
+        left_s -= CHURN_EVERY_S

@@ -1,0 +1,35 @@
+"""What one client saw of a fault: when the first event after it came, and how long it heard nothing."""
+
+from __future__ import annotations
+
+from load.frames import Event
+
+NOTICED_NS = 200_000_000
+"""Silences are looked for this often; shorter ones count as none."""
+
+
+class Recovery:
+    """One client since the last mark; times in wall-clock nanoseconds."""
+
+    __slots__ = ("first_event_ns", "longest_silence_ns", "mark_ns")
+
+    def __init__(self, mark_ns: int) -> None:
+        self.mark_ns = mark_ns
+        self.first_event_ns: int | None = None
+        """From the mark to the first arrival of an event that was due after it; None until there was one."""
+        self.longest_silence_ns = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the first event after the mark is still to come."""
+        return self.first_event_ns is None
+
+    def note(self, event: Event, now_ns: int) -> None:
+        """An event came."""
+        if self.first_event_ns is None and event.due_ns >= self.mark_ns:
+            self.first_event_ns = now_ns - self.mark_ns
+
+    def heard(self, before_ns: int, now_ns: int) -> None:
+        """An arrival, and the one before it."""
+        if before_ns:
+            self.longest_silence_ns = max(self.longest_silence_ns, now_ns - before_ns)

@@ -1,0 +1,63 @@
+"""Faults that are done to clients, through Locust and a reference server: what is told of them, and that nothing is lost."""
+
+import json
+import time
+
+import pytest
+
+from tests.truth.measuring import measure, wait_for_status
+
+STREAM = {"clients": 10, "measure": 500, "rate_hz": 200.0, "retry_ms": 100}
+CLIENTS = 10
+
+
+def measure_with(*orders, how="single", after=400, **script):
+    """Measure, and append the orders to the control file once so many deliveries are counted."""
+
+    def meddle(folder):
+        wait_for_status(folder, "deliveries", after)
+        with (folder / "control").open("a") as file:
+            for order in orders:
+                file.write(json.dumps(order | {"at_ns": time.time_ns()}) + "\n")
+
+    result = measure(STREAM | script, users=CLIENTS, how=how, meddle=meddle)
+    assert result["problems"] == []
+    return result
+
+
+@pytest.mark.parametrize("how", ["single", "processes"])
+def test_all_are_cut_at_once_and_come_back(how):
+    result = measure_with({"do": "mark"}, {"do": "cut"}, how=how)
+    assert (result["reconnects"], result["disconnects"]) == (CLIENTS, {"cut on order": CLIENTS})
+    assert (result["lost"], result["duplicated"], result["deliveries"]) == (0, 0, CLIENTS * 500)
+    assert result["replayed"] > 0
+    assert result["downtime_ms"]["p50"] >= 80
+    recovery = result["recovery"]
+    assert (recovery["clients"], recovery["never"]) == (CLIENTS, 0)
+    assert recovery["first_event_ms"]["p50"] >= 80
+    assert result["bystanders"]["deliveries"] == result["deliveries"]
+
+
+def test_some_stop_reading_and_the_others_do_not_notice():
+    result = measure_with({"do": "mark"}, {"do": "stall", "share": 0.3, "for_s": 1.0})
+    assert (result["lost"], result["duplicated"], result["reconnects"]) == (0, 0, 0)
+    assert result["deliveries"] == CLIENTS * 500
+    assert result["bystanders"]["clients"] == 7
+    assert 0 < result["bystanders"]["deliveries"] < result["deliveries"]
+    assert result["latency_ms"]["max"] >= 950
+    assert result["recovery"]["longest_silence_ms"]["max"] >= 950
+    assert result["recovery"]["first_event_ms"]["max"] >= 900
+
+
+def test_some_come_and_go():
+    result = measure_with({"do": "mark"}, {"do": "churn", "share": 0.2, "for_s": 1.5})
+    assert (result["lost"], result["duplicated"]) == (0, 0)
+    assert result["disconnects"] == {"churn on order": 4}
+    assert result["reconnects"] == 4
+    assert result["bystanders"]["clients"] == 8
+
+
+def test_a_client_that_hears_nothing_after_the_mark_is_told():
+    result = measure_with({"do": "mark"}, {"do": "cut"}, retry_ms=60_000)
+    assert result["recovery"]["never"] == CLIENTS
+    assert result["connected"] == 0
