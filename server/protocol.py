@@ -8,10 +8,13 @@ delivery, and what it keeps for a request (a task, the application's frames, the
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from server.doorway import Doorway
 
 EXTENSION = "fanbench.connection"
 MAX_HEAD_BYTES = 64 * 1024
@@ -30,36 +33,6 @@ class Listener(Protocol):
         """The connection is gone."""
 
 
-class Doorway:
-    """The connections whose request is not complete yet, oldest first: a slow sender must not hold one for ever."""
-
-    def __init__(self, max_connections: int) -> None:
-        self.max_connections = max_connections
-        self.turned_away = 0
-        """Connections closed for want of a complete request, or for want of room."""
-        self._waiting: dict[StreamProtocol, float] = {}
-
-    def enter(self, protocol: StreamProtocol, now_s: float) -> None:
-        """The connection owes us a request from now on."""
-        self._waiting[protocol] = now_s
-
-    def leave(self, protocol: StreamProtocol) -> None:
-        """Its request is complete, or it is gone."""
-        self._waiting.pop(protocol, None)
-
-    def expire(self, before_s: float) -> None:
-        """Close the connections that have owed a request since before that moment."""
-        late: list[StreamProtocol] = []
-        for protocol, since_s in self._waiting.items():
-            if since_s >= before_s:
-                break
-            late.append(protocol)
-        for protocol in late:
-            self.leave(protocol)
-            self.turned_away += 1
-            protocol.refuse(b"408 Request Timeout", b"no complete request in time")
-
-
 class StreamProtocol(HttpToolsProtocol):
     """One HTTP connection."""
 
@@ -72,11 +45,8 @@ class StreamProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or turn it away when there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self._doorway.max_connections:
-            self._doorway.turned_away += 1
+        if not self._doorway.enter(self, len(self.connections)):
             transport.abort()
-            return
-        self._doorway.enter(self, self.loop.time())
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, as long as the head is of a bearable size; a stream's client has nothing more to say."""
@@ -99,6 +69,10 @@ class StreamProtocol(HttpToolsProtocol):
         self._doorway.leave(self)
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begin with the request when it is its turn."""
+        self._doorway.admit(functools.partial(super()._start_asgi_task, cycle, app))
+
     def on_body(self, body: bytes) -> None:
         """A body has its own bound, uvicorn's flow control."""
         self._head_bytes = 0
@@ -119,9 +93,9 @@ class StreamProtocol(HttpToolsProtocol):
     def take(self, scope: Mapping[str, Any], listener: Listener) -> asyncio.Transport | None:
         """Lend the transport to `listener` until the connection ends; call it before the response starts.
 
-        Returns None if a further request is under way on this connection: it could never be answered.
+        Returns None if the connection is gone, or a further request came on it, which could never be answered.
         """
-        if self.cycle.scope["extensions"] is not scope["extensions"] or self.pipeline:
+        if self.transport.is_closing() or self.pipeline or self.cycle.scope["extensions"] is not scope["extensions"]:
             return None
         if scope["http_version"] == "1.0":
             self.cycle.chunked_encoding = False  # uvicorn would send chunks, which HTTP/1.0 does not know

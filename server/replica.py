@@ -12,11 +12,11 @@ from brokers.api import Adapter
 from brokers.endpoint import Endpoint
 from core.errors import FanbenchError, UsageError
 from server.client import Client
+from server.doorway import Doorway
 from server.frame import opening
 from server.history import HistoryBound
 from server.hub import Hub, HubSettings
 from server.link import BrokerLink, LinkSettings
-from server.protocol import Doorway
 from server.settings import ServerSettings
 from server.stream import StreamSettings
 

@@ -19,7 +19,8 @@ from brokers.api import Adapter
 from brokers.endpoint import Endpoint
 from core.errors import FanbenchError, UsageError
 from server.app import create_app
-from server.protocol import Doorway, StreamProtocol
+from server.doorway import Doorway
+from server.protocol import StreamProtocol
 from server.replica import Replica
 from server.settings import ServerSettings
 
@@ -89,7 +90,7 @@ async def serve(
 ) -> FanbenchError | None:
     """Serve until a signal comes; returns why it could not go on, if that is so."""
     name = settings.server_name(sock.getsockname()[1])
-    doorway = Doorway(settings.max_clients + SPARE_CONNECTIONS)
+    doorway = Doorway(settings.max_clients + SPARE_CONNECTIONS, asyncio.get_running_loop())
 
     def make_replica() -> Replica:
         server.replica = Replica(settings, name, broker, doorway, server.fail)

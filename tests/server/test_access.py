@@ -159,6 +159,16 @@ def test_what_a_client_sends_after_its_request_is_ignored(strict: Replica, publi
     wait_until(lambda: strict.stats(BEARER)["clients"] == 0, "half-closed is closed")
 
 
+def test_clients_that_leave_at_once_leave_nothing(strict: Replica) -> None:
+    request = f"GET /sse?topic=brief HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+    for _ in range(300):
+        with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as sock:
+            sock.sendall(request)
+    wait_until(lambda: strict.stats(BEARER)["clients"] == 0, "no client is left")
+    wait_until(lambda: "brief" not in strict.stats(BEARER)["topics"], "the topic is let go")
+    assert "Traceback" not in strict.log.read_text()
+
+
 def test_another_site_may_read_only_when_it_is_named(strict: Replica) -> None:
     _, _, headers = strict.get("/stats", BEARER | {"Origin": "https://example.org"})
     assert headers["access-control-allow-origin"] == "https://example.org"

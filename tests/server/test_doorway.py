@@ -1,0 +1,54 @@
+"""The way in: order, turns and room, without connections."""
+
+import asyncio
+import itertools
+
+from server.doorway import REQUESTS_PER_TURN, Doorway
+
+
+class Arrival:
+    def __init__(self) -> None:
+        self.refused = b""
+
+    def refuse(self, status: bytes, words: bytes) -> None:
+        self.refused = status
+
+
+async def test_requests_begin_in_order_a_few_at_a_turn() -> None:
+    doorway = Doorway(10, asyncio.get_running_loop())
+    begun: list[int] = []
+    for i in range(50):
+        doorway.admit(lambda i=i: begun.append(i))  # type: ignore[misc]
+    assert begun == []
+    sizes = []
+    while len(begun) < 50:
+        await asyncio.sleep(0)
+        sizes.append(len(begun))
+    assert begun == list(range(50))
+    assert sizes[0] == REQUESTS_PER_TURN
+    assert max(b - a for a, b in itertools.pairwise(sizes)) == REQUESTS_PER_TURN
+    doorway.admit(lambda: begun.append(50))
+    await asyncio.sleep(0)
+    assert begun[-1] == 50
+
+
+async def test_those_that_owe_a_request_too_long_are_refused_and_no_others() -> None:
+    loop = asyncio.get_running_loop()
+    doorway = Doorway(10, loop)
+    late, done, new = Arrival(), Arrival(), Arrival()
+    for arrival in (late, done):
+        assert doorway.enter(arrival, 1)
+    doorway.leave(done)
+    entered_s = loop.time()
+    while (between_s := loop.time()) <= entered_s:
+        await asyncio.sleep(0)
+    doorway.enter(new, 2)
+    doorway.expire(between_s)
+    assert [bool(a.refused) for a in (late, done, new)] == [True, False, False]
+    assert doorway.turned_away == 1
+
+
+async def test_there_is_no_room_beyond_the_limit() -> None:
+    doorway = Doorway(2, asyncio.get_running_loop())
+    assert [doorway.enter(Arrival(), n) for n in (1, 2, 3)] == [True, True, False]
+    assert doorway.turned_away == 1
