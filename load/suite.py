@@ -197,7 +197,9 @@ def _resolve(origins: Sequence[Origin]) -> list[Address]:
             found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise UsageError(f"replica {origin.url}: {error.strerror}; is the host name right?") from error
-        addresses.append(Address(origin, found[0][0], found[0][4]))
+        # Replicas may share one name, as under compose; each of its addresses is one. `localhost` has two families.
+        family = found[0][0]
+        addresses += [Address(origin, family, entry[4]) for entry in found if entry[0] == family]
     return addresses
 
 
