@@ -47,11 +47,6 @@ class AmqpProducer:
         self._exchange = exchange_of(line.endpoint)
         self._publisher = Publisher(persistent=with_confirms(line.endpoint))
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._line.connection is not None
-
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once aiormq has taken the message; with confirms once every bound queue has it on disk."""
         link = self._line.connection
@@ -77,11 +72,6 @@ class AmqpConsumer:
         self._topics = self.line.topics
         self._received = 0
         self._acknowledged = 0
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self.line.connection is not None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return once the broker confirmed, which may be after a reconnect."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,13 +17,13 @@ from aiormq.exceptions import AMQPError
 
 from brokers.endpoint import Endpoint
 from brokers.lines import Calls
-from brokers.reconnect import finish
+from brokers.reconnect import HEARTBEAT_S, finish
 from brokers.tls import tls_context
 
 __all__ = ["DeliveredMessage", "Link", "Publisher", "calls", "errors"]
 
-HEARTBEAT_S = 4
-"""Whole seconds; aiormq takes a connection for lost after three of them, the broker after two."""
+AMQP_HEARTBEAT_S = 4
+"""Whole seconds. Two of them without a word, and the broker gives a connection up."""
 _DRAIN_EVERY = 64
 
 # A lost connection is our news to tell, in one line and without a traceback.
@@ -37,6 +38,7 @@ class Link:
 
     connection: Any
     channel: Any
+    timeout_s: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -52,12 +54,12 @@ async def dial(endpoint: Endpoint, confirms: bool, prepare: Callable[[Link], Awa
         ssl=secure,
         ssl_context=tls_context(endpoint) if secure else None,
         timeout=endpoint.timeout_s,
-        heartbeat=HEARTBEAT_S,
+        heartbeat=AMQP_HEARTBEAT_S,
     )
     try:
         channel = connection.channel(publisher_confirms=confirms)
         await channel.initialize()
-        link = Link(connection, await channel.get_underlay_channel())
+        link = Link(connection, await channel.get_underlay_channel(), endpoint.timeout_s)
         link.channel.on_consumer_cancel_callbacks.add(partial(_end, link))
         await prepare(link)
     except BaseException:
@@ -72,16 +74,27 @@ async def _end(link: Link, _: Any) -> None:
 
 async def until_lost(link: Link) -> None:
     """Return or raise when the channel, and so the connection, is of no more use."""
-    ended = asyncio.ensure_future(link.ended.wait())
+    waiting = [asyncio.ensure_future(work) for work in (link.ended.wait(), _beat(link))]
     closing = link.channel.closing
     try:
-        await asyncio.wait([ended, closing], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*waiting, closing], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        ended.cancel()
-    if not closing.done():
-        raise ConnectionError("the broker cancelled the consumer: its queue is gone")
-    if not closing.cancelled():
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+    if closing.done():
         closing.result()
+    elif link.ended.is_set():
+        raise ConnectionError("the broker cancelled the consumer: its queue is gone")
+    raise TimeoutError
+
+
+async def _beat(link: Link) -> None:
+    """Ask for a sign of life until none comes: AMQP's own heartbeat takes three times as long to give up."""
+    with contextlib.suppress(TimeoutError, *errors):
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            await link.channel.exchange_declare("amq.direct", passive=True, timeout=link.timeout_s)
 
 
 async def hang_up(link: Link) -> None:

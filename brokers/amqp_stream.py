@@ -51,11 +51,6 @@ class AmqpStreamProducer:
         self._stream = stream_of(line.endpoint)
         self._publisher = Publisher(persistent=True)
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._line.connection is not None
-
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the message is in the stream."""
         link = self._line.connection
@@ -118,11 +113,6 @@ class AmqpStreamConsumer:
         self._calls = calls(endpoint, self._prepare)
         self._reader: _Reader | None = None
         self._link: Link | None = None
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._link is not None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return at once, or once the history begins to come."""

@@ -20,15 +20,14 @@ def _space(endpoint: Endpoint) -> dict[str, list[Inbox]]:
 class MemoryProducer:
     """Hands each message to every subscribed consumer of this process."""
 
-    connected = True
-
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._space = _space(endpoint)
+        self.closed = False
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once each consumer's buffer has the message, or counted it as lost."""
-        if not self.connected:
+        if self.closed:
             raise BrokerError(self._endpoint, f"publish on '{topic}'", "the producer is closed", "open another one")
         for inbox in self._space.get(topic, ()):
             inbox.put(topic, payload)
@@ -36,8 +35,6 @@ class MemoryProducer:
 
 class MemoryConsumer:
     """A buffer, listed under each of its topics."""
-
-    connected = True
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -70,7 +67,6 @@ class MemoryConsumer:
 
     def close(self) -> None:
         """Leave every topic, and end the iteration after what is held."""
-        self.connected = False
         self._leave([topic for topic, inboxes in self._space.items() if self._inbox in inboxes])
         self._inbox.close()
 
@@ -91,7 +87,7 @@ class MemoryAdapter:
         try:
             yield producer
         finally:
-            producer.connected = False
+            producer.closed = True
 
     @asynccontextmanager
     async def consumer(self, endpoint: Endpoint) -> AsyncIterator[MemoryConsumer]:

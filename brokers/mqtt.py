@@ -18,13 +18,16 @@ from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
 from brokers.lines import ConsumerLine, ProducerLine
 from brokers.mqtt_link import Client, MqttError, Sink, calls, connect, disconnect, new_client
-from brokers.reconnect import finish, keep_up
+from brokers.reconnect import finish, keep_up, uncancelled
 
-_SPECIAL = re.compile(r"[+#%\x00]|^\$")
+_SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
 
 
 def mqtt_topic(topic: str) -> str:
-    """The same word, with percent codes for what MQTT gives a meaning of its own."""
+    """The same word, with percent codes for what MQTT gives a meaning of its own.
+
+    And for `.` and `*`: RabbitMQ turns `/` and `+` into them, and back, so that `a.b` and `a/b` would be one topic.
+    """
     return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02X}", topic)
 
 
@@ -36,11 +39,6 @@ class MqttProducer:
         self._qos = qos_of(line.endpoint)
         self._names: dict[str, str] = {}
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._line.connection is not None
-
     async def publish(self, topic: str, payload: bytes) -> None:
         """QoS 0: return once the message is written to the socket. QoS 1: once the broker acknowledged it."""
         client = self._line.connection
@@ -50,9 +48,11 @@ class MqttProducer:
         if name is None:
             name = self._names[topic] = mqtt_topic(topic)
         try:
-            await client.publish(name, payload, self._qos)
+            await uncancelled(client.publish(name, payload, self._qos))
         except (MqttError, ValueError) as error:
             raise self._line.failed(topic, error) from None
+        if self._line.connection is not client:  # lost before the broker's answer, see `disconnect`
+            raise self._line.failed(topic)
 
 
 class MqttConsumer:
@@ -66,11 +66,8 @@ class MqttConsumer:
         client = partial(new_client, endpoint, self._session, Sink(self._take), clean=not self._qos)
         self.line = ConsumerLine(endpoint, self.inbox, calls(client), self._send, mqtt_topic)
         self._topics = self.line.topics
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self.line.connection is not None
+        self._known = False
+        """Whether the broker may keep a session with subscriptions."""
 
     def _take(self, name: str, payload: bytes) -> None:
         topic = self._topics.get(name)
@@ -82,7 +79,8 @@ class MqttConsumer:
         await self.line.subscribe(topics, since_ns)
 
     async def _send(self, client: Client, names: Sequence[str]) -> None:
-        codes = await client.subscribe([(name, self._qos) for name in names])
+        self._known = True
+        codes = await uncancelled(client.subscribe([(name, self._qos) for name in names]))
         refused = [name for name, code in zip(names, codes, strict=True) if getattr(code, "is_failure", code == 128)]
         if refused:
             raise MqttError(f"the broker refused '{refused[0]}'")
@@ -92,14 +90,14 @@ class MqttConsumer:
         names = self.line.forget(topics)
         if names and self.line.connection is not None:
             with contextlib.suppress(MqttError):
-                await self.line.connection.unsubscribe(names)
+                await uncancelled(self.line.connection.unsubscribe(names))
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
     async def forget_session(self) -> None:
         """Take the session and its queue off the broker: a client of the same name that wants a clean one."""
-        if self._session is not None:
+        if self._session is not None and self._known:
             with contextlib.suppress(MqttError, OSError, TimeoutError):
                 async with asyncio.timeout(self._endpoint.timeout_s):
                     await disconnect(await connect(new_client(self._endpoint, self._session)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from aiomqtt import Client, MqttError
 
 from brokers.endpoint import Endpoint
 from brokers.lines import Calls
-from brokers.reconnect import HEARTBEAT_S, finish, reason
+from brokers.reconnect import HEARTBEAT_S, finish, reason, uncancelled
 from brokers.tls import tls_context
 
 __all__ = ["Client", "MqttError", "Sink", "calls", "connect", "disconnect", "new_client"]
@@ -20,6 +21,9 @@ __all__ = ["Client", "MqttError", "Sink", "calls", "connect", "disconnect", "new
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 IN_FLIGHT = 64
 """Publishes under way at once. aiomqtt looks through all of them at each publish."""
+_POLL_S = 0.01
+_silent = logging.getLogger("fanbench.brokers.mqtt")
+_silent.setLevel(logging.CRITICAL)  # errors are raised to us as well
 
 
 class Sink:
@@ -53,38 +57,54 @@ def new_client(endpoint: Endpoint, session: str | None = None, sink: Sink | None
         max_concurrent_outgoing_calls=IN_FLIGHT,
         tls_context=tls_context(endpoint) if endpoint.scheme == "mqtts" else None,
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        logger=_silent,
         **options,
     )
-    client.pending_calls_threshold = IN_FLIGHT  # or it logs a warning for every publish beyond ten
+    client.pending_calls_threshold = IN_FLIGHT  # it warns of every publish beyond ten
     return client
 
 
 async def connect(client: Client) -> Client:
-    """Connect. A thread of aiomqtt's does it, which cannot be cancelled: it is waited for, and its socket closed."""
+    """Connect and log in."""
+    client._client.connect_timeout = client.timeout
     connecting = asyncio.ensure_future(client.__aenter__())
     try:
-        await asyncio.shield(connecting)
+        await uncancelled(asyncio.shield(connecting))
     except BaseException:
-        with contextlib.suppress(BaseException):
-            await finish(_outcome(connecting))
-        await disconnect(client)
+        await finish(_abandon(client, connecting))
         raise
+    # asyncio complains about an exception that nobody asked for.
+    client._disconnected.add_done_callback(lambda lost: lost.cancelled() or lost.exception())
     return client
 
 
-async def _outcome(connecting: asyncio.Future[Any]) -> None:
-    with contextlib.suppress(MqttError):
-        await connecting
+async def _abandon(client: Client, connecting: asyncio.Future[Any]) -> None:
+    """aiomqtt connects its socket in a thread, which nobody can stop: it comes to its end by its own time-out."""
+    while not connecting.done() and client._client.socket() is None:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(_POLL_S)
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    await disconnect(client)
 
 
 async def disconnect(client: Client) -> None:
-    """Disconnect, and close what that left open."""
-    with contextlib.suppress(MqttError, OSError):
-        await client.__aexit__(None, None, None)
-    client._client._reset_sockets()  # after a time-out aiomqtt leaves the socket and its task behind
+    """Disconnect, and end what aiomqtt leaves open: socket and task after a failure, and calls that wait for an answer.
+
+    A publish that waits returns then, and must look whether its connection is still the one in use.
+    """
+    connected, lost = client._connected, client._disconnected
+    if connected.done() and not connected.cancelled() and connected.exception() is None and not lost.done():
+        with contextlib.suppress(MqttError, OSError):
+            await client.__aexit__(None, None, None)
+    client._client._reset_sockets()
     if client._misc_task is not None:
         client._misc_task.cancel()
         await asyncio.wait([client._misc_task])
+    for answer in client._pending_subscribes.values():
+        if not answer.done():
+            answer.set_exception(MqttError("connection lost"))
+    for event in (*client._pending_publishes.values(), *client._pending_unsubscribes.values()):
+        event.set()
 
 
 async def until_lost(client: Client) -> None:

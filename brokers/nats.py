@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,11 +22,6 @@ class NatsProducer:
         self._line = line
         self._subjects: dict[str, str] = {}
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._line.connection is not None
-
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once nats-py has taken the message; the broker confirms nothing."""
         link = self._line.connection
@@ -34,10 +30,14 @@ class NatsProducer:
         subject = self._subjects.get(topic)
         if subject is None:
             subject = self._subjects[topic] = subject_of(topic)
+        task = asyncio.current_task()
+        cancelling = task.cancelling() if task else 0
         try:
             await link.client.publish(subject, payload)
         except nats_link.Error as error:
             raise self._line.failed(topic, error) from None
+        if task and task.cancelling() > cancelling:  # nats-py swallows a cancellation where it waits for the socket
+            raise asyncio.CancelledError
 
 
 class NatsConsumer:
@@ -47,11 +47,6 @@ class NatsConsumer:
         self._capacity = endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY)
         self.inbox = inbox.Inbox(self._capacity)
         self.line = ConsumerLine(endpoint, self.inbox, calls(endpoint, self.inbox), self._send, subject_of)
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self.line.connection is not None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return once the broker confirmed, which may be after a reconnect."""
@@ -63,7 +58,7 @@ class NatsConsumer:
             if subject not in link.subscriptions:
                 link.subscriptions[subject] = None  # so that an overlapping call does not subscribe twice
                 link.subscriptions[subject] = await self._subscribe(link, subject)
-        await link.client.flush(self.line.endpoint.timeout_s)
+        await nats_link.confirm(link, self.line.endpoint.timeout_s)
 
     async def _subscribe(self, link: Link, subject: str) -> nats_link.Subscription:
         topic, put = self.line.topics[subject], self.inbox.put

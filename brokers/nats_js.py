@@ -14,7 +14,7 @@ from brokers.endpoint import Endpoint
 from brokers.feed import Entry, Feed
 from brokers.lines import ProducerLine
 from brokers.nats_link import Link, calls, subject_of
-from brokers.reconnect import finish, keep_up
+from brokers.reconnect import finish, keep_up, uncancelled
 
 DEFAULT_LENGTH = 100_000
 _WINDOW = 1_000
@@ -44,11 +44,6 @@ class JetStreamProducer:
         self._timeout_s = line.endpoint.timeout_s
         self._subjects: dict[str, str] = {}
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._line.connection is not None
-
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the message is in the stream."""
         link = self._line.connection
@@ -58,7 +53,7 @@ class JetStreamProducer:
         if subject is None:
             subject = self._subjects[topic] = f"{self._prefix}.{subject_of(topic)}"
         try:
-            await link.jetstream.publish(subject, payload, self._timeout_s)
+            await uncancelled(link.jetstream.publish(subject, payload, self._timeout_s))
         except nats_link.Error as error:
             raise self._line.failed(topic, error) from None
 
@@ -72,11 +67,6 @@ class JetStreamConsumer:
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
         self.feed = Feed(endpoint, self.inbox, -1, self._history, subject_of)
         self._link: Link | None = None
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._link is not None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return at once, or once the history begins to come."""

@@ -12,7 +12,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import Error, SlowConsumerError
+from nats.errors import ConnectionClosedError, Error, SlowConsumerError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError
@@ -20,7 +20,7 @@ from nats.js.errors import BadRequestError
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.inbox import Inbox
 from brokers.lines import Calls
-from brokers.reconnect import HEARTBEAT_S, finish, reason
+from brokers.reconnect import HEARTBEAT_S, finish, reason, uncancelled
 from brokers.tls import tls_context
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Msg",
     "Subscription",
     "calls",
+    "confirm",
     "dial",
     "end_subscription",
     "ensure_stream",
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 DEFAULT_PORT = 4222
+_REQUEST_TIMEOUT_S = 1.0
+_CONSUMER_EXPIRES_S = 1.0
+"""How long the broker keeps a consumer whose connection is gone. The next connection starts another one."""
 _SPECIAL = re.compile(r"[*>%\s\x00-\x1f\x7f]")
 _EMPTY_TOKEN = re.compile(r"^\.|\.\.|\.$")
 
@@ -64,7 +68,7 @@ class Link:
     def jetstream(self) -> JetStreamContext:
         """Its JetStream interface."""
         if self._jetstream is None:
-            self._jetstream = self.client.jetstream()
+            self._jetstream = self.client.jetstream(timeout=_REQUEST_TIMEOUT_S)
         return self._jetstream
 
     _jetstream: JetStreamContext | None = None
@@ -86,7 +90,7 @@ async def dial(endpoint: Endpoint, inbox: Inbox | None = None) -> Link:
     secure = endpoint.scheme.endswith("+tls")
     options: dict[str, Any] = {"tls": tls_context(endpoint)} if secure else {}
     try:
-        await link.client.connect(
+        connecting = link.client.connect(
             f"nats://{_bracketed(endpoint.host)}:{endpoint.port or DEFAULT_PORT}",
             user=endpoint.username,
             password=endpoint.password,
@@ -100,8 +104,9 @@ async def dial(endpoint: Endpoint, inbox: Inbox | None = None) -> Link:
             max_outstanding_pings=2,
             **options,
         )
+        await uncancelled(connecting)
     except BaseException as error:
-        await hang_up(link)
+        await finish(hang_up(link))
         if isinstance(error, Error) and link.error is not None and not isinstance(link.error, Error):
             raise link.error from None  # what the socket said, not nats-py's "no servers available"
         raise
@@ -127,8 +132,19 @@ async def until_lost(link: Link) -> None:
 
 
 async def hang_up(link: Link) -> None:
-    """Write what is not written yet, and close."""
+    """Write what is not written yet, and close. Requests under way fail; nats-py lets them wait for their deadline."""
     await link.client.close()
+    requests: dict[str, asyncio.Future[Msg]] = getattr(link.client, "_resp_map", None) or {}
+    for answer in list(requests.values()):
+        if not answer.done():
+            answer.set_exception(ConnectionClosedError())
+
+
+async def confirm(link: Link, timeout_s: float) -> None:
+    """Return once the broker has done all that was sent. nats-py's own flush lets its ping overtake what is pending."""
+    while link.client.pending_data_size and not link.client.is_closed:  # noqa: ASYNC110 - a turn or two of the loop
+        await asyncio.sleep(0)
+    await uncancelled(link.client.flush(timeout_s))
 
 
 def calls(
@@ -155,11 +171,14 @@ async def ensure_stream(link: Link, name: str, subjects: Sequence[str], length: 
     Returns the sequence number of its last message, 0 for none.
     """
     config = StreamConfig(name=name, subjects=list(subjects), max_msgs=length, storage=StorageType.FILE)
-    try:
-        info = await link.jetstream.add_stream(config)
-    except BadRequestError:  # it is there with other settings, which are its owner's
-        info = await link.jetstream.stream_info(name)
-    return int(info.state.last_seq)
+    while True:
+        try:
+            info = await uncancelled(link.jetstream.add_stream(config))
+        except BadRequestError:  # it is there with other settings, which are its owner's
+            info = await uncancelled(link.jetstream.stream_info(name))
+        except TimeoutError:  # a server that has just started drops requests; the caller's deadline ends this
+            continue
+        return int(info.state.last_seq)
 
 
 async def push_consumer(
@@ -175,16 +194,17 @@ async def push_consumer(
         await deliver(message)
 
     subscription: Subscription = await link.client.subscribe(inbox, cb=call, pending_bytes_limit=0)
+    policy = DeliverPolicy(options.pop("deliver_policy"))
+    config = ConsumerConfig(
+        deliver_subject=inbox,
+        deliver_policy=policy,
+        ack_policy=AckPolicy.ALL,
+        mem_storage=True,
+        inactive_threshold=_CONSUMER_EXPIRES_S,
+        **options,
+    )
     try:
-        info = await link.jetstream._jsm.add_consumer(
-            stream,
-            config=ConsumerConfig(
-                deliver_subject=inbox,
-                ack_policy=AckPolicy.ALL,
-                mem_storage=True,
-                **options | {"deliver_policy": DeliverPolicy(options["deliver_policy"])},
-            ),
-        )
+        info = await uncancelled(link.jetstream._jsm.add_consumer(stream, config=config))
     except BaseException:
         await end_subscription(subscription)
         raise

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ HEARTBEAT_S = 2.5
 
 _log = logging.getLogger("fanbench.brokers")
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 def delays_s(rng: random.Random | None = None) -> Iterator[float]:
@@ -115,6 +116,17 @@ async def finish(work: Coroutine[Any, Any, None]) -> None:
     if cancelled is not None:
         raise cancelled
     task.result()
+
+
+async def uncancelled(work: Awaitable[T]) -> T:
+    """Pass a cancellation on that `work` swallowed, as nats-py does, and `asyncio.wait_for` at times before Python 3.12."""
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    result = await work
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 async def _settled(task: asyncio.Task[None]) -> None:

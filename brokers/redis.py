@@ -25,11 +25,6 @@ class RedisProducer:
         self._pipe = pipe
         self._submit = pipe.submit
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._pipe.connected
-
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the broker answered: it has written the message to every subscriber's connection."""
         try:
@@ -49,11 +44,6 @@ class RedisConsumer:
         self._waiting: dict[tuple[bytes, bytes], deque[asyncio.Future[None]]] = defaultdict(deque)
         """For the broker's confirmation of an action on a topic, in the order of the commands."""
         self._heard = False
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self.line.connection is not None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return once the broker confirmed each topic, which may be after a reconnect."""

@@ -86,11 +86,6 @@ class Pipe:
         self._unsent: list[bytes] = []
         self._wake = asyncio.Event()
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._connection is not None
-
     def submit(self, *command: str | bytes | int) -> asyncio.Future[Any]:
         """Send a command; the future has its reply, or its error.
 

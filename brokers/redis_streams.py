@@ -54,11 +54,6 @@ class RedisStreamsProducer:
         self._stream = stream_of(endpoint)
         self._length = endpoint.whole_number("length", DEFAULT_LENGTH)
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is up, as far as is known."""
-        return self._pipe.connected
-
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the entry is in the stream."""
         command = ("XADD", self._stream, "MAXLEN", "~", self._length, "*", "topic", topic, "payload", payload)
@@ -76,7 +71,6 @@ class RedisStreamsConsumer:
         self._stream = stream_of(endpoint)
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
         self.feed = Feed(endpoint, self.inbox, b"", self._history)
-        self.connected = False
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return at once, or once the history begins to come."""
@@ -105,7 +99,6 @@ class RedisStreamsConsumer:
             self.feed.resumed(None)
         else:
             self.feed.resumed(None if order(first) > order(position) else 0)
-        self.connected = True
         return connection
 
     async def _bounds(self, connection: Connection) -> tuple[bytes, bytes]:
@@ -152,7 +145,6 @@ class RedisStreamsConsumer:
 
     def lost(self, cause: str) -> None:
         """Go on from the position when the connection is back."""
-        self.connected = False
         self.feed.lost(cause)
 
     async def hang_up(self, connection: Connection) -> None:

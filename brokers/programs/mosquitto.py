@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from brokers.programs.finding import DEPLOY, on_path, require, version_of
 from brokers.programs.probe import mqtt_answers
-from brokers.programs.running import Running, launch
+from brokers.programs.running import PASSWORD, USER, Running, launch
 from core.ports import free_port
 from core.process import spawn
 
@@ -20,7 +21,7 @@ _TUNING = ("set_tcp_nodelay ", "max_queued_messages ", "max_inflight_messages ")
 
 @dataclass(frozen=True, slots=True)
 class Mosquitto:
-    """Feature `stock`: without the tuning of the shared configuration, to measure what it is worth."""
+    """Features: `stock` (without the tuning of the shared configuration, to measure what it is worth), `password`."""
 
     name: str = "mosquitto"
     install_hint: str = "`make brokers`, or apt install mosquitto"
@@ -42,7 +43,9 @@ class Mosquitto:
         folder.mkdir(parents=True, exist_ok=True)
         data = folder / "mosquitto-data"
         config = folder / "mosquitto.conf"
-        config.write_text(local_config(port, data, stock="stock" in features), encoding="utf-8")
+        guarded = "password" in features
+        lines = local_config(port, data, stock="stock" in features)
+        config.write_text("\n".join(lines + (_password_file(folder) if guarded else [])) + "\n", encoding="utf-8")
         return launch(
             Running(
                 name=self.name,
@@ -50,19 +53,26 @@ class Mosquitto:
                 data=data,
                 spawn=lambda: spawn(self.name, [executable, "-c", config], folder / "mosquitto.log", cwd=data),
                 ready=lambda: mqtt_answers(port),
+                credentials=(USER, PASSWORD) if guarded else None,
             )
         )
 
 
-def local_config(port: int, data: Path, stock: bool) -> str:
+def _password_file(folder: Path) -> list[str]:
+    tool = require("mosquitto_passwd", on_path("mosquitto_passwd"), mosquitto.install_hint)
+    users = folder / "mosquitto.users"
+    subprocess.run([tool, "-b", "-c", users, USER, PASSWORD], check=True, capture_output=True)
+    return ["allow_anonymous false", f"password_file {users}"]
+
+
+def local_config(port: int, data: Path, stock: bool) -> list[str]:
     """The shared configuration with its listener on 127.0.0.1 and its files in `data`."""
     replaced = _OURS + (_TUNING if stock else ())
     lines = [line for line in CONFIG.read_text(encoding="utf-8").splitlines() if not line.startswith(replaced)]
-    # It reads no path with a blank in quotes or without: the rest of the line is the value.
     lines = [f"listener {port} 127.0.0.1", f"persistence_location {data}/", *lines]
     if os.geteuid() == 0:
         lines.append("user root")  # or it becomes a user who cannot write to our folder
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 mosquitto = Mosquitto()

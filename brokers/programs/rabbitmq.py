@@ -68,6 +68,7 @@ class RabbitMQ:
                 ready=lambda: amqp_answers(port) and (not mqtt or mqtt_answers(mqtt_port)),
                 start_timeout_s=START_TIMEOUT_S,
                 stop_grace_s=STOP_GRACE_S,
+                credentials=("guest", "guest"),  # always
             )
         )
 

@@ -13,6 +13,8 @@ from core.errors import FanbenchError
 from core.process import Child
 
 START_TIMEOUT_S = 20.0
+USER, PASSWORD = "fanbench", "fanbench-secret"
+"""What a program with the feature `password` asks for."""
 _POLL_S = 0.02
 
 
@@ -31,6 +33,8 @@ class Running:
     ready: Callable[[], bool]
     start_timeout_s: float = START_TIMEOUT_S
     stop_grace_s: float = 3.0
+    credentials: tuple[str, str] | None = None
+    """User and password that it asks for."""
     child: Child | None = None
 
     @property

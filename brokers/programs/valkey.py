@@ -9,7 +9,7 @@ from pathlib import Path
 
 from brokers.programs.finding import on_path, require, version_of
 from brokers.programs.probe import redis_answers
-from brokers.programs.running import Running, launch
+from brokers.programs.running import PASSWORD, USER, Running, launch
 from core.ports import free_port
 from core.process import spawn
 
@@ -31,7 +31,7 @@ def find_redis() -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class RedisLike:
-    """Feature `durable`: an append-only file, so that a restart keeps the streams. Otherwise nothing is stored."""
+    """Features: `durable` (an append-only file, so that a restart keeps the streams), `password`."""
 
     name: str
     install_hint: str
@@ -60,6 +60,12 @@ class RedisLike:
             "no",
         ]
         command += ["--save", "", "--appendonly", "yes" if "durable" in features else "no"]
+        guarded = "password" in features
+        if guarded:
+            folder.mkdir(parents=True, exist_ok=True)
+            users = folder / f"{self.name}.acl"
+            users.write_text(f"user default off\nuser {USER} on >{PASSWORD} ~* &* +@all\n", encoding="utf-8")
+            command += ["--aclfile", users]
         return launch(
             Running(
                 name=self.name,
@@ -67,6 +73,7 @@ class RedisLike:
                 data=data,
                 spawn=lambda: spawn(self.name, command, folder / f"{self.name}.log", cwd=data),
                 ready=lambda: redis_answers(port),
+                credentials=(USER, PASSWORD) if guarded else None,
             )
         )
 

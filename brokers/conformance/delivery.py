@@ -1,0 +1,169 @@
+"""Promises about what arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from brokers.api import Message
+from brokers.conformance.bench import Bench, BrokenPromiseError, needs, reading, require
+from brokers.registry import open_endpoint
+from core.errors import UsageError
+
+BURST = 10_000
+SMALL_BUFFER = 100
+
+
+class DeliveryPromises:
+    """One test for each."""
+
+    async def test_bytes_unchanged(self, broker: Bench) -> None:
+        """Payload bytes arrive unchanged: empty, binary, 64 KiB, and under a non-ASCII topic."""
+        payloads = [b"", bytes(range(256)), b"\r\n" * 10, b"{}", bytes(range(256)) * 256]
+        topic = broker.topic() + "-größe-日本"
+        async with broker.producer() as producer, broker.reader(topic) as (_, reader):
+            for payload in payloads:
+                await producer.publish(topic, payload)
+            await reader.count(len(payloads))
+            require(reader.messages == [Message(topic, payload) for payload in payloads], "bytes or topic changed")
+
+    async def test_topics_isolated(self, broker: Bench) -> None:
+        """A consumer gets its own topics and no others: case counts, and no character is a wildcard."""
+        base = broker.topic()
+        names = [
+            "a",
+            "A",
+            "a.b",
+            "a/b",
+            "a.*",
+            "a.#",
+            "a/+",
+            "a/#",
+            "a.>",
+            "*",
+            "#",
+            "+",
+            ">",
+            "a.",
+            ".a",
+            "a%2A",
+            "ab",
+        ]
+        topics = [f"{base}{name}" for name in names] + [f"${base}", f"#{base}"]
+        for mine, others in ((topics[::2], topics[1::2]), (topics[1::2], topics[::2])):
+            async with broker.producer() as producer, broker.reader(*mine) as (_, reader):
+                for topic in [*others, *mine]:
+                    await producer.publish(topic, topic.encode())
+                await reader.count(len(mine))
+                got = sorted(reader.messages)
+                require(
+                    got == sorted(Message(topic, topic.encode()) for topic in mine), f"subscribed {mine}, got {got}"
+                )
+
+    async def test_subscribe_is_a_barrier(self, broker: Bench) -> None:
+        """What is published once subscribe has returned arrives, from the first message on."""
+        async with broker.producer() as producer, broker.reader() as (consumer, reader):
+            for i in range(1, 51):
+                topic = broker.topic()
+                await consumer.subscribe(topic)
+                await producer.publish(topic, b"first")
+                await reader.count(i)
+
+    async def test_burst_complete_and_in_order(self, broker: Bench) -> None:
+        """A burst of 10,000 publishes that overlap arrives complete, in order, and without a double."""
+        topic = broker.topic()
+        async with broker.producer() as producer, broker.reader(topic) as (_, reader):
+            expected = [b"%06d" % i for i in range(BURST)]
+            await asyncio.gather(*[producer.publish(topic, payload) for payload in expected])
+            await reader.count(BURST)
+            require(not reader.gaps, f"a gap was told: {reader.gaps}")
+            require(reader.payloads == expected, "some are out of order, doubled or lost")
+
+    async def test_two_consumers_both_receive(self, broker: Bench) -> None:
+        """Each consumer gets each message: they share no queue."""
+        topic = broker.topic()
+        async with (
+            broker.producer() as producer,
+            broker.reader(topic) as (_, one),
+            broker.reader(topic) as (_, other),
+        ):
+            expected = [b"%d" % i for i in range(200)]
+            for payload in expected:
+                await producer.publish(topic, payload)
+            for reader in (one, other):
+                await reader.count(len(expected))
+                require(reader.payloads == expected, "the consumers share the messages")
+
+    async def test_unsubscribe_stops(self, broker: Bench) -> None:
+        """Nothing of a topic comes once unsubscribe has returned; other topics go on; subscribing again works."""
+        topic, other = broker.topic(), broker.topic()
+        async with broker.producer() as producer, broker.reader(topic, other) as (consumer, reader):
+            await producer.publish(topic, b"before")
+            await reader.count(1)
+            await consumer.unsubscribe(topic)
+            await producer.publish(topic, b"unwanted")
+            await producer.publish(other, b"other")
+            await reader.count(2)
+            await consumer.subscribe(topic)
+            await producer.publish(topic, b"again")
+            await reader.count(3)
+            require(reader.payloads == [b"before", b"other", b"again"], f"got {reader.payloads}")
+
+    async def test_thousand_topics(self, broker: Bench) -> None:
+        """A consumer may have 1,000 topics, subscribed in calls that overlap."""
+        topics = [broker.topic() for _ in range(1_000)]
+        async with broker.producer() as producer, broker.reader() as (consumer, reader):
+            await asyncio.gather(*[consumer.subscribe(topic) for topic in topics])
+            await asyncio.gather(*[producer.publish(topic, topic.encode()) for topic in topics])
+            await reader.count(len(topics))
+            require({m.topic: m.payload for m in reader.messages} == {t: t.encode() for t in topics}, "topics mixed up")
+
+    async def test_overflow_is_told(self, broker: Bench) -> None:
+        """A reader that is behind loses nothing, or is told by Gaps how many it lost."""
+        topic, total = broker.topic(), 20 * SMALL_BUFFER
+        small = broker.endpoint(buffer=SMALL_BUFFER)
+        async with broker.producer() as producer, broker.consumer(small) as consumer:
+            async with broker.reader(topic) as (_, quick):
+                await consumer.subscribe(topic)
+                await asyncio.gather(*[producer.publish(topic, b"%d" % i) for i in range(total)])
+                await quick.count(total)
+            async with reading(consumer) as reader:
+
+                def accounted() -> int:
+                    return len(reader.messages) + sum(gap.lost or 0 for gap in reader.gaps)
+
+                await reader.until(lambda: accounted() >= total, f"{total} messages received or told as lost")
+                require(accounted() == total, f"{accounted()} accounted for of {total}")
+                numbers = [int(payload) for payload in reader.payloads]
+                require(numbers == sorted(set(numbers)), "what did arrive is out of order or doubled")
+
+    @needs("replay")
+    async def test_replay(self, broker: Bench) -> None:
+        """Subscribing from a moment on brings what was stored since, then what is live, without a hole or a double."""
+        topic = broker.topic()
+        async with broker.producer() as producer, broker.reader() as (consumer, reader):
+            for i in range(150):
+                if i == 50:
+                    since_ns = time.time_ns()
+                await producer.publish(topic, b"%d" % i)
+            live = asyncio.gather(*[producer.publish(topic, b"%d" % i) for i in range(150, 300)])
+            await consumer.subscribe(topic, since_ns=since_ns)
+            await live
+            await producer.publish(topic, b"300")
+            await reader.until(lambda: b"300" in reader.payloads, "the last message")
+            numbers = [int(payload) for payload in reader.payloads]
+            require(numbers == list(range(numbers[0], 301)), f"a hole or a double in {numbers}")
+            require(numbers[0] <= 50, f"the history begins with {numbers[0]}, not with 50 or before")
+
+    async def test_unsupported_delivery(self, broker: Bench) -> None:
+        """A promise that the adapter does not make, and an option that it does not know, are refused by name."""
+        for url, delivery, named in (
+            (broker.url, "exactly-once", "exactly-once"),
+            (broker.endpoint().url + ("&" if "?" in broker.url else "?") + "bufer=1", None, "buffer"),
+        ):
+            try:
+                open_endpoint(url, delivery)
+            except UsageError as error:
+                require(named in str(error), f"the error does not name {named}: {error}")
+            else:
+                raise BrokenPromiseError(f"{named} was accepted")

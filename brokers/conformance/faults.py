@@ -1,0 +1,103 @@
+"""Disturbances, and waiting for their consequences with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from brokers.api import Producer
+from brokers.conformance.bench import DEADLINE_S, BrokenPromiseError
+from brokers.endpoint import BrokerError, Endpoint
+from brokers.programs.running import Running
+
+RETRY_S = 0.05
+
+
+def impatient(endpoint: Endpoint, timeout_s: float = 1.0) -> Endpoint:
+    """The endpoint with a shorter deadline."""
+    return replace(endpoint, timeout_s=timeout_s)
+
+
+async def publish_until_taken(producer: Producer, topic: str, payload: bytes) -> None:
+    """Publish again and again until the broker takes it."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                return await producer.publish(topic, payload)
+            except BrokerError:
+                await asyncio.sleep(RETRY_S)
+
+
+async def publish_until_refused(producer: Producer, topic: str) -> BrokerError:
+    """Publish until it raises, which it must once the loss of the connection is noticed."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                try:
+                    await producer.publish(topic, b"is anybody there?")
+                except BrokerError as error:
+                    return error
+                await asyncio.sleep(RETRY_S)
+    except TimeoutError:
+        raise BrokenPromiseError(f"publish neither raised nor returned for {DEADLINE_S:g} s") from None
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+@asynccontextmanager
+async def nothing_left() -> AsyncIterator[None]:
+    """The block must leave no task and no file descriptor behind; closing may take a moment."""
+    tasks, descriptors = asyncio.all_tasks(), _descriptors()
+    yield
+    try:
+        async with asyncio.timeout(DEADLINE_S / 4):
+            while asyncio.all_tasks() - tasks or _descriptors() > descriptors:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(RETRY_S)
+    except TimeoutError:
+        left = [task.get_name() for task in asyncio.all_tasks() - tasks]
+        more = _descriptors() - descriptors
+        raise BrokenPromiseError(f"left behind: tasks {left}, {more} descriptors") from None
+
+
+def restart(running: Running) -> None:
+    """An orderly restart; blocks."""
+    running.halt()
+    running.start_again()
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """The address of a server that takes connections and never says a word."""
+    open_ones: set[asyncio.StreamWriter] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_ones.add(writer)
+        with contextlib.suppress(OSError):
+            while await reader.read(4096):
+                pass
+        open_ones.discard(writer)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield "{}:{}".format(*server.sockets[0].getsockname())
+    finally:
+        server.close()
+        for writer in open_ones:
+            writer.transport.abort()
+
+
+async def polled(condition: Callable[[], object], what: str) -> None:
+    """Wait for something that nobody tells."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(RETRY_S)
+    except TimeoutError:
+        raise BrokenPromiseError(f"{what}: not within {DEADLINE_S:g} s") from None
