@@ -54,22 +54,11 @@ def locust(*arguments, **env):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--host", "https://x"], "'https://x': the load side speaks no TLS"),
-        ([], "no replica to connect to"),
-        (["--host", "http://127.0.0.1:1", "--topic", "a b"], "'a b'"),
-        (["--host", "http://127.0.0.1:1", "--topic-skew", "9"], "--topic-skew 9.0"),
-        (["--host", "http://127.0.0.1:1", "--out", "/nowhere/x.json"], "--out '/nowhere/x.json': its directory"),
-        (["--host", "http://127.0.0.1:1", "-u", "9999999"], "9999999 clients need"),
-    ],
-)
-def test_bad_options_end_with_one_line_and_code_2(arguments, says):
-    done = locust(*arguments)
+def test_bad_options_end_with_one_line_and_code_2():
+    done = locust("--host", "http://127.0.0.1:1", "--topic", "a b")
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("fanbench:")]
-    assert says in line
+    assert "--topic 'a b'" in line
     assert "Traceback" not in done.stderr
 
 

@@ -1,0 +1,57 @@
+"""Options: each that cannot be used is refused in one line that names it, the reason and what it takes."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from core.errors import UsageError
+from load.settings import LoadSettings, read_settings, require_descriptors
+from tests.truth.measuring import ROOT
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"topic": "a b"}, "--topic 'a b'"),
+        ({"topic_skew": 9.0}, "--topic-skew 9.0"),
+        ({"drain": -1}, "--drain -1"),
+        ({"out": "/nowhere/x.json"}, "--out '/nowhere/x.json': its directory"),
+        ({"status": "/nowhere/x.json"}, "--status '/nowhere/x.json': its directory"),
+    ],
+)
+def test_bad_values_are_refused(options, says):
+    with pytest.raises(UsageError, match=says):
+        read_settings(SimpleNamespace(**options))
+
+
+@pytest.mark.parametrize(
+    ("replicas", "host", "says"),
+    [
+        ("", None, "no replica"),
+        (" , ", "", "no replica"),
+        ("", "https://x", "speaks no TLS"),
+        ("http://a,b", None, "'b'"),
+    ],
+)
+def test_without_a_usable_replica_there_is_nothing_to_do(replicas, host, says):
+    with pytest.raises(UsageError, match=says):
+        LoadSettings(replicas=replicas).origins(host)
+
+
+def test_replicas_go_before_the_host():
+    settings = LoadSettings(replicas="http://a:1, http://b:2")
+    assert [origin.authority for origin in settings.origins("http://c:3")] == ["a:1", "b:2"]
+    assert [origin.authority for origin in LoadSettings().origins("http://c:3")] == ["c:3"]
+
+
+def test_more_clients_than_open_files_are_refused_before_anything_starts():
+    with pytest.raises(UsageError, match=r"99999999 clients need 100000099 open files.*more --processes"):
+        require_descriptors(99_999_999)
+
+
+def test_every_option_is_documented():
+    text = (ROOT / "docs" / "load.md").read_text()
+    for name, field in LoadSettings.model_fields.items():
+        assert f"`--{name.replace('_', '-')}" in text
+        assert f"`FANBENCH_LOAD_{name.upper()}`" in text
+        assert field.description
