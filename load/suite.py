@@ -198,8 +198,9 @@ def _resolve(origins: Sequence[Origin]) -> list[Address]:
         except OSError as error:
             raise UsageError(f"replica {origin.url}: {error.strerror}; is the host name right?") from error
         # Replicas may share one name, as under compose; each of its addresses is one. `localhost` has two families.
+        # A name server turns the order round; all workers must deal clients out to the same one.
         family = found[0][0]
-        addresses += [Address(origin, family, entry[4]) for entry in found if entry[0] == family]
+        addresses += [Address(origin, family, place) for place in sorted(e[4] for e in found if e[0] == family)]
     return addresses
 
 
