@@ -11,17 +11,18 @@ import orjson
 from fastapi import FastAPI, HTTPException, Request, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
 
-from core.errors import FanbenchError
-from server.access import read_last_ids, read_topics, require_token
-from server.link import TooManyTopicsError
+from server.access import require_token
+from server.admission import admit
 from server.replica import Replica
-from server.resume import read_ids
 from server.settings import ServerSettings
 from server.stats import Metrics, stats
 from server.stream import EventStream
+from server.websocket import require_origin, require_transport, serve_socket
 
 UI = Path(__file__).resolve().parent.parent / "ui"
 _NO_PAGE = "fanbench replica. GET /sse streams events; /stats, /metrics, /healthz and /readyz tell how it is.\n"
@@ -65,6 +66,7 @@ def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) ->
     app.get("/metrics", responses={401: refusals[401]})(_metrics)
     app.get("/healthz")(_healthz)
     app.get("/readyz", responses={503: refusals[503]})(_readyz)
+    app.websocket("/ws")(_ws)
     app.head("/sse", include_in_schema=False)(_sse_head)
     for path, endpoint in (("/stats", _stats), ("/metrics", _metrics), ("/healthz", _healthz), ("/readyz", _readyz)):
         app.head(path, include_in_schema=False)(endpoint)
@@ -79,7 +81,7 @@ def _json(found: object, status: int = 200, headers: dict[str, str] | None = Non
     return Response(orjson.dumps(found), status, headers, "application/json")
 
 
-async def _say_error(_: Request, error: Exception) -> Response:
+async def _say_error(_: HTTPConnection, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     return _json({"error": error.detail}, error.status_code, dict(error.headers or {}))
 
@@ -87,45 +89,26 @@ async def _say_error(_: Request, error: Exception) -> Response:
 async def _sse(request: Request) -> Response:
     """Events as they come, as Server-Sent Events; resumes behind `Last-Event-ID`."""
     replica: Replica = request.app.state.replica
+    client = await admit(request, replica)
+    return EventStream(replica.hub, replica.stream_settings, client.topics, client.given, client.release)
+
+
+async def _ws(websocket: WebSocket) -> None:
+    replica: Replica = websocket.app.state.replica
     try:
-        return await open_stream(request, replica)
+        require_transport(websocket)
+        require_origin(websocket, replica.settings)
+        client = await admit(websocket, replica)
     except HTTPException as error:
-        replica.hub.ledger.refused[str(error.status_code)] += 1
-        raise
+        await websocket.send_denial_response(await _say_error(websocket, error))
+        return
+    await serve_socket(websocket, replica.hub, replica.stream_settings, client.topics, client.given, client.release)
 
 
 async def _sse_head(request: Request) -> Response:
     """What a stream would begin with."""
     require_token(request, request.app.state.replica.settings)
     return Response(headers={"cache-control": "no-store"}, media_type=EventStream.media_type)
-
-
-async def open_stream(request: Request, replica: Replica) -> Response:
-    """Admit a client and subscribe its topics.
-
-    Raises:
-        HTTPException: 400, 401, or 503 with Retry-After when there is no room or the broker does not answer.
-    """
-    settings, hub, link = replica.settings, replica.hub, replica.link
-    require_token(request, settings)
-    names = read_topics(request, settings)
-    given = read_ids(read_last_ids(request), names)
-    later = {"retry-after": str(settings.retry_after_s)}
-    if hub.stopping:
-        raise HTTPException(503, "this replica is stopping; connect to another one", later)
-    if len(hub.clients) + replica.joining >= settings.max_clients:
-        words = f"this replica has {settings.max_clients} clients, its limit; connect to another one, or later"
-        raise HTTPException(503, words, later)
-    replica.joining += 1
-    try:
-        topics = await link.require(names)
-    except TooManyTopicsError as error:
-        raise HTTPException(503, str(error), later) from error
-    except FanbenchError as error:
-        raise HTTPException(503, "the broker does not answer; try again, or another replica", later) from error
-    finally:
-        replica.joining -= 1
-    return EventStream(hub, replica.stream_settings, names, given, lambda: link.release(topics))
 
 
 async def _stats(request: Request) -> Response:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from core.sse import encode_comment, encode_event
 from core.stamp import Stamp
-
-TERMINATOR = b"0\r\n\r\n"
-"""The chunk that ends an HTTP/1.1 body."""
 
 
 class Wire(enum.Enum):
@@ -21,6 +18,8 @@ class Wire(enum.Enum):
     """SSE in HTTP/1.1 chunks, one event to a chunk (RFC 9112, section 7.1)."""
     PLAIN = "plain"
     """SSE alone: HTTP/1.0, or a server that frames by itself."""
+    WEBSOCKET = "websocket"
+    """The event's JSON in one text frame (RFC 6455, section 5.2)."""
 
 
 def chunk(body: bytes) -> bytes:
@@ -28,9 +27,14 @@ def chunk(body: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(body), body)
 
 
-def frame_bytes(body: bytes, wire: Wire) -> bytes:
-    """One SSE block as it goes over this wire."""
-    return chunk(body) if wire is Wire.CHUNKED else body
+def text_frame(data: bytes) -> bytes:
+    """`data` (UTF-8) as one unmasked WebSocket text frame, as servers send them."""
+    size = len(data)
+    if size < 126:
+        return b"\x81%c%b" % (size, data)
+    if size < 65_536:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), data)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), data)
 
 
 class Frame:
@@ -56,7 +60,12 @@ class Frame:
 
     def on(self, wire: Wire) -> bytes:
         """The bytes for this wire."""
-        return self.chunk if wire is Wire.CHUNKED else self.body
+        if wire is Wire.CHUNKED:
+            return self.chunk
+        if wire is Wire.PLAIN:
+            return self.body
+        data = self.chunk[self.chunk.index(b"\ndata: ") + 7 : -4]
+        return text_frame(data if self.seq >= 0 else b'{"event":"gap",' + data[1:])
 
 
 def join(frames: Sequence[Frame], wire: Wire) -> bytes:
@@ -89,12 +98,26 @@ class FrameMaker:
         return Frame(topic, "", -1, sent_ns, encode_event(orjson.dumps(fields).decode(), event="gap"))
 
 
-def opening(server: str, retry_ms: int) -> bytes:
-    """The comment that opens every stream at once, so that a client sees it is connected before any event.
+def openings(server: str, retry_ms: int) -> Mapping[Wire, bytes]:
+    """What opens every stream at once, so that a client sees it is connected before any event.
 
-    No blank line ends it: some clients (httpx-sse) would take a block with nothing but `retry:` for an event.
+    With SSE it is a comment that carries `retry:`. No blank line ends it: some clients (httpx-sse) would take a block
+    with nothing but `retry:` for an event. With a WebSocket it is `{"event":"open","server","retry_ms"}`.
     """
-    return encode_comment(f"fanbench {server}", retry_ms=retry_ms).removesuffix(b"\n")
+    comment = encode_comment(f"fanbench {server}", retry_ms=retry_ms).removesuffix(b"\n")
+    hello = orjson.dumps({"event": "open", "server": server, "retry_ms": retry_ms})
+    return {Wire.CHUNKED: chunk(comment), Wire.PLAIN: comment, Wire.WEBSOCKET: text_frame(hello)}
 
 
-HEARTBEAT = encode_comment()
+HEARTBEATS: Mapping[Wire, bytes] = {
+    Wire.CHUNKED: chunk(encode_comment()),
+    Wire.PLAIN: encode_comment(),
+    Wire.WEBSOCKET: b"\x89\x00",  # a ping
+}
+
+ENDINGS: Mapping[Wire, bytes] = {
+    Wire.CHUNKED: b"0\r\n\r\n",
+    Wire.PLAIN: b"",
+    Wire.WEBSOCKET: b"\x88\x02\x03\xe9",  # close, 1001: going away
+}
+"""What ends a stream in good order."""

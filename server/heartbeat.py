@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from server.client import Client, State
-from server.frame import HEARTBEAT, frame_bytes
+from server.frame import HEARTBEATS
 
 
 class Heartbeats:
@@ -27,5 +27,5 @@ class Heartbeats:
             self._next_s = now_s + self._interval_s
         for client in self._left[-self._share :]:
             if client.state is State.LIVE:
-                client.write(frame_bytes(HEARTBEAT, client.sink.wire))
+                client.write(HEARTBEATS[client.sink.wire])
         del self._left[-self._share :]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from core.clock import now_ns
 from core.stamp import Stamp
 from server.client import NOTHING, Client, State
-from server.frame import Frame, FrameMaker, frame_bytes
+from server.frame import Frame, FrameMaker, Wire
 from server.heartbeat import Heartbeats
 from server.history import History, HistoryBound
 from server.intake import Intake
@@ -131,8 +131,8 @@ class Hub:
 
     # The clients' side
 
-    def join(self, client: Client, position: Position, opening: bytes) -> None:
-        """Open a client's stream: the opening comment, the gaps it must know of, then history and live events.
+    def join(self, client: Client, position: Position, openings: Mapping[Wire, bytes]) -> None:
+        """Open a client's stream: what opens it, the gaps it must know of, then history and live events.
 
         All its topics are subscribed. No event lies between what it is replayed and what it then gets live.
         """
@@ -142,7 +142,7 @@ class Hub:
         self.clients[client] = None
         self.ledger.connects += 1
         wire = client.sink.wire
-        parts = [frame_bytes(opening, wire)]
+        parts = [openings[wire]]
         parts += [self._make.gap(gap.topic, gap.cause, gap.lost, 0).on(wire) for gap in position.gaps]
         client.write(b"".join(parts))
         client.has = position.has or NOTHING

@@ -13,7 +13,7 @@ from brokers.endpoint import Endpoint
 from core.errors import FanbenchError, UsageError
 from server.client import Client
 from server.doorway import Doorway
-from server.frame import opening
+from server.frame import openings
 from server.history import HistoryBound
 from server.hub import Hub, HubSettings
 from server.link import BrokerLink, LinkSettings
@@ -57,7 +57,7 @@ class Replica:
         self.name = name
         self.doorway = doorway
         self.stream_settings = StreamSettings(
-            opening=opening(name, settings.retry_ms),
+            openings=openings(name, settings.retry_ms),
             client_buffer_bytes=settings.client_buffer_bytes,
             resume_overlap_ns=int(settings.resume_overlap_s * NS_PER_S),
         )

@@ -23,6 +23,7 @@ from server.doorway import Doorway
 from server.protocol import StreamProtocol
 from server.replica import Replica
 from server.settings import ServerSettings
+from server.websocket import MAX_MESSAGE_BYTES, SocketProtocol
 
 BACKLOG = 8192
 SPARE_CONNECTIONS = 64
@@ -99,7 +100,10 @@ async def serve(
     config = uvicorn.Config(
         create_app(settings, make_replica),
         http=functools.partial(StreamProtocol, doorway),  # type: ignore[arg-type]
-        ws="none",
+        ws=SocketProtocol,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=None,  # the hub's heartbeat pings, without a timer for each client
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=settings.access_log,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from server.client import Client
-from server.frame import TERMINATOR, Wire
+from server.frame import ENDINGS, Wire
 from server.hub import Hub
 
 REPLAY_BUFFER_BYTES = 64 * 1024
@@ -50,8 +50,8 @@ class DirectSink:
 
     def finish(self) -> None:
         """End the body and close once all is sent."""
-        if self.wire is Wire.CHUNKED:
-            self._transport.write(TERMINATOR)
+        if not self._transport.is_closing():
+            self._transport.write(ENDINGS[self.wire])
         self._transport.close()
 
     def abort(self) -> None:

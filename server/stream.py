@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ PIPELINED = "a request follows /sse on the same connection and could never be an
 class StreamSettings:
     """What all streams of a replica share."""
 
-    opening: bytes
+    openings: Mapping[Wire, bytes]
     client_buffer_bytes: int
     resume_overlap_ns: int
 
@@ -76,7 +76,7 @@ class EventStream(Response):
             return
         connection.detach()
         sink.client = Client(self._topics, sink)
-        self._join(sink.client)
+        join(self._hub, self._settings, sink.client, self._given)
 
     async def _serve_by_send(self, receive: Receive, send: Send) -> None:
         # `send` says nothing after a disconnect, so `receive` is watched.
@@ -86,7 +86,7 @@ class EventStream(Response):
         watch = asyncio.ensure_future(_disconnected(receive))
         try:
             await _start(send)
-            self._join(client)
+            join(self._hub, self._settings, client, self._given)
             await asyncio.wait([pump, watch], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._hub.leave(client, "client left")
@@ -96,13 +96,14 @@ class EventStream(Response):
             with contextlib.suppress(asyncio.CancelledError):
                 await pump
 
-    def _join(self, client: Client) -> None:
-        if self._hub.stopping:
-            client.sink.finish()
-            return
-        histories = {name: self._hub.topics[name].history for name in self._topics}
-        position = resume(self._given, histories, self._settings.resume_overlap_ns)
-        self._hub.join(client, position, self._settings.opening)
+
+def join(hub: Hub, settings: StreamSettings, client: Client, given: Given | None) -> None:
+    """Hand an open stream to the hub, from where its ids say."""
+    if hub.stopping:
+        client.sink.finish()
+        return
+    histories = {name: hub.topics[name].history for name in client.topics}
+    hub.join(client, resume(given, histories, settings.resume_overlap_ns), settings.openings)
 
 
 async def _start(send: Send) -> None:

@@ -104,7 +104,7 @@ def connect(
     client = sink.client = Client(topics, sink)
     given: Given | None = read_ids(ids, topics)
     histories = {name: hub.topics[name].history for name in topics}
-    hub.join(client, resume(given, histories, overlap_ns), b": hello\n\n")
+    hub.join(client, resume(given, histories, overlap_ns), dict.fromkeys(Wire, b": hello\n\n"))
     return client
 
 

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from core.stamp import Stamp, encode
 from server.client import State
-from server.frame import HEARTBEAT, Wire
+from server.frame import HEARTBEATS, Wire
 from server.heartbeat import Heartbeats
 from server.history import HistoryBound
 from server.intake import Intake
 from server.ledger import MAX_PAIRS, Ledger
 from tests.server.made_up import Sink, connect, event, make_hub, turns
+
+BEAT = HEARTBEATS[Wire.PLAIN]
 
 
 async def test_each_client_gets_the_events_of_its_topics_once() -> None:
@@ -296,10 +298,10 @@ async def test_heartbeats_reach_each_client_once_in_an_interval() -> None:
     beats = Heartbeats(10)
     busiest = 0
     for second in range(10):
-        before = sum(sink.taken.endswith(HEARTBEAT) for sink in sinks)
+        before = sum(sink.taken.endswith(BEAT) for sink in sinks)
         beats.tick(hub.clients, float(second))
-        busiest = max(busiest, sum(sink.taken.endswith(HEARTBEAT) for sink in sinks) - before)
-    assert all(sink.taken.count(HEARTBEAT) == 1 for sink in sinks)
+        busiest = max(busiest, sum(sink.taken.endswith(BEAT) for sink in sinks) - before)
+    assert all(sink.taken.count(BEAT) == 1 for sink in sinks)
     assert busiest <= 10, "beats are spread over the interval"
 
 
