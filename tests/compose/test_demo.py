@@ -79,7 +79,15 @@ def test_locust_loses_nothing_through_the_proxy_and_its_web_ui_has_the_workers(d
 
     stats = f"{demo.locust_url}/stats/requests"
     wait_until(lambda: ask(stats)["worker_count"] == 2, "both workers have joined", 30, every_s=0.2)
-    ask(f"{demo.locust_url}/swarm", user_count=40, spawn_rate=40)
-    wait_until(lambda: ask(stats)["user_count"] == 40, "40 clients from the workers", 30, every_s=0.2)
+    # Straight at the replicas, which share one name.
+    ask(f"{demo.locust_url}/swarm", user_count=40, spawn_rate=40, host="http://server:8000")
+    clients: dict[str, int] = {}
+
+    def spread() -> bool:
+        found = ask(f"{demo.url}/stats")  # of another replica each time
+        clients[found["server"]] = found["clients"]
+        return list(clients.values()) == [20, 20]
+
+    wait_until(spread, "40 clients from the workers, on both replicas", 30, every_s=0.2)
     wait_until(lambda: sum(row["num_requests"] for row in ask(stats)["stats"]) > 1000, "deliveries", 30, every_s=0.2)
     assert ask(stats)["fail_ratio"] == 0
