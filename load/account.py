@@ -82,11 +82,13 @@ class Account:
         for track in self._tracks.values():
             track.expect(Cause.CONNECTION)
 
-    def take(self, items: tuple[Item, ...], now_ns: int) -> Track:
-        """Enter what one read brought; the track to be in from here, DISARMED while that is not plain."""
-        track = DISARMED
+    def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:
+        """Enter what one read brought to a client in this track; the one to be in from here, or DISARMED."""
         for item in items:
-            if isinstance(item, Event):
+            if isinstance(item, Event) and item.series is track.series and item.seq == track.next_seq:
+                track.next_seq = item.next_seq  # as in the reader's hot path: reads hold several events under pressure
+                item.arrived(now_ns)
+            elif isinstance(item, Event):
                 track = self._event(item, now_ns)
             elif isinstance(item, GapFrame):
                 self._gap(item)

@@ -140,7 +140,7 @@ class Reader:
         if not data:
             self._broken("closed by the server")
             return
-        self._track = DISARMED
+        track, self._track = self._track, DISARMED
         decoder = self._decoder
         try:
             if decoder is None:
@@ -158,7 +158,7 @@ class Reader:
                 self.account.recovery.heard(self.arrival_ns, now_ns)
             self._last = parsed
             self.arrival_ns = now_ns
-        track = self.account.take(parsed.items, now_ns)
+        track = self.account.take(parsed.items, now_ns, track)
         if decoder is not None:
             if decoder.ended:
                 self._broken("ended by the server")

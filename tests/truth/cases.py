@@ -67,7 +67,7 @@ CASES = {
         {"unexplained": len(FRAMINGS)},
     ),
     "closed": lie({"reconnects": 8}, every=1, drop_at=[10, 25], retry_ms=20),
-    "down to the end": lie({"lost": 44}, {"connection_down": 44}, drop_at=[40], retry_ms=60_000),
+    "down to the end": lie({"lost": 44}, {"connection_down": 44}, drop_at=[40], drop_for_good=True, retry_ms=60_000),
 }
 
 

@@ -47,6 +47,7 @@ class Script:
     batch: int = 1  # so many events in one chunk
     drop_at: list[int] = field(default_factory=list)  # connections are cut after these seqs
     drop_abruptly: bool = False
+    drop_for_good: bool = False  # nobody waits for those cut to come back
     resume: bool = True  # honours Last-Event-ID
     gap_at: list[int] = field(default_factory=list)  # event: gap before these seqs
     foreign_at: list[int] = field(default_factory=list)  # something that is not an event of ours before these seqs
@@ -168,16 +169,22 @@ class Server:
             for client in list(self.connected):
                 self.deliver(client, seq, frame, held)
             if seq in script.drop_at:
-                while len(self.connected) < script.clients:  # until those cut before are back
-                    await asyncio.sleep(0.001)
+                await self.all_back()
                 for client in [client for client in self.connected if client.chosen]:
                     self.connected.pop(client)
                     client.cut()
+        if script.drop_at and not script.drop_for_good:
+            await self.all_back()
         for client in self.connected:
             client.flush()
             if not script.linger:
                 client.writer.write(b"0\r\n\r\n" if script.chunked else b"")
                 client.writer.close()
+
+    async def all_back(self) -> None:
+        """Until those cut before are connected again."""
+        while len(self.connected) < self.script.clients:
+            await asyncio.sleep(0.001)
 
     def deliver(self, client: Client, seq: int, frame: bytes, held: dict[Client, tuple[int, bytes]]) -> None:
         """One event to one client, with what the script does to it."""
