@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import aio_pika
+from aio_pika.connection import Connection, make_url
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import AMQPError
 
 from brokers.endpoint import Endpoint
 from brokers.lines import Calls
-from brokers.reconnect import HEARTBEAT_S, finish
+from brokers.reconnect import finish, heartbeat_s
 from brokers.tls import tls_context
 
 __all__ = ["DeliveredMessage", "Link", "Publisher", "calls", "errors"]
@@ -32,37 +33,57 @@ logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 errors = (AMQPError, OSError, ValueError)
 
 
+class _Wire:
+    """Makes the connection's transport and keeps hold of it: aiormq waits for a peer that will never answer again."""
+
+    def __init__(self, factory: TransportFactory) -> None:
+        self._factory = factory
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def create(self, url: Any, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, self._writer = await self._factory.create(url, **options)
+        return reader, self._writer
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+
 @dataclass(slots=True)
 class Link:
     """A connection with one channel; `ended` is set when a consumer on it is cancelled by the broker."""
 
     connection: Any
     channel: Any
+    wire: _Wire
     timeout_s: float
+    heartbeat_s: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def dial(endpoint: Endpoint, confirms: bool, prepare: Callable[[Link], Awaitable[None]]) -> Link:
     """Connect, log in, open a channel, and declare on it what the adapter needs."""
     secure = endpoint.scheme.startswith("amqps")
-    connection = await aio_pika.connect(
+    url = make_url(
         host=endpoint.host,
         port=endpoint.port or (5671 if secure else 5672),
         login=endpoint.username or "guest",
         password=endpoint.password or "guest",
         virtualhost=endpoint.path or "/",
         ssl=secure,
-        ssl_context=tls_context(endpoint) if secure else None,
-        timeout=endpoint.timeout_s,
         heartbeat=AMQP_HEARTBEAT_S,
     )
+    connection = Connection(url, ssl_context=tls_context(endpoint) if secure else None)
+    wire = connection.kwargs["transport_factory"] = _Wire(TLSTransportFactory() if secure else TCPTransportFactory())
     try:
+        await connection.connect(timeout=endpoint.timeout_s)
         channel = connection.channel(publisher_confirms=confirms)
         await channel.initialize()
-        link = Link(connection, await channel.get_underlay_channel(), endpoint.timeout_s)
+        link = Link(connection, await channel.get_underlay_channel(), wire, endpoint.timeout_s, heartbeat_s(endpoint))
         link.channel.on_consumer_cancel_callbacks.add(partial(_end, link))
         await prepare(link)
     except BaseException:
+        wire.abort()
         await finish(connection.close())
         raise
     return link
@@ -86,6 +107,7 @@ async def until_lost(link: Link) -> None:
         closing.result()
     elif link.ended.is_set():
         raise ConnectionError("the broker cancelled the consumer: its queue is gone")
+    link.wire.abort()
     raise TimeoutError
 
 
@@ -93,16 +115,18 @@ async def _beat(link: Link) -> None:
     """Ask for a sign of life until none comes: AMQP's own heartbeat takes three times as long to give up."""
     with contextlib.suppress(TimeoutError, *errors):
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(link.heartbeat_s)
             await link.channel.exchange_declare("amq.direct", passive=True, timeout=link.timeout_s)
 
 
 async def hang_up(link: Link) -> None:
     """Close the channel first: its answer comes after all that was published."""
-    try:
-        await link.channel.close()
-    finally:
-        await link.connection.close()
+    with contextlib.suppress(TimeoutError, *errors):
+        async with asyncio.timeout(link.timeout_s / 2):
+            await link.channel.close()
+    if not link.channel.is_closed:
+        link.wire.abort()
+    await link.connection.close()
 
 
 def calls(endpoint: Endpoint, prepare: Callable[[Link], Awaitable[None]], confirms: bool = False) -> Calls[Link]:

@@ -13,7 +13,7 @@ from aiomqtt import Client, MqttError
 
 from brokers.endpoint import Endpoint
 from brokers.lines import Calls
-from brokers.reconnect import HEARTBEAT_S, finish, reason, uncancelled
+from brokers.reconnect import finish, heartbeat_s, reason, uncancelled
 from brokers.tls import tls_context
 
 __all__ = ["Client", "MqttError", "Sink", "calls", "connect", "disconnect", "new_client"]
@@ -52,7 +52,7 @@ def new_client(endpoint: Endpoint, session: str | None = None, sink: Sink | None
         identifier=session,
         clean_session=clean,
         timeout=endpoint.timeout_s,
-        keepalive=round(2 * HEARTBEAT_S),
+        keepalive=max(1, round(2 * heartbeat_s(endpoint))),
         max_inflight_messages=IN_FLIGHT,
         max_concurrent_outgoing_calls=IN_FLIGHT,
         tls_context=tls_context(endpoint) if endpoint.scheme == "mqtts" else None,

@@ -20,7 +20,7 @@ from nats.js.errors import BadRequestError
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.inbox import Inbox
 from brokers.lines import Calls
-from brokers.reconnect import HEARTBEAT_S, finish, reason, uncancelled
+from brokers.reconnect import finish, heartbeat_s, reason, uncancelled
 from brokers.tls import tls_context
 
 __all__ = [
@@ -100,7 +100,7 @@ async def dial(endpoint: Endpoint, inbox: Inbox | None = None) -> Link:
             max_reconnect_attempts=1,  # nats-py tries for ever without; it also paces attempts itself
             reconnect_time_wait=0,
             connect_timeout=endpoint.timeout_s,
-            ping_interval=HEARTBEAT_S,
+            ping_interval=heartbeat_s(endpoint),
             max_outstanding_pings=2,
             **options,
         )

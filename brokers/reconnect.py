@@ -17,7 +17,6 @@ LONGEST_S = 1.0
 FACTOR = 2.0
 JITTER = 0.2
 HEARTBEAT_S = 2.5
-"""How often a connection is asked for a sign of life; without one for the endpoint's deadline it counts as lost."""
 
 _log = logging.getLogger("fanbench.brokers")
 C = TypeVar("C")
@@ -34,6 +33,11 @@ def delays_s(rng: random.Random | None = None) -> Iterator[float]:
     while True:
         yield wait * rng.uniform(1 - JITTER, 1 + JITTER)
         wait = min(wait * FACTOR, LONGEST_S)
+
+
+def heartbeat_s(endpoint: Endpoint) -> float:
+    """How often a connection is asked for a sign of life; without one for the endpoint's deadline it counts as lost."""
+    return min(HEARTBEAT_S, endpoint.timeout_s / 2)
 
 
 class Line(Protocol[C]):
@@ -67,6 +71,7 @@ async def keep_up(endpoint: Endpoint, line: Line[C]) -> AsyncIterator[None]:
         raise connect_error(endpoint, error) from None  # the library's own words may hold the password
     task = asyncio.create_task(_stay_up(endpoint, line, connection), name=f"{endpoint} line")
     try:
+        await asyncio.sleep(0)  # a task that is cancelled before its first step would not close the connection
         yield
     finally:
         task.cancel()

@@ -13,7 +13,7 @@ from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.lines import Calls, ConsumerLine
-from brokers.reconnect import HEARTBEAT_S, keep_up
+from brokers.reconnect import heartbeat_s, keep_up
 from brokers.redis_link import Connection, Pipe, RedisError, ResponseError, close, open_connection, send
 
 
@@ -112,7 +112,7 @@ class RedisConsumer:
 
     async def _beat(self, connection: Connection) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(heartbeat_s(self._endpoint))
             self._heard = False
             await send(connection, connection.pack_command("PING"))
             await asyncio.sleep(self._endpoint.timeout_s)

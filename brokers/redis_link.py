@@ -10,7 +10,7 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import RedisError, ResponseError
 
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.reconnect import HEARTBEAT_S
+from brokers.reconnect import heartbeat_s
 from brokers.tls import tls_context
 from core.errors import UsageError
 
@@ -140,7 +140,7 @@ class Pipe:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(heartbeat_s(self._endpoint))
             async with asyncio.timeout(self._endpoint.timeout_s):
                 await self.submit("PING")
 

@@ -15,7 +15,7 @@ from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.feed import Entry, Feed
-from brokers.reconnect import HEARTBEAT_S, finish, keep_up
+from brokers.reconnect import finish, heartbeat_s, keep_up
 from brokers.redis_link import Connection, Pipe, ResponseError, close, open_connection, send
 
 DEFAULT_LENGTH = 100_000
@@ -115,11 +115,11 @@ class RedisStreamsConsumer:
 
     async def serve(self, connection: Connection) -> None:
         """Read on; a read that finds nothing is the sign of life."""
-        wait_ms = int(HEARTBEAT_S * 1000)
+        wait_s = heartbeat_s(self._endpoint)
         while True:
             before = self.feed.position
-            command = ("XREAD", "COUNT", _BATCH, "BLOCK", wait_ms, "STREAMS", self._stream, before)
-            async with asyncio.timeout(HEARTBEAT_S + self._endpoint.timeout_s):
+            command = ("XREAD", "COUNT", _BATCH, "BLOCK", int(wait_s * 1000), "STREAMS", self._stream, before)
+            async with asyncio.timeout(wait_s + self._endpoint.timeout_s):
                 found = await ask(connection, *command)
             if not found:
                 continue

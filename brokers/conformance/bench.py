@@ -165,16 +165,20 @@ def benched(contender: Contender, folder: Path) -> Iterator[Bench]:
     """Run the contender's program, if it has one."""
     with contender.launched(folder) as broker:
         bench = Bench(contender, broker.url, broker.running, folder)
-        if bench.adapter.name == "rabbitmq-stream" and broker.running is not None:
-            # Killed within a second of its first stream ever, RabbitMQ 3.10 forgets that stream's coordinator.
-            asyncio.run(_connect_once(bench))
-            time.sleep(FIRST_STREAM_S)
+        settle(bench)
         yield bench
 
 
-async def _connect_once(bench: Bench) -> None:
-    async with bench.producer():
-        pass
+def settle(bench: Bench) -> None:
+    """Killed within a second of its first stream ever, RabbitMQ 3.10 forgets that stream's coordinator: wait it out."""
+
+    async def connect_once() -> None:
+        async with bench.producer():
+            pass
+
+    if bench.adapter.name == "rabbitmq-stream" and bench.running is not None:
+        asyncio.run(connect_once())
+        time.sleep(FIRST_STREAM_S)
 
 
 def with_options(url: str, options: dict[str, object]) -> str:

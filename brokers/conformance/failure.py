@@ -82,7 +82,12 @@ class FailurePromises:
         """A link that passes nothing and says nothing (a pulled cable) is noticed: a Gap is told when it is back."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
-            async with broker.producer() as producer, broker.reader(topic, endpoint=impatient(endpoint)) as (_, reader):
+            hasty = impatient(endpoint)
+            async with (
+                broker.producer() as producer,
+                nothing_left(),
+                broker.reader(topic, endpoint=hasty) as (_, reader),
+            ):
                 proxy.stall()
                 await polled(lambda: proxy.connections > 1, "the adapter tried to connect again")
                 proxy.cut()
@@ -189,7 +194,7 @@ class FailurePromises:
         async with silent_server() as silent, nothing_left():
             for address in ("nowhere.invalid:1", "127.0.0.1:1", silent):
                 url = with_address(with_credentials(broker.url, "fanbench", WRONG_PASSWORD), address)
-                endpoint = impatient(broker.endpoint(url))
+                endpoint = impatient(broker.endpoint(url), 0.5)
                 for side in (broker.adapter.producer, broker.adapter.consumer):
                     started = time.monotonic()
                     await self._refused(side(endpoint), address)

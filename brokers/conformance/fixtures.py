@@ -1,0 +1,60 @@
+"""The pytest fixture `broker` that a subclass of Conformance needs: import it in your conftest.py.
+
+It is a module of its own because only tests have pytest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from brokers.conformance.bench import Bench, settle
+from brokers.contenders import Contender, all_contenders, find_contender
+from brokers.programs.catalogue import PROGRAMS
+from brokers.programs.running import Running
+
+__all__ = ["broker", "running_programs"]
+
+
+class RunningPrograms:
+    """Each program once for the whole session, with the features of all contenders that use it."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self._stack = stack
+        self._running: dict[str, Running] = {}
+
+    def bench(self, contender: Contender) -> Bench:
+        """The contender's program, running; skips the test, or on a CI machine fails it, where it is not installed."""
+        name = contender.program
+        if name is None:
+            return Bench(contender, contender.url, None, self.folder)
+        if not contender.runnable:
+            report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            report(f"{name} is not installed here; {contender.install_hint}")
+        if name not in self._running:
+            features = {feature for other in all_contenders() if other.program == name for feature in other.features}
+            self._running[name] = self._stack.enter_context(PROGRAMS[name].start(self.folder / name, features))
+        running = self._running[name]
+        if not running.pids:  # a test that failed left it dead
+            running.start_again()
+        return Bench(contender, contender.url.format_map(running.listeners), running, self.folder)
+
+
+@pytest.fixture(scope="session")
+def running_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrograms]:
+    """The session's programs; all are stopped at its end."""
+    with ExitStack() as stack:
+        yield RunningPrograms(tmp_path_factory.mktemp("programs"), stack)
+
+
+@pytest.fixture(scope="class")
+def broker(request: pytest.FixtureRequest, running_programs: RunningPrograms) -> Bench:
+    """The broker of the class's contender."""
+    bench = running_programs.bench(find_contender(request.cls.contender))
+    settle(bench)
+    return bench
