@@ -132,7 +132,7 @@ def _facts(scenario: Scenario, findings: Findings, lost: int, histograms: Mappin
         lateness_p99_ms=max(report["lateness_ms"]["p99"] for report in reports),
         failed_publishes=sum(report["failed"] for report in reports),
         clients_at_start=findings.clients_at_start,
-        clients_at_end=int(load["clients"]),
+        clients_at_end=int(load["connected"]),
         reconnects=int(load["reconnects"]),
         expected=findings.expected,
         delivered=findings.expected - lost,
