@@ -1,0 +1,87 @@
+"""One figure for each thing that is varied: deliveries a second, CPU per delivery and latency, one above the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Protocol
+
+from bench.chart_style import LIGHT, PART_COLOURS, style, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, HEIGHT = 560, 520
+
+
+class Point(Protocol):
+    """What is drawn of a run."""
+
+    @property
+    def value(self) -> int: ...
+    @property
+    def valid(self) -> bool: ...
+    @property
+    def deliveries_hz(self) -> float: ...
+    @property
+    def server_us(self) -> float | None: ...
+    @property
+    def load_us(self) -> float | None: ...
+    @property
+    def p50_ms(self) -> float: ...
+    @property
+    def p99_ms(self) -> float: ...
+
+
+Read = Callable[[Point], float | None]
+
+
+def draw(points: Sequence[Point], label: str, path: Path) -> None:
+    """Write the figure as SVG: the median over rounds as a line, each run as a dot, hollow if it was refused."""
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72, layout="constrained")
+        top, middle, bottom = figure.subplots(3, 1, sharex=True)
+        _line(top, points, lambda p: p.deliveries_hz, LIGHT["ink"], "")
+        top.set_title("deliveries per second", loc="left")
+        _line(middle, points, lambda p: p.server_us, PART_COLOURS["server"], "replicas")
+        _line(middle, points, lambda p: p.load_us, LIGHT["grey"], "Locust")
+        middle.set_title("CPU microseconds per delivery", loc="left")
+        _line(bottom, points, lambda p: p.p99_ms, LIGHT["orange"], "p99")
+        _line(bottom, points, lambda p: p.p50_ms, LIGHT["green"], "p50")
+        bottom.set_title("latency, ms", loc="left")
+        bottom.set_xlabel(label)
+        for axes in (top, middle, bottom):
+            _finish(axes, points)
+        path.write_text(to_svg(figure), encoding="utf-8")
+
+
+def _line(axes: Axes, points: Sequence[Point], read: Read, colour: str, name: str) -> None:
+    found: dict[int, list[float]] = {}
+    for point in points:
+        figure = read(point)
+        if figure is not None:
+            found.setdefault(point.value, []).append(figure)
+            face = colour if point.valid else LIGHT["surface"]
+            axes.plot([point.value], [figure], "o", color=colour, markerfacecolor=face, markersize=5)
+    if not found:
+        return
+    values = sorted(found)
+    axes.plot(values, [median(found[value]) for value in values], color=colour, linewidth=1.5)
+    if name:
+        axes.annotate(
+            name, (values[-1], median(found[values[-1]])), (8, 0), textcoords="offset points", color=colour, va="center"
+        )
+
+
+def _finish(axes: Axes, points: Sequence[Point]) -> None:
+    values = sorted({point.value for point in points})
+    axes.set_xscale("log")
+    axes.set_xticks(values, [f"{value:,}" for value in values])
+    axes.minorticks_off()
+    axes.set_xlim(values[0] / 1.15, values[-1] * (values[-1] / values[0]) ** 0.14 * 1.05)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.10g}")
+    axes.grid(axis="y")
