@@ -53,7 +53,7 @@ def _idle_topics(topics: int) -> dict[str, object]:
 
 
 def _replicas(replicas: int) -> dict[str, object]:
-    return {"clients": 2_000, "rate_hz": 10.0, "replicas": replicas}
+    return {"clients": 2_400, "rate_hz": 10.0, "replicas": replicas}
 
 
 AXES = {
@@ -62,7 +62,7 @@ AXES = {
     "payload": (_payload, (200, 1_000, 4_000, 16_000, 64_000), "bytes of an event, 300 clients x 10 events/s"),
     "topics": (_topics, (1, 10, 100, 1_000, 10_000), "topics with one client each, 1,000 events/s together"),
     "idle-topics": (_idle_topics, (100, 1_000, 10_000), "topics of which 100 have a client, 1 event in 5 s on each"),
-    "replicas": (_replicas, (1, 2, 4, 8), "replicas, 2,000 clients x 10 events/s together"),
+    "replicas": (_replicas, (1, 2, 4, 8), "replicas, 2,400 clients x 10 events/s together"),
 }
 """What is varied: the scenario's fields at each value, the values, and what the figure says of them."""
 
