@@ -76,6 +76,7 @@ def compare(
     fail_if: Annotated[
         str, typer.Option(help="with --baseline: exit code 1 if a figure changed by more than this, significantly")
     ] = "p99_ms>+15%",
+    repeats: Annotated[int, typer.Option(min=0, help="how often a run that the machine disturbed is done again")] = 2,
     json_answer: AsJson = False,
 ) -> None:
     """Measure contenders against each other: the main job.
@@ -97,7 +98,7 @@ def compare(
         seed=seed,
     )
     gate = None if baseline is None else (baseline, fail_if)
-    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate))
+    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate, repeats))
 
 
 @app.command()

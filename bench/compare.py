@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from bench.gate import Gate, in_words
 from bench.host import require_descriptors
-from bench.jobs import Job, choose_contenders, run_jobs, start_results
+from bench.jobs import REPEATS, Job, choose_contenders, run_jobs, start_results
 from bench.matrix import distinct_names, shuffled_rounds
 from bench.model import Run
 from bench.store import load_results
@@ -53,10 +53,11 @@ def compare_command(
     out: Path,
     json_answer: bool,
     gated: tuple[Path, str] | None = None,
+    repeats: int = REPEATS,
 ) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
-    `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 0 when every round has a valid run,
+    `repeats` is how often a run that the machine disturbed is done again; `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 0 when every round has a valid run,
     1 when one has none, the comparison was interrupted, or the gate failed.
     """
     from bench.report import terminal_table, write_report  # matplotlib takes half a second to import
@@ -74,7 +75,7 @@ def compare_command(
     )
     require_descriptors(scenario)
     outcome = run_jobs(
-        plan(contenders, scenario), start_results(out, scenario.name, scenario, contenders), console, _line
+        plan(contenders, scenario), start_results(out, scenario.name, scenario, contenders), console, _line, repeats
     )
     page = write_report(outcome.folder)
     comparison = load_results(outcome.folder)

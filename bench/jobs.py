@@ -116,7 +116,7 @@ def run_jobs(jobs: Sequence[Job], results: ResultFolder, console: Console, line:
     try:
         for job in jobs:
             require_descriptors(job.scenario)
-        _run_all(jobs, results, console, line)
+        _run_all(jobs, results, console, line, repeats)
         complete = True
     except KeyboardInterrupt:
         console.print("[yellow]interrupted: the finished runs are kept, marked incomplete[/]")
@@ -125,7 +125,9 @@ def run_jobs(jobs: Sequence[Job], results: ResultFolder, console: Console, line:
     return Outcome(folder, complete)
 
 
-def _run_all(jobs: Sequence[Job], results: ResultFolder, console: Console, line: Callable[[Run], str]) -> None:
+def _run_all(
+    jobs: Sequence[Job], results: ResultFolder, console: Console, line: Callable[[Run], str], repeats: int
+) -> None:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -135,7 +137,7 @@ def _run_all(jobs: Sequence[Job], results: ResultFolder, console: Console, line:
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
         task = progress.add_task("starting", total=len(jobs))
-        for job, again in _with_repeats(jobs):
+        for job, again in _with_repeats(jobs, repeats):
 
             def say(phase: str, label: str = job.label) -> None:
                 progress.update(task, description=f"{label} · {phase}")
@@ -148,17 +150,17 @@ def _run_all(jobs: Sequence[Job], results: ResultFolder, console: Console, line:
                 progress.console.print("    the machine disturbed it: it is done again at the end of its round")
 
 
-def _with_repeats(jobs: Sequence[Job]) -> Iterator[tuple[Job, Callable[[Job], bool]]]:
-    """The jobs in their order; one that is handed back comes again at the end of its round, REPEATS times at most."""
+def _with_repeats(jobs: Sequence[Job], repeats: int = REPEATS) -> Iterator[tuple[Job, Callable[[Job], bool]]]:
+    """The jobs in their order; one that is handed back comes again at the end of its round, `repeats` times at most."""
     for _, round_jobs in itertools.groupby(jobs, key=lambda job: job.round):
         queue = deque((job, 0) for job in round_jobs)
         while queue:
             job, tries = queue.popleft()
 
             def again(job: Job, tries: int = tries, queue: deque[tuple[Job, int]] = queue) -> bool:
-                if tries < REPEATS:
+                if tries < repeats:
                     label = f"{job.label.removesuffix(f' again {tries}')} again {tries + 1}"
                     queue.append((replace(job, label=label), tries + 1))
-                return tries < REPEATS
+                return tries < repeats
 
             yield job, again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,10 +22,13 @@ def microscope(seconds: float, folder: Path, cores: Cores, say: Callable[[str], 
     found = folder / "micro.json"
     command = [sys.executable, "-m", "pytest", "benchmarks/micro", "--benchmark-only", "--benchmark-quiet", "-q"]
     command += [f"--benchmark-json={found}", f"--benchmark-max-time={seconds}", "--benchmark-disable-gc"]
+    # pytest-benchmark measures nothing where it believes that pytest-xdist runs it, as in our own tests.
+    command += ["-p", "no:xdist"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     with on_core(cores.measured):
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise FanbenchError(f"micro-benchmarks failed: {done.stdout[-600:]}")
+        raise FanbenchError(f"micro-benchmarks failed: {(done.stdout + done.stderr)[-600:]}")
     rows = [_row(one) for one in json.loads(found.read_text())["benchmarks"]]
     return Table("micro", "(e) micro-benchmarks", rows)
 

@@ -53,10 +53,28 @@ def only_folder(parent):
     return folder
 
 
+pytestmark = pytest.mark.timeout(300)  # real programs on two cores that other tests share
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
-    done = fanbench("compare", "memory", "valkey", "nats", "-s", "smoke", "--rounds", 2, "--out", out, "--json")
+    done = fanbench(
+        "compare",
+        "memory",
+        "valkey",
+        "nats",
+        "-s",
+        "smoke",
+        "--rounds",
+        2,
+        "--repeats",
+        0,
+        "--out",
+        out,
+        "--json",
+        timeout_s=280,
+    )
     return done, json.loads(done.stdout), only_folder(out)
 
 

@@ -7,7 +7,9 @@ import pytest
 
 from tests.bench.command import fanbench
 
-SMALL = ("--clients", 40, "--rate", 40, "--duration", 5, "--at", 1, "--for", 1)
+pytestmark = pytest.mark.timeout(300)  # real programs on two cores that other tests share
+
+SMALL = ("--clients", 40, "--rate", 40, "--duration", 4, "--at", 1, "--for", 1)
 CAUSES = ("broker", "gap", "slow_client", "connection_down", "under_way")
 
 
@@ -16,7 +18,7 @@ def results(tmp_path_factory):
     """The rows of summary.csv by (contender, fault), with what --json said."""
     out = tmp_path_factory.mktemp("results")
     faults = ("--fault", "broker-kill", "--fault", "link-cut", "--fault", "replica-kill")
-    done = fanbench("faults", "valkey", "nats-jetstream", *faults, *SMALL, "--out", out, "--json", timeout_s=110)
+    done = fanbench("faults", "valkey", "nats-jetstream", *faults, *SMALL, "--out", out, "--json", timeout_s=280)
     assert done.stdout, done.stderr
     answer = json.loads(done.stdout)
     (folder,) = out.iterdir()
@@ -29,7 +31,7 @@ def test_every_cell_is_filled_and_every_count_adds_up(results):
     assert len(results) == 6
     for run, row, done in results.values():
         assert run["valid"], (run, done.stderr)
-        assert int(row["delivered"]) + int(row["lost"]) == int(row["expected"]) == 40 * 40 * 5
+        assert int(row["delivered"]) + int(row["lost"]) == int(row["expected"]) == 40 * 40 * 4
         assert sum(int(row[f"lost_{cause}"]) for cause in CAUSES) == int(row["lost"])
         assert run["recovered"] == 1.0
 
