@@ -102,8 +102,14 @@ def measure(job: Job, results: ResultFolder, say: Say) -> Run:
     return run
 
 
-def run_jobs(jobs: Sequence[Job], results: ResultFolder, console: Console, line: Callable[[Run], str]) -> Outcome:
-    """Do every job; `line` says what is printed of each run.
+def run_jobs(
+    jobs: Sequence[Job],
+    results: ResultFolder,
+    console: Console,
+    line: Callable[[Run], str],
+    repeats: int = REPEATS,
+) -> Outcome:
+    """Do every job; `line` says what is printed of each run, `repeats` how often a disturbed one is done again.
 
     Ctrl-C ends the run under way, stops its children and keeps the finished ones, marked incomplete. A run that
     fails is kept as refused, and the others go on.
