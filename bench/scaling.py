@@ -49,7 +49,7 @@ def _topics(topics: int) -> dict[str, object]:
 
 
 def _idle_topics(topics: int) -> dict[str, object]:
-    return {"clients": 100, "rate_hz": topics / 5, "topics": topic_pattern(topics)}
+    return {"clients": 100, "rate_hz": topics / 3, "topics": topic_pattern(topics)}
 
 
 def _replicas(replicas: int) -> dict[str, object]:
@@ -61,7 +61,7 @@ AXES = {
     "rate": (_rate, (5, 10, 20, 40, 80, 160), "events/s to each of 2,000 clients"),
     "payload": (_payload, (200, 1_000, 4_000, 16_000, 64_000), "bytes of an event, 300 clients x 10 events/s"),
     "topics": (_topics, (1, 10, 100, 1_000, 10_000), "topics with one client each, 1,000 events/s together"),
-    "idle-topics": (_idle_topics, (100, 1_000, 10_000), "topics of which 100 have a client, 1 event in 5 s on each"),
+    "idle-topics": (_idle_topics, (100, 1_000, 10_000), "topics of which 100 have a client, 1 event in 3 s on each"),
     "replicas": (_replicas, (1, 2, 4, 8), "replicas, 2,400 clients x 10 events/s together"),
 }
 """What is varied: the scenario's fields at each value, the values, and what the figure says of them."""
