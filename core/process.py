@@ -23,7 +23,8 @@ class _Guard:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def tell(self, line: str) -> None:
+    def start(self) -> None:
+        """Start it, unless it runs."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._process = subprocess.Popen(
@@ -33,6 +34,11 @@ class _Guard:
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,
                 )
+
+    def tell(self, line: str) -> None:
+        self.start()
+        with self._lock:
+            assert self._process is not None
             assert self._process.stdin is not None
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
@@ -115,6 +121,7 @@ def spawn(
         FanbenchError: the command cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    _guard.start()  # before the child, which would be left behind if fanbench were killed while the guard starts
     with log.open("ab") as output:
         try:
             process = subprocess.Popen(
