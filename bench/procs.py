@@ -208,7 +208,10 @@ class Load:
         """
         self.child.send_signal(signal.SIGTERM)
         if not self.child.wait(timeout_s):
-            raise FanbenchError(f"Locust did not end within {timeout_s:g} s of SIGTERM; {self.child.last_words()}")
+            words = "it is past its limit: lower --clients or --rate"
+            raise FanbenchError(
+                f"Locust did not end within {timeout_s:g} s of SIGTERM; {words}; {self.child.last_words()}"
+            )
         result = read_json(self.out)
         if result is None:
             raise FanbenchError(f"Locust left no result (exit code {self.child.returncode}); {self.child.last_words()}")
@@ -230,6 +233,7 @@ def start_load(
             "load_out": out,
             "load_status": status,
             "load_control": control,
+            "load_wait": READY_TIMEOUT_S,
             "load_drain": 0,  # fanbench waits itself, for what was expected
             **extra,
         }

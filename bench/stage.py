@@ -89,7 +89,8 @@ def set_up(
         url = {"broker_url": generator_link.url} if generator_link else {}
         child, report = start_generator(base | schedule | url, folder)
         generators, reports = [children.add(child)], [report]
-    wait_ready(replicas)
+    # Locust takes as long to start as a replica does, so all start together, and its clients wait for the replicas.
     load = start_load(scenario, [replica.url for replica in replicas], folder)
     children.add(load.child)
+    wait_ready(replicas)
     return Stage(contender, scenario, broker, replicas, load, generators, reports, children, links, generator_link)

@@ -23,6 +23,7 @@ class LoadSettings(BaseModel):
     replicas: str = Field("", description="base URLs of the replicas, by commas; default: --host")
     topic: TopicList = Field(DEFAULT_TOPIC, description="topics, each client takes one: events · a,b · room-{0..999}")
     topic_skew: float = Field(0.0, ge=0, le=5, description="Zipf exponent of clients over topics; 0 spreads evenly")
+    wait: float = Field(0.0, ge=0, le=600, description="seconds to wait at the start for every replica to be ready")
     drain: float = Field(
         1.0, ge=0, le=600, description="seconds to wait at the end for what some clients have and others lack"
     )

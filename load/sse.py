@@ -13,7 +13,7 @@ from locust import User, constant, events, task
 from locust.exception import StopUser
 from locust.stats import bucket_response_time
 
-from core.errors import FanbenchError
+from core.errors import FanbenchError, UsageError
 from load.suite import Suite, add_options
 
 locust.runners.WORKER_REPORT_INTERVAL = 0.5  # 3 s would make totals and web UI lag behind the clients
@@ -30,7 +30,7 @@ def _start(environment: Any, **_: Any) -> None:
         _suite = Suite(environment, bucket_response_time)
     except FanbenchError as error:
         print(f"fanbench: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
 
 
 class SSEClient(User):

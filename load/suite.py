@@ -22,6 +22,7 @@ from load.client_faults import obey
 from load.control import Control
 from load.outcome import outcome
 from load.plan import Plan, Share
+from load.readiness import wait_ready
 from load.session import TICK_S, Session
 from load.settings import LoadSettings, read_settings, require_descriptors
 from load.summary import print_summary
@@ -76,11 +77,13 @@ class Suite:
         gevent.spawn(self._obey_forever)
 
     def _check(self, options: Any) -> None:
-        """Raise UsageError now for what cannot work; a worker's options come later, from the master."""
+        """Raise now for what cannot work; a worker's options come later, from the master."""
         origins = self.settings.origins(self._environment.host)
         if self._master is None:
             _resolve(origins)
             require_descriptors(options.num_users or 1)
+        if self.settings.wait:
+            wait_ready(origins, self.settings.wait)
 
     def begin(self, **_: Any) -> None:
         """A test starts."""
