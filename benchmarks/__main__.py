@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.host import raise_descriptor_limit
-from benchmarks import fanout, idle, loads, microscope
+from benchmarks import adapters, fanout, idle, loads, microscope
 from benchmarks.contenders import ALL, Contender
 from benchmarks.figures import Table
 from benchmarks.machine import Cores, stay_on
@@ -37,6 +37,11 @@ def run_loads(folder: Path, cores: Cores, quick: bool, say: Say) -> list[Table]:
     return [loads.loads(loads.QUICK if quick else loads.FULL, folder, cores, say)]
 
 
+def run_adapters(folder: Path, cores: Cores, quick: bool, say: Say) -> list[Table]:
+    """Part (c)."""
+    return adapters.adapters(adapters.QUICK if quick else adapters.FULL, folder, cores, say)
+
+
 def run_idle(folder: Path, cores: Cores, quick: bool, say: Say) -> list[Table]:
     """Part (d)."""
     return idle.idle(_contenders(quick), idle.QUICK if quick else idle.FULL, folder, cores, say)
@@ -50,6 +55,7 @@ def run_micro(folder: Path, cores: Cores, quick: bool, say: Say) -> list[Table]:
 PARTS: dict[str, Callable[[Path, Cores, bool, Say], list[Table]]] = {
     "fanout": run_fanout,
     "loads": run_loads,
+    "adapters": run_adapters,
     "idle": run_idle,
     "micro": run_micro,
 }

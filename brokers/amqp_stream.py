@@ -158,7 +158,8 @@ class AmqpStreamConsumer:
                 self.feed.trimmed(missing)
             elif missing < 0:  # a broker that came back without its data numbers anew
                 self.feed.trimmed(None)
-            await self.feed.take(offset, topic, payload)
+            if not self.feed.take_now(offset, topic, payload):
+                await self.feed.take(offset, topic, payload)
 
     async def _history(self, since_ns: int, upto: int) -> AsyncIterator[Sequence[Entry]]:
         """Ends for sure: the stream holds at least the marker, whose offset is not above `upto`."""

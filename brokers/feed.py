@@ -37,19 +37,26 @@ class Feed(Generic[P]):
         self._name_of = name_of
         self._cause: str | None = None
         self._joining = asyncio.Lock()
+        self._paused = False
         self._may_go = asyncio.Event()
         self._may_go.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def take(self, position: P, name: str, payload: bytes) -> None:
-        """Hand on an entry, when there is room for it."""
-        while not self._may_go.is_set() or self.inbox.full:
-            await self._may_go.wait()
-            await self.inbox.room()
+    def take_now(self, position: P, name: str, payload: bytes) -> bool:
+        """Hand on an entry, if there is room and no history comes before it; otherwise False, and `take` waits."""
+        if self._paused or self.inbox.full:
+            return False
         self.position = position
         topic = self.topics.get(name)
         if topic is not None:
             self.inbox.put(topic, payload)
+        return True
+
+    async def take(self, position: P, name: str, payload: bytes) -> None:
+        """Hand on an entry, when there is room for it."""
+        while not self.take_now(position, name, payload):
+            await self._may_go.wait()
+            await self.inbox.room()
 
     async def subscribe(self, topics: Sequence[str], since_ns: int | None) -> None:
         """What is published from now on arrives, since the stream is read from a position that is known.
@@ -82,6 +89,7 @@ class Feed(Generic[P]):
     async def _join(self, names: dict[str, str], since_ns: int, begun: asyncio.Future[None]) -> None:
         """Put the history of topics before what is live: the reader stands still at a position meanwhile."""
         async with self._joining:
+            self._paused = True
             self._may_go.clear()
             try:
                 async for entries in self._history(since_ns, self.position):
@@ -100,6 +108,7 @@ class Feed(Generic[P]):
                     self.inbox.gap(Gap(f"replay interrupted: {self.endpoint.hide_secrets(reason(error))}", None, topic))
             finally:
                 self.topics |= names
+                self._paused = False
                 self._may_go.set()
             if not begun.done():
                 begun.set_result(None)

@@ -57,11 +57,6 @@ class Inbox:
         if self._waiter is not None:
             self._wake()
 
-    def drop(self, count: int) -> None:
-        """Count messages that a library dropped before they came here."""
-        self._lost += count
-        self._wake()
-
     def gap(self, gap: Gap) -> None:
         """Add a Gap; it has a place even when the buffer is full."""
         self._tell_lost()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +11,10 @@ from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
 from brokers.lines import ConsumerLine, ProducerLine
 from brokers.nats_link import Link, calls, subject_of
-from brokers.reconnect import keep_up
+from brokers.reconnect import keep_up, uncancelled
+
+_CALM_BYTES = 1_000_000
+"""Half of what nats-py lets pile up before a publish waits."""
 
 
 class NatsProducer:
@@ -30,23 +32,22 @@ class NatsProducer:
         subject = self._subjects.get(topic)
         if subject is None:
             subject = self._subjects[topic] = subject_of(topic)
-        task = asyncio.current_task()
-        cancelling = task.cancelling() if task else 0
+        client = link.client
         try:
-            await link.client.publish(subject, payload)
+            if client.pending_data_size < _CALM_BYTES:
+                await client.publish(subject, payload)
+            else:  # it waits for the socket, and there it swallows a cancellation
+                await uncancelled(client.publish(subject, payload))
         except nats_link.Error as error:
             raise self._line.failed(topic, error) from None
-        if task and task.cancelling() > cancelling:  # nats-py swallows a cancellation where it waits for the socket
-            raise asyncio.CancelledError
 
 
 class NatsConsumer:
     """One NATS subscription for each topic."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._capacity = endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY)
-        self.inbox = inbox.Inbox(self._capacity)
-        self.line = ConsumerLine(endpoint, self.inbox, calls(endpoint, self.inbox), self._send, subject_of)
+        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
+        self.line = ConsumerLine(endpoint, self.inbox, calls(endpoint), self._send, subject_of)
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return once the broker confirmed, which may be after a reconnect."""
@@ -63,13 +64,10 @@ class NatsConsumer:
     async def _subscribe(self, link: Link, subject: str) -> nats_link.Subscription:
         topic, put = self.line.topics[subject], self.inbox.put
 
-        async def deliver(message: nats_link.Msg) -> None:
+        def take(message: nats_link.Msg) -> None:
             put(topic, message.data)
 
-        subscription: nats_link.Subscription = await link.client.subscribe(
-            subject, cb=deliver, pending_msgs_limit=self._capacity, pending_bytes_limit=0
-        )
-        return subscription
+        return await nats_link.subscribe(link, subject, take)
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop at once here, and tell the broker."""

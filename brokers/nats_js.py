@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -91,42 +91,57 @@ class JetStreamConsumer:
                 self.feed.resumed(None)
             else:
                 self.feed.resumed()
-            start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self.feed.position + 1}
-            await self._read(link, start, self._deliver(link))
+            await self._read(link, self._taker(link), "by_start_sequence", opt_start_seq=self.feed.position + 1)
         except BaseException:
             await finish(nats_link.hang_up(link))
             raise
         self._link = link
         return link
 
-    async def _read(self, link: Link, start: dict[str, Any], deliver: Any) -> Any:
+    async def _read(self, link: Link, take: Callable[[nats_link.Msg], None], policy: str, **start: Any) -> Any:
         """Start a consumer that may have `_WINDOW` messages on the way that are not acknowledged."""
         return await nats_link.push_consumer(
-            link, self._stream, deliver, max_ack_pending=_WINDOW, ack_wait=_NEVER_AGAIN_S, **start
+            link, self._stream, take, policy, max_ack_pending=_WINDOW, ack_wait=_NEVER_AGAIN_S, **start
         )
 
-    def _deliver(self, link: Link) -> Any:
+    def _taker(self, link: Link) -> Callable[[nats_link.Msg], None]:
+        """What is called for each message: hands it on at once, or keeps it for `_catch_up` while there is no room."""
         cut = len(self._stream) + 1
+        feed, backlog, wake = self.feed, link.backlog, link.wake
 
-        async def deliver(message: nats_link.Msg) -> None:
+        def take(message: nats_link.Msg) -> None:
             number, _ = nats_link.place(message)
-            missing = number - self.feed.position - 1
-            if missing > 0:
-                self.feed.trimmed(missing)
-            await self.feed.take(number, message.subject[cut:], message.data)
-            if number % _ACK_EVERY == 0:
-                await link.client.publish(message.reply, b"+ACK")  # of this one and all before it
+            name = message.subject[cut:]
+            if not backlog and number == feed.position + 1 and feed.take_now(number, name, message.data):
+                if number % _ACK_EVERY:
+                    return
+            else:
+                backlog.append((number, name, message.data))
+            link.to_acknowledge = message.reply
+            wake.set()
 
-        return deliver
+        return take
+
+    async def _catch_up(self, link: Link) -> None:
+        """Hand on what there was no room for, in order, and acknowledge, which lets the broker send more."""
+        while True:
+            await link.wake.wait()
+            link.wake.clear()
+            while link.backlog:
+                number, name, payload = link.backlog.popleft()
+                missing = number - self.feed.position - 1
+                if missing > 0:
+                    self.feed.trimmed(missing)
+                await self.feed.take(number, name, payload)
+            await link.client.publish(link.to_acknowledge, b"+ACK")  # of this message and all before it
 
     async def _history(self, since_ns: int, upto: int) -> AsyncIterator[Sequence[Entry]]:
         link = self._link
         if link is None:
             raise ConnectionError("connection lost")
-        arrived: asyncio.Queue[nats_link.Msg] = asyncio.Queue(_WINDOW)
+        arrived: asyncio.Queue[nats_link.Msg] = asyncio.Queue()  # the window bounds it
         since = _EPOCH + datetime.timedelta(microseconds=since_ns // 1000)
-        start = {"deliver_policy": "by_start_time", "opt_start_time": since}
-        subscription, pending = await self._read(link, start, arrived.put)
+        subscription, pending = await self._read(link, arrived.put_nowait, "by_start_time", opt_start_time=since)
         cut, number = len(self._stream) + 1, -1
         try:
             while pending and number < upto:
@@ -141,8 +156,10 @@ class JetStreamConsumer:
             await nats_link.end_subscription(subscription)
 
     async def serve(self, link: Link) -> None:
-        """Wait for the end of the connection."""
-        await nats_link.until_lost(link)
+        """Read until the end of the connection."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(nats_link.until_lost(link))
+            tasks.create_task(self._catch_up(link))
 
     def lost(self, cause: str) -> None:
         """Go on from the position when the connection is back."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import ConnectionClosedError, Error, SlowConsumerError
+from nats.errors import ConnectionClosedError, Error
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError
 
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.inbox import Inbox
 from brokers.lines import Calls
 from brokers.reconnect import finish, heartbeat_s, reason, uncancelled
 from brokers.tls import tls_context
@@ -37,6 +37,7 @@ __all__ = [
     "place",
     "push_consumer",
     "subject_of",
+    "subscribe",
     "until_lost",
 ]
 
@@ -63,6 +64,10 @@ class Link:
     error: Exception | None = None
     subscriptions: dict[str, Subscription | None] = field(default_factory=dict)
     """By subject; None while it is on its way to the broker."""
+    backlog: deque[tuple[int, str, bytes]] = field(default_factory=deque)
+    """For JetStream: messages that there was no room for."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    to_acknowledge: str = ""
 
     @property
     def jetstream(self) -> JetStreamContext:
@@ -74,15 +79,12 @@ class Link:
     _jetstream: JetStreamContext | None = None
 
 
-async def dial(endpoint: Endpoint, inbox: Inbox | None = None) -> Link:
-    """Connect and log in; what nats-py drops because a reader is behind is counted in `inbox`."""
+async def dial(endpoint: Endpoint) -> Link:
+    """Connect and log in."""
     link = Link()
 
     async def on_error(error: Exception) -> None:
-        if isinstance(error, SlowConsumerError) and inbox is not None:
-            inbox.drop(1)
-        else:
-            link.error = error
+        link.error = error
 
     async def on_closed() -> None:
         link.closed.set()
@@ -102,6 +104,7 @@ async def dial(endpoint: Endpoint, inbox: Inbox | None = None) -> Link:
             connect_timeout=endpoint.timeout_s,
             ping_interval=heartbeat_s(endpoint),
             max_outstanding_pings=2,
+            skip_subject_validation=True,  # subject_of has seen to it
             **options,
         )
         await uncancelled(connecting)
@@ -147,13 +150,11 @@ async def confirm(link: Link, timeout_s: float) -> None:
     await uncancelled(link.client.flush(timeout_s))
 
 
-def calls(
-    endpoint: Endpoint, inbox: Inbox | None = None, prepare: Callable[[Link], Awaitable[None]] | None = None
-) -> Calls[Link]:
+def calls(endpoint: Endpoint, prepare: Callable[[Link], Awaitable[None]] | None = None) -> Calls[Link]:
     """nats-py for `brokers.lines`; `prepare` is done on each new connection."""
 
     async def connect() -> Link:
-        link = await dial(endpoint, inbox)
+        link = await dial(endpoint)
         if prepare is not None:
             try:
                 await prepare(link)
@@ -163,6 +164,27 @@ def calls(
         return link
 
     return Calls(connect, until_lost, hang_up, (Error, OSError))
+
+
+class Sink:
+    """Stands in for a subscription's queue: a message goes straight to a function, without a task in between."""
+
+    def __init__(self, take: Callable[[Msg], None]) -> None:
+        self.put_nowait = take
+
+    def empty(self) -> bool:
+        """Nothing is ever in it."""
+        return True
+
+
+async def subscribe(link: Link, subject: str, take: Callable[[Msg], None]) -> Subscription:
+    """Call `take` for each message. nats-py's callbacks cost a queue and a task switch for each message."""
+    subscription: Subscription = await link.client.subscribe(subject, pending_bytes_limit=0)
+    early: Any = subscription._pending_queue
+    subscription._pending_queue = cast("Any", Sink(take))
+    while not early.empty():
+        take(early.get_nowait())
+    return subscription
 
 
 async def ensure_stream(link: Link, name: str, subjects: Sequence[str], length: int) -> int:
@@ -182,22 +204,17 @@ async def ensure_stream(link: Link, name: str, subjects: Sequence[str], length: 
 
 
 async def push_consumer(
-    link: Link, stream: str, deliver: Callable[[Msg], Awaitable[None]], **options: Any
+    link: Link, stream: str, take: Callable[[Msg], None], policy: str, **options: Any
 ) -> tuple[Subscription, int]:
-    """Start an ephemeral consumer whose messages go to `deliver`, and say how many wait for it.
+    """Start an ephemeral consumer whose messages go to `take`, and say how many wait for it.
 
     Acknowledging one message acknowledges all before it; nats-py's ordered consumer has no such brake.
     """
     inbox = link.client.new_inbox()
-
-    async def call(message: Msg) -> None:
-        await deliver(message)
-
-    subscription: Subscription = await link.client.subscribe(inbox, cb=call, pending_bytes_limit=0)
-    policy = DeliverPolicy(options.pop("deliver_policy"))
+    subscription = await subscribe(link, inbox, take)
     config = ConsumerConfig(
         deliver_subject=inbox,
-        deliver_policy=policy,
+        deliver_policy=DeliverPolicy(policy),
         ack_policy=AckPolicy.ALL,
         mem_storage=True,
         inactive_threshold=_CONSUMER_EXPIRES_S,

@@ -127,7 +127,8 @@ class RedisStreamsConsumer:
             if len(entries) == _BATCH and order((await self._bounds(connection))[0]) > order(before):
                 self.feed.trimmed(None)  # so far behind that the length bound may have caught up
             for position, topic, payload in parse(entries):
-                await self.feed.take(position, topic, payload)
+                if not self.feed.take_now(position, topic, payload):
+                    await self.feed.take(position, topic, payload)
             self.feed.position = entries[-1][0]
 
     async def _history(self, since_ns: int, upto: bytes) -> AsyncIterator[Sequence[Entry]]:

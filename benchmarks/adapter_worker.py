@@ -1,0 +1,121 @@
+"""Publishes and receives in one process, by an adapter or by its bare library: CPU microseconds per message on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import NamedTuple
+
+import uvloop
+
+from benchmarks import bare
+from brokers.registry import open_endpoint
+
+_WARM = 500
+_PAYLOAD = b"x" * 200
+_DEADLINE_S = 60.0
+
+
+class Plan(NamedTuple):
+    """What to do; read from stdin."""
+
+    url: str
+    delivery: str
+    by: str
+    """`adapter` or `bare`."""
+    messages: int
+    in_flight: int
+    """Publishers that each wait for their publish; 0: at a pace of `rate_hz`, none waits."""
+    rate_hz: float
+
+
+class Counter:
+    """Counts messages, and tells when there are enough."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._target = -1
+        self._reached = asyncio.Event()
+
+    def got(self) -> None:
+        """A message came."""
+        self.count += 1
+        if self.count == self._target:
+            self._reached.set()
+
+    async def until(self, count: int) -> None:
+        """Wait for so many in all."""
+        self._target = count
+        self._reached.clear()
+        if self.count < count:
+            async with asyncio.timeout(_DEADLINE_S):
+                await self._reached.wait()
+
+
+@asynccontextmanager
+async def _by_adapter(plan: Plan, counter: Counter) -> AsyncIterator[bare.Publish]:
+    adapter, endpoint = open_endpoint(plan.url, plan.delivery)
+    async with adapter.producer(endpoint) as producer, adapter.consumer(endpoint) as consumer:
+        await consumer.subscribe(bare.TOPIC)
+
+        async def read() -> None:
+            async for _ in consumer:
+                counter.got()
+
+        async with bare.running(read()):
+            yield partial(producer.publish, bare.TOPIC)
+
+
+async def _publish(publish: bare.Publish, plan: Plan, count: int) -> None:
+    if plan.in_flight:
+        numbers = iter(range(count))
+
+        async def publisher() -> None:
+            for _ in numbers:
+                await publish(_PAYLOAD)
+
+        await asyncio.gather(*[publisher() for _ in range(plan.in_flight)])
+        return
+    begin, under_way = time.monotonic(), set()
+    for i in range(count):
+        await asyncio.sleep(max(0.0, begin + i / plan.rate_hz - time.monotonic()))
+        task = asyncio.ensure_future(publish(_PAYLOAD))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+    await asyncio.gather(*under_way)
+
+
+async def measure(plan: Plan) -> float:
+    """CPU of this process in microseconds per message, from the first publish to the last arrival."""
+    counter = Counter()
+    adapter, _ = open_endpoint(plan.url, plan.delivery)
+    side = (
+        _by_adapter(plan, counter)
+        if plan.by == "adapter"
+        else bare.side(adapter.name, plan.delivery, plan.url, counter.got)
+    )
+    async with side as publish:
+        async with asyncio.timeout(_DEADLINE_S):
+            while not counter.count:  # a bare library may not tell when it is subscribed
+                await publish(_PAYLOAD)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await counter.until(1)
+        await _publish(publish, plan, _WARM)
+        before = counter.count
+        await asyncio.sleep(0.2)
+        before = counter.count
+        cpu_s = time.process_time()
+        await _publish(publish, plan, plan.messages)
+        await counter.until(before + plan.messages)
+        return (time.process_time() - cpu_s) / plan.messages * 1e6
+
+
+if __name__ == "__main__":
+    print(uvloop.run(measure(Plan(**json.load(sys.stdin)))))

@@ -1,0 +1,114 @@
+"""Part (c): what each adapter costs over its bare client library, in CPU per message of a process that does both ends."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.procs import ROOT
+from benchmarks.figures import Bar, Figure, Row, Table
+from benchmarks.machine import Cores, on_core
+from brokers.contenders import Contender, all_contenders
+from brokers.programs.catalogue import PROGRAMS
+from core.errors import FanbenchError
+
+LIMIT = 1.15
+_TIMEOUT_S = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How messages are published: by so many publishers that wait, or with none at a pace."""
+
+    name: str
+    in_flight: int
+    rate_hz: float
+
+
+BURST = Shape("burst", 64, 0.0)
+PACED = Shape("paced", 0, 2_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """So many messages a round, so many rounds, of the programs that come as wheels or of all."""
+
+    messages: int
+    rounds: int
+    programs: tuple[str, ...] = tuple(PROGRAMS)
+
+
+FULL = Size(3_000, 3)
+QUICK = Size(300, 1, ("valkey", "nats"))
+
+
+def adapters(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> list[Table]:
+    """One table for each shape."""
+    here, missing = _one_of_each(size.programs)
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for contender in here:
+        with contender.launched(folder / f"adapters-{contender.file_name}") as broker:
+            for number in range(size.rounds):
+                for shape in (BURST, PACED):
+                    say(f"{contender.name} against its bare library, round {number + 1} of {size.rounds}")
+                    for by in random.Random(number).sample(["adapter", "bare"], 2):
+                        cost_us = _measure(contender, broker.url, by, shape, size.messages, cores)
+                        found.setdefault((contender.name, shape.name, by), []).append(cost_us)
+    return [_table(shape, here, found, size, missing) for shape in (BURST, PACED)]
+
+
+def _one_of_each(programs: Sequence[str]) -> tuple[list[Contender], list[str]]:
+    """The first contender here of each adapter and delivery, and what is left out and how to get it."""
+    chosen: dict[tuple[str, str], Contender] = {}
+    missing = []
+    for one in all_contenders():
+        if one.program not in programs:
+            continue
+        if one.runnable:
+            chosen.setdefault((one.url.partition(":")[0], one.delivery), one)
+        else:
+            missing.append(f"left out: {one.name}, {one.install_hint}")
+    return list(chosen.values()), missing
+
+
+def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: int, cores: Cores) -> float:
+    plan = {
+        "url": url,
+        "delivery": contender.delivery,
+        "by": by,
+        "messages": messages,
+        "in_flight": shape.in_flight,
+        "rate_hz": shape.rate_hz,
+    }
+    command = [sys.executable, "-m", "benchmarks.adapter_worker"]
+    with on_core(cores.measured):
+        done = subprocess.run(
+            command, input=json.dumps(plan), capture_output=True, text=True, cwd=ROOT, timeout=_TIMEOUT_S, check=False
+        )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        raise FanbenchError(f"{contender.name}, {by}: {last}")
+    return float(done.stdout)
+
+
+def _table(
+    shape: Shape,
+    here: list[Contender],
+    found: dict[tuple[str, str, str], list[float]],
+    size: Size,
+    missing: list[str],
+) -> Table:
+    rows, bars = [], []
+    for contender in here:
+        ours = Figure.of(found[contender.name, shape.name, "adapter"])
+        bare = Figure.of(found[contender.name, shape.name, "bare"])
+        rows.append(Row(contender.name, {"adapter us": ours, "bare us": bare, "ratio": ours.over(bare)}))
+        bars.append(Bar(f"{contender.name}, {shape.name}", ours.over(bare), LIMIT))
+    how = f"{shape.in_flight} publishers" if shape.in_flight else f"{shape.rate_hz:g}/s"
+    title = f"(c) adapter against bare library, {how}: client CPU per message, {size.messages:,} messages a round"
+    return Table(f"adapters-{shape.name}", title, rows, bars, missing)

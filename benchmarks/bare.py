@@ -1,0 +1,194 @@
+"""Each client library by itself, the way its own documentation shows it: what an adapter is held against.
+
+A side is opened with a URL's parts and a function to call for each message; it gives `publish(payload)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+TOPIC = "bare"
+LENGTH = 100_000
+Got = Callable[[], None]
+Publish = Callable[[bytes], Awaitable[Any]]
+
+
+@asynccontextmanager
+async def redis_pubsub(url: str, got: Got) -> AsyncIterator[Publish]:
+    """redis-py: `publish` through a pool that blocks, as more than 100 under way need, and `pubsub.listen`."""
+    import redis.asyncio as redis
+
+    pool = redis.BlockingConnectionPool.from_url(url)
+    async with redis.Redis(connection_pool=pool) as client, client.pubsub() as pubsub:
+        await pubsub.subscribe(TOPIC)
+
+        async def read() -> None:
+            async for message in pubsub.listen():
+                if message["type"] == "message":
+                    got()
+
+        async with running(read()):
+            yield lambda payload: client.publish(TOPIC, payload)
+
+
+@asynccontextmanager
+async def redis_streams(url: str, got: Got) -> AsyncIterator[Publish]:
+    """redis-py: `xadd` with a length bound, `xread` that blocks."""
+    import redis.asyncio as redis
+
+    plain = url.replace("+streams", "")
+    pool = redis.BlockingConnectionPool.from_url(plain)
+    async with redis.Redis(connection_pool=pool) as client, redis.Redis.from_url(plain) as reader:
+
+        async def read() -> None:
+            last: Any = "$"
+            while True:
+                found: Any = await reader.xread({TOPIC: last}, count=500, block=1000)
+                for _, entries in found:
+                    for entry in entries:
+                        last = entry[0]
+                        got()
+
+        async with running(read()):
+            yield lambda payload: client.xadd(TOPIC, {"payload": payload}, maxlen=LENGTH, approximate=True)
+
+
+@asynccontextmanager
+async def nats_core(url: str, got: Got) -> AsyncIterator[Publish]:
+    """nats-py: `publish`, and a subscription with a callback."""
+    import nats
+
+    client = await nats.connect(url)
+
+    async def deliver(_: Any) -> None:
+        got()
+
+    await client.subscribe(TOPIC, cb=deliver)
+    await client.flush()
+    try:
+        yield lambda payload: client.publish(TOPIC, payload)
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def nats_jetstream(url: str, got: Got) -> AsyncIterator[Publish]:
+    """nats-py: `js.publish`, which waits for the stream, and an ordered consumer with a callback."""
+    import nats
+
+    client = await nats.connect(url.replace("+js", ""))
+    jetstream = client.jetstream()
+    await jetstream.add_stream(name="bare", subjects=[TOPIC], max_msgs=LENGTH)
+
+    async def deliver(_: Any) -> None:
+        got()
+
+    subscription = await jetstream.subscribe(TOPIC, ordered_consumer=True, cb=deliver)
+    try:
+        yield lambda payload: jetstream.publish(TOPIC, payload)
+    finally:
+        await subscription.unsubscribe()
+        await client.close()
+
+
+@asynccontextmanager
+async def mqtt(url: str, got: Got, qos: int) -> AsyncIterator[Publish]:
+    """aiomqtt: `publish`, and the iterator of messages."""
+    import aiomqtt
+
+    parts = urlsplit(url)
+    async with aiomqtt.Client(
+        parts.hostname or "",
+        parts.port or 1883,
+        username=parts.username,
+        password=parts.password,
+        max_inflight_messages=64,
+        max_concurrent_outgoing_calls=64,
+        # As the adapter: with Nagle's algorithm fewer packets cost less CPU, and wait for up to 40 ms.
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+    ) as client:
+        client.pending_calls_threshold = 64
+        await client.subscribe(TOPIC, qos)
+
+        async def read() -> None:
+            async for _ in client.messages:
+                got()
+
+        async with running(read()):
+            yield lambda payload: client.publish(TOPIC, payload, qos)
+
+
+@asynccontextmanager
+async def amqp(url: str, got: Got, confirms: bool) -> AsyncIterator[Publish]:
+    """aio-pika: a direct exchange, a queue with a callback; with confirms messages are kept and acknowledged."""
+    import aio_pika
+
+    mode = aio_pika.DeliveryMode.PERSISTENT if confirms else aio_pika.DeliveryMode.NOT_PERSISTENT
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel(publisher_confirms=confirms)
+        reading = await connection.channel()
+        await reading.set_qos(1_000)
+        exchange = await channel.declare_exchange("bare", "direct", durable=True)
+        queue = await reading.declare_queue("bare", durable=confirms, exclusive=not confirms)
+        await queue.bind("bare", TOPIC)
+
+        async def deliver(message: Any) -> None:
+            got()
+            if confirms:
+                await message.ack()
+
+        await queue.consume(deliver, no_ack=not confirms)
+        yield lambda payload: exchange.publish(aio_pika.Message(payload, delivery_mode=mode), TOPIC, mandatory=False)
+        if confirms:
+            await queue.delete(if_unused=False, if_empty=False)
+
+
+@asynccontextmanager
+async def amqp_stream(url: str, got: Got) -> AsyncIterator[Publish]:
+    """aio-pika: a queue of type stream, read from its end, each message acknowledged."""
+    import aio_pika
+
+    async with await aio_pika.connect(url.replace("+stream", "")) as connection:
+        channel = await connection.channel()
+        reading = await connection.channel()
+        await reading.set_qos(1_000)
+        queue = await reading.declare_queue("bare.stream", durable=True, arguments={"x-queue-type": "stream"})
+
+        async def deliver(message: Any) -> None:
+            got()
+            await message.ack()
+
+        await queue.consume(deliver, arguments={"x-stream-offset": "next"})
+        yield lambda payload: channel.default_exchange.publish(aio_pika.Message(payload), "bare.stream")
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """A reader in a task, until the block ends."""
+    task = asyncio.create_task(work)
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        while not task.done():
+            task.cancel()  # more than once: redis-py swallows a cancellation that comes with an answer
+            await asyncio.wait([task], timeout=0.5)
+
+
+def side(adapter: str, delivery: str, url: str, got: Got) -> Any:
+    """The bare library that an adapter of that name stands on."""
+    at_least_once = delivery == "at-least-once"
+    return {
+        "redis": lambda: redis_pubsub(url, got),
+        "redis-streams": lambda: redis_streams(url, got),
+        "nats": lambda: nats_core(url, got),
+        "nats-jetstream": lambda: nats_jetstream(url, got),
+        "mqtt": lambda: mqtt(url, got, 1 if at_least_once else 0),
+        "amqp": lambda: amqp(url, got, at_least_once),
+        "rabbitmq-stream": lambda: amqp_stream(url, got),
+    }[adapter]()
