@@ -33,7 +33,9 @@ def rows(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_part_is_there(quick: tuple[str, dict[str, Any]]) -> None:
     printed, found = quick
-    assert {"fanout-40", "loads", "idle-servers", "idle-locust", "micro"} <= set(tables(found))
+    assert {"fanout-40", "loads", "adapters-burst", "adapters-paced", "idle-servers", "idle-locust", "micro"} <= set(
+        tables(found)
+    )
     for table in found["tables"]:
         assert table["title"] in printed
         assert all(row["name"] in printed for row in table["rows"])
@@ -53,6 +55,7 @@ def test_ratios_are_those_of_the_rounds(quick: tuple[str, dict[str, Any]]) -> No
 def test_the_bars_of_the_product_are_named(quick: tuple[str, dict[str, Any]]) -> None:
     limits = {bar["name"]: (bar["limit"], bar["unit"]) for table in quick[1]["tables"] for bar in table["bars"]}
     assert limits["Locust's CPU per delivery over a bare epoll reader's"] == (1.3, "x")
+    assert limits["valkey over its bare library, burst"] == limits["valkey over its bare library, paced"] == (1.15, "x")
     assert limits["replica's memory per idle connection"] == (10, "KB")
     assert limits["Locust's memory per user"] == (16, "KB")
     assert limits["connections accepted per second of CPU"] == (3_000, "/s")
