@@ -1,0 +1,19 @@
+"""The contenders of MQTT keep every promise that their adapters make, on their real programs."""
+
+from brokers.conformance import Conformance
+
+
+class TestMosquitto(Conformance):
+    contender = "mosquitto"
+
+
+class TestMosquittoQoS1(Conformance):
+    contender = "mosquitto-qos1"
+
+
+class TestNatsMqtt(Conformance):
+    contender = "nats-mqtt"
+
+
+class TestRabbitMQMqtt(Conformance):
+    contender = "rabbitmq-mqtt"
