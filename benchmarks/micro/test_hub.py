@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.events import SERVER, TOPIC, Events
 from server.client import Client
-from server.frame import FrameMaker, Wire, opening
+from server.frame import FrameMaker, Wire, openings
 from server.history import HistoryBound
 from server.hub import Hub, HubSettings
 from server.intake import Intake
@@ -48,7 +48,7 @@ def hub() -> Iterator[Hub]:
     topic = hub.open_topic(TOPIC, 0)
     for _ in range(CLIENTS):
         position = resume(None, {TOPIC: topic.history}, 0)
-        hub.join(Client([TOPIC], Hole()), position, opening(SERVER, 1000))
+        hub.join(Client([TOPIC], Hole()), position, openings(SERVER, 1000))
     yield hub
     loop.close()
 
