@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.events import Events
 from core.histogram import Histogram
 from core.sse import SSEParser
-from load.account import Account, Counters
+from load.account import DISARMED, Account
 from load.frames import Feed, Registry
 from load.ledger import Series, Track
 from load.wire import ChunkedBody
@@ -50,9 +50,9 @@ def test_account_for_a_delivery_the_long_way(benchmark: Any) -> None:
     items = [feed.parse(chunk(events)).items for _ in range(1_000)]  # type: ignore[union-attr]
 
     def take() -> Account:
-        account = Account("events", Counters())
+        account, track = Account("events", Counters()), DISARMED
         for item in items:
-            account.take(item, 2**62)
+            track = account.take(item, 2**62, track)
         return account
 
     assert sum(track.count() for track in benchmark(take).tracks.values()) == 1_000
