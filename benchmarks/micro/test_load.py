@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.events import Events
 from core.histogram import Histogram
 from core.sse import SSEParser
-from load.account import DISARMED, Account
+from load.account import DISARMED, Account, Counters
 from load.frames import Feed, Registry
 from load.ledger import Series, Track
 from load.wire import ChunkedBody
