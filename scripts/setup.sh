@@ -33,6 +33,7 @@ else
 fi
 
 echo "setup: installing the packages of requirements.lock into $venv"
-"$uv" pip install -q --python "$venv/bin/python" -r requirements.lock
+# Compiled now: where PYTHONDONTWRITEBYTECODE is set, each start of each program would compile its imports, for a second.
+"$uv" pip install -q --compile-bytecode --python "$venv/bin/python" -r requirements.lock
 "$uv" pip install -q --python "$venv/bin/python" --no-deps -e .
 "$uv" pip install -q --python "$venv/bin/python" uv
