@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -38,7 +38,7 @@ class Contender:
 
     name: str
     delivery: Delivery
-    url: str
+    url: str = field(repr=False)
     """For adapters; `{redis}`, `{nats}` and so on stand for host:port of the program's listeners."""
     program: str | None = None
     features: tuple[str, ...] = ()
@@ -131,9 +131,10 @@ def find_contender(name_or_url: str) -> Contender:
 
 
 def _of_url(url: str) -> Contender:
-    _, endpoint = open_endpoint(url)
+    adapter, endpoint = open_endpoint(url)
     delivery: Delivery = _AT_LEAST if endpoint.delivery == _AT_LEAST else _AT_MOST
-    return Contender(_name_of(endpoint), delivery, url)
+    name = _name_of(endpoint)
+    return Contender(name if delivery == adapter.deliveries[0] else f"{name} {delivery}", delivery, url)
 
 
 def _name_of(endpoint: Endpoint) -> str:

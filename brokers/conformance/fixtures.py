@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -34,8 +35,7 @@ class RunningPrograms:
         if name is None:
             return Bench(contender, contender.url, None, self.folder)
         if not contender.runnable:
-            report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-            report(f"{name} is not installed here; {contender.install_hint}")
+            self.missing(name)
         if name not in self._running:
             features = {feature for other in all_contenders() if other.program == name for feature in other.features}
             self._running[name] = self._stack.enter_context(PROGRAMS[name].start(self.folder / name, features))
@@ -43,6 +43,11 @@ class RunningPrograms:
         if not running.pids:  # a test that failed left it dead
             running.start_again()
         return Bench(contender, contender.url.format_map(running.listeners), running, self.folder)
+
+    def missing(self, name: str) -> NoReturn:
+        """Skip the test, or on a CI machine fail it: its program is not installed."""
+        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        report(f"{name} is not installed here; {PROGRAMS[name].install_hint}")
 
 
 @pytest.fixture(scope="session")

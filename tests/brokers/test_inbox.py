@@ -1,0 +1,139 @@
+"""The bounded buffer: order kept, every loss counted, and a Gap exactly where something is missing."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brokers.api import Gap, Message
+from brokers.inbox import Inbox
+
+
+async def drain(inbox):
+    inbox.close()
+    return [item async for item in inbox]
+
+
+def put(inbox, *payloads):
+    for payload in payloads:
+        inbox.put("t", payload)
+
+
+async def test_messages_come_in_order():
+    inbox = Inbox()
+    put(inbox, b"1", b"2", b"3")
+    assert await drain(inbox) == [Message("t", b"1"), Message("t", b"2"), Message("t", b"3")]
+
+
+async def test_overflow_is_one_gap_where_messages_are_missing():
+    inbox = Inbox(4)
+    put(inbox, *[b"%d" % i for i in range(10)])
+    assert [await anext(inbox) for _ in range(2)] == [Message("t", b"0"), Message("t", b"1")]
+    put(inbox, b"10")
+    rest = await drain(inbox)
+    assert rest == [Message("t", b"2"), Message("t", b"3"), Gap("overflow", 6), Message("t", b"10")]
+
+
+async def test_overflow_is_told_even_if_nothing_follows():
+    inbox = Inbox(2)
+    put(inbox, b"0", b"1", b"2")
+    assert await drain(inbox) == [Message("t", b"0"), Message("t", b"1"), Gap("overflow", 1)]
+
+
+@given(
+    capacity=st.integers(1, 6),
+    steps=st.lists(st.one_of(st.just("take"), st.integers(1, 5)), max_size=40),
+)
+def test_every_message_arrives_in_order_or_is_counted(capacity, steps):
+    async def run():
+        inbox, sent, got = Inbox(capacity), 0, []
+        for step in steps:
+            if step == "take":
+                if len(inbox):
+                    got.append(await anext(inbox))
+                continue
+            for _ in range(step):
+                inbox.put("t", b"%d" % sent)
+                sent += 1
+            assert len([item for item in inbox._items if isinstance(item, Message)]) <= capacity
+        got += await drain(inbox)
+        return sent, got
+
+    sent, got = asyncio.run(run())
+    position = 0
+    for item in got:
+        if isinstance(item, Gap):
+            assert item.lost > 0
+            position += item.lost
+        else:
+            assert item.payload == b"%d" % position
+            position += 1
+    assert position == sent
+
+
+async def test_held_back_until_the_gap_has_its_place():
+    inbox = Inbox()
+    put(inbox, b"before")
+    inbox.hold()
+    put(inbox, b"after")
+    assert await anext(inbox) == Message("t", b"before")
+    waiting = asyncio.create_task(inbox.__anext__())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    inbox.release(Gap("lost", None))
+    assert await waiting == Gap("lost", None)
+    assert await anext(inbox) == Message("t", b"after")
+
+
+async def test_a_gap_stands_between_what_came_before_and_after_the_loss():
+    inbox = Inbox()
+    put(inbox, b"1", b"2")
+    inbox.hold()
+    inbox.hold()  # lost again before it was back
+    put(inbox, b"3")
+    inbox.release(Gap("lost", None))
+    assert [getattr(item, "payload", item) for item in await drain(inbox)] == [b"1", b"2", Gap("lost", None), b"3"]
+
+
+async def test_discard_forgets_topics_and_keeps_the_place_of_the_hold():
+    inbox = Inbox()
+    for topic in ("a", "b", "a"):
+        inbox.put(topic, b"before")
+    inbox.hold()
+    for topic in ("a", "b"):
+        inbox.put(topic, b"after")
+    inbox.discard(["a"])
+    inbox.release(Gap("lost", None))
+    assert await drain(inbox) == [Message("b", b"before"), Gap("lost", None), Message("b", b"after")]
+
+
+async def test_room_waits_until_half_is_free():
+    inbox = Inbox(4)
+    put(inbox, b"0", b"1", b"2", b"3")
+    assert inbox.full
+    waiting = asyncio.create_task(inbox.room())
+    await anext(inbox)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await anext(inbox)
+    await asyncio.wait_for(waiting, 10)
+
+
+async def test_only_one_task_iterates():
+    inbox = Inbox()
+    first = asyncio.create_task(inbox.__anext__())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="one task"):
+        await anext(inbox)
+    first.cancel()
+
+
+async def test_a_full_buffer_lets_others_run():
+    inbox = Inbox()
+    put(inbox, *[b"x"] * 2000)
+    ran = asyncio.Event()
+    asyncio.get_running_loop().call_soon(ran.set)
+    for _ in range(1000):
+        await anext(inbox)
+    assert ran.is_set()

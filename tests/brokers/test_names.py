@@ -1,0 +1,34 @@
+"""Topics as brokers know them: different topics stay different, and no character is a wildcard."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brokers.mqtt import mqtt_topic
+from brokers.nats_link import subject_of
+
+TOPICS = st.text(st.sampled_from("ab./%*+#>$ \tä"), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("name_of", [mqtt_topic, subject_of])
+@given(one=TOPICS, other=TOPICS)
+def test_different_topics_have_different_names(name_of, one, other):
+    assert (name_of(one) == name_of(other)) == (one == other)
+
+
+@given(topic=TOPICS)
+def test_no_mqtt_name_has_a_meaning_of_its_own(topic):
+    name = mqtt_topic(topic)
+    assert not set("+#*.") & set(name)
+    assert not name.startswith("$")
+
+
+@given(topic=TOPICS)
+def test_every_subject_is_valid_and_plain(topic):
+    subject = subject_of(topic)
+    assert all(token and not set("*> \t") & set(token) for token in subject.split("."))
+
+
+@pytest.mark.parametrize("topic", ["events", "room-17", "a.b", "größe"])
+def test_plain_topics_keep_their_name_in_nats(topic):
+    assert subject_of(topic) == topic

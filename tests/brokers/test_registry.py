@@ -1,0 +1,124 @@
+"""Adapters are found by entry points; a broken one is reported by name and leaves the others working."""
+
+import sys
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+
+import pytest
+
+from brokers import registry as module
+from brokers.registry import GROUP, open_endpoint, registry
+from core.errors import UsageError
+
+BUILT_IN = {
+    "memory",
+    "redis",
+    "rediss",
+    "redis+streams",
+    "rediss+streams",
+    "amqp",
+    "amqps",
+    "amqp+stream",
+    "amqps+stream",
+    "mqtt",
+    "mqtts",
+    "nats",
+    "nats+tls",
+    "nats+js",
+    "nats+js+tls",
+}
+
+
+def adapter(**changes):
+    shape = {
+        "name": "mine",
+        "schemes": ("mine",),
+        "deliveries": ("at-most-once",),
+        "replay": False,
+        "options": {},
+        "producer": None,
+        "consumer": None,
+    }
+    return SimpleNamespace(**shape | changes)
+
+
+@pytest.fixture
+def plugins(monkeypatch):
+    """Installs objects as plug-ins: `plugins(name=object)`."""
+    home = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "strangers_module", home)
+    ours = [entry for entry in module.entry_points(group=GROUP) if entry.value.startswith("brokers.")]
+
+    def install(**objects):
+        for name, value in objects.items():
+            setattr(home, name, value)
+        strangers = [EntryPoint(name, f"strangers_module:{name}", GROUP) for name in objects]
+        monkeypatch.setattr(module, "entry_points", lambda group: [*strangers, *ours])
+        registry.cache_clear()
+
+    yield install
+    registry.cache_clear()
+
+
+def test_the_built_in_adapters_are_all_there():
+    found = registry()
+    assert not [reason for reason in found.broken.values() if reason.startswith("brokers.")]
+    assert set(found.by_scheme) >= BUILT_IN
+
+
+def test_a_plug_in_is_found_and_used(plugins):
+    mine = adapter()
+    plugins(mine=mine)
+    assert open_endpoint("mine://h")[0] is mine
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (SimpleNamespace(name="half"), "has no schemes"),
+        (adapter(schemes=("redis",)), "already served by redis"),
+    ],
+)
+def test_a_broken_plug_in_is_named_and_the_others_work(plugins, broken, reason):
+    plugins(bad=broken, mine=adapter())
+    found = registry()
+    assert reason in found.broken["bad"]
+    assert set(found.by_scheme) >= BUILT_IN | {"mine"}
+
+
+def test_an_import_error_is_told_where_its_scheme_is_asked_for(plugins):
+    plugins(mine=adapter())
+    sys.modules["strangers_module"].__dict__.pop("mine")
+    with pytest.raises(UsageError, match=r"its adapter is broken.*AttributeError"):
+        open_endpoint("mine://h")
+
+
+@pytest.mark.parametrize(
+    ("url", "delivery", "says"),
+    [
+        ("rediss2://h", None, "did you mean 'rediss'"),
+        ("redis://h?bufer=1", None, "did you mean 'buffer'"),
+        ("redis://h", "at-least-once", "does not promise at-least-once"),
+        ("mqtt://h?qos=2", None, "option qos=2"),
+        ("mqtt://h?qos=1", "at-most-once", "leave one out"),
+    ],
+)
+def test_what_cannot_be_used_is_named(url, delivery, says):
+    with pytest.raises(UsageError, match=says):
+        open_endpoint(url, delivery)
+
+
+@pytest.mark.parametrize(
+    ("url", "delivery", "expected"),
+    [
+        ("redis://h", None, "at-most-once"),
+        ("mqtt://h", None, "at-most-once"),
+        ("mqtt://h?qos=1", None, "at-least-once"),
+        ("mqtt://h?qos=1", "at-least-once", "at-least-once"),
+        ("amqp://h?confirms=true", None, "at-least-once"),
+        ("amqp://h", "at-least-once", "at-least-once"),
+        ("nats+js://h", None, "at-least-once"),
+    ],
+)
+def test_the_delivery_by_name_by_option_or_by_default(url, delivery, expected):
+    assert open_endpoint(url, delivery)[1].delivery == expected
