@@ -18,7 +18,7 @@ from aiormq.exceptions import AMQPError
 
 from brokers.endpoint import Endpoint
 from brokers.lines import Calls
-from brokers.reconnect import finish, heartbeat_s
+from brokers.reconnect import finish, heartbeat_s, quietly
 from brokers.tls import tls_context
 
 __all__ = ["DeliveredMessage", "Link", "Publisher", "calls", "errors"]
@@ -84,7 +84,7 @@ async def dial(endpoint: Endpoint, confirms: bool, prepare: Callable[[Link], Awa
         await prepare(link)
     except BaseException:
         wire.abort()
-        await finish(connection.close())
+        await finish(quietly(connection.close(), endpoint.timeout_s))
         raise
     return link
 

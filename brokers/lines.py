@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from brokers.api import Gap
 from brokers.endpoint import BrokerError, Endpoint, refuse_history
 from brokers.inbox import Inbox
-from brokers.reconnect import finish, reason
+from brokers.reconnect import finish, quietly, reason
 
 C = TypeVar("C")
 _NOTICE_S = 0.25
@@ -145,7 +145,7 @@ class ConsumerLine(Generic[C]):
             if self.topics:
                 await self._send(connection, list(self.topics))
         except BaseException:
-            await finish(self.hang_up(connection))
+            await finish(quietly(self.hang_up(connection), self.endpoint.timeout_s))
             raise
         self.connection = connection
         self._down.clear()

@@ -14,7 +14,7 @@ from brokers.endpoint import Endpoint
 from brokers.feed import Entry, Feed
 from brokers.lines import ProducerLine
 from brokers.nats_link import Link, calls, subject_of
-from brokers.reconnect import finish, keep_up, uncancelled
+from brokers.reconnect import finish, keep_up, quietly, uncancelled
 
 DEFAULT_LENGTH = 100_000
 _WINDOW = 1_000
@@ -93,7 +93,7 @@ class JetStreamConsumer:
                 self.feed.resumed()
             await self._read(link, self._taker(link), "by_start_sequence", opt_start_seq=self.feed.position + 1)
         except BaseException:
-            await finish(nats_link.hang_up(link))
+            await finish(quietly(nats_link.hang_up(link), self._endpoint.timeout_s))
             raise
         self._link = link
         return link

@@ -20,7 +20,7 @@ from nats.js.errors import BadRequestError
 
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.lines import Calls
-from brokers.reconnect import finish, heartbeat_s, reason, uncancelled
+from brokers.reconnect import finish, heartbeat_s, quietly, reason, uncancelled
 from brokers.tls import tls_context
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
 
 DEFAULT_PORT = 4222
 _REQUEST_TIMEOUT_S = 1.0
+_CLOSE_TIMEOUT_S = 0.5
 _CONSUMER_EXPIRES_S = 1.0
 """How long the broker keeps a consumer whose connection is gone. The next connection starts another one."""
 _SPECIAL = re.compile(r"[*>%\s\x00-\x1f\x7f]")
@@ -109,12 +110,13 @@ async def dial(endpoint: Endpoint) -> Link:
         )
         await uncancelled(connecting)
     except BaseException as error:
-        await finish(hang_up(link))
+        _abort(link)
+        await finish(quietly(hang_up(link), _CLOSE_TIMEOUT_S))
         if isinstance(error, Error) and link.error is not None and not isinstance(link.error, Error):
             raise link.error from None  # what the socket said, not nats-py's "no servers available"
         raise
     if secure and not link.client._server_info.get("tls_required"):
-        await hang_up(link)
+        await finish(quietly(hang_up(link), endpoint.timeout_s))
         raise BrokerError(endpoint, "connect", "the broker does not ask for TLS", "use a scheme without +tls")
     return link
 
@@ -136,11 +138,22 @@ async def until_lost(link: Link) -> None:
 
 async def hang_up(link: Link) -> None:
     """Write what is not written yet, and close. Requests under way fail; nats-py lets them wait for their deadline."""
-    await link.client.close()
-    requests: dict[str, asyncio.Future[Msg]] = getattr(link.client, "_resp_map", None) or {}
-    for answer in list(requests.values()):
-        if not answer.done():
-            answer.set_exception(ConnectionClosedError())
+    try:
+        await link.client.close()
+    finally:
+        requests: dict[str, asyncio.Future[Msg]] = getattr(link.client, "_resp_map", None) or {}
+        for answer in list(requests.values()):
+            if not answer.done():
+                answer.set_exception(ConnectionClosedError())
+        _abort(link)
+
+
+def _abort(link: Link) -> None:
+    """Closing TLS waits for a peer that may not answer."""
+    transport = link.client._transport
+    for writer in (getattr(transport, "_io_writer", None), getattr(transport, "_bare_io_writer", None)):
+        if writer is not None:
+            writer.transport.abort()
 
 
 async def confirm(link: Link, timeout_s: float) -> None:
@@ -159,7 +172,7 @@ def calls(endpoint: Endpoint, prepare: Callable[[Link], Awaitable[None]] | None 
             try:
                 await prepare(link)
             except BaseException:
-                await finish(hang_up(link))
+                await finish(quietly(hang_up(link), endpoint.timeout_s))
                 raise
         return link
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from brokers.endpoint import BrokerError, Endpoint
+from core.errors import FanbenchError
 
 FIRST_S = 0.05
 LONGEST_S = 1.0
@@ -63,7 +64,7 @@ async def keep_up(endpoint: Endpoint, line: Line[C]) -> AsyncIterator[None]:
     Leaves no task and no connection behind, also when it is cancelled while closing.
 
     Raises:
-        BrokerError: the first attempt failed, or took longer than the endpoint's deadline.
+        BrokerError: the first attempt failed, or took longer than the endpoint's deadline. UsageError: the URL's fault.
     """
     try:
         connection = await _dial(endpoint, line)
@@ -93,7 +94,7 @@ async def _stay_up(endpoint: Endpoint, line: Line[C], connection: C) -> None:
             cause = endpoint.hide_secrets(reason(error))
         finally:
             line.lost(cause)
-            await finish(_quietly(line.hang_up(connection), endpoint.timeout_s))
+            await finish(quietly(line.hang_up(connection), endpoint.timeout_s))
         _log.warning("%s: connection lost: %s; reconnecting", endpoint, cause)
         connection = await _dial_again(endpoint, line)
         _log.warning("%s: connected again", endpoint)
@@ -140,7 +141,8 @@ async def _settled(task: asyncio.Task[None]) -> None:
         task.result()
 
 
-async def _quietly(work: Coroutine[Any, Any, None], timeout_s: float) -> None:
+async def quietly(work: Coroutine[Any, Any, None], timeout_s: float) -> None:
+    """Run `work`, which closes something: its errors are of no interest, nor what it has not done in time."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(timeout_s):
             await work
@@ -162,9 +164,9 @@ _NEXT_STEPS = (
 )  # fmt: skip
 
 
-def connect_error(endpoint: Endpoint, error: BaseException) -> BrokerError:
-    """Why connecting failed, with the next step that the library's words point to."""
-    if isinstance(error, BrokerError):
+def connect_error(endpoint: Endpoint, error: BaseException) -> FanbenchError:
+    """Why connecting failed, with the next step that the library's words point to; an error of ours says it already."""
+    if isinstance(error, FanbenchError):
         return error
     cause = f"no answer within {endpoint.timeout_s:g} s" if isinstance(error, TimeoutError) else reason(error)
     step = next((step for words, step in _NEXT_STEPS if any(word in cause.lower() for word in words)), None)

@@ -15,7 +15,7 @@ from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.feed import Entry, Feed
-from brokers.reconnect import finish, heartbeat_s, keep_up
+from brokers.reconnect import finish, heartbeat_s, keep_up, quietly
 from brokers.redis_link import Connection, Pipe, ResponseError, close, open_connection, send
 
 DEFAULT_LENGTH = 100_000
@@ -89,7 +89,7 @@ class RedisStreamsConsumer:
         try:
             first, last = await self._bounds(connection)
         except BaseException:
-            await finish(close(connection))
+            await finish(quietly(close(connection), self._endpoint.timeout_s))
             raise
         position = self.feed.position
         if not position:

@@ -1,0 +1,139 @@
+"""TLS by scheme, with a CA file: a good certificate connects, any other is refused with the next step."""
+
+import json
+import ssl
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+import trustme
+
+from brokers.contenders import find_contender
+from brokers.endpoint import BrokerError
+from brokers.programs.catalogue import PROGRAMS
+from brokers.programs.probe import answers
+from brokers.programs.running import Running, launch
+from brokers.registry import open_endpoint
+from core.errors import UsageError
+from core.ports import free_port
+from core.process import spawn
+from core.tcp_proxy import TcpProxy
+
+SCHEMES = {
+    "valkey": "rediss",
+    "valkey-streams": "rediss+streams",
+    "mosquitto-qos1": "mqtts",
+    "rabbitmq-confirms": "amqps",
+    "rabbitmq-stream": "amqps+stream",
+}
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority, tmp_path_factory):
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture
+def tls_before(authority, running_programs):
+    """A function that gives a contender's address behind TLS, with a certificate for a host name."""
+    with ExitStack() as stack:
+
+        def start(name, host):
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            authority.issue_cert(host).configure_cert(context)
+            bench = running_programs.bench(find_contender(name))
+            parts = urlsplit(bench.url)
+            proxy = stack.enter_context(TcpProxy(f"{parts.hostname}:{parts.port}", tls=context))
+            return proxy.address.replace("127.0.0.1", "localhost")
+
+        yield start
+
+
+async def round_trip(url, delivery):
+    adapter, endpoint = open_endpoint(url, delivery)
+    async with adapter.producer(endpoint) as producer, adapter.consumer(endpoint) as consumer:
+        await consumer.subscribe("over-tls")
+        await producer.publish("over-tls", b"secret")
+        assert (await anext(aiter(consumer))).payload == b"secret"
+
+
+async def refused(url, delivery):
+    adapter, endpoint = open_endpoint(url, delivery)
+    for side in (adapter.producer, adapter.consumer):
+        with pytest.raises(BrokerError, match="certificate") as caught:
+            async with side(endpoint):
+                pass
+        assert "ca_file" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+async def test_a_certificate_of_the_given_authority_connects(name, tls_before, ca_file):
+    address = tls_before(name, "localhost")
+    await round_trip(f"{SCHEMES[name]}://{address}?ca_file={ca_file}", find_contender(name).delivery)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+async def test_an_unknown_authority_is_refused(name, tls_before):
+    address = tls_before(name, "localhost")
+    await refused(f"{SCHEMES[name]}://{address}", find_contender(name).delivery)
+
+
+@pytest.mark.parametrize("name", ["valkey", "mosquitto-qos1", "rabbitmq-confirms"])
+async def test_a_certificate_for_another_host_is_refused(name, tls_before, ca_file):
+    address = tls_before(name, "other.example")
+    await refused(f"{SCHEMES[name]}://{address}?ca_file={ca_file}", find_contender(name).delivery)
+
+
+@pytest.mark.parametrize("scheme", [*SCHEMES.values(), "nats+tls", "nats+js+tls"])
+async def test_a_ca_file_that_is_none_is_named(scheme, tmp_path):
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    for path in (tmp_path / "none.pem", empty):
+        adapter, endpoint = open_endpoint(f"{scheme}://127.0.0.1:1?ca_file={path}")
+        with pytest.raises(UsageError, match=path.name):
+            async with adapter.producer(endpoint):
+                pass
+
+
+@pytest.fixture
+def nats_with_tls(authority, tmp_path):
+    """A nats-server that asks for TLS: NATS begins in plain text, so no proxy can add it."""
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    port = free_port()
+    tls = {"cert_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
+    settings = {"host": "127.0.0.1", "port": port, "tls": tls, "jetstream": {"store_dir": str(tmp_path / "data")}}
+    config = tmp_path / "nats.conf"
+    config.write_text(json.dumps(settings))
+    command = [PROGRAMS["nats"].find(), "-c", config]
+    running = Running(
+        name="nats",
+        listeners={},
+        data=tmp_path / "data",
+        spawn=lambda: spawn("nats", command, tmp_path / "log"),
+        ready=lambda: answers(port, [(b"", b"INFO ")]),
+    )
+    with launch(running):
+        yield f"localhost:{port}"
+
+
+@pytest.mark.parametrize(("scheme", "delivery"), [("nats+tls", "at-most-once"), ("nats+js+tls", "at-least-once")])
+async def test_nats(scheme, delivery, nats_with_tls, ca_file):
+    await round_trip(f"{scheme}://{nats_with_tls}?ca_file={ca_file}", delivery)
+    await refused(f"{scheme}://{nats_with_tls}", delivery)
+
+
+async def test_nats_without_tls_is_refused_where_tls_is_asked_for(running_programs, ca_file):
+    bench = running_programs.bench(find_contender("nats"))
+    adapter, endpoint = open_endpoint(bench.url.replace("nats://", "nats+tls://") + f"?ca_file={ca_file}")
+    with pytest.raises(BrokerError, match="does not ask for TLS"):
+        async with adapter.producer(endpoint):
+            pass
