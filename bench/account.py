@@ -31,6 +31,8 @@ class Findings:
     clients_at_start: int
     all_back: bool
     """Whether at the end every client was connected again, on replicas that are ready."""
+    grown_mb: float
+    """By how much the replicas' memory had grown when every client was connected."""
 
 
 def measured(report: Report) -> dict[str, int]:
@@ -152,6 +154,9 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
         f"connect_{name}_ms": float(load["connect_ms"][name]) for name in ("p50", "p99") if load.get("connect_ms")
     }
     figures |= {f"{part}_growth_mb_min": slope for part, slope in findings.window.rss_mb_per_min.items()}
+    figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
+    if load.get("event_bytes"):
+        figures["event_bytes"] = float(load["event_bytes"])
     figures["others_cores"] = round(findings.window.others_cores, 3)
     if not scenario.faults:
         return figures

@@ -76,6 +76,9 @@ def compare(
     fail_if: Annotated[
         str, typer.Option(help="with --baseline: exit code 1 if a figure changed by more than this, significantly")
     ] = "p99_ms>+15%",
+    transport: Annotated[
+        str, typer.Option(help="how clients connect: sse, ws, or both side by side as sse,ws")
+    ] = "sse",
     repeats: Annotated[int, typer.Option(min=0, help="how often a run that the machine disturbed is done again")] = 2,
     json_answer: AsJson = False,
 ) -> None:
@@ -84,6 +87,7 @@ def compare(
     Without names it takes the harness floor `memory` and the first contender of each program found here.
     """
     from bench.compare import compare_command
+    from bench.transports import parse_transports
 
     workload = scenario_from(
         scenario,
@@ -98,7 +102,8 @@ def compare(
         seed=seed,
     )
     gate = None if baseline is None else (baseline, fail_if)
-    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate, repeats))
+    over = parse_transports(transport)
+    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate, repeats, over))
 
 
 @app.command()

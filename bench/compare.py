@@ -16,6 +16,7 @@ from bench.jobs import REPEATS, Job, choose_contenders, run_jobs, start_results
 from bench.matrix import distinct_names, shuffled_rounds
 from bench.model import Run
 from bench.store import load_results
+from bench.transports import cut_jobs, transport_tables
 from brokers.contenders import Contender
 from core.scenario import Scenario
 
@@ -23,18 +24,26 @@ FIXED_S = 5.0
 """About what a run takes beside warm-up and measurement."""
 
 
-def plan(contenders: Sequence[Contender], scenario: Scenario) -> list[Job]:
-    """Each contender once in every round, in shuffled order; a contender may be compared with itself."""
+def plan(contenders: Sequence[Contender], scenario: Scenario, transports: Sequence[str] = ("sse",)) -> list[Job]:
+    """Each contender once over each transport in every round, in shuffled order; it may be compared with itself.
+
+    Several transports are also told apart by what a loss of all connections does to each, in one run more.
+    """
     names = distinct_names([contender.name for contender in contenders])
     named = [replace(contender, name=name) for contender, name in zip(contenders, names, strict=True)]
-    return [
-        Job(named[slot.place], scenario, slot.round, f"round {slot.round} {named[slot.place].file_name}")
-        for slot in shuffled_rounds(len(named), scenario.rounds, scenario.seed)
-    ]
+    pairs = [(contender, transport) for contender in named for transport in transports]
+    jobs = []
+    for slot in shuffled_rounds(len(pairs), scenario.rounds, scenario.seed):
+        contender, transport = pairs[slot.place]
+        label = f"round {slot.round} {contender.file_name}" + (f" {transport}" if len(transports) > 1 else "")
+        jobs.append(Job(contender, scenario, slot.round, label, transport))
+    return jobs + (cut_jobs(named, transports, scenario) if len(transports) > 1 else [])
 
 
 def _line(run: Run) -> str:
-    head = f"  round {run.round} {escape(run.contender)}: "
+    cut = " (all cut)" if run.scenario.faults else ""
+    over = f" over {run.transport}" if run.transport != "sse" else ""
+    head = f"  round {run.round} {escape(run.contender)}{over}{cut}: "
     refused = f" [red]refused[/]: {escape(run.problems[0])}" if run.problems else ""
     if not run.delivered:
         return head + (refused or "nothing delivered")
@@ -54,32 +63,35 @@ def compare_command(
     json_answer: bool,
     gated: tuple[Path, str] | None = None,
     repeats: int = REPEATS,
+    transports: Sequence[str] = ("sse",),
 ) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
     `repeats` is how often a run that the machine disturbed is done again; `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 0 when every round has a valid run,
     1 when one has none, the comparison was interrupted, or the gate failed.
     """
-    from bench.report import terminal_table, write_report  # matplotlib takes half a second to import
+    from bench.report import terminal_grid, terminal_table, write_report  # matplotlib takes half a second to import
 
     contenders = choose_contenders(names, every)
     distinct = distinct_names([contender.name for contender in contenders])
     gate = Gate.open(*gated, scenario, distinct) if gated else None
     console = Console(stderr=json_answer)
-    seconds = scenario.rounds * len(contenders) * (scenario.warmup_s + scenario.duration_s + FIXED_S)
+    jobs = plan(contenders, scenario, transports)
+    seconds = sum(job.scenario.warmup_s + job.scenario.duration_s + FIXED_S for job in jobs)
+    over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
     console.print(
         f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "
         f"{scenario.rate_hz:g} events/s, {scenario.rounds} rounds of {len(contenders)} contenders "
-        f"({escape(', '.join(c.name for c in contenders))}), about {max(1, round(seconds / 60))} min",
+        f"({escape(', '.join(c.name for c in contenders))}){over}, about {max(1, round(seconds / 60))} min",
         highlight=False,
     )
     require_descriptors(scenario)
-    outcome = run_jobs(
-        plan(contenders, scenario), start_results(out, scenario.name, scenario, contenders), console, _line, repeats
-    )
+    outcome = run_jobs(jobs, start_results(out, scenario.name, scenario, contenders), console, _line, repeats)
     page = write_report(outcome.folder)
     comparison = load_results(outcome.folder)
     console.print(terminal_table(comparison))
+    for table in transport_tables(comparison):
+        console.print(terminal_grid(table))
     for sentence in comparison.verdict:
         console.print(sentence, highlight=False, markup=False)
     console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
@@ -96,8 +108,8 @@ def compare_command(
 
 def every_round_valid(runs: Sequence[Run]) -> bool:
     """Whether each contender has a valid run in each round: a refused one may have been done again."""
-    wanted = {(run.contender, run.round) for run in runs}
-    return wanted == {(run.contender, run.round) for run in runs if run.valid}
+    wanted = {(run.contender, run.transport, run.round) for run in runs}
+    return wanted == {(run.contender, run.transport, run.round) for run in runs if run.valid}
 
 
 def run_json(run: Run) -> dict[str, object]:
@@ -106,6 +118,7 @@ def run_json(run: Run) -> dict[str, object]:
     return {
         "contender": run.contender,
         "round": run.round,
+        "transport": run.transport,
         "expected": run.expected,
         "delivered": run.delivered,
         "lost": run.lost,

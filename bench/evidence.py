@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.model import Comparison, Run
 from bench.needs import Needs
-from bench.report_faults import is_fault_run, outcomes
+from bench.report_faults import is_about_faults, is_fault_run, outcomes
 from bench.slo import Slo
 from bench.store import load_capacity, load_results, result_folders
 from bench.summary import Cell, row_of
@@ -29,8 +29,9 @@ class Result:
 
     @property
     def compares(self) -> bool:
-        """Whether its contenders ran in turn on one load, with nothing broken."""
-        return not self.search and not any(is_fault_run(run) for run in self.comparison.runs)
+        """Whether its contenders ran in turn on one load, over one transport, with nothing broken."""
+        transports = {run.transport for run in self.comparison.runs}
+        return not self.search and not is_about_faults(self.comparison) and len(transports) < 2
 
     def runs_of(self, contender: str) -> list[tuple[int, Run]]:
         """The valid runs of a contender with their `run` in summary.csv."""

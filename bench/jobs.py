@@ -37,6 +37,7 @@ class Job:
     round: int
     label: str
     """What the progress display and the log folder call it."""
+    transport: str = "sse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,12 @@ def start_results(out: Path, name: str, scenario: Scenario, contenders: Sequence
 def measure(job: Job, results: ResultFolder, say: Say) -> Run:
     """Do one run and store it; one that fails is stored as refused, with the reason."""
     try:
-        run = run_once(job.contender, job.scenario, job.round, results.logs / job.label.replace(" ", "-"), say)
+        run = run_once(
+            job.contender, job.scenario, job.round, results.logs / job.label.replace(" ", "-"), say, job.transport
+        )
     except FanbenchError as error:
         run = failed_run(job.contender, job.scenario, job.round, error)
+    run = replace(run, transport=job.transport)
     results.add_run(run)
     return run
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import report_view as view
 from bench.chart_style import shortened
 from bench.report_capacity import capacity_view, together
 from bench.report_comparison import comparison_view, table_rows
-from bench.report_faults import faults_verdict, faults_view, is_fault_run
+from bench.report_faults import faults_verdict, faults_view, is_about_faults
 from bench.report_view import Chart, View
 from bench.store import load_capacity, load_results, result_folders, store_verdict, write_text
 from bench.verdict import verdict, workload
@@ -42,7 +43,7 @@ def write_report(folder: Path) -> Path:
     """
     comparison = load_results(folder)
     if load_capacity(folder) is None:  # the search itself has said what it found
-        faulty = any(is_fault_run(run) for run in comparison.runs)
+        faulty = is_about_faults(comparison)
         store_verdict(folder, faults_verdict(comparison) if faulty else verdict(comparison))
     view = view_of(folder)
     page = folder / "report.html"
@@ -65,7 +66,7 @@ def view_of(folder: Path, *, draw: bool = True) -> View:
     comparison, search = load_results(folder), load_capacity(folder)
     if search is not None:
         return capacity_view(comparison, search, draw=draw)
-    if any(is_fault_run(run) for run in comparison.runs):
+    if is_about_faults(comparison):
         return faults_view(comparison)
     return comparison_view(comparison, draw=draw)
 
@@ -132,6 +133,19 @@ def _cell(text: str) -> str:
     for sign in "\\|<>*_`[]":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("\n", " ")
+
+
+def terminal_grid(table: view.Table) -> Table:
+    """One of the report's tables for the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=table.title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for heading in table.headings:
+        grid.add_column(heading, max_width=36)
+    for row in table.rows:
+        grid.add_row(*(Text(cell.text) for cell in row))
+    return grid
 
 
 def terminal_table(comparison: Comparison) -> Table:

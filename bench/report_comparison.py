@@ -9,6 +9,7 @@ from bench.model import Comparison
 from bench.report_view import LEVEL, Cell, Drawing, Table, View, draw_charts, method, number, refused_runs
 from bench.standings import Family, Standing, families, standings
 from bench.stats import CONFIDENCE, MIN_ROUNDS
+from bench.transports import transport_tables
 from bench.verdict import ms, verdict
 
 
@@ -107,7 +108,12 @@ def comparison_view(comparison: Comparison, *, draw: bool = True) -> View:
     """The report of a comparison; without `draw` it has no charts, which is quick."""
     found = list(comparison.verdict) or verdict(comparison)
     pictures = draw_charts(_CHARTS, standings(comparison)) if draw else []
-    tables = [main_table(comparison), *further_figures(comparison), *refused_runs(comparison)]
+    tables = [
+        main_table(comparison),
+        *transport_tables(comparison),
+        *further_figures(comparison),
+        *refused_runs(comparison),
+    ]
     return View(comparison, found, pictures, tables, method(comparison, _how(comparison)))
 
 

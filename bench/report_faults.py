@@ -57,6 +57,11 @@ def is_fault_run(run: Run) -> bool:
     return bool(run.scenario.faults)
 
 
+def is_about_faults(comparison: Comparison) -> bool:
+    """Whether faults are what was measured: a comparison of transports has runs with a fault beside the others."""
+    return bool(comparison.runs) and all(is_fault_run(run) for run in comparison.runs)
+
+
 def outcomes(runs: Sequence[Run]) -> list[Outcome]:
     """The fault runs by contender and kind of fault, in the order in which they ran."""
     by_cell: dict[tuple[str, str, FaultKind], list[Run]] = {}

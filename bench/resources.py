@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -130,6 +131,15 @@ def _trees(roots: Sequence[int]) -> Iterator[psutil.Process]:
             yield from root.children(recursive=True)
         except psutil.Error:
             continue
+
+
+def rss_mb(roots: Sequence[int]) -> float:
+    """Resident memory of the process trees under these ids, now."""
+    total = 0
+    for process in _trees(roots):
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_info().rss
+    return total / _MB
 
 
 def _cpu_s(process: psutil.Process) -> float:

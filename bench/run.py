@@ -14,7 +14,7 @@ from bench.account import Findings, account, expected_deliveries
 from bench.faults import Timeline, require_possible
 from bench.model import Run
 from bench.procs import Children, poll, read_json
-from bench.resources import Sampler, Window
+from bench.resources import Sampler, Window, rss_mb
 from bench.stage import Stage, set_up
 from brokers.contenders import Contender
 from core.errors import FanbenchError
@@ -27,7 +27,9 @@ _SLACK_S = 20.0
 Say = Callable[[str], None]
 
 
-def run_once(contender: Contender, scenario: Scenario, number: int, folder: Path, say: Say) -> Run:
+def run_once(
+    contender: Contender, scenario: Scenario, number: int, folder: Path, say: Say, transport: str = "sse"
+) -> Run:
     """Do one run; its logs go to `folder`. No child process is left, whatever happens.
 
     Raises:
@@ -37,10 +39,11 @@ def run_once(contender: Contender, scenario: Scenario, number: int, folder: Path
     with contender.launched(folder) as broker, ExitStack() as stack:
         children = stack.enter_context(Children())
         say("starting replicas and clients")
-        stage = set_up(contender, scenario, broker, folder, children, stack)
+        stage = set_up(contender, scenario, broker, folder, children, stack, transport)
         require_possible(scenario.faults, stage)
         say("connecting")
         at_start = _connect(stage)
+        grown_mb = rss_mb(stage.roots()["server"]) - stage.server_mb
         clients = stage.clients_of_topics()
         window, reports = _measure(stage, say)
         say("draining")
@@ -50,7 +53,7 @@ def run_once(contender: Contender, scenario: Scenario, number: int, folder: Path
         stats = stage.stats()
         load = stage.load.finish()
     return account(
-        contender, scenario, number, Findings(reports, load, stats, clients, window, expected, at_start, back)
+        contender, scenario, number, Findings(reports, load, stats, clients, window, expected, at_start, back, grown_mb)
     )
 
 

@@ -19,6 +19,7 @@ from bench.procs import (
     start_replicas,
     wait_ready,
 )
+from bench.resources import rss_mb
 from brokers.contenders import Broker, Contender
 from core.process import Child
 from core.scenario import Scenario
@@ -40,6 +41,8 @@ class Stage:
     links: list[Link] = field(default_factory=list)
     """One for each replica, in their order; only where the scenario has faults."""
     generator_link: Link | None = None
+    server_mb: float = 0.0
+    """Memory of all replicas when they were ready, before any client."""
 
     def roots(self) -> dict[str, list[int]]:
         """The process ids of each part, as they are now: a fault may have replaced some."""
@@ -70,7 +73,13 @@ class Stage:
 
 
 def set_up(
-    contender: Contender, scenario: Scenario, broker: Broker, folder: Path, children: Children, stack: ExitStack
+    contender: Contender,
+    scenario: Scenario,
+    broker: Broker,
+    folder: Path,
+    children: Children,
+    stack: ExitStack,
+    transport: str,
 ) -> Stage:
     """Start replicas, generator (on hold) and Locust; return when the replicas are ready and Locust was started."""
     links: list[Link] = []
@@ -90,7 +99,10 @@ def set_up(
         child, report = start_generator(base | schedule | url, folder)
         generators, reports = [children.add(child)], [report]
     # Locust takes as long to start as a replica does, so all start together, and its clients wait for the replicas.
-    load = start_load(scenario, [replica.url for replica in replicas], folder)
+    load = start_load(scenario, [replica.url for replica in replicas], folder, f"{transport}.py")
     children.add(load.child)
     wait_ready(replicas)
-    return Stage(contender, scenario, broker, replicas, load, generators, reports, children, links, generator_link)
+    server_mb = rss_mb([replica.child.pid for replica in replicas])
+    return Stage(
+        contender, scenario, broker, replicas, load, generators, reports, children, links, generator_link, server_mb
+    )

@@ -152,11 +152,14 @@ def _percentiles(counts: np.ndarray, values: np.ndarray, percentiles: Sequence[f
 def standings(comparison: Comparison) -> list[Standing]:
     """Every contender that ran, in the order of its pooled p99; then the floor, then those without a valid run.
 
-    Where one contender ran over several transports, each is a contender of its own, such as `valkey over ws`.
+    Where one contender ran over several transports, each is a contender of its own, such as `valkey over ws`. Runs with
+    faults that are not the comparison's own stand beside it, and are no part of it.
     """
     several = len({run.transport for run in comparison.runs}) > 1
     by_name: dict[str, list[Run]] = {}
     for run in comparison.runs:
+        if run.scenario.faults != comparison.scenario.faults:
+            continue
         by_name.setdefault(f"{run.contender} over {run.transport}" if several else run.contender, []).append(run)
     found = []
     for name, runs in by_name.items():

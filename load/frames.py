@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import orjson
 
-from core.sse import SSEEvent, SSEParser
+from core.sse import SSEEvent
 from core.stamp import StampError, decode
 from load.ledger import Series
+from load.transport import Dialect
 
 MAX_CACHE_BYTES = 8 * 1024 * 1024
 
@@ -24,7 +25,7 @@ class Event:
 
     __slots__ = (
         "arrivals", "arrived", "aside", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series",
-        "server",
+        "server", "wire_bytes",
     )  # fmt: skip
 
     def __init__(self, series: Series, seq: int, measured: bool, server: str, id: str) -> None:
@@ -35,6 +36,8 @@ class Event:
         self.server = server
         self.id = id
         self.due_ns = self.sent_ns = self.received_ns = 0
+        self.wire_bytes = 0
+        """What it took on the connection, framing and all; 0 until a read had it alone."""
         self.arrivals = array("q")
         self.arrived = self.arrivals.append
         self.aside: array[int] | None = None
@@ -69,17 +72,18 @@ Item = Event | GapFrame | Foreign
 class Parsed:
     """What the bytes of one read meant.
 
-    When that is a single event, `series`, `seq`, `next_seq` and `arrived` are the event's own, so that the hot path
-    needs no further look; otherwise `series` is one that no client is in.
+    When that is a single event and nothing is owed for it, `series`, `seq`, `next_seq` and `arrived` are the event's
+    own, so that the hot path needs no further look; otherwise `series` is one that no client is in.
     """
 
-    __slots__ = ("arrived", "items", "last", "next_seq", "retry_ms", "seq", "series")
+    __slots__ = ("arrived", "items", "last", "next_seq", "reply", "retry_ms", "seq", "series")
 
-    def __init__(self, items: tuple[Item, ...], retry_ms: int | None) -> None:
+    def __init__(self, items: tuple[Item, ...], retry_ms: int | None, reply: bytes = b"") -> None:
         self.items = items
         self.retry_ms = retry_ms
+        self.reply = reply
         self.last = next((item for item in reversed(items) if isinstance(item, Event)), None)
-        event = items[0] if len(items) == 1 else None
+        event = items[0] if len(items) == 1 and not reply else None
         if isinstance(event, Event):
             self.series, self.seq, self.next_seq, self.arrived = event.series, event.seq, event.next_seq, event.arrived
         else:
@@ -91,15 +95,6 @@ def _never(_arrival_ns: int) -> None:
 
 
 _NO_SERIES = Series("", "")
-
-
-class Framing(Protocol):
-    """How a transport wraps the stream: HTTP chunks, or nothing."""
-
-    between: bool
-    ended: bool
-
-    def feed(self, data: bytes) -> list[bytes]: ...
 
 
 class Registry:
@@ -148,13 +143,13 @@ class Registry:
 
 
 class Feed:
-    """Remembers what reads meant, for all clients of one framing; `forget` before each `Registry.harvest`."""
+    """Remembers what reads meant, for all clients of one dialect; `forget` before each `Registry.harvest`."""
 
-    __slots__ = ("_bytes", "_cache", "_framing", "_pieces", "_registry", "get")
+    __slots__ = ("_bytes", "_cache", "_dialect", "_pieces", "_registry", "get")
 
-    def __init__(self, registry: Registry, framing: type[Framing]) -> None:
+    def __init__(self, registry: Registry, dialect: Dialect) -> None:
         self._registry = registry
-        self._framing = framing
+        self._dialect = dialect
         self._cache: dict[bytes, Parsed] = {}
         self._pieces: dict[bytes, tuple[tuple[Item, ...], int | None]] = {}
         self._bytes = 0
@@ -169,7 +164,7 @@ class Feed:
 
     def decoder(self) -> Decoder:
         """A decoder for the start of a stream, or for bytes that end within an event."""
-        return Decoder(self._framing(), self._registry)
+        return Decoder(self._dialect, self._registry)
 
     def parse(self, data: bytes) -> Parsed | None:
         """What the bytes mean to a stream that is between two events; None if they end within one.
@@ -177,7 +172,7 @@ class Feed:
         Raises:
             WireError: the framing is broken.
         """
-        framing = self._framing()
+        framing = self._dialect.framing()
         items: list[Item] = []
         retry_ms = None
         pieces = framing.feed(data)
@@ -189,17 +184,18 @@ class Feed:
                 return None
             items += known[0]
             retry_ms = known[1] if known[1] is not None else retry_ms
-        parsed = Parsed(tuple(items), retry_ms)
+        parsed = Parsed(tuple(items), retry_ms, framing.reply)
+        if len(items) == 1 and isinstance(items[0], Event) and not framing.reply:
+            items[0].wire_bytes = len(data)
         self._remember(data)
         self._cache[data] = parsed
         return parsed
 
     def _piece(self, piece: bytes) -> tuple[tuple[Item, ...], int | None] | None:
-        """The items of one chunk. Reads that hold several chunks differ from client to client, the chunks do not."""
+        """The items of one chunk or message. Reads that hold several differ from client to client, the pieces do not."""
         known = self._pieces.get(piece)
         if known is None:
-            parser = SSEParser()
-            parser.feed(b"\n")  # past the start of the stream, where a byte-order mark may be
+            parser = self._dialect.between()
             events = parser.feed(piece)
             if not parser.idle:
                 return None
@@ -220,9 +216,9 @@ class Decoder:
 
     __slots__ = ("_framing", "_parser", "_registry")
 
-    def __init__(self, framing: Framing, registry: Registry) -> None:
-        self._framing = framing
-        self._parser = SSEParser()
+    def __init__(self, dialect: Dialect, registry: Registry) -> None:
+        self._framing = dialect.framing()
+        self._parser = dialect.parser()
         self._registry = registry
 
     @property
@@ -242,4 +238,6 @@ class Decoder:
             WireError: the framing is broken.
         """
         events: Iterable[SSEEvent] = (event for piece in self._framing.feed(data) for event in self._parser.feed(piece))
-        return Parsed(tuple(self._registry.item(event) for event in events), self._parser.retry_ms)
+        items = tuple(self._registry.item(event) for event in events)
+        reply, self._framing.reply = self._framing.reply, b""
+        return Parsed(items, self._parser.retry_ms, reply)

@@ -32,6 +32,7 @@ def outcome(totals: Totals, problems: list[str]) -> dict[str, Any]:
         "duration_s": duration_s(totals),
         "latency_ms": latency.summary_ms(),
         "hops_ms": {name: hop.summary_ms() for name, hop in hops.items()},
+        "event_bytes": round(counts["wire_bytes"] / counts["sized"], 1) if counts["sized"] else None,
         "connect_ms": _time(totals, "connect").summary_ms(),
         "downtime_ms": _time(totals, "downtime").summary_ms(),
         "servers": _servers(totals),

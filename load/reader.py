@@ -1,4 +1,4 @@
-"""One SSE connection: a raw non-blocking socket, read by a watcher of gevent's loop with a plain callback.
+"""One connection: a raw non-blocking socket, read by a watcher of gevent's loop with a plain callback.
 
 No greenlet is woken for an event, and no descriptor is duplicated. `_readable` is the hot path: one read, one clock,
 one look-up of the bytes, one step in the ledger. All else is in `_slowly`.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from socket import SO_ERROR, SOL_SOCKET
 from time import time_ns
 from typing import Any
 
 from load.account import DISARMED, Account
-from load.frames import Decoder, Event, Parsed
-from load.wire import WireError, encode_request, split_head
+from load.frames import Decoder, Event, Feed, Parsed
+from load.wire import WireError, split_head
 from load.wiring import Wiring, begin_connecting, retry_delay_s
 
 READ_BYTES = 65_536
@@ -37,8 +38,8 @@ class Reader:
         """When the last event came."""
         self._replica = replica
         self._wiring = wiring
-        self._feed = wiring.chunked
-        self._get = wiring.chunked.get
+        self._feed: Feed
+        self._get: Callable[[bytes], Parsed | None]
         self._decoder: Decoder | None = None
         self._failures = 0
         self._retry_ms: int | None = None
@@ -80,7 +81,7 @@ class Reader:
             self.fail(os.strerror(code))
             return
         last = self.last_event()
-        request = encode_request(
+        request = self._wiring.transport.request(
             self._wiring.addresses[self._replica].origin,
             self.account.topic,
             last_event_id=last.id if last else "",
@@ -103,11 +104,11 @@ class Reader:
             if split is None:
                 return
             head, rest = split
-            head.require_stream()
+            dialect = self._wiring.transport.dialect(head)
         except (OSError, WireError) as error:
             self.fail(getattr(error, "strerror", None) or str(error))
             return
-        self._feed = self._wiring.chunked if head.chunked else self._wiring.plain
+        self._feed = self._wiring.feed(dialect)
         self._get = self._feed.get
         self._decoder = self._feed.decoder()
         self._head = b""
@@ -159,6 +160,9 @@ class Reader:
             self._last = parsed
             self.arrival_ns = now_ns
         track = self.account.take(parsed.items, now_ns, track)
+        if parsed.reply:
+            with suppress(OSError):  # a server that does not read what it asked for will say so in its own way
+                self._sock.send(parsed.reply)
         if decoder is not None:
             if decoder.ended:
                 self._broken("ended by the server")

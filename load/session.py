@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from load.account import Account, Counters
-from load.frames import Feed, Registry
+from load.frames import Registry
 from load.ledger import Series
 from load.plan import Plan, Seat
 from load.reader import Reader
 from load.recovery import NOTICED_NS, Recovery
 from load.tally import Tally, rehearse
 from load.totals import Horizon
-from load.wire import ChunkedBody, PlainBody
+from load.transport import SSE, Transport
 from load.wiring import Address, Wiring
 
 TICK_S = 0.2
@@ -45,6 +45,7 @@ class Session:
         addresses: Sequence[Address],
         plan: Plan,
         *,
+        transport: Transport = SSE,
         token: str = "",
         on_connect: Callable[[int, str], None],
         on_break: Callable[[str], None],
@@ -68,8 +69,8 @@ class Session:
         self._wiring = Wiring(
             loop=loop,
             addresses=addresses,
-            chunked=Feed(self._registry, ChunkedBody),
-            plain=Feed(self._registry, PlainBody),
+            transport=transport,
+            registry=self._registry,
             counters=self.counters,
             on_connect=self._connected,
             on_break=on_break,
@@ -126,8 +127,8 @@ class Session:
 
     def tick(self) -> None:
         """Fold what came since the last tick, and tell its latencies in nanoseconds."""
-        self._wiring.chunked.forget()
-        self._wiring.plain.forget()
+        for feed in self._wiring.feeds.values():
+            feed.forget()
         self._on_fold(self.tally.fold(self._registry.harvest()))
         for name, spans_ns in (("connect", self._connect_ns), ("downtime", self.counters.downtimes_ns)):
             self.tally.times[name].record_ns(spans_ns)

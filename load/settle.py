@@ -42,6 +42,8 @@ def _counts(session: Session) -> Counter[str]:
         users=session.users,
         connected=counters.connected,
         deliveries=session.tally.deliveries,
+        sized=session.tally.sized,
+        wire_bytes=session.tally.wire_bytes,
         duplicated=counters.duplicated,
         reordered=counters.reordered,
         replayed=counters.replayed,

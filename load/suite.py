@@ -28,6 +28,7 @@ from load.settings import LoadSettings, read_settings, require_descriptors
 from load.summary import print_summary
 from load.tally import milliseconds
 from load.totals import Totals, horizon_of
+from load.transport import Transport
 from load.uplink import MasterLink, WorkerLink, drain
 from load.wire import Origin
 from load.wiring import Address
@@ -54,10 +55,11 @@ def add_options(parser: Any) -> None:
 class Suite:
     """The suite in this process, be it Locust's only one, its master or a worker."""
 
-    def __init__(self, environment: Any, bucket_ms: Callable[[float], int]) -> None:
+    def __init__(self, environment: Any, bucket_ms: Callable[[float], int], transport: Transport) -> None:
         gevent.get_hub().loop.update_now()  # imports took a second or two, by which --run-time would be cut short
         self.session: Session | None = None
         self._environment = environment
+        self._transport = transport
         self._bucket_ms = bucket_ms
         self._result: dict[str, Any] | None = None
         self._problems: list[str] = []
@@ -109,6 +111,7 @@ class Suite:
             gevent.get_hub().loop,
             addresses,
             Plan(share, self.settings.topics, self.settings.topic_skew, len(addresses)),
+            transport=self._transport,
             token=self.settings.token,
             on_connect=self._on_connect,
             on_break=self._on_break,
@@ -122,7 +125,7 @@ class Suite:
 
     def _on_connect(self, took_ns: int, failure: str) -> None:
         self._environment.events.request.fire(
-            request_type="SSE",
+            request_type=self._transport.name,
             name="connect",
             response_time=took_ns / 1e6,
             response_length=0,
@@ -130,7 +133,7 @@ class Suite:
         )
 
     def _on_break(self, reason: str) -> None:
-        self._environment.stats.log_error("SSE", "stream", reason)
+        self._environment.stats.log_error(self._transport.name, "stream", reason)
 
     def _tick_forever(self) -> None:
         while True:
@@ -152,7 +155,7 @@ class Suite:
         """Enter deliveries into Locust's own table, many at once: its `log` costs more than the delivery itself."""
         stats = self._environment.stats
         latencies = milliseconds(latency_ns)
-        for entry in (stats.get("delivery", "SSE"), stats.total) if latencies else ():
+        for entry in (stats.get("delivery", self._transport.name), stats.total) if latencies else ():
             for millisecond, count in latencies.items():
                 entry.log(millisecond, 0)
                 entry.num_requests += count - 1

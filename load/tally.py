@@ -30,6 +30,9 @@ class Tally:
         self.seconds: dict[int, Wire] = {}
         """Second of due time to its latencies, as they travel."""
         self.deliveries = 0
+        self.sized = 0
+        """Deliveries of which the bytes are known, `wire_bytes` in all."""
+        self.wire_bytes = 0
         self.first_due_ns: int | None = None
         self.last_arrival_ns = 0
         self._open: dict[int, Histogram] = {}
@@ -57,6 +60,9 @@ class Tally:
         self._by_server([event.server for event, _ in due], counts, latency_ns)
         self._by_second(np.repeat(due_ns // _SECOND_NS, counts), latency_ns)
         self.deliveries += len(latency_ns)
+        sizes = np.array([event.wire_bytes for event, _ in due])
+        self.sized += int(counts[sizes > 0].sum())
+        self.wire_bytes += int((counts * sizes).sum())
         first = int(due_ns.min())
         self.first_due_ns = first if self.first_due_ns is None else min(first, self.first_due_ns)
         self.last_arrival_ns = max(self.last_arrival_ns, int(arrived_ns.max()))

@@ -115,11 +115,12 @@ class ChunkedBody:
     `between` is true when the last byte fed ended a chunk; `ended` once the last chunk has come.
     """
 
-    __slots__ = ("_data_left", "_line", "_trailer", "between", "ended")
+    __slots__ = ("_data_left", "_line", "_trailer", "between", "ended", "reply")
 
     def __init__(self) -> None:
         self.between = True
         self.ended = False
+        self.reply = b""
         self._line = b""  # of a size or trailer line that was cut
         self._data_left = 0  # bytes of chunk data still to come, and 2 more for the CRLF after them
         self._trailer = False
@@ -178,11 +179,12 @@ class ChunkedBody:
 class PlainBody:
     """The framing of a body that simply ends with its connection."""
 
-    __slots__ = ("between", "ended")
+    __slots__ = ("between", "ended", "reply")
 
     def __init__(self) -> None:
         self.between = True
         self.ended = False
+        self.reply = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The bytes themselves."""

@@ -12,7 +12,8 @@ from errno import EINPROGRESS
 from typing import Any, Protocol
 
 from load.account import Counters
-from load.frames import Feed
+from load.frames import Feed, Registry
+from load.transport import Dialect, Transport
 from load.wire import Origin
 
 DEFAULT_RETRY_S = 1.0
@@ -99,8 +100,8 @@ class Wiring:
 
     loop: Any
     addresses: Sequence[Address]
-    chunked: Feed
-    plain: Feed
+    transport: Transport
+    registry: Registry
     counters: Counters
     on_connect: Callable[[int, str], None]
     """Told each attempt's duration in nanoseconds, and what failed or ''."""
@@ -110,3 +111,11 @@ class Wiring:
     gate: Gate = field(default_factory=Gate)
     connecting: set[Connecting] = field(default_factory=set)
     rng: random.Random = field(default_factory=random.Random)
+    feeds: dict[Dialect, Feed] = field(default_factory=dict)
+
+    def feed(self, dialect: Dialect) -> Feed:
+        """What all readers of connections in this dialect share."""
+        found = self.feeds.get(dialect)
+        if found is None:
+            found = self.feeds[dialect] = Feed(self.registry, dialect)
+        return found

@@ -12,7 +12,7 @@ from core.sse import SSEParser
 from load.account import DISARMED, Account, Counters
 from load.frames import Feed, Registry
 from load.ledger import Series, Track
-from load.wire import ChunkedBody
+from load.transport import CHUNKED
 
 DELIVERIES = 10_000
 
@@ -32,13 +32,13 @@ def test_parse_an_event_of_100(benchmark: Any) -> None:
 
 def test_parse_a_read_seen_for_the_first_time(benchmark: Any) -> None:
     events = Events()
-    feed = Feed(Registry(), ChunkedBody)
+    feed = Feed(Registry(), CHUNKED)
     parsed = benchmark.pedantic(feed.parse, setup=lambda: ((chunk(events),), {}), rounds=2_000)
     assert len(parsed.items) == 1
 
 
 def test_look_up_a_read_seen_before(benchmark: Any) -> None:
-    feed, data = Feed(Registry(), ChunkedBody), chunk(Events())
+    feed, data = Feed(Registry(), CHUNKED), chunk(Events())
     parsed = feed.parse(data)
     assert benchmark(feed.get, bytes(bytearray(data))) is parsed
 
@@ -46,7 +46,7 @@ def test_look_up_a_read_seen_before(benchmark: Any) -> None:
 def test_account_for_a_delivery_the_long_way(benchmark: Any) -> None:
     """The hot path in the reader does less: this is what comes after a reconnect or out of order."""
     benchmark.extra_info["times"] = 1_000
-    events, feed = Events(), Feed(Registry(), ChunkedBody)
+    events, feed = Events(), Feed(Registry(), CHUNKED)
     items = [feed.parse(chunk(events)).items for _ in range(1_000)]  # type: ignore[union-attr]
 
     def take() -> Account:

@@ -1,0 +1,80 @@
+"""The transports that a client may use, and what they differ in: the request, the answer, how bytes become events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.sse import SSEEvent, SSEParser
+from load.websocket import MessageFrames, MessageParser, encode_upgrade, require_upgraded
+from load.wire import ChunkedBody, Head, PlainBody, encode_request
+
+
+class Framing(Protocol):
+    """How a transport wraps the stream; `reply` is what the other end is owed for what was fed."""
+
+    between: bool
+    ended: bool
+    reply: bytes
+
+    def feed(self, data: bytes) -> list[bytes]: ...
+
+
+class Parser(Protocol):
+    """From unwrapped pieces to events."""
+
+    @property
+    def idle(self) -> bool: ...
+
+    @property
+    def retry_ms(self) -> int | None: ...
+
+    def feed(self, chunk: bytes) -> list[SSEEvent]: ...
+
+
+def _sse_between_events() -> SSEParser:
+    parser = SSEParser()
+    parser.feed(b"\n")  # past the start of the stream, where a byte-order mark may be
+    return parser
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the bytes of a connection become events."""
+
+    framing: Callable[[], Framing]
+    parser: Callable[[], Parser]
+    """For the start of a stream."""
+    between: Callable[[], Parser]
+    """For a stream that stands between two events."""
+
+
+CHUNKED = Dialect(ChunkedBody, SSEParser, _sse_between_events)
+PLAIN = Dialect(PlainBody, SSEParser, _sse_between_events)
+MESSAGES = Dialect(MessageFrames, MessageParser, MessageParser)
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """One way to a replica."""
+
+    name: str
+    request: Callable[..., bytes]
+    """(origin, topic, *, last_event_id, token) to the bytes that ask for the stream."""
+    dialect: Callable[[Head], Dialect]
+    """What follows a response's head; raises WireError unless that begins a stream."""
+
+
+def _sse(head: Head) -> Dialect:
+    head.require_stream()
+    return CHUNKED if head.chunked else PLAIN
+
+
+def _websocket(head: Head) -> Dialect:
+    require_upgraded(head)
+    return MESSAGES
+
+
+SSE = Transport("SSE", encode_request, _sse)
+WEBSOCKET = Transport("WS", encode_upgrade, _websocket)

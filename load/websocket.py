@@ -1,0 +1,143 @@
+"""WebSocket by hand, as much of it as a stream of text messages needs: handshake, frames, the answer to a ping."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from urllib.parse import quote
+
+import orjson
+
+from core.sse import SSEEvent
+from load.wire import Head, Origin, WireError
+
+_KEY = base64.b64encode(
+    os.urandom(16)
+).decode()  # RFC 6455 wants one for each connection; one a process serves the check
+_ACCEPT = base64.b64encode(
+    hashlib.sha1(f"{_KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False).digest()
+).decode()
+_CONTINUATION, _TEXT, _CLOSE, _PING, _PONG = 0, 1, 8, 9, 10
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+
+def encode_upgrade(origin: Origin, topic: str, *, last_event_id: str = "", token: str = "") -> bytes:
+    """The bytes that ask for a WebSocket with the events of one topic (RFC 6455, section 4.1)."""
+    resume = f"&last_event_id={quote(last_event_id, safe='')}" if last_event_id else ""
+    lines = [
+        f"GET {origin.prefix}/ws?topic={quote(topic, safe='')}{resume} HTTP/1.1",
+        f"Host: {origin.authority}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {_KEY}",
+    ]
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def require_upgraded(head: Head) -> None:
+    """Raise WireError, with the status that came instead, unless the connection is a WebSocket now."""
+    if head.status != 101:
+        raise WireError(f"status {head.status}")
+    if head.headers.get("sec-websocket-accept") != _ACCEPT:
+        raise WireError("an answer to another handshake: Sec-WebSocket-Accept does not fit the key")
+
+
+def _control(opcode: int, body: bytes) -> bytes:
+    mask = os.urandom(4)
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(body))
+    return bytes((0x80 | opcode, 0x80 | len(body))) + mask + masked
+
+
+class MessageFrames:
+    """Takes frames off text messages, wherever their bytes are cut (RFC 6455, section 5.2).
+
+    `between` is true when the last byte fed ended a message; `ended` once the server has said that it closes. `reply`
+    is what the server is owed: a pong for each ping, the answer to its close.
+    """
+
+    __slots__ = ("_held", "_message", "between", "ended", "reply")
+
+    def __init__(self) -> None:
+        self.between = True
+        self.ended = False
+        self.reply = b""
+        self._held = b""  # of a frame that was cut
+        self._message: list[bytes] | None = None  # the fragments so far of one that came in several frames
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes; return the messages that they complete.
+
+        Raises:
+            WireError: the bytes are no frames of a server, or a message is not text.
+        """
+        data = self._held + data
+        messages: list[bytes] = []
+        at = 0
+        while not self.ended and (frame := _frame(data, at)) is not None:
+            final, opcode, start, at = frame
+            self._take(final, opcode, data[start:at], messages)
+        self._held = data[at:]
+        self.between = not self._held and self._message is None
+        return messages
+
+    def _take(self, final: bool, opcode: int, body: bytes, messages: list[bytes]) -> None:
+        if opcode == _PING:
+            self.reply += _control(_PONG, body)
+        elif opcode == _CLOSE:
+            self.ended = True
+            self.reply += _control(_CLOSE, body)
+        elif opcode in (_TEXT, _CONTINUATION):
+            if (opcode == _TEXT) != (self._message is None):
+                raise WireError("a message's frames out of order")
+            fragments = [*(self._message or ()), body]
+            self._message = None if final else fragments
+            if final:
+                messages.append(b"".join(fragments))
+        elif opcode != _PONG:
+            raise WireError(f"a frame of opcode {opcode} instead of text")
+
+
+def _frame(data: bytes, at: int) -> tuple[bool, int, int, int] | None:
+    """Whether it is a message's last, its opcode, where its payload begins and ends; None if it is not all there."""
+    if len(data) < at + 2:
+        return None
+    first, size = data[at], data[at + 1]
+    if first & 0x70 or size & 0x80:
+        raise WireError(f"{data[at : at + 2]!r} is not the head of an unmasked frame without extensions")
+    start = at + 2
+    if size >= 126:
+        wide = 2 if size == 126 else 8
+        start += wide
+        if len(data) < start:
+            return None
+        size = int.from_bytes(data[start - wide : start], "big")
+        if size > MAX_MESSAGE_BYTES:
+            raise WireError(f"a frame of {size} bytes; {MAX_MESSAGE_BYTES} is the most")
+    return (bool(first & 0x80), first & 0x0F, start, start + size) if len(data) >= start + size else None
+
+
+class MessageParser:
+    """What a replica's messages say, as the SSE events that they would be. `retry_ms` comes with its greeting."""
+
+    __slots__ = ("idle", "retry_ms")
+
+    def __init__(self) -> None:
+        self.idle = True
+        self.retry_ms: int | None = None
+
+    def feed(self, message: bytes) -> list[SSEEvent]:
+        """Take one message: a greeting is no event, a gap says so, all else is an event with its stamp as id."""
+        text = message.decode("utf-8", "replace")
+        try:
+            fields = orjson.loads(message)
+            kind = fields.get("event", "message")
+            if kind == "open":
+                self.retry_ms = int(fields["retry_ms"])
+                return []
+            return [SSEEvent(str(kind), text, f"{fields['stream']}-{fields['seq']}" if kind == "message" else "")]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return [SSEEvent("message", text, "")]
