@@ -112,8 +112,13 @@ async def dial(endpoint: Endpoint) -> Link:
     except BaseException as error:
         _abort(link)
         await finish(quietly(hang_up(link), _CLOSE_TIMEOUT_S))
-        if isinstance(error, Error) and link.error is not None and not isinstance(link.error, Error):
-            raise link.error from None  # what the socket said, not nats-py's "no servers available"
+        said = error if link.error is None or not isinstance(error, Error) else link.error
+        if isinstance(said, ConnectionError) and (link.client._server_info or {}).get("auth_required"):
+            # The broker closes right behind its refusal, which then may never be read.
+            cause = f"{reason(said)}, while logging in"
+            raise BrokerError(endpoint, "connect", cause, "check the user and the password in the URL") from None
+        if not isinstance(said, Error):
+            raise said from None  # what the socket said, not nats-py's "no servers available"
         raise
     if secure and not link.client._server_info.get("tls_required"):
         await finish(quietly(hang_up(link), endpoint.timeout_s))
