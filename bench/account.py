@@ -165,8 +165,8 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
         figures |= {"recovery_p50_ms": float(first["p50"]), "recovery_max_ms": float(first["max"])}
     if silence := recovery.get("longest_silence_ms"):
         figures["silence_ms"] = float(silence["max"])
-    if latency := bystanders.get("latency_ms"):
-        figures["bystanders_p99_ms"] = float(latency["p99"])
+    if (before := bystanders.get("before_ms")) and before["p99"]:
+        figures |= {"before_p99_ms": float(before["p99"]), "bystanders_p99_ms": float(bystanders["latency_ms"]["p99"])}
     figures |= {"replayed": float(load.get("replayed", 0)), "reconnects": float(load["reconnects"])}
     figures["retried"] = float(sum(report.get("retried", 0) for report in findings.reports))
     figures["failed_publishes"] = float(sum(report["failed"] for report in findings.reports))

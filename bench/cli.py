@@ -147,6 +147,10 @@ def faults(
     fault: Annotated[list[str] | None, typer.Option(help="one of docs/faults.md, repeatable; all without")] = None,
     at: Annotated[float, typer.Option(help="seconds into the measured phase at which it begins")] = 2.0,
     lasting: Annotated[float, typer.Option("--for", help="seconds until it is undone")] = 2.0,
+    share: Annotated[
+        float | None,
+        typer.Option(help="of the clients, for faults done to clients", min=0.001, max=1, show_default=False),
+    ] = None,
     clients: Clients = None,
     rate: Rate = None,
     replicas: Replicas = None,
@@ -162,7 +166,7 @@ def faults(
     workload = scenario_from(
         "faults", clients=clients, rate_hz=rate, replicas=replicas, duration_s=duration, rounds=rounds, seed=seed
     )
-    chosen = choose_faults(fault or [], at, lasting)
+    chosen = choose_faults(fault or [], at, lasting, share)
     raise typer.Exit(faults_command(contenders or [], chosen, workload, out, json_answer))
 
 

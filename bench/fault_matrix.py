@@ -21,8 +21,8 @@ from core.fault import KINDS, Fault, FaultKind
 from core.scenario import Scenario
 
 
-def choose_faults(names: Sequence[str], at_s: float, for_s: float) -> list[Fault]:
-    """The named faults, or all of them.
+def choose_faults(names: Sequence[str], at_s: float, for_s: float, share: float | None) -> list[Fault]:
+    """The named faults, or all of them; `share` is of the clients, for faults that are done to clients.
 
     Raises:
         UsageError: there is no such fault.
@@ -31,7 +31,7 @@ def choose_faults(names: Sequence[str], at_s: float, for_s: float) -> list[Fault
         if name not in KINDS:
             raise UsageError(f"no fault '{name}'; {nearest(name, KINDS)}")
     kinds: list[FaultKind] = [kind for kind in KINDS if not names or kind in names]
-    return [Fault(kind=kind, at_s=at_s, for_s=for_s) for kind in kinds]
+    return [Fault(kind=kind, at_s=at_s, for_s=for_s, share=share) for kind in kinds]
 
 
 def plan(contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Scenario) -> list[Job]:

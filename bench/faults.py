@@ -76,17 +76,17 @@ def _start_again(stage: Stage, place: int) -> None:
 
 
 def _clients_stall(stage: Stage, fault: Fault) -> Undo:
-    stage.load.tell(do="stall", share=fault.share, for_s=fault.for_s)
+    stage.load.tell(do="stall", share=fault.share_of_clients, for_s=fault.for_s)
     return _nothing
 
 
-def _clients_cut(stage: Stage, _fault: Fault) -> Undo:
-    stage.load.tell(do="cut")
+def _clients_cut(stage: Stage, fault: Fault) -> Undo:
+    stage.load.tell(do="cut", share=fault.share_of_clients)
     return _nothing
 
 
 def _clients_churn(stage: Stage, fault: Fault) -> Undo:
-    stage.load.tell(do="churn", share=fault.share, for_s=fault.for_s)
+    stage.load.tell(do="churn", share=fault.share_of_clients, for_s=fault.for_s)
     return _nothing
 
 

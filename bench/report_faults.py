@@ -2,7 +2,8 @@
 
 A fault run is a run whose scenario has faults. Of its `figures` these are shown: `silence_ms` (longest time in which a
 client got nothing), `recovery_p50_ms` and `recovery_max_ms` (from the fault to a client's first event after it),
-`replayed`, `reconnects`, and `recovered` (1 when every client got events again without help).
+`replayed`, `reconnects`, `before_p99_ms` and `bystanders_p99_ms` (latency of all clients before, and after it of those to
+whom nothing was done), and `recovered` (1 when every client got events again without help).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from bench.model import CAUSES, PARTS, Comparison, Run
 from bench.report_view import Cell, Table, View, method, number, refused_runs
-from bench.verdict import listed
+from bench.verdict import listed, ms
 from core.fault import MEANING, FaultKind
 
 AT_LEAST_ONCE = "at-least-once"
@@ -109,7 +110,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
         for o in found
         if o.broken_promise
     ]
-    said += _allowed(found) + _silence(found)
+    said += _allowed(found) + _silence(found) + _blast_radius(found)
     stuck = [f"{outcome.contender} in {outcome.fault}" for outcome in found if not outcome.recovered]
     said.append(
         f"Not every client came back without help: {listed(stuck)}."
@@ -138,6 +139,24 @@ def _silence(found: Sequence[Outcome]) -> list[str]:
         return []
     longest, outcome = max(silences, key=lambda pair: pair[0])
     return [f"The longest silence of a client was {longest / 1000:.1f} s: {outcome.contender} in {outcome.fault}."]
+
+
+def _blast_radius(found: Sequence[Outcome]) -> list[str]:
+    """What a fault done to some clients did to the latency of the others: the worst ratio of each fault."""
+    worst: dict[FaultKind, tuple[float, float, float, str]] = {}
+    for outcome in found:
+        for run in outcome.runs:
+            before, during = run.figures.get("before_p99_ms"), run.figures.get("bystanders_p99_ms")
+            if before and during is not None:
+                seen = (during / before, before, during, outcome.contender)
+                worst[outcome.fault] = max(worst.get(outcome.fault, seen), seen)
+    if not worst:
+        return []
+    said = [
+        f"{fault} took the others' p99 from {ms(before)} to {ms(during)} ms at most ({ratio:.2f} x, {contender})"
+        for fault, (ratio, before, during, contender) in worst.items()
+    ]
+    return [f"Blast radius: {'; '.join(said)}."]
 
 
 def matrix(found: Sequence[Outcome]) -> Table:
@@ -190,6 +209,8 @@ def details(found: Sequence[Outcome]) -> Table:
         "back p50 ms",
         "back max ms",
         "silence ms",
+        "others' p99 before ms",
+        "others' p99 ms",
         *(f"{part} MB" for part in PARTS),
     ]
     rows = []
@@ -199,7 +220,8 @@ def details(found: Sequence[Outcome]) -> Table:
         causes = [sum(run.lost_by_cause.get(cause, 0) for run in outcome.runs) for cause in CAUSES]
         counts = [outcome.total("lost"), outcome.total("expected"), *causes]
         counts += [outcome.total("duplicated"), outcome.total("reordered")]
-        figures = ("replayed", "reconnects", "recovery_p50_ms", "recovery_max_ms", "silence_ms")
+        figures: tuple[str, ...] = ("replayed", "reconnects", "recovery_p50_ms", "recovery_max_ms", "silence_ms")
+        figures += ("before_p99_ms", "bystanders_p99_ms")
         memory = [
             max((run.usage[part].rss_mb for run in outcome.runs if part in run.usage), default=None) for part in PARTS
         ]

@@ -31,7 +31,7 @@ MEANING: dict[FaultKind, str] = {
     "replica-kill": "one replica gets SIGKILL and is started again on its port",
     "replica-restart": "each replica in turn is told to end (SIGTERM) and started again: a rolling restart",
     "clients-stall": "a share of the clients stops reading, and reads again",
-    "clients-cut": "every client's connection is cut at once: a reconnect storm",
+    "clients-cut": "a share of the clients' connections, all by default, is cut at once: a reconnect storm",
     "clients-churn": "a share of the clients closes and comes back every second",
 }
 
@@ -45,7 +45,9 @@ class Fault(BaseModel):
     at_s: float = Field(2.0, ge=0, description="seconds into the measured phase")
     for_s: float = Field(2.0, ge=0, description="seconds until it is undone")
     every_s: float = Field(0.0, ge=0, description="again this often, to the end of the measured phase; 0: once")
-    share: float = Field(0.1, gt=0, le=1, description="of the clients, for clients-stall and clients-churn")
+    share: float | None = Field(
+        None, gt=0, le=1, description="of the clients, for clients-stall and clients-churn (0.1) and clients-cut (1)"
+    )
     delay_ms: float = Field(50.0, ge=0, description="for link-delay")
 
     def times_s(self, duration_s: float) -> list[float]:
@@ -54,6 +56,11 @@ class Fault(BaseModel):
             return [self.at_s]
         repeats = max(0, math.ceil((duration_s - self.at_s) / self.every_s))
         return [self.at_s + i * self.every_s for i in range(repeats)]
+
+    @property
+    def share_of_clients(self) -> float:
+        """`share`, or what is usual for this kind."""
+        return self.share or (1.0 if self.kind == "clients-cut" else 0.1)
 
     @property
     def needs_broker(self) -> bool:

@@ -26,6 +26,8 @@ def obey(session: Session, order: Order) -> None:
     numbers = chosen(session.plan.share.clients, order.share)
     clients = [client for client in session.clients if client.seat.number in numbers]
     if order.do == "cut":
+        if order.share < 1:
+            session.set_aside(clients)
         for client in clients:
             client.reader.cut("cut on order")
     else:

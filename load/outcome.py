@@ -68,6 +68,7 @@ def _faults(totals: Totals, latency: Histogram) -> dict[str, Any]:
             "clients": totals.counts["bystanders"],
             "deliveries": bystanders.count + bystanders.negative,
             "latency_ms": bystanders.summary_ms(),
+            "before_ms": _time(totals, "before").summary_ms(),
         },
     }
 

@@ -69,8 +69,15 @@ class Tally:
         return latency_ns
 
     def tell_bystanders_apart(self) -> None:
-        """From now on count those deliveries once more that reach clients to whom no fault is done."""
-        self.times.setdefault("bystanders", Histogram())
+        """From now on count those deliveries once more that reach clients to whom no fault is done.
+
+        `before` is what all clients' latency was until then, for comparison.
+        """
+        if "bystanders" not in self.times:
+            self.times["bystanders"] = Histogram()
+            before = self.times["before"] = Histogram()
+            for latency in self.servers.values():
+                before.merge(latency)
 
     def _by_server(self, names: list[str], counts: npt.NDArray[np.int64], latency_ns: npt.NDArray[np.int64]) -> None:
         number = {name: at for at, name in enumerate(sorted(set(names)))}

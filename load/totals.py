@@ -124,7 +124,7 @@ class Totals:
     """(server, topic) to the clients that were there at the end; the server is '' for those that it never told."""
     seen: dict[tuple[str, str], list[Seen]] = field(default_factory=dict)
     times: dict[str, Distribution] = field(default_factory=dict)
-    """The hops; `connect`, `downtime`, `bystanders`; since a mark `first_event` and `silence`, with a value a client."""
+    """The hops; `connect`, `downtime`; `bystanders` and `before`; since a mark `first_event` and `silence`, with a value a client."""
     servers: dict[str, Distribution] = field(default_factory=dict)
     """Each server's latency."""
     seconds: dict[int, Distribution] = field(default_factory=dict)

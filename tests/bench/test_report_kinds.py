@@ -97,6 +97,17 @@ def test_the_verdict_on_faults_names_kept_and_broken_promises() -> None:
     ]
 
 
+def test_the_blast_radius_is_the_worst_of_each_fault() -> None:
+    def stalled(contender: str, during_ms: float) -> Run:
+        return made_up.fault_run(
+            contender, "clients-stall", figures={"before_p99_ms": 10.0, "bystanders_p99_ms": during_ms, "recovered": 1.0}
+        )
+
+    said = faults_verdict(made_up.comparison([stalled("valkey", 11.0), stalled("nats", 13.0)]))
+    (line,) = [sentence for sentence in said if sentence.startswith("Blast radius")]
+    assert line == "Blast radius: clients-stall took the others' p99 from 10.0 to 13.0 ms at most (1.30 x, nats)."
+
+
 def test_the_matrix_says_in_words_what_its_colours_say() -> None:
     table = matrix(outcomes(fault_runs()))
     assert table.headings == ["contender", "broker-kill", "clients-cut"]

@@ -49,6 +49,13 @@ def test_some_stop_reading_and_the_others_do_not_notice():
     assert result["recovery"]["first_event_ms"]["max"] >= 900
 
 
+def test_some_are_cut_and_the_others_are_told_apart():
+    result = measure_with({"do": "mark"}, {"do": "cut", "share": 0.4})
+    assert (result["lost"], result["reconnects"], result["bystanders"]["clients"]) == (0, 4, 6)
+    assert result["bystanders"]["before_ms"]["p99"] > 0
+    assert result["latency_ms"]["max"] > result["bystanders"]["latency_ms"]["max"]
+
+
 def test_some_come_and_go():
     result = measure_with({"do": "mark"}, {"do": "churn", "share": 0.2, "for_s": 1.5})
     assert (result["lost"], result["duplicated"]) == (0, 0)
