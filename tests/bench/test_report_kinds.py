@@ -100,7 +100,9 @@ def test_the_verdict_on_faults_names_kept_and_broken_promises() -> None:
 def test_the_blast_radius_is_the_worst_of_each_fault() -> None:
     def stalled(contender: str, during_ms: float) -> Run:
         return made_up.fault_run(
-            contender, "clients-stall", figures={"before_p99_ms": 10.0, "bystanders_p99_ms": during_ms, "recovered": 1.0}
+            contender,
+            "clients-stall",
+            figures={"before_p99_ms": 10.0, "bystanders_p99_ms": during_ms, "recovered": 1.0},
         )
 
     said = faults_verdict(made_up.comparison([stalled("valkey", 11.0), stalled("nats", 13.0)]))
