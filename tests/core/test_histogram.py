@@ -1,6 +1,5 @@
 """The bulk histogram against the library's own one-by-one recording, and against sorted values."""
 
-import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 from hypothesis import given
