@@ -130,7 +130,7 @@ class Session:
         Raises:
             ConnectionError: it is.
         """
-        while not self._lost.is_set():
+        while not (self._lost.is_set() or self.connection.is_closed()):
             try:
                 async with asyncio.timeout(heartbeat_s(self.endpoint)):
                     await self._lost.wait()
@@ -144,8 +144,13 @@ class Session:
             alarm = asyncio.get_running_loop().call_later(self.endpoint.timeout_s, self._give_up)
             try:
                 await finish(request())
+            except asyncpg.InternalClientError:  # asyncpg is confused by how a server died, and would stay so
+                self.connection.terminate()
+                raise
             finally:
                 alarm.cancel()
+                if self.connection.is_closed():  # asyncpg does not always call its listener then
+                    self._lost.set()
 
     def _give_up(self) -> None:
         self._cause = f"no answer within {self.endpoint.timeout_s:g} s"
