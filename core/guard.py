@@ -1,9 +1,10 @@
 """Ends the process groups of a fanbench that was killed: run as `python core/guard.py` with a pipe as its stdin.
 
 The parent writes `+PGID` when it starts a group and `-PGID` when the group is gone. When the pipe closes, because
-the parent exited or was killed with SIGKILL, the groups still listed get SIGTERM, then SIGKILL. The guard lives in
-a session of its own, so neither Ctrl-C nor the end of a terminal reaches it. It imports nothing of ours: it must
-start in a few milliseconds.
+the parent exited or was killed with SIGKILL, the groups still listed get SIGTERM, then SIGKILL. What is no child of
+the parent, a container, has a command that removes it: `+WORD<tab>WORD...`, and the same with `-` when it is gone; the
+commands still listed are run last. The guard lives in a session of its own, so neither Ctrl-C nor the end of a terminal
+reaches it. It imports nothing of ours: it must start in a few milliseconds.
 """
 
 import os
@@ -12,6 +13,8 @@ import sys
 import time
 
 TERM_GRACE_S = 1.5
+COMMAND_TIMEOUT_S = 20.0
+AGAIN_S = 1.0
 
 
 def _alive(pgid: int) -> bool:
@@ -32,20 +35,52 @@ def _signal_all(groups: set[int], sig: signal.Signals) -> None:
             continue
 
 
+def _run_all(commands: list[list[str]]) -> None:
+    import subprocess  # takes as long to import as all the rest to start
+
+    running = []
+    for command in commands:
+        try:
+            running.append(
+                subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+            )
+        except OSError:
+            continue  # nobody is left to be told
+    for process in running:
+        try:
+            process.wait(COMMAND_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
 def main() -> None:
     """Follow stdin to its end, then end what is left."""
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, signal.SIG_IGN)
     groups: set[int] = set()
+    commands: dict[str, list[str]] = {}
     for line in sys.stdin:
-        pgid = int(line[1:])
-        groups.add(pgid) if line[0] == "+" else groups.discard(pgid)
+        sign, entry = line[0], line[1:].rstrip("\n")
+        if not entry.isdecimal():
+            if sign == "+":
+                commands[entry] = entry.split("\t")
+            else:
+                commands.pop(entry, None)
+            continue
+        pgid = int(entry)
+        groups.add(pgid) if sign == "+" else groups.discard(pgid)
     _signal_all(groups, signal.SIGCONT)  # a stopped process takes no SIGTERM
     _signal_all(groups, signal.SIGTERM)
     deadline = time.monotonic() + TERM_GRACE_S
     while any(_alive(pgid) for pgid in groups) and time.monotonic() < deadline:
         time.sleep(0.05)
     _signal_all({pgid for pgid in groups if _alive(pgid)}, signal.SIGKILL)
+    if commands:
+        _run_all(list(commands.values()))
+        time.sleep(AGAIN_S)  # a container that was being made when its maker was killed is there only now
+        _run_all(list(commands.values()))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from core.errors import FanbenchError
@@ -105,6 +105,16 @@ class Child:
         self.send_signal(signal.SIGKILL)
         self._process.wait()
         _guard.tell(f"-{self.pid}")
+
+
+def when_killed(command: Sequence[str | Path]) -> Callable[[], None]:
+    """Have the guard run a command if fanbench ends without calling what is returned, which calls it off.
+
+    For what is no child of ours: a container. The command must do no harm where there is nothing left to do.
+    """
+    line = "\t".join(str(word) for word in command)
+    _guard.tell(f"+{line}")
+    return lambda: _guard.tell(f"-{line}")
 
 
 def spawn(
