@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from brokers.endpoint import Endpoint
-from brokers.programs.catalogue import PROGRAMS
+from brokers.programs import docker
+from brokers.programs.api import Program
+from brokers.programs.catalogue import Launch, program_of
 from brokers.programs.running import Running
 from brokers.registry import open_endpoint
-from core.errors import UsageError, nearest
+from core.errors import FanbenchError, UsageError, nearest
 
 Delivery = Literal["at-most-once", "at-least-once"]
 _NOT_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -45,6 +47,8 @@ class Contender:
     """What the program must have switched on."""
     primary: bool = False
     """Whether `fanbench compare` without names takes it: the floor, and the first contender of each program."""
+    launch: Launch = "auto"
+    """How its program is run."""
 
     @property
     def embedded(self) -> bool:
@@ -59,21 +63,36 @@ class Contender:
     @property
     def runnable(self) -> bool:
         """Whether its program is found here; a broker of the user's own is tried when its run starts."""
-        return self.program is None or PROGRAMS[self.program].find() is not None
+        return self.program is None or self._launcher(self.program).find() is not None
 
     @property
     def install_hint(self) -> str:
         """What to do where it is not runnable."""
-        return "" if self.program is None else PROGRAMS[self.program].install_hint
+        return "" if self.program is None else self._launcher(self.program).install_hint + self._or_docker
+
+    @property
+    def _or_docker(self) -> str:
+        return ", or `--launch docker`" if self.launch == "auto" and not docker.why_not() else ""
 
     def program_version(self) -> str:
         """Empty where there is no program, or it is not found."""
-        return "" if self.program is None else PROGRAMS[self.program].version()
+        return "" if self.program is None else self._launcher(self.program).version()
 
     def require_runnable(self) -> None:
-        """Raise UsageError, with what to do, if its program is not found here."""
-        if not self.runnable:
-            raise UsageError(f"contender '{self.name}': {self.program} is not installed here; {self.install_hint}")
+        """Raise UsageError, with what to do, if its program is not found here, or its image cannot be had."""
+        if self.program is None:
+            return
+        try:
+            self._launcher(self.program).require()
+        except FanbenchError as error:
+            raise UsageError(f"contender '{self.name}': {error}{self._or_docker}") from error
+
+    def launched_by(self, launch: Launch) -> Contender:
+        """The same, its program run in that way."""
+        return replace(self, launch=launch)
+
+    def _launcher(self, program: str) -> Program:
+        return program_of(program, self.launch)
 
     @contextmanager
     def launched(self, folder: Path) -> Iterator[Broker]:
@@ -85,8 +104,17 @@ class Contender:
         if self.program is None:
             yield Broker(self.url)
             return
-        with PROGRAMS[self.program].start(folder, self.features) as running:
+        with self.started(folder) as running:
             yield Broker(self.url.format_map(running.listeners), running)
+
+    def started(self, folder: Path, *more_features: str) -> Running:
+        """Its program, running with what it needs and more features.
+
+        Raises:
+            FanbenchError: the program is not found, or does not come up.
+        """
+        assert self.program is not None
+        return self._launcher(self.program).start(folder, (*self.features, *more_features))
 
 
 _AT_MOST: Delivery = "at-most-once"

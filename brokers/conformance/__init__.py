@@ -17,6 +17,7 @@ from brokers.conformance.bench import Bench, benched
 from brokers.conformance.delivery import DeliveryPromises
 from brokers.conformance.failure import FailurePromises
 from brokers.contenders import Contender, find_contender
+from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError
 
@@ -62,7 +63,7 @@ def promises(features: set[str]) -> Iterator[tuple[str, set[str]]]:
             yield name, set(getattr(getattr(Conformance, name), "needs", ())) - features
 
 
-def run_conformance(name_or_url: str, report: Callable[[Outcome], None]) -> bool:
+def run_conformance(name_or_url: str, report: Callable[[Outcome], None], launch: Launch = "auto") -> bool:
     """Prove every promise of a contender, or of the adapter and the running broker behind a URL.
 
     Calls `report` for each; returns whether none is broken.
@@ -70,7 +71,7 @@ def run_conformance(name_or_url: str, report: Callable[[Outcome], None]) -> bool
     Raises:
         UsageError: there is no such contender, or it cannot run here. FanbenchError: its program does not come up.
     """
-    contender = find_contender(name_or_url)
+    contender = find_contender(name_or_url).launched_by(launch)
     contender.require_runnable()
     kept = True
     with tempfile.TemporaryDirectory(prefix="fanbench-") as folder, benched(contender, Path(folder)) as broker:

@@ -15,7 +15,6 @@ from urllib.parse import quote, urlsplit
 from brokers.api import Adapter, Consumer, Gap, Message, Producer
 from brokers.contenders import Contender
 from brokers.endpoint import Endpoint
-from brokers.programs.catalogue import PROGRAMS
 from brokers.programs.running import Running
 from brokers.registry import open_endpoint
 from core.tcp_proxy import TcpProxy
@@ -136,12 +135,10 @@ class Bench:
     @contextmanager
     def guarded(self) -> Iterator[tuple[str, str, str]]:
         """URL, user and password of a broker of this kind that asks for a password."""
-        assert self.contender.program is not None
         if self.running is not None and self.running.credentials is not None:
             yield self.url, *self.running.credentials
             return
-        features = (*self.contender.features, "password")
-        with PROGRAMS[self.contender.program].start(self.folder / "guarded", features) as running:
+        with self.contender.started(self.folder / "guarded", "password") as running:
             assert running.credentials is not None
             yield self.contender.url.format_map(running.listeners), *running.credentials
 

@@ -23,6 +23,13 @@ class Program(Protocol):
     def find(self) -> Path | None:
         """Its executable here, or None."""
 
+    def require(self) -> Path:
+        """Its executable here.
+
+        Raises:
+            FanbenchError: it is not found; the message says what to do.
+        """
+
     def version(self) -> str:
         """Its version; empty where it is not found."""
 

@@ -1,11 +1,29 @@
-"""Every program that fanbench can run."""
+"""Every program that fanbench can run, installed here or in a container."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from brokers.programs.api import Program
+from brokers.programs.images import mosquitto_image, nats_image, rabbitmq_image, redis_image, valkey_image
 from brokers.programs.mosquitto import mosquitto
 from brokers.programs.nats import nats
 from brokers.programs.rabbitmq import rabbitmq
 from brokers.programs.valkey import redis, valkey
 
+Launch = Literal["auto", "local", "docker"]
+"""How programs are run: `auto` and `local` take what is installed here, `docker` the official image.
+
+`auto` never turns to Docker by itself, since that would compare local programs with others behind a port mapping; it
+says so where a program is missing.
+"""
+
 PROGRAMS: dict[str, Program] = {program.name: program for program in (valkey, redis, rabbitmq, mosquitto, nats)}
+IMAGES: dict[str, Program] = {
+    image.name: image for image in (valkey_image, redis_image, rabbitmq_image, mosquitto_image, nats_image)
+}
+
+
+def program_of(name: str, launch: Launch) -> Program:
+    """The program of that name as it is to be launched."""
+    return (IMAGES if launch == "docker" else PROGRAMS)[name]

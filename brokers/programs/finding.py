@@ -34,7 +34,12 @@ def version_of(executable: Path, *arguments: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    match = _VERSION.search(answer.stdout + answer.stderr)
+    return first_version(answer.stdout + answer.stderr)
+
+
+def first_version(text: str) -> str:
+    """The first version number in it; empty if there is none."""
+    match = _VERSION.search(text)
     return match[0] if match else ""
 
 

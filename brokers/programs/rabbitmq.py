@@ -35,6 +35,10 @@ class RabbitMQ:
         """The server's own script."""
         return _REAL if _REAL.exists() else on_path("rabbitmq-server")
 
+    def require(self) -> Path:
+        """The executable; see Program."""
+        return require(self.name, self.find(), self.install_hint)
+
     def version(self) -> str:
         """From the installation's directory, which has it in its name; else as rabbitmqctl prints it."""
         found = self.find()
@@ -45,7 +49,7 @@ class RabbitMQ:
 
     def start(self, folder: Path, features: Collection[str] = ()) -> Running:
         """Run it; see Program."""
-        executable = require(self.name, self.find(), self.install_hint)
+        executable = self.require()
         port, mqtt_port, distribution_port, epmd_port = free_ports(4)
         mqtt = "mqtt" in features
         folder = folder.resolve()

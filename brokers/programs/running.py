@@ -1,21 +1,46 @@
-"""A broker program that runs as a child process."""
+"""A broker program that runs: as a child process, or in a container."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from core.errors import FanbenchError
-from core.process import Child
 
 START_TIMEOUT_S = 20.0
 USER, PASSWORD = "fanbench", "fanbench-secret"
 """What a program with the feature `password` asks for."""
 _POLL_S = 0.02
+
+
+class Started(Protocol):
+    """What has been started and can be ended: core.process.Child, or a container."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its first process on this machine; None where that cannot be seen from here."""
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or None while it runs."""
+
+    def last_words(self) -> str:
+        """The end of its log on one line, for an error."""
+
+    def send_signal(self, sig: signal.Signals) -> None:
+        """Send a signal to all its processes; no error if it is gone."""
+
+    def stop(self, grace_s: float) -> None:
+        """SIGTERM, wait, then SIGKILL. Idempotent."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
 
 
 @dataclass(slots=True)
@@ -29,18 +54,22 @@ class Running:
     listeners: Mapping[str, str]
     """host:port by protocol: redis, nats, mqtt, amqp."""
     data: Path
-    spawn: Callable[[], Child]
+    spawn: Callable[[], Started]
     ready: Callable[[], bool]
     start_timeout_s: float = START_TIMEOUT_S
     stop_grace_s: float = 3.0
     credentials: tuple[str, str] | None = None
     """User and password that it asks for."""
-    child: Child | None = None
+    discard: Callable[[], None] | None = None
+    """Removes it with its processes and what it stored, which are not all under `data`: a container."""
+    child: Started | None = None
 
     @property
     def pids(self) -> list[int]:
-        """The processes whose trees are the broker's CPU and memory."""
-        return [self.child.pid] if self.child is not None and self.child.returncode is None else []
+        """The processes whose trees are the broker's CPU and memory; none where they cannot be seen from here."""
+        if self.child is None or self.child.returncode is not None or (pid := self.child.pid) is None:
+            return []
+        return [pid]
 
     def start_again(self) -> None:
         """Start it and wait for a protocol round trip.
@@ -71,7 +100,11 @@ class Running:
 
     def stop(self) -> None:
         """End it and remove its data. Idempotent."""
-        self.halt()
+        if self.discard is None:
+            self.halt()
+        else:
+            self.kill()  # nothing that an orderly end would save is kept
+            self.discard()
         shutil.rmtree(self.data, ignore_errors=True)
 
     def __enter__(self) -> Running:

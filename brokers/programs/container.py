@@ -1,0 +1,177 @@
+"""A container that a fault can kill and start again, and that is gone when fanbench is, however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from brokers.programs.docker import docker
+from core.errors import FanbenchError
+from core.process import Child, spawn, when_killed
+
+LABEL = "fanbench"
+"""Of every container that fanbench makes: `docker ps -a --filter label=fanbench`."""
+_GRACE_S = 10.0
+_POLL_S = 0.02
+_INSIDE = re.compile(r"^NSpid:\s+\d+\s+(?:\d+\s+)*1$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container made of an image, which can be started many times: its ports and its data stay."""
+
+    name: str
+    """What docker calls it; no other has it."""
+    program: str
+    """What errors call it."""
+    log: Path
+    uncover: Callable[[], None]
+    """Tells the guard that it is gone."""
+
+    def start(self) -> ContainerProcess:
+        """Start it, and return when its first process runs, or has ended; what it prints goes to the log.
+
+        Raises:
+            FanbenchError: docker cannot be run.
+        """
+        client = spawn(self.program, ["docker", "start", "--attach", self.name], self.log)
+        try:
+            return ContainerProcess(self, client, self._first_pid(client))
+        except BaseException:
+            client.kill()
+            raise
+
+    def _first_pid(self, client: Child) -> int:
+        # Its ports take connections before it has a network, and would keep the first probe waiting for a second.
+        deadline = time.monotonic() + _GRACE_S
+        while client.returncode is None and time.monotonic() < deadline:
+            pid = int(docker("inspect", "--format", "{{.State.Pid}}", self.name))
+            if pid:
+                return pid
+            time.sleep(_POLL_S)
+        return 0
+
+    def remove(self) -> None:
+        """End it and remove it with its data. Idempotent."""
+        with contextlib.suppress(FanbenchError):  # the guard still has it, and tries again when fanbench ends
+            docker("rm", "--force", "--volumes", self.name)
+            self.uncover()
+
+
+def create(
+    program: str,
+    image: str,
+    log: Path,
+    *,
+    ports: Mapping[int, int],
+    files: Mapping[str, Path],
+    volume: str,
+    command: Sequence[str],
+) -> Container:
+    """Make a container: `ports` of 127.0.0.1 lead to ports of it, `files` are its own read-only, `volume` has its data.
+
+    Raises:
+        FanbenchError: docker refuses.
+    """
+    name = f"fanbench-{os.getpid()}-{program}-{secrets.token_hex(4)}"
+    container = Container(name, program, log, when_killed(["docker", "rm", "--force", "--volumes", name]))
+    try:
+        docker(*create_words(name, program, image, ports, files, volume, command))
+    except BaseException:
+        container.remove()
+        raise
+    return container
+
+
+def create_words(
+    name: str,
+    program: str,
+    image: str,
+    ports: Mapping[int, int],
+    files: Mapping[str, Path],
+    volume: str,
+    command: Sequence[str],
+) -> list[str]:
+    """The words after `docker`; the host name is the program's, as in docker-compose.yml, since RabbitMQ keeps it."""
+    words = ["create", "--name", name, "--label", LABEL, "--hostname", program, "--log-driver", "none"]
+    for here, inside in ports.items():
+        words += ["--publish", f"127.0.0.1:{here}:{inside}"]
+    for target, source in files.items():
+        words += ["--mount", f"type=bind,source={source},target={target},readonly"]
+    return [*words, "--volume", volume, image, *command]
+
+
+class ContainerProcess:
+    """One life of a container, with the interface of core.process.Child (see running.Started)."""
+
+    def __init__(self, container: Container, client: Child, pid: int) -> None:
+        self._container = container
+        self._client = client
+        self._pid = pid if pid and _is_first_inside(pid) else None
+        self._paused = False
+
+    @property
+    def pid(self) -> int | None:
+        """Its first process on this machine; None where the daemon is elsewhere or in a virtual machine."""
+        return self._pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or None while it runs: `docker start --attach` ends as the container does."""
+        return self._client.returncode
+
+    def last_words(self) -> str:
+        """The end of its log on one line, for an error."""
+        return self._client.last_words()
+
+    def send_signal(self, sig: signal.Signals) -> None:
+        """SIGSTOP and SIGCONT are for all its processes, which docker pauses; others for the first. No error if gone."""
+        with contextlib.suppress(FanbenchError):
+            if sig == signal.SIGSTOP:
+                self._do("pause")
+                self._paused = True
+            elif sig == signal.SIGCONT:
+                self._continue()
+            else:
+                self._do("kill", "--signal", str(int(sig)))
+
+    def stop(self, grace_s: float) -> None:
+        """SIGTERM, wait `grace_s` seconds, then SIGKILL. Idempotent."""
+        if self.returncode is None:
+            with contextlib.suppress(FanbenchError):
+                self._continue()
+                self._do("stop", "--time", f"{grace_s:.0f}")
+                self._client.wait(_GRACE_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it has ended and its ports are free."""
+        if self.returncode is None:
+            with contextlib.suppress(FanbenchError):  # it has ended, or never began
+                self._continue()
+                self._do("kill")
+                self._client.wait(_GRACE_S)
+        self._client.kill()
+
+    def _continue(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._do("unpause")
+
+    def _do(self, *words: str) -> None:
+        docker(*words, self._container.name)
+
+
+def _is_first_inside(pid: int) -> bool:
+    """Whether that process of this machine is number 1 in a PID namespace: not so if the number is another machine's."""
+    try:
+        return _INSIDE.search(Path(f"/proc/{pid}/status").read_text(encoding="utf-8")) is not None
+    except OSError:
+        return False
