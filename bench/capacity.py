@@ -17,6 +17,7 @@ from bench.model import LATENCY, Run
 from bench.search import Answer, Bounds, largest_that_holds
 from bench.slo import Slo
 from brokers.contenders import Contender
+from brokers.programs.catalogue import Launch
 from core.scenario import Scenario
 from core.topics import topic_pattern
 
@@ -82,11 +83,13 @@ class _Measured:
         return point.held
 
 
-def capacity_command(name: str, axis: Axis, slo: Slo, scenario: Scenario, out: Path, json_answer: bool) -> int:
+def capacity_command(
+    name: str, axis: Axis, slo: Slo, scenario: Scenario, out: Path, json_answer: bool, launch: Launch = "auto"
+) -> int:
     """The command. Exit code 0 with a confirmed answer, 1 without one."""
     from bench.report import write_report  # matplotlib takes half a second to import
 
-    (contender,) = choose_contenders([name], every=False)
+    (contender,) = choose_contenders([name], every=False, launch=launch)
     raise_descriptor_limit()
     most = min(_LARGEST[axis], most_clients(scenario.replicas)) if axis == "clients" else _LARGEST[axis]
     measured = _Measured(contender, scenario, axis, slo, out)

@@ -37,6 +37,12 @@ Rounds = Annotated[int | None, typer.Option(help="runs of each contender", show_
 Seed = Annotated[int | None, typer.Option(help="of the order of runs and of random schedules", show_default=False)]
 Out = Annotated[Path, typer.Option(help="where result directories go")]
 Axis = Literal["clients", "rate", "replicas", "topics"]
+LaunchedBy = Annotated[
+    Literal["auto", "local", "docker"],
+    typer.Option(
+        "--launch", help="how programs run: installed ones (auto, local), or containers of official images (docker)"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")]
 
 
@@ -80,6 +86,7 @@ def compare(
         str, typer.Option(help="how clients connect: sse, ws, or both side by side as sse,ws")
     ] = "sse",
     repeats: Annotated[int, typer.Option(min=0, help="how often a run that the machine disturbed is done again")] = 2,
+    launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
     """Measure contenders against each other: the main job.
@@ -103,7 +110,7 @@ def compare(
     )
     gate = None if baseline is None else (baseline, fail_if)
     over = parse_transports(transport)
-    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate, repeats, over))
+    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate, repeats, over, launch))
 
 
 @app.command()
@@ -122,6 +129,7 @@ def capacity(
     duration: Duration = 4.0,
     warmup: Warmup = 1.0,
     out: Out = Path("results"),
+    launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
     """Find the largest load that a contender holds, confirmed in separate runs."""
@@ -138,7 +146,7 @@ def capacity(
         duration_s=duration,
         warmup_s=warmup,
     )
-    raise typer.Exit(capacity_command(contender, vary, Slo.parse(slo), workload, out, json_answer))
+    raise typer.Exit(capacity_command(contender, vary, Slo.parse(slo), workload, out, json_answer, launch))
 
 
 @app.command()
@@ -158,6 +166,7 @@ def faults(
     rounds: Rounds = None,
     seed: Seed = None,
     out: Out = Path("results"),
+    launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
     """Break brokers, links, replicas and clients, and tell from the clients' side what was lost and for how long."""
@@ -167,7 +176,7 @@ def faults(
         "faults", clients=clients, rate_hz=rate, replicas=replicas, duration_s=duration, rounds=rounds, seed=seed
     )
     chosen = choose_faults(fault or [], at, lasting, share)
-    raise typer.Exit(faults_command(contenders or [], chosen, workload, out, json_answer))
+    raise typer.Exit(faults_command(contenders or [], chosen, workload, out, json_answer, launch))
 
 
 @app.command()
@@ -176,13 +185,14 @@ def hop(
     rate: Rate = 1000.0,
     payload_bytes: PayloadBytes = None,
     duration: Duration = 4.0,
+    launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
     """Measure generator to consumer with no SSE, and say what ends first: the broker or its client library."""
     from bench.hop import hop_command
 
     workload = scenario_from("broadcast", rate_hz=rate, payload_bytes=payload_bytes, duration_s=duration)
-    raise typer.Exit(hop_command(contenders or [], workload, json_answer))
+    raise typer.Exit(hop_command(contenders or [], workload, json_answer, launch))
 
 
 @app.command()
@@ -196,12 +206,13 @@ def doctor(json_answer: AsJson = False) -> None:
 @app.command()
 def conformance(
     adapter: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")],
+    launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
     """Prove an adapter, a built-in or your own: one line for each promise, on the real program."""
     from bench.prove import conformance_command
 
-    raise typer.Exit(conformance_command(adapter, json_answer))
+    raise typer.Exit(conformance_command(adapter, json_answer, launch))
 
 
 @app.command()
@@ -248,11 +259,13 @@ def demo(
     rate: Rate = 2.0,
     topics: Topics = "events",
     port: Annotated[int, typer.Option(help="where the proxy or the first replica listens")] = 8000,
+    launch: LaunchedBy = "auto",
 ) -> None:
     """Run broker, replicas and generator, and say which address to open; Ctrl-C ends it."""
     from bench.demo import demo_command
 
-    raise typer.Exit(demo_command(contender, scenario_from("smoke", topics, replicas=replicas, rate_hz=rate), port))
+    workload = scenario_from("smoke", topics, replicas=replicas, rate_hz=rate)
+    raise typer.Exit(demo_command(contender, workload, port, launch))
 
 
 def main() -> None:

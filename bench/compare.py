@@ -18,6 +18,7 @@ from bench.model import Run
 from bench.store import load_results
 from bench.transports import cut_jobs, transport_tables
 from brokers.contenders import Contender
+from brokers.programs.catalogue import Launch
 from core.scenario import Scenario
 
 FIXED_S = 5.0
@@ -64,6 +65,7 @@ def compare_command(
     gated: tuple[Path, str] | None = None,
     repeats: int = REPEATS,
     transports: Sequence[str] = ("sse",),
+    launch: Launch = "auto",
 ) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
@@ -72,7 +74,7 @@ def compare_command(
     """
     from bench.report import terminal_grid, terminal_table, write_report  # matplotlib takes half a second to import
 
-    contenders = choose_contenders(names, every)
+    contenders = choose_contenders(names, every, launch)
     distinct = distinct_names([contender.name for contender in contenders])
     gate = Gate.open(*gated, scenario, distinct) if gated else None
     console = Console(stderr=json_answer)

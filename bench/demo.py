@@ -12,15 +12,16 @@ from rich.console import Console
 from bench.procs import Children, Replica, start_generator, start_replica, wait_ready
 from bench.proxy import find_nginx, start_proxy
 from brokers.contenders import find_contender
+from brokers.programs.catalogue import Launch
 from core.errors import UsageError
 from core.ports import free_ports
 from core.process import Child
 from core.scenario import Scenario
 
 
-def demo_command(name: str, scenario: Scenario, port: int) -> int:
+def demo_command(name: str, scenario: Scenario, port: int, launch: Launch = "auto") -> int:
     """Start broker, replicas and generator; print the addresses; end with Ctrl-C. Returns the exit code."""
-    contender = find_contender(name)
+    contender = find_contender(name).launched_by(launch)
     contender.require_runnable()
     _require_free(port)
     console = Console()

@@ -16,6 +16,7 @@ from bench.jobs import Job, choose_contenders, run_jobs, start_results
 from bench.model import Run
 from bench.store import load_results
 from brokers.contenders import Contender
+from brokers.programs.catalogue import Launch
 from core.errors import UsageError, nearest
 from core.fault import KINDS, Fault, FaultKind
 from core.scenario import Scenario
@@ -65,13 +66,18 @@ def _line(run: Run) -> str:
 
 
 def faults_command(
-    names: Sequence[str], faults: Sequence[Fault], scenario: Scenario, out: Path, json_answer: bool
+    names: Sequence[str],
+    faults: Sequence[Fault],
+    scenario: Scenario,
+    out: Path,
+    json_answer: bool,
+    launch: Launch = "auto",
 ) -> int:
     """The command. Exit code 0 when every run is valid and every client came back, else 1."""
     from bench.report import write_report  # matplotlib takes half a second to import
 
     require_descriptors(scenario)
-    contenders = choose_contenders(names, every=False)
+    contenders = choose_contenders(names, every=False, launch=launch)
     jobs = plan(contenders, faults, scenario)
     console = Console(stderr=json_answer)
     minutes = len(jobs) * (scenario.warmup_s + scenario.duration_s + FIXED_S) / 60

@@ -18,6 +18,7 @@ from bench.jobs import choose_contenders
 from bench.procs import ROOT, child_env
 from bench.resources import Sampler
 from brokers.contenders import Contender
+from brokers.programs.catalogue import Launch
 from core.errors import FanbenchError
 from core.scenario import Scenario
 
@@ -73,9 +74,9 @@ def what_binds(client_us: float, broker_us: float | None) -> str:
     return f"{bound}, at about {1e6 / most_us:,.0f} messages/s a core"
 
 
-def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool) -> int:
+def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, launch: Launch = "auto") -> int:
     """The command. Exit code 1 if a contender lost messages or failed."""
-    contenders = [c for c in choose_contenders(names, every=not names) if not c.embedded]
+    contenders = [c for c in choose_contenders(names, every=not names, launch=launch) if not c.embedded]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in (
         "contender",

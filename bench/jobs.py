@@ -20,6 +20,7 @@ from bench.run import Say, failed_run, run_once
 from bench.store import ResultFolder, open_results
 from brokers.contenders import Contender, all_contenders, find_contender
 from brokers.endpoint import redact
+from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
@@ -48,15 +49,19 @@ class Outcome:
     complete: bool
 
 
-def choose_contenders(names: Sequence[str], every: bool) -> list[Contender]:
+def choose_contenders(names: Sequence[str], every: bool, launch: Launch = "auto") -> list[Contender]:
     """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
 
+    With `launch="docker"` every program can run here, or none can, which is an error.
+
     Raises:
-        UsageError: a name is unknown, its program is not installed, or the broker at a URL does not answer.
+        UsageError: a name is unknown, its program is not installed, Docker does not answer, an image cannot be had, or
+            the broker at a URL does not answer.
     """
-    if not names:
-        return [c for c in all_contenders() if (every or c.primary) and c.runnable]
-    chosen = [find_contender(name) for name in names]
+    chosen = [find_contender(name) for name in names] or [c for c in all_contenders() if every or c.primary]
+    chosen = [contender.launched_by(launch) for contender in chosen]
+    if not names and launch != "docker":
+        return [contender for contender in chosen if contender.runnable]
     for contender in chosen:
         contender.require_runnable()
         if contender.program is None:

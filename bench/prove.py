@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from brokers.conformance import Outcome, run_conformance
+from brokers.programs.catalogue import Launch
 
 _STYLE = {"kept": "green", "broken": "red", "not applicable": "dim"}
 
 
-def conformance_command(name_or_url: str, json_answer: bool) -> int:
+def conformance_command(name_or_url: str, json_answer: bool, launch: Launch = "auto") -> int:
     """The command. Exit code 0 when no promise is broken, else 1."""
     console, outcomes = Console(), []
 
@@ -23,7 +24,7 @@ def conformance_command(name_or_url: str, json_answer: bool) -> int:
             detail = f" [dim]({escape(outcome.detail)})[/]" if outcome.detail else ""
             console.print(f"[{style}]{outcome.status:>14}[/]  {escape(outcome.promise)}{detail}", highlight=False)
 
-    kept = run_conformance(name_or_url, report)
+    kept = run_conformance(name_or_url, report, launch)
     counts = {status: sum(outcome.status == status for outcome in outcomes) for status in _STYLE}
     if json_answer:
         print(json.dumps({"contender": name_or_url, **counts, "promises": [o._asdict() for o in outcomes]}))

@@ -49,7 +49,7 @@ class Stage:
         roots = {"server": [replica.child.pid for replica in self.replicas], "load": [self.load.child.pid]}
         if not self.contender.embedded:  # otherwise it lives in the replicas, whose CPU holds its own
             roots["generator"] = [child.pid for child in self.generators]
-        if self.contender.program is not None:
+        if self.broker.pids:  # not where it is someone else's, or in a virtual machine
             roots["broker"] = self.broker.pids
         return roots
 
