@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml requirements.lock scripts/setup.sh
 compare: $(STAMP)  ## the main job: compare the brokers found here, about 4 minutes
 	@$(VENV)/bin/fanbench compare --rounds 5 --warmup 1 --duration 4  # five rounds allow a verdict
 
-brokers: $(STAMP)  ## install redis-server, mosquitto, rabbitmq-server and nginx by apt or brew
+brokers: $(STAMP)  ## install redis-server, mosquitto, rabbitmq-server, nginx and postgresql by apt or brew
 	@scripts/brokers.sh
 
 browser:  ## install the browser that the tests of the page drive
