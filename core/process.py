@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from pathlib import Path
 from core.errors import FanbenchError
 
 STOP_GRACE_S = 3.0
+ONCE_GUARDED = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh"]
+"""Becomes the command that follows once it is told to. The guard is to know a child's group before the child does
+anything: if fanbench is killed in between, the shell reads the end of its input and is gone."""
 
 
 class _Guard:
@@ -131,12 +135,15 @@ def spawn(
         FanbenchError: the command cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    words = [str(part) for part in command]
+    if shutil.which(words[0], path=None if env is None else env.get("PATH")) is None:
+        raise FanbenchError(f"{name}: cannot start {words[0]}: no such program; is it installed?")
     _guard.start()  # before the child, which would be left behind if fanbench were killed while the guard starts
     with log.open("ab") as output:
         try:
             process = subprocess.Popen(
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
+                [*ONCE_GUARDED, *words],
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=None if env is None else dict(env),
@@ -144,6 +151,9 @@ def spawn(
                 process_group=0,
             )
         except OSError as error:
-            raise FanbenchError(f"{name}: cannot start {command[0]}: {error.strerror}; is it installed?") from error
+            raise FanbenchError(f"{name}: cannot start {words[0]}: {error.strerror}; is it installed?") from error
     _guard.tell(f"+{process.pid}")
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as go:  # its end is told by whoever waits for it
+        go.write(b"\n")
     return Child(name, process, log)

@@ -25,6 +25,18 @@ PARENT = """
 """
 
 
+KILLED_WHILE_STARTING = """
+    import os, signal, sys
+    from pathlib import Path
+    import core.process
+    def tell(line):
+        print(line[1:], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    core.process._guard.tell = tell
+    core.process.spawn("child", ["sh", "-c", "echo it runs; exec sleep 300"], Path(sys.argv[1]))
+"""
+
+
 def start_parent(log):
     parent = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PARENT), str(log)],
@@ -49,6 +61,14 @@ def test_no_orphan_when_the_parent_goes(how, tmp_path):
     parent.stdout.close()
     parent.stdin.close()
     wait_until(lambda: gone(child) and gone(grandchild), "the end of child and grandchild", 5)
+
+
+def test_no_orphan_when_the_parent_is_killed_before_the_guard_knows_the_child(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(KILLED_WHILE_STARTING), tmp_path / "log"]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    wait_until(lambda: gone(int(killed.stdout)), "the end of the child", 5)
+    assert (tmp_path / "log").read_text() == ""
 
 
 def test_stop_ends_the_whole_group_and_is_idempotent(tmp_path):
