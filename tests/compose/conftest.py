@@ -7,13 +7,18 @@ from tests.compose.demo import Demo, docker, why_not
 
 
 @pytest.fixture(scope="session")
-def image() -> Iterator[str]:
-    """The image, built once for all profiles under a tag of its own; with CI=true a missing daemon fails."""
+def engine() -> None:
+    """A Docker daemon that answers; with CI=true a missing one fails."""
     reason = why_not()
     if reason and os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}, and CI must test the demo; ../shared/tools/compose-lab up starts one")
+        pytest.fail(f"{reason}, and CI must test with Docker; ../shared/tools/compose-lab up starts one")
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def image(engine: None) -> Iterator[str]:
+    """The image, built once for all profiles under a tag of its own."""
     name = f"fanbench-test-{os.getpid()}"
     Demo([], name).compose("build", "server")
     yield name
