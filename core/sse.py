@@ -11,6 +11,8 @@ from dataclasses import dataclass
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LINE_END_BYTES = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
+_RETRY_DIGITS = 18
+"""More are no time that anybody means, and from 4,301 on no number that Python reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class SSEParser:
         elif name == b"id":
             if "\0" not in value:
                 self._id = value
-        elif name == b"retry" and value.isascii() and value.isdigit():
+        elif name == b"retry" and value.isascii() and value.isdigit() and len(value) <= _RETRY_DIGITS:
             self.retry_ms = int(value)
 
     def _dispatch(self, events: list[SSEEvent]) -> None:

@@ -105,6 +105,8 @@ class Reader:
                 return
             head, rest = split
             dialect = self._wiring.transport.dialect(head)
+        except BlockingIOError:
+            return
         except (OSError, WireError) as error:
             self.fail(getattr(error, "strerror", None) or str(error))
             return

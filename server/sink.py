@@ -86,6 +86,7 @@ class SendSink:
         "_held_bytes",
         "_hub",
         "_parts",
+        "_pumping",
         "_wake",
         "client",
         "wire",
@@ -98,6 +99,7 @@ class SendSink:
         self._parts: deque[bytes] = deque()
         self._held_bytes = 0
         self._ended = False
+        self._pumping: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self.wire = Wire.PLAIN
         self.client: Client | None = None
@@ -128,13 +130,16 @@ class SendSink:
         self._wake.set()
 
     def abort(self) -> None:
-        """Let `pump` end at once."""
+        """End `pump` at once: it may be waiting for a server that waits for the client."""
         self._parts.clear()
         self._held_bytes = 0
         self.finish()
+        if self._pumping is not None:
+            self._pumping.cancel()
 
     async def pump(self, send: Send) -> None:
         """Send what is queued until the stream ends."""
+        self._pumping = asyncio.current_task()
         while True:
             await self._wake.wait()
             self._wake.clear()

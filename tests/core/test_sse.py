@@ -51,7 +51,16 @@ def test_parser_at_every_split_point(wire, expected):
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(b"2000", 2000), (b"0", 0), (b"-1", None), (b"2s", None), (b"", None), ("٣".encode(), None)]
+    ("value", "expected"),
+    [
+        (b"2000", 2000),
+        (b"0", 0),
+        (b"-1", None),
+        (b"2s", None),
+        (b"", None),
+        ("٣".encode(), None),
+        (b"9" * 5000, None),
+    ],
 )
 def test_retry_takes_digits_only(value, expected):
     parser = SSEParser()
