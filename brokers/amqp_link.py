@@ -14,7 +14,7 @@ from aio_pika.connection import Connection, make_url
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
 from brokers.endpoint import Endpoint
 from brokers.lines import Calls
@@ -30,7 +30,7 @@ _DRAIN_EVERY = 64
 # A lost connection is our news to tell, in one line and without a traceback.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
-errors = (AMQPError, OSError, ValueError)
+errors = (AMQPError, ChannelInvalidStateError, OSError, ValueError)
 
 
 class _Wire:
@@ -51,10 +51,14 @@ class _Wire:
 
 @dataclass(slots=True)
 class Link:
-    """A connection with one channel; `ended` is set when a consumer on it is cancelled by the broker."""
+    """A connection with one channel; `ended` is set when a consumer on it is cancelled by the broker.
+
+    `pulse` is a second channel, for the sign of life alone: on the first it would wait behind a burst of publishes.
+    """
 
     connection: Any
     channel: Any
+    pulse: Any
     wire: _Wire
     timeout_s: float
     heartbeat_s: float
@@ -77,9 +81,8 @@ async def dial(endpoint: Endpoint, confirms: bool, prepare: Callable[[Link], Awa
     wire = connection.kwargs["transport_factory"] = _Wire(TLSTransportFactory() if secure else TCPTransportFactory())
     try:
         await connection.connect(timeout=endpoint.timeout_s)
-        channel = connection.channel(publisher_confirms=confirms)
-        await channel.initialize()
-        link = Link(connection, await channel.get_underlay_channel(), wire, endpoint.timeout_s, heartbeat_s(endpoint))
+        channel, pulse = [await _open_channel(connection, kind) for kind in (confirms, False)]
+        link = Link(connection, channel, pulse, wire, endpoint.timeout_s, heartbeat_s(endpoint))
         link.channel.on_consumer_cancel_callbacks.add(partial(_end, link))
         await prepare(link)
     except BaseException:
@@ -87,6 +90,12 @@ async def dial(endpoint: Endpoint, confirms: bool, prepare: Callable[[Link], Awa
         await finish(quietly(connection.close(), endpoint.timeout_s))
         raise
     return link
+
+
+async def _open_channel(connection: Connection, confirms: bool) -> Any:
+    channel = connection.channel(publisher_confirms=confirms)
+    await channel.initialize()
+    return await channel.get_underlay_channel()
 
 
 async def _end(link: Link, _: Any) -> None:
@@ -116,7 +125,7 @@ async def _beat(link: Link) -> None:
     with contextlib.suppress(TimeoutError, *errors):
         while True:
             await asyncio.sleep(link.heartbeat_s)
-            await link.channel.exchange_declare("amq.direct", passive=True, timeout=link.timeout_s)
+            await link.pulse.exchange_declare("amq.direct", passive=True, timeout=link.timeout_s)
 
 
 async def hang_up(link: Link) -> None:
