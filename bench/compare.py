@@ -123,6 +123,7 @@ def run_json(run: Run) -> dict[str, object]:
         "transport": run.transport,
         "expected": run.expected,
         "delivered": run.delivered,
+        "lost_by_cause": {cause: count for cause, count in run.lost_by_cause.items() if count},
         "lost": run.lost,
         "latency_ms": latency.summary_ms() if latency else {},
         "valid": run.valid,

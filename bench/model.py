@@ -11,7 +11,16 @@ from core.scenario import Scenario
 PARTS = ("broker", "server", "generator", "load")
 HOPS = ("schedule", "broker", "fanout")
 LATENCY = "latency"
-CAUSES = ("broker", "gap", "slow_client", "connection_down", "under_way")
+CAUSE_WORDS = {
+    "broker": "not handed over by the broker",
+    "gap": "gap reported by the adapter",
+    "slow_client": "dropped with a slow client",
+    "connection_down": "connection down",
+    "unexplained": "missing without a word",
+    "under_way": "under way at the deadline",
+}
+"""What a missing delivery is charged to."""
+CAUSES = tuple(CAUSE_WORDS)
 
 Part = Literal["broker", "server", "generator", "load"]
 

@@ -28,7 +28,8 @@ _TERMINAL = {
     "p50": "p50",
     "p99": "p99",
     "p99_range": "its range",
-    "broker_p99": "broker p99",
+    "broker_p99": "broker\np99",
+    "delivered": "delivered\n/expected",
     "lost": "lost",
     "runs": "valid",
 }
@@ -157,7 +158,7 @@ def terminal_table(comparison: Comparison) -> Table:
         title=f"{comparison.name}: {workload(comparison.scenario)}, latency in ms",
         title_justify="left",
         box=None,
-        padding=(0, 2, 0, 0),
+        padding=(0, 1, 0, 0),
     )
     for name, heading in _TERMINAL.items():
         table.add_column(heading, justify="left" if name == "contender" else "right", no_wrap=True)

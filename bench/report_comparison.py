@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench import charts, charts_lines
-from bench.model import Comparison
+from bench.model import CAUSE_WORDS, CAUSES, Comparison
 from bench.report_view import LEVEL, Cell, Drawing, Table, View, draw_charts, method, number, refused_runs
 from bench.standings import Family, Standing, families, standings
 from bench.stats import CONFIDENCE, MIN_ROUNDS
@@ -29,6 +29,7 @@ class Row:
     broker_p99: str
     fanout_p99: str
     share: str
+    delivered: str
     lost: str
     broker_cpu: str
     server_cpu: str
@@ -47,6 +48,7 @@ HEADINGS = {
     "broker_p99": "broker p99 ms",
     "fanout_p99": "fan-out p99 ms",
     "share": "broker's share",
+    "delivered": "delivered/expected",
     "lost": "lost",
     "broker_cpu": "broker CPU s/M",
     "server_cpu": "server CPU s/M",
@@ -58,8 +60,8 @@ HEADINGS = {
 _NOTE = (
     f"Latencies of all valid runs together, from the instant an event was due; its range: where p99 lies with {LEVEL} "
     "certainty. Group: those with the same letter cannot be told apart at p99, a is the fastest of its promise. Broker's "
-    "share: of the mean latency. CPU s/M: CPU seconds per million deliveries. MB: peak resident memory. Valid: runs that "
-    "passed every check."
+    "share: of the mean latency. CPU s/M: CPU seconds per million deliveries. MB: peak resident memory. Valid: rounds "
+    "in which a run passed every check, of those wanted."
 )
 FANOUT: Drawing = (
     "fanout",
@@ -110,6 +112,7 @@ def comparison_view(comparison: Comparison, *, draw: bool = True) -> View:
     pictures = draw_charts(_CHARTS, standings(comparison)) if draw else []
     tables = [
         main_table(comparison),
+        *losses(comparison),
         *transport_tables(comparison),
         *further_figures(comparison),
         *refused_runs(comparison),
@@ -145,9 +148,10 @@ def main_table(comparison: Comparison) -> Table:
 def table_rows(comparison: Comparison) -> list[Row]:
     """One row per contender: promises in turn, the fastest first, the floor last."""
     found = families(comparison)
-    rows = [_row(standing, _letter(family, standing)) for family in found for standing in family.standings]
+    wanted = comparison.scenario.rounds
+    rows = [_row(standing, _letter(family, standing), wanted) for family in found for standing in family.standings]
     shown = {row.contender for row in rows}
-    return rows + [_row(s, "floor") for s in standings(comparison) if s.contender not in shown]
+    return rows + [_row(s, "floor", wanted) for s in standings(comparison) if s.contender not in shown]
 
 
 def _letter(family: Family, standing: Standing) -> str:
@@ -157,7 +161,7 @@ def _letter(family: Family, standing: Standing) -> str:
     return "–"
 
 
-def _row(standing: Standing, place: str) -> Row:
+def _row(standing: Standing, place: str, wanted_rounds: int) -> Row:
     p99 = standing.percentile(99) if standing.runs else None
     latency = standing.pooled()
 
@@ -170,7 +174,7 @@ def _row(standing: Standing, place: str) -> Row:
         contender=standing.contender,
         delivery=standing.delivery,
         place=place,
-        runs=f"{len(standing.runs)}/{len(standing.runs) + len(standing.refused)}",
+        runs=f"{len(standing.runs)}/{max(wanted_rounds, len(standing.runs))}",
         p50=figure(50),
         p99=figure(99),
         p99_range=f"{ms(p99.low)}–{ms(p99.high)}" if p99 and len(standing.runs) > 1 else "–",
@@ -179,12 +183,29 @@ def _row(standing: Standing, place: str) -> Row:
         broker_p99=figure(99, "broker"),
         fanout_p99=figure(99, "fanout"),
         share="–" if share is None or standing.floor else f"{100 * share:.0f} %",
+        delivered=f"{standing.total('delivered'):,}/{standing.total('expected'):,}" if standing.runs else "–",
         lost=f"{standing.total('lost'):,}" if standing.runs else "–",
         broker_cpu=number(standing.cpu_s_per_million("broker")),
         server_cpu=number(standing.cpu_s_per_million("server")),
         broker_mb=number(standing.rss_mb("broker")),
         server_mb=number(standing.rss_mb("server")),
     )
+
+
+def losses(comparison: Comparison) -> list[Table]:
+    """What was lost, split into its causes; nothing where nothing was."""
+    rows = [
+        [
+            Cell(standing.contender, small=standing.delivery),
+            Cell(f"{standing.total('lost'):,}", "bad"),
+            *(Cell(f"{standing.lost_to(cause):,}") for cause in CAUSES),
+        ]
+        for standing in standings(comparison)
+        if standing.total("lost")
+    ]
+    headings = ["contender", "lost", *CAUSE_WORDS.values()]
+    note = "Of all valid runs together; each missing delivery is charged to one cause, the surest evidence first."
+    return [Table("What was lost, and why", headings, rows, note)] if rows else []
 
 
 def further_figures(comparison: Comparison) -> list[Table]:

@@ -6,17 +6,20 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.account import Findings, account, expected_deliveries
+from bench.account import Findings, account
 from bench.faults import Timeline, require_possible
+from bench.losses import Evidence, expected_deliveries
 from bench.model import Run
 from bench.procs import Children, poll, read_json
 from bench.resources import Sampler, Window, rss_mb
 from bench.stage import Stage, set_up
 from brokers.contenders import Contender
+from core.clock import ClockWatch
 from core.errors import FanbenchError
 from core.scenario import Scenario
 
@@ -45,16 +48,17 @@ def run_once(
         at_start = _connect(stage)
         grown_mb = rss_mb(stage.roots()["server"]) - stage.server_mb
         clients = stage.clients_of_topics()
-        window, reports = _measure(stage, say)
+        clock = ClockWatch()
+        window, reports = _measure(stage, say, clock)
         say("draining")
-        expected = expected_deliveries(reports, clients, each_its_own=contender.embedded)
-        _drain(stage, expected)
+        known = Evidence(reports, [], clients, {}, each_its_own=contender.embedded)
+        _drain(stage, expected_deliveries(known), clock)
         back = _all_back(stage)
         stats = stage.stats()
         load = stage.load.finish()
-    return account(
-        contender, scenario, number, Findings(reports, load, stats, clients, window, expected, at_start, back, grown_mb)
-    )
+    evidence = replace(known, stats=stats, client_causes=load["causes"])
+    findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns)
+    return account(contender, scenario, number, findings)
 
 
 def _connect(stage: Stage) -> int:
@@ -75,7 +79,7 @@ def _all_reached(stage: Stage) -> bool | None:
     return int(stage.load.status().get("reached", 0)) >= stage.scenario.clients or None
 
 
-def _measure(stage: Stage, say: Say) -> tuple[Window, list[dict[str, Any]]]:
+def _measure(stage: Stage, say: Say, clock: ClockWatch) -> tuple[Window, list[dict[str, Any]]]:
     """Start the schedule, and follow it to its end: the window covers phase `measure`."""
     scenario = stage.scenario
     for child in stage.generators:
@@ -90,7 +94,7 @@ def _measure(stage: Stage, say: Say) -> tuple[Window, list[dict[str, Any]]]:
         reports = poll(
             "the generator's report",
             scenario.duration_s + _SLACK_S * (1 + len(scenario.faults)),
-            partial(_follow, stage, timeline, time.monotonic()),
+            partial(_follow, stage, timeline, clock, time.monotonic()),
             stage.alive(),
         )
         timeline.mend()
@@ -99,16 +103,20 @@ def _measure(stage: Stage, say: Say) -> tuple[Window, list[dict[str, Any]]]:
     return window, reports
 
 
-def _follow(stage: Stage, timeline: Timeline, began_s: float) -> list[dict[str, Any]] | None:
+def _follow(stage: Stage, timeline: Timeline, clock: ClockWatch, began_s: float) -> list[dict[str, Any]] | None:
+    clock.look()
     timeline.step(time.monotonic() - began_s)
     reports = [report for path in stage.reports if (report := read_json(path)) is not None]
     return reports if len(reports) == len(stage.reports) else None
 
 
-def _drain(stage: Stage, expected: int) -> None:
+def _drain(stage: Stage, expected: int, clock: ClockWatch) -> None:
+    """Until everything expected was delivered, `drain_s` at most: what comes later is lost."""
     deadline = time.monotonic() + stage.scenario.drain_s
     while stage.load.status().get("deliveries", 0) < expected and time.monotonic() < deadline:
+        clock.look()
         time.sleep(0.05)
+    clock.look()
 
 
 def _all_back(stage: Stage) -> bool:

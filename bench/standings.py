@@ -53,6 +53,10 @@ class Standing:
         """The sum over valid runs of a count such as `lost` or `expected`."""
         return sum(int(getattr(run, count)) for run in self.runs)
 
+    def lost_to(self, cause: str) -> int:
+        """The sum over valid runs of what was lost to one of CAUSES."""
+        return sum(run.lost_by_cause.get(cause, 0) for run in self.runs)
+
     def share(self, hop: str) -> float | None:
         """The hop's part of the mean latency, from 0 to 1.
 

@@ -107,7 +107,7 @@ def counts_of(row: Mapping[str, str]) -> dict[str, object]:
         "delivery": row["delivery"],
         "transport": row["transport"],
         "achieved_hz": float(row["achieved_hz"]),
-        "lost_by_cause": {cause: int(row[f"lost_{cause}"]) for cause in CAUSES if row[f"lost_{cause}"]},
+        "lost_by_cause": {cause: int(row[f"lost_{cause}"]) for cause in CAUSES if row.get(f"lost_{cause}")},
         "usage": {part: usage for part, usage in usages.items() if usage is not None},
         "figures": {name: float(text) for name, text in row.items() if name not in known and text},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.model import Comparison
+from bench.model import CAUSE_WORDS, Comparison
 from bench.standings import Family, Standing, families, standings
 from bench.stats import MIN_ROUNDS, Interval
 from core.scenario import Scenario
@@ -144,11 +144,17 @@ def _losses(measured: Sequence[Standing]) -> list[str]:
         return ["Nothing was lost."]
     said = [
         f"{s.contender} lost {s.total('lost'):,} of {s.total('expected'):,} deliveries "
-        f"({100 * s.total('lost') / s.total('expected'):.2g} %)"
+        f"({100 * s.total('lost') / s.total('expected'):.2g} %: {listed(_causes(s))})"
         for s in losers
     ]
     rest = "; the others lost nothing" if len(losers) < len(measured) else ""
     return [f"{listed(said)}{rest}."]
+
+
+def _causes(standing: Standing) -> list[str]:
+    """`12 not handed over by the broker`, …, the largest first."""
+    counts = {words: standing.lost_to(cause) for cause, words in CAUSE_WORDS.items()}
+    return [f"{counts[words]:,} {words}" for words in sorted(counts, key=lambda one: -counts[one]) if counts[words]]
 
 
 def _limits(measured: Sequence[Standing]) -> list[str]:

@@ -9,6 +9,7 @@ now_ns = time.time_ns
 
 MAX_STEP_NS = 5_000_000
 """A wall clock that moves this far against the monotonic one within a run makes its latencies worthless."""
+_READINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,32 @@ class ClockPair:
 
     @classmethod
     def read(cls) -> ClockPair:
-        """Read both clocks, the monotonic one on both sides of the wall clock, and keep its middle."""
-        before = time.monotonic_ns()
-        wall = time.time_ns()
-        after = time.monotonic_ns()
-        return cls(wall, (before + after) // 2)
+        """Read both clocks, the monotonic one on both sides of the wall clock, and keep its middle.
+
+        The narrowest of a few readings: one that was interrupted between its clocks would tell of a step.
+        """
+        _, wall, monotonic = min(_reading() for _ in range(_READINGS))
+        return cls(wall, monotonic)
 
     def step_ns(self, later: ClockPair) -> int:
         """How far the wall clock ran ahead of the monotonic one since this reading (negative: behind)."""
         return (later.wall_ns - self.wall_ns) - (later.monotonic_ns - self.monotonic_ns)
+
+
+def _reading() -> tuple[int, int, int]:
+    before = time.monotonic_ns()
+    wall = time.time_ns()
+    after = time.monotonic_ns()
+    return after - before, wall, (before + after) // 2
+
+
+class ClockWatch:
+    """The farthest that the wall clock moved against the monotonic one since the watch began, seen at each `look`."""
+
+    def __init__(self) -> None:
+        self._began = ClockPair.read()
+        self.farthest_ns = 0
+
+    def look(self) -> None:
+        """Compare the clocks now; a clock set forth and back again is seen if there is a look in between."""
+        self.farthest_ns = max(self.farthest_ns, self._began.step_ns(ClockPair.read()), key=abs)

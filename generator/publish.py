@@ -47,11 +47,12 @@ class Publisher:
         self._seqs = dict.fromkeys(self._topics, 0)
         self._published: dict[str, Counter[str]] = {topic: Counter() for topic in self._topics}
         self._failed = 0
-        self._failed_by_topic: Counter[str] = Counter()
         self._last_logged_s = float("-inf")
         self._under_way: set[asyncio.Task[None]] = set()
         self._lateness_ns = array("q")
-        self._measure_ns: list[int] = []
+        self._measure_from_ns = 0
+        self._first_ns = self._last_ns = 0
+        self._scheduled = 0
         self._clock = ClockPair.read()
         self._step_ns = 0
 
@@ -79,10 +80,12 @@ class Publisher:
     def _plan(self, start_ns: int) -> Iterator[tuple[int, Phase, str]]:
         settings = self._settings
         warmup_ns = int(settings.warmup_s * NS_PER_S)
+        self._measure_from_ns = start_ns + warmup_ns
         end_ns = warmup_ns + int(settings.duration_s * NS_PER_S) if settings.duration_s else None
         schedule = Schedule(settings.schedule, settings.rate_hz, settings.burst_events, settings.seed)
         for i, offset_ns in enumerate(schedule.until_ns(end_ns)):
             phase: Phase = "warmup" if offset_ns < warmup_ns else "measure"
+            self._scheduled += phase == "measure"
             yield start_ns + offset_ns, phase, self._topics[i % len(self._topics)]
 
     async def flush(self, timeout_s: float = 5.0) -> None:
@@ -105,10 +108,8 @@ class Publisher:
         sent_ns = now_ns()
         if phase == "measure":
             self._lateness_ns.append(sent_ns - due_ns)
-            if len(self._measure_ns) < 2:
-                self._measure_ns.append(sent_ns)
-            else:
-                self._measure_ns[1] = sent_ns
+            self._first_ns = self._first_ns or sent_ns
+            self._last_ns = sent_ns
         payload = build(Stamp(self.stream, seq, topic, phase, due_ns, sent_ns), self._settings.payload_bytes)
         self._count += 1
         task = asyncio.create_task(self._publish(Letter(self._count, topic, payload)))
@@ -126,7 +127,6 @@ class Publisher:
         except FanbenchError as error:
             if self._outbox is None:
                 self._failed += 1
-                self._failed_by_topic[letter.topic] += 1
             else:
                 self._keep(self._outbox, letter)
             if time.monotonic() - self._last_logged_s >= _LOG_INTERVAL_S:
@@ -138,24 +138,20 @@ class Publisher:
             outbox.add(letter)
         else:
             self._failed += 1
-            self._failed_by_topic[letter.topic] += 1
 
     def report(self) -> dict[str, object]:
         """What was published, as docs/ARCHITECTURE.md words it."""
         lateness = Histogram()
         lateness.record_ns(self._lateness_ns)
-        sent = len(self._lateness_ns)
-        first, last = (self._measure_ns * 2)[:2] if self._measure_ns else (0, 0)
         return {
             "stream": self.stream,
             "published": {topic: dict(phases) for topic, phases in self._published.items() if phases},
             "failed": self._failed,
-            "failed_by_topic": dict(self._failed_by_topic),
             "retried": self._outbox.retried if self._outbox is not None else 0,
-            "offered_hz": self._settings.rate_hz,
-            "achieved_hz": self._achieved_hz(sent, (last - first) / NS_PER_S),
-            "measure_started_ns": first,
-            "measure_ended_ns": last,
+            "scheduled": self._scheduled,
+            **self._rates_hz(),
+            "measure_started_ns": self._first_ns,
+            "measure_ended_ns": self._last_ns,
             "lateness_ms": lateness.summary_ms(),
             "lateness_histogram": lateness.encode(),
             "lateness_negative": lateness.negative,
@@ -163,10 +159,9 @@ class Publisher:
             "cpu_s": time.process_time(),
         }
 
-    def _achieved_hz(self, sent: int, span_s: float) -> float:
-        """Events over the longer of the phase's length and the time that they took, so a late end lowers the rate."""
-        settings = self._settings
-        group = settings.burst_events if settings.schedule == "burst" else 1
-        # n events in groups of g, evenly spaced, span (n - g) intervals: the last interval has no event at its end.
-        took_s = max(settings.duration_s, span_s + (group / settings.rate_hz if settings.schedule != "poisson" else 0))
-        return sent / took_s if took_s > 0 else 0.0
+    def _rates_hz(self) -> dict[str, float]:
+        """What the schedule held in the phase over its length, and what was sent over the time that it took."""
+        # A phase that ended late took longer, which lowers the rate; one without an end is as long as it took.
+        took_s = max(self._settings.duration_s, (self._last_ns - self._measure_from_ns) / NS_PER_S, 1 / NS_PER_S)
+        length_s = self._settings.duration_s or took_s
+        return {"offered_hz": self._scheduled / length_s, "achieved_hz": len(self._lateness_ns) / took_s}

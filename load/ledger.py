@@ -144,3 +144,11 @@ class Track:
         """How many different seqs came."""
         lacking = sum(last - first + 1 for first, last, _ in self.missing or ())
         return self.next_seq - self.first_seq - lacking if self.first_seq >= 0 else 0
+
+    def measured(self) -> int:
+        """How many different seqs of phase `measure` came."""
+        low_seq = self.series.low_seq if self.series else None
+        if low_seq is None:
+            return 0
+        lacking = sum(self.lost(low_seq, None, Cause.TAIL).values())
+        return max(0, self.next_seq - max(self.first_seq, low_seq) - lacking)

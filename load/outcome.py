@@ -14,12 +14,14 @@ def outcome(totals: Totals, problems: list[str]) -> dict[str, Any]:
     counts = totals.counts
     latency = totals.latency()
     hops = {name: _time(totals, name) for name in HOPS}
+    negatives = {name: one.negative for name, one in ({"latency": latency} | hops).items()}
     return {
         "clients": counts["clients"],
         "users": counts["users"],
         "connected": counts["connected"],
         "unreached": counts["unreached"],
         "deliveries": counts["deliveries"],
+        "received": counts["received"],
         "events": totals.events(),
         "lost": counts["lost"],
         "duplicated": counts["duplicated"],
@@ -27,7 +29,8 @@ def outcome(totals: Totals, problems: list[str]) -> dict[str, Any]:
         "replayed": counts["replayed"],
         "reconnects": counts["reconnects"],
         "gaps": counts["gaps"],
-        "negative": latency.negative + sum(hop.negative for hop in hops.values()),
+        "negative": sum(negatives.values()),
+        "negatives": {name: count for name, count in negatives.items() if count},
         "foreign": sum(totals.foreign.values()),
         "duration_s": duration_s(totals),
         "latency_ms": latency.summary_ms(),
@@ -88,7 +91,16 @@ def check(totals: Totals) -> list[str]:
     deliveries = totals.counts["deliveries"]
     latency = totals.latency()
     histograms = {"latency": latency} | {name: _time(totals, name) for name in HOPS}
-    return [
+    received = totals.counts["received"]
+    wrong = (
+        []
+        if received == deliveries
+        else [
+            f"the clients' ledgers hold {received} deliveries, the histograms were given {deliveries}: a defect in fanbench, "
+            "please report it"
+        ]
+    )
+    return wrong + [
         f"histogram {name} has {one.count + one.negative} values, the ledger {deliveries} deliveries: a defect in fanbench, "
         "please report it"
         for name, one in histograms.items()

@@ -59,7 +59,7 @@ class Session:
         self.left: list[Client] = []
         """Clients that went by their own will and lack something."""
         self.left_whole: Counter[str] = Counter()
-        """How many others went: `clients` that had been connected, of those `unreached`."""
+        """Of the others that went: `clients` that had been connected, of those `unreached`, and what they `received`."""
         self.users = 0
         self._registry = Registry()
         self._connect_ns: list[int] = []
@@ -102,10 +102,12 @@ class Session:
         client.reader.close()
         self.clients.discard(client)
         self.plan.give_back(client.seat)
-        if any(track.missing for track in client.account.tracks.values()):
+        tracks = client.account.tracks.values()
+        if any(track.missing for track in tracks):
             self.left.append(client)
         elif client.account.opened_once:
-            self.left_whole.update(clients=1, unreached=client.reader.last_event() is None)
+            received = sum(track.measured() for track in tracks)
+            self.left_whole.update(clients=1, unreached=client.reader.last_event() is None, received=received)
 
     def mark(self, at_ns: int) -> None:
         """A fault begins: from here on watch when each client gets an event again, and how long it hears nothing."""

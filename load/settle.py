@@ -58,6 +58,7 @@ def _enter(client: Client, totals: Totals, horizon: Horizon, *, stays: bool) -> 
     account = client.account
     for track in account.tracks.values():
         totals.causes.update(charge(track, horizon, connected=account.connected, stays=stays))
+        totals.counts["received"] += track.measured()
     if not account.opened_once:
         return
     last = client.reader.last_event()

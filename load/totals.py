@@ -115,7 +115,7 @@ class Totals:
     """What a process measured, or several together. Times in wall-clock nanoseconds."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """users, clients, connected, unreached, bystanders, deliveries, sized, wire_bytes, lost, duplicated, reordered, replayed, gaps, reconnects"""
+    """users, clients, connected, unreached, bystanders, deliveries, received, sized, wire_bytes, lost, duplicated, reordered, replayed, gaps, reconnects"""
     causes: Counter[str] = field(default_factory=Counter)
     foreign: Counter[str] = field(default_factory=Counter)
     disconnects: Counter[str] = field(default_factory=Counter)

@@ -93,6 +93,8 @@ class Hub:
     def gap(self, cause: str, lost: int | None, name: str | None) -> None:
         """Tell the clients of a topic, or of all, that some of its events may be missing from here on."""
         self.ledger.gaps += 1
+        if lost and (name is None or name in self.topics):
+            self.ledger.gap_lost["*" if name is None else name] += lost
         moment_ns = now_ns()
         for topic in [self.topics[name]] if name in self.topics else self.topics.values() if name is None else ():
             self._add(topic, self._make.gap(topic.name, cause, lost, moment_ns), moment_ns)

@@ -22,6 +22,8 @@ class Ledger:
         """Of those, the ones that a slow client's disconnect threw away."""
         self.gaps = 0
         """Interruptions that the adapter told."""
+        self.gap_lost: Counter[str] = Counter()
+        """Events that it said were lost in them, by topic; `*`: of any of its topics."""
         self.holes = 0
         """Events that never came although a later one of their stream did."""
         self.replayed = 0

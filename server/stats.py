@@ -25,6 +25,7 @@ def stats(replica: Replica) -> dict[str, Any]:
         "received": ledger.received_by_stream(),
         "delivered": ledger.written - ledger.dropped,
         "gaps": ledger.gaps,
+        "gap_lost": dict(ledger.gap_lost),
         "holes": ledger.holes,
         "foreign": dict(ledger.foreign),
         "disconnects": dict(ledger.disconnects),

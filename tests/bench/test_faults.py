@@ -10,7 +10,7 @@ from tests.bench.command import fanbench
 pytestmark = pytest.mark.timeout(300)  # real programs on two cores that other tests share
 
 SMALL = ("--clients", 40, "--rate", 40, "--duration", 4, "--at", 1, "--for", 1)
-CAUSES = ("broker", "gap", "slow_client", "connection_down", "under_way")
+CAUSES = ("broker", "gap", "slow_client", "connection_down", "unexplained", "under_way")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from bench import charts, charts_lines
 from bench.chart_style import THEMES, spread
 from bench.model import Run
 from bench.report import as_markdown, build_report, terminal_table, view_of, write_report
-from bench.report_comparison import table_rows
+from bench.report_comparison import comparison_view, table_rows
+from bench.report_view import View
 from bench.standings import standings
 from bench.store import load_results, open_results
 from core.errors import UsageError
@@ -286,3 +287,24 @@ def test_spread_labels_keep_their_order_and_never_overlap(items: list[tuple[floa
         assert centres[other] - centres[one] >= (sizes[one] + sizes[other]) / 2 - 1e-6
     assert min(c - s / 2 for c, s in zip(centres, sizes, strict=True)) >= -1e-6
     assert max(c + s / 2 for c, s in zip(centres, sizes, strict=True)) <= 100 + 1e-6
+
+
+def test_losses_are_shown_with_their_causes_and_only_where_there_are_any() -> None:
+    lossy = [
+        made_up.run(name, r, lost={"broker": 3, "gap": 2} if name == "nats" else None)
+        for r in FIVE
+        for name in ("valkey", "nats")
+    ]
+    (table,) = [one for one in view_of_runs(lossy).tables if one.title == "What was lost, and why"]
+    assert [[cell.text for cell in row] for row in table.rows] == [["nats", "25", "15", "10", "0", "0", "0", "0"]]
+    assert "What was lost, and why" not in [one.title for one in view_of_runs(runs(FEW)).tables]
+
+
+def test_delivered_stands_beside_expected_and_a_round_done_again_counts_once() -> None:
+    refused = made_up.run("valkey", 2, problems=("noise",))
+    row = next(row for row in table_rows(made_up.comparison([refused, *runs(FEW)])) if row.contender == "valkey")
+    assert (row.delivered, row.lost, row.runs) == ("25,000/25,000", "0", "5/5")
+
+
+def view_of_runs(made: Sequence[Run]) -> View:
+    return comparison_view(made_up.comparison(made), draw=False)

@@ -82,7 +82,17 @@ def test_losses_are_counted_over_all_runs() -> None:
         for number in FIVE
         for name in ("valkey", "nats")
     ]
-    assert "nats lost 10 of 25,000 deliveries (0.04 %); the others lost nothing." in said(*runs)
+    assert (
+        "nats lost 10 of 25,000 deliveries (0.04 %: 10 not handed over by the broker); the others lost nothing."
+        in said(*runs)
+    )
+
+
+def test_a_loss_is_told_with_its_causes_the_largest_first() -> None:
+    lost = {"gap": 1, "unexplained": 3}
+    runs = [made_up.run(name, number, lost=lost) for number in FIVE for name in ("valkey", "nats")]
+    words = "nats lost 20 of 25,000 deliveries (0.08 %: 15 missing without a word and 5 gap reported by the adapter)"
+    assert words in said(*runs)
 
 
 def test_refused_runs_count_for_nothing_but_are_told() -> None:

@@ -1,12 +1,17 @@
 """The publisher: open loop, gap-free sequences, an honest account."""
 
 import asyncio
+import time
 from collections import defaultdict
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from brokers.endpoint import BrokerError, parse_url
+from core.clock import ClockPair
 from core.errors import UsageError
+from core.scenario import load_scenario
 from core.stamp import decode
 from generator.publish import Publisher
 from generator.settings import GeneratorSettings
@@ -75,8 +80,6 @@ async def test_a_stall_shows_as_lateness_and_nothing_due_is_skipped():
     task = asyncio.create_task(publisher.run())
     while len(recorder.stamps) < 5:
         await asyncio.sleep(0)
-    import time
-
     time.sleep(0.2)  # the event loop stands still: this is the fault, not a wait
     await task
     await publisher.flush()
@@ -110,11 +113,63 @@ async def test_probes_come_before_the_schedule_and_do_not_count():
     assert [(s.topic, s.seq, s.phase) for s in recorder.stamps[:2]] == [("a", 0, "warmup"), ("b", 0, "warmup")]
 
 
-@pytest.mark.parametrize("schedule", ["constant", "burst", "poisson"])
-async def test_an_undisturbed_run_achieves_its_rate(schedule):
-    publisher = Publisher(Recorder(), settings(schedule=schedule, duration_s=1, rate_hz=500))
+class VirtualTime:
+    """The publisher's clock and its sleep, without a machine in between: time passes only while it sleeps."""
+
+    def __init__(self, monkeypatch):
+        self.now_ns = 1_700_000_000_000_000_000
+        monkeypatch.setattr("generator.publish.now_ns", lambda: self.now_ns)
+        monkeypatch.setattr("generator.publish.ClockPair.read", lambda: ClockPair(self.now_ns, self.now_ns))
+        self._turn = partial(asyncio.sleep, 0)
+        monkeypatch.setattr("generator.publish.asyncio.sleep", self.sleep)
+
+    async def sleep(self, seconds):
+        self.now_ns += round(seconds * 1e9)
+        await self._turn()
+
+
+async def achieved_share(**fields):
+    """What an undisturbed generator achieves of what its schedule held."""
+    publisher = Publisher(Recorder(), GeneratorSettings(**fields))
     await publisher.run()
-    assert publisher.report()["achieved_hz"] == pytest.approx(500, rel=0.15)
+    await publisher.flush()
+    report = publisher.report()
+    assert report["scheduled"] == sum(phases.get("measure", 0) for phases in report["published"].values()) > 0
+    return report["achieved_hz"] / report["offered_hz"]
+
+
+SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("seed", range(1, 4))
+async def test_every_scenario_can_achieve_its_rate_whatever_the_seed(path, seed, monkeypatch):
+    VirtualTime(monkeypatch)
+    scenario = load_scenario(path.stem, path.parent)
+    names = ("rate_hz", "schedule", "burst_events", "warmup_s", "payload_bytes")
+    fields = {name: getattr(scenario, name) for name in names} | {"duration_s": min(scenario.duration_s, 20)}
+    assert await achieved_share(**fields, seed=seed) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(("rate_hz", "warmup_s", "duration_s"), [(3.3, 1, 4), (0.5, 0, 5), (7, 0.3, 1.9), (1, 2, 8)])
+async def test_a_rate_that_does_not_divide_the_phase_can_be_achieved(rate_hz, warmup_s, duration_s, monkeypatch):
+    VirtualTime(monkeypatch)
+    share = await achieved_share(rate_hz=rate_hz, warmup_s=warmup_s, duration_s=duration_s)
+    assert share == pytest.approx(1, abs=1e-6)
+
+
+async def test_a_phase_that_ends_late_achieves_less(monkeypatch):
+    clock = VirtualTime(monkeypatch)
+
+    class Slow(Recorder):
+        async def publish(self, topic, payload):
+            clock.now_ns += 6_000_000  # 1.2 intervals: it blocks the event loop, as a slow client library does
+
+    publisher = Publisher(Slow(), settings(warmup_s=0, duration_s=1))
+    await publisher.run()
+    report = publisher.report()
+    assert report["offered_hz"] == 200
+    assert report["achieved_hz"] == pytest.approx(200 / 1.2, rel=0.01)
 
 
 def test_too_small_a_payload_is_refused():
@@ -157,3 +212,16 @@ async def test_at_least_once_gives_up_at_the_end_and_says_how_many():
     await publisher.run()
     await publisher.flush(timeout_s=0.05)
     assert publisher.report()["failed"] == 80
+
+
+@pytest.mark.parametrize("step_ns", [10_000_000, -10_000_000])
+async def test_a_wall_clock_that_is_set_is_told(step_ns, monkeypatch):
+    real_ns, recorder = time.time_ns, Recorder()
+    publisher = Publisher(recorder, settings(warmup_s=0))
+    run = asyncio.create_task(publisher.run())
+    while len(recorder.stamps) < 5:
+        await asyncio.sleep(0)
+    monkeypatch.setattr(time, "time_ns", lambda: real_ns() + step_ns)
+    await run
+    await publisher.flush()
+    assert publisher.report()["clock_step_ns"] == pytest.approx(step_ns, abs=4_000_000)

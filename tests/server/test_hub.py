@@ -181,6 +181,9 @@ async def test_a_gap_reaches_the_clients_of_its_topic_and_those_that_resume_over
     assert [json.loads(gap)["topic"] for gap in on_b.gaps] == ["b"]
     assert [e.event for e in later.events] == ["gap", "gap", "message"]
     assert hub.ledger.gaps == 3
+    assert hub.ledger.gap_lost == {"a": 3}, "what is not subscribed is nobody's loss"
+    hub.gap("overflow", 2, None)
+    assert hub.ledger.gap_lost == {"a": 3, "*": 2}
     assert hub.ledger.written == 3, "gaps are not deliveries"
 
 

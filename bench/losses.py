@@ -1,0 +1,110 @@
+"""The ledger of causes: every delivery that is missing is charged to one cause, the surest evidence first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Report = Mapping[str, Any]
+ByTopic = Mapping[str, int]
+
+ANY_TOPIC = "*"
+"""Where an adapter told of a loss without knowing the topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What generators, replicas and clients say of the run's deliveries."""
+
+    reports: Sequence[Report]
+    """The generators'; with `each_its_own` replica i hears report i only, else each replica hears all."""
+    stats: Sequence[Mapping[str, Any]]
+    """The replicas' last words; empty where one did not answer."""
+    clients: Sequence[ByTopic]
+    """For each replica its clients by topic, before the measured phase."""
+    client_causes: Mapping[str, int]
+    """What the clients' own ledgers charge their losses to, see docs/load.md."""
+    each_its_own: bool = False
+
+    def heard_by(self, place: int) -> Sequence[Report]:
+        """The reports of the generators that replica `place` hears."""
+        return [self.reports[place]] if self.each_its_own else self.reports
+
+
+def measured(report: Report) -> dict[str, int]:
+    """Events of phase `measure` by topic."""
+    return {topic: int(phases.get("measure", 0)) for topic, phases in report["published"].items()}
+
+
+def expected_deliveries(evidence: Evidence) -> int:
+    """Published x clients of the topic, over all replicas and the streams that each hears."""
+    return sum(
+        count * by_topic.get(topic, 0)
+        for place, by_topic in enumerate(evidence.clients)
+        for report in evidence.heard_by(place)
+        for topic, count in measured(report).items()
+    )
+
+
+def not_received(evidence: Evidence, place: int) -> dict[str, int]:
+    """Events by topic that were published and that replica `place` did not get.
+
+    A replica that a fault restarted counts from zero again, so what it got before is not known: it is left out.
+    """
+    missing: dict[str, int] = {}
+    received = evidence.stats[place].get("received", {})
+    for report in evidence.heard_by(place):
+        got = received.get(report["stream"], {})
+        if not any(phases.get("warmup") for phases in got.values()):
+            continue  # its probe is not in the count: the replica began after it
+        for topic, published in measured(report).items():
+            lacking = published - int(got.get(topic, {}).get("measure", 0))
+            if lacking > 0:
+                missing[topic] = missing.get(topic, 0) + lacking
+    return missing
+
+
+def told(missing: Mapping[str, int], gap_lost: Mapping[str, int]) -> dict[str, int]:
+    """Of a replica's missing events by topic, those that the adapter said it lost: never more than are missing.
+
+    What it lost of any topic is spread over those that still miss some, in proportion.
+    """
+    known = {topic: min(count, int(gap_lost.get(topic, 0))) for topic, count in missing.items()}
+    rest = {topic: count - known[topic] for topic, count in missing.items()}
+    share = min(1.0, int(gap_lost.get(ANY_TOPIC, 0)) / max(1, sum(rest.values())))
+    return {topic: known[topic] + round(share * rest[topic]) for topic in missing}
+
+
+def split_by_cause(lost: int, evidence: Evidence) -> dict[str, int]:
+    """Charge `lost` to causes; the parts sum to it.
+
+    - `gap`: the replica never got it, and its adapter told how many it dropped.
+    - `broker`: the replica never got it, publishes that failed among them, or told its clients of the hole.
+    - `slow_client`: the replica threw it away with a client that was too slow, and resuming did not bring it back.
+    - `connection_down`: the client was not connected.
+    - `unexplained`: it is missing from the middle of a connected stream, without a word.
+    - `under_way`: none of these; it had not come when the drain ended.
+    """
+    unheard = by_gap = 0
+    for place, by_topic in enumerate(evidence.clients):
+        missing = not_received(evidence, place)
+        of_gap = told(missing, evidence.stats[place].get("gap_lost", {}))
+        unheard += sum(count * by_topic.get(topic, 0) for topic, count in missing.items())
+        by_gap += sum(count * by_topic.get(topic, 0) for topic, count in of_gap.items())
+    causes = evidence.client_causes
+    down = int(causes.get("connection_down", 0))
+    # A slow client's disconnect is a lost connection to its ledger, which knows what resuming brought back.
+    slow = min(down, sum(int(stats.get("dropped", 0)) for stats in evidence.stats))
+    surest_first = {
+        "gap": by_gap,
+        "broker": max(unheard, int(causes.get("gap_reported", 0))) - by_gap,
+        "slow_client": slow,
+        "connection_down": down - slow,
+        "unexplained": int(causes.get("unexplained", 0)),
+    }
+    split, left = {}, max(0, lost)
+    for cause, count in surest_first.items():
+        split[cause] = min(left, max(0, count))
+        left -= split[cause]
+    return split | {"under_way": left}
