@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.agenda import Job
 from bench.host import most_clients, raise_descriptor_limit
-from bench.jobs import Job, choose_contenders, measure, start_results
+from bench.jobs import choose_contenders, measure, start_results
 from bench.model import LATENCY, Run
 from bench.search import Answer, Bounds, largest_that_holds
 from bench.slo import Slo

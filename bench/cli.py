@@ -85,7 +85,7 @@ def compare(
     transport: Annotated[
         str, typer.Option(help="how clients connect: sse, ws, or both side by side as sse,ws")
     ] = "sse",
-    repeats: Annotated[int, typer.Option(min=0, help="how often a run that the machine disturbed is done again")] = 2,
+    repeats: Annotated[int, typer.Option(min=0, help="how often a run that the machine disturbed is done again")] = 3,
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from bench.agenda import Job
 from bench.compare import FIXED_S, run_json
 from bench.host import require_descriptors
-from bench.jobs import Job, choose_contenders, run_jobs, start_results
+from bench.jobs import choose_contenders, run_jobs, start_results
 from bench.model import Run
 from bench.store import load_results
 from brokers.contenders import Contender

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import shlex
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from bench.agenda import REPEATS, Agenda, Job
 from bench.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
 from bench.model import Run
 from bench.run import Say, failed_run, run_once
@@ -24,21 +23,6 @@ from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
-
-REPEATS = 2
-"""How often a run that the machine disturbed is done again; the refused ones stay in the result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One run to do."""
-
-    contender: Contender
-    scenario: Scenario
-    round: int
-    label: str
-    """What the progress display and the log folder call it."""
-    transport: str = "sse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +101,9 @@ def run_jobs(
     console: Console,
     line: Callable[[Run], str],
     repeats: int = REPEATS,
+    spare_rounds: int = 0,
 ) -> Outcome:
-    """Do every job; `line` says what is printed of each run, `repeats` how often a disturbed one is done again.
+    """Do every job; `line` says what is printed of each run, `repeats` and `spare_rounds` what bench.agenda does of them.
 
     Ctrl-C ends the run under way, stops its children and keeps the finished ones, marked incomplete. A run that
     fails is kept as refused, and the others go on.
@@ -131,7 +116,7 @@ def run_jobs(
     try:
         for job in jobs:
             require_descriptors(job.scenario)
-        _run_all(jobs, results, console, line, repeats)
+        _run_all(Agenda(jobs, repeats, spare_rounds), results, console, line)
         complete = True
     except KeyboardInterrupt:
         console.print("[yellow]interrupted: the finished runs are kept, marked incomplete[/]")
@@ -140,9 +125,7 @@ def run_jobs(
     return Outcome(folder, complete)
 
 
-def _run_all(
-    jobs: Sequence[Job], results: ResultFolder, console: Console, line: Callable[[Run], str], repeats: int
-) -> None:
+def _run_all(agenda: Agenda, results: ResultFolder, console: Console, line: Callable[[Run], str]) -> None:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -151,31 +134,17 @@ def _run_all(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        task = progress.add_task("starting", total=len(jobs))
-        for job, again in _with_repeats(jobs, repeats):
+        task = progress.add_task("starting", total=agenda.total)
+        while (job := agenda.next()) is not None:
 
             def say(phase: str, label: str = job.label) -> None:
                 progress.update(task, description=f"{label} · {phase}")
 
             run = measure(job, results, say)
-            progress.advance(task)
+            again = agenda.done(job, run)
+            progress.update(task, advance=1, total=agenda.total)
             progress.console.print(line(run), highlight=False)
-            if run.disturbed and again(job):
-                progress.update(task, total=(progress.tasks[0].total or 0) + 1)
-                progress.console.print("    the machine disturbed it: it is done again at the end of its round")
-
-
-def _with_repeats(jobs: Sequence[Job], repeats: int = REPEATS) -> Iterator[tuple[Job, Callable[[Job], bool]]]:
-    """The jobs in their order; one that is handed back comes again at the end of its round, `repeats` times at most."""
-    for _, round_jobs in itertools.groupby(jobs, key=lambda job: job.round):
-        queue = deque((job, 0) for job in round_jobs)
-        while queue:
-            job, tries = queue.popleft()
-
-            def again(job: Job, tries: int = tries, queue: deque[tuple[Job, int]] = queue) -> bool:
-                if tries < repeats:
-                    label = f"{job.label.removesuffix(f' again {tries}')} again {tries + 1}"
-                    queue.append((replace(job, label=label), tries + 1))
-                return tries < repeats
-
-            yield job, again
+            if again:
+                progress.console.print(
+                    "    the machine may have disturbed it: it is done again at the end of its round"
+                )

@@ -126,5 +126,5 @@ def _all_back(stage: Stage) -> bool:
 
 
 def failed_run(contender: Contender, scenario: Scenario, number: int, error: FanbenchError) -> Run:
-    """A run that did not come to its end, kept and shown as refused."""
-    return Run(contender.name, number, contender.delivery, scenario, problems=(str(error),))
+    """A run that did not come to its end, kept and shown as refused; a machine too busy is a reason that passes."""
+    return Run(contender.name, number, contender.delivery, scenario, problems=(str(error),), disturbed=True)

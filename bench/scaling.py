@@ -15,7 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.jobs import Job, run_jobs, start_results
+from bench.agenda import Job
+from bench.jobs import run_jobs, start_results
 from bench.model import LATENCY, Run
 from bench.procs import ROOT
 from bench.scaling_charts import draw

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.jobs import Job
+from bench.agenda import Job
 from bench.model import Comparison, Run
 from bench.report_view import Cell, Table, number
 from brokers.contenders import Contender

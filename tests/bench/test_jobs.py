@@ -1,52 +1,110 @@
-"""Runs that the machine disturbed are done again at the end of their round."""
+"""Runs that the machine disturbed are done again, and rounds are added until enough are valid in common."""
 
-from bench.compare import every_round_valid, plan
-from bench.jobs import REPEATS, _with_repeats
+from dataclasses import replace
+
+import pytest
+
+from bench.agenda import REPEATS, SPARE_ROUNDS, Agenda
+from bench.compare import plan, rounds_held
 from bench.model import Run
 from brokers.contenders import find_contender
 from core.scenario import Scenario
+from tests.bench import made_up
 
-SCENARIO = Scenario(rounds=2)
+SCENARIO = Scenario(rounds=5)
 JOBS = plan([find_contender("valkey"), find_contender("nats")], SCENARIO)
 
 
-def done(disturb):
-    """The (contender, round) of each run, in order; `disturb` says which are to be done again."""
-    order = []
-    for job, again in _with_repeats(JOBS):
-        order.append((job.contender.name, job.round))
-        if disturb(order):
-            again(job)
+def run_of(job, *, disturbed=False, problems=()):
+    return Run(job.contender.name, job.round, "at-most-once", SCENARIO, problems=problems, disturbed=disturbed)
+
+
+def done(refuse, jobs=JOBS, spare_rounds=0):
+    """The jobs in the order in which they were done; `refuse(job, order)` gives what befell the run: "", weather, limit."""
+    agenda, order = Agenda(jobs, spare_rounds=spare_rounds), []
+    while (job := agenda.next()) is not None:
+        order.append(job)
+        why = refuse(job, order)
+        agenda.done(job, run_of(job, disturbed=why == "weather", problems=(why,) if why else ()))
+        assert len(order) < 500
+    assert agenda.total == len(order)
     return order
 
 
-def test_undisturbed_runs_are_done_once():
-    assert done(lambda order: False) == [(job.contender.name, job.round) for job in JOBS]
+def rounds_of(order, name):
+    return [job.round for job in order if job.contender.name == name]
+
+
+def test_undisturbed_runs_are_done_once_and_no_round_is_added():
+    assert done(lambda job, order: "", spare_rounds=SPARE_ROUNDS) == JOBS
 
 
 def test_a_disturbed_run_comes_again_at_the_end_of_its_round():
-    order = done(lambda order: len(order) == 1)
-    first = order[0]
-    assert order[:3] == [*[(job.contender.name, 1) for job in JOBS[:2]], first]
-    assert [round_ for _, round_ in order] == [1, 1, 1, 2, 2]
+    order = done(lambda job, order: "weather" if len(order) == 1 else "")
+    assert [job.contender.name for job in order[:3]] == [
+        *(job.contender.name for job in JOBS[:2]),
+        JOBS[0].contender.name,
+    ]
+    assert [job.round for job in order[:5]] == [1, 1, 1, 2, 2]
+    assert len({job.label for job in order}) == len(order), "each try has a log folder of its own"
 
 
-def test_it_is_given_up_after_some_tries():
-    order = done(lambda order: True)
-    assert len(order) == len(JOBS) * (1 + REPEATS)
+def test_a_part_at_its_limit_is_not_tried_again():
+    order = done(lambda job, order: "limit" if job.contender.name == "nats" else "", spare_rounds=SPARE_ROUNDS)
+    assert order == JOBS
 
 
-def test_each_try_has_a_log_folder_of_its_own():
-    labels = []
-    for job, again in _with_repeats(JOBS):
-        labels.append(job.label)
-        again(job)
-    assert len(set(labels)) == len(labels)
+def test_one_that_never_succeeds_costs_the_tries_of_one_round_and_no_spare_rounds():
+    order = done(lambda job, order: "weather" if job.contender.name == "nats" else "", spare_rounds=SPARE_ROUNDS)
+    assert rounds_of(order, "valkey") == [1, 2, 3, 4, 5]
+    assert rounds_of(order, "nats") == [1] * (1 + REPEATS) + [2, 3, 4, 5]
 
 
-def test_a_round_counts_once_one_of_its_runs_is_valid():
-    good = Run("valkey", 1, "at-most-once", SCENARIO)
-    bad = Run("valkey", 1, "at-most-once", SCENARIO, problems=("noise",))
-    other = Run("valkey", 2, "at-most-once", SCENARIO, problems=("noise",))
-    assert every_round_valid([bad, good])
-    assert not every_round_valid([bad, good, other])
+def test_rounds_are_added_until_enough_are_valid_in_common():
+    lost = {("nats", 2), ("valkey", 4), ("nats", 6)}
+    order = done(lambda job, order: "weather" if (job.contender.name, job.round) in lost else "", spare_rounds=3)
+    valid = [
+        {job.round for job in order if (job.contender.name, job.round) not in lost and job.contender.name == name}
+        for name in ("nats", "valkey")
+    ]
+    assert len(set.intersection(*valid)) == 5
+    assert max(job.round for job in order) == 8
+
+
+def test_spare_rounds_are_bounded():
+    order = done(lambda job, order: "weather" if job.contender.name == "nats" and job.round > 1 else "", spare_rounds=3)
+    assert max(job.round for job in order) == 5 + 3
+
+
+def test_one_contender_against_itself_gets_five_rounds_of_pairs_on_a_noisy_machine():
+    both = plan([find_contender("valkey")] * 2, SCENARIO)
+    assert {job.contender.name for job in both} == {"valkey", "valkey#2"}
+    order = done(lambda job, order: "weather" if len(order) % 3 else "", both, SPARE_ROUNDS)
+    assert all(len(set(rounds_of(order, name))) >= 5 for name in ("valkey", "valkey#2"))
+
+
+@pytest.mark.parametrize(
+    ("valid", "named", "held"),
+    [
+        ({"valkey": 5, "nats": 5}, True, True),
+        ({"valkey": 5, "nats": 4}, True, False),
+        ({"valkey": 5, "nats": 5, "rabbitmq": 0}, True, False),
+        ({"valkey": 5, "nats": 5, "rabbitmq": 0}, False, True),
+        ({"valkey": 5, "nats": 4}, False, False),
+        ({"valkey": 4}, False, False),
+        ({"valkey": 5}, False, True),
+    ],
+)
+def test_the_exit_code_asks_for_all_rounds_of_those_that_were_named(valid, named, held):
+    scenario = made_up.SCENARIO
+    runs = [
+        Run(name, r, "at-most-once", scenario, problems=() if r <= n else ("noise",))
+        for name, n in valid.items()
+        for r in range(1, 6)
+    ]
+    again = [replace(run, problems=("noise",)) for run in runs]
+    assert rounds_held(made_up.comparison(again + runs), named=named) is held
+
+
+def test_nothing_measured_is_nothing_held():
+    assert not rounds_held(made_up.comparison([]), named=False)
