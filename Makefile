@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup compare test check bench scaling brokers browser reference lock clean notebook notebooks
+.PHONY: help setup compare test check bench scaling brokers browser reference reference-pages lock clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,11 @@ test: $(STAMP) brokers browser  ## run every test
 soak: $(STAMP)  ## two minutes of scenarios/soak.toml: churn, faults, flat memory
 	@$(PY) -m pytest -m soak tests/bench/test_soak.py
 
-reference: $(STAMP) brokers  ## measure results/reference anew: an hour and more
+reference: $(STAMP) brokers browser  ## measure results/reference anew: about an hour; again after Ctrl-C, it goes on
 	@scripts/reference.sh
+
+reference-pages: $(STAMP) browser  ## make the page, the notebooks' outputs and README's picture of results/reference again
+	@scripts/reference_pages.sh
 
 bench: $(STAMP) brokers  ## the product beside its floors and its neighbours, each ratio from one run: 10 minutes
 	@$(PY) -m benchmarks --json results/benchmarks.json
@@ -46,7 +49,7 @@ check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/lint-imports
 
 notebook: $(STAMP)  ## open the notebooks that chart results/ in Jupyter
-	@cd notebooks && ../$(VENV)/bin/jupyter lab
+	@cd notebooks && ../$(VENV)/bin/jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root)  # root: in a container
 
 notebooks: $(STAMP)  ## run every notebook from the top on results/reference, outputs in place
 	@$(PY) scripts/notebooks.py

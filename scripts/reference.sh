@@ -1,25 +1,74 @@
 #!/usr/bin/env bash
-# Measure results/reference anew: every contender that runs here, three scenarios, capacity and faults, then the
-# notebooks and README's picture. Takes over an hour on an undisturbed machine; ROUNDS and DURATION shorten it.
+# Measure results/reference anew, part by part; then the page over all parts, the notebooks and README's picture.
+#
+#   scripts/reference.sh [PART…]
+#
+# Without names every part: broadcast rooms burst transports faults capacity-valkey capacity-nats. About 55 minutes on an
+# undisturbed machine of two cores. A finished part lies in results/reference.new and is not measured again: after Ctrl-C, or
+# when a part failed, the same command goes on. results/reference is replaced when every part that was asked for is there.
+#
+# ROUNDS, DURATION (seconds) and MINUTES change it: a part that would not fit into MINUTES is not begun.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fanbench=.venv/bin/fanbench
-rounds=${ROUNDS:-5} duration=${DURATION:-8}
-fresh=results/reference.new
-rm -rf "$fresh" && mkdir -p "$fresh"
+rounds=${ROUNDS:-5} duration=${DURATION:-2.5} minutes=${MINUTES:-600}
+fresh=results/reference.new work=results/reference.part
+all=(broadcast rooms burst transports faults capacity-valkey capacity-nats)
+trap 'exit 130' INT # fanbench itself ends with 1 on Ctrl-C, like a comparison with a refused contender
+trap 'exit 143' TERM
 
-# A contender that was refused is shown as refused: it does not end the reference.
-run() { "$fanbench" "$@" --out "$fresh" || [ $? -eq 1 ]; }
+measure() { # PART MINUTES COMMAND…: at most so many minutes; what is kept is small enough to be committed
+  local part=$1 most=$2 folder code=0
+  shift 2
+  if [ -d "$fresh/$part" ]; then
+    echo "$part: is in $fresh already; remove it there to measure it again"
+    return 0
+  fi
+  if [ $((SECONDS / 60 + most)) -gt "$minutes" ]; then
+    echo "$part: not begun, its $most minutes do not fit into MINUTES=$minutes" >&2
+    return 1
+  fi
+  echo "== $part, minute $((SECONDS / 60))"
+  rm -rf "$work"
+  "$fanbench" "$@" --out "$work" || code=$?
+  # 1: a contender was refused. It is shown as refused and does not end the reference.
+  folder=$(find "$work" -mindepth 1 -maxdepth 1 -type d ! -name '*.partial' ! -name '*-incomplete' 2>/dev/null || true)
+  if [ "$code" -gt 1 ] || [ ! -d "$folder" ]; then
+    echo "$part: failed with exit code $code; what it left is in $work" >&2
+    return 1
+  fi
+  rm -rf "$folder"/logs "$folder"/charts "$folder"/report.html
+  mkdir -p "$fresh" && mv "$folder" "$fresh/$part" && rm -rf "$work"
+}
 
-run compare --all --scenario broadcast --rounds "$rounds" --duration "$duration"
-run compare --scenario rooms --rounds "$rounds" --duration "$duration"
-run compare --scenario burst --rounds "$rounds" --duration "$duration"
-run capacity valkey --slo "p99<150ms, lost=0" --vary clients
-run faults valkey valkey-streams rabbitmq rabbitmq-stream mosquitto-qos1 nats nats-jetstream
+begin() { # PART
+  local timing=(--warmup 0.5 --duration "$duration")
+  case $1 in
+    broadcast | rooms | burst) measure "$1" 14 compare --all --scenario "$1" --rounds "$rounds" "${timing[@]}" ;;
+    transports) measure "$1" 5 compare valkey nats --transport sse,ws --rounds "$rounds" "${timing[@]}" ;;
+    faults) # 77 runs: the contenders of two promises, each through every fault
+      measure "$1" 18 faults valkey valkey-streams rabbitmq rabbitmq-stream mosquitto-qos1 nats nats-jetstream \
+        --at 1 --for 2 --duration 4.5 ;;
+    capacity-*) # a search ends after 24 runs at the latest
+      measure "$1" 5 capacity "${1#capacity-}" --vary clients --slo "p99<150ms, lost=0" "${timing[@]}" ;;
+  esac
+}
 
-find "$fresh" -name logs -type d -prune -exec rm -rf {} +
+[ $# -gt 0 ] || set -- "${all[@]}"
+for part in "$@"; do
+  [[ " ${all[*]} " == *" $part "* ]] || { echo "no part '$part'; there are: ${all[*]}" >&2; exit 2; }
+done
+failed=()
+for part in "$@"; do
+  begin "$part" || failed+=("$part")
+done
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "not measured: ${failed[*]}. results/reference is as it was. Run it again for these alone, or name the parts that are" \
+    "in $fresh to go on without them" >&2
+  exit 1
+fi
 rm -rf results/reference
 mv "$fresh" results/reference
 
-.venv/bin/python scripts/notebooks.py
-scripts/picture.sh results/reference/*-broadcast/report.html docs/images/report.png
+echo "== the page, the notebooks, the picture; to repeat this: make reference-pages"
+scripts/reference_pages.sh

@@ -1,0 +1,116 @@
+"""scripts/reference.sh: what is measured stays, what failed is told, and results/reference is replaced as a whole or not.
+
+The measuring itself takes an hour; here a stand-in for `fanbench` writes the directories that it would leave.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import wait_until
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "reference.sh"
+EVERY = ["broadcast", "burst", "capacity-nats", "capacity-valkey", "faults", "rooms", "transports"]
+FANBENCH = """#!/bin/bash
+# The last word is where to write; what FAILS names leaves an unfinished directory, what WAITS names waits for Ctrl-C.
+echo "$*" >> calls
+out="${@: -1}"
+case "$*" in
+  *${FAILS:-nothing fails}*) mkdir -p "$out/20260101T000000Z-x-incomplete"; exit 1 ;;
+  *${WAITS:-nothing waits}*)
+    trap 'mkdir -p "$out/20260101T000000Z-x-incomplete"; exit 1' INT
+    touch waiting
+    while :; do sleep 0.05; done ;;
+esac
+mkdir -p "$out/20260101T000000Z-x/logs" "$out/20260101T000000Z-x/charts"
+echo {} > "$out/20260101T000000Z-x/manifest.json"
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree with the script, the stand-in, and a reference of an earlier day."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(SCRIPT, tmp_path / "scripts")
+    for path, text in {".venv/bin/fanbench": FANBENCH, "scripts/reference_pages.sh": "touch pages\n"}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+        (tmp_path / path).chmod(0o755)
+    (tmp_path / "results" / "reference" / "old").mkdir(parents=True)
+    return tmp_path
+
+
+def run(tree: Path, *parts: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    command = [tree / "scripts" / "reference.sh", *parts]
+    return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60, check=False)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def calls(tree: Path) -> int:
+    return len((tree / "calls").read_text().splitlines())
+
+
+def test_every_part_is_measured_and_replaces_the_old_reference(tree: Path) -> None:
+    done = run(tree)
+    assert done.returncode == 0, done.stderr
+    assert names(tree / "results") == ["reference"]
+    assert names(tree / "results" / "reference") == EVERY
+    assert names(tree / "results" / "reference" / "faults") == ["manifest.json"]
+    assert (tree / "pages").exists()
+
+
+def test_a_part_that_fails_throws_no_other_away_and_is_measured_alone_the_next_time(tree: Path) -> None:
+    done = run(tree, FAILS="--scenario rooms")
+    assert done.returncode == 1
+    assert "not measured: rooms." in done.stderr
+    assert names(tree / "results" / "reference") == ["old"]
+    assert names(tree / "results" / "reference.new") == [name for name in EVERY if name != "rooms"]
+    before = calls(tree)
+    assert run(tree).returncode == 0
+    assert calls(tree) == before + 1
+    assert names(tree / "results" / "reference") == EVERY
+
+
+def test_one_goes_on_without_a_part_by_naming_the_others(tree: Path) -> None:
+    assert run(tree, FAILS="--scenario rooms").returncode == 1
+    others = [name for name in EVERY if name != "rooms"]
+    assert run(tree, *others).returncode == 0
+    assert names(tree / "results" / "reference") == others
+
+
+def test_what_does_not_fit_into_the_time_is_not_begun(tree: Path) -> None:
+    done = run(tree, MINUTES="6")
+    assert done.returncode == 1
+    assert "broadcast: not begun, its 14 minutes do not fit into MINUTES=6" in done.stderr
+    assert names(tree / "results" / "reference.new") == ["capacity-nats", "capacity-valkey", "transports"]
+
+
+def test_ctrl_c_ends_it_and_the_next_start_goes_on(tree: Path) -> None:
+    running = subprocess.Popen(
+        [tree / "scripts" / "reference.sh"],
+        env=os.environ | {"WAITS": "--scenario burst"},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    wait_until((tree / "waiting").exists, "the third part has begun")
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    assert running.wait(20) == 130
+    assert names(tree / "results" / "reference") == ["old"]
+    assert names(tree / "results" / "reference.new") == ["broadcast", "rooms"]
+    assert run(tree).returncode == 0
+    assert names(tree / "results" / "reference") == EVERY
+
+
+def test_an_unknown_part_is_told_before_anything_is_measured(tree: Path) -> None:
+    done = run(tree, "broadcast", "room")
+    assert (done.returncode, (tree / "calls").exists()) == (2, False)
+    assert "no part 'room'; there are: broadcast rooms" in done.stderr
