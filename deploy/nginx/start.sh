@@ -22,7 +22,7 @@ current=$(replicas)
 echo "$current" >"$prefix/replicas.conf"
 nginx -p "$prefix/" -c "$prefix/nginx.conf" -g 'daemon off;' &
 nginx=$!
-trap 'kill -TERM $nginx 2>/dev/null' TERM INT
+trap 'ended=yes; kill -TERM $nginx 2>/dev/null' TERM INT
 while kill -0 $nginx 2>/dev/null; do
   sleep 1 &
   wait $! || true
@@ -35,4 +35,9 @@ while kill -0 $nginx 2>/dev/null; do
     kill -HUP $nginx
   fi
 done
+# Its end is a failure, which the restart policy mends, unless it was asked for.
+code=0
+wait $nginx || code=$?
 rm -rf "$prefix"
+[ -z "${ended:-}" ] || code=0
+exit $code
