@@ -1,7 +1,8 @@
 """Starts a program in a container, with FANBENCH_BROKER_URL=auto replaced by the broker that answers there.
 
 Compose tells no container which profiles are active, so the programs look for the brokers' names. A broker counts
-once its name resolves; redis, which profile `load` brings too, only if no other has turned up in SETTLE_S.
+once its name resolves; redis, which profile `load` brings too, only if no other has turned up in SETTLE_S, or beside
+Locust in the longer SETTLE_BESIDE_LOCUST_S: a replica that settled on redis too soon would see no event, for good.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ BROKERS = {
     "nats": ("nats://nats:4222", 4222),
     "redis": ("redis://redis:6379", 6379),
 }
+LOCUST, LOCUST_PORT = "locust", 8089
 SETTLE_S = 3.0
+SETTLE_BESIDE_LOCUST_S = 15.0
 WAIT_S = 120.0
 POLL_S = 0.2
 
@@ -28,7 +31,8 @@ POLL_S = 0.2
 def choose(present: set[str], answering: set[str], waited_s: float) -> str | None:
     """The name of the broker to use, or None while that is not yet clear or it does not answer yet."""
     found = next((name for name in BROKERS if name in present), None)
-    if found not in answering or (found == "redis" and waited_s < SETTLE_S):
+    settle_s = SETTLE_BESIDE_LOCUST_S if LOCUST in present else SETTLE_S
+    if found not in answering or (found == "redis" and waited_s < settle_s):
         return None
     return found
 
@@ -50,14 +54,16 @@ def find_broker() -> str:
     """The URL of the broker whose profile is active; ends the program when none answers within WAIT_S."""
     present: set[str] = set()
     answering: set[str] = set()
-    for name, (_, port) in BROKERS.items():
+    ports = {name: port for name, (_, port) in BROKERS.items()} | {LOCUST: LOCUST_PORT}
+    for name, port in ports.items():
         threading.Thread(target=look, args=(name, port, present, answering), daemon=True).start()
     started = time.monotonic()
     while (waited_s := time.monotonic() - started) < WAIT_S:
         if name := choose(present, answering, waited_s):
             return BROKERS[name][0]
         time.sleep(POLL_S)
-    seen = f"{', '.join(sorted(present))} is there but does not answer" if present else "no broker is there"
+    there = ", ".join(sorted(present & BROKERS.keys()))
+    seen = f"{there} is there but does not answer" if there else "no broker is there"
     sys.exit(
         f"FANBENCH_BROKER_URL=auto: {seen} after {WAIT_S:.0f} s; start one by its profile, for instance "
         "'docker compose --profile redis up', or set FANBENCH_BROKER_URL"
