@@ -20,19 +20,23 @@ def engine() -> None:
 def image(engine: None) -> Iterator[str]:
     """The image, built once for all profiles under a tag of its own."""
     name = f"fanbench-test-{os.getpid()}"
-    Demo([], name).compose("build", "server")
+    Demo([], name).compose("build")
     yield name
     docker("rmi", "-f", name)
 
 
 @pytest.fixture
 def demo(image: str, request: pytest.FixtureRequest) -> Iterator[Demo]:
-    """The demo up with the words of the parameter, profiles and `up` options; afterwards nothing of it may be left."""
-    profiles, _, options = request.param.partition(" --")
-    running = Demo(profiles.split(), image)
+    """The demo up with the words of the parameter: settings, profiles, `up` options. After a plain `down` nothing may be left."""
+    words, _, options = request.param.partition(" --")
+    settings = dict(word.split("=", 1) for word in words.split() if "=" in word)
+    running = Demo([word for word in words.split() if "=" not in word], image, settings)
+    volumes: set[str] = set()
     try:
         running.compose("up", "-d", *(f"--{options}".split() if options else []))
+        volumes = running.volumes()
         yield running
     finally:
-        running.compose("down", "-v", "-t", "5")
+        running.compose("down", "-t", "5")
     assert running.leftovers() == ""
+    assert volumes.isdisjoint(docker("volume", "ls", "--quiet").split())

@@ -31,7 +31,10 @@ def why_not() -> str | None:
     """Why the demo cannot run here, or None."""
     if shutil.which("docker") is None or not (shutil.which("docker-compose") or compose_command()[0] == "docker"):
         return "docker or docker-compose is not installed"
-    daemon = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=20)
+    try:
+        daemon = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=20)
+    except subprocess.TimeoutExpired:
+        return "the Docker daemon does not answer within 20 s"
     return None if daemon.returncode == 0 else "no Docker daemon answers"
 
 
@@ -41,7 +44,7 @@ class Demo:
 
     profiles: list[str]
     image: str
-    rate_hz: int = 20
+    settings: dict[str, str] = field(default_factory=dict)
     ports: list[int] = field(default_factory=lambda: free_ports(2))
 
     @property
@@ -63,7 +66,8 @@ class Demo:
             "FANBENCH_PORT": str(self.ports[0]),
             "FANBENCH_LOCUST_PORT": str(self.ports[1]),
             "FANBENCH_IMAGE": self.image,
-            "FANBENCH_RATE_HZ": str(self.rate_hz),
+            "FANBENCH_RATE_HZ": "20",
+            **self.settings,
         }
 
     def compose(self, *arguments: str) -> str:
@@ -80,6 +84,11 @@ class Demo:
         project = ["--filter", f"label={PROJECT_LABEL}={self.project}"]
         lines = docker("ps", "--format", "{{.ID}} {{.Status}}", *project, *label).splitlines()
         return {name: status for name, _, status in (line.partition(" ") for line in lines)}
+
+    def volumes(self) -> set[str]:
+        """Names of the volumes that its containers use."""
+        mounts = "{{range .Mounts}}{{if .Name}}{{println .Name}}{{end}}{{end}}"
+        return set(docker("inspect", "--format", mounts, *self.containers()).split())
 
     def wait_healthy(self, count: int, timeout_s: float = 90.0) -> None:
         """Wait until `count` containers run and every one that has a health check is healthy."""
