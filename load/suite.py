@@ -7,17 +7,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
 import numpy as np
 import numpy.typing as npt
-from gevent import socket
 from rich.console import Console
 
-from core.errors import FanbenchError, UsageError
+from core.errors import FanbenchError
+from load.addresses import resolve
 from load.client_faults import obey
 from load.control import Control
 from load.outcome import outcome
@@ -30,8 +30,6 @@ from load.tally import milliseconds
 from load.totals import Totals, horizon_of
 from load.transport import Transport
 from load.uplink import MasterLink, WorkerLink, drain
-from load.wire import Origin
-from load.wiring import Address
 
 ORDERS_S = 0.02
 """How often orders are looked for: how late a fault's mark may be noticed."""
@@ -82,7 +80,7 @@ class Suite:
         """Raise now for what cannot work; a worker's options come later, from the master."""
         origins = self.settings.origins(self._environment.host)
         if self._master is None:
-            _resolve(origins)
+            resolve(origins)
             require_descriptors(options.num_users or 1)
         if self.settings.wait:
             wait_ready(origins, self.settings.wait)
@@ -105,7 +103,7 @@ class Suite:
         share = Share(0, 1, clients)
         if self._worker is not None:
             share = self._worker.share or Share(self._environment.runner.worker_index, 1, 1)
-        addresses = _resolve(self.settings.origins(self._environment.host))
+        addresses = resolve(self.settings.origins(self._environment.host))
         require_descriptors(-(-share.clients // share.workers))
         self.session = Session(
             gevent.get_hub().loop,
@@ -194,20 +192,6 @@ class Suite:
         """Everything has ended: the summary is the last word."""
         if self._result is not None:
             print_summary(self._result, Console(file=sys.stdout, soft_wrap=True))
-
-
-def _resolve(origins: Sequence[Origin]) -> list[Address]:
-    addresses = []
-    for origin in origins:
-        try:
-            found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise UsageError(f"replica {origin.url}: {error.strerror}; is the host name right?") from error
-        # Replicas may share one name, as under compose; each of its addresses is one. `localhost` has two families.
-        # A name server turns the order round; all workers must deal clients out to the same one.
-        family = found[0][0]
-        addresses += [Address(origin, family, place) for place in sorted(e[4] for e in found if e[0] == family)]
-    return addresses
 
 
 def _write(path: str, value: dict[str, Any]) -> None:

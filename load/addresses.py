@@ -1,0 +1,48 @@
+"""From the replicas' names to the addresses that clients connect to."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from gevent import socket
+
+from core.errors import UsageError
+from load.wire import Origin
+from load.wiring import Address
+
+PROBE_S = 2.0
+
+
+def resolve(origins: Sequence[Origin]) -> list[Address]:
+    """Each address of each replica's name, in an order that is the same for all workers.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    addresses = []
+    for origin in origins:
+        try:
+            found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise UsageError(f"replica {origin.url}: {error.strerror}; is the host name right?") from error
+        # Replicas may share one name, as under compose; each of its addresses is one. A name server turns them round.
+        places = sorted((family, place) for family, _, _, _, place in found)
+        chosen = _family(places)
+        addresses += [Address(origin, family, place) for family, place in places if family == chosen]
+    return addresses
+
+
+def _family(places: Sequence[tuple[int, Any]]) -> int:
+    """The family of addresses to use: `localhost` often has two, and a port that compose publishes only IPv4's.
+
+    It is the first that takes a connection, IPv4 before IPv6; if none does, IPv4, for its refusal to be told.
+    """
+    first: dict[int, Any] = dict(reversed(places))
+    for family in sorted(first) if len(first) > 1 else ():
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.settimeout(PROBE_S)
+            probe.connect(first[family])
+            return family
+    return min(first)

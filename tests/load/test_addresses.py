@@ -1,0 +1,37 @@
+"""A name with addresses of two families, of which a replica may listen on one only."""
+
+import socket
+
+import pytest
+
+from load import addresses
+from load.wire import parse_origin
+
+FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
+
+
+def both_families(host, port, **_):
+    """What a hosts file with a `localhost` line for each says, on Debian and Docker by default; not so on every machine."""
+    places = [(socket.AF_INET6, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
+    return [(family, socket.SOCK_STREAM, 6, "", place) for family, place in places]
+
+
+@pytest.mark.parametrize("listening", FAMILIES)
+def test_the_family_that_answers_is_taken(listening, monkeypatch):
+    try:
+        listener = socket.create_server((listening, 0), family=FAMILIES[listening])
+    except OSError:
+        pytest.skip(f"this machine has no {listening}")
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", both_families)
+    with listener:
+        port = listener.getsockname()[1]
+        found = addresses.resolve([parse_origin(f"http://localhost:{port}")])
+    assert [(address.family, address.sockaddr[:2]) for address in found] == [(FAMILIES[listening], (listening, port))]
+
+
+def test_ipv4_is_taken_where_nobody_listens(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", both_families)
+    (address,) = addresses.resolve([parse_origin(f"http://localhost:{port}")])
+    assert address.family == socket.AF_INET
