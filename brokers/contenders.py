@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from brokers.endpoint import Endpoint
+from brokers.endpoint import Endpoint, redact
 from brokers.programs import docker
 from brokers.programs.api import Program
 from brokers.programs.catalogue import Launch, program_of
@@ -155,7 +155,7 @@ def find_contender(name_or_url: str) -> Contender:
         if contender.name == name_or_url:
             return contender
     known = nearest(name_or_url, [contender.name for contender in _CONTENDERS])
-    raise UsageError(f"no contender '{name_or_url}'; {known} A running broker is given by its URL")
+    raise UsageError(f"no contender '{redact(name_or_url)}'; {known.rstrip('.')}. A running broker is given by its URL")
 
 
 def _of_url(url: str) -> Contender:

@@ -10,6 +10,9 @@ from core.errors import FanbenchError, UsageError
 
 CONNECT_TIMEOUT_S = 5.0
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
+_START = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?")
+_END_OF_ADDRESS = re.compile(r"[/?#]")
+_ENCODE = "in user and password write / as %2F, # as %23, ? as %3F, @ as %40"
 
 
 class BrokerError(FanbenchError):
@@ -34,16 +37,19 @@ def refuse_history(endpoint: Endpoint, since_ns: int | None) -> None:
 
 
 def redact(url: str) -> str:
-    """The URL with its password replaced by ***, or with all user information hidden if it cannot be parsed."""
-    try:
-        parts = urlsplit(url)
-        password = parts.password
-    except ValueError:
-        return _USERINFO.sub("***@", url)
-    if password is None:
-        return url
-    user_and_password, _, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user_and_password.partition(':')[0]}:***@{host}").geturl()
+    """The URL with its password replaced by ***, or with all before the last @ hidden where it may be a part of it."""
+    start, user_and_password, at, place = _taken_apart(url)
+    user, colon, _ = user_and_password.partition(":")
+    if (_END_OF_ADDRESS.search(user_and_password) and start) or (colon and at and not start):
+        return f"{start}***@{place}"
+    return f"{start}{user}:***@{place}" if colon and at else url
+
+
+def _taken_apart(url: str) -> tuple[str, str, str, str]:
+    """Scheme, what is before the last @, the @, and the rest: `urlsplit` ends the password at its first / # or ?."""
+    start = _START.match(url)
+    assert start is not None
+    return start[0], *url[start.end() :].rpartition("@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +101,16 @@ def parse_url(url: str, delivery: str) -> Endpoint:
     """Take a broker URL apart.
 
     Raises:
-        UsageError: not a URL, or its port is not a number from 1 to 65535.
+        UsageError: not a URL, its port is not a number from 1 to 65535, or its password is not percent-encoded.
     """
+    if _END_OF_ADDRESS.search(_taken_apart(url)[1]):
+        raise UsageError(f"broker URL {redact(url)}: it has an @ behind a / # or ?; {_ENCODE}")
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise UsageError(
-            f"broker URL {redact(url)}: {error}; write scheme://[user:password@]host[:port][/path]"
-        ) from error
+    except ValueError:  # whose text may hold the password
+        why = f"its host or port is not one; write scheme://[user:password@]host[:port][/path]; {_ENCODE}"
+        raise UsageError(f"broker URL {redact(url)}: {why}") from None
     if not parts.scheme or "://" not in url:
         raise UsageError(f"broker URL {redact(url)!r} has no scheme; write for instance redis://127.0.0.1:6379")
     return Endpoint(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any, get_args
 
-from brokers.api import Adapter
+from brokers.api import Adapter, Delivery
 from brokers.endpoint import Endpoint, parse_url
 from core.errors import UsageError, nearest
 
 GROUP = "fanbench.brokers"
-_SHAPE = ("name", "schemes", "deliveries", "replay", "options", "producer", "consumer")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +29,52 @@ class Registry:
         return sorted({id(a): a for a in self.by_scheme.values()}.values(), key=lambda a: a.name)
 
 
-def _load(entry: EntryPoint, registry: Registry) -> None:
-    try:
-        adapter = entry.load()
-    except Exception as error:  # a stranger's module may raise anything; the others must go on working
-        registry.broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"
+def _texts(value: Any) -> bool:
+    """Whether it holds words, at least one: a lone word would pass for a sequence of letters."""
+    return isinstance(value, tuple | list) and bool(value) and all(isinstance(word, str) and word for word in value)
+
+
+_SHAPE: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("a word", lambda value: isinstance(value, str) and bool(value)),
+    "schemes": ("a tuple of URL schemes", lambda value: _texts(value) and all(map(_SCHEME.fullmatch, value))),
+    "deliveries": (
+        f"a tuple of {', '.join(get_args(Delivery))}",
+        lambda v: _texts(v) and {*v} <= {*get_args(Delivery)},
+    ),
+    "replay": ("True or False", lambda value: isinstance(value, bool)),
+    "options": ("a dict of words", lambda v: isinstance(v, Mapping) and (not v or _texts([*v, *v.values()]))),
+    "producer": ("a method", callable),
+    "consumer": ("a method", callable),
+}
+
+
+def _faults(adapter: Any) -> Iterator[str]:
+    """What is wrong with the shape of what an entry point names; a property of it may raise anything."""
+    if isinstance(adapter, type):
+        yield "is a class; name an instance of it"
         return
     missing = [name for name in _SHAPE if not hasattr(adapter, name)]
     if missing:
-        registry.broken[entry.name] = f"{entry.value} has no {', '.join(missing)}; see docs/adapters.md"
+        yield f"has no {', '.join(missing)}"
+    for name in _SHAPE.keys() - missing:
+        wanted, fits = _SHAPE[name]
+        value = getattr(adapter, name)
+        if not fits(value):
+            yield f"has {name}={value!r}, which is not {wanted}"
+    named = getattr(adapter, "delivery_options", {})
+    if not isinstance(named, Mapping) or not all(isinstance(meant, Mapping) for meant in named.values()):
+        yield f"has delivery_options={named!r}, which is not a dict of dicts"
+
+
+def _load(entry: EntryPoint, registry: Registry) -> None:
+    try:
+        adapter = entry.load()
+        faults = "; ".join(sorted(_faults(adapter)))
+    except (Exception, SystemExit) as error:  # a stranger's module may raise anything; the others must go on working
+        registry.broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"
+        return
+    if faults:
+        registry.broken[entry.name] = f"{entry.value} {faults}; see docs/adapters.md"
         return
     for scheme in adapter.schemes:
         taken = registry.by_scheme.get(scheme)

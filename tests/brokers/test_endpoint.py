@@ -1,10 +1,14 @@
 """Broker URLs: taken apart, and never shown with their password."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brokers.contenders import find_contender
 from brokers.endpoint import BrokerError, parse_url, redact
+from brokers.registry import open_endpoint
 from core.errors import UsageError
 
 SECRET = "hunter2"
@@ -50,6 +54,37 @@ def test_an_error_about_the_url_does_not_show_the_password():
     with pytest.raises(UsageError) as caught:
         parse_url(f"x://u:{SECRET}@h:bad", "at-most-once")
     assert SECRET not in str(caught.value)
+
+
+UNESCAPED = [
+    f"redis://user:{first}{second}@127.0.0.1:1"
+    for first, second in itertools.product([SECRET, "", "1", "12/"], ["/" + SECRET, "#" + SECRET, "?" + SECRET + "=1"])
+]
+
+
+@pytest.mark.parametrize("url", [*UNESCAPED, f"redis://u:{SECRET}/x@[::1", f"redis://u:{SECRET}[@h", f"u:{SECRET}@h:1"])
+def test_a_url_that_cannot_be_taken_apart_does_not_show_its_password(url):
+    assert SECRET not in redact(url)
+    for action in (lambda: parse_url(url, "at-most-once"), lambda: open_endpoint(url), lambda: find_contender(url)):
+        with pytest.raises(UsageError) as caught:
+            action()
+        assert SECRET not in str(caught.value)
+
+
+@given(text=st.text("u:/#?@[]%. \\é1", max_size=12), more=st.text("p:/#?@[]%. \\é1", max_size=12))
+def test_no_password_however_odd_is_shown(text, more):
+    url = f"amqp://user:{text}{SECRET}{more}@broker.example"
+    assert SECRET not in redact(url)
+    try:
+        shown = str(parse_url(url, "at-most-once"))
+    except UsageError as error:
+        shown = str(error)
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("word", ["results/a@b", "compare", "redis://h?stream=a%40b", "redis://user@h"])
+def test_what_holds_no_password_is_shown_as_it_is(word):
+    assert redact(word) == word
 
 
 @given(password=st.text(st.characters(categories=["L", "N"]), min_size=4, max_size=20))

@@ -36,10 +36,20 @@ def adapter(**changes):
         "deliveries": ("at-most-once",),
         "replay": False,
         "options": {},
-        "producer": None,
-        "consumer": None,
+        "producer": print,
+        "consumer": print,
     }
     return SimpleNamespace(**shape | changes)
+
+
+class Raising:
+    """Has a property that raises."""
+
+    name = "raising"
+
+    @property
+    def schemes(self):
+        raise RuntimeError("not today")
 
 
 @pytest.fixture
@@ -77,13 +87,39 @@ def test_a_plug_in_is_found_and_used(plugins):
     [
         (SimpleNamespace(name="half"), "has no schemes"),
         (adapter(schemes=("redis",)), "already served by redis"),
+        (adapter(schemes=None), "schemes=None, which is not a tuple"),
+        (adapter(schemes="mine"), "schemes='mine', which is not a tuple"),
+        (adapter(schemes=()), "which is not a tuple"),
+        (adapter(schemes=("mi ne",)), "which is not a tuple of URL schemes"),
+        (adapter(name=None), "name=None"),
+        (adapter(deliveries=()), "deliveries=()"),
+        (adapter(deliveries=("exactly-once",)), "not a tuple of at-most-once, at-least-once"),
+        (adapter(options=None), "options=None"),
+        (adapter(options={"a": 1}), "not a dict of words"),
+        (adapter(producer=None), "producer=None, which is not a method"),
+        (adapter(delivery_options=3), "delivery_options=3"),
+        (SimpleNamespace, "is a class"),
+        (None, "has no name, schemes"),
+        (Raising(), "RuntimeError: not today"),
     ],
 )
 def test_a_broken_plug_in_is_named_and_the_others_work(plugins, broken, reason):
     plugins(bad=broken, mine=adapter())
     found = registry()
     assert reason in found.broken["bad"]
-    assert set(found.by_scheme) >= BUILT_IN | {"mine"}
+    assert set(found.by_scheme) == BUILT_IN | {"mine"}
+    assert [one.name for one in found.adapters() if one.name == "mine"] == ["mine"]
+
+
+def test_a_plug_in_that_ends_the_program_does_not(plugins, tmp_path, monkeypatch):
+    plugins(mine=adapter())
+    (tmp_path / "ends_at_import.py").write_text("raise SystemExit('I need Linux')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    entries = [EntryPoint("ends", "ends_at_import:adapter", GROUP), *module.entry_points(group=GROUP)]
+    monkeypatch.setattr(module, "entry_points", lambda group: entries)
+    found = registry()
+    assert "SystemExit: I need Linux" in found.broken["ends"]
+    assert set(found.by_scheme) == BUILT_IN | {"mine"}
 
 
 def test_an_import_error_is_told_where_its_scheme_is_asked_for(plugins):
