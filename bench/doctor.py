@@ -60,9 +60,10 @@ def _show(findings: dict[str, Any], console: Console) -> None:
     console.print(table)
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     say("")
+    say("adapters: " + ", ".join(f"{name} ({' '.join(schemes)})" for name, schemes in findings["adapters"].items()))
     for name, reason in findings["broken_plugins"].items():
         say(f"broken plug-in {name}: {reason}")
     host = findings["host"]

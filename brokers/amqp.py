@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from brokers import inbox, tls
-from brokers.amqp_link import DeliveredMessage, Link, Publisher, calls, errors
+from brokers.amqp_link import DEFAULT_PORT, DeliveredMessage, Link, Publisher, calls, errors
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
 from brokers.lines import ConsumerLine, ProducerLine
@@ -153,6 +153,7 @@ class AmqpAdapter:
         "confirms": {"false": "at-most-once", "true": "at-least-once"}
     }
     replay = False
+    default_port = DEFAULT_PORT
     options = (
         {
             "confirms": "true or false, in place of naming the delivery",

@@ -21,8 +21,9 @@ from brokers.lines import Calls
 from brokers.reconnect import finish, heartbeat_s, quietly
 from brokers.tls import tls_context
 
-__all__ = ["DeliveredMessage", "Link", "Publisher", "calls", "errors"]
+__all__ = ["DEFAULT_PORT", "DeliveredMessage", "Link", "Publisher", "calls", "errors"]
 
+DEFAULT_PORT, TLS_PORT = 5672, 5671
 AMQP_HEARTBEAT_S = 4
 """Whole seconds. Two of them without a word, and the broker gives a connection up."""
 _DRAIN_EVERY = 64
@@ -70,7 +71,7 @@ async def dial(endpoint: Endpoint, confirms: bool, prepare: Callable[[Link], Awa
     secure = endpoint.scheme.startswith("amqps")
     url = make_url(
         host=endpoint.host,
-        port=endpoint.port or (5671 if secure else 5672),
+        port=endpoint.port or (TLS_PORT if secure else DEFAULT_PORT),
         login=endpoint.username or "guest",
         password=endpoint.password or "guest",
         virtualhost=endpoint.path or "/",

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from brokers import inbox, tls
-from brokers.amqp_link import DeliveredMessage, Link, Publisher, calls, errors
+from brokers.amqp_link import DEFAULT_PORT, DeliveredMessage, Link, Publisher, calls, errors
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
 from brokers.feed import Entry, Feed
@@ -199,6 +199,7 @@ class AmqpStreamAdapter:
     schemes = ("amqp+stream", "amqps+stream")
     deliveries: tuple[Delivery, ...] = ("at-least-once",)
     replay = True
+    default_port = DEFAULT_PORT
     options = (
         {
             "stream": "name of the exchange and the queue that all topics share (default fanbench.stream)",

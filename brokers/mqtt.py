@@ -17,7 +17,7 @@ from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
 from brokers.lines import ConsumerLine, ProducerLine
-from brokers.mqtt_link import Client, MqttError, Sink, calls, connect, disconnect, new_client
+from brokers.mqtt_link import PORTS, Client, MqttError, Sink, calls, connect, disconnect, new_client
 from brokers.reconnect import finish, keep_up, uncancelled
 
 _SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
@@ -116,6 +116,7 @@ class MqttAdapter:
     deliveries: tuple[Delivery, ...] = ("at-most-once", "at-least-once")
     delivery_options: Mapping[str, Mapping[str, Delivery]] = {"qos": {"0": "at-most-once", "1": "at-least-once"}}
     replay = False
+    default_port = PORTS["mqtt"]
     options = {"qos": "0 or 1, in place of naming the delivery"} | inbox.OPTION | tls.OPTION
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from brokers.lines import Calls
 from brokers.reconnect import finish, heartbeat_s, reason, uncancelled
 from brokers.tls import tls_context
 
-__all__ = ["Client", "MqttError", "Sink", "calls", "connect", "disconnect", "new_client"]
+__all__ = ["PORTS", "Client", "MqttError", "Sink", "calls", "connect", "disconnect", "new_client"]
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 IN_FLIGHT = 64

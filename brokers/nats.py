@@ -91,6 +91,7 @@ class NatsAdapter:
     schemes = ("nats", "nats+tls")
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
+    default_port = nats_link.DEFAULT_PORT
     options = inbox.OPTION | tls.OPTION
 
     @asynccontextmanager

@@ -178,6 +178,7 @@ class JetStreamAdapter:
     schemes = ("nats+js", "nats+js+tls")
     deliveries: tuple[Delivery, ...] = ("at-least-once",)
     replay = True
+    default_port = nats_link.DEFAULT_PORT
     options = (
         {
             "stream": "name of the stream that all topics share (default fanbench)",

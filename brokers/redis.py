@@ -14,7 +14,7 @@ from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.lines import Calls, ConsumerLine
 from brokers.reconnect import heartbeat_s, keep_up
-from brokers.redis_link import Connection, Pipe, RedisError, ResponseError, close, open_connection, send
+from brokers.redis_link import DEFAULT_PORT, Connection, Pipe, RedisError, ResponseError, close, open_connection, send
 
 
 class RedisProducer:
@@ -127,6 +127,7 @@ class RedisAdapter:
     schemes = ("redis", "rediss")
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
+    default_port = DEFAULT_PORT
     options = inbox.OPTION | tls.OPTION
 
     @asynccontextmanager

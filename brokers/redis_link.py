@@ -14,7 +14,7 @@ from brokers.reconnect import heartbeat_s
 from brokers.tls import tls_context
 from core.errors import UsageError
 
-__all__ = ["Connection", "Pipe", "RedisError", "ResponseError", "close", "open_connection", "send"]
+__all__ = ["DEFAULT_PORT", "Connection", "Pipe", "RedisError", "ResponseError", "close", "open_connection", "send"]
 
 DEFAULT_PORT = 6379
 

@@ -16,7 +16,7 @@ from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.feed import Entry, Feed
 from brokers.reconnect import finish, heartbeat_s, keep_up, quietly
-from brokers.redis_link import Connection, Pipe, ResponseError, close, open_connection, send
+from brokers.redis_link import DEFAULT_PORT, Connection, Pipe, ResponseError, close, open_connection, send
 
 DEFAULT_LENGTH = 100_000
 _BATCH = 500
@@ -160,6 +160,7 @@ class RedisStreamsAdapter:
     schemes = ("redis+streams", "rediss+streams")
     deliveries: tuple[Delivery, ...] = ("at-least-once",)
     replay = True
+    default_port = DEFAULT_PORT
     options = (
         {
             "stream": "key of the stream that all topics share (default fanbench)",

@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from brokers.conformance.bench import Bench, benched
+from brokers.conformance.bench import Bench, benched, port_of
 from brokers.conformance.delivery import DeliveryPromises
 from brokers.conformance.failure import FailurePromises
 from brokers.contenders import Contender, find_contender
+from brokers.endpoint import BrokerError
 from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
-from core.errors import FanbenchError
+from core.errors import FanbenchError, UsageError
 
-PROMISE_TIMEOUT_S = 90.0
+PROMISE_TIMEOUT_S = 180.0
+"""Longer than any program may take to start again."""
 
 
 class Conformance(FailurePromises, DeliveryPromises):
@@ -48,12 +50,13 @@ class Outcome(NamedTuple):
 
 
 def features_of(contender: Contender) -> set[str]:
-    """What promises may need: link, program, replay, and the delivery."""
+    """What promises may need: link, program, password, replay, and the delivery."""
     adapter, endpoint = open_endpoint(contender.url.replace("{", "").replace("}", ""), contender.delivery)
     found = {endpoint.delivery}
     found |= {"replay"} if adapter.replay else set()
-    found |= {"program"} if contender.program else set()
-    return found | ({"link"} if contender.program or endpoint.port else set())
+    found |= {"program", "password", "link"} if contender.program else set()
+    found |= {"password"} if endpoint.password else set()
+    return found | ({"link"} if port_of(adapter, endpoint) else set())
 
 
 def promises(features: set[str]) -> Iterator[tuple[str, set[str]]]:
@@ -69,19 +72,49 @@ def run_conformance(name_or_url: str, report: Callable[[Outcome], None], launch:
     Calls `report` for each; returns whether none is broken.
 
     Raises:
-        UsageError: there is no such contender, or it cannot run here. FanbenchError: its program does not come up.
+        UsageError: there is no such contender, it cannot run here, or no broker answers at the URL.
+        FanbenchError: its program does not come up.
     """
     contender = find_contender(name_or_url).launched_by(launch)
     contender.require_runnable()
     kept = True
     with tempfile.TemporaryDirectory(prefix="fanbench-") as folder, benched(contender, Path(folder)) as broker:
-        for name, missing in promises(features_of(contender)):
-            outcome = Outcome(_words(name), "not applicable", f"needs {', '.join(sorted(missing))}")
+        features = features_of(contender)
+        if contender.program is None:
+            asyncio.run(_require_answer(broker))
+        no_link = asyncio.run(_why_no_link(broker)) if "link" in features and contender.program is None else ""
+        for name, missing in promises(features - {"link"} if no_link else features):
+            why = f"; {no_link}" if "link" in missing and no_link else ""
+            outcome = Outcome(_words(name), "not applicable", f"needs {', '.join(sorted(missing))}{why}")
             if not missing:
+                if broker.running is not None and broker.running.ended:  # a broken promise left it dead
+                    broker.running.start_again()
                 outcome = _prove(name, broker)
             report(outcome)
             kept = kept and outcome.status != "broken"
     return kept
+
+
+async def _require_answer(broker: Bench) -> None:
+    try:
+        async with broker.producer():
+            pass
+    except FanbenchError as error:
+        raise UsageError(str(error)) from error
+    except Exception:  # noqa: S110 - an adapter that raises anything else: the promises show it
+        pass
+
+
+async def _why_no_link(broker: Bench) -> str:
+    """Why the broker cannot be reached through a proxy: a TLS certificate, for instance, names another host."""
+    with broker.proxy() as (_, endpoint):
+        try:
+            async with broker.producer(endpoint):
+                return ""
+        except BrokerError as error:
+            return f"through a proxy: {error}"
+        except Exception:  # the promises show it
+            return ""
 
 
 def _words(name: str) -> str:

@@ -128,19 +128,28 @@ class Bench:
     @contextmanager
     def proxy(self) -> Iterator[tuple[TcpProxy, Endpoint]]:
         """A proxy before the broker, and the endpoint that goes through it."""
-        parts = urlsplit(self.url)
-        with TcpProxy(f"{parts.hostname}:{parts.port}") as proxy:
+        endpoint = self.endpoint()
+        with TcpProxy(endpoint.host, port_of(self.adapter, endpoint)) as proxy:
             yield proxy, self.endpoint(with_address(self.url, proxy.address))
 
     @contextmanager
     def guarded(self) -> Iterator[tuple[str, str, str]]:
         """URL, user and password of a broker of this kind that asks for a password."""
+        endpoint = self.endpoint()
+        if endpoint.password:
+            yield self.url, endpoint.username or "", endpoint.password
+            return
         if self.running is not None and self.running.credentials is not None:
             yield self.url, *self.running.credentials
             return
         with self.contender.started(self.folder / "guarded", "password") as running:
             assert running.credentials is not None
             yield self.contender.url.format_map(running.listeners), *running.credentials
+
+
+def port_of(adapter: Adapter, endpoint: Endpoint) -> int | None:
+    """The URL's port, or the one that the adapter takes where there is none."""
+    return endpoint.port or getattr(adapter, "default_port", None)
 
 
 @asynccontextmanager

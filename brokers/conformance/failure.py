@@ -175,23 +175,25 @@ class FailurePromises:
             async with reading(consumer) as reader:
                 await reader.until(lambda: reader.payloads[-1:] == [b"after"], "a message after a cancelled publish")
             async with nothing_left():
-                closing = asyncio.create_task(self._open_and_close(broker, topic))
-                await asyncio.sleep(RETRY_S)
+                once = asyncio.Event()
+                closing = asyncio.create_task(self._open_and_close(broker, topic, once))
+                async with asyncio.timeout(DEADLINE_S):
+                    await once.wait()
                 closing.cancel()
                 await asyncio.wait([closing], timeout=DEADLINE_S)
                 require(closing.done(), "a cancelled close did not end")
 
-    async def _open_and_close(self, broker: Bench, topic: str) -> None:
+    async def _open_and_close(self, broker: Bench, topic: str, once: asyncio.Event) -> None:
         while True:
-            await asyncio.sleep(0)
             async with broker.consumer() as consumer, broker.producer() as producer:
                 await consumer.subscribe(topic)
                 await producer.publish(topic, b"x")
+                once.set()
 
     @needs("link")
     async def test_nobody_there(self, broker: Bench) -> None:
         """A host that is unknown, a port that refuses or never answers: a clear error in bounded time, nothing left."""
-        async with silent_server() as silent, nothing_left():
+        async with silent_server() as (silent, _), nothing_left():
             for address in ("nowhere.invalid:1", "127.0.0.1:1", silent):
                 url = with_address(with_credentials(broker.url, "fanbench", WRONG_PASSWORD), address)
                 endpoint = impatient(broker.endpoint(url), 0.5)
@@ -204,15 +206,16 @@ class FailurePromises:
     @needs("link")
     async def test_cancelled_connect(self, broker: Bench) -> None:
         """Connecting can be cancelled, and leaves nothing behind."""
-        async with silent_server() as silent, nothing_left():
+        async with silent_server() as (silent, accepted), nothing_left():
             endpoint = impatient(broker.endpoint(with_address(broker.url, silent)), DEADLINE_S / 4)
             connecting = asyncio.create_task(broker.adapter.consumer(endpoint).__aenter__())
-            await asyncio.sleep(RETRY_S)
+            async with asyncio.timeout(DEADLINE_S):
+                await accepted.wait()
             connecting.cancel()
             await asyncio.wait([connecting], timeout=DEADLINE_S)
             require(connecting.cancelled(), "a cancelled connect did not end as cancelled")
 
-    @needs("program")
+    @needs("password")
     async def test_wrong_password(self, broker: Bench) -> None:
         """The right password connects; a wrong one is a clear error, and no error shows a password."""
         with broker.guarded() as (url, user, password):

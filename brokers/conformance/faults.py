@@ -72,12 +72,14 @@ def restart(running: Running) -> None:
 
 
 @asynccontextmanager
-async def silent_server() -> AsyncIterator[str]:
-    """The address of a server that takes connections and never says a word."""
+async def silent_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """The address of a server that takes connections and never says a word, and the event that it took one."""
+    accepted = asyncio.Event()
     open_ones: set[asyncio.StreamWriter] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_ones.add(writer)
+        accepted.set()
         with contextlib.suppress(OSError):
             while await reader.read(4096):
                 pass
@@ -86,7 +88,7 @@ async def silent_server() -> AsyncIterator[str]:
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
-        yield "{}:{}".format(*server.sockets[0].getsockname())
+        yield "{}:{}".format(*server.sockets[0].getsockname()), accepted
     finally:
         server.close()
         for writer in open_ones:

@@ -40,7 +40,7 @@ class RunningPrograms:
             features = {feature for other in all_contenders() if other.program == name for feature in other.features}
             self._running[name] = self._stack.enter_context(PROGRAMS[name].start(self.folder / name, features))
         running = self._running[name]
-        if not running.pids:  # a test that failed left it dead
+        if running.ended:  # a test that failed left it dead
             running.start_again()
         return Bench(contender, contender.url.format_map(running.listeners), running, self.folder)
 

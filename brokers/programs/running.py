@@ -67,9 +67,14 @@ class Running:
     @property
     def pids(self) -> list[int]:
         """The processes whose trees are the broker's CPU and memory; none where they cannot be seen from here."""
-        if self.child is None or self.child.returncode is not None or (pid := self.child.pid) is None:
+        if self.child is None or self.ended or (pid := self.child.pid) is None:
             return []
         return [pid]
+
+    @property
+    def ended(self) -> bool:
+        """Whether it does not run."""
+        return self.child is None or self.child.returncode is not None
 
     def start_again(self) -> None:
         """Start it and wait for a protocol round trip.

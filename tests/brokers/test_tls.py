@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 
+from brokers import conformance
 from brokers.contenders import find_contender
 from brokers.endpoint import BrokerError
 from brokers.programs.catalogue import PROGRAMS
@@ -137,3 +138,16 @@ async def test_nats_without_tls_is_refused_where_tls_is_asked_for(running_progra
     with pytest.raises(BrokerError, match="does not ask for TLS"):
         async with adapter.producer(endpoint):
             pass
+
+
+def test_the_kit_says_why_it_cuts_no_link_of_a_certificate_for_a_host_name(tls_before, ca_file, monkeypatch):
+    chosen = ("test_bytes_unchanged", "test_link_cut")
+    every = conformance.promises
+    few = lambda features: [(name, missing) for name, missing in every(features) if name in chosen]  # noqa: E731
+    monkeypatch.setattr(conformance, "promises", few)
+    outcomes = []
+    url = f"rediss://{tls_before('valkey', 'localhost')}?ca_file={ca_file}"
+    assert conformance.run_conformance(url, outcomes.append)
+    assert [outcome.status for outcome in outcomes] == ["kept", "not applicable"]
+    assert "needs link; through a proxy" in outcomes[1].detail
+    assert "certificate" in outcomes[1].detail

@@ -94,8 +94,14 @@ def test_doctor_lists_it_and_names_the_broken_one(python):
     assert "ImportError: no module named anything" in findings["broken_plugins"]["broken"]
 
 
+def test_doctor_tells_a_person_of_both(python):
+    words = run(python, "-m", "bench.cli", "doctor", allowed=(1,))
+    assert "pgnotify (pgnotify)" in words
+    assert "broken plug-in broken: fanbench_broken:adapter: ImportError" in words
+
+
 def test_conformance_proves_every_promise_that_applies(python, url):
-    missing = [needs for _, needs in promises({"link", "at-most-once"})]
+    missing = [needs for _, needs in promises({"link", "password", "at-most-once"})]
     kept, not_applicable = sum(not needs for needs in missing), sum(bool(needs) for needs in missing)
     output = run(python, "-m", "bench.cli", "conformance", url)
     assert f"{kept} kept, 0 broken, {not_applicable} not applicable" in output

@@ -12,7 +12,7 @@ from brokers.endpoint import Endpoint
 from brokers.lines import ConsumerLine, ProducerLine
 from brokers.reconnect import keep_up
 from fanbench_pgnotify.notices import channel_of
-from fanbench_pgnotify.session import ERRORS, Session, calls
+from fanbench_pgnotify.session import DEFAULT_PORT, ERRORS, Session, calls
 
 
 class PgNotifyProducer:
@@ -77,6 +77,7 @@ class PgNotifyAdapter:
     schemes = ("pgnotify",)
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
+    default_port = DEFAULT_PORT
     options = inbox.OPTION
 
     @asynccontextmanager
