@@ -6,6 +6,7 @@ that outlives a lost connection or a restart of the broker for a minute.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -72,6 +73,8 @@ class AmqpConsumer:
         self._topics = self.line.topics
         self._received = 0
         self._acknowledged = 0
+        self._unbound: list[str] = []
+        self._binding = asyncio.Lock()
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return once the broker confirmed, which may be after a reconnect."""
@@ -84,14 +87,27 @@ class AmqpConsumer:
         arguments = {"x-expires": QUEUE_EXPIRES_MS} if durable else None
         await channel.queue_declare(self._queue, durable=durable, exclusive=not durable, arguments=arguments)
         self._received = self._acknowledged = 0
+        self._unbound, self._binding = [], asyncio.Lock()  # what was not bound to the lost link is subscribed again
         if durable:
             await channel.basic_qos(prefetch_count=self._prefetch)
         await channel.basic_consume(self._queue, self._take, no_ack=not durable, consumer_tag=self._queue)
 
     async def _send(self, link: Link, names: Sequence[str]) -> None:
-        """Only the last waits for its answer: the broker does them in order, and closes the channel on an error."""
-        for i, name in enumerate(names, start=1):
-            await link.channel.queue_bind(self._queue, exchange_of(self._endpoint), name, nowait=i < len(names))
+        """Only the last waits for its answer: the broker does them in order, and closes the channel on an error.
+
+        Calls that overlap are bound together by the first of them that gets its turn.
+        """
+        self._unbound.extend(names)
+        async with self._binding:
+            bundle, self._unbound = self._unbound, []
+            try:
+                for i, name in enumerate(bundle, start=1):
+                    await link.channel.queue_bind(
+                        self._queue, exchange_of(self._endpoint), name, nowait=i < len(bundle)
+                    )
+            except BaseException:
+                self._unbound = bundle + self._unbound  # for those that wait, who will bind it again or fail as well
+                raise
 
     async def _take(self, message: DeliveredMessage) -> None:
         self._received += 1
