@@ -139,9 +139,12 @@ class AmqpStreamConsumer:
             return
         # The broker does not say where its stream ends: a marker of our own does.
         await self._reader.start("next")
+        self.feed.position = await self._reader.until_marker(await self._mark(link))
+
+    async def _mark(self, link: Link) -> str:
         marker = _MARKER + secrets.token_hex(8)
         await Publisher(persistent=True).publish(link, self._stream, marker, b"")
-        self.feed.position = await self._reader.until_marker(marker)
+        return marker
 
     async def serve(self, link: Link) -> None:
         """Read on until the connection is lost."""
@@ -162,7 +165,7 @@ class AmqpStreamConsumer:
                 await self.feed.take(offset, topic, payload)
 
     async def _history(self, since_ns: int, upto: int) -> AsyncIterator[Sequence[Entry]]:
-        """Ends for sure: the stream holds at least the marker, whose offset is not above `upto`."""
+        """Ends at a marker of its own: where nothing is as young as `since_ns`, the broker sends only what comes next."""
         link = self._link
         if link is None:
             raise ConnectionError("connection lost")
@@ -172,6 +175,7 @@ class AmqpStreamConsumer:
             reader = _Reader(await channel.get_underlay_channel(), self._stream)
             since = datetime.datetime.fromtimestamp(since_ns // 1_000_000_000, datetime.UTC)
             await reader.start(since)
+            await self._mark(link)
             offset = -1
             while offset < upto:
                 async with asyncio.timeout(self._endpoint.timeout_s):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,10 @@ from brokers.reconnect import finish, quietly, reason
 
 C = TypeVar("C")
 _NOTICE_S = 0.25
+_TRIES = 3
+"""A broker may answer what it refuses by closing the connection."""
+TOPICS = 65_536
+"""Names of topics that an adapter remembers the broker's word for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,7 @@ class ConsumerLine(Generic[C]):
         self.hang_up = calls.hang_up
         self.connection: C | None = None
         self.topics: dict[str, str] = {}
+        self._confirmed: set[str] = set()
         self._dial = calls.dial
         self._errors = calls.errors
         self._send = send
@@ -99,6 +105,7 @@ class ConsumerLine(Generic[C]):
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
                 await self._confirm(list(names))
+            self._confirmed |= names.keys() & self.topics.keys()
         except BaseException as error:
             for name in added:
                 self.topics.pop(name, None)
@@ -112,16 +119,18 @@ class ConsumerLine(Generic[C]):
         return BrokerError(self.endpoint, action, reason(error), step)
 
     async def _confirm(self, names: Sequence[str]) -> None:
-        while True:
+        for tries in itertools.count(1):
             await self._up.wait()
             connection = self.connection
             assert connection is not None
             try:
-                return await self._send(connection, names)
+                await self._send(connection, names)
             except self._errors:
                 # A library may notice a lost connection a moment after a call on it failed.
-                if not await self._lost_within(_NOTICE_S):
+                if not await self._lost_within(_NOTICE_S) or tries == _TRIES:
                     raise
+            else:
+                return
 
     async def _lost_within(self, seconds: float) -> bool:
         try:
@@ -135,15 +144,17 @@ class ConsumerLine(Generic[C]):
         """Take no more messages of these topics; returns the names that were subscribed."""
         topics = list(topics)
         names = [name for name in map(self._name_of, topics) if self.topics.pop(name, None) is not None]
+        self._confirmed.difference_update(names)
         self.inbox.discard(topics)
         return names
 
     async def dial(self) -> C:
-        """Connect, and subscribe again to what was subscribed."""
+        """Connect, and subscribe again to what was confirmed: whoever waits for the rest asks for it again."""
         connection = await self._dial()
+        confirmed = [name for name in self.topics if name in self._confirmed]
         try:
-            if self.topics:
-                await self._send(connection, list(self.topics))
+            if confirmed:
+                await self._send(connection, confirmed)
         except BaseException:
             await finish(quietly(self.hang_up(connection), self.endpoint.timeout_s))
             raise

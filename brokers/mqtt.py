@@ -11,18 +11,19 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
-from brokers.lines import ConsumerLine, ProducerLine
+from brokers.lines import TOPICS, ConsumerLine, ProducerLine
 from brokers.mqtt_link import PORTS, Client, MqttError, Sink, calls, connect, disconnect, new_client
 from brokers.reconnect import finish, keep_up, uncancelled
 
 _SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
 
 
+@lru_cache(TOPICS)
 def mqtt_topic(topic: str) -> str:
     """The same word, with percent codes for what MQTT gives a meaning of its own.
 
@@ -37,18 +38,14 @@ class MqttProducer:
     def __init__(self, line: ProducerLine[Client]) -> None:
         self._line = line
         self._qos = qos_of(line.endpoint)
-        self._names: dict[str, str] = {}
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """QoS 0: return once the message is written to the socket. QoS 1: once the broker acknowledged it."""
         client = self._line.connection
         if client is None:
             raise self._line.failed(topic)
-        name = self._names.get(topic)
-        if name is None:
-            name = self._names[topic] = mqtt_topic(topic)
         try:
-            await uncancelled(client.publish(name, payload, self._qos))
+            await uncancelled(client.publish(mqtt_topic(topic), payload, self._qos))
         except (MqttError, ValueError) as error:
             raise self._line.failed(topic, error) from None
         if self._line.connection is not client:  # lost before the broker's answer, see `disconnect`

@@ -22,16 +22,15 @@ class NatsProducer:
 
     def __init__(self, line: ProducerLine[Link]) -> None:
         self._line = line
-        self._subjects: dict[str, str] = {}
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once nats-py has taken the message; the broker confirms nothing."""
+        """Return once nats-py has taken the message; the broker confirms nothing, and refuses the one before it."""
         link = self._line.connection
         if link is None:
             raise self._line.failed(topic)
-        subject = self._subjects.get(topic)
-        if subject is None:
-            subject = self._subjects[topic] = subject_of(topic)
+        if link.refused:
+            raise self._line.failed(topic, link.refused.popitem()[1])
+        subject = subject_of(topic)
         client = link.client
         try:
             if client.pending_data_size < _CALM_BYTES:
@@ -60,6 +59,10 @@ class NatsConsumer:
                 link.subscriptions[subject] = None  # so that an overlapping call does not subscribe twice
                 link.subscriptions[subject] = await self._subscribe(link, subject)
         await nats_link.confirm(link, self.line.endpoint.timeout_s)
+        for subject in subjects:
+            if subject in link.refused:
+                link.subscriptions.pop(subject, None)
+                raise link.refused.pop(subject)
 
     async def _subscribe(self, link: Link, subject: str) -> nats_link.Subscription:
         topic, put = self.line.topics[subject], self.inbox.put

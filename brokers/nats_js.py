@@ -42,16 +42,13 @@ class JetStreamProducer:
         self._line = line
         self._prefix = stream_of(line.endpoint)
         self._timeout_s = line.endpoint.timeout_s
-        self._subjects: dict[str, str] = {}
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the message is in the stream."""
         link = self._line.connection
         if link is None:
             raise self._line.failed(topic)
-        subject = self._subjects.get(topic)
-        if subject is None:
-            subject = self._subjects[topic] = f"{self._prefix}.{subject_of(topic)}"
+        subject = f"{self._prefix}.{subject_of(topic)}"
         try:
             await uncancelled(link.jetstream.publish(subject, payload, self._timeout_s))
         except nats_link.Error as error:

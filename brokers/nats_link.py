@@ -8,6 +8,7 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 from nats.aio.client import Client
@@ -19,7 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, S
 from nats.js.errors import BadRequestError
 
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.lines import Calls
+from brokers.lines import TOPICS, Calls
 from brokers.reconnect import finish, heartbeat_s, quietly, reason, uncancelled
 from brokers.tls import tls_context
 
@@ -47,9 +48,11 @@ _CLOSE_TIMEOUT_S = 0.5
 _CONSUMER_EXPIRES_S = 1.0
 """How long the broker keeps a consumer whose connection is gone. The next connection starts another one."""
 _SPECIAL = re.compile(r"[*>%\s\x00-\x1f\x7f]")
+_REFUSED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"', re.IGNORECASE)
 _EMPTY_TOKEN = re.compile(r"^\.|\.\.|\.$")
 
 
+@lru_cache(TOPICS)
 def subject_of(topic: str) -> str:
     """The NATS subject of a topic: the same word, with percent codes for what NATS gives a meaning of its own."""
     subject = _SPECIAL.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), topic)
@@ -63,6 +66,8 @@ class Link:
     client: Any = field(default_factory=Client)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
+    refused: dict[str, Exception] = field(default_factory=dict)
+    """By subject: what this user may not publish on or subscribe to, which the broker says at some later time."""
     subscriptions: dict[str, Subscription | None] = field(default_factory=dict)
     """By subject; None while it is on its way to the broker."""
     backlog: deque[tuple[int, str, bytes]] = field(default_factory=deque)
@@ -86,6 +91,9 @@ async def dial(endpoint: Endpoint) -> Link:
 
     async def on_error(error: Exception) -> None:
         link.error = error
+        match = _REFUSED.search(str(error))
+        if match is not None:
+            link.refused[match[1]] = error
 
     async def on_closed() -> None:
         link.closed.set()

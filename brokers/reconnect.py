@@ -18,6 +18,7 @@ LONGEST_S = 1.0
 FACTOR = 2.0
 JITTER = 0.2
 HEARTBEAT_S = 2.5
+_TELL_S = 10.0
 
 _log = logging.getLogger("fanbench.brokers")
 C = TypeVar("C")
@@ -101,12 +102,16 @@ async def _stay_up(endpoint: Endpoint, line: Line[C], connection: C) -> None:
 
 
 async def _dial_again(endpoint: Endpoint, line: Line[C]) -> C:
+    told_s = float("-inf")
     for delay_s in delays_s():
         await asyncio.sleep(delay_s)
         try:
             return await _dial(endpoint, line)
         except Exception as error:
-            _log.debug("%s: %s", endpoint, endpoint.hide_secrets(reason(error)))
+            now_s = asyncio.get_running_loop().time()
+            if now_s - told_s >= _TELL_S:
+                told_s = now_s
+                _log.warning("%s: cannot connect again: %s; trying on", endpoint, endpoint.hide_secrets(reason(error)))
     raise AssertionError("delays_s has no end")
 
 

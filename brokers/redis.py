@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import chain
+from dataclasses import dataclass
+from functools import lru_cache
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.lines import Calls, ConsumerLine
+from brokers.lines import TOPICS, Calls, ConsumerLine
 from brokers.reconnect import heartbeat_s, keep_up
 from brokers.redis_link import DEFAULT_PORT, Connection, Pipe, RedisError, ResponseError, close, open_connection, send
 
@@ -33,6 +34,20 @@ class RedisProducer:
             raise BrokerError(self._endpoint, f"publish on '{topic}'", str(error), "see the broker's log") from None
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A command under way."""
+
+    confirmations: int
+    """That are still to come, one for each topic."""
+    answer: asyncio.Future[None]
+
+
+@lru_cache(TOPICS)
+def _text(name: bytes) -> str:
+    return name.decode()
+
+
 class RedisConsumer:
     """One connection in subscriber mode."""
 
@@ -41,8 +56,7 @@ class RedisConsumer:
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
         calls = Calls(self._dial, self._serve, close, (OSError, RedisError))
         self.line = ConsumerLine(endpoint, self.inbox, calls, self._send)
-        self._waiting: dict[tuple[bytes, bytes], deque[asyncio.Future[None]]] = defaultdict(deque)
-        """For the broker's confirmation of an action on a topic, in the order of the commands."""
+        self._waiting: deque[_Asked] = deque()
         self._heard = False
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
@@ -55,23 +69,22 @@ class RedisConsumer:
         if names and self.line.connection is not None:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(self._endpoint.timeout_s):
-                    await self._confirmed(self.line.connection, b"unsubscribe", names)
+                    await self._confirmed(self.line.connection, "UNSUBSCRIBE", names)
 
     async def _send(self, connection: Connection, names: Sequence[str]) -> None:
         if connection is self.line.connection:
-            await self._confirmed(connection, b"subscribe", names)
+            await self._confirmed(connection, "SUBSCRIBE", names)
             return
         # A new connection: the confirmations are the first that comes.
         await send(connection, connection.pack_command("SUBSCRIBE", *names))
         for _ in names:
             await connection.read_response()
 
-    async def _confirmed(self, connection: Connection, action: bytes, names: Sequence[str]) -> None:
-        futures = [asyncio.get_running_loop().create_future() for _ in names]
-        for name, future in zip(names, futures, strict=True):
-            self._waiting[action, name.encode()].append(future)
-        await send(connection, connection.pack_command(action.decode().upper(), *names))
-        await asyncio.gather(*futures)
+    async def _confirmed(self, connection: Connection, command: str, names: Sequence[str]) -> None:
+        asked = _Asked(len(names), asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        await send(connection, connection.pack_command(command, *names))
+        await asked.answer
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
@@ -85,30 +98,44 @@ class RedisConsumer:
                 tasks.create_task(self._read(connection))
                 tasks.create_task(self._beat(connection))
         finally:
-            waiting, self._waiting = self._waiting, defaultdict(deque)
-            for future in chain.from_iterable(waiting.values()):
-                if not future.done():
-                    future.set_exception(ConnectionError("connection lost"))
+            waiting, self._waiting = self._waiting, deque()
+            for asked in waiting:
+                if not asked.answer.done():
+                    asked.answer.set_exception(ConnectionError("connection lost"))
 
     async def _read(self, connection: Connection) -> None:
         topics, put = self.line.topics, self.inbox.put
-        names: dict[bytes, str] = {}
         while True:
-            reply = await connection.read_response()
+            try:
+                reply = await connection.read_response()
+            except ResponseError as error:
+                self._answered(error)
+                continue
             self._heard = True
             if reply[0] == b"message":
-                name = names.get(reply[1])
-                if name is None:
-                    name = names[reply[1]] = reply[1].decode()
+                name = _text(reply[1])
                 if name in topics:
                     put(name, reply[2])
-            elif (reply[0], reply[1]) in self._waiting:
-                waiting = self._waiting[reply[0], reply[1]]
-                future = waiting.popleft()
-                if not waiting:
-                    del self._waiting[reply[0], reply[1]]
-                if not future.done():
-                    future.set_result(None)
+            elif reply[0] in (b"subscribe", b"unsubscribe"):
+                self._answered(None)
+
+    def _answered(self, error: ResponseError | None) -> None:
+        """Commands are answered in their order, with a confirmation for each topic or with one error."""
+        if not self._waiting:
+            if error is not None:
+                raise error
+            return
+        asked = self._waiting[0]
+        asked.confirmations -= 1
+        if error is None and asked.confirmations:
+            return
+        self._waiting.popleft()
+        if asked.answer.done():  # its caller was cancelled
+            return
+        if error is None:
+            asked.answer.set_result(None)
+        else:
+            asked.answer.set_exception(error)
 
     async def _beat(self, connection: Connection) -> None:
         while True:

@@ -69,6 +69,8 @@ class RedisStreamsConsumer:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._stream = stream_of(endpoint)
+        self._far_behind = max(1, min(_BATCH, endpoint.whole_number("length", DEFAULT_LENGTH) // 2))
+        """Entries in one answer from which on some may have been dropped before they were read."""
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
         self.feed = Feed(endpoint, self.inbox, b"", self._history)
 
@@ -124,8 +126,9 @@ class RedisStreamsConsumer:
             if not found:
                 continue
             entries = found[0][1]
-            if len(entries) == _BATCH and order((await self._bounds(connection))[0]) > order(before):
-                self.feed.trimmed(None)  # so far behind that the length bound may have caught up
+            behind = before != _START and len(entries) >= self._far_behind
+            if behind and order((await self._bounds(connection))[0]) > order(before):
+                self.feed.trimmed(None)  # the length bound may have caught up
             for position, topic, payload in parse(entries):
                 if not self.feed.take_now(position, topic, payload):
                     await self.feed.take(position, topic, payload)

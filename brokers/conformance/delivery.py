@@ -12,6 +12,7 @@ from core.errors import UsageError
 
 BURST = 10_000
 SMALL_BUFFER = 100
+_LATER_NS = 3_600 * 1_000_000_000
 
 
 class DeliveryPromises:
@@ -157,6 +158,10 @@ class DeliveryPromises:
             numbers = [int(payload) for payload in reader.payloads]
             require(numbers == list(range(numbers[0], 301)), f"a hole or a double in {numbers}")
             require(numbers[0] <= 50, f"the history begins with {numbers[0]}, not with 50 or before")
+            other = broker.topic()
+            await consumer.subscribe(other, since_ns=time.time_ns() + _LATER_NS)  # nothing is stored since then
+            await producer.publish(other, b"live")
+            await reader.until(lambda: reader.payloads[-1] == b"live", "what is live, behind a history of nothing")
 
     async def test_unsupported_delivery(self, broker: Bench) -> None:
         """A promise that the adapter does not make, and an option that it does not know, are refused by name."""

@@ -17,6 +17,8 @@ START_TIMEOUT_S = 20.0
 USER, PASSWORD = "fanbench", "fanbench-secret"
 """What a program with the feature `password` asks for."""
 _POLL_S = 0.02
+_STOP_S = 1.5
+"""After Ctrl-C the other children have their time, too, and all must be gone within 5 s."""
 
 
 class Started(Protocol):
@@ -104,12 +106,12 @@ class Running:
             self.child.stop(self.stop_grace_s)
 
     def stop(self) -> None:
-        """End it and remove its data. Idempotent."""
-        if self.discard is None:
-            self.halt()
-        else:
-            self.kill()  # nothing that an orderly end would save is kept
+        """End it and remove its data, within `_STOP_S`: nothing that an orderly end would save is kept. Idempotent."""
+        if self.discard is not None:
+            self.kill()
             self.discard()
+        elif self.child is not None:
+            self.child.stop(min(self.stop_grace_s, _STOP_S))
         shutil.rmtree(self.data, ignore_errors=True)
 
     def __enter__(self) -> Running:

@@ -1,0 +1,83 @@
+"""A topic that the broker refuses to a user is an error of its caller; the other topics go on, without a Gap."""
+
+import asyncio
+import json
+
+import pytest
+
+from brokers.api import Gap
+from brokers.endpoint import BrokerError
+from brokers.programs.catalogue import PROGRAMS
+from brokers.programs.probe import answers
+from brokers.programs.running import Running, launch
+from brokers.registry import open_endpoint
+from core.ports import free_port
+from core.process import spawn
+
+USER, PASSWORD = "reader", "reads-only-ours"
+DEADLINE_S = 20
+
+
+@pytest.fixture
+def valkey(tmp_path):
+    """A server whose user may use topics that begin with `ours` only."""
+    if PROGRAMS["valkey"].find() is None:
+        pytest.skip("valkey is not installed here")
+    port, acl = free_port(), tmp_path / "acl"
+    acl.write_text(f"user default off\nuser {USER} on >{PASSWORD} ~* &ours* +@all\n")
+    command = [PROGRAMS["valkey"].find(), "--port", str(port), "--bind", "127.0.0.1", "--aclfile", acl, "--save", ""]
+    ready = lambda: answers(port, [(b"PING\r\n", b"-NOAUTH")])  # noqa: E731
+    spawned = lambda: spawn("valkey", command, tmp_path / "log", cwd=tmp_path)  # noqa: E731
+    with launch(Running("valkey", {}, tmp_path / "data", spawned, ready)):
+        yield f"redis://{USER}:{PASSWORD}@127.0.0.1:{port}"
+
+
+@pytest.fixture
+def nats(tmp_path):
+    """The same of nats-server."""
+    if PROGRAMS["nats"].find() is None:
+        pytest.skip("nats-server is not installed here")
+    port, config = free_port(), tmp_path / "nats.conf"
+    allowed = {"publish": ["ours.>", "_INBOX.>"], "subscribe": ["ours.>", "_INBOX.>"]}
+    user = {"user": USER, "password": PASSWORD, "permissions": allowed}
+    config.write_text(json.dumps({"host": "127.0.0.1", "port": port, "authorization": {"users": [user]}}))
+    command = [PROGRAMS["nats"].find(), "-c", config]
+    spawned = lambda: spawn("nats", command, tmp_path / "log")  # noqa: E731
+    with launch(Running("nats", {}, tmp_path / "data", spawned, lambda: answers(port, [(b"", b"INFO ")]))):
+        yield f"nats://{USER}:{PASSWORD}@127.0.0.1:{port}"
+
+
+async def others_go_on(url):
+    adapter, endpoint = open_endpoint(url)
+    async with adapter.producer(endpoint) as producer, adapter.consumer(endpoint) as consumer:
+        await consumer.subscribe("ours.a")
+        with pytest.raises(BrokerError, match=r"cannot subscribe 'theirs': .*[Pp]ermission"):
+            await consumer.subscribe("theirs")
+        await consumer.subscribe("ours.b")
+        for topic in ("ours.a", "ours.b"):
+            await producer.publish(topic, topic.encode())
+        async with asyncio.timeout(DEADLINE_S):
+            items = [await anext(aiter(consumer)) for _ in range(2)]
+        assert not [item for item in items if isinstance(item, Gap)]
+        assert [item.topic for item in items] == ["ours.a", "ours.b"]
+
+
+async def test_redis(valkey):
+    await others_go_on(valkey)
+
+
+async def test_nats(nats):
+    await others_go_on(nats)
+
+
+async def test_nats_tells_a_refused_publish_at_a_later_one(nats):
+    adapter, endpoint = open_endpoint(nats)
+    async with adapter.producer(endpoint) as producer:
+
+        async def publish_on():
+            while True:
+                await producer.publish("theirs", b"x")
+                await asyncio.sleep(0)
+
+        with pytest.raises(BrokerError, match=r"[Pp]ermission"):
+            await asyncio.wait_for(publish_on(), DEADLINE_S)
