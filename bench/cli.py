@@ -154,7 +154,11 @@ def faults(
     contenders: Contenders = None,
     fault: Annotated[list[str] | None, typer.Option(help="one of docs/faults.md, repeatable; all without")] = None,
     at: Annotated[float, typer.Option(help="seconds into the measured phase at which it begins")] = 2.0,
-    lasting: Annotated[float, typer.Option("--for", help="seconds until it is undone")] = 2.0,
+    lasting: Annotated[
+        float | None,
+        typer.Option("--for", help="seconds until it is undone; usual for its kind without", show_default=False),
+    ] = None,
+    delay_ms: Annotated[float, typer.Option(help="of link-delay, in each direction")] = 50.0,
     share: Annotated[
         float | None,
         typer.Option(help="of the clients, for faults done to clients", min=0.001, max=1, show_default=False),
@@ -162,7 +166,10 @@ def faults(
     clients: Clients = None,
     rate: Rate = None,
     replicas: Replicas = None,
+    topics: Topics = None,
+    payload_bytes: PayloadBytes = None,
     duration: Duration = None,
+    warmup: Warmup = None,
     rounds: Rounds = None,
     seed: Seed = None,
     out: Out = Path("results"),
@@ -173,9 +180,18 @@ def faults(
     from bench.fault_matrix import choose_faults, faults_command
 
     workload = scenario_from(
-        "faults", clients=clients, rate_hz=rate, replicas=replicas, duration_s=duration, rounds=rounds, seed=seed
+        "faults",
+        topics,
+        clients=clients,
+        rate_hz=rate,
+        replicas=replicas,
+        payload_bytes=payload_bytes,
+        duration_s=duration,
+        warmup_s=warmup,
+        rounds=rounds,
+        seed=seed,
     )
-    chosen = choose_faults(fault or [], at, lasting, share)
+    chosen = choose_faults(fault or [], at, lasting, share, delay_ms)
     raise typer.Exit(faults_command(contenders or [], chosen, workload, out, json_answer, launch))
 
 

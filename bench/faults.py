@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from bench.procs import get_json, poll
+from bench.procs import Replica, get_json, poll
 from bench.stage import Stage
+from brokers.contenders import Contender
 from core.errors import FanbenchError
 from core.fault import Fault, FaultKind
 
 REPLICA_READY_S = 20.0
+MENDING_S = 100.0
+"""What undoing may take: a broker that starts again, or replicas one after the other."""
+TAIL_S = 4.0
+"""How long events go on after the last fault was undone: every adapter and client connects again within half of it."""
 Undo = Callable[[], None]
 
 
@@ -56,19 +62,31 @@ def _generator_cut(stage: Stage, _fault: Fault) -> Undo:
 
 
 def _replica_kill(stage: Stage, _fault: Fault) -> Undo:
-    stage.replicas[0].child.kill()
-    return partial(_start_again, stage, 0)
+    victim = stage.replicas[0]
+    victim.down = True
+    victim.child.kill()
+    return partial(_start_again, stage, victim)
 
 
 def _replica_restart(stage: Stage, _fault: Fault) -> Undo:
-    for place, replica in enumerate(stage.replicas):
-        replica.child.stop(grace_s=5.0)
-        _start_again(stage, place)
-    return _nothing
+    first, *others = stage.replicas
+    _tell_to_end(first)
+
+    def roll() -> None:
+        _start_again(stage, first)
+        for replica in others:
+            _tell_to_end(replica)
+            _start_again(stage, replica)
+
+    return roll
 
 
-def _start_again(stage: Stage, place: int) -> None:
-    replica = stage.replicas[place]
+def _tell_to_end(replica: Replica) -> None:
+    replica.down = True
+    replica.child.stop(grace_s=5.0)
+
+
+def _start_again(stage: Stage, replica: Replica) -> None:
     replica.start_again()
     stage.children.add(replica.child)
     ready = partial(get_json, f"{replica.url}/readyz")
@@ -76,7 +94,7 @@ def _start_again(stage: Stage, place: int) -> None:
 
 
 def _clients_stall(stage: Stage, fault: Fault) -> Undo:
-    stage.load.tell(do="stall", share=fault.share_of_clients, for_s=fault.for_s)
+    stage.load.tell(do="stall", share=fault.share_of_clients, for_s=fault.lasting_s)
     return _nothing
 
 
@@ -86,7 +104,7 @@ def _clients_cut(stage: Stage, fault: Fault) -> Undo:
 
 
 def _clients_churn(stage: Stage, fault: Fault) -> Undo:
-    stage.load.tell(do="churn", share=fault.share_of_clients, for_s=fault.for_s)
+    stage.load.tell(do="churn", share=fault.share_of_clients, for_s=fault.lasting_s)
     return _nothing
 
 
@@ -108,14 +126,21 @@ _BREAK: dict[FaultKind, Callable[[Stage, Fault], Undo]] = {
 def require_possible(faults: Sequence[Fault], stage: Stage) -> None:
     """Raise FanbenchError if a fault has nothing to break here."""
     for fault in faults:
-        if fault.needs_broker and stage.broker.running is None:
-            raise FanbenchError(
-                f"{fault.kind}: {stage.contender.name} has no broker program of ours to break; leave it out"
-            )
+        if (why := impossible(fault, stage.contender)) is not None:
+            raise FanbenchError(f"{fault.kind}: {why}; leave it out")
+
+
+def impossible(fault: Fault, contender: Contender) -> str | None:
+    """Why a fault cannot be done to a contender, in words; None if it can."""
+    if fault.needs_broker and contender.program is None:
+        return f"{contender.name} has no broker program of ours to break"
+    if fault.ends_a_replica and contender.embedded:
+        return f"{contender.name} generates in the replicas, so that the events would end with one"
+    return None
 
 
 class Timeline:
-    """The faults of one run: call `step` often with the seconds since the measured phase began."""
+    """The faults of one run, from now on: call `step` often."""
 
     def __init__(self, faults: Sequence[Fault], stage: Stage) -> None:
         self._stage = stage
@@ -124,19 +149,33 @@ class Timeline:
             ((at_s, fault) for fault in faults for at_s in fault.times_s(duration_s)), key=lambda entry: entry[0]
         )
         self._to_undo: list[tuple[float, Undo]] = []
+        self._began_s = time.monotonic()
+        self._end_s = duration_s
 
-    def step(self, elapsed_s: float) -> None:
-        """Begin and undo what is due by now."""
-        while self._to_begin and self._to_begin[0][0] <= elapsed_s:
+    @property
+    def longest_s(self) -> float:
+        """By when everything is over, however long it takes to start again what was ended."""
+        last_s = max((at_s + fault.lasting_s for at_s, fault in self._to_begin), default=0.0)
+        return max(self._end_s, last_s + TAIL_S) + len(self._to_begin) * MENDING_S
+
+    def step(self) -> bool:
+        """Begin and undo what is due by now; whether the measured phase is over: its duration, all faults and a tail."""
+        while self._to_begin and self._to_begin[0][0] <= self._elapsed_s():
             at_s, fault = self._to_begin.pop(0)
-            self._stage.load.tell(do="mark")
-            self._to_undo.append((at_s + fault.for_s, _BREAK[fault.kind](self._stage, fault)))
-        for entry in [entry for entry in self._to_undo if entry[0] <= elapsed_s]:
+            self._to_undo.append((at_s + fault.lasting_s, self._begin(fault)))
+        for entry in [entry for entry in self._to_undo if entry[0] <= self._elapsed_s()]:
             self._to_undo.remove(entry)
             entry[1]()
+            self._end_s = max(self._end_s, self._elapsed_s() + TAIL_S)
+        return not self._to_begin and not self._to_undo and self._elapsed_s() >= self._end_s
 
-    def mend(self) -> None:
-        """Undo now what was to be undone later."""
-        for _, undo in self._to_undo:
-            undo()
-        self._to_undo.clear()
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def _begin(self, fault: Fault) -> Undo:
+        if fault.done_to_clients:  # Locust marks the moment at which it does it to them, if it was told to mark any
+            self._stage.load.tell(do="mark", at_ns=time.time_ns())
+            return _BREAK[fault.kind](self._stage, fault)
+        undo = _BREAK[fault.kind](self._stage, fault)
+        self._stage.load.tell(do="mark", at_ns=time.time_ns())  # what was due before still came
+        return undo

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bench.model import CAUSES, PARTS, Comparison, Run
 from bench.report_view import Cell, Table, View, method, number, refused_runs
 from bench.verdict import listed, ms
-from core.fault import MEANING, FaultKind
+from core.fault import WHAT, FaultKind
 
 AT_LEAST_ONCE = "at-least-once"
 
@@ -236,6 +236,7 @@ def details(found: Sequence[Outcome]) -> Table:
 
 
 def meanings(found: Sequence[Outcome]) -> Table:
-    """What happens in each fault."""
+    """What happens in each fault, and how it is undone."""
     kinds = dict.fromkeys(outcome.fault for outcome in found)
-    return Table("The faults", ["fault", "what happens"], [[Cell(kind), Cell(MEANING[kind], "text")] for kind in kinds])
+    rows = [[Cell(kind), Cell(WHAT[kind].meaning, "text"), Cell(WHAT[kind].undone, "text")] for kind in kinds]
+    return Table("The faults", ["fault", "what happens", "undone how"], rows)

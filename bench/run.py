@@ -25,7 +25,11 @@ from core.scenario import Scenario
 
 CONNECT_TIMEOUT_S = 60.0
 PROBE_TIMEOUT_S = 15.0
+BACK_TIMEOUT_S = 5.0
+QUIET_S = 3.0
+"""After a fault, at-most-once: nobody is going to send again what has not come by then."""
 _SLACK_S = 20.0
+_STEP_S = 0.02
 
 Say = Callable[[str], None]
 
@@ -87,42 +91,70 @@ def _measure(stage: Stage, say: Say, clock: ClockWatch) -> tuple[Window, list[di
     say("warming up")
     time.sleep(scenario.warmup_s)
     say("measuring")
-    timeline = Timeline(scenario.faults, stage)
     sampler = Sampler(stage.roots)
     sampler.start()
     try:
+        if scenario.faults:
+            _break(stage, clock)
         reports = poll(
             "the generator's report",
-            scenario.duration_s + _SLACK_S * (1 + len(scenario.faults)),
-            partial(_follow, stage, timeline, clock, time.monotonic()),
-            stage.alive(),
+            scenario.duration_s + _SLACK_S,
+            partial(_reports, stage, clock),
+            [*stage.generators, *stage.alive()],
         )
-        timeline.mend()
     finally:
         window = sampler.stop()
     return window, reports
 
 
-def _follow(stage: Stage, timeline: Timeline, clock: ClockWatch, began_s: float) -> list[dict[str, Any]] | None:
+def _break(stage: Stage, clock: ClockWatch) -> None:
+    """Go through the faults; when all were undone and a while has passed, tell the generator to end."""
+    timeline = Timeline(stage.scenario.faults, stage)
+    deadline_s = time.monotonic() + timeline.longest_s
+    while not timeline.step():
+        clock.look()
+        for child in (*stage.generators, *stage.alive()):
+            child.require_alive()
+        if time.monotonic() > deadline_s:
+            raise FanbenchError(f"the faults were not over in time; see the logs in {stage.load.out.parent}")
+        time.sleep(_STEP_S)
+    for child in stage.generators:
+        child.send_signal(signal.SIGUSR1)
+
+
+def _reports(stage: Stage, clock: ClockWatch) -> list[dict[str, Any]] | None:
     clock.look()
-    timeline.step(time.monotonic() - began_s)
     reports = [report for path in stage.reports if (report := read_json(path)) is not None]
     return reports if len(reports) == len(stage.reports) else None
 
 
 def _drain(stage: Stage, expected: int, clock: ClockWatch) -> None:
     """Until everything expected was delivered, `drain_s` at most: what comes later is lost."""
-    deadline = time.monotonic() + stage.scenario.drain_s
-    while stage.load.status().get("deliveries", 0) < expected and time.monotonic() < deadline:
+    now_s = time.monotonic()
+    deadline_s, quiet_since_s, had = now_s + stage.scenario.drain_s, now_s, 0
+    may_end_early = stage.scenario.faults and stage.contender.delivery == "at-most-once"
+    while (has := int(stage.load.status().get("deliveries", 0))) < expected and now_s < deadline_s:
         clock.look()
+        quiet_since_s, had = (now_s, has) if has > had else (quiet_since_s, had)
+        if may_end_early and now_s > quiet_since_s + QUIET_S:
+            return
         time.sleep(0.05)
+        now_s = time.monotonic()
     clock.look()
 
 
 def _all_back(stage: Stage) -> bool:
-    """Whether every client is connected, on replicas that are ready."""
-    ready = all(stats.get("ready") for stats in stage.stats())
-    return ready and int(stage.load.status().get("clients", 0)) >= stage.scenario.clients
+    """Whether every client is connected, on replicas that are ready; those that are not yet have some seconds."""
+    deadline = time.monotonic() + BACK_TIMEOUT_S
+    while True:
+        for child in stage.alive():
+            child.require_alive()
+        ready = all(stats.get("ready") for stats in stage.stats())
+        if ready and int(stage.load.status().get("clients", 0)) >= stage.scenario.clients:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_STEP_S)
 
 
 def failed_run(contender: Contender, scenario: Scenario, number: int, error: FanbenchError) -> Run:

@@ -66,10 +66,8 @@ class Stage:
         return [dict(stats.get("topics", {})) for stats in self.stats()]
 
     def alive(self) -> list[Child]:
-        """Children whose end ends the run; where faults are, only Locust's."""
-        if self.scenario.faults:
-            return [self.load.child]
-        return [self.load.child, *(replica.child for replica in self.replicas)]
+        """Children whose end ends the run: Locust's and the replicas', a fault's victims not among them."""
+        return [self.load.child, *(replica.child for replica in self.replicas if not replica.down)]
 
 
 def set_up(

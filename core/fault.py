@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FaultKind = Literal[
     "broker-kill",
@@ -21,18 +21,53 @@ FaultKind = Literal[
     "clients-churn",
 ]
 
-MEANING: dict[FaultKind, str] = {
-    "broker-kill": "the broker gets SIGKILL and is started again on its port, with the data it left",
-    "broker-stop": "the broker is stopped (SIGSTOP) and continued",
-    "link-cut": "the connections between one replica and the broker are cut, new ones refused until it is undone",
-    "link-delay": "the link between one replica and the broker is slower by delay_ms in each direction",
-    "link-stall": "one replica stops reading from the broker: its link passes nothing on, and is not closed",
-    "generator-cut": "the connections between the generator and the broker are cut, as in link-cut",
-    "replica-kill": "one replica gets SIGKILL and is started again on its port",
-    "replica-restart": "each replica in turn is told to end (SIGTERM) and started again: a rolling restart",
-    "clients-stall": "a share of the clients stops reading, and reads again",
-    "clients-cut": "a share of the clients' connections, all by default, is cut at once: a reconnect storm",
-    "clients-churn": "a share of the clients closes and comes back every second",
+
+class Kind(NamedTuple):
+    """What every fault of one kind has in common."""
+
+    meaning: str
+    undone: str
+    for_s: float = 2.0
+    """How long it usually lasts."""
+    share: float | None = None
+    """Of the clients, usually, where it is done to clients."""
+
+
+WHAT: dict[FaultKind, Kind] = {
+    "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with the data it left"),
+    # Longer than the heartbeat of the adapters, 2.5 s: they must notice.
+    "broker-stop": Kind("the broker is stopped (SIGSTOP)", "it is continued (SIGCONT)", for_s=5.0),
+    "link-cut": Kind(
+        "the connections between one replica and the broker are cut, and new ones refused",
+        "new ones are let through; the replica connects by itself",
+    ),
+    "link-delay": Kind(
+        "the link between one replica and the broker is slower by delay_ms in each direction", "it is as fast as before"
+    ),
+    "link-stall": Kind(
+        "one replica stops reading from the broker: its link takes nothing and is not closed",
+        "the link takes again, first what has piled up",
+    ),
+    "generator-cut": Kind(
+        "the connections between the generator and the broker are cut, and new ones refused",
+        "new ones are let through; the generator connects by itself",
+    ),
+    "replica-kill": Kind("one replica gets SIGKILL", "it is started again on its port"),
+    "replica-restart": Kind(
+        "each replica in turn is told to end (SIGTERM): a rolling restart",
+        "each is started again on its port before the next is told to end",
+        for_s=0.0,
+    ),
+    "clients-stall": Kind("a share of the clients stops reading", "they read again", for_s=5.0, share=0.1),
+    "clients-cut": Kind(
+        "a share of the clients' connections is cut at once: a reconnect storm",
+        "the clients connect by themselves",
+        for_s=0.0,
+        share=1.0,
+    ),
+    "clients-churn": Kind(
+        "a share of the clients closes and comes back every second", "they stay connected", for_s=5.0, share=0.1
+    ),
 }
 
 
@@ -43,24 +78,48 @@ class Fault(BaseModel):
 
     kind: FaultKind
     at_s: float = Field(2.0, ge=0, description="seconds into the measured phase")
-    for_s: float = Field(2.0, ge=0, description="seconds until it is undone")
-    every_s: float = Field(0.0, ge=0, description="again this often, to the end of the measured phase; 0: once")
+    for_s: float | None = Field(None, ge=0, description="seconds until it is undone; None: what is usual for its kind")
+    every_s: float = Field(0.0, ge=0, description="again this often while duration_s lasts; 0: once")
     share: float | None = Field(
         None, gt=0, le=1, description="of the clients, for clients-stall and clients-churn (0.1) and clients-cut (1)"
     )
     delay_ms: float = Field(50.0, ge=0, description="for link-delay")
 
+    @model_validator(mode="after")
+    def _ends_before_it_begins_again(self) -> Fault:
+        if self.every_s and self.every_s <= self.lasting_s:
+            raise ValueError(
+                f"{self.kind}: every_s = {self.every_s:g} and it lasts {self.lasting_s:g} s, so that it would begin again "
+                "before it was undone; raise every_s or lower for_s"
+            )
+        return self
+
+    @property
+    def lasting_s(self) -> float:
+        """`for_s`, or what is usual for this kind."""
+        return WHAT[self.kind].for_s if self.for_s is None else self.for_s
+
     def times_s(self, duration_s: float) -> list[float]:
         """When it begins, in seconds into a measured phase of `duration_s`."""
         if not self.every_s:
             return [self.at_s]
-        repeats = max(0, math.ceil((duration_s - self.at_s) / self.every_s))
+        repeats = max(1, math.ceil((duration_s - self.at_s) / self.every_s))
         return [self.at_s + i * self.every_s for i in range(repeats)]
 
     @property
     def share_of_clients(self) -> float:
         """`share`, or what is usual for this kind."""
-        return self.share or (1.0 if self.kind == "clients-cut" else 0.1)
+        return self.share or WHAT[self.kind].share or 1.0
+
+    @property
+    def done_to_clients(self) -> bool:
+        """Whether the load does it, on order."""
+        return self.kind.startswith("clients-")
+
+    @property
+    def ends_a_replica(self) -> bool:
+        """Whether it ends a replica, and with it what lives in there: the generator of `memory`."""
+        return self.kind.startswith("replica-")
 
     @property
     def needs_broker(self) -> bool:

@@ -61,6 +61,8 @@ class Outbox:
                 continue
             delays = delays_s()
             self.retried += 1
-            # One that came meanwhile may be older and stand first now.
-            self._letters.remove(letter)
-            heapq.heapify(self._letters)
+            if self._letters[0] is letter:
+                heapq.heappop(self._letters)
+            else:  # one that came meanwhile is older and stands first now
+                self._letters.remove(letter)
+                heapq.heapify(self._letters)

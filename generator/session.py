@@ -19,19 +19,32 @@ async def run_session(settings: GeneratorSettings) -> None:
         UsageError: a setting cannot be used. BrokerError: the broker does not answer.
     """
     adapter, endpoint = open_endpoint(settings.broker_url, settings.delivery)
-    start = asyncio.Event()
+    loop, start = asyncio.get_running_loop(), asyncio.Event()
     if settings.hold:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, start.set)
+        loop.add_signal_handler(signal.SIGUSR1, start.set)
     async with adapter.producer(endpoint) as producer:
         publisher = Publisher(producer, settings, endpoint.delivery)
         try:
             if settings.hold:
                 await publisher.probe_until(start)
-            await publisher.run()
+            schedule = asyncio.create_task(publisher.run())
+            if settings.hold:
+                loop.add_signal_handler(signal.SIGUSR1, schedule.cancel)
+            await _ended(schedule)
         finally:
             await publisher.flush()
             if settings.report is not None:
                 write_report(settings.report, publisher.report())
+
+
+async def _ended(schedule: asyncio.Task[None]) -> None:
+    """Wait for the schedule's end, or for its being called off, which is no error."""
+    try:
+        await asyncio.wait([schedule])
+    finally:
+        schedule.cancel()
+    if not schedule.cancelled():
+        schedule.result()
 
 
 def write_report(path: Path, report: dict[str, object]) -> None:

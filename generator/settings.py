@@ -32,5 +32,7 @@ class GeneratorSettings(BaseSettings):
     seed: int = Field(1, ge=0, description="of the poisson schedule")
     warmup_s: float = Field(0.0, ge=0, description="seconds of events in phase warmup before those in phase measure")
     duration_s: float = Field(0.0, ge=0, description="seconds of phase measure; 0 goes on until stopped")
-    hold: bool = Field(False, description="publish a probe on each topic every second, and start at SIGUSR1")
+    hold: bool = Field(
+        False, description="publish a probe on each topic every second, start at SIGUSR1, end at the next"
+    )
     report: Path | None = Field(None, description="write what was published to this JSON file at the end")

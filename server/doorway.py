@@ -34,8 +34,12 @@ class Doorway:
         if connections > self._max_connections:
             self.turned_away += 1
             return False
-        self._waiting[arrival] = self._loop.time()
+        self.owe(arrival)
         return True
+
+    def owe(self, arrival: Arrival) -> None:
+        """The connection owes us the rest of a request; it has done so since the first such word."""
+        self._waiting.setdefault(arrival, self._loop.time())
 
     def leave(self, arrival: Arrival) -> None:
         """Its request is complete, or it is gone."""

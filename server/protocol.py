@@ -57,17 +57,14 @@ class StreamProtocol(HttpToolsProtocol):
             self._doorway.leave(self)
             self.refuse(b"431 Request Header Fields Too Large", b"the request's head is over 64 KiB")
             return
+        self._doorway.owe(self)  # uvicorn's own timer ends with the first byte
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """Offer the connection in the request's scope."""
+        """Offer the connection in the request's scope; a request may begin with the bytes that end the one before."""
+        self._doorway.owe(self)
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
-
-    def on_headers_complete(self) -> None:
-        """The head is here: the request begins."""
-        self._doorway.leave(self)
-        super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Begin with the request when it is its turn."""
@@ -79,7 +76,8 @@ class StreamProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The next head on this connection starts at nothing."""
+        """The request is whole; the next head on this connection starts at nothing."""
+        self._doorway.leave(self)
         self._head_bytes = 0
         super().on_message_complete()
 
@@ -100,6 +98,7 @@ class StreamProtocol(HttpToolsProtocol):
         if scope["http_version"] == "1.0":
             self.cycle.chunked_encoding = False  # uvicorn would send chunks, which HTTP/1.0 does not know
         self._listener = listener
+        self._doorway.leave(self)  # also where a body was announced that never came: nobody waits for it
         return self.transport
 
     def detach(self) -> None:

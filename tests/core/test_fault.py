@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UsageError
-from core.fault import KINDS, MEANING, Fault
+from core.fault import KINDS, WHAT, Fault
 from core.scenario import parse_scenario
 
 
@@ -14,7 +14,7 @@ from core.scenario import parse_scenario
         ({"at_s": 2}, 1, [2]),
         ({"at_s": 2, "every_s": 3}, 10, [2, 5, 8]),
         ({"at_s": 2, "every_s": 4}, 10, [2, 6]),
-        ({"at_s": 20, "every_s": 4}, 10, []),
+        ({"at_s": 20, "every_s": 4}, 10, [20]),
     ],
 )
 def test_when_it_begins(fields, duration_s, times):
@@ -22,7 +22,14 @@ def test_when_it_begins(fields, duration_s, times):
 
 
 def test_every_kind_says_what_it_means():
-    assert set(MEANING) == set(KINDS)
+    assert set(WHAT) == set(KINDS)
+
+
+def test_it_lasts_and_takes_what_is_usual_for_its_kind_or_what_is_said():
+    assert Fault(kind="broker-stop").lasting_s == 5
+    assert Fault(kind="clients-cut").share_of_clients == 1
+    said = Fault(kind="clients-stall", for_s=0, share=0.5)
+    assert (said.lasting_s, said.share_of_clients) == (0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +38,7 @@ def test_every_kind_says_what_it_means():
         ({"kind": "broker-killed"}, "broker-kill"),
         ({"kind": "link-cut", "for_s": -1}, "-1"),
         ({"kind": "link-cut", "fro_s": 1}, "fro_s"),
+        ({"kind": "broker-kill", "every_s": 2}, "every_s = 2 and it lasts 2 s"),
     ],
 )
 def test_a_wrong_fault_is_named(fault, words):

@@ -98,6 +98,37 @@ def test_any_message_from_the_broker_leaves_the_stream_whole(
         assert client.body.count(b"\n\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("first", "slow"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /healthz HTTP/1.1\r\nHost"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),
+        (b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n", b"x"),
+    ],
+    ids=["half a head", "an empty line", "half a body"],
+)
+def test_a_slow_sender_is_refused_also_after_a_whole_request(target: Replica, first: bytes, slow: bytes) -> None:
+    before = target.stats()["turned_away"]
+    with socket.create_connection(("127.0.0.1", target.port), timeout=20) as sock:
+        sock.sendall(first)
+        assert sock.recv(65_536).startswith(b"HTTP/1.1 ")
+        sock.sendall(slow)
+        while sock.recv(65_536):  # a time-out here is the failure: the connection was left open
+            pass
+    assert target.stats()["turned_away"] > before
+
+
+def test_a_stream_whose_request_announced_a_body_goes_on(target: Replica, publisher: Publisher) -> None:
+    with SseClient(target.port, "/sse?topic=bodied", {"Content-Length": "5"}) as client, socket.socket() as other:
+        client.opened()
+        before = target.stats()["turned_away"]
+        other.connect(("127.0.0.1", target.port))
+        wait_until(lambda: target.stats()["turned_away"] > before, "a connection as old is refused", 20)
+        stamp = publisher.event("bodied")
+        assert client.take_ids(1) == [stamp.id]
+        assert b"408" not in client.raw
+
+
 def test_ten_thousand_connections_a_minute_leave_nothing(target: Replica) -> None:
     """Some 1,700 at the speed of this machine, of each kind a third: complete, half a head, nothing at all."""
     before = len(list(Path(f"/proc/{target.process.pid}/fd").iterdir()))

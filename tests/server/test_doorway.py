@@ -48,6 +48,24 @@ async def test_those_that_owe_a_request_too_long_are_refused_and_no_others() -> 
     assert doorway.turned_away == 1
 
 
+async def test_what_is_owed_is_owed_since_the_first_byte_and_anew_after_a_whole_request() -> None:
+    loop = asyncio.get_running_loop()
+    doorway = Doorway(10, loop)
+    dripping, second = Arrival(), Arrival()
+    doorway.enter(dripping, 1)
+    doorway.enter(second, 2)
+    doorway.leave(second)
+    between_s = loop.time() + 1e-6
+    while loop.time() <= between_s:
+        await asyncio.sleep(0)
+    doorway.owe(dripping)  # a further byte of the same head
+    doorway.owe(second)  # the first of its next request
+    doorway.expire(between_s)
+    assert [bool(a.refused) for a in (dripping, second)] == [True, False]
+    doorway.expire(loop.time() + 1)
+    assert second.refused
+
+
 async def test_there_is_no_room_beyond_the_limit() -> None:
     doorway = Doorway(2, asyncio.get_running_loop())
     assert [doorway.enter(Arrival(), n) for n in (1, 2, 3)] == [True, True, False]
