@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bench.arguments import hide_passwords
 from core.errors import FanbenchError, UsageError
 
 app = typer.Typer(
@@ -286,6 +287,7 @@ def demo(
 
 def main() -> None:
     """Run the command line: exit code 0 done, 1 a check or a program failed, 2 bad usage."""
+    hide_passwords()
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
