@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.model import Run
+from bench.run import USUAL_PATIENCE, Patience
 from brokers.contenders import Contender
 from core.scenario import Scenario
 
@@ -26,6 +27,7 @@ class Job:
     label: str
     """What the progress display and the log folder call it."""
     transport: str = "sse"
+    patience: Patience = USUAL_PATIENCE
 
 
 Key = tuple[str, str, str]

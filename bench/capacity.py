@@ -3,144 +3,142 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.agenda import Job
 from bench.host import most_clients, raise_descriptor_limit
-from bench.jobs import choose_contenders, measure, start_results
+from bench.jobs import choose_contenders, start_results
 from bench.model import LATENCY, Run
-from bench.search import Answer, Bounds, largest_that_holds
+from bench.probes import Axis, Probes
+from bench.result_files import Capacity, Point
+from bench.search import Answer, Bounds, Search
 from bench.slo import Slo
-from brokers.contenders import Contender
+from bench.standings import percentile_band
+from bench.verdict import ms
 from brokers.programs.catalogue import Launch
 from core.scenario import Scenario
-from core.topics import topic_pattern
 
-Axis = Literal["clients", "rate", "replicas", "topics"]
-
-_LARGEST: dict[Axis, int] = {"clients": 10**6, "rate": 100_000, "replicas": 16, "topics": 10_000}
-_START: dict[Axis, int] = {"clients": 500, "rate": 20, "replicas": 1, "topics": 1}
+_MOST: dict[Axis, int] = {"clients": 10**6, "rate": 100_000, "replicas": 16, "topics": 10_000}
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One run of the search."""
-
-    load: int
-    held: bool
-    p99_ms: float
-    lost: int
-    why: str
-    """What broke: the objective, or the check that refused the run; empty when it held."""
-
-
-def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
-    """The scenario with `load` on the axis; clients connect fast enough that a point takes seconds."""
-    changed: dict[Axis, dict[str, Any]] = {
-        "clients": {"clients": load},
-        "rate": {"rate_hz": float(load)},
-        "replicas": {"replicas": load},
-        "topics": {"topics": topic_pattern(load)},
-    }
-    raised = scenario.with_fields(**changed[axis])
-    return raised.with_fields(connect_hz=max(raised.connect_hz, raised.clients / 2))
-
-
-def judge(run: Run, slo: Slo, load: int) -> Point:
-    """Whether the run is valid and meets the objective, and if not, what broke."""
-    latency = run.histograms.get(LATENCY)
-    p99_ms = latency.percentile_ms(99) if latency else 0.0
-    why = "; ".join(run.problems) or slo.broken_by(run)
-    return Point(load, not why, p99_ms, run.lost, why)
-
-
-class _Measured:
-    """The oracle of the search: each call is a run, kept with the others."""
-
-    def __init__(self, contender: Contender, scenario: Scenario, axis: Axis, slo: Slo, out: Path) -> None:
-        self._contender, self._scenario, self._axis, self._slo = contender, scenario, axis, slo
-        self.results = start_results(out, f"capacity-{contender.file_name}-{axis}", scenario, [contender])
-        self.points: list[Point] = []
-        self.console = Console(stderr=True)
-
-    def holds(self, load: int) -> bool:
-        number = len(self.points) + 1
-        scenario = at_load(self._scenario, self._axis, load)
-        job = Job(self._contender, scenario, number, f"run {number} {self._contender.file_name}")
-        run = measure(job, self.results, lambda _phase: None)
-        point = judge(run, self._slo, load)
-        self.points.append(point)
-        verdict = "holds" if point.held else f"breaks: {point.why}"
-        self.console.print(
-            escape(f"  run {number}: {load:,} {self._axis}, p99 {point.p99_ms:.1f} ms, lost {point.lost}: {verdict}"),
-            highlight=False,
-        )
-        return point.held
+def bounds(scenario: Scenario, axis: Axis) -> Bounds:
+    """Where the search looks: from the scenario's own clients or rate, or from one replica or topic."""
+    starts: dict[Axis, int] = {"clients": scenario.clients, "rate": int(scenario.rate_hz), "replicas": 1, "topics": 1}
+    most = min(_MOST[axis], most_clients(scenario.replicas)) if axis == "clients" else _MOST[axis]
+    return Bounds(start=starts[axis], least=1, most=most)
 
 
 def capacity_command(
-    name: str, axis: Axis, slo: Slo, scenario: Scenario, out: Path, json_answer: bool, launch: Launch = "auto"
+    name: str,
+    axis: Axis,
+    slo: Slo,
+    scenario: Scenario,
+    out: Path,
+    json_answer: bool,
+    within_s: float,
+    launch: Launch = "auto",
 ) -> int:
     """The command. Exit code 0 with a confirmed answer, 1 without one."""
     from bench.report import write_report  # matplotlib takes half a second to import
 
     (contender,) = choose_contenders([name], every=False, launch=launch)
     raise_descriptor_limit()
-    most = min(_LARGEST[axis], most_clients(scenario.replicas)) if axis == "clients" else _LARGEST[axis]
-    measured = _Measured(contender, scenario, axis, slo, out)
-    answer, complete = Answer(note="interrupted"), False
+    results = start_results(out, f"capacity-{contender.file_name}-{axis}", scenario, [contender])
+    probes = Probes(contender, scenario, axis, slo, results, within_s)
+    search = Search(probes.holds, bounds(scenario, axis), probes.affords)
+    complete = False
     try:
-        answer = largest_that_holds(measured.holds, Bounds(start=_START[axis], least=1, most=most))
+        search.run()
         complete = True
     except KeyboardInterrupt:
-        measured.console.print("interrupted: the finished runs are kept")
+        search.answer.note = "interrupted"
+        probes.console.print("interrupted: the finished runs are kept")
     finally:
-        sentence = in_words(contender.name, axis, slo, answer, measured.points)
-        folder = measured.results.finish(complete=complete, verdict=[sentence])
-    record = {
-        "contender": contender.name,
-        "vary": axis,
-        "slo": str(slo),
-        "held": answer.held,
-        "broke": answer.broke,
-        "confirmed": answer.confirmed,
-        "note": answer.note,
-        "points": [asdict(point) for point in measured.points],
-    }
-    (folder / "capacity.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        found = as_found(contender.name, axis, slo, search.answer, probes.points, probes.runs)
+        sentence = in_words(found)
+        folder = results.finish(complete=complete, verdict=[sentence])
+    (folder / "capacity.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     page = write_report(folder)
     if json_answer:
-        print(json.dumps(record | {"folder": str(folder)}))
+        print(json.dumps(found.model_dump() | {"folder": str(folder)}))
     else:
-        _show(measured, sentence, page)
-    return 0 if answer.confirmed else 1
+        _show(found, sentence, page)
+    return 0 if found.confirmed else 1
 
 
-def in_words(name: str, axis: Axis, slo: Slo, answer: Answer, points: list[Point]) -> str:
-    """The answer as one sentence, with what broke first above it."""
-    if answer.held is None:
-        reason = f"; {points[-1].why}" if points else ""
-        return f"{name}: no load holds {slo}: {answer.note or 'not found'}{reason}"
-    head = f"{name} holds {slo} up to {answer.held:,} {axis}"
-    if answer.broke is None:
-        return f"{head}: {answer.note}"
-    first = next((point.why for point in points if point.load == answer.broke and not point.held), "")
-    sure = "confirmed in separate runs" if answer.confirmed else answer.note
-    return f"{head}, and breaks at {answer.broke:,} ({sure}); what broke first: {first}"
+def as_found(
+    contender: str, axis: Axis, slo: Slo, answer: Answer, points: Sequence[Point], runs: Sequence[Run]
+) -> Capacity:
+    """The answer with its runs, and the p99 of those at the largest load that held."""
+    at_held = [
+        run.histograms[LATENCY]
+        for point, run in zip(points, runs, strict=True)
+        if point.load == answer.held and point.judged and LATENCY in run.histograms
+    ]
+    band = percentile_band(at_held, [99])
+    return Capacity(
+        contender=contender,
+        vary=axis,
+        slo=str(slo),
+        held=answer.held,
+        broke=answer.broke,
+        confirmed=answer.confirmed,
+        note=answer.note,
+        p99_ms=(band[0].estimate, band[0].low, band[0].high) if band else None,
+        points=list(points),
+    )
 
 
-def _show(measured: _Measured, sentence: str, page: Path) -> None:
+def in_words(found: Capacity) -> str:
+    """The answer as one sentence: what holds with its interval, where it breaks, and what broke first."""
+    if found.held is None:
+        why = next((f"; {point.why}" for point in reversed(found.points) if point.why), "")
+        return (
+            f"{found.contender}: no load was found that holds {found.slo}: {found.note or 'nothing was measured'}{why}"
+        )
+    said = f"{_times(found, found.held, 'held')}{_interval(found)}"
+    if not found.confirmed:
+        words = f"{found.contender}: at least {found.held:,} {found.vary} held {found.slo} ({said}), not confirmed: {found.note}"
+        return words + (f"; {_break(found)}" if found.broke is not None else "")
+    words = f"{found.contender} holds {found.slo} up to {found.held:,} {found.vary} ({said})"
+    if found.broke is None:
+        return f"{words}; {found.note}"
+    return f"{words}; {_break(found)}" + (f"; {found.note}" if found.note else "")
+
+
+def _times(found: Capacity, load: int, outcome: str) -> str:
+    """`held in 3 of 3 runs`, of those that were judged."""
+    judged = [point.held for point in found.points if point.load == load and point.judged]
+    return f"{outcome} in {judged.count(outcome == 'held')} of {len(judged)} runs"
+
+
+def _interval(found: Capacity) -> str:
+    if found.p99_ms is None:
+        return ""
+    estimate, low, high = map(ms, found.p99_ms)
+    return f", p99 {estimate} ms [{low}, {high}]"
+
+
+def _break(found: Capacity) -> str:
+    """Where it breaks and what broke first; of a load that no run could judge, that."""
+    assert found.broke is not None
+    at_break = [point for point in found.points if point.load == found.broke and not point.held]
+    first = next((point for point in at_break if point.judged), None)
+    if first is None:
+        return f"{found.broke:,}: {at_break[0].why}" if at_break else f"{found.broke:,} was not measured"
+    return f"{found.broke:,} {_times(found, found.broke, 'broke')}, first: {first.why}"
+
+
+def _show(found: Capacity, sentence: str, page: Path) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in (measured._axis, "held", "p99 ms", "lost", "what broke"):
+    for heading in (found.vary, "held", "p99 ms", "lost", "what broke"):
         table.add_column(heading, justify="left" if heading == "what broke" else "right")
-    for point in sorted(measured.points, key=lambda point: (point.load, point.held)):
-        held = "yes" if point.held else "no"
+    for point in sorted(found.points, key=lambda point: (point.load, point.held)):
+        held = "yes" if point.held else "no" if point.judged else "not judged"
         table.add_row(f"{point.load:,}", held, f"{point.p99_ms:.1f}", f"{point.lost:,}", escape(point.why))
     console = Console()
     console.print(table)

@@ -94,7 +94,7 @@ def fanout_by_clients(standings: Sequence[Standing]) -> Figure | None:
 
 def knee(search: Capacity) -> Figure | None:
     """p99 of each run of a capacity search against its load; those that broke are crosses."""
-    shown = [point for point in search.points if point.p99_ms > 0]
+    shown = [point for point in search.points if point.p99_ms > 0 and point.judged]
     if not shown:
         return None
     with style():

@@ -129,11 +129,17 @@ def capacity(
     payload_bytes: PayloadBytes = None,
     duration: Duration = 4.0,
     warmup: Warmup = 1.0,
+    within: Annotated[
+        float, typer.Option(min=10, help="seconds that the search may take: with fewer the answer is coarser")
+    ] = 240.0,
     out: Out = Path("results"),
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
-    """Find the largest load that a contender holds, confirmed in separate runs."""
+    """Find the largest load that a contender holds, confirmed in separate runs.
+
+    It begins at --clients or --rate when it varies these, and at one replica or topic.
+    """
     from bench.capacity import capacity_command
     from bench.slo import Slo
 
@@ -147,7 +153,7 @@ def capacity(
         duration_s=duration,
         warmup_s=warmup,
     )
-    raise typer.Exit(capacity_command(contender, vary, Slo.parse(slo), workload, out, json_answer, launch))
+    raise typer.Exit(capacity_command(contender, vary, Slo.parse(slo), workload, out, json_answer, within, launch))
 
 
 @app.command()

@@ -84,10 +84,9 @@ def start_results(out: Path, name: str, scenario: Scenario, contenders: Sequence
 
 def measure(job: Job, results: ResultFolder, say: Say) -> Run:
     """Do one run and store it; one that fails is stored as refused, with the reason."""
+    logs = results.logs / job.label.replace(" ", "-")
     try:
-        run = run_once(
-            job.contender, job.scenario, job.round, results.logs / job.label.replace(" ", "-"), say, job.transport
-        )
+        run = run_once(job.contender, job.scenario, job.round, logs, say, job.transport, job.patience)
     except FanbenchError as error:
         run = failed_run(job.contender, job.scenario, job.round, error)
     run = replace(run, transport=job.transport)

@@ -26,7 +26,8 @@ def _how(search: Capacity) -> str:
     return (
         f"The search raised {LOAD_UNITS.get(search.vary, search.vary)} by doubling until {search.slo} or a check of the run "
         "broke, halved the gap between the largest load that held and the smallest that broke, and confirmed both in "
-        "separate runs. One replica set, generator and broker were started for each run."
+        "separate runs. A run that the machine disturbed is not judged, and was done again. One replica set, generator "
+        "and broker were started for each run."
     )
 
 
@@ -44,7 +45,7 @@ def points_table(search: Capacity) -> Table:
     rows = [
         [
             Cell(f"{point.load:,}"),
-            Cell("held", "good") if point.held else Cell("broke", "bad"),
+            Cell("held", "good") if point.held else Cell("broke", "bad") if point.judged else Cell("not judged"),
             Cell(ms(point.p99_ms) if point.p99_ms else "–"),
             Cell(f"{point.lost:,}"),
             Cell(point.why or "–", "text"),

@@ -60,6 +60,9 @@ class Point(BaseModel):
     p99_ms: float
     lost: int
     why: str
+    """What broke: the objective, or the check that refused the run; empty when it held."""
+    judged: bool = True
+    """False when the machine disturbed the run, so that it says nothing of the load."""
 
 
 class Capacity(BaseModel):
@@ -72,6 +75,8 @@ class Capacity(BaseModel):
     broke: int | None
     confirmed: bool
     note: str = ""
+    p99_ms: tuple[float, float, float] | None = None
+    """Of the runs at `held` together, and its interval: estimate, low, high."""
     points: list[Point]
 
 

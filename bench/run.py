@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,38 @@ from core.clock import ClockWatch
 from core.errors import FanbenchError
 from core.scenario import Scenario
 
-CONNECT_TIMEOUT_S = 60.0
-PROBE_TIMEOUT_S = 15.0
 BACK_TIMEOUT_S = 5.0
 QUIET_S = 3.0
 """After a fault, at-most-once: nobody is going to send again what has not come by then."""
-_SLACK_S = 20.0
 _STEP_S = 0.02
 
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a step of a run may take before the run has failed."""
+
+    connect_s: float = 60.0
+    """Beyond what the scenario's `connect_hz` takes."""
+    probe_s: float = 15.0
+    report_s: float = 20.0
+    """For the generator's report, beyond the measured phase and the faults."""
+    end_s: float = 15.0
+    """For Locust to end and write its result."""
+
+
+USUAL_PATIENCE = Patience()
+
+
 def run_once(
-    contender: Contender, scenario: Scenario, number: int, folder: Path, say: Say, transport: str = "sse"
+    contender: Contender,
+    scenario: Scenario,
+    number: int,
+    folder: Path,
+    say: Say,
+    transport: str = "sse",
+    patience: Patience = USUAL_PATIENCE,
 ) -> Run:
     """Do one run; its logs go to `folder`. No child process is left, whatever happens.
 
@@ -49,33 +68,33 @@ def run_once(
         stage = set_up(contender, scenario, broker, folder, children, stack, transport)
         require_possible(scenario.faults, stage)
         say("connecting")
-        at_start = _connect(stage)
+        at_start = _connect(stage, patience)
         grown_mb = rss_mb(stage.roots()["server"]) - stage.server_mb
         clients = stage.clients_of_topics()
         clock = ClockWatch()
-        window, reports = _measure(stage, say, clock)
+        window, reports = _measure(stage, say, clock, patience)
         say("draining")
         known = Evidence(reports, [], clients, {}, each_its_own=contender.embedded)
         _drain(stage, expected_deliveries(known), clock)
         back = _all_back(stage)
         stats = stage.stats()
-        load = stage.load.finish()
+        load = stage.load.finish(patience.end_s)
     evidence = replace(known, stats=stats, client_causes=load["causes"])
     findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns)
     return account(contender, scenario, number, findings)
 
 
-def _connect(stage: Stage) -> int:
+def _connect(stage: Stage, patience: Patience) -> int:
     """Wait until the replicas count every client and a probe reached each; how many are connected then."""
     scenario = stage.scenario
     poll(
         f"{scenario.clients} clients connected",
-        CONNECT_TIMEOUT_S + scenario.clients / scenario.connect_hz,
+        patience.connect_s + scenario.clients / scenario.connect_hz,
         lambda: (stage.connected() >= scenario.clients) or None,
         stage.alive(),
     )
     connected = stage.connected()
-    poll("first event at every client", PROBE_TIMEOUT_S, lambda: _all_reached(stage), stage.alive())
+    poll("first event at every client", patience.probe_s, lambda: _all_reached(stage), stage.alive())
     return connected
 
 
@@ -83,7 +102,7 @@ def _all_reached(stage: Stage) -> bool | None:
     return int(stage.load.status().get("reached", 0)) >= stage.scenario.clients or None
 
 
-def _measure(stage: Stage, say: Say, clock: ClockWatch) -> tuple[Window, list[dict[str, Any]]]:
+def _measure(stage: Stage, say: Say, clock: ClockWatch, patience: Patience) -> tuple[Window, list[dict[str, Any]]]:
     """Start the schedule, and follow it to its end: the window covers phase `measure`."""
     scenario = stage.scenario
     for child in stage.generators:
@@ -98,7 +117,7 @@ def _measure(stage: Stage, say: Say, clock: ClockWatch) -> tuple[Window, list[di
             _break(stage, clock)
         reports = poll(
             "the generator's report",
-            scenario.duration_s + _SLACK_S,
+            scenario.duration_s + patience.report_s,
             partial(_reports, stage, clock),
             [*stage.generators, *stage.alive()],
         )
