@@ -49,11 +49,11 @@ def choose_contenders(names: Sequence[str], every: bool, launch: Launch = "auto"
     for contender in chosen:
         contender.require_runnable()
         if contender.program is None:
-            _require_answer(contender)
+            require_answer(contender)
     return chosen
 
 
-def _require_answer(contender: Contender) -> None:
+def require_answer(contender: Contender) -> None:
     """Connect once to a running broker, so that a wrong address or password is told before anything is measured."""
 
     async def connect() -> None:

@@ -6,9 +6,17 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.procs import ROOT, Children, Replica, get_json, poll
-from core.process import spawn
+from core.process import Child, spawn
+
+
+class Proxy(NamedTuple):
+    """A running nginx, and where it serves."""
+
+    url: str
+    child: Child
 
 
 def find_nginx() -> str | None:
@@ -16,8 +24,8 @@ def find_nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def start_proxy(nginx: str, port: int, replicas: Sequence[Replica], folder: Path, children: Children) -> str:
-    """Start it on 127.0.0.1; returns its URL once a replica answers through it.
+def start_proxy(nginx: str, port: int, replicas: Sequence[Replica], folder: Path, children: Children) -> Proxy:
+    """Start it on 127.0.0.1; returns once a replica answers through it.
 
     Raises:
         FanbenchError: it ended or does not answer; the message has its log's last words.
@@ -34,6 +42,6 @@ def start_proxy(nginx: str, port: int, replicas: Sequence[Replica], folder: Path
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     command: list[str | Path] = [nginx, "-p", own, "-c", own / "nginx.conf", "-e", "stderr", "-g", directives]
     child = children.add(spawn("nginx", command, folder / "nginx.log"))
-    url = f"http://127.0.0.1:{port}"
-    poll("nginx ready", 10, lambda: get_json(f"{url}/readyz"), [child])
-    return url
+    proxy = Proxy(f"http://127.0.0.1:{port}", child)
+    poll("nginx ready", 10, lambda: get_json(f"{proxy.url}/readyz"), [child])
+    return proxy

@@ -21,6 +21,7 @@ def settings_config(prog: str) -> SettingsConfigDict:
         env_prefix=PREFIX,
         frozen=True,
         extra="ignore",
+        allow_inf_nan=False,
         cli_prog_name=prog,
         cli_kebab_case=True,
         cli_implicit_flags=True,

@@ -9,7 +9,7 @@ import selectors
 import signal
 import sys
 
-from core.errors import FanbenchError, UsageError
+from core.errors import FanbenchError
 from core.settings import exit_with, read_settings
 from generator.session import run_session
 from generator.settings import GeneratorSettings
@@ -31,16 +31,14 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def main() -> None:
-    """Run until the schedule ends or SIGTERM; exit code 2 for bad settings, 1 for a broker that fails."""
+    """Run until the schedule ends or SIGTERM; exit code 2 for bad settings or a broker that does not answer at first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         settings = read_settings(GeneratorSettings, sys.argv[1:])
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(_main(settings))
-    except UsageError as error:
-        exit_with(error, 2)
     except FanbenchError as error:
-        exit_with(error, 1)
+        exit_with(error, 2)
 
 
 if __name__ == "__main__":

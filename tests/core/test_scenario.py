@@ -25,6 +25,8 @@ def test_every_scenario_of_ours_loads_and_says_what_it_is(path):
         ({"clients": 0}, ["clients", "0", "greater than or equal to 1"]),
         ({"clients": -3}, ["clients", "-3"]),
         ({"rate_hz": 0}, ["rate_hz", "0", "greater than 0"]),
+        ({"duration_s": float("inf")}, ["duration_s", "inf", "finite"]),
+        ({"warmup_s": float("nan")}, ["warmup_s", "nan", "finite"]),
         ({"rate_hz": -1}, ["rate_hz", "-1"]),
         ({"rate_hz": "fast"}, ["rate_hz", "'fast'", "number"]),
         ({"schedule": "brust"}, ["schedule", "brust", "constant"]),

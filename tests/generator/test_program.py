@@ -1,0 +1,26 @@
+"""`python -m generator` told wrong: one line, exit code 2."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.bench.command import ROOT
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("FANBENCH_BROKER_URL", "redis://127.0.0.1:1", ["redis://127.0.0.1:1", "cannot connect", "check"]),
+        ("FANBENCH_DURATION_S", "inf", ["FANBENCH_DURATION_S", "inf", "finite"]),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_exit_code_2(name, value, words):
+    command = [sys.executable, "-m", "generator"]
+    env = os.environ | {name: value}
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    for word in words:
+        assert word in line
