@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.model import HOPS, LATENCY, PARTS, Comparison, Run
 from bench.stats import (
+    MIN_ROUNDS,
     Difference,
     Interval,
     bootstrap_interval,
@@ -189,12 +190,8 @@ def families(comparison: Comparison, metric: str = RANKED_BY) -> list[Family]:
             member.contender: {run.round: value for run in member.runs if (value := value_of(run, metric)) is not None}
             for member in members
         }
-        found.append(
-            Family(
-                delivery,
-                members,
-                tuple(tuple(group) for group in groups(values)),
-                tuple(differences(values)),
-            )
-        )
+        # Those with too few rounds are in neither: groups and ratios must rest on the same critical value.
+        enough = {name: by_round for name, by_round in values.items() if len(by_round) >= MIN_ROUNDS}
+        in_groups = tuple(tuple(group) for group in groups(enough))
+        found.append(Family(delivery, members, in_groups, tuple(differences(enough))))
     return found
