@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,98 +14,151 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.checks import MIN_ACHIEVED
 from bench.jobs import choose_contenders
 from bench.procs import ROOT, child_env
 from bench.resources import Sampler
-from brokers.contenders import Contender
+from brokers.contenders import Broker, Contender
 from brokers.programs.catalogue import Launch
-from core.errors import FanbenchError
+from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
 
 _SLACK_S = 30.0
+_BURST = 1_000
+_IN_FLIGHT = 64
 
 
 def measure_contender(contender: Contender, scenario: Scenario, folder: Path) -> dict[str, Any]:
-    """One contender's hop at the scenario's rate, with CPU per message of client and broker in microseconds.
+    """One contender's hop: through its adapter at the scenario's rate, then its bare library in a loop.
+
+    CPU is in microseconds per message: of the process that publishes and receives, and of the broker.
 
     Raises:
-        FanbenchError: the broker or the worker did not come to an end.
+        FanbenchError: the broker or a worker did not come to an end.
     """
     with contender.launched(folder) as broker:
-        plan = {
+        plan: dict[str, object] = {
             "url": broker.url,
             "delivery": contender.delivery,
-            "rate_hz": scenario.rate_hz,
-            "duration_s": scenario.duration_s,
             "payload_bytes": scenario.payload_bytes,
         }
-        sampler = Sampler(lambda: {"broker": broker.pids})
-        sampler.start()
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "bench.hop_worker"],
-                input=json.dumps(plan),
-                capture_output=True,
-                text=True,
-                cwd=ROOT,
-                env=child_env({}),
-                timeout=scenario.duration_s + _SLACK_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise FanbenchError(f"{contender.name}: the hop was not measured within {error.timeout:g} s") from error
-        finally:
-            used = sampler.stop().parts["broker"]
+        paced = plan | {"rate_hz": scenario.rate_hz, "duration_s": scenario.duration_s}
+        hop = _worker(contender, broker, "hop_worker", paced, scenario.duration_s)
+        loop: dict[str, Any] = {}
+        if (
+            broker.running is not None
+        ):  # of a broker that is not ours its CPU is not seen, and what the loop makes stays
+            looped = plan | {"by": "bare", "messages": _BURST, "in_flight": _IN_FLIGHT, "seconds": scenario.duration_s}
+            loop = _worker(contender, broker, "loop_worker", looped, scenario.duration_s)
+    found = {"contender": contender.name, "delivery": contender.delivery, "offered_hz": scenario.rate_hz, **hop}
+    found["bare"] = loop or None
+    return found | {"bound": what_binds(loop.get("client_us"), loop.get("broker_us")), "problems": problems(found)}
+
+
+def _worker(
+    contender: Contender, broker: Broker, module: str, plan: Mapping[str, object], duration_s: float
+) -> dict[str, Any]:
+    """What a worker process measured, and the broker's CPU per message meanwhile."""
+    sampler = Sampler(lambda: {"broker": broker.pids})
+    sampler.start()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", f"bench.{module}"],
+            input=json.dumps(plan),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=child_env({}),
+            timeout=duration_s + _SLACK_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FanbenchError(f"{contender.name}: not measured within {error.timeout:g} s; lower --rate") from error
+    finally:
+        used = sampler.stop().parts["broker"]
     if done.returncode:
         raise FanbenchError(f"{contender.name}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
-    found: dict[str, Any] = {"contender": contender.name, "delivery": contender.delivery, **json.loads(done.stdout)}
-    found["broker_us"] = 1e6 * used.cpu_s / found["published"] if broker.pids else None
-    return found | {"bound": what_binds(found["client_us"], found["broker_us"])}
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found | {"broker_us": 1e6 * used.cpu_s / found["published"] if broker.pids else None}
 
 
-def what_binds(client_us: float, broker_us: float | None) -> str:
+def what_binds(library_us: float | None, broker_us: float | None) -> str:
     """Which ends first when the rate rises: a core of the client process, or a core of the broker.
 
-    A message costs the client `client_us` and the broker `broker_us` of CPU; the larger one fills its core first.
+    A message costs the bare library, which publishes and receives it, `library_us` of CPU and the broker `broker_us`;
+    the larger one fills its core first.
     """
-    if broker_us is None:
-        return "not measured: the broker is not ours"
-    bound, most_us = ("client library", client_us) if client_us >= broker_us else ("broker", broker_us)
+    if library_us is None or broker_us is None:
+        return "not measured: the broker's processes are not ours"
+    bound, most_us = ("client library", library_us) if library_us >= broker_us else ("broker", broker_us)
     return f"{bound}, at about {1e6 / most_us:,.0f} messages/s a core"
 
 
+def problems(found: Mapping[str, Any]) -> list[str]:
+    """Why the figures of a hop are not to be used, in words."""
+    said = []
+    if found["achieved_hz"] < MIN_ACHIEVED * found["offered_hz"]:
+        said.append(
+            f"achieved {found['achieved_hz']:,.0f} of {found['offered_hz']:,g} messages/s offered (limit "
+            f"{MIN_ACHIEVED:.0%}): its latency is the client's own queue; lower --rate"
+        )
+    if found["lost"]:
+        said.append(f"lost {found['lost']:,} of {found['messages']:,} messages; lower --rate")
+    return said
+
+
 def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, launch: Launch = "auto") -> int:
-    """The command. Exit code 1 if a contender lost messages or failed."""
-    contenders = [c for c in choose_contenders(names, every=not names, launch=launch) if not c.embedded]
+    """The command. Exit code 1 if a contender failed, lost messages or did not achieve the rate."""
+    chosen = choose_contenders(names, every=not names, launch=launch)
+    if names and (embedded := [contender.name for contender in chosen if contender.embedded]):
+        raise UsageError(f"{embedded[0]} has no broker and so no hop; name others, or none for all that run here")
+    rows, complaints = [], []
+    console = Console(stderr=True)
+    for contender in chosen:
+        if contender.embedded:
+            continue
+        console.print(f"measuring {escape(contender.name)}", highlight=False)
+        try:
+            with tempfile.TemporaryDirectory(prefix="fanbench-hop-") as folder:
+                row = measure_contender(contender, scenario, Path(folder))
+        except FanbenchError as error:
+            complaints.append(str(error))
+            continue
+        rows.append(row)
+        complaints += [f"{contender.name}: {problem}" for problem in row["problems"]]
+    if json_answer:
+        print(json.dumps(rows))
+    elif rows:
+        answer = Console()
+        answer.print(f"{scenario.rate_hz:,g} messages/s offered, CPU per message", highlight=False)
+        answer.print(_table(rows))
+        for row in rows:
+            answer.print(f"{row['contender']} is bound by: {row['bound']}", highlight=False, markup=False)
+    for complaint in complaints:
+        console.print(complaint, highlight=False, markup=False)
+    return 1 if complaints else 0
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """`adapter us`, `bare us`, `broker us`: CPU per message; `achieved` and `bare/s`: messages per second."""
     table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("contender")
     for heading in (
-        "contender",
+        "offered/s",
+        "achieved/s",
         "p50 us",
         "p99 us",
         "lost",
-        "client CPU us/message",
-        "broker CPU us/message",
-        "bound by",
+        "adapter us",
+        "bare us",
+        "broker us",
+        "bare/s",
     ):
-        table.add_column(heading, justify="left" if heading in ("contender", "bound by") else "right")
-    rows = []
-    console = Console(stderr=True)
-    for contender in contenders:
-        with tempfile.TemporaryDirectory(prefix="fanbench-hop-") as folder:
-            console.print(f"measuring {escape(contender.name)}", highlight=False)
-            row = measure_contender(contender, scenario, Path(folder))
-        rows.append(row)
-        broker_us = "" if row["broker_us"] is None else f"{row['broker_us']:.0f}"
-        figures = [
-            f"{row['p50_us']:.0f}",
-            f"{row['p99_us']:.0f}",
-            f"{row['lost']}",
-            f"{row['client_us']:.0f}",
-            broker_us,
-        ]
-        table.add_row(escape(row["contender"]), *figures, row["bound"])
-    if json_answer:
-        print(json.dumps(rows))
-    else:
-        Console().print(table)
-    return 1 if any(row["lost"] for row in rows) else 0
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        bare = row["bare"] or {}
+        cells = [row[name] for name in ("achieved_hz", "p50_us", "p99_us", "lost", "client_us")]
+        cells += [bare.get(name) for name in ("client_us", "broker_us", "messages_hz")]
+        shown = ["–" if cell is None else f"{cell:,.0f}" for cell in cells]
+        table.add_row(escape(row["contender"]), *shown)
+    return table

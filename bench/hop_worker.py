@@ -19,6 +19,8 @@ from core.histogram import Histogram
 
 TOPIC = "hop"
 _DRAIN_S = 3.0
+_MOST_UNDER_WAY = 10_000
+"""Where so many publishes wait for an answer, the next one waits too: the achieved rate then says so."""
 
 
 class HopPlan(BaseModel):
@@ -47,6 +49,11 @@ class _Sent(NamedTuple):
     wall_s: float
 
 
+def message(number: int, sent_ns: int, size_bytes: int) -> bytes:
+    """When it was sent, its number, and padding."""
+    return (sent_ns.to_bytes(8, "big") + number.to_bytes(8, "big")).ljust(size_bytes, b"x")
+
+
 async def _publish(producer: Producer, plan: HopPlan) -> _Sent:
     """Publish on the schedule; the first `warmup_s` seconds carry a zero stamp and do not count."""
     under_way: set[asyncio.Task[None]] = set()
@@ -57,40 +64,66 @@ async def _publish(producer: Producer, plan: HopPlan) -> _Sent:
         await asyncio.sleep(max(0.0, wait_s))
         if i == plan.warm:
             cpu_s, started = time.process_time(), time.monotonic()
-        stamp = now_ns() if i >= plan.warm else 0
-        task = asyncio.create_task(producer.publish(TOPIC, stamp.to_bytes(8, "big").ljust(plan.payload_bytes, b"x")))
+        if len(under_way) >= _MOST_UNDER_WAY:
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        payload = message(max(0, i - plan.warm), now_ns() if i >= plan.warm else 0, plan.payload_bytes)
+        task = asyncio.create_task(producer.publish(TOPIC, payload))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
+    # The last one has its interval too, or a short measurement would seem faster than its schedule.
+    await asyncio.sleep(max(0.0, begin + (plan.warm + plan.measured) / plan.rate_hz - time.monotonic()))
+    wall_s = time.monotonic() - started
     if under_way:
         await asyncio.wait(under_way, timeout=_DRAIN_S)
-    return _Sent(time.process_time() - cpu_s, time.monotonic() - started)
+    return _Sent(time.process_time() - cpu_s, wall_s)
 
 
-async def _receive(consumer: Consumer, latencies_ns: array[int], count: int) -> None:
+class Arrivals:
+    """What came of the messages that count: each once, a second copy of one makes up for no other."""
+
+    def __init__(self, count: int) -> None:
+        self.latencies_ns: array[int] = array("q")
+        self._came = bytearray(count)
+        self._missing = count
+
+    def add(self, payload: bytes, arrived_ns: int) -> bool:
+        """Take a message; whether all have come."""
+        sent_ns, number = int.from_bytes(payload[:8], "big"), int.from_bytes(payload[8:16], "big")
+        if sent_ns and not self._came[number]:
+            self._came[number] = 1
+            self._missing -= 1
+            self.latencies_ns.append(arrived_ns - sent_ns)
+        return not self._missing
+
+    @property
+    def lost(self) -> int:
+        """How many never came."""
+        return self._missing
+
+
+async def _receive(consumer: Consumer, arrivals: Arrivals) -> None:
     async for item in consumer:
-        if not isinstance(item, Gap) and (stamp := int.from_bytes(item.payload[:8], "big")):
-            latencies_ns.append(now_ns() - stamp)
-            if len(latencies_ns) == count:
-                return
+        if not isinstance(item, Gap) and arrivals.add(item.payload, now_ns()):
+            return
 
 
 async def measure_hop(plan: HopPlan) -> dict[str, float]:
     """Latency in microseconds, CPU of this process in microseconds per message, and what was lost."""
     adapter, endpoint = open_endpoint(plan.url, plan.delivery)
-    latencies_ns: array[int] = array("q")
+    arrivals = Arrivals(plan.measured)
     async with adapter.consumer(endpoint) as consumer, adapter.producer(endpoint) as producer:
         await consumer.subscribe(TOPIC)
-        receiving = asyncio.create_task(_receive(consumer, latencies_ns, plan.measured))
+        receiving = asyncio.create_task(_receive(consumer, arrivals))
         sent = await _publish(producer, plan)
         await asyncio.wait([receiving], timeout=_DRAIN_S)
         receiving.cancel()
         await asyncio.wait([receiving])
     histogram = Histogram()
-    histogram.record_ns(latencies_ns)
+    histogram.record_ns(arrivals.latencies_ns)
     return {
         "messages": plan.measured,
         "published": plan.warm + plan.measured,
-        "lost": plan.measured - len(latencies_ns),
+        "lost": arrivals.lost,
         "achieved_hz": plan.measured / sent.wall_s,
         "p50_us": histogram.percentile_ms(50) * 1000,
         "p99_us": histogram.percentile_ms(99) * 1000,

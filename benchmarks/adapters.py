@@ -85,7 +85,7 @@ def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: in
         "in_flight": shape.in_flight,
         "rate_hz": shape.rate_hz,
     }
-    command = [sys.executable, "-m", "benchmarks.adapter_worker"]
+    command = [sys.executable, "-m", "bench.loop_worker"]
     with on_core(cores.measured):
         done = subprocess.run(
             command, input=json.dumps(plan), capture_output=True, text=True, cwd=ROOT, timeout=_TIMEOUT_S, check=False
@@ -93,7 +93,7 @@ def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: in
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise FanbenchError(f"{contender.name}, {by}: {last}")
-    return float(done.stdout)
+    return float(json.loads(done.stdout)["client_us"])
 
 
 def _table(

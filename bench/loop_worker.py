@@ -1,4 +1,4 @@
-"""Publishes and receives in one process, by an adapter or by its bare library: CPU microseconds per message on stdout."""
+"""Publishes and receives in a loop in one process, by an adapter or by its bare library: prints one JSON object."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import uvloop
 
-from benchmarks import bare
+from bench import bare
 from brokers.registry import open_endpoint
 
 _WARM = 500
-_PAYLOAD = b"x" * 200
 _DEADLINE_S = 60.0
 
 
@@ -32,7 +31,10 @@ class Plan(NamedTuple):
     messages: int
     in_flight: int
     """Publishers that each wait for their publish; 0: at a pace of `rate_hz`, none waits."""
-    rate_hz: float
+    rate_hz: float = 0.0
+    seconds: float = 0.0
+    """The messages are published, and all awaited, again and again for so long; 0: once."""
+    payload_bytes: int = 200
 
 
 class Counter:
@@ -73,26 +75,30 @@ async def _by_adapter(plan: Plan, counter: Counter) -> AsyncIterator[bare.Publis
 
 
 async def _publish(publish: bare.Publish, plan: Plan, count: int) -> None:
+    payload = b"x" * plan.payload_bytes
     if plan.in_flight:
         numbers = iter(range(count))
 
         async def publisher() -> None:
             for _ in numbers:
-                await publish(_PAYLOAD)
+                await publish(payload)
 
         await asyncio.gather(*[publisher() for _ in range(plan.in_flight)])
         return
     begin, under_way = time.monotonic(), set()
     for i in range(count):
         await asyncio.sleep(max(0.0, begin + i / plan.rate_hz - time.monotonic()))
-        task = asyncio.ensure_future(publish(_PAYLOAD))
+        task = asyncio.ensure_future(publish(payload))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
     await asyncio.gather(*under_way)
 
 
-async def measure(plan: Plan) -> float:
-    """CPU of this process in microseconds per message, from the first publish to the last arrival."""
+async def measure(plan: Plan) -> dict[str, float]:
+    """CPU of this process in microseconds per message, from the first publish to the last arrival, and messages/s.
+
+    `published` counts those before the measurement too.
+    """
     counter = Counter()
     adapter, _ = open_endpoint(plan.url, plan.delivery)
     side = (
@@ -103,19 +109,24 @@ async def measure(plan: Plan) -> float:
     async with side as publish:
         async with asyncio.timeout(_DEADLINE_S):
             while not counter.count:  # a bare library may not tell when it is subscribed
-                await publish(_PAYLOAD)
+                await publish(b"x" * plan.payload_bytes)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.1):
                         await counter.until(1)
         await _publish(publish, plan, _WARM)
-        before = counter.count
         await asyncio.sleep(0.2)
         before = counter.count
-        cpu_s = time.process_time()
-        await _publish(publish, plan, plan.messages)
-        await counter.until(before + plan.messages)
-        return (time.process_time() - cpu_s) / plan.messages * 1e6
+        cpu_s, began_s, done = time.process_time(), time.monotonic(), 0
+        while not done or time.monotonic() - began_s < plan.seconds:
+            await _publish(publish, plan, plan.messages)
+            done += plan.messages
+            await counter.until(before + done)
+        return {
+            "client_us": 1e6 * (time.process_time() - cpu_s) / done,
+            "messages_hz": done / (time.monotonic() - began_s),
+            "published": before + done,
+        }
 
 
 if __name__ == "__main__":
-    print(uvloop.run(measure(Plan(**json.load(sys.stdin)))))
+    print(json.dumps(uvloop.run(measure(Plan(**json.load(sys.stdin))))))

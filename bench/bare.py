@@ -1,4 +1,4 @@
-"""Each client library by itself, the way its own documentation shows it: what an adapter is held against.
+"""Each client library by itself, the way its own documentation shows it: what an adapter and a broker are held against.
 
 A side is opened with a URL's parts and a function to call for each message; it gives `publish(payload)`.
 """
