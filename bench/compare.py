@@ -78,7 +78,7 @@ def compare_command(
 
     contenders = choose_contenders(names, every, launch)
     distinct = distinct_names([contender.name for contender in contenders])
-    gate = Gate.open(*gated, scenario, distinct) if gated else None
+    gate = Gate.open(*gated, scenario, distinct, transports) if gated else None
     console = Console(stderr=json_answer)
     jobs = plan(contenders, scenario, transports)
     seconds = sum(job.scenario.warmup_s + job.scenario.duration_s + FIXED_S for job in jobs)

@@ -73,7 +73,14 @@ class Gate:
     rules: tuple[Rule, ...]
 
     @classmethod
-    def open(cls, folder: Path, rules: str, scenario: Scenario, contenders: Sequence[str]) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        rules: str,
+        scenario: Scenario,
+        contenders: Sequence[str],
+        transports: Sequence[str] = ("sse",),
+    ) -> Self:
         """Read the baseline and the rules (separated by commas), before anything is measured.
 
         Raises:
@@ -93,12 +100,11 @@ class Gate:
                 )
         if scenario.rounds < MIN_ROUNDS:
             raise UsageError(f"{scenario.rounds} rounds are too few for --fail-if; give --rounds {MIN_ROUNDS} or more")
-        rounds = {name: len(_valid(baseline, name)) for name in contenders}
+        rounds = {(name, over): len(_valid(baseline, name, over)) for name in contenders for over in transports}
         if not any(rounds.values()):
-            known = {run.contender for run in baseline.runs}
-            raise UsageError(
-                f"--baseline {folder} has no valid run of {', '.join(contenders)}; it has {', '.join(known)}"
-            )
+            known = dict.fromkeys(_named(run.contender, run.transport) for run in baseline.runs)
+            wanted = ", ".join(_named(*one) for one in rounds)
+            raise UsageError(f"--baseline {folder} has no valid run of {wanted}; it has {', '.join(known)}")
         if max(rounds.values()) < MIN_ROUNDS:
             raise UsageError(
                 f"--baseline {folder} has {max(rounds.values())} valid rounds, too few for --fail-if; measure it again "
@@ -108,9 +114,9 @@ class Gate:
 
     def check(self, now: Comparison) -> list[Finding]:
         """Each rule for each contender of `now`. The risk of one false failure among all is 1 - CONFIDENCE."""
-        names = list(dict.fromkeys(run.contender for run in now.runs))
-        comparisons = len(names) * len(self.rules)
-        findings = [self._check(now, name, rule, comparisons) for name in names for rule in self.rules]
+        gated = list(dict.fromkeys((run.contender, run.transport) for run in now.runs))
+        comparisons = len(gated) * len(self.rules)
+        findings = [self._check(now, *one, rule, comparisons) for one in gated for rule in self.rules]
         other = [key for key in ("cpu", "cores") if now.host.get(key) != self.baseline.host.get(key)]
         if other:
             was, is_now = (", ".join(c.host.get(key, "?") for key in other) for c in (self.baseline, now))
@@ -118,8 +124,9 @@ class Gate:
             findings.append(Finding("", False, words))
         return findings
 
-    def _check(self, now: Comparison, name: str, rule: Rule, comparisons: int) -> Finding:
-        before, after = (_figures(comparison, name, rule.column) for comparison in (self.baseline, now))
+    def _check(self, now: Comparison, contender: str, transport: str, rule: Rule, comparisons: int) -> Finding:
+        before, after = (_figures(comparison, contender, transport, rule.column) for comparison in (self.baseline, now))
+        name = _named(contender, transport)
         if min(len(before), len(after)) < MIN_ROUNDS:
             words = (
                 f"{name}: {rule.text} was not judged: {len(after)} valid rounds with this figure here, {len(before)} in "
@@ -139,12 +146,18 @@ def _per_cent(ratio: float) -> str:
     return f"{100 * (ratio - 1):+.0f} %"
 
 
-def _valid(comparison: Comparison, contender: str) -> list[Run]:
-    return [run for run in comparison.runs if run.contender == contender and run.valid]
+def _named(contender: str, transport: str) -> str:
+    return contender if transport == "sse" else f"{contender} over {transport}"
 
 
-def _figures(comparison: Comparison, contender: str, column: str) -> list[float]:
-    cells = [row_of(run, 1)[column] for run in _valid(comparison, contender)]
+def _valid(comparison: Comparison, contender: str, transport: str) -> list[Run]:
+    """What was measured alike: another transport gives other figures, and so does a run with faults of its own."""
+    same = [run for run in comparison.runs if (run.contender, run.transport) == (contender, transport)]
+    return [run for run in same if run.valid and run.scenario.faults == comparison.scenario.faults]
+
+
+def _figures(comparison: Comparison, contender: str, transport: str, column: str) -> list[float]:
+    cells = [row_of(run, 1)[column] for run in _valid(comparison, contender, transport)]
     return [float(cell) for cell in cells if cell is not None]
 
 

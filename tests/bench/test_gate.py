@@ -64,6 +64,20 @@ def test_the_same_again_hardly_ever_fails() -> None:
     assert failures <= 0.02 * 200 + 3 * (200 * 0.02 * 0.98) ** 0.5
 
 
+def test_neither_another_transport_nor_a_run_with_faults_is_compared() -> None:
+    slow = [
+        made_up.run(r.contender, r.round, histograms=r.histograms, transport="ws") for r in measured([90.0] * 6).runs
+    ]
+    cut = made_up.fault_run("valkey", "clients-cut", histograms=slow[0].histograms)
+    now = made_up.comparison([*measured(around(15, 0.02, 2)).runs, *slow, cut])
+    over_sse, over_ws = gate(BASE, "p99_ms>+15%").check(now)
+    assert "valkey: p99_ms" in over_sse.words
+    assert not over_sse.failed
+    assert over_ws.words.startswith(
+        "valkey over ws: p99_ms>+15% was not judged: 6 valid rounds with this figure here, 0"
+    )
+
+
 def test_refused_runs_do_not_count() -> None:
     slow = [
         made_up.run(r.contender, r.round, histograms=r.histograms, problems=("late",))
@@ -122,6 +136,11 @@ def test_what_cannot_be_a_gate_is_told_before_anything_is_measured(
     with pytest.raises(UsageError) as caught:
         Gate.open(baseline, rules, SEVEN.with_fields(**scenario), contenders)
     assert said in str(caught.value)
+
+
+def test_a_baseline_over_another_transport_is_none(baseline: Path) -> None:
+    with pytest.raises(UsageError, match="has no valid run of valkey over ws; it has valkey, nats"):
+        Gate.open(baseline, "p99_ms>+15%", SEVEN, ["valkey"], ["ws"])
 
 
 def test_no_baseline_is_told(tmp_path: Path) -> None:
