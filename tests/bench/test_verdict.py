@@ -151,3 +151,12 @@ def test_a_band_is_as_wide_as_the_rounds_differ() -> None:
 
     assert spread([10, 10, 10, 10, 10]) < 0.3
     assert spread([8, 9, 10, 11, 12]) > 2
+
+
+def test_contenders_with_too_few_rounds_change_neither_groups_nor_ratios() -> None:
+    good = [made_up.run(name, number) for name in ("valkey", "nats") for number in FIVE]
+    few = [made_up.run(name, number) for name in ("a", "b", "c", "d") for number in FIVE[:4]]
+    alone, beside = (families(made_up.comparison(runs))[0] for runs in (good, good + few))
+    assert beside.groups == alone.groups
+    assert beside.differences == alone.differences
+    assert {standing.contender for standing in beside.unranked} == {"a", "b", "c", "d"}
