@@ -58,12 +58,12 @@ async def _publish(producer: Producer, plan: HopPlan) -> _Sent:
     """Publish on the schedule; the first `warmup_s` seconds carry a zero stamp and do not count."""
     under_way: set[asyncio.Task[None]] = set()
     begin = time.monotonic()
-    cpu_s, started = time.process_time(), begin
+    cpu_s = time.process_time()
     for i in range(plan.warm + plan.measured):
         wait_s = begin + i / plan.rate_hz - time.monotonic()
         await asyncio.sleep(max(0.0, wait_s))
         if i == plan.warm:
-            cpu_s, started = time.process_time(), time.monotonic()
+            cpu_s = time.process_time()
         if len(under_way) >= _MOST_UNDER_WAY:
             await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
         payload = message(max(0, i - plan.warm), now_ns() if i >= plan.warm else 0, plan.payload_bytes)
@@ -72,7 +72,7 @@ async def _publish(producer: Producer, plan: HopPlan) -> _Sent:
         task.add_done_callback(under_way.discard)
     # The last one has its interval too, or a short measurement would seem faster than its schedule.
     await asyncio.sleep(max(0.0, begin + (plan.warm + plan.measured) / plan.rate_hz - time.monotonic()))
-    wall_s = time.monotonic() - started
+    wall_s = time.monotonic() - (begin + plan.warm / plan.rate_hz)
     if under_way:
         await asyncio.wait(under_way, timeout=_DRAIN_S)
     return _Sent(time.process_time() - cpu_s, wall_s)

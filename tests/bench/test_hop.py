@@ -63,7 +63,7 @@ def test_a_second_copy_makes_up_for_no_other_message() -> None:
 async def test_a_hop_counts_and_times_each_message() -> None:
     found = await measure_hop(HopPlan(url="memory://hop-test", delivery="at-most-once", rate_hz=500, duration_s=0.4))
     assert (found["messages"], found["published"], found["lost"]) == (200, 450, 0)
-    assert 0 < found["achieved_hz"] <= 500
+    assert 0 < found["achieved_hz"] < 505  # a timer may fire a little early
     assert 0 < found["p50_us"] <= found["p99_us"]
     assert found["client_us"] > 0
 
