@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.host import busy_processes, describe_host, descriptor_limit, disturbances, most_clients
+from bench.host import busy_processes, describe_host, descriptor_limit, disturbances, local_ports, most_clients
 from brokers.contenders import all_contenders
 from brokers.registry import registry
 
@@ -34,6 +34,7 @@ def examine() -> dict[str, Any]:
         "broken_plugins": found.broken,
         "host": describe_host(),
         "descriptors": descriptor_limit(),
+        "local_ports": local_ports(),
         "most_clients": {str(replicas): most_clients(replicas) for replicas in (1, 2)},
         "disturbances": disturbances(busy_processes()),
     }
@@ -68,7 +69,11 @@ def _show(findings: dict[str, Any], console: Console) -> None:
         say(f"broken plug-in {name}: {reason}")
     host = findings["host"]
     say(f"machine: {host['cpu']}, {host['memory']}, {host['system']}, Python {host['python']}")
-    say(f"clients: {findings['most_clients']['2']} fit (a process may hold {findings['descriptors']} descriptors)")
+    fit = findings["most_clients"]
+    say(
+        f"clients: {fit['1']:,} fit on 1 replica, {fit['2']:,} on 2 (a process may hold {findings['descriptors']:,} "
+        f"descriptors, and {findings['local_ports']:,} ports to a replica)"
+    )
     for disturbance in findings["disturbances"]:
         say(f"will disturb: {disturbance}")
     if not findings["disturbances"]:

@@ -70,19 +70,28 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def local_ports() -> int:
+    """Local ports that connections to one address and port can have: Linux' default where it cannot be read."""
+    try:
+        first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        return 28_232
+    return last - first + 1
+
+
 def most_clients(replicas: int) -> int:
-    """SSE clients that fit: each takes a descriptor in Locust and one in its replica."""
-    room = descriptor_limit() - SPARE_DESCRIPTORS
-    return min(room, room * replicas)
+    """SSE clients that fit: each takes a descriptor in Locust, and a local port of those to its replica."""
+    return min(descriptor_limit() - SPARE_DESCRIPTORS, local_ports() * replicas)
 
 
 def require_descriptors(scenario: Scenario) -> None:
-    """Raise UsageError if the scenario has more clients than one Locust process may hold descriptors."""
+    """Raise UsageError if the scenario has more clients than one Locust process has descriptors or ports for."""
     most = most_clients(scenario.replicas)
     if scenario.clients > most:
         raise UsageError(
-            f"clients = {scenario.clients}: a process here may hold {descriptor_limit()} descriptors, which fits {most} "
-            f"clients; give --clients {most} or less, or raise the limit (ulimit -Hn)"
+            f"clients = {scenario.clients}: a process here may hold {descriptor_limit()} descriptors and {local_ports()} "
+            f"ports to a replica, which fits {most} clients on {scenario.replicas} replicas; give --clients {most} or "
+            "less, or raise the limit (ulimit -Hn, or --replicas for ports)"
         )
 
 

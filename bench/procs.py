@@ -23,6 +23,9 @@ from core.scenario import Scenario
 ROOT = Path(__file__).resolve().parent.parent
 READY_TIMEOUT_S = 30.0
 _POLL_S = 0.02
+_STAMPS_BYTES = 1024
+_SPARE_CLIENTS = 100
+"""Beyond the clients: those that reconnect before their old connection is seen to have ended."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Without http_proxy: it is this machine's own loopback that is asked."""
 T = TypeVar("T")
@@ -165,6 +168,16 @@ def wait_ready(replicas: Sequence[Replica]) -> None:
     for replica in replicas:
         ready = partial(get_json, f"{replica.url}/readyz")
         poll(f"{replica.name} ready", READY_TIMEOUT_S, ready, [replica.child])
+
+
+def replica_limits(scenario: Scenario) -> dict[str, object]:
+    """A replica's limits where the scenario goes beyond its own: one may get every client, and each the largest event."""
+    event_bytes = scenario.payload_bytes + _STAMPS_BYTES
+    return {
+        "max_clients": max(16_384, scenario.clients + _SPARE_CLIENTS),
+        "max_event_bytes": max(256 * 1024, event_bytes),
+        "client_buffer_bytes": max(1024 * 1024, 4 * event_bytes),
+    }
 
 
 def generator_settings(scenario: Scenario) -> dict[str, object]:

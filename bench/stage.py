@@ -14,6 +14,7 @@ from bench.procs import (
     Load,
     Replica,
     generator_settings,
+    replica_limits,
     start_generator,
     start_load,
     start_replicas,
@@ -87,7 +88,7 @@ def set_up(
         generator_link = Link(contender, broker.running.listeners, stack)
     base: dict[str, object] = {"broker_url": broker.url, "delivery": contender.delivery}
     schedule = generator_settings(scenario)
-    shared = base | schedule if contender.embedded else base
+    shared = base | replica_limits(scenario) | (schedule if contender.embedded else {})
     each: list[Mapping[str, object]] = [shared | {"broker_url": link.url} for link in links]
     replicas = start_replicas(each or [shared] * scenario.replicas, folder, children)
     if contender.embedded:

@@ -6,6 +6,10 @@ import subprocess
 import sys
 import threading
 
+from bench.host import local_ports, most_clients
+from bench.procs import replica_limits
+from server.settings import ServerSettings
+from tests.bench import made_up
 from tests.bench.command import ROOT
 
 
@@ -27,3 +31,19 @@ def test_a_proxy_in_the_environment_is_passed_by():
         done = subprocess.run([sys.executable, "-c", words], env=proxied, capture_output=True, text=True, timeout=60)
         server.shutdown()
     assert done.stdout.strip() == "{'ready': True}", done.stderr
+
+
+def test_a_replica_takes_what_the_scenario_brings():
+    own = ServerSettings(_cli_parse_args=[])
+    usual = ServerSettings(_cli_parse_args=[], **replica_limits(made_up.SCENARIO))
+    assert usual == own
+    large = made_up.SCENARIO.with_fields(clients=18_000, payload_bytes=1_048_576)
+    raised = ServerSettings(_cli_parse_args=[], **replica_limits(large))
+    assert raised.max_clients > 18_000
+    assert raised.max_event_bytes > 1_048_576
+    assert raised.client_buffer_bytes > raised.max_event_bytes
+
+
+def test_clients_are_bound_by_descriptors_and_by_ports():
+    assert 0 < most_clients(1) <= local_ports()
+    assert most_clients(1) <= most_clients(64)
