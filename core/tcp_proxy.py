@@ -6,6 +6,7 @@ It runs an event loop in a thread of its own, so that both blocking code and tes
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Coroutine
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 _CHUNK = 65_536
 _QUEUED_CHUNKS = 256
 """Chunks under way in one direction while delayed; past it the sender feels back-pressure, as on a real link."""
+_KERNEL_BYTES = 256 * 1024
+"""The kernel's receive buffer of each end: left to grow to megabytes, it would hide a stalled link from the sender."""
 T = TypeVar("T")
 _Queue = asyncio.Queue[tuple[float, bytes]]
 
@@ -78,7 +81,7 @@ class TcpProxy:
         self._call(self._set(delay_s=seconds))
 
     def stall(self) -> None:
-        """Pass nothing on in either direction, and keep every connection open."""
+        """Read nothing and pass nothing on in either direction, and keep every connection open: senders soon feel it."""
         self._call(self._set(flowing=False))
 
     def restore(self) -> None:
@@ -134,6 +137,8 @@ class TcpProxy:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._target, limit=_CHUNK)
+        for end in (writer, far_writer):
+            end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BYTES)
         pumps = [
             asyncio.ensure_future(self._pump(reader, far_writer)),
             asyncio.ensure_future(self._pump(far_reader, writer)),
@@ -150,13 +155,17 @@ class TcpProxy:
         queue: _Queue = asyncio.Queue(_QUEUED_CHUNKS)
         sending = asyncio.ensure_future(self._send(queue, writer))
         try:
-            while data := await reader.read(_CHUNK):
+            while data := await self._read(reader):
                 await queue.put((self._loop.time() + self._delay_s, data))
             await queue.put((0.0, b""))
             await sending
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
+
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        await self._flowing.wait()
+        return await reader.read(_CHUNK)
 
     async def _send(self, queue: _Queue, writer: asyncio.StreamWriter) -> None:
         while True:

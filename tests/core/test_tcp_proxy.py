@@ -61,6 +61,25 @@ def test_bytes_pass_unchanged_and_in_order(echo):
         assert proxy.connections == 1
 
 
+def test_a_stalled_link_stops_its_sender_and_loses_nothing(echo):
+    with TcpProxy(echo) as proxy, connect(proxy) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+        assert round_trip(connection) == b"hello"
+        proxy.stall()
+        connection.settimeout(0.5)  # nothing taken for as long: the sender is stopped
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 16 << 20:
+                sent += connection.send(bytes(65_536))
+        assert sent < 2 << 20
+        proxy.restore()
+        connection.settimeout(10)
+        came = 0
+        while came < sent:
+            came += len(connection.recv(65_536))
+        assert came == sent
+
+
 def test_the_end_of_a_stream_passes(echo):
     with TcpProxy(echo) as proxy, connect(proxy) as connection:
         connection.sendall(b"last words")
