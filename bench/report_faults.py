@@ -106,7 +106,8 @@ def faults_verdict(comparison: Comparison) -> list[str]:
         else f"Nobody came through {through} without loss."
     ]
     said += [
-        f"{o.contender} promises at-least-once and lost {o.total('lost'):,} of {o.total('expected'):,} in {o.fault}."
+        f"{o.contender} promises at-least-once and lost {o.total('lost'):,} of {o.total('expected'):,} in {o.fault}"
+        f"{': ' if o.notes else ''}{'; '.join(o.notes)}."
         for o in found
         if o.broken_promise
     ]

@@ -19,6 +19,7 @@ from bench.procs import Children, poll, read_json
 from bench.resources import Sampler, Window, rss_mb
 from bench.stage import Stage, set_up
 from brokers.contenders import Contender
+from brokers.limits import limit
 from core.clock import ClockWatch
 from core.errors import FanbenchError
 from core.scenario import Scenario
@@ -81,7 +82,14 @@ def run_once(
         load = stage.load.finish(patience.end_s)
     evidence = replace(known, stats=stats, client_causes=load["causes"])
     findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns)
-    return account(contender, scenario, number, findings)
+    run = account(contender, scenario, number, findings)
+    return replace(run, notes=_limits(run)) if run.lost else run
+
+
+def _limits(run: Run) -> tuple[str, ...]:
+    """Why the product itself could not keep its promise, where that is known."""
+    reasons = (limit(run.contender, fault.kind) for fault in run.scenario.faults)
+    return tuple(dict.fromkeys(reason for reason in reasons if reason is not None))
 
 
 def _connect(stage: Stage, patience: Patience) -> int:

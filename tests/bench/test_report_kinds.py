@@ -90,7 +90,7 @@ def fault_runs() -> list[Run]:
 def test_the_verdict_on_faults_names_kept_and_broken_promises() -> None:
     assert faults_verdict(made_up.comparison(fault_runs())) == [
         "Through all 2 faults, streams lost nothing.",
-        "qos1 promises at-least-once and lost 7 of 5,000 in broker-kill.",
+        "qos1 promises at-least-once and lost 7 of 5,000 in broker-kill: qos1 keeps 1,000 messages.",
         "Lost as at-most-once allows: valkey 40 in broker-kill.",
         "The longest silence of a client was 2.4 s: streams in broker-kill.",
         "Not every client came back without help: qos1 in clients-cut.",

@@ -1,0 +1,26 @@
+"""Where a product cannot keep the promise that a contender declares, and why: by contender and kind of fault.
+
+Each reason is shown on the bare product, without an adapter of ours, in tests/brokers/test_limits.py.
+"""
+
+from __future__ import annotations
+
+from core.fault import FaultKind
+
+_SESSIONS = "mosquitto writes sessions to disk when it ends in good order: SIGKILL takes those made since, with what waits in them"
+_NO_REPLAY = (
+    "{product} keeps what was published for those who had subscribed: a replica that starts anew gets nothing of before"
+)
+
+_LIMITS: dict[tuple[str, FaultKind], str] = {
+    ("mosquitto-qos1", "broker-kill"): _SESSIONS,
+    ("mosquitto-qos1", "replica-kill"): _NO_REPLAY.format(product="MQTT"),
+    ("mosquitto-qos1", "replica-restart"): _NO_REPLAY.format(product="MQTT"),
+    ("rabbitmq-confirms", "replica-kill"): _NO_REPLAY.format(product="an AMQP exchange"),
+    ("rabbitmq-confirms", "replica-restart"): _NO_REPLAY.format(product="an AMQP exchange"),
+}
+
+
+def limit(contender: str, fault: FaultKind) -> str | None:
+    """Why the contender may lose events in this fault although it promises not to; None if it may not."""
+    return _LIMITS.get((contender, fault))

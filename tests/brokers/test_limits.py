@@ -1,0 +1,96 @@
+"""What brokers/limits.py says of a product, shown on the bare product: its own client library, no adapter of ours."""
+
+import asyncio
+import os
+import secrets
+from pathlib import Path
+
+import aio_pika
+import aiomqtt
+import pytest
+
+from brokers.contenders import find_contender
+from brokers.limits import _LIMITS, limit
+from brokers.programs.running import Running
+from core.fault import KINDS
+
+pytestmark = pytest.mark.timeout(120)  # RabbitMQ takes its time to start
+
+
+def started(contender: str, folder: Path) -> Running:
+    found = find_contender(contender)
+    if not found.runnable:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{contender}: {found.install_hint}")
+    return found.started(folder)
+
+
+def host_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def client(address: str, session: str) -> aiomqtt.Client:
+    host, port = host_port(address)
+    return aiomqtt.Client(host, port, identifier=session, clean_session=False)
+
+
+async def first_of(subscriber: aiomqtt.Client) -> bytes:
+    async with asyncio.timeout(20):
+        async for message in subscriber.messages:
+            return bytes(message.payload)
+    raise AssertionError("the messages ended")
+
+
+async def kept_through(end: str, folder) -> bytes:
+    """What an absent subscriber with a session gets first, after the broker was ended and started again."""
+    with started("mosquitto-qos1", folder) as running:
+        address = running.listeners["mqtt"]
+        async with client(address, "reader") as subscriber:
+            await subscriber.subscribe("t", qos=1)
+        async with client(address, "writer") as publisher:
+            await publisher.publish("t", b"while away", qos=1)
+        getattr(running, end)()
+        running.start_again()
+        async with client(address, "reader") as subscriber, client(address, "writer") as publisher:
+            if end == "kill":  # with its session the subscription went too
+                await subscriber.subscribe("t", qos=1)
+            await publisher.publish("t", b"afterwards", qos=1)
+            return await first_of(subscriber)
+
+
+async def test_mosquitto_keeps_sessions_through_an_orderly_end_and_not_through_sigkill(tmp_path):
+    assert await kept_through("halt", tmp_path / "halt") == b"while away"
+    assert await kept_through("kill", tmp_path / "kill") == b"afterwards"
+    assert limit("mosquitto-qos1", "broker-kill")
+
+
+async def test_mqtt_sends_a_new_session_nothing_of_before(tmp_path):
+    with started("mosquitto-qos1", tmp_path) as running:
+        address = running.listeners["mqtt"]
+        async with client(address, "writer") as publisher, client(address, secrets.token_hex(4)) as subscriber:
+            await publisher.publish("t", b"before", qos=1)
+            await subscriber.subscribe("t", qos=1)
+            await publisher.publish("t", b"after", qos=1)
+            assert await first_of(subscriber) == b"after"
+    assert limit("mosquitto-qos1", "replica-restart") == limit("mosquitto-qos1", "replica-kill") is not None
+
+
+async def test_an_amqp_exchange_gives_a_new_queue_nothing_of_before(tmp_path):
+    with started("rabbitmq-confirms", tmp_path) as running:
+        host, port = host_port(running.listeners["amqp"])
+        async with await aio_pika.connect(host=host, port=port) as connection:
+            channel = await connection.channel(publisher_confirms=True)
+            exchange = await channel.declare_exchange("e", aio_pika.ExchangeType.DIRECT, durable=True)
+            await exchange.publish(aio_pika.Message(b"before"), "t", mandatory=False)
+            queue = await channel.declare_queue("q", durable=True)
+            await queue.bind(exchange, "t")
+            await exchange.publish(aio_pika.Message(b"after"), "t")
+            got = await queue.get(timeout=20)
+            assert got.body == b"after"
+    assert limit("rabbitmq-confirms", "replica-restart") == limit("rabbitmq-confirms", "replica-kill") is not None
+
+
+def test_limits_are_of_contenders_and_faults_that_there_are_and_of_promises():
+    for name, kind in _LIMITS:
+        assert find_contender(name).delivery == "at-least-once"
+        assert kind in KINDS
