@@ -21,6 +21,8 @@ from bench.verdict import listed, workload
 from brokers.contenders import all_contenders
 from core.errors import UsageError
 
+SCENARIO_OF = {"poisson": "rooms", "burst": "burst"}
+"""The scenario that has a schedule which no option of `fanbench compare` gives."""
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
 
@@ -72,19 +74,20 @@ def choose(needs: Needs, results: Sequence[Result]) -> Answer:
 
 
 def _nearest(needs: Needs, results: Sequence[Result]) -> Result:
-    """The comparison whose load is nearest to the needed one; the latest of equals."""
+    """The comparison whose load is nearest to the needed one: of its shape, if any is; of equals with most contenders."""
     found = [result for result in results if result.compares and any(run.valid for run in result.comparison.runs)]
     if not found:
         raise UsageError(
             "the results hold no comparison with a valid run; give directories that fanbench compare wrote"
         )
 
-    def distance(result: Result) -> tuple[float, str]:
-        pairs = needs.workload(result.comparison.scenario).values()
-        return sum(abs(math.log(measured / needed)) for measured, needed in pairs), result.comparison.started_utc
+    def nearness(result: Result) -> tuple[bool, float, int, str]:
+        scenario = result.comparison.scenario
+        distance = sum(abs(math.log(measured / needed)) for measured, needed in needs.workload(scenario).values())
+        contenders = {run.contender for run in result.comparison.runs if run.valid}
+        return needs.has_shape_of(scenario), -distance, len(contenders), result.comparison.started_utc
 
-    least = min(distance(result)[0] for result in found)
-    return max((r for r in found if distance(r)[0] == least), key=lambda r: distance(r)[1])
+    return max(found, key=nearness)
 
 
 def _order(answer: Answer, needs: Needs, base: Result, left: dict[str, str], unclear: dict[str, list[str]]) -> None:
@@ -165,8 +168,11 @@ def _command(needs: Needs, base: Result, names: Sequence[str]) -> str:
         "replicas": needs.replicas or scenario.replicas,
         "rate": f"{needs.rate_hz or scenario.rate_hz:g}",
         "payload-bytes": needs.payload_bytes or scenario.payload_bytes,
+        "topics": needs.topics,
         "rounds": max(MIN_ROUNDS, scenario.rounds),
     }
+    if needs.schedule != "constant":
+        options = {"scenario": SCENARIO_OF[needs.schedule]} | options
     return " ".join(["fanbench compare", *sorted(names), *(f"--{name} {value}" for name, value in options.items())])
 
 

@@ -259,6 +259,10 @@ def choose(
     rate: Rate = None,
     replicas: Replicas = None,
     payload_bytes: PayloadBytes = None,
+    topics: Annotated[
+        int | None, typer.Option(help="topics that the clients are spread over", show_default="1")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, poisson or burst", show_default="constant")] = None,
     promise: Annotated[str | None, typer.Option(help="at-most-once or at-least-once", show_default=False)] = None,
     replay: Annotated[bool, typer.Option("--replay", help="a restarted replica must get the past back")] = False,
     slo: Annotated[str, typer.Option(help="what must hold: 'p99<100ms, lost=0'", show_default=False)] = "",
@@ -271,7 +275,15 @@ def choose(
     from bench.needs import parse_needs
 
     given: dict[str, Any] = {"clients": clients, "rate_hz": rate, "replicas": replicas, "payload_bytes": payload_bytes}
-    given |= {"promise": promise, "replay": replay, "slo": slo, "have": have, "memory_mb": memory_mb}
+    given |= {
+        "topics": topics,
+        "schedule": schedule,
+        "promise": promise,
+        "replay": replay,
+        "slo": slo,
+        "have": have,
+        "memory_mb": memory_mb,
+    }
     raise typer.Exit(choose_command(folders or [], parse_needs(needs, given), json_answer))
 
 

@@ -15,6 +15,7 @@ from bench.summary import Cell, row_of
 from bench.verdict import workload
 from brokers.contenders import all_contenders
 from brokers.registry import registry
+from core.scenario import Scenario
 
 COMPARED_BY = "p99_ms"
 
@@ -29,14 +30,14 @@ class Result:
 
     @property
     def compares(self) -> bool:
-        """Whether its contenders ran in turn on one load, over one transport, with nothing broken."""
+        """Whether its contenders ran in turn on one load, all over SSE, with nothing broken."""
         transports = {run.transport for run in self.comparison.runs}
-        return not self.search and not is_about_faults(self.comparison) and len(transports) < 2
+        return not self.search and not is_about_faults(self.comparison) and transports == {"sse"}
 
     def runs_of(self, contender: str) -> list[tuple[int, Run]]:
-        """The valid runs of a contender with their `run` in summary.csv."""
+        """The valid runs of a contender over SSE, with their `run` in summary.csv."""
         numbered = enumerate(self.comparison.runs, 1)
-        return [(number, run) for number, run in numbered if run.contender == contender and run.valid]
+        return [(n, run) for n, run in numbered if run.contender == contender and run.valid and run.transport == "sse"]
 
 
 def load_all(paths: Sequence[Path]) -> list[Result]:
@@ -57,8 +58,7 @@ def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -
         yield f"it promises {delivery} only (delivery in summary.csv)"
     if needs.replay and replays(name) is False:
         yield "its adapter cannot replay what was published before (declared by the adapter)"
-    if needs.memory_mb is not None:
-        yield from _too_large(name, needs.memory_mb, results)
+    yield from _too_large(name, needs, results)
     yield from _breaks_objective(name, needs, results)
     if needs.promise == "at-least-once":
         for result in results:
@@ -69,23 +69,35 @@ def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -
                     yield f"lost {worst.lost} of {worst.expected} in {outcome.fault} ({cite(result, number)})"
 
 
-def _too_large(name: str, memory_mb: float, results: Sequence[Result]) -> Iterator[str]:
-    found = [(row_of(run, n)["broker_rss_mb"], n, result) for result in results for n, run in result.runs_of(name)]
-    sizes = [(float(size), n, result) for size, n, result in found if size is not None]
-    if sizes:
+def _sizes(name: str, needs: Needs, results: Sequence[Result]) -> list[tuple[float, int, Result]]:
+    """What the broker took on loads no heavier than the needed one, with the run and its directory."""
+    found = [
+        (row_of(run, number)["broker_rss_mb"], number, result)
+        for result, runs in _loads(name, results)
+        for number, run in runs
+        if needs.relation(run.scenario) in ("same", "lighter")
+    ]
+    return [(float(size), number, result) for size, number, result in found if size is not None]
+
+
+def _too_large(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
+    sizes = _sizes(name, needs, results)
+    if sizes and needs.memory_mb is not None:
         size, number, result = max(sizes, key=lambda item: item[0])
-        if size > memory_mb:
+        if size > needs.memory_mb:
             yield f"broker_rss_mb {size} ({cite(result, number)})"
 
 
 def _breaks_objective(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """The objective broken in every round of a load that is no heavier than the needed one, and held on none as heavy."""
+    """The objective broken in every round of the needed load or of a lighter one, and held on none that weighs more."""
     objective = needs.objective()
-    if objective is None or _holds(name, objective, needs, results):
+    if objective is None:
         return
     for result, runs in _loads(name, results):
         scenario = runs[0][1].scenario
-        if needs.relation(scenario) not in ("same", "lighter"):
+        relation = needs.relation(scenario)
+        weightier = {"same": ("same",), "lighter": ("same", "heavier")}.get(relation)
+        if weightier is None or _holds(name, objective, needs, results, weightier):
             continue
         for condition in objective.conditions:
             if all(condition.broken_by(run) for _, run in runs):
@@ -95,11 +107,10 @@ def _breaks_objective(name: str, needs: Needs, results: Sequence[Result]) -> Ite
                 yield f"breaks {condition} on {workload(scenario)} {times}: {figure} ({cite(result, number)})"
 
 
-def _holds(name: str, objective: Slo, needs: Needs, results: Sequence[Result]) -> bool:
-    """Whether every round of some load as heavy as the needed one met the objective."""
+def _holds(name: str, objective: Slo, needs: Needs, results: Sequence[Result], relations: Sequence[str]) -> bool:
+    """Whether every round of some load of these relations to the needed one met the objective."""
     return any(
-        needs.relation(runs[0][1].scenario) in ("same", "heavier")
-        and not any(objective.broken_by(run) for _, run in runs)
+        needs.relation(runs[0][1].scenario) in relations and not any(objective.broken_by(run) for _, run in runs)
         for _, runs in _loads(name, results)
     )
 
@@ -110,30 +121,37 @@ def _figures(row: dict[str, Cell], figure: str) -> str:
     return f"{figure}_ms {row[f'{figure}_ms']}"
 
 
+def _load(scenario: Scenario) -> tuple[object, ...]:
+    size = (scenario.clients, scenario.replicas, scenario.rate_hz, scenario.payload_bytes)
+    return (*size, scenario.topics, scenario.topic_skew, scenario.schedule, scenario.burst_events)
+
+
 def _loads(name: str, results: Sequence[Result]) -> Iterator[tuple[Result, list[tuple[int, Run]]]]:
     """A contender's valid runs without faults, those of one directory and one load together."""
     for result in results:
-        by_load: dict[tuple[float, ...], list[tuple[int, Run]]] = {}
+        by_load: dict[tuple[object, ...], list[tuple[int, Run]]] = {}
         for number, run in result.runs_of(name):
             if not is_fault_run(run):
-                load = (run.scenario.clients, run.scenario.replicas, run.scenario.rate_hz, run.scenario.payload_bytes)
-                by_load.setdefault(load, []).append((number, run))
+                by_load.setdefault(_load(run.scenario), []).append((number, run))
         for runs in by_load.values():
             yield result, runs
 
 
 def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
     """What speaks neither clearly for a contender nor against it."""
-    objective = needs.objective()
-    if objective is None:
-        return []
     said = []
-    for result, runs in _loads(name, results):
-        broken = [number for number, run in runs if objective.broken_by(run)]
-        if broken and needs.relation(runs[0][1].scenario) == "same":
-            said.append(f"breaks {objective} in {len(broken)} of {len(runs)} rounds ({cite(result, broken[0])})")
-    if not said and not _holds(name, objective, needs, results):
-        said.append(f"whether it holds {objective} at the needed load was not measured")
+    objective = needs.objective()
+    if objective is not None:
+        for result, runs in _loads(name, results):
+            broken = [number for number, run in runs if objective.broken_by(run)]
+            if broken and needs.relation(runs[0][1].scenario) == "same":
+                said.append(f"breaks {objective} in {len(broken)} of {len(runs)} rounds ({cite(result, broken[0])})")
+        if not said and not _holds(name, objective, needs, results, ("same", "heavier")):
+            said.append(f"whether it holds {objective} at the needed load was not measured")
+    if needs.memory_mb is not None and not _sizes(name, needs, results):
+        said.append("its broker's memory was not measured on such a load")
+    if needs.replay and replays(name) is None:
+        said.append("whether it can replay is not known here: its adapter is not installed")
     return said
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.slo import Slo
 from brokers.contenders import all_contenders
 from core.errors import UsageError, nearest
-from core.scenario import Scenario
+from core.scenario import Scenario, ScheduleKind
+from core.topics import expand_topics
 
 
 class Needs(BaseModel):
@@ -23,6 +24,8 @@ class Needs(BaseModel):
     rate_hz: float | None = Field(None, gt=0, description="events per second over all topics, for instance 20")
     replicas: int | None = Field(None, ge=1, description="SSE server processes, for instance 2")
     payload_bytes: int | None = Field(None, ge=1, description="size of an event, for instance 200")
+    topics: int = Field(1, ge=1, description="topics that the clients are spread over, for instance 100")
+    schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     promise: Literal["at-most-once", "at-least-once"] | None = Field(None, description="at-most-once or at-least-once")
     replay: bool = Field(False, description="whether a restarted replica must get the past back: true or false")
     slo: str = Field("", description="what must hold, for instance 'p99<100ms, lost=0'")
@@ -47,8 +50,14 @@ class Needs(BaseModel):
             dimensions["payload_bytes"] = (scenario.payload_bytes, self.payload_bytes)
         return dimensions
 
+    def has_shape_of(self, scenario: Scenario) -> bool:
+        """Whether a scenario has as many topics as are needed, and the schedule."""
+        return len(expand_topics(scenario.topics)) == self.topics and scenario.schedule == self.schedule
+
     def relation(self, scenario: Scenario) -> Literal["same", "lighter", "heavier", "other"]:
-        """How a scenario's load compares with the needed one."""
+        """How a scenario's load compares with the needed one; one of another shape says nothing about it."""
+        if not self.has_shape_of(scenario):
+            return "other"
         pairs = self.workload(scenario).values()
         if all(measured == needed for measured, needed in pairs):
             return "same"

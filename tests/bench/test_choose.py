@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,7 @@ def test_a_refused_contender_is_not_measured_and_not_ruled_out(tmp_path: Path) -
 def test_the_command_would_measure_what_is_left_on_the_needed_load(results: Path) -> None:
     found = answer(results, clients=5000, replicas=4, rate_hz=10, promise=LEAST)
     assert found.command == (
-        "fanbench compare redis-streams --clients 5000 --replicas 4 --rate 10 --payload-bytes 200 --rounds 5"
+        "fanbench compare redis-streams --clients 5000 --replicas 4 --rate 10 --payload-bytes 200 --topics 1 --rounds 5"
     )
 
 
@@ -211,6 +212,8 @@ def test_options_go_before_the_file(tmp_path: Path) -> None:
         "replicas": 2,
         "rate_hz": 20.0,
         "payload_bytes": 200,
+        "topics": 1,
+        "schedule": "constant",
         "promise": LEAST,
         "replay": True,
         "slo": "p99<150ms, lost=0",
@@ -235,3 +238,38 @@ def test_the_command_line_answers_in_words_and_in_json(results: Path) -> None:
     wrong = fanbench("choose", results / "none")
     assert wrong.returncode == 2
     assert "is not a result directory" in wrong.stderr
+
+
+def rounds_at(scenario: Scenario, **figures: float) -> list[Run]:
+    return [replace(made_up.run(name, r, **figures), scenario=scenario) for r in FIVE for name in ("valkey", "nats")]
+
+
+def test_a_load_of_another_shape_says_nothing(tmp_path: Path) -> None:
+    rooms = made_up.SCENARIO.with_fields(name="rooms", topics="room-{0..9}", schedule="poisson")
+    stored(tmp_path, "slow", rounds_at(made_up.SCENARIO, broker_ms=4, fanout_ms=10))
+    stored(tmp_path, "rooms", rounds_at(rooms), rooms)
+    found = answer(tmp_path, **AT_LOAD, slo="p99<25ms")
+    assert set(reasons(found)) == {"valkey", "nats"}, "held in rooms, which was not asked for"
+    assert "--topics 1 " in found.command
+    of_rooms = answer(tmp_path, **AT_LOAD, slo="p99<25ms", topics=10, schedule="poisson")
+    assert not of_rooms.ruled_out
+    assert "--scenario rooms" in of_rooms.command
+    assert "--topics 10 " in of_rooms.command
+
+
+def test_the_needed_load_weighs_more_than_a_heavier_one(tmp_path: Path) -> None:
+    stored(tmp_path, "needed", rounds_at(made_up.SCENARIO, broker_ms=4, fanout_ms=10))
+    stored(tmp_path, "heavier", rounds_at(HEAVIER), HEAVIER)
+    assert set(reasons(answer(tmp_path, **AT_LOAD, slo="p99<25ms"))) == {"valkey", "nats"}
+
+
+def test_websockets_are_no_evidence_for_sse(tmp_path: Path) -> None:
+    runs = [replace(run, transport="ws") for run in rounds_at(made_up.SCENARIO)]
+    stored(tmp_path, "ws", runs)
+    with pytest.raises(UsageError, match="no comparison with a valid run"):
+        answer(tmp_path, **AT_LOAD)
+
+
+def test_memory_that_no_run_shows_is_a_doubt(tmp_path: Path) -> None:
+    stored(tmp_path, "a", [replace(run, usage={}) for run in rounds_at(made_up.SCENARIO)])
+    assert "memory was not measured" in str(answer(tmp_path, **AT_LOAD, memory_mb=100).left)
