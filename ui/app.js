@@ -151,6 +151,7 @@ function showDetail(event) {
   paintHops(at("detail-hops"), event.hops);
   const hops = Object.entries(HOP_NAMES).map(([hop, name]) => `${name.toLowerCase()} ${formatMs(event.hops[hop])}`).join("  ");
   write("detail-text", `${hops}\n\n${pretty(event.text)}`);
+  write("announce", `Event ${event.id}, ${hops}`);
 }
 
 /** The event with a line per field; nanoseconds keep their digits where the browser can write them. */

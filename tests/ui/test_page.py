@@ -179,6 +179,8 @@ def test_nanoseconds_keep_their_digits_and_a_slow_clock_is_named(page: Page, sta
     page.get_by_role("region", name="Events, newest first").press("ArrowDown")
     expect(page.locator("tbody tr")).to_have_attribute("aria-current", "true")
     expect(page.locator("#detail-text")).to_contain_text('"due_ns": 9007199254740993001')
+    expect(page.get_by_role("status")).to_have_count(1)  # figures that change four times a second are not read aloud
+    expect(page.get_by_role("status")).to_contain_text(re.compile(r"^Event \w+-\d+, schedule "))
 
 
 def test_an_error_answer_is_retried_where_the_browser_gives_up(page: Page, stack: Stack):
