@@ -28,8 +28,12 @@ def weigh(frame: pd.DataFrame, weights: Mapping[str, float], doubt: float = 0.5)
     what share of weight sets that differ from the given ones by a log-normal factor of width `doubt`).
 
     Raises:
-        UsageError: a column is not in the frame, no weight is above 0, or no contender has all figures.
+        UsageError: a column is not in the frame, no weight is above 0, no contender has all figures, or they promise
+            different things.
     """
+    promises = sorted(set(frame["delivery"]))
+    if len(promises) > 1:
+        raise UsageError(f"weights: {' and '.join(promises)} are not ranked together; select one promise of the frame")
     for column, weight in weights.items():
         if column not in frame.columns:
             raise UsageError(f"weights: no column '{column}' in summary.csv; {nearest(column, frame.columns)}")

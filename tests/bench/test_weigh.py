@@ -13,7 +13,13 @@ from core.errors import UsageError
 def frame(figures: dict[str, tuple[float, float]], noise: float = 0.0, rounds: int = 5) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     rows = [
-        {"contender": name, "valid": True, "p99_ms": p99 * np.exp(rng.normal(0, noise)), "broker_rss_mb": size}
+        {
+            "contender": name,
+            "delivery": "at-most-once",
+            "valid": True,
+            "p99_ms": p99 * np.exp(rng.normal(0, noise)),
+            "broker_rss_mb": size,
+        }
         for _ in range(rounds)
         for name, (p99, size) in figures.items()
     ]
@@ -68,3 +74,10 @@ def test_weights_that_say_nothing_are_told(weights: dict[str, float], said: str)
 def test_no_contender_with_every_figure_is_told() -> None:
     with pytest.raises(UsageError, match="no contender has p99_ms, broker_rss_mb"):
         weigh(frame({"memory": (5, float("nan"))}), {"p99_ms": 1, "broker_rss_mb": 1})
+
+
+def test_unequal_promises_are_not_ranked_together() -> None:
+    figures = frame({"valkey": (10, 20), "valkey-streams": (11, 20)})
+    figures.loc[figures["contender"] == "valkey-streams", "delivery"] = "at-least-once"
+    with pytest.raises(UsageError, match="at-least-once and at-most-once are not ranked together"):
+        weigh(figures, {"p99_ms": 1})
