@@ -113,8 +113,9 @@ async def measure(plan: Plan) -> dict[str, float]:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.1):
                         await counter.until(1)
+        warm = counter.count + _WARM
         await _publish(publish, plan, _WARM)
-        await asyncio.sleep(0.2)
+        await counter.until(warm)
         before = counter.count
         cpu_s, began_s, done = time.process_time(), time.monotonic(), 0
         while not done or time.monotonic() - began_s < plan.seconds:

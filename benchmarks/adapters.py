@@ -62,18 +62,13 @@ def adapters(size: Size, folder: Path, cores: Cores, say: Callable[[str], None])
     return [_table(shape, here, found, size, missing) for shape in (BURST, PACED)]
 
 
-def _one_of_each(programs: Sequence[str]) -> tuple[list[Contender], list[str]]:
-    """The first contender here of each adapter and delivery, and what is left out and how to get it."""
+def _one_of_each(programs: Sequence[str]) -> tuple[list[Contender], list[Contender]]:
+    """The first contender here of each adapter and delivery, and the first of each that none here has."""
     chosen: dict[tuple[str, str], Contender] = {}
-    missing = []
-    for one in all_contenders():
-        if one.program not in programs:
-            continue
-        if one.runnable:
+    for one in sorted(all_contenders(), key=lambda one: not one.runnable):
+        if one.program in programs:
             chosen.setdefault((one.url.partition(":")[0], one.delivery), one)
-        else:
-            missing.append(f"left out: {one.name}, {one.install_hint}")
-    return list(chosen.values()), missing
+    return [one for one in chosen.values() if one.runnable], [one for one in chosen.values() if not one.runnable]
 
 
 def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: int, cores: Cores) -> float:
@@ -86,10 +81,21 @@ def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: in
         "rate_hz": shape.rate_hz,
     }
     command = [sys.executable, "-m", "bench.loop_worker"]
-    with on_core(cores.measured):
-        done = subprocess.run(
-            command, input=json.dumps(plan), capture_output=True, text=True, cwd=ROOT, timeout=_TIMEOUT_S, check=False
-        )
+    try:
+        with on_core(cores.measured):
+            done = subprocess.run(
+                command,
+                input=json.dumps(plan),
+                capture_output=True,
+                text=True,
+                cwd=ROOT,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+    except subprocess.TimeoutExpired as error:
+        raise FanbenchError(
+            f"{contender.name}, {by}: {messages} messages were not through within {_TIMEOUT_S:g} s; free the machine, and repeat"
+        ) from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise FanbenchError(f"{contender.name}, {by}: {last}")
@@ -101,7 +107,7 @@ def _table(
     here: list[Contender],
     found: dict[tuple[str, str, str], list[float]],
     size: Size,
-    missing: list[str],
+    missing: list[Contender],
 ) -> Table:
     rows, bars = [], []
     for contender in here:
@@ -109,6 +115,10 @@ def _table(
         bare = Figure.of(found[contender.name, shape.name, "bare"])
         rows.append(Row(contender.name, {"adapter us": ours, "bare us": bare, "ratio": ours.over(bare)}))
         bars.append(Bar(f"{contender.name} over its bare library, {shape.name}", ours.over(bare), LIMIT))
+    bars += [
+        Bar(f"{one.name} over its bare library, {shape.name}", None, LIMIT, obstacle=one.install_hint)
+        for one in missing
+    ]
     how = f"{shape.in_flight} publishers" if shape.in_flight else f"{shape.rate_hz:g}/s"
     title = f"(c) adapter against bare library, {how}: client CPU per message, {size.messages:,} messages a round"
-    return Table(f"adapters-{shape.name}", title, rows, bars, missing)
+    return Table(f"adapters-{shape.name}", title, rows, bars)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import http.client
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,13 @@ SERVERS = Path(__file__).resolve().parent / "servers"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fanbench" / "benchmarks"
 NCHAN = [Path(folder) / "ngx_nchan_module.so" for folder in ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules")]
 START_S = 15.0
+BUILD_S = 120.0
+REMEDIES = {
+    "nginx": "run `make brokers`",
+    "go": "install the system's package golang-go",
+    "node": "install the system's package nodejs",
+    "npm": "install the system's package npm",
+}
 BETTER_SSE = "better-sse@0.16.1"
 
 
@@ -181,20 +189,27 @@ def start_better_sse(folder: Path, cores: Cores) -> AbstractContextManager[Serve
 
 def _lacks(*programs: str) -> str:
     missing = [program for program in programs if on_path(program) is None]
-    return f"{' and '.join(missing)} not installed" if missing else ""
+    return f"{' and '.join(missing)} not installed; {REMEDIES[missing[0]]}" if missing else ""
 
 
 def _run(*command: str | Path, **variables: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=os.environ | variables, timeout=BUILD_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} did not end within {BUILD_S:g} s"
     return f"{command[0]}: {done.stderr.strip()[-200:]}" if done.returncode else ""
 
 
+@functools.cache  # once, however many parts ask
 def _build_go() -> str:
     CACHE.mkdir(parents=True, exist_ok=True)
     build = ("go", "build", "-o", CACHE / "goroutines", SERVERS / "goroutines.go")
     return _lacks("go") or _run(*build, GOCACHE=str(CACHE / "go"), GO111MODULE="off")
 
 
+@functools.cache
 def _install_better_sse() -> str:
     home = CACHE / "node"
     home.mkdir(parents=True, exist_ok=True)
@@ -221,8 +236,26 @@ ALL = (
 """Ours first, then the floor, then the neighbours."""
 
 
-def able(contenders: Sequence[Contender]) -> tuple[list[Contender], list[str]]:
-    """Those that can run here, and a sentence for each that cannot."""
+def able(contenders: Sequence[Contender]) -> tuple[list[Contender], dict[str, str]]:
+    """Those that can run here, and by name why each other cannot and what would help."""
     obstacles = {contender: contender.obstacle() for contender in contenders}
-    notes = [f"{contender.name} left out: {why}" for contender, why in obstacles.items() if why]
-    return [contender for contender, why in obstacles.items() if not why], notes
+    return (
+        [contender for contender, why in obstacles.items() if not why],
+        {contender.name: why for contender, why in obstacles.items() if why},
+    )
+
+
+def left_out(obstacles: Mapping[str, str]) -> list[str]:
+    """A sentence for each that cannot run here."""
+    return [f"{name} left out: {why}" for name, why in obstacles.items()]
+
+
+def program_versions() -> dict[str, str]:
+    """Of the neighbours' programs that are here, in their own words."""
+    found = {}
+    for command in (("nginx", "-v"), ("go", "version"), ("node", "--version")):
+        program = on_path(command[0])
+        if program is not None:
+            done = subprocess.run([program, command[1]], capture_output=True, text=True, check=False, timeout=START_S)
+            found[command[0]] = (done.stdout or done.stderr).strip()
+    return found

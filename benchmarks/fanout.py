@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contenders import Contender, Server, able
+from bench.host import SPARE_DESCRIPTORS, descriptor_limit
+from benchmarks.contenders import Contender, Server, able, left_out
 from benchmarks.figures import Bar, Figure, Row, Table
 from benchmarks.machine import Cores
 from benchmarks.window import EpollReader, measure
 from core.errors import FanbenchError
 
 JUDGED_CLIENTS = 2_000
-RAW_LIMIT, NCHAN_LIMIT = 1.35, 0.80
+OURS = "fanbench"
+LIMITS = {"raw write": 1.35, "nchan": 0.80}
+FLAT_LIMIT = 1.2
+FLAT = "replica's CPU per delivery from {:,} to {:,} clients, most over least"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,28 @@ class _Running:
 
 
 def fanout(
-    contenders: Sequence[Contender], size: Size, folder: Path, cores: Cores, say: Callable[[str], None]
-) -> Table:
-    """Run every contender that can run here, at one size."""
-    here, notes = able(contenders)
+    contenders: Sequence[Contender], sizes: Sequence[Size], folder: Path, cores: Cores, say: Callable[[str], None]
+) -> Iterator[Table]:
+    """Every contender that can run here, at each size; at last how the cost goes with the number of clients."""
+    here, obstacles = able(contenders)
+    found: dict[int, dict[str, Figure]] = {}
+    for size in sizes:
+        name, title = f"fanout-{size.clients}", f"(a) server CPU per delivery: {size.clients:,} clients"
+        if size.clients + SPARE_DESCRIPTORS > descriptor_limit():
+            yield Table(name, title, [], notes=[_too_many(size.clients)])
+            continue
+        rows = _at(here, size, folder, cores, say)
+        found[size.clients] = {row.name: row.figures["us/delivery"] for row in rows}
+        title += f" x {size.rate_hz:g} events/s offered"
+        yield Table(name, title, rows, _bars(rows, size, obstacles), left_out(obstacles))
+    yield _by_size(found, [size.clients for size in sizes])
+
+
+def _too_many(clients: int) -> str:
+    return f"{clients:,} clients left out: a process here may hold {descriptor_limit():,} descriptors; raise ulimit -Hn"
+
+
+def _at(here: Sequence[Contender], size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> list[Row]:
     with contextlib.ExitStack() as stack:
         running = []
         for contender in here:
@@ -57,18 +79,12 @@ def fanout(
             server = stack.enter_context(contender.start(home, cores))
             reader = stack.enter_context(EpollReader(server.port, size.clients, cores.others))
             running.append(_Running(contender, server, reader))
-        rows = _measure_in_turn(running, size, say)
-    return Table(
-        f"fanout-{size.clients}",
-        f"(a) server CPU per delivery: {size.clients:,} clients x {size.rate_hz:g} events/s",
-        rows,
-        _bars(rows, size),
-        notes,
-    )
+        return _measure_in_turn(running, size, say)
 
 
 def _measure_in_turn(running: Sequence[_Running], size: Size, say: Callable[[str], None]) -> list[Row]:
-    spent: dict[str, list[float]] = {one.contender.name: [] for one in running}
+    us: dict[str, list[float]] = {one.contender.name: [] for one in running}
+    achieved_hz: dict[str, list[float]] = {one.contender.name: [] for one in running}
     sizes: dict[str, float] = {}
     rng = random.Random(size.clients)
     for number in range(size.rounds + 1):  # the first is to warm up
@@ -83,28 +99,42 @@ def _measure_in_turn(running: Sequence[_Running], size: Size, say: Callable[[str
             after = one.reader.count()
             sizes[name] = (after["bytes"] - before["bytes"]) / used.deliveries
             if number:
-                spent[name].append(used.us)
-    return _rows(running, {name: Figure.of(us) for name, us in spent.items()}, sizes)
-
-
-def _rows(running: Sequence[_Running], us: dict[str, Figure], sizes: dict[str, float]) -> list[Row]:
+                us[name].append(used.us)
+                achieved_hz[name].append(used.achieved_hz)
+    cost = {name: Figure.of(found) for name, found in us.items()}
     rows = []
     for one in running:
         name = one.contender.name
-        figures = {"us/delivery": us[name]}
-        figures |= {f"x {other}": us[name].over(us[other]) for other in ("raw write", "nchan") if other in us}
-        figures["bytes/delivery"] = Figure.of([round(sizes[name])])
+        figures = {"us/delivery": cost[name]}
+        figures |= {f"x {other}": cost[name].over(cost[other]) for other in LIMITS if other in cost}
+        figures |= {"events/s": Figure.of(achieved_hz[name]), "bytes/delivery": Figure.of([round(sizes[name])])}
         rows.append(Row(name, figures, one.contender.what))
     return rows
 
 
-def _bars(rows: Sequence[Row], size: Size) -> list[Bar]:
+def _bars(rows: Sequence[Row], size: Size, obstacles: Mapping[str, str]) -> list[Bar]:
     if size.clients != JUDGED_CLIENTS:
         return []
-    ours = next(row.figures for row in rows if row.name == "fanbench")
-    limits = {"raw write": RAW_LIMIT, "nchan": NCHAN_LIMIT}
+    ours = next(row.figures for row in rows if row.name == OURS)
     return [
-        Bar(f"replica's CPU per delivery over {other}'s", ours[f"x {other}"], limit)
-        for other, limit in limits.items()
-        if f"x {other}" in ours
+        Bar(
+            f"replica's CPU per delivery over {other}'s",
+            ours.get(f"x {other}"),
+            limit,
+            obstacle=obstacles.get(other, ""),
+        )
+        for other, limit in LIMITS.items()
     ]
+
+
+def _by_size(found: Mapping[int, Mapping[str, Figure]], wanted: Sequence[int]) -> Table:
+    """The medians side by side; the sizes are measured one after the other, so the floor's own row says what is ours."""
+    rows = []
+    for name in next(iter(found.values()), {}):
+        medians = {clients: at[name].median for clients, at in found.items()}
+        figures = {f"us at {clients:,}": Figure.of([us]) for clients, us in medians.items()}
+        rows.append(Row(name, figures | {"most / least": Figure.of([max(medians.values()) / min(medians.values())])}))
+    missing = [_too_many(clients) for clients in wanted if clients not in found]
+    spread = None if missing else next(row.figures["most / least"] for row in rows if row.name == OURS)
+    bars = [Bar(FLAT.format(min(wanted), max(wanted)), spread, FLAT_LIMIT, obstacle="; ".join(missing))]
+    return Table("fanout-sizes", "(a) server CPU per delivery by number of clients, us", rows, bars)

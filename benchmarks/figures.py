@@ -5,6 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+Verdict = Literal["met", "NOT MET", "not judged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +57,35 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a figure must hold: its median at most (or at least) `limit`."""
+    """What a figure must hold: its median at most (or at least) `limit`; without a figure it is not judged."""
 
     name: str
-    figure: Figure
+    figure: Figure | None
     limit: float
     at_least: bool = False
     unit: str = "x"
+    obstacle: str = ""
+    """Why there is no figure, and how to get one."""
 
     @property
-    def met(self) -> bool:
+    def verdict(self) -> Verdict:
         """Whether it holds."""
-        return self.figure.median >= self.limit if self.at_least else self.figure.median <= self.limit
+        if self.figure is None:
+            return "not judged"
+        median = self.figure.median
+        return "met" if (median >= self.limit if self.at_least else median <= self.limit) else "NOT MET"
 
     def text(self) -> str:
         """One line: met or not, what was found, what was wanted."""
-        digits = 0 if self.at_least else 2
         wanted = f"{'at least' if self.at_least else 'at most'} {self.limit:,g} {self.unit}"
-        return f"{'met    ' if self.met else 'NOT MET'}  {self.name}: {self.figure.text(digits)} {self.unit}, {wanted}"
+        found = f"{self.figure.text(0 if self.at_least else 2)} {self.unit}" if self.figure else self.obstacle
+        return f"{self.verdict:<10}  {self.name}: {found}; wanted: {wanted}"
+
+    def to_json(self) -> dict[str, object]:
+        """All of it; without a figure, why there is none."""
+        found = {"name": self.name, "limit": self.limit, "at_least": self.at_least, "unit": self.unit}
+        figure = self.figure.to_json() if self.figure else {"obstacle": self.obstacle}
+        return found | {"verdict": self.verdict} | figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +112,6 @@ class Table:
                 }
                 for row in self.rows
             ],
-            "bars": [
-                {"name": bar.name, "limit": bar.limit, "at_least": bar.at_least, "unit": bar.unit, "met": bar.met}
-                | bar.figure.to_json()
-                for bar in self.bars
-            ],
+            "bars": [bar.to_json() for bar in self.bars],
             "notes": list(self.notes),
         }

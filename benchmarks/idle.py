@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contenders import Contender, able, start_raw_write
+from benchmarks.contenders import Contender, able, left_out, start_raw_write
 from benchmarks.figures import Bar, Figure, Row, Table
 from benchmarks.locust_process import OURS, LocustProcess
 from benchmarks.machine import Cores, cpu_ns, memory_bytes, tree
@@ -41,7 +41,7 @@ def idle(
 def _servers(
     contenders: Sequence[Contender], size: Size, folder: Path, cores: Cores, say: Callable[[str], None]
 ) -> Table:
-    here, notes = able(contenders)
+    here, obstacles = able(contenders)
     kb: dict[str, list[float]] = {one.name: [] for one in here}
     wall_hz: dict[str, list[float]] = {one.name: [] for one in here}
     core_hz: dict[str, list[float]] = {one.name: [] for one in here}
@@ -68,7 +68,7 @@ def _servers(
         # Not by the wall clock: others on the machine, and the reader itself, take their share of its seconds.
         Bar("connections accepted per second of CPU", ours["connects/s of CPU"], CONNECTS_HZ, at_least=True, unit="/s"),
     ]
-    return Table("idle-servers", f"(d) {size.clients:,} idle connections: servers", rows, bars, notes)
+    return Table("idle-servers", f"(d) {size.clients:,} idle connections: servers", rows, bars, left_out(obstacles))
 
 
 def _locust(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> Table:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from core.errors import UsageError
 
 PROC = Path("/proc")
 _PSS = re.compile(rb"^Pss:\s+(\d+) kB$", re.MULTILINE)
@@ -24,7 +27,15 @@ class Cores:
 
     @classmethod
     def choose(cls) -> Cores:
-        """The first two cores that this process may use."""
+        """The first two cores that this process may use.
+
+        Raises:
+            UsageError: this is no Linux.
+        """
+        if not (PROC / "self" / "schedstat").exists():
+            raise UsageError(
+                f"{sys.platform}: the benchmarks read CPU time from /proc/PID/schedstat, which is not here; run on Linux"
+            )
         cores = sorted(os.sched_getaffinity(0))
         return cls(cores[0], cores[1]) if len(cores) > 1 else cls(None, None)
 
@@ -32,11 +43,19 @@ class Cores:
 @contextlib.contextmanager
 def on_core(core: int | None) -> Iterator[None]:
     """Children started within the block run on that core; this process comes back to where it was."""
-    if core is None:
+    with on_cores(Cores(core, None)):
+        yield
+
+
+@contextlib.contextmanager
+def on_cores(cores: Cores) -> Iterator[None]:
+    """This process and children started within the block run on both."""
+    both = {core for core in (cores.measured, cores.others) if core is not None}
+    if not both:
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, both)
     try:
         yield
     finally:

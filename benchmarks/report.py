@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +11,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.host import describe_host, library_versions
-from benchmarks.figures import Figure, Table
+from benchmarks.contenders import program_versions
+from benchmarks.figures import Figure, Table, Verdict
+
+STYLES: dict[Verdict, str] = {"met": "green", "NOT MET": "bold red", "not judged": "yellow"}
 
 
 def _text(figure: Figure | None) -> str:
@@ -30,22 +33,25 @@ def print_table(table: Table, console: Console, judged: bool) -> None:
         shown.add_column(column, justify="right")
     for row in table.rows:
         shown.add_row(row.name, *(_text(row.figures.get(column)) for column in columns))
-    console.print(shown)
+    if table.rows:
+        console.print(shown)
     for note in table.notes:
         console.print(f"  {note}", highlight=False, markup=False)
     for bar in table.bars if judged else ():
-        console.print(f"  {bar.text()}", style="green" if bar.met else "bold red", highlight=False, markup=False)
+        console.print(f"  {bar.text()}", style=STYLES[bar.verdict], highlight=False, markup=False)
     console.print()
 
 
-def write_json(tables: Sequence[Table], path: Path, quick: bool) -> None:
-    """All parts, and on what they were measured."""
+def write_json(tables: Sequence[Table], failed: Mapping[str, str], path: Path, quick: bool) -> None:
+    """All parts, those that failed with the reason, and on what they were measured."""
     found = {
-        "version": 1,
+        "version": 2,
         "written_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
         "host": describe_host(),
         "libraries": library_versions(),
+        "programs": program_versions(),
+        "failed": failed,
         "tables": [table.to_json() for table in tables],
     }
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -71,6 +71,8 @@ class Used(NamedTuple):
 
     cpu_ns: int
     deliveries: int
+    achieved_hz: float
+    """Events a second: fewer than offered where a server needs longer for an event than the next one is away."""
 
     @property
     def us(self) -> float:
@@ -89,11 +91,13 @@ def measure(pid: int, server: Server, reader: EpollReader, rate_hz: float, secon
     """
     pids = tree(pid)
     first = reader.delivered()
-    used_ns = cpu_ns(pids)
+    used_ns, start_s = cpu_ns(pids), time.monotonic()
+    events = 0
     for number in _paced(rate_hz, seconds):
         server.feed()
-        _arrive(reader.delivered, first + (number + 1) * reader.clients, poll_s=0.001)
-    return Used(cpu_ns(pids) - used_ns, reader.delivered() - first)
+        events = number + 1
+        _arrive(reader.delivered, first + events * reader.clients, poll_s=0.001)
+    return Used(cpu_ns(pids) - used_ns, reader.delivered() - first, _achieved_hz(events, rate_hz, start_s))
 
 
 def measure_load(
@@ -105,7 +109,7 @@ def measure_load(
     """
     pids = tree(pid)
     first, first_reads = delivered(), reads(pid)
-    used_ns = cpu_ns(pids)
+    used_ns, start_s = cpu_ns(pids), time.monotonic()
     events = 0
     for number in _paced(rate_hz, seconds):
         server.feed()
@@ -114,7 +118,12 @@ def measure_load(
         while 0 < reads(pid) - first_reads < events * clients and time.monotonic() < deadline:
             time.sleep(0.001)
     _arrive(delivered, first + events * clients, poll_s=0.05)
-    return Used(cpu_ns(pids) - used_ns, events * clients)
+    return Used(cpu_ns(pids) - used_ns, events * clients, _achieved_hz(events, rate_hz, start_s))
+
+
+def _achieved_hz(events: int, rate_hz: float, start_s: float) -> float:
+    """The last event is due one interval before the window ends: what is there by then was in time."""
+    return events / max(events / rate_hz, time.monotonic() - start_s)
 
 
 def _paced(rate_hz: float, seconds: float) -> Iterator[int]:

@@ -28,6 +28,10 @@ formula_of() {
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 is_here() {
+  # nginx without nchan counts as missing where apt can bring both; brew has no nchan.
+  if [ "$1" = nginx ] && command -v apt-get && ! compgen -G '/usr/lib/nginx/modules/ngx_nchan_module.so'; then
+    return 1
+  fi >/dev/null
   # PostgreSQL's programs are kept off the PATH, in a folder for each version: by Debian, and by brew on two architectures.
   if [ "$1" = postgresql ]; then
     command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' ||

@@ -3,12 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import __main__ as command
+from benchmarks.figures import Bar, Table
+from core.errors import FanbenchError
+
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(300)  # every part, on two cores that other tests share
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +22,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]
     """What it printed and wrote."""
     found = tmp_path_factory.mktemp("benchmarks") / "found.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(found)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout, json.loads(found.read_text())
 
@@ -33,9 +39,17 @@ def rows(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_part_is_there(quick: tuple[str, dict[str, Any]]) -> None:
     printed, found = quick
-    assert {"fanout-40", "loads", "adapters-burst", "adapters-paced", "idle-servers", "idle-locust", "micro"} <= set(
-        tables(found)
-    )
+    assert {
+        "fanout-40",
+        "fanout-sizes",
+        "loads",
+        "adapters-burst",
+        "adapters-paced",
+        "idle-servers",
+        "idle-locust",
+        "micro",
+        "fixed",
+    } <= set(tables(found))
     for table in found["tables"]:
         assert table["title"] in printed
         assert all(row["name"] in printed for row in table["rows"])
@@ -57,8 +71,43 @@ def test_the_bars_of_the_product_are_named(quick: tuple[str, dict[str, Any]]) ->
     assert limits["Locust's CPU per delivery over a bare epoll reader's"] == (1.3, "x")
     assert limits["valkey over its bare library, burst"] == limits["valkey over its bare library, paced"] == (1.15, "x")
     assert limits["replica's memory per idle connection"] == (10, "KB")
+    assert limits["replica's CPU per delivery from 40 to 40 clients, most over least"] == (1.2, "x")
+    assert limits["a run's fixed cost, valkey"] == (4, "s")
     assert limits["Locust's memory per user"] == (16, "KB")
     assert limits["connections accepted per second of CPU"] == (3_000, "/s")
+
+
+def test_the_rate_that_was_achieved_stands_beside_the_cost(quick: tuple[str, dict[str, Any]]) -> None:
+    for name, figures in rows(tables(quick[1])["fanout-40"]).items():
+        assert 0 < figures["events/s"]["high"] <= 50, name
+
+
+def test_the_phases_of_a_run_add_up_to_its_fixed_cost(quick: tuple[str, dict[str, Any]]) -> None:
+    figures = rows(tables(quick[1])["fixed"])["valkey"]
+    together = figures["s beside the scenario's own"]["median"]
+    phases = [figure["median"] for title, figure in figures.items() if title.startswith("s to ")]
+    assert len(phases) == 4
+    # The measured phase ends with its last event, which is due one interval, 50 ms, before its seconds are over.
+    assert 0 < sum(phases) <= together + 0.1
+
+
+def test_a_part_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(*_: object) -> Iterator[Table]:
+        yield Table("first", "the first size", [])
+        raise FanbenchError("deliveries did not come")
+
+    def works(*_: object) -> list[Table]:
+        return [Table("other", "the other part", [], [Bar("b", None, 1.0, obstacle="not here")])]
+
+    monkeypatch.setattr(command, "PARTS", {"fails": fails, "works": works})
+    monkeypatch.setattr(command, "stay_on", lambda core: None)
+    out = tmp_path / "found.json"
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--json", str(out)])
+    assert command.main() == 1
+    found = json.loads(out.read_text())
+    assert [table["name"] for table in found["tables"]] == ["first", "other"]
+    assert found["failed"] == {"fails": "deliveries did not come"}
+    assert found["tables"][1]["bars"][0]["verdict"] == "not judged"
 
 
 def test_the_micro_benchmarks_cover_the_hot_paths(quick: tuple[str, dict[str, Any]]) -> None:

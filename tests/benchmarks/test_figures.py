@@ -30,8 +30,15 @@ def test_a_ratio_of_different_numbers_of_rounds_is_refused() -> None:
 )
 def test_a_bar_is_held_against_the_median(rounds: list[float], limit: float, at_least: bool, met: bool) -> None:
     bar = Bar("cost", Figure.of(rounds), limit, at_least)
-    assert bar.met is met
+    assert bar.verdict == ("met" if met else "NOT MET")
     assert bar.text().startswith("met" if met else "NOT MET")
+
+
+def test_a_bar_without_a_figure_is_not_judged_and_says_what_would_help() -> None:
+    bar = Bar("cost over nchan's", None, 0.8, obstacle="not installed; run `make brokers`")
+    assert bar.verdict == "not judged"
+    assert bar.text().startswith("not judged  cost over nchan's: not installed; run `make brokers`")
+    assert bar.to_json()["obstacle"] == "not installed; run `make brokers`"
 
 
 def test_a_figure_shows_median_and_range() -> None:
@@ -44,5 +51,5 @@ def test_a_table_survives_json() -> None:
     table = Table("t", "title", [Row("mine", {"us": figure}, "what")], [Bar("b", figure, 3)], ["left out"])
     found = json.loads(json.dumps(table.to_json()))
     assert found["rows"][0]["figures"]["us"] == {"median": 2.0, "low": 1.0, "high": 4.0, "rounds": [1.0, 2.0, 4.0]}
-    assert found["bars"][0]["met"] is True
+    assert found["bars"][0]["verdict"] == "met"
     assert found["notes"] == ["left out"]
