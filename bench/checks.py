@@ -74,15 +74,18 @@ def _generator_late(facts: Facts) -> str | None:
     )
 
 
+_REMEDIES = {
+    "server": "the replica is the bottleneck; add --replicas, or lower --clients or --rate",
+    "load": "the load is the bottleneck; lower --clients or --rate",
+    "generator": "the generator is the bottleneck; lower --rate",
+}
+"""What is measured first: where it is at its limit too, the load is not the news."""
+
+
 def _parts(facts: Facts) -> str | None:
-    for part in ("load", "server", "generator"):
+    for part, remedy in _REMEDIES.items():
         usage = facts.usage.get(part)
         if usage is not None and usage.busiest_core > MAX_CORE:
-            remedy = {
-                "load": "the load is the bottleneck; lower --clients or --rate",
-                "server": "the replica is the bottleneck; add --replicas, or lower --clients or --rate",
-                "generator": "the generator is the bottleneck; lower --rate",
-            }[part]
             return f"{part} at {usage.busiest_core:.0%} of a core (limit {MAX_CORE:.0%}): {remedy}"
     return None
 

@@ -50,6 +50,7 @@ def test_what_is_lost_is_a_finding_and_not_a_fault_of_the_run():
         ({"lateness_p99_ms": 5.5}, ["generator late", "5.5 ms", "limit 5.0"]),
         ({"usage": GOOD.usage | {"load": BUSY}}, ["load at 95%", "lower --clients"]),
         ({"usage": GOOD.usage | {"server": BUSY}}, ["the replica is the bottleneck", "add --replicas"]),
+        ({"usage": GOOD.usage | {"server": BUSY, "load": BUSY}}, ["the replica is the bottleneck"]),
         ({"usage": GOOD.usage | {"generator": BUSY}}, ["the generator is the bottleneck"]),
         ({"clients_at_start": 99}, ["clients missing: 99"]),
         ({"clients_at_end": 98}, ["98 at the end"]),
