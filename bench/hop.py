@@ -130,7 +130,10 @@ def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, lau
         print(json.dumps(rows))
     elif rows:
         answer = Console()
-        answer.print(f"{scenario.rate_hz:,g} messages/s offered, CPU per message", highlight=False)
+        answer.print(
+            f"{scenario.rate_hz:,g} messages/s offered; adapter, bare library, broker: us of CPU per message",
+            highlight=False,
+        )
         answer.print(_table(rows))
         for row in rows:
             answer.print(f"{row['contender']} is bound by: {row['bound']}", highlight=False, markup=False)
@@ -140,20 +143,10 @@ def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, lau
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """`adapter us`, `bare us`, `broker us`: CPU per message; `achieved` and `bare/s`: messages per second."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("contender")
-    for heading in (
-        "offered/s",
-        "achieved/s",
-        "p50 us",
-        "p99 us",
-        "lost",
-        "adapter us",
-        "bare us",
-        "broker us",
-        "bare/s",
-    ):
+    """`adapter`, `bare`, `broker`: microseconds of CPU per message; `achieved` and `bare/s`: messages per second."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("contender", no_wrap=True)
+    for heading in ("achieved", "p50 us", "p99 us", "lost", "adapter", "bare", "broker", "bare/s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         bare = row["bare"] or {}

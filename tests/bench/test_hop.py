@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from bench import hop
 from bench.bare import side
@@ -104,6 +106,29 @@ def test_a_contender_that_fails_leaves_the_others_their_figures(monkeypatch, cap
     printed = capsys.readouterr()
     assert [found["contender"] for found in json.loads(printed.out)] == ["valkey"]
     assert "nats: no word" in printed.err
+
+
+def test_the_table_fits_a_terminal_and_each_figure_stands_below_its_heading() -> None:
+    bare = {"client_us": 150.0, "broker_us": 20.0, "messages_hz": 5000.0}
+    row = figures() | {"contender": "rabbitmq-confirms", "p50_us": 11.0, "p99_us": 2222.0, "client_us": 245.0}
+    console = Console(width=80, file=StringIO())
+    console.print(hop._table([row | {"bare": bare}, row | {"bare": None}]))
+    headings, measured, unmeasured = console.file.getvalue().splitlines()
+    assert headings.split() == [
+        "contender",
+        "achieved",
+        "p50",
+        "us",
+        "p99",
+        "us",
+        "lost",
+        "adapter",
+        "bare",
+        "broker",
+        "bare/s",
+    ]
+    assert measured.split() == ["rabbitmq-confirms", "999", "11", "2,222", "0", "245", "150", "20", "5,000"]
+    assert unmeasured.split()[-3:] == ["–"] * 3
 
 
 def test_the_hop_of_a_real_broker_and_its_bare_library() -> None:
