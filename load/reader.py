@@ -96,9 +96,9 @@ class Reader:
         self._watch(_READ, self._on_head)
 
     def _on_head(self) -> None:
-        now_ns = time_ns()
         try:
             data = os.read(self._fd, READ_BYTES)
+            now_ns = time_ns()  # after the read: an event that came with the head may have been received in between
             self._head += data
             split = split_head(self._head, complete=not data)
             if split is None:
