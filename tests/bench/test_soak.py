@@ -6,8 +6,9 @@ import pytest
 
 from tests.bench.command import fanbench
 
-MB_PER_MIN = 6.0
-"""Growth below this is noise over a minute; the leak of one event's frame a delivery would be 48."""
+MB_PER_MIN = 12.0
+"""Growth below this is noise: the slope is over 55 s, in which a reconnect storm may raise a part's high-water mark by a few
+MB once (5.3 and 7.7 were seen of Locust). The leak of one event's frame a delivery would be 48."""
 
 
 @pytest.mark.soak
