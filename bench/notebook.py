@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -41,9 +42,10 @@ class Picture:
 
     figure: Figure
 
-    def _repr_svg_(self) -> str:
-        svg = to_svg(self.figure)
-        return svg[svg.index("<svg") :]
+    def _repr_html_(self) -> str:
+        """An image that shrinks with its window: Jupyter gives an SVG output its full width on any screen."""
+        data = b64encode(to_svg(self.figure).encode()).decode()
+        return f'<img style="max-width:100%;height:auto" alt="chart" src="data:image/svg+xml;base64,{data}">'
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,10 @@ from bench import report_view as view
 from bench.chart_style import shortened
 from bench.report_capacity import capacity_view, together
 from bench.report_comparison import comparison_view, table_rows
-from bench.report_faults import faults_verdict, faults_view, is_about_faults
+from bench.report_faults import faults_view, is_about_faults
 from bench.report_view import Chart, View
 from bench.store import load_capacity, load_results, result_folders, store_verdict, write_text
-from bench.verdict import verdict, workload
+from bench.verdict import workload
 from core.errors import FanbenchError
 
 if TYPE_CHECKING:
@@ -42,13 +43,10 @@ def write_report(folder: Path) -> Path:
         UsageError: it is not a result directory.
         FanbenchError: it cannot be written to.
     """
-    comparison = load_results(folder)
-    if load_capacity(folder) is None:  # the search itself has said what it found
-        faulty = is_about_faults(comparison)
-        store_verdict(folder, faults_verdict(comparison) if faulty else verdict(comparison))
     view = view_of(folder)
     page = folder / "report.html"
     try:
+        store_verdict(folder, view.verdict)
         (folder / "charts").mkdir(exist_ok=True)
         for chart in view.charts:
             write_text(folder / "charts" / f"{chart.name}.svg", chart.svg)
@@ -61,19 +59,22 @@ def write_report(folder: Path) -> Path:
 def view_of(folder: Path, *, draw: bool = True) -> View:
     """What the report of a result directory shows: a comparison, a capacity search or faults.
 
+    The verdict is worked out anew, except that of a search, which has said itself what it found.
+
     Raises:
         UsageError: it is not a result directory.
     """
     comparison, search = load_results(folder), load_capacity(folder)
     if search is not None:
         return capacity_view(comparison, search, draw=draw)
+    comparison = replace(comparison, verdict=())
     if is_about_faults(comparison):
         return faults_view(comparison)
     return comparison_view(comparison, draw=draw)
 
 
-def render(views: Sequence[View], shared: Sequence[Chart] = ()) -> str:
-    """One self-contained page for one result directory or several; `shared` charts are of all of them."""
+def render(views: Sequence[View], shared: Sequence[Chart] = (), titles: Sequence[str] = ()) -> str:
+    """One self-contained page for one result directory or several, by their titles; `shared` charts are of all of them."""
     import jinja2
 
     from bench.chart_style import THEMES, for_page
@@ -86,14 +87,32 @@ def render(views: Sequence[View], shared: Sequence[Chart] = ()) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.globals["for_page"] = for_page
-    return environment.get_template(TEMPLATE).render(views=views, shared=shared, themes=THEMES)
+    return environment.get_template(TEMPLATE).render(
+        titled=list(zip(titles or [view.comparison.name for view in views], views, strict=True)),
+        shared=shared,
+        themes=THEMES,
+    )
+
+
+def titles_of(folders: Sequence[Path], views: Sequence[View]) -> list[str]:
+    """A name for each result directory that no other has: its comparison's, its own where that repeats, the machine."""
+    names = [view.comparison.name for view in views]
+    own = [name if names.count(name) == 1 else folder.name for name, folder in zip(names, folders, strict=True)]
+    machines = [view.comparison.host.get("cpu", "") for view in views]
+    if len(set(machines)) > 1:
+        own = [f"{name}, {machine}" if machine else name for name, machine in zip(own, machines, strict=True)]
+    return [
+        name if own.count(name) == 1 else f"{folder.resolve().parent.name}/{folder.name}"
+        for name, folder in zip(own, folders, strict=True)
+    ]
 
 
 def build_report(folders: Sequence[Path], markdown: bool) -> str:
     """The body of `fanbench report`: what to print.
 
     A directory that holds result directories stands for all of them. With `markdown` their verdicts and tables; else
-    the path of the page that was written: `DIR/report.html`, or for several `report.html` beside the first.
+    the path of the page that was written: `DIR/report.html`, or for several `report.html` beside the first, and nothing
+    within them: results that people share are often read-only.
 
     Raises:
         UsageError: one of them is not a result directory.
@@ -102,13 +121,14 @@ def build_report(folders: Sequence[Path], markdown: bool) -> str:
     found = result_folders(*folders)
     if markdown:
         return "\n\n".join(as_markdown(view_of(folder, draw=False)) for folder in found)
-    pages = [write_report(folder) for folder in found]
-    if len(pages) == 1:
-        return str(pages[0])
-    searches = [search for folder in found if (search := load_capacity(folder)) is not None]
+    if len(found) == 1:
+        return str(write_report(found[0]))
+    views = [view_of(folder) for folder in found]
+    titles = titles_of(found, views)
+    searches = [(t, search) for t, folder in zip(titles, found, strict=True) if (search := load_capacity(folder))]
     page = found[0].resolve().parent / "report.html"
     try:
-        write_text(page, render([view_of(folder) for folder in found], together(searches)))
+        write_text(page, render(views, together(searches), titles))
     except OSError as error:
         raise FanbenchError(f"{page}: {error.strerror}; give write permission") from error
     return str(page)

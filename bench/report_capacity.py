@@ -56,13 +56,20 @@ def points_table(search: Capacity) -> Table:
     return Table("Every run of the search", headings, rows)
 
 
-def together(found: Sequence[Capacity]) -> list[Chart]:
-    """One chart for each kind of search: the largest load that held, contender beside contender."""
+def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
+    """One chart for each kind of search: the largest load that held, contender beside contender.
+
+    Searches come with their titles, which tell apart those of the same contender.
+    """
     from bench.chart_style import to_svg
 
     charts: list[Chart] = []
-    for vary, slo in dict.fromkeys((search.vary, search.slo) for search in found):
-        figure = capacities([search for search in found if (search.vary, search.slo) == (vary, slo)])
+    for vary, slo in dict.fromkeys((search.vary, search.slo) for _, search in found):
+        alike = [(title, search) for title, search in found if (search.vary, search.slo) == (vary, slo)]
+        names = [search.contender for _, search in alike]
+        figure = capacities(
+            [s if names.count(s.contender) == 1 else s.model_copy(update={"contender": title}) for title, s in alike]
+        )
         if figure is not None:
             text = f"The largest load that met {slo} in every run; the cross is the next one, which did not."
             charts.append(

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from bench.model import CAUSE_WORDS, Comparison
 from bench.standings import Family, Standing, families, standings
-from bench.stats import MIN_ROUNDS, Interval
+from bench.stats import CONFIDENCE, MIN_ROUNDS, Interval
 from core.scenario import Scenario
 
 FEW = 3
 """So many slower contenders are named in the first sentence."""
 
+_CERTAIN = f" ({CONFIDENCE:.0%} certain)"
 _HOP_NAMES = {"schedule": "schedule lag", "broker": "broker hop", "fanout": "fan-out to the clients"}
 
 
@@ -39,7 +40,7 @@ def workload(scenario: Scenario) -> str:
 
 
 def verdict(comparison: Comparison) -> list[str]:
-    """Sentences: who leads, what part of the latency is the broker's, what was lost, what bounds it, what to distrust.
+    """Sentences: who leads, what part of the latency is the broker's, what was lost, what bounds it, what to do.
 
     Every figure in them is of valid runs only.
     """
@@ -47,9 +48,18 @@ def verdict(comparison: Comparison) -> list[str]:
     measured = [standing for standing in every if standing.runs]
     if not measured:
         return [_nothing(comparison), *_distrust(comparison, every)]
-    sentences = _answer(comparison, families(comparison))
-    sentences += _floor(measured) + _broker_share(measured) + _losses(measured) + _limits(measured)
-    return sentences + _distrust(comparison, every)
+    found = families(comparison)
+    answer, *others = _answer(comparison, found)
+    sentences = [answer, *_broker_share(measured), *others, *_floor(measured), *_losses(measured), *_limits(measured)]
+    return sentences + _advice(found) + _distrust(comparison, every)
+
+
+def _advice(found: Sequence[Family]) -> list[str]:
+    if not any(family.groups for family in found):
+        return []
+    equals = "Any of those that cannot be told apart will do at this load: take what you run already. "
+    several = any(len(family.groups[0]) > 1 for family in found if family.groups)
+    return [f"{equals if several else ''}`fanbench choose` holds these figures against your own needs."]
 
 
 def _nothing(comparison: Comparison) -> str:
@@ -70,10 +80,10 @@ def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
         behind = rest.pop(ranked[0].delivery)
         if len(behind) <= FEW:
             leaders, behind = "; ".join([leaders, *behind]), []
-        sentences = [f"{opening}, {leaders}.", *([f"Of the others, {listed(behind)}."] if behind else [])]
+        sentences = [f"{opening}, {leaders}{_CERTAIN}.", *([f"Of the others, {listed(behind)}."] if behind else [])]
     else:
         said = "; ".join(f"among {family.delivery}, {_leaders(family)}" for family in ranked)
-        sentences = [f"{opening}: {said}."]
+        sentences = [f"{opening}: {said}{_CERTAIN}."]
     return sentences + [f"Among {delivery}, {listed(behind)}." for delivery, behind in rest.items() if behind]
 
 

@@ -6,6 +6,7 @@ import itertools
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,12 @@ from rich.console import Console
 from bench import charts, charts_lines
 from bench.chart_style import THEMES, spread
 from bench.model import Run
-from bench.report import as_markdown, build_report, terminal_table, view_of, write_report
+from bench.report import as_markdown, build_report, terminal_table, titles_of, view_of, write_report
 from bench.report_comparison import comparison_view, table_rows
 from bench.report_view import View
 from bench.standings import standings
 from bench.store import load_results, open_results
-from core.errors import UsageError
+from core.errors import FanbenchError, UsageError
 from tests.bench import made_up
 
 FIVE = range(1, 6)
@@ -163,11 +164,28 @@ def test_a_report_can_be_built_again_and_changes_nothing_else(tmp_path: Path) ->
 
 def test_several_directories_share_a_page(tmp_path: Path) -> None:
     folders = [stored(tmp_path / name, runs(FEW[:2])) for name in ("one", "two")]
+    before = {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
     path = Path(build_report(folders, markdown=False))
+    assert {p: p.read_bytes() for folder in folders for p in folder.rglob("*") if p.is_file()} == before
     page = Page(path.read_text())
     assert path == tmp_path / "one" / "report.html"
     assert page.text.count("In figures") == 2
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_directories_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folders = [stored(tmp_path / parent, runs(FEW[:2], (1,))).rename(tmp_path / parent / "rooms") for parent in "ab"]
+    views = [view_of(folder, draw=False) for folder in folders]
+    assert titles_of(folders, views) == ["a/rooms", "b/rooms"]
+    other = replace(views[1], comparison=replace(views[1].comparison, host={"cpu": "another CPU"}))
+    assert titles_of(folders, [views[0], other]) == ["rooms", "rooms, another CPU"]
+
+
+def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    folder = stored(tmp_path, runs(FEW[:2], (1,)))
+    (folder / "manifest.json.new").mkdir()
+    with pytest.raises(FanbenchError, match=r"manifest\.json\.new: .*; make room or give write permission"):
+        build_report([folder], markdown=False)
 
 
 @pytest.mark.parametrize("made", [[], [made_up.run(problems=("generator late",))], [made_up.run()]])

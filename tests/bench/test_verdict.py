@@ -21,6 +21,8 @@ def said(*runs: Run, **fields: object) -> str:
 def test_equals_get_no_significant_difference() -> None:
     words = said(*(made_up.run(name, number) for number in FIVE for name in ("valkey", "valkey#2")))
     assert "For 50 clients on 2 replicas at 20 events/s, no significant difference at p99 between" in words
+    assert "(98% certain). The broker hop is" in words
+    assert "take what you run already. `fanbench choose`" in words
     assert "Nothing was lost." in words
 
 
