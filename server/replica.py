@@ -75,9 +75,9 @@ class Replica:
 
     def start(self) -> None:
         """Begin to connect; the hub's clients wait for it."""
-        self._tasks.append(self._watch(self.link.run()))
-        if self._generates:
+        if self._generates:  # first: its imports hold up the loop for a second, in which no connect may be under way
             self._tasks.append(self._watch(self._generate()))
+        self._tasks.append(self._watch(self.link.run()))
         self.hub.tick(self._tick)
 
     def _watch(self, work: Awaitable[None]) -> asyncio.Task[None]:

@@ -134,7 +134,6 @@ def test_a_comparison_stores_a_run_that_counts_the_container(engine, tmp_path):
     assert run["delivered"] > 0
     with next(tmp_path.glob("*/summary.csv")).open(newline="") as summary:
         (row,) = csv.DictReader(summary)
-    assert float(row["broker_cpu_s"]) > 0
     assert float(row["broker_rss_mb"]) > 1
     manifest = json.loads(next(tmp_path.glob("*/manifest.json")).read_text())
     assert manifest["versions"]["valkey"].endswith(" valkey/valkey:8-alpine")
