@@ -1,7 +1,8 @@
 """`make scaling`: how cost grows with clients, rate, payload, topics and replicas, as figures for docs/performance.md.
 
 Each point is a run of `fanbench compare`'s own machinery; they are stored as results/*-scaling, from which `--draw DIR`
-draws the figures again.
+draws the figures again. What is claimed of them (bench/scaling_claims.py) is printed; a claim that they do not bear
+out is exit code 1.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bench.jobs import run_jobs, start_results
 from bench.model import LATENCY, Run
 from bench.procs import ROOT
 from bench.scaling_charts import draw
+from bench.scaling_claims import claims
 from bench.store import load_results
 from brokers.contenders import find_contender
 from core.errors import FanbenchError, UsageError
@@ -148,20 +150,28 @@ def write_points(points: Sequence[Point], path: Path) -> None:
         writer.writerows(asdict(point) for point in points)
 
 
-def _draw(folder: Path, out: Path) -> None:
+def _draw(folder: Path, out: Path) -> list[Point]:
     runs = [run for run in load_results(folder).runs if run.delivered and not run.disturbed]
     points = [point_of(run) for run in runs]
     out.mkdir(parents=True, exist_ok=True)
-    write_points(points, out / "scaling.csv")
     for axis, (_, _, label) in AXES.items():
         mine = [point for point in points if point.axis == axis]
         if mine:
+            write_points(mine, out / f"scaling-{axis}.csv")
             draw(mine, label, out / f"scaling-{axis}.svg")
             print(out / f"scaling-{axis}.svg")
+    return points
+
+
+def _judge(points: Sequence[Point]) -> bool:
+    found = claims(points)
+    for claim in found:
+        print(f"{'met' if claim.met else 'NOT MET'}: {claim.words}")
+    return all(claim.met for claim in found)
 
 
 def main() -> int:
-    """Measure and draw; exit code 2 for bad usage."""
+    """Measure, draw and judge; exit code 1 when a claim is not borne out, 2 for bad usage."""
     parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=__doc__)
     parser.add_argument("axes", nargs="*", help=f"of {', '.join(AXES)}; default: all")
     parser.add_argument("--contender", default="valkey")
@@ -179,11 +189,10 @@ def main() -> int:
             jobs = scaling_jobs(given.axes or list(AXES), given.contender, given.rounds)
             results = start_results(given.results, "scaling", SCENARIO, [jobs[0].contender])
             folder = run_jobs(jobs, results, Console(), _line).folder
-        _draw(folder, given.out)
+        return 0 if _judge(_draw(folder, given.out)) else 1
     except FanbenchError as error:
         print(f"scaling: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
-    return 0
 
 
 if __name__ == "__main__":

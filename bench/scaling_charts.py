@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Protocol
 
 from bench.chart_style import LIGHT, PART_COLOURS, style, to_svg
+from bench.scaling_claims import Point as Costed
+from bench.scaling_claims import medians
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,19 +16,9 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 560, 520
 
 
-class Point(Protocol):
+class Point(Costed, Protocol):
     """What is drawn of a run."""
 
-    @property
-    def value(self) -> int: ...
-    @property
-    def valid(self) -> bool: ...
-    @property
-    def deliveries_hz(self) -> float: ...
-    @property
-    def server_us(self) -> float | None: ...
-    @property
-    def load_us(self) -> float | None: ...
     @property
     def p50_ms(self) -> float: ...
     @property
@@ -59,21 +50,18 @@ def draw(points: Sequence[Point], label: str, path: Path) -> None:
 
 
 def _line(axes: Axes, points: Sequence[Point], read: Read, colour: str, name: str) -> None:
-    found: dict[int, list[float]] = {}
     for point in points:
         figure = read(point)
         if figure is not None:
-            found.setdefault(point.value, []).append(figure)
             face = colour if point.valid else LIGHT["surface"]
             axes.plot([point.value], [figure], "o", color=colour, markerfacecolor=face, markersize=5)
-    if not found:
+    line = medians(points, read)
+    if not line:
         return
-    values = sorted(found)
-    axes.plot(values, [median(found[value]) for value in values], color=colour, linewidth=1.5)
+    axes.plot(list(line), list(line.values()), color=colour, linewidth=1.5)
     if name:
-        axes.annotate(
-            name, (values[-1], median(found[values[-1]])), (8, 0), textcoords="offset points", color=colour, va="center"
-        )
+        end = max(line.items())
+        axes.annotate(name, end, (8, 0), textcoords="offset points", color=colour, va="center")
 
 
 def _finish(axes: Axes, points: Sequence[Point]) -> None:

@@ -67,12 +67,15 @@ _FIGURES = {
     "duplicated": _Figure("delivered twice in the cut", True, ""),
 }
 _WORDS = (
-    ("protocol", "plain HTTP: one long response", "HTTP for the handshake, then its own frames"),
+    ("protocol", "HTTP: one long response", "its own frames, after a handshake over HTTP"),
     ("data flow", "server to client", "both ways"),
+    ("implementation", "like any REST endpoint", "a special case, with modules of its own on the server"),
+    ("client", "`EventSource`, in every browser", "the page's own code reads what comes"),
     ("after a loss", "the browser reconnects and sends Last-Event-ID by itself", "the page's own code must do both"),
-    ("proxies", "any that does not buffer", "must pass Upgrade on"),
-    ("payload", "text", "text or binary"),
+    ("infrastructure", "any that leaves a long response unbuffered", "must pass Upgrade on"),
+    ("payload", "text", "text, or structured packets in binary"),
 )
+"""What no run measures."""
 
 
 def figure_of(run: Run, name: str) -> float | None:

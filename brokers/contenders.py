@@ -155,7 +155,9 @@ def find_contender(name_or_url: str) -> Contender:
         if contender.name == name_or_url:
             return contender
     known = nearest(name_or_url, [contender.name for contender in _CONTENDERS])
-    raise UsageError(f"no contender '{redact(name_or_url)}'; {known.rstrip('.')}. A running broker is given by its URL")
+    raise UsageError(
+        f"no contender '{redact(name_or_url)}'; {known}{'' if known.endswith('?') else '.'} A running broker is given by its URL"
+    )
 
 
 def _of_url(url: str) -> Contender:

@@ -8,12 +8,14 @@ broker keeps the rest.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from brokers.api import Gap
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.inbox import Inbox
+from brokers.inbox import DEFAULT_CAPACITY, Inbox
 from brokers.reconnect import finish, reason
 
 P = TypeVar("P")
@@ -21,6 +23,18 @@ Entry = tuple[str, bytes]
 """The name of a topic as the broker knows it, and the payload."""
 History = Callable[[int, P], AsyncIterator[Sequence[Entry]]]
 """What the stream has from a moment (wall clock, ns) up to a position, which is included."""
+
+
+@dataclass(slots=True)
+class _Join:
+    """Topics whose history is being read, and what was published to them meanwhile: it comes after the history."""
+
+    topics: dict[str, str]
+    held: deque[Entry] = field(default_factory=deque)
+
+    @property
+    def full(self) -> bool:
+        return len(self.held) >= DEFAULT_CAPACITY
 
 
 class Feed(Generic[P]):
@@ -36,20 +50,25 @@ class Feed(Generic[P]):
         self._history = history
         self._name_of = name_of
         self._cause: str | None = None
-        self._joining = asyncio.Lock()
-        self._paused = False
+        self._one_at_a_time = asyncio.Lock()
+        self._join: _Join | None = None
         self._may_go = asyncio.Event()
         self._may_go.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take_now(self, position: P, name: str, payload: bytes) -> bool:
-        """Hand on an entry, if there is room and no history comes before it; otherwise False, and `take` waits."""
-        if self._paused or self.inbox.full:
+        """Hand on an entry, or keep it until the history before it has come; False if there is no room: `take` waits."""
+        join = self._join
+        if join is not None and name in join.topics:
+            if join.full:
+                self._may_go.clear()
+                return False
+            join.held.append((name, payload))
+        elif self.inbox.full:
             return False
-        self.position = position
-        topic = self.topics.get(name)
-        if topic is not None:
+        elif (topic := self.topics.get(name)) is not None:
             self.inbox.put(topic, payload)
+        self.position = position
         return True
 
     async def take(self, position: P, name: str, payload: bytes) -> None:
@@ -61,7 +80,7 @@ class Feed(Generic[P]):
     async def subscribe(self, topics: Sequence[str], since_ns: int | None) -> None:
         """What is published from now on arrives, since the stream is read from a position that is known.
 
-        With `since_ns` return once the history begins to come; the live entries wait for its end.
+        With `since_ns` return once the history begins to come; the live entries of these topics wait for its end.
 
         Raises:
             BrokerError: the history cannot be read.
@@ -71,7 +90,7 @@ class Feed(Generic[P]):
             self.topics |= names
             return
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._join(names, since_ns, begun))
+        task = asyncio.create_task(self._replay(names, since_ns, begun))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
@@ -79,44 +98,54 @@ class Feed(Generic[P]):
                 await begun
         except BaseException as error:
             await finish(_cancelled(task))
-            for name in names:
-                self.topics.pop(name, None)
             if isinstance(error, Exception):
                 step = "check that the broker is up, and subscribe again"
                 raise BrokerError(self.endpoint, f"replay '{topics[0]}'", reason(error), step) from None
             raise
 
-    async def _join(self, names: dict[str, str], since_ns: int, begun: asyncio.Future[None]) -> None:
-        """Put the history of topics before what is live: the reader stands still at a position meanwhile."""
-        async with self._joining:
-            self._paused = True
-            self._may_go.clear()
+    async def _replay(self, names: dict[str, str], since_ns: int, begun: asyncio.Future[None]) -> None:
+        """Put the history of topics before what is live of them; the other topics go on meanwhile."""
+        async with self._one_at_a_time:
+            join = self._join = _Join(names)
             try:
-                async for entries in self._history(since_ns, self.position):
+                try:
+                    async for entries in self._history(since_ns, self.position):
+                        if not begun.done():
+                            begun.set_result(None)
+                        for name, payload in entries:
+                            await self._put(join, name, payload)
+                except Exception as error:
                     if not begun.done():
-                        begun.set_result(None)
-                    for name, payload in entries:
-                        if name in names:
-                            while self.inbox.full:
-                                await self.inbox.room()
-                            self.inbox.put(names[name], payload)
-            except Exception as error:
+                        begun.set_exception(error)
+                        return
+                    for topic in join.topics.values():
+                        self.inbox.gap(
+                            Gap(f"replay interrupted: {self.endpoint.hide_secrets(reason(error))}", None, topic)
+                        )
                 if not begun.done():
-                    begun.set_exception(error)
-                    return
-                for topic in names.values():
-                    self.inbox.gap(Gap(f"replay interrupted: {self.endpoint.hide_secrets(reason(error))}", None, topic))
+                    begun.set_result(None)
+                while join.held:  # and what comes while these wait for room
+                    await self._put(join, *join.held.popleft())
+                    self._may_go.set()
+                self.topics |= join.topics
             finally:
-                self.topics |= names
-                self._paused = False
+                self._join = None
                 self._may_go.set()
-            if not begun.done():
-                begun.set_result(None)
+
+    async def _put(self, join: _Join, name: str, payload: bytes) -> None:
+        while name in join.topics and self.inbox.full:
+            await self.inbox.room()
+        topic = join.topics.get(name)
+        if topic is not None:
+            self.inbox.put(topic, payload)
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
         """Take no more entries of these topics."""
         for topic in topics:
-            self.topics.pop(self._name_of(topic), None)
+            name = self._name_of(topic)
+            self.topics.pop(name, None)
+            if self._join is not None:
+                self._join.topics.pop(name, None)
         self.inbox.discard(topics)
 
     def lost(self, cause: str) -> None:

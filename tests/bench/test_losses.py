@@ -78,6 +78,11 @@ def test_what_the_adapter_told_is_charged_to_the_gap_topic_by_topic(gap_lost: di
     assert split(40, lossy) == {cause: count for cause, count in expected.items() if count}
 
 
+def test_what_the_adapter_told_is_charged_once_and_leaves_the_rest_to_its_own_cause() -> None:
+    lossy = with_stats(stats(a=90, b=50, gap_lost={"a": 4}), stats(a=100, b=50), gap_reported=30, connection_down=7)
+    assert split(37, lossy) == {"gap": 12, "broker": 18, "connection_down": 7}
+
+
 def test_a_gap_in_which_nothing_was_lost_is_charged_nothing() -> None:
     assert split(3, with_stats(stats(a=100, b=50, gap_lost={"a": 5}), {}, unexplained=3)) == {"unexplained": 3}
 

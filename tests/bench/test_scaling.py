@@ -11,6 +11,7 @@ import pytest
 from bench.model import Run, Usage
 from bench.scaling import AXES, SCENARIO, axis_of, point_of, scaling_jobs, write_points
 from bench.scaling_charts import draw
+from bench.scaling_claims import claims
 from core.errors import UsageError
 from core.histogram import Histogram
 
@@ -72,6 +73,40 @@ def test_points_and_figure_show_every_run(tmp_path: Path) -> None:
     svg = (tmp_path / "figure.svg").read_text()
     for words in ("deliveries per second", "CPU microseconds per delivery", "latency, ms", "Locust", "p99", "1,000"):
         assert words in svg, words
+
+
+def claimed(axis: str, **figures: dict[int, float]) -> list[tuple[str, bool]]:
+    """What is claimed of points whose figures are given by value."""
+    base = point_of(made_up_run(axis, AXES[axis][1][0], [1, 2]))
+    values = next(iter(figures.values()))
+    points = [
+        replace(base, value=value, **{name: by_value[value] for name, by_value in figures.items()}) for value in values
+    ]
+    return [(claim.words, claim.met) for claim in claims(points)]
+
+
+@pytest.mark.parametrize(("dearest", "met"), [(11.9, True), (12.1, False)])
+def test_cost_per_delivery_is_flat_within_a_fifth(dearest: float, met: bool) -> None:
+    [(words, found)] = claimed("clients", server_us={100: 10.0, 1_000: dearest, 10_000: 11.0})
+    assert found is met
+    assert f"{dearest / 10:.2f}" in words
+    [(_, found)] = claimed("idle-topics", load_us={100: 10.0, 10_000: dearest}, server_us={100: 1.0, 10_000: 9.0})
+    assert found is met
+
+
+def test_nothing_is_claimed_where_a_value_has_no_valid_run() -> None:
+    [(words, met)] = claimed(
+        "clients", server_us={100: 10.0, 1_000: 10.0, 10_000: 10.0}, valid={100: True, 1_000: True, 10_000: False}
+    )
+    assert not met
+    assert "no valid run at 10,000" in words
+
+
+@pytest.mark.parametrize(("last", "met"), [(90_500.0, True), (89_000.0, False)])
+def test_throughput_does_not_fall_when_the_load_rises(last: float, met: bool) -> None:
+    [(words, found)] = claimed("rate", deliveries_hz={40: 80_000.0, 80: 100_000.0, 160: last})
+    assert found is met
+    assert "160 events/s" in words
 
 
 def test_an_unknown_axis_is_named() -> None:

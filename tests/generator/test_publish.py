@@ -59,7 +59,8 @@ async def test_sequences_are_gap_free_per_topic_and_phases_follow_each_other():
 async def test_the_schedule_never_waits_for_an_acknowledgement():
     recorder = Recorder(stalled=True)
     publisher = Publisher(recorder, settings())
-    await publisher.run()
+    async with asyncio.timeout(10):
+        await publisher.run()
     assert len(recorder.stamps) == 80
     recorder.release.set()
     await publisher.flush()

@@ -1,0 +1,90 @@
+"""What fanbench claims of how cost grows, held against the points of `make scaling`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol, TypeVar
+
+FLAT = 1.20
+"""Cost per delivery at the dearest value over that at the cheapest, at most."""
+KEPT = 0.90
+"""Throughput at the heaviest load over the peak, at least."""
+
+
+class Point(Protocol):
+    """What a claim reads of a run."""
+
+    @property
+    def axis(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+    @property
+    def valid(self) -> bool: ...
+    @property
+    def deliveries_hz(self) -> float: ...
+    @property
+    def server_us(self) -> float | None: ...
+    @property
+    def load_us(self) -> float | None: ...
+
+
+P = TypeVar("P", bound=Point)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim, and whether the points bear it out."""
+
+    words: str
+    met: bool
+
+
+def medians(points: Sequence[P], read: Callable[[P], float | None]) -> dict[int, float]:
+    """The median figure of the runs at each value, by value; values without a figure are left out."""
+    found: dict[int, list[float]] = {}
+    for point in points:
+        figure = read(point)
+        if figure is not None:
+            found.setdefault(point.value, []).append(figure)
+    return {value: median(found[value]) for value in sorted(found)}
+
+
+def claims(points: Sequence[Point]) -> list[Claim]:
+    """Each claim of which the axis was measured."""
+    found = []
+    for axis, what, read in (
+        ("clients", "the replica's CPU per delivery", lambda point: point.server_us),
+        ("idle-topics", "the clients' CPU per delivery", lambda point: point.load_us),
+    ):
+        mine = [point for point in points if point.axis == axis]
+        if mine:
+            found.append(_flat(axis, what, mine, read))
+    rates = [point for point in points if point.axis == "rate"]
+    if rates:
+        found.append(_kept(rates))
+    return found
+
+
+def _flat(axis: str, what: str, points: Sequence[Point], read: Callable[[Point], float | None]) -> Claim:
+    values = sorted({point.value for point in points})
+    unseen = [value for value in values if not any(point.valid for point in points if point.value == value)]
+    cost = medians([point for point in points if point.valid], read)
+    if unseen or len(cost) < 2:
+        missing = ", ".join(f"{value:,}" for value in unseen or values)
+        return Claim(f"{axis}: no valid run at {missing}, so nothing can be said; repeat on a quieter machine", False)
+    ratio = max(cost.values()) / min(cost.values())
+    span = f"from {values[0]:,} to {values[-1]:,} {axis}"
+    return Claim(f"{axis}: {what} {span}, dearest over cheapest: {ratio:.2f} (at most {FLAT:.2f})", ratio <= FLAT)
+
+
+def _kept(points: Sequence[Point]) -> Claim:
+    reached = medians(points, lambda point: point.deliveries_hz)
+    heaviest = max(reached)
+    share = reached[heaviest] / max(reached.values())
+    return Claim(
+        f"rate: at {heaviest:,} events/s, {reached[heaviest]:,.0f} deliveries/s are {share:.0%} of the peak "
+        f"(at least {KEPT:.0%})",
+        share >= KEPT,
+    )

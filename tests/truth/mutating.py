@@ -1,0 +1,105 @@
+"""Breaks rules in copies of the source, one at a time, and runs the copies' own tests.
+
+`python -m tests.truth.mutating TREE` reads jobs as JSON (a list of [test, file, rule, replacement]; no file: break
+nothing), forks for each from one process that has the libraries imported, and prints the exit codes of pytest as JSON.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.truth.measuring import ROOT
+
+COPIED = ("core", "brokers", "generator", "server", "load", "bench", "scenarios", "tests")
+PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
+LIBRARIES = ("pytest", *PLUGINS, "hypothesis.strategies", "numpy", "pydantic", "typer", "rich.console")
+JOB_DEADLINE_S = 90
+ASIDE = 2
+"""Trees in which jobs run at once."""
+Job = Sequence[str]
+
+
+def run_jobs(jobs: Sequence[Job], folder: Path) -> list[int]:
+    """The exit code of pytest for each job; a signal's number, negative, where it did not end by itself."""
+    lanes = []
+    for lane in range(ASIDE):
+        tree = _copy(folder / f"tree-{lane}")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.truth.mutating", str(tree)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=clean | {"PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        assert child.stdin is not None
+        child.stdin.write(json.dumps([list(job) for job in jobs[lane::ASIDE]]).encode())
+        child.stdin.close()
+        lanes.append(child)
+    codes = [0] * len(jobs)
+    for lane, child in enumerate(lanes):
+        assert child.stdout is not None
+        codes[lane::ASIDE] = json.loads(child.stdout.read())
+        assert child.wait() == 0
+    return codes
+
+
+def _copy(tree: Path) -> Path:
+    tree.mkdir()
+    for name in COPIED:
+        shutil.copytree(ROOT / name, tree / name)
+    shutil.copy2(ROOT / "pyproject.toml", tree)
+    return tree
+
+
+def _mutate(tree: Path, test: str, path: str = "", old: str = "", new: str = "") -> int:
+    source = tree / path if path else None
+    text = source.read_text() if source else ""
+    if source:
+        assert text.count(old) == 1, f"{path} does not hold {old!r} once: write the mutation anew"
+        source.write_text(text.replace(old, new))
+    pid = os.fork()
+    if pid == 0:
+        os._exit(_pytest(tree, test))
+    _, status = os.waitpid(pid, 0)
+    if source:
+        source.write_text(text)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _pytest(tree: Path, test: str) -> int:
+    import pytest
+
+    signal.alarm(JOB_DEADLINE_S)
+    os.chdir(tree)
+    with (tree / "pytest.log").open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    # What this process imported to come here is the repository's; the copy's is imported anew.
+    for name in [name for name in sys.modules if name.split(".")[0] in COPIED]:
+        del sys.modules[name]
+    sys.path[:] = [str(tree)] + [entry for entry in sys.path if entry not in ("", str(ROOT))]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # all that are installed take a second to set up
+    plugins = [word for plugin in PLUGINS for word in ("-p", plugin)]
+    return int(pytest.main(["-x", *plugins, *test.split()]))
+
+
+def main() -> None:
+    """Work through the jobs on standard input."""
+    tree = Path(sys.argv[1])
+    jobs = json.load(sys.stdin)
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    print(json.dumps([_mutate(tree, *job) for job in jobs]))
+
+
+if __name__ == "__main__":
+    main()
