@@ -17,6 +17,8 @@ class Sink(Protocol):
     """The connection of a client. `write` neither waits nor raises; what it cannot send is held, and counted in bytes."""
 
     wire: Wire
+    descriptor: int
+    """Of the socket, which may be sent to while nothing is held; -1 where bytes must not go past the connection."""
 
     def write(self, data: bytes) -> None:
         """Send these bytes, or hold them."""

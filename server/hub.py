@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from core.clock import now_ns
 from core.stamp import Stamp
+from server.audience import Sender
 from server.client import NOTHING, Client, State
 from server.frame import Frame, FrameMaker, Wire
 from server.heartbeat import Heartbeats
@@ -41,7 +42,7 @@ class HubSettings:
 class Hub:
     """Topics and clients. The broker's side calls `accept` and `gap`, connections `join`, `paused`, `resumed`, `leave`."""
 
-    def __init__(self, settings: HubSettings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: HubSettings, loop: asyncio.AbstractEventLoop, sender: Sender | None = None) -> None:
         self.ledger = Ledger()
         self.topics: dict[str, Topic] = {}
         self.clients: dict[Client, None] = {}
@@ -49,6 +50,7 @@ class Hub:
         self.stopping = False
         self._settings = settings
         self._loop = loop
+        self._sender = sender
         self._make = FrameMaker(settings.server)
         self._intake = Intake(settings.max_event_bytes, self.ledger)
         self._order = 0
@@ -62,7 +64,7 @@ class Hub:
 
     def open_topic(self, name: str, complete_since_ns: int) -> Topic:
         """Begin to keep a topic, before it is subscribed."""
-        topic = self.topics[name] = Topic(name, History(self._settings.history, complete_since_ns))
+        topic = self.topics[name] = Topic(name, History(self._settings.history, complete_since_ns), self._sender)
         return topic
 
     def close_topic(self, name: str) -> None:

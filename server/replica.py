@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from importlib.metadata import entry_points
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from brokers.api import Adapter
 from brokers.endpoint import Endpoint
@@ -25,6 +26,9 @@ LEAVE_S = 1.0
 """How long clients have to take what is held for them when the replica stops."""
 CLOSE_S = 1.5
 """How long the generator may take to write its report, and the broker's connection to close."""
+
+if TYPE_CHECKING:
+    from server.ring import Ring
 
 Companion = Callable[[str, str | None], Awaitable[None]]
 _log = logging.getLogger("fanbench.server")
@@ -62,7 +66,8 @@ class Replica:
             resume_overlap_ns=int(settings.resume_overlap_s * NS_PER_S),
         )
         self._loop = asyncio.get_running_loop()
-        self.hub = Hub(_hub_settings(settings, name), self._loop)
+        self.ring = _open_ring() if settings.batch_sends else None
+        self.hub = Hub(_hub_settings(settings, name), self._loop, self.ring)
         link_settings = LinkSettings(
             settings.preset_topics(), settings.max_topics, settings.topic_linger_s, settings.history_age_s
         )
@@ -117,12 +122,26 @@ class Replica:
             _, late = await asyncio.wait(self._tasks, timeout=CLOSE_S)
             if late:
                 _log.warning("%s: not closed within %g s; leaving it", self.endpoint, CLOSE_S)
+        if self.ring is not None:
+            self.ring.close()
 
 
 def abort(clients: Iterable[Client]) -> None:
     """Close what has not taken the end of its stream."""
     for client in clients:
         client.sink.abort()
+
+
+def _open_ring() -> Ring | None:
+    if sys.platform != "linux":
+        return None
+    from server.ring import Ring  # and numpy with it
+
+    try:
+        return Ring()
+    except OSError as error:
+        _log.info("each client is sent to with a system call of its own: %s", error.strerror)
+        return None
 
 
 def _hub_settings(settings: ServerSettings, name: str) -> HubSettings:

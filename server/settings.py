@@ -54,6 +54,9 @@ class ServerSettings(BaseSettings):
     send_buffer_bytes: int = Field(
         128 * KIB, ge=0, description="the kernel's send buffer of a connection (it doubles this); 0 leaves it to grow"
     )
+    batch_sends: bool = Field(
+        True, description="send to many clients with one system call (io_uring), where the kernel allows it"
+    )
     stall_timeout_s: float = Field(
         30.0, gt=0, description="how long a client may take nothing while it is being replayed to"
     )

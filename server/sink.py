@@ -20,7 +20,18 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 class DirectSink:
     """Writes to the transport that server.protocol lends. The transport's own high-water mark finds a slow client."""
 
-    __slots__ = ("_bound_bytes", "_hub", "_on_end", "_transport", "client", "gone", "wire", "write")
+    __slots__ = (
+        "_bound_bytes",
+        "_hub",
+        "_on_end",
+        "_transport",
+        "client",
+        "descriptor",
+        "gone",
+        "held_bytes",
+        "wire",
+        "write",
+    )
 
     def __init__(self, hub: Hub, wire: Wire, bound_bytes: int, on_end: Callable[[], None]) -> None:
         self._hub = hub
@@ -34,15 +45,14 @@ class DirectSink:
         """Take the transport."""
         self._transport = transport
         self.write = transport.write
+        self.held_bytes = transport.get_write_buffer_size
+        encrypted = transport.get_extra_info("sslcontext") is not None
+        self.descriptor = -1 if encrypted else transport.get_extra_info("socket").fileno()
         transport.set_write_buffer_limits(high=REPLAY_BUFFER_BYTES)
 
     def write_many(self, parts: Sequence[bytes]) -> None:
         """Send these bytes, or hold them, without a copy."""
         self._transport.writelines(parts)
-
-    def held_bytes(self) -> int:
-        """Bytes held and not sent."""
-        return self._transport.get_write_buffer_size()
 
     def go_live(self) -> None:
         """The full bound holds from now on."""
@@ -89,6 +99,7 @@ class SendSink:
         "_pumping",
         "_wake",
         "client",
+        "descriptor",
         "wire",
     )
 
@@ -102,6 +113,7 @@ class SendSink:
         self._pumping: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self.wire = Wire.PLAIN
+        self.descriptor = -1
         self.client: Client | None = None
 
     def write(self, data: bytes) -> None:

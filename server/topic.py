@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from server.audience import Audience, Sender
 from server.client import Client
 from server.frame import Frame, Wire, count_events, join
 from server.history import History
-
-Write = Callable[[bytes], None]
 
 
 class Topic:
     """What the hub keeps of one topic."""
 
-    __slots__ = ("ahead", "filling", "heard_s", "history", "name", "pending", "subscribed_ns", "users", "writes")
+    __slots__ = ("ahead", "audiences", "filling", "heard_s", "history", "name", "pending", "subscribed_ns", "users")
 
-    def __init__(self, name: str, history: History) -> None:
+    def __init__(self, name: str, history: History, sender: Sender | None = None) -> None:
         self.name = name
         self.history = history
-        self.writes: dict[Wire, dict[Client, Write]] = {wire: {} for wire in Wire}
+        self.audiences = {wire: Audience(sender) for wire in Wire}
         """The live clients, by how their bytes are framed."""
         self.ahead: dict[Client, None] = {}
         """Live clients that have events which have not come here yet."""
@@ -34,16 +31,14 @@ class Topic:
         """When the latest frame came (monotonic clock)."""
 
     def flush(self) -> int:
-        """Write what is pending to every live client, as one write each; return how many deliveries of events that were."""
+        """Write what is pending to every live client, as one send each; return how many deliveries of events that were."""
         frames, self.pending = self.pending, []
         events = count_events(frames)
         clients = 0
-        for wire, writes in self.writes.items():
-            if writes:
-                data = join(frames, wire)
-                for write in writes.values():
-                    write(data)
-                clients += len(writes)
+        for wire, audience in self.audiences.items():
+            if audience:
+                clients += len(audience)
+                audience.write(join(frames, wire))
         deliveries = clients * events
         for client in list(self.ahead):
             deliveries += self._let_pass(client, frames)
@@ -58,7 +53,7 @@ class Topic:
                 deliveries += frame.seq >= 0
         if not self.is_ahead(client):
             del self.ahead[client]
-            self.writes[client.sink.wire][client] = client.write
+            self.audiences[client.sink.wire].add(client)
         return deliveries
 
     def is_ahead(self, client: Client) -> bool:
@@ -74,9 +69,9 @@ class Topic:
         if client.has and self.is_ahead(client):
             self.ahead[client] = None
         else:
-            self.writes[client.sink.wire][client] = client.write
+            self.audiences[client.sink.wire].add(client)
 
     def remove(self, client: Client) -> None:
         """The client gets nothing more; no error if it was not live."""
-        self.writes[client.sink.wire].pop(client, None)
+        self.audiences[client.sink.wire].remove(client)
         self.ahead.pop(client, None)

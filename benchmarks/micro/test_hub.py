@@ -25,6 +25,7 @@ class Hole:
     """A connection that swallows everything."""
 
     wire = Wire.CHUNKED
+    descriptor = -1
 
     def write(self, data: bytes) -> None: ...
 

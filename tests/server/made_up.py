@@ -21,10 +21,12 @@ class Sink:
     def __init__(self, hub: Hub, wire: Wire = Wire.PLAIN, *, stuck: bool = False, bound_bytes: int = 10**9) -> None:
         self.hub = hub
         self.wire = wire
+        self.descriptor = -1
         self.stuck = stuck
         self.bound_bytes = bound_bytes
         self.client: Client | None = None
         self.taken = b""
+        self.writes: list[bytes] = []
         self.held: list[bytes] = []
         self.live = False
         self.finished = False
@@ -32,6 +34,7 @@ class Sink:
 
     def write(self, data: bytes) -> None:
         assert True not in (self.finished, self.aborted), "written to after its end"
+        self.writes.append(data)
         if not self.stuck:
             self.taken += data
             return

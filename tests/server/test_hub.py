@@ -43,9 +43,9 @@ async def test_each_client_gets_the_events_of_its_topics_once() -> None:
 async def test_what_comes_in_one_turn_leaves_in_one_write() -> None:
     hub = make_hub()
     sink = Sink(hub)
-    writes: list[bytes] = []
-    client = connect(hub, sink)
-    hub.topics["t"].writes[Wire.PLAIN][client] = writes.append
+    connect(hub, sink)
+    writes = sink.writes
+    writes.clear()
     for seq in range(5):
         hub.accept("t", event("s", seq))
     assert writes == []
