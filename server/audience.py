@@ -20,8 +20,8 @@ _log = logging.getLogger("fanbench.server")
 class Sender(Protocol):
     """Sends to many sockets at once: server.ring.Ring."""
 
-    def send(self, descriptors: npt.NDArray[np.int32], data: bytes) -> npt.NDArray[np.int32]:
-        """How many bytes each took, or a negated errno; OSError if it can send no more."""
+    def send(self, descriptors: npt.NDArray[np.int32], data: bytes) -> list[tuple[int, int]]:
+        """Which did not take all: place, and bytes taken or a negated errno. OSError if it can send no more."""
 
 
 class Audience:
@@ -93,13 +93,13 @@ class Audience:
             places = np.flatnonzero(np.array(held) == 0)
             descriptors = descriptors[places]
         try:
-            sent = sender.send(descriptors, data)
+            short = sender.send(descriptors, data)
         except OSError as error:
             self._give_up(error)
             return
-        for i in np.flatnonzero(sent != len(data)):
-            client = self._clients[i if places is None else places[i]]
-            client.write(data[max(0, int(sent[i])) :])
+        for place, taken in short:
+            client = self._clients[place if places is None else places[place]]
+            client.write(data[max(0, taken) :])
 
     def _give_up(self, error: OSError) -> None:
         """A client that may have got half an event must not get the next one: it connects again, and resumes."""

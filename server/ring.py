@@ -9,6 +9,7 @@ The numbers and layouts below are those of io_uring_setup(2), io_uring_enter(2) 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -19,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 Descriptors = npt.NDArray[np.int32]
-Sent = npt.NDArray[np.int32]
+Short = list[tuple[int, int]]
+"""Sockets that did not take all: place among the descriptors, and the bytes taken or a negated errno."""
 
 ENTRIES = 1024
 """Sends to a system call; a power of two."""
@@ -44,7 +46,11 @@ _SEND = np.dtype(
 )
 _COMPLETION = np.dtype([("user_data", "<u8"), ("res", "<i4"), ("flags", "<u4")])
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_syscall = ctypes.CDLL(None, use_errno=True).syscall
+_syscall.restype = ctypes.c_long
+_address_of = ctypes.pythonapi.PyBytes_AsString
+_address_of.argtypes = [ctypes.py_object]
+_address_of.restype = ctypes.c_void_p
 
 
 class Ring:
@@ -56,7 +62,7 @@ class Ring:
 
     def __init__(self) -> None:
         parameters = (ctypes.c_uint32 * 30)()
-        self._fd = int(_libc.syscall(_SETUP, ENTRIES, parameters))
+        self._fd = int(_syscall(ctypes.c_long(_SETUP), ctypes.c_uint(ENTRIES), parameters))
         if self._fd < 0:
             code = ctypes.get_errno()
             raise OSError(code, _SETUP_ERROR.get(code, os.strerror(code)))
@@ -75,77 +81,85 @@ class Ring:
         rings = mmap.mmap(self._fd, size, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=_SQ_RING)
         slots = mmap.mmap(self._fd, _SEND.itemsize * entries, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=_SQ_ENTRIES)
         words = np.frombuffer(rings, dtype=np.uint32, count=size // 4)
-        self._tail = words[submitted[1] // 4 :][:1]
-        self._done_head, self._done_tail = words[completed[0] // 4 :][:1], words[completed[1] // 4 :][:1]
-        self._done = np.frombuffer(rings, dtype=_COMPLETION, count=completions, offset=completed[5])
-        self._slots = np.frombuffer(slots, dtype=_SEND, count=entries)
-        self._slots["opcode"] = _OP_SEND
-        self._slots["msg_flags"] = _FLAGS
-        self._slots["user_data"] = np.arange(entries)
         words[submitted[6] // 4 :][:entries] = np.arange(entries)
+        sends = np.frombuffer(slots, dtype=_SEND, count=entries)
+        sends["opcode"], sends["msg_flags"], sends["user_data"] = _OP_SEND, _FLAGS, np.arange(entries)
+        self._descriptors, self._addresses, self._sizes = sends["fd"], sends["addr"], sends["len"]
+        self._tail = words[submitted[1] // 4 :][:1]
+        done = np.frombuffer(rings, dtype=_COMPLETION, count=completions, offset=completed[5])
+        self._slots, self._results = done["user_data"], done["res"]
+        self._head, self._done = words[completed[0] // 4 :][:1], words[completed[1] // 4 :][:1]
+        self._sent = self._seen = 0
+        """What was submitted and what was reaped since the beginning."""
 
     def _prove(self) -> None:
         """Send a byte, and then to a full socket: both must be done when the system call returns."""
         one, other = socket.socketpair()
         with one, other:
             one.setblocking(False)
-            sent = self._submit(np.array([one.fileno()], dtype=np.int32), b"x", wait=False)
-            filled = 0
-            while filled < 10_000_000 and sent[0] == 1:
-                try:
-                    filled += one.send(bytes(65_536))
-                except BlockingIOError:
-                    break
-            refused = self._submit(np.array([one.fileno()], dtype=np.int32), b"x", wait=False)
-            if sent[0] != 1 or refused[0] != -errno.EAGAIN:
-                raise OSError(
-                    errno.EOPNOTSUPP, f"this kernel's io_uring answers {sent[0]} and {refused[0]} to two sends"
-                )
+            descriptors = np.array([one.fileno()], dtype=np.int32)
+            self._submit(descriptors, b"x", wait=False)
+            taken = self._reap(1, 1)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    one.send(bytes(65_536))
+            self._submit(descriptors, b"x", wait=False)
+            refused = self._reap(1, 1)
+            if taken or refused != [(0, -errno.EAGAIN)]:
+                raise OSError(errno.EOPNOTSUPP, f"this kernel's io_uring answers {taken} and {refused} to two sends")
 
-    def send(self, descriptors: Descriptors, data: bytes) -> Sent:
-        """Send `data` to each socket; shape (sockets,): how many bytes each took, or a negated errno.
+    def send(self, descriptors: Descriptors, data: bytes) -> Short:
+        """Send `data` to each socket, and tell those that did not take all of it.
 
         Raises:
             OSError: the kernel took no more sends; which of them left is then not known.
         """
-        if len(descriptors) <= ENTRIES:
-            return self._submit(descriptors, data, wait=True)
-        parts = [
-            self._submit(descriptors[i : i + ENTRIES], data, wait=True) for i in range(0, len(descriptors), ENTRIES)
-        ]
-        return np.concatenate(parts)
+        short: Short = []
+        for first in range(0, len(descriptors), ENTRIES):
+            part = descriptors[first : first + ENTRIES]
+            self._submit(part, data, wait=True)
+            short += [(first + place, taken) for place, taken in self._reap(len(part), len(data))]
+        return short
 
-    def _submit(self, descriptors: Descriptors, data: bytes, *, wait: bool) -> Sent:
-        count = len(descriptors)
-        address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
-        tail = int(self._tail[0])
-        first = tail % ENTRIES
+    def _submit(self, descriptors: Descriptors, data: bytes, *, wait: bool) -> None:
+        count, first = len(descriptors), self._sent % ENTRIES
         till_end = min(count, ENTRIES - first)
-        sent = np.full(ENTRIES, -errno.EINPROGRESS, dtype=np.int32)
-        for slots, part in (
-            (self._slots[first : first + till_end], descriptors[:till_end]),
-            (self._slots[: count - till_end], descriptors[till_end:]),
-        ):
-            slots["fd"] = part
-            slots["addr"] = address
-            slots["len"] = len(data)
-        self._tail[0] = (tail + count) & 0xFFFFFFFF
+        address = _address_of(data)
+        self._fill(slice(first, first + till_end), descriptors[:till_end], address, len(data))
+        if till_end < count:
+            self._fill(slice(0, count - till_end), descriptors[till_end:], address, len(data))
+        self._sent += count
+        self._tail[0] = self._sent & 0xFFFFFFFF
         left = count
         while left:
-            taken = int(_libc.syscall(_ENTER, self._fd, left, left if wait else 0, _GETEVENTS, None, 0))
+            taken = int(_syscall(_ENTER, self._fd, left, left if wait else 0, _GETEVENTS, None, 0))
             if taken < 0 and ctypes.get_errno() != errno.EINTR:
                 code = ctypes.get_errno()
                 raise OSError(code, f"io_uring_enter: {os.strerror(code)}")
             left -= max(0, taken)
-        self._reap(sent)
-        # The send of socket i lies in slot first + i, and a completion names its slot.
-        return sent[(first + np.arange(count)) % ENTRIES]
 
-    def _reap(self, sent: Sent) -> None:
-        head, tail = int(self._done_head[0]), int(self._done_tail[0])
-        done = self._done[(head + np.arange((tail - head) & 0xFFFFFFFF)) % len(self._done)]
-        sent[done["user_data"]] = done["res"]
-        self._done_head[0] = tail
+    def _fill(self, slots: slice, descriptors: Descriptors, address: int, size: int) -> None:
+        self._descriptors[slots] = descriptors
+        self._addresses[slots] = address
+        self._sizes[slots] = size
+
+    def _reap(self, count: int, size: int) -> Short:
+        there = (int(self._done[0]) - self._seen) & 0xFFFFFFFF
+        if there != count:
+            raise OSError(errno.EOPNOTSUPP, f"io_uring finished {there} of {count} sends at once")
+        at = self._seen % len(self._results)
+        self._seen += count
+        if at + count <= len(self._results):
+            results, slots = self._results[at : at + count], self._slots[at : at + count]
+        else:
+            results, slots = (
+                np.concatenate([all_[at:], all_[: at + count - len(all_)]]) for all_ in (self._results, self._slots)
+            )
+        # The send of socket i lay in slot first + i, and a completion names its slot.
+        first = self._sent - count
+        short = [((int(slots[i]) - first) % ENTRIES, int(results[i])) for i in np.flatnonzero(results != size)]
+        self._head[0] = self._seen & 0xFFFFFFFF
+        return short
 
     def close(self) -> None:
         """Give the ring back."""

@@ -2,7 +2,6 @@
 
 import errno
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +22,8 @@ class Sockets:
         if self.broken:
             raise OSError(errno.EBUSY, "busy")
         assert len(set(descriptors.tolist())) == len(descriptors)
-        return np.array([self.take(int(one), data) for one in descriptors], dtype=np.int32)
+        taken = [self.take(int(one), data) for one in descriptors]
+        return [(place, count) for place, count in enumerate(taken) if count != len(data)]
 
     def take(self, descriptor, data):
         taken = data[: self.room[descriptor]]

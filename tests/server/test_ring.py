@@ -48,12 +48,12 @@ def test_each_socket_gets_the_same_bytes_in_order_however_the_ring_lies(ring, co
         senders, receivers = pairs(stack, count)
         frames = [b"event %d;" % i for i in range(3)]
         for frame in frames:
-            assert ring.send(descriptors(senders), frame).tolist() == [len(frame)] * count
+            assert ring.send(descriptors(senders), frame) == []
         assert [receiver.recv(1000) for receiver in receivers] == [b"".join(frames)] * count
 
 
 def test_no_socket_is_no_send(ring):
-    assert ring.send(descriptors([]), b"x").tolist() == []
+    assert ring.send(descriptors([]), b"x") == []
 
 
 def test_what_a_socket_does_not_take_is_told_for_that_socket_alone(ring):
@@ -64,7 +64,7 @@ def test_what_a_socket_does_not_take_is_told_for_that_socket_alone(ring):
         closed = senders[4].fileno()
         senders[4].close()
         places = np.append(descriptors(senders[:4]), np.int32(closed))
-        assert ring.send(places, b"event").tolist() == [5, -errno.EPIPE, 5, -errno.EAGAIN, -errno.EBADF]
+        assert sorted(ring.send(places, b"event")) == [(1, -errno.EPIPE), (3, -errno.EAGAIN), (4, -errno.EBADF)]
         assert receivers[0].recv(100) == receivers[2].recv(100) == b"event"
 
 
@@ -75,7 +75,7 @@ def test_half_a_frame_is_told_in_bytes(ring):
         receiver = stack.enter_context(listener.accept()[0])
         sender.setblocking(False)
         frame = bytes(20_000_000)
-        taken = int(ring.send(descriptors([sender]), frame)[0])
+        [(_, taken)] = ring.send(descriptors([sender]), frame)
         assert 0 < taken < len(frame)
         received = 0
         while received < taken:
