@@ -170,6 +170,37 @@ def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_resume(
             client.sock.close()
 
 
+@pytest.mark.parametrize("batch_sends", [True, False])
+def test_many_clients_of_a_topic_get_every_event_beside_one_that_does_not_read(
+    valkey: str, publisher: Publisher, folder: Path, batch_sends: bool
+) -> None:
+    bounds = {"client_buffer_bytes": 65_536, "max_event_bytes": 65_536, "send_buffer_bytes": 16_384}
+    with running(folder, broker_url=valkey, batch_sends=batch_sends, **bounds) as replica:
+        if batch_sends and not replica.stats()["batch_sends"]:
+            pytest.skip(f"no io_uring here: {replica.log.read_text()}")
+        assert replica.stats()["batch_sends"] is batch_sends
+        clients = [SseClient(replica.port).opened() for _ in range(40)]
+        stuck = SseClient(replica.port, receive_buffer_bytes=4096).opened()
+        replica.wait_clients(41)
+        stamps = []
+        while not replica.stats()["disconnects"]:
+            stamps += publisher.events(5, pad="x" * 4000)
+            assert len(stamps) < 400
+        stamps += publisher.events(5)
+        for client in clients:
+            assert client.take_ids(len(stamps)) == [stamp.id for stamp in stamps]
+        stats = replica.stats()
+        assert stats["disconnects"] == {"slow": 1}
+        stuck.read_to_end()
+        got = [event.id for event in stuck.events]
+        assert got == [stamp.id for stamp in stamps[: len(got)]]
+        assert stats["dropped"] > 0
+        # What went to the stuck one: all but what came after its end, of which it is not known how much that was.
+        assert 40 * len(stamps) + len(got) <= stats["delivered"] <= 41 * len(stamps) - stats["dropped"]
+        for client in [*clients, stuck]:
+            client.sock.close()
+
+
 def test_a_thousand_streams_end_cleanly_within_five_seconds_of_sigterm(valkey: str, folder: Path) -> None:
     with running(folder, broker_url=valkey) as replica:
         clients = [SseClient(replica.port) for _ in range(1000)]
