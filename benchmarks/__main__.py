@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.host import raise_descriptor_limit
-from benchmarks import adapters, fanout, fixed, idle, loads, microscope
+from benchmarks import adapters, fanout, fixed, idle, loads, microscope, stock
 from benchmarks.contenders import ALL, Contender
 from benchmarks.figures import Table
 from benchmarks.machine import Cores, stay_on
@@ -58,6 +58,11 @@ def run_fixed(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Tab
     return [fixed.fixed(fixed.QUICK if quick else fixed.FULL, folder, cores, say)]
 
 
+def run_stock(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Table]:
+    """Part (g)."""
+    return [stock.stock(stock.QUICK if quick else stock.FULL, folder, cores, say)]
+
+
 PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[Table]]] = {
     "fanout": run_fanout,
     "loads": run_loads,
@@ -65,6 +70,7 @@ PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[Table]]] = {
     "idle": run_idle,
     "micro": run_micro,
     "fixed": run_fixed,
+    "stock": run_stock,
 }
 
 

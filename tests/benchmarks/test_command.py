@@ -49,6 +49,7 @@ def test_every_part_is_there(quick: tuple[str, dict[str, Any]]) -> None:
         "idle-locust",
         "micro",
         "fixed",
+        "stock",
     } <= set(tables(found))
     for table in found["tables"]:
         assert table["title"] in printed
