@@ -1,6 +1,6 @@
 """Breaks rules in copies of the source, one at a time, and runs the copies' own tests.
 
-`python -m tests.truth.mutating TREE` reads jobs as JSON (a list of [test, file, rule, replacement]; no file: break
+`python -m tests.rules.mutating TREE` reads jobs as JSON (a list of [test, file, rule, replacement]; no file: break
 nothing), forks for each from one process that has the libraries imported, and prints the exit codes of pytest as JSON.
 """
 
@@ -16,8 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.truth.measuring import ROOT
-
+ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("core", "brokers", "generator", "server", "load", "bench", "scenarios", "tests")
 PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
 LIBRARIES = ("pytest", *PLUGINS, "hypothesis.strategies", "numpy", "pydantic", "typer", "rich.console")
@@ -34,7 +33,7 @@ def run_jobs(jobs: Sequence[Job], folder: Path) -> list[int]:
         tree = _copy(folder / f"tree-{lane}")
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.truth.mutating", str(tree)],
+            [sys.executable, "-m", "tests.rules.mutating", str(tree)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

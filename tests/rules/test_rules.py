@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.truth.mutating import run_jobs
+from tests.rules.mutating import run_jobs
 
 PUBLISH, SCHEDULE = "tests/generator/test_publish.py", "tests/generator/test_schedule.py"
 CHECKS, STATS, LOSSES = "tests/bench/test_checks.py", "tests/bench/test_stats.py", "tests/bench/test_losses.py"
