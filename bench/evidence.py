@@ -29,6 +29,15 @@ class Result:
     search: bool
 
     @property
+    def kind(self) -> str:
+        """What was measured, in a word or two."""
+        if self.search:
+            return "capacity search"
+        if is_about_faults(self.comparison):
+            return "faults"
+        return "comparison" if self.compares else "transports"
+
+    @property
     def compares(self) -> bool:
         """Whether its contenders ran in turn on one load, all over SSE, with nothing broken."""
         transports = {run.transport for run in self.comparison.runs}

@@ -40,6 +40,8 @@ def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:
     Raises:
         HTTPException: 400, a name cannot be used or there are too many.
     """
+    if not request.scope["query_string"]:
+        return [DEFAULT_TOPIC]
     names = list(dict.fromkeys(request.query_params.getlist("topic"))) or [DEFAULT_TOPIC]
     if len(names) > settings.max_topics_per_client:
         raise HTTPException(
@@ -58,4 +60,6 @@ def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:
 def read_last_ids(request: HTTPConnection) -> Sequence[str]:
     """What the client says it got last. The header wins: EventSource keeps it up to date, and its URL not."""
     header = request.headers.get("last-event-id")
-    return [header] if header else request.query_params.getlist("last_event_id")
+    if header or not request.scope["query_string"]:
+        return [header] if header else ()
+    return request.query_params.getlist("last_event_id")

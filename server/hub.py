@@ -135,8 +135,8 @@ class Hub:
 
     # The clients' side
 
-    def join(self, client: Client, position: Position, openings: Mapping[Wire, bytes]) -> None:
-        """Open a client's stream: what opens it, the gaps it must know of, then history and live events.
+    def join(self, client: Client, position: Position, openings: Mapping[Wire, bytes], head: bytes = b"") -> None:
+        """Open a client's stream: `head` and what opens it, the gaps it must know of, then history and live events.
 
         All its topics are subscribed. No event lies between what it is replayed and what it then gets live.
         """
@@ -146,7 +146,7 @@ class Hub:
         self.clients[client] = None
         self.ledger.connects += 1
         wire = client.sink.wire
-        parts = [openings[wire]]
+        parts = [head, openings[wire]]
         parts += [self._make.gap(gap.topic, gap.cause, gap.lost, 0).on(wire) for gap in position.gaps]
         client.write(b"".join(parts))
         client.has = position.has or NOTHING

@@ -33,6 +33,17 @@ class Listener(Protocol):
         """The connection is gone."""
 
 
+class Head:
+    """Stands in for the transport while the response begins: its head leaves with the first bytes of the stream."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Keep these bytes."""
+        self.parts.append(data)
+
+
 class StreamProtocol(HttpToolsProtocol):
     """One HTTP connection."""
 
@@ -98,17 +109,22 @@ class StreamProtocol(HttpToolsProtocol):
         if scope["http_version"] == "1.0":
             self.cycle.chunked_encoding = False  # uvicorn would send chunks, which HTTP/1.0 does not know
         self._listener = listener
+        self.cycle.transport = Head()  # type: ignore[assignment]
         self._doorway.leave(self)  # also where a body was announced that never came: nobody waits for it
         return self.transport
 
-    def detach(self) -> None:
+    def detach(self) -> bytes:
         """The response has begun, and the listener will see to its end: let go of the request and all that served it.
 
-        For uvicorn the response is then complete, so the application may return, and a stream needs no task.
+        For uvicorn the response is then complete, so the application may return, and a stream needs no task. Returns
+        the head of the response, which is to be sent before anything else.
         """
+        head = self.cycle.transport
+        assert isinstance(head, Head)
         self.cycle.response_complete = True
         self.flow.resume_reading()  # or the end of the connection would not be seen
         self.cycle = self.scope = self.headers = self.parser = None  # type: ignore[assignment]
+        return b"".join(head.parts)
 
     def pause_writing(self) -> None:
         """The transport holds too much."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
 from server.client import Client
 from server.frame import Wire
@@ -21,8 +21,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+MEDIA_TYPE = "text/event-stream"
 HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx: pass each event on at once
 ]
@@ -38,15 +39,17 @@ class StreamSettings:
     resume_overlap_ns: int
 
 
-class EventStream(Response):
-    """One client's stream. Its topics are subscribed before it starts; `on_end` is called once, whatever happens."""
+class EventStream:
+    """The ASGI response that is one client's stream.
 
-    media_type = "text/event-stream"
+    Its topics are subscribed before it starts; `on_end` is called once, whatever happens.
+    """
+
+    __slots__ = ("_given", "_hub", "_on_end", "_settings", "_topics")
 
     def __init__(
         self, hub: Hub, settings: StreamSettings, topics: Sequence[str], given: Given | None, on_end: Callable[[], None]
     ) -> None:
-        super().__init__()
         self._hub = hub
         self._settings = settings
         self._topics = topics
@@ -74,9 +77,9 @@ class EventStream(Response):
         await _start(send)
         if sink.gone:
             return
-        connection.detach()
+        head = connection.detach()
         sink.client = Client(self._topics, sink)
-        join(self._hub, self._settings, sink.client, self._given)
+        join(self._hub, self._settings, sink.client, self._given, head)
 
     async def _serve_by_send(self, receive: Receive, send: Send) -> None:
         # `send` says nothing after a disconnect, so `receive` is watched.
@@ -97,13 +100,14 @@ class EventStream(Response):
                 await pump
 
 
-def join(hub: Hub, settings: StreamSettings, client: Client, given: Given | None) -> None:
-    """Hand an open stream to the hub, from where its ids say."""
+def join(hub: Hub, settings: StreamSettings, client: Client, given: Given | None, head: bytes = b"") -> None:
+    """Hand an open stream to the hub, from where its ids say; `head` is what must go before all else."""
     if hub.stopping:
+        client.write(head)
         client.sink.finish()
         return
     histories = {name: hub.topics[name].history for name in client.topics}
-    hub.join(client, resume(given, histories, settings.resume_overlap_ns), settings.openings)
+    hub.join(client, resume(given, histories, settings.resume_overlap_ns), settings.openings, head)
 
 
 async def _start(send: Send) -> None:

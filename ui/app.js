@@ -36,7 +36,8 @@ const latencyChart = new Chart(
   [{ field: "p99", color: "--second" }, { field: "p50", color: "--accent", fill: true }],
   formatMs,
 );
-const feed = new Feed({ onState: showState, onEvent: takeEvent, onGap: takeGap });
+const token = new URLSearchParams(location.search).get("token");
+const feed = new Feed({ onState: showState, onEvent: takeEvent, onGap: takeGap }, token);
 
 function takeEvent(id, text) {
   const arrivedMs = nowMs();
@@ -194,7 +195,8 @@ function listen(wanted) {
 
 /** Name the broker and offer the topics that the replica knows; a page without them works as well. */
 async function readStats() {
-  const answer = await fetch("stats").catch(() => null);
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  const answer = await fetch("stats", { headers }).catch(() => null);
   const stats = answer?.ok ? await answer.json().catch(() => null) : null;
   if (typeof stats?.broker === "string") write("broker", `Broker: ${stats.broker}`);
   const known = Array.isArray(stats?.topics) ? stats.topics : Object.keys(stats?.topics ?? {});
@@ -204,6 +206,7 @@ async function readStats() {
 at("pause").addEventListener("click", () => setPaused(!paused));
 at("clear").addEventListener("click", clear);
 at("retry").addEventListener("click", () => feed.retry());
+window.addEventListener("online", () => feed.hurry());
 at("topic-form").addEventListener("submit", (event) => {
   event.preventDefault();
   listen(at("topic").value.split(",").map((topic) => topic.trim()).filter(Boolean));

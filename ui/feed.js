@@ -21,10 +21,14 @@ export class Feed {
   #opened = false;
   #topics = [];
   #marks = new Map();
+  #waiting = false;
+  #token;
   #listeners;
 
-  constructor(listeners) {
+  /** `token` is what the server asks for, if it does: an EventSource can send no header. */
+  constructor(listeners, token) {
     this.#listeners = listeners;
+    this.#token = token;
   }
 
   /** Start anew on these topics, with no memory of what was received before. */
@@ -40,6 +44,11 @@ export class Feed {
   /** Reconnect without waiting any longer. */
   retry() {
     this.#connect();
+  }
+
+  /** The network is back: do not wait for the next try. */
+  hurry() {
+    if (this.#waiting) this.#connect();
   }
 
   /** Remember how far an event brings its topic and stream. */
@@ -65,9 +74,11 @@ export class Feed {
 
   #connect() {
     clearTimeout(this.#timer);
+    this.#waiting = false;
     this.#source?.close();
     const url = new URL("sse", document.baseURI);
     for (const topic of this.#topics) url.searchParams.append("topic", topic);
+    if (this.#token) url.searchParams.set("token", this.#token);
     for (const id of this.#ids()) url.searchParams.append("last_event_id", id);
     this.#listeners.onState(this.#trying, "");
     const source = new EventSource(url);
@@ -100,6 +111,7 @@ export class Feed {
     this.#failures += 1;
     const why = refused ? "the server answered with an error" : "the connection is down";
     this.#listeners.onState("reconnecting", `${why}; next try in ${Math.ceil(waitS)} s`);
+    this.#waiting = true;
     this.#timer = setTimeout(() => this.#connect(), waitS * 1000);
   }
 

@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from bench.evidence import Result
 from bench.report import view_of, write_report
 from bench.standings import standings
 from bench.transports import parse_transports, transport_tables
@@ -76,3 +77,14 @@ def test_its_report_has_the_table(measured):
     write_report(folder)
     (table,) = [table for table in view_of(folder, draw=False).tables if "WebSocket" in table.title]
     assert [len(row) for row in table.rows] == [3] * len(table.rows)
+
+
+def test_a_result_is_named_by_what_was_measured():
+    cut = made_up.comparison([made_up.run(scenario=CUT)])
+    found = {
+        "comparison": Result("a", made_up.comparison([made_up.run()]), False),
+        "transports": Result("b", made_up.comparison(both()), False),
+        "capacity search": Result("c", made_up.comparison([made_up.run()]), True),
+        "faults": Result("d", cut, False),
+    }
+    assert [result.kind for result in found.values()] == list(found)

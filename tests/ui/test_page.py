@@ -206,3 +206,26 @@ def test_the_page_fits_its_window_and_both_color_schemes(page: Page, stack: Stac
         "getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)"
     )
     assert (red + green + blue > 3 * 128) == (scheme == "light")
+
+
+def test_a_token_in_the_address_opens_a_guarded_replica(page: Page, stack: Stack):
+    stack.replica.stop()
+    stack.replica.settings["FANBENCH_TOKEN"] = "only-for-friends"
+    stack.replica.start()
+    stack.generate(rate_hz=20)
+    page.goto(stack.replica.url)
+    expect(page.locator("#state")).to_have_attribute("data-state", "reconnecting")
+    open_live(page, stack, "?token=only-for-friends")
+    expect(page.locator("tbody tr").nth(3)).to_be_visible()
+    expect(page.locator("#broker")).to_contain_text("redis://")
+
+
+def test_it_reconnects_at_once_when_the_network_is_back(page: Page, stack: Stack):
+    page.clock.install()
+    open_live(page, stack)
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    stack.replica.stop()
+    expect(page.locator("#state")).to_have_attribute("data-state", "reconnecting")
+    stack.replica.start()
+    page.evaluate("window.dispatchEvent(new Event('online'))")  # the page's own timer stands still
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
