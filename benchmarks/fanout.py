@@ -22,7 +22,9 @@ from core.errors import FanbenchError
 JUDGED_CLIENTS = 2_000
 OURS = "fanbench"
 LIMITS = {"raw write": 1.35, "nchan": 0.80}
-FLATNESS = "the kernel's own part grows with its sockets, see the raw write; `make scaling` judges how flat the product is"
+FLATNESS = (
+    "the kernel's own part grows with its sockets, see the raw write; `make scaling` judges how flat the product is"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,3 +45,14 @@ def test_every_command_is_documented():
     for command in app.registered_commands:
         name = command.name or command.callback.__name__
         assert f"fanbench {name}" in text, f"fanbench {name} is in no page of docs/"
+
+
+def test_the_figures_of_sse_beside_websocket_are_those_of_the_reference():
+    from bench.store import load_results
+    from bench.transports import transport_tables
+
+    table = next(table for table in transport_tables(load_results(ROOT / "results" / "reference" / "transports")))
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    for row in table.rows:
+        line = "| " + " | ".join(cell.text for cell in row) + " |"
+        assert line in text, f"docs/deploy.md lacks: {line}"
