@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -164,7 +164,7 @@ class AmqpStreamConsumer:
             if not self.feed.take_now(offset, topic, payload):
                 await self.feed.take(offset, topic, payload)
 
-    async def _history(self, since_ns: int, upto: int) -> AsyncIterator[Sequence[Entry]]:
+    async def _history(self, since_ns: int, upto: int) -> AsyncGenerator[Sequence[Entry], None]:
         """Ends at a marker of its own: where nothing is as young as `since_ns`, the broker sends only what comes next."""
         link = self._link
         if link is None:

@@ -8,8 +8,9 @@ broker keeps the rest.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -21,16 +22,16 @@ from brokers.reconnect import finish, reason
 P = TypeVar("P")
 Entry = tuple[str, bytes]
 """The name of a topic as the broker knows it, and the payload."""
-History = Callable[[int, P], AsyncIterator[Sequence[Entry]]]
+History = Callable[[int, P], AsyncGenerator[Sequence[Entry], None]]
 """What the stream has from a moment (wall clock, ns) up to a position, which is included."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Join:
     """Topics whose history is being read, and what was published to them meanwhile: it comes after the history."""
 
     topics: dict[str, str]
-    held: deque[Entry] = field(default_factory=deque)
+    held: deque[Entry | Gap] = field(default_factory=deque)
 
     @property
     def full(self) -> bool:
@@ -50,16 +51,16 @@ class Feed(Generic[P]):
         self._history = history
         self._name_of = name_of
         self._cause: str | None = None
-        self._one_at_a_time = asyncio.Lock()
-        self._join: _Join | None = None
+        self._joins: dict[str, _Join] = {}
+        """By the name of each topic that joins."""
         self._may_go = asyncio.Event()
         self._may_go.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take_now(self, position: P, name: str, payload: bytes) -> bool:
         """Hand on an entry, or keep it until the history before it has come; False if there is no room: `take` waits."""
-        join = self._join
-        if join is not None and name in join.topics:
+        join = self._joins.get(name)
+        if join is not None:
             if join.full:
                 self._may_go.clear()
                 return False
@@ -105,32 +106,43 @@ class Feed(Generic[P]):
 
     async def _replay(self, names: dict[str, str], since_ns: int, begun: asyncio.Future[None]) -> None:
         """Put the history of topics before what is live of them; the other topics go on meanwhile."""
-        async with self._one_at_a_time:
-            join = self._join = _Join(names)
+        join = _Join(names)
+        self._joins |= dict.fromkeys(names, join)
+        try:
             try:
-                try:
-                    async for entries in self._history(since_ns, self.position):
+                async with contextlib.aclosing(self._history(since_ns, self.position)) as history:
+                    async for entries in history:
                         if not begun.done():
                             begun.set_result(None)
                         for name, payload in entries:
                             await self._put(join, name, payload)
-                except Exception as error:
-                    if not begun.done():
-                        begun.set_exception(error)
-                        return
-                    for topic in join.topics.values():
-                        self.inbox.gap(
-                            Gap(f"replay interrupted: {self.endpoint.hide_secrets(reason(error))}", None, topic)
-                        )
+                        if not join.topics:
+                            return  # nobody waits for the rest
+            except Exception as error:
+                if begun.cancelled():
+                    return
                 if not begun.done():
-                    begun.set_result(None)
-                while join.held:  # and what comes while these wait for room
-                    await self._put(join, *join.held.popleft())
-                    self._may_go.set()
-                self.topics |= join.topics
-            finally:
-                self._join = None
+                    begun.set_exception(error)
+                    return
+                for topic in join.topics.values():
+                    self.inbox.gap(Gap(f"replay interrupted: {self.endpoint.hide_secrets(reason(error))}", None, topic))
+            if begun.cancelled():
+                return
+            if not begun.done():
+                begun.set_result(None)
+            while join.held:  # and what comes while these wait for room
+                item = join.held.popleft()
+                if isinstance(item, Gap):
+                    self.inbox.gap(item)
+                else:
+                    await self._put(join, *item)
                 self._may_go.set()
+            self.topics |= join.topics
+        finally:
+            for name in names:
+                if self._joins.get(name) is join:
+                    del self._joins[name]
+            self._may_go.set()
 
     async def _put(self, join: _Join, name: str, payload: bytes) -> None:
         while name in join.topics and self.inbox.full:
@@ -144,9 +156,19 @@ class Feed(Generic[P]):
         for topic in topics:
             name = self._name_of(topic)
             self.topics.pop(name, None)
-            if self._join is not None:
-                self._join.topics.pop(name, None)
+            join = self._joins.pop(name, None)
+            if join is not None:
+                join.topics.pop(name, None)
+                join.held = deque(item for item in join.held if isinstance(item, Gap) or item[0] != name)
+                self._may_go.set()
         self.inbox.discard(topics)
+
+    def _tell(self, gap: Gap) -> None:
+        """At once where topics are live; where all still join, after what was held before it."""
+        if self.topics:
+            self.inbox.gap(gap)
+        elif self._joins:
+            next(iter(self._joins.values())).held.append(gap)
 
     def lost(self, cause: str) -> None:
         """Remember why the reading was interrupted."""
@@ -154,14 +176,13 @@ class Feed(Generic[P]):
 
     def resumed(self, lost: int | None = 0) -> None:
         """Tell the interruption; `lost` entries were taken off the stream, or the stream itself was (None)."""
-        if self._cause is not None and self.topics:
-            self.inbox.gap(Gap(self._cause, lost))
+        if self._cause is not None:
+            self._tell(Gap(self._cause, lost))
         self._cause = None
 
     def trimmed(self, lost: int | None) -> None:
         """Tell that the stream dropped entries before they were read."""
-        if self.topics:
-            self.inbox.gap(Gap("trimmed: the broker dropped entries before they were read", lost))
+        self._tell(Gap("trimmed: the broker dropped entries before they were read", lost))
 
     async def close(self) -> None:
         """End what reads history, and the iteration."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -132,7 +132,7 @@ class JetStreamConsumer:
                 await self.feed.take(number, name, payload)
             await link.client.publish(link.to_acknowledge, b"+ACK")  # of this message and all before it
 
-    async def _history(self, since_ns: int, upto: int) -> AsyncIterator[Sequence[Entry]]:
+    async def _history(self, since_ns: int, upto: int) -> AsyncGenerator[Sequence[Entry], None]:
         link = self._link
         if link is None:
             raise ConnectionError("connection lost")

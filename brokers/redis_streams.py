@@ -7,7 +7,7 @@ server only where the server keeps an append-only file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -134,12 +134,13 @@ class RedisStreamsConsumer:
                     await self.feed.take(position, topic, payload)
             self.feed.position = entries[-1][0]
 
-    async def _history(self, since_ns: int, upto: bytes) -> AsyncIterator[Sequence[Entry]]:
+    async def _history(self, since_ns: int, upto: bytes) -> AsyncGenerator[Sequence[Entry], None]:
         connection = await open_connection(self._endpoint)
         try:
             start = b"%d-0" % (since_ns // 1_000_000)
             while order(start) <= order(upto):
-                entries = await ask(connection, "XRANGE", self._stream, start, upto, "COUNT", _BATCH)
+                async with asyncio.timeout(self._endpoint.timeout_s):
+                    entries = await ask(connection, "XRANGE", self._stream, start, upto, "COUNT", _BATCH)
                 yield [(topic, payload) for _, topic, payload in parse(entries)]
                 if len(entries) < _BATCH:
                     return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,9 @@ _log = logging.getLogger("fanbench.server")
 
 class Sender(Protocol):
     """Sends to many sockets at once: server.ring.Ring."""
+
+    usable: bool
+    """False once it has failed."""
 
     def send(self, descriptors: npt.NDArray[np.int32], data: bytes) -> list[tuple[int, int]]:
         """Which did not take all: place, and bytes taken or a negated errno. OSError if it can send no more."""
@@ -72,39 +75,33 @@ class Audience:
             self._places[last] = place
             self._descriptors[place] = self._descriptors[len(self._clients)]
 
-    def write(self, data: bytes) -> None:
-        """Send these bytes to all, or have each connection hold what it cannot send."""
+    def write(self, data: bytes) -> Sequence[Client]:
+        """Send these bytes to all, or have each connection hold what it cannot send.
+
+        Returns the clients that may have got a part of it, where the sender failed: nothing may follow to them.
+        """
         for write in self._writes.values():
             write(data)
-        if self._sender is not None and len(self._clients) >= LEAST:
-            self._send(self._sender, data)
-        else:
-            for client in self._clients:
-                client.write(data)
+        if self._sender is not None and self._sender.usable and len(self._clients) >= LEAST:
+            return self._send(self._sender, data)
+        for client in self._clients:
+            client.write(data)
+        return ()
 
-    def _send(self, sender: Sender, data: bytes) -> None:
-        descriptors = self._descriptors[: len(self._clients)]
-        places: npt.NDArray[np.intp] | None = None
+    def _send(self, sender: Sender, data: bytes) -> Sequence[Client]:
+        descriptors, idle = self._descriptors[: len(self._clients)], self._clients
         held = [ask() for ask in self._held]
         if any(held):
             for client, count in zip(self._clients, held, strict=True):
                 if count:
                     client.write(data)
-            places = np.flatnonzero(np.array(held) == 0)
-            descriptors = descriptors[places]
+            descriptors = descriptors[np.flatnonzero(np.array(held) == 0)]
+            idle = [client for client, count in zip(self._clients, held, strict=True) if not count]
         try:
             short = sender.send(descriptors, data)
         except OSError as error:
-            self._give_up(error)
-            return
+            _log.warning("io_uring failed, each client is sent to by itself from now on: %s", error)
+            return list(idle)
         for place, taken in short:
-            client = self._clients[place if places is None else places[place]]
-            client.write(data[max(0, taken) :])
-
-    def _give_up(self, error: OSError) -> None:
-        """A client that may have got half an event must not get the next one: it connects again, and resumes."""
-        _log.warning("fan-out goes on without io_uring, and its clients connect again: %s", error)
-        clients, self._clients, self._held, self._sender = self._clients, [], [], None
-        self._places.clear()
-        for client in clients:
-            client.sink.abort()
+            idle[place].write(data[max(0, taken) :])
+        return ()

@@ -1,6 +1,6 @@
 """The fan-out of one replica: what comes from the broker goes to each client of its topic, as bytes made once.
 
-No timer, task or queue belongs to a client: fan-out is a loop of writes to connections, and one tick serves them all.
+No timer, task or queue belongs to a client: fan-out is one send to many connections, and one tick serves them all.
 Everything here runs in one event loop and nothing awaits, so that joining, leaving and writing are never half done.
 """
 
@@ -129,7 +129,7 @@ class Hub:
         dirty, self._dirty = self._dirty, []
         for topic in dirty:
             if topic.pending:
-                self.ledger.written += topic.flush()
+                self.ledger.written += topic.flush(self.drop)
         if self._slow:
             self._drop_slow()
 

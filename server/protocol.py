@@ -29,6 +29,9 @@ class Listener(Protocol):
     def resumed(self) -> None:
         """Less than its low-water mark is unsent again."""
 
+    def leaving(self) -> None:
+        """The client has said goodbye, or nonsense, and was answered: nothing may be sent to it any more."""
+
     def lost(self) -> None:
         """The connection is gone."""
 

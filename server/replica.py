@@ -135,7 +135,7 @@ def abort(clients: Iterable[Client]) -> None:
 def _open_ring() -> Ring | None:
     if sys.platform != "linux":
         return None
-    from server.ring import Ring  # and numpy with it
+    from server.ring import Ring  # its numbers are Linux's
 
     try:
         return Ring()

@@ -91,6 +91,8 @@ class Ring:
         self._head, self._done = words[completed[0] // 4 :][:1], words[completed[1] // 4 :][:1]
         self._sent = self._seen = 0
         """What was submitted and what was reaped since the beginning."""
+        self.usable = True
+        """False for ever once a send failed: the ring may still hold what the kernel did not take."""
 
     def _prove(self) -> None:
         """Send a byte, and then to a full socket: both must be done when the system call returns."""
@@ -112,13 +114,17 @@ class Ring:
         """Send `data` to each socket, and tell those that did not take all of it.
 
         Raises:
-            OSError: the kernel took no more sends; which of them left is then not known.
+            OSError: the kernel took no more sends; which of them left is then not known, and the ring is not `usable`.
         """
         short: Short = []
-        for first in range(0, len(descriptors), ENTRIES):
-            part = descriptors[first : first + ENTRIES]
-            self._submit(part, data, wait=True)
-            short += [(first + place, taken) for place, taken in self._reap(len(part), len(data))]
+        try:
+            for first in range(0, len(descriptors), ENTRIES):
+                part = descriptors[first : first + ENTRIES]
+                self._submit(part, data, wait=True)
+                short += [(first + place, taken) for place, taken in self._reap(len(part), len(data))]
+        except OSError:
+            self.usable = False
+            raise
         return short
 
     def _submit(self, descriptors: Descriptors, data: bytes, *, wait: bool) -> None:

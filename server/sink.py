@@ -78,10 +78,14 @@ class DirectSink:
         if self.client is not None:
             self._hub.resumed(self.client)
 
-    def lost(self) -> None:
-        """The connection is gone."""
+    def leaving(self) -> None:
+        """The client takes nothing more."""
         if self.client is not None:
             self._hub.leave(self.client, "client left")
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.leaving()
         self.gone = True
         self._on_end()
 

@@ -34,7 +34,7 @@ def stats(replica: Replica) -> dict[str, Any]:
         "replayed": ledger.replayed,
         "connects": ledger.connects,
         "turned_away": replica.doorway.turned_away,
-        "batch_sends": replica.ring is not None,
+        "batch_sends": replica.ring is not None and replica.ring.usable,
         "buffered_bytes": hub.buffered_bytes(),
         "history_events": sum(len(topic.history) for topic in hub.topics.values()),
         "history_bytes": hub.history_bytes,

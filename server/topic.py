@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from server.audience import Audience, Sender
 from server.client import Client
 from server.frame import Frame, Wire, count_events, join
@@ -30,15 +32,19 @@ class Topic:
         self.heard_s = 0.0
         """When the latest frame came (monotonic clock)."""
 
-    def flush(self) -> int:
-        """Write what is pending to every live client, as one send each; return how many deliveries of events that were."""
+    def flush(self, drop: Callable[[Client, str], None]) -> int:
+        """Write what is pending to every live client, as one send each; return how many deliveries of events that were.
+
+        `drop` is called for each client whose stream may have been cut within an event: it can resume by id.
+        """
         frames, self.pending = self.pending, []
         events = count_events(frames)
         clients = 0
         for wire, audience in self.audiences.items():
             if audience:
                 clients += len(audience)
-                audience.write(join(frames, wire))
+                for client in audience.write(join(frames, wire)):
+                    drop(client, "send failed")
         deliveries = clients * events
         for client in list(self.ahead):
             deliveries += self._let_pass(client, frames)

@@ -48,6 +48,12 @@ class SocketProtocol(WSProtocol):
         # uvicorn closes the connection of an application that returns, unless a close is under way already.
         self.close_timer = self.loop.call_later(0, bool)
 
+    def data_received(self, data: bytes) -> None:
+        """Answer what came; after a close frame, or what is none of the protocol, no event may follow."""
+        super().data_received(data)
+        if self._listener is not None and self.transport.is_closing():
+            self._listener.leaving()
+
     def handle_message(self, event: events.TextMessage | events.BytesMessage) -> None:
         """A stream's client has nothing to say; uvicorn would stop reading, and never see it leave."""
         if self._listener is None:

@@ -119,3 +119,53 @@ async def test_a_history_that_cannot_be_read_leaves_nothing_behind():
         await feed.subscribe(["old"], 7)
     await take(feed, (1, "old", b"1"))
     assert await drained(feed) == []
+
+
+async def test_histories_come_side_by_side():
+    past = Past([("a", b"1"), ("b", b"1")], [("a", b"2"), ("b", b"2")])
+    feed = feed_of(past)
+    await feed.subscribe(["a"], 7)
+    await take(feed, (1, "a", b"3"), (2, "b", b"before"))
+    async with asyncio.timeout(DEADLINE_S):
+        await feed.subscribe(["b"], 8)  # the first one's history has not ended
+    await take(feed, (3, "b", b"3"))
+    past.may_go.set()
+    await joined(feed)
+    assert past.asked == [(7, 0), (8, 2)]
+    items = [(item.topic, item.payload) for item in feed.inbox._items]
+    for topic in ("a", "b"):
+        assert [payload for name, payload in items if name == topic] == [b"1", b"2", b"3"]
+    await feed.close()
+
+
+async def test_leaving_in_the_middle_lets_the_reader_go_on_and_ends_the_replay(monkeypatch):
+    monkeypatch.setattr("brokers.feed.DEFAULT_CAPACITY", 1)
+    past = Past([], [("old", b"1")], OSError("read on although nobody waits"))
+    feed = feed_of(past)
+    await feed.subscribe(["live"], None)
+    await feed.subscribe(["old"], 7)
+    reader = asyncio.create_task(take(feed, (1, "old", b"2"), (2, "old", b"3"), (3, "live", b"4")))
+    await asyncio.sleep(0)
+    assert feed.position == 1
+    feed.unsubscribe(["old"])
+    await reader
+    past.may_go.set()
+    await joined(feed)
+    assert await drained(feed) == [b"4"]
+
+
+async def test_what_was_lost_while_all_topics_join_is_told_where_it_is_missing():
+    past = Past([("old", b"1")], [])
+    feed = feed_of(past)
+    await feed.subscribe(["old"], 7)
+    await take(feed, (1, "old", b"2"))
+    feed.trimmed(3)
+    await take(feed, (5, "old", b"3"))
+    past.may_go.set()
+    await joined(feed)
+    assert await drained(feed) == [
+        b"1",
+        b"2",
+        Gap("trimmed: the broker dropped entries before they were read", 3),
+        b"3",
+    ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from core.sse import SSEEvent, SSEParser
 from core.stamp import Stamp, encode
+from server.audience import Sender
 from server.client import Client
 from server.frame import Wire
 from server.history import HistoryBound
@@ -86,11 +87,16 @@ class Sink:
 
 
 def make_hub(
-    topics: Sequence[str] = ("t",), history: HistoryBound = ROOMY, *, total_bytes: int = 10**9, name: str = "r"
+    topics: Sequence[str] = ("t",),
+    history: HistoryBound = ROOMY,
+    *,
+    total_bytes: int = 10**9,
+    name: str = "r",
+    sender: Sender | None = None,
 ) -> Hub:
     """A hub whose topics are open from the beginning of time; call it within a running loop."""
     settings = HubSettings(name, history, total_bytes, max_event_bytes=1000, heartbeat_s=15, stall_timeout_s=30)
-    hub = Hub(settings, asyncio.get_running_loop())
+    hub = Hub(settings, asyncio.get_running_loop(), sender)
     for topic in topics:
         hub.open_topic(topic, 0)
     return hub

@@ -17,6 +17,7 @@ class Sockets:
         self.got = {}
         self.room = {}
         self.broken = False
+        self.usable = True
 
     def send(self, descriptors, data):
         if self.broken:
@@ -106,19 +107,20 @@ def test_a_connection_without_a_descriptor_is_written_to_itself():
     assert set(sockets.got.values()) == {b"event"}
 
 
-def test_where_the_ring_fails_clients_connect_again_and_later_ones_are_written_to_one_by_one():
+def test_where_the_sender_fails_its_clients_are_told_and_it_is_not_used_again():
     sockets = Sockets()
     audience = Audience(sockets)
-    clients = [client_of(sockets, place) for place in range(LEAST)]
+    clients = [client_of(sockets, place, room=3 if place == 0 else 10**6) for place in range(LEAST + 1)]
     for client in clients:
         audience.add(client)
+    assert audience.write(b"event") == ()
     sockets.broken = True
-    audience.write(b"event")
-    assert all(client.sink.aborted for client in clients)
-    for client in clients:
+    assert audience.write(b"next") == clients[1:]  # the first one holds something: its transport has the bytes
+    sockets.usable = False
+    for client in clients[1:]:
         audience.remove(client)
-    late = client_of(sockets, 99)
-    audience.add(late)
-    audience.write(b"next")
-    assert sockets.got[99] == b"next"
-    assert len(audience) == 1
+    assert audience.write(b"last") == ()
+    sockets.room[0] = 10**6
+    clients[0].sink.drain()
+    assert sockets.got[0] == b"eventnextlast"
+    assert sockets.got[1] == b"event"

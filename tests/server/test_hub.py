@@ -316,3 +316,31 @@ def test_streams_counted_one_by_one_are_bounded() -> None:
     assert ledger.received["*", "t"] == [1, 1]
     assert len(ledger.received) == MAX_PAIRS + 1
     assert encode(Stamp("new", 0, "t", "measure", 0, 0))
+
+
+class FailingSender:
+    """A ring that the kernel refuses."""
+
+    usable = True
+
+    def send(self, descriptors: object, data: bytes) -> list[tuple[int, int]]:
+        self.usable = False
+        raise OSError("busy")
+
+
+async def test_clients_that_may_have_got_half_an_event_are_dropped_and_can_resume() -> None:
+    hub = make_hub(sender=FailingSender())
+    sinks = [Sink(hub) for _ in range(20)]
+    for place, sink in enumerate(sinks):
+        sink.descriptor = place
+        connect(hub, sink)
+    hub.accept("t", event("s", 0))
+    await turns()
+    assert all(sink.aborted for sink in sinks)
+    assert hub.ledger.disconnects == {"send failed": 20}
+    assert hub.clients == {}
+    late = Sink(hub)
+    connect(hub, late)
+    hub.accept("t", event("s", 1))
+    await turns()
+    assert late.ids[-1] == "s-1"

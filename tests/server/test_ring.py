@@ -81,3 +81,16 @@ def test_half_a_frame_is_told_in_bytes(ring):
         while received < taken:
             received += len(receiver.recv(1_000_000))
         assert received == taken
+
+
+def test_a_ring_that_failed_says_so():
+    try:
+        ring = Ring()
+    except OSError as error:
+        pytest.skip(f"no io_uring: {error.strerror}")
+    with socket.socketpair()[0] as one:
+        assert ring.usable
+        ring.close()
+        with pytest.raises(OSError, match="io_uring_enter"):
+            ring.send(descriptors([one]), b"event")
+        assert not ring.usable
