@@ -23,8 +23,8 @@ Descriptors = npt.NDArray[np.int32]
 Short = list[tuple[int, int]]
 """Sockets that did not take all: place among the descriptors, and the bytes taken or a negated errno."""
 
-ENTRIES = 1024
-"""Sends to a system call; a power of two."""
+ENTRIES = 128
+"""Sends to a system call, a power of two: about a millisecond, in which the kernel may let nothing else have the core."""
 
 _SETUP, _ENTER = 425, 426
 _GETEVENTS = 1
