@@ -58,7 +58,7 @@ class NatsConsumer:
             if subject not in link.subscriptions:
                 link.subscriptions[subject] = None  # so that an overlapping call does not subscribe twice
                 link.subscriptions[subject] = await self._subscribe(link, subject)
-        await nats_link.confirm(link, self.line.endpoint.timeout_s)
+        await nats_link.confirm(link)
         for subject in subjects:
             if subject in link.refused:
                 link.subscriptions.pop(subject, None)

@@ -45,6 +45,7 @@ __all__ = [
 DEFAULT_PORT = 4222
 _REQUEST_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 0.5
+_NEVER_S = 1_000_000
 _CONSUMER_EXPIRES_S = 1.0
 """How long the broker keeps a consumer whose connection is gone. The next connection starts another one."""
 _SPECIAL = re.compile(r"[*>%\s\x00-\x1f\x7f]")
@@ -74,6 +75,8 @@ class Link:
     """For JetStream: messages that there was no room for."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     to_acknowledge: str = ""
+    confirming: asyncio.Future[None] | None = None
+    """A ping that is still to be sent."""
 
     @property
     def jetstream(self) -> JetStreamContext:
@@ -154,6 +157,7 @@ async def hang_up(link: Link) -> None:
     try:
         await link.client.close()
     finally:
+        link.closed.set()  # also where closing was cut short
         requests: dict[str, asyncio.Future[Msg]] = getattr(link.client, "_resp_map", None) or {}
         for answer in list(requests.values()):
             if not answer.done():
@@ -169,11 +173,34 @@ def _abort(link: Link) -> None:
             writer.transport.abort()
 
 
-async def confirm(link: Link, timeout_s: float) -> None:
-    """Return once the broker has done all that was sent. nats-py's own flush lets its ping overtake what is pending."""
+async def confirm(link: Link) -> None:
+    """Return once the broker has done all that was sent; calls that overlap share a ping.
+
+    Raises:
+        ConnectionClosedError: the connection was closed before the broker answered.
+    """
+    if link.confirming is None:
+        link.confirming = asyncio.ensure_future(_ping(link))
+        link.confirming.add_done_callback(lambda ping: ping.cancelled() or ping.exception())  # nobody may wait any more
+    await asyncio.shield(link.confirming)
+
+
+async def _ping(link: Link) -> None:
+    """nats-py's own flush lets its ping overtake what is pending, and a flush that gives up breaks the reading when
+    the answer comes after all: so no caller's deadline reaches it."""
     while link.client.pending_data_size and not link.client.is_closed:  # noqa: ASYNC110 - a turn or two of the loop
         await asyncio.sleep(0)
-    await uncancelled(link.client.flush(timeout_s))
+    link.confirming = None  # what is sent from now on is behind the ping
+    answered = asyncio.ensure_future(link.client.flush(_NEVER_S))
+    closed = asyncio.ensure_future(link.closed.wait())
+    try:
+        await asyncio.wait({answered, closed}, return_when=asyncio.FIRST_COMPLETED)
+        if not answered.done():
+            raise ConnectionClosedError
+        answered.result()
+    finally:
+        answered.cancel()
+        closed.cancel()
 
 
 def calls(endpoint: Endpoint, prepare: Callable[[Link], Awaitable[None]] | None = None) -> Calls[Link]:

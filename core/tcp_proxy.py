@@ -88,9 +88,6 @@ class TcpProxy:
         """An undisturbed link again; what was cut must be connected anew by its ends."""
         self._call(self._set(delay_s=0.0, flowing=True, cut=False))
 
-    freeze = stall
-    heal = restore
-
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
