@@ -1,4 +1,4 @@
-"""For all tests: Ctrl-C means what it means to a person, and no test has a deadline in milliseconds."""
+"""For all tests: Ctrl-C means what it means to a person, no test has a deadline in milliseconds, the longest come first."""
 
 import signal
 
@@ -11,3 +11,32 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Hypothesis gives each example 200 ms, which is a busy machine's and not a defect's.
 settings.register_profile("no deadline", settings.default, deadline=None)
 settings.load_profile("no deadline")
+
+# `make test` gives each file to one process: one that began late would keep the others waiting at the end.
+LONGEST = (
+    "compose/test_demo.py",
+    "bench/test_faults.py",
+    "compose/test_launch_docker.py",
+    "server/test_program.py",
+    "bench/test_report.py",
+    "bench/test_compare.py",
+    "ui/test_page.py",
+    "benchmarks/test_command.py",
+    "load/test_client_faults.py",
+    "notebooks/test_notebooks.py",
+    "examples/test_pgnotify.py",
+    "bench/test_cli.py",
+    "rules/test_rules.py",
+    "brokers/test_conformance_amqp.py",
+    "server/test_bad_input.py",
+    "bench/test_report_in_browser.py",
+    "truth/test_programs.py",
+    "bench/test_transports.py",
+    "truth/test_mutations.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the tests of `LONGEST` first, in its order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get("/".join(item.path.parts[-2:]), len(places)))

@@ -67,9 +67,7 @@ class Started:
         return [
             process
             for process in self.seen
-            if process.is_running()
-            and process.status() != psutil.STATUS_ZOMBIE
-            and not (guarding and any(word.endswith("guard.py") for word in command_line(process)))
+            if runs(process) and not (guarding and any(word.endswith("guard.py") for word in command_line(process)))
         ]
 
     def close(self):
@@ -77,6 +75,14 @@ class Started:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+def runs(process):
+    """Whether it has not ended; it may end between two questions."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def command_line(process):

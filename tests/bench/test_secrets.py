@@ -11,7 +11,22 @@ from tests.bench.command import Started, command_line
 from tests.waiting import wait_until
 
 MARK = "m4rked-s3cret"
-SMALL = ("--clients", 10, "--rate", 20, "--duration", 1, "--warmup", 0.5, "--rounds", 1, "--replicas", 2)
+SMALL = (
+    "--clients",
+    10,
+    "--rate",
+    20,
+    "--duration",
+    1,
+    "--warmup",
+    0.5,
+    "--rounds",
+    1,
+    "--replicas",
+    2,
+    "--repeats",
+    0,
+)
 
 
 @pytest.fixture
@@ -33,7 +48,7 @@ def shown_by_ps(started: Started) -> str:
     while started.process.poll() is None:
         started.look()
         words |= {" ".join(command_line(process)) for process in (fanbench, *started.seen)}
-        time.sleep(0.01)  # a sampling interval: nothing is waited for
+        time.sleep(0.05)  # a sampling interval: nothing is waited for
     return "\n".join(words)
 
 

@@ -15,17 +15,17 @@ CLOCK, HISTOGRAM, ACCOUNT = (
 INBOX = "tests/brokers/test_inbox.py"
 
 MUTATIONS = {  # what is broken: the test that must notice, the file, the rule, what stands in its place
-    "a send waits for the acknowledgement": (PUBLISH, "generator/publish.py", "        await asyncio.sleep(0)\n\n    def _note", "        await task\n\n    def _note"),
-    "due is when it is sent": (PUBLISH, "generator/publish.py", "await self._send(topic, phase, due_ns)", "await self._send(topic, phase, now_ns())"),
-    "what is late is skipped": (PUBLISH, "generator/publish.py", "            await self._send(topic, phase, due_ns)", "            if now_ns() - due_ns < 50_000_000:\n                await self._send(topic, phase, due_ns)"),
-    "a send before it is due": (PUBLISH, "generator/publish.py", "(wait_ns := due_ns - now_ns()) > 0", "(wait_ns := due_ns - now_ns()) > 4_000_000"),
-    "lateness is not kept": (PUBLISH, "generator/publish.py", "self._lateness_ns.append(lateness_ns)", "self._lateness_ns.append(0)"),
-    "a failed publish is no failure": (PUBLISH, "generator/publish.py", "            if self._outbox is None:\n                self._failed += 1", "            if self._outbox is None:\n                self._failed += 0"),
-    "the generator's clock is not watched": (PUBLISH, "generator/publish.py", "self._step_ns = self._clock.step_ns(ClockPair.read())", "self._step_ns = 0"),
-    "a seq is given twice": (PUBLISH, "generator/publish.py", "self._seqs[topic] = seq + 1", "self._seqs[topic] = seq | 1"),
-    "the schedule drifts": (SCHEDULE, "generator/schedule.py", "(int((i // size) * size * NS_PER_S / self.rate_hz)", "(i // size * int(size * 1000 / self.rate_hz) * 1_000_000"),
-    "poisson is constant": (SCHEDULE, "generator/schedule.py", "rng.expovariate(self.rate_hz)", "1 / self.rate_hz"),
-    "the phase's end is in it": (SCHEDULE, "generator/schedule.py", "offset < end_ns", "offset <= end_ns"),
+    "a send waits for the acknowledgement": (PUBLISH + " -k never_waits", "generator/publish.py", "        await asyncio.sleep(0)\n\n    def _note", "        await task\n\n    def _note"),
+    "due is when it is sent": (PUBLISH + " -k due_instants", "generator/publish.py", "await self._send(topic, phase, due_ns)", "await self._send(topic, phase, now_ns())"),
+    "what is late is skipped": (PUBLISH + " -k stall_shows", "generator/publish.py", "            await self._send(topic, phase, due_ns)", "            if now_ns() - due_ns < 50_000_000:\n                await self._send(topic, phase, due_ns)"),
+    "a send before it is due": (PUBLISH + " -k due_instants", "generator/publish.py", "(wait_ns := due_ns - now_ns()) > 0", "(wait_ns := due_ns - now_ns()) > 4_000_000"),
+    "lateness is not kept": (PUBLISH + " -k stall_shows", "generator/publish.py", "self._lateness_ns.append(lateness_ns)", "self._lateness_ns.append(0)"),
+    "a failed publish is no failure": (PUBLISH + " -k failed_publishes", "generator/publish.py", "            if self._outbox is None:\n                self._failed += 1", "            if self._outbox is None:\n                self._failed += 0"),
+    "the generator's clock is not watched": (PUBLISH + " -k wall_clock", "generator/publish.py", "self._step_ns = self._clock.step_ns(ClockPair.read())", "self._step_ns = 0"),
+    "a seq is given twice": (PUBLISH + " -k gap_free", "generator/publish.py", "self._seqs[topic] = seq + 1", "self._seqs[topic] = seq | 1"),
+    "the schedule drifts": (SCHEDULE + " -k drift", "generator/schedule.py", "(int((i // size) * size * NS_PER_S / self.rate_hz)", "(i // size * int(size * 1000 / self.rate_hz) * 1_000_000"),
+    "poisson is constant": (SCHEDULE + " -k exponential", "generator/schedule.py", "rng.expovariate(self.rate_hz)", "1 / self.rate_hz"),
+    "the phase's end is in it": (SCHEDULE + " -k exclusive", "generator/schedule.py", "offset < end_ns", "offset <= end_ns"),
     "a clock set back is none": (CLOCK, "core/clock.py", "return (later.wall_ns - self.wall_ns) - (later.monotonic_ns - self.monotonic_ns)", "return max(0, (later.wall_ns - self.wall_ns) - (later.monotonic_ns - self.monotonic_ns))"),
     "only the last clock step counts": (CLOCK, "core/clock.py", "max(self.farthest_ns, self._began.step_ns(ClockPair.read()), key=abs)", "self._began.step_ns(ClockPair.read())"),
     "percentiles of all rounds are averaged": (VERDICT, "bench/standings.py", "_percentiles(counts.sum(axis=0, keepdims=True), values, percentiles)[0]", "_percentiles(counts, values, percentiles).mean(axis=0)"),
@@ -44,10 +44,10 @@ MUTATIONS = {  # what is broken: the test that must notice, the file, the rule, 
     "failed publishes": (CHECKS, "bench/checks.py", "if facts.failed_publishes == 0:", "if True:"),
     "one check is left out": (CHECKS, "bench/checks.py", "    _failed,\n    _others,\n", "    _failed,\n"),
     "rounds are not shuffled": (MATRIX, "bench/matrix.py", "rng.sample(range(contenders), contenders)", "range(contenders)"),
-    "differences are not paired": (STATS, "bench/stats.py", "_logs(values[second], common) - _logs(values[first], common)", "_logs(values[second], common) - _logs(values[first], common[::-1])"),
-    "each pair for itself": (STATS, "bench/stats.py", "critical = critical_value(len(names), fewest)", "critical = critical_value(2, fewest)"),
-    "a verdict from three rounds": (STATS, "bench/stats.py", "MIN_ROUNDS = 5", "MIN_ROUNDS = 3"),
-    "groups by neighbours": (STATS, "bench/stats.py", "not told_apart[frozenset((leader, name))]", "not told_apart[frozenset((rest[max(0, rest.index(name) - 1)], name))]"),
+    "differences are not paired": (STATS + " -k slowed_by_a_fifth", "bench/stats.py", "_logs(values[second], common) - _logs(values[first], common)", "_logs(values[second], common) - _logs(values[first], common[::-1])"),
+    "each pair for itself": (STATS + " -k against_itself", "bench/stats.py", "critical = critical_value(len(names), fewest)", "critical = critical_value(2, fewest)"),
+    "a verdict from three rounds": (STATS + " -k under_five", "bench/stats.py", "MIN_ROUNDS = 5", "MIN_ROUNDS = 3"),
+    "groups by neighbours": (STATS + " -k groups_are", "bench/stats.py", "not told_apart[frozenset((leader, name))]", "not told_apart[frozenset((rest[max(0, rest.index(name) - 1)], name))]"),
     "promises are mixed": (VERDICT, "bench/standings.py", "if standing.delivery == delivery)", "if standing.delivery)"),
     "refused runs are ranked": (VERDICT, "bench/standings.py", "(run for run in runs if run.valid)", "(run for run in runs)"),
     "a disturbed run is not repeated": (JOBS, "bench/agenda.py", "self._tries < self._repeats", "self._tries < 0"),
@@ -60,6 +60,9 @@ MUTATIONS = {  # what is broken: the test that must notice, the file, the rule, 
     "the latest clock step counts": (ACCOUNT, "bench/account.py", "key=abs", "key=lambda step: -abs(step)"),
     "an overflow is not told": (INBOX, "brokers/inbox.py", "                self._lost += 1\n", "                pass\n"),
 }  # fmt: skip
+
+
+pytestmark = pytest.mark.timeout(300)  # all run in the first test's set-up
 
 
 @pytest.fixture(scope="module")
