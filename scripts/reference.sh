@@ -5,7 +5,8 @@
 #
 # Without names every part: broadcast rooms burst transports faults capacity-valkey capacity-nats. About 55 minutes on an
 # undisturbed machine of two cores. A finished part lies in results/reference.new and is not measured again: after Ctrl-C, or
-# when a part failed, the same command goes on. results/reference is replaced when every part that was asked for is there.
+# when a part failed, the same command goes on. When every part that was asked for is there they replace results/reference,
+# or, where parts were named, those alone.
 #
 # ROUNDS, DURATION (seconds) and MINUTES change it: a part that would not fit into MINUTES is not begun.
 set -euo pipefail
@@ -54,7 +55,8 @@ begin() { # PART
   esac
 }
 
-[ $# -gt 0 ] || set -- "${all[@]}"
+whole=no
+[ $# -gt 0 ] || { whole=yes; set -- "${all[@]}"; }
 for part in "$@"; do
   [[ " ${all[*]} " == *" $part "* ]] || { echo "no part '$part'; there are: ${all[*]}" >&2; exit 2; }
 done
@@ -64,11 +66,16 @@ for part in "$@"; do
 done
 if [ ${#failed[@]} -gt 0 ]; then
   echo "not measured: ${failed[*]}. results/reference is as it was. Run it again for these alone, or name the parts that are" \
-    "in $fresh to go on without them" >&2
+    "in $fresh to replace those alone" >&2
   exit 1
 fi
-rm -rf results/reference
-mv "$fresh" results/reference
+if [ "$whole" = yes ]; then rm -rf results/reference; fi
+mkdir -p results/reference
+for part in "$@"; do
+  rm -rf "results/reference/$part"
+  mv "$fresh/$part" results/reference/
+done
+rmdir "$fresh" 2>/dev/null || true # parts that were not asked for stay
 
 echo "== the page, the notebooks, the picture; to repeat this: make reference-pages"
 scripts/reference_pages.sh

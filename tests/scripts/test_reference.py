@@ -80,11 +80,14 @@ def test_a_part_that_fails_throws_no_other_away_and_is_measured_alone_the_next_t
     assert names(tree / "results" / "reference") == EVERY
 
 
-def test_one_goes_on_without_a_part_by_naming_the_others(tree: Path) -> None:
+def test_parts_that_are_named_replace_themselves_alone(tree: Path) -> None:
     assert run(tree, FAILS="--scenario rooms").returncode == 1
     others = [name for name in EVERY if name != "rooms"]
+    (tree / "results" / "reference" / "burst").mkdir()
     assert run(tree, *others).returncode == 0
-    assert names(tree / "results" / "reference") == others
+    assert names(tree / "results" / "reference") == sorted([*others, "old"])
+    assert names(tree / "results" / "reference" / "burst") == ["manifest.json"]
+    assert names(tree / "results") == ["reference"]
 
 
 def test_what_does_not_fit_into_the_time_is_not_begun(tree: Path) -> None:
