@@ -6,7 +6,7 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,28 +23,32 @@ _TIMEOUT_S = 150.0
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How messages are published: by so many publishers that wait, or with none at a pace."""
+    """How messages are published: by so many publishers that wait, or with none at a pace; for so long at least."""
 
     name: str
     in_flight: int
     rate_hz: float
+    seconds: float
 
 
-BURST = Shape("burst", 64, 0.0)
-PACED = Shape("paced", 0, 2_000.0)
+BURST = Shape("burst", 64, 0.0, 1.0)  # without the second, a message of 12 us is over before the machine is steady
+PACED = Shape("paced", 0, 2_000.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """So many messages a round, so many rounds, of the programs that come as wheels or of all."""
+    """So many messages a round, and from `rounds` to `most` rounds, of the programs that come as wheels or of all."""
 
     messages: int
     rounds: int
+    most: int
     programs: tuple[str, ...] = tuple(PROGRAMS)
 
 
-FULL = Size(3_000, 3)
-QUICK = Size(200, 1, ("valkey",))
+FULL = Size(3_000, 3, 7)
+QUICK = Size(200, 1, 1, ("valkey",))
+_STEADY = 0.15
+"""Rounds whose ratios lie within so much of their median need no more of them."""
 
 
 def adapters(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> list[Table]:
@@ -53,13 +57,20 @@ def adapters(size: Size, folder: Path, cores: Cores, say: Callable[[str], None])
     found: dict[tuple[str, str, str], list[float]] = {}
     for contender in here:
         with contender.launched(folder / f"adapters-{contender.file_name}") as broker:
-            for number in range(size.rounds):
-                for shape in (BURST, PACED):
-                    say(f"{contender.name} against its bare library, round {number + 1} of {size.rounds}")
+            for shape in (BURST, PACED):
+                costs = {by: found.setdefault((contender.name, shape.name, by), []) for by in ("adapter", "bare")}
+                for number in range(size.most):
+                    if number >= size.rounds and _steady(costs):
+                        break
+                    say(f"{contender.name} against its bare library, {shape.name}, round {number + 1}")
                     for by in random.Random(number).sample(["adapter", "bare"], 2):
-                        cost_us = _measure(contender, broker.url, by, shape, size.messages, cores)
-                        found.setdefault((contender.name, shape.name, by), []).append(cost_us)
+                        costs[by].append(_measure(contender, broker.url, by, shape, size.messages, cores))
     return [_table(shape, here, found, size, missing) for shape in (BURST, PACED)]
+
+
+def _steady(costs: Mapping[str, Sequence[float]]) -> bool:
+    ratio = Figure.of(costs["adapter"]).over(Figure.of(costs["bare"]))
+    return max(ratio.rounds) - min(ratio.rounds) <= _STEADY * ratio.median
 
 
 def _one_of_each(programs: Sequence[str]) -> tuple[list[Contender], list[Contender]]:
@@ -79,6 +90,7 @@ def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: in
         "messages": messages,
         "in_flight": shape.in_flight,
         "rate_hz": shape.rate_hz,
+        "seconds": shape.seconds,
     }
     command = [sys.executable, "-m", "bench.loop_worker"]
     try:
@@ -120,5 +132,5 @@ def _table(
         for one in missing
     ]
     how = f"{shape.in_flight} publishers" if shape.in_flight else f"{shape.rate_hz:g}/s"
-    title = f"(c) adapter against bare library, {how}: client CPU per message, {size.messages:,} messages a round"
+    title = f"(c) adapter against bare library, {how}: client CPU per message, at least {size.messages:,} messages a round"
     return Table(f"adapters-{shape.name}", title, rows, bars)
