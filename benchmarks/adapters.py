@@ -132,5 +132,7 @@ def _table(
         for one in missing
     ]
     how = f"{shape.in_flight} publishers" if shape.in_flight else f"{shape.rate_hz:g}/s"
-    title = f"(c) adapter against bare library, {how}: client CPU per message, at least {size.messages:,} messages a round"
+    title = (
+        f"(c) adapter against bare library, {how}: client CPU per message, at least {size.messages:,} messages a round"
+    )
     return Table(f"adapters-{shape.name}", title, rows, bars)
