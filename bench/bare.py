@@ -1,6 +1,7 @@
 """Each client library by itself, the way its own documentation shows it: what an adapter and a broker are held against.
 
-A side is opened with a URL's parts and a function to call for each message; it gives `publish(payload)`.
+A side is opened with a URL's parts and a function to call for each message; it gives `publish(payload)`. Publisher and reader
+have a connection each, as in a service, where they are different processes: on one, an answer and a message may share a read.
 """
 
 from __future__ import annotations
@@ -63,17 +64,13 @@ async def nats_core(url: str, got: Got) -> AsyncIterator[Publish]:
     """nats-py: `publish`, and a subscription with a callback."""
     import nats
 
-    client = await nats.connect(url)
-
     async def deliver(_: Any) -> None:
         got()
 
-    await client.subscribe(TOPIC, cb=deliver)
-    await client.flush()
-    try:
+    async with await nats.connect(url) as client, await nats.connect(url) as reader:
+        await reader.subscribe(TOPIC, cb=deliver)
+        await reader.flush()
         yield lambda payload: client.publish(TOPIC, payload)
-    finally:
-        await client.close()
 
 
 @asynccontextmanager
@@ -81,19 +78,18 @@ async def nats_jetstream(url: str, got: Got) -> AsyncIterator[Publish]:
     """nats-py: `js.publish`, which waits for the stream, and an ordered consumer with a callback."""
     import nats
 
-    client = await nats.connect(url.replace("+js", ""))
-    jetstream = client.jetstream()
-    await jetstream.add_stream(name="bare", subjects=[TOPIC], max_msgs=LENGTH)
-
     async def deliver(_: Any) -> None:
         got()
 
-    subscription = await jetstream.subscribe(TOPIC, ordered_consumer=True, cb=deliver)
-    try:
-        yield lambda payload: jetstream.publish(TOPIC, payload)
-    finally:
-        await subscription.unsubscribe()
-        await client.close()
+    plain = url.replace("+js", "")
+    async with await nats.connect(plain) as client, await nats.connect(plain) as reader:
+        jetstream = client.jetstream()
+        await jetstream.add_stream(name="bare", subjects=[TOPIC], max_msgs=LENGTH)
+        subscription = await reader.jetstream().subscribe(TOPIC, ordered_consumer=True, cb=deliver)
+        try:
+            yield lambda payload: jetstream.publish(TOPIC, payload)
+        finally:
+            await subscription.unsubscribe()
 
 
 @asynccontextmanager
@@ -102,21 +98,25 @@ async def mqtt(url: str, got: Got, qos: int) -> AsyncIterator[Publish]:
     import aiomqtt
 
     parts = urlsplit(url)
-    async with aiomqtt.Client(
-        parts.hostname or "",
-        parts.port or 1883,
-        username=parts.username,
-        password=parts.password,
-        max_inflight_messages=64,
-        max_concurrent_outgoing_calls=64,
-        # As the adapter: with Nagle's algorithm fewer packets cost less CPU, and wait for up to 40 ms.
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-    ) as client:
+
+    def connection() -> aiomqtt.Client:
+        return aiomqtt.Client(
+            parts.hostname or "",
+            parts.port or 1883,
+            username=parts.username,
+            password=parts.password,
+            max_inflight_messages=64,
+            max_concurrent_outgoing_calls=64,
+            # As the adapter: with Nagle's algorithm fewer packets cost less CPU, and wait for up to 40 ms.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+
+    async with connection() as client, connection() as reader:
         client.pending_calls_threshold = 64
-        await client.subscribe(TOPIC, qos)
+        await reader.subscribe(TOPIC, qos)
 
         async def read() -> None:
-            async for _ in client.messages:
+            async for _ in reader.messages:
                 got()
 
         async with running(read()):
@@ -129,9 +129,9 @@ async def amqp(url: str, got: Got, confirms: bool) -> AsyncIterator[Publish]:
     import aio_pika
 
     mode = aio_pika.DeliveryMode.PERSISTENT if confirms else aio_pika.DeliveryMode.NOT_PERSISTENT
-    async with await aio_pika.connect(url) as connection:
+    async with await aio_pika.connect(url) as connection, await aio_pika.connect(url) as reader:
         channel = await connection.channel(publisher_confirms=confirms)
-        reading = await connection.channel()
+        reading = await reader.channel()
         await reading.set_qos(1_000)
         exchange = await channel.declare_exchange("bare", "direct", durable=True)
         queue = await reading.declare_queue("bare", durable=confirms, exclusive=not confirms)
@@ -153,9 +153,10 @@ async def amqp_stream(url: str, got: Got) -> AsyncIterator[Publish]:
     """aio-pika: a queue of type stream, read from its end, each message acknowledged."""
     import aio_pika
 
-    async with await aio_pika.connect(url.replace("+stream", "")) as connection:
+    plain = url.replace("+stream", "")
+    async with await aio_pika.connect(plain) as connection, await aio_pika.connect(plain) as reader:
         channel = await connection.channel()
-        reading = await connection.channel()
+        reading = await reader.channel()
         await reading.set_qos(1_000)
         queue = await reading.declare_queue("bare.stream", durable=True, arguments={"x-queue-type": "stream"})
 
