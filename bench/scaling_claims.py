@@ -33,6 +33,13 @@ class Point(Protocol):
 P = TypeVar("P", bound=Point)
 
 
+FLAT_AXES: dict[str, tuple[str, Callable[[Point], float | None]]] = {
+    "clients": ("the replica's CPU per delivery", lambda point: point.server_us),
+    "idle-topics": ("the clients' CPU per delivery", lambda point: point.load_us),
+}
+"""Whose cost per delivery is claimed to stay the same along the axis."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One claim, and whether the points bear it out."""
@@ -54,10 +61,7 @@ def medians(points: Sequence[P], read: Callable[[P], float | None]) -> dict[int,
 def claims(points: Sequence[Point]) -> list[Claim]:
     """Each claim of which the axis was measured."""
     found = []
-    for axis, what, read in (
-        ("clients", "the replica's CPU per delivery", lambda point: point.server_us),
-        ("idle-topics", "the clients' CPU per delivery", lambda point: point.load_us),
-    ):
+    for axis, (what, read) in FLAT_AXES.items():
         mine = [point for point in points if point.axis == axis]
         if mine:
             found.append(_flat(axis, what, mine, read))

@@ -64,6 +64,12 @@ def test_jobs_go_round_by_round() -> None:
     assert [(job.round, job.scenario.replicas) for job in jobs] == [(r, n) for r in (1, 2) for n in AXES["replicas"][1]]
 
 
+def test_where_a_cost_is_claimed_to_be_flat_there_are_three_rounds_for_one() -> None:
+    jobs = scaling_jobs(["replicas", "clients"], "memory", 1)
+    assert [job.round for job in jobs if job.scenario.replicas == 8] == [1]
+    assert [job.round for job in jobs if job.scenario.clients == 10_000] == [1, 2, 3]
+
+
 def test_points_and_figure_show_every_run(tmp_path: Path) -> None:
     points = [point_of(made_up_run("clients", n, [1, 2])) for n in (100, 100, 1_000)]
     write_points(points, tmp_path / "points.csv")
