@@ -17,20 +17,24 @@ from bench.procs import (
     wait_ready,
 )
 from brokers.contenders import find_contender
+from core.histogram import Histogram
 from core.scenario import Scenario
 from core.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
 SCENARIO = Scenario(clients=20, replicas=1, rate_hz=50, warmup_s=0.3, duration_s=3, connect_hz=200)
 DELAY_S = 0.03
-# What a busy machine of two cores may add to a median; a delay that went to the wrong hop would be twice as much.
+# What a busy machine of two cores may add to the quickest; a delay that went to the wrong hop would be twice as much.
 NOISE_MS = 15.0
+QUICKEST = 5
+"""Per cent of the deliveries: a machine that is busy only ever adds to a constant delay."""
 
 
 class Rig:
     """Broker, one replica, generator and Locust, with a proxy on each link, and the measured result."""
 
     def __init__(self, folder):
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.stack = ExitStack()
 
@@ -73,24 +77,26 @@ def rig(tmp_path):
         yield rig
 
 
-def p50(result):
-    return {hop: figures["p50"] for hop, figures in result["hops_ms"].items()}
+def quickest(folder, meddle):
+    """Milliseconds by hop, the least of at most three runs: more only where the machine, or a defect, adds to them."""
+    found = {}
+    for attempt in range(3):
+        with Rig(folder / str(attempt)) as rig:
+            meddle(rig)
+            result = rig.measure()
+        for hop in result["hops_ms"]:
+            ms = Histogram.decode(result["histograms"][hop]).percentile_ms(QUICKEST)
+            found[hop] = min(ms, found.get(hop, ms))
+        if sum(found.values()) <= DELAY_S * 1000 + NOISE_MS:
+            break
+    return found
 
 
-def test_a_slow_broker_shows_in_the_broker_hop_alone(rig):
-    rig.broker_link.delay(DELAY_S)
-    found = p50(rig.measure())
-    assert DELAY_S * 1000 <= found["broker"] <= DELAY_S * 1000 + NOISE_MS
-    assert found["schedule"] <= NOISE_MS
-    assert found["fanout"] <= NOISE_MS
-
-
-def test_a_slow_path_to_the_client_shows_in_the_fan_out_hop_alone(rig):
-    rig.client_link.delay(DELAY_S)
-    found = p50(rig.measure())
-    assert DELAY_S * 1000 <= found["fanout"] <= DELAY_S * 1000 + NOISE_MS
-    assert found["schedule"] <= NOISE_MS
-    assert found["broker"] <= NOISE_MS
+@pytest.mark.parametrize(("link", "slowed"), [("broker_link", "broker"), ("client_link", "fanout")])
+def test_a_slow_link_shows_in_its_own_hop_alone(link, slowed, tmp_path):
+    found = quickest(tmp_path, lambda rig: getattr(rig, link).delay(DELAY_S))
+    assert DELAY_S * 1000 <= found.pop(slowed) <= DELAY_S * 1000 + NOISE_MS
+    assert max(found.values()) <= NOISE_MS, found
 
 
 def test_a_stopped_generator_shows_in_the_schedule_hop_alone(rig):
