@@ -11,22 +11,7 @@ from tests.bench.command import Started, command_line
 from tests.waiting import wait_until
 
 MARK = "m4rked-s3cret"
-SMALL = (
-    "--clients",
-    10,
-    "--rate",
-    20,
-    "--duration",
-    1,
-    "--warmup",
-    0.5,
-    "--rounds",
-    1,
-    "--replicas",
-    2,
-    "--repeats",
-    0,
-)
+SMALL = ("--clients", 10, "--rate", 20, "--duration", 1, "--warmup", 0.5, "--rounds", 1, "--replicas", 2)
 
 
 @pytest.fixture
