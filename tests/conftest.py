@@ -12,7 +12,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("no deadline", settings.default, deadline=None)
 settings.load_profile("no deadline")
 
-# `make test` gives each file to one process: one that began late would keep the others waiting at the end.
+# `make test` gives a module or a class to one process: one that began late would keep the others waiting at the end.
 LONGEST = (
     "compose/test_demo.py",
     "bench/test_faults.py",

@@ -14,6 +14,7 @@ from httpx_sse import connect_sse
 from bench.proxy import find_nginx
 from core.ports import free_port
 from tests.bench.command import Started
+from tests.missing import missing
 from tests.waiting import wait_until
 
 
@@ -52,7 +53,13 @@ def test_the_demo_streams_events_from_every_replica_and_ends_with_ctrl_c(demo):
     assert not Path(re.findall("logs +(.+)", text)[0]).exists()
 
 
-@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed; make brokers does it")
+@pytest.fixture
+def nginx():
+    """Its path."""
+    return find_nginx() or missing("nginx is not installed; make brokers does it")
+
+
+@pytest.mark.usefixtures("nginx")
 def test_a_replica_that_dies_leaves_the_rotation_and_its_client_resumes_through_another(demo):
     demo.wait_for("logs")
     demo.look()

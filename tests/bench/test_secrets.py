@@ -1,7 +1,6 @@
 """A marked password goes through whole commands: it is in nothing that they write or show."""
 
 import socket
-import time
 
 import psutil
 import pytest
@@ -30,10 +29,13 @@ def shown_by_ps(started: Started) -> str:
     words: set[str] = set()
     fanbench = psutil.Process(started.process.pid)
     wait_until(lambda: "***" in " ".join(command_line(fanbench)), "it hides what it was given")
-    while started.process.poll() is None:
+
+    def sampled_to_its_end() -> bool:
         started.look()
-        words |= {" ".join(command_line(process)) for process in (fanbench, *started.seen)}
-        time.sleep(0.05)  # a sampling interval: nothing is waited for
+        words.update(" ".join(command_line(process)) for process in (fanbench, *started.seen))
+        return started.process.poll() is not None
+
+    wait_until(sampled_to_its_end, "the end of fanbench", 180)
     return "\n".join(words)
 
 

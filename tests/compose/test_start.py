@@ -11,9 +11,14 @@ import pytest
 from bench.proxy import find_nginx
 from core.ports import free_port
 from tests.compose.demo import ROOT
+from tests.missing import missing
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed; make brokers does it")
+
+@pytest.fixture(autouse=True)
+def nginx():
+    """Its path."""
+    return find_nginx() or missing("nginx is not installed; make brokers does it")
 
 
 def start(port: int, log: Path) -> subprocess.Popen[bytes]:

@@ -54,6 +54,7 @@ def test_some_are_cut_and_the_others_are_told_apart():
     assert (result["lost"], result["reconnects"], result["bystanders"]["clients"]) == (0, 4, 6)
     assert result["bystanders"]["before_ms"]["p99"] > 0
     assert 0 < result["bystanders"]["deliveries"] < result["deliveries"]
+    assert result["latency_ms"]["max"] >= result["bystanders"]["latency_ms"]["max"]
     assert result["latency_ms"]["max"] >= 80  # what is replayed waited for `retry_ms`
 
 
