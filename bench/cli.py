@@ -308,8 +308,9 @@ def _usage(error: Exception) -> int:
         if option in sys.argv[:-1]:
             words.append(sys.argv[sys.argv.index(option) + 1])
         given = f"{option} {words[0]}: " if words else given
-    message = error.format_message()
-    return _fail(f"{given}{message}; see `fanbench --help`", 2) if message else 2
+    message = error.format_message().rstrip(".")
+    command = " ".join(["fanbench", *getattr(getattr(error, "ctx", None), "command_path", "").split()[1:]])
+    return _fail(f"{given}{message}; see `{command} --help`", 2) if message else 2
 
 
 def _fail(message: str, code: int) -> int:
