@@ -8,7 +8,7 @@ from statistics import median
 from typing import Protocol, TypeVar
 
 FLAT = 1.20
-"""Cost per delivery at the dearest value over that at the cheapest, at most."""
+"""Cost per delivery at the dearest value over that at the cheapest, or at the lowest where it may fall, at most."""
 KEPT = 0.90
 """Throughput at the heaviest load over the peak, at least."""
 
@@ -33,11 +33,14 @@ class Point(Protocol):
 P = TypeVar("P", bound=Point)
 
 
-FLAT_AXES: dict[str, tuple[str, Callable[[Point], float | None]]] = {
-    "clients": ("the replica's CPU per delivery", lambda point: point.server_us),
-    "idle-topics": ("the clients' CPU per delivery", lambda point: point.load_us),
+FLAT_AXES: dict[str, tuple[str, Callable[[Point], float | None], bool]] = {
+    "clients": ("the replica's CPU per delivery", lambda point: point.server_us, False),
+    "idle-topics": ("the clients' CPU per delivery", lambda point: point.load_us, True),
 }
-"""Whose cost per delivery is claimed to stay the same along the axis."""
+"""Whose cost per delivery is claimed to stay the same along the axis, or (True) not to grow.
+
+It falls with idle topics: a core that the rest of the machine keeps busy does the clients' few reads faster.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +64,29 @@ def medians(points: Sequence[P], read: Callable[[P], float | None]) -> dict[int,
 def claims(points: Sequence[Point]) -> list[Claim]:
     """Each claim of which the axis was measured."""
     found = []
-    for axis, (what, read) in FLAT_AXES.items():
+    for axis, (what, read, may_fall) in FLAT_AXES.items():
         mine = [point for point in points if point.axis == axis]
         if mine:
-            found.append(_flat(axis, what, mine, read))
+            found.append(_flat(axis, what, mine, read, may_fall))
     rates = [point for point in points if point.axis == "rate"]
     if rates:
         found.append(_kept(rates))
     return found
 
 
-def _flat(axis: str, what: str, points: Sequence[Point], read: Callable[[Point], float | None]) -> Claim:
+def _flat(
+    axis: str, what: str, points: Sequence[Point], read: Callable[[Point], float | None], may_fall: bool
+) -> Claim:
     values = sorted({point.value for point in points})
     unseen = [value for value in values if not any(point.valid for point in points if point.value == value)]
     cost = medians([point for point in points if point.valid], read)
     if unseen or len(cost) < 2:
         missing = ", ".join(f"{value:,}" for value in unseen or values)
         return Claim(f"{axis}: no valid run at {missing}, so nothing can be said; repeat on a quieter machine", False)
-    ratio = max(cost.values()) / min(cost.values())
+    base, name = (cost[values[0]], f"that at {values[0]:,}") if may_fall else (min(cost.values()), "cheapest")
+    ratio = max(cost.values()) / base
     span = f"from {values[0]:,} to {values[-1]:,} {axis}"
-    return Claim(f"{axis}: {what} {span}, dearest over cheapest: {ratio:.2f} (at most {FLAT:.2f})", ratio <= FLAT)
+    return Claim(f"{axis}: {what} {span}, dearest over {name}: {ratio:.2f} (at most {FLAT:.2f})", ratio <= FLAT)
 
 
 def _kept(points: Sequence[Point]) -> Claim:

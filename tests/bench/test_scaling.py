@@ -100,6 +100,12 @@ def test_cost_per_delivery_is_flat_within_a_fifth(dearest: float, met: bool) -> 
     assert found is met
 
 
+def test_idle_topics_may_make_a_delivery_cheaper_but_more_clients_may_not() -> None:
+    falling = {100: 12.0, 1_000: 9.0, 10_000: 8.0}
+    assert [met for _, met in claimed("idle-topics", load_us=falling)] == [True]
+    assert [met for _, met in claimed("clients", server_us=falling)] == [False]
+
+
 def test_nothing_is_claimed_where_a_value_has_no_valid_run() -> None:
     [(words, met)] = claimed(
         "clients", server_us={100: 10.0, 1_000: 10.0, 10_000: 10.0}, valid={100: True, 1_000: True, 10_000: False}
