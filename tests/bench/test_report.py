@@ -82,11 +82,23 @@ def page_of(folder: Path) -> Page:
     return Page(write_report(folder).read_text())
 
 
-def test_the_answer_comes_first_and_every_part_is_there(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a comparison of `FEW` with a refused run; its report is written."""
     refused = made_up.run("nats", 6, problems=("generator late: p99 9 ms; lower --rate",))
-    folder = stored(tmp_path, [*runs(FEW), refused])
-    page = page_of(folder)
-    comparison = load_results(folder)
+    folder = stored(tmp_path_factory.mktemp("few"), [*runs(FEW), refused])
+    write_report(folder)
+    return folder
+
+
+def written(folder: Path) -> str:
+    """The text of its page."""
+    return (folder / "report.html").read_text()
+
+
+def test_the_answer_comes_first_and_every_part_is_there(few: Path) -> None:
+    page = Page(written(few))
+    comparison = load_results(few)
     order = [
         comparison.verdict[0],
         "In pictures",
@@ -104,9 +116,8 @@ def test_the_answer_comes_first_and_every_part_is_there(tmp_path: Path) -> None:
     assert comparison.verdict[0].startswith("For 50 clients on 2 replicas at 20 events/s, no significant difference")
 
 
-def test_the_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
-    folder = stored(tmp_path, runs(FEW))
-    text = write_report(folder).read_text()
+def test_the_page_needs_no_network_and_no_script(few: Path) -> None:
+    text = written(few)
     page = Page(text)
     assert {"script", "link", "iframe", "img", "object"}.isdisjoint(page.tags)
     assert [address for address in page.addresses if not address.startswith("#")] == []
@@ -114,8 +125,8 @@ def test_the_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
     assert not re.search(r"url\((?!#)", text)
 
 
-def test_ids_are_unique_and_every_reference_has_its_target(tmp_path: Path) -> None:
-    page_text = write_report(stored(tmp_path, runs(FEW))).read_text()
+def test_ids_are_unique_and_every_reference_has_its_target(few: Path) -> None:
+    page_text = written(few)
     page = Page(page_text)
     assert len(page.ids) == len(set(page.ids)) > 0
     wanted = {address[1:] for address in page.addresses} | set(re.findall(r"url\(#([^)]+)\)", page_text))
@@ -133,8 +144,8 @@ def test_nothing_measured_acts_as_html(tmp_path: Path) -> None:
         assert "<img" not in chart.read_text()
 
 
-def test_both_themes_have_every_colour_and_no_chart_has_one_of_its_own(tmp_path: Path) -> None:
-    text = write_report(stored(tmp_path, runs(FEW))).read_text()
+def test_both_themes_have_every_colour_and_no_chart_has_one_of_its_own(few: Path) -> None:
+    text = written(few)
     assert THEMES["light"].keys() == THEMES["dark"].keys()
     used = set(re.findall(r"var\(--([a-z]+)\)", text))
     assert used <= THEMES["light"].keys() | {"page"}
@@ -142,21 +153,17 @@ def test_both_themes_have_every_colour_and_no_chart_has_one_of_its_own(tmp_path:
     assert set(re.findall(r"#[0-9a-f]{6}\b", figures)) <= {"#000000"}
 
 
-def test_charts_are_also_files_that_stand_alone(tmp_path: Path) -> None:
-    folder = stored(tmp_path, runs(FEW))
-    write_report(folder)
-    names = sorted(path.name for path in (folder / "charts").iterdir())
+def test_charts_are_also_files_that_stand_alone(few: Path) -> None:
+    names = sorted(path.name for path in (few / "charts").iterdir())
     assert names == ["broker.svg", "cpu.svg", "hops.svg", "memory.svg", "percentiles.svg", "timeline.svg"]
     for name in names:
-        root = ElementTree.fromstring((folder / "charts" / name).read_text())  # well-formed
+        root = ElementTree.fromstring((few / "charts" / name).read_text())  # well-formed
         assert root.tag.endswith("svg")
 
 
-def test_a_report_can_be_built_again_and_changes_nothing_else(tmp_path: Path) -> None:
-    folder = stored(tmp_path, runs(FEW))
-    write_report(folder)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".svg"}
-    assert build_report([folder], markdown=False) == str(folder / "report.html")
+def test_a_report_can_be_built_again_and_changes_nothing_else(few: Path) -> None:
+    before = {path: path.read_bytes() for path in few.rglob("*") if path.is_file() and path.suffix != ".svg"}
+    assert build_report([few], markdown=False) == str(few / "report.html")
     assert {path: path.read_bytes() for path in before if path.suffix != ".html"} == {
         path: text for path, text in before.items() if path.suffix != ".html"
     }

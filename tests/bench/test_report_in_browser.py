@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbconvert import HTMLExporter
 from playwright.sync_api import Page
 
 from bench import charts, charts_lines
@@ -67,6 +65,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A notebook whose outputs are the report's charts, as Jupyter shows them."""
+    import nbformat  # two seconds of a core, which only the worker that comes here has to give
+    from nbconvert import HTMLExporter
+
     found = standings(made_up.comparison([made_up.run(name, r) for r in range(1, 6) for name in NAMES[:5]]))
     pictures = [show(draw(found)) for draw in (charts.hops, charts_lines.percentiles, charts_lines.timeline)]
     outputs = [

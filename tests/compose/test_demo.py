@@ -102,10 +102,10 @@ def ask(url: str, **form: object) -> Any:
         return json.loads(answer.read())
 
 
-@pytest.mark.parametrize("demo", ["rabbitmq load --scale worker=2"], indirect=True)
+@pytest.mark.parametrize("demo", ["mosquitto load --scale worker=2"], indirect=True)
 def test_locust_loses_nothing_through_the_proxy_and_its_web_ui_has_the_workers(demo: Demo, tmp_path: Path):
     demo.wait_healthy(SERVICES + 4)  # Locust, two workers, and the Redis that profile load brings and nobody uses
-    assert ask(f"{demo.url}/stats")["broker"].startswith("amqp://")
+    assert ask(f"{demo.url}/stats")["broker"].startswith("mqtt://")
 
     locust = [Path(sys.executable).with_name("locust"), "-f", "load/sse.py", "--headless", "--host", demo.url]
     subprocess.run(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +32,8 @@ def target(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 def sse_schema(target: Replica) -> object:
     status, body, _ = target.get("/openapi.json")
     assert status == 200
+    import schemathesis  # half a second of a core, which only the worker that comes here has to give
+
     return schemathesis.openapi.from_dict(json.loads(body))
 
 

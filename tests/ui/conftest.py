@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from core.stamp import new_stream
 from tests.missing import missing
 from tests.ui.stack import Stack, start_stack
 
@@ -48,9 +49,25 @@ def _is_local(url: str) -> bool:
     return urlsplit(url).scheme == "data" or urlsplit(url).hostname == "127.0.0.1"
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A broker and a replica on it that stand through a module."""
+    running = start_stack(tmp_path_factory.mktemp("stack"))
+    yield running
+    running.close()
+
+
 @pytest.fixture
-def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """A broker and a replica on it; the parameter, if there is one, is the broker URL's scheme."""
+def stack(standing: Stack) -> Iterator[Stack]:
+    """`standing` with a stream of the test's own, for a test that leaves broker and replica as they are."""
+    standing.stream = new_stream()
+    yield standing
+    standing.stop_generating()
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A broker and a replica that a test may end; the parameter, if there is one, is the broker URL's scheme."""
     running = start_stack(tmp_path, getattr(request, "param", "redis"))
     yield running
     running.close()

@@ -60,6 +60,7 @@ class Stack:
     folder: Path
     replica: Replica
     generator: Child | None = None
+    stream: str = "handmade"
 
     @property
     def broker_url(self) -> str:
@@ -70,17 +71,21 @@ class Stack:
         self.generator = program("generator", self.broker_url, self.folder, settings)
 
     def publish(self, seq: int, topic: str = "events", pad: str = "", due_ns: int | None = None) -> None:
-        """One event of stream `handmade`, with any pad."""
+        """One event of `stream`, with any pad."""
         due_ns = time.time_ns() if due_ns is None else due_ns
-        stamp = {"stream": "handmade", "seq": seq, "topic": topic, "phase": "measure", "due_ns": due_ns}
+        stamp = {"stream": self.stream, "seq": seq, "topic": topic, "phase": "measure", "due_ns": due_ns}
         event = stamp | {"sent_ns": due_ns, "pad": pad}
         with redis_library.Redis.from_url(self.broker_url) as client:
             client.publish(topic, json.dumps(event))
 
+    def stop_generating(self) -> None:
+        if self.generator is not None:
+            self.generator.stop()
+            self.generator = None
+
     def close(self) -> None:
-        for child in (self.generator, self.replica.child):
-            if child is not None:
-                child.stop()
+        self.stop_generating()
+        self.replica.stop()
         self.broker.stop()
 
 

@@ -56,22 +56,22 @@ def test_events_appear_newest_first_with_topic_replica_latency_and_age(page: Pag
         assert number(page, name) == 0
 
 
-@pytest.mark.parametrize("stack", ["redis+streams"], indirect=True)
+@pytest.mark.parametrize("own_stack", ["redis+streams"], indirect=True)
 @pytest.mark.parametrize("topics", ["events", "room-1,room-2"])
 def test_the_state_follows_the_server_and_the_stream_resumes_without_hole_or_double(
-    page: Page, stack: Stack, topics: str
+    page: Page, own_stack: Stack, topics: str
 ):
-    stack.generate(rate_hz=20, topics=topics)
-    open_live(page, stack, "?" + "&".join(f"topic={topic}" for topic in topics.split(",")))
+    own_stack.generate(rate_hz=20, topics=topics)
+    open_live(page, own_stack, "?" + "&".join(f"topic={topic}" for topic in topics.split(",")))
     expect(page.locator("tbody tr").nth(4)).to_be_visible()
 
-    stack.replica.stop()
+    own_stack.replica.stop()
     expect(page.locator("#state")).to_have_attribute("data-state", "reconnecting")
     expect(page.get_by_role("button", name="Retry now")).to_be_visible()
     expect(page.locator("#announce")).to_have_text("Reconnecting")
     before = newest_seq(page)
 
-    stack.replica.start()
+    own_stack.replica.start()
     expect(page.locator("#state")).to_have_attribute("data-state", "live")
     wait_until(lambda: newest_seq(page) > before + 20, "events go on")
     shown = page.locator("tbody tr:not(.gap)").evaluate_all("(rows) => rows.map((row) => row.innerText)")
@@ -162,10 +162,10 @@ def test_holes_and_doubles_are_counted_and_marked(page: Page, stack: Stack):
     assert number(page, "missing") == 1
 
 
-def test_a_broken_link_to_the_broker_is_shown_as_a_gap(page: Page, stack: Stack):
-    open_live(page, stack)
-    stack.broker.kill()
-    stack.broker.start_again()
+def test_a_broken_link_to_the_broker_is_shown_as_a_gap(page: Page, own_stack: Stack):
+    open_live(page, own_stack)
+    own_stack.broker.kill()
+    own_stack.broker.start_again()
     gap = page.locator("tbody tr.gap").first
     expect(gap.locator("td.id")).to_contain_text("gap:")
     expect(gap.locator("td.server")).to_have_text("replica-1")
@@ -208,24 +208,24 @@ def test_the_page_fits_its_window_and_both_color_schemes(page: Page, stack: Stac
     assert (red + green + blue > 3 * 128) == (scheme == "light")
 
 
-def test_a_token_in_the_address_opens_a_guarded_replica(page: Page, stack: Stack):
-    stack.replica.stop()
-    stack.replica.settings["FANBENCH_TOKEN"] = "only-for-friends"
-    stack.replica.start()
-    stack.generate(rate_hz=20)
-    page.goto(stack.replica.url)
+def test_a_token_in_the_address_opens_a_guarded_replica(page: Page, own_stack: Stack):
+    own_stack.replica.stop()
+    own_stack.replica.settings["FANBENCH_TOKEN"] = "only-for-friends"
+    own_stack.replica.start()
+    own_stack.generate(rate_hz=20)
+    page.goto(own_stack.replica.url)
     expect(page.locator("#state")).to_have_attribute("data-state", "reconnecting")
-    open_live(page, stack, "?token=only-for-friends")
+    open_live(page, own_stack, "?token=only-for-friends")
     expect(page.locator("tbody tr").nth(3)).to_be_visible()
     expect(page.locator("#broker")).to_contain_text("redis://")
 
 
-def test_it_reconnects_at_once_when_the_network_is_back(page: Page, stack: Stack):
+def test_it_reconnects_at_once_when_the_network_is_back(page: Page, own_stack: Stack):
     page.clock.install()
-    open_live(page, stack)
+    open_live(page, own_stack)
     page.clock.pause_at(page.evaluate("Date.now() + 1000"))
-    stack.replica.stop()
+    own_stack.replica.stop()
     expect(page.locator("#state")).to_have_attribute("data-state", "reconnecting")
-    stack.replica.start()
+    own_stack.replica.start()
     page.evaluate("window.dispatchEvent(new Event('online'))")  # the page's own timer stands still
     expect(page.locator("#state")).to_have_attribute("data-state", "live")
