@@ -260,6 +260,6 @@ def start_load(
             **extra,
         }
     )
-    command: list[str | Path] = [sys.executable, "-m", "locust", "-f", ROOT / "load" / locustfile, "--headless"]
+    command: list[str | Path] = [sys.executable, "-m", "load", "-f", ROOT / "load" / locustfile, "--headless"]
     command += ["-u", str(scenario.clients), "-r", f"{scenario.connect_hz:g}", "--host", urls[0], "--skip-log-setup"]
     return Load(spawn("Locust", command, folder / "locust.log", env=env, cwd=folder), out, status, control)

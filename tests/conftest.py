@@ -12,8 +12,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("no deadline", settings.default, deadline=None)
 settings.load_profile("no deadline")
 
-# `make test` gives a module or a class to one process: one that began late would keep the others waiting at the end.
+# `make test` gives a file to one process: one that began late would keep the others waiting at the end.
 LONGEST = (
+    "brokers/test_rabbitmq.py",
     "compose/test_demo.py",
     "bench/test_faults.py",
     "compose/test_launch_docker.py",
@@ -27,7 +28,6 @@ LONGEST = (
     "examples/test_pgnotify.py",
     "bench/test_cli.py",
     "rules/test_rules.py",
-    "brokers/test_conformance_amqp.py",
     "server/test_bad_input.py",
     "bench/test_report_in_browser.py",
     "truth/test_programs.py",

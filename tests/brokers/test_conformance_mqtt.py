@@ -1,4 +1,4 @@
-"""The contenders of MQTT keep every promise that their adapters make, on their real programs."""
+"""The contenders of MQTT keep every promise that their adapters make, on their real programs; RabbitMQ: test_rabbitmq.py."""
 
 from brokers.conformance import Conformance
 
@@ -13,7 +13,3 @@ class TestMosquittoQoS1(Conformance):
 
 class TestNatsMqtt(Conformance):
     contender = "nats-mqtt"
-
-
-class TestRabbitMQMqtt(Conformance):
-    contender = "rabbitmq-mqtt"

@@ -4,17 +4,13 @@ import asyncio
 import secrets
 from pathlib import Path
 
-import aio_pika
 import aiomqtt
-import pytest
 
 from brokers.contenders import find_contender
 from brokers.limits import _LIMITS, limit
 from brokers.programs.running import Running
 from core.fault import KINDS
 from tests.missing import missing
-
-pytestmark = pytest.mark.timeout(120)  # RabbitMQ takes its time to start
 
 
 def started(contender: str, folder: Path) -> Running:
@@ -73,21 +69,6 @@ async def test_mqtt_sends_a_new_session_nothing_of_before(tmp_path):
             await publisher.publish("t", b"after", qos=1)
             assert await first_of(subscriber) == b"after"
     assert limit("mosquitto-qos1", "replica-restart") == limit("mosquitto-qos1", "replica-kill") is not None
-
-
-async def test_an_amqp_exchange_gives_a_new_queue_nothing_of_before(tmp_path):
-    with started("rabbitmq-confirms", tmp_path) as running:
-        host, port = host_port(running.listeners["amqp"])
-        async with await aio_pika.connect(host=host, port=port) as connection:
-            channel = await connection.channel(publisher_confirms=True)
-            exchange = await channel.declare_exchange("e", aio_pika.ExchangeType.DIRECT, durable=True)
-            await exchange.publish(aio_pika.Message(b"before"), "t", mandatory=False)
-            queue = await channel.declare_queue("q", durable=True)
-            await queue.bind(exchange, "t")
-            await exchange.publish(aio_pika.Message(b"after"), "t")
-            got = await queue.get(timeout=20)
-            assert got.body == b"after"
-    assert limit("rabbitmq-confirms", "replica-restart") == limit("rabbitmq-confirms", "replica-kill") is not None
 
 
 def test_limits_are_of_contenders_and_faults_that_there_are_and_of_promises():

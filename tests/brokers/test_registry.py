@@ -1,5 +1,6 @@
 """Adapters are found by entry points; a broken one is reported by name and leaves the others working."""
 
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
@@ -52,6 +53,11 @@ class Raising:
         raise RuntimeError("not today")
 
 
+def forget():
+    module._entries.cache_clear()
+    registry.cache_clear()
+
+
 @pytest.fixture
 def plugins(monkeypatch):
     """Installs objects as plug-ins: `plugins(name=object)`."""
@@ -64,10 +70,10 @@ def plugins(monkeypatch):
             setattr(home, name, value)
         strangers = [EntryPoint(name, f"strangers_module:{name}", GROUP) for name in objects]
         monkeypatch.setattr(module, "entry_points", lambda group: [*strangers, *ours])
-        registry.cache_clear()
+        forget()
 
     yield install
-    registry.cache_clear()
+    forget()
 
 
 def test_the_built_in_adapters_are_all_there():
@@ -80,6 +86,34 @@ def test_a_plug_in_is_found_and_used(plugins):
     mine = adapter()
     plugins(mine=mine)
     assert open_endpoint("mine://h")[0] is mine
+
+
+@pytest.mark.parametrize("scheme", sorted(BUILT_IN))
+def test_a_plug_in_cannot_take_a_built_in_scheme_whatever_its_name(plugins, scheme):
+    theirs = adapter(schemes=(scheme,))
+    plugins(**{"-".join(scheme.split("+")): theirs})
+    assert open_endpoint(f"{scheme}://h")[0] is not theirs
+
+
+@pytest.mark.parametrize(
+    ("url", "library"),
+    [
+        ("redis://h", "redis"),
+        ("rediss+streams://h", "redis"),
+        ("amqps://h", "aio_pika"),
+        ("amqp+stream://h", "aio_pika"),
+        ("mqtts://h", "aiomqtt"),
+        ("nats+js+tls://h", "nats"),
+        ("memory://", None),
+    ],
+)
+def test_only_the_library_of_the_scheme_is_imported(url, library):
+    code = (
+        "import sys; from brokers.registry import open_endpoint; open_endpoint(sys.argv[1]);"
+        "print(*{'redis', 'aio_pika', 'aiomqtt', 'nats'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ([library] if library else [])
 
 
 @pytest.mark.parametrize(
@@ -117,6 +151,7 @@ def test_a_plug_in_that_ends_the_program_does_not(plugins, tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     entries = [EntryPoint("ends", "ends_at_import:adapter", GROUP), *module.entry_points(group=GROUP)]
     monkeypatch.setattr(module, "entry_points", lambda group: entries)
+    forget()
     found = registry()
     assert "SystemExit: I need Linux" in found.broken["ends"]
     assert set(found.by_scheme) == BUILT_IN | {"mine"}
