@@ -84,7 +84,6 @@ def _load(entry: EntryPoint, registry: Registry) -> None:
     registry.by_scheme.update(dict.fromkeys(adapter.schemes, adapter))
 
 
-@cache
 def _entries() -> list[EntryPoint]:
     """Ours first, so that a plug-in cannot take a built-in scheme."""
     return sorted(entry_points(group=GROUP), key=lambda e: (not e.value.startswith("brokers."), e.name))

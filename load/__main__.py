@@ -12,4 +12,4 @@ metadata.entry_points = cache(metadata.entry_points)  # type: ignore[assignment]
 from locust.main import main  # noqa: E402 - patches as it is imported
 
 if __name__ == "__main__":
-    main()
+    main()  # type: ignore[no-untyped-call]

@@ -53,11 +53,6 @@ class Raising:
         raise RuntimeError("not today")
 
 
-def forget():
-    module._entries.cache_clear()
-    registry.cache_clear()
-
-
 @pytest.fixture
 def plugins(monkeypatch):
     """Installs objects as plug-ins: `plugins(name=object)`."""
@@ -70,10 +65,10 @@ def plugins(monkeypatch):
             setattr(home, name, value)
         strangers = [EntryPoint(name, f"strangers_module:{name}", GROUP) for name in objects]
         monkeypatch.setattr(module, "entry_points", lambda group: [*strangers, *ours])
-        forget()
+        registry.cache_clear()
 
     yield install
-    forget()
+    registry.cache_clear()
 
 
 def test_the_built_in_adapters_are_all_there():
@@ -151,7 +146,7 @@ def test_a_plug_in_that_ends_the_program_does_not(plugins, tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     entries = [EntryPoint("ends", "ends_at_import:adapter", GROUP), *module.entry_points(group=GROUP)]
     monkeypatch.setattr(module, "entry_points", lambda group: entries)
-    forget()
+    registry.cache_clear()
     found = registry()
     assert "SystemExit: I need Linux" in found.broken["ends"]
     assert set(found.by_scheme) == BUILT_IN | {"mine"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -88,7 +89,7 @@ def _pytest(tree: Path, test: str) -> int:
     sys.path[:] = [str(tree)] + [entry for entry in sys.path if entry not in ("", str(ROOT))]
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # all that are installed take a second to set up
     plugins = [word for plugin in PLUGINS for word in ("-p", plugin)]
-    return int(pytest.main(["-x", *plugins, *test.split()]))
+    return int(pytest.main(["-x", *plugins, *shlex.split(test)]))
 
 
 def main() -> None:
