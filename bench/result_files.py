@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -91,39 +92,54 @@ def hide_passwords(value: Any) -> Any:
     return value
 
 
-def _table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(hide_passwords(row) for row in rows)
-    return text.getvalue()
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What the files hold of one run, made once: they are written again after every run."""
 
+    row: dict[str, Any]
+    """Of summary.csv."""
+    seconds: list[dict[str, Any]]
+    """Rows of timeline.csv."""
+    histograms: dict[str, Any]
+    """The entry of histograms.json."""
 
-def summary_text(runs: Sequence[Run]) -> str:
-    """summary.csv: one row per run."""
-    figures = sorted({name for run in runs for name in run.figures})
-    return _table([*COLUMNS, *FURTHER, *figures], [row_of(run, number) for number, run in enumerate(runs, 1)])
-
-
-def timeline_text(runs: Sequence[Run]) -> str:
-    """timeline.csv: one row per run and second."""
-    rows: list[dict[str, object]] = []
-    for number, run in enumerate(runs, 1):
+    @classmethod
+    def of(cls, run: Run, number: int) -> RunRecord:
+        """`number` is the run's place in their order, from 1. Passwords are hidden."""
+        seconds = []
         for second in run.timeline:
             latencies = (round(value, 3) for value in (second.p50_ms, second.p99_ms, second.max_ms))
             values = (number, run.contender, run.round, second.t_s, second.deliveries, *latencies)
-            rows.append(dict(zip(TIMELINE_COLUMNS, values, strict=True)))
-    return _table(TIMELINE_COLUMNS, rows)
+            seconds.append(dict(zip(TIMELINE_COLUMNS, values, strict=True)))
+        entry = {"run": number, "contender": run.contender, "round": run.round}
+        entry |= {"histograms": {hop: histogram.encode() for hop, histogram in run.histograms.items()}}
+        return cls(*hide_passwords([row_of(run, number), seconds, entry]))
 
 
-def histograms_text(runs: Sequence[Run]) -> str:
+def _table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def summary_text(records: Sequence[RunRecord]) -> str:
+    """summary.csv: one row per run."""
+    known = [*COLUMNS, *FURTHER]
+    figures = sorted({name for record in records for name in record.row} - {*known})
+    return _table([*known, *figures], (record.row for record in records))
+
+
+def timeline_text(records: Sequence[RunRecord]) -> str:
+    """timeline.csv: one row per run and second."""
+    return _table(TIMELINE_COLUMNS, (second for record in records for second in record.seconds))
+
+
+def histograms_text(records: Sequence[RunRecord]) -> str:
     """histograms.json: the histograms of each run, by hop."""
-    entries = [
-        {"run": number, "contender": run.contender, "round": run.round}
-        | {"histograms": {hop: histogram.encode() for hop, histogram in run.histograms.items()}}
-        for number, run in enumerate(runs, 1)
-    ]
-    return json.dumps(hide_passwords({"format": "HDR V2, base64, microseconds", "runs": entries}), indent=1) + "\n"
+    runs = [record.histograms for record in records]
+    return json.dumps({"format": "HDR V2, base64, microseconds", "runs": runs}, indent=1) + "\n"
 
 
 def manifest_text(comparison: Comparison) -> str:

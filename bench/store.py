@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from bench.result_files import (
     SCHEMA_VERSION,
     Capacity,
     Manifest,
+    RunRecord,
     histograms_text,
     manifest_text,
     parse_runs,
@@ -39,6 +40,7 @@ class ResultFolder:
     path: Path
     """`results/<UTC time>-<name>.partial/`, and after `finish` without `.partial`."""
     comparison: Comparison
+    _records: list[RunRecord] = field(default_factory=list)
 
     @property
     def logs(self) -> Path:
@@ -48,6 +50,7 @@ class ResultFolder:
     def add_run(self, run: Run) -> None:
         """Store a finished run: from now on it survives Ctrl-C and kill."""
         self.comparison.runs.append(run)
+        self._records.append(RunRecord.of(run, len(self.comparison.runs)))
         self._save()
 
     def add_versions(self, versions: Mapping[str, str]) -> None:
@@ -67,10 +70,9 @@ class ResultFolder:
         return self.path
 
     def _save(self) -> None:
-        runs = self.comparison.runs
-        write_text(self.path / "summary.csv", summary_text(runs))
-        write_text(self.path / "timeline.csv", timeline_text(runs))
-        write_text(self.path / "histograms.json", histograms_text(runs))
+        write_text(self.path / "summary.csv", summary_text(self._records))
+        write_text(self.path / "timeline.csv", timeline_text(self._records))
+        write_text(self.path / "histograms.json", histograms_text(self._records))
         write_text(self.path / "manifest.json", manifest_text(self.comparison))
 
 
