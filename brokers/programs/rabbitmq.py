@@ -10,6 +10,7 @@ from pathlib import Path
 
 from brokers.programs.finding import DEPLOY, on_path, require, version_of
 from brokers.programs.probe import amqp_answers, mqtt_answers
+from brokers.programs.rabbitmq_code import lay_out, needed_code
 from brokers.programs.running import Running, launch
 from core.ports import free_ports
 from core.process import spawn
@@ -60,6 +61,11 @@ class RabbitMQ:
         config = folder / "rabbitmq.conf"
         config.write_text(local_config(port, mqtt_port if mqtt else None), encoding="utf-8")
         env = environment(data, config, plugins, port, distribution_port, epmd_port)
+        code = needed_code(executable.resolve().parents[1] / "plugins", ["rabbitmq_mqtt"] if mqtt else [])
+        if code and not re.search(r"\s", str(data)):  # arguments of Erlang's are told apart by spaces
+            lay_out(code, data / "code")
+            env["RABBITMQ_PLUGINS_DIR"] = str(data / "code")
+            env["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] += f" -env ERL_LIBS {data / 'code'}"
         command = ["sh", "-c", _WITH_EPMD, str(executable), str(epmd_port)]
         listeners = {"amqp": f"127.0.0.1:{port}"} | ({"mqtt": f"127.0.0.1:{mqtt_port}"} if mqtt else {})
         return launch(
