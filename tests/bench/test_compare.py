@@ -66,7 +66,7 @@ def smoke(tmp_path_factory):
         "-s",
         "smoke",
         "--rounds",
-        2,
+        1,
         "--repeats",
         0,
         "--out",
@@ -81,8 +81,7 @@ def test_every_delivery_is_accounted_for(smoke):
     done, answer, folder = smoke
     assert answer["complete"], done.stderr
     rows = rows_of(folder)
-    assert [row["contender"] for row in rows].count("valkey") == 2
-    assert len(rows) == 4
+    assert sorted(row["contender"] for row in rows) == ["memory", "valkey"]
     for row in rows:
         # 50 clients x 2 s x 20 events/s
         assert (int(row["expected"]), int(row["delivered"]), int(row["lost"])) == (2000, 2000, 0), done.stderr
@@ -95,12 +94,6 @@ def test_every_delivery_is_accounted_for(smoke):
 def test_the_columns_are_the_contract(smoke):
     header = (smoke[2] / "summary.csv").read_text().splitlines()[0].split(",")
     assert header[: len(COLUMNS)] == COLUMNS
-
-
-def test_rounds_are_interleaved(smoke):
-    rows = rows_of(smoke[2])
-    assert [row["round"] for row in rows] == ["1"] * 2 + ["2"] * 2
-    assert {row["contender"] for row in rows[:2]} == {"memory", "valkey"}
 
 
 def test_the_report_is_there_and_asks_no_other_host(smoke):

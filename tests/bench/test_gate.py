@@ -59,9 +59,9 @@ def test_what_the_gate_says(now: list[float], rule: str, failed: bool, said: str
 def test_the_same_again_hardly_ever_fails() -> None:
     failures = sum(
         gate(around(15, 0.1, seed), "p99_ms>+0%").check(measured(around(15, 0.1, seed + 1000)))[0].failed
-        for seed in range(200)
+        for seed in range(80)
     )
-    assert failures <= 0.02 * 200 + 3 * (200 * 0.02 * 0.98) ** 0.5
+    assert failures <= 0.02 * 80 + 3 * (80 * 0.02 * 0.98) ** 0.5
 
 
 def test_neither_another_transport_nor_a_run_with_faults_is_compared() -> None:

@@ -57,7 +57,7 @@ def measured(tmp_path_factory):
     return done, folder
 
 
-def test_both_are_measured_and_nothing_is_lost(measured):
+def test_both_are_measured_in_interleaved_rounds_and_nothing_is_lost(measured):
     done, folder = measured
     with (folder / "summary.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

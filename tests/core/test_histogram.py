@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.histogram import HIGHEST_US, LOWEST_US, SIGNIFICANT_FIGURES, Histogram
@@ -19,6 +19,7 @@ def library(values_ns):
 
 
 @given(DURATIONS_NS)
+@settings(max_examples=40)  # the library records one by one, and makes a list of all its buckets each time
 def test_counts_are_the_librarys(values):
     ours, theirs = Histogram(), library(values)
     ours.record_ns(values)

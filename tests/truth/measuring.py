@@ -124,7 +124,7 @@ def measure(
             "--out",
             str(out),
         ]
-        locust = [Path(sys.executable).with_name("locust"), "-f", ROOT / "load" / "sse.py", "--skip-log-setup"]
+        locust = [sys.executable, "-m", "load", "-f", ROOT / "load" / "sse.py", "--skip-log-setup"]
         env = {"FANBENCH_LOAD_STATUS": str(status), "FANBENCH_LOAD_CONTROL": str(folder / "control")}
         for at, options in enumerate(locust_options(how, main)):
             to = log if options is main else folder / f"worker-{at}.log"
