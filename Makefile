@@ -38,7 +38,7 @@ reference: $(STAMP) brokers browser  ## measure results/reference anew: about an
 reference-pages: $(STAMP) browser  ## make the page, the notebooks' outputs and README's picture of results/reference again
 	@scripts/reference_pages.sh
 
-bench: $(STAMP) brokers  ## the product beside its floors and its neighbours, each ratio from one run: 10 minutes
+bench: $(STAMP) brokers  ## the product beside its floors and its neighbours, each ratio from one run: 20 minutes
 	@$(PY) -m benchmarks --json results/benchmarks.json
 
 scaling: $(STAMP)  ## draw how cost grows with clients, rate, payload, topics and replicas, into docs/images
