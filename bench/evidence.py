@@ -14,7 +14,7 @@ from bench.store import load_capacity, load_results, result_folders
 from bench.summary import Cell, row_of
 from bench.verdict import workload
 from brokers.contenders import all_contenders
-from brokers.registry import registry
+from brokers.registry import installed
 from core.scenario import Scenario
 
 COMPARED_BY = "p99_ms"
@@ -178,7 +178,7 @@ def span(result: Result, name: str) -> str:
 def replays(name: str) -> bool | None:
     """Whether the contender's adapter declares replay; None for one that is unknown here."""
     urls = {contender.name: contender.url for contender in all_contenders()}
-    adapter = registry().by_scheme.get(urls.get(name, name).partition("://")[0])
+    adapter = installed().serving(urls.get(name, name).partition("://")[0])
     return None if adapter is None else adapter.replay
 
 

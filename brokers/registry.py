@@ -17,12 +17,30 @@ GROUP = "fanbench.brokers"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Registry:
-    """The adapters that work, by scheme, and the entry points that do not, with the reason."""
+    """The adapters that work, by scheme, and the entry points that do not, with the reason.
 
+    They are loaded as schemes are asked for: the client libraries of all of them take a program a third of its start.
+    """
+
+    ahead: list[EntryPoint]
+    """Those not loaded yet."""
     by_scheme: dict[str, Adapter] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+
+    def serving(self, scheme: str) -> Adapter | None:
+        """The adapter of a scheme; no more are loaded than have to be. Those named like the scheme come first."""
+        words = {part for word in scheme.split("+") for part in (word, word.removesuffix("s"))}
+
+        def place(entry: EntryPoint) -> tuple[bool, int, str]:
+            # Ours before all others, so that a plug-in cannot take a built-in scheme.
+            return not entry.value.startswith("brokers."), -len(words.intersection(entry.name.split("-"))), entry.name
+
+        self.ahead.sort(key=place)
+        while scheme not in self.by_scheme and self.ahead:
+            _load(self.ahead.pop(0), self)
+        return self.by_scheme.get(scheme)
 
     def adapters(self) -> list[Adapter]:
         """Each working adapter once, by name."""
@@ -84,35 +102,17 @@ def _load(entry: EntryPoint, registry: Registry) -> None:
     registry.by_scheme.update(dict.fromkeys(adapter.schemes, adapter))
 
 
-def _entries() -> list[EntryPoint]:
-    """Ours first, so that a plug-in cannot take a built-in scheme."""
-    return sorted(entry_points(group=GROUP), key=lambda e: (not e.value.startswith("brokers."), e.name))
-
-
 @cache
+def installed() -> Registry:
+    """The adapters installed here, none of them loaded before its scheme is asked for."""
+    return Registry(list(entry_points(group=GROUP)))
+
+
 def registry() -> Registry:
-    """All adapters installed here. A broken plug-in is reported by name and leaves the others working."""
-    found = Registry()
-    for entry in _entries():
-        _load(entry, found)
+    """All adapters installed here, loaded. A broken plug-in is reported by name and leaves the others working."""
+    found = installed()
+    found.serving("")  # no adapter has it
     return found
-
-
-def _serving(scheme: str) -> Adapter | None:
-    """The adapter of a scheme, or None.
-
-    Those named like it are loaded first, and no more than have to be: the libraries of all of them take a program a
-    third of its start.
-    """
-    words = {part for word in scheme.split("+") for part in (word, word.removesuffix("s"))}
-    found = Registry()
-    for entry in sorted(
-        _entries(), key=lambda e: (not e.value.startswith("brokers."), -len(words.intersection(e.name.split("-"))))
-    ):
-        _load(entry, found)
-        if scheme in found.by_scheme:
-            return found.by_scheme[scheme]
-    return None
 
 
 def open_endpoint(url: str, delivery: str | None = None) -> tuple[Adapter, Endpoint]:
@@ -122,9 +122,9 @@ def open_endpoint(url: str, delivery: str | None = None) -> tuple[Adapter, Endpo
         UsageError: unknown scheme, unknown option, or a promise that the adapter does not make.
     """
     endpoint = parse_url(url, delivery or "")
-    adapter = _serving(endpoint.scheme)
+    found = installed()
+    adapter = found.serving(endpoint.scheme)
     if adapter is None:
-        found = registry()
         broken = found.broken.get(endpoint.scheme.partition("+")[0])
         why = f"its adapter is broken: {broken}" if broken else nearest(endpoint.scheme, found.by_scheme)
         raise UsageError(f"broker URL {endpoint}: unknown scheme '{endpoint.scheme}'; {why}")

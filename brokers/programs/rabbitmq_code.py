@@ -7,6 +7,7 @@ plug-ins there, also of the many that are not enabled: 20,000 files that do not 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def needed_code(plugins: Path, enabled: Collection[str]) -> list[Path]:
 
 
 def lay_out(code: Collection[Path], folder: Path) -> None:
-    """Make `folder`, with links to the folders of code in it."""
+    """Make `folder` anew, with links to the folders of code in it."""
+    if folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True)
     for path in code:
         (folder / path.name).symlink_to(path)

@@ -4,6 +4,7 @@ import pytest
 
 from brokers.programs.rabbitmq import rabbitmq
 from brokers.programs.rabbitmq_code import lay_out, needed_code
+from tests.missing import missing
 
 APPS = {
     "rabbit-3.1": "[{applications, [kernel,ra, rabbit_common]}, {env, [{applications_to_start, [shovel]}]}]",
@@ -40,7 +41,8 @@ def test_another_packaging_is_left_alone(plugins, tmp_path):
     assert needed_code(tmp_path / "none", []) == []
 
 
-def test_it_is_laid_out_by_links(plugins, tmp_path):
+def test_it_is_laid_out_by_links_also_over_what_a_kill_left(plugins, tmp_path):
+    lay_out(needed_code(plugins, ["mqtt"]), tmp_path / "data" / "code")
     lay_out(needed_code(plugins, []), tmp_path / "data" / "code")
     assert sorted(path.name for path in (tmp_path / "data" / "code").iterdir()) == BROKER
     assert (tmp_path / "data" / "code" / "ra-2.0" / "ebin" / "ra.app").exists()
@@ -49,7 +51,7 @@ def test_it_is_laid_out_by_links(plugins, tmp_path):
 def test_it_finds_the_code_of_the_installed_broker():
     found = rabbitmq.find()
     if found is None:
-        pytest.skip(f"rabbitmq is not installed here; {rabbitmq.install_hint}")
+        missing(f"rabbitmq is not installed here; {rabbitmq.install_hint}")
     names = {path.name.rpartition("-")[0] for path in needed_code(found.resolve().parents[1] / "plugins", [])}
     assert {"rabbit", "rabbit_common", "ra"} <= names
     assert not any("management" in name for name in names)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from brokers import registry as module
-from brokers.registry import GROUP, open_endpoint, registry
+from brokers.registry import GROUP, installed, open_endpoint, registry
 from core.errors import UsageError
 
 BUILT_IN = {
@@ -65,10 +65,10 @@ def plugins(monkeypatch):
             setattr(home, name, value)
         strangers = [EntryPoint(name, f"strangers_module:{name}", GROUP) for name in objects]
         monkeypatch.setattr(module, "entry_points", lambda group: [*strangers, *ours])
-        registry.cache_clear()
+        installed.cache_clear()
 
     yield install
-    registry.cache_clear()
+    installed.cache_clear()
 
 
 def test_the_built_in_adapters_are_all_there():
@@ -146,7 +146,7 @@ def test_a_plug_in_that_ends_the_program_does_not(plugins, tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     entries = [EntryPoint("ends", "ends_at_import:adapter", GROUP), *module.entry_points(group=GROUP)]
     monkeypatch.setattr(module, "entry_points", lambda group: entries)
-    registry.cache_clear()
+    installed.cache_clear()
     found = registry()
     assert "SystemExit: I need Linux" in found.broken["ends"]
     assert set(found.by_scheme) == BUILT_IN | {"mine"}

@@ -18,7 +18,7 @@ from brokers.conformance import Conformance, promises
 from brokers.conformance.bench import Bench, with_address
 from brokers.contenders import find_contender
 from brokers.endpoint import BrokerError
-from brokers.registry import GROUP, registry
+from brokers.registry import GROUP, installed
 from tests.examples import postgres as server
 from tests.missing import missing
 
@@ -143,9 +143,9 @@ def broker(postgres, url, monkeypatch, tmp_path):
     ours = [entry for entry in registry_module.entry_points(group=GROUP) if entry.value.startswith("brokers.")]
     plugin = EntryPoint("pgnotify", "fanbench_pgnotify:adapter", GROUP)
     monkeypatch.setattr(registry_module, "entry_points", lambda group: [*ours, plugin])
-    registry.cache_clear()
+    installed.cache_clear()
     yield Bench(find_contender(url), url, postgres, tmp_path)
-    registry.cache_clear()
+    installed.cache_clear()
 
 
 async def test_the_server_is_killed_and_comes_back(broker):
