@@ -17,6 +17,10 @@ from core.histogram import Histogram
 from core.scenario import Scenario
 
 
+GROWTH_NEEDS_S = 60.0
+"""A shorter window tells no growth a minute: a program that is still warming up would show a hundred MB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What a run left: what it says of its deliveries, Locust's result, and what was seen from outside."""
@@ -102,7 +106,8 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
     figures = {
         f"connect_{name}_ms": float(load["connect_ms"][name]) for name in ("p50", "p99") if load.get("connect_ms")
     }
-    figures |= {f"{part}_growth_mb_min": slope for part, slope in findings.window.rss_mb_per_min.items()}
+    if findings.window.seconds >= GROWTH_NEEDS_S:
+        figures |= {f"{part}_growth_mb_min": slope for part, slope in findings.window.rss_mb_per_min.items()}
     figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
     if load.get("event_bytes"):
         figures["event_bytes"] = float(load["event_bytes"])
