@@ -16,7 +16,6 @@ from brokers.contenders import Contender
 from core.histogram import Histogram
 from core.scenario import Scenario
 
-
 GROWTH_NEEDS_S = 60.0
 """A shorter window tells no growth a minute: a program that is still warming up would show a hundred MB."""
 
