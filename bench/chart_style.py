@@ -132,6 +132,13 @@ def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: fl
     return centres
 
 
+def lay_out(axes: Axes) -> None:
+    """Give a figure's axes their places for good: what is drawn later is put where they are, and does not move them."""
+    figure: Figure = axes.get_figure(root=True)  # type: ignore[assignment]
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
+
+
 def text_width(axes: Axes, text: str, **kinds: Any) -> float:
     """How wide the text will be, in SVG units."""
     probe = axes.text(0, 0, text, **kinds)
@@ -146,7 +153,7 @@ def label_lines(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
     room = max(text_width(axes, name) for name in names) + _LEADER + 2
     layout = axes.get_figure(root=True).get_layout_engine()  # type: ignore[union-attr]
     layout.set(rect=(0, 0, 1 - room / WIDTH, 1))  # type: ignore[union-attr,call-arg]  # it is the constrained one
-    axes.figure.canvas.draw()
+    lay_out(axes)
     box = axes.get_window_extent()
     pixels = [axes.transData.transform((x, y)) for x, y, _, _ in ends]
     heights = [FONT * 1.25] * len(ends)
@@ -168,6 +175,8 @@ def to_svg(figure: Figure) -> str:
     """The figure as an SVG document in the light colours."""
     text = io.StringIO()
     with style():
+        if figure.get_layout_engine() is not None:
+            lay_out(figure.axes[0])
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue().replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans', sans-serif")
 

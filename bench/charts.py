@@ -15,6 +15,7 @@ from bench.chart_style import (
     HOP_COLOURS,
     LIGHT,
     PART_COLOURS,
+    lay_out,
     new_figure,
     shortened,
     spread,
@@ -141,7 +142,7 @@ def _name_segments(
     present = [part for part in colours if part in fullest]
     starts = np.cumsum([0.0, *(first.get(part, 0.0) for part in present)])
     centres = [(starts[i] + starts[i + 1]) / 2 for i in range(len(present))]
-    axes.figure.canvas.draw()
+    lay_out(axes)
     box = axes.get_window_extent()
     widths = [text_width(axes, names[part], fontweight="bold") + FONT for part in present]
     wanted = [float(axes.transData.transform((centre, 0))[0]) for centre in centres]

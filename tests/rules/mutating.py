@@ -6,6 +6,7 @@ nothing), forks for each from one process that has the libraries imported, and p
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -17,10 +18,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from _pytest.config import default_plugins
+
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("core", "brokers", "generator", "server", "load", "bench", "scenarios", "tests")
 PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
-LIBRARIES = ("pytest", *PLUGINS, "hypothesis.strategies", "numpy", "pydantic", "typer", "rich.console")
+LIBRARIES = (
+    *("pytest", *PLUGINS, *(f"_pytest.{plugin}" for plugin in default_plugins), "_pytest._code.source", "pdb"),
+    *("hypothesis.strategies", "numpy.random", "hdrh.histogram", "orjson"),
+    *("pydantic.dataclasses", "pydantic_settings", "typer", "rich.console"),
+)
 JOB_DEADLINE_S = 90
 ASIDE = 2
 """Trees in which jobs run at once."""
@@ -89,7 +96,7 @@ def _pytest(tree: Path, test: str) -> int:
     sys.path[:] = [str(tree)] + [entry for entry in sys.path if entry not in ("", str(ROOT))]
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # all that are installed take a second to set up
     plugins = [word for plugin in PLUGINS for word in ("-p", plugin)]
-    return int(pytest.main(["-x", *plugins, *shlex.split(test)]))
+    return int(pytest.main(["-x", "--tb=line", *plugins, *shlex.split(test)]))
 
 
 def main() -> None:
@@ -98,6 +105,7 @@ def main() -> None:
     jobs = json.load(sys.stdin)
     for name in LIBRARIES:
         importlib.import_module(name)
+    gc.freeze()  # pytest collects garbage as it ends: in a fork, all that is here already would be copied for it
     print(json.dumps([_mutate(tree, *job) for job in jobs]))
 
 
