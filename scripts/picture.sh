@@ -2,7 +2,7 @@
 # Take README's picture from a report: scripts/picture.sh REPORT.html PICTURE.png [WIDTH HEIGHT]
 set -euo pipefail
 page=$(realpath "$1") picture=$(realpath -m "$2") width=${3:-1280} height=${4:-1000}
-browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
+browser=$("$(dirname "$0")/browser.sh" where) ||
   { echo "no Chromium found; install it with: make browser" >&2; exit 2; }
 profile=$(mktemp -d)
 trap 'rm -rf "$profile"' EXIT

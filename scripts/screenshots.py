@@ -4,7 +4,6 @@ Halfway through each minute the replica that serves the page is stopped, so that
 through another one. ui.png is the light look of the page, ui-dark.png the dark one.
 """
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +33,10 @@ def main(url: str, folder: Path) -> None:
     """Take both pictures, one after the other."""
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        path = subprocess.run(
+            ["scripts/browser.sh", "where"], stdout=subprocess.PIPE, text=True, check=True
+        ).stdout.strip()
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         take(browser, url, "light", folder / "ui.png")
         take(browser, url, "dark", folder / "ui-dark.png")
         browser.close()

@@ -1,4 +1,4 @@
-import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from core.stamp import new_stream
 from tests.missing import missing
 from tests.ui.stack import Stack, start_stack
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FIND_BROWSER = Path(__file__).parents[2] / "scripts" / "browser.sh"
 PATIENCE_MS = 15_000
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -21,8 +21,8 @@ def browser() -> Iterator[Browser]:
 
     Not for the session: while Playwright is open its event loop runs, and no asynchronous test can.
     """
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
+    path = subprocess.run([FIND_BROWSER, "where"], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    if not path:
         missing("no Chromium on the PATH; scripts/browser.sh installs it")
     with sync_playwright() as playwright:
         # A container's root has no user namespace for Chromium's sandbox.
