@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.verdict import workload
 from core.errors import FanbenchError
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from rich.table import Table
 
     from bench.model import Comparison
@@ -87,10 +89,21 @@ def render(views: Sequence[View], shared: Sequence[Chart] = (), titles: Sequence
         undefined=jinja2.StrictUndefined,
     )
     environment.globals["for_page"] = for_page
+    environment.filters["with_code"] = with_code
     return environment.get_template(TEMPLATE).render(
         titled=list(zip(titles or [view.comparison.name for view in views], views, strict=True)),
         shared=shared,
         themes=THEMES,
+    )
+
+
+def with_code(sentence: str) -> Markup:
+    """The sentence as HTML: what stands in backticks as code, all else as text."""
+    from markupsafe import Markup
+
+    parts = re.split("`([^`]+)`", sentence)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
     )
 
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from bench import charts, charts_lines
 from bench.chart_style import THEMES, spread
 from bench.model import Run
-from bench.report import as_markdown, build_report, terminal_table, titles_of, view_of, write_report
+from bench.report import as_markdown, build_report, terminal_table, titles_of, view_of, with_code, write_report
 from bench.report_comparison import comparison_view, table_rows
 from bench.report_view import View
 from bench.standings import standings
@@ -142,6 +142,18 @@ def test_nothing_measured_acts_as_html(tmp_path: Path) -> None:
     assert page.text.count(HOSTILE) >= 4  # verdict, table, refused run, command
     for chart in (folder / "charts").glob("*.svg"):
         assert "<img" not in chart.read_text()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "html"),
+    [
+        ("`fanbench choose` and `b`", "<code>fanbench choose</code> and <code>b</code>"),
+        ("`<b>` a & b", "<code>&lt;b&gt;</code> a &amp; b"),
+        ("one ` alone", "one ` alone"),
+    ],
+)
+def test_commands_in_a_sentence_are_code(sentence: str, html: str) -> None:
+    assert with_code(sentence) == html
 
 
 def test_both_themes_have_every_colour_and_no_chart_has_one_of_its_own(few: Path) -> None:
