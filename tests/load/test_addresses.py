@@ -1,5 +1,6 @@
 """A name with addresses of two families, of which a replica may listen on one only."""
 
+import errno
 import socket
 
 import pytest
@@ -16,14 +17,32 @@ def both_families(host, port, **_):
     return [(family, socket.SOCK_STREAM, 6, "", place) for family, place in places]
 
 
+def one_port_of_two_families(listening):
+    """A listener, and a socket that holds its port in the other family without listening: another program may have it there."""
+    (other,) = FAMILIES.keys() - {listening}
+    for _ in range(100):
+        try:
+            listener = socket.create_server((listening, 0), family=FAMILIES[listening])
+        except OSError:
+            pytest.skip(f"this machine has no {listening}")
+        silent = socket.socket(FAMILIES[other])
+        try:
+            silent.bind((other, listener.getsockname()[1]))
+        except OSError as refused:
+            if refused.errno != errno.EADDRINUSE:
+                return listener, silent  # a machine without the other family
+            listener.close()
+            silent.close()
+        else:
+            return listener, silent
+    pytest.fail("no port is free in both families")
+
+
 @pytest.mark.parametrize("listening", FAMILIES)
 def test_the_family_that_answers_is_taken(listening, monkeypatch):
-    try:
-        listener = socket.create_server((listening, 0), family=FAMILIES[listening])
-    except OSError:
-        pytest.skip(f"this machine has no {listening}")
+    listener, silent = one_port_of_two_families(listening)
     monkeypatch.setattr(addresses.socket, "getaddrinfo", both_families)
-    with listener:
+    with listener, silent:
         port = listener.getsockname()[1]
         found = addresses.resolve([parse_origin(f"http://localhost:{port}")])
     assert [(address.family, address.sockaddr[:2]) for address in found] == [(FAMILIES[listening], (listening, port))]
