@@ -13,7 +13,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from bench.jobs import require_answer
-from bench.procs import Children, Replica, start_generator, start_replica, wait_ready
+from bench.procs import Children, Replica, preload, start_generator, start_replica, wait_ready
 from bench.proxy import find_nginx, start_proxy
 from brokers.contenders import Contender, find_contender
 from brokers.programs.catalogue import Launch
@@ -37,6 +37,7 @@ def demo_command(name: str, scenario: Scenario, port: int, launch: Launch = "aut
     _require_free(port)
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="fanbench-demo-"))
+    preload()
     try:
         with contender.launched(folder) as broker, Children() as children:
             _run(console, contender, broker.url, scenario, port, folder, children)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import FanbenchError
+from core.forked import ForkServer
 from core.ports import free_ports
 from core.process import Child, spawn
 from core.scenario import Scenario
@@ -28,7 +29,13 @@ _SPARE_CLIENTS = 100
 """Beyond the clients: those that reconnect before their old connection is seen to have ended."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Without http_proxy: it is this machine's own loopback that is asked."""
+_programs = ForkServer("server.__main__", "server.serving", "generator.__main__", cwd=ROOT)
 T = TypeVar("T")
+
+
+def preload() -> None:
+    """Begin to import what replicas and generator need, while the broker starts."""
+    _programs.start()
 
 
 class Children:
@@ -135,20 +142,22 @@ class Replica:
         return get_json(f"{self.url}/stats") or {}
 
     def start_again(self) -> None:
-        """Start it with the same settings; it is not ready yet."""
-        self.child = _spawn_replica(self.name, self.port, self.settings, self.folder)
+        """Start it with the same settings, not forked, since how long it is away is measured; it is not ready yet."""
+        log, env = _log_and_env(self.name, self.port, self.settings, self.folder)
+        self.child = spawn(self.name, [sys.executable, "-m", "server"], log, env=env, cwd=ROOT)
         self.down = False
 
 
-def _spawn_replica(name: str, port: int, settings: Mapping[str, object], folder: Path) -> Child:
+def _log_and_env(name: str, port: int, settings: Mapping[str, object], folder: Path) -> tuple[Path, dict[str, str]]:
     report = folder / f"{name}.report.json"
     env = child_env({"host": "127.0.0.1", "port": port, "server": name, "report": report, **settings})
-    return spawn(name, [sys.executable, "-m", "server"], folder / f"{name}.log", env=env, cwd=ROOT)
+    return folder / f"{name}.log", env
 
 
 def start_replica(name: str, port: int, settings: Mapping[str, object], folder: Path) -> Replica:
     """Start one replica on 127.0.0.1; it is not ready yet."""
-    return Replica(name, port, settings, folder, _spawn_replica(name, port, settings, folder))
+    child = _programs.spawn(name, "server", *_log_and_env(name, port, settings, folder))
+    return Replica(name, port, settings, folder, child)
 
 
 def start_replicas(settings: Sequence[Mapping[str, object]], folder: Path, children: Children) -> list[Replica]:
@@ -200,8 +209,7 @@ def start_generator(settings: Mapping[str, object], folder: Path) -> tuple[Child
     """Start the generator; returns it and where it will write its report."""
     report = folder / "generator.report.json"
     env = child_env({"report": report, **settings})
-    command = [sys.executable, "-m", "generator"]
-    return spawn("generator", command, folder / "generator.log", env=env, cwd=ROOT), report
+    return _programs.spawn("generator", "generator", folder / "generator.log", env), report
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from bench.account import Findings, account
 from bench.faults import Timeline, require_possible
 from bench.losses import Evidence, expected_deliveries
 from bench.model import Run
-from bench.procs import Children, poll, read_json
+from bench.procs import Children, poll, preload, read_json
 from bench.resources import Sampler, Window, rss_mb
 from bench.stage import Stage, set_up
 from brokers.contenders import Contender
@@ -63,6 +63,7 @@ def run_once(
         FanbenchError: a program did not start, did not answer or ended early; the message has its last words.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    preload()
     with contender.launched(folder) as broker, ExitStack() as stack:
         children = stack.enter_context(Children())
         say("starting replicas and clients")

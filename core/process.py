@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from core.errors import FanbenchError
 
@@ -51,10 +52,25 @@ class _Guard:
 _guard = _Guard()
 
 
+class Process(Protocol):
+    """What a child is made of: `subprocess.Popen`, or core.forked.Forked."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; `subprocess.TimeoutExpired` if it still runs after `timeout` seconds."""
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+
+
 class Child:
     """A running child and its log file; `name` is what errors call it."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, process: Process, log: Path) -> None:
         self.name = name
         self.log = log
         self._process = process
@@ -121,6 +137,12 @@ def when_killed(command: Sequence[str | Path]) -> Callable[[], None]:
     return lambda: _guard.tell(f"-{line}")
 
 
+def adopt(name: str, process: Process, log: Path) -> Child:
+    """A process that is the leader of its group and ends by itself if fanbench ends, watched by the guard from now on."""
+    _guard.tell(f"+{process.pid}")
+    return Child(name, process, log)
+
+
 def spawn(
     name: str,
     command: Sequence[str | Path],
@@ -152,8 +174,8 @@ def spawn(
             )
         except OSError as error:
             raise FanbenchError(f"{name}: cannot start {words[0]}: {error.strerror}; is it installed?") from error
-    _guard.tell(f"+{process.pid}")
+    child = adopt(name, process, log)
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError), process.stdin as go:  # its end is told by whoever waits for it
         go.write(b"\n")
-    return Child(name, process, log)
+    return child

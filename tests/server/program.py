@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from core.forked import Forked
 from core.ports import free_port
 from core.sse import SSEEvent, SSEParser
 from core.stamp import Stamp, encode, new_stream
+from tests.programs import FORKED, ROOT
 from tests.waiting import wait_until
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def environment(settings: Mapping[str, object]) -> dict[str, str]:
@@ -36,7 +36,7 @@ def run_to_end(settings: Mapping[str, object], *arguments: str) -> subprocess.Co
 class Replica:
     """A running `python -m server`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(self, process: Forked, port: int, log: Path) -> None:
         self.process = process
         self.port = port
         self.log = log
@@ -80,10 +80,7 @@ def running(folder: Path, **settings: object) -> Iterator[Replica]:
     port = free_port()
     log = folder / f"server-{port}.log"
     env = environment({"port": port, "server": "replica-1", "payload_bytes": 180, **settings})
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "server"], env=env, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
-        )
+    process = FORKED.fork("server", log, env, ROOT)
     replica = Replica(process, port, log)
     try:
         replica.wait_ready()

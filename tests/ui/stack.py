@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,10 +13,9 @@ import redis as redis_library
 from brokers.programs.catalogue import PROGRAMS
 from brokers.programs.running import Running
 from core.ports import free_port
-from core.process import Child, spawn
+from core.process import Child
+from tests.programs import FORKED
 from tests.waiting import wait_until
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -90,10 +88,10 @@ class Stack:
 
 
 def program(name: str, broker_url: str, folder: Path, settings: dict[str, str]) -> Child:
-    """Start one of the project's programs as a person would."""
+    """Start one of the project's programs."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FANBENCH_")}
     environment |= {"FANBENCH_BROKER_URL": broker_url} | settings
-    return spawn(name, [sys.executable, "-m", name], folder / f"{name}.log", env=environment, cwd=ROOT)
+    return FORKED.spawn(name, name, folder / f"{name}.log", environment)
 
 
 def start_stack(folder: Path, scheme: str = "redis") -> Stack:

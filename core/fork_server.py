@@ -1,0 +1,91 @@
+"""Becomes programs of ours that it has imported already: run as `python -m core.fork_server MODULE...` (core/forked.py).
+
+It imports the modules, and then reads requests from stdin, a line of JSON each: `number`, `program` (whose `__main__`
+has a `main()`), `log`, `env`, `cwd`. For each it forks, and answers on stdout with `number` and `pid`, and with `number`
+and `exit_code` when that process has ended. When stdin closes, because whoever asked has ended or was killed, it kills
+what still runs. Requests come from our own parent alone, over a pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+
+def _answer(**fields: int) -> None:
+    os.write(1, json.dumps(fields).encode() + b"\n")
+
+
+def _become(request: dict[str, Any]) -> object:
+    """In the child: what a program has that was started by its command line, then the program."""
+    with Path(request["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
+        for stream, file in enumerate((nothing, log, log)):
+            os.dup2(file.fileno(), stream)
+    sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    program = request["program"]
+    setproctitle(f"{sys.executable} -m {program}")  # which finds the place by the first environment
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.argv[1:] = []
+    return importlib.import_module(f"{program}.__main__").main()
+
+
+def _serve() -> Callable[[], object] | None:
+    """Until stdin closes; in each child it returns what the child is to do."""
+    running: dict[int, int] = {}
+
+    def reap(*_: object) -> None:
+        while running:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            _answer(number=running.pop(pid), exit_code=os.waitstatus_to_exitcode(status))
+
+    signal.signal(signal.SIGCHLD, reap)
+    for line in sys.stdin:
+        request = json.loads(line)
+        # Held back until the child is in `running` and its start was told.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        pid = os.fork()
+        if pid == 0:
+            os.setpgid(0, 0)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            return partial(_become, request)
+        with contextlib.suppress(OSError):  # the child has done it, and may even have ended
+            os.setpgid(pid, pid)
+        running[pid] = request["number"]
+        _answer(number=request["number"], pid=pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for pid in running:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+    return None
+
+
+def main() -> None:
+    """Serve; a child leaves by its program's own end, as any process does."""
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # a collection in a child would write to, and so copy, every page of what was imported
+    become = _serve()
+    if become is not None:
+        become()
+
+
+if __name__ == "__main__":
+    main()

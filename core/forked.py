@@ -1,0 +1,153 @@
+"""Our own Python programs, started within milliseconds: forked by a process that has imported their libraries already.
+
+A replica takes most of a second of a core to import its libraries, on each start anew (docs/decisions/0005). What comes
+is a process of its own like any other: own process group, environment, log, command line in `ps`, and exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.errors import FanbenchError
+from core.process import Child, adopt, spawn
+
+START_TIMEOUT_S = 60.0
+
+
+class Forked:
+    """A process that the fork server started, in the words of `subprocess.Popen`."""
+
+    def __init__(self, server: ForkServer, number: int, pid: int) -> None:
+        self.pid = pid
+        self._server = server
+        self._number = number
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._server.exit_code(self._number)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after `timeout` seconds.
+        """
+        return self._server.wait(self._number, timeout)
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal; nothing happens if it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, sig)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class ForkServer:
+    """The process that has the modules imported, started with `start` or the first program; it ends with this one."""
+
+    def __init__(self, *modules: str, cwd: Path) -> None:
+        self._modules = modules
+        self._cwd = cwd
+        self._lock = threading.Lock()
+        self._told = threading.Condition()
+        self._numbers = itertools.count()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pids: dict[int, int] = {}
+        self._exit_codes: dict[int, int] = {}
+
+    def start(self) -> None:
+        """Have it begin to import, unless it runs; returns at once."""
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                return
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "core.fork_server", *self._modules],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=self._cwd,
+                start_new_session=True,
+            )
+            threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
+
+    def fork(self, program: str, log: Path, env: Mapping[str, str], cwd: Path) -> Forked:
+        """Start `python -m PROGRAM`, its output to the end of `log`.
+
+        Raises:
+            FanbenchError: the fork server has ended, or does not answer.
+        """
+        self.start()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+        number = next(self._numbers)
+        request = {"number": number, "program": program, "log": str(log.resolve()), "env": dict(env), "cwd": str(cwd)}
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        with self._lock, contextlib.suppress(BrokenPipeError):  # its end is told below
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+        with self._told:
+            self._told.wait_for(lambda: number in self._pids or process.poll() is not None, START_TIMEOUT_S)
+            pid = self._pids.pop(number, None)
+        if pid is None:
+            command = f"{sys.executable} -m core.fork_server {' '.join(self._modules)}"
+            raise FanbenchError(f"{program}: the process that starts it ended or does not answer; try `{command}`")
+        return Forked(self, number, pid)
+
+    def spawn(self, name: str, program: str, log: Path, env: Mapping[str, str]) -> Child:
+        """`core.process.spawn` of one of the programs; a fork of what is not Linux may crash, and is started anew."""
+        if sys.platform != "linux":
+            return spawn(name, [sys.executable, "-m", program], log, env=env, cwd=self._cwd)
+        return adopt(name, self.fork(program, log, env, self._cwd), log)
+
+    def exit_code(self, number: int) -> int | None:
+        """Of a program by its number; None while it runs."""
+        with self._told:
+            return self._exit_codes.get(number)
+
+    def wait(self, number: int, timeout_s: float | None) -> int:
+        """Wait for the end of a program, `timeout_s` seconds at most; its exit code."""
+        with self._told:
+            if not self._told.wait_for(lambda: number in self._exit_codes, timeout_s):
+                raise subprocess.TimeoutExpired(f"program {number}", timeout_s or 0)
+            return self._exit_codes[number]
+
+    def _follow(self, process: subprocess.Popen[bytes]) -> None:
+        """Take its answers; when it has ended, so must its programs, of which nobody would hear again."""
+        running: dict[int, int] = {}
+        assert process.stdout is not None
+        with process.stdout as answers:
+            for line in answers:
+                answer: dict[str, int] = json.loads(line)
+                number = answer["number"]
+                with self._told:
+                    if "pid" in answer:
+                        self._pids[number] = running[number] = answer["pid"]
+                    else:
+                        del running[number]
+                        self._exit_codes[number] = answer["exit_code"]
+                    self._told.notify_all()
+        process.wait()
+        with self._told:
+            for number, pid in running.items():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+                self._exit_codes[number] = -signal.SIGKILL
+            self._told.notify_all()
