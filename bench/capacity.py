@@ -43,9 +43,10 @@ def capacity_command(
     launch: Launch = "auto",
 ) -> int:
     """The command. Exit code 0 with a confirmed answer, 1 without one."""
+    (contender,) = choose_contenders([name], every=False, launch=launch)
+
     from bench.report import write_report  # matplotlib takes half a second to import
 
-    (contender,) = choose_contenders([name], every=False, launch=launch)
     raise_descriptor_limit()
     results = start_results(out, f"capacity-{contender.file_name}-{axis}", scenario, [contender])
     probes = Probes(contender, scenario, axis, slo, results, within_s)

@@ -1,4 +1,7 @@
-"""The command line `fanbench`. Each command imports what it needs when it runs: `--help` must be instant."""
+"""The command line `fanbench`.
+
+Each command imports what it needs when it runs, once the scenario was found good: `--help` must be instant, a refusal quick.
+"""
 
 from __future__ import annotations
 
@@ -73,9 +76,6 @@ def compare(
 
     Without names it takes the harness floor `memory` and the first contender of each program found here.
     """
-    from bench.compare import compare_command
-    from bench.transports import parse_transports
-
     workload = scenario_from(
         scenario,
         topics,
@@ -88,6 +88,10 @@ def compare(
         rounds=rounds,
         seed=seed,
     )
+
+    from bench.compare import compare_command
+    from bench.transports import parse_transports
+
     gate = None if baseline is None else (baseline, fail_if)
     over = parse_transports(transport)
     raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate, repeats, over, launch))
@@ -119,9 +123,6 @@ def capacity(
 
     It begins at --clients or --rate when it varies these, and at one replica or topic.
     """
-    from bench.capacity import capacity_command
-    from bench.slo import Slo
-
     workload = scenario_from(
         scenario,
         topics,
@@ -132,6 +133,10 @@ def capacity(
         duration_s=duration,
         warmup_s=warmup,
     )
+
+    from bench.capacity import capacity_command
+    from bench.slo import Slo
+
     raise typer.Exit(capacity_command(contender, vary, Slo.parse(slo), workload, out, json_answer, within, launch))
 
 
@@ -163,8 +168,6 @@ def faults(
     json_answer: AsJson = False,
 ) -> None:
     """Break brokers, links, replicas and clients, and tell from the clients' side what was lost and for how long."""
-    from bench.fault_matrix import choose_faults, faults_command
-
     workload = scenario_from(
         "faults",
         topics,
@@ -177,6 +180,9 @@ def faults(
         rounds=rounds,
         seed=seed,
     )
+
+    from bench.fault_matrix import choose_faults, faults_command
+
     chosen = choose_faults(fault or [], at, lasting, share, delay_ms)
     raise typer.Exit(faults_command(contenders or [], chosen, workload, out, json_answer, launch))
 
@@ -191,9 +197,10 @@ def hop(
     json_answer: AsJson = False,
 ) -> None:
     """Measure generator to consumer with no SSE, and say what ends first: the broker or its client library."""
+    workload = scenario_from("broadcast", rate_hz=rate, payload_bytes=payload_bytes, duration_s=duration)
+
     from bench.hop import hop_command
 
-    workload = scenario_from("broadcast", rate_hz=rate, payload_bytes=payload_bytes, duration_s=duration)
     raise typer.Exit(hop_command(contenders or [], workload, json_answer, launch))
 
 
@@ -276,9 +283,10 @@ def demo(
     launch: LaunchedBy = "auto",
 ) -> None:
     """Run broker, replicas and generator, and say which address to open; Ctrl-C ends it."""
+    workload = scenario_from("smoke", topics, replicas=replicas, rate_hz=rate)
+
     from bench.demo import demo_command
 
-    workload = scenario_from("smoke", topics, replicas=replicas, rate_hz=rate)
     raise typer.Exit(demo_command(contender, workload, port, launch))
 
 

@@ -74,9 +74,10 @@ def compare_command(
     contender has fewer valid rounds than wanted, the comparison was interrupted, or the gate failed. Without `names` two
     contenders with all their rounds are enough: nobody asked for each of those that were found here.
     """
+    contenders = choose_contenders(names, every, launch)
+
     from bench.report import terminal_grid, terminal_table, write_report  # matplotlib takes half a second to import
 
-    contenders = choose_contenders(names, every, launch)
     distinct = distinct_names([contender.name for contender in contenders])
     gate = Gate.open(*gated, scenario, distinct, transports) if gated else None
     console = Console(stderr=json_answer)

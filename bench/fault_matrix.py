@@ -106,10 +106,11 @@ def faults_command(
 
     A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it.
     """
-    from bench.report import write_report  # matplotlib takes half a second to import
-
     require_descriptors(scenario)
     contenders = choose_contenders(names, every=False, launch=launch)
+
+    from bench.report import write_report  # matplotlib takes half a second to import
+
     jobs = plan(contenders, faults, scenario)
     console = Console(stderr=json_answer)
     minutes = sum(_about_s(job) for job in jobs) / 60
