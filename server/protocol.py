@@ -8,10 +8,12 @@ delivery, and what it keeps for a request (a task, the application's frames, the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from server.doorway import Doorway
@@ -55,10 +57,21 @@ class StreamProtocol(HttpToolsProtocol):
         self._doorway = doorway
         self._head_bytes = 0
         self._listener: Listener | None = None
+        self.descriptor = -1
+        """The socket's, for those who send past the transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, or turn it away when there are too many."""
-        super().connection_made(transport)
+        """Take the connection, or turn it away when there are too many.
+
+        It does what uvicorn's does, but asks once for the socket, which uvloop makes anew each time it is asked.
+        """
+        sock = transport.get_extra_info("socket")
+        self.descriptor = sock.fileno()
+        self.connections.add(self)
+        self.transport, self.flow, self.scheme = transport, FlowControl(transport), "http"
+        self.server = sock.getsockname()[:2]
+        with contextlib.suppress(OSError):  # a client that is gone has no address any more
+            self.client = sock.getpeername()[:2]
         if not self._doorway.enter(self, len(self.connections)):
             transport.abort()
 

@@ -41,13 +41,12 @@ class DirectSink:
         self.client: Client | None = None
         self.gone = False
 
-    def attach(self, transport: asyncio.Transport) -> None:
-        """Take the transport."""
+    def attach(self, transport: asyncio.Transport, descriptor: int) -> None:
+        """Take the transport, and its socket's descriptor."""
         self._transport = transport
         self.write = transport.write
         self.held_bytes = transport.get_write_buffer_size
-        encrypted = transport.get_extra_info("sslcontext") is not None
-        self.descriptor = -1 if encrypted else transport.get_extra_info("socket").fileno()
+        self.descriptor = descriptor
         transport.set_write_buffer_limits(high=REPLAY_BUFFER_BYTES)
 
     def write_many(self, parts: Sequence[bytes]) -> None:

@@ -73,7 +73,7 @@ class EventStream:
             self._on_end()
             await JSONResponse({"error": PIPELINED}, 400, {"connection": "close"})(scope, receive, send)
             return
-        sink.attach(transport)
+        sink.attach(transport, connection.descriptor)
         await _start(send)
         if sink.gone:
             return

@@ -120,7 +120,7 @@ async def serve_socket(
     if transport is None:
         on_end()
         return
-    sink.attach(transport)
+    sink.attach(transport, transport.get_extra_info("socket").fileno())
     await websocket.accept()
     if sink.gone:
         return

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.choose import Answer, as_json, choose, in_words
-from bench.evidence import load_all
+from bench.evidence import Result, load_all
 from bench.model import Run
 from bench.needs import Needs, parse_needs
 from bench.store import open_results
@@ -54,8 +56,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return parent
 
 
+@functools.cache
+def loaded(results: Path) -> Sequence[Result]:
+    """The stored results, read once: a second of a core."""
+    return load_all([results])
+
+
 def answer(results: Path, **needs: object) -> Answer:
-    return choose(Needs.model_validate(needs), load_all([results]))
+    return choose(Needs.model_validate(needs), loaded(results))
 
 
 def left(found: Answer) -> dict[str, list[list[str]]]:

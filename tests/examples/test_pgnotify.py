@@ -108,9 +108,10 @@ def test_conformance_proves_every_promise_that_applies(python, url):
 
 
 def test_its_own_tests_pass(python, url):
-    output = run(
-        python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={EXAMPLE}", EXAMPLE, PGNOTIFY_URL=url
-    )
+    # Of the kit, which the command has just gone through whole, a few promises: that the example gets at it.
+    some = ["-k", "notices or conformance and (bytes or barrier or topics)"]
+    words = ["-q", "-p", "no:cacheprovider", f"--rootdir={EXAMPLE}", *some, EXAMPLE]
+    output = run(python, "-m", "pytest", *words, PGNOTIFY_URL=url)
     assert " passed" in output
     assert "skipped" not in output
 

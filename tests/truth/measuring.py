@@ -160,34 +160,28 @@ def measure_side_by_side(jobs: dict[str, Job]) -> dict[str, dict[str, dict[str, 
             references(folder, [one for job in jobs.values() for scripts in job.cases.values() for one in scripts])
         )
         urls = iter(servers.urls)
-        children = {}
-        for at, (key, job) in enumerate(jobs.items()):
+        orders = []
+        for at, job in enumerate(jobs.values()):
             plan = {
                 case: {"urls": [next(urls) for _ in scripts], "clients": sum(one.get("clients", 1) for one in scripts)}
                 for case, scripts in job.cases.items()
             }
-            files = [folder / f"{at}.status", folder / f"{at}.out"]
-            command = [sys.executable, Path(__file__).with_name("sessions.py"), json.dumps(plan), *files]
-            log = folder / f"{at}.log"
-            children[key] = (
-                stack.enter_context(process(*command, log=log, env={"PYTHONPATH": str(job.tree)})),
-                files,
-                log,
-            )
+            files = {"status": str(folder / f"{at}.status"), "out": str(folder / f"{at}.out")}
+            orders.append({"tree": str(job.tree), "plan": plan} | files)
+        command, log = [sys.executable, Path(__file__).with_name("sessions.py"), json.dumps(orders)], folder / "log"
+        child = stack.enter_context(process(*command, log=log))
 
         def deliveries() -> int:
-            for child, _, log in children.values():
-                assert child.poll() is None, log.read_text()
-            return sum(sum(read_json(files[0]).values()) for _, files, _ in children.values())
+            assert child.poll() is None, log.read_text()
+            return sum(sum(read_json(Path(order["status"])).values()) for order in orders)
 
         sent = iter(_await_end(servers, deliveries))
-        for child, _, _ in children.values():
-            child.send_signal(signal.SIGTERM)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(30) == 0, log.read_text()
         results: dict[str, dict[str, dict[str, Any]]] = {}
-        for key, (child, files, log) in children.items():
-            assert child.wait(30) == 0, log.read_text()
-            found = read_json(files[1])
-            counts = {case: sum(next(sent) for _ in scripts) for case, scripts in jobs[key].cases.items()}
+        for (key, job), order in zip(jobs.items(), orders, strict=True):
+            found = read_json(Path(order["out"]))
+            counts = {case: sum(next(sent) for _ in scripts) for case, scripts in job.cases.items()}
             results[key] = {case: found[case] | {"sent": counts[case]} for case in counts}
         return results
 

@@ -1,33 +1,35 @@
-"""Several sessions of the load side in one process, without Locust: `sessions.py PLAN STATUS-FILE OUT-FILE`.
+"""Several sessions of the load side, without Locust, by the code of one or of several source trees: `sessions.py JOBS`.
 
-The plan is JSON: case to `{"urls": […], "clients": n}`. Writes each case's deliveries to the status file, and on
-SIGTERM each case's outcome to the other.
+The jobs are JSON: a list of `{"tree": …, "plan": case to {"urls": […], "clients": n}, "status": FILE, "out": FILE}`.
+Each is a fork of this process, which has the libraries imported; `load` and `core` come from its tree. It writes each
+case's deliveries to the status file, and on SIGTERM to this process each case's outcome to the other. Exit code 1 as
+soon as one has failed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-import gevent
-from gevent.event import Event
-
-from load.outcome import outcome
-from load.plan import Plan, Share
-from load.session import TICK_S, Session
-from load.totals import horizon_of
-from load.uplink import drain
-from load.wire import parse_origin
-from load.wiring import Address
-
+LIBRARIES = ("gevent.event", "gevent.server", "hdrh.histogram", "numpy", "orjson")
 DRAIN_S = 0.3
 
 
-def session_of(urls: list[str], clients: int) -> Session:
+def session_of(urls: list[str], clients: int) -> Any:
     """A session with all its clients seated."""
+    import gevent
+
+    from load.plan import Plan, Share
+    from load.session import Session
+    from load.wire import parse_origin
+    from load.wiring import Address
+
     origins = [parse_origin(url) for url in urls]
     session = Session(
         gevent.get_hub().loop,
@@ -49,19 +51,54 @@ def write(path: str, value: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def main() -> None:
-    """Run until SIGTERM."""
-    sessions = {case: session_of(**plan) for case, plan in json.loads(sys.argv[1]).items()}
+def run(plan: dict[str, Any], status: str, out: str) -> None:
+    """Run one job until SIGTERM."""
+    import gevent
+    from gevent.event import Event
+
+    from load.outcome import outcome
+    from load.session import TICK_S
+    from load.totals import horizon_of
+    from load.uplink import drain
+
+    sessions = {case: session_of(**of_case) for case, of_case in plan.items()}
     stop = Event()
     gevent.signal_handler(signal.SIGTERM, stop.set)
     while not stop.wait(TICK_S):
         for session in sessions.values():
             session.tick()
-        write(sys.argv[2], {case: session.status()["deliveries"] for case, session in sessions.items()})
+        write(status, {case: session.status()["deliveries"] for case, session in sessions.items()})
     drains = {
         case: gevent.spawn(drain, session, horizon_of(session.series), DRAIN_S) for case, session in sessions.items()
     }
-    write(sys.argv[3], {case: outcome(totals.get(), []) for case, totals in drains.items()})
+    write(out, {case: outcome(totals.get(), []) for case, totals in drains.items()})
+
+
+def main() -> None:
+    """Fork for each job, and wait for all."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    children = set()
+    for job in json.loads(sys.argv[1]):
+        pid = os.fork()
+        if pid == 0:
+            sys.path.insert(0, job.pop("tree"))
+            return run(**job)
+        children.add(pid)
+
+    def pass_on(sig: int, _: object) -> None:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sig)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    while children:
+        pid, status = os.wait()
+        children.discard(pid)
+        if status:
+            pass_on(signal.SIGKILL, None)
+            sys.exit(1)
+    return None
 
 
 if __name__ == "__main__":
