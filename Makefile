@@ -27,7 +27,7 @@ browser:  ## install the browser that the tests of the page drive
 	@scripts/browser.sh
 
 test: $(STAMP) brokers browser  ## run every test
-	@$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder  # tests/conftest.py puts the longest first
+	@$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder  # tests/conftest.py puts the longest first
 
 soak: $(STAMP)  ## two minutes of scenarios/soak.toml: churn, faults, flat memory
 	@$(PY) -m pytest -m soak tests/bench/test_soak.py
