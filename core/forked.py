@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +71,7 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._pids: dict[int, int] = {}
         self._exit_codes: dict[int, int] = {}
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - the fork server's stderr, as long as it may write
 
     def start(self) -> None:
         """Have it begin to import, unless it runs; returns at once."""
@@ -80,7 +82,7 @@ class ForkServer:
                 [sys.executable, "-m", "core.fork_server", *self._modules],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=self._errors,
                 cwd=self._cwd,
                 start_new_session=True,
             )
@@ -107,9 +109,16 @@ class ForkServer:
             self._told.wait_for(lambda: number in self._pids or process.poll() is not None, START_TIMEOUT_S)
             pid = self._pids.pop(number, None)
         if pid is None:
-            command = f"{sys.executable} -m core.fork_server {' '.join(self._modules)}"
-            raise FanbenchError(f"{program}: the process that starts it ended or does not answer; try `{command}`")
+            raise FanbenchError(f"{program}: the process that starts it {self._why(process)}")
         return Forked(self, number, pid)
+
+    def _why(self, process: subprocess.Popen[bytes]) -> str:
+        """What keeps it from starting programs, and how to see it oneself."""
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        found = "does not answer" if process.poll() is None else f"ended with exit code {process.returncode}"
+        command = f"{sys.executable} -m core.fork_server {' '.join(self._modules)}"
+        return f"{found}: {said[0] if said else 'it said nothing'}; see what `{command}` says"
 
     def spawn(self, name: str, program: str, log: Path, env: Mapping[str, str]) -> Child:
         """`core.process.spawn` of one of the programs; a fork of what is not Linux may crash, and is started anew."""

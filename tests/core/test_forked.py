@@ -120,5 +120,6 @@ def test_none_outlives_the_fork_server_and_the_next_start_has_a_new_one(folder, 
 
 
 def test_one_that_cannot_import_is_told_with_what_to_try(folder, tmp_path):
-    with pytest.raises(FanbenchError, match=r"ended or does not answer; try `.*-m core.fork_server no_such_module`"):
+    told = r"ended with exit code 1: ModuleNotFoundError: .*'no_such_module'; see what `.*-m core.fork_server no_such_module`"
+    with pytest.raises(FanbenchError, match=told):
         ForkServer("no_such_module", cwd=folder).fork("program", tmp_path / "log", {"THEN": "0"}, tmp_path)
