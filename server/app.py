@@ -91,7 +91,7 @@ def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) ->
 
 
 class ReplicaApp(FastAPI):
-    """FastAPI, past whose layers a stream is opened: they are a quarter of what a connection costs before its first event.
+    """FastAPI, past whose layers a stream is opened: they are an eighth of what a connection costs before its first event.
 
     Of exit stacks, the resolving of dependencies, a bound for bodies and the search for a route a stream needs none.
     Where a middleware was added, it goes through all of them, and is opened by its route.
