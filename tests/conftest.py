@@ -1,7 +1,8 @@
-"""For all tests: Ctrl-C means what it means to a person, no test has a deadline in milliseconds, the longest come first."""
+"""For all tests: what Ctrl-C means, no deadline in milliseconds, which come first and which never run side by side."""
 
 import signal
 
+import pytest
 from hypothesis import settings
 
 # A shell's `command &` ignores SIGINT, and so would every program that a test starts and interrupts.
@@ -12,7 +13,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("no deadline", settings.default, deadline=None)
 settings.load_profile("no deadline")
 
-# `make test` gives a file to one process: one that began late would keep the others waiting at the end.
+# `make test` gives a file to one process: a long one that began late would keep the others waiting at the end.
 LONGEST = (
     "brokers/test_rabbitmq.py",
     "compose/test_demo.py",
@@ -44,8 +45,23 @@ LONGEST = (
     "brokers/test_tls.py",
 )
 
+# Chromium gives up what it is connecting to when an address of the machine comes or goes, as Docker's networks do.
+NEVER_SIDE_BY_SIDE = ("tests/compose/", "tests/ui/")
+
 
 def pytest_collection_modifyitems(items):
     """Put the tests of `LONGEST` first, in its order."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get("/".join(item.path.parts[-2:]), len(places)))
+
+
+@pytest.hookimpl(optionalhook=True)  # the tests of tests/rules run tests without xdist
+def pytest_xdist_make_scheduler(config, log):
+    """Give a file to one process, and the files of `NEVER_SIDE_BY_SIDE` all to the same."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduler(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "networks" if nodeid.startswith(NEVER_SIDE_BY_SIDE) else super()._split_scope(nodeid)
+
+    return Scheduler(config, log)

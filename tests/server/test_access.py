@@ -177,6 +177,7 @@ def test_another_site_may_read_only_when_it_is_named(strict: Replica) -> None:
 
 
 def test_metrics_are_prometheus_text(strict: Replica) -> None:
+    assert strict.get("/metrics")[0] == 401
     status, body, headers = strict.get("/metrics", BEARER)
     assert status == 200
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
