@@ -24,7 +24,8 @@ from setproctitle import setproctitle
 
 
 def _answer(**fields: int) -> None:
-    os.write(1, json.dumps(fields).encode() + b"\n")
+    with contextlib.suppress(BrokenPipeError):  # whoever asked is gone: stdin says so next, and all is killed
+        os.write(1, json.dumps(fields).encode() + b"\n")
 
 
 def _become(request: dict[str, Any]) -> object:
@@ -48,7 +49,10 @@ def _serve() -> Callable[[], object] | None:
 
     def reap(*_: object) -> None:
         while running:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:  # the signal came again, and the last was reaped within this very loop
+                break
             if not pid:
                 break
             _answer(number=running.pop(pid), exit_code=os.waitstatus_to_exitcode(status))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import psutil
 import pytest
@@ -43,6 +44,13 @@ PARENT = """
 
 def gone(pid):
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def cwd(process):
+    try:
+        return process.cwd()
+    except psutil.Error:
+        return None
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +116,31 @@ def test_no_orphan_when_the_parent_goes(how, folder):
     parent.stdout.close()
     parent.stdin.close()
     wait_until(lambda: all(gone(process.pid) for process in descendants), "the end of all", 5)
+
+
+def test_no_orphan_when_the_parent_goes_before_its_program_was_started(tmp_path):
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program" / "__main__.py").write_text(textwrap.dedent(PROGRAM))
+    (tmp_path / "gate.py").write_text("open('gate').close()")
+    os.mkfifo(tmp_path / "gate")
+    command = [sys.executable, "-m", "core.fork_server", "gate", "program.__main__"]
+    env = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path, env=env)
+    request = {
+        "number": 0,
+        "program": "program",
+        "log": str(tmp_path / "log"),
+        "env": {"THEN": "sleep"},
+        "cwd": str(tmp_path),
+    }
+    server.stdin.write(json.dumps(request).encode() + b"\n")
+    server.stdin.close()
+    server.stdout.close()
+    (tmp_path / "gate").write_text("")  # returns once the import has come to it
+    assert server.wait(30) == 0
+    wait_until(
+        lambda: not any(cwd(process) == str(tmp_path) for process in psutil.process_iter()), "the end of the program"
+    )
 
 
 def test_none_outlives_the_fork_server_and_the_next_start_has_a_new_one(folder, tmp_path):
