@@ -114,8 +114,9 @@ async def until_lost(link: Link) -> None:
             task.cancel()
         await asyncio.wait(waiting)
     if closing.done():
-        closing.result()
-    elif link.ended.is_set():
+        error = None if closing.cancelled() else closing.exception()
+        raise error if isinstance(error, Exception) else ConnectionError("connection lost")
+    if link.ended.is_set():
         raise ConnectionError("the broker cancelled the consumer: its queue is gone")
     link.wire.abort()
     raise TimeoutError
@@ -130,10 +131,13 @@ async def _beat(link: Link) -> None:
 
 
 async def hang_up(link: Link) -> None:
-    """Close the channel first: its answer comes after all that was published."""
+    """Close the channel first: its answer comes after all that was published.
+
+    What waits for a confirmation still gets the error; aiormq's own is CancelledError, as if its caller were cancelled.
+    """
     with contextlib.suppress(TimeoutError, *errors):
         async with asyncio.timeout(link.timeout_s / 2):
-            await link.channel.close()
+            await link.channel.close(ConnectionError("connection lost"))
     if not link.channel.is_closed:
         link.wire.abort()
     await link.connection.close()

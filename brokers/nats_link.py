@@ -45,6 +45,8 @@ __all__ = [
 DEFAULT_PORT = 4222
 _REQUEST_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 0.5
+_LOOK_S = 0.5
+"""How often a connection is asked whether nats-py has given it up: it tells so only when all was written."""
 _NEVER_S = 1_000_000
 _CONSUMER_EXPIRES_S = 1.0
 """How long the broker keeps a consumer whose connection is gone. The next connection starts another one."""
@@ -147,13 +149,17 @@ async def until_lost(link: Link) -> None:
     Raises:
         ConnectionError: it was lost; the message has nats-py's last error.
     """
-    await link.closed.wait()
+    while not (link.closed.is_set() or link.client.is_closed):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                await link.closed.wait()
+    _abort(link)  # nats-py, before it says that it is closed, writes what it still has: a silent link never takes that
     last = link.client.last_error
     raise ConnectionError(reason(last) if last else "closed by the broker")
 
 
 async def hang_up(link: Link) -> None:
-    """Write what is not written yet, and close. Requests under way fail; nats-py lets them wait for their deadline."""
+    """Write what is not written yet, and close. Requests and writes under way fail; nats-py lets them wait."""
     try:
         await link.client.close()
     finally:
@@ -163,6 +169,11 @@ async def hang_up(link: Link) -> None:
             if not answer.done():
                 answer.set_exception(ConnectionClosedError())
         _abort(link)
+        flushes: asyncio.Queue[asyncio.Future[None]] | None = link.client._flush_queue
+        while flushes is not None and not flushes.empty():  # nats-py's writer, which ends them, has ended itself
+            flush = flushes.get_nowait()
+            if not flush.done():
+                flush.set_result(None)
 
 
 def _abort(link: Link) -> None:

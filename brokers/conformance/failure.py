@@ -96,6 +96,28 @@ class FailurePromises:
                 await publish_until_taken(producer, topic, b"after")
                 await reader.until(lambda: b"after" in reader.payloads, "a message after the Gap")
 
+    @needs("link")
+    async def test_publishes_over_a_silent_link_end(self, broker: Bench) -> None:
+        """A publish under way over a link that falls silent returns or raises BrokerError, and the next ones go through."""
+        topic = broker.topic()
+        with broker.proxy() as (proxy, endpoint):
+            hasty = impatient(endpoint)
+            async with nothing_left(), broker.producer(hasty) as producer, broker.reader(topic) as (_, reader):
+                await producer.publish(topic, b"before")
+                proxy.stall()
+                much = bytes(50_000)  # 15 MB together: more than the buffers on the way hold
+                publishes = [asyncio.ensure_future(producer.publish(topic, much)) for _ in range(300)]
+                await polled(lambda: proxy.connections > 1, "the adapter tried to connect again")
+                await polled(lambda: all(publish.done() for publish in publishes), "the publishes end")
+                for publish in publishes:
+                    require(not publish.cancelled(), "a publish that nobody cancelled ended as cancelled")
+                    error = publish.exception()
+                    require(error is None or isinstance(error, BrokerError), f"a publish raised {error!r}")
+                proxy.cut()
+                proxy.restore()
+                await publish_until_taken(producer, topic, b"after")
+                await reader.until(lambda: b"after" in reader.payloads, "a message after it")
+
     @needs("link", "at-least-once")
     async def test_link_cut_loses_nothing(self, broker: Bench) -> None:
         """At least once: what was acknowledged while a consumer's link was down arrives when it is back."""
