@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from bench.chart_style import LIGHT, PART_COLOURS, style, to_svg
+from bench.chart_style import FONT, LIGHT, PART_COLOURS, lay_out, spread, style, to_svg
 from bench.scaling_claims import Point as Costed
 from bench.scaling_claims import medians
 
@@ -26,6 +26,8 @@ class Point(Costed, Protocol):
 
 
 Read = Callable[[Point], float | None]
+End = tuple[float, float, str, str]
+"""Where a line ends, x and y, its name and its colour."""
 
 
 def draw(points: Sequence[Point], label: str, path: Path) -> None:
@@ -37,19 +39,28 @@ def draw(points: Sequence[Point], label: str, path: Path) -> None:
         top, middle, bottom = figure.subplots(3, 1, sharex=True)
         _line(top, points, lambda p: p.deliveries_hz, LIGHT["ink"], "")
         top.set_title("deliveries per second", loc="left")
-        _line(middle, points, lambda p: p.server_us, PART_COLOURS["server"], "replicas")
-        _line(middle, points, lambda p: p.load_us, LIGHT["grey"], "Locust")
         middle.set_title("CPU microseconds per delivery", loc="left")
-        _line(bottom, points, lambda p: p.p99_ms, LIGHT["orange"], "p99")
-        _line(bottom, points, lambda p: p.p50_ms, LIGHT["green"], "p50")
         bottom.set_title("latency, ms", loc="left")
         bottom.set_xlabel(label)
+        ends = {
+            middle: (
+                _line(middle, points, lambda p: p.server_us, PART_COLOURS["server"], "replicas"),
+                _line(middle, points, lambda p: p.load_us, LIGHT["grey"], "Locust"),
+            ),
+            bottom: (
+                _line(bottom, points, lambda p: p.p99_ms, LIGHT["orange"], "p99"),
+                _line(bottom, points, lambda p: p.p50_ms, LIGHT["green"], "p50"),
+            ),
+        }
         for axes in (top, middle, bottom):
             _finish(axes, points)
+        lay_out(top)
+        for axes, of_axes in ends.items():
+            _name(axes, [end for end in of_axes if end is not None])
         path.write_text(to_svg(figure), encoding="utf-8")
 
 
-def _line(axes: Axes, points: Sequence[Point], read: Read, colour: str, name: str) -> None:
+def _line(axes: Axes, points: Sequence[Point], read: Read, colour: str, name: str) -> End | None:
     for point in points:
         figure = read(point)
         if figure is not None:
@@ -57,11 +68,18 @@ def _line(axes: Axes, points: Sequence[Point], read: Read, colour: str, name: st
             axes.plot([point.value], [figure], "o", color=colour, markerfacecolor=face, markersize=5)
     line = medians(points, read)
     if not line:
-        return
+        return None
     axes.plot(list(line), list(line.values()), color=colour, linewidth=1.5)
-    if name:
-        end = max(line.items())
-        axes.annotate(name, end, (8, 0), textcoords="offset points", color=colour, va="center")
+    return *max(line.items()), name, colour
+
+
+def _name(axes: Axes, ends: Sequence[End]) -> None:
+    """Write each line's name beside its end, no two over each other."""
+    pixels = [float(axes.transData.transform((x, y))[1]) for x, y, _, _ in ends]
+    box = axes.get_window_extent()
+    places = spread(pixels, [FONT * 1.25] * len(ends), float(box.y0), float(box.y1))
+    for (x, y, name, colour), pixel, place in zip(ends, pixels, places, strict=True):
+        axes.annotate(name, (x, y), (8, place - pixel), textcoords="offset points", color=colour, va="center")
 
 
 def _finish(axes: Axes, points: Sequence[Point]) -> None:
