@@ -174,6 +174,10 @@ async def hang_up(link: Link) -> None:
             flush = flushes.get_nowait()
             if not flush.done():
                 flush.set_result(None)
+        for subscription in link.client._subs.values():  # nats-py's own close may have broken off at a write
+            task: asyncio.Task[None] | None = subscription._wait_for_msgs_task
+            if task is not None:
+                task.cancel()
 
 
 def _abort(link: Link) -> None:
