@@ -30,7 +30,7 @@ test: $(STAMP) brokers browser  ## run every test
 	@$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder  # tests/conftest.py puts the longest first
 
 soak: $(STAMP)  ## two minutes of scenarios/soak.toml: churn, faults, flat memory
-	@$(PY) -m pytest -m soak tests/bench/test_soak.py
+	@$(PY) -m pytest -m soak tests/harness/test_soak.py
 
 reference: $(STAMP) brokers browser  ## measure results/reference anew: about an hour; again after Ctrl-C, it goes on
 	@scripts/reference.sh
@@ -42,7 +42,7 @@ bench: $(STAMP) brokers  ## the product beside its floors and its neighbours, ea
 	@$(PY) -m benchmarks --json results/benchmarks.json
 
 scaling: $(STAMP)  ## draw how cost grows with clients, rate, payload, topics and replicas, into docs/images
-	@$(PY) -m bench.scaling
+	@$(PY) -m benchmarks.scaling
 
 check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/ruff check .

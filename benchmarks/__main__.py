@@ -12,58 +12,58 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.host import raise_descriptor_limit
 from benchmarks import adapters, fanout, fixed, idle, loads, microscope, stock
-from benchmarks.contenders import ALL, Contender
-from benchmarks.figures import Table
+from benchmarks.figures import FigureTable
 from benchmarks.machine import Cores, stay_on
 from benchmarks.report import print_table, write_json
+from benchmarks.rivals import ALL, Rival
 from core.errors import FanbenchError, UsageError
+from harness.runner.host import raise_descriptor_limit
 
 Say = Callable[[str], None]
 QUICK_CONTENDERS = ("fanbench", "raw write", "asgi queue")
 
 
-def _contenders(quick: bool) -> list[Contender]:
+def _contenders(quick: bool) -> list[Rival]:
     return [one for one in ALL if not quick or one.name in QUICK_CONTENDERS]
 
 
-def run_fanout(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Table]:
+def run_fanout(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
     """Part (a)."""
     return fanout.fanout(_contenders(quick), fanout.QUICK if quick else fanout.FULL, folder, cores, say)
 
 
-def run_loads(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Table]:
+def run_loads(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
     """Part (b)."""
     return [loads.loads(loads.QUICK if quick else loads.FULL, folder, cores, say)]
 
 
-def run_adapters(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Table]:
+def run_adapters(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
     """Part (c)."""
     return adapters.adapters(adapters.QUICK if quick else adapters.FULL, folder, cores, say)
 
 
-def run_idle(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Table]:
+def run_idle(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
     """Part (d)."""
     return idle.idle(_contenders(quick), idle.QUICK if quick else idle.FULL, folder, cores, say)
 
 
-def run_micro(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Table]:
+def run_micro(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
     """Part (e)."""
     return [microscope.microscope(0.05 if quick else 1.0, folder, cores, say)]
 
 
-def run_fixed(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Table]:
+def run_fixed(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
     """Part (f)."""
     return [fixed.fixed(fixed.QUICK if quick else fixed.FULL, folder, cores, say)]
 
 
-def run_stock(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Table]:
+def run_stock(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
     """Part (g)."""
     return [stock.stock(stock.QUICK if quick else stock.FULL, folder, cores, say)]
 
 
-PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[Table]]] = {
+PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[FigureTable]]] = {
     "fanout": run_fanout,
     "loads": run_loads,
     "adapters": run_adapters,
@@ -74,11 +74,11 @@ PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[Table]]] = {
 }
 
 
-def measure(names: Iterable[str], quick: bool, console: Console) -> tuple[list[Table], dict[str, str]]:
+def measure(names: Iterable[str], quick: bool, console: Console) -> tuple[list[FigureTable], dict[str, str]]:
     """Run the parts and print their tables; a part that fails is named with its reason, and the others go on."""
     cores = Cores.choose()
     stay_on(cores.others)
-    tables: list[Table] = []
+    tables: list[FigureTable] = []
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="fanbench-benchmarks-") as folder, console.status("starting") as status:
         for name in names:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.procs import ROOT
-from benchmarks.figures import Bar, Figure, Row, Table
+from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 from benchmarks.machine import Cores, on_core
 from brokers.contenders import Contender, all_contenders
 from brokers.programs.catalogue import PROGRAMS
 from core.errors import FanbenchError
+from core.process import OWN_PYTHON
 
 LIMIT = 1.15
 _TIMEOUT_S = 150.0
@@ -36,7 +35,7 @@ PACED = Shape("paced", 0, 2_000.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class AdapterSize:
     """So many messages a round, and from `rounds` to `most` rounds, of the programs that come as wheels or of all."""
 
     messages: int
@@ -45,13 +44,13 @@ class Size:
     programs: tuple[str, ...] = tuple(PROGRAMS)
 
 
-FULL = Size(3_000, 3, 7)
-QUICK = Size(200, 1, 1, ("valkey",))
+FULL = AdapterSize(3_000, 3, 7)
+QUICK = AdapterSize(200, 1, 1, ("valkey",))
 _STEADY = 0.15
 """Rounds whose ratios lie within so much of their median need no more of them."""
 
 
-def adapters(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> list[Table]:
+def adapters(size: AdapterSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> list[FigureTable]:
     """One table for each shape."""
     here, missing = _one_of_each(size.programs)
     found: dict[tuple[str, str, str], list[float]] = {}
@@ -92,7 +91,7 @@ def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: in
         "rate_hz": shape.rate_hz,
         "seconds": shape.seconds,
     }
-    command = [sys.executable, "-m", "bench.loop_worker"]
+    command = [*OWN_PYTHON, "-m", "harness.hop.loop_worker"]
     try:
         with on_core(cores.measured):
             done = subprocess.run(
@@ -100,7 +99,6 @@ def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: in
                 input=json.dumps(plan),
                 capture_output=True,
                 text=True,
-                cwd=ROOT,
                 timeout=_TIMEOUT_S,
                 check=False,
             )
@@ -118,14 +116,14 @@ def _table(
     shape: Shape,
     here: list[Contender],
     found: dict[tuple[str, str, str], list[float]],
-    size: Size,
+    size: AdapterSize,
     missing: list[Contender],
-) -> Table:
+) -> FigureTable:
     rows, bars = [], []
     for contender in here:
         ours = Figure.of(found[contender.name, shape.name, "adapter"])
         bare = Figure.of(found[contender.name, shape.name, "bare"])
-        rows.append(Row(contender.name, {"adapter us": ours, "bare us": bare, "ratio": ours.over(bare)}))
+        rows.append(FigureRow(contender.name, {"adapter us": ours, "bare us": bare, "ratio": ours.over(bare)}))
         bars.append(Bar(f"{contender.name} over its bare library, {shape.name}", ours.over(bare), LIMIT))
     bars += [
         Bar(f"{one.name} over its bare library, {shape.name}", None, LIMIT, obstacle=one.install_hint)
@@ -135,4 +133,4 @@ def _table(
     title = (
         f"(c) adapter against bare library, {how}: client CPU per message, at least {size.messages:,} messages a round"
     )
-    return Table(f"adapters-{shape.name}", title, rows, bars)
+    return FigureTable(f"adapters-{shape.name}", title, rows, bars)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.host import SPARE_DESCRIPTORS, descriptor_limit
-from benchmarks.contenders import Contender, Server, able, left_out
-from benchmarks.figures import Bar, Figure, Row, Table
+from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 from benchmarks.machine import Cores
+from benchmarks.rivals import Rival, RivalProcess, able, left_out
 from benchmarks.window import EpollReader, measure
 from core.errors import FanbenchError
+from harness.runner.host import SPARE_DESCRIPTORS, descriptor_limit
 
 JUDGED_CLIENTS = 2_000
 OURS = "fanbench"
@@ -28,7 +28,7 @@ FLATNESS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class FanoutSize:
     """How many clients, how many events a second for each of them, for how many seconds and rounds."""
 
     clients: int
@@ -37,32 +37,32 @@ class Size:
     rounds: int
 
 
-FULL = (Size(100, 400, 1.5, 3), Size(2_000, 20, 1.5, 5), Size(10_000, 4, 2.0, 3))
-QUICK = (Size(40, 50, 0.3, 2),)
+FULL = (FanoutSize(100, 400, 1.5, 3), FanoutSize(2_000, 20, 1.5, 5), FanoutSize(10_000, 4, 2.0, 3))
+QUICK = (FanoutSize(40, 50, 0.3, 2),)
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
-    contender: Contender
-    server: Server
+class _RunningRival:
+    contender: Rival
+    server: RivalProcess
     reader: EpollReader
 
 
 def fanout(
-    contenders: Sequence[Contender], sizes: Sequence[Size], folder: Path, cores: Cores, say: Callable[[str], None]
-) -> Iterator[Table]:
+    contenders: Sequence[Rival], sizes: Sequence[FanoutSize], folder: Path, cores: Cores, say: Callable[[str], None]
+) -> Iterator[FigureTable]:
     """Every contender that can run here, at each size; at last how the cost goes with the number of clients."""
     here, obstacles = able(contenders)
     found: dict[int, dict[str, Figure]] = {}
     for size in sizes:
         name, title = f"fanout-{size.clients}", f"(a) server CPU per delivery: {size.clients:,} clients"
         if size.clients + SPARE_DESCRIPTORS > descriptor_limit():
-            yield Table(name, title, [], notes=[_too_many(size.clients)])
+            yield FigureTable(name, title, [], notes=[_too_many(size.clients)])
             continue
         rows = _at(here, size, folder, cores, say)
         found[size.clients] = {row.name: row.figures["us/delivery"] for row in rows}
         title += f" x {size.rate_hz:g} events/s offered"
-        yield Table(name, title, rows, _bars(rows, size, obstacles), left_out(obstacles))
+        yield FigureTable(name, title, rows, _bars(rows, size, obstacles), left_out(obstacles))
     yield _by_size(found, [size.clients for size in sizes])
 
 
@@ -70,7 +70,9 @@ def _too_many(clients: int) -> str:
     return f"{clients:,} clients left out: a process here may hold {descriptor_limit():,} descriptors; raise ulimit -Hn"
 
 
-def _at(here: Sequence[Contender], size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> list[Row]:
+def _at(
+    here: Sequence[Rival], size: FanoutSize, folder: Path, cores: Cores, say: Callable[[str], None]
+) -> list[FigureRow]:
     with contextlib.ExitStack() as stack:
         running = []
         for contender in here:
@@ -79,11 +81,11 @@ def _at(here: Sequence[Contender], size: Size, folder: Path, cores: Cores, say: 
             home.mkdir(parents=True)
             server = stack.enter_context(contender.start(home, cores))
             reader = stack.enter_context(EpollReader(server.port, size.clients, cores.others))
-            running.append(_Running(contender, server, reader))
+            running.append(_RunningRival(contender, server, reader))
         return _measure_in_turn(running, size, say)
 
 
-def _measure_in_turn(running: Sequence[_Running], size: Size, say: Callable[[str], None]) -> list[Row]:
+def _measure_in_turn(running: Sequence[_RunningRival], size: FanoutSize, say: Callable[[str], None]) -> list[FigureRow]:
     us: dict[str, list[float]] = {one.contender.name: [] for one in running}
     achieved_hz: dict[str, list[float]] = {one.contender.name: [] for one in running}
     sizes: dict[str, float] = {}
@@ -109,11 +111,11 @@ def _measure_in_turn(running: Sequence[_Running], size: Size, say: Callable[[str
         figures = {"us/delivery": cost[name]}
         figures |= {f"x {other}": cost[name].over(cost[other]) for other in LIMITS if other in cost}
         figures |= {"events/s": Figure.of(achieved_hz[name]), "bytes/delivery": Figure.of([round(sizes[name])])}
-        rows.append(Row(name, figures, one.contender.what))
+        rows.append(FigureRow(name, figures, one.contender.what))
     return rows
 
 
-def _bars(rows: Sequence[Row], size: Size, obstacles: Mapping[str, str]) -> list[Bar]:
+def _bars(rows: Sequence[FigureRow], size: FanoutSize, obstacles: Mapping[str, str]) -> list[Bar]:
     if size.clients != JUDGED_CLIENTS:
         return []
     ours = next(row.figures for row in rows if row.name == OURS)
@@ -128,12 +130,14 @@ def _bars(rows: Sequence[Row], size: Size, obstacles: Mapping[str, str]) -> list
     ]
 
 
-def _by_size(found: Mapping[int, Mapping[str, Figure]], wanted: Sequence[int]) -> Table:
+def _by_size(found: Mapping[int, Mapping[str, Figure]], wanted: Sequence[int]) -> FigureTable:
     """The medians side by side; the sizes are measured one after the other, so the floor's own row says what is ours."""
     rows = []
     for name in next(iter(found.values()), {}):
         medians = {clients: at[name].median for clients, at in found.items()}
         figures = {f"us at {clients:,}": Figure.of([us]) for clients, us in medians.items()}
-        rows.append(Row(name, figures | {"most / least": Figure.of([max(medians.values()) / min(medians.values())])}))
+        rows.append(
+            FigureRow(name, figures | {"most / least": Figure.of([max(medians.values()) / min(medians.values())])})
+        )
     notes = [_too_many(clients) for clients in wanted if clients not in found] + [FLATNESS]
-    return Table("fanout-sizes", "(a) server CPU per delivery by number of clients, us", rows, notes=notes)
+    return FigureTable("fanout-sizes", "(a) server CPU per delivery by number of clients, us", rows, notes=notes)

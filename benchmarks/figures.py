@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Verdict = Literal["met", "NOT MET", "not judged"]
+BarVerdict = Literal["met", "NOT MET", "not judged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FigureRow:
     """One thing measured; the names of its figures are the columns of its table."""
 
     name: str
@@ -68,7 +68,7 @@ class Bar:
     """Why there is no figure, and how to get one."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> BarVerdict:
         """Whether it holds."""
         if self.figure is None:
             return "not judged"
@@ -89,12 +89,12 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FigureTable:
     """One part of the benchmark."""
 
     name: str
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[FigureRow]
     bars: Sequence[Bar] = ()
     notes: Sequence[str] = field(default=())
     """What was left out, and why."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.run import run_once
-from benchmarks.figures import Bar, Figure, Row, Table
+from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 from benchmarks.machine import Cores, on_cores
 from brokers.contenders import Contender, find_contender
 from core.scenario import Scenario
+from harness.runner.run import run_once
 
 LIMIT_S = 4.0
 JUDGED = "valkey"
@@ -26,7 +26,7 @@ PHASES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class FixedCostSize:
     """So many clients, of so many rounds, through these contenders."""
 
     clients: int
@@ -34,11 +34,11 @@ class Size:
     contenders: tuple[str, ...]
 
 
-FULL = Size(500, 3, ("memory", "valkey", "nats", "mosquitto", "rabbitmq"))
-QUICK = Size(20, 1, ("valkey",))
+FULL = FixedCostSize(500, 3, ("memory", "valkey", "nats", "mosquitto", "rabbitmq"))
+QUICK = FixedCostSize(20, 1, ("valkey",))
 
 
-def fixed(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> Table:
+def fixed(size: FixedCostSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
     """Run each contender that is here a few times; RabbitMQ is shown, its Erlang VM alone takes longer than the bar."""
     chosen = [find_contender(name) for name in size.contenders]
     here = [one for one in chosen if one.runnable]
@@ -50,9 +50,9 @@ def fixed(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) ->
                 say(f"fixed cost: {one.name}, round {number + 1} of {size.rounds}")
                 home = folder / f"fixed-{number}-{one.file_name}"
                 found[one.name].append(_phases(one, scenario, number, home))
-    rows = [Row(name, _figures(rounds)) for name, rounds in found.items()]
+    rows = [FigureRow(name, _figures(rounds)) for name, rounds in found.items()]
     ours = next(row.figures["s beside the scenario's own"] for row in rows if row.name == JUDGED)
-    return Table(
+    return FigureTable(
         "fixed",
         f"(f) fixed cost of a run: {size.clients:,} clients, {scenario.replicas} replicas, 500 connections opened a second",
         rows,

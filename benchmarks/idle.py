@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contenders import Contender, able, left_out, start_raw_write
-from benchmarks.figures import Bar, Figure, Row, Table
+from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 from benchmarks.locust_process import OURS, LocustProcess
 from benchmarks.machine import Cores, cpu_ns, memory_bytes, tree
+from benchmarks.rivals import Rival, able, left_out, start_raw_write
 from benchmarks.window import EpollReader
 
 SERVER_LIMIT_KB, LOCUST_LIMIT_KB, CONNECTS_HZ = 10, 16, 3_000
@@ -20,27 +20,27 @@ _FEW = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class IdleSize:
     """So many connections, so many rounds."""
 
     clients: int
     rounds: int
 
 
-FULL = Size(5_000, 3)
-QUICK = Size(100, 1)
+FULL = IdleSize(5_000, 3)
+QUICK = IdleSize(100, 1)
 
 
 def idle(
-    contenders: Sequence[Contender], size: Size, folder: Path, cores: Cores, say: Callable[[str], None]
-) -> list[Table]:
+    contenders: Sequence[Rival], size: IdleSize, folder: Path, cores: Cores, say: Callable[[str], None]
+) -> list[FigureTable]:
     """One table for the servers, one for Locust."""
     return [_servers(contenders, size, folder, cores, say), _locust(size, folder, cores, say)]
 
 
 def _servers(
-    contenders: Sequence[Contender], size: Size, folder: Path, cores: Cores, say: Callable[[str], None]
-) -> Table:
+    contenders: Sequence[Rival], size: IdleSize, folder: Path, cores: Cores, say: Callable[[str], None]
+) -> FigureTable:
     here, obstacles = able(contenders)
     kb: dict[str, list[float]] = {one.name: [] for one in here}
     wall_hz: dict[str, list[float]] = {one.name: [] for one in here}
@@ -60,7 +60,8 @@ def _servers(
                     wall_hz[contender.name].append(size.clients / reader.opened_s)
     columns = {"KB/connection": kb, "connects/s": wall_hz, "connects/s of CPU": core_hz}
     rows = [
-        Row(one.name, {title: Figure.of(found[one.name]) for title, found in columns.items()}, one.what) for one in here
+        FigureRow(one.name, {title: Figure.of(found[one.name]) for title, found in columns.items()}, one.what)
+        for one in here
     ]
     ours = next(row.figures for row in rows if row.name == "fanbench")
     bars = [
@@ -68,10 +69,12 @@ def _servers(
         # Not by the wall clock: others on the machine, and the reader itself, take their share of its seconds.
         Bar("connections accepted per second of CPU", ours["connects/s of CPU"], CONNECTS_HZ, at_least=True, unit="/s"),
     ]
-    return Table("idle-servers", f"(d) {size.clients:,} idle connections: servers", rows, bars, left_out(obstacles))
+    return FigureTable(
+        "idle-servers", f"(d) {size.clients:,} idle connections: servers", rows, bars, left_out(obstacles)
+    )
 
 
-def _locust(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> Table:
+def _locust(size: IdleSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
     kb = []
     for number in range(size.rounds):
         say(f"{size.clients} idle clients: Locust, round {number + 1} of {size.rounds}")
@@ -79,9 +82,9 @@ def _locust(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) 
             _locust_bytes(clients, folder / f"locust-{number}-{clients}", cores) for clients in (_FEW, size.clients)
         ]
         kb.append((used[1] - used[0]) / (size.clients - _FEW) / KB)
-    row = Row("load/sse.py", {"KB/user": Figure.of(kb)}, "a Locust user with its reader and its account")
+    row = FigureRow("load/sse.py", {"KB/user": Figure.of(kb)}, "a Locust user with its reader and its account")
     bar = Bar("Locust's memory per user", row.figures["KB/user"], LOCUST_LIMIT_KB, unit="KB")
-    return Table("idle-locust", f"(d) {size.clients:,} idle connections: Locust", [row], [bar])
+    return FigureTable("idle-locust", f"(d) {size.clients:,} idle connections: Locust", [row], [bar])
 
 
 def _locust_bytes(clients: int, home: Path, cores: Cores) -> int:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contenders import Server, start_raw_write
-from benchmarks.figures import Bar, Figure, Row, Table
+from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 from benchmarks.locust_process import OURS, PLAIN, LocustProcess
 from benchmarks.machine import Cores, reads
+from benchmarks.rivals import RivalProcess, start_raw_write
 from benchmarks.window import EpollReader, Used, measure_load
 
 LIMIT = 1.3
@@ -26,7 +26,7 @@ WHAT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class LoadSize:
     """So many clients, events a second for each, for so many seconds and rounds."""
 
     clients: int
@@ -35,35 +35,35 @@ class Size:
     rounds: int
 
 
-FULL = Size(2_000, 20, 2.0, 15)  # rounds differ by a fifth: five of them missed what fifteen find
-QUICK = Size(40, 20, 0.5, 2)
+FULL = LoadSize(2_000, 20, 2.0, 15)  # rounds differ by a fifth: five of them missed what fifteen find
+QUICK = LoadSize(40, 20, 0.5, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
-    server: Server
+class _RunningReader:
+    server: RivalProcess
     load: EpollReader | LocustProcess
 
 
-def loads(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> Table:
+def loads(size: LoadSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
     """Measure the three in turn."""
     with contextlib.ExitStack() as stack:
-        running: dict[str, _Running] = {}
+        running: dict[str, _RunningReader] = {}
         for name in WHAT:
             say(f"{size.clients} clients: connecting {name}")
             home = folder / name.replace("/", "-")
             home.mkdir()
             # The load is what is measured: it has the core that the servers have elsewhere.
             server = stack.enter_context(start_raw_write(home, Cores(cores.others, cores.measured)))
-            running[name] = _Running(server, _hold(stack, name, server.port, size.clients, home, cores.measured))
+            running[name] = _RunningReader(server, _hold(stack, name, server.port, size.clients, home, cores.measured))
         used, syscalls = _in_turn(running, size, say)
     rows = []
     for name, what in WHAT.items():
         figures = {"us/delivery": used[name], "x bare reader": used[name].over(used["bare reader"])}
         figures["reads/delivery"] = syscalls[name]
-        rows.append(Row(name, figures, what))
+        rows.append(FigureRow(name, figures, what))
     ours = rows[0].figures["x bare reader"]
-    return Table(
+    return FigureTable(
         "loads",
         f"(b) load CPU per delivery: {size.clients:,} clients x {size.rate_hz:g} events/s",
         rows,
@@ -81,7 +81,7 @@ def _hold(
 
 
 def _in_turn(
-    running: dict[str, _Running], size: Size, say: Callable[[str], None]
+    running: dict[str, _RunningReader], size: LoadSize, say: Callable[[str], None]
 ) -> tuple[dict[str, Figure], dict[str, Figure]]:
     us: dict[str, list[float]] = {name: [] for name in running}
     syscalls: dict[str, list[float]] = {name: [] for name in running}

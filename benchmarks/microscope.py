@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.figures import Figure, Row, Table
+from benchmarks.figures import Figure, FigureRow, FigureTable
 from benchmarks.machine import Cores, on_core
 from core.errors import FanbenchError
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def microscope(seconds: float, folder: Path, cores: Cores, say: Callable[[str], None]) -> Table:
+def microscope(seconds: float, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
     """The median of each micro-benchmark's rounds, `seconds` long each."""
     say("micro-benchmarks")
     found = folder / "micro.json"
@@ -30,10 +30,10 @@ def microscope(seconds: float, folder: Path, cores: Cores, say: Callable[[str], 
     if done.returncode:
         raise FanbenchError(f"micro-benchmarks failed: {(done.stdout + done.stderr)[-600:]}")
     rows = [_row(one) for one in json.loads(found.read_text())["benchmarks"]]
-    return Table("micro", "(e) micro-benchmarks", rows)
+    return FigureTable("micro", "(e) micro-benchmarks", rows)
 
 
-def _row(found: dict[str, object]) -> Row:
+def _row(found: dict[str, object]) -> FigureRow:
     name = str(found["name"]).removeprefix("test_").replace("_", " ")
     stats = found["stats"]
     assert isinstance(stats, dict)
@@ -41,4 +41,4 @@ def _row(found: dict[str, object]) -> Row:
     assert isinstance(info, dict)
     each_ns = 1e9 / info.get("times", 1)
     figures = {"ns each": Figure.of([stats["median"] * each_ns]), "at least": Figure.of([stats["min"] * each_ns])}
-    return Row(name, figures)
+    return FigureRow(name, figures)

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.host import raise_descriptor_limit
-from benchmarks.contenders import start_fanbench, start_raw_write
-from benchmarks.figures import Figure, Row, Table
+from benchmarks.figures import Figure, FigureRow, FigureTable
 from benchmarks.locust_process import OURS, LocustProcess
 from benchmarks.machine import Cores, stay_on
 from benchmarks.report import print_table
+from benchmarks.rivals import start_fanbench, start_raw_write
 from benchmarks.window import EpollReader, Used, measure, measure_load
 from core.errors import FanbenchError
+from harness.runner.host import raise_descriptor_limit
 
 CLIENTS, RATE_HZ, SECONDS = 2_000, 20.0, 8.0
 SHOWN = 14
@@ -45,7 +45,7 @@ def shares(collapsed: str, lines: bool) -> dict[str, float]:
     return {name: count / total for name, count in counts.most_common()}
 
 
-def _profiled(pid: int, folder: Path, native: bool, window: Callable[[], Used]) -> list[Row]:
+def _profiled(pid: int, folder: Path, native: bool, window: Callable[[], Used]) -> list[FigureRow]:
     plain = window()
     out = folder / f"{pid}.collapsed"
     command = [str(PY_SPY), "record", "--pid", str(pid), "--format", "raw", "--rate", "250", "--output", str(out)]
@@ -63,19 +63,19 @@ def _profiled(pid: int, folder: Path, native: bool, window: Callable[[], Used]) 
     found = list(shares(out.read_text(), lines=not native).items())
     shown = [*found[:SHOWN], ("all else", sum(share for _, share in found[SHOWN:])), ("together", 1.0)]
     return [
-        Row(name, {"share %": Figure.of([100 * share]), "us/delivery": Figure.of([plain.us * share])})
+        FigureRow(name, {"share %": Figure.of([100 * share]), "us/delivery": Figure.of([plain.us * share])})
         for name, share in shown
     ]
 
 
-def profile_replica(folder: Path, cores: Cores) -> Table:
+def profile_replica(folder: Path, cores: Cores) -> FigureTable:
     """A replica with its defaults, read by the benchmark's own reader."""
     with start_fanbench(folder, cores) as server, EpollReader(server.port, CLIENTS, cores.others) as reader:
         rows = _profiled(server.pid, folder, True, lambda: measure(server.pid, server, reader, RATE_HZ, SECONDS))
-    return Table("profile-replica", f"replica: {CLIENTS:,} clients x {RATE_HZ:g} events/s, by function", rows)
+    return FigureTable("profile-replica", f"replica: {CLIENTS:,} clients x {RATE_HZ:g} events/s, by function", rows)
 
 
-def profile_locust(folder: Path, cores: Cores) -> Table:
+def profile_locust(folder: Path, cores: Cores) -> FigureTable:
     """A Locust worker with load/sse.py, served by the floor's server; py-spy cannot unwind greenlets' native stacks."""
     with ExitStack() as stack:
         server = stack.enter_context(start_raw_write(folder, Cores(cores.others, cores.measured)))
@@ -83,7 +83,7 @@ def profile_locust(folder: Path, cores: Cores) -> Table:
         rows = _profiled(
             load.pid, folder, False, lambda: measure_load(load.pid, server, CLIENTS, load.delivered, RATE_HZ, SECONDS)
         )
-    return Table("profile-locust", f"Locust: {CLIENTS:,} clients x {RATE_HZ:g} events/s, by line", rows)
+    return FigureTable("profile-locust", f"Locust: {CLIENTS:,} clients x {RATE_HZ:g} events/s, by line", rows)
 
 
 PARTS = {"replica": profile_replica, "locust": profile_locust}

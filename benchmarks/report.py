@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench.host import describe_host, library_versions
-from benchmarks.contenders import program_versions
-from benchmarks.figures import Figure, Table, Verdict
+from benchmarks.figures import BarVerdict, Figure, FigureTable
+from benchmarks.rivals import program_versions
+from harness.runner.host import describe_host, library_versions
 
-STYLES: dict[Verdict, str] = {"met": "green", "NOT MET": "bold red", "not judged": "yellow"}
+STYLES: dict[BarVerdict, str] = {"met": "green", "NOT MET": "bold red", "not judged": "yellow"}
 
 
 def _text(figure: Figure | None) -> str:
@@ -23,7 +23,7 @@ def _text(figure: Figure | None) -> str:
     return figure.text(0 if figure.median >= 100 else 2)
 
 
-def print_table(table: Table, console: Console, judged: bool) -> None:
+def print_table(table: FigureTable, console: Console, judged: bool) -> None:
     """One part, with its bars if it is to be judged by them."""
     columns = list(dict.fromkeys(name for row in table.rows for name in row.figures))
     console.print(table.title, style="bold", highlight=False, markup=False)
@@ -42,7 +42,7 @@ def print_table(table: Table, console: Console, judged: bool) -> None:
     console.print()
 
 
-def write_json(tables: Sequence[Table], failed: Mapping[str, str], path: Path, quick: bool) -> None:
+def write_json(tables: Sequence[FigureTable], failed: Mapping[str, str], path: Path, quick: bool) -> None:
     """All parts, those that failed with the reason, and on what they were measured."""
     found = {
         "version": 2,

@@ -19,7 +19,7 @@ import aiomqtt
 import numpy as np
 import redis.asyncio as redis
 
-from benchmarks.figures import Figure, Row, Table
+from benchmarks.figures import Figure, FigureRow, FigureTable
 from benchmarks.machine import Cores
 from brokers.contenders import find_contender
 
@@ -32,7 +32,7 @@ POOL = 150
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class StockSize:
     """Rounds; events of a paced QoS 0 stream and their rate; messages of a QoS 1 burst."""
 
     rounds: int
@@ -41,11 +41,11 @@ class Size:
     burst: int
 
 
-FULL = Size(3, 1_500, 500.0, 10_000)
-QUICK = Size(1, 50, 500.0, 300)
+FULL = StockSize(3, 1_500, 500.0, 10_000)
+QUICK = StockSize(1, 50, 500.0, 300)
 
 
-def stock(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) -> Table:
+def stock(size: StockSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
     """A row for each set-up; what is not installed is left out with its hint."""
     del cores  # both ends and the broker share the machine, as in a run
     rows, notes = [], []
@@ -61,7 +61,7 @@ def stock(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) ->
                 port = _port(running.listeners["mqtt"])
                 rounds = [asyncio.run(_paced(port, nodelay, size)) for _ in range(size.rounds)]
             p99, most = zip(*rounds, strict=True)
-            rows.append(Row(name, {"p99 ms": Figure.of(p99), "max ms": Figure.of(most)}))
+            rows.append(FigureRow(name, {"p99 ms": Figure.of(p99), "max ms": Figure.of(most)}))
         for name, features in (
             ("mosquitto QoS 1 burst, stock queues", ("stock",)),
             ("mosquitto QoS 1 burst, max_queued_messages 0, max_inflight_messages 0", ()),
@@ -70,7 +70,7 @@ def stock(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) ->
             with mosquitto.started(folder / f"stock-qos1-{len(features)}", *features) as running:
                 port = _port(running.listeners["mqtt"])
                 arrived = [asyncio.run(_burst(port, size.burst)) for _ in range(size.rounds)]
-            rows.append(Row(name, {"% arrived": Figure.of([100 * count / size.burst for count in arrived])}))
+            rows.append(FigureRow(name, {"% arrived": Figure.of([100 * count / size.burst for count in arrived])}))
     else:
         notes.append(f"mosquitto left out: {mosquitto.install_hint}")
     with find_contender("valkey").launched(folder / "stock-valkey") as broker:
@@ -80,8 +80,8 @@ def stock(size: Size, folder: Path, cores: Cores, say: Callable[[str], None]) ->
         ):
             say(name)
             refused = [asyncio.run(_refused(broker.url, one_connection)) for _ in range(size.rounds)]
-            rows.append(Row(name, {"refused": Figure.of(refused)}))
-    return Table("stock", "(g) what stock set-ups cost, measured with bare client libraries", rows, notes=notes)
+            rows.append(FigureRow(name, {"refused": Figure.of(refused)}))
+    return FigureTable("stock", "(g) what stock set-ups cost, measured with bare client libraries", rows, notes=notes)
 
 
 def _port(listener: str) -> int:
@@ -101,7 +101,7 @@ def _client(port: int, nodelay: bool) -> aiomqtt.Client:
     return client
 
 
-async def _paced(port: int, nodelay: bool, size: Size) -> tuple[float, float]:
+async def _paced(port: int, nodelay: bool, size: StockSize) -> tuple[float, float]:
     """p99 and maximum in milliseconds from publish to receive, at QoS 0."""
     late_ms: list[float] = []
     async with _client(port, nodelay) as publisher, _client(port, nodelay) as subscriber:

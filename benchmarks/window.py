@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from benchmarks.contenders import Server
 from benchmarks.machine import cpu_ns, on_core, reads, tree
+from benchmarks.rivals import RivalProcess
 from core.errors import FanbenchError
 
 READER = Path(__file__).with_name("epoll_reader.py")
@@ -80,7 +80,7 @@ class Used(NamedTuple):
         return self.cpu_ns / 1000 / self.deliveries
 
 
-def measure(pid: int, server: Server, reader: EpollReader, rate_hz: float, seconds: float) -> Used:
+def measure(pid: int, server: RivalProcess, reader: EpollReader, rate_hz: float, seconds: float) -> Used:
     """Feed `rate_hz` x `seconds` events, and see each of them arrive; the CPU is that of `pid` and its children.
 
     An event is fed when it is due and the one before it is everywhere: on a machine that is busy with other things too,
@@ -101,7 +101,7 @@ def measure(pid: int, server: Server, reader: EpollReader, rate_hz: float, secon
 
 
 def measure_load(
-    pid: int, server: Server, clients: int, delivered: Callable[[], int], rate_hz: float, seconds: float
+    pid: int, server: RivalProcess, clients: int, delivered: Callable[[], int], rate_hz: float, seconds: float
 ) -> Used:
     """The same for a load, which tells late what has arrived: how often it called read(2) tells it meanwhile.
 

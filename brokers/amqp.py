@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from brokers import inbox, tls
-from brokers.amqp_link import DEFAULT_PORT, DeliveredMessage, Link, Publisher, calls, errors
+from brokers.amqp_link import DEFAULT_PORT, AmqpConnection, AmqpPublisher, DeliveredMessage, calls, errors
 from brokers.api import Delivery, Gap, Message
+from brokers.connection import ConsumerConnection, ProducerConnection
 from brokers.endpoint import Endpoint
-from brokers.lines import ConsumerLine, ProducerLine
 from brokers.reconnect import finish, keep_up
 
 QUEUE_EXPIRES_MS = 60_000
@@ -35,7 +35,7 @@ def exchange_of(endpoint: Endpoint) -> str:
     return endpoint.option("exchange", "fanbench")
 
 
-async def declare_exchange(endpoint: Endpoint, link: Link) -> None:
+async def declare_exchange(endpoint: Endpoint, link: AmqpConnection) -> None:
     """Both sides do, so that either may come first."""
     await link.channel.exchange_declare(exchange_of(endpoint), exchange_type="direct", durable=True)
 
@@ -43,10 +43,10 @@ async def declare_exchange(endpoint: Endpoint, link: Link) -> None:
 class AmqpProducer:
     """Publishes to the exchange, the topic as routing key."""
 
-    def __init__(self, line: ProducerLine[Link]) -> None:
+    def __init__(self, line: ProducerConnection[AmqpConnection]) -> None:
         self._line = line
         self._exchange = exchange_of(line.endpoint)
-        self._publisher = Publisher(persistent=with_confirms(line.endpoint))
+        self._publisher = AmqpPublisher(persistent=with_confirms(line.endpoint))
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once aiormq has taken the message; with confirms once every bound queue has it on disk."""
@@ -69,7 +69,7 @@ class AmqpConsumer:
         capacity = endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY)
         self._prefetch = min(PREFETCH, max(1, capacity // 2))
         self.inbox = inbox.Inbox(capacity)
-        self.line = ConsumerLine(endpoint, self.inbox, calls(endpoint, self._prepare), self._send)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(endpoint, self._prepare), self._send)
         self._topics = self.line.topics
         self._received = 0
         self._acknowledged = 0
@@ -80,7 +80,7 @@ class AmqpConsumer:
         """Return once the broker confirmed, which may be after a reconnect."""
         await self.line.subscribe(topics, since_ns)
 
-    async def _prepare(self, link: Link) -> None:
+    async def _prepare(self, link: AmqpConnection) -> None:
         """Declare exchange and queue, and consume; a durable queue brings what came meanwhile."""
         await declare_exchange(self._endpoint, link)
         channel, durable = link.channel, self._durable
@@ -92,7 +92,7 @@ class AmqpConsumer:
             await channel.basic_qos(prefetch_count=self._prefetch)
         await channel.basic_consume(self._queue, self._take, no_ack=not durable, consumer_tag=self._queue)
 
-    async def _send(self, link: Link, names: Sequence[str]) -> None:
+    async def _send(self, link: AmqpConnection, names: Sequence[str]) -> None:
         """Only the last waits for its answer: the broker does them in order, and closes the channel on an error.
 
         Calls that overlap are bound together by the first of them that gets its turn.
@@ -182,7 +182,9 @@ class AmqpAdapter:
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[AmqpProducer]:
         """Connect, and stay connected."""
-        line = ProducerLine(endpoint, calls(endpoint, partial(declare_exchange, endpoint), with_confirms(endpoint)))
+        line = ProducerConnection(
+            endpoint, calls(endpoint, partial(declare_exchange, endpoint), with_confirms(endpoint))
+        )
         async with keep_up(endpoint, line):
             yield AmqpProducer(line)
 

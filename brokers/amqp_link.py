@@ -16,12 +16,12 @@ from aiormq.abc import DeliveredMessage
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
+from brokers.connection import Calls
 from brokers.endpoint import Endpoint
-from brokers.lines import Calls
 from brokers.reconnect import finish, heartbeat_s, quietly
 from brokers.tls import tls_context
 
-__all__ = ["DEFAULT_PORT", "DeliveredMessage", "Link", "Publisher", "calls", "errors"]
+__all__ = ["DEFAULT_PORT", "AmqpConnection", "AmqpPublisher", "DeliveredMessage", "calls", "errors"]
 
 DEFAULT_PORT, TLS_PORT = 5672, 5671
 AMQP_HEARTBEAT_S = 4
@@ -51,7 +51,7 @@ class _Wire:
 
 
 @dataclass(slots=True)
-class Link:
+class AmqpConnection:
     """A connection with one channel; `ended` is set when a consumer on it is cancelled by the broker.
 
     `pulse` is a second channel, for the sign of life alone: on the first it would wait behind a burst of publishes.
@@ -66,7 +66,9 @@ class Link:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def dial(endpoint: Endpoint, confirms: bool, prepare: Callable[[Link], Awaitable[None]]) -> Link:
+async def dial(
+    endpoint: Endpoint, confirms: bool, prepare: Callable[[AmqpConnection], Awaitable[None]]
+) -> AmqpConnection:
     """Connect, log in, open a channel, and declare on it what the adapter needs."""
     secure = endpoint.scheme.startswith("amqps")
     url = make_url(
@@ -83,7 +85,7 @@ async def dial(endpoint: Endpoint, confirms: bool, prepare: Callable[[Link], Awa
     try:
         await connection.connect(timeout=endpoint.timeout_s)
         channel, pulse = [await _open_channel(connection, kind) for kind in (confirms, False)]
-        link = Link(connection, channel, pulse, wire, endpoint.timeout_s, heartbeat_s(endpoint))
+        link = AmqpConnection(connection, channel, pulse, wire, endpoint.timeout_s, heartbeat_s(endpoint))
         link.channel.on_consumer_cancel_callbacks.add(partial(_end, link))
         await prepare(link)
     except BaseException:
@@ -99,11 +101,11 @@ async def _open_channel(connection: Connection, confirms: bool) -> Any:
     return await channel.get_underlay_channel()
 
 
-async def _end(link: Link, _: Any) -> None:
+async def _end(link: AmqpConnection, _: Any) -> None:
     link.ended.set()
 
 
-async def until_lost(link: Link) -> None:
+async def until_lost(link: AmqpConnection) -> None:
     """Return or raise when the channel, and so the connection, is of no more use."""
     waiting = [asyncio.ensure_future(work) for work in (link.ended.wait(), _beat(link))]
     closing = link.channel.closing
@@ -122,7 +124,7 @@ async def until_lost(link: Link) -> None:
     raise TimeoutError
 
 
-async def _beat(link: Link) -> None:
+async def _beat(link: AmqpConnection) -> None:
     """Ask for a sign of life until none comes: AMQP's own heartbeat takes three times as long to give up."""
     with contextlib.suppress(TimeoutError, *errors):
         while True:
@@ -130,7 +132,7 @@ async def _beat(link: Link) -> None:
             await link.pulse.exchange_declare("amq.direct", passive=True, timeout=link.timeout_s)
 
 
-async def hang_up(link: Link) -> None:
+async def hang_up(link: AmqpConnection) -> None:
     """Close the channel first: its answer comes after all that was published.
 
     What waits for a confirmation still gets the error; aiormq's own is CancelledError, as if its caller were cancelled.
@@ -143,12 +145,14 @@ async def hang_up(link: Link) -> None:
     await link.connection.close()
 
 
-def calls(endpoint: Endpoint, prepare: Callable[[Link], Awaitable[None]], confirms: bool = False) -> Calls[Link]:
-    """aio-pika for `brokers.lines`."""
+def calls(
+    endpoint: Endpoint, prepare: Callable[[AmqpConnection], Awaitable[None]], confirms: bool = False
+) -> Calls[AmqpConnection]:
+    """aio-pika for `brokers.connection`."""
     return Calls(partial(dial, endpoint, confirms, prepare), until_lost, hang_up, errors)
 
 
-class Publisher:
+class AmqpPublisher:
     """Publishes through a link's channel.
 
     aiormq makes a random id for a message that has none, and waits after each message until it is written; here all
@@ -163,7 +167,7 @@ class Publisher:
         )
         self._count = 0
 
-    async def publish(self, link: Link, exchange: str, routing_key: str, payload: bytes) -> None:
+    async def publish(self, link: AmqpConnection, exchange: str, routing_key: str, payload: bytes) -> None:
         """Return once it is written, or, on a channel with confirms, once the broker has confirmed it."""
         self._count += 1
         await link.channel.basic_publish(

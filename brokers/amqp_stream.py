@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from brokers import inbox, tls
-from brokers.amqp_link import DEFAULT_PORT, DeliveredMessage, Link, Publisher, calls, errors
+from brokers.amqp_link import DEFAULT_PORT, AmqpConnection, AmqpPublisher, DeliveredMessage, calls, errors
 from brokers.api import Delivery, Gap, Message
+from brokers.connection import ProducerConnection
 from brokers.endpoint import Endpoint
-from brokers.feed import Entry, Feed
-from brokers.lines import ProducerLine
+from brokers.log_reader import Entry, LogReader
 from brokers.reconnect import finish, keep_up
 
 DEFAULT_BYTES = 1_000_000_000
@@ -34,7 +34,7 @@ def stream_of(endpoint: Endpoint) -> str:
     return endpoint.option("stream", "fanbench.stream")
 
 
-async def declare(endpoint: Endpoint, link: Link) -> None:
+async def declare(endpoint: Endpoint, link: AmqpConnection) -> None:
     """Both sides do, so that either may come first."""
     name = stream_of(endpoint)
     await link.channel.exchange_declare(name, exchange_type="fanout", durable=True)
@@ -46,10 +46,10 @@ async def declare(endpoint: Endpoint, link: Link) -> None:
 class AmqpStreamProducer:
     """Publishes to the exchange, the topic as routing key; with publisher confirms."""
 
-    def __init__(self, line: ProducerLine[Link]) -> None:
+    def __init__(self, line: ProducerConnection[AmqpConnection]) -> None:
         self._line = line
         self._stream = stream_of(line.endpoint)
-        self._publisher = Publisher(persistent=True)
+        self._publisher = AmqpPublisher(persistent=True)
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the message is in the stream."""
@@ -103,16 +103,16 @@ class _Reader:
 
 
 class AmqpStreamConsumer:
-    """A `Line` for `keep_up`."""
+    """A `ReconnectLoop` for `keep_up`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._stream = stream_of(endpoint)
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.feed = Feed(endpoint, self.inbox, -1, self._history)
+        self.feed = LogReader(endpoint, self.inbox, -1, self._history)
         self._calls = calls(endpoint, self._prepare)
         self._reader: _Reader | None = None
-        self._link: Link | None = None
+        self._link: AmqpConnection | None = None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return at once, or once the history begins to come."""
@@ -125,13 +125,13 @@ class AmqpStreamConsumer:
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
-    async def dial(self) -> Link:
+    async def dial(self) -> AmqpConnection:
         """Connect, and read from the stream's end at first, later from where the reading stopped."""
         self._link = await self._calls.dial()
         self.feed.resumed()
         return self._link
 
-    async def _prepare(self, link: Link) -> None:
+    async def _prepare(self, link: AmqpConnection) -> None:
         await declare(self._endpoint, link)
         self._reader = _Reader(link.channel, self._stream)
         if self.feed.position >= 0:
@@ -141,12 +141,12 @@ class AmqpStreamConsumer:
         await self._reader.start("next")
         self.feed.position = await self._reader.until_marker(await self._mark(link))
 
-    async def _mark(self, link: Link) -> str:
+    async def _mark(self, link: AmqpConnection) -> str:
         marker = _MARKER + secrets.token_hex(8)
-        await Publisher(persistent=True).publish(link, self._stream, marker, b"")
+        await AmqpPublisher(persistent=True).publish(link, self._stream, marker, b"")
         return marker
 
-    async def serve(self, link: Link) -> None:
+    async def serve(self, link: AmqpConnection) -> None:
         """Read on until the connection is lost."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._calls.serve(link))
@@ -191,7 +191,7 @@ class AmqpStreamConsumer:
         self._link = None
         self.feed.lost(cause)
 
-    async def hang_up(self, link: Link) -> None:
+    async def hang_up(self, link: AmqpConnection) -> None:
         """Close."""
         await self._calls.hang_up(link)
 
@@ -217,10 +217,10 @@ class AmqpStreamAdapter:
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[AmqpStreamProducer]:
         """Connect, and stay connected."""
 
-        async def prepare(link: Link) -> None:
+        async def prepare(link: AmqpConnection) -> None:
             await declare(endpoint, link)
 
-        line = ProducerLine(endpoint, calls(endpoint, prepare, confirms=True))
+        line = ProducerConnection(endpoint, calls(endpoint, prepare, confirms=True))
         async with keep_up(endpoint, line):
             yield AmqpStreamProducer(line)
 

@@ -15,9 +15,9 @@ from functools import lru_cache, partial
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
+from brokers.connection import TOPICS, ConsumerConnection, ProducerConnection
 from brokers.endpoint import Endpoint
-from brokers.lines import TOPICS, ConsumerLine, ProducerLine
-from brokers.mqtt_link import PORTS, Client, MqttError, Sink, calls, connect, disconnect, new_client
+from brokers.mqtt_link import PORTS, Client, MqttError, MqttSink, calls, connect, disconnect, new_client
 from brokers.reconnect import finish, keep_up, uncancelled
 
 _SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
@@ -35,7 +35,7 @@ def mqtt_topic(topic: str) -> str:
 class MqttProducer:
     """QoS by the endpoint's delivery."""
 
-    def __init__(self, line: ProducerLine[Client]) -> None:
+    def __init__(self, line: ProducerConnection[Client]) -> None:
         self._line = line
         self._qos = qos_of(line.endpoint)
 
@@ -60,8 +60,8 @@ class MqttConsumer:
         self._qos = qos_of(endpoint)
         self._session = f"fanbench-{secrets.token_hex(8)}" if self._qos else None
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        client = partial(new_client, endpoint, self._session, Sink(self._take), clean=not self._qos)
-        self.line = ConsumerLine(endpoint, self.inbox, calls(client), self._send, mqtt_topic)
+        client = partial(new_client, endpoint, self._session, MqttSink(self._take), clean=not self._qos)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(client), self._send, mqtt_topic)
         self._topics = self.line.topics
         self._known = False
         """Whether the broker may keep a session with subscriptions."""
@@ -119,7 +119,7 @@ class MqttAdapter:
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[MqttProducer]:
         """Connect, and stay connected."""
-        line = ProducerLine(endpoint, calls(partial(new_client, endpoint)))
+        line = ProducerConnection(endpoint, calls(partial(new_client, endpoint)))
         async with keep_up(endpoint, line):
             yield MqttProducer(line)
 

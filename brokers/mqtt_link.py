@@ -11,12 +11,12 @@ from typing import Any
 
 from aiomqtt import Client, MqttError
 
+from brokers.connection import Calls
 from brokers.endpoint import Endpoint
-from brokers.lines import Calls
 from brokers.reconnect import finish, heartbeat_s, reason, uncancelled
 from brokers.tls import tls_context
 
-__all__ = ["PORTS", "Client", "MqttError", "Sink", "calls", "connect", "disconnect", "new_client"]
+__all__ = ["PORTS", "Client", "MqttError", "MqttSink", "calls", "connect", "disconnect", "new_client"]
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 IN_FLIGHT = 64
@@ -26,7 +26,7 @@ _silent = logging.getLogger("fanbench.brokers.mqtt")
 _silent.setLevel(logging.CRITICAL)  # errors are raised to us as well
 
 
-class Sink:
+class MqttSink:
     """Stands in for aiomqtt's queue: a message goes straight to `take(name, payload)`, without a task for each."""
 
     def __init__(self, take: Callable[[str, bytes], None]) -> None:
@@ -41,7 +41,9 @@ class Sink:
         await asyncio.get_running_loop().create_future()
 
 
-def new_client(endpoint: Endpoint, session: str | None = None, sink: Sink | None = None, clean: bool = True) -> Client:
+def new_client(
+    endpoint: Endpoint, session: str | None = None, sink: MqttSink | None = None, clean: bool = True
+) -> Client:
     """A client, not connected; with a `session` the broker knows it again."""
     options: dict[str, Any] = {"queue_type": lambda maxsize: sink} if sink is not None else {}  # noqa: ARG005
     client = Client(
@@ -121,7 +123,7 @@ async def until_lost(client: Client) -> None:
 
 
 def calls(client: Callable[[], Client]) -> Calls[Client]:
-    """aiomqtt for `brokers.lines`; `client` makes a new one for each connection."""
+    """aiomqtt for `brokers.connection`; `client` makes a new one for each connection."""
 
     async def dial() -> Client:
         return await connect(client())

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 from brokers import inbox, nats_link, tls
 from brokers.api import Delivery, Gap, Message
+from brokers.connection import ConsumerConnection, ProducerConnection
 from brokers.endpoint import Endpoint
-from brokers.lines import ConsumerLine, ProducerLine
-from brokers.nats_link import Link, calls, subject_of
+from brokers.nats_link import NatsConnection, calls, subject_of
 from brokers.reconnect import keep_up, uncancelled
 
 _CALM_BYTES = 1_000_000
@@ -20,7 +20,7 @@ _CALM_BYTES = 1_000_000
 class NatsProducer:
     """nats-py collects what is published and writes it in one go."""
 
-    def __init__(self, line: ProducerLine[Link]) -> None:
+    def __init__(self, line: ProducerConnection[NatsConnection]) -> None:
         self._line = line
 
     async def publish(self, topic: str, payload: bytes) -> None:
@@ -46,13 +46,13 @@ class NatsConsumer:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.line = ConsumerLine(endpoint, self.inbox, calls(endpoint), self._send, subject_of)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(endpoint), self._send, subject_of)
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return once the broker confirmed, which may be after a reconnect."""
         await self.line.subscribe(topics, since_ns)
 
-    async def _send(self, link: Link, subjects: Sequence[str]) -> None:
+    async def _send(self, link: NatsConnection, subjects: Sequence[str]) -> None:
         """A ping's answer confirms all subscriptions that were sent before it."""
         for subject in subjects:
             if subject not in link.subscriptions:
@@ -64,7 +64,7 @@ class NatsConsumer:
                 link.subscriptions.pop(subject, None)
                 raise link.refused.pop(subject)
 
-    async def _subscribe(self, link: Link, subject: str) -> nats_link.Subscription:
+    async def _subscribe(self, link: NatsConnection, subject: str) -> nats_link.Subscription:
         topic, put = self.line.topics[subject], self.inbox.put
 
         def take(message: nats_link.Msg) -> None:
@@ -100,7 +100,7 @@ class NatsAdapter:
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[NatsProducer]:
         """Connect, and stay connected."""
-        line = ProducerLine(endpoint, calls(endpoint))
+        line = ProducerConnection(endpoint, calls(endpoint))
         async with keep_up(endpoint, line):
             yield NatsProducer(line)
 

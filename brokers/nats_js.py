@@ -10,10 +10,10 @@ from typing import Any
 
 from brokers import inbox, nats_link, tls
 from brokers.api import Delivery, Gap, Message
+from brokers.connection import ProducerConnection
 from brokers.endpoint import Endpoint
-from brokers.feed import Entry, Feed
-from brokers.lines import ProducerLine
-from brokers.nats_link import Link, calls, subject_of
+from brokers.log_reader import Entry, LogReader
+from brokers.nats_link import NatsConnection, calls, subject_of
 from brokers.reconnect import finish, keep_up, quietly, uncancelled
 
 DEFAULT_LENGTH = 100_000
@@ -28,7 +28,7 @@ def stream_of(endpoint: Endpoint) -> str:
     return endpoint.option("stream", "fanbench")
 
 
-async def ensure_stream(endpoint: Endpoint, link: Link) -> int:
+async def ensure_stream(endpoint: Endpoint, link: NatsConnection) -> int:
     """Create the stream if it is not there; returns the sequence number of its last message."""
     name = stream_of(endpoint)
     length = endpoint.whole_number("length", DEFAULT_LENGTH)
@@ -38,7 +38,7 @@ async def ensure_stream(endpoint: Endpoint, link: Link) -> int:
 class JetStreamProducer:
     """Each message is acknowledged by the stream."""
 
-    def __init__(self, line: ProducerLine[Link]) -> None:
+    def __init__(self, line: ProducerConnection[NatsConnection]) -> None:
         self._line = line
         self._prefix = stream_of(line.endpoint)
         self._timeout_s = line.endpoint.timeout_s
@@ -56,14 +56,14 @@ class JetStreamProducer:
 
 
 class JetStreamConsumer:
-    """A `Line` for `keep_up`."""
+    """A `ReconnectLoop` for `keep_up`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._stream = stream_of(endpoint)
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.feed = Feed(endpoint, self.inbox, -1, self._history, subject_of)
-        self._link: Link | None = None
+        self.feed = LogReader(endpoint, self.inbox, -1, self._history, subject_of)
+        self._link: NatsConnection | None = None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return at once, or once the history begins to come."""
@@ -76,7 +76,7 @@ class JetStreamConsumer:
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
-    async def dial(self) -> Link:
+    async def dial(self) -> NatsConnection:
         """Connect, and read from the stream's end at first, later from where the reading stopped."""
         link = await nats_link.dial(self._endpoint)
         try:
@@ -95,13 +95,15 @@ class JetStreamConsumer:
         self._link = link
         return link
 
-    async def _read(self, link: Link, take: Callable[[nats_link.Msg], None], policy: str, **start: Any) -> Any:
+    async def _read(
+        self, link: NatsConnection, take: Callable[[nats_link.Msg], None], policy: str, **start: Any
+    ) -> Any:
         """Start a consumer that may have `_WINDOW` messages on the way that are not acknowledged."""
         return await nats_link.push_consumer(
             link, self._stream, take, policy, max_ack_pending=_WINDOW, ack_wait=_NEVER_AGAIN_S, **start
         )
 
-    def _taker(self, link: Link) -> Callable[[nats_link.Msg], None]:
+    def _taker(self, link: NatsConnection) -> Callable[[nats_link.Msg], None]:
         """What is called for each message: hands it on at once, or keeps it for `_catch_up` while there is no room."""
         cut = len(self._stream) + 1
         feed, backlog, wake = self.feed, link.backlog, link.wake
@@ -119,7 +121,7 @@ class JetStreamConsumer:
 
         return take
 
-    async def _catch_up(self, link: Link) -> None:
+    async def _catch_up(self, link: NatsConnection) -> None:
         """Hand on what there was no room for, in order, and acknowledge, which lets the broker send more."""
         while True:
             await link.wake.wait()
@@ -152,7 +154,7 @@ class JetStreamConsumer:
         finally:
             await nats_link.end_subscription(subscription)
 
-    async def serve(self, link: Link) -> None:
+    async def serve(self, link: NatsConnection) -> None:
         """Read until the end of the connection."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(nats_link.until_lost(link))
@@ -163,7 +165,7 @@ class JetStreamConsumer:
         self._link = None
         self.feed.lost(cause)
 
-    async def hang_up(self, link: Link) -> None:
+    async def hang_up(self, link: NatsConnection) -> None:
         """Close."""
         await nats_link.hang_up(link)
 
@@ -189,10 +191,10 @@ class JetStreamAdapter:
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[JetStreamProducer]:
         """Connect, and stay connected."""
 
-        async def prepare(link: Link) -> None:
+        async def prepare(link: NatsConnection) -> None:
             await ensure_stream(endpoint, link)
 
-        line = ProducerLine(endpoint, calls(endpoint, prepare=prepare))
+        line = ProducerConnection(endpoint, calls(endpoint, prepare=prepare))
         async with keep_up(endpoint, line):
             yield JetStreamProducer(line)
 

@@ -19,15 +19,15 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError
 
+from brokers.connection import TOPICS, Calls
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.lines import TOPICS, Calls
 from brokers.reconnect import finish, heartbeat_s, quietly, reason, uncancelled
 from brokers.tls import tls_context
 
 __all__ = [
     "Error",
-    "Link",
     "Msg",
+    "NatsConnection",
     "Subscription",
     "calls",
     "confirm",
@@ -63,7 +63,7 @@ def subject_of(topic: str) -> str:
 
 
 @dataclass(slots=True)
-class Link:
+class NatsConnection:
     """A connection, and the event that it is closed for good: nats-py's own reconnecting is off."""
 
     client: Any = field(default_factory=Client)
@@ -90,9 +90,9 @@ class Link:
     _jetstream: JetStreamContext | None = None
 
 
-async def dial(endpoint: Endpoint) -> Link:
+async def dial(endpoint: Endpoint) -> NatsConnection:
     """Connect and log in."""
-    link = Link()
+    link = NatsConnection()
 
     async def on_error(error: Exception) -> None:
         link.error = error
@@ -143,7 +143,7 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-async def until_lost(link: Link) -> None:
+async def until_lost(link: NatsConnection) -> None:
     """Return when the connection is closed.
 
     Raises:
@@ -158,7 +158,7 @@ async def until_lost(link: Link) -> None:
     raise ConnectionError(reason(last) if last else "closed by the broker")
 
 
-async def hang_up(link: Link) -> None:
+async def hang_up(link: NatsConnection) -> None:
     """Write what is not written yet, and close. Requests and writes under way fail; nats-py lets them wait."""
     try:
         await link.client.close()
@@ -180,7 +180,7 @@ async def hang_up(link: Link) -> None:
                 task.cancel()
 
 
-def _abort(link: Link) -> None:
+def _abort(link: NatsConnection) -> None:
     """Closing TLS waits for a peer that may not answer."""
     transport = link.client._transport
     for writer in (getattr(transport, "_io_writer", None), getattr(transport, "_bare_io_writer", None)):
@@ -188,7 +188,7 @@ def _abort(link: Link) -> None:
             writer.transport.abort()
 
 
-async def confirm(link: Link) -> None:
+async def confirm(link: NatsConnection) -> None:
     """Return once the broker has done all that was sent; calls that overlap share a ping.
 
     Raises:
@@ -200,7 +200,7 @@ async def confirm(link: Link) -> None:
     await asyncio.shield(link.confirming)
 
 
-async def _ping(link: Link) -> None:
+async def _ping(link: NatsConnection) -> None:
     """nats-py's own flush lets its ping overtake what is pending, and a flush that gives up breaks the reading when
     the answer comes after all: so no caller's deadline reaches it."""
     while link.client.pending_data_size and not link.client.is_closed:  # noqa: ASYNC110 - a turn or two of the loop
@@ -218,10 +218,12 @@ async def _ping(link: Link) -> None:
         closed.cancel()
 
 
-def calls(endpoint: Endpoint, prepare: Callable[[Link], Awaitable[None]] | None = None) -> Calls[Link]:
-    """nats-py for `brokers.lines`; `prepare` is done on each new connection."""
+def calls(
+    endpoint: Endpoint, prepare: Callable[[NatsConnection], Awaitable[None]] | None = None
+) -> Calls[NatsConnection]:
+    """nats-py for `brokers.connection`; `prepare` is done on each new connection."""
 
-    async def connect() -> Link:
+    async def connect() -> NatsConnection:
         link = await dial(endpoint)
         if prepare is not None:
             try:
@@ -234,7 +236,7 @@ def calls(endpoint: Endpoint, prepare: Callable[[Link], Awaitable[None]] | None 
     return Calls(connect, until_lost, hang_up, (Error, OSError))
 
 
-class Sink:
+class NatsSink:
     """Stands in for a subscription's queue: a message goes straight to a function, without a task in between."""
 
     def __init__(self, take: Callable[[Msg], None]) -> None:
@@ -245,17 +247,17 @@ class Sink:
         return True
 
 
-async def subscribe(link: Link, subject: str, take: Callable[[Msg], None]) -> Subscription:
+async def subscribe(link: NatsConnection, subject: str, take: Callable[[Msg], None]) -> Subscription:
     """Call `take` for each message. nats-py's callbacks cost a queue and a task switch for each message."""
     subscription: Subscription = await link.client.subscribe(subject, pending_bytes_limit=0)
     early: Any = subscription._pending_queue
-    subscription._pending_queue = cast("Any", Sink(take))
+    subscription._pending_queue = cast("Any", NatsSink(take))
     while not early.empty():
         take(early.get_nowait())
     return subscription
 
 
-async def ensure_stream(link: Link, name: str, subjects: Sequence[str], length: int) -> int:
+async def ensure_stream(link: NatsConnection, name: str, subjects: Sequence[str], length: int) -> int:
     """Create the stream, in files and at most `length` messages long, or use the one that is there.
 
     Returns the sequence number of its last message, 0 for none.
@@ -272,7 +274,7 @@ async def ensure_stream(link: Link, name: str, subjects: Sequence[str], length: 
 
 
 async def push_consumer(
-    link: Link, stream: str, take: Callable[[Msg], None], policy: str, **options: Any
+    link: NatsConnection, stream: str, take: Callable[[Msg], None], policy: str, **options: Any
 ) -> tuple[Subscription, int]:
     """Start an ephemeral consumer whose messages go to `take`, and say how many wait for it.
 

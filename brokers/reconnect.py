@@ -42,7 +42,7 @@ def heartbeat_s(endpoint: Endpoint) -> float:
     return min(HEARTBEAT_S, endpoint.timeout_s / 2)
 
 
-class Line(Protocol[C]):
+class ReconnectLoop(Protocol[C]):
     """One side's connection, kept up by `keep_up`; C is what the library calls a connection."""
 
     async def dial(self) -> C:
@@ -59,7 +59,7 @@ class Line(Protocol[C]):
 
 
 @asynccontextmanager
-async def keep_up(endpoint: Endpoint, line: Line[C]) -> AsyncIterator[None]:
+async def keep_up(endpoint: Endpoint, line: ReconnectLoop[C]) -> AsyncIterator[None]:
     """Connect, and within the block connect again whenever the connection is lost, with `delays_s` between attempts.
 
     Leaves no task and no connection behind, also when it is cancelled while closing.
@@ -80,12 +80,12 @@ async def keep_up(endpoint: Endpoint, line: Line[C]) -> AsyncIterator[None]:
         await finish(_settled(task))
 
 
-async def _dial(endpoint: Endpoint, line: Line[C]) -> C:
+async def _dial(endpoint: Endpoint, line: ReconnectLoop[C]) -> C:
     async with asyncio.timeout(endpoint.timeout_s):
         return await line.dial()
 
 
-async def _stay_up(endpoint: Endpoint, line: Line[C], connection: C) -> None:
+async def _stay_up(endpoint: Endpoint, line: ReconnectLoop[C], connection: C) -> None:
     while True:
         cause = "closed"
         try:
@@ -101,7 +101,7 @@ async def _stay_up(endpoint: Endpoint, line: Line[C], connection: C) -> None:
         _log.warning("%s: connected again", endpoint)
 
 
-async def _dial_again(endpoint: Endpoint, line: Line[C]) -> C:
+async def _dial_again(endpoint: Endpoint, line: ReconnectLoop[C]) -> C:
     told_s = float("-inf")
     for delay_s in delays_s():
         await asyncio.sleep(delay_s)

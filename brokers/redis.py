@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
+from brokers.connection import TOPICS, Calls, ConsumerConnection
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.lines import TOPICS, Calls, ConsumerLine
 from brokers.reconnect import heartbeat_s, keep_up
 from brokers.redis_link import DEFAULT_PORT, Connection, Pipe, RedisError, ResponseError, close, open_connection, send
 
@@ -55,7 +55,7 @@ class RedisConsumer:
         self._endpoint = endpoint
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
         calls = Calls(self._dial, self._serve, close, (OSError, RedisError))
-        self.line = ConsumerLine(endpoint, self.inbox, calls, self._send)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls, self._send)
         self._waiting: deque[_Asked] = deque()
         self._heard = False
 

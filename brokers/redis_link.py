@@ -75,7 +75,7 @@ async def send(connection: Connection, commands: list[bytes]) -> None:
 class Pipe:
     """Commands and their replies through one connection, without waiting for one before the next is sent.
 
-    A `Line` for `keep_up`. redis-py's pool takes a connection for each command under way, and refuses the 101st.
+    A `ReconnectLoop` for `keep_up`. redis-py's pool takes a connection for each command under way, and refuses the 101st.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.feed import Entry, Feed
+from brokers.log_reader import Entry, LogReader
 from brokers.reconnect import finish, heartbeat_s, keep_up, quietly
 from brokers.redis_link import DEFAULT_PORT, Connection, Pipe, ResponseError, close, open_connection, send
 
@@ -64,7 +64,7 @@ class RedisStreamsProducer:
 
 
 class RedisStreamsConsumer:
-    """A `Line` for `keep_up`."""
+    """A `ReconnectLoop` for `keep_up`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -72,7 +72,7 @@ class RedisStreamsConsumer:
         self._far_behind = max(1, min(_BATCH, endpoint.whole_number("length", DEFAULT_LENGTH) // 2))
         """Entries in one answer from which on some may have been dropped before they were read."""
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.feed = Feed(endpoint, self.inbox, b"", self._history)
+        self.feed = LogReader(endpoint, self.inbox, b"", self._history)
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
         """Return at once, or once the history begins to come."""

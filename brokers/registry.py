@@ -18,7 +18,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
 @dataclass(slots=True)
-class Registry:
+class AdapterRegistry:
     """The adapters that work, by scheme, and the entry points that do not, with the reason.
 
     They are loaded as schemes are asked for: the client libraries of all of them take a program a third of its start.
@@ -84,7 +84,7 @@ def _faults(adapter: Any) -> Iterator[str]:
         yield f"has delivery_options={named!r}, which is not a dict of dicts"
 
 
-def _load(entry: EntryPoint, registry: Registry) -> None:
+def _load(entry: EntryPoint, registry: AdapterRegistry) -> None:
     try:
         adapter = entry.load()
         faults = "; ".join(sorted(_faults(adapter)))
@@ -103,12 +103,12 @@ def _load(entry: EntryPoint, registry: Registry) -> None:
 
 
 @cache
-def installed() -> Registry:
+def installed() -> AdapterRegistry:
     """The adapters installed here, none of them loaded before its scheme is asked for."""
-    return Registry(list(entry_points(group=GROUP)))
+    return AdapterRegistry(list(entry_points(group=GROUP)))
 
 
-def registry() -> Registry:
+def registry() -> AdapterRegistry:
     """All adapters installed here, loaded. A broken plug-in is reported by name and leaves the others working."""
     found = installed()
     found.serving("")  # no adapter has it

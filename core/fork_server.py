@@ -1,7 +1,7 @@
 """Becomes programs of ours that it has imported already: run as `python -m core.fork_server MODULE...` (core/forked.py).
 
 It imports the modules, and then reads requests from stdin, a line of JSON each: `number`, `program` (whose `__main__`
-has a `main()`), `log`, `env`, `cwd`. For each it forks, and answers on stdout with `number` and `pid`, and with `number`
+has a `main()`), `log`, `env`. For each it forks, and answers on stdout with `number` and `pid`, and with `number`
 and `exit_code` when that process has ended. When stdin closes, because whoever asked has ended or was killed, it kills
 what still runs. Requests come from our own parent alone, over a pipe.
 """
@@ -36,7 +36,6 @@ def _become(request: dict[str, Any]) -> object:
     sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
     program = request["program"]
     setproctitle(f"{sys.executable} -m {program}")  # which finds the place by the first environment
-    os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv[1:] = []

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.errors import FanbenchError
-from core.process import Child, adopt, spawn
+from core.process import OWN_PYTHON, Child, adopt, spawn
 
 START_TIMEOUT_S = 60.0
 
@@ -62,9 +62,8 @@ class Forked:
 class ForkServer:
     """The process that has the modules imported, started with `start` or the first program; it ends with this one."""
 
-    def __init__(self, *modules: str, cwd: Path) -> None:
+    def __init__(self, *modules: str) -> None:
         self._modules = modules
-        self._cwd = cwd
         self._lock = threading.Lock()
         self._told = threading.Condition()
         self._numbers = itertools.count()
@@ -79,16 +78,15 @@ class ForkServer:
             if self._process is not None and self._process.poll() is None:
                 return
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "core.fork_server", *self._modules],
+                [*OWN_PYTHON, "-m", "core.fork_server", *self._modules],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                cwd=self._cwd,
                 start_new_session=True,
             )
             threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
 
-    def fork(self, program: str, log: Path, env: Mapping[str, str], cwd: Path) -> Forked:
+    def fork(self, program: str, log: Path, env: Mapping[str, str]) -> Forked:
         """Start `python -m PROGRAM`, its output to the end of `log`.
 
         Raises:
@@ -98,7 +96,7 @@ class ForkServer:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
         number = next(self._numbers)
-        request = {"number": number, "program": program, "log": str(log.resolve()), "env": dict(env), "cwd": str(cwd)}
+        request = {"number": number, "program": program, "log": str(log.resolve()), "env": dict(env)}
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -117,14 +115,14 @@ class ForkServer:
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
         found = "does not answer" if process.poll() is None else f"ended with exit code {process.returncode}"
-        command = f"{sys.executable} -m core.fork_server {' '.join(self._modules)}"
+        command = f"{sys.executable} -P -m core.fork_server {' '.join(self._modules)}"
         return f"{found}: {said[0] if said else 'it said nothing'}; see what `{command}` says"
 
     def spawn(self, name: str, program: str, log: Path, env: Mapping[str, str]) -> Child:
         """`core.process.spawn` of one of the programs; a fork of what is not Linux may crash, and is started anew."""
         if sys.platform != "linux":
-            return spawn(name, [sys.executable, "-m", program], log, env=env, cwd=self._cwd)
-        return adopt(name, self.fork(program, log, env, self._cwd), log)
+            return spawn(name, [*OWN_PYTHON, "-m", program], log, env=env)
+        return adopt(name, self.fork(program, log, env), log)
 
     def exit_code(self, number: int) -> int | None:
         """Of a program by its number; None while it runs."""

@@ -16,6 +16,9 @@ from typing import Protocol
 from core.errors import FanbenchError
 
 STOP_GRACE_S = 3.0
+OWN_PYTHON = [sys.executable, "-P"]
+"""Starts our own Python programs: `-P` keeps the current directory off their path, where a person's own folder named
+core or server would be imported in place of ours."""
 ONCE_GUARDED = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh"]
 """Becomes the command that follows once it is told to. The guard is to know a child's group before the child does
 anything: if fanbench is killed in between, the shell reads the end of its input and is gone."""

@@ -33,7 +33,7 @@ _SHORT_NS = 5_000_000
 _log = logging.getLogger("fanbench.generator")
 
 
-class Publisher:
+class EventPublisher:
     """One stream of events, and the account of what became of them.
 
     Raises:

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from brokers.registry import open_endpoint
-from generator.publish import Publisher
+from generator.publish import EventPublisher
 from generator.settings import GeneratorSettings
 
 
@@ -23,7 +23,7 @@ async def run_session(settings: GeneratorSettings) -> None:
     if settings.hold:
         loop.add_signal_handler(signal.SIGUSR1, start.set)
     async with adapter.producer(endpoint) as producer:
-        publisher = Publisher(producer, settings, endpoint.delivery)
+        publisher = EventPublisher(producer, settings, endpoint.delivery)
         try:
             if settings.hold:
                 await publisher.probe_until(start)

@@ -9,8 +9,8 @@ from typing import Any
 from gevent import socket
 
 from core.errors import UsageError
-from load.wire import Origin
-from load.wiring import Address
+from load.connection_pool import Address
+from load.http1 import Origin
 
 PROBE_S = 2.0
 

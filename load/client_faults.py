@@ -8,8 +8,8 @@ from time import time_ns
 import gevent
 
 from load.control import Order, chosen
-from load.reader import Reader
-from load.session import Client, Session
+from load.reader import StreamReader
+from load.session import SeatedClient, Session
 
 CHURN_EVERY_S = 1.0
 CHURN_AWAY_S = 0.5
@@ -38,18 +38,18 @@ def obey(session: Session, order: Order) -> None:
         session.mark(time_ns())
 
 
-def _readers(clients: Sequence[Client]) -> list[Reader]:
+def _readers(clients: Sequence[SeatedClient]) -> list[StreamReader]:
     return [client.reader for client in clients if not client.reader.closed]
 
 
-def _stall(clients: Sequence[Client], for_s: float) -> None:
+def _stall(clients: Sequence[SeatedClient], for_s: float) -> None:
     paused = [reader for reader in _readers(clients) if reader.pause()]
     gevent.sleep(for_s)
     for reader in paused:
         reader.resume()
 
 
-def _churn(clients: Sequence[Client], for_s: float) -> None:
+def _churn(clients: Sequence[SeatedClient], for_s: float) -> None:
     left_s = for_s
     while left_s > 0:
         for reader in _readers(clients):

@@ -97,7 +97,7 @@ def _never(_arrival_ns: int) -> None:
 _NO_SERIES = Series("", "")
 
 
-class Registry:
+class SeriesRegistry:
     """The series and the events of this process: what the clients' ledgers and the histograms have in common."""
 
     def __init__(self) -> None:
@@ -143,11 +143,11 @@ class Registry:
 
 
 class Feed:
-    """Remembers what reads meant, for all clients of one dialect; `forget` before each `Registry.harvest`."""
+    """Remembers what reads meant, for all clients of one dialect; `forget` before each `SeriesRegistry.harvest`."""
 
     __slots__ = ("_bytes", "_cache", "_dialect", "_pieces", "_registry", "get")
 
-    def __init__(self, registry: Registry, dialect: Dialect) -> None:
+    def __init__(self, registry: SeriesRegistry, dialect: Dialect) -> None:
         self._registry = registry
         self._dialect = dialect
         self._cache: dict[bytes, Parsed] = {}
@@ -170,7 +170,7 @@ class Feed:
         """What the bytes mean to a stream that is between two events; None if they end within one.
 
         Raises:
-            WireError: the framing is broken.
+            Http1Error: the framing is broken.
         """
         framing = self._dialect.framing()
         items: list[Item] = []
@@ -216,7 +216,7 @@ class Decoder:
 
     __slots__ = ("_framing", "_parser", "_registry")
 
-    def __init__(self, dialect: Dialect, registry: Registry) -> None:
+    def __init__(self, dialect: Dialect, registry: SeriesRegistry) -> None:
         self._framing = dialect.framing()
         self._parser = dialect.parser()
         self._registry = registry
@@ -235,7 +235,7 @@ class Decoder:
         """Take the next bytes of the stream.
 
         Raises:
-            WireError: the framing is broken.
+            Http1Error: the framing is broken.
         """
         events: Iterable[SSEEvent] = (event for piece in self._framing.feed(data) for event in self._parser.feed(piece))
         items = tuple(self._registry.item(event) for event in events)

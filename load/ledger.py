@@ -24,7 +24,7 @@ class Cause(Enum):
     """It is missing at the end of a connected stream: others had it, it may have been under way."""
 
 
-class Verdict(Enum):
+class Delivery(Enum):
     """What a delivery was to its client."""
 
     NEW = "new"
@@ -33,7 +33,7 @@ class Verdict(Enum):
     DOUBLE = "double"
 
 
-class Span(NamedTuple):
+class SeqSpan(NamedTuple):
     """Consecutive seqs, both ends included, and what their absence is charged to."""
 
     first: int
@@ -72,33 +72,33 @@ class Track:
         self.series = series
         self.first_seq = -1
         self.next_seq = -1
-        self.missing: list[Span] | None = None  # ascending; None is the usual case and costs nothing
+        self.missing: list[SeqSpan] | None = None  # ascending; None is the usual case and costs nothing
         self.cause: Cause | None = None  # of a hole before the next event, where one is already known
 
-    def take(self, seq: int) -> Verdict:
+    def take(self, seq: int) -> Delivery:
         """Enter one delivery."""
         if self.first_seq < 0:
             self.first_seq = seq
             self.next_seq = seq + 1
-            return Verdict.NEW
+            return Delivery.NEW
         if seq >= self.next_seq:
             if seq > self.next_seq:
-                self._lack(Span(self.next_seq, seq - 1, self.cause or Cause.UNEXPLAINED))
+                self._lack(SeqSpan(self.next_seq, seq - 1, self.cause or Cause.UNEXPLAINED))
             self.next_seq = seq + 1
             self.cause = None
-            return Verdict.NEW
+            return Delivery.NEW
         if seq < self.first_seq:
             if seq + 1 < self.first_seq:
-                self._lack(Span(seq + 1, self.first_seq - 1, Cause.UNEXPLAINED))
+                self._lack(SeqSpan(seq + 1, self.first_seq - 1, Cause.UNEXPLAINED))
             self.first_seq = seq
-            return Verdict.LATE
+            return Delivery.LATE
         return self._fill(seq)
 
     def expect(self, cause: Cause) -> None:
         """Say beforehand what a hole before the next event is to be charged to; an earlier word of it stays."""
         self.cause = self.cause or cause
 
-    def _lack(self, span: Span) -> None:
+    def _lack(self, span: SeqSpan) -> None:
         if self.missing is None:
             self.missing = [span]
         elif span.first > self.missing[-1].first:
@@ -106,17 +106,17 @@ class Track:
         else:
             self.missing.insert(0, span)
 
-    def _fill(self, seq: int) -> Verdict:
+    def _fill(self, seq: int) -> Delivery:
         spans = self.missing or []
         at = bisect_right(spans, seq, key=lambda span: span.first) - 1
         if at < 0 or spans[at].last < seq:
-            return Verdict.DOUBLE
+            return Delivery.DOUBLE
         first, last, cause = spans[at]
         spans[at : at + 1] = [
-            part for part in (Span(first, seq - 1, cause), Span(seq + 1, last, cause)) if part[0] <= part[1]
+            part for part in (SeqSpan(first, seq - 1, cause), SeqSpan(seq + 1, last, cause)) if part[0] <= part[1]
         ]
         self.missing = spans or None
-        return Verdict.LATE
+        return Delivery.LATE
 
     def behind(self, high_seq: int) -> bool:
         """Whether seqs up to `high_seq` are still to come after the last one."""

@@ -42,7 +42,7 @@ def place(topics: Sequence[str], replicas: int) -> list[int]:
     return chosen
 
 
-class Plan:
+class SeatPlan:
     """Deals out the seats of one process: worker k of W has the clients k, k + W, k + 2 W … of the whole run."""
 
     def __init__(self, share: Share, topics: Sequence[str], skew: float, replicas: int) -> None:

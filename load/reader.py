@@ -13,31 +13,47 @@ from socket import SO_ERROR, SOL_SOCKET
 from time import time_ns
 from typing import Any
 
-from load.account import DISARMED, Account
+from load.client_state import DISARMED, ClientState
+from load.connection_pool import ConnectionPool, begin_connecting, retry_delay_s
 from load.frames import Decoder, Event, Feed, Parsed
-from load.wire import WireError, split_head
-from load.wiring import Wiring, begin_connecting, retry_delay_s
+from load.http1 import Http1Error, split_head
 
 READ_BYTES = 65_536
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
 
-class Reader:
+class StreamReader:
     """Keeps one client connected to one of the replicas until it is closed."""
 
     __slots__ = (
-        "_decoder", "_failures", "_fd", "_feed", "_get", "_head", "_last", "_replica", "_retry_ms", "_sock", "_timer", "_track",
-        "_watcher", "_wiring", "account", "arrival_ns", "closed", "started_ns",
+        "_decoder",
+        "_failures",
+        "_fd",
+        "_feed",
+        "_get",
+        "_head",
+        "_last",
+        "_pool",
+        "_replica",
+        "_retry_ms",
+        "_sock",
+        "_timer",
+        "_track",
+        "_watcher",
+        "arrival_ns",
+        "closed",
+        "started_ns",
+        "state",
     )  # fmt: skip
 
-    def __init__(self, account: Account, replica: int, wiring: Wiring) -> None:
-        self.account = account
+    def __init__(self, state: ClientState, replica: int, pool: ConnectionPool) -> None:
+        self.state = state
         self.closed = False
         self.started_ns = 0
         self.arrival_ns = 0
         """When the last event came."""
         self._replica = replica
-        self._wiring = wiring
+        self._pool = pool
         self._feed: Feed
         self._get: Callable[[bytes], Parsed | None]
         self._decoder: Decoder | None = None
@@ -54,14 +70,14 @@ class Reader:
     def start(self) -> None:
         """Connect when it is this reader's turn."""
         self._stop_timer()
-        self._wiring.gate.enter(self)
+        self._pool.gate.enter(self)
 
     def connect(self) -> None:
         """Begin to connect; called by the gate."""
         self.started_ns = time_ns()
-        self._wiring.connecting.add(self)
+        self._pool.connecting.add(self)
         try:
-            self._sock = begin_connecting(self._wiring.addresses[self._replica])
+            self._sock = begin_connecting(self._pool.addresses[self._replica])
         except OSError as error:
             self.fail(error.strerror or str(error))
             return
@@ -72,7 +88,7 @@ class Reader:
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher.close()
-        self._watcher = self._wiring.loop.io(self._fd, events)
+        self._watcher = self._pool.loop.io(self._fd, events)
         self._watcher.start(callback)
 
     def _writable(self) -> None:
@@ -81,11 +97,11 @@ class Reader:
             self.fail(os.strerror(code))
             return
         last = self.last_event()
-        request = self._wiring.transport.request(
-            self._wiring.addresses[self._replica].origin,
-            self.account.topic,
+        request = self._pool.transport.request(
+            self._pool.addresses[self._replica].origin,
+            self.state.topic,
             last_event_id=last.id if last else "",
-            token=self._wiring.token,
+            token=self._pool.token,
         )
         try:
             self._sock.send(request)  # far smaller than an empty send buffer: it goes whole
@@ -104,19 +120,19 @@ class Reader:
             if split is None:
                 return
             head, rest = split
-            dialect = self._wiring.transport.dialect(head)
+            dialect = self._pool.transport.dialect(head)
         except BlockingIOError:
             return
-        except (OSError, WireError) as error:
+        except (OSError, Http1Error) as error:
             self.fail(getattr(error, "strerror", None) or str(error))
             return
-        self._feed = self._wiring.feed(dialect)
+        self._feed = self._pool.feed(dialect)
         self._get = self._feed.get
         self._decoder = self._feed.decoder()
         self._head = b""
         self._failures = 0
         self._settle("")
-        self.account.opened(self.started_ns, now_ns)
+        self.state.opened(self.started_ns, now_ns)
         self._watch(_READ, self._readable)
         if rest:
             self._slowly(rest, None, now_ns)
@@ -151,17 +167,17 @@ class Reader:
             if decoder is not None or parsed is None:
                 decoder = self._decoder = decoder or self._feed.decoder()
                 parsed = decoder.feed(data)
-        except WireError as error:
+        except Http1Error as error:
             self._broken(str(error))
             return
         if parsed.retry_ms is not None:
             self._retry_ms = parsed.retry_ms
         if parsed.last is not None:
-            if self.account.recovery is not None:
-                self.account.recovery.heard(self.arrival_ns, now_ns)
+            if self.state.recovery is not None:
+                self.state.recovery.heard(self.arrival_ns, now_ns)
             self._last = parsed
             self.arrival_ns = now_ns
-        track = self.account.take(parsed.items, now_ns, track)
+        track = self.state.take(parsed.items, now_ns, track)
         if parsed.reply:
             with suppress(OSError):  # a server that does not read what it asked for will say so in its own way
                 self._sock.send(parsed.reply)
@@ -184,47 +200,47 @@ class Reader:
 
     def pause(self) -> bool:
         """Stop reading, if connected: what comes meanwhile waits in the buffers of the kernel and the server."""
-        if self.account.connected:
+        if self.state.connected:
             self._watcher.stop()
-        return self.account.connected
+        return self.state.connected
 
     def resume(self) -> None:
         """Read again, if it is the same connection still."""
-        if self.account.connected and not self._watcher.active:
+        if self.state.connected and not self._watcher.active:
             self._watcher.start(self._readable)
 
     def cut(self, reason: str, back_s: float | None = None) -> None:
         """Lose the connection, and come back as after any loss, or after `back_s` seconds."""
-        if self.account.connected:
+        if self.state.connected:
             self._broken(reason, back_s)
 
     def _settle(self, failure: str) -> None:
         """An attempt is over: make room at the gate and tell how it went."""
-        self._wiring.connecting.discard(self)
-        self._wiring.on_connect(time_ns() - self.started_ns, failure)
-        self._wiring.gate.leave()
+        self._pool.connecting.discard(self)
+        self._pool.on_connect(time_ns() - self.started_ns, failure)
+        self._pool.gate.leave()
 
     def fail(self, reason: str) -> None:
         """The attempt to connect has failed; try again later."""
         self._release()
-        self._wiring.counters.refused[reason] += 1
+        self._pool.counters.refused[reason] += 1
         self._settle(reason)
         self._failures += 1
-        self._replica = (self._replica + 1) % len(self._wiring.addresses)
+        self._replica = (self._replica + 1) % len(self._pool.addresses)
         self._later()
 
     def _broken(self, reason: str, back_s: float | None = None) -> None:
         self._release()
-        self.account.closed(time_ns())
-        self._wiring.counters.disconnects[reason] += 1
-        self._wiring.on_break(reason)
+        self.state.closed(time_ns())
+        self._pool.counters.disconnects[reason] += 1
+        self._pool.on_break(reason)
         self._later(back_s)
 
     def _later(self, delay_s: float | None = None) -> None:
         if not self.closed:
             if delay_s is None:
-                delay_s = retry_delay_s(self._retry_ms, self._failures, self._wiring.rng)
-            self._timer = self._wiring.loop.timer(delay_s)
+                delay_s = retry_delay_s(self._retry_ms, self._failures, self._pool.rng)
+            self._timer = self._pool.loop.timer(delay_s)
             self._timer.start(self.start)
 
     def _release(self) -> None:
@@ -243,11 +259,11 @@ class Reader:
         self.closed = True
         self._stop_timer()
         self._release()
-        if self in self._wiring.connecting:
-            self._wiring.connecting.discard(self)
-            self._wiring.gate.leave()
-        if self.account.connected:
-            self.account.closed(time_ns())
+        if self in self._pool.connecting:
+            self._pool.connecting.discard(self)
+            self._pool.gate.leave()
+        if self.state.connected:
+            self.state.closed(time_ns())
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

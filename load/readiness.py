@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from core.errors import FanbenchError
-from load.wire import Origin
+from load.http1 import Origin
 
 _POLL_S = 0.02
 _ANSWER_S = 2.0

@@ -10,40 +10,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from load.account import Account, Counters
-from load.frames import Registry
+from load.client_state import ClientState, Counters
+from load.connection_pool import Address, ConnectionPool
+from load.frames import SeriesRegistry
+from load.latency_recorder import LatencyRecorder, rehearse
 from load.ledger import Series
-from load.plan import Plan, Seat
-from load.reader import Reader
+from load.plan import Seat, SeatPlan
+from load.reader import StreamReader
 from load.recovery import NOTICED_NS, Recovery
-from load.tally import Tally, rehearse
-from load.totals import Horizon
 from load.transport import SSE, Transport
-from load.wiring import Address, Wiring
+from load.worker_result import Horizon
 
 TICK_S = 0.2
 CONNECT_DEADLINE_NS = 10_000_000_000
 
 
-class Client:
-    """A seat, the account of who sits there, and the reader that feeds it."""
+class SeatedClient:
+    """A seat, the state of who sits there, and the reader that feeds it."""
 
-    __slots__ = ("account", "reader", "seat")
+    __slots__ = ("reader", "seat", "state")
 
-    def __init__(self, seat: Seat, account: Account, reader: Reader) -> None:
+    def __init__(self, seat: Seat, state: ClientState, reader: StreamReader) -> None:
         self.seat = seat
-        self.account = account
+        self.state = state
         self.reader = reader
 
 
 class Session:
-    """The clients of this process from the start of a test to its end; load/settle.py draws the balance."""
+    """The clients of this process from the start of a test to its end; load/finalize.py draws the balance."""
 
     def __init__(
         self,
         loop: Any,
         addresses: Sequence[Address],
-        plan: Plan,
+        plan: SeatPlan,
         *,
         transport: Transport = SSE,
         token: str = "",
@@ -54,19 +54,19 @@ class Session:
         rehearse()
         self.counters = Counters()
         self.plan = plan
-        self.tally = Tally()
-        self.clients: set[Client] = set()
-        self.left: list[Client] = []
+        self.recorder = LatencyRecorder()
+        self.clients: set[SeatedClient] = set()
+        self.left: list[SeatedClient] = []
         """Clients that went by their own will and lack something."""
         self.left_whole: Counter[str] = Counter()
         """Of the others that went: `clients` that had been connected, of those `unreached`, and what they `received`."""
         self.users = 0
-        self._registry = Registry()
+        self._registry = SeriesRegistry()
         self._connect_ns: list[int] = []
         self.marked = False
         self._on_fold = on_fold
         self._tell_connect = on_connect
-        self._wiring = Wiring(
+        self._pool = ConnectionPool(
             loop=loop,
             addresses=addresses,
             transport=transport,
@@ -87,25 +87,25 @@ class Session:
             self._connect_ns.append(took_ns)
         self._tell_connect(took_ns, failure)
 
-    def join(self) -> Client:
+    def join(self) -> SeatedClient:
         """Seat one more client, which begins to connect."""
         seat = self.plan.take()
-        account = Account(seat.topic, self.counters)
-        client = Client(seat, account, Reader(account, seat.replica, self._wiring))
+        state = ClientState(seat.topic, self.counters)
+        client = SeatedClient(seat, state, StreamReader(state, seat.replica, self._pool))
         self.clients.add(client)
         self.users += 1
         client.reader.start()
         return client
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: SeatedClient) -> None:
         """A client goes by its own will: what it lacks so far is lost, what comes later is not its concern."""
         client.reader.close()
         self.clients.discard(client)
         self.plan.give_back(client.seat)
-        tracks = client.account.tracks.values()
+        tracks = client.state.tracks.values()
         if any(track.missing for track in tracks):
             self.left.append(client)
-        elif client.account.opened_once:
+        elif client.state.opened_once:
             received = sum(track.measured() for track in tracks)
             self.left_whole.update(clients=1, unreached=client.reader.last_event() is None, received=received)
 
@@ -113,30 +113,30 @@ class Session:
         """A fault begins: from here on watch when each client gets an event again, and how long it hears nothing."""
         self.marked = True
         for client in self.clients:
-            recovery = client.account.recovery = Recovery(at_ns)
+            recovery = client.state.recovery = Recovery(at_ns)
             last = client.reader.last_event()
             if last is not None:  # the order was read a little after it was given
                 recovery.note(last, client.reader.arrival_ns)
             client.reader.disarm()
 
-    def set_aside(self, clients: Iterable[Client]) -> None:
+    def set_aside(self, clients: Iterable[SeatedClient]) -> None:
         """A fault is done to these clients: tell the others' latency apart."""
         self.tick()
-        self.tally.tell_bystanders_apart()
+        self.recorder.tell_bystanders_apart()
         for client in clients:
-            client.account.aside = True
+            client.state.aside = True
             client.reader.disarm()
 
     def tick(self) -> None:
         """Fold what came since the last tick, and tell its latencies in nanoseconds."""
-        for feed in self._wiring.feeds.values():
+        for feed in self._pool.feeds.values():
             feed.forget()
-        self._on_fold(self.tally.fold(self._registry.harvest()))
+        self._on_fold(self.recorder.fold(self._registry.harvest()))
         for name, spans_ns in (("connect", self._connect_ns), ("downtime", self.counters.downtimes_ns)):
-            self.tally.times[name].record_ns(spans_ns)
+            self.recorder.times[name].record_ns(spans_ns)
             spans_ns.clear()
         now_ns = time_ns()
-        for reader in list(self._wiring.connecting):
+        for reader in list(self._pool.connecting):
             if reader.started_ns < now_ns - CONNECT_DEADLINE_NS:
                 reader.fail("no answer in time")
         if self.marked:
@@ -150,17 +150,17 @@ class Session:
         return Counter(
             clients=counters.connected,
             reached=counters.reached,
-            deliveries=self.tally.deliveries,
+            deliveries=self.recorder.deliveries,
             reconnects=counters.reconnects,
         )
 
     def behind(self, horizon: Horizon) -> int:
         """How many clients still lack something at the end of a series that they are in."""
-        return sum(_is_behind(client.account, horizon) for client in self.clients)
+        return sum(_is_behind(client.state, horizon) for client in self.clients)
 
 
-def _is_behind(account: Account, horizon: Horizon) -> bool:
-    for series, track in account.tracks.items():
+def _is_behind(state: ClientState, horizon: Horizon) -> bool:
+    for series, track in state.tracks.items():
         bounds = horizon.get((series.stream, series.topic))
         if bounds is not None and track.behind(bounds.high_seq):
             return True

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from core.errors import UsageError
 from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
-from load.wire import Origin, parse_origin
+from load.http1 import Origin, parse_origin
 
 DESCRIPTORS_BESIDE_CLIENTS = 100
 

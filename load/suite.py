@@ -20,16 +20,16 @@ from core.errors import FanbenchError
 from load.addresses import resolve
 from load.client_faults import obey
 from load.control import Control
-from load.outcome import outcome
-from load.plan import Plan, Share
+from load.distributed import MasterLink, WorkerLink, drain
+from load.latency_recorder import milliseconds
+from load.plan import SeatPlan, Share
 from load.readiness import wait_ready
+from load.result import build_result
 from load.session import TICK_S, Session
 from load.settings import LoadSettings, read_settings, require_descriptors
 from load.summary import print_summary
-from load.tally import milliseconds
-from load.totals import Totals, horizon_of
 from load.transport import Transport
-from load.uplink import MasterLink, WorkerLink, drain
+from load.worker_result import WorkerResult, horizon_of
 
 ORDERS_S = 0.02
 """How often orders are looked for: how late a fault's mark may be noticed."""
@@ -108,7 +108,7 @@ class Suite:
         self.session = Session(
             gevent.get_hub().loop,
             addresses,
-            Plan(share, self.settings.topics, self.settings.topic_skew, len(addresses)),
+            SeatPlan(share, self.settings.topics, self.settings.topic_skew, len(addresses)),
             transport=self._transport,
             token=self.settings.token,
             on_connect=self._on_connect,
@@ -176,13 +176,13 @@ class Suite:
             return
         if self._result is not None:
             return
-        totals = Totals()
+        totals = WorkerResult()
         if self._master is not None:
             totals, problems = self._master.collect(self.settings.drain)
             self._problems += problems
         elif self.session is not None:
             totals = drain(self.session, horizon_of(self.session.series), self.settings.drain)
-        self._result = outcome(totals, self._problems)
+        self._result = build_result(totals, self._problems)
         self._environment.process_exit_code = 1 if self._result["problems"] else 0
         self._write_status()
         if self.settings.out:

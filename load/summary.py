@@ -11,7 +11,7 @@ _COLUMNS = ("p50", "p90", "p99", "p999", "max")
 
 
 def print_summary(result: dict[str, Any], console: Console) -> None:
-    """Print what `outcome` made."""
+    """Print what `build_result` made."""
     seconds = result["duration_s"]
     rate = result["deliveries"] / seconds if seconds else 0.0
     console.print()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.sse import SSEEvent, SSEParser
+from load.http1 import ChunkedBody, PlainBody, ResponseHead, encode_request
 from load.websocket import MessageFrames, MessageParser, encode_upgrade, require_upgraded
-from load.wire import ChunkedBody, Head, PlainBody, encode_request
 
 
 class Framing(Protocol):
@@ -62,16 +62,16 @@ class Transport:
     name: str
     request: Callable[..., bytes]
     """(origin, topic, *, last_event_id, token) to the bytes that ask for the stream."""
-    dialect: Callable[[Head], Dialect]
-    """What follows a response's head; raises WireError unless that begins a stream."""
+    dialect: Callable[[ResponseHead], Dialect]
+    """What follows a response's head; raises Http1Error unless that begins a stream."""
 
 
-def _sse(head: Head) -> Dialect:
+def _sse(head: ResponseHead) -> Dialect:
     head.require_stream()
     return CHUNKED if head.chunked else PLAIN
 
 
-def _websocket(head: Head) -> Dialect:
+def _websocket(head: ResponseHead) -> Dialect:
     require_upgraded(head)
     return MESSAGES
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import orjson
 
 from core.sse import SSEEvent
-from load.wire import Head, Origin, WireError
+from load.http1 import Http1Error, Origin, ResponseHead
 
 _KEY = base64.b64encode(
     os.urandom(16)
@@ -38,12 +38,12 @@ def encode_upgrade(origin: Origin, topic: str, *, last_event_id: str = "", token
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def require_upgraded(head: Head) -> None:
-    """Raise WireError, with the status that came instead, unless the connection is a WebSocket now."""
+def require_upgraded(head: ResponseHead) -> None:
+    """Raise Http1Error, with the status that came instead, unless the connection is a WebSocket now."""
     if head.status != 101:
-        raise WireError(f"status {head.status}")
+        raise Http1Error(f"status {head.status}")
     if head.headers.get("sec-websocket-accept") != _ACCEPT:
-        raise WireError("an answer to another handshake: Sec-WebSocket-Accept does not fit the key")
+        raise Http1Error("an answer to another handshake: Sec-WebSocket-Accept does not fit the key")
 
 
 def _control(opcode: int, body: bytes) -> bytes:
@@ -72,7 +72,7 @@ class MessageFrames:
         """Take the next bytes; return the messages that they complete.
 
         Raises:
-            WireError: the bytes are no frames of a server, or a message is not text.
+            Http1Error: the bytes are no frames of a server, or a message is not text.
         """
         data = self._held + data
         messages: list[bytes] = []
@@ -92,13 +92,13 @@ class MessageFrames:
             self.reply += _control(_CLOSE, body)
         elif opcode in (_TEXT, _CONTINUATION):
             if (opcode == _TEXT) != (self._message is None):
-                raise WireError("a message's frames out of order")
+                raise Http1Error("a message's frames out of order")
             fragments = [*(self._message or ()), body]
             self._message = None if final else fragments
             if final:
                 messages.append(b"".join(fragments))
         elif opcode != _PONG:
-            raise WireError(f"a frame of opcode {opcode} instead of text")
+            raise Http1Error(f"a frame of opcode {opcode} instead of text")
 
 
 def _frame(data: bytes, at: int) -> tuple[bool, int, int, int] | None:
@@ -107,7 +107,7 @@ def _frame(data: bytes, at: int) -> tuple[bool, int, int, int] | None:
         return None
     first, size = data[at], data[at + 1]
     if first & 0x70 or size & 0x80:
-        raise WireError(f"{data[at : at + 2]!r} is not the head of an unmasked frame without extensions")
+        raise Http1Error(f"{data[at : at + 2]!r} is not the head of an unmasked frame without extensions")
     start = at + 2
     if size >= 126:
         wide = 2 if size == 126 else 8
@@ -116,7 +116,7 @@ def _frame(data: bytes, at: int) -> tuple[bool, int, int, int] | None:
             return None
         size = int.from_bytes(data[start - wide : start], "big")
         if size > MAX_MESSAGE_BYTES:
-            raise WireError(f"a frame of {size} bytes; {MAX_MESSAGE_BYTES} is the most")
+            raise Http1Error(f"a frame of {size} bytes; {MAX_MESSAGE_BYTES} is the most")
     return (bool(first & 0x80), first & 0x0F, start, start + size) if len(data) >= start + size else None
 
 

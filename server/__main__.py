@@ -37,7 +37,7 @@ def main() -> None:
         settings = read_settings(ServerSettings, sys.argv[1:])
         set_up_logging(settings)
         broker = open_endpoint(settings.broker_url, settings.delivery)
-        from server.serving import run  # takes a second to import, which a wrong setting need not wait for
+        from server.runner import run  # takes a second to import, which a wrong setting need not wait for
 
         run(fit_clients(settings), broker)
     except FanbenchError as error:

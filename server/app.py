@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -19,15 +18,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from server.access import require_token
-from server.admission import admit
+from core.resources import resource_folder
+from server.auth import admit, require_token
 from server.replica import Replica
 from server.settings import ServerSettings
 from server.stats import Metrics, stats
 from server.stream import MEDIA_TYPE, EventStream
 from server.websocket import require_origin, require_transport, serve_socket
 
-UI = Path(__file__).resolve().parent.parent / "ui"
+UI = resource_folder("ui")
 _NO_PAGE = "fanbench replica. GET /sse streams events; /stats, /metrics, /healthz and /readyz tell how it is.\n"
 _QUERY = [
     ("topic", "a topic to listen to; may be repeated (default: events)"),
@@ -139,7 +138,7 @@ async def _say_error(_: HTTPConnection, error: Exception) -> Response:
 
 
 async def _sse(request: Request) -> EventStream:
-    """Events as they come, as Server-Sent Events; resumes behind `Last-Event-ID`."""
+    """Events as they come, as ReplicaServer-Sent Events; resumes behind `Last-Event-ID`."""
     replica: Replica = request.app.state.replica
     client = await admit(request, replica)
     return EventStream(replica.hub, replica.stream_settings, client.topics, client.given, client.release)

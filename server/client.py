@@ -13,7 +13,7 @@ NOTHING: Mapping[Any, int] = MappingProxyType({})
 """What thousands of clients share that have no use for a table of their own."""
 
 
-class Sink(Protocol):
+class ConnectionWriter(Protocol):
     """The connection of a client. `write` neither waits nor raises; what it cannot send is held, and counted in bytes."""
 
     wire: Wire
@@ -52,12 +52,12 @@ class State(enum.Enum):
 class Client:
     """A client's topics and its place in them. The hub changes it, and tells it what becomes of its connection."""
 
-    __slots__ = ("blocked_s", "cursors", "has", "sink", "state", "topics", "write")
+    __slots__ = ("blocked_s", "cursors", "has", "state", "topics", "write", "writer")
 
-    def __init__(self, topics: Sequence[str], sink: Sink) -> None:
+    def __init__(self, topics: Sequence[str], writer: ConnectionWriter) -> None:
         self.topics = topics
-        self.sink = sink
-        self.write: Callable[[bytes], None] = sink.write
+        self.writer = writer
+        self.write: Callable[[bytes], None] = writer.write
         self.state = State.JOINING
         self.cursors: Mapping[str, int] = NOTHING
         """While it catches up: the next position in each topic's history."""

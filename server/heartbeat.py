@@ -27,5 +27,5 @@ class Heartbeats:
             self._next_s = now_s + self._interval_s
         for client in self._left[-self._share :]:
             if client.state is State.LIVE:
-                client.write(HEARTBEATS[client.sink.wire])
+                client.write(HEARTBEATS[client.writer.wire])
         del self._left[-self._share :]

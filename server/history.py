@@ -23,7 +23,7 @@ class HistoryBound:
 
 
 @dataclass(slots=True)
-class Span:
+class HistorySpan:
     """What is known of one stream on the topic: events with `floor < seq <= last` are held, unless the broker lost them."""
 
     floor: int
@@ -57,7 +57,7 @@ class History:
         """Position of the oldest frame held."""
         self.held_bytes = 0
         self.total_bytes = 0
-        self.spans: dict[str, Span] = {}
+        self.spans: dict[str, HistorySpan] = {}
         self.complete_since_ns = complete_since_ns
         """Nothing sent from this moment on (wall clock) has been let go."""
 
@@ -108,7 +108,7 @@ class History:
         if span is None:
             if len(self.spans) >= MAX_STREAMS:
                 del self.spans[next(iter(self.spans))]
-            self.spans[frame.stream] = Span(frame.seq - 1, frame.seq)
+            self.spans[frame.stream] = HistorySpan(frame.seq - 1, frame.seq)
         elif frame.seq > span.last:
             span.last = frame.seq
         else:

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 from core.clock import now_ns
 from core.stamp import Stamp
-from server.audience import Sender
+from server.broadcast_group import Sender
 from server.client import NOTHING, Client, State
 from server.frame import Frame, FrameMaker, Wire
 from server.heartbeat import Heartbeats
 from server.history import History, HistoryBound
-from server.intake import Intake
 from server.ledger import Ledger
 from server.replay import Replay
 from server.resume import Position
 from server.topic import Topic
+from server.validation import EventValidator
 
 FLUSH_BYTES = 64 * 1024
 """Pending bytes of a topic at which they leave before the turn of the event loop ends."""
@@ -52,7 +52,7 @@ class Hub:
         self._loop = loop
         self._sender = sender
         self._make = FrameMaker(settings.server)
-        self._intake = Intake(settings.max_event_bytes, self.ledger)
+        self._validator = EventValidator(settings.max_event_bytes, self.ledger)
         self._order = 0
         self._dirty: list[Topic] = []
         self._slow: list[Client] = []
@@ -78,7 +78,7 @@ class Hub:
         topic = self.topics.get(name)
         if topic is None:
             return
-        stamp = self._intake.read(name, payload)
+        stamp = self._validator.read(name, payload)
         if stamp is None:
             return
         topic.heard_s = self._loop.time()
@@ -145,7 +145,7 @@ class Hub:
         self.flush()
         self.clients[client] = None
         self.ledger.connects += 1
-        wire = client.sink.wire
+        wire = client.writer.wire
         parts = [head, openings[wire]]
         parts += [self._make.gap(gap.topic, gap.cause, gap.lost, 0).on(wire) for gap in position.gaps]
         client.write(b"".join(parts))
@@ -162,7 +162,7 @@ class Hub:
         self.flush()
         client.state = State.LIVE
         client.cursors = NOTHING
-        client.sink.go_live()
+        client.writer.go_live()
         ahead = False
         for name in client.topics:
             topic = self.topics[name]
@@ -189,7 +189,7 @@ class Hub:
         if client.state is not State.GONE:
             self.ledger.dropped += self._count_held(client)
             self.leave(client, reason)
-            client.sink.abort()
+            client.writer.abort()
 
     def leave(self, client: Client, reason: str) -> None:
         """The client is gone, or about to be. Idempotent: the first reason counts."""
@@ -210,7 +210,7 @@ class Hub:
 
     def _count_held(self, client: Client) -> int:
         """How many of the latest frames the bytes held by the connection are."""
-        held = client.sink.held_bytes()
+        held = client.writer.held_bytes()
         if len(client.topics) == 1 and client.state is State.LIVE:
             return self.topics[client.topics[0]].history.count_last(held)
         recent = [self.topics[name].history for name in client.topics]
@@ -219,7 +219,7 @@ class Hub:
 
     def buffered_bytes(self) -> int:
         """Bytes held for all clients and not sent."""
-        return sum(client.sink.held_bytes() for client in self.clients)
+        return sum(client.writer.held_bytes() for client in self.clients)
 
     # The tick
 
@@ -241,7 +241,7 @@ class Hub:
             self._ticker.cancel()
         for client in list(self.clients):
             self.leave(client, "server stopped")
-            client.sink.finish()
+            client.writer.finish()
 
     def topic_clients(self) -> Mapping[str, int]:
         """Clients by topic."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from server.doorway import Doorway
+from server.connection_limits import ConnectionLimits
 
 EXTENSION = "fanbench.connection"
 MAX_HEAD_BYTES = 64 * 1024
@@ -38,7 +38,7 @@ class Listener(Protocol):
         """The connection is gone."""
 
 
-class Head:
+class RequestHead:
     """Stands in for the transport while the response begins: its head leaves with the first bytes of the stream."""
 
     def __init__(self) -> None:
@@ -52,9 +52,9 @@ class Head:
 class StreamProtocol(HttpToolsProtocol):
     """One HTTP connection."""
 
-    def __init__(self, doorway: Doorway, **uvicorn_arguments: Any) -> None:
+    def __init__(self, connection_limits: ConnectionLimits, **uvicorn_arguments: Any) -> None:
         super().__init__(**uvicorn_arguments)
-        self._doorway = doorway
+        self._doorway = connection_limits
         self._head_bytes = 0
         self._listener: Listener | None = None
         self.descriptor = -1
@@ -125,7 +125,7 @@ class StreamProtocol(HttpToolsProtocol):
         if scope["http_version"] == "1.0":
             self.cycle.chunked_encoding = False  # uvicorn would send chunks, which HTTP/1.0 does not know
         self._listener = listener
-        self.cycle.transport = Head()  # type: ignore[assignment]
+        self.cycle.transport = RequestHead()  # type: ignore[assignment]
         self._doorway.leave(self)  # also where a body was announced that never came: nobody waits for it
         return self.transport
 
@@ -136,7 +136,7 @@ class StreamProtocol(HttpToolsProtocol):
         the head of the response, which is to be sent before anything else.
         """
         head = self.cycle.transport
-        assert isinstance(head, Head)
+        assert isinstance(head, RequestHead)
         self.cycle.response_complete = True
         self.flow.resume_reading()  # or the end of the connection would not be seen
         self.cycle = self.scope = self.headers = self.parser = None  # type: ignore[assignment]

@@ -71,14 +71,14 @@ class Replay:
 
     def _serve(self, client: Client) -> None:
         """Write one slice; then the client waits for its connection, goes live, or is served again."""
-        has, wire = client.has, client.sink.wire
+        has, wire = client.has, client.writer.wire
         frames = self._next_slice(client)
         wanted = [f for f in frames if not has or f.seq < 0 or f.seq > has.get((f.topic, f.stream), -1)]
         if wanted:
             events = count_events(wanted)
             self._ledger.written += events
             self._ledger.replayed += events
-            client.sink.write_many([frame.on(wire) for frame in wanted])
+            client.writer.write_many([frame.on(wire) for frame in wanted])
         if client.state is not State.CATCHING_UP:
             return
         if client.blocked_s is not None:

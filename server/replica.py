@@ -13,13 +13,13 @@ from brokers.api import Adapter
 from brokers.endpoint import Endpoint
 from core.errors import FanbenchError, UsageError
 from server.client import Client
-from server.doorway import Doorway
+from server.connection_limits import ConnectionLimits
 from server.frame import openings
 from server.history import HistoryBound
 from server.hub import Hub, HubSettings
-from server.link import BrokerLink, LinkSettings
 from server.settings import ServerSettings
 from server.stream import StreamSettings
+from server.subscriptions import Subscriptions, SubscriptionSettings
 
 NS_PER_S = 1_000_000_000
 LEAVE_S = 1.0
@@ -28,7 +28,7 @@ CLOSE_S = 1.5
 """How long the generator may take to write its report, and the broker's connection to close."""
 
 if TYPE_CHECKING:
-    from server.ring import Ring
+    from server.io_uring import IoUring
 
 Companion = Callable[[str, str | None], Awaitable[None]]
 _log = logging.getLogger("fanbench.server")
@@ -53,13 +53,13 @@ class Replica:
         settings: ServerSettings,
         name: str,
         broker: tuple[Adapter, Endpoint],
-        doorway: Doorway,
+        connection_limits: ConnectionLimits,
         on_failure: Callable[[FanbenchError], None],
     ) -> None:
         adapter, self.endpoint = broker
         self.settings = settings
         self.name = name
-        self.doorway = doorway
+        self.connection_limits = connection_limits
         self.stream_settings = StreamSettings(
             openings=openings(name, settings.retry_ms),
             client_buffer_bytes=settings.client_buffer_bytes,
@@ -68,10 +68,10 @@ class Replica:
         self._loop = asyncio.get_running_loop()
         self.ring = _open_ring() if settings.batch_sends else None
         self.hub = Hub(_hub_settings(settings, name), self._loop, self.ring)
-        link_settings = LinkSettings(
+        link_settings = SubscriptionSettings(
             settings.preset_topics(), settings.max_topics, settings.topic_linger_s, settings.history_age_s
         )
-        self.link = BrokerLink(self.hub, adapter, self.endpoint, link_settings)
+        self.link = Subscriptions(self.hub, adapter, self.endpoint, link_settings)
         self.joining = 0
         """Clients admitted that have no stream yet."""
         self._generates = settings.generate or adapter.name == "memory"
@@ -101,7 +101,7 @@ class Replica:
 
     def _tick(self) -> None:
         self.link.tick()
-        self.doorway.expire(self._loop.time() - self.settings.head_timeout_s)
+        self.connection_limits.expire(self._loop.time() - self.settings.head_timeout_s)
 
     def begin_stop(self) -> None:
         """End the streams and the generator; idempotent, returns at once."""
@@ -129,16 +129,16 @@ class Replica:
 def abort(clients: Iterable[Client]) -> None:
     """Close what has not taken the end of its stream."""
     for client in clients:
-        client.sink.abort()
+        client.writer.abort()
 
 
-def _open_ring() -> Ring | None:
+def _open_ring() -> IoUring | None:
     if sys.platform != "linux":
         return None
-    from server.ring import Ring  # its numbers are Linux's
+    from server.io_uring import IoUring  # its numbers are Linux's
 
     try:
-        return Ring()
+        return IoUring()
     except OSError as error:
         _log.info("each client is sent to with a system call of its own: %s", error.strerror)
         return None

@@ -33,7 +33,7 @@ def stats(replica: Replica) -> dict[str, Any]:
         "dropped": ledger.dropped,
         "replayed": ledger.replayed,
         "connects": ledger.connects,
-        "turned_away": replica.doorway.turned_away,
+        "turned_away": replica.connection_limits.turned_away,
         "batch_sends": replica.ring is not None and replica.ring.usable,
         "buffered_bytes": hub.buffered_bytes(),
         "history_events": sum(len(topic.history) for topic in hub.topics.values()),

@@ -11,11 +11,11 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from server.client import Client
+from server.connection_writer import SendWriter, TransportWriter
 from server.frame import Wire
 from server.hub import Hub
 from server.protocol import EXTENSION, StreamProtocol
 from server.resume import Given, resume
-from server.sink import DirectSink, SendSink
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -67,25 +67,25 @@ class EventStream:
     async def _serve_directly(self, connection: StreamProtocol, scope: Scope, receive: Receive, send: Send) -> None:
         """Return once the stream is open: from then on it lives in the hub and in its connection alone."""
         wire = Wire.PLAIN if scope["http_version"] == "1.0" else Wire.CHUNKED
-        sink = DirectSink(self._hub, wire, self._settings.client_buffer_bytes, self._on_end)
-        transport = connection.take(scope, sink)
+        writer = TransportWriter(self._hub, wire, self._settings.client_buffer_bytes, self._on_end)
+        transport = connection.take(scope, writer)
         if transport is None:
             self._on_end()
             await JSONResponse({"error": PIPELINED}, 400, {"connection": "close"})(scope, receive, send)
             return
-        sink.attach(transport, connection.descriptor)
+        writer.attach(transport, connection.descriptor)
         await _start(send)
-        if sink.gone:
+        if writer.gone:
             return
         head = connection.detach()
-        sink.client = Client(self._topics, sink)
-        join(self._hub, self._settings, sink.client, self._given, head)
+        writer.client = Client(self._topics, writer)
+        join(self._hub, self._settings, writer.client, self._given, head)
 
     async def _serve_by_send(self, receive: Receive, send: Send) -> None:
         # `send` says nothing after a disconnect, so `receive` is watched.
-        sink = SendSink(self._hub, self._settings.client_buffer_bytes)
-        client = sink.client = Client(self._topics, sink)
-        pump = asyncio.ensure_future(sink.pump(send))
+        writer = SendWriter(self._hub, self._settings.client_buffer_bytes)
+        client = writer.client = Client(self._topics, writer)
+        pump = asyncio.ensure_future(writer.pump(send))
         watch = asyncio.ensure_future(_disconnected(receive))
         try:
             await _start(send)
@@ -104,7 +104,7 @@ def join(hub: Hub, settings: StreamSettings, client: Client, given: Given | None
     """Hand an open stream to the hub, from where its ids say; `head` is what must go before all else."""
     if hub.stopping:
         client.write(head)
-        client.sink.finish()
+        client.writer.finish()
         return
     histories = {name: hub.topics[name].history for name in client.topics}
     hub.join(client, resume(given, histories, settings.resume_overlap_ns), settings.openings, head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from server.audience import Audience, Sender
+from server.broadcast_group import BroadcastGroup, Sender
 from server.client import Client
 from server.frame import Frame, Wire, count_events, join
 from server.history import History
@@ -13,12 +13,12 @@ from server.history import History
 class Topic:
     """What the hub keeps of one topic."""
 
-    __slots__ = ("ahead", "audiences", "filling", "heard_s", "history", "name", "pending", "subscribed_ns", "users")
+    __slots__ = ("ahead", "filling", "groups", "heard_s", "history", "name", "pending", "subscribed_ns", "users")
 
     def __init__(self, name: str, history: History, sender: Sender | None = None) -> None:
         self.name = name
         self.history = history
-        self.audiences = {wire: Audience(sender) for wire in Wire}
+        self.groups = {wire: BroadcastGroup(sender) for wire in Wire}
         """The live clients, by how their bytes are framed."""
         self.ahead: dict[Client, None] = {}
         """Live clients that have events which have not come here yet."""
@@ -40,10 +40,10 @@ class Topic:
         frames, self.pending = self.pending, []
         events = count_events(frames)
         clients = 0
-        for wire, audience in self.audiences.items():
-            if audience:
-                clients += len(audience)
-                for client in audience.write(join(frames, wire)):
+        for wire, group in self.groups.items():
+            if group:
+                clients += len(group)
+                for client in group.write(join(frames, wire)):
                     drop(client, "send failed")
         deliveries = clients * events
         for client in list(self.ahead):
@@ -55,11 +55,11 @@ class Topic:
         deliveries = 0
         for frame in frames:
             if frame.seq > client.has.get((self.name, frame.stream), -2):
-                client.write(frame.on(client.sink.wire))
+                client.write(frame.on(client.writer.wire))
                 deliveries += frame.seq >= 0
         if not self.is_ahead(client):
             del self.ahead[client]
-            self.audiences[client.sink.wire].add(client)
+            self.groups[client.writer.wire].add(client)
         return deliveries
 
     def is_ahead(self, client: Client) -> bool:
@@ -75,9 +75,9 @@ class Topic:
         if client.has and self.is_ahead(client):
             self.ahead[client] = None
         else:
-            self.audiences[client.sink.wire].add(client)
+            self.groups[client.writer.wire].add(client)
 
     def remove(self, client: Client) -> None:
         """The client gets nothing more; no error if it was not live."""
-        self.audiences[client.sink.wire].remove(client)
+        self.groups[client.writer.wire].remove(client)
         self.ahead.pop(client, None)

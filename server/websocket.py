@@ -14,12 +14,12 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from wsproto import events
 
 from server.client import Client
+from server.connection_writer import TransportWriter
 from server.frame import Wire
 from server.hub import Hub
 from server.protocol import EXTENSION, Listener
 from server.resume import Given
 from server.settings import ServerSettings
-from server.sink import DirectSink
 from server.stream import StreamSettings, join
 
 MAX_MESSAGE_BYTES = 4096
@@ -115,15 +115,15 @@ async def serve_socket(
     """Open one client's stream and return: from then on it lives in the hub and in its connection alone."""
     extensions: Mapping[str, Any] = websocket.scope.get("extensions", {})
     connection: SocketProtocol = extensions[EXTENSION]
-    sink = DirectSink(hub, Wire.WEBSOCKET, settings.client_buffer_bytes, on_end)
-    transport = connection.take(sink)
+    writer = TransportWriter(hub, Wire.WEBSOCKET, settings.client_buffer_bytes, on_end)
+    transport = connection.take(writer)
     if transport is None:
         on_end()
         return
-    sink.attach(transport, transport.get_extra_info("socket").fileno())
+    writer.attach(transport, transport.get_extra_info("socket").fileno())
     await websocket.accept()
-    if sink.gone:
+    if writer.gone:
         return
     connection.detach()
-    sink.client = Client(topics, sink)
-    join(hub, settings, sink.client, given)
+    writer.client = Client(topics, writer)
+    join(hub, settings, writer.client, given)

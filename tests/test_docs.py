@@ -39,7 +39,7 @@ def test_every_scenario_field_is_documented():
 
 
 def test_every_command_is_documented():
-    from bench.cli import app
+    from harness.commands.cli import app
 
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     for command in app.registered_commands:
@@ -48,8 +48,8 @@ def test_every_command_is_documented():
 
 
 def test_the_figures_of_sse_beside_websocket_are_those_of_the_reference():
-    from bench.store import load_results
-    from bench.transports import transport_tables
+    from harness.report.transports import transport_tables
+    from harness.results.store import load_results
 
     table = next(table for table in transport_tables(load_results(ROOT / "results" / "reference" / "transports")))
     text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")

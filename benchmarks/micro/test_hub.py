@@ -13,9 +13,9 @@ from server.client import Client
 from server.frame import FrameMaker, Wire, openings
 from server.history import HistoryBound
 from server.hub import Hub, HubSettings
-from server.intake import Intake
 from server.ledger import Ledger
 from server.resume import resume
+from server.validation import EventValidator
 
 CLIENTS = 1_000
 MIB = 1024 * 1024
@@ -68,7 +68,7 @@ def test_fan_out_a_delivery_of_1000(benchmark: Any, hub: Hub) -> None:
 
 def test_read_and_frame_an_event(benchmark: Any) -> None:
     ledger, make, payload = Ledger(), FrameMaker(SERVER), Events().payload()
-    intake = Intake(MIB, ledger)
+    intake = EventValidator(MIB, ledger)
 
     def work() -> Any:
         stamp = intake.read(TOPIC, payload)

@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.events import Events
 from core.histogram import Histogram
 from core.sse import SSEParser
-from load.account import DISARMED, Account, Counters
-from load.frames import Feed, Registry
+from load.client_state import DISARMED, ClientState, Counters
+from load.frames import Feed, SeriesRegistry
 from load.ledger import Series, Track
 from load.transport import CHUNKED
 
@@ -32,13 +32,13 @@ def test_parse_an_event_of_100(benchmark: Any) -> None:
 
 def test_parse_a_read_seen_for_the_first_time(benchmark: Any) -> None:
     events = Events()
-    feed = Feed(Registry(), CHUNKED)
+    feed = Feed(SeriesRegistry(), CHUNKED)
     parsed = benchmark.pedantic(feed.parse, setup=lambda: ((chunk(events),), {}), rounds=2_000)
     assert len(parsed.items) == 1
 
 
 def test_look_up_a_read_seen_before(benchmark: Any) -> None:
-    feed, data = Feed(Registry(), CHUNKED), chunk(Events())
+    feed, data = Feed(SeriesRegistry(), CHUNKED), chunk(Events())
     parsed = feed.parse(data)
     assert benchmark(feed.get, bytes(bytearray(data))) is parsed
 
@@ -46,11 +46,11 @@ def test_look_up_a_read_seen_before(benchmark: Any) -> None:
 def test_account_for_a_delivery_the_long_way(benchmark: Any) -> None:
     """The hot path in the reader does less: this is what comes after a reconnect or out of order."""
     benchmark.extra_info["times"] = 1_000
-    events, feed = Events(), Feed(Registry(), CHUNKED)
+    events, feed = Events(), Feed(SeriesRegistry(), CHUNKED)
     items = [feed.parse(chunk(events)).items for _ in range(1_000)]  # type: ignore[union-attr]
 
-    def take() -> Account:
-        account, track = Account("events", Counters()), DISARMED
+    def take() -> ClientState:
+        account, track = ClientState("events", Counters()), DISARMED
         for item in items:
             track = account.take(item, 2**62, track)
         return account

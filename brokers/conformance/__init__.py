@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from brokers.conformance.bench import Bench, benched, port_of
 from brokers.conformance.delivery import DeliveryPromises
 from brokers.conformance.failure import FailurePromises
+from brokers.conformance.workbench import Workbench, benched, port_of
 from brokers.contenders import Contender, find_contender
 from brokers.endpoint import BrokerError
 from brokers.programs.catalogue import Launch
@@ -27,7 +27,7 @@ PROMISE_TIMEOUT_S = 180.0
 
 
 class Conformance(FailurePromises, DeliveryPromises):
-    """One test for each promise; a subclass sets `contender`, and pytest's fixture `broker` gives its Bench."""
+    """One test for each promise; a subclass sets `contender`, and pytest's fixture `broker` gives its Workbench."""
 
     contender: ClassVar[str]
 
@@ -38,7 +38,7 @@ class Conformance(FailurePromises, DeliveryPromises):
                 setattr(cls, name, None)
 
 
-class Outcome(NamedTuple):
+class PromiseOutcome(NamedTuple):
     """What became of one promise."""
 
     promise: str
@@ -66,7 +66,7 @@ def promises(features: set[str]) -> Iterator[tuple[str, set[str]]]:
             yield name, set(getattr(getattr(Conformance, name), "needs", ())) - features
 
 
-def run_conformance(name_or_url: str, report: Callable[[Outcome], None], launch: Launch = "auto") -> bool:
+def run_conformance(name_or_url: str, report: Callable[[PromiseOutcome], None], launch: Launch = "auto") -> bool:
     """Prove every promise of a contender, or of the adapter and the running broker behind a URL.
 
     Calls `report` for each; returns whether none is broken.
@@ -85,7 +85,7 @@ def run_conformance(name_or_url: str, report: Callable[[Outcome], None], launch:
         no_link = asyncio.run(_why_no_link(broker)) if "link" in features and contender.program is None else ""
         for name, missing in promises(features - {"link"} if no_link else features):
             why = f"; {no_link}" if "link" in missing and no_link else ""
-            outcome = Outcome(_words(name), "not applicable", f"needs {', '.join(sorted(missing))}{why}")
+            outcome = PromiseOutcome(_words(name), "not applicable", f"needs {', '.join(sorted(missing))}{why}")
             if not missing:
                 if broker.running is not None and broker.running.ended:  # a broken promise left it dead
                     broker.running.start_again()
@@ -95,7 +95,7 @@ def run_conformance(name_or_url: str, report: Callable[[Outcome], None], launch:
     return kept
 
 
-async def _require_answer(broker: Bench) -> None:
+async def _require_answer(broker: Workbench) -> None:
     try:
         async with broker.producer():
             pass
@@ -105,7 +105,7 @@ async def _require_answer(broker: Bench) -> None:
         pass
 
 
-async def _why_no_link(broker: Bench) -> str:
+async def _why_no_link(broker: Workbench) -> str:
     """Why the broker cannot be reached through a proxy: a TLS certificate, for instance, names another host."""
     with broker.proxy() as (_, endpoint):
         try:
@@ -121,7 +121,7 @@ def _words(name: str) -> str:
     return (getattr(Conformance, name).__doc__ or name).strip()
 
 
-def _prove(name: str, broker: Bench) -> Outcome:
+def _prove(name: str, broker: Workbench) -> PromiseOutcome:
     async def prove() -> None:
         async with asyncio.timeout(PROMISE_TIMEOUT_S):
             await getattr(Conformance(), name)(broker)
@@ -133,5 +133,5 @@ def _prove(name: str, broker: Bench) -> Outcome:
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
         own = isinstance(cause, AssertionError | FanbenchError)
-        return Outcome(_words(name), "broken", f"{cause}" if own else f"{type(cause).__name__}: {cause}")
-    return Outcome(_words(name), "kept")
+        return PromiseOutcome(_words(name), "broken", f"{cause}" if own else f"{type(cause).__name__}: {cause}")
+    return PromiseOutcome(_words(name), "kept")

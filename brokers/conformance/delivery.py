@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from brokers.api import Message
-from brokers.conformance.bench import DEADLINE_S, Bench, BrokenPromiseError, needs, reading, require
+from brokers.conformance.workbench import DEADLINE_S, BrokenPromiseError, Workbench, needs, reading, require
 from brokers.registry import open_endpoint
 from core.errors import UsageError
 
@@ -19,7 +19,7 @@ _LATER_NS = 3_600 * 1_000_000_000
 class DeliveryPromises:
     """One test for each."""
 
-    async def test_bytes_unchanged(self, broker: Bench) -> None:
+    async def test_bytes_unchanged(self, broker: Workbench) -> None:
         """Payload bytes arrive unchanged: empty, binary, 64 KiB, and under a non-ASCII topic."""
         payloads = [b"", bytes(range(256)), b"\r\n" * 10, b"{}", bytes(range(256)) * 256]
         topic = broker.topic() + "-größe-日本"
@@ -29,7 +29,7 @@ class DeliveryPromises:
             await reader.count(len(payloads))
             require(reader.messages == [Message(topic, payload) for payload in payloads], "bytes or topic changed")
 
-    async def test_topics_isolated(self, broker: Bench) -> None:
+    async def test_topics_isolated(self, broker: Workbench) -> None:
         """A consumer gets its own topics and no others: case counts, and no character is a wildcard."""
         base = broker.topic()
         names = [
@@ -62,7 +62,7 @@ class DeliveryPromises:
                     got == sorted(Message(topic, topic.encode()) for topic in mine), f"subscribed {mine}, got {got}"
                 )
 
-    async def test_subscribe_is_a_barrier(self, broker: Bench) -> None:
+    async def test_subscribe_is_a_barrier(self, broker: Workbench) -> None:
         """What is published once subscribe has returned arrives, from the first message on."""
         async with broker.producer() as producer, broker.reader() as (consumer, reader):
             for i in range(1, 51):
@@ -71,7 +71,7 @@ class DeliveryPromises:
                 await producer.publish(topic, b"first")
                 await reader.count(i)
 
-    async def test_burst_complete_and_in_order(self, broker: Bench) -> None:
+    async def test_burst_complete_and_in_order(self, broker: Workbench) -> None:
         """A burst of 10,000 publishes that overlap arrives complete, in order, and without a double."""
         topic = broker.topic()
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
@@ -81,7 +81,7 @@ class DeliveryPromises:
             require(not reader.gaps, f"a gap was told: {reader.gaps}")
             require(reader.payloads == expected, "some are out of order, doubled or lost")
 
-    async def test_two_consumers_both_receive(self, broker: Bench) -> None:
+    async def test_two_consumers_both_receive(self, broker: Workbench) -> None:
         """Each consumer gets each message: they share no queue."""
         topic = broker.topic()
         async with (
@@ -96,7 +96,7 @@ class DeliveryPromises:
                 await reader.count(len(expected))
                 require(reader.payloads == expected, "the consumers share the messages")
 
-    async def test_unsubscribe_stops(self, broker: Bench) -> None:
+    async def test_unsubscribe_stops(self, broker: Workbench) -> None:
         """Nothing of a topic comes once unsubscribe has returned; other topics go on; subscribing again works."""
         topic, other = broker.topic(), broker.topic()
         async with broker.producer() as producer, broker.reader(topic, other) as (consumer, reader):
@@ -111,7 +111,7 @@ class DeliveryPromises:
             await reader.count(3)
             require(reader.payloads == [b"before", b"other", b"again"], f"got {reader.payloads}")
 
-    async def test_thousand_topics(self, broker: Bench) -> None:
+    async def test_thousand_topics(self, broker: Workbench) -> None:
         """A consumer may have 1,000 topics, subscribed in calls that overlap."""
         topics = [broker.topic() for _ in range(1_000)]
         patient = replace(broker.endpoint(), timeout_s=DEADLINE_S)  # how long all of them take is the machine's affair
@@ -121,7 +121,7 @@ class DeliveryPromises:
             await reader.count(len(topics))
             require({m.topic: m.payload for m in reader.messages} == {t: t.encode() for t in topics}, "topics mixed up")
 
-    async def test_overflow_is_told(self, broker: Bench) -> None:
+    async def test_overflow_is_told(self, broker: Workbench) -> None:
         """A reader that is behind has a bounded buffer, and is told by Gaps how many it lost; or it loses nothing."""
         topic, total = broker.topic(), 20 * SMALL_BUFFER
         small = broker.endpoint(buffer=SMALL_BUFFER)
@@ -144,7 +144,7 @@ class DeliveryPromises:
                     require(SMALL_BUFFER not in numbers, f"more were held than buffer={SMALL_BUFFER}")
 
     @needs("replay")
-    async def test_replay(self, broker: Bench) -> None:
+    async def test_replay(self, broker: Workbench) -> None:
         """Subscribing from a moment on brings what was stored since, then what is live, without a hole or a double."""
         topic = broker.topic()
         async with broker.producer() as producer, broker.reader() as (consumer, reader):
@@ -165,7 +165,7 @@ class DeliveryPromises:
             await producer.publish(other, b"live")
             await reader.until(lambda: reader.payloads[-1] == b"live", "what is live, behind a history of nothing")
 
-    async def test_unsupported_delivery(self, broker: Bench) -> None:
+    async def test_unsupported_delivery(self, broker: Workbench) -> None:
         """A promise that the adapter does not make, and an option that it does not know, are refused by name."""
         for url, delivery, named in (
             (broker.url, "exactly-once", "exactly-once"),

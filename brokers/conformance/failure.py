@@ -9,16 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from brokers.api import Consumer, Gap, Message
-from brokers.conformance.bench import (
-    DEADLINE_S,
-    Bench,
-    BrokenPromiseError,
-    needs,
-    reading,
-    require,
-    with_address,
-    with_credentials,
-)
 from brokers.conformance.faults import (
     RETRY_S,
     impatient,
@@ -28,6 +18,16 @@ from brokers.conformance.faults import (
     publish_until_taken,
     restart,
     silent_server,
+)
+from brokers.conformance.workbench import (
+    DEADLINE_S,
+    BrokenPromiseError,
+    Workbench,
+    needs,
+    reading,
+    require,
+    with_address,
+    with_credentials,
 )
 from brokers.endpoint import BrokerError
 
@@ -42,7 +42,7 @@ class FailurePromises:
     """One test for each."""
 
     @needs("program")
-    async def test_broker_killed_and_restarted(self, broker: Bench) -> None:
+    async def test_broker_killed_and_restarted(self, broker: Workbench) -> None:
         """The broker is killed and comes back: publishing raises meanwhile, then a Gap is told, then messages flow."""
         topic = broker.topic()
         assert broker.running is not None
@@ -55,7 +55,7 @@ class FailurePromises:
             await self._flows_again(broker, topic, producer, reader)
 
     @needs("link")
-    async def test_link_cut(self, broker: Bench) -> None:
+    async def test_link_cut(self, broker: Workbench) -> None:
         """The link is cut and comes back: publishing raises meanwhile, then a Gap is told, then messages flow."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
@@ -68,7 +68,7 @@ class FailurePromises:
                 proxy.restore()
                 await self._flows_again(broker, topic, producer, reader)
 
-    async def _flows_again(self, broker: Bench, topic: str, producer: Any, reader: Any) -> None:
+    async def _flows_again(self, broker: Workbench, topic: str, producer: Any, reader: Any) -> None:
         await reader.until(lambda: reader.gaps, "a Gap")
         await publish_until_taken(producer, topic, b"after")
         await reader.until(lambda: b"after" in reader.payloads, "a message after the Gap")
@@ -78,7 +78,7 @@ class FailurePromises:
         await reader.until(lambda: b"new topic" in reader.payloads, "a message of a topic subscribed after it")
 
     @needs("link")
-    async def test_silent_link_is_noticed(self, broker: Bench) -> None:
+    async def test_silent_link_is_noticed(self, broker: Workbench) -> None:
         """A link that passes nothing and says nothing (a pulled cable) is noticed: a Gap is told when it is back."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
@@ -97,7 +97,7 @@ class FailurePromises:
                 await reader.until(lambda: b"after" in reader.payloads, "a message after the Gap")
 
     @needs("link")
-    async def test_publishes_over_a_silent_link_end(self, broker: Bench) -> None:
+    async def test_publishes_over_a_silent_link_end(self, broker: Workbench) -> None:
         """A publish under way over a link that falls silent returns or raises BrokerError, and the next ones go through."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
@@ -119,7 +119,7 @@ class FailurePromises:
                 await reader.until(lambda: b"after" in reader.payloads, "a message after it")
 
     @needs("link", "at-least-once")
-    async def test_link_cut_loses_nothing(self, broker: Bench) -> None:
+    async def test_link_cut_loses_nothing(self, broker: Workbench) -> None:
         """At least once: what was acknowledged while a consumer's link was down arrives when it is back."""
         topic = broker.topic()
         expected = [b"%d" % i for i in range(300)]
@@ -134,7 +134,7 @@ class FailurePromises:
                 require(list(dict.fromkeys(reader.payloads)) == expected, "some are lost or out of order")
 
     @needs("program", "at-least-once")
-    async def test_restart_loses_nothing_acknowledged(self, broker: Bench) -> None:
+    async def test_restart_loses_nothing_acknowledged(self, broker: Workbench) -> None:
         """At least once: an orderly restart of the broker loses nothing that was acknowledged, and keeps the order."""
         topic, running = broker.topic(), broker.running
         assert running is not None
@@ -163,7 +163,7 @@ class FailurePromises:
             known = set(acknowledged)
             require([payload for payload in arrived if payload in known] == acknowledged, "out of order")
 
-    async def test_closing(self, broker: Bench) -> None:
+    async def test_closing(self, broker: Workbench) -> None:
         """Closing twice does nothing, and leaves no task and no socket; publishing on what is closed raises."""
         topic, adapter, endpoint = broker.topic(), broker.adapter, broker.endpoint()
         async with broker.producer() as warm, broker.reader(topic):
@@ -182,7 +182,7 @@ class FailurePromises:
                     await producer.publish(topic, b"too late")
                     require(False, "publish on a closed producer did not raise")
 
-    async def test_cancelling(self, broker: Bench) -> None:
+    async def test_cancelling(self, broker: Workbench) -> None:
         """Cancelling a publish, an iteration or a close in the middle breaks nothing and leaves nothing behind."""
         topic = broker.topic()
         async with broker.producer() as producer, broker.consumer() as consumer:
@@ -205,7 +205,7 @@ class FailurePromises:
                 await asyncio.wait([closing], timeout=DEADLINE_S)
                 require(closing.done(), "a cancelled close did not end")
 
-    async def _open_and_close(self, broker: Bench, topic: str, once: asyncio.Event) -> None:
+    async def _open_and_close(self, broker: Workbench, topic: str, once: asyncio.Event) -> None:
         while True:
             async with broker.consumer() as consumer, broker.producer() as producer:
                 await consumer.subscribe(topic)
@@ -214,7 +214,7 @@ class FailurePromises:
             await asyncio.sleep(0)  # an adapter that never waits could not be cancelled
 
     @needs("link")
-    async def test_nobody_there(self, broker: Bench) -> None:
+    async def test_nobody_there(self, broker: Workbench) -> None:
         """A host that is unknown, a port that refuses or never answers: a clear error in bounded time, nothing left."""
         async with silent_server() as (silent, _), nothing_left():
             for address in ("nowhere.invalid:1", "127.0.0.1:1", silent):
@@ -227,7 +227,7 @@ class FailurePromises:
                     require(took_s < 10 * endpoint.timeout_s, f"{address}: the error took {took_s:.1f} s")
 
     @needs("link")
-    async def test_cancelled_connect(self, broker: Bench) -> None:
+    async def test_cancelled_connect(self, broker: Workbench) -> None:
         """Connecting can be cancelled, and leaves nothing behind."""
         async with silent_server() as (silent, accepted), nothing_left():
             endpoint = impatient(broker.endpoint(with_address(broker.url, silent)), DEADLINE_S / 4)
@@ -239,7 +239,7 @@ class FailurePromises:
             require(connecting.cancelled(), "a cancelled connect did not end as cancelled")
 
     @needs("password")
-    async def test_wrong_password(self, broker: Bench) -> None:
+    async def test_wrong_password(self, broker: Workbench) -> None:
         """The right password connects; a wrong one is a clear error, and no error shows a password."""
         with broker.guarded() as (url, user, password):
             async with broker.producer(broker.endpoint(with_credentials(url, user, password))):

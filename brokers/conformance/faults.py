@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from brokers.api import Producer
-from brokers.conformance.bench import DEADLINE_S, BrokenPromiseError
+from brokers.conformance.workbench import DEADLINE_S, BrokenPromiseError
 from brokers.endpoint import BrokerError, Endpoint
 from brokers.programs.running import Running
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from brokers.conformance.bench import Bench, settle
+from brokers.conformance.workbench import Workbench, settle
 from brokers.contenders import Contender, all_contenders, find_contender
 from brokers.programs.catalogue import PROGRAMS
 from brokers.programs.running import Running
@@ -29,11 +29,11 @@ class RunningPrograms:
         self._stack = stack
         self._running: dict[str, Running] = {}
 
-    def bench(self, contender: Contender) -> Bench:
+    def workbench(self, contender: Contender) -> Workbench:
         """The contender's program, running; skips the test, or on a CI machine fails it, where it is not installed."""
         name = contender.program
         if name is None:
-            return Bench(contender, contender.url, None, self.folder)
+            return Workbench(contender, contender.url, None, self.folder)
         if not contender.runnable:
             self.missing(name)
         if name not in self._running:
@@ -42,7 +42,7 @@ class RunningPrograms:
         running = self._running[name]
         if running.ended:  # a test that failed left it dead
             running.start_again()
-        return Bench(contender, contender.url.format_map(running.listeners), running, self.folder)
+        return Workbench(contender, contender.url.format_map(running.listeners), running, self.folder)
 
     def missing(self, name: str) -> NoReturn:
         """Skip the test, or on a CI machine fail it: its program is not installed."""
@@ -58,8 +58,8 @@ def running_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
 
 
 @pytest.fixture(scope="class")
-def broker(request: pytest.FixtureRequest, running_programs: RunningPrograms) -> Bench:
+def broker(request: pytest.FixtureRequest, running_programs: RunningPrograms) -> Workbench:
     """The broker of the class's contender."""
-    bench = running_programs.bench(find_contender(request.cls.contender))
-    settle(bench)
-    return bench
+    workbench = running_programs.workbench(find_contender(request.cls.contender))
+    settle(workbench)
+    return workbench

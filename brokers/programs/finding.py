@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from core.errors import FanbenchError
+from core.resources import resource_folder
 
-DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
+DEPLOY = resource_folder("deploy")
 """Configuration files, the same that docker compose uses."""
 _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/sbin", "/opt/homebrew/bin", "/usr/local/bin")
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")

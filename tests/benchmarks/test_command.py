@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.figures import Bar, Table
+from benchmarks.figures import Bar, FigureTable
 from core.errors import FanbenchError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,12 +92,12 @@ def test_the_phases_of_a_run_add_up_to_its_fixed_cost(quick: tuple[str, dict[str
 
 
 def test_a_part_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def fails(*_: object) -> Iterator[Table]:
-        yield Table("first", "the first size", [])
+    def fails(*_: object) -> Iterator[FigureTable]:
+        yield FigureTable("first", "the first size", [])
         raise FanbenchError("deliveries did not come")
 
-    def works(*_: object) -> list[Table]:
-        return [Table("other", "the other part", [], [Bar("b", None, 1.0, obstacle="not here")])]
+    def works(*_: object) -> list[FigureTable]:
+        return [FigureTable("other", "the other part", [], [Bar("b", None, 1.0, obstacle="not here")])]
 
     monkeypatch.setattr(command, "PARTS", {"fails": fails, "works": works})
     monkeypatch.setattr(command, "stay_on", lambda core: None)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.figures import Bar, Figure, Row, Table
+from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
@@ -48,7 +48,7 @@ def test_a_figure_shows_median_and_range() -> None:
 
 def test_a_table_survives_json() -> None:
     figure = Figure.of([1.0, 2.0, 4.0])
-    table = Table("t", "title", [Row("mine", {"us": figure}, "what")], [Bar("b", figure, 3)], ["left out"])
+    table = FigureTable("t", "title", [FigureRow("mine", {"us": figure}, "what")], [Bar("b", figure, 3)], ["left out"])
     found = json.loads(json.dumps(table.to_json()))
     assert found["rows"][0]["figures"]["us"] == {"median": 2.0, "low": 1.0, "high": 4.0, "rounds": [1.0, 2.0, 4.0]}
     assert found["bars"][0]["verdict"] == "met"

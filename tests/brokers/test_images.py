@@ -11,7 +11,7 @@ from brokers.programs import docker, mosquitto, rabbitmq
 from brokers.programs.catalogue import IMAGES, PROGRAMS, program_of
 from brokers.programs.container import create_words
 from core.errors import FanbenchError, UsageError
-from tests.bench.command import fanbench
+from tests.harness.command import fanbench
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")

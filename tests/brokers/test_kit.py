@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from bench.prove import conformance_command
 from brokers import inbox
 from brokers.conformance import Conformance, features_of, promises, run_conformance
-from brokers.conformance.bench import Bench, BrokenPromiseError
+from brokers.conformance.workbench import BrokenPromiseError, Workbench
 from brokers.contenders import find_contender
 from core.errors import UsageError
+from harness.commands.conformance import conformance_command
 
 
 @pytest.fixture
 def memory(tmp_path):
-    return Bench(find_contender("memory"), "memory://", None, tmp_path)
+    return Workbench(find_contender("memory"), "memory://", None, tmp_path)
 
 
 async def test_a_buffer_without_a_bound_is_found(memory, monkeypatch):
@@ -54,7 +54,7 @@ def test_each_promise_is_one_line(monkeypatch, capsys):
 
 
 def test_a_broker_that_a_broken_promise_left_dead_is_started_again(running_programs, monkeypatch, capsys):
-    running_programs.bench(find_contender("valkey"))  # or it skips
+    running_programs.workbench(find_contender("valkey"))  # or it skips
 
     async def kill(self, broker):
         """Kills."""
@@ -72,7 +72,7 @@ def test_a_broker_that_a_broken_promise_left_dead_is_started_again(running_progr
 
 async def test_a_link_is_cut_for_a_url_without_a_port(running_programs, monkeypatch, tmp_path):
     """The proxy goes before the port that the adapter takes where the URL names none."""
-    running = running_programs.bench(find_contender("valkey")).running
+    running = running_programs.workbench(find_contender("valkey")).running
     host, _, port = running.listeners["redis"].rpartition(":")
     monkeypatch.setattr("brokers.redis.RedisAdapter.default_port", int(port))
-    await Conformance().test_link_cut(Bench(find_contender(f"redis://{host}"), f"redis://{host}", None, tmp_path))
+    await Conformance().test_link_cut(Workbench(find_contender(f"redis://{host}"), f"redis://{host}", None, tmp_path))

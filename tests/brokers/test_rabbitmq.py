@@ -28,7 +28,7 @@ class TestRabbitMQMqtt(Conformance):
 
 
 async def test_an_amqp_exchange_gives_a_new_queue_nothing_of_before(running_programs: RunningPrograms):
-    endpoint = running_programs.bench(find_contender("rabbitmq-confirms")).endpoint()
+    endpoint = running_programs.workbench(find_contender("rabbitmq-confirms")).endpoint()
     async with await aio_pika.connect(host=endpoint.host, port=endpoint.port) as connection:
         channel = await connection.channel(publisher_confirms=True)
         exchange = await channel.declare_exchange("e", aio_pika.ExchangeType.DIRECT, auto_delete=True)

@@ -28,7 +28,7 @@ def test_jitter_stays_in_its_range_and_differs():
     assert len({wait[0] for wait in waits}) == 20
 
 
-class Line:
+class ReconnectLoop:
     """Connections are numbers; `fail` decides how an attempt ends, `end` loses the connection."""
 
     def __init__(self, fail=lambda number: None):
@@ -65,7 +65,7 @@ class Line:
 
 
 async def test_a_lost_connection_is_told_closed_and_replaced():
-    line = Line(fail=lambda number: OSError("no") if number in (1, 2) else None)
+    line = ReconnectLoop(fail=lambda number: OSError("no") if number in (1, 2) else None)
     async with keep_up(ENDPOINT, line):
         await asyncio.wait_for(line.up.wait(), 10)
         line.end.set()
@@ -75,14 +75,14 @@ async def test_a_lost_connection_is_told_closed_and_replaced():
 
 
 async def test_leaving_at_once_closes_the_connection():
-    line = Line()
+    line = ReconnectLoop()
     async with keep_up(ENDPOINT, line):
         pass
     assert line.events == ["dial 0", "lost closed", "hang up 0"]
 
 
 async def test_cancelling_while_closing_still_closes():
-    line = Line()
+    line = ReconnectLoop()
     begun = asyncio.Event()
 
     async def live():
@@ -108,7 +108,7 @@ async def test_cancelling_while_closing_still_closes():
 )
 async def test_the_first_failure_is_an_error_with_the_next_step(error, says):
     with pytest.raises(BrokerError, match=says) as caught:
-        async with keep_up(ENDPOINT, Line(fail=lambda number: error)):
+        async with keep_up(ENDPOINT, ReconnectLoop(fail=lambda number: error)):
             pass
     assert "hunter2" not in str(caught.value)
     assert "mine://u:***@h" in str(caught.value)

@@ -49,8 +49,8 @@ def tls_before(authority, running_programs):
         def start(name, host):
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             authority.issue_cert(host).configure_cert(context)
-            bench = running_programs.bench(find_contender(name))
-            parts = urlsplit(bench.url)
+            workbench = running_programs.workbench(find_contender(name))
+            parts = urlsplit(workbench.url)
             proxy = stack.enter_context(TcpProxy(f"{parts.hostname}:{parts.port}", tls=context))
             return proxy.address.replace("127.0.0.1", "localhost")
 
@@ -133,8 +133,8 @@ async def test_nats(scheme, delivery, nats_with_tls, ca_file):
 
 
 async def test_nats_without_tls_is_refused_where_tls_is_asked_for(running_programs, ca_file):
-    bench = running_programs.bench(find_contender("nats"))
-    adapter, endpoint = open_endpoint(bench.url.replace("nats://", "nats+tls://") + f"?ca_file={ca_file}")
+    workbench = running_programs.workbench(find_contender("nats"))
+    adapter, endpoint = open_endpoint(workbench.url.replace("nats://", "nats+tls://") + f"?ca_file={ca_file}")
     with pytest.raises(BrokerError, match="does not ask for TLS"):
         async with adapter.producer(endpoint):
             pass

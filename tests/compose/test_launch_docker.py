@@ -11,15 +11,15 @@ import time
 import psutil
 import pytest
 
-from bench.resources import rss_mb
-from brokers.conformance.bench import Bench, settle
 from brokers.conformance.faults import publish_until_taken
+from brokers.conformance.workbench import Workbench, settle
 from brokers.contenders import find_contender
 from brokers.programs.catalogue import IMAGES
 from core.errors import FanbenchError
 from core.ports import free_port
-from tests.bench.command import Started, fanbench
+from harness.runner.resources import rss_mb
 from tests.compose.demo import docker
+from tests.harness.command import Started, fanbench
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -32,7 +32,7 @@ def containers(pid):
 
 @pytest.fixture
 def launched(engine, tmp_path):
-    """Launches a contender in Docker, as a Bench; afterwards nothing of it may be left."""
+    """Launches a contender in Docker, as a Workbench; afterwards nothing of it may be left."""
     stack = []
 
     def launch(name):
@@ -40,9 +40,9 @@ def launched(engine, tmp_path):
         contender.require_runnable()
         stack.append(contender.launched(tmp_path))
         broker = stack[-1].__enter__()
-        bench = Bench(contender, broker.url, broker.running, tmp_path)
-        settle(bench)
-        return bench
+        workbench = Workbench(contender, broker.url, broker.running, tmp_path)
+        settle(workbench)
+        return workbench
 
     volumes = docker("volume", "ls", "--quiet")
     yield launch
@@ -52,18 +52,18 @@ def launched(engine, tmp_path):
     assert set(docker("volume", "ls", "--quiet").split()) <= set(volumes.split())
 
 
-async def round_trip(bench):
-    topic = bench.topic()
-    async with bench.producer() as producer, bench.reader(topic) as (_, reader):
+async def round_trip(workbench):
+    topic = workbench.topic()
+    async with workbench.producer() as producer, workbench.reader(topic) as (_, reader):
         await producer.publish(topic, b"x")
         await reader.count(1)
 
 
 @pytest.mark.parametrize("name", ["valkey", "redis", "mosquitto", "nats", "nats-mqtt"])
 async def test_a_program_answers_in_a_container_and_again_after_a_kill(name, launched):
-    bench = await asyncio.to_thread(launched, name)
-    running, port = bench.running, bench.endpoint().port
-    await round_trip(bench)
+    workbench = await asyncio.to_thread(launched, name)
+    running, port = workbench.running, workbench.endpoint().port
+    await round_trip(workbench)
     (pid,) = running.pids
     assert psutil.Process(pid).name().startswith(("valkey", "redis", "mosquitto", "nats"))
     assert rss_mb([pid]) > 1
@@ -76,8 +76,8 @@ async def test_a_program_answers_in_a_container_and_again_after_a_kill(name, lau
     assert not running.ready()
     running.start_again()
     assert running.pids != [pid]
-    assert bench.endpoint().port == port
-    await round_trip(bench)
+    assert workbench.endpoint().port == port
+    await round_trip(workbench)
 
 
 def container_of(name):
@@ -87,16 +87,16 @@ def container_of(name):
 
 @pytest.mark.parametrize("name", ["valkey-streams", "nats-jetstream", "rabbitmq-stream"])
 async def test_a_stream_outlives_a_kill(name, launched):
-    bench = await asyncio.to_thread(launched, name)
-    topic, since_ns = bench.topic(), time.time_ns()
+    workbench = await asyncio.to_thread(launched, name)
+    topic, since_ns = workbench.topic(), time.time_ns()
     payloads = [b"%d" % i for i in range(100)]
-    async with bench.producer() as producer:
+    async with workbench.producer() as producer:
         for payload in payloads:
             await producer.publish(topic, payload)
-        bench.running.kill()
-        await asyncio.to_thread(bench.running.start_again)
+        workbench.running.kill()
+        await asyncio.to_thread(workbench.running.start_again)
         await publish_until_taken(producer, topic, b"after")
-    async with bench.reader() as (consumer, reader):
+    async with workbench.reader() as (consumer, reader):
         await consumer.subscribe(topic, since_ns=since_ns)
         await reader.until(lambda: b"after" in reader.payloads, "what was published after the kill")
         assert reader.payloads[: len(payloads)] == payloads

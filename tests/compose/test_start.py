@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.proxy import find_nginx
 from core.ports import free_port
+from harness.runner.proxy import find_nginx
 from tests.compose.demo import ROOT
 from tests.missing import missing
 from tests.waiting import wait_until

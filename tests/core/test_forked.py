@@ -36,7 +36,7 @@ PARENT = """
     from pathlib import Path
     from core.forked import ForkServer
     folder = Path(sys.argv[1])
-    child = ForkServer("program.__main__", cwd=folder).spawn("child", "program", folder / "log", {"THEN": "sleep"})
+    child = ForkServer("program.__main__").spawn("child", "program", folder / "log", {"THEN": "sleep"})
     print(child.pid, flush=True)
     sys.stdin.read()
 """
@@ -58,21 +58,23 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("forked")
     (folder / "program").mkdir()
     (folder / "program" / "__main__.py").write_text(textwrap.dedent(PROGRAM))
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="module")
 def server(folder):
-    return ForkServer("program.__main__", cwd=folder)
+    return ForkServer("program.__main__")
 
 
 def test_it_is_what_its_command_line_would_have_started(server, folder, tmp_path):
     env = {"THEN": "3", "NAME": "a b\n\u00e4"}
-    process = server.fork("program", tmp_path / "log", env, tmp_path)
+    process = server.fork("program", tmp_path / "log", env)
     assert process.wait(30) == process.poll() == 3
     told, error = (tmp_path / "log").read_text().splitlines()
     found = json.loads(told)
-    assert (found["argv"], found["env"], found["cwd"], found["stdin"]) == ([], env, str(tmp_path), "")
+    assert (found["argv"], found["env"], found["cwd"], found["stdin"]) == ([], env, str(Path.cwd()), "")
     assert found["pid"] == found["group"] == process.pid
     assert found["imported_by"] == found["parent"] != os.getpid()
     assert error == "to stderr"
@@ -80,7 +82,7 @@ def test_it_is_what_its_command_line_would_have_started(server, folder, tmp_path
 
 def test_its_log_goes_on_and_an_exception_ends_it_with_1(server, tmp_path):
     (tmp_path / "log").write_text("before\n")
-    process = server.fork("program", tmp_path / "log", {"THEN": "raise"}, tmp_path)
+    process = server.fork("program", tmp_path / "log", {"THEN": "raise"})
     assert process.wait(30) == 1
     lines = (tmp_path / "log").read_text().splitlines()
     assert (lines[0], lines[-1]) == ("before", "ValueError: of no use")
@@ -88,7 +90,7 @@ def test_its_log_goes_on_and_an_exception_ends_it_with_1(server, tmp_path):
 
 def test_several_run_at_once_and_each_has_its_own_end(server, tmp_path):
     env = {"THEN": "sleep"}
-    first, second, third = (server.fork("program", tmp_path / f"log{i}", env, tmp_path) for i in range(3))
+    first, second, third = (server.fork("program", tmp_path / f"log{i}", env) for i in range(3))
     logs = [tmp_path / f"log{i}" for i in range(3)]
     wait_until(lambda: all("to stderr" in log.read_text() for log in logs), "all three run")
     with pytest.raises(subprocess.TimeoutExpired):
@@ -131,7 +133,6 @@ def test_no_orphan_when_the_parent_goes_before_its_program_was_started(tmp_path)
         "program": "program",
         "log": str(tmp_path / "log"),
         "env": {"THEN": "sleep"},
-        "cwd": str(tmp_path),
     }
     server.stdin.write(json.dumps(request).encode() + b"\n")
     server.stdin.close()
@@ -144,15 +145,15 @@ def test_no_orphan_when_the_parent_goes_before_its_program_was_started(tmp_path)
 
 
 def test_none_outlives_the_fork_server_and_the_next_start_has_a_new_one(folder, tmp_path):
-    server = ForkServer("program.__main__", cwd=folder)
-    process = server.fork("program", tmp_path / "log", {"THEN": "sleep"}, tmp_path)
+    server = ForkServer("program.__main__")
+    process = server.fork("program", tmp_path / "log", {"THEN": "sleep"})
     psutil.Process(process.pid).parent().kill()
     assert process.wait(30) == -signal.SIGKILL
     wait_until(lambda: gone(process.pid), "the end of the program")
-    assert server.fork("program", tmp_path / "log", {"THEN": "0"}, tmp_path).wait(30) == 0
+    assert server.fork("program", tmp_path / "log", {"THEN": "0"}).wait(30) == 0
 
 
 def test_one_that_cannot_import_is_told_with_what_to_try(folder, tmp_path):
     told = r"ended with exit code 1: ModuleNotFoundError: .*'no_such_module'; see what `.*-m core.fork_server no_such_module`"
     with pytest.raises(FanbenchError, match=told):
-        ForkServer("no_such_module", cwd=folder).fork("program", tmp_path / "log", {"THEN": "0"}, tmp_path)
+        ForkServer("no_such_module").fork("program", tmp_path / "log", {"THEN": "0"})

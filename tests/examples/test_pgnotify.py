@@ -15,7 +15,7 @@ import pytest
 
 from brokers import registry as registry_module
 from brokers.conformance import Conformance, promises
-from brokers.conformance.bench import Bench, with_address
+from brokers.conformance.workbench import Workbench, with_address
 from brokers.contenders import find_contender
 from brokers.endpoint import BrokerError
 from brokers.registry import GROUP, installed
@@ -87,7 +87,7 @@ def run(*words, allowed=(0,), **env):
 
 
 def test_doctor_lists_it_and_names_the_broken_one(python):
-    findings = json.loads(run(python, "-m", "bench.cli", "doctor", "--json", allowed=(1,)))
+    findings = json.loads(run(python, "-m", "harness.commands.cli", "doctor", "--json", allowed=(1,)))
     assert findings["adapters"]["pgnotify"] == ["pgnotify"]
     assert findings["adapters"]["redis"], "the others work"
     assert list(findings["broken_plugins"]) == ["broken"]
@@ -95,7 +95,7 @@ def test_doctor_lists_it_and_names_the_broken_one(python):
 
 
 def test_doctor_tells_a_person_of_both(python):
-    words = run(python, "-m", "bench.cli", "doctor", allowed=(1,))
+    words = run(python, "-m", "harness.commands.cli", "doctor", allowed=(1,))
     assert "pgnotify (pgnotify)" in words
     assert "broken plug-in broken: fanbench_broken:adapter: ImportError" in words
 
@@ -103,7 +103,7 @@ def test_doctor_tells_a_person_of_both(python):
 def test_conformance_proves_every_promise_that_applies(python, url):
     missing = [needs for _, needs in promises({"link", "password", "at-most-once"})]
     kept, not_applicable = sum(not needs for needs in missing), sum(bool(needs) for needs in missing)
-    output = run(python, "-m", "bench.cli", "conformance", url)
+    output = run(python, "-m", "harness.commands.cli", "conformance", url)
     assert f"{kept} kept, 0 broken, {not_applicable} not applicable" in output
 
 
@@ -120,7 +120,7 @@ def test_compare_uses_it_and_nothing_is_lost(python, url, tmp_path):
     run(
         python,
         "-m",
-        "bench.cli",
+        "harness.commands.cli",
         "compare",
         url,
         *["-s", "smoke", "--rounds", "1", "--repeats", "0", "--out"],
@@ -139,13 +139,13 @@ def test_compare_uses_it_and_nothing_is_lost(python, url, tmp_path):
 
 @pytest.fixture
 def broker(postgres, url, monkeypatch, tmp_path):
-    """The kit's bench for a server that is ours, which a broker given by URL is not."""
+    """The kit's workbench for a server that is ours, which a broker given by URL is not."""
     monkeypatch.syspath_prepend(EXAMPLE)
     ours = [entry for entry in registry_module.entry_points(group=GROUP) if entry.value.startswith("brokers.")]
     plugin = EntryPoint("pgnotify", "fanbench_pgnotify:adapter", GROUP)
     monkeypatch.setattr(registry_module, "entry_points", lambda group: [*ours, plugin])
     installed.cache_clear()
-    yield Bench(find_contender(url), url, postgres, tmp_path)
+    yield Workbench(find_contender(url), url, postgres, tmp_path)
     installed.cache_clear()
 
 

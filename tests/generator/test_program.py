@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.bench.command import ROOT
+from tests.harness.command import ROOT
 
 
 @pytest.mark.parametrize(

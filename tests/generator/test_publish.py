@@ -13,7 +13,7 @@ from core.clock import ClockPair
 from core.errors import UsageError
 from core.scenario import load_scenario
 from core.stamp import decode
-from generator.publish import Publisher
+from generator.publish import EventPublisher
 from generator.settings import GeneratorSettings
 
 
@@ -41,7 +41,7 @@ def settings(**fields):
 
 async def test_sequences_are_gap_free_per_topic_and_phases_follow_each_other():
     recorder = Recorder()
-    publisher = Publisher(recorder, settings(topics="a,b,c"))
+    publisher = EventPublisher(recorder, settings(topics="a,b,c"))
     await publisher.run()
     await publisher.flush()
     by_topic = defaultdict(list)
@@ -58,7 +58,7 @@ async def test_sequences_are_gap_free_per_topic_and_phases_follow_each_other():
 
 async def test_the_schedule_never_waits_for_an_acknowledgement():
     recorder = Recorder(stalled=True)
-    publisher = Publisher(recorder, settings())
+    publisher = EventPublisher(recorder, settings())
     async with asyncio.timeout(10):
         await publisher.run()
     assert len(recorder.stamps) == 80
@@ -69,7 +69,7 @@ async def test_the_schedule_never_waits_for_an_acknowledgement():
 
 async def test_due_instants_are_the_schedules_and_sends_are_never_early():
     recorder = Recorder()
-    await Publisher(recorder, settings(warmup_s=0)).run()
+    await EventPublisher(recorder, settings(warmup_s=0)).run()
     first = recorder.stamps[0].due_ns
     assert [stamp.due_ns - first for stamp in recorder.stamps] == [i * 5_000_000 for i in range(60)]
     assert all(stamp.sent_ns >= stamp.due_ns for stamp in recorder.stamps)
@@ -77,7 +77,7 @@ async def test_due_instants_are_the_schedules_and_sends_are_never_early():
 
 async def test_a_stall_shows_as_lateness_and_nothing_due_is_skipped():
     recorder = Recorder()
-    publisher = Publisher(recorder, settings(warmup_s=0))
+    publisher = EventPublisher(recorder, settings(warmup_s=0))
     task = asyncio.create_task(publisher.run())
     while len(recorder.stamps) < 5:
         await asyncio.sleep(0)
@@ -90,14 +90,14 @@ async def test_a_stall_shows_as_lateness_and_nothing_due_is_skipped():
 
 
 async def test_failed_publishes_are_counted():
-    publisher = Publisher(Recorder(fail=True), settings())
+    publisher = EventPublisher(Recorder(fail=True), settings())
     await publisher.run()
     await publisher.flush()
     assert publisher.report()["failed"] == 80
 
 
 async def test_publishes_still_open_at_the_end_count_as_failed():
-    publisher = Publisher(Recorder(stalled=True), settings())
+    publisher = EventPublisher(Recorder(stalled=True), settings())
     await publisher.run()
     await publisher.flush(timeout_s=0.05)
     assert publisher.report()["failed"] == 80
@@ -105,7 +105,7 @@ async def test_publishes_still_open_at_the_end_count_as_failed():
 
 async def test_probes_come_before_the_schedule_and_do_not_count():
     recorder, start = Recorder(), asyncio.Event()
-    publisher = Publisher(recorder, settings(topics="a,b"))
+    publisher = EventPublisher(recorder, settings(topics="a,b"))
     probing = asyncio.create_task(publisher.probe_until(start))
     while len(recorder.stamps) < 2:
         await asyncio.sleep(0)
@@ -131,7 +131,7 @@ class VirtualTime:
 
 async def achieved_share(**fields):
     """What an undisturbed generator achieves of what its schedule held."""
-    publisher = Publisher(Recorder(), GeneratorSettings(**fields))
+    publisher = EventPublisher(Recorder(), GeneratorSettings(**fields))
     await publisher.run()
     await publisher.flush()
     report = publisher.report()
@@ -166,7 +166,7 @@ async def test_a_phase_that_ends_late_achieves_less(monkeypatch):
         async def publish(self, topic, payload):
             clock.now_ns += 6_000_000  # 1.2 intervals: it blocks the event loop, as a slow client library does
 
-    publisher = Publisher(Slow(), settings(warmup_s=0, duration_s=1))
+    publisher = EventPublisher(Slow(), settings(warmup_s=0, duration_s=1))
     await publisher.run()
     report = publisher.report()
     assert report["offered_hz"] == 200
@@ -175,7 +175,7 @@ async def test_a_phase_that_ends_late_achieves_less(monkeypatch):
 
 def test_too_small_a_payload_is_refused():
     with pytest.raises(UsageError, match="payload_bytes = 20"):
-        Publisher(Recorder(), settings(payload_bytes=20))
+        EventPublisher(Recorder(), settings(payload_bytes=20))
 
 
 class Flaky(Recorder):
@@ -193,7 +193,7 @@ class Flaky(Recorder):
 
 async def test_at_least_once_keeps_what_failed_and_publishes_it_in_order():
     broker = Flaky()
-    publisher = Publisher(broker, settings(topics="a,b"), "at-least-once")
+    publisher = EventPublisher(broker, settings(topics="a,b"), "at-least-once")
     run = asyncio.create_task(publisher.run())
     while publisher.report()["published"].get("b", {}).get("measure", 0) < 5:
         await asyncio.sleep(0)
@@ -209,7 +209,7 @@ async def test_at_least_once_keeps_what_failed_and_publishes_it_in_order():
 
 
 async def test_at_least_once_gives_up_at_the_end_and_says_how_many():
-    publisher = Publisher(Flaky(), settings(), "at-least-once")
+    publisher = EventPublisher(Flaky(), settings(), "at-least-once")
     await publisher.run()
     await publisher.flush(timeout_s=0.05)
     assert publisher.report()["failed"] == 80
@@ -218,7 +218,7 @@ async def test_at_least_once_gives_up_at_the_end_and_says_how_many():
 @pytest.mark.parametrize("step_ns", [10_000_000, -10_000_000])
 async def test_a_wall_clock_that_is_set_is_told(step_ns, monkeypatch):
     real_ns, recorder = time.time_ns, Recorder()
-    publisher = Publisher(recorder, settings(warmup_s=0))
+    publisher = EventPublisher(recorder, settings(warmup_s=0))
     run = asyncio.create_task(publisher.run())
     while len(recorder.stamps) < 5:
         await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from load import addresses
-from load.wire import parse_origin
+from load.http1 import parse_origin
 
 FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.sse import encode_comment, encode_event
 from core.stamp import Stamp, encode
-from load.frames import Event, Feed, Foreign, GapFrame, Registry
+from load.frames import Event, Feed, Foreign, GapFrame, SeriesRegistry
 from load.transport import CHUNKED, PLAIN
 
 
@@ -22,7 +22,7 @@ def chunk(data):
 
 
 def test_the_same_bytes_are_one_event():
-    feed = Feed(Registry(), CHUNKED)
+    feed = Feed(SeriesRegistry(), CHUNKED)
     data = chunk(frame(7))
     parsed = feed.parse(data)
     assert feed.get(data) is parsed
@@ -35,7 +35,7 @@ def test_the_same_bytes_are_one_event():
 
 
 def test_chunks_are_known_again_in_other_company():
-    registry = Registry()
+    registry = SeriesRegistry()
     feed = Feed(registry, CHUNKED)
     one = feed.parse(chunk(frame(1))).items[0]
     many = feed.parse(chunk(frame(1)) + chunk(frame(2))).items
@@ -46,7 +46,7 @@ def test_chunks_are_known_again_in_other_company():
 
 
 def test_replicas_share_the_series_but_not_the_event():
-    feed = Feed(Registry(), PLAIN)
+    feed = Feed(SeriesRegistry(), PLAIN)
     one, two = (feed.parse(frame(1, server=name)).items[0] for name in ("r1", "r2"))
     assert one.series is two.series
     assert one is not two
@@ -54,7 +54,7 @@ def test_replicas_share_the_series_but_not_the_event():
 
 @pytest.mark.parametrize("dialect", [CHUNKED, PLAIN])
 def test_bytes_that_end_within_an_event_are_left_to_the_decoder(dialect):
-    registry = Registry()
+    registry = SeriesRegistry()
     feed = Feed(registry, dialect)
     data = chunk(frame(1)) + chunk(frame(2)) if dialect is CHUNKED else frame(1) + frame(2)
     ends = {len(data) // 2, len(data)}
@@ -71,7 +71,7 @@ def test_decoder_gives_the_same_events_wherever_it_is_cut(data):
         + chunk(frame(3)[20:])
     )
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=5)))
-    decoder = Feed(Registry(), CHUNKED).decoder()
+    decoder = Feed(SeriesRegistry(), CHUNKED).decoder()
     parsed = [decoder.feed(wire[a:b]) for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
     assert [item.seq for part in parsed for item in part.items] == [1, 2, 3]
     assert parsed[-1].retry_ms == 70
@@ -80,7 +80,7 @@ def test_decoder_gives_the_same_events_wherever_it_is_cut(data):
 
 
 def test_a_closed_stream_is_told():
-    decoder = Feed(Registry(), CHUNKED).decoder()
+    decoder = Feed(SeriesRegistry(), CHUNKED).decoder()
     decoder.feed(chunk(frame(1)) + b"0\r\n\r\n")
     assert decoder.ended
     assert not decoder.between
@@ -88,7 +88,7 @@ def test_a_closed_stream_is_told():
 
 def test_memory_of_the_cache_is_bounded(monkeypatch):
     monkeypatch.setattr("load.frames.MAX_CACHE_BYTES", 5_000)
-    feed = Feed(Registry(), CHUNKED)
+    feed = Feed(SeriesRegistry(), CHUNKED)
     frames = [chunk(frame(seq)) for seq in range(100)]
     for data in frames:
         feed.parse(data)
@@ -115,15 +115,15 @@ EVENT = json.loads(frame(1).decode().split("data: ")[1])
     ],
 )
 def test_what_is_not_ours_is_named(data, event, reason):
-    (item,) = Feed(Registry(), PLAIN).parse(encode_event(data, event=event)).items
+    (item,) = Feed(SeriesRegistry(), PLAIN).parse(encode_event(data, event=event)).items
     assert isinstance(item, Foreign)
     assert reason in item.reason
 
 
 def test_gap_frames():
     data = encode_event('{"server":"r1","cause":"overflow","lost":null,"topic":"a"}', event="gap")
-    assert Feed(Registry(), PLAIN).parse(data).items == (GapFrame("overflow", "a"),)
+    assert Feed(SeriesRegistry(), PLAIN).parse(data).items == (GapFrame("overflow", "a"),)
 
 
 def test_events_are_events():
-    assert isinstance(Feed(Registry(), PLAIN).parse(frame(0)).items[0], Event)
+    assert isinstance(Feed(SeriesRegistry(), PLAIN).parse(frame(0)).items[0], Event)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.ledger import Cause, Series, Track, Verdict
+from load.ledger import Cause, Delivery, Series, Track
 
 
 def track_of(seqs):
@@ -34,8 +34,8 @@ def track_of(seqs):
 def test_table(seqs, lost, doubles, late):
     track, verdicts = track_of(seqs)
     assert sum(track.lost(0, None, Cause.TAIL).values()) == lost
-    assert verdicts.count(Verdict.DOUBLE) == doubles
-    assert verdicts.count(Verdict.LATE) == late
+    assert verdicts.count(Delivery.DOUBLE) == doubles
+    assert verdicts.count(Delivery.LATE) == late
 
 
 @given(st.lists(st.integers(0, 30), min_size=1), st.integers(0, 30), st.integers(0, 40))
@@ -44,7 +44,7 @@ def test_any_sequence_agrees_with_a_set(seqs, low, beyond):
     seen: set[int] = set()
     expected = []
     for seq in seqs:
-        expected.append(Verdict.DOUBLE if seq in seen else Verdict.LATE if seen and seq < max(seen) else Verdict.NEW)
+        expected.append(Delivery.DOUBLE if seq in seen else Delivery.LATE if seen and seq < max(seen) else Delivery.NEW)
         seen.add(seq)
     assert verdicts == expected
     assert track.count() == len(seen)

@@ -7,16 +7,16 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.plan import Plan, Share, place
-from load.uplink import dispatch_order
+from load.distributed import dispatch_order
+from load.plan import SeatPlan, Share, place
 
 
 @given(st.integers(1, 60), st.integers(1, 5), st.integers(1, 8), st.floats(0, 2), st.integers(1, 4))
 def test_workers_share_the_seats_without_a_hole(clients, workers, topics, skew, replicas):
     names = [f"t{k}" for k in range(topics)]
-    alone = Plan(Share(0, 1, clients), names, skew, replicas)
+    alone = SeatPlan(Share(0, 1, clients), names, skew, replicas)
     expected = [alone.take() for _ in range(clients)]
-    plans = [Plan(Share(rank, workers, clients), names, skew, replicas) for rank in range(workers)]
+    plans = [SeatPlan(Share(rank, workers, clients), names, skew, replicas) for rank in range(workers)]
     dealt = [plans[k % workers].take() for k in range(clients)]  # as Locust's dispatcher deals out users
     assert dealt == expected
 
@@ -41,14 +41,14 @@ def test_topics_that_alternate_do_not_get_a_replica_each():
 
 
 def test_a_seat_given_back_is_taken_again():
-    plan = Plan(Share(1, 3, 9), ["a"], 0, 1)
+    plan = SeatPlan(Share(1, 3, 9), ["a"], 0, 1)
     first, second = plan.take(), plan.take()
     plan.give_back(first)
     assert (first.number, second.number, plan.take().number, plan.take().number) == (1, 4, 1, 7)
 
 
 def test_seats_past_the_plan_begin_again():
-    plan = Plan(Share(0, 1, 2), ["a", "b"], 0, 2)
+    plan = SeatPlan(Share(0, 1, 2), ["a", "b"], 0, 2)
     assert [plan.take().topic for _ in range(4)] == ["a", "b", "a", "b"]
 
 

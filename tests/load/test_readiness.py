@@ -8,8 +8,8 @@ import pytest
 
 from core.errors import FanbenchError
 from core.ports import free_port
+from load.http1 import parse_origin
 from load.readiness import wait_ready
-from load.wire import parse_origin
 
 
 @pytest.fixture

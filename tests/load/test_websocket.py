@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from wsproto import ConnectionType, WSConnection, events
 
 from core.stamp import Stamp, encode
-from load.frames import Event, Feed, Foreign, GapFrame, Registry
+from load.frames import Event, Feed, Foreign, GapFrame, SeriesRegistry
+from load.http1 import Http1Error, parse_origin, split_head
 from load.transport import MESSAGES, WEBSOCKET
 from load.websocket import MessageFrames, encode_upgrade
-from load.wire import WireError, parse_origin, split_head
 
 
 def opened():
@@ -35,13 +35,13 @@ def test_the_handshake_is_checked():
     _, head = opened()
     assert WEBSOCKET.dialect(head) is MESSAGES
     head.headers["sec-websocket-accept"] = "another"
-    with pytest.raises(WireError, match="handshake"):
+    with pytest.raises(Http1Error, match="handshake"):
         WEBSOCKET.dialect(head)
 
 
 def test_a_refusal_has_its_status():
     head, _ = split_head(b"HTTP/1.1 503 Busy\r\n\r\n")
-    with pytest.raises(WireError, match="503"):
+    with pytest.raises(Http1Error, match="503"):
         WEBSOCKET.dialect(head)
 
 
@@ -85,7 +85,7 @@ def test_messages_come_whole_wherever_they_are_cut(texts, fragmented, data):
     ],
 )
 def test_what_no_server_sends_is_refused(wire, reason):
-    with pytest.raises(WireError, match=reason):
+    with pytest.raises(Http1Error, match=reason):
         MessageFrames().feed(wire)
 
 
@@ -95,7 +95,7 @@ def text_frame(text):
 
 
 def test_a_message_is_the_event_that_sse_would_bring():
-    feed = Feed(Registry(), MESSAGES)
+    feed = Feed(SeriesRegistry(), MESSAGES)
     data = text_frame(message(7))
     parsed = feed.parse(data)
     assert feed.get(data) is parsed
@@ -108,14 +108,14 @@ def test_a_message_is_the_event_that_sse_would_bring():
 def test_an_event_with_a_ping_is_answered_and_takes_the_long_way():
     server, _ = opened()
     data = text_frame(message(1)) + server.send(events.Ping(b"x"))
-    parsed = Feed(Registry(), MESSAGES).parse(data)
+    parsed = Feed(SeriesRegistry(), MESSAGES).parse(data)
     assert [item.seq for item in parsed.items] == [1]
     assert parsed.reply
     assert parsed.seq == -1
 
 
 def test_greeting_gap_and_strangers():
-    feed = Feed(Registry(), MESSAGES)
+    feed = Feed(SeriesRegistry(), MESSAGES)
     greeting = feed.parse(text_frame('{"event":"open","server":"r1","retry_ms":70}'))
     assert (greeting.items, greeting.retry_ms) == ((), 70)
     gap = feed.parse(text_frame('{"event":"gap","server":"r1","cause":"overflow","lost":2,"topic":"a"}'))

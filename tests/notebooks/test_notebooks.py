@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.notebook import RESULTS
-from bench.store import open_results
-from tests.bench import made_up
+from harness.report.notebook import RESULTS
+from harness.results.store import open_results
+from tests.harness import made_up
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from core.sse import SSEEvent, SSEParser
 from core.stamp import Stamp, encode
-from server.audience import Sender
+from server.broadcast_group import Sender
 from server.client import Client
 from server.frame import Wire
 from server.history import HistoryBound
@@ -16,7 +16,7 @@ ROOMY = HistoryBound(10_000, 10**9, 10**20)
 SECOND_NS = 10**9
 
 
-class Sink:
+class ConnectionWriter:
     """A connection that takes everything, or with `stuck` nothing and tells the hub at `bound_bytes`."""
 
     def __init__(self, hub: Hub, wire: Wire = Wire.PLAIN, *, stuck: bool = False, bound_bytes: int = 10**9) -> None:
@@ -107,10 +107,10 @@ def event(stream: str, seq: int, topic: str = "t", sent_ns: int = 0, pad: str = 
 
 
 def connect(
-    hub: Hub, sink: Sink, topics: Sequence[str] = ("t",), ids: Sequence[str] = (), overlap_ns: int = 0
+    hub: Hub, writer: ConnectionWriter, topics: Sequence[str] = ("t",), ids: Sequence[str] = (), overlap_ns: int = 0
 ) -> Client:
     """What server/stream.py does with a request."""
-    client = sink.client = Client(topics, sink)
+    client = writer.client = Client(topics, writer)
     given: Given | None = read_ids(ids, topics)
     histories = {name: hub.topics[name].history for name in topics}
     hub.join(client, resume(given, histories, overlap_ns), dict.fromkeys(Wire, b": hello\n\n"))

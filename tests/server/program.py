@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,9 +14,10 @@ from typing import Any
 
 from core.forked import Forked
 from core.ports import free_port
+from core.process import OWN_PYTHON
 from core.sse import SSEEvent, SSEParser
 from core.stamp import Stamp, encode, new_stream
-from tests.programs import FORKED, ROOT
+from tests.programs import FORKED
 from tests.waiting import wait_until
 
 
@@ -29,8 +29,8 @@ def environment(settings: Mapping[str, object]) -> dict[str, str]:
 
 def run_to_end(settings: Mapping[str, object], *arguments: str) -> subprocess.CompletedProcess[str]:
     """`python -m server` that is expected to end by itself."""
-    command = [sys.executable, "-m", "server", *arguments]
-    return subprocess.run(command, env=environment(settings), cwd=ROOT, capture_output=True, text=True, timeout=40)
+    command = [*OWN_PYTHON, "-m", "server", *arguments]
+    return subprocess.run(command, env=environment(settings), capture_output=True, text=True, timeout=40)
 
 
 class Replica:
@@ -80,7 +80,7 @@ def running(folder: Path, **settings: object) -> Iterator[Replica]:
     port = free_port()
     log = folder / f"server-{port}.log"
     env = environment({"port": port, "server": "replica-1", "payload_bytes": 180, **settings})
-    process = FORKED.fork("server", log, env, ROOT)
+    process = FORKED.fork("server", log, env)
     replica = Replica(process, port, log)
     try:
         replica.wait_ready()

@@ -13,25 +13,25 @@ from server.client import State
 from server.frame import HEARTBEATS, Wire
 from server.heartbeat import Heartbeats
 from server.history import HistoryBound
-from server.intake import Intake
 from server.ledger import MAX_PAIRS, Ledger
-from tests.server.made_up import Sink, connect, event, make_hub, turns
+from server.validation import EventValidator
+from tests.server.made_up import ConnectionWriter, connect, event, make_hub, turns
 
 BEAT = HEARTBEATS[Wire.PLAIN]
 
 
 async def test_each_client_gets_the_events_of_its_topics_once() -> None:
     hub = make_hub(["a", "b"])
-    sinks = {topics: Sink(hub) for topics in (("a",), ("b",), ("a", "b"))}
-    for topics, sink in sinks.items():
-        connect(hub, sink, topics)
+    writers = {topics: ConnectionWriter(hub) for topics in (("a",), ("b",), ("a", "b"))}
+    for topics, writer in writers.items():
+        connect(hub, writer, topics)
     for seq in range(3):
         hub.accept("a", event("s", seq, "a"))
         hub.accept("b", event("u", seq, "b"))
     await turns()
-    assert sinks["a",].ids == ["s-0", "s-1", "s-2"]
-    assert sinks["b",].ids == ["u-0", "u-1", "u-2"]
-    assert sorted(sinks["a", "b"].ids) == ["s-0", "s-1", "s-2", "u-0", "u-1", "u-2"]
+    assert writers["a",].ids == ["s-0", "s-1", "s-2"]
+    assert writers["b",].ids == ["u-0", "u-1", "u-2"]
+    assert sorted(writers["a", "b"].ids) == ["s-0", "s-1", "s-2", "u-0", "u-1", "u-2"]
     assert hub.ledger.written == 12
     assert hub.topic_clients() == {"a": 2, "b": 2}
     assert hub.ledger.received_by_stream() == {
@@ -42,9 +42,9 @@ async def test_each_client_gets_the_events_of_its_topics_once() -> None:
 
 async def test_what_comes_in_one_turn_leaves_in_one_write() -> None:
     hub = make_hub()
-    sink = Sink(hub)
-    connect(hub, sink)
-    writes = sink.writes
+    writer = ConnectionWriter(hub)
+    connect(hub, writer)
+    writes = writer.writes
     writes.clear()
     for seq in range(5):
         hub.accept("t", event("s", seq))
@@ -60,7 +60,7 @@ async def test_what_comes_in_one_turn_leaves_in_one_write() -> None:
 async def test_one_that_joins_in_the_middle_of_a_turn_gets_nothing_twice() -> None:
     hub = make_hub()
     hub.accept("t", event("s", 0))
-    resumed, fresh = Sink(hub), Sink(hub)
+    resumed, fresh = ConnectionWriter(hub), ConnectionWriter(hub)
     hub.accept("t", event("s", 1))
     connect(hub, resumed, ids=["s-0"])
     connect(hub, fresh)
@@ -81,26 +81,26 @@ def test_replay_and_live_join_without_a_seam(published: int, last: int, live: in
         for seq in range(published):
             for name in names:
                 hub.accept(name, event("s", seq, name))
-        sink = Sink(hub)
-        connect(hub, sink, names, [f"{name}:s-{last}" for name in names])
+        writer = ConnectionWriter(hub)
+        connect(hub, writer, names, [f"{name}:s-{last}" for name in names])
         for seq in range(published, published + live):
             for name in names:
                 hub.accept(name, event("s", seq, name))
             await asyncio.sleep(0)
         await turns(30)
         for name in names:
-            messages = [json.loads(e.data) for e in sink.events if e.event == "message"]
+            messages = [json.loads(e.data) for e in writer.events if e.event == "message"]
             got = [fields["seq"] for fields in messages if fields["topic"] == name]
             if published and last < published + live:
                 assert got == list(range(last + 1, published + live))
-        assert sink.live
+        assert writer.live
 
     asyncio.run(scene())
 
 
 async def test_a_slow_client_is_dropped_and_the_others_go_on() -> None:
     hub = make_hub()
-    good, bad = Sink(hub), Sink(hub, stuck=True, bound_bytes=500)
+    good, bad = ConnectionWriter(hub), ConnectionWriter(hub, stuck=True, bound_bytes=500)
     connect(hub, good)
     client = connect(hub, bad)
     for seq in range(20):
@@ -120,14 +120,14 @@ async def test_a_replay_waits_for_its_client_and_goes_on_when_it_reads() -> None
     hub = make_hub()
     for seq in range(2000):
         hub.accept("t", event("s", seq))
-    sink = Sink(hub, stuck=True, bound_bytes=10_000)
-    connect(hub, sink, ids=["s-0"])
+    writer = ConnectionWriter(hub, stuck=True, bound_bytes=10_000)
+    connect(hub, writer, ids=["s-0"])
     await turns(50)
-    assert sink.held_bytes() < 100_000, "a replay must not fill its client's buffer"
-    assert not sink.aborted
-    sink.unstick()
+    assert writer.held_bytes() < 100_000, "a replay must not fill its client's buffer"
+    assert not writer.aborted
+    writer.unstick()
     await turns(50)
-    assert sink.ids == [f"s-{seq}" for seq in range(1, 2000)]
+    assert writer.ids == [f"s-{seq}" for seq in range(1, 2000)]
     assert hub.ledger.replayed == 1999
 
 
@@ -135,13 +135,13 @@ async def test_a_replay_that_nobody_reads_is_dropped_after_a_while(monkeypatch: 
     hub = make_hub()
     for seq in range(2000):
         hub.accept("t", event("s", seq))
-    sink = Sink(hub, stuck=True, bound_bytes=10_000)
-    connect(hub, sink, ids=["s-0"])
+    writer = ConnectionWriter(hub, stuck=True, bound_bytes=10_000)
+    connect(hub, writer, ids=["s-0"])
     await turns(50)
     hub._replay.drop_stalled(30)
-    assert not sink.aborted
+    assert not writer.aborted
     hub._replay.drop_stalled(-1)
-    assert sink.aborted
+    assert writer.aborted
     assert hub.ledger.disconnects == {"stalled": 1}
 
 
@@ -149,15 +149,15 @@ async def test_a_replay_that_is_outrun_by_history_says_so() -> None:
     hub = make_hub(history=HistoryBound(1000, 10**9, 10**20))
     for seq in range(1000):
         hub.accept("t", event("s", seq))
-    sink = Sink(hub, stuck=True, bound_bytes=10_000)
-    connect(hub, sink, ids=["s-0"])
+    writer = ConnectionWriter(hub, stuck=True, bound_bytes=10_000)
+    connect(hub, writer, ids=["s-0"])
     await turns(5)
     for seq in range(1000, 3000):
         hub.accept("t", event("s", seq))
-    sink.unstick()
+    writer.unstick()
     await turns(50)
-    got = [int(id[2:]) for id in sink.ids]
-    (told,) = [json.loads(gap)["lost"] for gap in sink.gaps]
+    got = [int(id[2:]) for id in writer.ids]
+    (told,) = [json.loads(gap)["lost"] for gap in writer.gaps]
     assert got == sorted(set(got))
     assert got[-1] == 2999
     assert len(got) + told == 2999
@@ -165,7 +165,7 @@ async def test_a_replay_that_is_outrun_by_history_says_so() -> None:
 
 async def test_a_gap_reaches_the_clients_of_its_topic_and_those_that_resume_over_it() -> None:
     hub = make_hub(["a", "b"])
-    on_a, on_b, later = Sink(hub), Sink(hub), Sink(hub)
+    on_a, on_b, later = ConnectionWriter(hub), ConnectionWriter(hub), ConnectionWriter(hub)
     connect(hub, on_a, ["a"])
     connect(hub, on_b, ["b"])
     hub.accept("a", event("s", 0, "a"))
@@ -189,13 +189,13 @@ async def test_a_gap_reaches_the_clients_of_its_topic_and_those_that_resume_over
 
 async def test_events_that_never_came_are_told_although_the_broker_said_nothing() -> None:
     hub = make_hub()
-    sink = Sink(hub)
-    connect(hub, sink)
+    writer = ConnectionWriter(hub)
+    connect(hub, writer)
     for seq in (5, 6, 9, 10):
         hub.accept("t", event("s", seq))
     await turns()
-    assert [e.event for e in sink.events] == ["message", "message", "gap", "message", "message"]
-    assert json.loads(sink.gaps[0])["lost"] == 2
+    assert [e.event for e in writer.events] == ["message", "message", "gap", "message", "message"]
+    assert json.loads(writer.gaps[0])["lost"] == 2
     assert hub.ledger.holes == 2
 
 
@@ -204,16 +204,16 @@ async def test_what_a_broker_replays_at_subscribe_goes_to_history_only() -> None
     topic = hub.topics["t"]
     topic.filling = True
     topic.subscribed_ns = 1000
-    sink = Sink(hub)
-    connect(hub, sink)
+    writer = ConnectionWriter(hub)
+    connect(hub, writer)
     hub.accept("t", event("s", 0, sent_ns=10))
     hub.accept("t", event("s", 1, sent_ns=20))
     await turns()
-    assert sink.ids == []
+    assert writer.ids == []
     assert len(topic.history) == 2
     hub.accept("t", event("s", 2, sent_ns=1000))
     await turns()
-    assert sink.ids == ["s-2"], "sent after the subscription: live"
+    assert writer.ids == ["s-2"], "sent after the subscription: live"
     assert not topic.filling
 
 
@@ -222,13 +222,13 @@ async def test_what_a_broker_replays_at_subscribe_goes_to_history_only() -> None
 def test_whatever_the_broker_sends_the_stream_stays_whole(payload: bytes) -> None:
     async def scene() -> None:
         hub = make_hub()
-        sink = Sink(hub)
-        connect(hub, sink)
+        writer = ConnectionWriter(hub)
+        connect(hub, writer)
         hub.accept("t", payload)
         hub.accept("t", event("s", 0))
         await turns()
-        assert "s-0" in sink.ids
-        assert sum(hub.ledger.foreign.values()) + len(sink.ids) == 2
+        assert "s-0" in writer.ids
+        assert sum(hub.ledger.foreign.values()) + len(writer.ids) == 2
 
     asyncio.run(scene())
 
@@ -250,10 +250,10 @@ def test_messages_that_are_not_ours_are_counted_by_reason_and_logged_once(
     payload: bytes, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger = Ledger()
-    intake = Intake(1000, ledger)
+    validator = EventValidator(1000, ledger)
     with caplog.at_level(logging.WARNING):
         for _ in range(1000):
-            assert intake.read("t", payload) is None
+            assert validator.read("t", payload) is None
     assert ledger.foreign == {reason: 1000}
     assert len(caplog.records) == 1
     assert ledger.received == {}
@@ -272,11 +272,11 @@ async def test_history_of_all_topics_together_is_bounded() -> None:
 
 async def test_stop_ends_every_stream_once_and_lets_nobody_in() -> None:
     hub = make_hub()
-    sinks = [Sink(hub) for _ in range(3)]
-    clients = [connect(hub, sink) for sink in sinks]
+    writers = [ConnectionWriter(hub) for _ in range(3)]
+    clients = [connect(hub, writer) for writer in writers]
     hub.accept("t", event("s", 0))
     hub.stop()
-    assert all(sink.finished and sink.ids == ["s-0"] for sink in sinks)
+    assert all(writer.finished and writer.ids == ["s-0"] for writer in writers)
     for client in clients:
         hub.leave(client, "client left")
     assert hub.ledger.disconnects == {"server stopped": 3}
@@ -295,16 +295,16 @@ async def test_the_tick_goes_on_and_lets_old_events_go() -> None:
 
 async def test_heartbeats_reach_each_client_once_in_an_interval() -> None:
     hub = make_hub()
-    sinks = [Sink(hub) for _ in range(100)]
-    for sink in sinks:
-        connect(hub, sink)
+    writers = [ConnectionWriter(hub) for _ in range(100)]
+    for writer in writers:
+        connect(hub, writer)
     beats = Heartbeats(10)
     busiest = 0
     for second in range(10):
-        before = sum(sink.taken.endswith(BEAT) for sink in sinks)
+        before = sum(writer.taken.endswith(BEAT) for writer in writers)
         beats.tick(hub.clients, float(second))
-        busiest = max(busiest, sum(sink.taken.endswith(BEAT) for sink in sinks) - before)
-    assert all(sink.taken.count(BEAT) == 1 for sink in sinks)
+        busiest = max(busiest, sum(writer.taken.endswith(BEAT) for writer in writers) - before)
+    assert all(writer.taken.count(BEAT) == 1 for writer in writers)
     assert busiest <= 10, "beats are spread over the interval"
 
 
@@ -330,16 +330,16 @@ class FailingSender:
 
 async def test_clients_that_may_have_got_half_an_event_are_dropped_and_can_resume() -> None:
     hub = make_hub(sender=FailingSender())
-    sinks = [Sink(hub) for _ in range(20)]
-    for place, sink in enumerate(sinks):
-        sink.descriptor = place
-        connect(hub, sink)
+    writers = [ConnectionWriter(hub) for _ in range(20)]
+    for place, writer in enumerate(writers):
+        writer.descriptor = place
+        connect(hub, writer)
     hub.accept("t", event("s", 0))
     await turns()
-    assert all(sink.aborted for sink in sinks)
+    assert all(writer.aborted for writer in writers)
     assert hub.ledger.disconnects == {"send failed": 20}
     assert hub.clients == {}
-    late = Sink(hub)
+    late = ConnectionWriter(hub)
     connect(hub, late)
     hub.accept("t", event("s", 1))
     await turns()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from server.history import HistoryBound
 from server.resume import MAX_AHEAD, MAX_IDS, Given, read_ids
-from tests.server.made_up import SECOND_NS, Sink, connect, event, make_hub, turns
+from tests.server.made_up import SECOND_NS, ConnectionWriter, connect, event, make_hub, turns
 
 
 @given(
@@ -31,23 +31,23 @@ def test_one_topic_one_stream_has_no_double_and_no_silent_hole(
         for seq in arriving:
             if seq < published:
                 hub.accept("t", event("s", seq))
-        sink = Sink(hub)
-        connect(hub, sink, ids=[f"s-{last}"])
+        writer = ConnectionWriter(hub)
+        connect(hub, writer, ids=[f"s-{last}"])
         for seq in arriving:
             if seq >= published:
                 hub.accept("t", event("s", seq))
         await turns()
-        got = [int(id.partition("-")[2]) for id in sink.ids]
+        got = [int(id.partition("-")[2]) for id in writer.ids]
         assert got == sorted(set(got)), "doubled or reordered"
         should = [seq for seq in arriving if seq > last]
-        told = [json.loads(gap) for gap in sink.gaps]
+        told = [json.loads(gap) for gap in writer.gaps]
         unknown = any("unknown" in gap["cause"] for gap in told)
         if unknown:  # the stream had not been seen here when the client came
             assert not [seq for seq in arriving if seq < published]
         lost = [seq for seq in should if seq not in got]
         if lost:
             assert told
-            assert sink.events[0].event == "gap"
+            assert writer.events[0].event == "gap"
             assert got == should[len(lost) :], "what is held after the gap must all come"
             counts = [gap["lost"] for gap in told]
             assert None in counts or sum(counts) >= len(lost)
@@ -96,14 +96,14 @@ def test_several_topics_and_streams_lose_nothing_at_another_replica(
         hub = make_hub(["a", "b"])
         for kind, seq in order:
             hub.accept(kind[2], event(kind[0], seq, kind[2], sent[kind, seq]))
-        sink = Sink(hub)
-        connect(hub, sink, ["a", "b"], ids, overlap_ns=2 * SECOND_NS)
+        writer = ConnectionWriter(hub)
+        connect(hub, writer, ["a", "b"], ids, overlap_ns=2 * SECOND_NS)
         await turns()
         got = [
             (f"{fields['stream']}/{fields['topic']}", fields["seq"])
-            for fields in (json.loads(e.data) for e in sink.events if e.event == "message")
+            for fields in (json.loads(e.data) for e in writer.events if e.event == "message")
         ]
-        assert set(had) | set(got) == set(order) or sink.gaps
+        assert set(had) | set(got) == set(order) or writer.gaps
         assert len(got) == len(set(got)), "one of them came twice"
         for kind in set(kinds):
             assert [seq for k, seq in got if k == kind] == sorted(seq for k, seq in got if k == kind)
@@ -154,15 +154,15 @@ async def test_an_id_that_is_not_known_brings_a_gap_and_then_what_is_held(id: st
     hub = make_hub()
     for seq in range(5):
         hub.accept("t", event("s", seq))
-    sink = Sink(hub)
-    connect(hub, sink, ids=[id])
+    writer = ConnectionWriter(hub)
+    connect(hub, writer, ids=[id])
     hub.accept("t", event("s", 5))
     await turns()
-    first = sink.events[0]
+    first = writer.events[0]
     assert first.event == "gap"
     assert json.loads(first.data).keys() == {"server", "cause", "lost", "topic"}
     assert json.loads(first.data)["lost"] is None
-    assert sink.ids == [f"s-{seq}" for seq in range(6)]
+    assert writer.ids == [f"s-{seq}" for seq in range(6)]
 
 
 async def test_a_topic_with_a_shorter_history_than_the_other_is_told_as_a_gap() -> None:
@@ -170,24 +170,24 @@ async def test_a_topic_with_a_shorter_history_than_the_other_is_told_as_a_gap() 
     for seq in range(10):
         hub.accept("b", event("s", seq, "b", sent_ns=seq * SECOND_NS))
     hub.accept("a", event("s", 0, "a", sent_ns=2 * SECOND_NS))
-    sink = Sink(hub)
-    connect(hub, sink, ["a", "b"], ["a:s-0"])
+    writer = ConnectionWriter(hub)
+    connect(hub, writer, ["a", "b"], ["a:s-0"])
     await turns()
-    (gap,) = [json.loads(gap) for gap in sink.gaps]
+    (gap,) = [json.loads(gap) for gap in writer.gaps]
     assert gap["topic"] == "b"
-    assert sink.ids == ["s-7", "s-8", "s-9"]
+    assert writer.ids == ["s-7", "s-8", "s-9"]
 
 
 async def test_a_client_that_is_ahead_of_its_new_replica_gets_nothing_twice() -> None:
     hub = make_hub()
     for seq in range(3):
         hub.accept("t", event("s", seq))
-    sink = Sink(hub)
-    connect(hub, sink, ids=["s-5"])
+    writer = ConnectionWriter(hub)
+    connect(hub, writer, ids=["s-5"])
     for seq in range(3, 9):
         hub.accept("t", event("s", seq))
     await turns()
     hub.accept("t", event("s", 9))
     await turns()
-    assert sink.ids == ["s-6", "s-7", "s-8", "s-9"]
-    assert not sink.gaps
+    assert writer.ids == ["s-6", "s-7", "s-8", "s-9"]
+    assert not writer.gaps

@@ -12,7 +12,7 @@ from brokers.registry import open_endpoint
 from core.sse import SSEParser
 from core.stamp import Stamp, encode
 from server.app import create_app
-from server.doorway import Doorway
+from server.connection_limits import ConnectionLimits
 from server.replica import Replica
 from server.settings import ServerSettings
 from tests.server.made_up import turns
@@ -75,7 +75,7 @@ async def served(**changes: Any) -> AsyncIterator[tuple[Any, Replica]]:
     broker = open_endpoint(settings.broker_url)
 
     def make() -> Replica:
-        replica = Replica(settings, "replica-1", broker, Doorway(100, asyncio.get_running_loop()), pytest.fail)
+        replica = Replica(settings, "replica-1", broker, ConnectionLimits(100, asyncio.get_running_loop()), pytest.fail)
         replica._generates = False
         return replica
 

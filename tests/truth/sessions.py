@@ -2,7 +2,7 @@
 
 The jobs are JSON: a list of `{"tree": …, "plan": case to {"urls": […], "clients": n}, "status": FILE, "out": FILE}`.
 Each is a fork of this process, which has the libraries imported; `load` and `core` come from its tree. It writes each
-case's deliveries to the status file, and on SIGTERM to this process each case's outcome to the other. Exit code 1 as
+case's deliveries to the status file, and on SIGTERM to this process each case's build_result to the other. Exit code 1 as
 soon as one has failed.
 """
 
@@ -25,16 +25,16 @@ def session_of(urls: list[str], clients: int) -> Any:
     """A session with all its clients seated."""
     import gevent
 
-    from load.plan import Plan, Share
+    from load.connection_pool import Address
+    from load.http1 import parse_origin
+    from load.plan import SeatPlan, Share
     from load.session import Session
-    from load.wire import parse_origin
-    from load.wiring import Address
 
     origins = [parse_origin(url) for url in urls]
     session = Session(
         gevent.get_hub().loop,
         [Address(origin, 2, (origin.host, origin.port)) for origin in origins],
-        Plan(Share(0, 1, clients), ["events"], 0.0, len(urls)),
+        SeatPlan(Share(0, 1, clients), ["events"], 0.0, len(urls)),
         on_connect=lambda _took_ns, _failure: None,
         on_break=lambda _reason: None,
         on_fold=lambda _latency_ns: None,
@@ -56,10 +56,10 @@ def run(plan: dict[str, Any], status: str, out: str) -> None:
     import gevent
     from gevent.event import Event
 
-    from load.outcome import outcome
+    from load.distributed import drain
+    from load.result import build_result
     from load.session import TICK_S
-    from load.totals import horizon_of
-    from load.uplink import drain
+    from load.worker_result import horizon_of
 
     sessions = {case: session_of(**of_case) for case, of_case in plan.items()}
     stop = Event()
@@ -71,7 +71,7 @@ def run(plan: dict[str, Any], status: str, out: str) -> None:
     drains = {
         case: gevent.spawn(drain, session, horizon_of(session.series), DRAIN_S) for case, session in sessions.items()
     }
-    write(out, {case: outcome(totals.get(), []) for case, totals in drains.items()})
+    write(out, {case: build_result(totals.get(), []) for case, totals in drains.items()})
 
 
 def main() -> None:

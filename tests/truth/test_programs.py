@@ -6,7 +6,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from bench.procs import (
+from brokers.contenders import find_contender
+from core.histogram import Histogram
+from core.scenario import Scenario
+from core.tcp_proxy import TcpProxy
+from harness.runner.processes import (
     Children,
     generator_settings,
     poll,
@@ -16,10 +20,6 @@ from bench.procs import (
     start_replicas,
     wait_ready,
 )
-from brokers.contenders import find_contender
-from core.histogram import Histogram
-from core.scenario import Scenario
-from core.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
 SCENARIO = Scenario(clients=20, replicas=1, rate_hz=50, warmup_s=0.3, duration_s=3, connect_hz=200)

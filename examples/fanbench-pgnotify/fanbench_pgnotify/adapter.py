@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from brokers import inbox
 from brokers.api import Delivery, Gap, Message
+from brokers.connection import ConsumerConnection, ProducerConnection
 from brokers.endpoint import Endpoint
-from brokers.lines import ConsumerLine, ProducerLine
 from brokers.reconnect import keep_up
 from fanbench_pgnotify.notices import channel_of
 from fanbench_pgnotify.session import DEFAULT_PORT, ERRORS, Session, calls
@@ -18,7 +18,7 @@ from fanbench_pgnotify.session import DEFAULT_PORT, ERRORS, Session, calls
 class PgNotifyProducer:
     """Publishes that overlap share transactions."""
 
-    def __init__(self, line: ProducerLine[Session]) -> None:
+    def __init__(self, line: ProducerConnection[Session]) -> None:
         self._line = line
 
     async def publish(self, topic: str, payload: bytes) -> None:
@@ -41,7 +41,7 @@ class PgNotifyConsumer:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.line = ConsumerLine(endpoint, self.inbox, calls(endpoint, self._take), self._listen, channel_of)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(endpoint, self._take), self._listen, channel_of)
 
     def _take(self, channel: str, topic: str, payload: bytes) -> None:
         if self.line.topics.get(channel) == topic:  # it may be unsubscribed by now
@@ -87,7 +87,7 @@ class PgNotifyAdapter:
         Raises:
             BrokerError: the first attempt failed.
         """
-        line = ProducerLine(endpoint, calls(endpoint))
+        line = ProducerConnection(endpoint, calls(endpoint))
         async with keep_up(endpoint, line):
             yield PgNotifyProducer(line)
 

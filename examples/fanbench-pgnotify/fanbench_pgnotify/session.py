@@ -13,8 +13,8 @@ from typing import Any
 
 import asyncpg
 
+from brokers.connection import Calls
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.lines import Calls
 from brokers.reconnect import finish, heartbeat_s
 from fanbench_pgnotify.notices import Joiner, channel_of, split
 
@@ -186,5 +186,5 @@ async def dial(endpoint: Endpoint, take: Callable[[str, str, bytes], None] | Non
 
 
 def calls(endpoint: Endpoint, take: Callable[[str, str, bytes], None] | None = None) -> Calls[Session]:
-    """asyncpg for `brokers.lines`."""
+    """asyncpg for `brokers.connection`."""
     return Calls(lambda: dial(endpoint, take), Session.until_lost, Session.hang_up, ERRORS)

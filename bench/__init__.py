@@ -1,1 +1,0 @@
-"""The orchestrator and the command line `fanbench`."""

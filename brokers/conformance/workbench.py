@@ -1,0 +1,209 @@
+"""What promises are proved with: a broker, its endpoints, and readers with deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from brokers.api import Adapter, Consumer, Gap, Message, Producer
+from brokers.contenders import Contender
+from brokers.endpoint import Endpoint
+from brokers.programs.running import Running
+from brokers.registry import open_endpoint
+from core.tcp_proxy import TcpProxy
+
+Promise = Callable[..., Coroutine[Any, Any, None]]
+DEADLINE_S = 20.0
+"""For what must happen at all; a noisy machine may take its time."""
+FIRST_STREAM_S = 2.0
+
+
+class BrokenPromiseError(AssertionError):
+    """What was promised and did not happen."""
+
+
+def needs(*features: str) -> Callable[[Promise], Promise]:
+    """A promise is only proved where all of these are so: link, program, replay, at-least-once."""
+
+    def mark(promise: Promise) -> Promise:
+        promise.needs = features  # type: ignore[attr-defined]
+        return promise
+
+    return mark
+
+
+def require(condition: object, what: str) -> None:
+    """Raise BrokenPromiseError with `what` unless the condition holds."""
+    if not condition:
+        raise BrokenPromiseError(what)
+
+
+class MessageReader:
+    """Iterates a consumer in a task and keeps what came."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self.messages: list[Message] = []
+        self.gaps: list[Gap] = []
+        self.consumer = consumer
+        self._came = asyncio.Event()
+
+    async def read(self) -> None:
+        """Keep what comes, until the consumer is closed."""
+        async for item in self.consumer:
+            self.messages.append(item) if isinstance(item, Message) else self.gaps.append(item)
+            self._came.set()
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """The payloads of all messages so far."""
+        return [message.payload for message in self.messages]
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until something that came made the condition true."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not condition():
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            raise BrokenPromiseError(
+                f"{what}: not within {DEADLINE_S:g} s; {len(self.messages)} messages and {self.gaps or 'no gap'} came"
+            ) from None
+
+    async def count(self, messages: int) -> None:
+        """Wait for so many messages."""
+        await self.until(lambda: len(self.messages) >= messages, f"{messages} messages")
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """A contender whose broker answers."""
+
+    contender: Contender
+    url: str
+    running: Running | None
+    folder: Path
+
+    @property
+    def adapter(self) -> Adapter:
+        """The contender's adapter."""
+        return open_endpoint(self.url, self.contender.delivery)[0]
+
+    def endpoint(self, url: str | None = None, **options: object) -> Endpoint:
+        """The contender's endpoint, or the one of another URL, with more URL options."""
+        return open_endpoint(with_options(url or self.url, options), self.contender.delivery)[1]
+
+    def topic(self) -> str:
+        """A topic that nobody has used before."""
+        return f"conformance-{secrets.token_hex(6)}"
+
+    @asynccontextmanager
+    async def producer(self, endpoint: Endpoint | None = None) -> AsyncIterator[Producer]:
+        """A connected producer."""
+        async with self.adapter.producer(endpoint or self.endpoint()) as producer:
+            yield producer
+
+    @asynccontextmanager
+    async def consumer(self, endpoint: Endpoint | None = None) -> AsyncIterator[Consumer]:
+        """A connected consumer that nobody reads."""
+        async with self.adapter.consumer(endpoint or self.endpoint()) as consumer:
+            yield consumer
+
+    @asynccontextmanager
+    async def reader(
+        self, *topics: str, endpoint: Endpoint | None = None
+    ) -> AsyncIterator[tuple[Consumer, MessageReader]]:
+        """A consumer subscribed to the topics, and the task that reads it."""
+        async with self.consumer(endpoint) as consumer:
+            if topics:
+                await consumer.subscribe(*topics)
+            async with reading(consumer) as reader:
+                yield consumer, reader
+
+    @contextmanager
+    def proxy(self) -> Iterator[tuple[TcpProxy, Endpoint]]:
+        """A proxy before the broker, and the endpoint that goes through it."""
+        endpoint = self.endpoint()
+        with TcpProxy(endpoint.host, port_of(self.adapter, endpoint)) as proxy:
+            yield proxy, self.endpoint(with_address(self.url, proxy.address))
+
+    @contextmanager
+    def guarded(self) -> Iterator[tuple[str, str, str]]:
+        """URL, user and password of a broker of this kind that asks for a password."""
+        endpoint = self.endpoint()
+        if endpoint.password:
+            yield self.url, endpoint.username or "", endpoint.password
+            return
+        if self.running is not None and self.running.credentials is not None:
+            yield self.url, *self.running.credentials
+            return
+        with self.contender.started(self.folder / "guarded", "password") as running:
+            assert running.credentials is not None
+            yield self.contender.url.format_map(running.listeners), *running.credentials
+
+
+def port_of(adapter: Adapter, endpoint: Endpoint) -> int | None:
+    """The URL's port, or the one that the adapter takes where there is none."""
+    return endpoint.port or getattr(adapter, "default_port", None)
+
+
+@asynccontextmanager
+async def reading(consumer: Consumer) -> AsyncIterator[MessageReader]:
+    """Read a consumer in a task while the block runs."""
+    reader = MessageReader(consumer)
+    task = asyncio.create_task(reader.read())
+    try:
+        yield reader
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+@contextmanager
+def benched(contender: Contender, folder: Path) -> Iterator[Workbench]:
+    """Run the contender's program, if it has one."""
+    with contender.launched(folder) as broker:
+        workbench = Workbench(contender, broker.url, broker.running, folder)
+        settle(workbench)
+        yield workbench
+
+
+def settle(workbench: Workbench) -> None:
+    """Killed within a second of its first stream ever, RabbitMQ 3.10 forgets that stream's coordinator: wait it out."""
+
+    async def connect_once() -> None:
+        async with workbench.producer():
+            pass
+
+    if workbench.adapter.name == "rabbitmq-stream" and workbench.running is not None:
+        asyncio.run(connect_once())
+        time.sleep(FIRST_STREAM_S)
+
+
+def with_options(url: str, options: dict[str, object]) -> str:
+    """The URL with more options."""
+    query = "&".join(f"{name}={quote(str(value))}" for name, value in options.items())
+    return url + ("&" if "?" in url else "?") + query if query else url
+
+
+def with_address(url: str, address: str) -> str:
+    """The URL with another host and port, and its user and password."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}{at}{address}").geturl()
+
+
+def with_credentials(url: str, user: str, password: str) -> str:
+    """The URL with another user and password."""
+    parts = urlsplit(url)
+    address = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{quote(user)}:{quote(password)}@{address}").geturl()

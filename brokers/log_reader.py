@@ -1,0 +1,196 @@
+"""What the readers of stored streams do alike: Redis streams, JetStream, RabbitMQ streams.
+
+All topics share one stream, which each consumer reads by position and filters here: a thousand topics cost no more than
+one, and a reader that comes back goes on where it was, so nothing is missing. A full buffer stops the reading, and the
+broker keeps the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from brokers.api import Gap
+from brokers.endpoint import BrokerError, Endpoint
+from brokers.inbox import DEFAULT_CAPACITY, Inbox
+from brokers.reconnect import finish, reason
+
+P = TypeVar("P")
+Entry = tuple[str, bytes]
+"""The name of a topic as the broker knows it, and the payload."""
+History = Callable[[int, P], AsyncGenerator[Sequence[Entry], None]]
+"""What the stream has from a moment (wall clock, ns) up to a position, which is included."""
+
+
+@dataclass(slots=True, eq=False)
+class _Join:
+    """Topics whose history is being read, and what was published to them meanwhile: it comes after the history."""
+
+    topics: dict[str, str]
+    held: deque[Entry | Gap] = field(default_factory=deque)
+
+    @property
+    def full(self) -> bool:
+        return len(self.held) >= DEFAULT_CAPACITY
+
+
+class LogReader(Generic[P]):
+    """Hands on the entries of the topics that are subscribed; `position` is that of the last entry read."""
+
+    def __init__(
+        self, endpoint: Endpoint, inbox: Inbox, start: P, history: History[P], name_of: Callable[[str], str] = str
+    ) -> None:
+        self.endpoint = endpoint
+        self.inbox = inbox
+        self.position = start
+        self.topics: dict[str, str] = {}
+        self._history = history
+        self._name_of = name_of
+        self._cause: str | None = None
+        self._joins: dict[str, _Join] = {}
+        """By the name of each topic that joins."""
+        self._may_go = asyncio.Event()
+        self._may_go.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take_now(self, position: P, name: str, payload: bytes) -> bool:
+        """Hand on an entry, or keep it until the history before it has come; False if there is no room: `take` waits."""
+        join = self._joins.get(name)
+        if join is not None:
+            if join.full:
+                self._may_go.clear()
+                return False
+            join.held.append((name, payload))
+        elif self.inbox.full:
+            return False
+        elif (topic := self.topics.get(name)) is not None:
+            self.inbox.put(topic, payload)
+        self.position = position
+        return True
+
+    async def take(self, position: P, name: str, payload: bytes) -> None:
+        """Hand on an entry, when there is room for it."""
+        while not self.take_now(position, name, payload):
+            await self._may_go.wait()
+            await self.inbox.room()
+
+    async def subscribe(self, topics: Sequence[str], since_ns: int | None) -> None:
+        """What is published from now on arrives, since the stream is read from a position that is known.
+
+        With `since_ns` return once the history begins to come; the live entries of these topics wait for its end.
+
+        Raises:
+            BrokerError: the history cannot be read.
+        """
+        names = {self._name_of(topic): topic for topic in topics}
+        if since_ns is None:
+            self.topics |= names
+            return
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._replay(names, since_ns, begun))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            async with asyncio.timeout(self.endpoint.timeout_s):
+                await begun
+        except BaseException as error:
+            await finish(_cancelled(task))
+            if isinstance(error, Exception):
+                step = "check that the broker is up, and subscribe again"
+                raise BrokerError(self.endpoint, f"replay '{topics[0]}'", reason(error), step) from None
+            raise
+
+    async def _replay(self, names: dict[str, str], since_ns: int, begun: asyncio.Future[None]) -> None:
+        """Put the history of topics before what is live of them; the other topics go on meanwhile."""
+        join = _Join(names)
+        self._joins |= dict.fromkeys(names, join)
+        try:
+            try:
+                async with contextlib.aclosing(self._history(since_ns, self.position)) as history:
+                    async for entries in history:
+                        if not begun.done():
+                            begun.set_result(None)
+                        for name, payload in entries:
+                            await self._put(join, name, payload)
+                        if not join.topics:
+                            return  # nobody waits for the rest
+            except Exception as error:
+                if begun.cancelled():
+                    return
+                if not begun.done():
+                    begun.set_exception(error)
+                    return
+                for topic in join.topics.values():
+                    self.inbox.gap(Gap(f"replay interrupted: {self.endpoint.hide_secrets(reason(error))}", None, topic))
+            if begun.cancelled():
+                return
+            if not begun.done():
+                begun.set_result(None)
+            while join.held:  # and what comes while these wait for room
+                item = join.held.popleft()
+                if isinstance(item, Gap):
+                    self.inbox.gap(item)
+                else:
+                    await self._put(join, *item)
+                self._may_go.set()
+            self.topics |= join.topics
+        finally:
+            for name in names:
+                if self._joins.get(name) is join:
+                    del self._joins[name]
+            self._may_go.set()
+
+    async def _put(self, join: _Join, name: str, payload: bytes) -> None:
+        while name in join.topics and self.inbox.full:
+            await self.inbox.room()
+        topic = join.topics.get(name)
+        if topic is not None:
+            self.inbox.put(topic, payload)
+
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Take no more entries of these topics."""
+        for topic in topics:
+            name = self._name_of(topic)
+            self.topics.pop(name, None)
+            join = self._joins.pop(name, None)
+            if join is not None:
+                join.topics.pop(name, None)
+                join.held = deque(item for item in join.held if isinstance(item, Gap) or item[0] != name)
+                self._may_go.set()
+        self.inbox.discard(topics)
+
+    def _tell(self, gap: Gap) -> None:
+        """At once where topics are live; where all still join, after what was held before it."""
+        if self.topics:
+            self.inbox.gap(gap)
+        elif self._joins:
+            next(iter(self._joins.values())).held.append(gap)
+
+    def lost(self, cause: str) -> None:
+        """Remember why the reading was interrupted."""
+        self._cause = self._cause or f"connection lost: {cause}"
+
+    def resumed(self, lost: int | None = 0) -> None:
+        """Tell the interruption; `lost` entries were taken off the stream, or the stream itself was (None)."""
+        if self._cause is not None:
+            self._tell(Gap(self._cause, lost))
+        self._cause = None
+
+    def trimmed(self, lost: int | None) -> None:
+        """Tell that the stream dropped entries before they were read."""
+        self._tell(Gap("trimmed: the broker dropped entries before they were read", lost))
+
+    async def close(self) -> None:
+        """End what reads history, and the iteration."""
+        self.inbox.close()
+        for task in list(self._tasks):
+            await finish(_cancelled(task))
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

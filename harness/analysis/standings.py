@@ -1,0 +1,197 @@
+"""Where each contender stands: its runs together, its figures with intervals, its place among those of its promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.histogram import Histogram, index_values_ms
+from harness.analysis.statistics import (
+    MIN_ROUNDS,
+    Difference,
+    Interval,
+    bootstrap_interval,
+    differences,
+    groups,
+    mean_interval,
+    resampled_rounds,
+)
+from harness.results.run_record import HOPS, LATENCY, PARTS, Comparison, Run
+from harness.results.summary import value_of
+
+FLOOR = "memory"
+"""The contender without a broker: the floor of the harness, shown beside the others and not ranked with them."""
+RANKED_BY = "p99_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One contender of a comparison, by its valid runs."""
+
+    contender: str
+    delivery: str
+    runs: tuple[Run, ...]
+    """The valid ones."""
+    refused: tuple[Run, ...]
+    floor: bool
+
+    def pooled(self, hop: str = LATENCY) -> Histogram:
+        """The hop's histograms of all valid runs, merged."""
+        merged = Histogram()
+        for run in self.runs:
+            if hop in run.histograms:
+                merged.merge(run.histograms[hop])
+        return merged
+
+    def percentile(self, percentile: float, hop: str = LATENCY) -> Interval | None:
+        """A percentile in milliseconds of all valid runs together; its interval is a bootstrap over the runs."""
+        band = percentile_band([run.histograms[hop] for run in self.runs if hop in run.histograms], [percentile])
+        return band[0] if band else None
+
+    def total(self, count: str) -> int:
+        """The sum over valid runs of a count such as `lost` or `expected`."""
+        return sum(int(getattr(run, count)) for run in self.runs)
+
+    def lost_to(self, cause: str) -> int:
+        """The sum over valid runs of what was lost to one of CAUSES."""
+        return sum(run.lost_by_cause.get(cause, 0) for run in self.runs)
+
+    def share(self, hop: str) -> float | None:
+        """The hop's part of the mean latency, from 0 to 1.
+
+        Of the mean, since only means add up over hops: the deliveries that are slowest in one hop need not be slow
+        in another, so a percentile cannot be split.
+        """
+        whole = self.pooled().mean_ms()
+        return self.pooled(hop).mean_ms() / whole if whole else None
+
+    def cpu_s_per_million(self, part: str) -> Interval | float | None:
+        """CPU seconds of a part per million deliveries, each run's own; a plain number when there is one run."""
+        values = [
+            run.usage[part].cpu_s / run.delivered * 1e6 for run in self.runs if part in run.usage and run.delivered
+        ]
+        if not values:
+            return None
+        return mean_interval(values) if len(values) > 1 else values[0]
+
+    def rss_mb(self, part: str) -> float | None:
+        """The largest resident memory of a part in any valid run."""
+        return max((run.usage[part].rss_mb for run in self.runs if part in run.usage), default=None)
+
+    def median_figure(self, name: str) -> float | None:
+        """The median over valid runs of one of the runs' own figures."""
+        values = [run.figures[name] for run in self.runs if name in run.figures]
+        return float(np.median(values)) if values else None
+
+    def nearest_limit(self) -> tuple[str, float] | None:
+        """The part whose busiest process came nearest to a whole core (median over runs), and how near: 1.0 is all."""
+        cores = {
+            part: float(np.median([run.usage[part].busiest_core for run in self.runs if part in run.usage]))
+            for part in PARTS
+            if any(part in run.usage for run in self.runs)
+        }
+        return max(cores.items(), key=lambda item: item[1]) if cores else None
+
+    def main_hop(self) -> str | None:
+        """The hop with the largest part of the mean latency."""
+        shares = {hop: share for hop in HOPS if (share := self.share(hop)) is not None}
+        return max(shares, key=lambda hop: shares[hop]) if shares else None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The contenders of one delivery promise, which alone are ranked against one another."""
+
+    delivery: str
+    standings: tuple[Standing, ...]
+    """Fastest first; without the floor, unless nothing else was measured."""
+    groups: tuple[tuple[str, ...], ...]
+    """Fastest first; within a group none can be told from the first. Empty with too few rounds."""
+    differences: tuple[Difference, ...]
+
+    @property
+    def unranked(self) -> tuple[Standing, ...]:
+        """Those with too few valid rounds for a verdict."""
+        ranked = {name for group in self.groups for name in group}
+        return tuple(standing for standing in self.standings if standing.contender not in ranked)
+
+    def behind_leader(self, contender: str) -> Difference | None:
+        """How far a contender is behind the first of the first group."""
+        if not self.groups:
+            return None
+        pair = {self.groups[0][0], contender}
+        return next((found for found in self.differences if {found.faster, found.slower} == pair), None)
+
+
+def percentile_band(histograms: Sequence[Histogram], percentiles: Sequence[float]) -> list[Interval]:
+    """Percentiles in milliseconds of histograms merged, one histogram a round, each with its bootstrap interval.
+
+    With one round the interval is the figure itself; without values the list is empty.
+    """
+    filled = [histogram for histogram in histograms if histogram.count]
+    if not filled:
+        return []
+    counts = np.stack([histogram.counts() for histogram in filled])
+    used = np.flatnonzero(counts.any(axis=0))
+    counts, values = counts[:, used], index_values_ms()[used]
+    merged = _percentiles(counts.sum(axis=0, keepdims=True), values, percentiles)[0]
+    if len(filled) == 1:
+        return [Interval(float(value), float(value), float(value)) for value in merged]
+    draws = resampled_rounds(len(filled))
+    times = np.stack([(draws == number).sum(axis=1) for number in range(len(filled))], axis=1)
+    distinct, inverse = np.unique(times, axis=0, return_inverse=True)
+    resampled = _percentiles(distinct @ counts, values, percentiles)[inverse.ravel()]
+    return [bootstrap_interval(resampled[:, i], float(merged[i]), len(filled)) for i in range(len(percentiles))]
+
+
+def _percentiles(counts: np.ndarray, values: np.ndarray, percentiles: Sequence[float]) -> np.ndarray:
+    """HDR's percentiles of each row of counts; shape (rows, percentiles)."""
+    running = counts.cumsum(axis=1)
+    wanted = np.maximum((np.asarray(percentiles) * running[:, -1:] / 100 + 0.5).astype(np.int64), 1)
+    places = np.stack([np.searchsorted(row, want) for row, want in zip(running, wanted, strict=True)])
+    return np.asarray(values[places], dtype=np.float64)
+
+
+def standings(comparison: Comparison) -> list[Standing]:
+    """Every contender that ran, in the order of its pooled p99; then the floor, then those without a valid run.
+
+    Where one contender ran over several transports, each is a contender of its own, such as `valkey over ws`. Runs with
+    faults that are not the comparison's own stand beside it, and are no part of it.
+    """
+    several = len({run.transport for run in comparison.runs}) > 1
+    by_name: dict[str, list[Run]] = {}
+    for run in comparison.runs:
+        if run.scenario.faults != comparison.scenario.faults:
+            continue
+        by_name.setdefault(f"{run.contender} over {run.transport}" if several else run.contender, []).append(run)
+    found = []
+    for name, runs in by_name.items():
+        valid = tuple(sorted((run for run in runs if run.valid), key=lambda run: run.round))
+        refused = tuple(run for run in runs if not run.valid)
+        found.append(Standing(name, runs[0].delivery, valid, refused, runs[0].contender.split("#")[0] == FLOOR))
+    return sorted(found, key=_order)
+
+
+def _order(standing: Standing) -> tuple[bool, bool, float]:
+    pooled = standing.pooled()
+    return (pooled.count == 0, standing.floor, pooled.percentile_ms(99))
+
+
+def families(comparison: Comparison, metric: str = RANKED_BY) -> list[Family]:
+    """The contenders ranked by `metric`, each delivery promise for itself."""
+    every = standings(comparison)
+    ranked = [standing for standing in every if not standing.floor] or every
+    found = []
+    for delivery in sorted({standing.delivery for standing in ranked}, reverse=True):
+        members = tuple(standing for standing in ranked if standing.delivery == delivery)
+        values = {
+            member.contender: {run.round: value for run in member.runs if (value := value_of(run, metric)) is not None}
+            for member in members
+        }
+        # Those with too few rounds are in neither: groups and ratios must rest on the same critical value.
+        enough = {name: by_round for name, by_round in values.items() if len(by_round) >= MIN_ROUNDS}
+        in_groups = tuple(tuple(group) for group in groups(enough))
+        found.append(Family(delivery, members, in_groups, tuple(differences(enough))))
+    return found

@@ -1,0 +1,130 @@
+"""The runs of a capacity search: one load is tried, judged, and told; a run that the machine disturbed is done again."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.markup import escape
+
+from brokers.contenders import Contender
+from core.scenario import Scenario
+from core.topics import topic_pattern
+from harness.analysis.slo import Slo
+from harness.results.files import CapacityPoint
+from harness.results.run_record import LATENCY, Run
+from harness.results.store import ResultFolder
+from harness.runner.run import Patience
+from harness.schedule.jobs import measure
+from harness.schedule.retry_queue import REPEATS, Job
+
+Axis = Literal["clients", "rate", "replicas", "topics"]
+
+FULL_MACHINE = 0.85
+"""Of all cores, used by the run's own processes: from here on it was the load that made the generator late."""
+PATIENCE = Patience(connect_s=15.0, probe_s=6.0, report_s=8.0, end_s=8.0)
+"""A load that needs longer is beyond the limit, and the search has to go on."""
+_GUESS_S = 10.0
+"""What a run takes besides its phases, before one was measured."""
+
+
+def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
+    """The scenario with `load` on the axis; clients connect fast enough that a point takes seconds."""
+    changed: dict[Axis, dict[str, Any]] = {
+        "clients": {"clients": load},
+        "rate": {"rate_hz": float(load)},
+        "replicas": {"replicas": load},
+        "topics": {"topics": topic_pattern(load)},
+    }
+    raised = scenario.with_fields(**changed[axis])
+    return raised.with_fields(connect_hz=max(raised.connect_hz, raised.clients / 2))
+
+
+def by_weather(run: Run, cores: int) -> bool:
+    """Whether the run says nothing of its load: the machine disturbed it while it had a part of the cores to spare.
+
+    Where the run's own processes fill the machine, a late generator is what the load does, and would be late again.
+    """
+    own_cores = sum(usage.cpu_s for usage in run.usage.values()) / run.scenario.duration_s
+    return run.disturbed and own_cores < FULL_MACHINE * cores
+
+
+def judge(run: Run, slo: Slo, load: int, cores: int) -> CapacityPoint:
+    """Whether the run is valid and meets the objective, and if not, what broke."""
+    latency = run.histograms.get(LATENCY)
+    p99_ms = latency.percentile_ms(99) if latency else 0.0
+    why = "; ".join(run.problems) or slo.broken_by(run)
+    return CapacityPoint(
+        load=load, held=not why, p99_ms=p99_ms, lost=run.lost, why=why, judged=not by_weather(run, cores)
+    )
+
+
+class Budget:
+    """The seconds that a search may take, and whether some more runs fit: as long as the last ones took."""
+
+    def __init__(self, within_s: float, first_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends_s = clock() + within_s
+        self._took_s = [first_s]
+
+    def add(self, took_s: float) -> None:
+        """A run was done."""
+        self._took_s.append(took_s)
+
+    def affords(self, runs: int) -> bool:
+        """Whether so many more runs would end in time."""
+        return self._clock() + runs * statistics.fmean(self._took_s[-3:]) <= self._ends_s
+
+
+class CapacityRuns:
+    """The oracle of the search: each call is a run, kept with the others."""
+
+    def __init__(
+        self,
+        contender: Contender,
+        scenario: Scenario,
+        axis: Axis,
+        slo: Slo,
+        results: ResultFolder,
+        within_s: float,
+    ) -> None:
+        self._contender, self._scenario, self._axis, self._slo = contender, scenario, axis, slo
+        self._results = results
+        self._budget = Budget(within_s, scenario.warmup_s + scenario.duration_s + _GUESS_S)
+        self.affords = self._budget.affords
+        self.points: list[CapacityPoint] = []
+        self.runs: list[Run] = []
+        """One for each point."""
+        self.console = Console(stderr=True)
+
+    def holds(self, load: int) -> bool | None:
+        """Whether the load holds in a run; None when none of some tries could be judged."""
+        for _ in range(1 + REPEATS):
+            point = self._try(load)
+            if point.judged:
+                return point.held
+            if not self.affords(1):
+                break
+        return None
+
+    def _try(self, load: int) -> CapacityPoint:
+        number = len(self.points) + 1
+        scenario = at_load(self._scenario, self._axis, load)
+        label = f"run {number} {self._contender.file_name}"
+        job = Job(self._contender, scenario, number, label, patience=PATIENCE)
+        began_s = time.monotonic()
+        head = escape(f"run {number}: {load:,} {self._axis}")
+        with self.console.status(head) as status:
+            run = measure(job, self._results, lambda phase: status.update(f"{head} · {phase}"))
+        self._budget.add(time.monotonic() - began_s)
+        point = judge(run, self._slo, load, os.cpu_count() or 1)
+        self.points.append(point)
+        self.runs.append(run)
+        verdict = "holds" if point.held else f"breaks: {point.why}" if point.judged else f"not judged: {point.why}"
+        words = escape(f"p99 {point.p99_ms:.1f} ms, lost {point.lost:,}: {verdict}")
+        self.console.print(f"  {head}, {words}", highlight=False)
+        return point

@@ -1,0 +1,105 @@
+"""What a reader needs of a broker: options of `fanbench choose`, or a TOML file of the same names."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from brokers.contenders import all_contenders
+from core.errors import UsageError, nearest
+from core.scenario import Scenario, ScheduleKind
+from core.topics import expand_topics
+from harness.analysis.slo import Slo
+
+
+class Needs(BaseModel):
+    """Each field that is given rules something out or orders what is left; what is not given is not asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clients: int | None = Field(None, ge=1, description="SSE clients over all replicas, for instance 2000")
+    rate_hz: float | None = Field(None, gt=0, description="events per second over all topics, for instance 20")
+    replicas: int | None = Field(None, ge=1, description="SSE server processes, for instance 2")
+    payload_bytes: int | None = Field(None, ge=1, description="size of an event, for instance 200")
+    topics: int = Field(1, ge=1, description="topics that the clients are spread over, for instance 100")
+    schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
+    promise: Literal["at-most-once", "at-least-once"] | None = Field(None, description="at-most-once or at-least-once")
+    replay: bool = Field(False, description="whether a restarted replica must get the past back: true or false")
+    slo: str = Field("", description="what must hold, for instance 'p99<100ms, lost=0'")
+    have: tuple[str, ...] = Field((), description="programs that run already, for instance ['redis']")
+    memory_mb: float | None = Field(None, gt=0, description="memory that the broker may take, for instance 200")
+
+    def objective(self) -> Slo | None:
+        """The objective, taken apart; None without one."""
+        return Slo.parse(self.slo) if self.slo else None
+
+    def workload(self, scenario: Scenario) -> dict[str, tuple[float, float]]:
+        """Each dimension of load that is asked for, as (what a scenario has, what is needed)."""
+        dimensions: dict[str, tuple[float, float]] = {}
+        if self.clients is not None:
+            replicas = self.replicas or scenario.replicas
+            dimensions["clients per replica"] = (scenario.clients / scenario.replicas, self.clients / replicas)
+        if self.replicas is not None:
+            dimensions["replicas"] = (scenario.replicas, self.replicas)
+        if self.rate_hz is not None:
+            dimensions["rate_hz"] = (scenario.rate_hz, self.rate_hz)
+        if self.payload_bytes is not None:
+            dimensions["payload_bytes"] = (scenario.payload_bytes, self.payload_bytes)
+        return dimensions
+
+    def has_shape_of(self, scenario: Scenario) -> bool:
+        """Whether a scenario has as many topics as are needed, and the schedule."""
+        return len(expand_topics(scenario.topics)) == self.topics and scenario.schedule == self.schedule
+
+    def relation(self, scenario: Scenario) -> Literal["same", "lighter", "heavier", "other"]:
+        """How a scenario's load compares with the needed one; one of another shape says nothing about it."""
+        if not self.has_shape_of(scenario):
+            return "other"
+        pairs = self.workload(scenario).values()
+        if all(measured == needed for measured, needed in pairs):
+            return "same"
+        if all(measured <= needed for measured, needed in pairs):
+            return "lighter"
+        return "heavier" if all(measured >= needed for measured, needed in pairs) else "other"
+
+
+def parse_needs(file: Path | None, given: dict[str, Any]) -> Needs:
+    """The needs of a TOML file, with the options `given` in place of its own; None, False and an empty text
+    leave a field as it is.
+
+    Raises:
+        UsageError: the file cannot be read, a field is unknown or out of range, the objective cannot be read, or a
+            program that runs already is none that is known.
+    """
+    fields = _read(file) if file else {}
+    where = str(file) if file else "fanbench choose"
+    fields |= {name: value for name, value in given.items() if value is not None and value is not False and value != ""}
+    for name in fields:
+        if name not in Needs.model_fields:
+            raise UsageError(f"{where}: unknown need '{name}'; {nearest(name, Needs.model_fields)}")
+    try:
+        needs = Needs.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        hint = Needs.model_fields[name].description
+        raise UsageError(f"{where}: {name} = {first['input']!r}: {first['msg']}. {name}: {hint}") from error
+    needs.objective()
+    known = {contender.program for contender in all_contenders() if contender.program}
+    for program in needs.have:
+        if program not in known:
+            raise UsageError(f"{where}: have = {program!r}: no such program; {nearest(program, known)}")
+    return needs
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"needs {file}: {reason}; give a TOML file such as docs/needs.toml") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"needs {file} is not TOML: {error}; see docs/needs.toml for a model") from error

@@ -1,0 +1,186 @@
+"""What stored results say for and against a contender; each figure with the run and the directory that it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from brokers.contenders import all_contenders
+from brokers.registry import installed
+from core.scenario import Scenario
+from harness.analysis.slo import Slo
+from harness.analysis.verdict import workload
+from harness.choose.needs import Needs
+from harness.report.faults import is_about_faults, is_fault_run, outcomes
+from harness.results.run_record import Comparison, Run
+from harness.results.store import load_capacity, load_results, result_folders
+from harness.results.summary import Cell, row_of
+
+COMPARED_BY = "p99_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result directory, by name."""
+
+    name: str
+    comparison: Comparison
+    search: bool
+
+    @property
+    def kind(self) -> str:
+        """What was measured, in a word or two."""
+        if self.search:
+            return "capacity search"
+        if is_about_faults(self.comparison):
+            return "faults"
+        return "comparison" if self.compares else "transports"
+
+    @property
+    def compares(self) -> bool:
+        """Whether its contenders ran in turn on one load, all over SSE, with nothing broken."""
+        transports = {run.transport for run in self.comparison.runs}
+        return not self.search and not is_about_faults(self.comparison) and transports == {"sse"}
+
+    def runs_of(self, contender: str) -> list[tuple[int, Run]]:
+        """The valid runs of a contender over SSE, with their `run` in summary.csv."""
+        numbered = enumerate(self.comparison.runs, 1)
+        return [(n, run) for n, run in numbered if run.contender == contender and run.valid and run.transport == "sse"]
+
+
+def load_all(paths: Sequence[Path]) -> list[Result]:
+    """Every result directory among the paths and right below them.
+
+    Raises:
+        UsageError: there is none, or one is damaged.
+    """
+    return [
+        Result(folder.name, load_results(folder), load_capacity(folder) is not None)
+        for folder in result_folders(*paths)
+    ]
+
+
+def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
+    """Each reason that rules a contender out, with the measurement that shows it."""
+    if needs.promise == "at-least-once" and delivery != needs.promise:
+        yield f"it promises {delivery} only (delivery in summary.csv)"
+    if needs.replay and replays(name) is False:
+        yield "its adapter cannot replay what was published before (declared by the adapter)"
+    yield from _too_large(name, needs, results)
+    yield from _breaks_objective(name, needs, results)
+    if needs.promise == "at-least-once":
+        for result in results:
+            for outcome in outcomes([run for _, run in result.runs_of(name)]):
+                if outcome.broken_promise:
+                    worst = max(outcome.runs, key=lambda run: run.lost)
+                    number = result.comparison.runs.index(worst) + 1
+                    yield f"lost {worst.lost} of {worst.expected} in {outcome.fault} ({cite(result, number)})"
+
+
+def _sizes(name: str, needs: Needs, results: Sequence[Result]) -> list[tuple[float, int, Result]]:
+    """What the broker took on loads no heavier than the needed one, with the run and its directory."""
+    found = [
+        (row_of(run, number)["broker_rss_mb"], number, result)
+        for result, runs in _loads(name, results)
+        for number, run in runs
+        if needs.relation(run.scenario) in ("same", "lighter")
+    ]
+    return [(float(size), number, result) for size, number, result in found if size is not None]
+
+
+def _too_large(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
+    sizes = _sizes(name, needs, results)
+    if sizes and needs.memory_mb is not None:
+        size, number, result = max(sizes, key=lambda item: item[0])
+        if size > needs.memory_mb:
+            yield f"broker_rss_mb {size} ({cite(result, number)})"
+
+
+def _breaks_objective(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
+    """The objective broken in every round of the needed load or of a lighter one, and held on none that weighs more."""
+    objective = needs.objective()
+    if objective is None:
+        return
+    for result, runs in _loads(name, results):
+        scenario = runs[0][1].scenario
+        relation = needs.relation(scenario)
+        weightier = {"same": ("same",), "lighter": ("same", "heavier")}.get(relation)
+        if weightier is None or _holds(name, objective, needs, results, weightier):
+            continue
+        for condition in objective.conditions:
+            if all(condition.broken_by(run) for _, run in runs):
+                number, run = runs[(len(runs) - 1) // 2]
+                figure = _figures(row_of(run, number), condition.figure)
+                times = "in its only run" if len(runs) == 1 else f"in all {len(runs)} rounds"
+                yield f"breaks {condition} on {workload(scenario)} {times}: {figure} ({cite(result, number)})"
+
+
+def _holds(name: str, objective: Slo, needs: Needs, results: Sequence[Result], relations: Sequence[str]) -> bool:
+    """Whether every round of some load of these relations to the needed one met the objective."""
+    return any(
+        needs.relation(runs[0][1].scenario) in relations and not any(objective.broken_by(run) for _, run in runs)
+        for _, runs in _loads(name, results)
+    )
+
+
+def _figures(row: dict[str, Cell], figure: str) -> str:
+    if figure in row:
+        return f"{figure} {row[figure]} of expected {row['expected']}"
+    return f"{figure}_ms {row[f'{figure}_ms']}"
+
+
+def _load(scenario: Scenario) -> tuple[object, ...]:
+    size = (scenario.clients, scenario.replicas, scenario.rate_hz, scenario.payload_bytes)
+    return (*size, scenario.topics, scenario.topic_skew, scenario.schedule, scenario.burst_events)
+
+
+def _loads(name: str, results: Sequence[Result]) -> Iterator[tuple[Result, list[tuple[int, Run]]]]:
+    """A contender's valid runs without faults, those of one directory and one load together."""
+    for result in results:
+        by_load: dict[tuple[object, ...], list[tuple[int, Run]]] = {}
+        for number, run in result.runs_of(name):
+            if not is_fault_run(run):
+                by_load.setdefault(_load(run.scenario), []).append((number, run))
+        for runs in by_load.values():
+            yield result, runs
+
+
+def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
+    """What speaks neither clearly for a contender nor against it."""
+    said = []
+    objective = needs.objective()
+    if objective is not None:
+        for result, runs in _loads(name, results):
+            broken = [number for number, run in runs if objective.broken_by(run)]
+            if broken and needs.relation(runs[0][1].scenario) == "same":
+                said.append(f"breaks {objective} in {len(broken)} of {len(runs)} rounds ({cite(result, broken[0])})")
+        if not said and not _holds(name, objective, needs, results, ("same", "heavier")):
+            said.append(f"whether it holds {objective} at the needed load was not measured")
+    if needs.memory_mb is not None and not _sizes(name, needs, results):
+        said.append("its broker's memory was not measured on such a load")
+    if needs.replay and replays(name) is None:
+        said.append("whether it can replay is not known here: its adapter is not installed")
+    return said
+
+
+def span(result: Result, name: str) -> str:
+    """The middle round's p99 and the range over rounds, each as it stands in summary.csv."""
+    cells = [(float(cell), n) for n, run in result.runs_of(name) if (cell := row_of(run, n)[COMPARED_BY]) is not None]
+    if not cells:
+        return f"{COMPARED_BY} was not measured"
+    cells.sort()
+    middle, number = cells[(len(cells) - 1) // 2]
+    over = f", {cells[0][0]} to {cells[-1][0]} over {len(cells)} rounds" if len(cells) > 1 else ""
+    return f"{COMPARED_BY} {middle} ({cite(result, number)}){over}"
+
+
+def replays(name: str) -> bool | None:
+    """Whether the contender's adapter declares replay; None for one that is unknown here."""
+    urls = {contender.name: contender.url for contender in all_contenders()}
+    adapter = installed().serving(urls.get(name, name).partition("://")[0])
+    return None if adapter is None else adapter.replay
+
+
+def cite(result: Result, number: int) -> str:
+    return f"run {number} of {result.name}"

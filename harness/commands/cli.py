@@ -1,0 +1,330 @@
+"""The command line `fanbench`.
+
+Each command imports what it needs when it runs, once the scenario was found good: `--help` must be instant, a refusal quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import FanbenchError, UsageError
+from harness.commands.arguments import hide_passwords
+from harness.commands.options import (
+    AsJson,
+    Axis,
+    Clients,
+    Contenders,
+    Duration,
+    LaunchedBy,
+    Out,
+    PayloadBytes,
+    Rate,
+    Replicas,
+    Rounds,
+    ScenarioName,
+    Seed,
+    Topics,
+    Warmup,
+    scenario_from,
+)
+
+app = typer.Typer(
+    name="fanbench",
+    help="Which message broker should sit between your services and your SSE replicas, and does it matter at your scale?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def compare(
+    contenders: Contenders = None,
+    scenario: ScenarioName = "broadcast",
+    clients: Clients = None,
+    rate: Rate = None,
+    replicas: Replicas = None,
+    topics: Topics = None,
+    payload_bytes: PayloadBytes = None,
+    duration: Duration = None,
+    warmup: Warmup = None,
+    rounds: Rounds = None,
+    seed: Seed = None,
+    out: Out = Path("results"),
+    every: Annotated[
+        bool, typer.Option("--all", help="every contender that can run here, not one of each program")
+    ] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(help="an earlier result directory to hold this one against", show_default=False)
+    ] = None,
+    fail_if: Annotated[
+        str, typer.Option(help="with --baseline: exit code 1 if a figure changed by more than this, significantly")
+    ] = "p99_ms>+15%",
+    transport: Annotated[
+        str, typer.Option(help="how clients connect: sse, ws, or both side by side as sse,ws")
+    ] = "sse",
+    repeats: Annotated[int, typer.Option(min=0, help="how often a run that the machine disturbed is done again")] = 3,
+    launch: LaunchedBy = "auto",
+    json_answer: AsJson = False,
+) -> None:
+    """Measure contenders against each other: the main job.
+
+    Without names it takes the harness floor `memory` and the first contender of each program found here.
+    """
+    workload = scenario_from(
+        scenario,
+        topics,
+        clients=clients,
+        rate_hz=rate,
+        replicas=replicas,
+        payload_bytes=payload_bytes,
+        duration_s=duration,
+        warmup_s=warmup,
+        rounds=rounds,
+        seed=seed,
+    )
+
+    from harness.commands.compare import compare_command
+    from harness.report.transports import parse_transports
+
+    gate = None if baseline is None else (baseline, fail_if)
+    over = parse_transports(transport)
+    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate, repeats, over, launch))
+
+
+@app.command()
+def capacity(
+    contender: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")],
+    slo: Annotated[
+        str, typer.Option(help="what must hold: p50 p90 p99 p999 max in ms or s, lost")
+    ] = "p99<100ms, lost=0",
+    vary: Annotated[Axis, typer.Option(help="what is raised until it breaks")] = "clients",
+    scenario: ScenarioName = "broadcast",
+    clients: Clients = None,
+    rate: Rate = None,
+    replicas: Replicas = None,
+    topics: Topics = None,
+    payload_bytes: PayloadBytes = None,
+    duration: Duration = 4.0,
+    warmup: Warmup = 1.0,
+    within: Annotated[
+        float, typer.Option(min=10, help="seconds that the search may take: with fewer the answer is coarser")
+    ] = 240.0,
+    out: Out = Path("results"),
+    launch: LaunchedBy = "auto",
+    json_answer: AsJson = False,
+) -> None:
+    """Find the largest load that a contender holds, confirmed in separate runs.
+
+    It begins at --clients or --rate when it varies these, and at one replica or topic.
+    """
+    workload = scenario_from(
+        scenario,
+        topics,
+        clients=clients,
+        rate_hz=rate,
+        replicas=replicas,
+        payload_bytes=payload_bytes,
+        duration_s=duration,
+        warmup_s=warmup,
+    )
+
+    from harness.analysis.slo import Slo
+    from harness.commands.capacity import capacity_command
+
+    raise typer.Exit(capacity_command(contender, vary, Slo.parse(slo), workload, out, json_answer, within, launch))
+
+
+@app.command()
+def faults(
+    contenders: Contenders = None,
+    fault: Annotated[list[str] | None, typer.Option(help="one of docs/faults.md, repeatable; all without")] = None,
+    at: Annotated[float, typer.Option(help="seconds into the measured phase at which it begins")] = 2.0,
+    lasting: Annotated[
+        float | None,
+        typer.Option("--for", help="seconds until it is undone; usual for its kind without", show_default=False),
+    ] = None,
+    delay_ms: Annotated[float, typer.Option(help="of link-delay, in each direction")] = 50.0,
+    share: Annotated[
+        float | None,
+        typer.Option(help="of the clients, for faults done to clients", min=0.001, max=1, show_default=False),
+    ] = None,
+    clients: Clients = None,
+    rate: Rate = None,
+    replicas: Replicas = None,
+    topics: Topics = None,
+    payload_bytes: PayloadBytes = None,
+    duration: Duration = None,
+    warmup: Warmup = None,
+    rounds: Rounds = None,
+    seed: Seed = None,
+    out: Out = Path("results"),
+    launch: LaunchedBy = "auto",
+    json_answer: AsJson = False,
+) -> None:
+    """Break brokers, links, replicas and clients, and tell from the clients' side what was lost and for how long."""
+    workload = scenario_from(
+        "faults",
+        topics,
+        clients=clients,
+        rate_hz=rate,
+        replicas=replicas,
+        payload_bytes=payload_bytes,
+        duration_s=duration,
+        warmup_s=warmup,
+        rounds=rounds,
+        seed=seed,
+    )
+
+    from harness.commands.faults import choose_faults, faults_command
+
+    chosen = choose_faults(fault or [], at, lasting, share, delay_ms)
+    raise typer.Exit(faults_command(contenders or [], chosen, workload, out, json_answer, launch))
+
+
+@app.command()
+def hop(
+    contenders: Contenders = None,
+    rate: Rate = 1000.0,
+    payload_bytes: PayloadBytes = None,
+    duration: Duration = 4.0,
+    launch: LaunchedBy = "auto",
+    json_answer: AsJson = False,
+) -> None:
+    """Measure generator to consumer with no SSE, and say what ends first: the broker or its client library."""
+    workload = scenario_from("broadcast", rate_hz=rate, payload_bytes=payload_bytes, duration_s=duration)
+
+    from harness.hop.measure import hop_command
+
+    raise typer.Exit(hop_command(contenders or [], workload, json_answer, launch))
+
+
+@app.command()
+def doctor(json_answer: AsJson = False) -> None:
+    """Say what can run here, how to install the rest, how many clients fit, and what will disturb a measurement."""
+    from harness.commands.doctor import doctor_command
+
+    raise typer.Exit(doctor_command(json_answer))
+
+
+@app.command()
+def conformance(
+    adapter: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")],
+    launch: LaunchedBy = "auto",
+    json_answer: AsJson = False,
+) -> None:
+    """Prove an adapter, a built-in or your own: one line for each promise, on the real program."""
+    from harness.commands.conformance import conformance_command
+
+    raise typer.Exit(conformance_command(adapter, json_answer, launch))
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="result directories", show_default=False)],
+    markdown: Annotated[bool, typer.Option("--markdown", help="print it as Markdown, for a pull request")] = False,
+) -> None:
+    """Build report.html of result directories again."""
+    from harness.report.page import build_report
+
+    print(build_report(folders, markdown=markdown))
+
+
+@app.command()
+def choose(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="result directories; results/reference without", show_default=False)
+    ] = None,
+    needs: Annotated[Path | None, typer.Option(help="a TOML file such as docs/needs.toml", show_default=False)] = None,
+    clients: Clients = None,
+    rate: Rate = None,
+    replicas: Replicas = None,
+    payload_bytes: PayloadBytes = None,
+    topics: Annotated[
+        int | None, typer.Option(help="topics that the clients are spread over", show_default="1")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, poisson or burst", show_default="constant")] = None,
+    promise: Annotated[str | None, typer.Option(help="at-most-once or at-least-once", show_default=False)] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="a restarted replica must get the past back")] = False,
+    slo: Annotated[str, typer.Option(help="what must hold: 'p99<100ms, lost=0'", show_default=False)] = "",
+    have: Annotated[list[str] | None, typer.Option(help="a program that runs already", show_default=False)] = None,
+    memory_mb: Annotated[float | None, typer.Option(help="memory the broker may take", show_default=False)] = None,
+    json_answer: AsJson = False,
+) -> None:
+    """Hold your needs against stored results: what is ruled out by which measurement, and what is left in order."""
+    from harness.choose.choose import choose_command
+    from harness.choose.needs import parse_needs
+
+    given: dict[str, Any] = {"clients": clients, "rate_hz": rate, "replicas": replicas, "payload_bytes": payload_bytes}
+    given |= {
+        "topics": topics,
+        "schedule": schedule,
+        "promise": promise,
+        "replay": replay,
+        "slo": slo,
+        "have": have,
+        "memory_mb": memory_mb,
+    }
+    raise typer.Exit(choose_command(folders or [], parse_needs(needs, given), json_answer))
+
+
+@app.command()
+def demo(
+    contender: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")] = "valkey",
+    replicas: Replicas = 2,
+    rate: Rate = 2.0,
+    topics: Topics = "events",
+    port: Annotated[int, typer.Option(help="where the proxy or the first replica listens")] = 8000,
+    launch: LaunchedBy = "auto",
+) -> None:
+    """Run broker, replicas and generator, and say which address to open; Ctrl-C ends it."""
+    workload = scenario_from("smoke", topics, replicas=replicas, rate_hz=rate)
+
+    from harness.commands.demo import demo_command
+
+    raise typer.Exit(demo_command(contender, workload, port, launch))
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 1 a check or a program failed, 2 bad usage."""
+    hide_passwords()
+    try:
+        code = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        code = 130
+    except UsageError as error:
+        code = _fail(str(error), 2)
+    except FanbenchError as error:
+        code = _fail(str(error), 1)
+    except Exception as error:
+        code = _usage(error)
+    sys.exit(code)
+
+
+def _usage(error: Exception) -> int:
+    """One line for a wrong option or argument; typer's own messages do not name the value. Others are raised on."""
+    if not hasattr(error, "format_message"):
+        raise error
+    given = ""
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        words = [word.partition("=")[2] for word in sys.argv if word.startswith(f"{option}=")]
+        if option in sys.argv[:-1]:
+            words.append(sys.argv[sys.argv.index(option) + 1])
+        given = f"{option} {words[0]}: " if words else given
+    message = error.format_message().rstrip(".")
+    command = " ".join(["fanbench", *getattr(getattr(error, "ctx", None), "command_path", "").split()[1:]])
+    return _fail(f"{given}{message}; see `{command} --help`", 2) if message else 2
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"fanbench: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""`fanbench compare`: interleaved rounds of every contender."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from brokers.contenders import Contender
+from brokers.programs.catalogue import Launch
+from core.scenario import Scenario
+from harness.analysis.gate import BaselineGate, in_words
+from harness.report.transports import cut_jobs, transport_tables
+from harness.results.run_record import Comparison, Run
+from harness.results.store import load_results
+from harness.runner.host import require_descriptors
+from harness.schedule.jobs import choose_contenders, run_jobs, start_results
+from harness.schedule.retry_queue import REPEATS, SPARE_ROUNDS, Job
+from harness.schedule.rounds import distinct_names, shuffled_rounds
+
+FIXED_S = 5.0
+"""About what a run takes beside warm-up and measurement."""
+
+
+def plan(contenders: Sequence[Contender], scenario: Scenario, transports: Sequence[str] = ("sse",)) -> list[Job]:
+    """Each contender once over each transport in every round, in shuffled order; it may be compared with itself.
+
+    Several transports are also told apart by what a loss of all connections does to each, in one run more.
+    """
+    names = distinct_names([contender.name for contender in contenders])
+    named = [replace(contender, name=name) for contender, name in zip(contenders, names, strict=True)]
+    pairs = [(contender, transport) for contender in named for transport in transports]
+    jobs = []
+    for slot in shuffled_rounds(len(pairs), scenario.rounds, scenario.seed):
+        contender, transport = pairs[slot.place]
+        label = f"round {slot.round} {contender.file_name}" + (f" {transport}" if len(transports) > 1 else "")
+        jobs.append(Job(contender, scenario, slot.round, label, transport))
+    return jobs + (cut_jobs(named, transports, scenario) if len(transports) > 1 else [])
+
+
+def _line(run: Run) -> str:
+    cut = " (all cut)" if run.scenario.faults else ""
+    over = f" over {run.transport}" if run.transport != "sse" else ""
+    head = f"  round {run.round} {escape(run.contender)}{over}{cut}: "
+    refused = f" [red]refused[/]: {escape(run.problems[0])}" if run.problems else ""
+    if not run.delivered:
+        return head + (refused or "nothing delivered")
+    latency = run.histograms["latency"]
+    figures = (
+        f"{run.delivered:,} delivered, {run.lost:,} lost, "
+        f"p50 {latency.percentile_ms(50):.1f} ms, p99 {latency.percentile_ms(99):.1f} ms"
+    )
+    return head + figures + refused
+
+
+def compare_command(
+    names: Sequence[str],
+    every: bool,
+    scenario: Scenario,
+    out: Path,
+    json_answer: bool,
+    gated: tuple[Path, str] | None = None,
+    repeats: int = REPEATS,
+    transports: Sequence[str] = ("sse",),
+    launch: Launch = "auto",
+) -> int:
+    """The command: compare, write the report, print the table. Returns the exit code.
+
+    `repeats` is how often a run that the machine disturbed is done again; `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 1 when a
+    contender has fewer valid rounds than wanted, the comparison was interrupted, or the gate failed. Without `names` two
+    contenders with all their rounds are enough: nobody asked for each of those that were found here.
+    """
+    contenders = choose_contenders(names, every, launch)
+
+    from harness.report.page import (  # matplotlib takes half a second to import
+        terminal_grid,
+        terminal_table,
+        write_report,
+    )
+
+    distinct = distinct_names([contender.name for contender in contenders])
+    gate = BaselineGate.open(*gated, scenario, distinct, transports) if gated else None
+    console = Console(stderr=json_answer)
+    jobs = plan(contenders, scenario, transports)
+    seconds = sum(job.scenario.warmup_s + job.scenario.duration_s + FIXED_S for job in jobs)
+    over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
+    console.print(
+        f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "
+        f"{scenario.rate_hz:g} events/s, {scenario.rounds} rounds of {len(contenders)} contenders "
+        f"({escape(', '.join(c.name for c in contenders))}){over}, about {max(1, round(seconds / 60))} min",
+        highlight=False,
+    )
+    require_descriptors(scenario)
+    outcome = run_jobs(
+        jobs, start_results(out, scenario.name, scenario, contenders), console, _line, repeats, SPARE_ROUNDS
+    )
+    page = write_report(outcome.folder)
+    comparison = load_results(outcome.folder)
+    console.print(terminal_table(comparison))
+    for table in transport_tables(comparison):
+        console.print(terminal_grid(table))
+    for sentence in comparison.verdict:
+        console.print(sentence, highlight=False, markup=False)
+    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    findings = gate.check(comparison) if gate else []
+    if gate:
+        console.print(in_words(findings), highlight=False, markup=False)
+    if json_answer:
+        answer = {"folder": str(outcome.folder), "report": str(page), "complete": outcome.complete}
+        answer |= {"runs": [run_json(run) for run in comparison.runs], "gate": [asdict(found) for found in findings]}
+        print(json.dumps(answer))
+    held = outcome.complete and rounds_held(comparison, named=bool(names)) and not any(f.failed for f in findings)
+    return 0 if held else 1
+
+
+def rounds_held(comparison: Comparison, *, named: bool) -> bool:
+    """Whether each contender has as many valid rounds as wanted; if not `named`, whether two have, or the only one.
+
+    Runs with a fault of their own, such as a cut of every connection, are one for each contender and transport.
+    """
+    valid: dict[tuple[str, str, bool], set[int]] = {}
+    for run in comparison.runs:
+        extra = run.scenario.faults != comparison.scenario.faults
+        valid.setdefault((run.contender, run.transport, extra), set()).update({run.round} if run.valid else ())
+    held = [len(rounds) >= (1 if extra else comparison.scenario.rounds) for (_, _, extra), rounds in valid.items()]
+    return sum(held) >= (len(held) if named else min(2, len(held))) and any(held)
+
+
+def run_json(run: Run) -> dict[str, object]:
+    """A run's main figures for a program that reads `--json`."""
+    latency = run.histograms.get("latency")
+    return {
+        "contender": run.contender,
+        "round": run.round,
+        "transport": run.transport,
+        "expected": run.expected,
+        "delivered": run.delivered,
+        "lost_by_cause": {cause: count for cause, count in run.lost_by_cause.items() if count},
+        "lost": run.lost,
+        "latency_ms": latency.summary_ms() if latency else {},
+        "valid": run.valid,
+        "problems": list(run.problems),
+    }

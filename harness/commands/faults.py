@@ -1,0 +1,142 @@
+"""`fanbench faults`: every contender through every fault, seen from the clients."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from brokers.contenders import Contender
+from brokers.programs.catalogue import Launch
+from core.errors import UsageError, nearest
+from core.fault import KINDS, Fault, FaultKind
+from core.scenario import Scenario
+from harness.analysis.verdict import listed
+from harness.commands.compare import FIXED_S, run_json
+from harness.report.faults import outcomes
+from harness.results.run_record import Run
+from harness.results.store import load_results
+from harness.runner.faults import TAIL_S, impossible
+from harness.runner.host import require_descriptors
+from harness.schedule.jobs import choose_contenders, run_jobs, start_results
+from harness.schedule.retry_queue import Job
+
+
+def choose_faults(
+    names: Sequence[str], at_s: float, for_s: float | None, share: float | None, delay_ms: float = 50.0
+) -> list[Fault]:
+    """The named faults, or all of them; `share` is of the clients, for faults that are done to clients.
+
+    Raises:
+        UsageError: there is no such fault.
+    """
+    for name in names:
+        if name not in KINDS:
+            raise UsageError(f"no fault '{name}'; {nearest(name, KINDS)}")
+    kinds: list[FaultKind] = [kind for kind in KINDS if not names or kind in names]
+    return [Fault(kind=kind, at_s=at_s, for_s=for_s, share=share, delay_ms=delay_ms) for kind in kinds]
+
+
+def plan(contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Scenario) -> list[Job]:
+    """Each contender through each fault that can be done to it, in every round, in shuffled order.
+
+    Raises:
+        UsageError: none of the faults can be done to any of the contenders.
+    """
+    rng = random.Random(scenario.seed)
+    jobs: list[Job] = []
+    pairs = [(c, f) for c in contenders for f in faults if impossible(f, c) is None]
+    if not pairs:
+        raise UsageError(
+            "; ".join(left_out(contenders, faults)) + "; name another fault, or a contender in `fanbench doctor`"
+        )
+    for number in range(1, scenario.rounds + 1):
+        jobs += [
+            Job(
+                contender,
+                scenario.with_fields(faults=(fault,)),
+                number,
+                f"round {number} {contender.file_name} {fault.kind}",
+            )
+            for contender, fault in rng.sample(pairs, len(pairs))
+        ]
+    return jobs
+
+
+def left_out(contenders: Sequence[Contender], faults: Sequence[Fault]) -> list[str]:
+    """Which faults cannot be done to which contenders, and why: a sentence for each reason."""
+    kinds: dict[str, list[str]] = {}
+    for contender in contenders:
+        for fault in faults:
+            if (why := impossible(fault, contender)) is not None:
+                kinds.setdefault(why, []).append(fault.kind)
+    return [f"not done: {listed(names)}: {why}" for why, names in kinds.items()]
+
+
+def _about_s(job: Job) -> float:
+    scenario, (fault,) = job.scenario, job.scenario.faults
+    return scenario.warmup_s + max(scenario.duration_s, fault.at_s + fault.lasting_s + TAIL_S) + FIXED_S
+
+
+def _line(run: Run) -> str:
+    kind = run.scenario.faults[0].kind
+    head = f"  {escape(run.contender)} {kind}: "
+    if run.problems:
+        return head + f"[red]refused[/]: {escape(run.problems[0])}"
+    silence = run.figures.get("silence_ms")
+    words = [f"{run.lost:,} lost of {run.expected:,}", f"{run.duplicated:,} twice"]
+    words += [f"silent up to {silence / 1000:.1f} s"] if silence is not None else []
+    words += [] if run.figures.get("recovered") else ["[red]not every client came back[/]"]
+    return head + ", ".join(words)
+
+
+def faults_command(
+    names: Sequence[str],
+    faults: Sequence[Fault],
+    scenario: Scenario,
+    out: Path,
+    json_answer: bool,
+    launch: Launch = "auto",
+) -> int:
+    """The command. Exit code 0 when each cell has a valid run, every client came back and promises were kept, else 1.
+
+    A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it.
+    """
+    require_descriptors(scenario)
+    contenders = choose_contenders(names, every=False, launch=launch)
+
+    from harness.report.page import write_report  # matplotlib takes half a second to import
+
+    jobs = plan(contenders, faults, scenario)
+    console = Console(stderr=json_answer)
+    minutes = sum(_about_s(job) for job in jobs) / 60
+    console.print(
+        f"{len(jobs)} runs: {escape(', '.join(c.name for c in contenders))} through {len(faults)} faults, "
+        f"{scenario.clients} clients on {scenario.replicas} replicas, {scenario.rate_hz:g} events/s, about {minutes:.0f} min",
+        highlight=False,
+    )
+    for sentence in left_out(contenders, faults):
+        console.print(f"  {escape(sentence)}", highlight=False)
+    outcome = run_jobs(jobs, start_results(out, "faults", scenario, contenders), console, _line)
+    page = write_report(outcome.folder)
+    comparison = load_results(outcome.folder)
+    for sentence in comparison.verdict:
+        console.print(sentence, highlight=False, markup=False)
+    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    if json_answer:
+        runs = [run_json(run) | {"fault": run.scenario.faults[0].kind, **run.figures} for run in comparison.runs]
+        print(json.dumps({"folder": str(outcome.folder), "complete": outcome.complete, "runs": runs}))
+    return 0 if outcome.complete and held(comparison.runs) else 1
+
+
+def held(runs: Sequence[Run]) -> bool:
+    """Whether each cell has a valid run in each round, with every client back and nothing lost that was promised."""
+    cells = {(run.contender, run.scenario.faults[0].kind, run.round) for run in runs}
+    valid = [run for run in runs if run.valid]  # a refused one may have been done again
+    if cells != {(run.contender, run.scenario.faults[0].kind, run.round) for run in valid}:
+        return False
+    return all(cell.recovered and (not cell.broken_promise or cell.notes) for cell in outcomes(valid))

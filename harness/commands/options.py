@@ -1,0 +1,49 @@
+"""The options that several commands of `fanbench` take, and the scenario that they make up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from core.errors import UsageError
+
+Contenders = Annotated[
+    list[str] | None,
+    typer.Argument(help="names as in `fanbench doctor`, or URLs of brokers of your own", show_default=False),
+]
+ScenarioName = Annotated[str, typer.Option("--scenario", "-s", help="a name in scenarios/, or a path to a TOML file")]
+Clients = Annotated[int | None, typer.Option(help="SSE clients, over all replicas", show_default=False)]
+Rate = Annotated[float | None, typer.Option(help="events per second, over all topics", show_default=False)]
+Replicas = Annotated[int | None, typer.Option(help="SSE server processes", show_default=False)]
+Topics = Annotated[
+    str | None, typer.Option(help="a number of topics, or names: a,b or room-{0..9}", show_default=False)
+]
+PayloadBytes = Annotated[int | None, typer.Option(help="size of a published event", show_default=False)]
+Duration = Annotated[float | None, typer.Option(help="measured seconds of each run", show_default=False)]
+Warmup = Annotated[float | None, typer.Option(help="seconds before them that do not count", show_default=False)]
+Rounds = Annotated[int | None, typer.Option(help="runs of each contender", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="of the order of runs and of random schedules", show_default=False)]
+Out = Annotated[Path, typer.Option(help="where result directories go")]
+Axis = Literal["clients", "rate", "replicas", "topics"]
+LaunchedBy = Annotated[
+    Literal["auto", "local", "docker"],
+    typer.Option(
+        "--launch", help="how programs run: installed ones (auto, local), or containers of official images (docker)"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")]
+
+
+def scenario_from(name: str, topics: str | None = None, **fields: Any) -> Any:
+    """The named scenario with the command line's fields in place of its own."""
+    from core.resources import resource_folder
+    from core.scenario import load_scenario
+    from core.topics import topic_pattern
+
+    if topics is not None and topics.lstrip("-").isdigit():
+        if int(topics) < 1:
+            raise UsageError(f"topics = {topics}: must be 1 or more; give a number, or names: a,b or room-{{0..9}}")
+        topics = topic_pattern(int(topics))
+    return load_scenario(name, resource_folder("scenarios")).with_fields(topics=topics, **fields)

@@ -1,0 +1,133 @@
+"""Publishes and receives in a loop in one process, by an adapter or by its bare library: prints one JSON object."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import NamedTuple
+
+import uvloop
+
+from brokers.registry import open_endpoint
+from harness.hop import bare_clients as bare
+
+_WARM = 500
+_DEADLINE_S = 60.0
+
+
+class LoopPlan(NamedTuple):
+    """What to do; read from stdin."""
+
+    url: str
+    delivery: str
+    by: str
+    """`adapter` or `bare`."""
+    messages: int
+    in_flight: int
+    """Publishers that each wait for their publish; 0: at a pace of `rate_hz`, none waits."""
+    rate_hz: float = 0.0
+    seconds: float = 0.0
+    """The messages are published, and all awaited, again and again for so long; 0: once."""
+    payload_bytes: int = 200
+
+
+class Counter:
+    """Counts messages, and tells when there are enough."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._target = -1
+        self._reached = asyncio.Event()
+
+    def got(self) -> None:
+        """A message came."""
+        self.count += 1
+        if self.count == self._target:
+            self._reached.set()
+
+    async def until(self, count: int) -> None:
+        """Wait for so many in all."""
+        self._target = count
+        self._reached.clear()
+        if self.count < count:
+            async with asyncio.timeout(_DEADLINE_S):
+                await self._reached.wait()
+
+
+@asynccontextmanager
+async def _by_adapter(plan: LoopPlan, counter: Counter) -> AsyncIterator[bare.Publish]:
+    adapter, endpoint = open_endpoint(plan.url, plan.delivery)
+    async with adapter.producer(endpoint) as producer, adapter.consumer(endpoint) as consumer:
+        await consumer.subscribe(bare.TOPIC)
+
+        async def read() -> None:
+            async for _ in consumer:
+                counter.got()
+
+        async with bare.running(read()):
+            yield partial(producer.publish, bare.TOPIC)
+
+
+async def _publish(publish: bare.Publish, plan: LoopPlan, count: int) -> None:
+    payload = b"x" * plan.payload_bytes
+    if plan.in_flight:
+        numbers = iter(range(count))
+
+        async def publisher() -> None:
+            for _ in numbers:
+                await publish(payload)
+
+        await asyncio.gather(*[publisher() for _ in range(plan.in_flight)])
+        return
+    begin, under_way = time.monotonic(), set()
+    for i in range(count):
+        await asyncio.sleep(max(0.0, begin + i / plan.rate_hz - time.monotonic()))
+        task = asyncio.ensure_future(publish(payload))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+    await asyncio.gather(*under_way)
+
+
+async def measure(plan: LoopPlan) -> dict[str, float]:
+    """CPU of this process in microseconds per message, from the first publish to the last arrival, and messages/s.
+
+    `published` counts those before the measurement too.
+    """
+    counter = Counter()
+    adapter, _ = open_endpoint(plan.url, plan.delivery)
+    side = (
+        _by_adapter(plan, counter)
+        if plan.by == "adapter"
+        else bare.side(adapter.name, plan.delivery, plan.url, counter.got)
+    )
+    async with side as publish:
+        async with asyncio.timeout(_DEADLINE_S):
+            while not counter.count:  # a bare library may not tell when it is subscribed
+                await publish(b"x" * plan.payload_bytes)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await counter.until(1)
+        warm = counter.count + _WARM
+        await _publish(publish, plan, _WARM)
+        await counter.until(warm)
+        before = counter.count
+        cpu_s, began_s, done = time.process_time(), time.monotonic(), 0
+        while not done or time.monotonic() - began_s < plan.seconds:
+            await _publish(publish, plan, plan.messages)
+            done += plan.messages
+            await counter.until(before + done)
+        return {
+            "client_us": 1e6 * (time.process_time() - cpu_s) / done,
+            "messages_hz": done / (time.monotonic() - began_s),
+            "published": before + done,
+        }
+
+
+if __name__ == "__main__":
+    print(json.dumps(uvloop.run(measure(LoopPlan(**json.load(sys.stdin))))))

@@ -1,0 +1,1 @@
+"""report.html, charts, tables and notebook output. Imported by commands; never imports runner."""

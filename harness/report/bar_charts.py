@@ -1,0 +1,161 @@
+"""The bar charts: drawn once, for the report, for files and for notebooks.
+
+Each function draws within `chart_style.style()` and returns a matplotlib Figure, or None when there is nothing to draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.analysis.standings import Standing
+from harness.analysis.statistics import Interval
+from harness.report.chart_style import (
+    FONT,
+    HOP_COLOURS,
+    LIGHT,
+    PART_COLOURS,
+    lay_out,
+    new_figure,
+    shortened,
+    spread,
+    style,
+    text_width,
+)
+from harness.results.files import Capacity
+from harness.results.run_record import HOPS, PARTS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HOP_NAMES = {"schedule": "schedule lag", "broker": "broker", "fanout": "fan-out"}
+LOAD_UNITS = {"clients": "clients", "rate": "events per second", "replicas": "replicas", "topics": "topics"}
+_ROW = 25
+
+
+def hops(standings: Sequence[Standing]) -> Figure | None:
+    """Mean latency per contender, stacked by hop: only means add up."""
+    rows = {
+        standing.contender: {hop: standing.pooled(hop).mean_ms() for hop in HOPS}
+        for standing in standings
+        if standing.runs
+    }
+    return _stacked(rows, HOP_COLOURS, HOP_NAMES, "mean latency, ms")
+
+
+def cpu(standings: Sequence[Standing]) -> Figure | None:
+    """CPU seconds per million deliveries per contender, stacked by part."""
+    rows: dict[str, dict[str, float]] = {}
+    for standing in standings:
+        used = {part: standing.cpu_s_per_million(part) for part in PARTS}
+        seconds = {
+            part: value.estimate if isinstance(value, Interval) else value
+            for part, value in used.items()
+            if value is not None
+        }
+        if seconds:
+            rows[standing.contender] = seconds
+    return _stacked(rows, PART_COLOURS, {part: part for part in PARTS}, "CPU seconds per million deliveries")
+
+
+def memory(standings: Sequence[Standing]) -> Figure | None:
+    """Peak resident memory per contender, stacked by part."""
+    rows = {
+        standing.contender: {part: mb for part in PARTS if (mb := standing.rss_mb(part)) is not None}
+        for standing in standings
+        if any(run.usage for run in standing.runs)
+    }
+    return _stacked(rows, PART_COLOURS, {part: part for part in PARTS}, "peak resident memory, MB")
+
+
+def capacities(found: Sequence[Capacity]) -> Figure | None:
+    """The largest load that held, one row per search; a mark at the next load that broke. All vary the same."""
+    held = [search for search in found if search.held is not None]
+    if not held:
+        return None
+    held.sort(key=lambda search: -(search.held or 0))
+    furthest = max(max(search.held or 0, search.broke or 0) for search in held)
+    with style():
+        figure, grid = new_figure(_ROW * len(held) + 60)
+        axes: Axes = grid[0, 0]
+        for place, search in enumerate(held):
+            load = search.held or 0
+            axes.barh(place, load, height=0.62, color=LIGHT["blue"], lw=0)
+            if search.broke is not None:
+                axes.plot([load, search.broke], [place, place], color=LIGHT["orange"], lw=1.5)
+                axes.plot(search.broke, place, marker="x", color=LIGHT["orange"], ms=7, mew=2)
+            end = max(load, search.broke or 0) + furthest * 0.03
+            axes.text(end, place, f"{load:,}", va="center", fontsize=FONT - 1)
+        axes.set_yticks(range(len(held)), [shortened(search.contender) for search in held], color=LIGHT["ink"])
+        axes.set_ylim(len(held) - 0.4, -0.6)
+        axes.set_xlim(0, furthest * 1.25)
+        axes.set_xlabel(LOAD_UNITS.get(held[0].vary, held[0].vary))
+        _quiet(axes)
+        return figure
+
+
+def _quiet(axes: Axes) -> None:
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.locator_params(axis="x", nbins=6)
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+
+
+def _stacked(
+    rows: Mapping[str, Mapping[str, float]], colours: Mapping[str, str], names: Mapping[str, str], label: str
+) -> Figure | None:
+    if not rows:
+        return None
+    with style():
+        figure, grid = new_figure(_ROW * len(rows) + 96)
+        axes: Axes = grid[0, 0]
+        longest = max(sum(parts.values()) for parts in rows.values()) or 1.0
+        for place, parts in enumerate(rows.values()):
+            left = 0.0
+            for part, colour in colours.items():
+                width = parts.get(part, 0.0)
+                axes.barh(place, width, left=left, height=0.62, color=colour, lw=0)
+                left += width
+            total = f"{left:,.0f}" if left >= 99.5 else f"{left:#.3g}"
+            axes.text(left + longest * 0.015, place, total, va="center", fontsize=FONT - 1)
+        axes.set_yticks(range(len(rows)), [shortened(name) for name in rows], color=LIGHT["ink"])
+        axes.set_ylim(len(rows) - 0.4, -1.6)
+        axes.set_xlim(0, longest * 1.16)
+        axes.set_xlabel(label)
+        _quiet(axes)
+        _name_segments(axes, max(rows.values(), key=len), next(iter(rows.values())), colours, names)
+        return figure
+
+
+def _name_segments(
+    axes: Axes,
+    fullest: Mapping[str, float],
+    first: Mapping[str, float],
+    colours: Mapping[str, str],
+    names: Mapping[str, str],
+) -> None:
+    """Name the parts above the first bar, each joined to its segment by a line."""
+    present = [part for part in colours if part in fullest]
+    starts = np.cumsum([0.0, *(first.get(part, 0.0) for part in present)])
+    centres = [(starts[i] + starts[i + 1]) / 2 for i in range(len(present))]
+    lay_out(axes)
+    box = axes.get_window_extent()
+    widths = [text_width(axes, names[part], fontweight="bold") + FONT for part in present]
+    wanted = [float(axes.transData.transform((centre, 0))[0]) for centre in centres]
+    places = spread(wanted, widths, float(box.x0), float(box.x1))
+    for part, centre, place in zip(present, centres, places, strict=True):
+        x = axes.transData.inverted().transform((place, 0))[0]
+        axes.annotate(
+            names[part],
+            xy=(centre, -0.31),
+            xytext=(x, -1.15),
+            ha="center",
+            va="center",
+            fontweight="bold",
+            color=colours[part] if colours[part] != LIGHT["pale"] else LIGHT["muted"],
+            arrowprops={"arrowstyle": "-", "color": LIGHT["muted"], "lw": 0.8, "shrinkA": 0, "shrinkB": 0},
+        )

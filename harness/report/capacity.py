@@ -1,0 +1,78 @@
+"""The report of a capacity search, and of several beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.standings import standings
+from harness.analysis.verdict import ms
+from harness.report.bar_charts import LOAD_UNITS, capacities
+from harness.report.comparison import FANOUT
+from harness.report.line_charts import knee
+from harness.report.view import Cell, Chart, Table, View, draw_charts, method
+from harness.results.files import Capacity
+from harness.results.run_record import Comparison
+
+
+def capacity_view(comparison: Comparison, search: Capacity, *, draw: bool = True) -> View:
+    """The report of one search: its runs are of different loads, so they are shown and not pooled."""
+    pictures = _pictures(comparison, search) if draw else []
+    return View(
+        comparison, list(comparison.verdict), pictures, [points_table(search)], method(comparison, [_how(search)])
+    )
+
+
+def _how(search: Capacity) -> str:
+    return (
+        f"The search raised {LOAD_UNITS.get(search.vary, search.vary)} by doubling until {search.slo} or a check of the run "
+        "broke, halved the gap between the largest load that held and the smallest that broke, and confirmed both in "
+        "separate runs. A run that the machine disturbed is not judged, and was done again. One replica set, generator "
+        "and broker were started for each run."
+    )
+
+
+def _pictures(comparison: Comparison, search: Capacity) -> list[Chart]:
+    from harness.report.chart_style import to_svg
+
+    figure = knee(search)
+    text = f"p99 of every run of the search. A circle met {search.slo}; a cross broke it, or a check of the run."
+    found = [Chart("knee", "Where it breaks", text, to_svg(figure))] if figure else []
+    return found + draw_charts([FANOUT], standings(comparison))
+
+
+def points_table(search: Capacity) -> Table:
+    """Every run of a search in the order of its load, and what broke it."""
+    rows = [
+        [
+            Cell(f"{point.load:,}"),
+            Cell("held", "good") if point.held else Cell("broke", "bad") if point.judged else Cell("not judged"),
+            Cell(ms(point.p99_ms) if point.p99_ms else "–"),
+            Cell(f"{point.lost:,}"),
+            Cell(point.why or "–", "text"),
+        ]
+        for point in sorted(search.points, key=lambda point: (point.load, point.held))
+    ]
+    headings = [LOAD_UNITS.get(search.vary, search.vary), search.slo, "p99 ms", "lost", "what broke"]
+    return Table("Every run of the search", headings, rows)
+
+
+def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
+    """One chart for each kind of search: the largest load that held, contender beside contender.
+
+    Searches come with their titles, which tell apart those of the same contender.
+    """
+    from harness.report.chart_style import to_svg
+
+    charts: list[Chart] = []
+    for vary, slo in dict.fromkeys((search.vary, search.slo) for _, search in found):
+        alike = [(title, search) for title, search in found if (search.vary, search.slo) == (vary, slo)]
+        names = [search.contender for _, search in alike]
+        figure = capacities(
+            [s if names.count(s.contender) == 1 else s.model_copy(update={"contender": title}) for title, s in alike]
+        )
+        if figure is not None:
+            text = f"The largest load that met {slo} in every run; the cross is the next one, which did not."
+            charts.append(
+                Chart(f"capacity-{len(charts)}", f"How many {LOAD_UNITS[vary]} it holds", text, to_svg(figure))
+            )
+    return charts

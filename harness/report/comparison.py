@@ -1,0 +1,221 @@
+"""The report of a comparison: its charts and its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.analysis.standings import Family, Standing, families, standings
+from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
+from harness.analysis.verdict import ms, verdict
+from harness.report import bar_charts as charts
+from harness.report import line_charts as charts_lines
+from harness.report.transports import transport_tables
+from harness.report.view import LEVEL, Cell, Drawing, Table, View, draw_charts, method, number, refused_runs
+from harness.results.run_record import CAUSE_WORDS, CAUSES, Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class ContenderRow:
+    """One contender's figures, each as text."""
+
+    contender: str
+    delivery: str
+    place: str
+    runs: str
+    p50: str
+    p99: str
+    p99_range: str
+    p999: str
+    longest: str
+    broker_p99: str
+    fanout_p99: str
+    share: str
+    delivered: str
+    lost: str
+    broker_cpu: str
+    server_cpu: str
+    broker_mb: str
+    server_mb: str
+
+
+HEADINGS = {
+    "contender": "contender",
+    "place": "group",
+    "p50": "p50 ms",
+    "p99": "p99 ms",
+    "p99_range": "its range",
+    "p999": "p99.9 ms",
+    "longest": "max ms",
+    "broker_p99": "broker p99 ms",
+    "fanout_p99": "fan-out p99 ms",
+    "share": "broker's share",
+    "delivered": "delivered/expected",
+    "lost": "lost",
+    "broker_cpu": "broker CPU s/M",
+    "server_cpu": "server CPU s/M",
+    "broker_mb": "broker MB",
+    "server_mb": "server MB",
+    "runs": "valid",
+}
+"""The columns of the main table in their order; CPU is in seconds per million deliveries."""
+_NOTE = (
+    f"Latencies of all valid runs together, from the instant an event was due; its range: where p99 lies with {LEVEL} "
+    "certainty. Group: those with the same letter cannot be told apart at p99, a is the fastest of its promise. Broker's "
+    "share: of the mean latency. CPU s/M: CPU seconds per million deliveries. MB: peak resident memory. Valid: rounds "
+    "in which a run passed every check, of those wanted."
+)
+FANOUT: Drawing = (
+    "fanout",
+    "More clients on a replica",
+    "Half of the deliveries took less than this from the replica to the client.",
+    charts_lines.fanout_by_clients,
+)
+_CHARTS: tuple[Drawing, ...] = (
+    (
+        "hops",
+        "Where the time goes",
+        "Mean latency of a delivery, split into its hops: how late the event was sent, its way through the broker, and its "
+        "way from the replica to the client.",
+        charts.hops,
+    ),
+    (
+        "percentiles",
+        "How the slow ones fare",
+        f"Latency that this share of deliveries stays below; the band is the {LEVEL} range over rounds.",
+        charts_lines.percentiles,
+    ),
+    (
+        "broker",
+        "The broker hop alone",
+        "The same for the time from the send to the replica: what the choice of a broker changes.",
+        lambda found: charts_lines.percentiles([s for s in found if not s.floor], "broker"),
+    ),
+    (
+        "timeline",
+        "Over time",
+        "p99 of each second of a run: the median of the rounds, the band from the lowest to the highest round.",
+        charts_lines.timeline,
+    ),
+    (
+        "cpu",
+        "What it costs in CPU",
+        "CPU seconds of each part for a million deliveries. The load is the measuring side: no service pays for it.",
+        charts.cpu,
+    ),
+    ("memory", "What it costs in memory", "Peak resident memory of each part.", charts.memory),
+    FANOUT,
+)
+
+
+def comparison_view(comparison: Comparison, *, draw: bool = True) -> View:
+    """The report of a comparison; without `draw` it has no charts, which is quick."""
+    found = list(comparison.verdict) or verdict(comparison)
+    pictures = draw_charts(_CHARTS, standings(comparison)) if draw else []
+    tables = [
+        main_table(comparison),
+        *losses(comparison),
+        *transport_tables(comparison),
+        *further_figures(comparison),
+        *refused_runs(comparison),
+    ]
+    return View(comparison, found, pictures, tables, method(comparison, _how(comparison)))
+
+
+def _how(comparison: Comparison) -> list[str]:
+    rounds = comparison.scenario.rounds
+    return [
+        f"{rounds} round{'s' if rounds > 1 else ''}: in each, every contender ran once, in shuffled order.",
+        "Three hops: schedule lag (sent − due), broker (received by the replica − sent), fan-out (arrived at the client − "
+        "received). Their means add up to the mean latency; percentiles do not, so the broker's share is that of the mean.",
+        "Rounds are compared in pairs. Two contenders are told apart only when the difference is significant, with a risk "
+        f"of {1 - CONFIDENCE:.0%} that any such statement in this comparison is wrong; this needs {MIN_ROUNDS} rounds. "
+        "Contenders of unequal promise are not ranked against each other.",
+    ]
+
+
+def main_table(comparison: Comparison) -> Table:
+    """The figures of each contender."""
+    rows = []
+    for row in table_rows(comparison):
+        head = Cell(row.contender, small=row.delivery)
+        cells = [
+            Cell(getattr(row, name), "bad" if name == "lost" and row.lost not in ("0", "–") else "")
+            for name in list(HEADINGS)[1:]
+        ]
+        rows.append([head, *cells])
+    return Table("In figures", list(HEADINGS.values()), rows, _NOTE)
+
+
+def table_rows(comparison: Comparison) -> list[ContenderRow]:
+    """One row per contender: promises in turn, the fastest first, the floor last."""
+    found = families(comparison)
+    wanted = comparison.scenario.rounds
+    rows = [_row(standing, _letter(family, standing), wanted) for family in found for standing in family.standings]
+    shown = {row.contender for row in rows}
+    return rows + [_row(s, "floor", wanted) for s in standings(comparison) if s.contender not in shown]
+
+
+def _letter(family: Family, standing: Standing) -> str:
+    for place, group in enumerate(family.groups):
+        if standing.contender in group:
+            return chr(ord("a") + place)
+    return "–"
+
+
+def _row(standing: Standing, place: str, wanted_rounds: int) -> ContenderRow:
+    p99 = standing.percentile(99) if standing.runs else None
+    latency = standing.pooled()
+
+    def figure(percentile: float, hop: str = "latency") -> str:
+        pooled = standing.pooled(hop)
+        return ms(pooled.percentile_ms(percentile)) if pooled.count else "–"
+
+    share = standing.share("broker")
+    return ContenderRow(
+        contender=standing.contender,
+        delivery=standing.delivery,
+        place=place,
+        runs=f"{len(standing.runs)}/{max(wanted_rounds, len(standing.runs))}",
+        p50=figure(50),
+        p99=figure(99),
+        p99_range=f"{ms(p99.low)}–{ms(p99.high)}" if p99 and len(standing.runs) > 1 else "–",
+        p999=figure(99.9),
+        longest=ms(latency.max_ms()) if latency.count else "–",
+        broker_p99=figure(99, "broker"),
+        fanout_p99=figure(99, "fanout"),
+        share="–" if share is None or standing.floor else f"{100 * share:.0f} %",
+        delivered=f"{standing.total('delivered'):,}/{standing.total('expected'):,}" if standing.runs else "–",
+        lost=f"{standing.total('lost'):,}" if standing.runs else "–",
+        broker_cpu=number(standing.cpu_s_per_million("broker")),
+        server_cpu=number(standing.cpu_s_per_million("server")),
+        broker_mb=number(standing.rss_mb("broker")),
+        server_mb=number(standing.rss_mb("server")),
+    )
+
+
+def losses(comparison: Comparison) -> list[Table]:
+    """What was lost, split into its causes; nothing where nothing was."""
+    rows = [
+        [
+            Cell(standing.contender, small=standing.delivery),
+            Cell(f"{standing.total('lost'):,}", "bad"),
+            *(Cell(f"{standing.lost_to(cause):,}") for cause in CAUSES),
+        ]
+        for standing in standings(comparison)
+        if standing.total("lost")
+    ]
+    headings = ["contender", "lost", *CAUSE_WORDS.values()]
+    note = "Of all valid runs together; each missing delivery is charged to one cause, the surest evidence first."
+    return [Table("What was lost, and why", headings, rows, note)] if rows else []
+
+
+def further_figures(comparison: Comparison) -> list[Table]:
+    """What only some comparisons measure: the median over the valid rounds of each of the runs' own figures."""
+    names = sorted({name for run in comparison.runs for name in run.figures})
+    rows = []
+    for standing in standings(comparison):
+        figures = [standing.median_figure(name) for name in names]
+        if any(figure is not None for figure in figures):
+            rows.append([Cell(standing.contender, small=standing.delivery), *(Cell(number(f)) for f in figures)])
+    headings = ["contender", *(name.replace("_", " ") for name in names)]
+    return [Table("Further figures", headings, rows, "Median over the valid rounds.")] if rows else []

@@ -1,0 +1,243 @@
+"""The report of faults: what each did to each contender, beside what the contender promises.
+
+A fault run is a run whose scenario has faults. Of its `figures` these are shown: `silence_ms` (longest time in which a
+client got nothing), `recovery_p50_ms` and `recovery_max_ms` (from the fault to a client's first event after it),
+`replayed`, `reconnects`, `before_p99_ms` and `bystanders_p99_ms` (latency of all clients before, and after it of those to
+whom nothing was done), and `recovered` (1 when every client got events again without help).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.fault import WHAT, FaultKind
+from harness.analysis.verdict import listed, ms
+from harness.report.view import Cell, Table, View, method, number, refused_runs
+from harness.results.run_record import CAUSES, PARTS, Comparison, Run
+
+AT_LEAST_ONCE = "at-least-once"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultOutcome:
+    """What one kind of fault did to one contender, over its valid runs."""
+
+    contender: str
+    delivery: str
+    fault: FaultKind
+    runs: tuple[Run, ...]
+    refused: tuple[Run, ...]
+
+    def total(self, count: str) -> int:
+        """The sum over valid runs of a count such as `lost`."""
+        return sum(int(getattr(run, count)) for run in self.runs)
+
+    def worst(self, figure: str) -> float | None:
+        """The largest value of a figure in any valid run; None when it was not measured."""
+        return max((run.figures[figure] for run in self.runs if figure in run.figures), default=None)
+
+    @property
+    def recovered(self) -> bool:
+        """Whether every client got events again, in every run; also true when it was not measured."""
+        return all(run.figures.get("recovered", 1.0) >= 1.0 for run in self.runs)
+
+    @property
+    def broken_promise(self) -> bool:
+        """Whether something was lost that was promised."""
+        return self.delivery == AT_LEAST_ONCE and self.total("lost") > 0
+
+    @property
+    def notes(self) -> list[str]:
+        """The runs' notes, each once."""
+        return list(dict.fromkeys(note for run in self.runs for note in run.notes))
+
+
+def is_fault_run(run: Run) -> bool:
+    """Whether something was broken on purpose in the run."""
+    return bool(run.scenario.faults)
+
+
+def is_about_faults(comparison: Comparison) -> bool:
+    """Whether faults are what was measured: a comparison of transports has runs with a fault beside the others."""
+    return bool(comparison.runs) and all(is_fault_run(run) for run in comparison.runs)
+
+
+def outcomes(runs: Sequence[Run]) -> list[FaultOutcome]:
+    """The fault runs by contender and kind of fault, in the order in which they ran."""
+    by_cell: dict[tuple[str, str, FaultKind], list[Run]] = {}
+    for run in runs:
+        for fault in run.scenario.faults:
+            by_cell.setdefault((run.contender, run.delivery, fault.kind), []).append(run)
+    return [
+        FaultOutcome(
+            contender,
+            delivery,
+            kind,
+            tuple(run for run in cell if run.valid),
+            tuple(run for run in cell if not run.valid),
+        )
+        for (contender, delivery, kind), cell in by_cell.items()
+    ]
+
+
+def faults_view(comparison: Comparison) -> View:
+    """The report of `fanbench faults`."""
+    found = outcomes(comparison.runs)
+    verdict = list(comparison.verdict) or faults_verdict(comparison)
+    tables = [matrix(found), details(found), *refused_runs(comparison), meanings(found)]
+    how = "Each fault came within the measured phase of a run of its own, and was undone by itself; clients came back alone."
+    return View(comparison, verdict, [], tables, method(comparison, [how]))
+
+
+def faults_verdict(comparison: Comparison) -> list[str]:
+    """Who kept everything, who broke a promise, who lost what the promise allows, who was longest silent."""
+    found = [outcome for outcome in outcomes(comparison.runs) if outcome.runs]
+    if not found:
+        return ["No fault run is valid, so nothing can be said; the report has the reasons."]
+    names = list(dict.fromkeys(outcome.contender for outcome in found))
+    kinds = len({outcome.fault for outcome in found})
+    losers = {outcome.contender for outcome in found if outcome.total("lost")}
+    keepers = [name for name in names if name not in losers]
+    through = "the one fault" if kinds == 1 else f"all {kinds} faults"
+    said = [
+        f"Through {through}, {listed(keepers)} lost nothing."
+        if keepers
+        else f"Nobody came through {through} without loss."
+    ]
+    said += [
+        f"{o.contender} promises at-least-once and lost {o.total('lost'):,} of {o.total('expected'):,} in {o.fault}"
+        f"{': ' if o.notes else ''}{'; '.join(o.notes)}."
+        for o in found
+        if o.broken_promise
+    ]
+    said += _allowed(found) + _silence(found) + _blast_radius(found)
+    stuck = [f"{outcome.contender} in {outcome.fault}" for outcome in found if not outcome.recovered]
+    said.append(
+        f"Not every client came back without help: {listed(stuck)}."
+        if stuck
+        else "Every client came back without help."
+    )
+    if not comparison.complete:
+        said.append("The runs were interrupted: only those that were finished are here.")
+    return said
+
+
+def _allowed(found: Sequence[FaultOutcome]) -> list[str]:
+    by_name: dict[str, list[str]] = {}
+    for outcome in found:
+        if outcome.total("lost") and not outcome.broken_promise:
+            by_name.setdefault(outcome.contender, []).append(f"{outcome.total('lost'):,} in {outcome.fault}")
+    if not by_name:
+        return []
+    said = "; ".join(f"{name} {listed(losses)}" for name, losses in by_name.items())
+    return [f"Lost as at-most-once allows: {said}."]
+
+
+def _silence(found: Sequence[FaultOutcome]) -> list[str]:
+    silences = [(silence, outcome) for outcome in found if (silence := outcome.worst("silence_ms")) is not None]
+    if not silences:
+        return []
+    longest, outcome = max(silences, key=lambda pair: pair[0])
+    return [f"The longest silence of a client was {longest / 1000:.1f} s: {outcome.contender} in {outcome.fault}."]
+
+
+def _blast_radius(found: Sequence[FaultOutcome]) -> list[str]:
+    """What a fault done to some clients did to the latency of the others: the worst ratio of each fault."""
+    worst: dict[FaultKind, tuple[float, float, float, str]] = {}
+    for outcome in found:
+        for run in outcome.runs:
+            before, during = run.figures.get("before_p99_ms"), run.figures.get("bystanders_p99_ms")
+            if before and during is not None:
+                seen = (during / before, before, during, outcome.contender)
+                worst[outcome.fault] = max(worst.get(outcome.fault, seen), seen)
+    if not worst:
+        return []
+    said = [
+        f"{fault} took the others' p99 from {ms(before)} to {ms(during)} ms at most ({ratio:.2f} x, {contender})"
+        for fault, (ratio, before, during, contender) in worst.items()
+    ]
+    return [f"Blast radius: {'; '.join(said)}."]
+
+
+def matrix(found: Sequence[FaultOutcome]) -> Table:
+    """Contender x fault: lost, silence and duplicates in words; the colour is the promise, kept or not."""
+    kinds = list(dict.fromkeys(outcome.fault for outcome in found))
+    by_cell = {(outcome.contender, outcome.fault): outcome for outcome in found}
+    promises = {outcome.contender: outcome.delivery for outcome in found}
+    rows = [
+        [Cell(name, small=promise), *(_cell(by_cell.get((name, kind))) for kind in kinds)]
+        for name, promise in promises.items()
+    ]
+    note = (
+        "Lost deliveries of all that were expected; silence: the longest time in which a client got nothing; twice: "
+        "deliveries that came more than once. Green: nothing lost. Yellow: lost as the promise allows. Red: the promise was "
+        "broken, or not every client came back."
+    )
+    return Table("What each fault did", ["contender", *kinds], rows, note)
+
+
+def _cell(outcome: FaultOutcome | None) -> Cell:
+    if outcome is None:
+        return Cell("not measured")
+    if not outcome.runs:
+        return Cell("refused", "warn", "; ".join(outcome.refused[0].problems))
+    lost = outcome.total("lost")
+    words = [f"silence {outcome.worst('silence_ms') / 1000:.1f} s"] if outcome.worst("silence_ms") is not None else []  # type: ignore[operator]
+    if outcome.total("duplicated"):
+        words.append(f"{outcome.total('duplicated'):,} twice")
+    if not outcome.recovered:
+        words.append("not all came back")
+    words += outcome.notes
+    bad = outcome.broken_promise or not outcome.recovered
+    head = "0 lost" if not lost else f"{lost:,} lost{', promised not to' if outcome.broken_promise else ''}"
+    return Cell(head, "bad" if bad else "warn" if lost else "good", " · ".join(words))
+
+
+def details(found: Sequence[FaultOutcome]) -> Table:
+    """Every figure of every cell."""
+    headings = [
+        "contender, fault",
+        "lost",
+        "of",
+        *(cause.replace("_", " ") for cause in CAUSES),
+        "twice",
+        "out of order",
+    ]
+    headings += [
+        "replayed",
+        "reconnects",
+        "back p50 ms",
+        "back max ms",
+        "silence ms",
+        "others' p99 before ms",
+        "others' p99 ms",
+        *(f"{part} MB" for part in PARTS),
+    ]
+    rows = []
+    for outcome in found:
+        if not outcome.runs:
+            continue
+        causes = [sum(run.lost_by_cause.get(cause, 0) for run in outcome.runs) for cause in CAUSES]
+        counts = [outcome.total("lost"), outcome.total("expected"), *causes]
+        counts += [outcome.total("duplicated"), outcome.total("reordered")]
+        figures: tuple[str, ...] = ("replayed", "reconnects", "recovery_p50_ms", "recovery_max_ms", "silence_ms")
+        figures += ("before_p99_ms", "bystanders_p99_ms")
+        memory = [
+            max((run.usage[part].rss_mb for run in outcome.runs if part in run.usage), default=None) for part in PARTS
+        ]
+        cells = [Cell(f"{count:,}") for count in counts]
+        cells += [Cell(number(value)) for value in (*(outcome.worst(name) for name in figures), *memory)]
+        rows.append([Cell(outcome.contender, small=outcome.fault), *cells])
+    note = (
+        "Lost is split into its causes. Back: from the fault to a client's first event after it. MB: peak resident memory. "
+        "The largest of all rounds, sums for counts."
+    )
+    return Table("In figures", headings, rows, note)
+
+
+def meanings(found: Sequence[FaultOutcome]) -> Table:
+    """What happens in each fault, and how it is undone."""
+    kinds = dict.fromkeys(outcome.fault for outcome in found)
+    rows = [[Cell(kind), Cell(WHAT[kind].meaning, "text"), Cell(WHAT[kind].undone, "text")] for kind in kinds]
+    return Table("The faults", ["fault", "what happens", "undone how"], rows)

@@ -1,0 +1,78 @@
+"""What the notebooks share: which results to read, and the report's charts and tables as notebook output."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.resources import resource_folder
+from harness.choose.result_queries import Result, load_all
+from harness.report.chart_style import to_svg
+from harness.report.view import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RESULTS = "FANBENCH_RESULTS"
+"""Environment: the result directory, or directory of such, to read in place of results/reference."""
+
+
+def results_path() -> Path:
+    """Where the notebooks read: `FANBENCH_RESULTS`, or results/reference."""
+    given = os.environ.get(RESULTS)
+    return Path(given) if given else resource_folder("reference")
+
+
+def results() -> list[Result]:
+    """Every result directory there.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return load_all([results_path()])
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure as notebook output: the same SVG as in the report, in its light colours."""
+
+    figure: Figure
+
+    def _repr_html_(self) -> str:
+        """An image that shrinks with its window: Jupyter gives an SVG output its full width on any screen."""
+        data = b64encode(to_svg(self.figure).encode()).decode()
+        return f'<img style="max-width:100%;height:auto" alt="chart" src="data:image/svg+xml;base64,{data}">'
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlTable:
+    """A table of the report as notebook output."""
+
+    table: Table
+
+    def _repr_html_(self) -> str:
+        heads = "".join(f"<th>{escape(heading)}</th>" for heading in self.table.headings)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{_cell(cell.text, cell.small)}</td>" for cell in row) + "</tr>"
+            for row in self.table.rows
+        )
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cell(text: str, small: str) -> str:
+    return escape(text) + (f"<br><small>{escape(small)}</small>" if small else "")
+
+
+def show(figure: Figure | None, otherwise: str = "nothing to draw: it was not measured") -> Picture | str:
+    """A figure to be displayed, or a sentence when there is none."""
+    return otherwise if figure is None else Picture(figure)
+
+
+def bullet_list(sentences: Iterable[str]) -> str:
+    """The sentences, one a line."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)

@@ -1,0 +1,206 @@
+"""The report of stored comparisons: report.html and its charts, a table for the terminal, Markdown for a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import FanbenchError
+from harness.analysis.verdict import workload
+from harness.report import view
+from harness.report.capacity import capacity_view, together
+from harness.report.chart_style import shortened
+from harness.report.comparison import comparison_view, table_rows
+from harness.report.faults import faults_view, is_about_faults
+from harness.report.view import Chart, View
+from harness.results.store import load_capacity, load_results, result_folders, store_verdict, write_text
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from rich.table import Table
+
+    from harness.results.run_record import Comparison
+
+TEMPLATE = "report.html.j2"
+_TERMINAL = {
+    "contender": "contender",
+    "place": "group",
+    "p50": "p50",
+    "p99": "p99",
+    "p99_range": "its range",
+    "broker_p99": "broker\np99",
+    "delivered": "delivered\n/expected",
+    "lost": "lost",
+    "runs": "valid",
+}
+
+
+def write_report(folder: Path) -> Path:
+    """Work out the verdict of a result directory, store it, and write charts/*.svg and report.html; returns the page.
+
+    Raises:
+        UsageError: it is not a result directory.
+        FanbenchError: it cannot be written to.
+    """
+    view = view_of(folder)
+    page = folder / "report.html"
+    try:
+        store_verdict(folder, view.verdict)
+        (folder / "charts").mkdir(exist_ok=True)
+        for chart in view.charts:
+            write_text(folder / "charts" / f"{chart.name}.svg", chart.svg)
+        write_text(page, render([view]))
+    except OSError as error:
+        raise FanbenchError(f"{error.filename}: {error.strerror}; make room or give write permission") from error
+    return page
+
+
+def view_of(folder: Path, *, draw: bool = True) -> View:
+    """What the report of a result directory shows: a comparison, a capacity search or faults.
+
+    The verdict is worked out anew, except that of a search, which has said itself what it found.
+
+    Raises:
+        UsageError: it is not a result directory.
+    """
+    comparison, search = load_results(folder), load_capacity(folder)
+    if search is not None:
+        return capacity_view(comparison, search, draw=draw)
+    comparison = replace(comparison, verdict=())
+    if is_about_faults(comparison):
+        return faults_view(comparison)
+    return comparison_view(comparison, draw=draw)
+
+
+def render(views: Sequence[View], shared: Sequence[Chart] = (), titles: Sequence[str] = ()) -> str:
+    """One self-contained page for one result directory or several, by their titles; `shared` charts are of all of them."""
+    import jinja2
+
+    from harness.report.chart_style import THEMES, for_page
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals["for_page"] = for_page
+    environment.filters["with_code"] = with_code
+    return environment.get_template(TEMPLATE).render(
+        titled=list(zip(titles or [view.comparison.name for view in views], views, strict=True)),
+        shared=shared,
+        themes=THEMES,
+    )
+
+
+def with_code(sentence: str) -> Markup:
+    """The sentence as HTML: what stands in backticks as code, all else as text."""
+    from markupsafe import Markup
+
+    parts = re.split("`([^`]+)`", sentence)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
+def titles_of(folders: Sequence[Path], views: Sequence[View]) -> list[str]:
+    """A name for each result directory that no other has: its comparison's, its own where that repeats, the machine."""
+    names = [view.comparison.name for view in views]
+    own = [name if names.count(name) == 1 else folder.name for name, folder in zip(names, folders, strict=True)]
+    machines = [view.comparison.host.get("cpu", "") for view in views]
+    if len(set(machines)) > 1:
+        own = [f"{name}, {machine}" if machine else name for name, machine in zip(own, machines, strict=True)]
+    return [
+        name if own.count(name) == 1 else f"{folder.resolve().parent.name}/{folder.name}"
+        for name, folder in zip(own, folders, strict=True)
+    ]
+
+
+def build_report(folders: Sequence[Path], markdown: bool) -> str:
+    """The body of `fanbench report`: what to print.
+
+    A directory that holds result directories stands for all of them. With `markdown` their verdicts and tables; else
+    the path of the page that was written: `DIR/report.html`, or for several `report.html` beside the first, and nothing
+    within them: results that people share are often read-only.
+
+    Raises:
+        UsageError: one of them is not a result directory.
+        FanbenchError: the page cannot be written.
+    """
+    found = result_folders(*folders)
+    if markdown:
+        return "\n\n".join(as_markdown(view_of(folder, draw=False)) for folder in found)
+    if len(found) == 1:
+        return str(write_report(found[0]))
+    views = [view_of(folder) for folder in found]
+    titles = titles_of(found, views)
+    searches = [(t, search) for t, folder in zip(titles, found, strict=True) if (search := load_capacity(folder))]
+    page = found[0].resolve().parent / "report.html"
+    try:
+        write_text(page, render(views, together(searches), titles))
+    except OSError as error:
+        raise FanbenchError(f"{page}: {error.strerror}; give write permission") from error
+    return str(page)
+
+
+def as_markdown(view: View) -> str:
+    """The verdict and the tables, for a pull request."""
+    comparison = view.comparison
+    answer, *rest = view.verdict or ["No verdict."]
+    lines = [f"**{_cell(answer)}**", "", *(f"- {_cell(sentence)}" for sentence in rest)]
+    for table in view.tables:
+        lines += ["", f"#### {table.title}", "", "| " + " | ".join(map(_cell, table.headings)) + " |"]
+        lines += ["|" + "|".join(["---", *("--:" for _ in table.headings[1:])]) + "|"]
+        for row in table.rows:
+            texts = [f"{_cell(cell.text)}<br>{_cell(cell.small)}" if cell.small else _cell(cell.text) for cell in row]
+            lines.append("| " + " | ".join(texts) + " |")
+    host = _cell(", ".join(comparison.host.values()))
+    command = comparison.command.replace("`", "'")
+    return "\n".join([*lines, "", f"{workload(comparison.scenario)} · {host} · `{command}`"])
+
+
+def _cell(text: str) -> str:
+    for sign in "\\|<>*_`[]":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("\n", " ")
+
+
+def terminal_grid(table: view.Table) -> Table:
+    """One of the report's tables for the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=table.title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for heading in table.headings:
+        grid.add_column(heading, max_width=36)
+    for row in table.rows:
+        grid.add_row(*(Text(cell.text) for cell in row))
+    return grid
+
+
+def terminal_table(comparison: Comparison) -> Table:
+    """The table that ends `fanbench compare`: fits in 80 columns, contenders of one promise together."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=f"{comparison.name}: {workload(comparison.scenario)}, latency in ms",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    for name, heading in _TERMINAL.items():
+        table.add_column(heading, justify="left" if name == "contender" else "right", no_wrap=True)
+    promise = ""
+    for row in table_rows(comparison):
+        if row.delivery != promise and row.place != "floor":
+            promise = row.delivery
+            table.add_row(Text(promise, style="dim italic"))
+        style = "red" if row.runs.startswith("0/") else ""
+        cells = [shortened(getattr(row, name)) for name in _TERMINAL]
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    return table

@@ -1,0 +1,123 @@
+"""SSE beside WebSocket: one run more for each, in which every connection is cut, and the table that holds them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from brokers.contenders import Contender
+from core.errors import UsageError, nearest
+from core.fault import Fault
+from core.scenario import Scenario
+from harness.report.view import Cell, Table, number
+from harness.results.run_record import Comparison, Run
+from harness.schedule.retry_queue import Job
+
+TRANSPORTS = {"sse": "Server-Sent Events", "ws": "WebSocket"}
+"""By the name of their locustfile in load/."""
+_CUT_AFTER_S = 2.0
+_CUT_RUN_S = 6.0
+
+
+def parse_transports(text: str) -> list[str]:
+    """`sse,ws` as a list, each once.
+
+    Raises:
+        UsageError: there is no such transport.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in TRANSPORTS:
+            raise UsageError(f"--transport {text!r}: no transport '{name}'; {nearest(name, TRANSPORTS)}")
+    return names
+
+
+def cut_jobs(contenders: Sequence[Contender], transports: Sequence[str], scenario: Scenario) -> list[Job]:
+    """A run for each contender and transport in which all connections are cut at once; it is not ranked."""
+    cut = Fault(kind="clients-cut", at_s=_CUT_AFTER_S)
+    storm = scenario.with_fields(faults=(cut,), duration_s=max(scenario.duration_s, _CUT_RUN_S))
+    number = scenario.rounds + 1
+    return [
+        Job(contender, storm, number, f"cut {contender.file_name} {transport}", transport)
+        for contender in contenders
+        for transport in transports
+    ]
+
+
+class _Figure(NamedTuple):
+    """A row of the table: what it says of a run, None where the run does not tell."""
+
+    name: str
+    cut: bool
+    """Whether the run with the cut tells it, not the others."""
+    unit: str
+
+
+_FIGURES = {
+    "event_bytes": _Figure("bytes of an event on the wire", False, ""),
+    "cpu_us": _Figure("server CPU per delivery", False, " µs"),
+    "p99_ms": _Figure("latency p99", False, " ms"),
+    "connect_p50_ms": _Figure("time to connect, p50", False, " ms"),
+    "connection_kb": _Figure("server memory per connection", False, " KB"),
+    "recovery_p50_ms": _Figure("first event after a cut, p50", True, " ms"),
+    "replayed": _Figure("deliveries that resuming brought back", True, ""),
+    "lost": _Figure("lost in the cut", True, ""),
+    "duplicated": _Figure("delivered twice in the cut", True, ""),
+}
+_WORDS = (
+    ("protocol", "HTTP: one long response", "its own frames, after a handshake over HTTP"),
+    ("data flow", "server to client", "both ways"),
+    ("implementation", "like any REST endpoint", "a special case, with modules of its own on the server"),
+    ("client", "`EventSource`, in every browser", "the page's own code reads what comes"),
+    ("after a loss", "the browser reconnects and sends Last-Event-ID by itself", "the page's own code must do both"),
+    ("infrastructure", "any that leaves a long response unbuffered", "must pass Upgrade on"),
+    ("payload", "text", "text, or structured packets in binary"),
+)
+"""What no run measures."""
+
+
+def figure_of(run: Run, name: str) -> float | None:
+    """One of the table's figures of a run; None for what it did not measure."""
+    if name == "cpu_us":
+        server = run.usage.get("server")
+        return server.cpu_s / run.delivered * 1e6 if server and run.delivered else None
+    if name == "p99_ms":
+        return run.histograms["latency"].percentile_ms(99) if run.delivered else None
+    if name in ("lost", "duplicated"):
+        return float(getattr(run, name))
+    return run.figures.get(name)
+
+
+def transport_tables(comparison: Comparison) -> list[Table]:
+    """The table for each contender that ran over several transports: medians over its valid runs, beside the words."""
+    found = []
+    for contender in dict.fromkeys(run.contender for run in comparison.runs):
+        runs = [run for run in comparison.runs if run.contender == contender]
+        transports = [name for name in TRANSPORTS if any(run.transport == name for run in runs)]
+        if len(transports) > 1:
+            found.append(_table(contender, runs, transports))
+    return found
+
+
+def _table(contender: str, runs: Sequence[Run], transports: Sequence[str]) -> Table:
+    rows = [[Cell(name), Cell(sse, "text"), Cell(ws, "text")] for name, sse, ws in _WORDS]
+    for name, figure in _FIGURES.items():
+        cells = [Cell(figure.name)]
+        for transport in transports:
+            values = [
+                value
+                for run in runs
+                if run.transport == transport and run.valid and bool(run.scenario.faults) == figure.cut
+                if (value := figure_of(run, name)) is not None
+            ]
+            text = number(float(np.median(values))) + figure.unit if values else "not measured"
+            cells.append(Cell(text))
+        rows.append(cells)
+    note = (
+        "Medians over valid rounds; the last four rows are from one run more, in which every connection was cut at once. "
+        "Both ways lead through the same hub and are read by the same client, which resumes on either by the last event's id."
+    )
+    title = f"Server-Sent Events or WebSocket, with {contender}"
+    return Table(title, ["", *(TRANSPORTS[name] for name in transports)], rows, note)

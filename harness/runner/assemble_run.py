@@ -1,0 +1,128 @@
+"""Turns what the programs reported into a run that has checked itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from brokers.contenders import Contender
+from core.histogram import Histogram
+from core.scenario import Scenario
+from harness.results.run_record import HOPS, LATENCY, Run, TimelineRow
+from harness.runner.checks import Facts, disturbed, problems
+from harness.runner.loss_causes import Evidence, expected_deliveries, measured, split_by_cause
+from harness.runner.resources import Window
+
+GROWTH_NEEDS_S = 60.0
+"""A shorter window tells no growth a minute: a program that is still warming up would show a hundred MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a run left: what it says of its deliveries, Locust's result, and what was seen from outside."""
+
+    evidence: Evidence
+    load: Mapping[str, Any]
+    window: Window
+    clients_at_start: int
+    all_back: bool
+    """Whether at the end every client was connected again, on replicas that are ready."""
+    grown_mb: float
+    """By how much the replicas' memory had grown when every client was connected."""
+    clock_step_ns: int
+    """The farthest that the wall clock moved against the monotonic one, from the measured phase to the drain's end."""
+
+
+def assemble_run(contender: Contender, scenario: Scenario, number: int, findings: Findings) -> Run:
+    """The run, having checked itself."""
+    load, evidence = findings.load, findings.evidence
+    histograms = _histograms(load)
+    facts = _facts(scenario, findings, histograms)
+    lost = facts.expected - facts.delivered
+    return Run(
+        contender=contender.name,
+        round=number,
+        delivery=contender.delivery,
+        scenario=scenario,
+        published=sum(sum(measured(report).values()) for report in evidence.reports),
+        expected=facts.expected,
+        delivered=facts.delivered,
+        lost=lost,
+        duplicated=int(load["duplicated"]),
+        reordered=int(load["reordered"]),
+        gaps=int(load["gaps"]),
+        achieved_hz=facts.achieved_hz,
+        lost_by_cause=split_by_cause(lost, evidence),
+        histograms=histograms,
+        usage=findings.window.parts,
+        timeline=[TimelineRow(**row) for row in load["timeline"]],
+        figures=_figures(scenario, findings),
+        problems=problems(facts),
+        disturbed=disturbed(facts),
+    )
+
+
+def _histograms(load: Mapping[str, Any]) -> dict[str, Histogram]:
+    """By hop; what was negative is in no encoding, and comes beside it."""
+    histograms = {name: Histogram.decode(text) for name, text in load["histograms"].items() if name in (*HOPS, LATENCY)}
+    for name, count in load["negatives"].items():
+        histograms[name].negative = int(count)
+    return histograms
+
+
+def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Histogram]) -> Facts:
+    reports, load = findings.evidence.reports, findings.load
+    return Facts(
+        scenario=scenario,
+        # Each replica that generates itself has the whole rate, so theirs are averaged.
+        offered_hz=sum(report["offered_hz"] for report in reports) / len(reports),
+        achieved_hz=sum(report["achieved_hz"] for report in reports) / len(reports),
+        lateness_p99_ms=max(report["lateness_ms"]["p99"] for report in reports),
+        failed_publishes=sum(report["failed"] for report in reports),
+        clients_at_start=findings.clients_at_start,
+        clients_at_end=int(load["connected"]),
+        reconnects=int(load["reconnects"]),
+        expected=expected_deliveries(findings.evidence),
+        delivered=int(load["deliveries"]),
+        received=int(load["received"]),
+        found_missing=int(load["lost"]),
+        load_problems=tuple(load["problems"]),
+        histogram_counts={name: histogram.count + histogram.negative for name, histogram in histograms.items()},
+        negative=sum(one.negative for one in histograms.values()) + sum(r["lateness_negative"] for r in reports),
+        clock_step_ns=max((findings.clock_step_ns, *(report["clock_step_ns"] for report in reports)), key=abs),
+        usage=findings.window.parts,
+        others_cores=findings.window.others_cores,
+        cores=psutil.cpu_count() or 1,
+    )
+
+
+def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
+    """Further columns; those of recovery only where something was broken."""
+    load, reports = findings.load, findings.evidence.reports
+    figures = {
+        f"connect_{name}_ms": float(load["connect_ms"][name]) for name in ("p50", "p99") if load.get("connect_ms")
+    }
+    if findings.window.seconds >= GROWTH_NEEDS_S:
+        figures |= {f"{part}_growth_mb_min": slope for part, slope in findings.window.rss_mb_per_min.items()}
+    figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
+    if load.get("event_bytes"):
+        figures["event_bytes"] = float(load["event_bytes"])
+    figures["others_cores"] = round(findings.window.others_cores, 3)
+    figures["offered_hz"] = round(sum(report["offered_hz"] for report in reports) / len(reports), 3)
+    if not scenario.faults:
+        return figures
+    recovery, bystanders = load.get("recovery", {}), load.get("bystanders", {})
+    if first := recovery.get("first_event_ms"):
+        figures |= {"recovery_p50_ms": float(first["p50"]), "recovery_max_ms": float(first["max"])}
+    if silence := recovery.get("longest_silence_ms"):
+        figures["silence_ms"] = float(silence["max"])
+    if (before := bystanders.get("before_ms")) and before["p99"]:
+        figures |= {"before_p99_ms": float(before["p99"]), "bystanders_p99_ms": float(bystanders["latency_ms"]["p99"])}
+    figures |= {"replayed": float(load.get("replayed", 0)), "reconnects": float(load["reconnects"])}
+    figures["retried"] = float(sum(report.get("retried", 0) for report in reports))
+    figures["failed_publishes"] = float(sum(report["failed"] for report in reports))
+    figures["recovered"] = float(findings.all_back and not recovery.get("never", 0))
+    return figures

@@ -1,0 +1,189 @@
+"""A run checks itself. Each check returns None, or one sentence: what was seen, the limit, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from core.clock import MAX_STEP_NS
+from core.scenario import Scenario
+from harness.results.run_record import Usage
+
+MIN_ACHIEVED = 0.99
+MAX_LATE_SHARE = 0.1
+"""p99 of lateness over the interval between events."""
+LEAST_LATE_MS = 2.0
+"""Below this the operating system's timers, not the generator, decide."""
+MAX_CORE = 0.90
+MAX_OTHERS_SHARE = 0.15
+"""Of the machine's cores: 0.3 cores of two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the checks look at; counts are of phase `measure`."""
+
+    scenario: Scenario
+    offered_hz: float
+    """Events that the schedule held in the phase, over its length: a Poisson process seldom holds exactly its rate."""
+    achieved_hz: float
+    lateness_p99_ms: float
+    failed_publishes: int
+    clients_at_start: int
+    clients_at_end: int
+    reconnects: int
+    expected: int
+    """What was published x the clients of its topic."""
+    delivered: int
+    """By the histograms' assemble_run."""
+    received: int
+    """The same by the clients' ledgers: which seqs each of them holds."""
+    found_missing: int
+    """What the clients' ledgers know to be missing; what no client ever got they cannot know."""
+    load_problems: tuple[str, ...]
+    histogram_counts: Mapping[str, int]
+    """Values by hop, negative ones among them."""
+    negative: int
+    clock_step_ns: int
+    usage: Mapping[str, Usage]
+    others_cores: float
+    cores: int
+
+
+def _achieved(facts: Facts) -> str | None:
+    offered = facts.offered_hz
+    if not offered:
+        return f"no event was due within {facts.scenario.duration_s:g} s of measuring; raise --rate or --duration"
+    if facts.achieved_hz >= MIN_ACHIEVED * offered:
+        return None
+    return (
+        f"achieved {facts.achieved_hz:.1f} of {offered:.4g} events/s offered ({facts.achieved_hz / offered:.1%}, "
+        f"limit {MIN_ACHIEVED:.0%}): the generator or its client library is the bottleneck; lower --rate"
+    )
+
+
+def _generator_late(facts: Facts) -> str | None:
+    scenario = facts.scenario
+    group = scenario.burst_events if scenario.schedule == "burst" else 1
+    limit_ms = max(LEAST_LATE_MS, MAX_LATE_SHARE * 1000 * group / scenario.rate_hz)
+    if facts.lateness_p99_ms <= limit_ms:
+        return None
+    return (
+        f"generator late: p99 {facts.lateness_p99_ms:.1f} ms behind its schedule (limit {limit_ms:.1f} ms); "
+        "free the machine, or lower --rate"
+    )
+
+
+_REMEDIES = {
+    "server": "the replica is the bottleneck; add --replicas, or lower --clients or --rate",
+    "load": "the load is the bottleneck; lower --clients or --rate",
+    "generator": "the generator is the bottleneck; lower --rate",
+}
+"""What is measured first: where it is at its limit too, the load is not the news."""
+
+
+def _parts(facts: Facts) -> str | None:
+    for part, remedy in _REMEDIES.items():
+        usage = facts.usage.get(part)
+        if usage is not None and usage.busiest_core > MAX_CORE:
+            return f"{part} at {usage.busiest_core:.0%} of a core (limit {MAX_CORE:.0%}): {remedy}"
+    return None
+
+
+def _clients(facts: Facts) -> str | None:
+    wanted = facts.scenario.clients
+    if facts.clients_at_start == facts.clients_at_end == wanted and facts.reconnects == 0:
+        return None
+    return (
+        f"clients missing: {facts.clients_at_start} at the start, {facts.clients_at_end} at the end, of {wanted}; "
+        f"{facts.reconnects} reconnected; see the replicas' logs"
+    )
+
+
+def _load(facts: Facts) -> str | None:
+    return facts.load_problems[0] if facts.load_problems else None
+
+
+def _counts(facts: Facts) -> str | None:
+    lost = facts.expected - facts.delivered
+    if lost < 0:
+        return (
+            f"counts do not add up: {facts.delivered} delivered of {facts.expected} expected; "
+            "another generator may publish to the same topics"
+        )
+    if facts.found_missing > lost:
+        return (
+            f"counts do not add up: the clients miss {facts.found_missing} deliveries, and {facts.expected} expected less "
+            f"{facts.delivered} delivered are {lost}; this is a fault in fanbench, please report it"
+        )
+    wrong = {f"histogram '{hop}' has": count for hop, count in facts.histogram_counts.items()}
+    wrong["the clients' ledgers have"] = facts.received
+    for what, count in wrong.items():
+        if count != facts.delivered:
+            return f"{what} {count} deliveries, the sum is {facts.delivered}; this is a fault in fanbench, please report it"
+    return None
+
+
+def _negative(facts: Facts) -> str | None:
+    if facts.negative == 0:
+        return None
+    return f"{facts.negative} latencies below zero: the clocks of two hosts differ, or one was set; synchronise them"
+
+
+def _clock(facts: Facts) -> str | None:
+    if abs(facts.clock_step_ns) <= MAX_STEP_NS:
+        return None
+    return (
+        f"the wall clock moved {facts.clock_step_ns / 1e6:+.1f} ms against the monotonic one "
+        f"(limit {MAX_STEP_NS / 1e6:g} ms): stop what sets the clock, and repeat"
+    )
+
+
+def _others(facts: Facts) -> str | None:
+    limit = MAX_OTHERS_SHARE * facts.cores
+    if facts.others_cores <= limit:
+        return None
+    return (
+        f"other processes used {facts.others_cores:.2f} of {facts.cores} cores (limit {limit:.2f}): "
+        "stop them (`fanbench doctor` names them), and repeat"
+    )
+
+
+def _failed(facts: Facts) -> str | None:
+    if facts.failed_publishes == 0:
+        return None
+    return f"{facts.failed_publishes} publishes failed: the broker refused them or did not answer; see generator.log"
+
+
+Check = Callable[[Facts], str | None]
+
+CHECKS: tuple[Check, ...] = (
+    _achieved,
+    _generator_late,
+    _parts,
+    _clients,
+    _load,
+    _counts,
+    _negative,
+    _clock,
+    _failed,
+    _others,
+)
+UNDER_FAULTS: tuple[Check, ...] = (_load, _counts, _negative, _clock)
+"""What holds also while things are broken on purpose: lateness, missing clients and failed publishes are findings then."""
+
+
+WEATHER: tuple[Check, ...] = (_generator_late, _clock, _others)
+"""What a noisy machine causes: such a run is worth another try. A part at its limit would be there again."""
+
+
+def problems(facts: Facts) -> tuple[str, ...]:
+    """Why the run is refused, in words; empty when it may be ranked."""
+    checks = UNDER_FAULTS if facts.scenario.faults else CHECKS
+    return tuple(problem for check in checks if (problem := check(facts)) is not None)
+
+
+def disturbed(facts: Facts) -> bool:
+    """Whether the run is refused and the machine's weather is among the reasons."""
+    checks = [check for check in WEATHER if check in UNDER_FAULTS or not facts.scenario.faults]
+    return any(check(facts) is not None for check in checks)

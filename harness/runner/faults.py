@@ -1,0 +1,181 @@
+"""Breaks what a scenario says, when it says so, and mends it again."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from brokers.contenders import Contender
+from core.errors import FanbenchError
+from core.fault import Fault, FaultKind
+from harness.runner.processes import ReplicaProcess, get_json, poll
+from harness.runner.testbed import Testbed
+
+REPLICA_READY_S = 20.0
+MENDING_S = 100.0
+"""What undoing may take: a broker that starts again, or replicas one after the other."""
+TAIL_S = 4.0
+"""How long events go on after the last fault was undone: every adapter and client connects again within half of it."""
+Undo = Callable[[], None]
+
+
+def _nothing() -> None:
+    """What ends by itself needs no undoing."""
+
+
+def _broker_kill(testbed: Testbed, _fault: Fault) -> Undo:
+    running = testbed.broker.running
+    assert running is not None
+    running.kill()
+    return running.start_again
+
+
+def _broker_stop(testbed: Testbed, _fault: Fault) -> Undo:
+    running = testbed.broker.running
+    assert running is not None
+    assert running.child is not None
+    running.child.send_signal(signal.SIGSTOP)
+    return partial(running.child.send_signal, signal.SIGCONT)
+
+
+def _link_cut(testbed: Testbed, _fault: Fault) -> Undo:
+    testbed.links[0].cut()
+    return testbed.links[0].restore
+
+
+def _link_delay(testbed: Testbed, fault: Fault) -> Undo:
+    testbed.links[0].delay(fault.delay_ms / 1000)
+    return testbed.links[0].restore
+
+
+def _link_stall(testbed: Testbed, _fault: Fault) -> Undo:
+    testbed.links[0].stall()
+    return testbed.links[0].restore
+
+
+def _generator_cut(testbed: Testbed, _fault: Fault) -> Undo:
+    assert testbed.generator_link is not None
+    testbed.generator_link.cut()
+    return testbed.generator_link.restore
+
+
+def _replica_kill(testbed: Testbed, _fault: Fault) -> Undo:
+    victim = testbed.replicas[0]
+    victim.down = True
+    victim.child.kill()
+    return partial(_start_again, testbed, victim)
+
+
+def _replica_restart(testbed: Testbed, _fault: Fault) -> Undo:
+    first, *others = testbed.replicas
+    _tell_to_end(first)
+
+    def roll() -> None:
+        _start_again(testbed, first)
+        for replica in others:
+            _tell_to_end(replica)
+            _start_again(testbed, replica)
+
+    return roll
+
+
+def _tell_to_end(replica: ReplicaProcess) -> None:
+    replica.down = True
+    replica.child.stop(grace_s=5.0)
+
+
+def _start_again(testbed: Testbed, replica: ReplicaProcess) -> None:
+    replica.start_again()
+    testbed.children.add(replica.child)
+    ready = partial(get_json, f"{replica.url}/readyz")
+    poll(f"{replica.name} ready again", REPLICA_READY_S, ready, [replica.child])
+
+
+def _clients_stall(testbed: Testbed, fault: Fault) -> Undo:
+    testbed.load.tell(do="stall", share=fault.share_of_clients, for_s=fault.lasting_s)
+    return _nothing
+
+
+def _clients_cut(testbed: Testbed, fault: Fault) -> Undo:
+    testbed.load.tell(do="cut", share=fault.share_of_clients)
+    return _nothing
+
+
+def _clients_churn(testbed: Testbed, fault: Fault) -> Undo:
+    testbed.load.tell(do="churn", share=fault.share_of_clients, for_s=fault.lasting_s)
+    return _nothing
+
+
+_BREAK: dict[FaultKind, Callable[[Testbed, Fault], Undo]] = {
+    "broker-kill": _broker_kill,
+    "broker-stop": _broker_stop,
+    "link-cut": _link_cut,
+    "link-delay": _link_delay,
+    "link-stall": _link_stall,
+    "generator-cut": _generator_cut,
+    "replica-kill": _replica_kill,
+    "replica-restart": _replica_restart,
+    "clients-stall": _clients_stall,
+    "clients-cut": _clients_cut,
+    "clients-churn": _clients_churn,
+}
+
+
+def require_possible(faults: Sequence[Fault], testbed: Testbed) -> None:
+    """Raise FanbenchError if a fault has nothing to break here."""
+    for fault in faults:
+        if (why := impossible(fault, testbed.contender)) is not None:
+            raise FanbenchError(f"{fault.kind}: {why}; leave it out")
+
+
+def impossible(fault: Fault, contender: Contender) -> str | None:
+    """Why a fault cannot be done to a contender, in words; None if it can."""
+    if fault.needs_broker and contender.program is None:
+        return f"{contender.name} has no broker program of ours to break"
+    if fault.ends_a_replica and contender.embedded:
+        return f"{contender.name} generates in the replicas, so that the events would end with one"
+    return None
+
+
+class Timeline:
+    """The faults of one run, from now on: call `step` often."""
+
+    def __init__(self, faults: Sequence[Fault], testbed: Testbed) -> None:
+        self._stage = testbed
+        duration_s = testbed.scenario.duration_s
+        self._to_begin = sorted(
+            ((at_s, fault) for fault in faults for at_s in fault.times_s(duration_s)), key=lambda entry: entry[0]
+        )
+        self._to_undo: list[tuple[float, Undo]] = []
+        self._began_s = time.monotonic()
+        self._end_s = duration_s
+
+    @property
+    def longest_s(self) -> float:
+        """By when everything is over, however long it takes to start again what was ended."""
+        last_s = max((at_s + fault.lasting_s for at_s, fault in self._to_begin), default=0.0)
+        return max(self._end_s, last_s + TAIL_S) + len(self._to_begin) * MENDING_S
+
+    def step(self) -> bool:
+        """Begin and undo what is due by now; whether the measured phase is over: its duration, all faults and a tail."""
+        while self._to_begin and self._to_begin[0][0] <= self._elapsed_s():
+            at_s, fault = self._to_begin.pop(0)
+            self._to_undo.append((at_s + fault.lasting_s, self._begin(fault)))
+        for entry in [entry for entry in self._to_undo if entry[0] <= self._elapsed_s()]:
+            self._to_undo.remove(entry)
+            entry[1]()
+            self._end_s = max(self._end_s, self._elapsed_s() + TAIL_S)
+        return not self._to_begin and not self._to_undo and self._elapsed_s() >= self._end_s
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def _begin(self, fault: Fault) -> Undo:
+        if fault.done_to_clients:  # Locust marks the moment at which it does it to them, if it was told to mark any
+            self._stage.load.tell(do="mark", at_ns=time.time_ns())
+            return _BREAK[fault.kind](self._stage, fault)
+        undo = _BREAK[fault.kind](self._stage, fault)
+        self._stage.load.tell(do="mark", at_ns=time.time_ns())  # what was due before still came
+        return undo

@@ -1,0 +1,277 @@
+"""Starts the programs of a run as child processes: replicas, generator and Locust, told what to do by environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core.errors import FanbenchError
+from core.forked import ForkServer
+from core.ports import free_ports
+from core.process import OWN_PYTHON, Child, spawn
+from core.scenario import Scenario
+
+READY_TIMEOUT_S = 30.0
+_POLL_S = 0.02
+_STAMPS_BYTES = 1024
+_SPARE_CLIENTS = 100
+"""Beyond the clients: those that reconnect before their old connection is seen to have ended."""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Without http_proxy: it is this machine's own loopback that is asked."""
+_programs = ForkServer("server.__main__", "server.runner", "generator.__main__")
+T = TypeVar("T")
+
+
+def preload() -> None:
+    """Begin to import what replicas and generator need, while the broker starts."""
+    _programs.start()
+
+
+class Children:
+    """All child processes of a run; leaving the `with` block stops them together."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def add(self, child: Child) -> Child:
+        """Take charge of a child."""
+        self._children.append(child)
+        return child
+
+    def stop(self, grace_s: float = 2.5) -> None:
+        """SIGTERM to all at once, wait for all together, then SIGKILL."""
+        running = [child for child in self._children if child.returncode is None]
+        for child in running:
+            child.send_signal(signal.SIGCONT)
+            child.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        for child in running:
+            child.wait(max(0.0, deadline - time.monotonic()))
+        for child in self._children:
+            child.kill()
+        self._children.clear()
+
+
+def child_env(settings: Mapping[str, object]) -> dict[str, str]:
+    """This process's environment, its FANBENCH_* variables replaced by the given settings."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
+    env |= {f"FANBENCH_{name.upper()}": str(value) for name, value in settings.items()}
+    return env | {"PYTHONUNBUFFERED": "1"}
+
+
+def poll(what: str, timeout_s: float, probe: Callable[[], T | None], alive: Sequence[Child] = ()) -> T:
+    """Call `probe` until it gives something other than None.
+
+    Raises:
+        FanbenchError: it did not within `timeout_s` seconds, or one of the children in `alive` ended.
+    """
+    deadline = time.monotonic() + timeout_s
+    while (found := probe()) is None:
+        if any(child.returncode is not None for child in alive):
+            if (found := probe()) is not None:  # its last deed, done since the probe before
+                return found
+            for child in alive:
+                child.require_alive()
+        if time.monotonic() > deadline:
+            words = alive[0].last_words() if alive else "see the logs"
+            raise FanbenchError(f"{what}: not within {timeout_s:g} s; {words}")
+        time.sleep(_POLL_S)
+    return found
+
+
+def get_json(url: str, timeout_s: float = 5.0) -> dict[str, Any] | None:
+    """The JSON object at a URL; None while nobody answers there or it says 503."""
+    try:
+        with _DIRECT.open(url, timeout=timeout_s) as response:
+            found: dict[str, Any] = json.load(response)
+            return found
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return None
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None while there is no such file."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return found
+
+
+@dataclass(slots=True)
+class ReplicaProcess:
+    """An SSE server process, which a fault may end and start again on its port."""
+
+    name: str
+    port: int
+    settings: Mapping[str, object]
+    folder: Path
+    child: Child
+    down: bool = False
+    """Whether a fault has ended it and not started it again yet."""
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def report(self) -> Path:
+        """Where its companion generator writes its report, if it has one."""
+        return self.folder / f"{self.name}.report.json"
+
+    def stats(self) -> dict[str, Any]:
+        """Its `/stats`; empty if it does not answer."""
+        return get_json(f"{self.url}/stats") or {}
+
+    def start_again(self) -> None:
+        """Start it with the same settings, not forked, since how long it is away is measured; it is not ready yet."""
+        log, env = _log_and_env(self.name, self.port, self.settings, self.folder)
+        self.child = spawn(self.name, [*OWN_PYTHON, "-m", "server"], log, env=env)
+        self.down = False
+
+
+def _log_and_env(name: str, port: int, settings: Mapping[str, object], folder: Path) -> tuple[Path, dict[str, str]]:
+    report = folder / f"{name}.report.json"
+    env = child_env({"host": "127.0.0.1", "port": port, "server": name, "report": report, **settings})
+    return folder / f"{name}.log", env
+
+
+def start_replica(name: str, port: int, settings: Mapping[str, object], folder: Path) -> ReplicaProcess:
+    """Start one replica on 127.0.0.1; it is not ready yet."""
+    child = _programs.spawn(name, "server", *_log_and_env(name, port, settings, folder))
+    return ReplicaProcess(name, port, settings, folder, child)
+
+
+def start_replicas(settings: Sequence[Mapping[str, object]], folder: Path, children: Children) -> list[ReplicaProcess]:
+    """Start one replica for each of the settings, on free ports."""
+    ports = free_ports(len(settings))
+    replicas = [
+        start_replica(f"replica-{i}", port, own, folder)
+        for i, (port, own) in enumerate(zip(ports, settings, strict=True), start=1)
+    ]
+    for replica in replicas:
+        children.add(replica.child)
+    return replicas
+
+
+def wait_ready(replicas: Sequence[ReplicaProcess]) -> None:
+    """Wait until each replica's broker subscription is confirmed."""
+    for replica in replicas:
+        ready = partial(get_json, f"{replica.url}/readyz")
+        poll(f"{replica.name} ready", READY_TIMEOUT_S, ready, [replica.child])
+
+
+def replica_limits(scenario: Scenario) -> dict[str, object]:
+    """A replica's limits where the scenario goes beyond its own: one may get every client, and each the largest event."""
+    event_bytes = scenario.payload_bytes + _STAMPS_BYTES
+    return {
+        "max_clients": max(16_384, scenario.clients + _SPARE_CLIENTS),
+        "max_event_bytes": max(256 * 1024, event_bytes),
+        "client_buffer_bytes": max(1024 * 1024, 4 * event_bytes),
+    }
+
+
+def generator_settings(scenario: Scenario) -> dict[str, object]:
+    """The scenario as settings of the generator, told to hold."""
+    return {
+        "rate_hz": scenario.rate_hz,
+        "payload_bytes": scenario.payload_bytes,
+        "topics": scenario.topics,
+        "schedule": scenario.schedule,
+        "burst_events": scenario.burst_events,
+        "seed": scenario.seed,
+        "warmup_s": scenario.warmup_s,
+        # Where something breaks, the end depends on when it was mended: the generator is told.
+        "duration_s": 0 if scenario.faults else scenario.duration_s,
+        "hold": True,
+    }
+
+
+def start_generator(settings: Mapping[str, object], folder: Path) -> tuple[Child, Path]:
+    """Start the generator; returns it and where it will write its report."""
+    report = folder / "generator.report.json"
+    env = child_env({"report": report, **settings})
+    return _programs.spawn("generator", "generator", folder / "generator.log", env), report
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A running Locust."""
+
+    child: Child
+    out: Path
+    status_file: Path
+    control: Path
+
+    def status(self) -> dict[str, Any]:
+        """What it last said: clients, reached, deliveries, reconnects; empty before the first word."""
+        return read_json(self.status_file) or {}
+
+    def tell(self, **order: object) -> None:
+        """Append an order to its control file; docs/ARCHITECTURE.md lists them."""
+        with self.control.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(order) + "\n")
+
+    def finish(self, timeout_s: float = 15.0) -> dict[str, Any]:
+        """Tell it to end and read its result.
+
+        Raises:
+            FanbenchError: it did not end, or left no result.
+        """
+        self.child.send_signal(signal.SIGTERM)
+        if not self.child.wait(timeout_s):
+            words = "it is past its limit: lower --clients or --rate"
+            raise FanbenchError(
+                f"Locust did not end within {timeout_s:g} s of SIGTERM; {words}; {self.child.last_words()}"
+            )
+        result = read_json(self.out)
+        if result is None:
+            raise FanbenchError(f"Locust left no result (exit code {self.child.returncode}); {self.child.last_words()}")
+        return result
+
+
+def locustfile_path(name: str) -> Path:
+    """Where `sse.py` or `ws.py` of the package `load` lies."""
+    return Path(str(files("load"))) / name
+
+
+def start_load(
+    scenario: Scenario, urls: Sequence[str], folder: Path, locustfile: str = "sse.py", extra: Mapping[str, object] = {}
+) -> Load:
+    """Start Locust, headless, with one user for each client of the scenario."""
+    folder = folder.resolve()  # it is where Locust runs, so that a relative path would mean another place there
+    out, status, control = folder / "load.json", folder / "load.status.json", folder / "load.control.jsonl"
+    control.touch()
+    env = child_env(
+        {
+            "load_replicas": ",".join(urls),
+            "load_topic": scenario.topics,
+            "load_topic_skew": scenario.topic_skew,
+            "load_out": out,
+            "load_status": status,
+            "load_control": control,
+            "load_wait": READY_TIMEOUT_S,
+            "load_drain": 0,  # fanbench waits itself, for what was expected
+            **extra,
+        }
+    )
+    command: list[str | Path] = [*OWN_PYTHON, "-m", "load", "-f", locustfile_path(locustfile), "--headless"]
+    command += ["-u", str(scenario.clients), "-r", f"{scenario.connect_hz:g}", "--host", urls[0], "--skip-log-setup"]
+    return Load(spawn("Locust", command, folder / "locust.log", env=env, cwd=folder), out, status, control)

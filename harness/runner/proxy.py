@@ -1,0 +1,48 @@
+"""nginx in front of the replicas, where it is installed: the configuration that the compose demo uses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from core.process import Child, spawn
+from core.resources import resource_folder
+from harness.runner.processes import Children, ReplicaProcess, get_json, poll
+
+
+class Proxy(NamedTuple):
+    """A running nginx, and where it serves."""
+
+    url: str
+    child: Child
+
+
+def find_nginx() -> str | None:
+    """Its executable; Debian puts it where a user's PATH does not look."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+def start_proxy(nginx: str, port: int, replicas: Sequence[ReplicaProcess], folder: Path, children: Children) -> Proxy:
+    """Start it on 127.0.0.1; returns once a replica answers through it.
+
+    Raises:
+        FanbenchError: it ended or does not answer; the message has its log's last words.
+    """
+    source, own = resource_folder("deploy") / "nginx", folder / "nginx"
+    (own / "tmp").mkdir(parents=True)
+    shutil.copy(source / "types.conf", own)
+    config = (source / "nginx.conf").read_text(encoding="utf-8")
+    config = config.replace("@LISTEN@", f"127.0.0.1:{port}").replace("@UI@", str(resource_folder("ui")))
+    (own / "nginx.conf").write_text(config, encoding="utf-8")
+    servers = "".join(f"server 127.0.0.1:{replica.port} max_fails=1 fail_timeout=2s;\n" for replica in replicas)
+    (own / "replicas.conf").write_text(servers, encoding="utf-8")
+    # As root its workers would become another user, who cannot read a private folder.
+    directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+    command: list[str | Path] = [nginx, "-p", own, "-c", own / "nginx.conf", "-e", "stderr", "-g", directives]
+    child = children.add(spawn("nginx", command, folder / "nginx.log"))
+    proxy = Proxy(f"http://127.0.0.1:{port}", child)
+    poll("nginx ready", 10, lambda: get_json(f"{proxy.url}/readyz"), [child])
+    return proxy

@@ -1,0 +1,156 @@
+"""CPU and memory of each part while events are measured: whole process trees, read from the operating system."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import linear_regression
+
+import psutil
+
+from harness.results.run_record import Usage
+
+_INTERVAL_S = 0.5
+_MB = 1_000_000
+
+
+@dataclass(slots=True)
+class _Tracked:
+    """One process: its CPU seconds when first and last seen within the window."""
+
+    process: psutil.Process
+    first_cpu_s: float
+    last_cpu_s: float
+
+
+@dataclass(slots=True)
+class _Part:
+    tracked: dict[int, _Tracked] = field(default_factory=dict)
+    peak_rss: int = 0
+    rss: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds into the window, and bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was used between `start` and `stop`."""
+
+    seconds: float
+    parts: dict[str, Usage]
+    rss_mb_per_min: dict[str, float]
+    """How fast each part's memory grew: the slope of a straight line through the second half of the samples."""
+    others_cores: float
+    """Cores that processes which are no part of the run kept busy; fanbench itself not among them."""
+
+
+class Sampler:
+    """Follows the process trees under some root ids, by part, in a thread of its own; a fault may replace roots."""
+
+    def __init__(self, roots: Callable[[], Mapping[str, Sequence[int]]]) -> None:
+        self._roots = roots
+        self._parts = {name: _Part() for name in roots()}
+        self._own = psutil.Process()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._started_s = 0.0
+        self._busy_s = 0.0
+        self._own_s = 0.0
+
+    def start(self) -> None:
+        """Begin the window."""
+        self._started_s = time.monotonic()
+        self._busy_s = _busy_cpu_s()
+        self._own_s = _cpu_s(self._own)
+        self._sample(discover=True, begin=True)
+        self._thread.start()
+
+    def stop(self) -> Window:
+        """End the window."""
+        self._done.set()
+        self._thread.join()
+        self._sample(discover=True)
+        seconds = time.monotonic() - self._started_s
+        parts = {name: self._usage(part, seconds) for name, part in self._parts.items()}
+        ours_s = sum(usage.cpu_s for usage in parts.values()) + _cpu_s(self._own) - self._own_s
+        others = max(0.0, (_busy_cpu_s() - self._busy_s - ours_s) / seconds)
+        slopes = {name: _mb_per_min(part.rss[len(part.rss) // 2 :]) for name, part in self._parts.items()}
+        return Window(seconds, parts, slopes, others)
+
+    def _follow(self) -> None:
+        turn = 0
+        while not self._done.wait(_INTERVAL_S):
+            turn += 1
+            # Walking /proc for new children costs milliseconds, so it is done every other second.
+            self._sample(discover=turn % 4 == 0)
+
+    def _sample(self, discover: bool, begin: bool = False) -> None:
+        roots = self._roots() if discover else {}
+        for name, part in self._parts.items():
+            if discover:
+                for process in _trees(roots.get(name, ())):
+                    if process.pid not in part.tracked:
+                        used = _cpu_s(process) if begin else 0.0  # born within the window: all its CPU counts
+                        part.tracked[process.pid] = _Tracked(process, used, used)
+            rss = 0
+            for tracked in part.tracked.values():
+                try:
+                    with tracked.process.oneshot():
+                        tracked.last_cpu_s = max(tracked.last_cpu_s, _cpu_s(tracked.process))
+                        rss += tracked.process.memory_info().rss
+                except psutil.Error:
+                    continue  # it ended: what was seen last stands
+            part.peak_rss = max(part.peak_rss, rss)
+            part.rss.append((time.monotonic() - self._started_s, rss))
+
+    @staticmethod
+    def _usage(part: _Part, seconds: float) -> Usage:
+        used = [tracked.last_cpu_s - tracked.first_cpu_s for tracked in part.tracked.values()]
+        return Usage(
+            cpu_s=round(sum(used), 3),
+            rss_mb=round(part.peak_rss / _MB, 1),
+            busiest_core=round(max(used, default=0.0) / seconds, 3),
+        )
+
+
+def _mb_per_min(samples: Sequence[tuple[float, int]]) -> float:
+    """Slope of the least-squares line; 0 with fewer than two samples."""
+    if len(samples) < 2:
+        return 0.0
+    at_s, rss = zip(*samples, strict=True)
+    return round(linear_regression(at_s, rss).slope * 60 / _MB, 3)
+
+
+def _trees(roots: Sequence[int]) -> Iterator[psutil.Process]:
+    for pid in roots:
+        try:
+            root = psutil.Process(pid)
+            yield root
+            yield from root.children(recursive=True)
+        except psutil.Error:
+            continue
+
+
+def rss_mb(roots: Sequence[int]) -> float:
+    """Resident memory of the process trees under these ids, now."""
+    total = 0
+    for process in _trees(roots):
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_info().rss
+    return total / _MB
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _busy_cpu_s() -> float:
+    """CPU seconds that all processes of the machine used; interrupts and stolen time are not theirs."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system + getattr(times, "nice", 0.0))

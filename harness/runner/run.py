@@ -1,0 +1,190 @@
+"""One run: one contender, one scenario, once, from starting the broker to the finished assemble_run."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from brokers.contenders import Contender
+from brokers.limits import limit
+from core.clock import ClockWatch
+from core.errors import FanbenchError
+from core.scenario import Scenario
+from harness.results.run_record import Run
+from harness.runner.assemble_run import Findings, assemble_run
+from harness.runner.faults import Timeline, require_possible
+from harness.runner.loss_causes import Evidence, expected_deliveries
+from harness.runner.processes import Children, poll, preload, read_json
+from harness.runner.resources import Sampler, Window, rss_mb
+from harness.runner.testbed import Testbed, set_up
+
+BACK_TIMEOUT_S = 5.0
+QUIET_S = 3.0
+"""After a fault, at-most-once: nobody is going to send again what has not come by then."""
+_STEP_S = 0.02
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a step of a run may take before the run has failed."""
+
+    connect_s: float = 60.0
+    """Beyond what the scenario's `connect_hz` takes."""
+    probe_s: float = 15.0
+    report_s: float = 20.0
+    """For the generator's report, beyond the measured phase and the faults."""
+    end_s: float = 15.0
+    """For Locust to end and write its result."""
+
+
+USUAL_PATIENCE = Patience()
+
+
+def run_once(
+    contender: Contender,
+    scenario: Scenario,
+    number: int,
+    folder: Path,
+    say: Say,
+    transport: str = "sse",
+    patience: Patience = USUAL_PATIENCE,
+) -> Run:
+    """Do one run; its logs go to `folder`. No child process is left, whatever happens.
+
+    Raises:
+        FanbenchError: a program did not start, did not answer or ended early; the message has its last words.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    preload()
+    with contender.launched(folder) as broker, ExitStack() as stack:
+        children = stack.enter_context(Children())
+        say("starting replicas and clients")
+        testbed = set_up(contender, scenario, broker, folder, children, stack, transport)
+        require_possible(scenario.faults, testbed)
+        say("connecting")
+        at_start = _connect(testbed, patience)
+        grown_mb = rss_mb(testbed.roots()["server"]) - testbed.server_mb
+        clients = testbed.clients_of_topics()
+        clock = ClockWatch()
+        window, reports = _measure(testbed, say, clock, patience)
+        say("draining")
+        known = Evidence(reports, [], clients, {}, each_its_own=contender.embedded)
+        _drain(testbed, expected_deliveries(known), clock)
+        back = _all_back(testbed)
+        stats = testbed.stats()
+        load = testbed.load.finish(patience.end_s)
+    evidence = replace(known, stats=stats, client_causes=load["causes"])
+    findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns)
+    run = assemble_run(contender, scenario, number, findings)
+    return replace(run, notes=_limits(run)) if run.lost else run
+
+
+def _limits(run: Run) -> tuple[str, ...]:
+    """Why the product itself could not keep its promise, where that is known."""
+    reasons = (limit(run.contender, fault.kind) for fault in run.scenario.faults)
+    return tuple(dict.fromkeys(reason for reason in reasons if reason is not None))
+
+
+def _connect(testbed: Testbed, patience: Patience) -> int:
+    """Wait until the replicas count every client and a probe reached each; how many are connected then."""
+    scenario = testbed.scenario
+    poll(
+        f"{scenario.clients} clients connected",
+        patience.connect_s + scenario.clients / scenario.connect_hz,
+        lambda: (testbed.connected() >= scenario.clients) or None,
+        testbed.alive(),
+    )
+    connected = testbed.connected()
+    poll("first event at every client", patience.probe_s, lambda: _all_reached(testbed), testbed.alive())
+    return connected
+
+
+def _all_reached(testbed: Testbed) -> bool | None:
+    return int(testbed.load.status().get("reached", 0)) >= testbed.scenario.clients or None
+
+
+def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) -> tuple[Window, list[dict[str, Any]]]:
+    """Start the schedule, and follow it to its end: the window covers phase `measure`."""
+    scenario = testbed.scenario
+    for child in testbed.generators:
+        child.send_signal(signal.SIGUSR1)
+    say("warming up")
+    time.sleep(scenario.warmup_s)
+    say("measuring")
+    sampler = Sampler(testbed.roots)
+    sampler.start()
+    try:
+        if scenario.faults:
+            _break(testbed, clock)
+        reports = poll(
+            "the generator's report",
+            scenario.duration_s + patience.report_s,
+            partial(_reports, testbed, clock),
+            [*testbed.generators, *testbed.alive()],
+        )
+    finally:
+        window = sampler.stop()
+    return window, reports
+
+
+def _break(testbed: Testbed, clock: ClockWatch) -> None:
+    """Go through the faults; when all were undone and a while has passed, tell the generator to end."""
+    timeline = Timeline(testbed.scenario.faults, testbed)
+    deadline_s = time.monotonic() + timeline.longest_s
+    while not timeline.step():
+        clock.look()
+        for child in (*testbed.generators, *testbed.alive()):
+            child.require_alive()
+        if time.monotonic() > deadline_s:
+            raise FanbenchError(f"the faults were not over in time; see the logs in {testbed.load.out.parent}")
+        time.sleep(_STEP_S)
+    for child in testbed.generators:
+        child.send_signal(signal.SIGUSR1)
+
+
+def _reports(testbed: Testbed, clock: ClockWatch) -> list[dict[str, Any]] | None:
+    clock.look()
+    reports = [report for path in testbed.reports if (report := read_json(path)) is not None]
+    return reports if len(reports) == len(testbed.reports) else None
+
+
+def _drain(testbed: Testbed, expected: int, clock: ClockWatch) -> None:
+    """Until everything expected was delivered, `drain_s` at most: what comes later is lost."""
+    now_s = time.monotonic()
+    deadline_s, quiet_since_s, had = now_s + testbed.scenario.drain_s, now_s, 0
+    may_end_early = testbed.scenario.faults and testbed.contender.delivery == "at-most-once"
+    while (has := int(testbed.load.status().get("deliveries", 0))) < expected and now_s < deadline_s:
+        clock.look()
+        quiet_since_s, had = (now_s, has) if has > had else (quiet_since_s, had)
+        if may_end_early and now_s > quiet_since_s + QUIET_S:
+            return
+        time.sleep(0.05)
+        now_s = time.monotonic()
+    clock.look()
+
+
+def _all_back(testbed: Testbed) -> bool:
+    """Whether every client is connected, on replicas that are ready; those that are not yet have some seconds."""
+    deadline = time.monotonic() + BACK_TIMEOUT_S
+    while True:
+        for child in testbed.alive():
+            child.require_alive()
+        ready = all(stats.get("ready") for stats in testbed.stats())
+        if ready and int(testbed.load.status().get("clients", 0)) >= testbed.scenario.clients:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_STEP_S)
+
+
+def failed_run(contender: Contender, scenario: Scenario, number: int, error: FanbenchError) -> Run:
+    """A run that did not come to its end, kept and shown as refused; a machine too busy is a reason that passes."""
+    return Run(contender.name, number, contender.delivery, scenario, problems=(str(error),), disturbed=True)

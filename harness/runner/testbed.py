@@ -1,0 +1,107 @@
+"""Everything that runs while events are measured, set up for one contender and one scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brokers.contenders import Broker, Contender
+from core.process import Child
+from core.scenario import Scenario
+from harness.runner.links import BrokerLink
+from harness.runner.processes import (
+    Children,
+    Load,
+    ReplicaProcess,
+    generator_settings,
+    replica_limits,
+    start_generator,
+    start_load,
+    start_replicas,
+    wait_ready,
+)
+from harness.runner.resources import rss_mb
+
+
+@dataclass(slots=True)
+class Testbed:
+    """The running programs of a run, and how a fault gets at them."""
+
+    contender: Contender
+    scenario: Scenario
+    broker: Broker
+    replicas: list[ReplicaProcess]
+    load: Load
+    generators: list[Child]
+    """Who gets SIGUSR1: the generator, or the replicas that generate themselves."""
+    reports: list[Path]
+    children: Children
+    links: list[BrokerLink] = field(default_factory=list)
+    """One for each replica, in their order; only where the scenario has faults."""
+    generator_link: BrokerLink | None = None
+    server_mb: float = 0.0
+    """Memory of all replicas when they were ready, before any client."""
+
+    def roots(self) -> dict[str, list[int]]:
+        """The process ids of each part, as they are now: a fault may have replaced some."""
+        roots = {"server": [replica.child.pid for replica in self.replicas], "load": [self.load.child.pid]}
+        if not self.contender.embedded:  # otherwise it lives in the replicas, whose CPU holds its own
+            roots["generator"] = [child.pid for child in self.generators]
+        if self.broker.pids:  # not where it is someone else's, or in a virtual machine
+            roots["broker"] = self.broker.pids
+        return roots
+
+    def stats(self) -> list[dict[str, Any]]:
+        """Each replica's `/stats`; empty where it does not answer."""
+        return [replica.stats() for replica in self.replicas]
+
+    def connected(self) -> int:
+        """Clients by the replicas' own count."""
+        return sum(int(stats.get("clients", 0)) for stats in self.stats())
+
+    def clients_of_topics(self) -> list[dict[str, int]]:
+        """For each replica, its clients by topic."""
+        return [dict(stats.get("topics", {})) for stats in self.stats()]
+
+    def alive(self) -> list[Child]:
+        """Children whose end ends the run: Locust's and the replicas', a fault's victims not among them."""
+        return [self.load.child, *(replica.child for replica in self.replicas if not replica.down)]
+
+
+def set_up(
+    contender: Contender,
+    scenario: Scenario,
+    broker: Broker,
+    folder: Path,
+    children: Children,
+    stack: ExitStack,
+    transport: str,
+) -> Testbed:
+    """Start replicas, generator (on hold) and Locust; return when the replicas are ready and Locust was started."""
+    links: list[BrokerLink] = []
+    generator_link = None
+    if any(fault.needs_broker for fault in scenario.faults) and broker.running is not None:
+        links = [BrokerLink(contender, broker.running.listeners, stack) for _ in range(scenario.replicas)]
+        generator_link = BrokerLink(contender, broker.running.listeners, stack)
+    base: dict[str, object] = {"broker_url": broker.url, "delivery": contender.delivery}
+    schedule = generator_settings(scenario)
+    shared = base | replica_limits(scenario) | (schedule if contender.embedded else {})
+    each: list[Mapping[str, object]] = [shared | {"broker_url": link.url} for link in links]
+    replicas = start_replicas(each or [shared] * scenario.replicas, folder, children)
+    if contender.embedded:
+        generators, reports = [r.child for r in replicas], [r.report for r in replicas]
+    else:
+        url = {"broker_url": generator_link.url} if generator_link else {}
+        child, report = start_generator(base | schedule | url, folder)
+        generators, reports = [children.add(child)], [report]
+    # Locust takes as long to start as a replica does, so all start together, and its clients wait for the replicas.
+    load = start_load(scenario, [replica.url for replica in replicas], folder, f"{transport}.py")
+    children.add(load.child)
+    wait_ready(replicas)
+    server_mb = rss_mb([replica.child.pid for replica in replicas])
+    return Testbed(
+        contender, scenario, broker, replicas, load, generators, reports, children, links, generator_link, server_mb
+    )

@@ -1,0 +1,149 @@
+"""A list of runs to do: one after the other, stored as each ends, with progress; Ctrl-C keeps the finished ones."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from brokers.contenders import Contender, all_contenders, find_contender
+from brokers.endpoint import redact
+from brokers.programs.catalogue import Launch
+from brokers.registry import open_endpoint
+from core.errors import FanbenchError, UsageError
+from core.scenario import Scenario
+from harness.results.run_record import Run
+from harness.results.store import ResultFolder, open_results
+from harness.runner.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
+from harness.runner.run import Say, failed_run, run_once
+from harness.schedule.retry_queue import REPEATS, Job, RetryQueue
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJobs:
+    """Where the results are, and whether every run was done."""
+
+    folder: Path
+    complete: bool
+
+
+def choose_contenders(names: Sequence[str], every: bool, launch: Launch = "auto") -> list[Contender]:
+    """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
+
+    With `launch="docker"` every program can run here, or none can, which is an error.
+
+    Raises:
+        UsageError: a name is unknown, its program is not installed, Docker does not answer, an image cannot be had, or
+            the broker at a URL does not answer.
+    """
+    chosen = [find_contender(name) for name in names] or [c for c in all_contenders() if every or c.primary]
+    chosen = [contender.launched_by(launch) for contender in chosen]
+    if not names and launch != "docker":
+        return [contender for contender in chosen if contender.runnable]
+    for contender in chosen:
+        contender.require_runnable()
+        if contender.program is None:
+            require_answer(contender)
+    return chosen
+
+
+def require_answer(contender: Contender) -> None:
+    """Connect once to a running broker, so that a wrong address or password is told before anything is measured."""
+
+    async def connect() -> None:
+        adapter, endpoint = open_endpoint(contender.url, contender.delivery)
+        async with adapter.producer(endpoint):
+            pass
+
+    try:
+        asyncio.run(connect())
+    except FanbenchError as error:
+        raise UsageError(str(error)) from error
+
+
+def command_line() -> str:
+    """The command that repeats this measurement, passwords hidden."""
+    return shlex.join(["fanbench", *(redact(word) for word in sys.argv[1:])])
+
+
+def start_results(out: Path, name: str, scenario: Scenario, contenders: Sequence[Contender]) -> ResultFolder:
+    """A new result directory that says what runs on what.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    versions = library_versions() | {c.program: c.program_version() for c in contenders if c.program}
+    return open_results(out, name, scenario=scenario, command=command_line(), host=describe_host(), versions=versions)
+
+
+def measure(job: Job, results: ResultFolder, say: Say) -> Run:
+    """Do one run and store it; one that fails is stored as refused, with the reason."""
+    logs = results.logs / job.label.replace(" ", "-")
+    try:
+        run = run_once(job.contender, job.scenario, job.round, logs, say, job.transport, job.patience)
+    except FanbenchError as error:
+        run = failed_run(job.contender, job.scenario, job.round, error)
+    run = replace(run, transport=job.transport)
+    results.add_run(run)
+    return run
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    results: ResultFolder,
+    console: Console,
+    line: Callable[[Run], str],
+    repeats: int = REPEATS,
+    spare_rounds: int = 0,
+) -> FinishedJobs:
+    """Do every job; `line` says what is printed of each run, `repeats` and `spare_rounds` what harness.schedule.retry_queue does of them.
+
+    Ctrl-C ends the run under way, stops its children and keeps the finished ones, marked incomplete. A run that
+    fails is kept as refused, and the others go on.
+
+    Raises:
+        UsageError: a scenario does not fit this machine.
+    """
+    raise_descriptor_limit()
+    complete = False
+    try:
+        for job in jobs:
+            require_descriptors(job.scenario)
+        _run_all(RetryQueue(jobs, repeats, spare_rounds), results, console, line)
+        complete = True
+    except KeyboardInterrupt:
+        console.print("[yellow]interrupted: the finished runs are kept, marked incomplete[/]")
+    finally:
+        folder = results.finish(complete=complete)
+    return FinishedJobs(folder, complete)
+
+
+def _run_all(queue: RetryQueue, results: ResultFolder, console: Console, line: Callable[[Run], str]) -> None:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+        task = progress.add_task("starting", total=queue.total)
+        while (job := queue.next()) is not None:
+
+            def say(phase: str, label: str = job.label) -> None:
+                progress.update(task, description=f"{label} · {phase}")
+
+            run = measure(job, results, say)
+            again = queue.done(job, run)
+            progress.update(task, advance=1, total=queue.total)
+            progress.console.print(line(run), highlight=False)
+            if again:
+                progress.console.print(
+                    "    the machine may have disturbed it: it is done again at the end of its round"
+                )

@@ -1,0 +1,107 @@
+"""Which run comes next: round by round, what the machine disturbed again, and spare rounds where some stayed refused."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from brokers.contenders import Contender
+from core.scenario import Scenario
+from harness.results.run_record import Run
+from harness.runner.run import USUAL_PATIENCE, Patience
+
+REPEATS = 3
+"""How often a run that the machine disturbed is done again; the refused ones stay in the result."""
+SPARE_ROUNDS = 3
+"""How many rounds more there may be, for those in which a contender has no valid run after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run to do."""
+
+    contender: Contender
+    scenario: Scenario
+    round: int
+    label: str
+    """What the progress display and the log folder call it."""
+    transport: str = "sse"
+    patience: Patience = USUAL_PATIENCE
+
+
+Key = tuple[str, str, str]
+
+
+def _key(job: Job) -> Key:
+    return (job.contender.name, job.transport, repr(job.scenario.faults))
+
+
+class RetryQueue:
+    """Hands out jobs with `next`, and learns with `done` what became of each.
+
+    A disturbed run comes again at the end of its round, `repeats` times at most. Then, if `spare_rounds`, whole rounds
+    are added until every contender that there is hope for has as many valid rounds in common with the others as were
+    wanted: differences are paired by round. There is none for one that was at its own limit, or that had no valid run
+    in a whole round's tries.
+    """
+
+    def __init__(self, jobs: Sequence[Job], repeats: int = REPEATS, spare_rounds: int = 0) -> None:
+        self._rest = deque(jobs)
+        self._queue: deque[tuple[Job, int]] = deque()
+        self._repeats = repeats
+        self._spare_rounds = spare_rounds
+        self._ranked = [job for job in jobs if job.scenario == jobs[0].scenario]
+        self._wanted = len({job.round for job in self._ranked})
+        self._last_round = max((job.round for job in jobs), default=0)
+        self._valid: dict[Key, set[int]] = {_key(job): set() for job in jobs}
+        self._hopeless: set[Key] = set()
+        self._tries = 0
+        self.total = len(jobs)
+        """How many runs there will be, as far as is known now."""
+
+    def next(self) -> Job | None:
+        """The next job; None when all is done."""
+        if not self._queue and not self._rest:
+            self._add_spare_round()
+        if not self._queue and self._rest:
+            number = self._rest[0].round
+            while self._rest and self._rest[0].round == number:
+                self._queue.append((self._rest.popleft(), 0))
+        if not self._queue:
+            return None
+        job, self._tries = self._queue.popleft()
+        return job
+
+    def done(self, job: Job, run: Run) -> bool:
+        """Take note of the run of the job that `next` gave last; whether it is done again."""
+        key = _key(job)
+        if run.valid:
+            self._valid[key].add(job.round)
+            return False
+        if not run.disturbed:
+            self._hopeless.add(key)
+        elif key not in self._hopeless and self._tries < self._repeats:
+            label = f"{job.label.removesuffix(f' again {self._tries}')} again {self._tries + 1}"
+            self._queue.append((replace(job, label=label), self._tries + 1))
+            self.total += 1
+            return True
+        elif not self._valid[key]:
+            self._hopeless.add(key)
+        return False
+
+    def _add_spare_round(self) -> None:
+        hopeful = {_key(job) for job in self._ranked} - self._hopeless
+        if not hopeful or not self._spare_rounds:
+            return
+        in_common = set.intersection(*(self._valid[key] for key in hopeful))
+        if len(in_common) >= self._wanted:
+            return
+        self._spare_rounds -= 1
+        self._last_round += 1
+        like = self._ranked[self._spare_rounds % len(self._ranked)].round  # its order is as good as any
+        for job in self._ranked:
+            if job.round == like and _key(job) in hopeful:
+                label = job.label.replace(f"round {like}", f"round {self._last_round}")
+                self._rest.append(replace(job, round=self._last_round, label=label))
+        self.total += len(self._rest)

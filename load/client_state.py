@@ -1,0 +1,135 @@
+"""One client's state: its tracks, whether it is connected, and what the run as a whole counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from load.frames import Event, Foreign, GapFrame, Item
+from load.ledger import Cause, Delivery, Series, Track
+from load.recovery import Recovery
+
+DISARMED = Track(None)
+"""No event belongs to it: a client in this track takes the long way with every read."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What is counted over all clients of this process. Only events of phase `measure` count where events do."""
+
+    connected: int = 0
+    """Clients connected now."""
+    reached: int = 0
+    """Clients that got an event, of whatever phase, on the connection they have now."""
+    duplicated: int = 0
+    reordered: int = 0
+    replayed: int = 0
+    """Deliveries that a replica had received before the client was back: brought by resuming."""
+    gaps: int = 0
+    reconnects: int = 0
+    foreign: Counter[str] = field(default_factory=Counter)
+    """Events that are none of ours, or of a topic that was not asked for, by reason."""
+    disconnects: Counter[str] = field(default_factory=Counter)
+    """Streams that ended without our doing, by reason."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Attempts to connect that failed, by reason."""
+    downtimes_ns: list[int] = field(default_factory=list)
+    """How long clients were without a connection, since the last tick."""
+
+
+class ClientState:
+    """One client's side of the ledger."""
+
+    __slots__ = (
+        "_counters", "_down_ns", "_reached", "_resumed_ns", "_tracks", "aside", "connected", "opened_once", "recovery", "topic",
+    )  # fmt: skip
+
+    def __init__(self, topic: str, counters: Counters) -> None:
+        self.topic = topic
+        self.connected = False
+        self.opened_once = False
+        self.aside = False
+        """Whether a fault is done to this client: its deliveries are told apart from the bystanders' from then on."""
+        self.recovery: Recovery | None = None
+        self._counters = counters
+        self._tracks: dict[Series, Track] = {}
+        self._reached = False
+        self._resumed_ns = 0
+        self._down_ns = 0
+
+    @property
+    def tracks(self) -> dict[Series, Track]:
+        """What the client got, series by series."""
+        return self._tracks
+
+    def opened(self, began_ns: int, now_ns: int) -> None:
+        """The client is connected, having begun to connect at `began_ns`."""
+        self.connected = True
+        self._counters.connected += 1
+        if self.opened_once:
+            self._resumed_ns = began_ns
+            self._counters.reconnects += 1
+            self._counters.downtimes_ns.append(now_ns - self._down_ns)
+        self.opened_once = True
+
+    def closed(self, now_ns: int) -> None:
+        """The client's connection is gone; what comes to be missing until it is back is charged to that."""
+        self.connected = False
+        self._down_ns = now_ns
+        self._counters.connected -= 1
+        self._counters.reached -= self._reached
+        self._reached = False
+        for track in self._tracks.values():
+            track.expect(Cause.CONNECTION)
+
+    def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:
+        """Enter what one read brought to a client in this track; the one to be in from here, or DISARMED."""
+        for item in items:
+            if isinstance(item, Event) and item.series is track.series and item.seq == track.next_seq:
+                track.next_seq = item.next_seq  # as in the reader's hot path: reads hold several events under pressure
+                item.arrived(now_ns)
+            elif isinstance(item, Event):
+                track = self._event(item, now_ns)
+            elif isinstance(item, GapFrame):
+                self._gap(item)
+                track = DISARMED
+            else:
+                self._foreign(item)
+        return track
+
+    def _event(self, event: Event, now_ns: int) -> Track:
+        series = event.series
+        track = self._tracks.get(series)
+        if track is None:
+            if series.topic != self.topic:
+                self._foreign(Foreign(f"topic {series.topic[:40]}, which was not asked for"))
+                return DISARMED
+            track = self._tracks[series] = Track(series)
+        verdict = track.take(event.seq)
+        if verdict is Delivery.DOUBLE:
+            self._counters.duplicated += event.measured
+        else:
+            event.arrive(now_ns, self.aside)
+            self._counters.reordered += event.measured and verdict is Delivery.LATE
+        if not self._reached:
+            self._reached = True
+            self._counters.reached += 1
+        if self.recovery is not None:
+            self.recovery.note(event, now_ns)
+        return self._after(event, track, verdict)
+
+    def _after(self, event: Event, track: Track, verdict: Delivery) -> Track:
+        if event.received_ns < self._resumed_ns:
+            self._counters.replayed += event.measured and verdict is not Delivery.DOUBLE
+            return DISARMED
+        watched = self.aside or (self.recovery is not None and self.recovery.waiting)
+        return DISARMED if watched else track
+
+    def _gap(self, gap: GapFrame) -> None:
+        self._counters.gaps += 1
+        if gap.topic is None or gap.topic == self.topic:
+            for track in self._tracks.values():
+                track.expect(Cause.GAP)
+
+    def _foreign(self, foreign: Foreign) -> None:
+        self._counters.foreign[foreign.reason] += 1

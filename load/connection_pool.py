@@ -1,0 +1,121 @@
+"""What the readers of a process share: where to connect, how many at a time, when again, and whom to tell."""
+
+from __future__ import annotations
+
+import _socket  # the C type: Locust has put gevent's own class, with two watchers to each socket, in place of socket.socket
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from errno import EINPROGRESS
+from typing import Any, Protocol
+
+from load.client_state import Counters
+from load.frames import Feed, SeriesRegistry
+from load.http1 import Origin
+from load.transport import Dialect, Transport
+
+DEFAULT_RETRY_S = 1.0
+LONGEST_RETRY_S = 5.0
+JITTER = 0.2
+
+
+def retry_delay_s(retry_ms: int | None, failures: int, rng: random.Random) -> float:
+    """How long to stay away: the server's `retry:`, doubled for each failure since, at most 5 s, and ±20 % by chance."""
+    base = DEFAULT_RETRY_S if retry_ms is None else retry_ms / 1000
+    return min(base * 2.0 ** min(failures, 16), max(base, LONGEST_RETRY_S)) * rng.uniform(1 - JITTER, 1 + JITTER)
+
+
+class Connecting(Protocol):
+    """What waits at the gate, and what may take too long once it is through."""
+
+    started_ns: int
+    closed: bool
+
+    def connect(self) -> None:
+        """Begin."""
+
+    def fail(self, reason: str) -> None:
+        """Treat the attempt under way as failed."""
+
+
+class ConnectThrottle:
+    """Lets `limit` connections be made at a time: a thousand at one instant would overflow a listener's queue."""
+
+    def __init__(self, limit: int = 256) -> None:
+        self._free = limit
+        self._queue: deque[Connecting] = deque()
+        self._admitting = False
+
+    def enter(self, reader: Connecting) -> None:
+        """Connect the reader, now or when it is its turn."""
+        self._queue.append(reader)
+        self._admit()
+
+    def leave(self) -> None:
+        """One that was let in is connected, or has failed."""
+        self._free += 1
+        self._admit()
+
+    def _admit(self) -> None:
+        if self._admitting:  # called from a connect below that failed at once
+            return
+        self._admitting = True
+        while self._queue and self._free:
+            reader = self._queue.popleft()
+            if not reader.closed:
+                self._free -= 1
+                reader.connect()
+        self._admitting = False
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A replica as the sockets see it: address family and address, found once."""
+
+    origin: Origin
+    family: int
+    sockaddr: tuple[Any, ...]
+
+
+def begin_connecting(address: Address) -> Any:
+    """A socket that is on its way to the address.
+
+    Raises:
+        OSError: it did not even begin.
+    """
+    sock = _socket.socket(address.family, _socket.SOCK_STREAM)
+    sock.setblocking(False)
+    code = sock.connect_ex(address.sockaddr)
+    if code not in (0, EINPROGRESS):
+        sock.close()
+        raise OSError(code, os.strerror(code))
+    return sock
+
+
+@dataclass(slots=True)
+class ConnectionPool:
+    """What all readers of a process share."""
+
+    loop: Any
+    addresses: Sequence[Address]
+    transport: Transport
+    registry: SeriesRegistry
+    counters: Counters
+    on_connect: Callable[[int, str], None]
+    """Told each attempt's duration in nanoseconds, and what failed or ''."""
+    on_break: Callable[[str], None]
+    """Told why a stream ended."""
+    token: str = ""
+    gate: ConnectThrottle = field(default_factory=ConnectThrottle)
+    connecting: set[Connecting] = field(default_factory=set)
+    rng: random.Random = field(default_factory=random.Random)
+    feeds: dict[Dialect, Feed] = field(default_factory=dict)
+
+    def feed(self, dialect: Dialect) -> Feed:
+        """What all readers of connections in this dialect share."""
+        found = self.feeds.get(dialect)
+        if found is None:
+            found = self.feeds[dialect] = Feed(self.registry, dialect)
+        return found

@@ -1,0 +1,118 @@
+"""Deliveries folded into histograms, a few times a second and many at once."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from core.histogram import Histogram
+from load.frames import Event
+from load.ledger import Series
+from load.worker_result import Distribution, EncodedHistogram
+
+OPEN_SECONDS = 5
+"""A second of due time stays open for this long, then it is kept encoded; a straggler opens it again."""
+
+_SECOND_NS = 1_000_000_000
+HOPS = ("schedule", "broker", "fanout")
+
+
+class LatencyRecorder:
+    """The histograms of one process. Each delivery counts once in each hop and once in its server's latency."""
+
+    def __init__(self) -> None:
+        self.times = {name: Histogram() for name in (*HOPS, "connect", "downtime")}
+        self.servers: dict[str, Histogram] = {}
+        self.seconds: dict[int, EncodedHistogram] = {}
+        """Second of due time to its latencies, as they travel."""
+        self.deliveries = 0
+        self.sized = 0
+        """Deliveries of which the bytes are known, `wire_bytes` in all."""
+        self.wire_bytes = 0
+        self.first_due_ns: int | None = None
+        self.last_arrival_ns = 0
+        self._open: dict[int, Histogram] = {}
+
+    def fold(self, events: Sequence[Event]) -> npt.NDArray[np.int64]:
+        """Take the arrivals noted on the events, each of which is given once; return the latencies in nanoseconds."""
+        measured = [event for event in events if event.measured]
+        bystanders_ns = self._fold([(event, event.arrivals) for event in measured if event.arrivals])
+        if "bystanders" in self.times:
+            self.times["bystanders"].record_ns(bystanders_ns)
+        others = [(event, event.aside) for event in measured if event.aside is not None]
+        return np.concatenate([bystanders_ns, self._fold(others)]) if others else bystanders_ns
+
+    def _fold(self, due: Sequence[tuple[Event, array[int]]]) -> npt.NDArray[np.int64]:
+        if not due:
+            return np.empty(0, np.int64)
+        counts = np.array([len(arrivals) for _, arrivals in due])
+        stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event, _ in due], np.int64)
+        due_ns, sent_ns, received_ns = stamps.T
+        arrived_ns = np.concatenate([np.frombuffer(arrivals, np.int64) for _, arrivals in due])
+        self.times["schedule"].record_ns(sent_ns - due_ns, counts)
+        self.times["broker"].record_ns(received_ns - sent_ns, counts)
+        self.times["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
+        latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
+        self._by_server([event.server for event, _ in due], counts, latency_ns)
+        self._by_second(np.repeat(due_ns // _SECOND_NS, counts), latency_ns)
+        self.deliveries += len(latency_ns)
+        sizes = np.array([event.wire_bytes for event, _ in due])
+        self.sized += int(counts[sizes > 0].sum())
+        self.wire_bytes += int((counts * sizes).sum())
+        first = int(due_ns.min())
+        self.first_due_ns = first if self.first_due_ns is None else min(first, self.first_due_ns)
+        self.last_arrival_ns = max(self.last_arrival_ns, int(arrived_ns.max()))
+        return latency_ns
+
+    def tell_bystanders_apart(self) -> None:
+        """From now on count those deliveries once more that reach clients to whom no fault is done.
+
+        `before` is what all clients' latency was until then, for comparison.
+        """
+        if "bystanders" not in self.times:
+            self.times["bystanders"] = Histogram()
+            before = self.times["before"] = Histogram()
+            for latency in self.servers.values():
+                before.merge(latency)
+
+    def _by_server(self, names: list[str], counts: npt.NDArray[np.int64], latency_ns: npt.NDArray[np.int64]) -> None:
+        number = {name: at for at, name in enumerate(sorted(set(names)))}
+        which = np.repeat(np.array([number[name] for name in names]), counts)
+        for name, at in number.items():
+            self.servers.setdefault(name, Histogram()).record_ns(latency_ns[which == at])
+
+    def _by_second(self, seconds: npt.NDArray[np.int64], latency_ns: npt.NDArray[np.int64]) -> None:
+        for second in np.unique(seconds).tolist():
+            histogram = self._open.get(second)
+            if histogram is None:
+                kept = self.seconds.pop(second, None)
+                histogram = self._open[second] = Histogram() if kept is None else Distribution.from_wire(kept).histogram
+            histogram.record_ns(latency_ns[seconds == second])
+        self._keep(max(self._open) - OPEN_SECONDS)
+
+    def _keep(self, until: int) -> None:
+        for second in [second for second in self._open if second <= until]:
+            self.seconds[second] = Distribution(self._open.pop(second)).to_wire()
+
+    def close(self) -> None:
+        """Encode the seconds that are still open."""
+        self._keep(max(self._open, default=0))
+
+
+def milliseconds(latency_ns: npt.NDArray[np.int64]) -> Counter[int]:
+    """How many latencies fell into each whole millisecond, a minute and more in the last."""
+    counts = np.bincount(np.clip(latency_ns // 1_000_000, 0, 60_000)) if latency_ns.size else np.empty(0, np.int64)
+    return Counter({int(at): int(counts[at]) for at in np.nonzero(counts)[0]})
+
+
+def rehearse() -> None:
+    """Fold one made-up event and forget it: numpy's and HDR's first time costs 40 ms, which clients would be charged."""
+    event = Event(Series("rehearsal", ""), 0, True, "", "")
+    event.arrived(0)
+    recorder = LatencyRecorder()
+    milliseconds(recorder.fold([event]))
+    recorder.close()

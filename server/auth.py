@@ -1,0 +1,115 @@
+"""Lets a client in: its token, its topics and ids, the replica's limits, and its topics' subscriptions. Each refusal says what to do."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from fastapi import HTTPException
+from starlette.requests import HTTPConnection
+
+from core.errors import FanbenchError
+from core.topics import DEFAULT_TOPIC
+from server.replica import Replica
+from server.resume import Given, read_ids
+from server.settings import ServerSettings
+from server.subscriptions import TooManyTopicsError
+
+MAX_TOPIC_CHARACTERS = 200
+
+
+class Admitted(NamedTuple):
+    """A client whose topics are subscribed, until `release` is called."""
+
+    topics: Sequence[str]
+    given: Given | None
+    release: Callable[[], None]
+
+
+async def admit(request: HTTPConnection, replica: Replica) -> Admitted:
+    """Admit a client and subscribe its topics; a refusal is counted.
+
+    Raises:
+        HTTPException: 400, 401, or 503 with Retry-After when there is no room or the broker does not answer.
+    """
+    try:
+        return await _admit(request, replica)
+    except HTTPException as error:
+        replica.hub.ledger.refused[str(error.status_code)] += 1
+        raise
+
+
+async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
+    settings, link = replica.settings, replica.link
+    require_token(request, settings)
+    names = read_topics(request, settings)
+    given = read_ids(read_last_ids(request), names)
+    later = {"retry-after": str(settings.retry_after_s)}
+    if replica.hub.stopping:
+        raise HTTPException(503, "this replica is stopping; connect to another one", later)
+    if len(replica.hub.clients) + replica.joining >= settings.max_clients:
+        words = f"this replica has {settings.max_clients} clients, its limit; connect to another one, or later"
+        raise HTTPException(503, words, later)
+    replica.joining += 1
+    try:
+        topics = await link.require(names)
+    except TooManyTopicsError as error:
+        raise HTTPException(503, str(error), later) from error
+    except FanbenchError as error:
+        raise HTTPException(503, "the broker does not answer; try again, or another replica", later) from error
+    finally:
+        replica.joining -= 1
+    return Admitted(names, given, partial(link.release, topics))
+
+
+def require_token(request: HTTPConnection, settings: ServerSettings) -> None:
+    """Compare the bearer token, in constant time. `?token=` serves EventSource, which can send no header.
+
+    Raises:
+        HTTPException: 401, the token is missing or wrong.
+    """
+    if settings.token is None:
+        return
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        given = request.query_params.get("token", "")
+    if not hmac.compare_digest(given.strip().encode(), settings.token.get_secret_value().encode()):
+        words = "wrong token" if given else "this replica asks for a token"
+        raise HTTPException(
+            401,
+            f"{words}; send it as 'Authorization: Bearer TOKEN', or as ?token=TOKEN where no header can be sent",
+            {"www-authenticate": "Bearer"},
+        )
+
+
+def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:
+    """The topics of `?topic=a&topic=b`, without doubles; the default topic if there are none.
+
+    Raises:
+        HTTPException: 400, a name cannot be used or there are too many.
+    """
+    if not request.scope["query_string"]:
+        return [DEFAULT_TOPIC]
+    names = list(dict.fromkeys(request.query_params.getlist("topic"))) or [DEFAULT_TOPIC]
+    if len(names) > settings.max_topics_per_client:
+        raise HTTPException(
+            400, f"{len(names)} topics; a client may have {settings.max_topics_per_client}, so open another stream"
+        )
+    for name in names:
+        if not 0 < len(name) <= MAX_TOPIC_CHARACTERS or not name.isprintable() or any(c.isspace() for c in name):
+            raise HTTPException(
+                400,
+                f"topic {name[:40]!r} is empty, has blanks or over {MAX_TOPIC_CHARACTERS} characters; "
+                "name it like ?topic=events",
+            )
+    return names
+
+
+def read_last_ids(request: HTTPConnection) -> Sequence[str]:
+    """What the client says it got last. The header wins: EventSource keeps it up to date, and its URL not."""
+    header = request.headers.get("last-event-id")
+    if header or not request.scope["query_string"]:
+        return [header] if header else ()
+    return request.query_params.getlist("last_event_id")

@@ -1,0 +1,107 @@
+"""The live clients of a topic whose bytes are framed alike, and the one loop, or one system call, that writes to all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from server.client import Client
+
+LEAST = 16
+"""Clients from which on a batch costs less than a loop of writes."""
+
+_log = logging.getLogger("fanbench.server")
+
+
+class Sender(Protocol):
+    """Sends to many sockets at once: server.io_uring.IoUring."""
+
+    usable: bool
+    """False once it has failed."""
+
+    def send(self, descriptors: npt.NDArray[np.int32], data: bytes) -> list[tuple[int, int]]:
+        """Which did not take all: place, and bytes taken or a negated errno. OSError if it can send no more."""
+
+
+class BroadcastGroup:
+    """Who listens, in no particular order.
+
+    With a sender, a client whose connection holds nothing is sent to past its transport; what its socket does not take
+    goes to the transport, which holds it, finds a slow client by it, and has all that comes until it is empty again. So
+    bytes never change places, whoever else writes to the transport, and every error is found where it always is.
+    """
+
+    __slots__ = ("_clients", "_descriptors", "_held", "_places", "_sender", "_writes")
+
+    def __init__(self, sender: Sender | None) -> None:
+        self._sender = sender
+        self._writes: dict[Client, Callable[[bytes], None]] = {}
+        """Clients that are written to one by one."""
+        self._places: dict[Client, int] = {}
+        """Where the others are in the lists below, which have no holes."""
+        self._clients: list[Client] = []
+        self._held: list[Callable[[], int]] = []
+        self._descriptors = np.empty(0, dtype=np.int32)
+
+    def __len__(self) -> int:
+        return len(self._writes) + len(self._clients)
+
+    def add(self, client: Client) -> None:
+        """Write to this client from now on."""
+        if self._sender is None or client.writer.descriptor < 0:
+            self._writes[client] = client.write
+            return
+        place = self._places[client] = len(self._clients)
+        self._clients.append(client)
+        self._held.append(client.writer.held_bytes)
+        if place == len(self._descriptors):
+            self._descriptors = np.resize(self._descriptors, max(LEAST, 2 * place))
+        self._descriptors[place] = client.writer.descriptor
+
+    def remove(self, client: Client) -> None:
+        """Write to it no more; no error if it was not here."""
+        self._writes.pop(client, None)
+        place = self._places.pop(client, None)
+        if place is None:
+            return
+        last, held = self._clients.pop(), self._held.pop()
+        if last is not client:
+            self._clients[place] = last
+            self._held[place] = held
+            self._places[last] = place
+            self._descriptors[place] = self._descriptors[len(self._clients)]
+
+    def write(self, data: bytes) -> Sequence[Client]:
+        """Send these bytes to all, or have each connection hold what it cannot send.
+
+        Returns the clients that may have got a part of it, where the sender failed: nothing may follow to them.
+        """
+        for write in self._writes.values():
+            write(data)
+        if self._sender is not None and self._sender.usable and len(self._clients) >= LEAST:
+            return self._send(self._sender, data)
+        for client in self._clients:
+            client.write(data)
+        return ()
+
+    def _send(self, sender: Sender, data: bytes) -> Sequence[Client]:
+        descriptors, idle = self._descriptors[: len(self._clients)], self._clients
+        held = [ask() for ask in self._held]
+        if any(held):
+            for client, count in zip(self._clients, held, strict=True):
+                if count:
+                    client.write(data)
+            descriptors = descriptors[np.flatnonzero(np.array(held) == 0)]
+            idle = [client for client, count in zip(self._clients, held, strict=True) if not count]
+        try:
+            short = sender.send(descriptors, data)
+        except OSError as error:
+            _log.warning("io_uring failed, each client is sent to by itself from now on: %s", error)
+            return list(idle)
+        for place, taken in short:
+            idle[place].write(data[max(0, taken) :])
+        return ()

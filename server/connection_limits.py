@@ -1,0 +1,70 @@
+"""Where connections come in: how many, for how long without a request, and how many requests begin at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+REQUESTS_PER_TURN = 8
+"""Requests begun in one turn of the event loop, some 2 ms of work: in a storm of connects, events must not wait for all."""
+
+
+class Arrival(Protocol):
+    """A connection that has sent no complete request yet."""
+
+    def refuse(self, status: bytes, words: bytes) -> None:
+        """Answer it and close it."""
+
+
+class ConnectionLimits:
+    """The way in to a replica. Requests begin in the order in which they came."""
+
+    def __init__(self, max_connections: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.turned_away = 0
+        """Connections closed for want of a complete request, or for want of room."""
+        self._max_connections = max_connections
+        self._loop = loop
+        self._waiting: dict[Arrival, float] = {}
+        self._begins: deque[Callable[[], None]] = deque()
+
+    def enter(self, arrival: Arrival, connections: int) -> bool:
+        """The connection owes us a request from now on; False if there is no room for it."""
+        if connections > self._max_connections:
+            self.turned_away += 1
+            return False
+        self.owe(arrival)
+        return True
+
+    def owe(self, arrival: Arrival) -> None:
+        """The connection owes us the rest of a request; it has done so since the first such word."""
+        self._waiting.setdefault(arrival, self._loop.time())
+
+    def leave(self, arrival: Arrival) -> None:
+        """Its request is complete, or it is gone."""
+        self._waiting.pop(arrival, None)
+
+    def expire(self, before_s: float) -> None:
+        """Refuse the connections that have owed a request since before that moment of the loop's clock."""
+        late: list[Arrival] = []
+        for arrival, since_s in self._waiting.items():
+            if since_s >= before_s:
+                break
+            late.append(arrival)
+        for arrival in late:
+            self.leave(arrival)
+            self.turned_away += 1
+            arrival.refuse(b"408 Request Timeout", b"no complete request in time")
+
+    def admit(self, begin: Callable[[], None]) -> None:
+        """Call `begin` when it is this request's turn, which is at once unless many come together."""
+        if not self._begins:
+            self._loop.call_soon(self._let_in)
+        self._begins.append(begin)
+
+    def _let_in(self) -> None:
+        for _ in range(min(REQUESTS_PER_TURN, len(self._begins))):
+            self._begins.popleft()()
+        if self._begins:
+            self._loop.call_soon(self._let_in)

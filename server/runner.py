@@ -1,0 +1,136 @@
+"""Runs uvicorn around the replica: signals, the listening socket, and what the process as a whole needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+import uvloop
+
+from brokers.api import Adapter
+from brokers.endpoint import Endpoint
+from core.errors import FanbenchError, UsageError
+from server.app import create_app
+from server.connection_limits import ConnectionLimits
+from server.protocol import StreamProtocol
+from server.replica import Replica
+from server.settings import ServerSettings
+from server.websocket import MAX_MESSAGE_BYTES, SocketProtocol
+
+BACKLOG = 8192
+SPARE_CONNECTIONS = 64
+"""Connections beyond the clients': for /stats and the like."""
+UNACKNOWLEDGED_MS = 60_000
+"""A client that acknowledges nothing of what was sent to it for so long is gone, whatever its end says."""
+
+_log = logging.getLogger("fanbench.server")
+
+
+class ReplicaServer(uvicorn.Server):
+    """uvicorn's server; at SIGTERM and SIGINT it ends the streams, serves what is under way, and returns."""
+
+    replica: Replica | None = None
+    failure: FanbenchError | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals in the loop, and do not raise them again: a clean stop exits with 0."""
+        loop = asyncio.get_running_loop()
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sig, self.stop)
+        yield
+
+    def stop(self) -> None:
+        """Begin to stop."""
+        self.should_exit = True
+        if self.replica is not None:
+            self.replica.begin_stop()
+
+    def fail(self, error: FanbenchError) -> None:
+        """Stop, for this reason."""
+        self.failure = self.failure or error
+        self.stop()
+
+
+def listen(host: str, port: int, send_buffer_bytes: int) -> socket.socket:
+    """A listening socket whose connections inherit its options.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, proto)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if send_buffer_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        step = (
+            "is another replica running? choose another with FANBENCH_PORT" if error.errno == errno.EADDRINUSE else ""
+        )
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; {step or 'check FANBENCH_HOST and FANBENCH_PORT'}"
+        ) from error
+    return sock
+
+
+async def serve(
+    settings: ServerSettings, broker: tuple[Adapter, Endpoint], sock: socket.socket
+) -> FanbenchError | None:
+    """Serve until a signal comes; returns why it could not go on, if that is so."""
+    name = settings.server_name(sock.getsockname()[1])
+    connection_limits = ConnectionLimits(settings.max_clients + SPARE_CONNECTIONS, asyncio.get_running_loop())
+
+    def make_replica() -> Replica:
+        server.replica = Replica(settings, name, broker, connection_limits, server.fail)
+        return server.replica
+
+    config = uvicorn.Config(
+        create_app(settings, make_replica),
+        http=functools.partial(StreamProtocol, connection_limits),  # type: ignore[arg-type]
+        ws=SocketProtocol,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=None,  # the hub's heartbeat pings, without a timer for each client
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=settings.access_log,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=3,
+    )
+    server = ReplicaServer(config)
+    host, port = sock.getsockname()[:2]
+    _log.info("%s serves on http://%s:%d, broker %s", name, f"[{host}]" if ":" in host else host, port, broker[1])
+    # What exists now stays; a collection that walks it, and every client, would hold up events.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    await server.serve([sock])
+    return server.failure
+
+
+def run(settings: ServerSettings, broker: tuple[Adapter, Endpoint]) -> None:
+    """Listen and serve until SIGTERM or SIGINT.
+
+    Raises:
+        UsageError: the address cannot be listened on. FanbenchError: the broker does not answer.
+    """
+    sock = listen(settings.host, settings.port, settings.send_buffer_bytes)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        failure = runner.run(serve(settings, broker, sock))
+    if failure is not None:
+        raise failure

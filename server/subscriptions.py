@@ -1,0 +1,237 @@
+"""The replica's side of the broker: one consumer, and a subscription for each topic that somebody listens to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from brokers.api import Adapter, Consumer, Message
+from brokers.endpoint import BrokerError, Endpoint
+from brokers.reconnect import delays_s, reason
+from core.clock import now_ns
+from core.errors import FanbenchError
+from server.hub import Hub
+from server.topic import Topic
+
+QUIET_S = 0.2
+"""A broker that has replayed nothing for so long has replayed all."""
+FILL_TIMEOUT_S = 5.0
+_POLL_S = 0.02
+_SLACK_S = 2.0
+
+_log = logging.getLogger("fanbench.server")
+
+
+class TooManyTopicsError(FanbenchError):
+    """The replica is subscribed to as many topics as it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSettings:
+    """What the link needs of the settings."""
+
+    preset: Sequence[str]
+    max_topics: int
+    linger_s: float
+    history_age_s: float
+
+
+class Subscriptions:
+    """Keeps the hub's topics subscribed. `run` is its life; clients `require` topics and `release` them."""
+
+    def __init__(self, hub: Hub, adapter: Adapter, endpoint: Endpoint, settings: SubscriptionSettings) -> None:
+        self.ready = asyncio.Event()
+        """The topics of the settings are subscribed, and their history is filled."""
+        self._hub = hub
+        self._adapter = adapter
+        self._endpoint = endpoint
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._confirmed: dict[str, asyncio.Future[None]] = {}
+        self._wanted: list[str] = []
+        self._idle: dict[str, float] = {}
+        self._work = asyncio.Event()
+        self._fills: set[asyncio.Task[None]] = set()
+
+    async def require(self, names: Sequence[str]) -> list[Topic]:
+        """Return once these topics are subscribed; they stay so until `release`.
+
+        Raises:
+            TooManyTopicsError: there is no room for another topic. BrokerError: the broker did not confirm.
+        """
+        new = [name for name in names if name not in self._confirmed]
+        if len(self._confirmed) + len(new) > self._settings.max_topics:
+            raise TooManyTopicsError(
+                f"this replica has {len(self._confirmed)} topics, its limit is {self._settings.max_topics}; "
+                "ask again later, or raise FANBENCH_MAX_TOPICS"
+            )
+        for name in new:
+            self._want(name)
+        topics = [self._hub.topics[name] for name in names]
+        futures = [self._confirmed[name] for name in names]
+        for topic in topics:
+            topic.users += 1
+            self._idle.pop(topic.name, None)
+        try:
+            for future in futures:
+                if not future.done():
+                    await asyncio.shield(future)
+                future.result()
+        except BaseException:
+            self.release(topics)
+            raise
+        return topics
+
+    def release(self, topics: Sequence[Topic]) -> None:
+        """Undo one `require`. A topic that nobody uses lingers."""
+        for topic in topics:
+            topic.users -= 1
+            if topic.users == 0 and self._hub.topics.get(topic.name) is topic:
+                self._linger(topic.name)
+
+    def tick(self) -> None:
+        """Called once a second: let the topics go that have lingered long enough."""
+        if self._idle and next(iter(self._idle.values())) <= self._loop.time():
+            self._work.set()
+
+    def _linger(self, name: str) -> None:
+        if name not in self._settings.preset:
+            self._idle[name] = self._loop.time() + self._settings.linger_s
+
+    def _want(self, name: str) -> None:
+        self._confirmed[name] = self._loop.create_future()
+        self._hub.open_topic(name, now_ns())
+        self._wanted.append(name)
+        self._work.set()
+
+    async def run(self) -> None:
+        """Connect, subscribe, and hand over what comes, until cancelled.
+
+        Raises:
+            BrokerError: the first connection or subscription failed. Later on it is tried again without end.
+        """
+        for name in self._settings.preset:
+            self._want(name)
+        for delay_s in delays_s():
+            try:
+                async with self._adapter.consumer(self._endpoint) as consumer:
+                    await self._serve(consumer)
+                cause = "the adapter's consumer ended"
+            except Exception as error:  # an adapter may be a stranger's; the replica's clients must not pay for it
+                if isinstance(error, FanbenchError) and not self.ready.is_set():
+                    raise
+                cause = f"{type(error).__name__}: {self._endpoint.hide_secrets(reason(error))}"
+            # Adapters reconnect by themselves, so this one gave up.
+            _log.error("%s: %s; starting its consumer again", self._endpoint, cause)
+            self._hub.gap(f"connection lost: {cause}", None, None)
+            self._wanted = list(self._confirmed)
+            self._work.set()
+            await asyncio.sleep(delay_s)
+
+    async def _serve(self, consumer: Consumer) -> None:
+        tasks = [asyncio.create_task(self._read(consumer)), asyncio.create_task(self._keep(consumer))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, consumer: Consumer) -> None:
+        accept = self._hub.accept
+        async for item in consumer:
+            if isinstance(item, Message):
+                accept(item.topic, item.payload)
+            else:
+                _log.warning("%s: gap: %s (lost: %s)", self._endpoint, item.cause, item.lost)
+                self._hub.gap(item.cause, item.lost, item.topic)
+
+    async def _keep(self, consumer: Consumer) -> None:
+        """Subscribe what is wanted, in batches, and unsubscribe what has lingered: one thing at a time."""
+        while True:
+            if self._wanted:
+                batch, self._wanted = self._wanted, []
+                await self._subscribe(consumer, batch)
+            if not self.ready.is_set() and not self._wanted:
+                await asyncio.gather(*self._fills)
+                self.ready.set()
+            await self._work.wait()
+            self._work.clear()
+            await self._let_go(consumer)
+
+    async def _subscribe(self, consumer: Consumer, batch: list[str]) -> None:
+        # A topic that was live before the consumer was started anew is not filled again.
+        fresh = [name for name in batch if not self._confirmed[name].done()]
+        since_ns = None
+        if self._adapter.replay and len(fresh) == len(batch):
+            since_ns = now_ns() - int(self._settings.history_age_s * 1e9)
+        topics = [self._hub.topics[name] for name in fresh]
+        for topic in topics:
+            topic.filling = since_ns is not None
+        try:
+            async with asyncio.timeout(self._endpoint.timeout_s + _SLACK_S):
+                await consumer.subscribe(*batch, since_ns=since_ns)
+        except (FanbenchError, TimeoutError) as error:
+            if not self.ready.is_set():
+                raise self._unconfirmed(error) from None
+            self._fail(fresh, self._unconfirmed(error))
+            return
+        moment_ns = now_ns()
+        for topic in topics:
+            topic.subscribed_ns = moment_ns
+            topic.heard_s = self._loop.time()
+            topic.history.complete_since_ns = since_ns or moment_ns
+        if since_ns is None:
+            self._confirm(topics)
+        else:
+            task = asyncio.create_task(self._fill(topics))
+            self._fills.add(task)
+            task.add_done_callback(self._fills.discard)
+
+    def _unconfirmed(self, error: Exception) -> FanbenchError:
+        if isinstance(error, FanbenchError):
+            return error
+        return BrokerError(self._endpoint, "subscribe", "no answer", "check that the broker is up")
+
+    async def _fill(self, topics: list[Topic]) -> None:
+        """Wait until the broker has replayed what it stored of these topics; then they are live."""
+        until_s = self._loop.time() + FILL_TIMEOUT_S
+        while self._loop.time() < until_s:
+            heard_since_s = self._loop.time() - QUIET_S
+            if not any(topic.filling and topic.heard_s > heard_since_s for topic in topics):
+                break
+            await asyncio.sleep(_POLL_S)
+        self._confirm(topics)
+
+    def _confirm(self, topics: list[Topic]) -> None:
+        for topic in topics:
+            topic.filling = False
+            self._confirmed[topic.name].set_result(None)
+            if topic.users == 0:
+                self._linger(topic.name)
+
+    def _fail(self, names: list[str], error: FanbenchError) -> None:
+        _log.warning("%s", error)
+        for name in names:
+            future = self._confirmed.pop(name)
+            self._idle.pop(name, None)
+            self._hub.close_topic(name)
+            future.set_exception(error)
+            future.exception()  # there may be nobody left to ask for it
+
+    async def _let_go(self, consumer: Consumer) -> None:
+        now_s = self._loop.time()
+        names = [name for name, until_s in self._idle.items() if until_s <= now_s and self._confirmed[name].done()]
+        for name in names:
+            del self._idle[name], self._confirmed[name]
+            self._hub.close_topic(name)
+        if names:
+            try:
+                async with asyncio.timeout(self._endpoint.timeout_s + _SLACK_S):
+                    await consumer.unsubscribe(*names)
+            except (FanbenchError, TimeoutError) as error:
+                _log.warning("%s", self._unconfirmed(error))

@@ -1,0 +1,61 @@
+"""From what a broker delivers to a frame: our events are stamped and counted, all else is counted and passed by."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from core.stamp import Stamp, StampError, decode
+from server.ledger import Ledger
+
+LOG_INTERVAL_S = 10.0
+
+_log = logging.getLogger("fanbench.server")
+
+
+def inspect(topic: str, payload: bytes, max_event_bytes: int) -> Stamp:
+    """The stamp of an event that was published on `topic`.
+
+    Raises:
+        StampError: the message is no event of ours, or could not be sent on as one; the reason has no value in it.
+    """
+    if len(payload) > max_event_bytes:
+        raise StampError("too large")
+    stamp = decode(payload)
+    if stamp.topic != topic:
+        raise StampError("topic mismatch")
+    if not payload.startswith(b"{"):
+        raise StampError("blanks before the object")
+    return stamp
+
+
+class EventValidator:
+    """Decides what is an event of ours. What is not never reaches a client, and fills no log."""
+
+    def __init__(self, max_event_bytes: int, ledger: Ledger) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._ledger = ledger
+        self._logged_s: dict[str, float] = {}
+
+    def read(self, topic: str, payload: bytes) -> Stamp | None:
+        """The event's stamp, or None for a message that is not ours, which is counted by its reason."""
+        try:
+            stamp = inspect(topic, payload, self._max_event_bytes)
+        except StampError as error:
+            self._pass_by(topic, payload, str(error))
+            return None
+        self._ledger.receive(stamp)
+        return stamp
+
+    def _pass_by(self, topic: str, payload: bytes, reason: str) -> None:
+        self._ledger.foreign[reason] += 1
+        now_s = time.monotonic()
+        if now_s - self._logged_s.get(reason, float("-inf")) >= LOG_INTERVAL_S:
+            self._logged_s[reason] = now_s
+            _log.warning(
+                "topic %.100r: passed by a message of %d bytes that is no event: %s (%d so far)",
+                topic,
+                len(payload),
+                reason,
+                self._ledger.foreign[reason],
+            )

@@ -1,0 +1,164 @@
+"""The verdict says in words what the figures allow, and no more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.histogram import Histogram
+from harness.analysis.standings import families, percentile_band, standings
+from harness.analysis.verdict import verdict
+from harness.results.run_record import Run
+from tests.harness import made_up
+
+FIVE = range(1, 6)
+
+
+def said(*runs: Run, **fields: object) -> str:
+    return " ".join(verdict(made_up.comparison(runs, **fields)))
+
+
+def test_equals_get_no_significant_difference() -> None:
+    words = said(*(made_up.run(name, number) for number in FIVE for name in ("valkey", "valkey#2")))
+    assert "For 50 clients on 2 replicas at 20 events/s, no significant difference at p99 between" in words
+    assert "(98% certain). The broker hop is" in words
+    assert "take what you run already. `fanbench choose`" in words
+    assert "Nothing was lost." in words
+
+
+def test_the_slower_one_is_named_with_its_ratio_and_interval() -> None:
+    runs = [made_up.run(name, r, fanout_ms=f) for r in FIVE for name, f in (("valkey", 6), ("nats", 6), ("slow", 9))]
+    words = said(*runs)
+    assert "no significant difference at p99 between nats and valkey" in words or "between valkey and nats" in words
+    found = families(made_up.comparison(runs))[0].behind_leader("slow")
+    assert found is not None
+    assert found.ratio.low < 1.5 < found.ratio.high
+    assert f"slow is {found.ratio.estimate:.2f} x slower [{found.ratio.low:.2f}, {found.ratio.high:.2f}]" in words
+
+
+def test_promises_are_ranked_apart() -> None:
+    runs = [
+        made_up.run(name, number, delivery=delivery, fanout_ms=fanout)
+        for number in FIVE
+        for name, delivery, fanout in (
+            ("valkey", "at-most-once", 6),
+            ("streams", "at-least-once", 60),
+            ("confirms", "at-least-once", 90),
+        )
+    ]
+    words = said(*runs)
+    assert "among at-most-once, valkey has p99" in words
+    assert "among at-least-once, streams is the fastest" in words
+    assert "Among at-least-once, confirms is 1." in words
+    assert "valkey is the fastest" not in words
+
+
+def test_the_floor_is_shown_and_not_ranked() -> None:
+    words = said(*(made_up.run(name, r, broker_ms=b) for r in FIVE for name, b in (("valkey", 3), ("memory", 0.01))))
+    assert "valkey has p99" in words
+    assert "Without any broker (memory, the floor of the harness) p99 is" in words
+    assert "slower" not in words
+
+
+def test_the_brokers_share_is_that_of_the_means() -> None:
+    def fixed(name: str, number: int, broker_ms: float) -> Run:
+        hops = {"schedule": [1.0] * 100, "broker": [broker_ms] * 100, "fanout": [9.0 - broker_ms] * 100}
+        made = {hop: made_up.histogram(values) for hop, values in hops.items()}
+        return made_up.run(name, number, histograms=made | {"latency": made_up.histogram([10.0] * 100)})
+
+    runs = [fixed(name, number, broker) for number in FIVE for name, broker in (("valkey", 0.5), ("rabbitmq", 2.0))]
+    assert "The broker hop is 5 % (valkey) to 20 % (rabbitmq) of the mean latency" in said(*runs)
+    assert "the fan-out to the clients is the largest part" in said(*runs)
+
+
+def test_too_few_rounds_give_figures_and_no_verdict() -> None:
+    words = said(*(made_up.run(name, r, fanout_ms=f) for r in (1, 2, 3) for name, f in (("valkey", 6), ("slow", 60))))
+    assert "3 valid rounds are too few for a verdict (5 are needed: --rounds 5)" in words
+    assert "slower" not in words
+    assert "fastest" not in words
+
+
+def test_losses_are_counted_over_all_runs() -> None:
+    runs = [
+        made_up.run(name, number, lost={"broker": 2} if name == "nats" else None)
+        for number in FIVE
+        for name in ("valkey", "nats")
+    ]
+    assert (
+        "nats lost 10 of 25,000 deliveries (0.04 %: 10 not handed over by the broker); the others lost nothing."
+        in said(*runs)
+    )
+
+
+def test_a_loss_is_told_with_its_causes_the_largest_first() -> None:
+    lost = {"gap": 1, "unexplained": 3}
+    runs = [made_up.run(name, number, lost=lost) for number in FIVE for name in ("valkey", "nats")]
+    words = "nats lost 20 of 25,000 deliveries (0.08 %: 15 missing without a word and 5 gap reported by the adapter)"
+    assert words in said(*runs)
+
+
+def test_refused_runs_count_for_nothing_but_are_told() -> None:
+    runs = [made_up.run("valkey", r) for r in FIVE]
+    runs += [made_up.run("nats", r, fanout_ms=1, problems=("generator late",)) for r in FIVE]
+    words = said(*runs)
+    assert "nats has too few valid rounds for a verdict" in words
+    assert "5 runs of 10 refused and not ranked" in words
+    assert "valkey has p99" in words
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        ([], "No run was finished: there is nothing to compare."),
+        (
+            [made_up.run(problems=("generator late",))],
+            "No run is valid, so nothing can be said; the report has the reasons.",
+        ),
+    ],
+)
+def test_nothing_measured_is_nothing_said(runs: list[Run], words: str) -> None:
+    assert said(*runs).startswith(words)
+
+
+def test_an_interrupted_comparison_says_so() -> None:
+    assert "was interrupted" in said(*(made_up.run("valkey", r) for r in FIVE), complete=False)
+
+
+def test_transports_are_contenders_of_their_own() -> None:
+    runs = [made_up.run("valkey", r, transport=t, fanout_ms=f) for r in FIVE for t, f in (("sse", 6), ("ws", 9))]
+    words = said(*runs)
+    assert "valkey over sse is the fastest" in words
+    assert "valkey over ws is 1.4" in words or "valkey over ws is 1.5" in words
+
+
+def test_percentiles_of_all_rounds_are_those_of_the_merged_histogram() -> None:
+    runs = [made_up.run(round=number) for number in FIVE]
+    merged = Histogram()
+    for run in runs:
+        merged.merge(run.histograms["latency"])
+    wanted = [1.0, 50.0, 99.0, 99.9, 100.0]
+    band = percentile_band([run.histograms["latency"] for run in runs], wanted)
+    assert [point.estimate for point in band] == merged.curve_ms(wanted)
+    assert all(point.low <= point.estimate <= point.high for point in band)
+    (standing,) = standings(made_up.comparison(runs))
+    assert standing.percentile(99) == band[2]
+
+
+def test_a_band_is_as_wide_as_the_rounds_differ() -> None:
+    def spread(medians: list[float]) -> float:
+        rng = np.random.default_rng(1)
+        made = [made_up.histogram(median * rng.lognormal(0, 0.1, 4000)) for median in medians]
+        (p50,) = percentile_band(made, [50])
+        return p50.high - p50.low
+
+    assert spread([10, 10, 10, 10, 10]) < 0.3
+    assert spread([8, 9, 10, 11, 12]) > 2
+
+
+def test_contenders_with_too_few_rounds_change_neither_groups_nor_ratios() -> None:
+    good = [made_up.run(name, number) for name in ("valkey", "nats") for number in FIVE]
+    few = [made_up.run(name, number) for name in ("a", "b", "c", "d") for number in FIVE[:4]]
+    alone, beside = (families(made_up.comparison(runs))[0] for runs in (good, good + few))
+    assert beside.groups == alone.groups
+    assert beside.differences == alone.differences
+    assert {standing.contender for standing in beside.unranked} == {"a", "b", "c", "d"}

@@ -1,0 +1,298 @@
+"""The choice cites what was measured, and every figure in it stands in the summary.csv that it names."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.errors import UsageError
+from core.scenario import Scenario
+from harness.choose.choose import Recommendation, as_json, choose, in_words
+from harness.choose.needs import Needs, parse_needs
+from harness.choose.result_queries import Result, load_all
+from harness.results.run_record import Run
+from harness.results.store import open_results
+from tests.harness import made_up
+from tests.harness.command import fanbench
+
+FIVE = range(1, 6)
+REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
+LEAST = "at-least-once"
+AT_LOAD = {"clients": 50, "replicas": 2, "rate_hz": 20.0}
+HEAVIER = made_up.SCENARIO.with_fields(clients=200)
+
+
+def stored(parent: Path, name: str, runs: list[Run], scenario: Scenario = made_up.SCENARIO) -> Path:
+    folder = open_results(parent, name, scenario=scenario, command="fanbench compare", host={}, versions={})
+    for run in runs:
+        folder.add_run(run)
+    return folder.finish(complete=True)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """valkey, redis and nats alike; rabbitmq slower; two that promise more; what faults did to those."""
+    parent = tmp_path_factory.mktemp("results")
+    equal = [made_up.run(name, r) for r in FIVE for name in ("valkey", "redis", "nats")]
+    slow = [made_up.run("rabbitmq", r, broker_ms=4, fanout_ms=10) for r in FIVE]
+    more = [
+        made_up.run(name, r, delivery=LEAST, broker_ms=b)
+        for r in FIVE
+        for name, b in (("redis-streams", 1), ("mosquitto-qos1", 1))
+    ]
+    stored(parent, "broadcast", [*equal, *slow, *more, *(made_up.run("memory", r, broker_ms=0.01) for r in FIVE)])
+    faults = [
+        made_up.fault_run("redis-streams", "broker-kill", delivery=LEAST),
+        made_up.fault_run("mosquitto-qos1", "broker-kill", delivery=LEAST, lost={"gap": 7}),
+    ]
+    stored(parent, "faults", faults)
+    return parent
+
+
+@functools.cache
+def loaded(results: Path) -> Sequence[Result]:
+    """The stored results, read once: a second of a core."""
+    return load_all([results])
+
+
+def answer(results: Path, **needs: object) -> Recommendation:
+    return choose(Needs.model_validate(needs), loaded(results))
+
+
+def left(found: Recommendation) -> dict[str, list[list[str]]]:
+    return {delivery: [[j.contender for j in group] for group in groups] for delivery, groups in found.left.items()}
+
+
+def reasons(found: Recommendation) -> dict[str, str]:
+    return {judged.contender: "; ".join(judged.reasons) for judged in found.ruled_out}
+
+
+def test_equals_are_equal_and_what_runs_already_goes_first(results: Path) -> None:
+    found = answer(results, **AT_LOAD, have=("redis",))
+    groups = left(found)["at-most-once"]
+    assert groups[0][0] == "redis"
+    assert sorted(groups[0]) == ["nats", "redis", "valkey"]
+    assert groups[1:] == [["rabbitmq"]]
+    assert "redis runs already" in in_words(found)
+    assert any("cannot be told apart; the others are slower, at 98% certainty" in said for said in found.sure)
+
+
+def test_promises_stay_apart_and_the_floor_is_no_choice(results: Path) -> None:
+    found = left(answer(results, **AT_LOAD))
+    assert sorted(name for group in found[LEAST] for name in group) == ["mosquitto-qos1", "redis-streams"]
+    assert "memory" not in str(found)
+
+
+def test_a_promise_rules_out_by_what_is_declared_and_by_what_a_fault_showed(results: Path) -> None:
+    found = answer(results, **AT_LOAD, promise=LEAST)
+    assert left(found) == {LEAST: [["redis-streams"]]}
+    assert reasons(found)["valkey"] == "it promises at-most-once only (delivery in summary.csv)"
+    assert re.fullmatch(r"lost 7 of 5000 in broker-kill \(run 2 of \S+-faults\)", reasons(found)["mosquitto-qos1"])
+
+
+def test_replay_is_the_adapters_word(results: Path) -> None:
+    found = answer(results, replay=True)
+    assert left(found) == {LEAST: [["redis-streams"]]}
+    assert "cannot replay" in reasons(found)["mosquitto-qos1"]
+
+
+def test_an_objective_rules_out_what_breaks_it(results: Path) -> None:
+    found = answer(results, **AT_LOAD, slo="p99<25ms, lost=0")
+    assert re.search(
+        r"breaks p99<25ms on 50 clients on 2 replicas at 20 events/s in all 5 rounds: p99_ms [\d.]+ \(run \d+ of \S+-broadcast\)",
+        reasons(found)["rabbitmq"],
+    )
+    assert "valkey" in str(left(found))
+    assert "was not measured" not in str(found.left)
+
+
+def test_a_lighter_load_that_breaks_rules_out_and_one_that_holds_proves_nothing(results: Path) -> None:
+    found = answer(results, clients=5000, replicas=2, rate_hz=20, slo="p99<25ms")
+    assert "rabbitmq" in reasons(found)
+    assert "whether it holds p99<25ms at the needed load was not measured" in str(found.left)
+    assert any(
+        said.startswith("the needed load: the nearest is 50 clients on 2 replicas") for said in found.not_measured
+    )
+
+
+def test_a_heavier_load_that_holds_settles_it(results: Path, tmp_path: Path) -> None:
+    heavy = [made_up.run(name, r, scenario=HEAVIER) for r in FIVE for name in ("valkey", "nats")]
+    folder = stored(tmp_path, "heavy", heavy, HEAVIER)
+    found = choose(Needs(clients=100, replicas=2, rate_hz=20, slo="p99<40ms"), load_all([folder]))
+    assert "not measured" not in str(found.left)
+    broken = choose(Needs(clients=100, replicas=2, rate_hz=20, slo="p99<5ms"), load_all([folder]))
+    assert broken.ruled_out == []  # it breaks on a heavier load, which says nothing of this one
+    assert "was not measured" in str(broken.left)
+
+
+def test_memory_is_that_of_the_largest_run(results: Path) -> None:
+    assert re.match(r"broker_rss_mb 9\.5 \(run \d+ of", reasons(answer(results, memory_mb=9))["valkey"])
+    assert answer(results, memory_mb=10).ruled_out == []
+
+
+def test_without_rounds_enough_it_is_not_sure(tmp_path: Path) -> None:
+    folder = stored(tmp_path, "few", [made_up.run(name, 1, fanout_ms=f) for name, f in (("valkey", 6), ("nats", 60))])
+    (said,) = choose(Needs(), load_all([folder])).sure
+    assert "not sure, fewer than 5 rounds" in said
+
+
+def test_a_refused_contender_is_not_measured_and_not_ruled_out(tmp_path: Path) -> None:
+    runs = [made_up.run("valkey", r) for r in FIVE] + [made_up.run("nats", r, problems=("late",)) for r in FIVE]
+    found = choose(Needs(), load_all([stored(tmp_path, "some", runs)]))
+    assert found.ruled_out == []
+    assert left(found) == {"at-most-once": [["valkey"]]}
+    assert any(said.startswith("nats on 50 clients") for said in found.not_measured)
+
+
+def test_the_command_would_measure_what_is_left_on_the_needed_load(results: Path) -> None:
+    found = answer(results, clients=5000, replicas=4, rate_hz=10, promise=LEAST)
+    assert found.command == (
+        "fanbench compare redis-streams --clients 5000 --replicas 4 --rate 10 --payload-bytes 200 --topics 1 --rounds 5"
+    )
+
+
+def test_nothing_left_says_so(results: Path) -> None:
+    found = answer(results, memory_mb=1)
+    assert found.left == {}
+    assert "Nothing is left." in in_words(found)
+    assert found.command.startswith("fanbench compare ")
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [
+        AT_LOAD | {"slo": "p99<25ms, lost=0", "have": ("redis",)},
+        AT_LOAD | {"promise": LEAST},
+        {"memory_mb": 9},
+        {"clients": 900, "replicas": 3, "rate_hz": 7.0, "slo": "p99<22ms"},
+    ],
+)
+def test_every_figure_stands_in_the_summary_that_it_cites(results: Path, needs: dict[str, object]) -> None:
+    assert figures_found(results, answer(results, **needs)) >= 2
+
+
+@pytest.mark.parametrize(
+    "needs", [{}, {"replay": True}, {"clients": 2000, "slo": "p99<20ms, lost=0"}, {"memory_mb": 30}]
+)
+def test_so_do_those_of_the_reference(needs: dict[str, object]) -> None:
+    assert figures_found(REFERENCE, answer(REFERENCE, **needs)) >= 2
+
+
+def figures_found(results: Path, found: Recommendation) -> int:
+    """How many figures of an answer are cited; each must stand in the column, run and directory that are named."""
+    tables = {}
+    for file in results.glob("*/summary.csv"):
+        with file.open(newline="") as lines:
+            tables[file.parent.name] = {row["run"]: row for row in csv.DictReader(lines)}
+    said = [r for j in found.ruled_out for r in j.reasons]
+    said += [r for groups in found.left.values() for group in groups for j in group for r in j.reasons]
+    cited = 0
+    for sentence in said:
+        for column, figure, run, folder in re.findall(
+            r"([a-z0-9_]+_(?:ms|mb)) ([\d.]+) \(run (\d+) of ([^\s)]+)\)", sentence
+        ):
+            assert tables[folder][run][column] == figure
+            cited += 1
+        for column, folder, least, most in re.findall(
+            r"([a-z0-9_]+_ms) [\d.]+ \(run \d+ of ([^\s)]+)\), ([\d.]+) to ([\d.]+) over", sentence
+        ):
+            assert {least, most} <= {row[column] for row in tables[folder].values()}
+        for lost, expected, run, folder in re.findall(
+            r"lost (\d+) of (\d+) in \S+ \(run (\d+) of ([^\s)]+)\)", sentence
+        ):
+            assert (tables[folder][run]["lost"], tables[folder][run]["expected"]) == (lost, expected)
+            cited += 1
+    return cited
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"clients": 0}, "clients = 0: Input should be greater than or equal to 1"),
+        ({"promise": "always"}, "promise = 'always'"),
+        ({"slo": "p98<5ms"}, "unknown figure 'p98'"),
+        ({"have": ["rediss"]}, "no such program; did you mean 'redis'?"),
+        ({"memory": 5}, "unknown need 'memory'; did you mean 'memory_mb'?"),
+    ],
+)
+def test_needs_that_cannot_be_read_are_told(given: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_needs(None, given)
+    assert said in str(caught.value)
+
+
+def test_options_go_before_the_file(tmp_path: Path) -> None:
+    model = Path(__file__).parents[3] / "docs" / "needs.toml"
+    assert parse_needs(model, {"clients": 7, "slo": ""}).model_dump() == {
+        "clients": 7,
+        "replicas": 2,
+        "rate_hz": 20.0,
+        "payload_bytes": 200,
+        "topics": 1,
+        "schedule": "constant",
+        "promise": LEAST,
+        "replay": True,
+        "slo": "p99<150ms, lost=0",
+        "have": ("redis",),
+        "memory_mb": 500.0,
+    }
+    (tmp_path / "bad.toml").write_text("clients =")
+    with pytest.raises(UsageError, match="is not TOML"):
+        parse_needs(tmp_path / "bad.toml", {})
+    with pytest.raises(UsageError, match="No such file"):
+        parse_needs(tmp_path / "none.toml", {})
+
+
+def test_the_command_line_answers_in_words_and_in_json(results: Path) -> None:
+    words = ("choose", results, "--clients", 50, "--replicas", 2, "--rate", 20, "--promise", LEAST)
+    done = fanbench(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == in_words(answer(results, **AT_LOAD, promise=LEAST)) + "\n"
+    as_data = json.loads(fanbench(*words, "--json").stdout)
+    assert as_data == json.loads(json.dumps(as_json(answer(results, **AT_LOAD, promise=LEAST))))
+    assert fanbench("choose", results, "--memory-mb", 1).returncode == 1
+    wrong = fanbench("choose", results / "none")
+    assert wrong.returncode == 2
+    assert "is not a result directory" in wrong.stderr
+
+
+def rounds_at(scenario: Scenario, **figures: float) -> list[Run]:
+    return [replace(made_up.run(name, r, **figures), scenario=scenario) for r in FIVE for name in ("valkey", "nats")]
+
+
+def test_a_load_of_another_shape_says_nothing(tmp_path: Path) -> None:
+    rooms = made_up.SCENARIO.with_fields(name="rooms", topics="room-{0..9}", schedule="poisson")
+    stored(tmp_path, "slow", rounds_at(made_up.SCENARIO, broker_ms=4, fanout_ms=10))
+    stored(tmp_path, "rooms", rounds_at(rooms), rooms)
+    found = answer(tmp_path, **AT_LOAD, slo="p99<25ms")
+    assert set(reasons(found)) == {"valkey", "nats"}, "held in rooms, which was not asked for"
+    assert "--topics 1 " in found.command
+    of_rooms = answer(tmp_path, **AT_LOAD, slo="p99<25ms", topics=10, schedule="poisson")
+    assert not of_rooms.ruled_out
+    assert "--scenario rooms" in of_rooms.command
+    assert "--topics 10 " in of_rooms.command
+
+
+def test_the_needed_load_weighs_more_than_a_heavier_one(tmp_path: Path) -> None:
+    stored(tmp_path, "needed", rounds_at(made_up.SCENARIO, broker_ms=4, fanout_ms=10))
+    stored(tmp_path, "heavier", rounds_at(HEAVIER), HEAVIER)
+    assert set(reasons(answer(tmp_path, **AT_LOAD, slo="p99<25ms"))) == {"valkey", "nats"}
+
+
+def test_websockets_are_no_evidence_for_sse(tmp_path: Path) -> None:
+    runs = [replace(run, transport="ws") for run in rounds_at(made_up.SCENARIO)]
+    stored(tmp_path, "ws", runs)
+    with pytest.raises(UsageError, match="no comparison with a valid run"):
+        answer(tmp_path, **AT_LOAD)
+
+
+def test_memory_that_no_run_shows_is_a_doubt(tmp_path: Path) -> None:
+    stored(tmp_path, "a", [replace(run, usage={}) for run in rounds_at(made_up.SCENARIO)])
+    assert "memory was not measured" in str(answer(tmp_path, **AT_LOAD, memory_mb=100).left)

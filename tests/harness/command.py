@@ -1,0 +1,93 @@
+"""Runs `fanbench` as a person would, and looks for what it leaves behind."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from core.process import OWN_PYTHON
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+FANBENCH = [*OWN_PYTHON, "-m", "harness.commands.cli"]
+
+
+def fanbench(*words, timeout_s=100):
+    """Run it to its end; its output is captured."""
+    return subprocess.run([*FANBENCH, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=timeout_s)
+
+
+class Started:
+    """A fanbench that runs: every descendant that it ever had is known by id and start time."""
+
+    def __init__(self, *words, log):
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*FANBENCH, *map(str, words)], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.log = log
+        self.seen: set[psutil.Process] = set()
+
+    def look(self):
+        """Note the descendants of this moment; the number of programs that ran so far."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self.seen |= set(psutil.Process(self.process.pid).children(recursive=True))
+        return len(self.seen)
+
+    def wait_for(self, words):
+        """Wait until the log has `words`."""
+
+        def there():
+            self.look()
+            assert self.process.poll() is None, self.log.read_text()
+            return words in self.log.read_text()
+
+        wait_until(there, f"{words!r} in the log of fanbench", 60)
+
+    def wait_for_command(self, part):
+        """Wait until a descendant's command line contains `part`."""
+
+        def there():
+            self.look()
+            assert self.process.poll() is None, self.log.read_text()
+            return any(part in word for process in self.seen for word in command_line(process))
+
+        wait_until(there, f"a process with {part!r} in its command line", 60)
+
+    def interrupt(self):
+        """Ctrl-C."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def left(self):
+        """Descendants that still run. The guard lives as long as fanbench itself, which writes its report after Ctrl-C."""
+        guarding = self.process.poll() is None
+        return [
+            process
+            for process in self.seen
+            if runs(process) and not (guarding and any(word.endswith("guard.py") for word in command_line(process)))
+        ]
+
+    def close(self):
+        """End it, whatever a test did."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+def runs(process):
+    """Whether it has not ended; it may end between two questions."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def command_line(process):
+    """A process's words; none if it is gone."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -1,0 +1,168 @@
+"""`fanbench compare` on real brokers, replicas and Locust: what it stores, and what it leaves behind."""
+
+import csv
+import json
+
+import pytest
+
+from tests.harness.command import Started, fanbench
+from tests.waiting import wait_until
+
+COLUMNS = [
+    "contender",
+    "round",
+    "delivery",
+    "clients",
+    "replicas",
+    "rate_hz",
+    "published",
+    "expected",
+    "delivered",
+    "lost",
+    "duplicated",
+    "reordered",
+    "gaps",
+    "p50_ms",
+    "p90_ms",
+    "p99_ms",
+    "p999_ms",
+    "max_ms",
+    "schedule_p99_ms",
+    "broker_p50_ms",
+    "broker_p99_ms",
+    "fanout_p50_ms",
+    "fanout_p99_ms",
+    "broker_cpu_s",
+    "server_cpu_s",
+    "generator_cpu_s",
+    "load_cpu_s",
+    "broker_rss_mb",
+    "server_rss_mb",
+    "valid",
+    "problems",
+]
+
+
+def rows_of(folder):
+    with (folder / "summary.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def only_folder(parent):
+    (folder,) = parent.iterdir()
+    return folder
+
+
+pytestmark = pytest.mark.timeout(300)  # real programs on two cores that other tests share
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    out = tmp_path_factory.mktemp("results")
+    done = fanbench(
+        "compare",
+        "memory",
+        "valkey",
+        "-s",
+        "smoke",
+        "--rounds",
+        1,
+        "--repeats",
+        0,
+        "--out",
+        out,
+        "--json",
+        timeout_s=280,
+    )
+    return done, json.loads(done.stdout), only_folder(out)
+
+
+def test_every_delivery_is_accounted_for(smoke):
+    done, answer, folder = smoke
+    assert answer["complete"], done.stderr
+    rows = rows_of(folder)
+    assert sorted(row["contender"] for row in rows) == ["memory", "valkey"]
+    for row in rows:
+        # 50 clients x 2 s x 20 events/s
+        assert (int(row["expected"]), int(row["delivered"]), int(row["lost"])) == (2000, 2000, 0), done.stderr
+        assert int(row["duplicated"]) == int(row["reordered"]) == int(row["gaps"]) == 0
+        assert 0 < float(row["p50_ms"]) <= float(row["p99_ms"]) <= float(row["max_ms"])
+        assert float(row["server_cpu_s"]) > 0
+        assert float(row["load_cpu_s"]) > 0
+
+
+def test_the_columns_are_the_contract(smoke):
+    header = (smoke[2] / "summary.csv").read_text().splitlines()[0].split(",")
+    assert header[: len(COLUMNS)] == COLUMNS
+
+
+def test_the_report_is_there_and_asks_no_other_host(smoke):
+    page = (smoke[2] / "report.html").read_text(encoding="utf-8")
+    assert "valkey" in page
+    assert "memory" in page
+    for loads in ('src="http', "src='http", '@import url("http', "<link "):
+        assert loads not in page
+
+
+def test_the_manifest_tells_on_what(smoke):
+    manifest = json.loads((smoke[2] / "manifest.json").read_text())
+    assert manifest["complete"] is True
+    assert manifest["scenario"]["clients"] == 50
+    assert {"valkey", "fastapi", "locust"} <= set(manifest["versions"])
+
+
+@pytest.fixture
+def started(tmp_path):
+    runs = []
+
+    def start(*words):
+        runs.append(Started(*words, log=tmp_path / f"log-{len(runs)}"))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.close()
+
+
+def long_run(out):
+    return (
+        "compare",
+        "valkey",
+        "-s",
+        "smoke",
+        "--clients",
+        20,
+        "--warmup",
+        0.2,
+        "--duration",
+        3,
+        "--rounds",
+        50,
+        "--out",
+        out,
+    )
+
+
+def test_ctrl_c_ends_every_child_and_keeps_the_finished_runs(started, tmp_path):
+    run = started(*long_run(tmp_path / "results"))
+    run.wait_for("round 1 valkey:")
+    run.wait_for_command("load/sse.py")
+    run.look()
+    run.interrupt()
+    wait_until(lambda: not run.left(), "the end of every child", 5)
+    assert run.process.wait(20) == 1
+    folder = only_folder(tmp_path / "results")
+    assert json.loads((folder / "manifest.json").read_text())["complete"] is False
+    assert len(rows_of(folder)) >= 1
+    assert (folder / "report.html").exists()
+    assert "interrupted" in run.log.read_text()
+
+
+@pytest.mark.parametrize("moment", ["valkey-server", "load/sse.py"])
+def test_no_child_remains_after_kill_9(moment, started, tmp_path):
+    run = started(*long_run(tmp_path / "results"))
+    run.wait_for_command(moment)
+    run.look()
+    run.process.kill()
+    run.process.wait()
+    wait_until(lambda: not run.left(), "the end of every child", 5)

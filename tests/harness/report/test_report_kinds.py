@@ -1,0 +1,150 @@
+"""The reports of capacity searches and of faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.standings import standings
+from harness.report.bar_charts import capacities
+from harness.report.faults import faults_verdict, matrix, outcomes
+from harness.report.line_charts import fanout_by_clients, knee
+from harness.report.page import build_report, view_of, write_report
+from harness.results.files import Capacity
+from harness.results.run_record import Run
+from harness.results.store import load_results, open_results
+from tests.harness import made_up
+from tests.harness.report.test_report import Page, assert_no_overlap
+
+PROMISED = "at-least-once"
+
+
+def stored(parent: Path, runs: list[Run], search: dict[str, object] | None = None) -> Path:
+    folder = open_results(parent, "x", scenario=made_up.SCENARIO, command="fanbench", host={}, versions={})
+    for run in runs:
+        folder.add_run(run)
+    path = folder.finish(complete=True, verdict=["valkey holds p99<115ms up to 4,000 clients"] if search else [])
+    if search:
+        (path / "capacity.json").write_text(json.dumps(search))
+    return path
+
+
+def search_runs() -> list[Run]:
+    return [
+        made_up.run("valkey", number, scenario=made_up.SCENARIO.with_fields(clients=clients))
+        for number, clients in enumerate((20, 40, 80), 1)
+    ]
+
+
+def test_a_capacity_search_keeps_its_verdict_and_shows_every_run(tmp_path: Path) -> None:
+    folder = stored(tmp_path, search_runs(), made_up.search())
+    page = Page(write_report(folder).read_text())
+    assert load_results(folder).verdict == ("valkey holds p99<115ms up to 4,000 clients",)
+    assert page.tags.count("tr") == 11  # a heading and the ten runs
+    assert page.text.count("broke") >= 5
+    assert [chart.name for chart in view_of(folder).charts] == ["knee", "fanout"]
+
+
+def test_searches_stand_beside_each_other(tmp_path: Path) -> None:
+    for name in ("valkey", "nats"):
+        stored(tmp_path / "all", search_runs(), made_up.search(name))
+    page = Page(Path(build_report([tmp_path / "all"], markdown=False)).read_text())
+    assert page.text.count("How many clients it holds") >= 1
+    assert len(page.ids) == len(set(page.ids))
+
+
+@pytest.mark.parametrize(("held", "broke"), [(4000, 4400), (8000, None), (500, 1000)])
+def test_charts_of_a_search_have_no_overlapping_labels(held: int, broke: int | None) -> None:
+    search = Capacity.model_validate(made_up.search(held=held, broke=broke))
+    assert_no_overlap(knee(search))
+    assert_no_overlap(capacities([search, Capacity.model_validate(made_up.search("rabbitmq-confirms", held=90))]))
+
+
+def test_fan_out_is_drawn_over_the_whole_range_of_clients() -> None:
+    figure = fanout_by_clients(standings(made_up.comparison(search_runs())))
+    assert_no_overlap(figure)
+    assert figure is not None
+    assert figure.axes[0].get_xlim() == (0, 40)  # 80 clients on 2 replicas
+    assert list(figure.axes[0].lines[0].get_xdata()) == [10, 20, 40]
+
+
+def test_a_search_without_an_answer_has_no_bar() -> None:
+    assert capacities([Capacity.model_validate(made_up.search(held=None))]) is None
+
+
+def fault_runs() -> list[Run]:
+    return [
+        made_up.fault_run("valkey", "broker-kill", lost={"broker": 40}),
+        made_up.fault_run("valkey", "clients-cut"),
+        made_up.fault_run("streams", "broker-kill", delivery=PROMISED, silence_ms=2400),
+        made_up.fault_run("streams", "clients-cut", delivery=PROMISED, duplicated=3),
+        made_up.fault_run(
+            "qos1", "broker-kill", delivery=PROMISED, lost={"gap": 7}, notes=("qos1 keeps 1,000 messages",)
+        ),
+        made_up.fault_run("qos1", "clients-cut", delivery=PROMISED, figures={"recovered": 0.0}),
+    ]
+
+
+def test_the_verdict_on_faults_names_kept_and_broken_promises() -> None:
+    assert faults_verdict(made_up.comparison(fault_runs())) == [
+        "Through all 2 faults, streams lost nothing.",
+        "qos1 promises at-least-once and lost 7 of 5,000 in broker-kill: qos1 keeps 1,000 messages.",
+        "Lost as at-most-once allows: valkey 40 in broker-kill.",
+        "The longest silence of a client was 2.4 s: streams in broker-kill.",
+        "Not every client came back without help: qos1 in clients-cut.",
+    ]
+
+
+def test_the_blast_radius_is_the_worst_of_each_fault() -> None:
+    def stalled(contender: str, during_ms: float) -> Run:
+        return made_up.fault_run(
+            contender,
+            "clients-stall",
+            figures={"before_p99_ms": 10.0, "bystanders_p99_ms": during_ms, "recovered": 1.0},
+        )
+
+    said = faults_verdict(made_up.comparison([stalled("valkey", 11.0), stalled("nats", 13.0)]))
+    (line,) = [sentence for sentence in said if sentence.startswith("Blast radius")]
+    assert line == "Blast radius: clients-stall took the others' p99 from 10.0 to 13.0 ms at most (1.30 x, nats)."
+
+
+def test_the_matrix_says_in_words_what_its_colours_say() -> None:
+    table = matrix(outcomes(fault_runs()))
+    assert table.headings == ["contender", "broker-kill", "clients-cut"]
+    cells = {row[0].text: [(cell.kind, cell.text, cell.small) for cell in row[1:]] for row in table.rows}
+    assert cells == {
+        "valkey": [("warn", "40 lost", "silence 0.9 s"), ("good", "0 lost", "silence 0.9 s")],
+        "streams": [("good", "0 lost", "silence 2.4 s"), ("good", "0 lost", "silence 0.9 s · 3 twice")],
+        "qos1": [
+            ("bad", "7 lost, promised not to", "silence 0.9 s · qos1 keeps 1,000 messages"),
+            ("bad", "0 lost", "not all came back"),
+        ],
+    }
+
+
+def test_a_fault_that_was_not_measured_or_refused_says_so() -> None:
+    runs = [*fault_runs()[:3], made_up.fault_run("streams", "clients-cut", problems=("counts do not add up",))]
+    rows = {row[0].text: row[1:] for row in matrix(outcomes([*runs, made_up.fault_run("nats", "clients-cut")])).rows}
+    assert (rows["streams"][1].text, rows["streams"][1].small) == ("refused", "counts do not add up")
+    assert rows["nats"][0].text == "not measured"
+
+
+def test_a_directory_of_faults_gets_the_report_of_faults(tmp_path: Path) -> None:
+    folder = stored(tmp_path, fault_runs())
+    page = Page(write_report(folder).read_text())
+    assert load_results(folder).verdict[0] == "Through all 2 faults, streams lost nothing."
+    for words in (
+        "What each fault did",
+        "7 lost, promised not to",
+        "the broker gets SIGKILL",
+        "qos1 keeps 1,000 messages",
+    ):
+        assert words in page.text
+    assert "is the fastest" not in page.text
+
+
+def test_no_valid_fault_run_is_no_verdict() -> None:
+    (sentence,) = faults_verdict(made_up.comparison([made_up.fault_run("valkey", "link-cut", problems=("x",))]))
+    assert "nothing can be said" in sentence

@@ -1,0 +1,86 @@
+"""Each check in a run in which it fires, and in one in which none does."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.scenario import Scenario
+from harness.results.run_record import Usage
+from harness.runner.checks import Facts, problems
+
+GOOD = Facts(
+    scenario=Scenario(clients=100, rate_hz=20),
+    offered_hz=20.0,
+    achieved_hz=20.0,
+    lateness_p99_ms=0.4,
+    failed_publishes=0,
+    clients_at_start=100,
+    clients_at_end=100,
+    reconnects=0,
+    expected=16_000,
+    delivered=16_000,
+    received=16_000,
+    found_missing=0,
+    load_problems=(),
+    histogram_counts={"latency": 16_000, "schedule": 16_000, "broker": 16_000, "fanout": 16_000},
+    negative=0,
+    clock_step_ns=200_000,
+    usage={part: Usage(cpu_s=4.0, rss_mb=80, busiest_core=0.5) for part in ("broker", "server", "generator", "load")},
+    others_cores=0.05,
+    cores=2,
+)
+BUSY = Usage(cpu_s=7.6, rss_mb=80, busiest_core=0.95)
+
+
+def test_a_good_run_has_no_problem():
+    assert problems(GOOD) == ()
+
+
+def test_what_is_lost_is_a_finding_and_not_a_fault_of_the_run():
+    some = replace(GOOD, delivered=15_990, received=15_990, found_missing=10, histogram_counts={"latency": 15_990})
+    assert problems(some) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"achieved_hz": 19.7}, ["achieved 19.7 of 20", "lower --rate"]),
+        ({"offered_hz": 20.3}, ["achieved 20.0 of 20.3", "lower --rate"]),
+        ({"offered_hz": 0.0, "achieved_hz": 0.0}, ["no event was due", "raise --rate"]),
+        ({"lateness_p99_ms": 5.5}, ["generator late", "5.5 ms", "limit 5.0"]),
+        ({"usage": GOOD.usage | {"load": BUSY}}, ["load at 95%", "lower --clients"]),
+        ({"usage": GOOD.usage | {"server": BUSY}}, ["the replica is the bottleneck", "add --replicas"]),
+        ({"usage": GOOD.usage | {"server": BUSY, "load": BUSY}}, ["the replica is the bottleneck"]),
+        ({"usage": GOOD.usage | {"generator": BUSY}}, ["the generator is the bottleneck"]),
+        ({"clients_at_start": 99}, ["clients missing: 99"]),
+        ({"clients_at_end": 98}, ["98 at the end"]),
+        ({"reconnects": 1}, ["1 reconnected"]),
+        ({"delivered": 16_001}, ["do not add up", "another generator"]),
+        ({"found_missing": 3}, ["do not add up", "miss 3"]),
+        ({"received": 15_999}, ["ledgers have 15999"]),
+        ({"load_problems": ("a worker ended without its totals",)}, ["a worker ended"]),
+        ({"histogram_counts": {"latency": 15_999}}, ["histogram 'latency' has 15999"]),
+        ({"negative": 2}, ["2 latencies below zero", "synchronise"]),
+        ({"clock_step_ns": 10_000_000}, ["+10.0 ms", "sets the clock"]),
+        ({"clock_step_ns": -10_000_000}, ["-10.0 ms"]),
+        ({"failed_publishes": 4}, ["4 publishes failed"]),
+        ({"others_cores": 0.6}, ["0.60 of 2 cores", "limit 0.30", "doctor"]),
+    ],
+)
+def test_each_check_fires_alone_and_says_what_to_do(change, words):
+    found = problems(replace(GOOD, **change))
+    assert len(found) == 1
+    for word in words:
+        assert word in found[0]
+
+
+def test_a_busy_broker_is_a_finding():
+    assert problems(replace(GOOD, usage=GOOD.usage | {"broker": BUSY})) == ()
+
+
+def test_strangers_may_use_the_same_share_of_a_large_machine() -> None:
+    assert problems(replace(GOOD, others_cores=1.0, cores=64)) == ()
+
+
+def test_a_schedule_that_holds_less_than_its_rate_and_kept_to_it_is_valid() -> None:
+    assert problems(replace(GOOD, offered_hz=19.2, achieved_hz=19.2)) == ()

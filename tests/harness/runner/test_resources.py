@@ -1,0 +1,42 @@
+"""CPU and memory of whole process trees, against work of a known amount."""
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.runner.resources import Sampler
+
+# Burn CPU seconds by their own assemble_run, however busy the machine is; TREE does it in a child of its own.
+LEAF = "import sys, time\nwhile time.process_time() < float(sys.argv[1]): pass\nprint('burnt', flush=True)\nsys.stdin.read()"
+TREE = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', sys.argv[2], sys.argv[1]]).wait()"
+
+
+@pytest.fixture
+def burner():
+    process = subprocess.Popen(
+        [sys.executable, "-c", TREE, "0.8", LEAF], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    process.stdin.close()
+    process.wait(10)
+    process.stdout.close()
+
+
+def test_cpu_of_a_grandchild_counts_for_its_part(burner):
+    sampler = Sampler(lambda: {"load": [burner.pid], "server": []})
+    sampler.start()
+    assert burner.stdout.readline() == "burnt\n"
+    window = sampler.stop()
+    assert 0.5 <= window.parts["load"].cpu_s <= 1.2
+    assert window.parts["load"].busiest_core <= 1.1
+    assert window.parts["load"].rss_mb > 5
+    assert window.parts["server"].cpu_s == 0
+
+
+def test_cpu_of_strangers_is_seen_as_others(burner):
+    sampler = Sampler(lambda: {"load": []})
+    sampler.start()
+    assert burner.stdout.readline() == "burnt\n"
+    window = sampler.stop()
+    assert window.others_cores * window.seconds >= 0.5

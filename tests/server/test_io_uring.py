@@ -1,0 +1,96 @@
+"""The ring on real sockets: each gets the same bytes, and what a socket does not take is told at once."""
+
+import errno
+import socket
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+from server.io_uring import ENTRIES, IoUring
+
+
+@pytest.fixture(scope="module")
+def ring():
+    try:
+        ring = IoUring()
+    except OSError as error:
+        pytest.skip(f"no io_uring: {error.strerror}")
+    yield ring
+    ring.close()
+
+
+def pairs(stack, count):
+    """So many connected pairs; sends go from the first to the second of each."""
+    found = [socket.socketpair() for _ in range(count)]
+    for pair in found:
+        for end in pair:
+            stack.enter_context(end)
+            end.setblocking(False)
+    return [one for one, _ in found], [other for _, other in found]
+
+
+def descriptors(sockets):
+    return np.array([one.fileno() for one in sockets], dtype=np.int32)
+
+
+def fill(sender):
+    try:
+        while True:
+            sender.send(bytes(65_536))
+    except BlockingIOError:
+        return
+
+
+@pytest.mark.parametrize("count", [1, 7, ENTRIES - 1, ENTRIES, ENTRIES + 300])
+def test_each_socket_gets_the_same_bytes_in_order_however_the_ring_lies(ring, count):
+    with ExitStack() as stack:
+        senders, receivers = pairs(stack, count)
+        frames = [b"event %d;" % i for i in range(3)]
+        for frame in frames:
+            assert ring.send(descriptors(senders), frame) == []
+        assert [receiver.recv(1000) for receiver in receivers] == [b"".join(frames)] * count
+
+
+def test_no_socket_is_no_send(ring):
+    assert ring.send(descriptors([]), b"x") == []
+
+
+def test_what_a_socket_does_not_take_is_told_for_that_socket_alone(ring):
+    with ExitStack() as stack:
+        senders, receivers = pairs(stack, 5)
+        receivers[1].close()
+        fill(senders[3])
+        closed = senders[4].fileno()
+        senders[4].close()
+        places = np.append(descriptors(senders[:4]), np.int32(closed))
+        assert sorted(ring.send(places, b"event")) == [(1, -errno.EPIPE), (3, -errno.EAGAIN), (4, -errno.EBADF)]
+        assert receivers[0].recv(100) == receivers[2].recv(100) == b"event"
+
+
+def test_half_a_frame_is_told_in_bytes(ring):
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        sender = stack.enter_context(socket.create_connection(listener.getsockname()))
+        receiver = stack.enter_context(listener.accept()[0])
+        sender.setblocking(False)
+        frame = bytes(20_000_000)
+        [(_, taken)] = ring.send(descriptors([sender]), frame)
+        assert 0 < taken < len(frame)
+        received = 0
+        while received < taken:
+            received += len(receiver.recv(1_000_000))
+        assert received == taken
+
+
+def test_a_ring_that_failed_says_so():
+    try:
+        ring = IoUring()
+    except OSError as error:
+        pytest.skip(f"no io_uring: {error.strerror}")
+    with socket.socketpair()[0] as one:
+        assert ring.usable
+        ring.close()
+        with pytest.raises(OSError, match="io_uring_enter"):
+            ring.send(descriptors([one]), b"event")
+        assert not ring.usable

@@ -1,0 +1,206 @@
+"""The link to the broker, against an adapter that does what the test tells it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from brokers.api import Gap, Message
+from brokers.endpoint import BrokerError, Endpoint, parse_url
+from server.subscriptions import Subscriptions, SubscriptionSettings, TooManyTopicsError
+from tests.server.made_up import ConnectionWriter, connect, event, make_hub, turns
+
+DEADLINE_S = 10
+
+
+class Broker:
+    """An adapter, its only consumer, and the broker behind it."""
+
+    name = "made up"
+    schemes = ("madeup",)
+    deliveries = ("at-most-once",)
+
+    def __init__(self, *, replay: bool = False) -> None:
+        self.replay = replay
+        self.options: dict[str, str] = {}
+        self.stored: list[Message] = []
+        self.calls: list[tuple[str, tuple[str, ...], int | None]] = []
+        self.refuse: BrokerError | None = None
+        self.starts = 0
+        self.items: asyncio.Queue[Message | Gap | None] = asyncio.Queue()
+
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
+        self.calls.append(("subscribe", topics, since_ns))
+        await asyncio.sleep(0)
+        if self.refuse is not None:
+            raise self.refuse
+        if since_ns is not None:
+            for message in self.stored:
+                if message.topic in topics:
+                    self.items.put_nowait(message)
+
+    async def unsubscribe(self, *topics: str) -> None:
+        self.calls.append(("unsubscribe", topics, None))
+
+    async def __aiter__(self) -> AsyncIterator[Message | Gap]:
+        while (item := await self.items.get()) is not None:
+            yield item
+
+    @asynccontextmanager
+    async def consumer(self, endpoint: Endpoint) -> AsyncIterator["Broker"]:
+        self.starts += 1
+        yield self
+
+    def named(self, action: str) -> list[str]:
+        return sorted(topic for call, topics, _ in self.calls if call == action for topic in topics)
+
+
+ENDPOINT = parse_url("madeup://user:sekret@host", "at-most-once")
+DOWN = BrokerError(ENDPOINT, "subscribe", "no answer", "check that the broker is up")
+
+
+@asynccontextmanager
+async def linked(
+    broker: Broker, *, preset: tuple[str, ...] = ("events",), max_topics: int = 100, linger_s: float = 1000
+) -> AsyncIterator[Subscriptions]:
+    hub = make_hub([])
+    link = Subscriptions(hub, broker, ENDPOINT, SubscriptionSettings(preset, max_topics, linger_s, 60.0))  # type: ignore[arg-type]
+    task = asyncio.create_task(link.run())
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await link.ready.wait()
+            yield link
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(probe: object, what: str) -> None:
+    for _ in range(1000):
+        if probe():  # type: ignore[operator]
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(what)
+
+
+async def test_the_topics_of_the_settings_are_subscribed_before_it_is_ready() -> None:
+    broker = Broker()
+    async with linked(broker, preset=("a", "b")) as link:
+        assert broker.named("subscribe") == ["a", "b"]
+        assert sorted(link._hub.topics) == ["a", "b"]
+
+
+async def test_a_topic_is_subscribed_at_its_first_client_and_once() -> None:
+    broker = Broker()
+    async with linked(broker) as link:
+        held = await asyncio.gather(*(link.require(["new", "events"]) for _ in range(50)))
+        assert broker.named("subscribe") == ["events", "new"]
+        assert link._hub.topics["new"].users == 50
+        for topics in held:
+            link.release(topics)
+        assert link._hub.topics["new"].users == 0
+
+
+async def test_a_topic_is_let_go_after_its_last_client_and_not_those_of_the_settings() -> None:
+    broker = Broker()
+    async with linked(broker, linger_s=0) as link:
+        topics = await link.require(["new"])
+        link.tick()
+        await turns()
+        assert broker.named("unsubscribe") == []
+        link.release(topics)
+        link.tick()
+        await until(lambda: broker.named("unsubscribe"), "unsubscribed")
+        assert broker.named("unsubscribe") == ["new"]
+        assert sorted(link._hub.topics) == ["events"]
+        again = await link.require(["new", "events"])
+        assert broker.named("subscribe") == ["events", "new", "new"]
+        link.release(again)
+
+
+async def test_a_topic_wanted_again_while_it_lingers_keeps_its_history() -> None:
+    broker = Broker()
+    async with linked(broker, linger_s=1000) as link:
+        link.release(await link.require(["new"]))
+        broker.items.put_nowait(Message("new", event("s", 0, "new")))
+        await turns()
+        link.tick()
+        await link.require(["new"])
+        assert len(link._hub.topics["new"].history) == 1
+        assert broker.named("unsubscribe") == []
+
+
+async def test_a_subscription_that_fails_is_told_and_tried_again_for_the_next_client() -> None:
+    broker = Broker()
+    async with linked(broker) as link:
+        broker.refuse = DOWN
+        results = await asyncio.gather(*(link.require(["new"]) for _ in range(3)), return_exceptions=True)
+        assert [str(result) for result in results] == [str(DOWN)] * 3
+        assert "sekret" not in str(results)
+        assert "new" not in link._hub.topics
+        broker.refuse = None
+        (topic,) = await link.require(["new"])
+        assert topic.users == 1
+
+
+async def test_one_topic_too_many() -> None:
+    broker = Broker()
+    async with linked(broker, max_topics=2, linger_s=0) as link:
+        topics = await link.require(["a"])
+        with pytest.raises(TooManyTopicsError, match="limit is 2"):
+            await link.require(["a", "b"])
+        assert topics[0].users == 1
+        link.release(topics)
+
+
+async def test_a_broker_that_refuses_at_the_start_ends_the_link() -> None:
+    broker = Broker()
+    broker.refuse = DOWN
+    link = Subscriptions(make_hub([]), broker, ENDPOINT, SubscriptionSettings(("events",), 10, 0, 0))  # type: ignore[arg-type]
+    with pytest.raises(BrokerError, match="cannot subscribe"):
+        await asyncio.wait_for(link.run(), DEADLINE_S)
+
+
+async def test_history_is_filled_from_a_broker_that_stores_before_anybody_joins() -> None:
+    broker = Broker(replay=True)
+    broker.stored = [Message("events", event("s", seq, "events", sent_ns=seq)) for seq in range(5)]
+    broker.stored += [Message("new", event("s", seq, "new", sent_ns=seq)) for seq in range(3)]
+    async with linked(broker) as link:
+        hub = link._hub
+        assert len(hub.topics["events"].history) == 5
+        writer, fresh = ConnectionWriter(hub), ConnectionWriter(hub)
+        connect(hub, writer, ["events"], ["s-2"])
+        await link.require(["new"])
+        connect(hub, fresh, ["new"])
+        broker.items.put_nowait(Message("new", event("s", 3, "new")))
+        await turns()
+        assert writer.ids == ["s-3", "s-4"]
+        assert fresh.ids == ["s-3"], "what was stored is not new"
+        ages = [since_ns for _, _, since_ns in broker.calls]
+        assert all(since_ns is not None and since_ns > 10**18 for since_ns in ages)
+
+
+async def test_a_consumer_that_ends_is_started_again_and_clients_are_told() -> None:
+    broker = Broker()
+    async with linked(broker) as link:
+        await link.require(["new"])
+        writer = ConnectionWriter(link._hub)
+        connect(link._hub, writer, ["new"])
+        broker.items.put_nowait(None)
+        await until(lambda: broker.named("subscribe") == ["events", "events", "new", "new"], "subscribed again")
+        broker.items.put_nowait(Message("new", event("s", 0, "new")))
+        broker.items.put_nowait(Gap("overflow", 7, "new"))
+        await until(lambda: len(writer.gaps) == 2, "gaps told")
+        assert writer.ids == ["s-0"]
+        assert broker.starts == 2
+        assert "sekret" not in str(writer.taken)
+
+
+async def test_messages_of_a_topic_that_was_let_go_are_nobodys() -> None:
+    broker = Broker()
+    async with linked(broker) as link:
+        broker.items.put_nowait(Message("unknown", event("s", 0, "unknown")))
+        broker.items.put_nowait(Message("events", event("s", 0, "events")))
+        await until(lambda: link._hub.ledger.received, "received")
+        assert link._hub.ledger.received_by_stream() == {"s": {"events": {"warmup": 0, "measure": 1}}}
