@@ -1,0 +1,72 @@
+"""What all documents share: frozen typed fields, a version, and one line that names file and field where one does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import FanbenchError
+
+
+class Document(BaseModel):
+    """A document, or a part of one. A document has a field `version: Literal[N] = N`; another version is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DocumentError(FanbenchError):
+    """A document that cannot be used: it has another version, or a field is missing, unknown or of a wrong kind."""
+
+
+D = TypeVar("D", bound=Document)
+
+
+def encode(document: Document) -> str:
+    """The document as one line of JSON."""
+    return document.model_dump_json()
+
+
+def decode(kind: type[D], text: str | bytes, where: str) -> D:
+    """Read what `encode` wrote; `where` is the file or URL that an error names.
+
+    Raises:
+        DocumentError: the text is not JSON, has another version, or a field is missing, unknown or of a wrong kind.
+    """
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise DocumentError(f"{where}: {_first(error)}") from error
+
+
+def read(kind: type[D], path: Path) -> D | None:
+    """The document in a file; None while there is no such file.
+
+    Raises:
+        DocumentError: as `decode`, naming the file.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return decode(kind, text, str(path))
+
+
+def write(document: Document, path: Path) -> None:
+    """Replace the file in one step: a reader finds the old document or the new one."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(encode(document), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, and what to do about it."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if field == "version":
+        return f"version {first['input']!r} is not the one that this fanbench reads; use the fanbench that wrote it"
+    reason = {"missing": "is missing", "extra_forbidden": "is unknown"}.get(first["type"], f"is wrong: {first['msg']}")
+    if not field:
+        return f"not a document: {first['msg']}; write it anew"
+    return f"field '{field}' {reason}; both programs must be of one version of fanbench"
