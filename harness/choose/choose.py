@@ -6,21 +6,20 @@ is the same; a heavier one on which the objective held, and a lighter one on whi
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 
 from brokers.contenders import all_contenders
 from core.errors import UsageError
 from core.resources import resource_folder
+from harness.analysis.fault_outcomes import is_fault_run
 from harness.analysis.standings import FLOOR, families
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
+from harness.analysis.stored_results import Result
 from harness.analysis.verdict import listed, workload
 from harness.choose.needs import Needs
-from harness.choose.result_queries import Result, against, doubts, load_all, span
-from harness.report.faults import is_fault_run
+from harness.choose.result_queries import against, doubts, span
 
 SCENARIO_OF = {"poisson": "rooms", "burst": "burst"}
 """The scenario that has a schedule which no option of `fanbench compare` gives."""
@@ -182,17 +181,6 @@ def _command(needs: Needs, base: Result, names: Sequence[str]) -> str:
     if needs.schedule != "constant":
         options = {"scenario": SCENARIO_OF[needs.schedule]} | options
     return " ".join(["fanbench compare", *sorted(names), *(f"--{name} {value}" for name, value in options.items())])
-
-
-def choose_command(folders: Sequence[Path], needs: Needs, json_answer: bool) -> int:
-    """The command; without folders it reads results/reference. Exit code 0 when something is left, else 1.
-
-    Raises:
-        UsageError: a folder holds no results.
-    """
-    answer = choose(needs, load_all(folders or [REFERENCE]))
-    print(json.dumps(as_json(answer)) if json_answer else in_words(answer))
-    return 0 if answer.left else 1
 
 
 def in_words(answer: Recommendation) -> str:

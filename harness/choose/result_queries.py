@@ -3,62 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from brokers.contenders import all_contenders
 from brokers.registry import installed
 from core.scenario import Scenario
+from harness.analysis.fault_outcomes import is_fault_run, outcomes
 from harness.analysis.slo import Slo
+from harness.analysis.stored_results import Result
 from harness.analysis.verdict import workload
 from harness.choose.needs import Needs
-from harness.report.faults import is_about_faults, is_fault_run, outcomes
-from harness.results.run_record import Comparison, Run
-from harness.results.store import load_capacity, load_results, result_folders
+from harness.results.run_record import Run
 from harness.results.summary import Cell, row_of
 
 COMPARED_BY = "p99_ms"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One result directory, by name."""
-
-    name: str
-    comparison: Comparison
-    search: bool
-
-    @property
-    def kind(self) -> str:
-        """What was measured, in a word or two."""
-        if self.search:
-            return "capacity search"
-        if is_about_faults(self.comparison):
-            return "faults"
-        return "comparison" if self.compares else "transports"
-
-    @property
-    def compares(self) -> bool:
-        """Whether its contenders ran in turn on one load, all over SSE, with nothing broken."""
-        transports = {run.transport for run in self.comparison.runs}
-        return not self.search and not is_about_faults(self.comparison) and transports == {"sse"}
-
-    def runs_of(self, contender: str) -> list[tuple[int, Run]]:
-        """The valid runs of a contender over SSE, with their `run` in summary.csv."""
-        numbered = enumerate(self.comparison.runs, 1)
-        return [(n, run) for n, run in numbered if run.contender == contender and run.valid and run.transport == "sse"]
-
-
-def load_all(paths: Sequence[Path]) -> list[Result]:
-    """Every result directory among the paths and right below them.
-
-    Raises:
-        UsageError: there is none, or one is damaged.
-    """
-    return [
-        Result(folder.name, load_results(folder), load_capacity(folder) is not None)
-        for folder in result_folders(*paths)
-    ]
 
 
 def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:

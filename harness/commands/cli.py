@@ -90,7 +90,7 @@ def compare(
     )
 
     from harness.commands.compare import compare_command
-    from harness.report.transports import parse_transports
+    from harness.schedule.transports import parse_transports
 
     gate = None if baseline is None else (baseline, fail_if)
     over = parse_transports(transport)
@@ -199,7 +199,7 @@ def hop(
     """Measure generator to consumer with no SSE, and say what ends first: the broker or its client library."""
     workload = scenario_from("broadcast", rate_hz=rate, payload_bytes=payload_bytes, duration_s=duration)
 
-    from harness.hop.measure import hop_command
+    from harness.commands.hop import hop_command
 
     raise typer.Exit(hop_command(contenders or [], workload, json_answer, launch))
 
@@ -257,8 +257,8 @@ def choose(
     json_answer: AsJson = False,
 ) -> None:
     """Hold your needs against stored results: what is ruled out by which measurement, and what is left in order."""
-    from harness.choose.choose import choose_command
     from harness.choose.needs import parse_needs
+    from harness.commands.choose import choose_command
 
     given: dict[str, Any] = {"clients": clients, "rate_hz": rate, "replicas": replicas, "payload_bytes": payload_bytes}
     given |= {

@@ -14,16 +14,16 @@ from brokers.contenders import Contender
 from brokers.programs.catalogue import Launch
 from core.scenario import Scenario
 from harness.analysis.gate import BaselineGate, in_words
-from harness.report.transports import cut_jobs, transport_tables
+from harness.report.transports import transport_tables
+from harness.results.answer import run_json
 from harness.results.run_record import Comparison, Run
 from harness.results.store import load_results
+from harness.runner.contenders import choose_contenders
 from harness.runner.host import require_descriptors
-from harness.schedule.jobs import choose_contenders, run_jobs, start_results
+from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import REPEATS, SPARE_ROUNDS, Job
-from harness.schedule.rounds import distinct_names, shuffled_rounds
-
-FIXED_S = 5.0
-"""About what a run takes beside warm-up and measurement."""
+from harness.schedule.rounds import FIXED_S, distinct_names, shuffled_rounds
+from harness.schedule.transports import cut_jobs
 
 
 def plan(contenders: Sequence[Contender], scenario: Scenario, transports: Sequence[str] = ("sse",)) -> list[Job]:
@@ -128,20 +128,3 @@ def rounds_held(comparison: Comparison, *, named: bool) -> bool:
         valid.setdefault((run.contender, run.transport, extra), set()).update({run.round} if run.valid else ())
     held = [len(rounds) >= (1 if extra else comparison.scenario.rounds) for (_, _, extra), rounds in valid.items()]
     return sum(held) >= (len(held) if named else min(2, len(held))) and any(held)
-
-
-def run_json(run: Run) -> dict[str, object]:
-    """A run's main figures for a program that reads `--json`."""
-    latency = run.histograms.get("latency")
-    return {
-        "contender": run.contender,
-        "round": run.round,
-        "transport": run.transport,
-        "expected": run.expected,
-        "delivered": run.delivered,
-        "lost_by_cause": {cause: count for cause, count in run.lost_by_cause.items() if count},
-        "lost": run.lost,
-        "latency_ms": latency.summary_ms() if latency else {},
-        "valid": run.valid,
-        "problems": list(run.problems),
-    }

@@ -18,9 +18,9 @@ from core.errors import UsageError
 from core.ports import free_ports
 from core.process import Child
 from core.scenario import Scenario
+from harness.runner.contenders import require_answer
 from harness.runner.processes import Children, ReplicaProcess, preload, start_generator, start_replica, wait_ready
 from harness.runner.proxy import find_nginx, start_proxy
-from harness.schedule.jobs import require_answer
 
 
 def demo_command(name: str, scenario: Scenario, port: int, launch: Launch = "auto") -> int:

@@ -15,15 +15,17 @@ from brokers.programs.catalogue import Launch
 from core.errors import UsageError, nearest
 from core.fault import KINDS, Fault, FaultKind
 from core.scenario import Scenario
+from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.verdict import listed
-from harness.commands.compare import FIXED_S, run_json
-from harness.report.faults import outcomes
+from harness.results.answer import run_json
 from harness.results.run_record import Run
 from harness.results.store import load_results
+from harness.runner.contenders import choose_contenders
 from harness.runner.faults import TAIL_S, impossible
 from harness.runner.host import require_descriptors
-from harness.schedule.jobs import choose_contenders, run_jobs, start_results
+from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import Job
+from harness.schedule.rounds import FIXED_S
 
 
 def choose_faults(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.resources import resource_folder
-from harness.choose.result_queries import Result, load_all
+from harness.analysis.stored_results import Result, load_all
 from harness.report.chart_style import to_svg
 from harness.report.view import Table
 

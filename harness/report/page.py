@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import FanbenchError
+from harness.analysis.fault_outcomes import is_about_faults
 from harness.analysis.verdict import workload
 from harness.report import view
 from harness.report.capacity import capacity_view, together
 from harness.report.chart_style import shortened
 from harness.report.comparison import comparison_view, table_rows
-from harness.report.faults import faults_view, is_about_faults
+from harness.report.faults import faults_view
 from harness.report.view import Chart, View
 from harness.results.store import load_capacity, load_results, result_folders, store_verdict, write_text
 

@@ -1,4 +1,4 @@
-"""SSE beside WebSocket: one run more for each, in which every connection is cut, and the table that holds them together."""
+"""The table that holds Server-Sent Events beside WebSocket."""
 
 from __future__ import annotations
 
@@ -7,43 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brokers.contenders import Contender
-from core.errors import UsageError, nearest
-from core.fault import Fault
-from core.scenario import Scenario
 from harness.report.view import Cell, Table, number
-from harness.results.run_record import Comparison, Run
-from harness.schedule.retry_queue import Job
-
-TRANSPORTS = {"sse": "Server-Sent Events", "ws": "WebSocket"}
-"""By the name of their locustfile in load/."""
-_CUT_AFTER_S = 2.0
-_CUT_RUN_S = 6.0
-
-
-def parse_transports(text: str) -> list[str]:
-    """`sse,ws` as a list, each once.
-
-    Raises:
-        UsageError: there is no such transport.
-    """
-    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        if name not in TRANSPORTS:
-            raise UsageError(f"--transport {text!r}: no transport '{name}'; {nearest(name, TRANSPORTS)}")
-    return names
-
-
-def cut_jobs(contenders: Sequence[Contender], transports: Sequence[str], scenario: Scenario) -> list[Job]:
-    """A run for each contender and transport in which all connections are cut at once; it is not ranked."""
-    cut = Fault(kind="clients-cut", at_s=_CUT_AFTER_S)
-    storm = scenario.with_fields(faults=(cut,), duration_s=max(scenario.duration_s, _CUT_RUN_S))
-    number = scenario.rounds + 1
-    return [
-        Job(contender, storm, number, f"cut {contender.file_name} {transport}", transport)
-        for contender in contenders
-        for transport in transports
-    ]
+from harness.results.run_record import TRANSPORTS, Comparison, Run
 
 
 class _Figure(NamedTuple):

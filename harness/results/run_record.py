@@ -11,6 +11,8 @@ from core.scenario import Scenario
 PARTS = ("broker", "server", "generator", "load")
 HOPS = ("schedule", "broker", "fanout")
 LATENCY = "latency"
+TRANSPORTS = {"sse": "Server-Sent Events", "ws": "WebSocket"}
+"""By the name of their locustfile in load/."""
 CAUSE_WORDS = {
     "broker": "not handed over by the broker",
     "gap": "gap reported by the adapter",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -12,11 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from brokers.contenders import Contender, all_contenders, find_contender
+from brokers.contenders import Contender
 from brokers.endpoint import redact
-from brokers.programs.catalogue import Launch
-from brokers.registry import open_endpoint
-from core.errors import FanbenchError, UsageError
+from core.errors import FanbenchError
 from core.scenario import Scenario
 from harness.results.run_record import Run
 from harness.results.store import ResultFolder, open_results
@@ -31,40 +28,6 @@ class FinishedJobs:
 
     folder: Path
     complete: bool
-
-
-def choose_contenders(names: Sequence[str], every: bool, launch: Launch = "auto") -> list[Contender]:
-    """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
-
-    With `launch="docker"` every program can run here, or none can, which is an error.
-
-    Raises:
-        UsageError: a name is unknown, its program is not installed, Docker does not answer, an image cannot be had, or
-            the broker at a URL does not answer.
-    """
-    chosen = [find_contender(name) for name in names] or [c for c in all_contenders() if every or c.primary]
-    chosen = [contender.launched_by(launch) for contender in chosen]
-    if not names and launch != "docker":
-        return [contender for contender in chosen if contender.runnable]
-    for contender in chosen:
-        contender.require_runnable()
-        if contender.program is None:
-            require_answer(contender)
-    return chosen
-
-
-def require_answer(contender: Contender) -> None:
-    """Connect once to a running broker, so that a wrong address or password is told before anything is measured."""
-
-    async def connect() -> None:
-        adapter, endpoint = open_endpoint(contender.url, contender.delivery)
-        async with adapter.producer(endpoint):
-            pass
-
-    try:
-        asyncio.run(connect())
-    except FanbenchError as error:
-        raise UsageError(str(error)) from error
 
 
 def command_line() -> str:

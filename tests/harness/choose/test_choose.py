@@ -14,9 +14,9 @@ import pytest
 
 from core.errors import UsageError
 from core.scenario import Scenario
+from harness.analysis.stored_results import Result, load_all
 from harness.choose.choose import Recommendation, as_json, choose, in_words
 from harness.choose.needs import Needs, parse_needs
-from harness.choose.result_queries import Result, load_all
 from harness.results.run_record import Run
 from harness.results.store import open_results
 from tests.harness import made_up

@@ -12,7 +12,8 @@ from brokers.contenders import all_contenders
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
-from harness.hop import measure as hop
+from harness.commands import hop
+from harness.commands.hop import hop_command
 from harness.hop.bare_clients import side
 from harness.hop.measure import problems, what_binds
 from harness.hop.paced_worker import Arrivals, HopPlan, measure_hop, message
@@ -90,7 +91,7 @@ class _Anywhere(dict):
 
 def test_a_contender_without_a_broker_has_no_hop() -> None:
     with pytest.raises(UsageError, match="memory has no broker and so no hop"):
-        hop.hop_command(["memory"], Scenario(), json_answer=False)
+        hop_command(["memory"], Scenario(), json_answer=False)
 
 
 def test_a_contender_that_fails_leaves_the_others_their_figures(monkeypatch, capsys) -> None:
@@ -102,7 +103,7 @@ def test_a_contender_that_fails_leaves_the_others_their_figures(monkeypatch, cap
         return row | {"bound": "broker", "problems": []}
 
     monkeypatch.setattr(hop, "measure_contender", measured)
-    assert hop.hop_command(["nats", "valkey"], Scenario(), json_answer=True) == 1
+    assert hop_command(["nats", "valkey"], Scenario(), json_answer=True) == 1
     printed = capsys.readouterr()
     assert [found["contender"] for found in json.loads(printed.out)] == ["valkey"]
     assert "nats: no word" in printed.err

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.standings import standings
 from harness.report.bar_charts import capacities
-from harness.report.faults import faults_verdict, matrix, outcomes
+from harness.report.faults import faults_verdict, matrix
 from harness.report.line_charts import fanout_by_clients, knee
 from harness.report.page import build_report, view_of, write_report
 from harness.results.files import Capacity

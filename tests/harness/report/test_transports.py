@@ -7,9 +7,10 @@ import pytest
 from core.errors import UsageError
 from core.fault import Fault
 from harness.analysis.standings import standings
-from harness.choose.result_queries import Result
+from harness.analysis.stored_results import Result
 from harness.report.page import view_of, write_report
-from harness.report.transports import parse_transports, transport_tables
+from harness.report.transports import transport_tables
+from harness.schedule.transports import parse_transports
 from tests.harness import made_up
 from tests.harness.command import fanbench
 

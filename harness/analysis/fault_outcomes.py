@@ -1,0 +1,79 @@
+"""What each kind of fault did to each contender, over the runs that were broken on purpose.
+
+A fault run is a run whose scenario has faults. Of its `figures` these are read: `silence_ms` (longest time in which a
+client got nothing), `recovery_p50_ms` and `recovery_max_ms` (from the fault to a client's first event after it),
+`replayed`, `reconnects`, `before_p99_ms` and `bystanders_p99_ms` (latency of all clients before, and after it of those to
+whom nothing was done), and `recovered` (1 when every client got events again without help).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.fault import FaultKind
+from harness.results.run_record import Comparison, Run
+
+AT_LEAST_ONCE = "at-least-once"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultOutcome:
+    """What one kind of fault did to one contender, over its valid runs."""
+
+    contender: str
+    delivery: str
+    fault: FaultKind
+    runs: tuple[Run, ...]
+    refused: tuple[Run, ...]
+
+    def total(self, count: str) -> int:
+        """The sum over valid runs of a count such as `lost`."""
+        return sum(int(getattr(run, count)) for run in self.runs)
+
+    def worst(self, figure: str) -> float | None:
+        """The largest value of a figure in any valid run; None when it was not measured."""
+        return max((run.figures[figure] for run in self.runs if figure in run.figures), default=None)
+
+    @property
+    def recovered(self) -> bool:
+        """Whether every client got events again, in every run; also true when it was not measured."""
+        return all(run.figures.get("recovered", 1.0) >= 1.0 for run in self.runs)
+
+    @property
+    def broken_promise(self) -> bool:
+        """Whether something was lost that was promised."""
+        return self.delivery == AT_LEAST_ONCE and self.total("lost") > 0
+
+    @property
+    def notes(self) -> list[str]:
+        """The runs' notes, each once."""
+        return list(dict.fromkeys(note for run in self.runs for note in run.notes))
+
+
+def is_fault_run(run: Run) -> bool:
+    """Whether something was broken on purpose in the run."""
+    return bool(run.scenario.faults)
+
+
+def is_about_faults(comparison: Comparison) -> bool:
+    """Whether faults are what was measured: a comparison of transports has runs with a fault beside the others."""
+    return bool(comparison.runs) and all(is_fault_run(run) for run in comparison.runs)
+
+
+def outcomes(runs: Sequence[Run]) -> list[FaultOutcome]:
+    """The fault runs by contender and kind of fault, in the order in which they ran."""
+    by_cell: dict[tuple[str, str, FaultKind], list[Run]] = {}
+    for run in runs:
+        for fault in run.scenario.faults:
+            by_cell.setdefault((run.contender, run.delivery, fault.kind), []).append(run)
+    return [
+        FaultOutcome(
+            contender,
+            delivery,
+            kind,
+            tuple(run for run in cell if run.valid),
+            tuple(run for run in cell if not run.valid),
+        )
+        for (contender, delivery, kind), cell in by_cell.items()
+    ]

@@ -1,0 +1,69 @@
+"""`fanbench hop`: generator to consumer with no SSE, and whose CPU ends first: the broker's or its client library's."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from brokers.programs.catalogue import Launch
+from core.errors import FanbenchError, UsageError
+from core.scenario import Scenario
+from harness.hop.measure import measure_contender
+from harness.runner.contenders import choose_contenders
+
+
+def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, launch: Launch = "auto") -> int:
+    """The command. Exit code 1 if a contender failed, lost messages or did not achieve the rate."""
+    chosen = choose_contenders(names, every=not names, launch=launch)
+    if names and (embedded := [contender.name for contender in chosen if contender.embedded]):
+        raise UsageError(f"{embedded[0]} has no broker and so no hop; name others, or none for all that run here")
+    rows, complaints = [], []
+    console = Console(stderr=True)
+    for contender in chosen:
+        if contender.embedded:
+            continue
+        console.print(f"measuring {escape(contender.name)}", highlight=False)
+        try:
+            with tempfile.TemporaryDirectory(prefix="fanbench-hop-") as folder:
+                row = measure_contender(contender, scenario, Path(folder))
+        except FanbenchError as error:
+            complaints.append(str(error))
+            continue
+        rows.append(row)
+        complaints += [f"{contender.name}: {problem}" for problem in row["problems"]]
+    if json_answer:
+        print(json.dumps(rows))
+    elif rows:
+        answer = Console()
+        answer.print(
+            f"{scenario.rate_hz:,g} messages/s offered; adapter, bare library, broker: us of CPU per message",
+            highlight=False,
+        )
+        answer.print(_table(rows))
+        for row in rows:
+            answer.print(f"{row['contender']} is bound by: {row['bound']}", highlight=False, markup=False)
+    for complaint in complaints:
+        console.print(complaint, highlight=False, markup=False)
+    return 1 if complaints else 0
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """`adapter`, `bare`, `broker`: microseconds of CPU per message; `achieved` and `bare/s`: messages per second."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("contender", no_wrap=True)
+    for heading in ("achieved", "p50 us", "p99 us", "lost", "adapter", "bare", "broker", "bare/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        bare = row["bare"] or {}
+        cells = [row[name] for name in ("achieved_hz", "p50_us", "p99_us", "lost", "client_us")]
+        cells += [bare.get(name) for name in ("client_us", "broker_us", "messages_hz")]
+        shown = ["–" if cell is None else f"{cell:,.0f}" for cell in cells]
+        table.add_row(escape(row["contender"]), *shown)
+    return table

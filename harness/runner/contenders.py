@@ -1,0 +1,45 @@
+"""Which contenders a command measures: the named ones, or those that can run here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from brokers.contenders import Contender, all_contenders, find_contender
+from brokers.programs.catalogue import Launch
+from brokers.registry import open_endpoint
+from core.errors import FanbenchError, UsageError
+
+
+def choose_contenders(names: Sequence[str], every: bool, launch: Launch = "auto") -> list[Contender]:
+    """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
+
+    With `launch="docker"` every program can run here, or none can, which is an error.
+
+    Raises:
+        UsageError: a name is unknown, its program is not installed, Docker does not answer, an image cannot be had, or
+            the broker at a URL does not answer.
+    """
+    chosen = [find_contender(name) for name in names] or [c for c in all_contenders() if every or c.primary]
+    chosen = [contender.launched_by(launch) for contender in chosen]
+    if not names and launch != "docker":
+        return [contender for contender in chosen if contender.runnable]
+    for contender in chosen:
+        contender.require_runnable()
+        if contender.program is None:
+            require_answer(contender)
+    return chosen
+
+
+def require_answer(contender: Contender) -> None:
+    """Connect once to a running broker, so that a wrong address or password is told before anything is measured."""
+
+    async def connect() -> None:
+        adapter, endpoint = open_endpoint(contender.url, contender.delivery)
+        async with adapter.producer(endpoint):
+            pass
+
+    try:
+        asyncio.run(connect())
+    except FanbenchError as error:
+        raise UsageError(str(error)) from error
