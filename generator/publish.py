@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from brokers.api import Producer
 from core.clock import ClockPair, now_ns
+from core.contracts.generator_report import GeneratorReport
+from core.contracts.measures import PhaseCounts
 from core.errors import FanbenchError
 from core.histogram import Histogram
 from core.stamp import Phase, Stamp, new_stream
@@ -49,7 +51,7 @@ class EventPublisher:
         self.stream = new_stream()
         require_size(settings.payload_bytes, self._topics)
         self._seqs = dict.fromkeys(self._topics, 0)
-        self._published: dict[str, Counter[str]] = {topic: Counter() for topic in self._topics}
+        self._published: dict[str, Counter[Phase]] = {topic: Counter() for topic in self._topics}
         self._failed = 0
         self._last_logged_s = float("-inf")
         self._under_way: set[asyncio.Task[None]] = set()
@@ -155,29 +157,29 @@ class EventPublisher:
         else:
             self._failed += 1
 
-    def report(self) -> dict[str, object]:
-        """What was published, as docs/ARCHITECTURE.md words it."""
+    def report(self) -> GeneratorReport:
+        """What was published so far."""
         self._fold_lateness()
         lateness = self._lateness
-        return {
-            "stream": self.stream,
-            "published": {topic: dict(phases) for topic, phases in self._published.items() if phases},
-            "failed": self._failed,
-            "retried": self._outbox.retried if self._outbox is not None else 0,
-            "scheduled": self._scheduled,
-            **self._rates_hz(),
-            "measure_started_ns": self._first_ns,
-            "measure_ended_ns": self._last_ns,
-            "lateness_ms": lateness.summary_ms(),
-            "lateness_histogram": lateness.encode(),
-            "lateness_negative": lateness.negative,
-            "clock_step_ns": self._step_ns,
-            "cpu_s": time.process_time(),
-        }
-
-    def _rates_hz(self) -> dict[str, float]:
-        """What the schedule held in the phase over its length, and what was sent over the time that it took."""
         # A phase that ended late took longer, which lowers the rate; one without an end is as long as it took.
         took_s = max(self._settings.duration_s, (self._last_ns - self._measure_from_ns) / NS_PER_S, 1 / NS_PER_S)
-        length_s = self._settings.duration_s or took_s
-        return {"offered_hz": self._scheduled / length_s, "achieved_hz": self._measured / took_s}
+        return GeneratorReport(
+            stream=self.stream,
+            published={topic: _counts(phases) for topic, phases in self._published.items() if phases},
+            failed=self._failed,
+            retried=self._outbox.retried if self._outbox is not None else 0,
+            scheduled=self._scheduled,
+            offered_hz=self._scheduled / (self._settings.duration_s or took_s),
+            achieved_hz=self._measured / took_s,
+            measure_started_ns=self._first_ns,
+            measure_ended_ns=self._last_ns,
+            lateness_ms=lateness.summary_ms(),
+            lateness_histogram=lateness.encode(),
+            lateness_negative=lateness.negative,
+            clock_step_ns=self._step_ns,
+            cpu_s=time.process_time(),
+        )
+
+
+def _counts(phases: Counter[Phase]) -> PhaseCounts:
+    return PhaseCounts(warmup=phases["warmup"], measure=phases["measure"])

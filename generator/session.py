@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-from pathlib import Path
 
 from brokers.registry import open_endpoint
+from core.contracts import codec
 from generator.publish import EventPublisher
 from generator.settings import GeneratorSettings
 
@@ -34,7 +33,7 @@ async def run_session(settings: GeneratorSettings) -> None:
         finally:
             await publisher.flush()
             if settings.report is not None:
-                write_report(settings.report, publisher.report())
+                codec.write(publisher.report(), settings.report)
 
 
 async def _ended(schedule: asyncio.Task[None]) -> None:
@@ -45,10 +44,3 @@ async def _ended(schedule: asyncio.Task[None]) -> None:
         schedule.cancel()
     if not schedule.cancelled():
         schedule.result()
-
-
-def write_report(path: Path, report: dict[str, object]) -> None:
-    """Write the report in one step: whoever sees the file sees all of it."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(report), encoding="utf-8")
-    partial.rename(path)

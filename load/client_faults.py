@@ -7,7 +7,8 @@ from time import time_ns
 
 import gevent
 
-from load.control import Order, chosen
+from core.contracts.load_orders import LoadOrder
+from load.control import chosen
 from load.reader import StreamReader
 from load.session import SeatedClient, Session
 
@@ -15,7 +16,7 @@ CHURN_EVERY_S = 1.0
 CHURN_AWAY_S = 0.5
 
 
-def obey(session: Session, order: Order) -> None:
+def obey(session: Session, order: LoadOrder) -> None:
     """Do what the order says to the clients of this process; what takes time goes on by itself.
 
     What is done to clients begins when it is done, a moment after it was ordered: a mark before it moves there.

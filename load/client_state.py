@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from core.contracts.load_result import Cause
 from load.frames import Event, Foreign, GapFrame, Item
-from load.ledger import Cause, Delivery, Series, Track
+from load.ledger import Delivery, Series, Track
 from load.recovery import Recovery
 
 DISARMED = Track(None)

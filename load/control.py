@@ -5,24 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from random import Random
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from core.contracts.codec import DocumentError, decode
+from core.contracts.load_orders import LoadOrder
 
 log = logging.getLogger("fanbench.load")
 
 _CHOICE_SEED = 1
-
-
-class Order(BaseModel):
-    """One order; `at_ns` is when it was given (default: when its line was written)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    do: Literal["mark", "cut", "stall", "churn"]
-    share: float = Field(1.0, gt=0, le=1)
-    for_s: float = Field(0.0, ge=0)
-    at_ns: int = Field(0, ge=0)
 
 
 class Control:
@@ -32,7 +21,7 @@ class Control:
         self._path = path
         self._read_bytes = path.stat().st_size if path.exists() else 0
 
-    def orders(self) -> list[Order]:
+    def orders(self) -> list[LoadOrder]:
         """What was appended since the last call, whole lines only; lines that are no orders are logged and skipped."""
         try:
             status = self._path.stat()
@@ -48,13 +37,13 @@ class Control:
             if not line.endswith(b"\n"):
                 break
             self._read_bytes += len(line)
+            text = line.decode(errors="replace").strip()
             try:
-                order = Order.model_validate_json(line)
-            except ValidationError as error:
-                what, text = error.errors()[0]["msg"], line.decode(errors="replace").strip()
-                log.error("order %r: %s; docs/load.md lists the orders", text, what)  # noqa: TRY400
+                order = decode(LoadOrder, line, f"{self._path}: order {text!r}")
+            except DocumentError as error:
+                log.error("%s", error)  # noqa: TRY400
                 continue
-            orders.append(order if order.at_ns else order.model_copy(update={"at_ns": status.st_mtime_ns}))
+            orders.append(order if order.at_ns else order.given_at(status.st_mtime_ns))
         return orders
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from core.contracts.load_result import Cause
 from core.histogram import Histogram
-from load.ledger import Cause, Track
+from load.ledger import Track
 from load.session import SeatedClient, Session
 from load.worker_result import Distribution, Horizon, Seen, WorkerResult, horizon_of
 

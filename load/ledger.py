@@ -10,18 +10,7 @@ from bisect import bisect_right
 from enum import Enum
 from typing import NamedTuple
 
-
-class Cause(Enum):
-    """What a missing delivery is charged to, as far as the client can know."""
-
-    CONNECTION = "connection_down"
-    """It fell into a time when the client was not connected, and was not brought back on resuming."""
-    GAP = "gap_reported"
-    """The replica said so with an `event: gap`."""
-    UNEXPLAINED = "unexplained"
-    """It is missing from the middle of a connected stream: silently, the worst kind."""
-    TAIL = "under_way"
-    """It is missing at the end of a connected stream: others had it, it may have been under way."""
+from core.contracts.load_result import Cause
 
 
 class Delivery(Enum):

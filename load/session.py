@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.contracts.load_status import LoadStatus
 from load.client_state import ClientState, Counters
 from load.connection_pool import Address, ConnectionPool
 from load.frames import SeriesRegistry
@@ -144,10 +145,10 @@ class Session:
                 if client.reader.arrival_ns < now_ns - NOTICED_NS:
                     client.reader.disarm()
 
-    def status(self) -> Counter[str]:
-        """Connected now, reached on this connection, measured deliveries so far, reconnects."""
+    def status(self) -> LoadStatus:
+        """This process's numbers of the moment."""
         counters = self.counters
-        return Counter(
+        return LoadStatus(
             clients=counters.connected,
             reached=counters.reached,
             deliveries=self.recorder.deliveries,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
-import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from core.contracts import codec
+from core.contracts.load_result import LoadResult
+from core.contracts.load_status import LoadStatus
 from core.errors import FanbenchError
 from load.addresses import resolve
 from load.client_faults import obey
@@ -59,7 +61,7 @@ class Suite:
         self._environment = environment
         self._transport = transport
         self._bucket_ms = bucket_ms
-        self._result: dict[str, Any] | None = None
+        self._result: LoadResult | None = None
         self._problems: list[str] = []
         self._control: Control | None = None
         runner, options = environment.runner, environment.parsed_options
@@ -139,7 +141,7 @@ class Suite:
             if self.session is not None:
                 self.session.tick()
                 if self._worker is not None:
-                    self._worker.tell_status(self.session.status())
+                    self._worker.tell_status(_counts(self.session.status()))
             self._write_status()
 
     def _obey_forever(self) -> None:
@@ -164,9 +166,18 @@ class Suite:
     def _write_status(self) -> None:
         if not self.settings.status or self._worker is not None:
             return
-        status = self._master.status() if self._master else self.session.status() if self.session else {}
-        names = ("clients", "reached", "deliveries", "reconnects")
-        _write(self.settings.status, {name: status.get(name, 0) for name in names})
+        _write(self.settings.status, self._status())
+
+    def _status(self) -> LoadStatus:
+        if self._master is None:
+            return self.session.status() if self.session else LoadStatus()
+        told = self._master.status()
+        return LoadStatus(
+            clients=told["clients"],
+            reached=told["reached"],
+            deliveries=told["deliveries"],
+            reconnects=told["reconnects"],
+        )
 
     def finish(self, **_: Any) -> None:
         """The test is about to stop, its users are still there: end the measurement and write the result, once."""
@@ -183,7 +194,7 @@ class Suite:
         elif self.session is not None:
             totals = drain(self.session, horizon_of(self.session.series), self.settings.drain)
         self._result = build_result(totals, self._problems)
-        self._environment.process_exit_code = 1 if self._result["problems"] else 0
+        self._environment.process_exit_code = 1 if self._result.problems else 0
         self._write_status()
         if self.settings.out:
             _write(self.settings.out, self._result)
@@ -194,11 +205,14 @@ class Suite:
             print_summary(self._result, Console(file=sys.stdout, soft_wrap=True))
 
 
-def _write(path: str, value: dict[str, Any]) -> None:
-    """Replace the file in one step: a reader sees the old or the new, never a part."""
+def _counts(status: LoadStatus) -> Counter[str]:
+    return Counter(
+        clients=status.clients, reached=status.reached, deliveries=status.deliveries, reconnects=status.reconnects
+    )
+
+
+def _write(path: str, document: LoadResult | LoadStatus) -> None:
     try:
-        part = Path(f"{path}.{os.getpid()}.part")
-        part.write_text(json.dumps(value), encoding="utf-8")
-        part.replace(path)
+        codec.write(document, Path(path))
     except OSError as error:
         log.error("cannot write %s: %s; choose another path", path, error.strerror)  # noqa: TRY400

@@ -2,68 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
-_COLUMNS = ("p50", "p90", "p99", "p999", "max")
+from core.contracts.load_result import LoadResult, RecoveryTimes
+
+_COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
-def print_summary(result: dict[str, Any], console: Console) -> None:
+def print_summary(result: LoadResult, console: Console) -> None:
     """Print what `build_result` made."""
-    seconds = result["duration_s"]
-    rate = result["deliveries"] / seconds if seconds else 0.0
+    rate = result.deliveries / result.duration_s if result.duration_s else 0.0
     console.print()
     console.print(
-        f"[bold]{result['deliveries']:,} deliveries[/] of {result['events']:,} events to {result['clients']:,} clients "
-        f"in {seconds:.1f} s: {rate:,.0f} deliveries/s"
+        f"[bold]{result.deliveries:,} deliveries[/] of {result.events:,} events to {result.clients:,} clients "
+        f"in {result.duration_s:.1f} s: {rate:,.0f} deliveries/s"
     )
     console.print(_latencies(result))
-    causes = ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(result["causes"].items()))
+    by_cause = {cause.value: count for cause, count in result.causes.items()}
+    causes = ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(by_cause.items()))
     console.print(
-        f"lost {result['lost']:,}{f' ({causes})' if causes else ''} · duplicated {result['duplicated']:,} · "
-        f"reordered {result['reordered']:,} · reconnects {result['reconnects']:,} · gaps {result['gaps']:,}"
+        f"lost {result.lost:,}{f' ({causes})' if causes else ''} · duplicated {result.duplicated:,} · "
+        f"reordered {result.reordered:,} · reconnects {result.reconnects:,} · gaps {result.gaps:,}"
     )
-    if "recovery" in result:
-        recovery = result["recovery"]
-        console.print(
-            f"after the last fault: first event p50 {recovery['first_event_ms']['p50']:,.0f} ms, "
-            f"max {recovery['first_event_ms']['max']:,.0f} ms; longest silence {recovery['longest_silence_ms']['max']:,.0f} ms; "
-            f"{recovery['never']:,} of {recovery['clients']:,} clients got none"
-        )
+    if result.recovery is not None:
+        console.print(_recovery(result.recovery))
     for line in _remarks(result):
         console.print(f"[yellow]![/] {line}", highlight=False)
 
 
-def _latencies(result: dict[str, Any]) -> Table:
+def _latencies(result: LoadResult) -> Table:
     table = Table(title="milliseconds from the due instant", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for name in _COLUMNS:
-        table.add_column(name.replace("p999", "p99.9"), justify="right")
-    rows = {"latency": result["latency_ms"]}
-    rows |= {f"  {hop} hop": values for hop, values in result["hops_ms"].items()}
-    rows |= {f"  at {name}": one["latency_ms"] for name, one in result["servers"].items() if one["deliveries"]}
-    for name, values in rows.items():
-        table.add_row(name, *(f"{values[column]:,.2f}" for column in _COLUMNS))
+        table.add_column(name, justify="right")
+    hops = result.hops_ms
+    rows = {"latency": result.latency_ms, "  schedule hop": hops.schedule, "  broker hop": hops.broker}
+    rows |= {"  fanout hop": hops.fanout}
+    rows |= {f"  at {name}": one.latency_ms for name, one in result.servers.items() if one.deliveries}
+    for name, ms in rows.items():
+        table.add_row(name, *(f"{value:,.2f}" for value in (ms.p50, ms.p90, ms.p99, ms.p999, ms.max)))
     return table
 
 
-def _remarks(result: dict[str, Any]) -> list[str]:
-    remarks = list(result["problems"])
-    if 0 < result["clients"] < result["users"]:
-        why = (
-            ", ".join(f"{count:,} x {reason}" for reason, count in sorted(result["refused"].items())) or "no answer yet"
-        )
-        remarks.append(f"{result['users'] - result['clients']:,} of {result['users']:,} clients never connected: {why}")
-    if result["unreached"]:
-        remarks.append(f"{result['unreached']:,} connected clients never got an event: is a generator running?")
-    if result["negative"]:
-        remarks.append(f"{result['negative']:,} negative durations: the clocks of the hosts differ")
-    if result["foreign"]:
-        kinds = ", ".join(f"{count:,} x {reason}" for reason, count in sorted(result["foreign_kinds"].items()))
-        remarks.append(f"{result['foreign']:,} events were not ours: {kinds}")
-    if result["disconnects"]:
-        kinds = ", ".join(f"{count:,} x {reason}" for reason, count in sorted(result["disconnects"].items()))
-        remarks.append(f"streams that broke: {kinds}")
+def _recovery(recovery: RecoveryTimes) -> str:
+    return (
+        f"after the last fault: first event p50 {recovery.first_event_ms.p50:,.0f} ms, "
+        f"max {recovery.first_event_ms.max:,.0f} ms; longest silence {recovery.longest_silence_ms.max:,.0f} ms; "
+        f"{recovery.never:,} of {recovery.clients:,} clients got none"
+    )
+
+
+def _remarks(result: LoadResult) -> list[str]:
+    remarks = list(result.problems)
+    if 0 < result.clients < result.users:
+        why = _reasons(result.refused) or "no answer yet"
+        remarks.append(f"{result.users - result.clients:,} of {result.users:,} clients never connected: {why}")
+    if result.unreached:
+        remarks.append(f"{result.unreached:,} connected clients never got an event: is a generator running?")
+    if result.negative:
+        remarks.append(f"{result.negative:,} negative durations: the clocks of the hosts differ")
+    if result.foreign:
+        remarks.append(f"{result.foreign:,} events were not ours: {_reasons(result.foreign_kinds)}")
+    if result.disconnects:
+        remarks.append(f"streams that broke: {_reasons(result.disconnects)}")
     return remarks
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} x {reason}" for reason, count in sorted(counts.items()))

@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from core.contracts.codec import encode
 from core.resources import resource_folder
 from server.auth import admit, require_token
 from server.replica import Replica
@@ -166,7 +167,7 @@ async def _stats(request: Request) -> Response:
     """What this replica received, delivered and dropped."""
     replica: Replica = request.app.state.replica
     require_token(request, replica.settings)
-    return _json(stats(replica))
+    return Response(encode(stats(replica)), media_type="application/json")
 
 
 async def _metrics(request: Request) -> Response:

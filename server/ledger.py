@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from core.contracts.measures import PhaseCounts
 from core.stamp import Stamp
 
 MAX_PAIRS = 200_000
@@ -43,9 +44,9 @@ class Ledger:
             counts = self.received.setdefault(key, [0, 0])
         counts[stamp.phase == "measure"] += 1
 
-    def received_by_stream(self) -> dict[str, dict[str, dict[str, int]]]:
-        """`{stream: {topic: {"warmup": n, "measure": n}}}`."""
-        found: dict[str, dict[str, dict[str, int]]] = {}
+    def received_by_stream(self) -> dict[str, dict[str, PhaseCounts]]:
+        """`received`, by stream and then by topic."""
+        found: dict[str, dict[str, PhaseCounts]] = {}
         for (stream, topic), (warmup, measure) in self.received.items():
-            found.setdefault(stream, {})[topic] = {"warmup": warmup, "measure": measure}
+            found.setdefault(stream, {})[topic] = PhaseCounts(warmup=warmup, measure=measure)
         return found

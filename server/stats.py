@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from core.contracts.replica_stats import ReplicaStats
 from server.replica import Replica
 
 
-def stats(replica: Replica) -> dict[str, Any]:
-    """The fields of docs/ARCHITECTURE.md, and some more."""
+def stats(replica: Replica) -> ReplicaStats:
+    """What the replica counts, as it is now."""
     hub, ledger = replica.hub, replica.hub.ledger
-    return {
-        "server": replica.name,
-        "pid": os.getpid(),
-        "ready": replica.link.ready.is_set() and not hub.stopping,
-        "broker": str(replica.endpoint),
-        "clients": len(hub.clients),
-        "topics": hub.topic_clients(),
-        "received": ledger.received_by_stream(),
-        "delivered": ledger.written - ledger.dropped,
-        "gaps": ledger.gaps,
-        "gap_lost": dict(ledger.gap_lost),
-        "holes": ledger.holes,
-        "foreign": dict(ledger.foreign),
-        "disconnects": dict(ledger.disconnects),
-        "refused": dict(ledger.refused),
-        "dropped": ledger.dropped,
-        "replayed": ledger.replayed,
-        "connects": ledger.connects,
-        "turned_away": replica.connection_limits.turned_away,
-        "batch_sends": replica.ring is not None and replica.ring.usable,
-        "buffered_bytes": hub.buffered_bytes(),
-        "history_events": sum(len(topic.history) for topic in hub.topics.values()),
-        "history_bytes": hub.history_bytes,
-    }
+    return ReplicaStats(
+        server=replica.name,
+        pid=os.getpid(),
+        ready=replica.link.ready.is_set() and not hub.stopping,
+        broker=str(replica.endpoint),
+        clients=len(hub.clients),
+        topics=dict(hub.topic_clients()),
+        received=ledger.received_by_stream(),
+        delivered=ledger.written - ledger.dropped,
+        gaps=ledger.gaps,
+        gap_lost=dict(ledger.gap_lost),
+        holes=ledger.holes,
+        foreign=dict(ledger.foreign),
+        disconnects=dict(ledger.disconnects),
+        refused=dict(ledger.refused),
+        dropped=ledger.dropped,
+        replayed=ledger.replayed,
+        connects=ledger.connects,
+        turned_away=replica.connection_limits.turned_away,
+        batch_sends=replica.ring is not None and replica.ring.usable,
+        buffered_bytes=hub.buffered_bytes(),
+        history_events=sum(len(topic.history) for topic in hub.topics.values()),
+        history_bytes=hub.history_bytes,
+    )
 
 
 class Metrics:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -14,6 +14,8 @@ class Document(BaseModel):
     """A document, or a part of one. A document has a field `version: Literal[N] = N`; another version is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    remedy: ClassVar[str] = "both programs must be of one version of fanbench"
+    """What to do about a document of this kind that does not fit."""
 
 
 class DocumentError(FanbenchError):
@@ -21,11 +23,16 @@ class DocumentError(FanbenchError):
 
 
 D = TypeVar("D", bound=Document)
+_REASONS = {
+    "missing": "is missing",
+    "extra_forbidden": "is unknown",
+    "unexpected_keyword_argument": "is unknown",
+}
 
 
-def encode(document: Document) -> str:
-    """The document as one line of JSON."""
-    return document.model_dump_json()
+def encode(document: Document, indent: int | None = None) -> str:
+    """The document as JSON: one line, or indented for people to read."""
+    return document.model_dump_json(indent=indent)
 
 
 def decode(kind: type[D], text: str | bytes, where: str) -> D:
@@ -37,7 +44,7 @@ def decode(kind: type[D], text: str | bytes, where: str) -> D:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise DocumentError(f"{where}: {_first(error)}") from error
+        raise DocumentError(f"{where}: {_first(error, kind.remedy)}") from error
 
 
 def read(kind: type[D], path: Path) -> D | None:
@@ -60,13 +67,13 @@ def write(document: Document, path: Path) -> None:
     temporary.replace(path)
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError, remedy: str) -> str:
     """The first thing that is wrong, and what to do about it."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
-    if field == "version":
-        return f"version {first['input']!r} is not the one that this fanbench reads; use the fanbench that wrote it"
-    reason = {"missing": "is missing", "extra_forbidden": "is unknown"}.get(first["type"], f"is wrong: {first['msg']}")
+    if field in ("version", "schema_version") and first["type"] == "literal_error":
+        return f"{field} {first['input']!r} is not the one that this fanbench reads; use the fanbench that wrote it"
+    reason = _REASONS.get(first["type"], f"is wrong: {first['msg']}")
     if not field:
-        return f"not a document: {first['msg']}; write it anew"
-    return f"field '{field}' {reason}; both programs must be of one version of fanbench"
+        return f"not a document: {first['msg']}; {remedy}"
+    return f"field '{field}' {reason}; {remedy}"

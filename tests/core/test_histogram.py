@@ -6,6 +6,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.contracts.measures import Percentiles
 from core.histogram import HIGHEST_US, LOWEST_US, SIGNIFICANT_FIGURES, Histogram
 
 DURATIONS_NS = st.lists(st.integers(0, HIGHEST_US * 1000) | st.integers(0, 10_000_000), min_size=1, max_size=60)
@@ -73,7 +74,7 @@ def test_values_over_an_hour_are_clamped_and_counted():
 
 
 def test_empty():
-    assert Histogram().summary_ms() == {"p50": 0, "p90": 0, "p99": 0, "p999": 0, "max": 0}
+    assert Histogram().summary_ms() == Percentiles(p50=0, p90=0, p99=0, p999=0, max=0)
     assert Histogram.decode(Histogram().encode()).count == 0
 
 

@@ -53,7 +53,7 @@ async def test_sequences_are_gap_free_per_topic_and_phases_follow_each_other():
         phases = [stamp.phase for stamp in stamps]
         assert phases == sorted(phases, reverse=True)  # warmup, then measure
     assert [stamp.phase for stamp in recorder.stamps].count("warmup") == 20
-    assert sum(row["measure"] for row in publisher.report()["published"].values()) == 60
+    assert sum(publisher.report().measured().values()) == 60
 
 
 async def test_the_schedule_never_waits_for_an_acknowledgement():
@@ -64,7 +64,7 @@ async def test_the_schedule_never_waits_for_an_acknowledgement():
     assert len(recorder.stamps) == 80
     recorder.release.set()
     await publisher.flush()
-    assert publisher.report()["failed"] == 0
+    assert publisher.report().failed == 0
 
 
 async def test_due_instants_are_the_schedules_and_sends_are_never_early():
@@ -85,22 +85,22 @@ async def test_a_stall_shows_as_lateness_and_nothing_due_is_skipped():
     await task
     await publisher.flush()
     report = publisher.report()
-    assert report["published"]["events"]["measure"] == 60
-    assert report["lateness_ms"]["max"] >= 150
+    assert report.measured()["events"] == 60
+    assert report.lateness_ms.max >= 150
 
 
 async def test_failed_publishes_are_counted():
     publisher = EventPublisher(Recorder(fail=True), settings())
     await publisher.run()
     await publisher.flush()
-    assert publisher.report()["failed"] == 80
+    assert publisher.report().failed == 80
 
 
 async def test_publishes_still_open_at_the_end_count_as_failed():
     publisher = EventPublisher(Recorder(stalled=True), settings())
     await publisher.run()
     await publisher.flush(timeout_s=0.05)
-    assert publisher.report()["failed"] == 80
+    assert publisher.report().failed == 80
 
 
 async def test_probes_come_before_the_schedule_and_do_not_count():
@@ -135,8 +135,8 @@ async def achieved_share(**fields):
     await publisher.run()
     await publisher.flush()
     report = publisher.report()
-    assert report["scheduled"] == sum(phases.get("measure", 0) for phases in report["published"].values()) > 0
-    return report["achieved_hz"] / report["offered_hz"]
+    assert report.scheduled == sum(report.measured().values()) > 0
+    return report.achieved_hz / report.offered_hz
 
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.toml"))
@@ -169,8 +169,8 @@ async def test_a_phase_that_ends_late_achieves_less(monkeypatch):
     publisher = EventPublisher(Slow(), settings(warmup_s=0, duration_s=1))
     await publisher.run()
     report = publisher.report()
-    assert report["offered_hz"] == 200
-    assert report["achieved_hz"] == pytest.approx(200 / 1.2, rel=0.01)
+    assert report.offered_hz == 200
+    assert report.achieved_hz == pytest.approx(200 / 1.2, rel=0.01)
 
 
 def test_too_small_a_payload_is_refused():
@@ -195,15 +195,15 @@ async def test_at_least_once_keeps_what_failed_and_publishes_it_in_order():
     broker = Flaky()
     publisher = EventPublisher(broker, settings(topics="a,b"), "at-least-once")
     run = asyncio.create_task(publisher.run())
-    while publisher.report()["published"].get("b", {}).get("measure", 0) < 5:
+    while publisher.report().measured().get("b", 0) < 5:
         await asyncio.sleep(0)
     assert broker.stamps == []
     broker.broken = False
     await run
     await publisher.flush()
     report = publisher.report()
-    assert report["failed"] == 0
-    assert report["retried"] > 0
+    assert report.failed == 0
+    assert report.retried > 0
     for topic in "ab":
         assert [stamp.seq for stamp in broker.stamps if stamp.topic == topic] == list(range(40))
 
@@ -212,7 +212,7 @@ async def test_at_least_once_gives_up_at_the_end_and_says_how_many():
     publisher = EventPublisher(Flaky(), settings(), "at-least-once")
     await publisher.run()
     await publisher.flush(timeout_s=0.05)
-    assert publisher.report()["failed"] == 80
+    assert publisher.report().failed == 80
 
 
 @pytest.mark.parametrize("step_ns", [10_000_000, -10_000_000])
@@ -225,4 +225,4 @@ async def test_a_wall_clock_that_is_set_is_told(step_ns, monkeypatch):
     monkeypatch.setattr(time, "time_ns", lambda: real_ns() + step_ns)
     await run
     await publisher.flush()
-    assert publisher.report()["clock_step_ns"] == pytest.approx(step_ns, abs=4_000_000)
+    assert publisher.report().clock_step_ns == pytest.approx(step_ns, abs=4_000_000)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.ledger import Cause, Delivery, Series, Track
+from core.contracts.load_result import Cause
+from load.ledger import Delivery, Series, Track
 
 
 def track_of(seqs):

@@ -1,6 +1,5 @@
 """A real replica as a child process, a raw SSE client, and a publisher that speaks the broker's protocol by itself."""
 
-import json
 import os
 import socket
 import subprocess
@@ -10,8 +9,9 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from core.contracts.codec import decode
+from core.contracts.replica_stats import ReplicaStats
 from core.forked import Forked
 from core.ports import free_port
 from core.process import OWN_PYTHON
@@ -50,11 +50,10 @@ class Replica:
         except urllib.error.HTTPError as error:
             return error.code, error.read(), {k.lower(): v for k, v in error.headers.items()}
 
-    def stats(self, headers: Mapping[str, str] = {}) -> dict[str, Any]:
+    def stats(self, headers: Mapping[str, str] = {}) -> ReplicaStats:
         status, body, _ = self.get("/stats", headers)
         assert status == 200, body
-        found: dict[str, Any] = json.loads(body)
-        return found
+        return decode(ReplicaStats, body, "/stats")
 
     def wait_ready(self) -> None:
         def ready() -> bool:
@@ -67,7 +66,7 @@ class Replica:
         wait_until(ready, "replica ready", 40)
 
     def wait_clients(self, count: int) -> None:
-        wait_until(lambda: self.stats()["clients"] == count, f"{count} clients", 30)
+        wait_until(lambda: self.stats().clients == count, f"{count} clients", 30)
 
     def resident_bytes(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()

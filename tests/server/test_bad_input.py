@@ -109,22 +109,22 @@ def test_any_message_from_the_broker_leaves_the_stream_whole(
     ids=["half a head", "an empty line", "half a body"],
 )
 def test_a_slow_sender_is_refused_also_after_a_whole_request(target: Replica, first: bytes, slow: bytes) -> None:
-    before = target.stats()["turned_away"]
+    before = target.stats().turned_away
     with socket.create_connection(("127.0.0.1", target.port), timeout=20) as sock:
         sock.sendall(first)
         assert sock.recv(65_536).startswith(b"HTTP/1.1 ")
         sock.sendall(slow)
         while sock.recv(65_536):  # a time-out here is the failure: the connection was left open
             pass
-    assert target.stats()["turned_away"] > before
+    assert target.stats().turned_away > before
 
 
 def test_a_stream_whose_request_announced_a_body_goes_on(target: Replica, publisher: Publisher) -> None:
     with SseClient(target.port, "/sse?topic=bodied", {"Content-Length": "5"}) as client, socket.socket() as other:
         client.opened()
-        before = target.stats()["turned_away"]
+        before = target.stats().turned_away
         other.connect(("127.0.0.1", target.port))
-        wait_until(lambda: target.stats()["turned_away"] > before, "a connection as old is refused", 20)
+        wait_until(lambda: target.stats().turned_away > before, "a connection as old is refused", 20)
         stamp = publisher.event("bodied")
         assert client.take_ids(1) == [stamp.id]
         assert b"HTTP/1.1 408" not in client.raw
@@ -137,7 +137,7 @@ def test_ten_thousand_connections_a_minute_leave_nothing(target: Replica) -> Non
         with socket.create_connection(("127.0.0.1", target.port), timeout=10) as sock:
             if i % 3:
                 sock.sendall(b"GET /sse HTTP/1.1\r\nHost: x\r\n" + (b"\r\n" if i % 3 == 1 else b""))
-    wait_until(lambda: target.stats()["clients"] == 0, "no client is left")
+    wait_until(lambda: target.stats().clients == 0, "no client is left")
     descriptors = Path(f"/proc/{target.process.pid}/fd")
     wait_until(lambda: len(list(descriptors.iterdir())) <= before + 2, "no descriptor is left")
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.contracts.measures import PhaseCounts
 from core.stamp import Stamp, encode
 from server.client import State
 from server.frame import HEARTBEATS, Wire
@@ -35,8 +36,8 @@ async def test_each_client_gets_the_events_of_its_topics_once() -> None:
     assert hub.ledger.written == 12
     assert hub.topic_clients() == {"a": 2, "b": 2}
     assert hub.ledger.received_by_stream() == {
-        "s": {"a": {"warmup": 0, "measure": 3}},
-        "u": {"b": {"warmup": 0, "measure": 3}},
+        "s": {"a": PhaseCounts(warmup=0, measure=3)},
+        "u": {"b": PhaseCounts(warmup=0, measure=3)},
     }
 
 

@@ -11,6 +11,8 @@ import httpx_sse
 import pytest
 
 from brokers.contenders import find_contender
+from core.contracts.codec import read
+from core.contracts.generator_report import GeneratorReport
 from core.ports import free_port
 from core.stamp import encode
 from tests.server.program import Publisher, Replica, SseClient, run_to_end, running
@@ -64,9 +66,9 @@ def test_topics_are_subscribed_at_the_first_client_and_let_go_after_the_last(
         stamp = publisher.event("room")
         other = publisher.event("other-room")
         assert client.take_ids(2) == [stamp.id, other.id]
-        assert replica.stats()["topics"]["room"] == 1
+        assert replica.stats().topics["room"] == 1
     wait_until(lambda: publisher.raw("room", b"{}") == 0, "unsubscribed after the linger")
-    assert "room" not in replica.stats()["topics"]
+    assert "room" not in replica.stats().topics
 
 
 def test_a_client_resumes_where_it_left(replica: Replica, publisher: Publisher) -> None:
@@ -115,7 +117,7 @@ def test_an_id_that_is_not_known_brings_a_gap_first(replica: Replica, publisher:
 
 
 def test_what_is_no_event_of_ours_is_passed_by_and_counted(replica: Replica, publisher: Publisher) -> None:
-    before = replica.stats()["foreign"]
+    before = replica.stats().foreign
     with SseClient(replica.port, "/sse?topic=foreign") as client:
         client.opened()
         stamp = publisher.next_stamp("foreign")
@@ -134,7 +136,7 @@ def test_what_is_no_event_of_ours_is_passed_by_and_counted(replica: Replica, pub
         assert publisher.raw("foreign", encode(stamp)) == 1
         assert client.take_ids(1) == [stamp.id]
         assert client.body.count(b"\n\n") == 1, "the opening comment and one event"
-    found = replica.stats()["foreign"]
+    found = replica.stats().foreign
     counted = sum(found.values()) - sum(before.values())
     assert counted == len(bad) * 20
     assert {"not UTF-8 JSON", "not one line", "too large", "topic mismatch"} <= set(found)
@@ -152,18 +154,18 @@ def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_resume(
         for _ in range(400):
             stamps.append(publisher.event(pad="x" * 4000))
             good.take(1)
-            if replica.stats()["disconnects"]:
+            if replica.stats().disconnects:
                 break
         stats = replica.stats()
-        assert stats["disconnects"] == {"slow": 1}
-        assert stats["clients"] == 1
-        assert stats["buffered_bytes"] == 0
+        assert stats.disconnects == {"slow": 1}
+        assert stats.clients == 1
+        assert stats.buffered_bytes == 0
         bad.read_to_end()
         got = [event.id for event in bad.events]
         assert got == [stamp.id for stamp in stamps[: len(got)]]
         assert len(stamps) > len(got) > 0
-        assert stats["delivered"] + stats["dropped"] == 2 * len(stamps)
-        assert stats["dropped"] >= 65_536 // 4500
+        assert stats.delivered + stats.dropped == 2 * len(stamps)
+        assert stats.dropped >= 65_536 // 4500
         with SseClient(replica.port, headers={"Last-Event-ID": got[-1]}) as again:
             assert again.take_ids(len(stamps) - len(got)) == [stamp.id for stamp in stamps[len(got) :]]
         for client in (good, bad):
@@ -176,27 +178,27 @@ def test_many_clients_of_a_topic_get_every_event_beside_one_that_does_not_read(
 ) -> None:
     bounds = {"client_buffer_bytes": 65_536, "max_event_bytes": 65_536, "send_buffer_bytes": 16_384}
     with running(folder, broker_url=valkey, batch_sends=batch_sends, **bounds) as replica:
-        if batch_sends and not replica.stats()["batch_sends"]:
+        if batch_sends and not replica.stats().batch_sends:
             pytest.skip(f"no io_uring here: {replica.log.read_text()}")
-        assert replica.stats()["batch_sends"] is batch_sends
+        assert replica.stats().batch_sends is batch_sends
         clients = [SseClient(replica.port).opened() for _ in range(40)]
         stuck = SseClient(replica.port, receive_buffer_bytes=4096).opened()
         replica.wait_clients(41)
         stamps = []
-        while not replica.stats()["disconnects"]:
+        while not replica.stats().disconnects:
             stamps += publisher.events(5, pad="x" * 4000)
             assert len(stamps) < 400
         stamps += publisher.events(5)
         for client in clients:
             assert client.take_ids(len(stamps)) == [stamp.id for stamp in stamps]
         stats = replica.stats()
-        assert stats["disconnects"] == {"slow": 1}
+        assert stats.disconnects == {"slow": 1}
         stuck.read_to_end()
         got = [event.id for event in stuck.events]
         assert got == [stamp.id for stamp in stamps[: len(got)]]
-        assert stats["dropped"] > 0
+        assert stats.dropped > 0
         # What went to the stuck one: all but what came after its end, of which it is not known how much that was.
-        assert 40 * len(stamps) + len(got) <= stats["delivered"] <= 41 * len(stamps) - stats["dropped"]
+        assert 40 * len(stamps) + len(got) <= stats.delivered <= 41 * len(stamps) - stats.dropped
         for client in [*clients, stuck]:
             client.sock.close()
 
@@ -221,7 +223,7 @@ def test_it_stops_in_time_although_clients_do_not_read_and_the_broker_is_gone(fo
             stuck = [SseClient(replica.port, receive_buffer_bytes=4096).opened() for _ in range(20)]
             for _ in range(30):
                 publisher.event(pad="x" * 10_000)
-            wait_until(lambda: replica.stats()["buffered_bytes"] > 0, "clients are stuck")
+            wait_until(lambda: replica.stats().buffered_bytes > 0, "clients are stuck")
             publisher.close()
             for pid in broker.pids:
                 subprocess.run(["kill", "-STOP", str(pid)], check=True)
@@ -242,9 +244,10 @@ def test_a_lone_replica_generates_by_itself_and_writes_the_report(folder: Path) 
         assert seqs == list(range(seqs[0], seqs[0] + 20))
         replica.process.terminate()
         assert replica.process.wait(10) == 0
-    found = json.loads(report.read_text())
-    assert found["published"]["events"]["measure"] > 20
-    assert found["stream"] == events[0].id.partition("-")[0]
+    found = read(GeneratorReport, report)
+    assert found is not None
+    assert found.measured()["events"] > 20
+    assert found.stream == events[0].id.partition("-")[0]
 
 
 def test_it_generates_through_a_broker_when_told_to(valkey: str, folder: Path) -> None:

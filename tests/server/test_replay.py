@@ -36,4 +36,4 @@ def test_a_restart_of_the_only_replica_loses_nothing(folder: Path, tmp_path: Pat
             asyncio.run(publish(broker.url, stream, range(50, 60)))
             assert resumed.take_ids(40) == [f"{stream}-{seq}" for seq in range(20, 60)]
             assert fresh.take_ids(10) == [f"{stream}-{seq}" for seq in range(50, 60)], "what is stored is not new"
-            assert replica.stats()["holes"] == 0
+            assert replica.stats().holes == 0

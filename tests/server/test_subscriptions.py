@@ -8,6 +8,7 @@ import pytest
 
 from brokers.api import Gap, Message
 from brokers.endpoint import BrokerError, Endpoint, parse_url
+from core.contracts.measures import PhaseCounts
 from server.subscriptions import Subscriptions, SubscriptionSettings, TooManyTopicsError
 from tests.server.made_up import ConnectionWriter, connect, event, make_hub, turns
 
@@ -203,4 +204,4 @@ async def test_messages_of_a_topic_that_was_let_go_are_nobodys() -> None:
         broker.items.put_nowait(Message("unknown", event("s", 0, "unknown")))
         broker.items.put_nowait(Message("events", event("s", 0, "events")))
         await until(lambda: link._hub.ledger.received, "received")
-        assert link._hub.ledger.received_by_stream() == {"s": {"events": {"warmup": 0, "measure": 1}}}
+        assert link._hub.ledger.received_by_stream() == {"s": {"events": PhaseCounts(warmup=0, measure=1)}}

@@ -81,11 +81,11 @@ def test_the_same_events_as_over_sse(replica: Replica, publisher: Publisher) -> 
         ws.send(events.Ping(b"alive"))
         stamp = publisher.event("ws")
         assert ws.take(1)[0]["seq"] == stamp.seq
-        assert replica.stats()["topics"]["ws"] == 2
+        assert replica.stats().topics["ws"] == 2
         ws.send(events.CloseConnection(1000))
         ws.read_to_end()
         assert {events.Pong, events.CloseConnection} <= {type(event) for event in ws.others}
-    wait_until(lambda: "ws" not in replica.stats()["topics"], "both are gone")
+    wait_until(lambda: "ws" not in replica.stats().topics, "both are gone")
 
 
 def test_it_resumes_and_is_told_of_gaps(replica: Replica, publisher: Publisher) -> None:
@@ -140,9 +140,9 @@ def test_a_slow_one_is_dropped_and_a_stop_closes_the_others(valkey: str, publish
         for _ in range(400):
             publisher.event(pad="x" * 4000)
             good.take(1)
-            if replica.stats()["disconnects"]:
+            if replica.stats().disconnects:
                 break
-        assert replica.stats()["disconnects"] == {"slow": 1}
+        assert replica.stats().disconnects == {"slow": 1}
         while not any(isinstance(event, events.Ping) for event in good.others):
             good.read_some()
         replica.process.terminate()

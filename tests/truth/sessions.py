@@ -56,6 +56,7 @@ def run(plan: dict[str, Any], status: str, out: str) -> None:
     import gevent
     from gevent.event import Event
 
+    from core.contracts.codec import encode
     from load.distributed import drain
     from load.result import build_result
     from load.session import TICK_S
@@ -67,11 +68,11 @@ def run(plan: dict[str, Any], status: str, out: str) -> None:
     while not stop.wait(TICK_S):
         for session in sessions.values():
             session.tick()
-        write(status, {case: session.status()["deliveries"] for case, session in sessions.items()})
+        write(status, {case: session.status().deliveries for case, session in sessions.items()})
     drains = {
         case: gevent.spawn(drain, session, horizon_of(session.series), DRAIN_S) for case, session in sessions.items()
     }
-    write(out, {case: build_result(totals.get(), []) for case, totals in drains.items()})
+    write(out, {case: json.loads(encode(build_result(totals.get(), []))) for case, totals in drains.items()})
 
 
 def main() -> None:

@@ -1,0 +1,39 @@
+"""capacity.json: what a capacity search found."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from core.contracts.codec import Document
+
+Axis = Literal["clients", "rate", "replicas", "topics"]
+
+
+class CapacityPoint(Document):
+    """One run of a capacity search."""
+
+    load: int
+    held: bool
+    p99_ms: float
+    lost: int
+    why: str
+    """What broke: the objective, or the check that refused the run; empty when it held."""
+    judged: bool = True
+    """False when the machine disturbed the run, so that it says nothing of the load."""
+
+
+class Capacity(Document):
+    """What a search found; `held` is the largest load that held, `broke` the next that did not."""
+
+    remedy: ClassVar[str] = "measure again"
+    version: Literal[1] = 1
+    contender: str
+    vary: Axis
+    slo: str
+    held: int | None
+    broke: int | None
+    confirmed: bool
+    note: str = ""
+    p99_ms: tuple[float, float, float] | None = None
+    """Of the runs at `held` together, and its interval: estimate, low, high."""
+    points: tuple[CapacityPoint, ...]

@@ -1,0 +1,40 @@
+"""What a generator reports when it ends: the file `FANBENCH_REPORT`, of `python -m generator` and of a replica's companion."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.contracts.codec import Document
+from core.contracts.measures import Percentiles, PhaseCounts
+
+
+class GeneratorReport(Document):
+    """One start of a generator. Instants are wall-clock nanoseconds."""
+
+    version: Literal[1] = 1
+    stream: str
+    published: dict[str, PhaseCounts]
+    """By topic: events handed to the adapter, those that failed among them."""
+    failed: int
+    """Events whose publish raised; with at-least-once, those that were given up."""
+    retried: int
+    """Publishes done again, with at-least-once."""
+    scheduled: int
+    """Events that the schedule held in phase `measure`."""
+    offered_hz: float
+    achieved_hz: float
+    measure_started_ns: int
+    measure_ended_ns: int
+    lateness_ms: Percentiles
+    """Sent - due, of phase `measure`."""
+    lateness_histogram: str
+    """HDR V2, base64, microseconds."""
+    lateness_negative: int
+    """Latenesses below zero, which the histogram leaves out."""
+    clock_step_ns: int
+    """How far the wall clock moved against the monotonic one."""
+    cpu_s: float
+
+    def measured(self) -> dict[str, int]:
+        """Events of phase `measure` by topic."""
+        return {topic: counts.measure for topic, counts in self.published.items()}

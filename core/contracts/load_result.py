@@ -1,0 +1,138 @@
+"""What the load measured: the file of `--out`; docs/load.md explains the fields."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from core.contracts.codec import Document
+from core.contracts.measures import Percentiles, Span
+
+
+class Cause(Enum):
+    """What a missing delivery is charged to, as far as the client can know."""
+
+    CONNECTION = "connection_down"
+    """It fell into a time when the client was not connected, and was not brought back on resuming."""
+    GAP = "gap_reported"
+    """The replica said so with an `event: gap`."""
+    UNEXPLAINED = "unexplained"
+    """It is missing from the middle of a connected stream: silently, the worst kind."""
+    TAIL = "under_way"
+    """It is missing at the end of a connected stream: others had it, it may have been under way."""
+
+
+class HopPercentiles(Document):
+    """By hop, in milliseconds."""
+
+    schedule: Percentiles
+    broker: Percentiles
+    fanout: Percentiles
+
+
+class EncodedHistograms(Document):
+    """HDR V2, base64, microseconds: of the whole way and of each hop."""
+
+    latency: str
+    schedule: str
+    broker: str
+    fanout: str
+
+    def by_span(self) -> dict[Span, str]:
+        """The same by name."""
+        return {
+            "latency": self.latency,
+            "schedule": self.schedule,
+            "broker": self.broker,
+            "fanout": self.fanout,
+        }
+
+
+class ServedClients(Document):
+    """The clients that were at one replica at the end, and what they got from it."""
+
+    clients: int
+    deliveries: int
+    latency_ms: Percentiles
+    topics: dict[str, int]
+    """Clients by topic."""
+
+
+class MeasuredSecond(Document):
+    """One second of due time; `t_s` counts from the first in which an event was due."""
+
+    t_s: int
+    deliveries: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class RecoveryTimes(Document):
+    """Over the clients, since the last mark."""
+
+    clients: int
+    never: int
+    """Clients that got no event that was due after the mark."""
+    first_event_ms: Percentiles
+    longest_silence_ms: Percentiles
+
+
+class Bystanders(Document):
+    """The clients that were neither stalled nor churned nor, with a share, cut."""
+
+    clients: int
+    deliveries: int
+    latency_ms: Percentiles
+    before_ms: Percentiles
+    """Latency of all clients until then."""
+
+
+class LoadResult(Document):
+    """One measurement. `recovery` and `bystanders` are there only after a fault."""
+
+    version: Literal[1] = 1
+    clients: int
+    users: int
+    connected: int
+    unreached: int
+    deliveries: int
+    received: int
+    events: int
+    lost: int
+    duplicated: int
+    reordered: int
+    replayed: int
+    reconnects: int
+    gaps: int
+    negative: int
+    negatives: dict[Span, int]
+    foreign: int
+    duration_s: float
+    latency_ms: Percentiles
+    hops_ms: HopPercentiles
+    event_bytes: float | None
+    connect_ms: Percentiles
+    downtime_ms: Percentiles
+    servers: dict[str, ServedClients]
+    topics: dict[str, int]
+    causes: dict[Cause, int]
+    foreign_kinds: dict[str, int]
+    disconnects: dict[str, int]
+    refused: dict[str, int]
+    timeline: tuple[MeasuredSecond, ...]
+    histograms: EncodedHistograms
+    problems: tuple[str, ...]
+    recovery: RecoveryTimes | None = None
+    bystanders: Bystanders | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_faults(self, fields: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out what only a fault gives, where there was none."""
+        written: dict[str, object] = fields(self)
+        return {name: value for name, value in written.items() if name not in _OF_FAULTS or value is not None}
+
+
+_OF_FAULTS = ("recovery", "bystanders")

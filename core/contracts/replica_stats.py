@@ -1,0 +1,56 @@
+"""What a replica answers at `GET /stats`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.contracts.codec import Document
+from core.contracts.measures import PhaseCounts
+
+
+class ReplicaStats(Document):
+    """One replica, counted since its start."""
+
+    version: Literal[1] = 1
+    server: str
+    pid: int
+    ready: bool
+    """The broker confirmed the subscriptions, and the replica is not ending."""
+    broker: str
+    """URL, its password hidden."""
+    clients: int
+    """Connected now, by topic in `topics`."""
+    topics: dict[str, int]
+    received: dict[str, dict[str, PhaseCounts]]
+    """By stream and topic: events that the broker handed over."""
+    delivered: int
+    """Frames written to clients and not thrown away with them."""
+    gaps: int
+    """Interruptions that the adapter told."""
+    gap_lost: dict[str, int]
+    """Events that it said were lost in them, by topic; `*`: of any of its topics."""
+    holes: int
+    """Events that never came although a later one of their stream did."""
+    foreign: dict[str, int]
+    """Messages that are no events of ours, by reason."""
+    disconnects: dict[str, int]
+    """Streams ended by the replica, by reason."""
+    refused: dict[str, int]
+    """Requests refused, by reason."""
+    dropped: int
+    """Frames thrown away with a client that was too slow."""
+    replayed: int
+    """Frames written from history."""
+    connects: int
+    turned_away: int
+    """Connections beyond the limits."""
+    batch_sends: bool
+    """Whether one system call sends to all clients of a topic."""
+    buffered_bytes: int
+    """Held for clients that have not taken them yet."""
+    history_events: int
+    history_bytes: int
+
+    def received_of(self, stream: str) -> dict[str, PhaseCounts]:
+        """By topic, what came of one stream."""
+        return self.received.get(stream, {})
