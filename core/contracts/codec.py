@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -47,6 +49,18 @@ def decode(kind: type[D], text: str | bytes, where: str) -> D:
         raise DocumentError(f"{where}: {_first(error, kind.remedy)}") from error
 
 
+def validate(kind: type[D], fields: Mapping[str, object], where: str) -> D:
+    """The document with these fields; `where` is what an error names.
+
+    Raises:
+        DocumentError: as `decode`.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise DocumentError(f"{where}: {_first(error, kind.remedy)}") from error
+
+
 def read(kind: type[D], path: Path) -> D | None:
     """The document in a file; None while there is no such file.
 
@@ -73,7 +87,7 @@ def _first(error: ValidationError, remedy: str) -> str:
     field = ".".join(str(part) for part in first["loc"])
     if field in ("version", "schema_version") and first["type"] == "literal_error":
         return f"{field} {first['input']!r} is not the one that this fanbench reads; use the fanbench that wrote it"
-    reason = _REASONS.get(first["type"], f"is wrong: {first['msg']}")
+    reason = _REASONS.get(first["type"], f"is wrong: {reprlib.repr(first['input'])}: {first['msg']}")
     if not field:
         return f"not a document: {first['msg']}; {remedy}"
     return f"field '{field}' {reason}; {remedy}"

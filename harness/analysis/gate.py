@@ -13,11 +13,11 @@ from core.scenario import Scenario
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS, Interval, independent_ratio
 from harness.results.run_record import Comparison, Run
 from harness.results.store import load_results
-from harness.results.summary import COLUMNS, FURTHER, row_of
+from harness.results.summary import COLUMNS, row_of
 
 EXAMPLE = "p99_ms>+15%"
 _RULE = re.compile(r"([a-z0-9_]+)\s*([<>])\s*([+-])\s*([0-9]*\.?[0-9]+)\s*%\Z")
-_GATED = tuple(name for name in (*COLUMNS, *FURTHER) if name.endswith(("_ms", "_cpu_s", "_rss_mb", "achieved_hz")))
+_GATED = tuple(name for name in COLUMNS if name.endswith(("_ms", "_cpu_s", "_rss_mb", "achieved_hz")))
 _MAY_DIFFER = {"name", "description", "rounds", "seed", "connect_hz", "drain_s"}
 
 
@@ -157,7 +157,7 @@ def _valid(comparison: Comparison, contender: str, transport: str) -> list[Run]:
 
 
 def _figures(comparison: Comparison, contender: str, transport: str, column: str) -> list[float]:
-    cells = [row_of(run, 1)[column] for run in _valid(comparison, contender, transport)]
+    cells = [row_of(run, 1).cells()[column] for run in _valid(comparison, contender, transport)]
     return [float(cell) for cell in cells if cell is not None]
 
 

@@ -6,23 +6,21 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from brokers.contenders import Contender
+from core.contracts.capacity import Axis, CapacityPoint
 from core.scenario import Scenario
 from core.topics import topic_pattern
 from harness.analysis.slo import Slo
-from harness.results.files import CapacityPoint
 from harness.results.run_record import LATENCY, Run
 from harness.results.store import ResultFolder
 from harness.runner.run import Patience
 from harness.schedule.jobs import measure
 from harness.schedule.retry_queue import REPEATS, Job
-
-Axis = Literal["clients", "rate", "replicas", "topics"]
 
 FULL_MACHINE = 0.85
 """Of all cores, used by the run's own processes: from here on it was the load that made the generator late."""

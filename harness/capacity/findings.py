@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.contracts.capacity import Axis, Capacity, CapacityPoint
 from core.scenario import Scenario
 from harness.analysis.slo import Slo
 from harness.analysis.standings import percentile_band
 from harness.analysis.verdict import ms
-from harness.capacity.capacity_runs import Axis
 from harness.capacity.search import SearchAnswer, SearchBounds
-from harness.results.files import Capacity, CapacityPoint
 from harness.results.run_record import LATENCY, Run
 from harness.runner.host import most_clients
 
@@ -43,7 +42,7 @@ def as_found(
         confirmed=answer.confirmed,
         note=answer.note,
         p99_ms=(band[0].estimate, band[0].low, band[0].high) if band else None,
-        points=list(points),
+        points=tuple(points),
     )
 
 

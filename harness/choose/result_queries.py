@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from brokers.contenders import all_contenders
 from brokers.registry import installed
+from core.contracts.run_record import SummaryRow
 from core.scenario import Scenario
 from harness.analysis.fault_outcomes import is_fault_run, outcomes
 from harness.analysis.slo import Slo
@@ -13,7 +14,7 @@ from harness.analysis.stored_results import Result
 from harness.analysis.verdict import workload
 from harness.choose.needs import Needs
 from harness.results.run_record import Run
-from harness.results.summary import Cell, row_of
+from harness.results.summary import row_of
 
 COMPARED_BY = "p99_ms"
 
@@ -38,7 +39,7 @@ def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -
 def _sizes(name: str, needs: Needs, results: Sequence[Result]) -> list[tuple[float, int, Result]]:
     """What the broker took on loads no heavier than the needed one, with the run and its directory."""
     found = [
-        (row_of(run, number)["broker_rss_mb"], number, result)
+        (row_of(run, number).main.broker_rss_mb, number, result)
         for result, runs in _loads(name, results)
         for number, run in runs
         if needs.relation(run.scenario) in ("same", "lighter")
@@ -81,10 +82,11 @@ def _holds(name: str, objective: Slo, needs: Needs, results: Sequence[Result], r
     )
 
 
-def _figures(row: dict[str, Cell], figure: str) -> str:
-    if figure in row:
-        return f"{figure} {row[figure]} of expected {row['expected']}"
-    return f"{figure}_ms {row[f'{figure}_ms']}"
+def _figures(row: SummaryRow, figure: str) -> str:
+    cells = row.cells()
+    if figure in cells:
+        return f"{figure} {cells[figure]} of expected {row.main.expected}"
+    return f"{figure}_ms {cells[f'{figure}_ms']}"
 
 
 def _load(scenario: Scenario) -> tuple[object, ...]:
@@ -123,7 +125,9 @@ def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
 
 def span(result: Result, name: str) -> str:
     """The middle round's p99 and the range over rounds, each as it stands in summary.csv."""
-    cells = [(float(cell), n) for n, run in result.runs_of(name) if (cell := row_of(run, n)[COMPARED_BY]) is not None]
+    cells = [
+        (float(cell), n) for n, run in result.runs_of(name) if (cell := row_of(run, n).cells()[COMPARED_BY]) is not None
+    ]
     if not cells:
         return f"{COMPARED_BY} was not measured"
     cells.sort()

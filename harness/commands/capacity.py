@@ -10,12 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from brokers.programs.catalogue import Launch
+from core.contracts.capacity import Axis, Capacity
 from core.scenario import Scenario
 from harness.analysis.slo import Slo
-from harness.capacity.capacity_runs import Axis, CapacityRuns
+from harness.capacity.capacity_runs import CapacityRuns
 from harness.capacity.findings import as_found, bounds, in_words
 from harness.capacity.search import Search
-from harness.results.files import Capacity
+from harness.results.store import store_capacity
 from harness.runner.contenders import choose_contenders
 from harness.runner.host import raise_descriptor_limit
 from harness.schedule.jobs import start_results
@@ -51,12 +52,12 @@ def capacity_command(
         found = as_found(contender.name, axis, slo, search.answer, probes.points, probes.runs)
         sentence = in_words(found)
         folder = results.finish(complete=complete, verdict=[sentence])
-    (folder / "capacity.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    page = write_report(folder)
+    store_capacity(folder, found)
+    report = write_report(folder, results.comparison, found)
     if json_answer:
         print(json.dumps(found.model_dump() | {"folder": str(folder)}))
     else:
-        _show(found, sentence, page)
+        _show(found, sentence, report.page)
     return 0 if found.confirmed else 1
 
 

@@ -17,7 +17,6 @@ from harness.analysis.gate import BaselineGate, in_words
 from harness.report.transports import transport_tables
 from harness.results.answer import run_json
 from harness.results.run_record import Comparison, Run
-from harness.results.store import load_results
 from harness.runner.contenders import choose_contenders
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
@@ -98,22 +97,22 @@ def compare_command(
     outcome = run_jobs(
         jobs, start_results(out, scenario.name, scenario, contenders), console, _line, repeats, SPARE_ROUNDS
     )
-    page = write_report(outcome.folder)
-    comparison = load_results(outcome.folder)
+    report = write_report(outcome.folder, outcome.comparison)
+    comparison = report.comparison
     console.print(terminal_table(comparison))
     for table in transport_tables(comparison):
         console.print(terminal_grid(table))
     for sentence in comparison.verdict:
         console.print(sentence, highlight=False, markup=False)
-    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {report.page}", highlight=False, markup=False, soft_wrap=True)
     findings = gate.check(comparison) if gate else []
     if gate:
         console.print(in_words(findings), highlight=False, markup=False)
     if json_answer:
-        answer = {"folder": str(outcome.folder), "report": str(page), "complete": outcome.complete}
+        answer = {"folder": str(outcome.folder), "report": str(report.page), "complete": comparison.complete}
         answer |= {"runs": [run_json(run) for run in comparison.runs], "gate": [asdict(found) for found in findings]}
         print(json.dumps(answer))
-    held = outcome.complete and rounds_held(comparison, named=bool(names)) and not any(f.failed for f in findings)
+    held = comparison.complete and rounds_held(comparison, named=bool(names)) and not any(f.failed for f in findings)
     return 0 if held else 1
 
 

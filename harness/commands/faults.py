@@ -19,7 +19,6 @@ from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.verdict import listed
 from harness.results.answer import run_json
 from harness.results.run_record import Run
-from harness.results.store import load_results
 from harness.runner.contenders import choose_contenders
 from harness.runner.faults import TAIL_S, impossible
 from harness.runner.host import require_descriptors
@@ -124,15 +123,15 @@ def faults_command(
     for sentence in left_out(contenders, faults):
         console.print(f"  {escape(sentence)}", highlight=False)
     outcome = run_jobs(jobs, start_results(out, "faults", scenario, contenders), console, _line)
-    page = write_report(outcome.folder)
-    comparison = load_results(outcome.folder)
+    report = write_report(outcome.folder, outcome.comparison)
+    comparison = report.comparison
     for sentence in comparison.verdict:
         console.print(sentence, highlight=False, markup=False)
-    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {report.page}", highlight=False, markup=False, soft_wrap=True)
     if json_answer:
         runs = [run_json(run) | {"fault": run.scenario.faults[0].kind, **run.figures} for run in comparison.runs]
-        print(json.dumps({"folder": str(outcome.folder), "complete": outcome.complete, "runs": runs}))
-    return 0 if outcome.complete and held(comparison.runs) else 1
+        print(json.dumps({"folder": str(outcome.folder), "complete": comparison.complete, "runs": runs}))
+    return 0 if comparison.complete and held(comparison.runs) else 1
 
 
 def held(runs: Sequence[Run]) -> bool:

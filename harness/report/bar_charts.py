@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.contracts.capacity import Capacity
 from harness.analysis.standings import Standing
 from harness.analysis.statistics import Interval
 from harness.report.chart_style import (
@@ -24,7 +25,6 @@ from harness.report.chart_style import (
     style,
     text_width,
 )
-from harness.results.files import Capacity
 from harness.results.run_record import HOPS, PARTS
 
 if TYPE_CHECKING:
@@ -71,12 +71,16 @@ def memory(standings: Sequence[Standing]) -> Figure | None:
     return _stacked(rows, PART_COLOURS, {part: part for part in PARTS}, "peak resident memory, MB")
 
 
-def capacities(found: Sequence[Capacity]) -> Figure | None:
-    """The largest load that held, one row per search; a mark at the next load that broke. All vary the same."""
-    held = [search for search in found if search.held is not None]
-    if not held:
+def capacities(found: Sequence[Capacity], names: Sequence[str] = ()) -> Figure | None:
+    """The largest load that held, one row per search; a mark at the next load that broke. All vary the same.
+
+    The rows bear the searches' `names`, or their contenders'.
+    """
+    named = zip(names or [search.contender for search in found], found, strict=True)
+    rows = sorted(((name, s) for name, s in named if s.held is not None), key=lambda row: -(row[1].held or 0))
+    if not rows:
         return None
-    held.sort(key=lambda search: -(search.held or 0))
+    labels, held = [name for name, _ in rows], [search for _, search in rows]
     furthest = max(max(search.held or 0, search.broke or 0) for search in held)
     with style():
         figure, grid = new_figure(_ROW * len(held) + 60)
@@ -89,7 +93,7 @@ def capacities(found: Sequence[Capacity]) -> Figure | None:
                 axes.plot(search.broke, place, marker="x", color=LIGHT["orange"], ms=7, mew=2)
             end = max(load, search.broke or 0) + furthest * 0.03
             axes.text(end, place, f"{load:,}", va="center", fontsize=FONT - 1)
-        axes.set_yticks(range(len(held)), [shortened(search.contender) for search in held], color=LIGHT["ink"])
+        axes.set_yticks(range(len(held)), [shortened(name) for name in labels], color=LIGHT["ink"])
         axes.set_ylim(len(held) - 0.4, -0.6)
         axes.set_xlim(0, furthest * 1.25)
         axes.set_xlabel(LOAD_UNITS.get(held[0].vary, held[0].vary))

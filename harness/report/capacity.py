@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.contracts.capacity import Capacity
 from harness.analysis.standings import standings
 from harness.analysis.verdict import ms
 from harness.report.bar_charts import LOAD_UNITS, capacities
 from harness.report.comparison import FANOUT
 from harness.report.line_charts import knee
 from harness.report.view import Cell, Chart, Table, View, draw_charts, method
-from harness.results.files import Capacity
 from harness.results.run_record import Comparison
 
 
@@ -68,7 +68,8 @@ def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
         alike = [(title, search) for title, search in found if (search.vary, search.slo) == (vary, slo)]
         names = [search.contender for _, search in alike]
         figure = capacities(
-            [s if names.count(s.contender) == 1 else s.model_copy(update={"contender": title}) for title, s in alike]
+            [search for _, search in alike],
+            [search.contender if names.count(search.contender) == 1 else title for title, search in alike],
         )
         if figure is not None:
             text = f"The largest load that met {slo} in every run; the cross is the next one, which did not."

@@ -63,6 +63,7 @@ PART_COLOURS = {
 
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "fanbench",  # the same figure has the same ids, so that a report made again is the same
     "font.family": "DejaVu Sans",  # comes with matplotlib, and is wide: what fits in it fits in any reader's font
     "font.size": FONT,
     "axes.labelsize": FONT,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.contracts.capacity import Capacity
 from harness.analysis.standings import FLOOR, Standing, percentile_band
 from harness.analysis.statistics import Interval
 from harness.report.bar_charts import LOAD_UNITS
 from harness.report.chart_style import FONT, LIGHT, LINES, label_lines, new_figure, shortened, style
-from harness.results.files import Capacity
 from harness.results.run_record import LATENCY
 
 if TYPE_CHECKING:

@@ -1,13 +1,14 @@
-"""The report of stored comparisons: report.html and its charts, a table for the terminal, Markdown for a pull request."""
+"""The report of comparisons: report.html and its charts, a table for the terminal, Markdown for a pull request."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.contracts.capacity import Capacity
 from core.errors import FanbenchError
 from harness.analysis.fault_outcomes import is_about_faults
 from harness.analysis.verdict import workload
@@ -17,13 +18,12 @@ from harness.report.chart_style import shortened
 from harness.report.comparison import comparison_view, table_rows
 from harness.report.faults import faults_view
 from harness.report.view import Chart, View
+from harness.results.run_record import Comparison
 from harness.results.store import load_capacity, load_results, result_folders, store_verdict, write_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from rich.table import Table
-
-    from harness.results.run_record import Comparison
 
 TEMPLATE = "report.html.j2"
 _TERMINAL = {
@@ -39,35 +39,38 @@ _TERMINAL = {
 }
 
 
-def write_report(folder: Path) -> Path:
-    """Work out the verdict of a result directory, store it, and write charts/*.svg and report.html; returns the page.
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """The page, and the comparison with its verdict."""
+
+    page: Path
+    comparison: Comparison
+
+
+def write_report(folder: Path, comparison: Comparison, search: Capacity | None = None) -> WrittenReport:
+    """Work out the verdict of a comparison, store it in its directory, and write charts/*.svg and report.html there.
 
     Raises:
-        UsageError: it is not a result directory.
-        FanbenchError: it cannot be written to.
+        FanbenchError: the directory cannot be written to.
     """
-    view = view_of(folder)
+    view = view_of(comparison, search)
     page = folder / "report.html"
     try:
-        store_verdict(folder, view.verdict)
+        said = store_verdict(folder, comparison, view.verdict)
         (folder / "charts").mkdir(exist_ok=True)
         for chart in view.charts:
             write_text(folder / "charts" / f"{chart.name}.svg", chart.svg)
         write_text(page, render([view]))
     except OSError as error:
         raise FanbenchError(f"{error.filename}: {error.strerror}; make room or give write permission") from error
-    return page
+    return WrittenReport(page, said)
 
 
-def view_of(folder: Path, *, draw: bool = True) -> View:
-    """What the report of a result directory shows: a comparison, a capacity search or faults.
+def view_of(comparison: Comparison, search: Capacity | None = None, *, draw: bool = True) -> View:
+    """What the report shows of a comparison, of faults or of a capacity search, which comes with what it found.
 
     The verdict is worked out anew, except that of a search, which has said itself what it found.
-
-    Raises:
-        UsageError: it is not a result directory.
     """
-    comparison, search = load_results(folder), load_capacity(folder)
     if search is not None:
         return capacity_view(comparison, search, draw=draw)
     comparison = replace(comparison, verdict=())
@@ -134,18 +137,23 @@ def build_report(folders: Sequence[Path], markdown: bool) -> str:
     """
     found = result_folders(*folders)
     if markdown:
-        return "\n\n".join(as_markdown(view_of(folder, draw=False)) for folder in found)
+        return "\n\n".join(as_markdown(view_of(*stored, draw=False)) for stored in _stored(found))
     if len(found) == 1:
-        return str(write_report(found[0]))
-    views = [view_of(folder) for folder in found]
+        return str(write_report(found[0], *_stored(found)[0]).page)
+    stored = _stored(found)
+    views = [view_of(comparison, search) for comparison, search in stored]
     titles = titles_of(found, views)
-    searches = [(t, search) for t, folder in zip(titles, found, strict=True) if (search := load_capacity(folder))]
+    searches = [(title, search) for title, (_, search) in zip(titles, stored, strict=True) if search]
     page = found[0].resolve().parent / "report.html"
     try:
         write_text(page, render(views, together(searches), titles))
     except OSError as error:
         raise FanbenchError(f"{page}: {error.strerror}; give write permission") from error
     return str(page)
+
+
+def _stored(folders: Sequence[Path]) -> list[tuple[Comparison, Capacity | None]]:
+    return [(load_results(folder), load_capacity(folder)) for folder in folders]
 
 
 def as_markdown(view: View) -> str:

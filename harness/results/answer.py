@@ -16,7 +16,7 @@ def run_json(run: Run) -> dict[str, object]:
         "delivered": run.delivered,
         "lost_by_cause": {cause: count for cause, count in run.lost_by_cause.items() if count},
         "lost": run.lost,
-        "latency_ms": latency.summary_ms() if latency else {},
+        "latency_ms": latency.summary_ms().model_dump() if latency else {},
         "valid": run.valid,
         "problems": list(run.problems),
     }

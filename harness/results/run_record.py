@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from core.contracts.load_result import MeasuredSecond
 from core.histogram import Histogram
 from core.scenario import Scenario
 
@@ -39,17 +40,6 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class TimelineRow:
-    """One second of a run, counted by the events' due instants."""
-
-    t_s: float
-    deliveries: int
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """One contender, one scenario, once. delivered + lost = expected, always."""
 
@@ -72,7 +62,8 @@ class Run:
     """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values."""
     usage: dict[str, Usage] = field(default_factory=dict)
     """By part; `memory` has no broker."""
-    timeline: list[TimelineRow] = field(default_factory=list)
+    timeline: list[MeasuredSecond] = field(default_factory=list)
+    """By the events' due instants."""
     figures: dict[str, float] = field(default_factory=dict)
     """Further figures by the name of their column in summary.csv, units in the name: `connect_p50_ms`, …"""
     problems: tuple[str, ...] = ()

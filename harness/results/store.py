@@ -12,21 +12,22 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from core.errors import UsageError
-from core.scenario import Scenario
-from harness.results.files import (
-    SCHEMA_VERSION,
-    Capacity,
-    Manifest,
+from core.contracts.capacity import Capacity
+from core.contracts.codec import D, DocumentError, decode, encode
+from core.contracts.manifest import Manifest
+from core.contracts.run_record import (
+    HistogramsFile,
     RunRecord,
+    TimelineRow,
     histograms_text,
-    manifest_text,
-    parse_runs,
+    read_summary,
+    read_timeline,
     summary_text,
     timeline_text,
 )
+from core.errors import UsageError
+from core.scenario import Scenario
+from harness.results.run_files import as_stored, hide_passwords, manifest_text, record_of, run_of, without_password
 from harness.results.run_record import Comparison, Run
 
 PARTIAL = ".partial"
@@ -47,15 +48,17 @@ class ResultFolder:
         """Where the output of every child process goes."""
         return self.path / "logs"
 
-    def add_run(self, run: Run) -> None:
-        """Store a finished run: from now on it survives Ctrl-C and kill."""
-        self.comparison.runs.append(run)
-        self._records.append(RunRecord.of(run, len(self.comparison.runs)))
+    def add_run(self, run: Run) -> Run:
+        """Store a finished run, and return it as it is stored: from now on it survives Ctrl-C and kill."""
+        stored = as_stored(run)
+        self.comparison.runs.append(stored)
+        self._records.append(record_of(stored, len(self.comparison.runs)))
         self._save()
+        return stored
 
     def add_versions(self, versions: Mapping[str, str]) -> None:
         """Store versions of programs, known once they have run."""
-        self.comparison.versions.update(versions)
+        self.comparison.versions.update(_without_passwords(versions))
         self._save()
 
     def finish(self, *, complete: bool, verdict: Sequence[str] = ()) -> Path:
@@ -63,7 +66,8 @@ class ResultFolder:
 
         An interrupted comparison (`complete=False`) is renamed too, with `-incomplete` at the end of its name.
         """
-        self.comparison = replace(self.comparison, complete=complete, verdict=tuple(verdict))
+        said = tuple(map(hide_passwords, verdict))
+        self.comparison = replace(self.comparison, complete=complete, verdict=said)
         self._save()
         name = self.path.name.removesuffix(PARTIAL) + ("" if complete else INCOMPLETE)
         self.path = self.path.rename(self.path.with_name(name))
@@ -76,15 +80,20 @@ class ResultFolder:
         write_text(self.path / "manifest.json", manifest_text(self.comparison))
 
 
-def store_verdict(folder: Path, verdict: Sequence[str]) -> Comparison:
-    """Put the verdict into the manifest of a stored comparison, and return the comparison with it.
+def _without_passwords(texts: Mapping[str, str]) -> dict[str, str]:
+    return {hide_passwords(name): hide_passwords(text) for name, text in texts.items()}
 
-    Raises:
-        UsageError: it is not a result directory.
-    """
-    comparison = replace(load_results(folder), verdict=tuple(verdict))
-    write_text(folder / "manifest.json", manifest_text(comparison))
-    return comparison
+
+def store_verdict(folder: Path, comparison: Comparison, verdict: Sequence[str]) -> Comparison:
+    """Put the verdict into the manifest of the comparison's directory, and return the comparison with it."""
+    said = replace(comparison, verdict=tuple(map(hide_passwords, verdict)))
+    write_text(folder / "manifest.json", manifest_text(said))
+    return said
+
+
+def store_capacity(folder: Path, found: Capacity) -> None:
+    """Write capacity.json: what makes the directory one of a search."""
+    write_text(folder / "capacity.json", encode(found, indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -118,13 +127,13 @@ def open_results(
     except OSError as error:
         raise UsageError(f"results directory {parent}: {error.strerror}; give another one with --out") from error
     comparison = Comparison(
-        name=name,
-        scenario=scenario,
+        name=hide_passwords(name),
+        scenario=without_password(scenario),
         runs=[],
         started_utc=f"{started:%Y-%m-%dT%H:%M:%SZ}",
-        command=command,
-        host=dict(host),
-        versions=dict(versions),
+        command=hide_passwords(command),
+        host=_without_passwords(host),
+        versions=_without_passwords(versions),
         complete=False,
     )
     folder = ResultFolder(path, comparison)
@@ -149,15 +158,11 @@ def load_results(folder: Path) -> Comparison:
     Raises:
         UsageError: it is not a result directory, or one of its files is damaged; the message names the file.
     """
-    manifest = _read_manifest(folder)
-    texts = [_read(folder, name) for name in ("summary.csv", "timeline.csv", "histograms.json")]
+    manifest = _document(folder, "manifest.json", Manifest)
     try:
-        runs = parse_runs(manifest, *texts)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise UsageError(
-            f"{folder}: summary.csv, timeline.csv or histograms.json does not fit manifest.json: {what}; measure again"
-        ) from error
+        runs = _runs(folder, manifest)
+    except DocumentError as error:
+        raise UsageError(str(error)) from error
     return Comparison(
         name=manifest.name,
         scenario=manifest.scenario,
@@ -177,12 +182,7 @@ def load_capacity(folder: Path) -> Capacity | None:
     Raises:
         UsageError: capacity.json is damaged.
     """
-    if not (folder / "capacity.json").exists():
-        return None
-    try:
-        return Capacity.model_validate_json(_read(folder, "capacity.json"))
-    except ValidationError as error:
-        raise UsageError(f"{folder}/capacity.json: {_first(error)}; measure again") from error
+    return _document(folder, "capacity.json", Capacity) if (folder / "capacity.json").exists() else None
 
 
 def result_folders(*paths: Path) -> list[Path]:
@@ -201,9 +201,33 @@ def result_folders(*paths: Path) -> list[Path]:
     return found
 
 
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"
+def _runs(folder: Path, manifest: Manifest) -> list[Run]:
+    """The runs that the manifest names, from the other three files."""
+    rows = {row.further.run: row for row in read_summary(_read(folder, "summary.csv"), f"{folder}/summary.csv")}
+    seconds: dict[int, list[TimelineRow]] = {}
+    for second in read_timeline(_read(folder, "timeline.csv"), f"{folder}/timeline.csv"):
+        seconds.setdefault(second.run, []).append(second)
+    encoded = {entry.run: entry for entry in _document(folder, "histograms.json", HistogramsFile).runs}
+    runs = []
+    for entry in manifest.order:
+        for name, found in (("summary.csv", rows), ("histograms.json", encoded)):
+            if entry.run not in found:
+                raise UsageError(f"{folder}/{name} lacks run {entry.run}, which manifest.json names; measure again")
+        record = RunRecord(
+            row=rows[entry.run], seconds=tuple(seconds.get(entry.run, ())), histograms=encoded[entry.run]
+        )
+        try:
+            runs.append(run_of(record, entry, manifest.scenario, f"{folder}/manifest.json"))
+        except ValueError as error:
+            raise UsageError(f"{folder}/histograms.json: run {entry.run}: {error}; measure again") from error
+    return runs
+
+
+def _document(folder: Path, name: str, kind: type[D]) -> D:
+    try:
+        return decode(kind, _read(folder, name), f"{folder}/{name}")
+    except DocumentError as error:
+        raise UsageError(str(error)) from error
 
 
 def _read(folder: Path, name: str) -> str:
@@ -214,17 +238,3 @@ def _read(folder: Path, name: str) -> str:
         raise UsageError(
             f"{folder} is not a result directory: {name}: {reason}; give a directory that fanbench compare wrote"
         ) from error
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    text = _read(folder, "manifest.json")
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        raise UsageError(f"{folder}/manifest.json: {_first(error)}; measure again") from error
-    if manifest.schema_version > SCHEMA_VERSION:
-        raise UsageError(
-            f"{folder}/manifest.json has schema version {manifest.schema_version}, this fanbench reads up to "
-            f"{SCHEMA_VERSION}; use a newer fanbench"
-        )
-    return manifest

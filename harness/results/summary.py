@@ -1,40 +1,15 @@
-"""The columns of summary.csv: what of a run stands in each, and how a run's counts are read back from its row."""
+"""The columns of summary.csv: what of a run stands in each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from core.contracts.run_record import FURTHER_COLUMNS, MAIN_COLUMNS, FurtherColumns, MainColumns, SummaryRow
 from core.histogram import Histogram
-from harness.results.run_record import CAUSES, HOPS, LATENCY, PARTS, Run, Usage
+from harness.results.run_record import HOPS, LATENCY, Run, Usage
 
-Cell = str | int | float | None
-
-_HEADER = (
-    "contender,round,delivery,clients,replicas,rate_hz,published,expected,delivered,lost,duplicated,reordered,gaps,"
-    "p50_ms,p90_ms,p99_ms,p999_ms,max_ms,schedule_p99_ms,broker_p50_ms,broker_p99_ms,fanout_p50_ms,fanout_p99_ms,"
-    "broker_cpu_s,server_cpu_s,generator_cpu_s,load_cpu_s,broker_rss_mb,server_rss_mb,valid,problems"
-)
-COLUMNS = tuple(_HEADER.split(","))
-"""The published columns, in their order; FURTHER come after them, then each run's own `figures`."""
-
-COUNTS = ("published", "expected", "delivered", "lost", "duplicated", "reordered", "gaps")
-_SCENARIO = ("clients", "replicas", "rate_hz")
-_FURTHER_SCENARIO = ("payload_bytes", "topics", "schedule", "duration_s")
-FURTHER = [
-    "run",
-    "transport",
-    *_FURTHER_SCENARIO,
-    "achieved_hz",
-    *(f"lost_{cause}" for cause in CAUSES),
-    "mean_ms",
-    *(f"{hop}_mean_ms" for hop in HOPS),
-    "schedule_p50_ms",
-    "generator_rss_mb",
-    "load_rss_mb",
-    *(f"{part}_core" for part in PARTS),
-    "negative",
-]
-"""`run` is its place in the order of runs, from 1; `*_core` is `Usage.busiest_core`; `negative` counts latencies below 0."""
+COLUMNS = (*MAIN_COLUMNS, *FURTHER_COLUMNS)
+"""Those that every summary has; a run's own `figures` come after them."""
 
 _STATISTICS: dict[str, Callable[[Histogram], float]] = {
     "mean": Histogram.mean_ms,
@@ -64,50 +39,85 @@ def value_of(run: Run, column: str) -> float | None:
     return _STATISTICS[metric[1]](histogram) if histogram is not None and histogram.count else None
 
 
-def row_of(run: Run, number: int) -> dict[str, Cell]:
+def _ms(run: Run, column: str) -> float | None:
+    value = value_of(run, column)
+    return None if value is None else round(value, 3)
+
+
+def row_of(run: Run, number: int) -> SummaryRow:
     """The row of a run; `number` is its place in the order of runs, from 1. What was not measured is None."""
-    row: dict[str, Cell] = {"contender": run.contender, "round": run.round, "delivery": run.delivery, "run": number}
-    row |= {name: getattr(run.scenario, name) for name in (*_SCENARIO, *_FURTHER_SCENARIO)}
-    row |= {name: getattr(run, name) for name in COUNTS}
-    row |= {f"lost_{cause}": run.lost_by_cause.get(cause) for cause in CAUSES}
-    row |= {"transport": run.transport, "achieved_hz": round(run.achieved_hz, 3)}
-    for part in PARTS:
-        usage = run.usage.get(part)
-        row[f"{part}_cpu_s"] = None if usage is None else round(usage.cpu_s, 3)
-        row[f"{part}_rss_mb"] = None if usage is None else round(usage.rss_mb, 3)
-        row[f"{part}_core"] = None if usage is None else round(usage.busiest_core, 3)
-    for column in (*COLUMNS, *FURTHER):
-        if split_metric(column) is not None:
-            value = value_of(run, column)
-            row[column] = None if value is None else round(value, 3)
-    row["negative"] = sum(histogram.negative for histogram in run.histograms.values())
-    row |= {"valid": "true" if run.valid else "false", "problems": "; ".join(run.problems)}
-    return row | {name: float(value) for name, value in run.figures.items()}
+    return SummaryRow(main=_main(run), further=_further(run, number), figures=run.figures)
 
 
-def _usage(row: Mapping[str, str], part: str) -> Usage | None:
-    if not row[f"{part}_cpu_s"]:
-        return None
-    return Usage(float(row[f"{part}_cpu_s"]), float(row[f"{part}_rss_mb"]), float(row[f"{part}_core"]))
+def _main(run: Run) -> MainColumns:
+    broker, server, generator, load = _usages(run)
+    return MainColumns(
+        contender=run.contender,
+        round=run.round,
+        delivery=run.delivery,
+        clients=run.scenario.clients,
+        replicas=run.scenario.replicas,
+        rate_hz=run.scenario.rate_hz,
+        published=run.published,
+        expected=run.expected,
+        delivered=run.delivered,
+        lost=run.lost,
+        duplicated=run.duplicated,
+        reordered=run.reordered,
+        gaps=run.gaps,
+        p50_ms=_ms(run, "p50_ms"),
+        p90_ms=_ms(run, "p90_ms"),
+        p99_ms=_ms(run, "p99_ms"),
+        p999_ms=_ms(run, "p999_ms"),
+        max_ms=_ms(run, "max_ms"),
+        schedule_p99_ms=_ms(run, "schedule_p99_ms"),
+        broker_p50_ms=_ms(run, "broker_p50_ms"),
+        broker_p99_ms=_ms(run, "broker_p99_ms"),
+        fanout_p50_ms=_ms(run, "fanout_p50_ms"),
+        fanout_p99_ms=_ms(run, "fanout_p99_ms"),
+        broker_cpu_s=broker.cpu_s if broker else None,
+        server_cpu_s=server.cpu_s if server else None,
+        generator_cpu_s=generator.cpu_s if generator else None,
+        load_cpu_s=load.cpu_s if load else None,
+        broker_rss_mb=broker.rss_mb if broker else None,
+        server_rss_mb=server.rss_mb if server else None,
+        valid=run.valid,
+        problems="; ".join(run.problems),
+    )
 
 
-def counts_of(row: Mapping[str, str]) -> dict[str, object]:
-    """The fields of `Run` that its row holds: counts, causes, usage, rate and further figures.
+def _further(run: Run, number: int) -> FurtherColumns:
+    broker, server, generator, load = _usages(run)
+    lost = run.lost_by_cause
+    return FurtherColumns(
+        run=number,
+        transport=run.transport,
+        payload_bytes=run.scenario.payload_bytes,
+        topics=run.scenario.topics,
+        schedule=run.scenario.schedule,
+        duration_s=run.scenario.duration_s,
+        achieved_hz=run.achieved_hz,
+        lost_broker=lost.get("broker"),
+        lost_gap=lost.get("gap"),
+        lost_slow_client=lost.get("slow_client"),
+        lost_connection_down=lost.get("connection_down"),
+        lost_unexplained=lost.get("unexplained"),
+        lost_under_way=lost.get("under_way"),
+        mean_ms=_ms(run, "mean_ms"),
+        schedule_mean_ms=_ms(run, "schedule_mean_ms"),
+        broker_mean_ms=_ms(run, "broker_mean_ms"),
+        fanout_mean_ms=_ms(run, "fanout_mean_ms"),
+        schedule_p50_ms=_ms(run, "schedule_p50_ms"),
+        generator_rss_mb=generator.rss_mb if generator else None,
+        load_rss_mb=load.rss_mb if load else None,
+        broker_core=broker.busiest_core if broker else None,
+        server_core=server.busiest_core if server else None,
+        generator_core=generator.busiest_core if generator else None,
+        load_core=load.busiest_core if load else None,
+        negative=sum(histogram.negative for histogram in run.histograms.values()),
+    )
 
-    Raises:
-        KeyError: a column is missing.
-        ValueError: a cell is not a number.
-    """
-    usages = {part: _usage(row, part) for part in PARTS}
-    known = {*COLUMNS, *FURTHER}
-    return {
-        **{name: int(row[name]) for name in COUNTS},
-        "contender": row["contender"],
-        "round": int(row["round"]),
-        "delivery": row["delivery"],
-        "transport": row["transport"],
-        "achieved_hz": float(row["achieved_hz"]),
-        "lost_by_cause": {cause: int(row[f"lost_{cause}"]) for cause in CAUSES if row.get(f"lost_{cause}")},
-        "usage": {part: usage for part, usage in usages.items() if usage is not None},
-        "figures": {name: float(text) for name, text in row.items() if name not in known and text},
-    }
+
+def _usages(run: Run) -> tuple[Usage | None, Usage | None, Usage | None, Usage | None]:
+    usage = run.usage
+    return usage.get("broker"), usage.get("server"), usage.get("generator"), usage.get("load")

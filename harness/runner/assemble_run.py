@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import psutil
 
 from brokers.contenders import Contender
+from core.contracts.load_result import LoadResult
 from core.histogram import Histogram
 from core.scenario import Scenario
-from harness.results.run_record import HOPS, LATENCY, Run, TimelineRow
+from harness.results.run_record import Run
 from harness.runner.checks import Facts, disturbed, problems
-from harness.runner.loss_causes import Evidence, expected_deliveries, measured, split_by_cause
+from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_cause
 from harness.runner.resources import Window
 
 GROWTH_NEEDS_S = 60.0
@@ -25,7 +25,7 @@ class Findings:
     """What a run left: what it says of its deliveries, Locust's result, and what was seen from outside."""
 
     evidence: Evidence
-    load: Mapping[str, Any]
+    load: LoadResult
     window: Window
     clients_at_start: int
     all_back: bool
@@ -47,29 +47,31 @@ def assemble_run(contender: Contender, scenario: Scenario, number: int, findings
         round=number,
         delivery=contender.delivery,
         scenario=scenario,
-        published=sum(sum(measured(report).values()) for report in evidence.reports),
+        published=sum(sum(report.measured().values()) for report in evidence.reports),
         expected=facts.expected,
         delivered=facts.delivered,
         lost=lost,
-        duplicated=int(load["duplicated"]),
-        reordered=int(load["reordered"]),
-        gaps=int(load["gaps"]),
+        duplicated=load.duplicated,
+        reordered=load.reordered,
+        gaps=load.gaps,
         achieved_hz=facts.achieved_hz,
         lost_by_cause=split_by_cause(lost, evidence),
         histograms=histograms,
         usage=findings.window.parts,
-        timeline=[TimelineRow(**row) for row in load["timeline"]],
+        timeline=list(load.timeline),
         figures=_figures(scenario, findings),
         problems=problems(facts),
         disturbed=disturbed(facts),
     )
 
 
-def _histograms(load: Mapping[str, Any]) -> dict[str, Histogram]:
+def _histograms(load: LoadResult) -> dict[str, Histogram]:
     """By hop; what was negative is in no encoding, and comes beside it."""
-    histograms = {name: Histogram.decode(text) for name, text in load["histograms"].items() if name in (*HOPS, LATENCY)}
-    for name, count in load["negatives"].items():
-        histograms[name].negative = int(count)
+    histograms: dict[str, Histogram] = {
+        name: Histogram.decode(text) for name, text in load.histograms.by_span().items()
+    }
+    for name, count in load.negatives.items():
+        histograms[name].negative = count
     return histograms
 
 
@@ -78,21 +80,21 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
     return Facts(
         scenario=scenario,
         # Each replica that generates itself has the whole rate, so theirs are averaged.
-        offered_hz=sum(report["offered_hz"] for report in reports) / len(reports),
-        achieved_hz=sum(report["achieved_hz"] for report in reports) / len(reports),
-        lateness_p99_ms=max(report["lateness_ms"]["p99"] for report in reports),
-        failed_publishes=sum(report["failed"] for report in reports),
+        offered_hz=sum(report.offered_hz for report in reports) / len(reports),
+        achieved_hz=sum(report.achieved_hz for report in reports) / len(reports),
+        lateness_p99_ms=max(report.lateness_ms.p99 for report in reports),
+        failed_publishes=sum(report.failed for report in reports),
         clients_at_start=findings.clients_at_start,
-        clients_at_end=int(load["connected"]),
-        reconnects=int(load["reconnects"]),
+        clients_at_end=load.connected,
+        reconnects=load.reconnects,
         expected=expected_deliveries(findings.evidence),
-        delivered=int(load["deliveries"]),
-        received=int(load["received"]),
-        found_missing=int(load["lost"]),
-        load_problems=tuple(load["problems"]),
+        delivered=load.deliveries,
+        received=load.received,
+        found_missing=load.lost,
+        load_problems=load.problems,
         histogram_counts={name: histogram.count + histogram.negative for name, histogram in histograms.items()},
-        negative=sum(one.negative for one in histograms.values()) + sum(r["lateness_negative"] for r in reports),
-        clock_step_ns=max((findings.clock_step_ns, *(report["clock_step_ns"] for report in reports)), key=abs),
+        negative=sum(one.negative for one in histograms.values()) + sum(r.lateness_negative for r in reports),
+        clock_step_ns=max((findings.clock_step_ns, *(report.clock_step_ns for report in reports)), key=abs),
         usage=findings.window.parts,
         others_cores=findings.window.others_cores,
         cores=psutil.cpu_count() or 1,
@@ -102,27 +104,29 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
 def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
     """Further columns; those of recovery only where something was broken."""
     load, reports = findings.load, findings.evidence.reports
-    figures = {
-        f"connect_{name}_ms": float(load["connect_ms"][name]) for name in ("p50", "p99") if load.get("connect_ms")
-    }
+    figures = {"connect_p50_ms": load.connect_ms.p50, "connect_p99_ms": load.connect_ms.p99}
     if findings.window.seconds >= GROWTH_NEEDS_S:
         figures |= {f"{part}_growth_mb_min": slope for part, slope in findings.window.rss_mb_per_min.items()}
     figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
-    if load.get("event_bytes"):
-        figures["event_bytes"] = float(load["event_bytes"])
+    if load.event_bytes:
+        figures["event_bytes"] = load.event_bytes
     figures["others_cores"] = round(findings.window.others_cores, 3)
-    figures["offered_hz"] = round(sum(report["offered_hz"] for report in reports) / len(reports), 3)
-    if not scenario.faults:
-        return figures
-    recovery, bystanders = load.get("recovery", {}), load.get("bystanders", {})
-    if first := recovery.get("first_event_ms"):
-        figures |= {"recovery_p50_ms": float(first["p50"]), "recovery_max_ms": float(first["max"])}
-    if silence := recovery.get("longest_silence_ms"):
-        figures["silence_ms"] = float(silence["max"])
-    if (before := bystanders.get("before_ms")) and before["p99"]:
-        figures |= {"before_p99_ms": float(before["p99"]), "bystanders_p99_ms": float(bystanders["latency_ms"]["p99"])}
-    figures |= {"replayed": float(load.get("replayed", 0)), "reconnects": float(load["reconnects"])}
-    figures["retried"] = float(sum(report.get("retried", 0) for report in reports))
-    figures["failed_publishes"] = float(sum(report["failed"] for report in reports))
-    figures["recovered"] = float(findings.all_back and not recovery.get("never", 0))
-    return figures
+    figures["offered_hz"] = round(sum(report.offered_hz for report in reports) / len(reports), 3)
+    return figures | _fault_figures(findings) if scenario.faults else figures
+
+
+def _fault_figures(findings: Findings) -> dict[str, float]:
+    load, reports = findings.load, findings.evidence.reports
+    recovery, bystanders = load.recovery, load.bystanders
+    figures: dict[str, float] = {}
+    if recovery is not None:
+        first_ms = recovery.first_event_ms
+        figures |= {"recovery_p50_ms": first_ms.p50, "recovery_max_ms": first_ms.max}
+        figures["silence_ms"] = recovery.longest_silence_ms.max
+    if bystanders is not None and bystanders.before_ms.p99:
+        figures |= {"before_p99_ms": bystanders.before_ms.p99, "bystanders_p99_ms": bystanders.latency_ms.p99}
+    figures |= {"replayed": load.replayed, "reconnects": load.reconnects}
+    figures["retried"] = sum(report.retried for report in reports)
+    figures["failed_publishes"] = sum(report.failed for report in reports)
+    figures["recovered"] = findings.all_back and not (recovery and recovery.never)
+    return {name: float(figure) for name, figure in figures.items()}

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from brokers.contenders import Contender
+from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError
 from core.fault import Fault, FaultKind
-from harness.runner.processes import ReplicaProcess, get_json, poll
+from harness.runner.processes import ReplicaProcess, get, poll
 from harness.runner.testbed import Testbed
 
 REPLICA_READY_S = 20.0
@@ -89,22 +90,22 @@ def _tell_to_end(replica: ReplicaProcess) -> None:
 def _start_again(testbed: Testbed, replica: ReplicaProcess) -> None:
     replica.start_again()
     testbed.children.add(replica.child)
-    ready = partial(get_json, f"{replica.url}/readyz")
+    ready = partial(get, f"{replica.url}/readyz")
     poll(f"{replica.name} ready again", REPLICA_READY_S, ready, [replica.child])
 
 
 def _clients_stall(testbed: Testbed, fault: Fault) -> Undo:
-    testbed.load.tell(do="stall", share=fault.share_of_clients, for_s=fault.lasting_s)
+    testbed.load.tell(LoadOrder(do="stall", share=fault.share_of_clients, for_s=fault.lasting_s))
     return _nothing
 
 
 def _clients_cut(testbed: Testbed, fault: Fault) -> Undo:
-    testbed.load.tell(do="cut", share=fault.share_of_clients)
+    testbed.load.tell(LoadOrder(do="cut", share=fault.share_of_clients))
     return _nothing
 
 
 def _clients_churn(testbed: Testbed, fault: Fault) -> Undo:
-    testbed.load.tell(do="churn", share=fault.share_of_clients, for_s=fault.lasting_s)
+    testbed.load.tell(LoadOrder(do="churn", share=fault.share_of_clients, for_s=fault.lasting_s))
     return _nothing
 
 
@@ -174,8 +175,8 @@ class Timeline:
 
     def _begin(self, fault: Fault) -> Undo:
         if fault.done_to_clients:  # Locust marks the moment at which it does it to them, if it was told to mark any
-            self._stage.load.tell(do="mark", at_ns=time.time_ns())
+            self._stage.load.tell(LoadOrder(do="mark", at_ns=time.time_ns()))
             return _BREAK[fault.kind](self._stage, fault)
         undo = _BREAK[fault.kind](self._stage, fault)
-        self._stage.load.tell(do="mark", at_ns=time.time_ns())  # what was due before still came
+        self._stage.load.tell(LoadOrder(do="mark", at_ns=time.time_ns()))  # what was due before still came
         return undo

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-Report = Mapping[str, Any]
+from core.contracts.generator_report import GeneratorReport
+from core.contracts.load_result import Cause
+from core.contracts.replica_stats import ReplicaStats
+
 ByTopic = Mapping[str, int]
 
 ANY_TOPIC = "*"
@@ -17,24 +19,19 @@ ANY_TOPIC = "*"
 class Evidence:
     """What generators, replicas and clients say of the run's deliveries."""
 
-    reports: Sequence[Report]
+    reports: Sequence[GeneratorReport]
     """The generators'; with `each_its_own` replica i hears report i only, else each replica hears all."""
-    stats: Sequence[Mapping[str, Any]]
-    """The replicas' last words; empty where one did not answer."""
+    stats: Sequence[ReplicaStats | None]
+    """The replicas' last words; None where one did not answer."""
     clients: Sequence[ByTopic]
     """For each replica its clients by topic, before the measured phase."""
-    client_causes: Mapping[str, int]
+    client_causes: Mapping[Cause, int]
     """What the clients' own ledgers charge their losses to, see docs/load.md."""
     each_its_own: bool = False
 
-    def heard_by(self, place: int) -> Sequence[Report]:
+    def heard_by(self, place: int) -> Sequence[GeneratorReport]:
         """The reports of the generators that replica `place` hears."""
         return [self.reports[place]] if self.each_its_own else self.reports
-
-
-def measured(report: Report) -> dict[str, int]:
-    """Events of phase `measure` by topic."""
-    return {topic: int(phases.get("measure", 0)) for topic, phases in report["published"].items()}
 
 
 def expected_deliveries(evidence: Evidence) -> int:
@@ -43,23 +40,26 @@ def expected_deliveries(evidence: Evidence) -> int:
         count * by_topic.get(topic, 0)
         for place, by_topic in enumerate(evidence.clients)
         for report in evidence.heard_by(place)
-        for topic, count in measured(report).items()
+        for topic, count in report.measured().items()
     )
 
 
 def not_received(evidence: Evidence, place: int) -> dict[str, int]:
     """Events by topic that were published and that replica `place` did not get.
 
-    A replica that a fault restarted counts from zero again, so what it got before is not known: it is left out.
+    A replica that a fault restarted counts from zero again, so what it got before is not known: it is left out, as is
+    one that did not answer.
     """
     missing: dict[str, int] = {}
-    received = evidence.stats[place].get("received", {})
+    stats = evidence.stats[place]
+    if stats is None:
+        return missing
     for report in evidence.heard_by(place):
-        got = received.get(report["stream"], {})
-        if not any(phases.get("warmup") for phases in got.values()):
+        got = stats.received_of(report.stream)
+        if not any(counts.warmup for counts in got.values()):
             continue  # its probe is not in the count: the replica began after it
-        for topic, published in measured(report).items():
-            lacking = published - int(got.get(topic, {}).get("measure", 0))
+        for topic, published in report.measured().items():
+            lacking = published - (got[topic].measure if topic in got else 0)
             if lacking > 0:
                 missing[topic] = missing.get(topic, 0) + lacking
     return missing
@@ -70,9 +70,9 @@ def told(missing: Mapping[str, int], gap_lost: Mapping[str, int]) -> dict[str, i
 
     What it lost of any topic is spread over those that still miss some, in proportion.
     """
-    known = {topic: min(count, int(gap_lost.get(topic, 0))) for topic, count in missing.items()}
+    known = {topic: min(count, gap_lost.get(topic, 0)) for topic, count in missing.items()}
     rest = {topic: count - known[topic] for topic, count in missing.items()}
-    share = min(1.0, int(gap_lost.get(ANY_TOPIC, 0)) / max(1, sum(rest.values())))
+    share = min(1.0, gap_lost.get(ANY_TOPIC, 0) / max(1, sum(rest.values())))
     return {topic: known[topic] + round(share * rest[topic]) for topic in missing}
 
 
@@ -89,19 +89,20 @@ def split_by_cause(lost: int, evidence: Evidence) -> dict[str, int]:
     unheard = by_gap = 0
     for place, by_topic in enumerate(evidence.clients):
         missing = not_received(evidence, place)
-        of_gap = told(missing, evidence.stats[place].get("gap_lost", {}))
+        stats = evidence.stats[place]
+        of_gap = told(missing, stats.gap_lost if stats else {})
         unheard += sum(count * by_topic.get(topic, 0) for topic, count in missing.items())
         by_gap += sum(count * by_topic.get(topic, 0) for topic, count in of_gap.items())
     causes = evidence.client_causes
-    down = int(causes.get("connection_down", 0))
+    down = causes.get(Cause.CONNECTION, 0)
     # A slow client's disconnect is a lost connection to its ledger, which knows what resuming brought back.
-    slow = min(down, sum(int(stats.get("dropped", 0)) for stats in evidence.stats))
+    slow = min(down, sum(stats.dropped for stats in evidence.stats if stats))
     surest_first = {
         "gap": by_gap,
-        "broker": max(unheard, int(causes.get("gap_reported", 0))) - by_gap,
+        "broker": max(unheard, causes.get(Cause.GAP, 0)) - by_gap,
         "slow_client": slow,
         "connection_down": down - slow,
-        "unexplained": int(causes.get("unexplained", 0)),
+        "unexplained": causes.get(Cause.UNEXPLAINED, 0),
     }
     split, left = {}, max(0, lost)
     for cause, count in surest_first.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -13,8 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from core.contracts.codec import decode, encode, read
+from core.contracts.load_orders import LoadOrder
+from core.contracts.load_result import LoadResult
+from core.contracts.load_status import LoadStatus
+from core.contracts.replica_stats import ReplicaStats
 from core.errors import FanbenchError
 from core.forked import ForkServer
 from core.ports import free_ports
@@ -95,23 +99,14 @@ def poll(what: str, timeout_s: float, probe: Callable[[], T | None], alive: Sequ
     return found
 
 
-def get_json(url: str, timeout_s: float = 5.0) -> dict[str, Any] | None:
-    """The JSON object at a URL; None while nobody answers there or it says 503."""
+def get(url: str, timeout_s: float = 5.0) -> bytes | None:
+    """What a URL answers; None while nobody answers there or it says 503."""
     try:
         with _DIRECT.open(url, timeout=timeout_s) as response:
-            found: dict[str, Any] = json.load(response)
-            return found
+            body: bytes = response.read()
+            return body
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return None
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None while there is no such file."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return found
 
 
 @dataclass(slots=True)
@@ -136,9 +131,14 @@ class ReplicaProcess:
         """Where its companion generator writes its report, if it has one."""
         return self.folder / f"{self.name}.report.json"
 
-    def stats(self) -> dict[str, Any]:
-        """Its `/stats`; empty if it does not answer."""
-        return get_json(f"{self.url}/stats") or {}
+    def stats(self) -> ReplicaStats | None:
+        """Its `/stats`; None if it does not answer.
+
+        Raises:
+            DocumentError: the answer is that of another version.
+        """
+        body = get(f"{self.url}/stats")
+        return None if body is None else decode(ReplicaStats, body, f"{self.url}/stats")
 
     def start_again(self) -> None:
         """Start it with the same settings, not forked, since how long it is away is measured; it is not ready yet."""
@@ -174,7 +174,7 @@ def start_replicas(settings: Sequence[Mapping[str, object]], folder: Path, child
 def wait_ready(replicas: Sequence[ReplicaProcess]) -> None:
     """Wait until each replica's broker subscription is confirmed."""
     for replica in replicas:
-        ready = partial(get_json, f"{replica.url}/readyz")
+        ready = partial(get, f"{replica.url}/readyz")
         poll(f"{replica.name} ready", READY_TIMEOUT_S, ready, [replica.child])
 
 
@@ -220,20 +220,25 @@ class Load:
     status_file: Path
     control: Path
 
-    def status(self) -> dict[str, Any]:
-        """What it last said: clients, reached, deliveries, reconnects; empty before the first word."""
-        return read_json(self.status_file) or {}
+    def status(self) -> LoadStatus:
+        """What it last said; nothing is counted before its first word.
 
-    def tell(self, **order: object) -> None:
-        """Append an order to its control file; docs/ARCHITECTURE.md lists them."""
+        Raises:
+            DocumentError: it is of another version.
+        """
+        return read(LoadStatus, self.status_file) or LoadStatus()
+
+    def tell(self, order: LoadOrder) -> None:
+        """Append an order to its control file."""
         with self.control.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(order) + "\n")
+            file.write(encode(order) + "\n")
 
-    def finish(self, timeout_s: float = 15.0) -> dict[str, Any]:
+    def finish(self, timeout_s: float = 15.0) -> LoadResult:
         """Tell it to end and read its result.
 
         Raises:
             FanbenchError: it did not end, or left no result.
+            DocumentError: its result is of another version.
         """
         self.child.send_signal(signal.SIGTERM)
         if not self.child.wait(timeout_s):
@@ -241,7 +246,7 @@ class Load:
             raise FanbenchError(
                 f"Locust did not end within {timeout_s:g} s of SIGTERM; {words}; {self.child.last_words()}"
             )
-        result = read_json(self.out)
+        result = read(LoadResult, self.out)
         if result is None:
             raise FanbenchError(f"Locust left no result (exit code {self.child.returncode}); {self.child.last_words()}")
         return result

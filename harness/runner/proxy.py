@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from core.process import Child, spawn
 from core.resources import resource_folder
-from harness.runner.processes import Children, ReplicaProcess, get_json, poll
+from harness.runner.processes import Children, ReplicaProcess, get, poll
 
 
 class Proxy(NamedTuple):
@@ -44,5 +44,5 @@ def start_proxy(nginx: str, port: int, replicas: Sequence[ReplicaProcess], folde
     command: list[str | Path] = [nginx, "-p", own, "-c", own / "nginx.conf", "-e", "stderr", "-g", directives]
     child = children.add(spawn("nginx", command, folder / "nginx.log"))
     proxy = Proxy(f"http://127.0.0.1:{port}", child)
-    poll("nginx ready", 10, lambda: get_json(f"{proxy.url}/readyz"), [child])
+    poll("nginx ready", 10, lambda: get(f"{proxy.url}/readyz"), [child])
     return proxy

@@ -9,18 +9,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from brokers.contenders import Contender
 from brokers.limits import limit
 from core.clock import ClockWatch
+from core.contracts.codec import read
+from core.contracts.generator_report import GeneratorReport
 from core.errors import FanbenchError
 from core.scenario import Scenario
 from harness.results.run_record import Run
 from harness.runner.assemble_run import Findings, assemble_run
 from harness.runner.faults import Timeline, require_possible
 from harness.runner.loss_causes import Evidence, expected_deliveries
-from harness.runner.processes import Children, poll, preload, read_json
+from harness.runner.processes import Children, poll, preload
 from harness.runner.resources import Sampler, Window, rss_mb
 from harness.runner.testbed import Testbed, set_up
 
@@ -81,7 +82,7 @@ def run_once(
         back = _all_back(testbed)
         stats = testbed.stats()
         load = testbed.load.finish(patience.end_s)
-    evidence = replace(known, stats=stats, client_causes=load["causes"])
+    evidence = replace(known, stats=stats, client_causes=load.causes)
     findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns)
     run = assemble_run(contender, scenario, number, findings)
     return replace(run, notes=_limits(run)) if run.lost else run
@@ -108,10 +109,10 @@ def _connect(testbed: Testbed, patience: Patience) -> int:
 
 
 def _all_reached(testbed: Testbed) -> bool | None:
-    return int(testbed.load.status().get("reached", 0)) >= testbed.scenario.clients or None
+    return testbed.load.status().reached >= testbed.scenario.clients or None
 
 
-def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) -> tuple[Window, list[dict[str, Any]]]:
+def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) -> tuple[Window, list[GeneratorReport]]:
     """Start the schedule, and follow it to its end: the window covers phase `measure`."""
     scenario = testbed.scenario
     for child in testbed.generators:
@@ -150,9 +151,9 @@ def _break(testbed: Testbed, clock: ClockWatch) -> None:
         child.send_signal(signal.SIGUSR1)
 
 
-def _reports(testbed: Testbed, clock: ClockWatch) -> list[dict[str, Any]] | None:
+def _reports(testbed: Testbed, clock: ClockWatch) -> list[GeneratorReport] | None:
     clock.look()
-    reports = [report for path in testbed.reports if (report := read_json(path)) is not None]
+    reports = [report for path in testbed.reports if (report := read(GeneratorReport, path)) is not None]
     return reports if len(reports) == len(testbed.reports) else None
 
 
@@ -161,7 +162,7 @@ def _drain(testbed: Testbed, expected: int, clock: ClockWatch) -> None:
     now_s = time.monotonic()
     deadline_s, quiet_since_s, had = now_s + testbed.scenario.drain_s, now_s, 0
     may_end_early = testbed.scenario.faults and testbed.contender.delivery == "at-most-once"
-    while (has := int(testbed.load.status().get("deliveries", 0))) < expected and now_s < deadline_s:
+    while (has := testbed.load.status().deliveries) < expected and now_s < deadline_s:
         clock.look()
         quiet_since_s, had = (now_s, has) if has > had else (quiet_since_s, had)
         if may_end_early and now_s > quiet_since_s + QUIET_S:
@@ -177,8 +178,8 @@ def _all_back(testbed: Testbed) -> bool:
     while True:
         for child in testbed.alive():
             child.require_alive()
-        ready = all(stats.get("ready") for stats in testbed.stats())
-        if ready and int(testbed.load.status().get("clients", 0)) >= testbed.scenario.clients:
+        ready = all(stats is not None and stats.ready for stats in testbed.stats())
+        if ready and testbed.load.status().clients >= testbed.scenario.clients:
             return True
         if time.monotonic() > deadline:
             return False

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from brokers.contenders import Broker, Contender
+from core.contracts.replica_stats import ReplicaStats
+from core.errors import FanbenchError
 from core.process import Child
 from core.scenario import Scenario
 from harness.runner.links import BrokerLink
@@ -54,17 +55,25 @@ class Testbed:
             roots["broker"] = self.broker.pids
         return roots
 
-    def stats(self) -> list[dict[str, Any]]:
-        """Each replica's `/stats`; empty where it does not answer."""
+    def stats(self) -> list[ReplicaStats | None]:
+        """Each replica's `/stats`; None where it does not answer."""
         return [replica.stats() for replica in self.replicas]
 
     def connected(self) -> int:
-        """Clients by the replicas' own count."""
-        return sum(int(stats.get("clients", 0)) for stats in self.stats())
+        """Clients by the count of the replicas that answer."""
+        return sum(stats.clients for stats in self.stats() if stats is not None)
 
     def clients_of_topics(self) -> list[dict[str, int]]:
-        """For each replica, its clients by topic."""
-        return [dict(stats.get("topics", {})) for stats in self.stats()]
+        """For each replica, its clients by topic.
+
+        Raises:
+            FanbenchError: a replica does not answer, so that its clients are not known.
+        """
+        found = self.stats()
+        for replica, stats in zip(self.replicas, found, strict=True):
+            if stats is None:
+                raise FanbenchError(f"{replica.url}/stats: no answer within 5 s; {replica.child.last_words()}")
+        return [stats.topics for stats in found if stats is not None]
 
     def alive(self) -> list[Child]:
         """Children whose end ends the run: Locust's and the replicas', a fault's victims not among them."""

@@ -15,7 +15,7 @@ from brokers.contenders import Contender
 from brokers.endpoint import redact
 from core.errors import FanbenchError
 from core.scenario import Scenario
-from harness.results.run_record import Run
+from harness.results.run_record import Comparison, Run
 from harness.results.store import ResultFolder, open_results
 from harness.runner.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
 from harness.runner.run import Say, failed_run, run_once
@@ -24,10 +24,10 @@ from harness.schedule.retry_queue import REPEATS, Job, RetryQueue
 
 @dataclass(frozen=True, slots=True)
 class FinishedJobs:
-    """Where the results are, and whether every run was done."""
+    """The comparison, complete if every run was done, and where it is stored."""
 
     folder: Path
-    complete: bool
+    comparison: Comparison
 
 
 def command_line() -> str:
@@ -52,9 +52,7 @@ def measure(job: Job, results: ResultFolder, say: Say) -> Run:
         run = run_once(job.contender, job.scenario, job.round, logs, say, job.transport, job.patience)
     except FanbenchError as error:
         run = failed_run(job.contender, job.scenario, job.round, error)
-    run = replace(run, transport=job.transport)
-    results.add_run(run)
-    return run
+    return results.add_run(replace(run, transport=job.transport))
 
 
 def run_jobs(
@@ -84,7 +82,7 @@ def run_jobs(
         console.print("[yellow]interrupted: the finished runs are kept, marked incomplete[/]")
     finally:
         folder = results.finish(complete=complete)
-    return FinishedJobs(folder, complete)
+    return FinishedJobs(folder, results.comparison)
 
 
 def _run_all(queue: RetryQueue, results: ResultFolder, console: Console, line: Callable[[Run], str]) -> None:

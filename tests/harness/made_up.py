@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from core.contracts.capacity import Capacity, CapacityPoint
+from core.contracts.load_result import MeasuredSecond
 from core.histogram import Histogram
 from core.scenario import Scenario
-from harness.results.run_record import CAUSES, Comparison, Run, TimelineRow, Usage
+from harness.results.run_record import CAUSES, Comparison, Run, Usage
 
 SCENARIO = Scenario(name="broadcast", clients=50, replicas=2, rate_hz=20, duration_s=5, rounds=5)
 
@@ -53,12 +55,12 @@ def run(
     p50, p99 = np.percentile(latency, [50, 99])
     per_second = int(delivered / scenario.duration_s)
     timeline = [
-        TimelineRow(
-            float(t),
-            per_second,
-            round3(p50 * rng.normal(1, 0.02)),
-            round3(p99 * rng.normal(1, 0.05)),
-            round3(latency.max()),
+        MeasuredSecond(
+            t_s=t,
+            deliveries=per_second,
+            p50_ms=round3(p50 * rng.normal(1, 0.02)),
+            p99_ms=round3(p99 * rng.normal(1, 0.05)),
+            max_ms=round3(latency.max()),
         )
         for t in range(int(scenario.duration_s))
     ]
@@ -87,20 +89,16 @@ def fault_run(
     return run(contender, **(values | fields))  # type: ignore[arg-type]
 
 
-def search(contender: str = "valkey", held: int | None = 4000, broke: int | None = 4400) -> dict[str, object]:
-    """What capacity.json holds."""
-    points = [
-        {
-            "load": load,
-            "held": load <= 4000,
-            "p99_ms": 10 + load / 40,
-            "lost": 0,
-            "why": "" if load <= 4000 else "p99 120 ms",
-        }
+def search(contender: str = "valkey", held: int | None = 4000, broke: int | None = 4400) -> Capacity:
+    """What a capacity search found."""
+    points = tuple(
+        CapacityPoint(
+            load=load, held=load <= 4000, p99_ms=10 + load / 40, lost=0, why="" if load <= 4000 else "p99 120 ms"
+        )
         for load in (500, 1000, 2000, 4000, 8000, 6000, 5000, 4400, 4000, 4400)
-    ]
-    found: dict[str, object] = {"contender": contender, "vary": "clients", "slo": "p99<115ms, lost=0", "points": points}
-    return found | {"held": held, "broke": broke, "confirmed": True, "note": ""}
+    )
+    slo = "p99<115ms, lost=0"
+    return Capacity(contender=contender, vary="clients", slo=slo, held=held, broke=broke, confirmed=True, points=points)
 
 
 def round3(value: float) -> float:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from core.contracts.capacity import Capacity
 from harness.report.notebook import RESULTS
-from harness.results.store import open_results
+from harness.results.store import open_results, store_capacity
 from tests.harness import made_up
 
 ROOT = Path(__file__).parents[2]
@@ -20,13 +21,13 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 HAVE_REFERENCE = any(REFERENCE.glob("*/manifest.json"))
 
 
-def store(parent: Path, runs: list[object], search: dict[str, object] | None = None) -> None:
+def store(parent: Path, runs: list[object], search: Capacity | None = None) -> None:
     folder = open_results(parent, "made-up", scenario=made_up.SCENARIO, command="fanbench", host={}, versions={})
     for run in runs:
         folder.add_run(run)  # type: ignore[arg-type]
     path = folder.finish(complete=True, verdict=["valkey holds it"] if search else [])
     if search:
-        (path / "capacity.json").write_text(json.dumps(search))
+        store_capacity(path, search)
 
 
 @pytest.fixture(scope="module")

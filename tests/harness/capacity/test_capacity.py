@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from brokers.contenders import find_contender
+from core.contracts.capacity import CapacityPoint
 from core.topics import expand_topics
 from harness.analysis.slo import Slo
 from harness.capacity import capacity_runs as probes
 from harness.capacity.capacity_runs import Budget, CapacityRuns, at_load, by_weather, judge
 from harness.capacity.findings import as_found, bounds, in_words
 from harness.capacity.search import SearchAnswer
-from harness.results.files import CapacityPoint
 from harness.results.run_record import Run, Usage
 from harness.results.store import load_capacity, load_results, open_results
 from harness.schedule.retry_queue import REPEATS

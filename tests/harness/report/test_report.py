@@ -25,7 +25,7 @@ from harness.report import bar_charts as charts
 from harness.report import line_charts as charts_lines
 from harness.report.chart_style import THEMES, spread
 from harness.report.comparison import comparison_view, table_rows
-from harness.report.page import as_markdown, build_report, terminal_table, titles_of, view_of, with_code, write_report
+from harness.report.page import as_markdown, build_report, terminal_table, titles_of, view_of, with_code
 from harness.report.view import View
 from harness.results.run_record import Run
 from harness.results.store import load_results, open_results
@@ -80,7 +80,7 @@ class Page(HTMLParser):
 
 
 def page_of(folder: Path) -> Page:
-    return Page(write_report(folder).read_text())
+    return Page(Path(build_report([folder], markdown=False)).read_text())
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a comparison of `FEW` with a refused run; its report is written."""
     refused = made_up.run("nats", 6, problems=("generator late: p99 9 ms; lower --rate",))
     folder = stored(tmp_path_factory.mktemp("few"), [*runs(FEW), refused])
-    write_report(folder)
+    build_report([folder], markdown=False)
     return folder
 
 
@@ -195,7 +195,7 @@ def test_several_directories_share_a_page(tmp_path: Path) -> None:
 
 def test_directories_of_one_name_are_told_apart(tmp_path: Path) -> None:
     folders = [stored(tmp_path / parent, runs(FEW[:2], (1,))).rename(tmp_path / parent / "rooms") for parent in "ab"]
-    views = [view_of(folder, draw=False) for folder in folders]
+    views = [view_of(load_results(folder), draw=False) for folder in folders]
     assert titles_of(folders, views) == ["a/rooms", "b/rooms"]
     other = replace(views[1], comparison=replace(views[1].comparison, host={"cpu": "another CPU"}))
     assert titles_of(folders, [views[0], other]) == ["rooms", "rooms, another CPU"]
@@ -229,7 +229,7 @@ def test_markdown_is_one_table_whatever_the_names(tmp_path: Path) -> None:
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
     assert any("a\\|b\\*c\\<d\\>" in line for line in table)
     assert lines[0].startswith("**For 50 clients")
-    assert as_markdown(view_of(folder)) in build_report([folder, folder], markdown=True)
+    assert as_markdown(view_of(load_results(folder))) in build_report([folder, folder], markdown=True)
 
 
 @pytest.mark.parametrize("contenders", [FEW, MANY])

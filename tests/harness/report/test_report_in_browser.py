@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from harness.report import bar_charts as charts
 from harness.report import line_charts as charts_lines
 from harness.report.notebook import show
 from harness.report.page import build_report
-from harness.results.store import open_results
+from harness.results.store import open_results, store_capacity
 from tests.harness import made_up
 from tests.harness.report.test_report_kinds import fault_runs, search_runs
 from tests.ui.conftest import browser, page  # noqa: F401 - fixtures
@@ -59,7 +58,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder.add_run(run)
         path = folder.finish(complete=True, verdict=["valkey holds it"])
         if name == "capacity":
-            (path / "capacity.json").write_text(json.dumps(made_up.search()))
+            store_capacity(path, made_up.search())
     return Path(build_report([parent], markdown=False))
 
 

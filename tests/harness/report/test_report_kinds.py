@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
+from core.contracts.capacity import Capacity
 from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.standings import standings
 from harness.report.bar_charts import capacities
 from harness.report.faults import faults_verdict, matrix
 from harness.report.line_charts import fanout_by_clients, knee
-from harness.report.page import build_report, view_of, write_report
-from harness.results.files import Capacity
+from harness.report.page import build_report, view_of
 from harness.results.run_record import Run
-from harness.results.store import load_results, open_results
+from harness.results.store import load_capacity, load_results, open_results, store_capacity
 from tests.harness import made_up
 from tests.harness.report.test_report import Page, assert_no_overlap
 
 PROMISED = "at-least-once"
 
 
-def stored(parent: Path, runs: list[Run], search: dict[str, object] | None = None) -> Path:
+def stored(parent: Path, runs: list[Run], search: Capacity | None = None) -> Path:
     folder = open_results(parent, "x", scenario=made_up.SCENARIO, command="fanbench", host={}, versions={})
     for run in runs:
         folder.add_run(run)
     path = folder.finish(complete=True, verdict=["valkey holds p99<115ms up to 4,000 clients"] if search else [])
     if search:
-        (path / "capacity.json").write_text(json.dumps(search))
+        store_capacity(path, search)
     return path
 
 
@@ -41,11 +40,11 @@ def search_runs() -> list[Run]:
 
 def test_a_capacity_search_keeps_its_verdict_and_shows_every_run(tmp_path: Path) -> None:
     folder = stored(tmp_path, search_runs(), made_up.search())
-    page = Page(write_report(folder).read_text())
+    page = Page(Path(build_report([folder], markdown=False)).read_text())
     assert load_results(folder).verdict == ("valkey holds p99<115ms up to 4,000 clients",)
     assert page.tags.count("tr") == 11  # a heading and the ten runs
     assert page.text.count("broke") >= 5
-    assert [chart.name for chart in view_of(folder).charts] == ["knee", "fanout"]
+    assert [chart.name for chart in view_of(load_results(folder), load_capacity(folder)).charts] == ["knee", "fanout"]
 
 
 def test_searches_stand_beside_each_other(tmp_path: Path) -> None:
@@ -58,9 +57,9 @@ def test_searches_stand_beside_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("held", "broke"), [(4000, 4400), (8000, None), (500, 1000)])
 def test_charts_of_a_search_have_no_overlapping_labels(held: int, broke: int | None) -> None:
-    search = Capacity.model_validate(made_up.search(held=held, broke=broke))
+    search = made_up.search(held=held, broke=broke)
     assert_no_overlap(knee(search))
-    assert_no_overlap(capacities([search, Capacity.model_validate(made_up.search("rabbitmq-confirms", held=90))]))
+    assert_no_overlap(capacities([search, made_up.search("rabbitmq-confirms", held=90)]))
 
 
 def test_fan_out_is_drawn_over_the_whole_range_of_clients() -> None:
@@ -72,7 +71,7 @@ def test_fan_out_is_drawn_over_the_whole_range_of_clients() -> None:
 
 
 def test_a_search_without_an_answer_has_no_bar() -> None:
-    assert capacities([Capacity.model_validate(made_up.search(held=None))]) is None
+    assert capacities([made_up.search(held=None)]) is None
 
 
 def fault_runs() -> list[Run]:
@@ -134,7 +133,7 @@ def test_a_fault_that_was_not_measured_or_refused_says_so() -> None:
 
 def test_a_directory_of_faults_gets_the_report_of_faults(tmp_path: Path) -> None:
     folder = stored(tmp_path, fault_runs())
-    page = Page(write_report(folder).read_text())
+    page = Page(Path(build_report([folder], markdown=False)).read_text())
     assert load_results(folder).verdict[0] == "Through all 2 faults, streams lost nothing."
     for words in (
         "What each fault did",

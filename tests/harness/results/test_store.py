@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from core.contracts.load_result import MeasuredSecond
 from core.errors import UsageError
 from harness.results.frames import summary_frame, timeline_frame
-from harness.results.run_record import Comparison, Run
+from harness.results.run_record import Comparison, Run, Usage
 from harness.results.store import ResultFolder, load_capacity, load_results, open_results, result_folders, store_verdict
 from tests.harness import made_up
 
@@ -63,7 +64,7 @@ def test_what_is_stored_comes_back(tmp_path: Path) -> None:
         folder.add_run(run)
     folder.add_versions({"valkey": "9.1.0"})
     path = folder.finish(complete=True)
-    store_verdict(path, ["valkey leads.", "It is the fastest."])
+    store_verdict(path, folder.comparison, ["valkey leads.", "It is the fastest."])
 
     back = load_results(path)
 
@@ -81,6 +82,29 @@ def test_what_is_stored_comes_back(tmp_path: Path) -> None:
     assert [without_histograms(run) for run in back.runs] == [without_histograms(run) for run in runs]
     assert [counts(run) for run in back.runs] == [counts(run) for run in runs]
     assert back.runs[0].histograms["broker"].negative == 4
+
+
+def test_a_run_is_kept_in_memory_as_it_is_stored(tmp_path: Path) -> None:
+    causes = {"gap": 2, "broker": 1, "under_way": 0, "unexplained": 0, "slow_client": 0, "connection_down": 0}
+    run = made_up.run(
+        "amqp://user:MARKED@host",
+        lost=causes,
+        usage={"load": Usage(1 / 3, 2 / 3, 1 / 7), "broker": Usage(0.1, 20.00049, 1e-4)},
+        timeline=[MeasuredSecond(t_s=0, deliveries=7, p50_ms=1 / 3, p99_ms=2 / 3, max_ms=0.98765)],
+        figures={"silence_ms": 1 / 3, "before_p99_ms": 7},
+        achieved_hz=19.98765,
+        problems=("amqp://user:MARKED@host did not answer",),
+    )
+    folder = opened(tmp_path)
+    kept = folder.add_run(dataclasses.replace(run, lost_by_cause=causes))
+    (back,) = load_results(folder.finish(complete=True)).runs
+    assert without_histograms(back) == without_histograms(kept) == without_histograms(folder.comparison.runs[0])
+    assert counts(back) == counts(kept)
+    assert [list(back.lost_by_cause), list(back.usage), list(back.figures)] == [
+        list(kept.lost_by_cause),
+        list(kept.usage),
+        list(kept.figures),
+    ]
 
 
 def test_summary_has_the_published_columns_first_and_one_row_per_run(tmp_path: Path) -> None:
@@ -158,7 +182,7 @@ def test_no_password_reaches_a_file(tmp_path: Path) -> None:
     folder.add_versions({url: url})
     folder.add_run(made_up.run(contender=url, problems=(f"{url} did not answer", f"see {url}, {url}")))
     path = folder.finish(complete=True)
-    store_verdict(path, [f"{url} leads"])
+    store_verdict(path, folder.comparison, [f"{url} leads"])
     texts = [file.read_text() for file in path.rglob("*") if file.is_file()]
     assert len(texts) == 4
     assert not [text for text in texts if "MARKED" in text]
@@ -217,11 +241,11 @@ def damage_missing_file(path: Path) -> None:
     ("damage", "said"),
     [
         (damage_nothing_there, "is not a result directory: manifest.json: No such file"),
-        (damage_manifest, "manifest.json: schema_version: Field required"),
-        (damage_json, "manifest.json: the file: Invalid JSON"),
-        (damage_version, "has schema version 99, this fanbench reads up to 1"),
-        (damage_column, "'delivered' is missing"),
-        (damage_cell, "'many'"),
+        (damage_manifest, "manifest.json: field 'schema_version' is missing"),
+        (damage_json, "manifest.json: not a document: Invalid JSON"),
+        (damage_version, "manifest.json: schema_version 99 is not the one"),
+        (damage_column, "summary.csv: row 1: field 'delivered' is missing"),
+        (damage_cell, "summary.csv: row 1: field 'clients' is wrong: 'fifty'"),
         (damage_histogram, "not an HDR V2 histogram"),
         (damage_missing_file, "timeline.csv: No such file"),
     ],
@@ -255,5 +279,5 @@ def test_a_damaged_capacity_search_is_told(tmp_path: Path) -> None:
     path = stored(tmp_path, made_up.run())
     assert load_capacity(path) is None
     (path / "capacity.json").write_text('{"contender": "valkey"}')
-    with pytest.raises(UsageError, match=r"capacity.json: vary: Field required"):
+    with pytest.raises(UsageError, match=r"capacity\.json: field 'vary' is missing"):
         load_capacity(path)

@@ -1,25 +1,30 @@
 """The ledger of causes: what is expected, what is missing, and what each loss is charged to."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.contracts.generator_report import GeneratorReport
+from core.contracts.load_result import Cause
+from core.contracts.measures import PhaseCounts
+from core.contracts.replica_stats import ReplicaStats
 from harness.results.run_record import CAUSES
 from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_cause
+from tests.core.contracts.made_up import generator_report, replica_stats
 
 
-def report(stream: str = "s", **measured: int) -> dict[str, Any]:
-    return {"stream": stream, "published": {topic: {"warmup": 3, "measure": n} for topic, n in measured.items()}}
+def report(stream: str = "s", **measured: int) -> GeneratorReport:
+    published = {topic: PhaseCounts(warmup=3, measure=n) for topic, n in measured.items()}
+    return generator_report(stream=stream, published=published)
 
 
 def stats(
-    stream: str = "s", *, gap_lost: dict[str, int] | None = None, dropped: int = 0, **measured: int
-) -> dict[str, Any]:
-    received = {stream: {topic: {"warmup": 3, "measure": n} for topic, n in measured.items()}}
-    return {"received": received, "gap_lost": gap_lost or {}, "dropped": dropped}
+    stream: str = "s", *, gap_lost: dict[str, int] | None = None, dropped: int = 0, warmup: int = 3, **measured: int
+) -> ReplicaStats:
+    received = {stream: {topic: PhaseCounts(warmup=warmup, measure=n) for topic, n in measured.items()}}
+    return replica_stats(received=received, gap_lost=gap_lost or {}, dropped=dropped)
 
 
 WHOLE = Evidence(
@@ -37,8 +42,8 @@ def split(lost: int, evidence: Evidence) -> dict[str, int]:
     return {cause: count for cause, count in found.items() if count}
 
 
-def with_stats(*each: dict[str, Any], **causes: int) -> Evidence:
-    return replace(WHOLE, stats=list(each), client_causes=causes)
+def with_stats(*each: ReplicaStats | None, **causes: int) -> Evidence:
+    return replace(WHOLE, stats=list(each), client_causes={Cause(name): count for name, count in causes.items()})
 
 
 def test_expected_is_published_times_the_clients_of_the_topic() -> None:
@@ -84,7 +89,7 @@ def test_what_the_adapter_told_is_charged_once_and_leaves_the_rest_to_its_own_ca
 
 
 def test_a_gap_in_which_nothing_was_lost_is_charged_nothing() -> None:
-    assert split(3, with_stats(stats(a=100, b=50, gap_lost={"a": 5}), {}, unexplained=3)) == {"unexplained": 3}
+    assert split(3, with_stats(stats(a=100, b=50, gap_lost={"a": 5}), None, unexplained=3)) == {"unexplained": 3}
 
 
 def test_what_clients_know_is_charged_to_what_they_know() -> None:
@@ -95,15 +100,15 @@ def test_what_clients_know_is_charged_to_what_they_know() -> None:
 
 
 def test_frames_dropped_with_a_slow_client_that_resuming_brought_back_are_no_loss() -> None:
-    assert split(2, with_stats(stats(a=100, b=50, dropped=400), {}, unexplained=2)) == {"unexplained": 2}
+    assert split(2, with_stats(stats(a=100, b=50, dropped=400), None, unexplained=2)) == {"unexplained": 2}
 
 
 def test_a_hole_that_a_silent_replica_told_its_clients_of_is_the_brokers() -> None:
-    assert split(6, with_stats({}, {}, gap_reported=6)) == {"broker": 6}
+    assert split(6, with_stats(None, None, gap_reported=6)) == {"broker": 6}
 
 
 def test_a_restarted_replicas_count_is_no_evidence() -> None:
-    again = {"received": {"s": {"a": {"warmup": 0, "measure": 20}}}}
+    again = stats(warmup=0, a=20)
     assert split(9, with_stats(again, stats(a=100, b=50), connection_down=9)) == {"connection_down": 9}
 
 

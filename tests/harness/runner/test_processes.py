@@ -26,11 +26,11 @@ class _Answer(http.server.BaseHTTPRequestHandler):
 def test_a_proxy_in_the_environment_is_passed_by():
     with http.server.HTTPServer(("127.0.0.1", 0), _Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        words = f"from harness.runner.processes import get_json; print(get_json('http://127.0.0.1:{server.server_port}/stats'))"
+        words = f"from harness.runner.processes import get; print(get('http://127.0.0.1:{server.server_port}/stats').decode())"
         proxied = {"http_proxy": "http://127.0.0.1:1", "PYTHONPATH": str(ROOT)}
         done = subprocess.run([sys.executable, "-c", words], env=proxied, capture_output=True, text=True, timeout=60)
         server.shutdown()
-    assert done.stdout.strip() == "{'ready': True}", done.stderr
+    assert done.stdout.strip() == '{"ready": true}', done.stderr
 
 
 def test_a_replica_takes_what_the_scenario_brings():

@@ -1,0 +1,41 @@
+"""manifest.json: what was compared, on what, and which runs of the result directory count."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import JsonValue
+
+from core.contracts.codec import Document
+from core.scenario import Scenario
+
+
+class ManifestRun(Document):
+    """One run, in the order in which they ran."""
+
+    run: int
+    """Its place, from 1."""
+    contender: str
+    round: int
+    scenario: dict[str, JsonValue]
+    """The fields in which its scenario differs from the comparison's, and no others: their names are those of `Scenario`."""
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    negative: dict[str, int]
+    """Latencies below zero by hop, where there were any."""
+
+
+class Manifest(Document):
+    """The whole directory's version is `schema_version`."""
+
+    remedy: ClassVar[str] = "measure again"
+    schema_version: Literal[1]
+    name: str
+    started_utc: str
+    complete: bool
+    verdict: tuple[str, ...]
+    command: str
+    scenario: Scenario
+    host: dict[str, str]
+    versions: dict[str, str]
+    order: tuple[ManifestRun, ...]

@@ -1,0 +1,194 @@
+"""What a result directory holds of each run: a row of summary.csv, rows of timeline.csv, an entry of histograms.json.
+
+manifest.json says of which version these files are. results/README.md describes the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from core.contracts.codec import Document, encode, validate
+from core.contracts.table import Cell, Counted, Measured, from_cells, read_table, write_table
+
+
+class MainColumns(Document):
+    """The published columns of summary.csv, in their order."""
+
+    remedy: ClassVar[str] = "measure again"
+    contender: str
+    round: int
+    delivery: str
+    clients: int
+    replicas: int
+    rate_hz: float
+    published: int
+    expected: int
+    delivered: int
+    lost: int
+    duplicated: int
+    reordered: int
+    gaps: int
+    p50_ms: Measured
+    p90_ms: Measured
+    p99_ms: Measured
+    p999_ms: Measured
+    max_ms: Measured
+    schedule_p99_ms: Measured
+    broker_p50_ms: Measured
+    broker_p99_ms: Measured
+    fanout_p50_ms: Measured
+    fanout_p99_ms: Measured
+    broker_cpu_s: Measured
+    server_cpu_s: Measured
+    generator_cpu_s: Measured
+    load_cpu_s: Measured
+    broker_rss_mb: Measured
+    server_rss_mb: Measured
+    valid: bool
+    problems: str
+
+
+class FurtherColumns(Document):
+    """The columns behind them, in their order."""
+
+    remedy: ClassVar[str] = "measure again"
+    run: int
+    """Its place in the order of runs, from 1."""
+    transport: str
+    payload_bytes: int
+    topics: str
+    schedule: str
+    duration_s: float
+    achieved_hz: float
+    lost_broker: Counted
+    lost_gap: Counted
+    lost_slow_client: Counted
+    lost_connection_down: Counted
+    lost_unexplained: Counted
+    lost_under_way: Counted
+    mean_ms: Measured
+    schedule_mean_ms: Measured
+    broker_mean_ms: Measured
+    fanout_mean_ms: Measured
+    schedule_p50_ms: Measured
+    generator_rss_mb: Measured
+    load_rss_mb: Measured
+    broker_core: Measured
+    """CPU seconds per second of the part's busiest process: 1.0 is a whole core."""
+    server_core: Measured
+    generator_core: Measured
+    load_core: Measured
+    negative: int
+    """Latencies below zero."""
+
+
+MAIN_COLUMNS = tuple(MainColumns.model_fields)
+FURTHER_COLUMNS = tuple(FurtherColumns.model_fields)
+
+
+class SummaryRow(Document):
+    """A row of summary.csv."""
+
+    main: MainColumns
+    further: FurtherColumns
+    figures: dict[str, float]
+    """What only some runs measure, by column: these come last."""
+
+    def cells(self) -> dict[str, Cell]:
+        """Every cell by its column."""
+        return {**self.main.model_dump(), **self.further.model_dump(), **self.figures}
+
+
+class TimelineRow(Document):
+    """A row of timeline.csv: one run, one second of due time."""
+
+    remedy: ClassVar[str] = "measure again"
+    run: int
+    contender: str
+    round: int
+    t_s: int
+    deliveries: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+TIMELINE_COLUMNS = tuple(TimelineRow.model_fields)
+
+
+class RunHistograms(Document):
+    """A run's entry in histograms.json: each histogram by the hop that it is of, or `latency`."""
+
+    run: int
+    contender: str
+    round: int
+    histograms: dict[str, str]
+
+
+class HistogramsFile(Document):
+    """histograms.json."""
+
+    remedy: ClassVar[str] = "measure again"
+    version: Literal[1] = 1
+    format: Literal["HDR V2, base64, microseconds"] = "HDR V2, base64, microseconds"
+    runs: tuple[RunHistograms, ...]
+
+
+class RunRecord(Document):
+    """What the files hold of one run."""
+
+    row: SummaryRow
+    seconds: tuple[TimelineRow, ...]
+    histograms: RunHistograms
+
+
+class _Figures(Document):
+    remedy: ClassVar[str] = "measure again"
+    columns: dict[str, float]
+
+
+def summary_text(records: Sequence[RunRecord]) -> str:
+    """summary.csv: one row per run."""
+    figures = sorted({name for record in records for name in record.row.figures})
+    return write_table([*MAIN_COLUMNS, *FURTHER_COLUMNS, *figures], (record.row.cells() for record in records))
+
+
+def read_summary(text: str, where: str) -> list[SummaryRow]:
+    """Read what `summary_text` wrote.
+
+    Raises:
+        DocumentError: a column is missing, or a cell is not what its column holds; the message has `where` and the row.
+    """
+    rows = []
+    known = {*MAIN_COLUMNS, *FURTHER_COLUMNS}
+    for number, cells in enumerate(read_table(text), 1):
+        at = f"{where}: row {number}"
+        figures = {name: cell for name, cell in cells.items() if name not in known and cell}
+        rows.append(
+            SummaryRow(
+                main=from_cells(MainColumns, cells, at),
+                further=from_cells(FurtherColumns, cells, at),
+                figures=validate(_Figures, {"columns": figures}, at).columns,
+            )
+        )
+    return rows
+
+
+def timeline_text(records: Sequence[RunRecord]) -> str:
+    """timeline.csv: one row per run and second."""
+    return write_table(TIMELINE_COLUMNS, (second.model_dump() for record in records for second in record.seconds))
+
+
+def read_timeline(text: str, where: str) -> list[TimelineRow]:
+    """Read what `timeline_text` wrote.
+
+    Raises:
+        DocumentError: as `read_summary`.
+    """
+    return [from_cells(TimelineRow, cells, f"{where}: row {n}") for n, cells in enumerate(read_table(text), 1)]
+
+
+def histograms_text(records: Sequence[RunRecord]) -> str:
+    """histograms.json: the histograms of each run, by hop."""
+    return encode(HistogramsFile(runs=tuple(record.histograms for record in records)), indent=1) + "\n"

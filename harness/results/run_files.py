@@ -1,0 +1,192 @@
+"""Between runs and what the files of a result directory hold of them. What is stored is what is reported, to the last digit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from core.contracts.codec import encode
+from core.contracts.load_result import MeasuredSecond
+from core.contracts.manifest import Manifest, ManifestRun
+from core.contracts.run_record import (
+    FurtherColumns,
+    MainColumns,
+    RunHistograms,
+    RunRecord,
+    TimelineRow,
+)
+from core.histogram import Histogram
+from core.scenario import Scenario, parse_scenario
+from harness.results.run_record import CAUSES, PARTS, Comparison, Run, Usage
+from harness.results.summary import row_of
+
+_PASSWORD = re.compile(r"(://[^/?#\s:@]*):[^/?#\s]*@")
+
+
+def hide_passwords(text: str) -> str:
+    """The text with the password of each URL in it replaced by ***."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+def without_password(scenario: Scenario) -> Scenario:
+    """The scenario with the passwords in its texts hidden."""
+    return scenario.with_fields(name=hide_passwords(scenario.name), description=hide_passwords(scenario.description))
+
+
+def as_stored(run: Run) -> Run:
+    """The run as its files say it: passwords hidden, figures rounded, causes and parts in the columns' order.
+
+    So a report is the same whether it is made of the run in memory or of the one that was read back.
+    """
+    return replace(
+        run,
+        contender=hide_passwords(run.contender),
+        scenario=without_password(run.scenario),
+        problems=tuple(map(hide_passwords, run.problems)),
+        notes=tuple(map(hide_passwords, run.notes)),
+        achieved_hz=round(run.achieved_hz, 3),
+        lost_by_cause={cause: run.lost_by_cause[cause] for cause in CAUSES if cause in run.lost_by_cause},
+        usage={part: _rounded(run.usage[part]) for part in PARTS if part in run.usage},
+        timeline=[_second(second) for second in run.timeline],
+        figures={name: float(run.figures[name]) for name in sorted(run.figures)},
+    )
+
+
+def _rounded(usage: Usage) -> Usage:
+    return Usage(round(usage.cpu_s, 3), round(usage.rss_mb, 3), round(usage.busiest_core, 3))
+
+
+def _second(second: MeasuredSecond | TimelineRow) -> MeasuredSecond:
+    return MeasuredSecond(
+        t_s=second.t_s,
+        deliveries=second.deliveries,
+        p50_ms=round(second.p50_ms, 3),
+        p99_ms=round(second.p99_ms, 3),
+        max_ms=round(second.max_ms, 3),
+    )
+
+
+def record_of(run: Run, number: int) -> RunRecord:
+    """What the files hold of a run that is `as_stored`; `number` is its place in the order of runs, from 1."""
+    return RunRecord(
+        row=row_of(run, number),
+        seconds=tuple(_timeline_row(run, number, second) for second in run.timeline),
+        histograms=RunHistograms(
+            run=number,
+            contender=run.contender,
+            round=run.round,
+            histograms={span: histogram.encode() for span, histogram in run.histograms.items()},
+        ),
+    )
+
+
+def _timeline_row(run: Run, number: int, second: MeasuredSecond) -> TimelineRow:
+    return TimelineRow(
+        run=number,
+        contender=run.contender,
+        round=run.round,
+        t_s=second.t_s,
+        deliveries=second.deliveries,
+        p50_ms=second.p50_ms,
+        p99_ms=second.p99_ms,
+        max_ms=second.max_ms,
+    )
+
+
+def _manifest_run(run: Run, number: int, base: Scenario) -> ManifestRun:
+    """What manifest.json says of a run; `base` is the comparison's scenario."""
+    usual = base.model_dump(mode="json")
+    return ManifestRun(
+        run=number,
+        contender=run.contender,
+        round=run.round,
+        scenario={name: value for name, value in run.scenario.model_dump(mode="json").items() if value != usual[name]},
+        problems=run.problems,
+        notes=run.notes,
+        negative={hop: histogram.negative for hop, histogram in run.histograms.items() if histogram.negative},
+    )
+
+
+def manifest_text(comparison: Comparison) -> str:
+    """manifest.json: what was compared, on what, and which runs count, in their order."""
+    runs = enumerate(comparison.runs, 1)
+    manifest = Manifest(
+        schema_version=1,
+        name=comparison.name,
+        started_utc=comparison.started_utc,
+        complete=comparison.complete,
+        verdict=comparison.verdict,
+        command=comparison.command,
+        scenario=comparison.scenario,
+        host=comparison.host,
+        versions=comparison.versions,
+        order=tuple(_manifest_run(run, number, comparison.scenario) for number, run in runs),
+    )
+    return encode(manifest, indent=1) + "\n"
+
+
+def run_of(record: RunRecord, entry: ManifestRun, base: Scenario, where: str) -> Run:
+    """The run again; `where` is what an error names.
+
+    Raises:
+        UsageError: the entry's scenario cannot be used.
+        ValueError: a histogram is not one.
+    """
+    main, further = record.row.main, record.row.further
+    return Run(
+        contender=main.contender,
+        round=main.round,
+        delivery=main.delivery,
+        scenario=parse_scenario(base.model_dump() | entry.scenario, f"{where}: run {entry.run}"),
+        transport=further.transport,
+        published=main.published,
+        expected=main.expected,
+        delivered=main.delivered,
+        lost=main.lost,
+        duplicated=main.duplicated,
+        reordered=main.reordered,
+        gaps=main.gaps,
+        achieved_hz=further.achieved_hz,
+        lost_by_cause=_causes(further),
+        histograms=_histograms(record.histograms.histograms, entry.negative),
+        usage=_usage(main, further),
+        timeline=[_second(row) for row in record.seconds],
+        figures=record.row.figures,
+        problems=entry.problems,
+        notes=entry.notes,
+    )
+
+
+def _causes(row: FurtherColumns) -> dict[str, int]:
+    by_cause = {
+        "broker": row.lost_broker,
+        "gap": row.lost_gap,
+        "slow_client": row.lost_slow_client,
+        "connection_down": row.lost_connection_down,
+        "unexplained": row.lost_unexplained,
+        "under_way": row.lost_under_way,
+    }
+    return {cause: count for cause, count in by_cause.items() if count is not None}
+
+
+def _usage(main: MainColumns, further: FurtherColumns) -> dict[str, Usage]:
+    by_part = {
+        "broker": (main.broker_cpu_s, main.broker_rss_mb, further.broker_core),
+        "server": (main.server_cpu_s, main.server_rss_mb, further.server_core),
+        "generator": (main.generator_cpu_s, further.generator_rss_mb, further.generator_core),
+        "load": (main.load_cpu_s, further.load_rss_mb, further.load_core),
+    }
+    return {
+        part: Usage(cpu_s, rss_mb, core)
+        for part, (cpu_s, rss_mb, core) in by_part.items()
+        if cpu_s is not None and rss_mb is not None and core is not None
+    }
+
+
+def _histograms(encoded: Mapping[str, str], negative: Mapping[str, int]) -> dict[str, Histogram]:
+    """By hop and `latency`; what was negative is in no encoding, and comes beside it."""
+    decoded = {span: Histogram.decode(text) for span, text in encoded.items()}
+    for span, count in negative.items():
+        decoded[span].negative = count
+    return decoded
