@@ -15,7 +15,7 @@ from core.scenario import Scenario
 from harness.analysis.slo import Slo
 from harness.analysis.standings import percentile_band
 from harness.analysis.verdict import ms
-from harness.capacity.capacity_runs import Axis, CapacityRuns
+from harness.capacity.capacity_runs import Axis, CapacityRuns, PermanentFailureError
 from harness.capacity.search import Search, SearchAnswer, SearchBounds
 from harness.results.files import Capacity, CapacityPoint
 from harness.results.run_record import LATENCY, Run
@@ -54,6 +54,9 @@ def capacity_command(
     complete = False
     try:
         search.run()
+        complete = True
+    except PermanentFailureError as error:
+        search.answer.note = str(error)
         complete = True
     except KeyboardInterrupt:
         search.answer.note = "interrupted"
