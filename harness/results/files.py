@@ -34,6 +34,8 @@ class RunEntry(BaseModel):
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     negative: dict[str, int] = {}
+    disturbed: bool = False
+    permanent: bool = False
 
 
 class Manifest(BaseModel):
@@ -154,6 +156,8 @@ def manifest_text(comparison: Comparison) -> str:
             problems=run.problems,
             notes=run.notes,
             negative={hop: histogram.negative for hop, histogram in run.histograms.items() if histogram.negative},
+            disturbed=run.disturbed,
+            permanent=run.permanent,
         )
         for number, run in enumerate(comparison.runs, 1)
     ]
@@ -194,5 +198,6 @@ def parse_runs(manifest: Manifest, summary: str, timeline: str, histograms: str)
         fields["histograms"] = {hop: Histogram.decode(text) for hop, text in encoded[entry.run].items()}
         for hop, negative in entry.negative.items():
             fields["histograms"][hop].negative = negative
+        fields |= {"disturbed": entry.disturbed, "permanent": entry.permanent}
         runs.append(Run(timeline=seconds.get(entry.run, []), problems=entry.problems, notes=entry.notes, **fields))
     return runs
