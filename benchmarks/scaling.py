@@ -154,9 +154,18 @@ def write_points(points: Sequence[ScalingPoint], path: Path) -> None:
         writer.writerows(asdict(point) for point in points)
 
 
+def runs_to_draw(runs: Sequence[Run]) -> list[Run]:
+    """Those that delivered, less what the machine disturbed and another try at the same point was spared.
+
+    Where every try was disturbed it is the load that does it: the point is past its limit, and is shown as that.
+    """
+    delivered = [run for run in runs if run.delivered]
+    spared = {axis_of(run) for run in delivered if not run.disturbed}
+    return [run for run in delivered if not run.disturbed or axis_of(run) not in spared]
+
+
 def _draw(folder: Path, out: Path) -> list[ScalingPoint]:
-    runs = [run for run in load_results(folder).runs if run.delivered and not run.disturbed]
-    points = [point_of(run) for run in runs]
+    points = [point_of(run) for run in runs_to_draw(load_results(folder).runs)]
     out.mkdir(parents=True, exist_ok=True)
     for axis, (_, _, label) in AXES.items():
         mine = [point for point in points if point.axis == axis]

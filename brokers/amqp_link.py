@@ -14,11 +14,17 @@ from aio_pika.connection import Connection, make_url
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelInvalidStateError,
+    ConnectionNotAllowed,
+    ProbableAuthenticationError,
+)
 
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
-from brokers.reconnect import finish, heartbeat_s, quietly
+from brokers.reconnect import finish, heartbeat_s, quietly, refused
 from brokers.tls import tls_context
 
 __all__ = ["DEFAULT_PORT", "AmqpConnection", "AmqpPublisher", "DeliveredMessage", "calls", "errors"]
@@ -88,9 +94,13 @@ async def dial(
         link = AmqpConnection(connection, channel, pulse, wire, endpoint.timeout_s, heartbeat_s(endpoint))
         link.channel.on_consumer_cancel_callbacks.add(partial(_end, link))
         await prepare(link)
-    except BaseException:
+    except BaseException as error:
         wire.abort()
         await finish(quietly(connection.close(), endpoint.timeout_s))
+        if isinstance(error, AuthenticationError | ProbableAuthenticationError):
+            raise refused(endpoint, error) from None
+        if isinstance(error, ConnectionNotAllowed):
+            raise refused(endpoint, error, "check the virtual host in the URL's path") from None
         raise
     return link
 

@@ -114,9 +114,12 @@ class ConsumerConnection(Generic[C]):
             raise
 
     def failed(self, action: str, error: BaseException) -> BrokerError:
-        """The error of an action that is not publishing."""
+        """The error of an action that is not publishing: transient if the broker did not answer in time.
+
+        What it answered again and again, it would answer once more.
+        """
         step = "check that the broker is up and grants it to this user"
-        return BrokerError(self.endpoint, action, reason(error), step)
+        return BrokerError(self.endpoint, action, reason(error), step, transient=isinstance(error, TimeoutError))
 
     async def _confirm(self, names: Sequence[str]) -> None:
         for tries in itertools.count(1):

@@ -14,7 +14,7 @@ from brokers.programs import docker
 from brokers.programs.api import Program
 from brokers.programs.catalogue import Launch, program_of
 from brokers.programs.running import Running
-from brokers.registry import open_endpoint
+from brokers.registry import library_missing, open_endpoint
 from core.errors import FanbenchError, UsageError, nearest
 
 Delivery = Literal["at-most-once", "at-least-once"]
@@ -62,13 +62,24 @@ class Contender:
 
     @property
     def runnable(self) -> bool:
-        """Whether its program is found here; a broker of the user's own is tried when its run starts."""
-        return self.program is None or self._launcher(self.program).find() is not None
+        """Whether its program and client library are found here; a broker of the user's own is tried when its run starts."""
+        if self.program is None:
+            return True
+        return self._launcher(self.program).find() is not None and self._library_missing is None
 
     @property
     def install_hint(self) -> str:
-        """What to do where it is not runnable."""
-        return "" if self.program is None else self._launcher(self.program).install_hint + self._or_docker
+        """What to do where it is not runnable: about its program, and where that is here, about its client library."""
+        if self.program is None:
+            return ""
+        launcher = self._launcher(self.program)
+        if launcher.find() is None or self._library_missing is None:
+            return launcher.install_hint + self._or_docker
+        return self._library_missing
+
+    @property
+    def _library_missing(self) -> str | None:
+        return library_missing(self.url.partition(":")[0])
 
     @property
     def _or_docker(self) -> str:
@@ -79,9 +90,11 @@ class Contender:
         return "" if self.program is None else self._launcher(self.program).version()
 
     def require_runnable(self) -> None:
-        """Raise UsageError, with what to do, if its program is not found here, or its image cannot be had."""
+        """Raise UsageError, with what to do, if its client library or its program is not found here, or its image cannot be had."""
         if self.program is None:
             return
+        if (missing := self._library_missing) is not None:
+            raise UsageError(f"contender '{self.name}': {missing}")
         try:
             self._launcher(self.program).require()
         except FanbenchError as error:

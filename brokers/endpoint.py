@@ -16,12 +16,17 @@ _ENCODE = "in user and password write / as %2F, # as %23, ? as %3F, @ as %40"
 
 
 class BrokerError(FanbenchError):
-    """A broker did not do what was asked: which broker, the action, the cause and the next step, in one line."""
+    """A broker did not do what was asked: which broker, the action, the cause and the next step, in one line.
 
-    def __init__(self, endpoint: Endpoint, action: str, cause: str, next_step: str) -> None:
-        super().__init__(f"{endpoint}: cannot {action}: {endpoint.hide_secrets(cause)}; {next_step}")
+    It is transient, for a broker comes back, unless it is said not to be: a wrong password stays wrong.
+    """
+
+    def __init__(self, endpoint: Endpoint, action: str, cause: str, next_step: str, *, transient: bool = True) -> None:
         self.endpoint = endpoint
         self.action = action
+        self.cause = endpoint.hide_secrets(cause)
+        self.transient = transient
+        super().__init__(f"{endpoint}: cannot {action}: {self.cause}; {next_step}")
 
 
 def refuse_history(endpoint: Endpoint, since_ns: int | None) -> None:
@@ -31,9 +36,8 @@ def refuse_history(endpoint: Endpoint, since_ns: int | None) -> None:
         BrokerError: history is asked for.
     """
     if since_ns is not None:
-        raise BrokerError(
-            endpoint, "replay", "this adapter keeps no history", "use one with replay, see docs/brokers.md"
-        )
+        step = "use one with replay, see docs/brokers.md"
+        raise BrokerError(endpoint, "replay", "this adapter keeps no history", step, transient=False)
 
 
 def redact(url: str) -> str:

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.connection import TOPICS, ConsumerConnection, ProducerConnection
-from brokers.endpoint import Endpoint
+from brokers.endpoint import BrokerError, Endpoint
 from brokers.mqtt_link import PORTS, Client, MqttError, MqttSink, calls, connect, disconnect, new_client
 from brokers.reconnect import finish, keep_up, uncancelled
 
@@ -61,7 +61,7 @@ class MqttConsumer:
         self._session = f"fanbench-{secrets.token_hex(8)}" if self._qos else None
         self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
         client = partial(new_client, endpoint, self._session, MqttSink(self._take), clean=not self._qos)
-        self.line = ConsumerConnection(endpoint, self.inbox, calls(client), self._send, mqtt_topic)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(endpoint, client), self._send, mqtt_topic)
         self._topics = self.line.topics
         self._known = False
         """Whether the broker may keep a session with subscriptions."""
@@ -95,9 +95,9 @@ class MqttConsumer:
     async def forget_session(self) -> None:
         """Take the session and its queue off the broker: a client of the same name that wants a clean one."""
         if self._session is not None and self._known:
-            with contextlib.suppress(MqttError, OSError, TimeoutError):
+            with contextlib.suppress(BrokerError, MqttError, OSError, TimeoutError):
                 async with asyncio.timeout(self._endpoint.timeout_s):
-                    await disconnect(await connect(new_client(self._endpoint, self._session)))
+                    await disconnect(await connect(self._endpoint, new_client(self._endpoint, self._session)))
 
 
 def qos_of(endpoint: Endpoint) -> int:
@@ -119,7 +119,7 @@ class MqttAdapter:
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[MqttProducer]:
         """Connect, and stay connected."""
-        line = ProducerConnection(endpoint, calls(partial(new_client, endpoint)))
+        line = ProducerConnection(endpoint, calls(endpoint, partial(new_client, endpoint)))
         async with keep_up(endpoint, line):
             yield MqttProducer(line)
 

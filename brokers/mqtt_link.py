@@ -9,11 +9,11 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from aiomqtt import Client, MqttError
+from aiomqtt import Client, MqttCodeError, MqttError
 
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
-from brokers.reconnect import finish, heartbeat_s, reason, uncancelled
+from brokers.reconnect import finish, heartbeat_s, reason, refused, uncancelled
 from brokers.tls import tls_context
 
 __all__ = ["PORTS", "Client", "MqttError", "MqttSink", "calls", "connect", "disconnect", "new_client"]
@@ -21,6 +21,8 @@ __all__ = ["PORTS", "Client", "MqttError", "MqttSink", "calls", "connect", "disc
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 IN_FLIGHT = 64
 """Publishes under way at once. aiomqtt looks through all of them at each publish."""
+_REFUSED = (0x84, 0x85, 0x86, 0x87)
+"""MQTT's reason codes of a refusal that stays: unsupported protocol, client identifier, user or password, not authorized."""
 _POLL_S = 0.01
 _silent = logging.getLogger("fanbench.brokers.mqtt")
 _silent.setLevel(logging.CRITICAL)  # errors are raised to us as well
@@ -66,14 +68,16 @@ def new_client(
     return client
 
 
-async def connect(client: Client) -> Client:
+async def connect(endpoint: Endpoint, client: Client) -> Client:
     """Connect and log in."""
     client._client.connect_timeout = client.timeout
     connecting = asyncio.ensure_future(client.__aenter__())
     try:
         await uncancelled(asyncio.shield(connecting))
-    except BaseException:
+    except BaseException as error:
         await finish(_abandon(client, connecting))
+        if isinstance(error, MqttCodeError) and error.rc in _REFUSED:
+            raise refused(endpoint, error) from None
         raise
     # asyncio complains about an exception that nobody asked for.
     client._disconnected.add_done_callback(lambda lost: lost.cancelled() or lost.exception())
@@ -122,10 +126,10 @@ async def until_lost(client: Client) -> None:
         raise ConnectionError(reason(error.__cause__ or error)) from None
 
 
-def calls(client: Callable[[], Client]) -> Calls[Client]:
+def calls(endpoint: Endpoint, client: Callable[[], Client]) -> Calls[Client]:
     """aiomqtt for `brokers.connection`; `client` makes a new one for each connection."""
 
     async def dial() -> Client:
-        return await connect(client())
+        return await connect(endpoint, client())
 
     return Calls(dial, until_lost, disconnect, (MqttError, OSError))

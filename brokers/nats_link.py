@@ -20,8 +20,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, S
 from nats.js.errors import BadRequestError
 
 from brokers.connection import TOPICS, Calls
-from brokers.endpoint import BrokerError, Endpoint
-from brokers.reconnect import finish, heartbeat_s, quietly, reason, uncancelled
+from brokers.endpoint import Endpoint
+from brokers.reconnect import finish, heartbeat_s, quietly, reason, refused, uncancelled
 from brokers.tls import tls_context
 
 __all__ = [
@@ -126,16 +126,17 @@ async def dial(endpoint: Endpoint) -> NatsConnection:
         _abort(link)
         await finish(quietly(hang_up(link), _CLOSE_TIMEOUT_S))
         said = error if link.error is None or not isinstance(error, Error) else link.error
-        if isinstance(said, ConnectionError) and (link.client._server_info or {}).get("auth_required"):
-            # The broker closes right behind its refusal, which then may never be read.
-            cause = f"{reason(said)}, while logging in"
-            raise BrokerError(endpoint, "connect", cause, "check the user and the password in the URL") from None
+        if (link.client._server_info or {}).get("auth_required"):
+            if type(said) is Error:  # what the broker says; nats-py's own errors are of further classes
+                raise refused(endpoint, said) from None
+            if isinstance(said, ConnectionError):  # it closes right behind its refusal, which then may never be read
+                raise refused(endpoint, ConnectionError(f"{reason(said)}, while logging in")) from None
         if not isinstance(said, Error):
             raise said from None  # what the socket said, not nats-py's "no servers available"
         raise
     if secure and not link.client._server_info.get("tls_required"):
         await finish(quietly(hang_up(link), endpoint.timeout_s))
-        raise BrokerError(endpoint, "connect", "the broker does not ask for TLS", "use a scheme without +tls")
+        raise refused(endpoint, Error("the broker does not ask for TLS"), "use a scheme without +tls")
     return link
 
 

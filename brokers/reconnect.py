@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
@@ -154,17 +155,20 @@ async def quietly(work: Coroutine[Any, Any, None], timeout_s: float) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line; its kind where it says nothing."""
+    """What an exception says, on one line; its kind where it says nothing. Of an error of ours the cause alone."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, BrokerError):
+        return error.cause
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer"
     return " ".join(str(error).split()) or type(error).__name__
 
 
+CHECK_LOGIN = "check the user and the password in the URL"
 _NEXT_STEPS = (
     (("auth", "password", "login", "access_refused", "not authori", "permission", "credential", "wrongpass"),
-     "check the user and the password in the URL"),
+     CHECK_LOGIN),
     (("certificate", "ssl", "tls"), "check that the port speaks TLS, and give its CA with ?ca_file=PATH"),
 )  # fmt: skip
 
@@ -173,6 +177,23 @@ def connect_error(endpoint: Endpoint, error: BaseException) -> FanbenchError:
     """Why connecting failed, with the next step that the library's words point to; an error of ours says it already."""
     if isinstance(error, FanbenchError):
         return error
+    refused = any(isinstance(one, ssl.SSLError) and not isinstance(one, _LINK_LOST) for one in _chain(error))
     cause = f"no answer within {endpoint.timeout_s:g} s" if isinstance(error, TimeoutError) else reason(error)
     step = next((step for words, step in _NEXT_STEPS if any(word in cause.lower() for word in words)), None)
-    return BrokerError(endpoint, "connect", cause, step or "check host and port, and that the broker runs")
+    step = step or "check host and port, and that the broker runs"
+    return BrokerError(endpoint, "connect", cause, step, transient=not refused)
+
+
+_LINK_LOST = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what it was raised for: libraries wrap those of TLS in their own."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def refused(endpoint: Endpoint, error: BaseException, step: str = CHECK_LOGIN) -> BrokerError:
+    """For the `dial` of an adapter, where the broker answered that it does not take us: it would say the same again."""
+    return BrokerError(endpoint, "connect", reason(error), step, transient=False)

@@ -7,10 +7,10 @@ from collections import deque
 from typing import Any, cast
 
 from redis.asyncio.connection import Connection, SSLConnection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 
 from brokers.endpoint import BrokerError, Endpoint
-from brokers.reconnect import heartbeat_s
+from brokers.reconnect import heartbeat_s, refused
 from brokers.tls import tls_context
 from core.errors import UsageError
 
@@ -50,8 +50,12 @@ async def open_connection(endpoint: Endpoint) -> Connection:
     connection: Any = SSLConnection(**options) if secure else Connection(**options)
     try:
         await connection.connect()
-    except BaseException:
+    except BaseException as error:
         await connection.disconnect(nowait=True)
+        if isinstance(error, AuthenticationError | AuthorizationError):
+            raise refused(endpoint, error) from None
+        if isinstance(error, ResponseError):
+            raise refused(endpoint, error, "check the user and the database in the URL") from None
         raise
     return cast("Connection", connection)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args
 
 from brokers.api import Adapter, Delivery
 from brokers.endpoint import Endpoint, parse_url
+from brokers.extras import not_installed
 from core.errors import UsageError, nearest
 
 GROUP = "fanbench.brokers"
@@ -21,6 +22,8 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 class AdapterRegistry:
     """The adapters that work, by scheme, and the entry points that do not, with the reason.
 
+    One whose client library is not installed is not broken: `not_installed` says what to install.
+
     They are loaded as schemes are asked for: the client libraries of all of them take a program a third of its start.
     """
 
@@ -28,23 +31,34 @@ class AdapterRegistry:
     """Those not loaded yet."""
     by_scheme: dict[str, Adapter] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    not_installed: dict[str, str] = field(default_factory=dict)
 
     def serving(self, scheme: str) -> Adapter | None:
         """The adapter of a scheme; no more are loaded than have to be. Those named like the scheme come first."""
-        words = {part for word in scheme.split("+") for part in (word, word.removesuffix("s"))}
-
-        def place(entry: EntryPoint) -> tuple[bool, int, str]:
-            # Ours before all others, so that a plug-in cannot take a built-in scheme.
-            return not entry.value.startswith("brokers."), -len(words.intersection(entry.name.split("-"))), entry.name
-
-        self.ahead.sort(key=place)
+        self.ahead.sort(key=partial(_place, scheme))
         while scheme not in self.by_scheme and self.ahead:
             _load(self.ahead.pop(0), self)
         return self.by_scheme.get(scheme)
 
+    def obstacle(self, scheme: str) -> str | None:
+        """Why the adapter that is named like the scheme does not serve it; None if nothing is known against it."""
+        told = {name: f"its adapter is broken: {why}" for name, why in self.broken.items()} | self.not_installed
+        alike = {name: why for name, why in told.items() if _words_in_common(scheme, name)}
+        return alike[max(alike, key=partial(_words_in_common, scheme))] if alike else None
+
     def adapters(self) -> list[Adapter]:
         """Each working adapter once, by name."""
         return sorted({id(a): a for a in self.by_scheme.values()}.values(), key=lambda a: a.name)
+
+
+def _words_in_common(scheme: str, name: str) -> int:
+    words = {part for word in scheme.split("+") for part in (word, word.removesuffix("s"))}
+    return len(words.intersection(name.split("-")))
+
+
+def _place(scheme: str, entry: EntryPoint) -> tuple[bool, int, str]:
+    """Where it is in the order of loading: ours before all others, so that a plug-in cannot take a built-in scheme."""
+    return not entry.value.startswith("brokers."), -_words_in_common(scheme, entry.name), entry.name
 
 
 def _texts(value: Any) -> bool:
@@ -89,6 +103,9 @@ def _load(entry: EntryPoint, registry: AdapterRegistry) -> None:
         adapter = entry.load()
         faults = "; ".join(sorted(_faults(adapter)))
     except (Exception, SystemExit) as error:  # a stranger's module may raise anything; the others must go on working
+        if isinstance(error, ImportError) and (how := not_installed(entry)) is not None:
+            registry.not_installed[entry.name] = how
+            return
         registry.broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"
         return
     if faults:
@@ -115,6 +132,13 @@ def registry() -> AdapterRegistry:
     return found
 
 
+@cache
+def library_missing(scheme: str) -> str | None:
+    """What the adapter of a built-in scheme needs and is not installed, and how to get it; no library is imported."""
+    alike = [entry for entry in entry_points(group=GROUP) if _words_in_common(scheme, entry.name)]
+    return not_installed(min(alike, key=partial(_place, scheme))) if alike else None
+
+
 def open_endpoint(url: str, delivery: str | None = None) -> tuple[Adapter, Endpoint]:
     """The adapter for a broker URL, and the URL taken apart.
 
@@ -125,9 +149,9 @@ def open_endpoint(url: str, delivery: str | None = None) -> tuple[Adapter, Endpo
     found = installed()
     adapter = found.serving(endpoint.scheme)
     if adapter is None:
-        broken = found.broken.get(endpoint.scheme.partition("+")[0])
-        why = f"its adapter is broken: {broken}" if broken else nearest(endpoint.scheme, found.by_scheme)
-        raise UsageError(f"broker URL {endpoint}: unknown scheme '{endpoint.scheme}'; {why}")
+        why = found.obstacle(endpoint.scheme)
+        unknown = f"unknown scheme '{endpoint.scheme}'; {nearest(endpoint.scheme, found.by_scheme)}"
+        raise UsageError(f"broker URL {endpoint}: {why or unknown}")
     for option in endpoint.options:
         if option not in adapter.options:
             raise UsageError(f"broker URL {endpoint}: unknown option '{option}'; {nearest(option, adapter.options)}")

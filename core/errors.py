@@ -9,9 +9,27 @@ from collections.abc import Iterable
 class FanbenchError(Exception):
     """A failure told in one line; the command ends with exit code 1."""
 
+    transient: bool = False
+    """Whether another try may succeed where nothing was changed. What is not known to pass is not repeated."""
+
+
+class TransientError(FanbenchError):
+    """Something took too long, or a process ended: another try may succeed."""
+
+    transient = True
+
 
 class UsageError(FanbenchError):
     """A value that cannot be used as given; the command ends with exit code 2."""
+
+
+REFUSED = 2
+"""Exit code of a replica, a generator or a load that another start would end with again."""
+
+
+def exit_code(error: FanbenchError) -> int:
+    """What a replica, a generator or a load ends with: whoever started it learns whether to try again."""
+    return 1 if error.transient else REFUSED
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

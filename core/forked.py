@@ -18,7 +18,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.errors import FanbenchError
+from core.errors import TransientError
 from core.process import OWN_PYTHON, Child, adopt, spawn
 
 START_TIMEOUT_S = 60.0
@@ -90,7 +90,7 @@ class ForkServer:
         """Start `python -m PROGRAM`, its output to the end of `log`.
 
         Raises:
-            FanbenchError: the fork server has ended, or does not answer.
+            TransientError: the fork server has ended, or does not answer.
         """
         self.start()
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ class ForkServer:
             self._told.wait_for(lambda: number in self._pids or process.poll() is not None, START_TIMEOUT_S)
             pid = self._pids.pop(number, None)
         if pid is None:
-            raise FanbenchError(f"{program}: the process that starts it {self._why(process)}")
+            raise TransientError(f"{program}: the process that starts it {self._why(process)}")
         return Forked(self, number, pid)
 
     def _why(self, process: subprocess.Popen[bytes]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from core.errors import FanbenchError
+from core.errors import REFUSED, FanbenchError, TransientError
 
 STOP_GRACE_S = 3.0
 OWN_PYTHON = [sys.executable, "-P"]
@@ -91,7 +91,11 @@ class Child:
     def require_alive(self) -> None:
         """Raise FanbenchError, with the log's last lines, if the child has ended."""
         if self.returncode is not None:
-            raise FanbenchError(f"{self.name} ended with exit code {self.returncode}; {self.last_words()}")
+            raise self.failure(f"{self.name} ended with exit code {self.returncode}; {self.last_words()}")
+
+    def failure(self, words: str) -> FanbenchError:
+        """The error for a child that ended too early: transient, unless it said that another start would end the same."""
+        return FanbenchError(words) if self.returncode == REFUSED else TransientError(words)
 
     def last_words(self, lines: int = 3) -> str:
         """The end of the log on one line, for an error."""

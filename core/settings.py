@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
 
-from core.errors import UsageError
+from core.errors import FanbenchError, UsageError, exit_code
 
 PREFIX = "FANBENCH_"
 T = TypeVar("T", bound=BaseSettings)
@@ -50,7 +50,7 @@ def read_settings(cls: type[T], argv: Sequence[str] = ()) -> T:
         raise UsageError(f"settings: {error}; see --help") from error
 
 
-def exit_with(error: Exception, code: int) -> None:
+def exit_with(error: FanbenchError) -> NoReturn:
     """End the program with the error as one line on stderr."""
-    print(f"{type(error).__name__ if not str(error) else error}", file=sys.stderr)
-    sys.exit(code)
+    print(str(error), file=sys.stderr)
+    sys.exit(exit_code(error))

@@ -31,14 +31,15 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def main() -> None:
-    """Run until the schedule ends or SIGTERM; exit code 2 for bad settings or a broker that does not answer at first."""
+    """Run until the schedule ends or SIGTERM; exit code 2 for what another start would meet again, 1 for a broker that
+    does not answer at first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         settings = read_settings(GeneratorSettings, sys.argv[1:])
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(_main(settings))
     except FanbenchError as error:
-        exit_with(error, 2)
+        exit_with(error)
 
 
 if __name__ == "__main__":

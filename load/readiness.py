@@ -6,7 +6,7 @@ import http.client
 import time
 from collections.abc import Sequence
 
-from core.errors import FanbenchError
+from core.errors import TransientError
 from load.http1 import Origin
 
 _POLL_S = 0.02
@@ -17,13 +17,13 @@ def wait_ready(origins: Sequence[Origin], timeout_s: float) -> None:
     """Return once each replica answers GET /readyz with 200.
 
     Raises:
-        FanbenchError: one did not within `timeout_s` seconds, all together.
+        TransientError: one did not within `timeout_s` seconds, all together.
     """
     deadline = time.monotonic() + timeout_s
     for origin in origins:
         while not _is_ready(origin):
             if time.monotonic() > deadline:
-                raise FanbenchError(
+                raise TransientError(
                     f"replica {origin.url} is not ready after {timeout_s:g} s; see its log, or raise --wait"
                 )
             time.sleep(_POLL_S)

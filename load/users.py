@@ -10,7 +10,7 @@ from locust import User, constant, events, task
 from locust.exception import StopUser
 from locust.stats import bucket_response_time
 
-from core.errors import FanbenchError, UsageError
+from core.errors import FanbenchError, exit_code
 from load.suite import Suite, add_options
 from load.transport import Transport
 
@@ -29,7 +29,7 @@ def measure(transport: Transport) -> None:
             _suite = Suite(environment, bucket_response_time, transport)
         except FanbenchError as error:
             print(f"fanbench: {error}", file=sys.stderr)
-            sys.exit(2 if isinstance(error, UsageError) else 1)
+            sys.exit(exit_code(error))
 
     events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]
     events.init.add_listener(start)  # type: ignore[no-untyped-call]

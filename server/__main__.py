@@ -32,7 +32,7 @@ def fit_clients(settings: ServerSettings) -> ServerSettings:
 
 
 def main() -> None:
-    """Run until SIGTERM; exit code 2 for settings that cannot be used or a broker that does not answer."""
+    """Run until SIGTERM; exit code 2 for what another start would meet again, 1 for a broker that does not answer."""
     try:
         settings = read_settings(ServerSettings, sys.argv[1:])
         set_up_logging(settings)
@@ -41,7 +41,7 @@ def main() -> None:
 
         run(fit_clients(settings), broker)
     except FanbenchError as error:
-        exit_with(error, 2)
+        exit_with(error)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import uvloop
 
 from brokers.api import Adapter
 from brokers.endpoint import Endpoint
-from core.errors import FanbenchError, UsageError
+from core.errors import FanbenchError, TransientError, UsageError
 from server.app import create_app
 from server.connection_limits import ConnectionLimits
 from server.protocol import StreamProtocol
@@ -64,7 +64,7 @@ def listen(host: str, port: int, send_buffer_bytes: int) -> socket.socket:
     """A listening socket whose connections inherit its options.
 
     Raises:
-        UsageError: the address cannot be listened on.
+        UsageError: the address cannot be listened on. TransientError: somebody else listens there.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -77,12 +77,10 @@ def listen(host: str, port: int, send_buffer_bytes: int) -> socket.socket:
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:
-        step = (
-            "is another replica running? choose another with FANBENCH_PORT" if error.errno == errno.EADDRINUSE else ""
-        )
-        raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; {step or 'check FANBENCH_HOST and FANBENCH_PORT'}"
-        ) from error
+        words = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        if error.errno == errno.EADDRINUSE:
+            raise TransientError(f"{words}; is another replica running? choose another with FANBENCH_PORT") from error
+        raise UsageError(f"{words}; check FANBENCH_HOST and FANBENCH_PORT") from error
     return sock
 
 
@@ -127,7 +125,8 @@ def run(settings: ServerSettings, broker: tuple[Adapter, Endpoint]) -> None:
     """Listen and serve until SIGTERM or SIGINT.
 
     Raises:
-        UsageError: the address cannot be listened on. FanbenchError: the broker does not answer.
+        UsageError: the address cannot be listened on. TransientError: somebody else listens there. BrokerError: the
+            broker does not answer, or refuses.
     """
     sock = listen(settings.host, settings.port, settings.send_buffer_bytes)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -240,7 +240,7 @@ class FailurePromises:
 
     @needs("password")
     async def test_wrong_password(self, broker: Workbench) -> None:
-        """The right password connects; a wrong one is a clear error, and no error shows a password."""
+        """The right password connects; a wrong one is a clear error that is not transient, and no error shows a password."""
         with broker.guarded() as (url, user, password):
             async with broker.producer(broker.endpoint(with_credentials(url, user, password))):
                 pass
@@ -256,5 +256,6 @@ class FailurePromises:
         except BrokerError as error:
             require(WRONG_PASSWORD not in repr(error) + str(error), "the password is shown")
             require(named in str(error), f"the error does not name {named}: {error}")
+            require(not error.transient, f"the error is transient, as if another try might succeed: {error}")
             return str(error)
         raise BrokenPromiseError(f"connecting to {named} raised no BrokerError")

@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from core.errors import FanbenchError
+from core.errors import FanbenchError, TransientError
 
 _TIMEOUT_S = 60.0
 _ANSWER_TIMEOUT_S = 10.0
@@ -40,7 +40,7 @@ def docker(*words: str, timeout_s: float = _TIMEOUT_S) -> str:
     except OSError as error:
         raise FanbenchError(f"docker {words[0]}: {error.strerror}; is it installed?") from error
     except subprocess.TimeoutExpired as error:
-        raise FanbenchError(f"docker {words[0]}: not done within {timeout_s:g} s") from error
+        raise TransientError(f"docker {words[0]}: not done within {timeout_s:g} s") from error
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise FanbenchError(f"docker {words[0]}: {said[-1] if said else f'exit code {done.returncode}'}")

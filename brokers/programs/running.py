@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from core.errors import FanbenchError
+from core.errors import TransientError
 
 START_TIMEOUT_S = 20.0
 USER, PASSWORD = "fanbench", "fanbench-secret"
@@ -82,7 +82,7 @@ class Running:
         """Start it and wait for a protocol round trip.
 
         Raises:
-            FanbenchError: it ended, or did not answer in time.
+            TransientError: it ended, or did not answer in time.
         """
         self.data.mkdir(parents=True, exist_ok=True)
         self.child = child = self.spawn()
@@ -93,7 +93,7 @@ class Running:
                 continue
             ended = "ended" if child.returncode is not None else f"did not answer within {self.start_timeout_s:g} s"
             child.kill()
-            raise FanbenchError(f"{self.name} {ended}; {child.last_words()}")
+            raise TransientError(f"{self.name} {ended}; {child.last_words()}")
 
     def kill(self) -> None:
         """SIGKILL; its data stay."""

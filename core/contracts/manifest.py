@@ -23,6 +23,10 @@ class ManifestRun(Document):
     notes: tuple[str, ...]
     negative: dict[str, int]
     """Latencies below zero by hop, where there were any."""
+    disturbed: bool = False
+    """Refused for what the machine did to it."""
+    permanent: bool = False
+    """Refused for what another try cannot change."""
 
 
 class Manifest(Document):

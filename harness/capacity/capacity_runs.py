@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from brokers.contenders import Contender
 from core.contracts.capacity import Axis, CapacityPoint
+from core.errors import FanbenchError
 from core.scenario import Scenario
 from core.topics import topic_pattern
 from harness.analysis.slo import Slo
@@ -56,9 +57,12 @@ def judge(run: Run, slo: Slo, load: int, cores: int) -> CapacityPoint:
     latency = run.histograms.get(LATENCY)
     p99_ms = latency.percentile_ms(99) if latency else 0.0
     why = "; ".join(run.problems) or slo.broken_by(run)
-    return CapacityPoint(
-        load=load, held=not why, p99_ms=p99_ms, lost=run.lost, why=why, judged=not by_weather(run, cores)
-    )
+    judged = not run.permanent and not by_weather(run, cores)
+    return CapacityPoint(load=load, held=not why, p99_ms=p99_ms, lost=run.lost, why=why, judged=judged)
+
+
+class PermanentFailureError(FanbenchError):
+    """A run failed for a reason that no load changes: the search is over."""
 
 
 class Budget:
@@ -100,9 +104,15 @@ class CapacityRuns:
         self.console = Console(stderr=True)
 
     def holds(self, load: int) -> bool | None:
-        """Whether the load holds in a run; None when none of some tries could be judged."""
+        """Whether the load holds in a run; None when none of some tries could be judged.
+
+        Raises:
+            PermanentFailureError: the run failed for a reason that no load changes.
+        """
         for _ in range(1 + REPEATS):
             point = self._try(load)
+            if self.runs[-1].permanent:
+                raise PermanentFailureError("no run at any load can succeed")
             if point.judged:
                 return point.held
             if not self.affords(1):

@@ -13,7 +13,7 @@ from brokers.programs.catalogue import Launch
 from core.contracts.capacity import Axis, Capacity
 from core.scenario import Scenario
 from harness.analysis.slo import Slo
-from harness.capacity.capacity_runs import CapacityRuns
+from harness.capacity.capacity_runs import CapacityRuns, PermanentFailureError
 from harness.capacity.findings import as_found, bounds, in_words
 from harness.capacity.search import Search
 from harness.results.store import store_capacity
@@ -44,6 +44,9 @@ def capacity_command(
     complete = False
     try:
         search.run()
+        complete = True
+    except PermanentFailureError as error:
+        search.answer.note = str(error)
         complete = True
     except KeyboardInterrupt:
         search.answer.note = "interrupted"

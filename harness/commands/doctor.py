@@ -32,6 +32,7 @@ def examine() -> dict[str, Any]:
         "contenders": contenders,
         "adapters": {adapter.name: list(adapter.schemes) for adapter in found.adapters()},
         "broken_plugins": found.broken,
+        "not_installed": found.not_installed,
         "host": describe_host(),
         "descriptors": descriptor_limit(),
         "local_ports": local_ports(),
@@ -65,6 +66,8 @@ def _show(findings: dict[str, Any], console: Console) -> None:
 
     say("")
     say("adapters: " + ", ".join(f"{name} ({' '.join(schemes)})" for name, schemes in findings["adapters"].items()))
+    for name, how in findings["not_installed"].items():
+        say(f"adapter {name}: {how}")
     for name, reason in findings["broken_plugins"].items():
         say(f"broken plug-in {name}: {reason}")
     host = findings["host"]

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import uvloop
 
 from brokers.registry import open_endpoint
+from core.errors import FanbenchError
+from core.settings import exit_with
 from harness.hop import bare_clients as bare
 
 _WARM = 500
@@ -130,4 +132,7 @@ async def measure(plan: LoopPlan) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(uvloop.run(measure(LoopPlan(**json.load(sys.stdin))))))
+    try:
+        print(json.dumps(uvloop.run(measure(LoopPlan(**json.load(sys.stdin))))))
+    except FanbenchError as error:
+        exit_with(error)

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 from brokers.api import Consumer, Gap, Producer
 from brokers.registry import open_endpoint
 from core.clock import now_ns
+from core.errors import FanbenchError
 from core.histogram import Histogram
+from core.settings import exit_with
 
 TOPIC = "hop"
 _DRAIN_S = 3.0
@@ -134,7 +136,10 @@ async def measure_hop(plan: HopPlan) -> dict[str, float]:
 def main() -> None:
     """Read a HopPlan as JSON from stdin, print the measurement as JSON."""
     plan = HopPlan.model_validate_json(sys.stdin.read())
-    print(json.dumps(uvloop.run(measure_hop(plan))))
+    try:
+        print(json.dumps(uvloop.run(measure_hop(plan))))
+    except FanbenchError as error:
+        exit_with(error)
 
 
 if __name__ == "__main__":

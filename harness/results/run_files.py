@@ -105,6 +105,8 @@ def _manifest_run(run: Run, number: int, base: Scenario) -> ManifestRun:
         problems=run.problems,
         notes=run.notes,
         negative={hop: histogram.negative for hop, histogram in run.histograms.items() if histogram.negative},
+        disturbed=run.disturbed,
+        permanent=run.permanent,
     )
 
 
@@ -155,6 +157,8 @@ def run_of(record: RunRecord, entry: ManifestRun, base: Scenario, where: str) ->
         figures=record.row.figures,
         problems=entry.problems,
         notes=entry.notes,
+        disturbed=entry.disturbed,
+        permanent=entry.permanent,
     )
 
 

@@ -69,7 +69,9 @@ class Run:
     problems: tuple[str, ...] = ()
     """Why the run is refused, in words with what to do; empty when it is valid."""
     disturbed: bool = False
-    """Refused for what the machine did to it, so that another try may well be valid; not stored."""
+    """Refused for what the machine did to it, or for what took too long or died: another try may well be valid."""
+    permanent: bool = False
+    """It did not come to its end, for a reason that another try would meet again: a missing library, a refused setting."""
     notes: tuple[str, ...] = ()
     """What a reader should know beside the figures, such as why the product itself cannot do better; refuses nothing."""
 

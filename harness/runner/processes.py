@@ -19,7 +19,7 @@ from core.contracts.load_orders import LoadOrder
 from core.contracts.load_result import LoadResult
 from core.contracts.load_status import LoadStatus
 from core.contracts.replica_stats import ReplicaStats
-from core.errors import FanbenchError
+from core.errors import TransientError
 from core.forked import ForkServer
 from core.ports import free_ports
 from core.process import OWN_PYTHON, Child, spawn
@@ -83,7 +83,7 @@ def poll(what: str, timeout_s: float, probe: Callable[[], T | None], alive: Sequ
     """Call `probe` until it gives something other than None.
 
     Raises:
-        FanbenchError: it did not within `timeout_s` seconds, or one of the children in `alive` ended.
+        TransientError: it did not within `timeout_s` seconds. FanbenchError: one of the children in `alive` ended.
     """
     deadline = time.monotonic() + timeout_s
     while (found := probe()) is None:
@@ -94,7 +94,7 @@ def poll(what: str, timeout_s: float, probe: Callable[[], T | None], alive: Sequ
                 child.require_alive()
         if time.monotonic() > deadline:
             words = alive[0].last_words() if alive else "see the logs"
-            raise FanbenchError(f"{what}: not within {timeout_s:g} s; {words}")
+            raise TransientError(f"{what}: not within {timeout_s:g} s; {words}")
         time.sleep(_POLL_S)
     return found
 
@@ -243,12 +243,13 @@ class Load:
         self.child.send_signal(signal.SIGTERM)
         if not self.child.wait(timeout_s):
             words = "it is past its limit: lower --clients or --rate"
-            raise FanbenchError(
+            raise TransientError(
                 f"Locust did not end within {timeout_s:g} s of SIGTERM; {words}; {self.child.last_words()}"
             )
         result = read(LoadResult, self.out)
         if result is None:
-            raise FanbenchError(f"Locust left no result (exit code {self.child.returncode}); {self.child.last_words()}")
+            words = f"Locust left no result (exit code {self.child.returncode})"
+            raise self.child.failure(f"{words}; {self.child.last_words()}")
         return result
 
 

@@ -15,7 +15,7 @@ from brokers.limits import limit
 from core.clock import ClockWatch
 from core.contracts.codec import read
 from core.contracts.generator_report import GeneratorReport
-from core.errors import FanbenchError
+from core.errors import FanbenchError, TransientError
 from core.scenario import Scenario
 from harness.results.run_record import Run
 from harness.runner.assemble_run import Findings, assemble_run
@@ -145,7 +145,7 @@ def _break(testbed: Testbed, clock: ClockWatch) -> None:
         for child in (*testbed.generators, *testbed.alive()):
             child.require_alive()
         if time.monotonic() > deadline_s:
-            raise FanbenchError(f"the faults were not over in time; see the logs in {testbed.load.out.parent}")
+            raise TransientError(f"the faults were not over in time; see the logs in {testbed.load.out.parent}")
         time.sleep(_STEP_S)
     for child in testbed.generators:
         child.send_signal(signal.SIGUSR1)
@@ -187,5 +187,13 @@ def _all_back(testbed: Testbed) -> bool:
 
 
 def failed_run(contender: Contender, scenario: Scenario, number: int, error: FanbenchError) -> Run:
-    """A run that did not come to its end, kept and shown as refused; a machine too busy is a reason that passes."""
-    return Run(contender.name, number, contender.delivery, scenario, problems=(str(error),), disturbed=True)
+    """A run that did not come to its end, kept and shown as refused."""
+    return Run(
+        contender.name,
+        number,
+        contender.delivery,
+        scenario,
+        problems=(str(error),),
+        disturbed=error.transient,
+        permanent=not error.transient,
+    )

@@ -108,3 +108,5 @@ def _run_all(queue: RetryQueue, results: ResultFolder, console: Console, line: C
                 progress.console.print(
                     "    the machine may have disturbed it: it is done again at the end of its round"
                 )
+            elif run.permanent:
+                progress.console.print("    another run would fail for the same reason: none like it is done")

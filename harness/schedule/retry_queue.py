@@ -37,13 +37,19 @@ def _key(job: Job) -> Key:
     return (job.contender.name, job.transport, repr(job.scenario.faults))
 
 
+def _kind(job: Job) -> Key:
+    """What jobs share that fail for the same reason: all but the round and the faults."""
+    return (job.contender.name, job.transport, repr(job.scenario.with_fields(faults=())))
+
+
 class RetryQueue:
     """Hands out jobs with `next`, and learns with `done` what became of each.
 
     A disturbed run comes again at the end of its round, `repeats` times at most. Then, if `spare_rounds`, whole rounds
     are added until every contender that there is hope for has as many valid rounds in common with the others as were
     wanted: differences are paired by round. There is none for one that was at its own limit, or that had no valid run
-    in a whole round's tries.
+    in a whole round's tries. What a permanent failure ended is not done again at all: neither in the rounds to come nor
+    with another fault.
     """
 
     def __init__(self, jobs: Sequence[Job], repeats: int = REPEATS, spare_rounds: int = 0) -> None:
@@ -79,7 +85,10 @@ class RetryQueue:
         if run.valid:
             self._valid[key].add(job.round)
             return False
-        if not run.disturbed:
+        if run.permanent:
+            self._hopeless.add(key)
+            self._leave_out(job)
+        elif not run.disturbed:
             self._hopeless.add(key)
         elif key not in self._hopeless and self._tries < self._repeats:
             label = f"{job.label.removesuffix(f' again {self._tries}')} again {self._tries + 1}"
@@ -89,6 +98,13 @@ class RetryQueue:
         elif not self._valid[key]:
             self._hopeless.add(key)
         return False
+
+    def _leave_out(self, failed: Job) -> None:
+        """Drop the jobs that would fail for the same reason."""
+        kept = [job for job in self._rest if _kind(job) != _kind(failed)]
+        queued = [(job, tries) for job, tries in self._queue if _kind(job) != _kind(failed)]
+        self.total -= len(self._rest) - len(kept) + len(self._queue) - len(queued)
+        self._rest, self._queue = deque(kept), deque(queued)
 
     def _add_spare_round(self) -> None:
         hopeful = {_key(job) for job in self._ranked} - self._hopeless

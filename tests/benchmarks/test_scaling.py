@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.scaling import AXES, SCENARIO, axis_of, point_of, scaling_jobs, write_points
+from benchmarks.scaling import AXES, SCENARIO, axis_of, point_of, runs_to_draw, scaling_jobs, write_points
 from benchmarks.scaling_charts import draw
 from benchmarks.scaling_claims import claims
 from core.errors import UsageError
 from core.histogram import Histogram
 from harness.results.run_record import Run, Usage
+from harness.results.store import load_results, open_results
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,6 +80,28 @@ def test_points_and_figure_show_every_run(tmp_path: Path) -> None:
     svg = (tmp_path / "figure.svg").read_text()
     for words in ("deliveries per second", "CPU microseconds per delivery", "latency, ms", "Locust", "p99", "1,000"):
         assert words in svg, words
+
+
+def stored(folder: Path, *runs: Run) -> list[Run]:
+    """Runs as they are read back from a result directory."""
+    results = open_results(folder, "scaling", scenario=SCENARIO, command="", host={}, versions={})
+    for run in runs:
+        results.add_run(run)
+    return load_results(results.finish(complete=True)).runs
+
+
+def test_what_the_machine_disturbed_is_not_drawn_beside_another_try(tmp_path: Path) -> None:
+    good = made_up_run("clients", 100, [1, 2, 3])
+    disturbed = replace(made_up_run("clients", 100, [900]), problems=("others",), disturbed=True)
+    drawn = runs_to_draw(stored(tmp_path, disturbed, good, made_up_run("clients", 300, [4])))
+    assert [point_of(run).value for run in drawn] == [100, 300]
+    assert [point_of(run).valid for run in drawn] == [True, True]
+
+
+def test_a_load_that_disturbs_every_try_is_drawn_as_past_its_limit(tmp_path: Path) -> None:
+    late = replace(made_up_run("rate", 160, [1, 3_000]), problems=("generator late",), disturbed=True)
+    drawn = runs_to_draw(stored(tmp_path, late, late, made_up_run("rate", 40, [1])))
+    assert [(point_of(run).value, point_of(run).valid) for run in drawn] == [(160, False), (160, False), (40, True)]
 
 
 def claimed(axis: str, **figures: dict[int, float]) -> list[tuple[str, bool]]:

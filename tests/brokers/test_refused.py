@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -11,6 +14,7 @@ from brokers.programs.catalogue import PROGRAMS
 from brokers.programs.probe import answers
 from brokers.programs.running import Running, launch
 from brokers.registry import open_endpoint
+from core.errors import REFUSED
 from core.ports import free_port
 from core.process import spawn
 
@@ -64,6 +68,18 @@ async def test_redis(valkey):
 
 async def test_nats(nats):
     await others_go_on(nats)
+
+
+@pytest.mark.parametrize("program", ["server", "generator"])
+@pytest.mark.parametrize("broker", ["valkey", "nats"])
+def test_a_program_says_by_its_exit_code_that_a_wrong_password_stays_wrong(request, tmp_path, broker, program):
+    url = request.getfixturevalue(broker).replace(PASSWORD, "guessed")
+    env = os.environ | {"FANBENCH_BROKER_URL": url, "FANBENCH_PORT": "0"}
+    command = [sys.executable, "-P", "-m", program]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == REFUSED, done.stderr
+    assert "check the user and the password" in done.stderr.splitlines()[-1]
+    assert "guessed" not in done.stderr
 
 
 async def test_nats_tells_a_refused_publish_at_a_later_one(nats):

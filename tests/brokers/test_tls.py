@@ -72,6 +72,7 @@ async def refused(url, delivery):
             async with side(endpoint):
                 pass
         assert "ca_file" in str(caught.value)
+        assert not caught.value.transient
 
 
 @pytest.mark.parametrize("name", SCHEMES)

@@ -89,6 +89,16 @@ def test_a_child_that_ended_is_told_with_its_last_words(tmp_path):
     child.kill()
 
 
+@pytest.mark.parametrize(("code", "transient"), [(0, True), (1, True), (2, False), (3, True)])
+def test_a_child_says_by_its_exit_code_whether_another_try_may_succeed(tmp_path, code, transient):
+    child = spawn("replica", ["sh", "-c", f"exit {code}"], tmp_path / "log")
+    assert child.wait(10)
+    with pytest.raises(FanbenchError) as caught:
+        child.require_alive()
+    assert caught.value.transient is transient
+    child.kill()
+
+
 def test_a_command_that_is_not_there(tmp_path):
     with pytest.raises(FanbenchError, match="is it installed"):
         spawn("x", ["/nowhere/x"], tmp_path / "log")

@@ -285,7 +285,7 @@ def test_settings_that_cannot_be_used_get_one_line(settings: dict[str, object], 
 
 def test_a_port_in_use_gets_one_line(replica: Replica) -> None:
     ended = run_to_end({"port": replica.port})
-    assert ended.returncode == 2
+    assert ended.returncode == 1, "it may be free the next time"
     (line,) = ended.stderr.strip().splitlines()
     assert f"127.0.0.1:{replica.port}" in line
     assert "FANBENCH_PORT" in line
@@ -295,7 +295,7 @@ def test_a_broker_that_does_not_answer_gets_one_line_in_time_and_no_password() -
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (free_port(), silent.getsockname()[1]):
             ended = run_to_end({"port": 0, "broker_url": f"redis://user:sekret@127.0.0.1:{port}"})
-            assert ended.returncode == 2
+            assert ended.returncode == 1, "it may answer the next time"
             assert "cannot connect" in ended.stderr.splitlines()[-1]
             assert "Traceback" not in ended.stderr
             assert "sekret" not in ended.stderr + ended.stdout

@@ -14,8 +14,8 @@ from typing import Any
 import asyncpg
 
 from brokers.connection import Calls
-from brokers.endpoint import BrokerError, Endpoint
-from brokers.reconnect import finish, heartbeat_s
+from brokers.endpoint import Endpoint
+from brokers.reconnect import finish, heartbeat_s, refused
 from fanbench_pgnotify.notices import Joiner, channel_of, split
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -181,7 +181,9 @@ async def dial(endpoint: Endpoint, take: Callable[[str, str, bytes], None] | Non
             server_settings=_SETTINGS,
         )
     except asyncpg.InvalidCatalogNameError as error:
-        raise BrokerError(endpoint, "connect", str(error), "name one that exists, as the URL's path") from None
+        raise refused(endpoint, error, "name one that exists, as the URL's path") from None
+    except asyncpg.InvalidAuthorizationSpecificationError as error:  # a wrong password is one, too
+        raise refused(endpoint, error) from None
     return Session(connection, endpoint, take)
 
 

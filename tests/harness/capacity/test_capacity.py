@@ -12,7 +12,7 @@ from core.contracts.capacity import CapacityPoint
 from core.topics import expand_topics
 from harness.analysis.slo import Slo
 from harness.capacity import capacity_runs as probes
-from harness.capacity.capacity_runs import Budget, CapacityRuns, at_load, by_weather, judge
+from harness.capacity.capacity_runs import Budget, CapacityRuns, PermanentFailureError, at_load, by_weather, judge
 from harness.capacity.findings import as_found, bounds, in_words
 from harness.capacity.search import SearchAnswer
 from harness.results.run_record import Run, Usage
@@ -101,6 +101,14 @@ def test_a_load_that_is_always_disturbed_is_not_judged(oracle) -> None:
     tried = oracle(*[DISTURBED] * 10)
     assert tried.holds(50) is None
     assert len(tried.points) == 1 + REPEATS
+
+
+def test_what_no_load_changes_ends_the_search_at_once_and_is_no_limit(oracle) -> None:
+    missing = made_up.run(problems=("aiomqtt is not installed",), permanent=True, usage={})
+    tried = oracle(*[missing] * 10)
+    with pytest.raises(PermanentFailureError):
+        tried.holds(50)
+    assert [(point.held, point.judged) for point in tried.points] == [(False, False)]
 
 
 def test_nothing_is_done_again_without_time_for_it(oracle) -> None:

@@ -56,8 +56,16 @@ def test_what_is_stored_comes_back(tmp_path: Path) -> None:
             notes=("x",),
             figures={"connect_p50_ms": 1.25},
         ),
-        Run("nats", 2, "at-most-once", made_up.SCENARIO, problems=("no client connected",)),
+        Run("nats", 2, "at-most-once", made_up.SCENARIO, problems=("no client connected",), disturbed=True),
+        Run("redis", 2, "at-most-once", made_up.SCENARIO, problems=("redis is not installed",), permanent=True),
+        made_up.run("nats", 3, duplicated=1, reordered=2, gaps=3),
     ]
+    plain = Run("", 0, "", made_up.SCENARIO)
+    for field in dataclasses.fields(Run):
+        values = [getattr(run, field.name) for run in runs]
+        assert any(value != getattr(plain, field.name) for value in values), (
+            f"nothing shows that {field.name} is stored"
+        )
     runs[0].histograms["broker"].negative = 4
     folder = opened(tmp_path)
     for run in runs:

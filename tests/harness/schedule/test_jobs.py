@@ -6,6 +6,7 @@ import pytest
 
 from brokers.contenders import find_contender
 from core.scenario import Scenario
+from harness.commands import faults
 from harness.commands.compare import plan, rounds_held
 from harness.results.run_record import Run
 from harness.schedule.retry_queue import REPEATS, SPARE_ROUNDS, RetryQueue
@@ -15,17 +16,18 @@ SCENARIO = Scenario(rounds=5)
 JOBS = plan([find_contender("valkey"), find_contender("nats")], SCENARIO)
 
 
-def run_of(job, *, disturbed=False, problems=()):
-    return Run(job.contender.name, job.round, "at-most-once", SCENARIO, problems=problems, disturbed=disturbed)
+def run_of(job, **fields):
+    return Run(job.contender.name, job.round, "at-most-once", SCENARIO, **fields)
 
 
 def done(refuse, jobs=JOBS, spare_rounds=0):
-    """The jobs in the order in which they were done; `refuse(job, order)` gives what befell the run: "", weather, limit."""
+    """The jobs in the order in which they were done; `refuse(job, order)` gives what befell the run: "", weather, limit, permanent."""
     queue, order = RetryQueue(jobs, spare_rounds=spare_rounds), []
     while (job := queue.next()) is not None:
         order.append(job)
         why = refuse(job, order)
-        queue.done(job, run_of(job, disturbed=why == "weather", problems=(why,) if why else ()))
+        reasons = {"disturbed": why == "weather", "permanent": why == "permanent", "problems": (why,) if why else ()}
+        queue.done(job, run_of(job, **reasons))
         assert len(order) < 500
     assert queue.total == len(order)
     return order
@@ -52,6 +54,27 @@ def test_a_disturbed_run_comes_again_at_the_end_of_its_round():
 def test_a_part_at_its_limit_is_not_tried_again():
     order = done(lambda job, order: "limit" if job.contender.name == "nats" else "", spare_rounds=SPARE_ROUNDS)
     assert order == JOBS
+
+
+def test_what_cannot_succeed_is_tried_once_and_the_others_go_on():
+    order = done(lambda job, order: "permanent" if job.contender.name == "nats" else "", spare_rounds=SPARE_ROUNDS)
+    assert rounds_of(order, "nats") == [1]
+    assert rounds_of(order, "valkey") == [1, 2, 3, 4, 5]
+
+
+def test_what_cannot_succeed_is_tried_with_one_fault_and_no_other():
+    contenders = [find_contender("valkey"), find_contender("nats")]
+    matrix = faults.plan(contenders, faults.choose_faults([], 1.0, None, None), SCENARIO.with_fields(rounds=2))
+    order = done(lambda job, order: "permanent" if job.contender.name == "nats" else "", matrix)
+    assert len(rounds_of(order, "nats")) == 1
+    assert len(rounds_of(order, "valkey")) == len(matrix) / 2
+
+
+def test_what_cannot_succeed_over_one_transport_is_tried_over_the_other():
+    both = plan([find_contender("valkey")], SCENARIO, ["sse", "ws"])
+    order = done(lambda job, order: "permanent" if job.transport == "ws" else "", both)
+    assert [job.transport for job in order].count("ws") == 1
+    assert [job.transport for job in order].count("sse") == [job.transport for job in both].count("sse")
 
 
 def test_one_that_never_succeeds_costs_the_tries_of_one_round_and_no_spare_rounds():

@@ -1,0 +1,47 @@
+"""Whether the client library of an adapter is installed, and how to get it, by the metadata of the adapter's package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+
+def not_installed(entry: EntryPoint) -> str | None:
+    """`aiomqtt is not installed: pip install 'fanbench[mqtt]'`; None where everything that it needs is installed.
+
+    An entry point names in square brackets the extras that it needs. What one without extras needs are the package's
+    own requirements.
+    """
+    if entry.dist is None:
+        return None
+    missing = next(_missing(entry.dist, tuple(entry.extras) or ("",), set()), None)
+    if missing is None:
+        return None
+    package = f"{entry.dist.name}[{','.join(entry.extras)}]" if entry.extras else f"{missing.name}{missing.specifier}"
+    return f"{missing.name} is not installed: pip install '{package}'"
+
+
+def _missing(package: Distribution, extras: tuple[str, ...], seen: set[tuple[str, str]]) -> Iterator[Requirement]:
+    """What the package requires and is not installed, and what that requires, and so on."""
+    for requirement in map(Requirement, package.requires or ()):
+        always = _applies(requirement, "")
+        if not ("" in extras if always else any(_applies(requirement, extra) for extra in extras)):
+            continue
+        key = (canonicalize_name(requirement.name), ",".join(sorted(requirement.extras)))
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            found = distribution(requirement.name)
+        except PackageNotFoundError:
+            yield requirement
+        else:
+            yield from _missing(found, ("", *requirement.extras), seen)
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    """Whether it is required here, of this Python and system, with an extra; "" stands for none."""
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
