@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from brokers.endpoint import Endpoint, redact
+from brokers.endpoint import Endpoint, redact, with_absolute_files
 from brokers.programs import docker
 from brokers.programs.api import Program
 from brokers.programs.catalogue import Launch, program_of
@@ -174,6 +174,7 @@ def find_contender(name_or_url: str) -> Contender:
 
 
 def _of_url(url: str) -> Contender:
+    url = with_absolute_files(url)
     adapter, endpoint = open_endpoint(url)
     delivery: Delivery = _AT_LEAST if endpoint.delivery == _AT_LEAST else _AT_MOST
     name = _name_of(endpoint)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 from core.errors import FanbenchError, UsageError
+from core.paths import absolute_path
 
 CONNECT_TIMEOUT_S = 5.0
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 _START = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?")
+_FILE_OPTION = re.compile(r"(?<=[?&])(\w+_file)=([^&#]+)")
 _END_OF_ADDRESS = re.compile(r"[/?#]")
 _ENCODE = "in user and password write / as %2F, # as %23, ? as %3F, @ as %40"
 
@@ -47,6 +50,16 @@ def redact(url: str) -> str:
     if (_END_OF_ADDRESS.search(user_and_password) and start) or (colon and at and not start):
         return f"{start}***@{place}"
     return f"{start}{user}:***@{place}" if colon and at else url
+
+
+def with_absolute_files(url: str) -> str:
+    """The URL with each option that names a file by a relative path, such as `ca_file`, made absolute."""
+
+    def absolute(option: re.Match[str]) -> str:
+        path = Path(unquote_plus(option[2]))
+        return option[0] if path.is_absolute() else f"{option[1]}={quote(str(absolute_path(path)))}"
+
+    return _FILE_OPTION.sub(absolute, url)
 
 
 def _taken_apart(url: str) -> tuple[str, str, str, str]:

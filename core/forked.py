@@ -96,7 +96,7 @@ class ForkServer:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
         number = next(self._numbers)
-        request = {"number": number, "program": program, "log": str(log.resolve()), "env": dict(env)}
+        request = {"number": number, "program": program, "log": str(log), "env": dict(env)}
         process = self._process
         assert process is not None
         assert process.stdin is not None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from core.errors import UsageError, nearest
 from core.fault import Fault
+from core.paths import absolute_path
 from core.stamp import smallest_bytes
 from core.topics import TopicList, expand_topics
 
@@ -85,7 +86,7 @@ def load_scenario(name_or_path: str, folder: Path) -> Scenario:
     Raises:
         UsageError: there is no such file, it is not TOML, or a field is unknown or out of range.
     """
-    path = Path(name_or_path)
+    path = absolute_path(name_or_path)
     if path.suffix != ".toml":
         path = folder / f"{name_or_path}.toml"
         if not path.is_file():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
+from brokers.endpoint import with_absolute_files
+from core.paths import file_to_write
 from core.scenario import ScheduleKind
 from core.settings import settings_config
 from core.topics import DEFAULT_TOPIC, TopicList
@@ -18,7 +20,7 @@ class GeneratorSettings(BaseSettings):
 
     model_config = settings_config("python -m generator")
 
-    broker_url: str = Field(
+    broker_url: Annotated[str, AfterValidator(with_absolute_files)] = Field(
         "redis://127.0.0.1:6379", description="the broker, by URL scheme: redis:// nats:// amqp:// mqtt://"
     )
     delivery: Literal["at-most-once", "at-least-once"] | None = Field(
@@ -35,4 +37,6 @@ class GeneratorSettings(BaseSettings):
     hold: bool = Field(
         False, description="publish a probe on each topic every second, start at SIGUSR1, end at the next"
     )
-    report: Path | None = Field(None, description="write what was published to this JSON file at the end")
+    report: Annotated[Path, AfterValidator(file_to_write)] | None = Field(
+        None, description="write what was published to this JSON file at the end"
+    )

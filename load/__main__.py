@@ -1,15 +1,50 @@
-"""`python -m load WORD…` is `locust WORD…`, started in two thirds of the time.
+"""`python -m load WORD…`, installed as `fanbench-locust WORD…`: Locust with our suite, wherever fanbench is installed.
 
-gevent announces each module that it patches, and for each of those 25 times metadata.entry_points looks through all
-packages that are installed: a third of Locust's start. What is installed does not change meanwhile.
+Without `-f` it takes load/sse.py, or load/ws.py after the word `ws`; all other words are Locust's. It also starts in two
+thirds of Locust's time: gevent announces each module that it patches, and for each of those 25 times
+metadata.entry_points looks through all packages that are installed, which do not change meanwhile.
 """
 
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 
 metadata.entry_points = cache(metadata.entry_points)  # type: ignore[assignment]
 
-from locust.main import main  # noqa: E402 - patches as it is imported
+from locust.main import main as locust  # noqa: E402 - patches as it is imported
+
+# Locust puts the current directory and the locustfile's on the path, where anything may have the name of a module of
+# ours or of a library's: what the suite needs is imported before.
+import load.users  # noqa: E402, F401
+
+LOCUSTFILES = ("sse", "ws")
+
+
+def with_locustfile(words: Sequence[str], env: Mapping[str, str] = os.environ) -> list[str]:
+    """The words for Locust, with one of our locustfiles unless another is named."""
+    if words[:1] and words[0] in LOCUSTFILES:
+        name, words = words[0], words[1:]
+    elif "LOCUST_LOCUSTFILE" in env or any(_names_a_locustfile(word) for word in words):
+        return list(words)
+    else:
+        name = LOCUSTFILES[0]
+    return ["-f", str(Path(__file__).with_name(f"{name}.py")), *words]
+
+
+def _names_a_locustfile(word: str) -> bool:
+    return word.startswith("--locustfile") or (word.startswith("-f") and not word.startswith("--"))
+
+
+def main() -> None:
+    """Run Locust."""
+    sys.argv[1:] = with_locustfile(sys.argv[1:])
+    locust()  # type: ignore[no-untyped-call]
+
 
 if __name__ == "__main__":
-    main()  # type: ignore[no-untyped-call]
+    main()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import resource
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from core.errors import UsageError
+from core.paths import file_to_write
 from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
 from load.http1 import Origin, parse_origin
 
 DESCRIPTORS_BESIDE_CLIENTS = 100
+File = Annotated[Annotated[Path, AfterValidator(file_to_write)] | None, BeforeValidator(lambda text: text or None)]
+"""An empty text is none."""
+_OF_THE_MASTER = {"out", "status"}
+"""Files that a worker does not write, though its master tells it their names."""
 
 
 class LoadSettings(BaseModel):
@@ -27,19 +32,12 @@ class LoadSettings(BaseModel):
     drain: float = Field(
         1.0, ge=0, le=600, description="seconds to wait at the end for what some clients have and others lack"
     )
-    out: str = Field("", description="file to write the result to, as JSON, at the end")
-    status: str = Field("", description="file to write the numbers of the moment to, five times a second")
-    control: str = Field(
-        "", description="file that is followed for orders to mark a fault, cut, stall or churn clients"
+    out: File = Field(None, description="file to write the result to, as JSON, at the end")
+    status: File = Field(None, description="file to write the numbers of the moment to, five times a second")
+    control: File = Field(
+        None, description="file that is followed for orders to mark a fault, cut, stall or churn clients"
     )
     token: str = Field("", description="bearer token for /sse")
-
-    @field_validator("out", "status", "control")
-    @classmethod
-    def _folder_is_there(cls, text: str) -> str:
-        if text and not Path(text).resolve().parent.is_dir():
-            raise ValueError("its directory does not exist; create it or give another path")
-        return text
 
     @property
     def topics(self) -> list[str]:
@@ -61,20 +59,25 @@ class LoadSettings(BaseModel):
 def read_settings(options: Any) -> LoadSettings:
     """The settings among Locust's parsed options.
 
+    Paths become absolute in the options too, since a master passes them on to workers that may run elsewhere.
+
     Raises:
         UsageError: a value is out of range.
     """
-    given = {
-        name: getattr(options, name) for name in LoadSettings.model_fields if getattr(options, name, None) is not None
-    }
+    names = LoadSettings.model_fields.keys() - (_OF_THE_MASTER if getattr(options, "worker", False) else set())
+    given = {name: value for name in names if (value := getattr(options, name, None)) is not None}
     try:
-        return LoadSettings.model_validate(given)
+        settings = LoadSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         reason = first["msg"].removeprefix("Value error, ")
         hint = LoadSettings.model_fields[name].description
         raise UsageError(f"--{name.replace('_', '-')} {first['input']!r}: {reason}. It takes: {hint}") from error
+    for name in names:
+        if isinstance(path := getattr(settings, name), Path):
+            setattr(options, name, str(path))
+    return settings
 
 
 def require_descriptors(clients: int) -> None:

@@ -42,10 +42,11 @@ log = logging.getLogger("fanbench.load")
 def add_options(parser: Any) -> None:
     """Add our options to Locust's command line, its environment variables and its web UI."""
     for name, field in LoadSettings.model_fields.items():
+        default = "" if field.default is None else field.default
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            type=type(field.default),
-            default=field.default,
+            type=type(default),
+            default=default,
             env_var=f"FANBENCH_LOAD_{name.upper()}",
             help=field.description,
             is_secret=name == "token",
@@ -118,7 +119,7 @@ class Suite:
             on_fold=self._on_fold,
         )
 
-        self._control = Control(Path(self.settings.control)) if self.settings.control else None
+        self._control = Control(self.settings.control) if self.settings.control else None
 
     def _all_spawned(self, **_: Any) -> None:
         gc.freeze()  # thousands of clients would be walked through by each full collection
@@ -211,8 +212,8 @@ def _counts(status: LoadStatus) -> Counter[str]:
     )
 
 
-def _write(path: str, document: LoadResult | LoadStatus) -> None:
+def _write(path: Path, document: LoadResult | LoadStatus) -> None:
     try:
-        codec.write(document, Path(path))
+        codec.write(document, path)
     except OSError as error:
         log.error("cannot write %s: %s; choose another path", path, error.strerror)  # noqa: TRY400

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
+from brokers.endpoint import with_absolute_files
 from core.errors import UsageError
 from core.settings import settings_config
 from core.topics import DEFAULT_TOPIC, expand_topics
@@ -24,7 +25,7 @@ class ServerSettings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one and logs it")
     server: str = Field("", max_length=200, description="this replica's name in its events (default: HOSTNAME:PORT)")
 
-    broker_url: str = Field(
+    broker_url: Annotated[str, AfterValidator(with_absolute_files)] = Field(
         "memory://", description="the broker, by URL scheme: redis:// nats:// amqp:// mqtt://; memory:// is none"
     )
     delivery: Literal["at-most-once", "at-least-once"] | None = Field(

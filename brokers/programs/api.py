@@ -36,7 +36,7 @@ class Program(Protocol):
     def start(self, folder: Path, features: Collection[str] = ()) -> Running:
         """Run it on free ports of 127.0.0.1 with a directory of its own; return once a protocol round trip answered.
 
-        Its log and its data go to `folder`. `features` switches on what a contender needs, for instance `jetstream`.
+        Its log and its data go to `folder`, an absolute path. `features` switches on what a contender needs, for instance `jetstream`.
 
         Raises:
             FanbenchError: it is not found, ended, or did not answer in time; the message has its log's last lines.

@@ -78,7 +78,6 @@ class OfficialImage:
         """Run it; see Program."""
         self.require()
         setup = self.setup(features)
-        folder = folder.resolve()
         data = folder / f"{self.name}-config"
         here = dict(zip(setup.ports, free_ports(len(setup.ports)), strict=True))
         container = create(

@@ -45,7 +45,6 @@ class Mosquitto:
         """Run it; see Program."""
         executable = self.require()
         port = free_port()
-        folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         data = folder / "mosquitto-data"
         config = folder / "mosquitto.conf"

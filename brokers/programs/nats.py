@@ -39,7 +39,6 @@ class Nats:
         """Run it; see Program."""
         executable = self.require()
         port, mqtt_port = free_ports(2)
-        folder = folder.resolve()
         data = folder / "nats-data"
         listeners = {"nats": f"127.0.0.1:{port}"}
         if "mqtt" in features:

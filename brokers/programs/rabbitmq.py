@@ -53,7 +53,6 @@ class RabbitMQ:
         executable = self.require()
         port, mqtt_port, distribution_port, epmd_port = free_ports(4)
         mqtt = "mqtt" in features
-        folder = folder.resolve()
         data = folder / "rabbitmq-data"
         folder.mkdir(parents=True, exist_ok=True)
         plugins = folder / "rabbitmq-plugins"

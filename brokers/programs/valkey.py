@@ -53,7 +53,6 @@ class RedisLike:
         """Run it; see Program."""
         executable = self.require()
         port = free_port()
-        folder = folder.resolve()
         data = folder / f"{self.name}-data"
         command: list[str | Path] = [
             executable,

@@ -14,6 +14,7 @@ import typer
 from core.errors import FanbenchError, UsageError
 from harness.commands.arguments import hide_passwords
 from harness.commands.options import (
+    PATH,
     AsJson,
     Axis,
     Clients,
@@ -60,7 +61,8 @@ def compare(
         bool, typer.Option("--all", help="every contender that can run here, not one of each program")
     ] = False,
     baseline: Annotated[
-        Path | None, typer.Option(help="an earlier result directory to hold this one against", show_default=False)
+        Path | None,
+        typer.Option(help="an earlier result directory to hold this one against", show_default=False, **PATH),
     ] = None,
     fail_if: Annotated[
         str, typer.Option(help="with --baseline: exit code 1 if a figure changed by more than this, significantly")
@@ -226,7 +228,7 @@ def conformance(
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="result directories", show_default=False)],
+    folders: Annotated[list[Path], typer.Argument(help="result directories", show_default=False, **PATH)],
     markdown: Annotated[bool, typer.Option("--markdown", help="print it as Markdown, for a pull request")] = False,
 ) -> None:
     """Build report.html of result directories again."""
@@ -238,9 +240,12 @@ def report(
 @app.command()
 def choose(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="result directories; results/reference without", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="result directories; results/reference without", show_default=False, **PATH),
     ] = None,
-    needs: Annotated[Path | None, typer.Option(help="a TOML file such as docs/needs.toml", show_default=False)] = None,
+    needs: Annotated[
+        Path | None, typer.Option(help="a TOML file such as docs/needs.toml", show_default=False, **PATH)
+    ] = None,
     clients: Clients = None,
     rate: Rate = None,
     replicas: Replicas = None,

@@ -8,7 +8,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from core.errors import UsageError
+from core.paths import absolute_path
 
+PATH: dict[str, Any] = {"parser": absolute_path}
+"""For each option that takes a path: what comes of it is absolute."""
 Contenders = Annotated[
     list[str] | None,
     typer.Argument(help="names as in `fanbench doctor`, or URLs of brokers of your own", show_default=False),
@@ -25,7 +28,7 @@ Duration = Annotated[float | None, typer.Option(help="measured seconds of each r
 Warmup = Annotated[float | None, typer.Option(help="seconds before them that do not count", show_default=False)]
 Rounds = Annotated[int | None, typer.Option(help="runs of each contender", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="of the order of runs and of random schedules", show_default=False)]
-Out = Annotated[Path, typer.Option(help="where result directories go")]
+Out = Annotated[Path, typer.Option(help="where result directories go", **PATH)]
 Axis = Literal["clients", "rate", "replicas", "topics"]
 LaunchedBy = Annotated[
     Literal["auto", "local", "docker"],

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.paths import absolute_path
 from core.resources import resource_folder
 from harness.analysis.stored_results import Result, load_all
 from harness.report.chart_style import to_svg
@@ -25,7 +26,7 @@ RESULTS = "FANBENCH_RESULTS"
 def results_path() -> Path:
     """Where the notebooks read: `FANBENCH_RESULTS`, or results/reference."""
     given = os.environ.get(RESULTS)
-    return Path(given) if given else resource_folder("reference")
+    return absolute_path(given) if given else resource_folder("reference")
 
 
 def results() -> list[Result]:

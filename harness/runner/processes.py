@@ -262,7 +262,6 @@ def start_load(
     scenario: Scenario, urls: Sequence[str], folder: Path, locustfile: str = "sse.py", extra: Mapping[str, object] = {}
 ) -> Load:
     """Start Locust, headless, with one user for each client of the scenario."""
-    folder = folder.resolve()  # it is where Locust runs, so that a relative path would mean another place there
     out, status, control = folder / "load.json", folder / "load.status.json", folder / "load.control.jsonl"
     control.touch()
     env = child_env(

@@ -2,11 +2,11 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 
-from tests.harness.command import ROOT
+from core.process import OWN_PYTHON
+from tests.elsewhere import put_decoys
 
 
 @pytest.mark.parametrize(
@@ -14,12 +14,19 @@ from tests.harness.command import ROOT
     [
         ("FANBENCH_BROKER_URL", "redis://127.0.0.1:1", 1, ["redis://127.0.0.1:1", "cannot connect", "check"]),
         ("FANBENCH_DURATION_S", "inf", 2, ["FANBENCH_DURATION_S", "inf", "finite"]),
+        (
+            "FANBENCH_REPORT",
+            "none/report.json",
+            2,
+            ["FANBENCH_REPORT", "none/report.json", "directory does not exist", "create"],
+        ),
+        ("FANBENCH_REPORT", "core", 2, ["FANBENCH_REPORT", "core", "is a directory", "give"]),
     ],
 )
-def test_what_cannot_work_is_one_line_and_an_exit_code(name, value, code, words):
-    command = [sys.executable, "-m", "generator"]
+def test_what_cannot_work_is_one_line_and_an_exit_code(name, value, code, words, tmp_path):
+    command = [*OWN_PYTHON, "-m", "generator"]
     env = os.environ | {name: value}
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=env, cwd=put_decoys(tmp_path), capture_output=True, text=True, timeout=60)
     (line,) = done.stderr.splitlines()
     assert done.returncode == code
     for word in words:

@@ -1,32 +1,45 @@
-"""Runs `fanbench` as a person would, and looks for what it leaves behind."""
+"""Runs `fanbench` as a person would, in a directory that knows nothing of it, and looks for what it leaves behind."""
 
 import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import psutil
 
 from core.process import OWN_PYTHON
+from tests.elsewhere import put_decoys
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
 FANBENCH = [*OWN_PYTHON, "-m", "harness.commands.cli"]
 
 
-def fanbench(*words, timeout_s=100):
-    """Run it to its end; its output is captured."""
-    return subprocess.run([*FANBENCH, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=timeout_s)
+def fanbench(*words, timeout_s=100, cwd=None):
+    """Run it to its end; its output is captured. Without `cwd` in a new directory of decoys, which goes afterwards."""
+    with tempfile.TemporaryDirectory(prefix="elsewhere-") as elsewhere:
+        return subprocess.run(
+            [*FANBENCH, *map(str, words)],
+            cwd=cwd or put_decoys(Path(elsewhere)),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
 
 
 class Started:
     """A fanbench that runs: every descendant that it ever had is known by id and start time."""
 
     def __init__(self, *words, log):
+        self._elsewhere = tempfile.TemporaryDirectory(prefix="elsewhere-")
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*FANBENCH, *map(str, words)], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                [*FANBENCH, *map(str, words)],
+                cwd=put_decoys(Path(self._elsewhere.name)),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self.log = log
         self.seen: set[psutil.Process] = set()
@@ -75,6 +88,7 @@ class Started:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._elsewhere.cleanup()
 
 
 def runs(process):

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.ports import free_port
+from core.process import OWN_PYTHON
+from tests.elsewhere import put_decoys
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -23,7 +25,9 @@ DELIVERY_DEADLINE_S = 3.0
 
 
 @contextlib.contextmanager
-def process(*command: str | Path, log: Path, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    *command: str | Path, log: Path, env: dict[str, str] | None = None, cwd: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
     """A child with its output in `log`, ended with the block."""
     with log.open("wb") as output:
         child = subprocess.Popen(
@@ -32,7 +36,7 @@ def process(*command: str | Path, log: Path, env: dict[str, str] | None = None) 
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=os.environ | (env or {}),
-            cwd=ROOT,
+            cwd=cwd,
         )
         try:
             yield child
@@ -122,13 +126,16 @@ def measure(
             "--replicas",
             ",".join(servers.urls),
             "--out",
-            str(out),
+            out.name,
         ]
-        locust = [sys.executable, "-m", "load", "-f", ROOT / "load" / "sse.py", "--skip-log-setup"]
-        env = {"FANBENCH_LOAD_STATUS": str(status), "FANBENCH_LOAD_CONTROL": str(folder / "control")}
+        locust = [*OWN_PYTHON, "-m", "load", "-f", ROOT / "load" / "sse.py", "--skip-log-setup"]
+        # Relative to where the master runs: a worker runs elsewhere, and follows the same file.
+        env = {"FANBENCH_LOAD_STATUS": status.name, "FANBENCH_LOAD_CONTROL": "control"}
         for at, options in enumerate(locust_options(how, main)):
-            to = log if options is main else folder / f"worker-{at}.log"
-            child = stack.enter_context(process(*locust, *options, log=to, env=env))
+            worker = "--worker" in options
+            cwd = put_decoys(folder / f"worker-{at}" if worker else folder)
+            to = cwd / "log" if worker else log
+            child = stack.enter_context(process(*locust, *options, log=to, env={} if worker else env, cwd=cwd))
 
         def deliveries() -> int:
             assert child.poll() is None, log.read_text()

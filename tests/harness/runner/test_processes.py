@@ -10,7 +10,6 @@ from harness.runner.host import local_ports, most_clients
 from harness.runner.processes import replica_limits
 from server.settings import ServerSettings
 from tests.harness import made_up
-from tests.harness.command import ROOT
 
 
 class _Answer(http.server.BaseHTTPRequestHandler):
@@ -27,7 +26,7 @@ def test_a_proxy_in_the_environment_is_passed_by():
     with http.server.HTTPServer(("127.0.0.1", 0), _Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         words = f"from harness.runner.processes import get; print(get('http://127.0.0.1:{server.server_port}/stats').decode())"
-        proxied = {"http_proxy": "http://127.0.0.1:1", "PYTHONPATH": str(ROOT)}
+        proxied = {"http_proxy": "http://127.0.0.1:1"}
         done = subprocess.run([sys.executable, "-c", words], env=proxied, capture_output=True, text=True, timeout=60)
         server.shutdown()
     assert done.stdout.strip() == '{"ready": true}', done.stderr

@@ -1,0 +1,89 @@
+"""Every command works from any directory, with relative paths, beside folders that are named like our packages."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.resources import resource_folder
+from tests.elsewhere import put_decoys
+from tests.harness.command import fanbench
+
+SCENARIO = "clients = 6\nreplicas = 1\nrate_hz = 20\nwarmup_s = 0.2\nduration_s = 1\nrounds = 1\n"
+
+pytestmark = pytest.mark.timeout(300)  # real programs on two cores that other tests share
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A directory with decoys, a scenario, needs and stored results of a person's own."""
+    folder = put_decoys(tmp_path_factory.mktemp("elsewhere"))
+    (folder / "mine").mkdir()
+    (folder / "mine" / "load.toml").write_text(SCENARIO, encoding="utf-8")
+    (folder / "mine" / "needs.toml").write_text("clients = 500\n", encoding="utf-8")
+    shutil.copytree(resource_folder("reference") / "broadcast", folder / "mine" / "stored")
+    return folder
+
+
+def measured(folder):
+    """The only run in a result directory, in which every delivery was accounted for; the machine may have refused it."""
+    with (folder / "summary.csv").open(newline="", encoding="utf-8") as file:
+        row = list(csv.DictReader(file))[-1]
+    assert int(row["delivered"]) == int(row["expected"]) > 0, row["problems"]
+    return row
+
+
+def test_compare_of_the_checkout_measures(elsewhere):
+    command = [Path(sys.executable).with_name("fanbench"), "compare", "memory", "-s", "smoke", "--rounds", "1"]
+    done = subprocess.run(
+        [*command, "--repeats", "0", "--json"], cwd=elsewhere, capture_output=True, text=True, timeout=280
+    )
+    answer = json.loads(done.stdout)
+    folder = Path(answer["folder"])
+    assert answer["complete"], done.stderr
+    assert folder.parent == elsewhere / "results"
+    assert measured(folder)["clients"] == "50"
+    assert done.returncode == (0 if any(run["valid"] for run in answer["runs"]) else 1)
+
+
+@pytest.fixture(scope="module")
+def answer(elsewhere):
+    """What a comparison said that was told relative paths alone."""
+    words = ["compare", "memory", "-s", "mine/load.toml", "--out", "mine/out", "--repeats", 0, "--json"]
+    return json.loads(fanbench(*words, cwd=elsewhere).stdout)
+
+
+def test_relative_paths_mean_what_they_mean_to_the_person(elsewhere, answer):
+    assert measured(Path(answer["folder"]))["clients"] == "6"
+    assert Path(answer["folder"]).parent == elsewhere / "mine" / "out"
+    assert Path(answer["report"]).is_file()
+
+
+def test_a_relative_baseline_is_read(elsewhere):
+    done = fanbench("compare", "memory", "-s", "mine/load.toml", "--baseline", "mine/stored", cwd=elsewhere)
+    assert done.returncode == 2
+    assert f"--baseline {elsewhere}/mine/stored measured " in done.stderr, "it was read: its workload is another one"
+
+
+def test_relative_needs_and_results_are_read(elsewhere):
+    answer = json.loads(fanbench("choose", "mine/stored", "--needs", "mine/needs.toml", "--json", cwd=elsewhere).stdout)
+    assert answer["left"]
+    assert "--clients 500" in answer["command"]
+
+
+def test_needs_come_through_a_pipe_too(elsewhere):
+    command = [sys.executable, "-P", "-m", "harness.commands.cli", "choose", "--needs", "/dev/stdin", "--json"]
+    done = subprocess.run(command, input="clients = 700\n", cwd=elsewhere, capture_output=True, text=True, timeout=60)
+    assert "--clients 700" in json.loads(done.stdout)["command"]
+
+
+def test_a_relative_result_directory_is_reported(elsewhere, answer):
+    page = Path(answer["report"])
+    page.unlink()
+    done = fanbench("report", page.parent.relative_to(elsewhere), cwd=elsewhere)
+    assert done.stdout.strip() == str(page)
+    assert page.is_file()
