@@ -55,6 +55,23 @@ def test_clients_of_others_read_it(replica: Replica, publisher: Publisher) -> No
         assert [next(events).id for _ in range(5)] == [stamp.id for stamp in stamps]
 
 
+def test_a_heartbeat_is_no_event_to_clients_of_others(valkey: str, publisher: Publisher, folder: Path) -> None:
+    """httpx-sse takes a blank line for the end of an event as soon as it has an id or a retry time."""
+    with running(folder, broker_url=valkey, heartbeat_s=1) as replica, SseClient(replica.port) as raw:
+        raw.opened()
+        url = f"http://127.0.0.1:{replica.port}/sse"
+        with httpx.Client(timeout=20) as http, httpx_sse.connect_sse(http, "GET", url) as source:
+            events = source.iter_sse()
+            replica.wait_clients(2)
+            stamps = publisher.events(2)
+            assert [next(events).id for _ in range(2)] == [stamp.id for stamp in stamps]
+            beats = raw.body.count(b"\n:")
+            while raw.body.count(b"\n:") < beats + 3:
+                raw.read_some()
+            stamps = publisher.events(2)
+            assert [next(events).id for _ in range(2)] == [stamp.id for stamp in stamps]
+
+
 def test_topics_are_subscribed_at_the_first_client_and_let_go_after_the_last(
     replica: Replica, publisher: Publisher
 ) -> None:
