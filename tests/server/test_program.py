@@ -97,6 +97,13 @@ def test_a_client_resumes_where_it_left(replica: Replica, publisher: Publisher) 
         (f"/sse?topic=resume&last_event_id={first[-1].id}", {}),
         (f"/sse?topic=resume&last_event_id=resume:{first[-1].id}", {}),
         (f"/sse?topic=resume&last_event_id={first[0].id}", {"Last-Event-ID": first[-1].id}),
+        ("/sse?topic=resume", {"Last-Event-ID": f"\t {first[-1].id} \t"}),
+        ("/sse?topic=resume", {"LAST-EVENT-ID": first[-1].id}),
+        # event-source-polyfill, Mercure's hubs of old and of now, and what people write by hand
+        *(
+            (f"/sse?topic=resume&{name}={first[-1].id}", {})
+            for name in ("lastEventId", "Last-Event-ID", "lastEventID", "lasteventid", "last-event-id", "Last_Event_Id")
+        ),
     ):
         with SseClient(replica.port, path, headers) as client:
             assert client.take_ids(4) == [stamp.id for stamp in missed]
@@ -129,6 +136,26 @@ def test_an_id_that_is_not_known_brings_a_gap_first(replica: Replica, publisher:
             assert fields["topic"] == "gap"
             while client.take_ids(1) != [stamp.id]:
                 pass
+
+
+@pytest.mark.parametrize(
+    "name", ["since", "id", "lastId", "cursor", "event_id", "from_id", "lastEventIds", "X-Last-Event-ID", "offset"]
+)
+def test_what_looks_like_a_resume_and_is_not_read_brings_a_gap(
+    replica: Replica, publisher: Publisher, name: str
+) -> None:
+    with SseClient(replica.port, "/sse?topic=hint") as keeper:
+        keeper.opened()
+        stamp = publisher.event("hint")
+        keeper.take(1)
+        path, headers = f"/sse?topic=hint&{name}={stamp.id}", {}
+        if name.startswith("X-"):
+            path, headers = "/sse?topic=hint", {name: stamp.id}
+        with SseClient(replica.port, path, headers) as client:
+            (gap,) = client.take(1)
+            assert gap.event == "gap"
+            assert f"'{name}' is not read" in json.loads(gap.data)["cause"].replace(name.lower(), name)
+            assert "last_event_id" in json.loads(gap.data)["cause"]
 
 
 def test_what_is_no_event_of_ours_is_passed_by_and_counted(replica: Replica, publisher: Publisher) -> None:
