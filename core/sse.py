@@ -46,11 +46,14 @@ def encode_event(data: str, *, id: str | None = None, event: str | None = None, 
 
 
 def encode_comment(text: str = "", *, retry_ms: int | None = None) -> bytes:
-    """A comment block, which no client shows: it opens a stream, carries `retry:`, and is the heartbeat."""
+    """Comment lines, which no client shows: they open a stream, carry `retry:`, and are the heartbeat.
+
+    No blank line ends them: it would end a block without data, which some clients (httpx-sse) take for an event.
+    """
     lines = [f": {line}" for line in _LINE_END.split(text)]
     if retry_ms is not None:
         lines.append(f"retry: {retry_ms}")
-    return ("\n".join(lines) + "\n\n").encode()
+    return ("\n".join(lines) + "\n").encode()
 
 
 class SSEParser:

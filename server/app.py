@@ -14,13 +14,13 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from core.contracts.codec import encode
 from core.resources import resource_folder
 from server.auth import admit, require_token
+from server.page import page_files
 from server.replica import Replica
 from server.settings import ServerSettings
 from server.stats import Metrics, stats
@@ -84,7 +84,7 @@ def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) ->
     for path, endpoint in (("/stats", _stats), ("/metrics", _metrics), ("/healthz", _healthz), ("/readyz", _readyz)):
         app.head(path, include_in_schema=False)(endpoint)
     if (UI / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=UI, html=True))
+        app.mount("/", page_files(UI))
     else:
         app.get("/", include_in_schema=False)(_no_page)
     return app

@@ -14,6 +14,7 @@ from core.errors import FanbenchError
 from core.topics import DEFAULT_TOPIC
 from server.replica import Replica
 from server.resume import Given, read_ids
+from server.resume_request import read_last_ids
 from server.settings import ServerSettings
 from server.subscriptions import TooManyTopicsError
 
@@ -45,7 +46,8 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
     settings, link = replica.settings, replica.link
     require_token(request, settings)
     names = read_topics(request, settings)
-    given = read_ids(read_last_ids(request), names)
+    ids = read_last_ids(request)
+    given = read_ids(ids.values, names, unread=ids.unread)
     later = {"retry-after": str(settings.retry_after_s)}
     if replica.hub.stopping:
         raise HTTPException(503, "this replica is stopping; connect to another one", later)
@@ -105,11 +107,3 @@ def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:
                 "name it like ?topic=events",
             )
     return names
-
-
-def read_last_ids(request: HTTPConnection) -> Sequence[str]:
-    """What the client says it got last. The header wins: EventSource keeps it up to date, and its URL not."""
-    header = request.headers.get("last-event-id")
-    if header or not request.scope["query_string"]:
-        return [header] if header else ()
-    return request.query_params.getlist("last_event_id")

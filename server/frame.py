@@ -101,10 +101,9 @@ class FrameMaker:
 def openings(server: str, retry_ms: int) -> Mapping[Wire, bytes]:
     """What opens every stream at once, so that a client sees it is connected before any event.
 
-    With SSE it is a comment that carries `retry:`. No blank line ends it: some clients (httpx-sse) would take a block
-    with nothing but `retry:` for an event. With a WebSocket it is `{"event":"open","server","retry_ms"}`.
+    With SSE it is a comment that carries `retry:`. With a WebSocket it is `{"event":"open","server","retry_ms"}`.
     """
-    comment = encode_comment(f"fanbench {server}", retry_ms=retry_ms).removesuffix(b"\n")
+    comment = encode_comment(f"fanbench {server}", retry_ms=retry_ms)
     hello = orjson.dumps({"event": "open", "server": server, "retry_ms": retry_ms})
     return {Wire.CHUNKED: chunk(comment), Wire.PLAIN: comment, Wire.WEBSOCKET: text_frame(hello)}
 

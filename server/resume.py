@@ -33,29 +33,32 @@ class Position(NamedTuple):
 
 
 class Given(NamedTuple):
-    """The ids that a client sent: of a topic (`TOPIC:STREAM-SEQ`), or of any of its topics."""
+    """The ids that a client sent: of a topic (`TOPIC:STREAM-SEQ`), or of any of its topics, by stream."""
 
     of_topic: dict[str, dict[str, int]]
-    of_any: tuple[str, int] | None
-    malformed: bool
+    of_any: dict[str, int]
+    fault: str
+    """What was wrong with what it sent; empty if every id was one."""
 
 
-def read_ids(values: Sequence[str], topics: Sequence[str]) -> Given | None:
-    """The ids in `Last-Event-ID` or `?last_event_id=`; None if there is none. Whatever is no id counts as malformed."""
+def read_ids(values: Sequence[str], topics: Sequence[str], *, unread: str = "") -> Given | None:
+    """The ids that a client gave; None if there are none. `unread` names what looks like an id and was not read."""
     of_topic: dict[str, dict[str, int]] = {}
-    of_any: tuple[str, int] | None = None
+    of_any: dict[str, int] = {}
     values = [value for value in values if value]
-    malformed = len(values) > MAX_IDS
+    fault = f"more than {MAX_IDS} ids" if len(values) > MAX_IDS else ""
     for value in values[:MAX_IDS]:
         topic, colon, text = value.rpartition(":")
         found = parse_id(text)
         if found is None or (colon and topic not in topics):
-            malformed = True
-        elif colon or len(topics) == 1:
-            of_topic.setdefault(topic or topics[0], {})[found[0]] = found[1]
-        else:
-            of_any = found
-    return Given(of_topic, of_any, malformed) if values else None
+            fault = "malformed id"
+            continue
+        stream, seq = found
+        seqs = of_topic.setdefault(topic or topics[0], {}) if colon or len(topics) == 1 else of_any
+        seqs[stream] = min(seq, seqs.get(stream, seq))  # of two, the earlier: rather some events twice than one lost
+    if not values and unread:
+        fault = f"'{unread:.40}' is not read as an id (send Last-Event-ID, or ?last_event_id=)"
+    return Given(of_topic, of_any, fault) if values or unread else None
 
 
 def resume(given: Given | None, histories: Mapping[str, History], overlap_ns: int) -> Position:
@@ -71,8 +74,7 @@ def resume(given: Given | None, histories: Mapping[str, History], overlap_ns: in
         elif anchor_ns is not None:
             _resume_by_time(topic, history, anchor_ns, overlap_ns, position)
         else:
-            cause = "malformed id" if given.malformed else "unknown id"
-            position.gaps.append(Told(topic, f"{cause}; what is held follows", None))
+            position.gaps.append(Told(topic, f"{given.fault or 'unknown id'}; what is held follows", None))
             position.cursors[topic] = history.start
     return position
 
@@ -103,10 +105,7 @@ def _anchor(given: Given, histories: Mapping[str, History]) -> int | None:
     """When the client was last in step, by the generators' clocks: the earliest moment that its ids can stand for."""
     moments: list[int] = []
     for topic, history in histories.items():
-        ids = list(given.of_topic.get(topic, {}).items())
-        if given.of_any is not None:
-            ids.append(given.of_any)
-        for stream, seq in ids:
+        for stream, seq in [*given.of_topic.get(topic, {}).items(), *given.of_any.items()]:
             frame = history.find(stream, seq)
             if frame is not None:
                 moments.append(frame.sent_ns)

@@ -13,7 +13,7 @@ sed -e "s|@LISTEN@|$LISTEN|" -e "s|@UI@|$UI|" "$here/nginx.conf" >"$prefix/nginx
 
 replicas() {
   getent ahostsv4 "$REPLICAS." | awk '{ print $1 }' | sort -u |
-    awk -v port="$PORT" '{ print "server " $1 ":" port " max_fails=1 fail_timeout=2s;" }'
+    awk -v port="$PORT" '{ print "server " $1 ":" port " max_fails=0;" }'
 }
 
 # Until the first replica is there, a port where nobody listens: the answer is a plain 502.

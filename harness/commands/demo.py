@@ -65,7 +65,7 @@ def _run(
     if not contender.embedded:
         generator, _ = start_generator(settings | schedule, folder)
         others.append(children.add(generator))
-    front = start_proxy(nginx, port, replicas, folder, children) if nginx else None
+    front = start_proxy(nginx, port, [replica.port for replica in replicas], folder, children) if nginx else None
     _say(console, contender.name, front.url if front else None, replicas, scenario, folder)
     _watch(console, replicas, [*others, front.child] if front else others)
 

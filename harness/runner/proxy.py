@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from core.process import Child, spawn
 from core.resources import resource_folder
-from harness.runner.processes import Children, ReplicaProcess, get, poll
+from harness.runner.processes import Children, get, poll
 
 
 class Proxy(NamedTuple):
@@ -25,8 +25,8 @@ def find_nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def start_proxy(nginx: str, port: int, replicas: Sequence[ReplicaProcess], folder: Path, children: Children) -> Proxy:
-    """Start it on 127.0.0.1; returns once a replica answers through it.
+def start_proxy(nginx: str, port: int, replica_ports: Sequence[int], folder: Path, children: Children) -> Proxy:
+    """Start it on 127.0.0.1 in front of the replicas there; returns once one answers through it.
 
     Raises:
         FanbenchError: it ended or does not answer; the message has its log's last words.
@@ -37,7 +37,7 @@ def start_proxy(nginx: str, port: int, replicas: Sequence[ReplicaProcess], folde
     config = (source / "nginx.conf").read_text(encoding="utf-8")
     config = config.replace("@LISTEN@", f"127.0.0.1:{port}").replace("@UI@", str(resource_folder("ui")))
     (own / "nginx.conf").write_text(config, encoding="utf-8")
-    servers = "".join(f"server 127.0.0.1:{replica.port} max_fails=1 fail_timeout=2s;\n" for replica in replicas)
+    servers = "".join(f"server 127.0.0.1:{replica_port} max_fails=0;\n" for replica_port in replica_ports)
     (own / "replicas.conf").write_text(servers, encoding="utf-8")
     # As root its workers would become another user, who cannot read a private folder.
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")

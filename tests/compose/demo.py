@@ -1,12 +1,14 @@
 """The demo under its own project name, port and image tag, driven as a person does: docker compose, curl."""
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from core.ports import free_ports
 from core.sse import SSEEvent, SSEParser
@@ -84,6 +86,11 @@ class Demo:
         project = ["--filter", f"label={PROJECT_LABEL}={self.project}"]
         lines = docker("ps", "--format", "{{.ID}} {{.Status}}", *project, *label).splitlines()
         return {name: status for name, _, status in (line.partition(" ") for line in lines)}
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Each replica's `/stats` by its name, asked within its container: the proxy does not publish them."""
+        ask = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:8000/stats').read().decode())"
+        return {name: json.loads(docker("exec", name, "python", "-c", ask)) for name in self.containers("server")}
 
     def volumes(self) -> set[str]:
         """Names of the volumes that its containers use."""

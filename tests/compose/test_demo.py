@@ -85,15 +85,13 @@ def test_each_broker_serves_both_replicas_and_a_client_outlives_its_replica(demo
 @pytest.mark.parametrize("demo", ["FANBENCH_GENERATE=true valkey --scale generator=0"], indirect=True)
 def test_replicas_that_generate_see_each_others_events(demo: Demo):
     demo.wait_healthy(SERVICES - 1)
-    streams: dict[str, set[str]] = {}
 
-    def see_both() -> bool:
-        found = ask(f"{demo.url}/stats")  # of another replica each time
-        streams[found["server"]] = set(found["received"])
-        return [len(seen) for seen in streams.values()] == [REPLICAS] * REPLICAS
+    def streams() -> list[set[str]]:
+        return [set(found["received"]) for found in demo.stats().values()]
 
-    wait_until(see_both, "a stream from each replica at each replica", 30, every_s=0.2)
-    assert len(set.union(*streams.values())) == REPLICAS
+    what = "a stream from each replica at each replica"
+    wait_until(lambda: [len(seen) for seen in streams()] == [REPLICAS] * REPLICAS, what, 30, every_s=0.2)
+    assert len(set.union(*streams())) == REPLICAS
 
 
 def ask(url: str, **form: object) -> Any:
@@ -106,7 +104,7 @@ def ask(url: str, **form: object) -> Any:
 @pytest.mark.parametrize("demo", ["mqtt load --scale worker=2"], indirect=True)
 def test_locust_loses_nothing_through_the_proxy_and_its_web_ui_has_the_workers(demo: Demo, tmp_path: Path):
     demo.wait_healthy(SERVICES + 4)  # Locust, two workers, and the Redis that profile load brings and nobody uses
-    assert ask(f"{demo.url}/stats")["broker"].startswith("mqtt://")
+    assert all(found["broker"].startswith("mqtt://") for found in demo.stats().values())
 
     locust = [Path(sys.executable).with_name("locust"), "-f", "load/sse.py", "--headless", "--host", demo.url]
     subprocess.run(
@@ -124,13 +122,10 @@ def test_locust_loses_nothing_through_the_proxy_and_its_web_ui_has_the_workers(d
     wait_until(lambda: ask(stats)["worker_count"] == 2, "both workers have joined", 30, every_s=0.2)
     # Straight at the replicas, which share one name.
     ask(f"{demo.locust_url}/swarm", user_count=40, spawn_rate=40, host="http://server:8000")
-    clients: dict[str, int] = {}
 
-    def spread() -> bool:
-        found = ask(f"{demo.url}/stats")  # of another replica each time
-        clients[found["server"]] = found["clients"]
-        return list(clients.values()) == [20, 20]
+    def clients() -> list[int]:
+        return [found["clients"] for found in demo.stats().values()]
 
-    wait_until(spread, "40 clients from the workers, on both replicas", 30, every_s=0.2)
+    wait_until(lambda: clients() == [20, 20], "40 clients from the workers, on both replicas", 30, every_s=0.2)
     wait_until(lambda: sum(row["num_requests"] for row in ask(stats)["stats"]) > 1000, "deliveries", 30, every_s=0.2)
     assert ask(stats)["fail_ratio"] == 0

@@ -75,10 +75,10 @@ class Replica:
 
 @contextmanager
 def running(folder: Path, **settings: object) -> Iterator[Replica]:
-    """A replica with these settings, ready."""
-    port = free_port()
+    """A replica with these settings, ready; on a free port unless `port` is among them."""
+    port = int(str(settings.get("port", free_port())))
     log = folder / f"server-{port}.log"
-    env = environment({"port": port, "server": "replica-1", "payload_bytes": 180, **settings})
+    env = environment({"server": "replica-1", "payload_bytes": 180, **settings, "port": port})
     process = FORKED.fork("server", log, env)
     replica = Replica(process, port, log)
     try:
@@ -169,7 +169,7 @@ class SseClient:
     def body(self) -> bytes:
         """The body so far, chunks taken off; what is not a whole chunk yet is left out."""
         head, _, rest = self.raw.partition(b"\r\n\r\n")
-        if b"transfer-encoding: chunked" not in head:
+        if b"transfer-encoding: chunked" not in head.lower():
             return rest
         body = b""
         while rest:

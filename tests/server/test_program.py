@@ -57,6 +57,23 @@ def test_clients_of_others_read_it(replica: Replica, publisher: Publisher) -> No
         assert [next(events).id for _ in range(5)] == [stamp.id for stamp in stamps]
 
 
+def test_a_heartbeat_is_no_event_to_clients_of_others(valkey: str, publisher: Publisher, folder: Path) -> None:
+    """httpx-sse takes a blank line for the end of an event as soon as it has an id or a retry time."""
+    with running(folder, broker_url=valkey, heartbeat_s=1) as replica, SseClient(replica.port) as raw:
+        raw.opened()
+        url = f"http://127.0.0.1:{replica.port}/sse"
+        with httpx.Client(timeout=20) as http, httpx_sse.connect_sse(http, "GET", url) as source:
+            events = source.iter_sse()
+            replica.wait_clients(2)
+            stamps = publisher.events(2)
+            assert [next(events).id for _ in range(2)] == [stamp.id for stamp in stamps]
+            beats = raw.body.count(b"\n:")
+            while raw.body.count(b"\n:") < beats + 3:
+                raw.read_some()
+            stamps = publisher.events(2)
+            assert [next(events).id for _ in range(2)] == [stamp.id for stamp in stamps]
+
+
 def test_topics_are_subscribed_at_the_first_client_and_let_go_after_the_last(
     replica: Replica, publisher: Publisher
 ) -> None:
@@ -82,6 +99,13 @@ def test_a_client_resumes_where_it_left(replica: Replica, publisher: Publisher) 
         (f"/sse?topic=resume&last_event_id={first[-1].id}", {}),
         (f"/sse?topic=resume&last_event_id=resume:{first[-1].id}", {}),
         (f"/sse?topic=resume&last_event_id={first[0].id}", {"Last-Event-ID": first[-1].id}),
+        ("/sse?topic=resume", {"Last-Event-ID": f"\t {first[-1].id} \t"}),
+        ("/sse?topic=resume", {"LAST-EVENT-ID": first[-1].id}),
+        # event-source-polyfill, Mercure's hubs of old and of now, and what people write by hand
+        *(
+            (f"/sse?topic=resume&{name}={first[-1].id}", {})
+            for name in ("lastEventId", "Last-Event-ID", "lastEventID", "lasteventid", "last-event-id", "Last_Event_Id")
+        ),
     ):
         with SseClient(replica.port, path, headers) as client:
             assert client.take_ids(4) == [stamp.id for stamp in missed]
@@ -114,6 +138,26 @@ def test_an_id_that_is_not_known_brings_a_gap_first(replica: Replica, publisher:
             assert fields["topic"] == "gap"
             while client.take_ids(1) != [stamp.id]:
                 pass
+
+
+@pytest.mark.parametrize(
+    "name", ["since", "id", "lastId", "cursor", "event_id", "from_id", "lastEventIds", "X-Last-Event-ID", "offset"]
+)
+def test_what_looks_like_a_resume_and_is_not_read_brings_a_gap(
+    replica: Replica, publisher: Publisher, name: str
+) -> None:
+    with SseClient(replica.port, "/sse?topic=hint") as keeper:
+        keeper.opened()
+        stamp = publisher.event("hint")
+        keeper.take(1)
+        path, headers = f"/sse?topic=hint&{name}={stamp.id}", {}
+        if name.startswith("X-"):
+            path, headers = "/sse?topic=hint", {name: stamp.id}
+        with SseClient(replica.port, path, headers) as client:
+            (gap,) = client.take(1)
+            assert gap.event == "gap"
+            assert f"'{name}' is not read" in json.loads(gap.data)["cause"].replace(name.lower(), name)
+            assert "last_event_id" in json.loads(gap.data)["cause"]
 
 
 def test_what_is_no_event_of_ours_is_passed_by_and_counted(replica: Replica, publisher: Publisher) -> None:

@@ -126,16 +126,19 @@ def test_whatever_a_client_sends_as_its_last_id_is_read(values: list[str], topic
     [
         ([], ("t",), None),
         ([""], ("t",), None),
-        (["s-5"], ("t",), Given({"t": {"s": 5}}, None, False)),
-        (["s-5"], ("t", "u"), Given({}, ("s", 5), False)),
-        (["u:s-5", "t:v-1"], ("t", "u"), Given({"u": {"s": 5}, "t": {"v": 1}}, None, False)),
-        (["a:b:s-5"], ("a:b",), Given({"a:b": {"s": 5}}, None, False)),
-        (["other:s-5"], ("t",), Given({}, None, True)),
-        (["s-05"], ("t",), Given({}, None, True)),
-        (["s-5\n"], ("t",), Given({}, None, True)),
-        (["s--5"], ("t",), Given({}, None, True)),
-        (["../../etc/passwd-1"], ("t",), Given({}, None, True)),
-        (["s-9999999999999999999"], ("t",), Given({}, None, True)),
+        (["s-5"], ("t",), Given({"t": {"s": 5}}, {}, "")),
+        (["s-5"], ("t", "u"), Given({}, {"s": 5}, "")),
+        (["s-5", "s-9"], ("t", "u"), Given({}, {"s": 5}, "")),
+        (["s-9", "s-5"], ("t",), Given({"t": {"s": 5}}, {}, "")),
+        (["s-5", "v-3"], ("t", "u"), Given({}, {"s": 5, "v": 3}, "")),
+        (["u:s-5", "t:v-1"], ("t", "u"), Given({"u": {"s": 5}, "t": {"v": 1}}, {}, "")),
+        (["a:b:s-5"], ("a:b",), Given({"a:b": {"s": 5}}, {}, "")),
+        (["other:s-5"], ("t",), Given({}, {}, "malformed id")),
+        (["s-05"], ("t",), Given({}, {}, "malformed id")),
+        (["s-5\n"], ("t",), Given({}, {}, "malformed id")),
+        (["s--5"], ("t",), Given({}, {}, "malformed id")),
+        (["../../etc/passwd-1"], ("t",), Given({}, {}, "malformed id")),
+        (["s-9999999999999999999"], ("t",), Given({}, {}, "malformed id")),
     ],
 )
 def test_ids(values: list[str], topics: tuple[str, ...], expected: Given | None) -> None:
@@ -145,7 +148,7 @@ def test_ids(values: list[str], topics: tuple[str, ...], expected: Given | None)
 def test_too_many_ids_are_not_all_read() -> None:
     found = read_ids([f"t:s{i}-1" for i in range(MAX_IDS + 1)], ("t",))
     assert found is not None
-    assert found.malformed
+    assert found.fault == f"more than {MAX_IDS} ids"
     assert len(found.of_topic["t"]) == MAX_IDS
 
 

@@ -1,0 +1,36 @@
+"""The page in `ui/` as a replica serves it: its files, and what a browser is told about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.datastructures import MutableHeaders
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    "cache-control": "no-cache",
+    "x-content-type-options": "nosniff",
+    # The address of the page may hold ?token=.
+    "referrer-policy": "no-referrer",
+    # The policy of the page's own meta element, and what only a header can say: no site may frame it.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+
+
+def page_files(folder: Path) -> ASGIApp:
+    """An ASGI application that serves the files of `folder` with HEADERS."""
+    files = StaticFiles(directory=folder, html=True)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await files(scope, receive, send_with_headers)
+
+    return serve

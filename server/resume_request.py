@@ -1,0 +1,53 @@
+"""Which ids a request gives: the header and the query parameters by which clients say what they got last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from starlette.requests import HTTPConnection
+
+_HEADER = b"last-event-id"
+_PARAMETER = "lasteventid"
+"""`last_event_id` is ours; event-source-polyfill and Mercure write `lastEventId`, `lastEventID`, `Last-Event-ID`."""
+_RESUMES = {
+    *("after", "afterid", "cursor", "eventid", "from", "fromid", "id", "lastid", "lastseenid", "lastseq"),
+    *("offset", "position", "resume", "resumefrom", "resumeid", "seq", "since", "sinceid", "start"),
+}
+"""Names by which clients of other servers resume, as `_plain` writes them."""
+
+
+class LastIds(NamedTuple):
+    """The values that are ids, or should be; and the first name that looks like a resume and is none of ours."""
+
+    values: Sequence[str]
+    unread: str
+
+
+NONE = LastIds((), "")
+
+
+def read_last_ids(request: HTTPConnection) -> LastIds:
+    """What the client says it got last. The header wins: EventSource keeps it up to date, and its URL not."""
+    values: list[str] = []
+    unread = ""
+    for name, value in request.scope["headers"]:
+        if _HEADER in name:
+            if name == _HEADER:
+                values.append(value.decode("latin-1").strip())
+            else:
+                unread = name.decode("latin-1")
+    values = [value for value in values if value]
+    if values or not request.scope["query_string"]:
+        return LastIds(values, unread) if values or unread else NONE
+    for name, value in request.query_params.multi_items():
+        plain = _plain(name)
+        if plain == _PARAMETER:
+            values.append(value.strip())
+        elif not unread and (plain in _RESUMES or _PARAMETER in plain):
+            unread = name
+    return LastIds([value for value in values if value], unread)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").removesuffix("[]")
