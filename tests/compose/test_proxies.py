@@ -16,7 +16,7 @@ import pytest
 from brokers.contenders import find_contender
 from core.ports import free_port
 from core.process import Child, spawn
-from harness.runner.processes import Children, get_json, poll
+from harness.runner.processes import Children, get, poll
 from harness.runner.proxy import find_nginx, start_proxy
 from tests.compose.demo import ROOT
 from tests.missing import missing
@@ -59,7 +59,7 @@ class Site:
         }
         command = [caddy, "run", "--config", ROOT / "deploy" / "caddy" / "Caddyfile", "--adapter", "caddyfile"]
         child = self._children.add(spawn("caddy", command, self._folder / "caddy.log", env=os.environ | settings))
-        poll("caddy ready", 20, lambda: get_json(f"http://127.0.0.1:{self.port}/readyz"), [child])
+        poll("caddy ready", 20, lambda: get(f"http://127.0.0.1:{self.port}/readyz"), [child])
         return child
 
     def get(self, path: str, headers: Mapping[str, str] = {}) -> httpx.Response:
