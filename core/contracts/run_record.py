@@ -90,6 +90,7 @@ FURTHER_COLUMNS = tuple(FurtherColumns.model_fields)
 class SummaryRow(Document):
     """A row of summary.csv."""
 
+    remedy: ClassVar[str] = "measure again"
     main: MainColumns
     further: FurtherColumns
     figures: dict[str, float]
@@ -143,11 +144,6 @@ class RunRecord(Document):
     histograms: RunHistograms
 
 
-class _Figures(Document):
-    remedy: ClassVar[str] = "measure again"
-    columns: dict[str, float]
-
-
 def summary_text(records: Sequence[RunRecord]) -> str:
     """summary.csv: one row per run."""
     figures = sorted({name for record in records for name in record.row.figures})
@@ -165,13 +161,8 @@ def read_summary(text: str, where: str) -> list[SummaryRow]:
     for number, cells in enumerate(read_table(text), 1):
         at = f"{where}: row {number}"
         figures = {name: cell for name, cell in cells.items() if name not in known and cell}
-        rows.append(
-            SummaryRow(
-                main=from_cells(MainColumns, cells, at),
-                further=from_cells(FurtherColumns, cells, at),
-                figures=validate(_Figures, {"columns": figures}, at).columns,
-            )
-        )
+        main, further = from_cells(MainColumns, cells, at), from_cells(FurtherColumns, cells, at)
+        rows.append(validate(SummaryRow, {"main": main, "further": further, "figures": figures}, at))
     return rows
 
 
