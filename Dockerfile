@@ -20,7 +20,7 @@ COPY generator generator
 COPY load load
 COPY ui ui
 COPY deploy/entrypoint.py deploy/entrypoint.py
-RUN mkdir -p harness/commands && touch harness/__init__.py harness/commands/__init__.py harness/commands/cli.py && pip install --no-deps -e . && rm -r harness
+RUN pip install --no-deps -e .
 # The user that runs it may not write here, and without bytecode each start would compile every library again: seconds of CPU.
 RUN python -m compileall -q core brokers server generator load deploy
 

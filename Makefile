@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup compare test check bench scaling brokers browser reference reference-pages lock clean notebook notebooks
+.PHONY: help setup compare test check bench scaling dist brokers browser reference reference-pages lock clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: $(STAMP) brokers  ## the product beside its floors and its neighbours, ea
 scaling: $(STAMP)  ## draw how cost grows with clients, rate, payload, topics and replicas, into docs/images
 	@$(PY) -m benchmarks.scaling
 
+dist: $(STAMP)  ## build the wheel, which runs by itself, and the sdist into dist/
+	@rm -rf dist && $(VENV)/bin/uv build -q --out-dir dist && ls dist/*
+
 check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
@@ -51,7 +54,8 @@ check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/lint-imports
 
 notebook: $(STAMP)  ## open the notebooks that chart results/ in Jupyter
-	@cd notebooks && ../$(VENV)/bin/jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root)  # root: in a container
+	@case "$$FANBENCH_RESULTS" in ""|/*) ;; *) export FANBENCH_RESULTS="$(CURDIR)/$$FANBENCH_RESULTS";; esac; \
+	cd notebooks && ../$(VENV)/bin/jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root)  # root: in a container
 
 notebooks: $(STAMP)  ## run every notebook from the top on results/reference, outputs in place
 	@$(PY) scripts/notebooks.py

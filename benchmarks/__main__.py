@@ -18,6 +18,7 @@ from benchmarks.machine import Cores, stay_on
 from benchmarks.report import print_table, write_json
 from benchmarks.rivals import ALL, Rival
 from core.errors import FanbenchError, UsageError
+from core.paths import absolute_path
 from harness.runner.host import raise_descriptor_limit
 
 Say = Callable[[str], None]
@@ -97,7 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="few clients, short rounds: to see that it works")
-    parser.add_argument("--json", type=Path, help="write what was found to this file")
+    parser.add_argument("--json", type=absolute_path, help="write what was found to this file")
     given = parser.parse_args()
     unknown = [name for name in given.parts if name not in PARTS]
     if unknown:

@@ -20,6 +20,7 @@ from benchmarks.scaling_charts import draw
 from benchmarks.scaling_claims import FLAT_AXES, claims
 from brokers.contenders import find_contender
 from core.errors import FanbenchError, UsageError
+from core.paths import absolute_path
 from core.scenario import Scenario
 from core.topics import topic_pattern
 from harness.results.run_record import LATENCY, Run
@@ -189,9 +190,11 @@ def main() -> int:
     parser.add_argument("axes", nargs="*", help=f"of {', '.join(AXES)}; default: all")
     parser.add_argument("--contender", default="valkey")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=OUT, help="where the figures go")
-    parser.add_argument("--results", type=Path, default=ROOT / "results", help="where the result directory goes")
-    parser.add_argument("--draw", type=Path, help="draw this result directory, and measure nothing")
+    parser.add_argument("--out", type=absolute_path, default=OUT, help="where the figures go")
+    parser.add_argument(
+        "--results", type=absolute_path, default=ROOT / "results", help="where the result directory goes"
+    )
+    parser.add_argument("--draw", type=absolute_path, help="draw this result directory, and measure nothing")
     given = parser.parse_args()
     unknown = [axis for axis in given.axes if axis not in AXES]
     if unknown:

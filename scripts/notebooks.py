@@ -6,6 +6,7 @@ With `--check` nothing is written. Exit code 1, with the notebook, the cell and 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,9 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from core.paths import absolute_path
+
+RESULTS = "FANBENCH_RESULTS"
 FOLDER = Path(__file__).parents[1] / "notebooks"
 
 
@@ -38,6 +42,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="run them and write nothing")
     parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(FOLDER.glob("*.ipynb")))
     options = parser.parse_args()
+    if os.environ.get(RESULTS):
+        os.environ[RESULTS] = str(absolute_path(os.environ[RESULTS]))  # a kernel runs in the notebooks' folder
     for path in options.notebooks:
         try:
             run(path, write=not options.check)

@@ -47,10 +47,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(300)
-def test_each_runs_from_the_top(results: Path) -> None:
+def test_each_runs_from_the_top(results: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "notebooks.py"), "--check"],
-        env=os.environ | {RESULTS: str(results)},
+        env=os.environ | {RESULTS: os.path.relpath(results, tmp_path)},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=280,
