@@ -1,15 +1,18 @@
-"""HTTP/1.1 by hand, as much of it as an event stream needs: the request, the response's head, the chunked body."""
+"""HTTP/1.1, as much of it as an event stream needs: the request, the response's head, the chunked body."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from types import SimpleNamespace
 from urllib.parse import quote, urlsplit
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from core.errors import UsageError
 
 MAX_HEAD_BYTES = 65_536
-_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\Z)")
+_CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+"""What a body's parser is fed first: a body is parsed apart from its head, and often by another than the first."""
 
 
 class Http1Error(Exception):
@@ -101,12 +104,44 @@ def split_head(data: bytes, *, complete: bool = False) -> tuple[ResponseHead, by
         if len(data) > MAX_HEAD_BYTES:
             raise Http1Error(f"no end of the headers within {MAX_HEAD_BYTES} bytes")
         return None
-    first, *lines = text.split(b"\r\n")
-    match = _STATUS.match(first)
-    if match is None:
-        raise Http1Error(f"{first[:40]!r} is not an HTTP/1.1 status line")
-    pairs = (line.decode("latin-1").partition(":") for line in lines)
-    return ResponseHead(int(match[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}), rest
+    headers: dict[str, str] = {}
+
+    def on_header(name: bytes, value: bytes) -> None:
+        headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+
+    parser = HttpResponseParser(SimpleNamespace(on_header=on_header))
+    try:
+        parser.feed_data(text + end)
+    except HttpParserUpgrade:  # what follows is a WebSocket
+        pass
+    except HttpParserError as error:
+        raise Http1Error(f"{text[:40]!r} is not the head of an HTTP/1.1 response: {error}") from None
+    if not (status := parser.get_status_code()):  # empty lines alone are no error to it
+        raise Http1Error(f"{data[:40]!r} is not the head of an HTTP/1.1 response")
+    return ResponseHead(status, headers), rest
+
+
+class _ChunksSeen:
+    """What httptools has called back with. Apart from ChunkedBody, which would be garbage in a cycle for each read."""
+
+    __slots__ = ("ended", "pieces", "within")
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.within = False
+        self.ended = False
+
+    def on_chunk_header(self) -> None:
+        self.within = True
+
+    def on_body(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+
+    def on_chunk_complete(self) -> None:
+        self.within = False
+
+    def on_message_complete(self) -> None:
+        self.ended = True
 
 
 class ChunkedBody:
@@ -115,15 +150,16 @@ class ChunkedBody:
     `between` is true when the last byte fed ended a chunk; `ended` once the last chunk has come.
     """
 
-    __slots__ = ("_data_left", "_line", "_trailer", "between", "ended", "reply")
+    __slots__ = ("_end", "_parser", "_seen", "between", "ended", "reply")
 
     def __init__(self) -> None:
         self.between = True
         self.ended = False
         self.reply = b""
-        self._line = b""  # of a size or trailer line that was cut
-        self._data_left = 0  # bytes of chunk data still to come, and 2 more for the CRLF after them
-        self._trailer = False
+        self._end = b"\r\n"
+        self._seen = _ChunksSeen()
+        self._parser = HttpResponseParser(self._seen)
+        self._parser.feed_data(_CHUNKED_HEAD)
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the pieces of body among them, one for each chunk that they touch.
@@ -131,49 +167,18 @@ class ChunkedBody:
         Raises:
             Http1Error: the bytes are not chunked framing.
         """
+        seen = self._seen
         pieces: list[bytes] = []
-        at = 0
-        while at < len(data) and not self.ended:
-            at = self._data(data, at, pieces) if self._data_left else self._size_line(data, at)
-        self.between = not (self._line or self._data_left or self._trailer)
-        return pieces
-
-    def _data(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        body_left = self._data_left - 2
-        if body_left > 0:
-            piece = data[at : at + body_left]
-            pieces.append(piece)
-            self._data_left -= len(piece)
-            at += len(piece)
-        close = data[at : at + self._data_left] if self._data_left <= 2 else b""
-        if not b"\r\n".endswith(close) if len(close) == self._data_left else not b"\r\n".startswith(close):
-            raise Http1Error(f"{close!r} where a chunk should end")
-        self._data_left -= len(close)
-        return at + len(close)
-
-    def _size_line(self, data: bytes, at: int) -> int:
-        end = data.find(b"\n", at)
-        line = self._line + data[at : len(data) if end < 0 else end]
-        if len(line) > MAX_HEAD_BYTES:
-            raise Http1Error(f"a chunk's size line longer than {MAX_HEAD_BYTES} bytes")
-        if end < 0:
-            self._line = line
-            return len(data)
-        self._line = b""
-        text = line.removesuffix(b"\r")
-        if self._trailer:
-            self.ended = not text
-            return end + 1
-        digits = text.partition(b";")[0].strip()
+        seen.pieces = pieces
         try:
-            size = int(digits, 16)
-        except ValueError:
-            raise Http1Error(f"{digits[:20]!r} is not a chunk size") from None
-        if size < 0:
-            raise Http1Error(f"{digits[:20]!r} is not a chunk size")
-        self._trailer = size == 0
-        self._data_left = size + 2 if size else 0
-        return end + 1
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            raise Http1Error(f"the body's chunks are broken: {error}") from None
+        # A size line that was cut is not called back, and does not end like a chunk.
+        self._end = (self._end + data[-2:])[-2:]
+        self.between = self._end == b"\r\n" and not seen.within
+        self.ended = seen.ended
+        return pieces
 
 
 class PlainBody:

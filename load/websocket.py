@@ -1,24 +1,24 @@
-"""WebSocket by hand, as much of it as a stream of text messages needs: handshake, frames, the answer to a ping."""
+"""WebSocket, as much of it as a stream of text messages needs: handshake, frames, the answer to a ping.
+
+wsproto writes what is sent. What comes is read here: it needs four times as long for a frame (docs/decisions/0006).
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 from urllib.parse import quote
 
 import orjson
+from wsproto.frame_protocol import FrameProtocol
+from wsproto.utilities import generate_accept_token, generate_nonce
 
 from core.sse import SSEEvent
 from load.http1 import Http1Error, Origin, ResponseHead
 
-_KEY = base64.b64encode(
-    os.urandom(16)
-).decode()  # RFC 6455 wants one for each connection; one a process serves the check
-_ACCEPT = base64.b64encode(
-    hashlib.sha1(f"{_KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False).digest()
-).decode()
+_KEY = generate_nonce()  # RFC 6455 wants one for each connection; one a process serves the check
+_ACCEPT = generate_accept_token(_KEY).decode()
+_CONTROL = FrameProtocol(client=True, extensions=[])
 _CONTINUATION, _TEXT, _CLOSE, _PING, _PONG = 0, 1, 8, 9, 10
+_MAX_CONTROL_BYTES = 125
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 
@@ -31,7 +31,7 @@ def encode_upgrade(origin: Origin, topic: str, *, last_event_id: str = "", token
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
-        f"Sec-WebSocket-Key: {_KEY}",
+        f"Sec-WebSocket-Key: {_KEY.decode()}",
     ]
     if token:
         lines.append(f"Authorization: Bearer {token}")
@@ -44,12 +44,6 @@ def require_upgraded(head: ResponseHead) -> None:
         raise Http1Error(f"status {head.status}")
     if head.headers.get("sec-websocket-accept") != _ACCEPT:
         raise Http1Error("an answer to another handshake: Sec-WebSocket-Accept does not fit the key")
-
-
-def _control(opcode: int, body: bytes) -> bytes:
-    mask = os.urandom(4)
-    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(body))
-    return bytes((0x80 | opcode, 0x80 | len(body))) + mask + masked
 
 
 class MessageFrames:
@@ -85,11 +79,13 @@ class MessageFrames:
         return messages
 
     def _take(self, final: bool, opcode: int, body: bytes, messages: list[bytes]) -> None:
+        if opcode >= _CLOSE and not (final and len(body) <= _MAX_CONTROL_BYTES):
+            raise Http1Error(f"a control frame in parts, or over {_MAX_CONTROL_BYTES} bytes")
         if opcode == _PING:
-            self.reply += _control(_PONG, body)
+            self.reply += _CONTROL.pong(body)
         elif opcode == _CLOSE:
             self.ended = True
-            self.reply += _control(_CLOSE, body)
+            self.reply += _CONTROL.close(int.from_bytes(body[:2], "big") if len(body) > 1 else None)
         elif opcode in (_TEXT, _CONTINUATION):
             if (opcode == _TEXT) != (self._message is None):
                 raise Http1Error("a message's frames out of order")

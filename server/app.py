@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -43,8 +42,35 @@ _STREAM_API: dict[str, Any] = {
 }
 
 
-def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) -> FastAPI:
+def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) -> ASGIApp:
     """The ASGI application; it makes its replica when it starts, in the loop that serves it."""
+    app = open_streams_first(create_api(make_replica))
+    if not settings.cors_origins:
+        return app
+    origins = [origin.strip() for origin in settings.cors_origins.split(",")]
+    headers = ["Authorization", "Last-Event-ID"]
+    return CORSMiddleware(app, allow_origins=origins, allow_methods=["GET"], allow_headers=headers)
+
+
+def open_streams_first(api: FastAPI) -> ASGIApp:
+    """FastAPI's application, before whose layers streams are opened.
+
+    Of exit stacks, the resolving of dependencies, a bound for bodies and the search for a route a stream needs none, and
+    they are a third of what a connection costs before its first event (docs/decisions/0006).
+    """
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/sse" and scope["method"] == "GET":
+            scope["app"] = api
+            await _open_stream(scope, receive, send)
+        else:
+            await api(scope, receive, send)
+
+    return app
+
+
+def create_api(make_replica: Callable[[], Replica]) -> FastAPI:
+    """All that is no stream: routes, page and documentation."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,25 +82,14 @@ def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) ->
 
     # /metrics is what a replica has to tell; FastAPI would ask OpenTelemetry three times for each connection.
     silent: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-    app = ReplicaApp(title="fanbench replica", lifespan=lifespan, docs_url=None, redoc_url=None, telemetry=silent)
+    app = FastAPI(title="fanbench replica", lifespan=lifespan, docs_url=None, redoc_url=None, telemetry=silent)
     app.add_exception_handler(StarletteHTTPException, _say_error)
-    if settings.cors_origins:
-        origins = [origin.strip() for origin in settings.cors_origins.split(",")]
-        headers = ["Authorization", "Last-Event-ID"]
-        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"], allow_headers=headers)
     refusals: dict[int | str, dict[str, Any]] = {
         code: {"description": words, "content": {"application/json": {"schema": {"type": "object"}}}}
         for code, words in ((400, "cannot be used"), (401, "token missing or wrong"), (503, "not now"))
     }
-    app.router.add_api_route(
-        "/sse",
-        _sse,
-        methods=["GET"],
-        responses=refusals,
-        openapi_extra=_STREAM_API,
-        response_model=None,
-        route_class_override=_StreamRoute,
-    )
+    # What asks for a stream does not come here: it is for the documentation, and to refuse other methods.
+    app.get("/sse", responses=refusals, openapi_extra=_STREAM_API, response_model=None)(_sse)
     app.get("/stats", responses={401: refusals[401]})(_stats)
     app.get("/metrics", responses={401: refusals[401]})(_metrics)
     app.get("/healthz")(_healthz)
@@ -88,35 +103,6 @@ def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) ->
     else:
         app.get("/", include_in_schema=False)(_no_page)
     return app
-
-
-class ReplicaApp(FastAPI):
-    """FastAPI, past whose layers a stream is opened: they are an eighth of what a connection costs before its first event.
-
-    Of exit stacks, the resolving of dependencies, a bound for bodies and the search for a route a stream needs none.
-    Where a middleware was added, it goes through all of them, and is opened by its route.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Open a stream, or do what FastAPI does."""
-        if (
-            scope["type"] == "http"
-            and scope["path"] == "/sse"
-            and scope["method"] == "GET"
-            and not self.user_middleware
-        ):
-            scope["app"] = self
-            await _open_stream(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
-
-
-class _StreamRoute(APIRoute):
-    """The route by which FastAPI documents streams, and opens them where there is a middleware."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
-        self.app = _open_stream
 
 
 async def _open_stream(scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,7 +125,7 @@ async def _say_error(_: HTTPConnection, error: Exception) -> Response:
 
 
 async def _sse(request: Request) -> EventStream:
-    """Events as they come, as ReplicaServer-Sent Events; resumes behind `Last-Event-ID`."""
+    """Events as they come, as Server-Sent Events; resumes behind `Last-Event-ID`."""
     replica: Replica = request.app.state.replica
     client = await admit(request, replica)
     return EventStream(replica.hub, replica.stream_settings, client.topics, client.given, client.release)

@@ -17,7 +17,7 @@ KIB, MIB = 1024, 1024 * 1024
 
 
 class ServerSettings(BaseSettings):
-    """Serve a broker's events over ReplicaServer-Sent Events: GET /sse, /stats, /metrics, /healthz, /readyz, and a page at /."""
+    """Serve a broker's events over Server-Sent Events: GET /sse, /stats, /metrics, /healthz, /readyz, and a page at /."""
 
     model_config = settings_config("python -m server")
 

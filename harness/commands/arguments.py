@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from pathlib import Path
 
-_GIVEN = "FANBENCH_ARGUMENTS"
+from core.errors import UsageError
+
+_SHOWN = Path("/proc/self/cmdline")
 
 
 def hide_passwords() -> None:
-    """If an argument holds a password, begin anew with `***` in its place; the whole one is in `sys.argv` then.
+    """If an argument holds a password, have `ps` show `***` in its place; `sys.argv` stays as it is.
 
-    It comes through the environment, which only the same user may read, and is taken out there: no child gets it.
+    Raises:
+        UsageError: `ps` would still show a password.
     """
-    given = os.environ.pop(_GIVEN, None)
-    if given is not None:
-        sys.argv[1:] = json.loads(given)
-        return
     if not any("://" in word for word in sys.argv):
         return
     from brokers.endpoint import redact
 
-    hidden = [redact(word) for word in sys.orig_argv]
-    if hidden != sys.orig_argv:
-        os.environ[_GIVEN] = json.dumps(sys.argv[1:])
-        os.execv(sys.executable, hidden)  # noqa: S606 - the same command, the same process
+    secret = [os.fsencode(word) for word in sys.argv[1:] if redact(word) != word]
+    if not secret:
+        return
+    from setproctitle import setproctitle
+
+    # C strings end at NUL, and the title is encoded as UTF-8, which what came as other bytes cannot be.
+    title = os.fsencode(" ".join(["fanbench", *map(redact, sys.argv[1:])]))
+    setproctitle(title.decode(errors="replace"))
+    # It finds the arguments by the environment that lies behind them, and says nothing if it does not find them.
+    if _SHOWN.exists() and any(word in _SHOWN.read_bytes() for word in secret):
+        raise UsageError(
+            f"cannot hide the password of {redact(os.fsdecode(secret[0]))} from `ps`: setproctitle does not find this "
+            "process's arguments, as when its environment is empty; start fanbench with PATH set"
+        )

@@ -297,8 +297,8 @@ def demo(
 
 def main() -> None:
     """Run the command line: exit code 0 done, 1 a check or a program failed, 2 bad usage."""
-    hide_passwords()
     try:
+        hide_passwords()
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
         code = 130

@@ -1,4 +1,4 @@
-"""HTTP by hand: cut anywhere, the same body; anything else is refused in words."""
+"""HTTP as a stream needs it: cut anywhere, the same body; anything else is refused in words."""
 
 import pytest
 from hypothesis import given
@@ -85,7 +85,14 @@ def test_answers_that_are_no_stream_are_named(wire, says):
         split_head(wire)[0].require_stream()
 
 
-@pytest.mark.parametrize("wire", [b"SSH-2.0-x\r\n\r\n", b"x" * 70_000])
+def test_a_header_s_name_is_in_lower_case_and_its_value_without_blanks():
+    head, _ = split_head(b"HTTP/1.1 101 Switching\r\nUpgrade:  websocket\t \r\nConnection: Upgrade\r\nX:\r\n\r\n")
+    assert head.headers == {"upgrade": "websocket", "connection": "Upgrade", "x": ""}
+
+
+@pytest.mark.parametrize(
+    "wire", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", b"\r\n\r\n", b"x" * 70_000]
+)
 def test_other_protocols_are_refused(wire):
     with pytest.raises(Http1Error):
         split_head(wire)

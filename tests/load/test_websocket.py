@@ -1,4 +1,4 @@
-"""The WebSocket by hand against wsproto's server, wherever its bytes are cut."""
+"""The load's side of a WebSocket against wsproto's server, wherever its bytes are cut."""
 
 import json
 
@@ -81,6 +81,8 @@ def test_messages_come_whole_wherever_they_are_cut(texts, fragmented, data):
         (b"\x82\x01a", "opcode 2"),
         (b"\x80\x01a", "out of order"),
         (b"\x01\x01a\x81\x01b", "out of order"),
+        (b"\x09\x01a", "control frame"),
+        (b"\x89\x7e\x00\x7e" + b"a" * 126, "control frame"),
         (b"\x81\x7f" + (1 << 40).to_bytes(8, "big"), "is the most"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from brokers.registry import open_endpoint
 from core.sse import SSEParser
 from core.stamp import Stamp, encode
-from server.app import create_app
+from server.app import create_api, open_streams_first
 from server.connection_limits import ConnectionLimits
 from server.replica import Replica
 from server.settings import ServerSettings
@@ -79,10 +79,10 @@ async def served(**changes: Any) -> AsyncIterator[tuple[Any, Replica]]:
         replica._generates = False
         return replica
 
-    app = create_app(settings, make)
-    async with asyncio.timeout(DEADLINE_S), app.router.lifespan_context(app):
-        await app.state.replica.link.ready.wait()
-        yield app, app.state.replica
+    api = create_api(make)
+    async with asyncio.timeout(DEADLINE_S), api.router.lifespan_context(api):
+        await api.state.replica.link.ready.wait()
+        yield open_streams_first(api), api.state.replica
 
 
 async def until(probe: Callable[[], object]) -> None:

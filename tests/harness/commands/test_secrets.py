@@ -1,12 +1,15 @@
 """A marked password goes through whole commands: it is in nothing that they write or show."""
 
+import json
 import socket
+import subprocess
 
 import psutil
 import pytest
 
 from brokers.contenders import find_contender
-from tests.harness.command import Started, command_line
+from core.process import OWN_PYTHON
+from tests.harness.command import FANBENCH, Started, command_line
 from tests.waiting import wait_until
 
 MARK = "m4rked-s3cret"
@@ -59,3 +62,50 @@ def test_a_marked_password_is_in_nothing_that_is_written_or_shown(command, url, 
     written = {str(file): file.read_bytes() for file in (*files, log)}
     assert [name for name, data in written.items() if MARK.encode() in data] == []
     assert MARK not in shown
+
+
+SHOW = r"""
+import json, os, sys
+from harness.commands.arguments import hide_passwords
+started_as = os.getpid(), dict(os.environ)
+hide_passwords()
+shown = open("/proc/self/cmdline", "rb").read().decode("utf-8", "replace").rstrip("\0")
+print(json.dumps([shown, sys.argv[1:], started_as == (os.getpid(), dict(os.environ))]))
+"""
+
+
+def started(*given):
+    """What `ps` shows of a program that was given these words, its own `sys.argv`, and whether all else is as it was."""
+    command = [*OWN_PYTHON, "-X", "utf8", "-c", SHOW, *given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["compare", "redis://probe:a-long-password@h:1/0", "-s", "smoke"], "compare redis://probe:***@h:1/0 -s smoke"),
+        (["faults", *["redis://:x@h"] * 200], " ".join(["faults", *["redis://:***@h"] * 200])),
+        (["compare", "redis://probe:\u00e4@h", "", "na\u00efve"], "compare redis://probe:***@h  na\u00efve"),
+    ],
+    ids=["long", "shorter-than-the-stars", "not-ascii"],
+)
+def test_ps_shows_stars_and_the_program_sees_what_it_was_given(given, shown):
+    assert started(*given) == [f"fanbench {shown}", given, True]
+
+
+def test_bytes_that_are_no_text_are_hidden_too():
+    assert started(b"redis://probe:\xff@h", b"\xfe")[0] == "fanbench redis://probe:***@h \ufffd"
+
+
+def test_without_a_password_nothing_changes():
+    assert started("redis://h")[0].split("\0")[-1] == "redis://h"
+
+
+def test_a_password_that_cannot_be_hidden_is_refused():
+    command = [*FANBENCH, "compare", f"redis://probe:{MARK}@h"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "redis://probe:***@h from `ps`" in done.stderr
+    assert "PATH" in done.stderr
+    assert MARK not in done.stderr
