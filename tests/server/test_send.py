@@ -81,7 +81,7 @@ async def served(**changes: Any) -> AsyncIterator[tuple[Any, Replica]]:
 
     app = create_app(settings, make)
     async with asyncio.timeout(DEADLINE_S), app.router.lifespan_context(app):
-        await app.state.replica.link.ready.wait()
+        await app.state.replica.link.filled.wait()
         yield app, app.state.replica
 
 
