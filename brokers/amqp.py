@@ -14,11 +14,30 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from brokers import inbox, tls
-from brokers.amqp_link import DEFAULT_PORT, AmqpConnection, AmqpPublisher, DeliveredMessage, calls, errors
+from brokers.amqp_link import (
+    MAX_TOPIC_BYTES,
+    PORT,
+    TLS_PORT,
+    AmqpConnection,
+    AmqpPublisher,
+    DeliveredMessage,
+    calls,
+    errors,
+    topic_names,
+)
 from brokers.api import Delivery, Gap, Message
-from brokers.connection import ConsumerConnection, ProducerConnection
+from brokers.connection import ProducerConnection
+from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.link import Link
+from brokers.options import choice, text
 from brokers.reconnect import finish, keep_up
+
+CONFIRMS = choice("confirms", "in place of naming the delivery", ("true", "false"), "", "false")
+EXCHANGE = text(
+    "exchange", "name of the direct exchange that is published to", default_words="fanbench, or the run's name"
+)
 
 QUEUE_EXPIRES_MS = 60_000
 PREFETCH = 1_000
@@ -32,7 +51,7 @@ def with_confirms(endpoint: Endpoint) -> bool:
 
 def exchange_of(endpoint: Endpoint) -> str:
     """The exchange's name."""
-    return endpoint.option("exchange", "fanbench")
+    return endpoint.get(EXCHANGE) or endpoint.prefix
 
 
 async def declare_exchange(endpoint: Endpoint, link: AmqpConnection) -> None:
@@ -45,6 +64,8 @@ class AmqpProducer:
 
     def __init__(self, line: ProducerConnection[AmqpConnection]) -> None:
         self._line = line
+        self._name_of = line.name_of
+        self.link = line.link
         self._exchange = exchange_of(line.endpoint)
         self._publisher = AmqpPublisher(persistent=with_confirms(line.endpoint))
 
@@ -54,7 +75,7 @@ class AmqpProducer:
         if link is None:
             raise self._line.failed(topic)
         try:
-            await self._publisher.publish(link, self._exchange, topic, payload)
+            await self._publisher.publish(link, self._exchange, self._name_of(topic), payload)
         except errors as error:
             raise self._line.failed(topic, error) from None
 
@@ -65,20 +86,25 @@ class AmqpConsumer:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._durable = with_confirms(endpoint)
-        self._queue = f"fanbench.{secrets.token_hex(8)}"
-        capacity = endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY)
+        self._queue = f"{endpoint.prefix}.{secrets.token_hex(8)}"
+        capacity = endpoint.get(inbox.BUFFER)
         self._prefetch = min(PREFETCH, max(1, capacity // 2))
         self.inbox = inbox.Inbox(capacity)
-        self.line = ConsumerConnection(endpoint, self.inbox, calls(endpoint, self._prepare), self._send)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(self._prepare), self._send, topic_names(endpoint))
         self._topics = self.line.topics
         self._received = 0
         self._acknowledged = 0
         self._unbound: list[str] = []
         self._binding = asyncio.Lock()
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
-        """Return once the broker confirmed, which may be after a reconnect."""
-        await self.line.subscribe(topics, since_ns)
+    @property
+    def link(self) -> Link:
+        """Whether the connection is up."""
+        return self.line.link
+
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
+        """Return once the broker confirmed or refused each, which may be after a reconnect."""
+        return await self.line.subscribe(topics, since_ns)
 
     async def _prepare(self, link: AmqpConnection) -> None:
         """Declare exchange and queue, and consume; a durable queue brings what came meanwhile."""
@@ -92,7 +118,7 @@ class AmqpConsumer:
             await channel.basic_qos(prefetch_count=self._prefetch)
         await channel.basic_consume(self._queue, self._take, no_ack=not durable, consumer_tag=self._queue)
 
-    async def _send(self, link: AmqpConnection, names: Sequence[str]) -> None:
+    async def _send(self, link: AmqpConnection, names: Sequence[str]) -> Mapping[str, Refusal]:
         """Only the last waits for its answer: the broker does them in order, and closes the channel on an error.
 
         Calls that overlap are bound together by the first of them that gets its turn.
@@ -108,6 +134,7 @@ class AmqpConsumer:
             except BaseException:
                 self._unbound = bundle + self._unbound  # for those that wait, who will bind it again or fail as well
                 raise
+        return {}
 
     async def _take(self, message: DeliveredMessage) -> None:
         self._received += 1
@@ -169,22 +196,15 @@ class AmqpAdapter:
         "confirms": {"false": "at-most-once", "true": "at-least-once"}
     }
     replay = False
-    default_port = DEFAULT_PORT
-    options = (
-        {
-            "confirms": "true or false, in place of naming the delivery",
-            "exchange": "name of the direct exchange that is published to (default fanbench)",
-        }
-        | inbox.OPTION
-        | tls.OPTION
-    )
+    max_topic_bytes = MAX_TOPIC_BYTES
+    default_ports: Mapping[str, int] = {"amqp": PORT, "amqps": TLS_PORT}
+    options = (CONFIRMS, EXCHANGE, inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[AmqpProducer]:
         """Connect, and stay connected."""
-        line = ProducerConnection(
-            endpoint, calls(endpoint, partial(declare_exchange, endpoint), with_confirms(endpoint))
-        )
+        prepared = calls(partial(declare_exchange, endpoint), with_confirms(endpoint))
+        line = ProducerConnection(endpoint, prepared, topic_names(endpoint))
         async with keep_up(endpoint, line):
             yield AmqpProducer(line)
 

@@ -24,12 +24,27 @@ from aiormq.exceptions import (
 
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
-from brokers.reconnect import finish, heartbeat_s, quietly, refused
+from brokers.errors import BrokerError, CauseKind
+from brokers.reconnect import finish, heartbeat_s, quietly, reason
 from brokers.tls import tls_context
+from brokers.topic_names import TopicNames
 
-__all__ = ["DEFAULT_PORT", "AmqpConnection", "AmqpPublisher", "DeliveredMessage", "calls", "errors"]
+__all__ = [
+    "MAX_TOPIC_BYTES",
+    "PORT",
+    "TLS_PORT",
+    "AmqpConnection",
+    "AmqpPublisher",
+    "DeliveredMessage",
+    "calls",
+    "errors",
+    "kind_of",
+    "topic_names",
+]
 
-DEFAULT_PORT, TLS_PORT = 5672, 5671
+PORT, TLS_PORT = 5672, 5671
+MAX_TOPIC_BYTES = 255
+"""A routing key is a short string, whose length is one byte."""
 AMQP_HEARTBEAT_S = 4
 """Whole seconds. Two of them without a word, and the broker gives a connection up."""
 _DRAIN_EVERY = 64
@@ -38,6 +53,18 @@ _DRAIN_EVERY = 64
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 errors = (AMQPError, ChannelInvalidStateError, OSError, ValueError)
+
+
+def topic_names(endpoint: Endpoint) -> TopicNames:
+    """Topics as routing keys: any text."""
+    return TopicNames(endpoint, MAX_TOPIC_BYTES)
+
+
+def kind_of(error: BaseException) -> CauseKind | None:
+    """What aiormq's errors mean."""
+    if isinstance(error, AuthenticationError | ProbableAuthenticationError):
+        return CauseKind.AUTHENTICATION
+    return CauseKind.LOST if isinstance(error, ChannelInvalidStateError) else None
 
 
 class _Wire:
@@ -73,13 +100,13 @@ class AmqpConnection:
 
 
 async def dial(
-    endpoint: Endpoint, confirms: bool, prepare: Callable[[AmqpConnection], Awaitable[None]]
+    confirms: bool, prepare: Callable[[AmqpConnection], Awaitable[None]], endpoint: Endpoint
 ) -> AmqpConnection:
     """Connect, log in, open a channel, and declare on it what the adapter needs."""
     secure = endpoint.scheme.startswith("amqps")
     url = make_url(
         host=endpoint.host,
-        port=endpoint.port or (TLS_PORT if secure else DEFAULT_PORT),
+        port=endpoint.port or (TLS_PORT if secure else PORT),
         login=endpoint.username or "guest",
         password=endpoint.password or "guest",
         virtualhost=endpoint.path or "/",
@@ -97,10 +124,9 @@ async def dial(
     except BaseException as error:
         wire.abort()
         await finish(quietly(connection.close(), endpoint.timeout_s))
-        if isinstance(error, AuthenticationError | ProbableAuthenticationError):
-            raise refused(endpoint, error) from None
         if isinstance(error, ConnectionNotAllowed):
-            raise refused(endpoint, error, "check the virtual host in the URL's path") from None
+            step = "check the virtual host in the URL's path"
+            raise BrokerError(endpoint, "connect", reason(error), CauseKind.NOT_FOUND, step) from None
         raise
     return link
 
@@ -155,11 +181,9 @@ async def hang_up(link: AmqpConnection) -> None:
     await link.connection.close()
 
 
-def calls(
-    endpoint: Endpoint, prepare: Callable[[AmqpConnection], Awaitable[None]], confirms: bool = False
-) -> Calls[AmqpConnection]:
+def calls(prepare: Callable[[AmqpConnection], Awaitable[None]], confirms: bool = False) -> Calls[AmqpConnection]:
     """aio-pika for `brokers.connection`."""
-    return Calls(partial(dial, endpoint, confirms, prepare), until_lost, hang_up, errors)
+    return Calls(partial(dial, confirms, prepare), until_lost, hang_up, errors, kind_of)
 
 
 class AmqpPublisher:

@@ -10,19 +10,35 @@ import contextlib
 import datetime
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from brokers import inbox, tls
-from brokers.amqp_link import DEFAULT_PORT, AmqpConnection, AmqpPublisher, DeliveredMessage, calls, errors
+from brokers.amqp_link import (
+    MAX_TOPIC_BYTES,
+    PORT,
+    TLS_PORT,
+    AmqpConnection,
+    AmqpPublisher,
+    DeliveredMessage,
+    calls,
+    errors,
+    kind_of,
+    topic_names,
+)
 from brokers.api import Delivery, Gap, Message
 from brokers.connection import ProducerConnection
 from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
+from brokers.options import text, whole_number
 from brokers.reconnect import finish, keep_up
 
-DEFAULT_BYTES = 1_000_000_000
+STREAM = text("stream", "exchange and queue that all topics share", default_words="fanbench.stream, or the run's")
+BYTES = whole_number("bytes", "size that the stream keeps, about", 1_000_000_000, 1)
 _PREFETCH = 1_000
 _ACK_EVERY = 64
 _MARKER = "fanbench.marker."
@@ -31,14 +47,14 @@ _OFFSET = "x-stream-offset"
 
 def stream_of(endpoint: Endpoint) -> str:
     """The name of the exchange and of the queue."""
-    return endpoint.option("stream", "fanbench.stream")
+    return endpoint.get(STREAM) or f"{endpoint.prefix}.stream"
 
 
 async def declare(endpoint: Endpoint, link: AmqpConnection) -> None:
     """Both sides do, so that either may come first."""
     name = stream_of(endpoint)
     await link.channel.exchange_declare(name, exchange_type="fanout", durable=True)
-    arguments = {"x-queue-type": "stream", "x-max-length-bytes": endpoint.whole_number("bytes", DEFAULT_BYTES)}
+    arguments = {"x-queue-type": "stream", "x-max-length-bytes": endpoint.get(BYTES)}
     await link.channel.queue_declare(name, durable=True, arguments=arguments)
     await link.channel.queue_bind(name, name)
 
@@ -48,6 +64,8 @@ class AmqpStreamProducer:
 
     def __init__(self, line: ProducerConnection[AmqpConnection]) -> None:
         self._line = line
+        self._name_of = line.name_of
+        self.link = line.link
         self._stream = stream_of(line.endpoint)
         self._publisher = AmqpPublisher(persistent=True)
 
@@ -57,7 +75,7 @@ class AmqpStreamProducer:
         if link is None:
             raise self._line.failed(topic)
         try:
-            await self._publisher.publish(link, self._stream, topic, payload)
+            await self._publisher.publish(link, self._stream, self._name_of(topic), payload)
         except errors as error:
             raise self._line.failed(topic, error) from None
 
@@ -108,15 +126,17 @@ class AmqpStreamConsumer:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._stream = stream_of(endpoint)
-        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.feed = LogReader(endpoint, self.inbox, -1, self._history)
-        self._calls = calls(endpoint, self._prepare)
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.feed = LogReader(endpoint, self.inbox, -1, self._history, topic_names(endpoint))
+        self.link = Link(endpoint)
+        self.kind_of = kind_of
+        self._calls = calls(self._prepare)
         self._reader: _Reader | None = None
         self._link: AmqpConnection | None = None
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
         """Return at once, or once the history begins to come."""
-        await self.feed.subscribe(topics, since_ns)
+        return await self.feed.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
         """Take effect at once."""
@@ -127,7 +147,7 @@ class AmqpStreamConsumer:
 
     async def dial(self) -> AmqpConnection:
         """Connect, and read from the stream's end at first, later from where the reading stopped."""
-        self._link = await self._calls.dial()
+        self._link = await self._calls.dial(self.link.target)
         self.feed.resumed()
         return self._link
 
@@ -203,24 +223,14 @@ class AmqpStreamAdapter:
     schemes = ("amqp+stream", "amqps+stream")
     deliveries: tuple[Delivery, ...] = ("at-least-once",)
     replay = True
-    default_port = DEFAULT_PORT
-    options = (
-        {
-            "stream": "name of the exchange and the queue that all topics share (default fanbench.stream)",
-            "bytes": f"size that the stream keeps, about (default {DEFAULT_BYTES})",
-        }
-        | inbox.OPTION
-        | tls.OPTION
-    )
+    max_topic_bytes = MAX_TOPIC_BYTES
+    default_ports: Mapping[str, int] = {"amqp+stream": PORT, "amqps+stream": TLS_PORT}
+    options = (STREAM, BYTES, inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[AmqpStreamProducer]:
         """Connect, and stay connected."""
-
-        async def prepare(link: AmqpConnection) -> None:
-            await declare(endpoint, link)
-
-        line = ProducerConnection(endpoint, calls(endpoint, prepare, confirms=True))
+        line = ProducerConnection(endpoint, calls(partial(declare, endpoint), confirms=True), topic_names(endpoint))
         async with keep_up(endpoint, line):
             yield AmqpStreamProducer(line)
 

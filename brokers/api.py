@@ -1,15 +1,17 @@
-"""The contract of an adapter, as structural protocols: a plug-in needs no base class and no import of ours.
+"""The contract of an adapter, as structural protocols: a plug-in needs no base class.
 
-docs/adapters.md explains each promise; brokers/conformance.py proves it.
+docs/adapters.md explains each promise; brokers/conformance proves it; brokers/sdk is what a plug-in imports.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.options import Option
 
 Delivery = Literal["at-most-once", "at-least-once"]
 
@@ -25,20 +27,35 @@ class Gap(NamedTuple):
     """A place where continuity may be broken: messages may be missing between those before and those after it."""
 
     cause: str
-    """`connection lost`, `overflow` or `trimmed`, and what the broker said."""
+    """`connection lost`, `overflow`, `trimmed`, `forbidden` or `invalid`, and what the broker said."""
     lost: int | None
     """How many messages are missing, where the adapter knows; None where it cannot know."""
     topic: str | None = None
     """The topic it concerns; None for all that this consumer is subscribed to."""
 
 
+class LinkState(Protocol):
+    """Whether a side's connection to the broker is up; brokers.link.Link is one."""
+
+    connected: bool
+    cause: str
+    """Why it is not connected; empty while it is."""
+
+    async def changed(self) -> None:
+        """Return when `connected` has changed."""
+
+
 class Producer(Protocol):
     """Publishes. Order is kept per topic in the order of the calls, also of calls that overlap."""
+
+    @property
+    def link(self) -> LinkState: ...
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the endpoint's delivery promise is met.
 
         Raises:
+            TopicRefusedError: this topic cannot be used; it harms no other.
             BrokerError: the promise cannot be met, for instance because the connection is down.
         """
 
@@ -46,11 +63,18 @@ class Producer(Protocol):
 class Consumer(Protocol):
     """Receives. Its buffer is bounded: what does not fit is dropped and told as a Gap."""
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
-        """Return once the broker confirmed: what is published from then on arrives.
+    @property
+    def link(self) -> LinkState: ...
 
-        `since_ns` (wall clock, only for adapters with `replay`): what the broker stored at or after that moment
-        comes first, then what is live, without a hole or a double; a coarse broker may begin earlier.
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> Mapping[str, Refusal]:
+        """Return once the broker confirmed or refused each: what is published to the confirmed from then on arrives.
+
+        The result has the refused topics; it is empty when all were confirmed. What was refused is never asked for
+        again by itself. `since_ns` (wall clock, only for adapters with `replay`): what the broker stored at or after
+        that moment comes first, then what is live, without a hole or a double; a coarse broker may begin earlier.
+
+        Raises:
+            BrokerError: the broker did not answer; none of these topics is subscribed.
         """
 
     async def unsubscribe(self, *topics: str) -> None:
@@ -61,11 +85,12 @@ class Consumer(Protocol):
 
 
 class Adapter(Protocol):
-    """What an entry point of the group `fanbench.brokers` names.
+    """What the entry points of the group `fanbench.brokers` name, one for each scheme.
 
     `producer` and `consumer` connect on entry, within the endpoint's deadline; closing is idempotent and
     cancellation-safe and leaves no task and no socket. Reconnecting is theirs, with brokers.reconnect.
-    They read no clock and look into no payload.
+    They read no clock and look into no payload. Optional: `default_ports` and `delivery_options`, see docs/adapters.md,
+    and `clean_up`, see CleansUp.
     """
 
     name: str
@@ -74,9 +99,23 @@ class Adapter(Protocol):
     """The promises that an endpoint may ask for, the default first."""
     replay: bool
     """Whether `subscribe(since_ns=…)` brings back what was published before."""
-    options: dict[str, str]
-    """URL options (`?name=value`) that it understands, each with one line for the docs."""
+    max_topic_bytes: int
+    """The longest name of a topic that the protocol takes, in bytes of UTF-8."""
+    options: tuple[Option[Any], ...]
+    """URL options that it understands."""
 
     def producer(self, endpoint: Endpoint) -> AbstractAsyncContextManager[Producer]: ...
 
     def consumer(self, endpoint: Endpoint) -> AbstractAsyncContextManager[Consumer]: ...
+
+
+@runtime_checkable
+class CleansUp(Protocol):
+    """An adapter that creates something at the broker: streams, queues, sessions."""
+
+    async def clean_up(self, endpoint: Endpoint) -> None:
+        """Remove everything whose name begins with the endpoint's `run_name`; there may be nothing left to remove.
+
+        Raises:
+            BrokerError: it cannot be removed.
+        """

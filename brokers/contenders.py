@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from brokers.endpoint import Endpoint, redact, with_absolute_files
+from brokers.clean_up import run_on
+from brokers.endpoint import redact, with_absolute_files
 from brokers.programs import docker
 from brokers.programs.api import Program
 from brokers.programs.catalogue import Launch, program_of
@@ -111,11 +112,17 @@ class Contender:
     def launched(self, folder: Path) -> Iterator[Broker]:
         """Run its program, if it has one, with log and data in `folder`; stop it on leaving.
 
+        At a broker of the user's own, what is created bears a name of its own and is removed on leaving.
+
         Raises:
             FanbenchError: the program is not found, or does not come up.
         """
-        if self.program is None:
+        if self.embedded:
             yield Broker(self.url)
+            return
+        if self.program is None:
+            with run_on(self.url, self.delivery) as url:
+                yield Broker(url)
             return
         with self.started(folder) as running:
             yield Broker(self.url.format_map(running.listeners), running)
@@ -177,12 +184,5 @@ def _of_url(url: str) -> Contender:
     url = with_absolute_files(url)
     adapter, endpoint = open_endpoint(url)
     delivery: Delivery = _AT_LEAST if endpoint.delivery == _AT_LEAST else _AT_MOST
-    name = _name_of(endpoint)
+    name = endpoint.place
     return Contender(name if delivery == adapter.deliveries[0] else f"{name} {delivery}", delivery, url)
-
-
-def _name_of(endpoint: Endpoint) -> str:
-    """Scheme, host, port and path: what tells brokers apart, and no user and no password."""
-    port = f":{endpoint.port}" if endpoint.port else ""
-    path = f"/{endpoint.path}" if endpoint.path else ""
-    return f"{endpoint.scheme}://{endpoint.host}{port}{path}"

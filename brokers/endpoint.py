@@ -1,55 +1,204 @@
-"""Where a broker is and what is asked of it: a URL, taken apart, that never shows its password."""
+"""Where a broker is and what is asked of it: a URL, taken apart, that never shows its secrets."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, quote, unquote, unquote_plus
 
-from core.errors import FanbenchError, UsageError
+from brokers.options import Option, file, text, whole_number
+from brokers.redaction import hide, redact, take_apart
+from core.errors import UsageError
 from core.paths import absolute_path
 
+__all__ = [
+    "EVERY_URL",
+    "MAX_TOPIC_BYTES",
+    "PASSWORD_FILE",
+    "RUN_NAME",
+    "Address",
+    "Endpoint",
+    "parse_url",
+    "redact",
+    "with_absolute_files",
+]
+
 CONNECT_TIMEOUT_S = 5.0
-_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
-_START = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?")
-_FILE_OPTION = re.compile(r"(?<=[?&])(\w+_file)=([^&#]+)")
-_END_OF_ADDRESS = re.compile(r"[/?#]")
+OWN_NAME = "fanbench"
 _ENCODE = "in user and password write / as %2F, # as %23, ? as %3F, @ as %40"
+_HOST_PORT = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]*)(?::(?P<port>\d{1,5}))?")
+_FILE_OPTION = re.compile(r"(?<=[?&])(\w+_file)=([^&#]+)")
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+T = TypeVar("T")
 
 
-class BrokerError(FanbenchError):
-    """A broker did not do what was asked: which broker, the action, the cause and the next step, in one line.
-
-    It is transient, for a broker comes back, unless it is said not to be: a wrong password stays wrong.
-    """
-
-    def __init__(self, endpoint: Endpoint, action: str, cause: str, next_step: str, *, transient: bool = True) -> None:
-        self.endpoint = endpoint
-        self.action = action
-        self.cause = endpoint.hide_secrets(cause)
-        self.transient = transient
-        super().__init__(f"{endpoint}: cannot {action}: {self.cause}; {next_step}")
+def _read_run_name(value: str) -> str:
+    if not _RUN_NAME.fullmatch(value):
+        raise ValueError("is not 1 to 64 letters, digits, - and _")
+    return value
 
 
-def refuse_history(endpoint: Endpoint, since_ns: int | None) -> None:
-    """For adapters without replay.
+PASSWORD_FILE = file("password_file", "file whose first line is the password, in place of one in the URL")
+RUN_NAME: Option[str] = replace(
+    text("run_name", "what the names of all that is created at the broker begin with", "", OWN_NAME),
+    read=_read_run_name,
+)
+MAX_TOPIC_BYTES = whole_number(
+    "max_topic_bytes", "longest topic, for a broker that takes less than its protocol", 0, 1, "the protocol's"
+)
+EVERY_URL: tuple[Option[Any], ...] = (PASSWORD_FILE, RUN_NAME, MAX_TOPIC_BYTES)
+"""Options that any broker URL may have, whatever its adapter declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One host of a URL; with `unix` schemes the path of a socket, and no port."""
+
+    host: str
+    port: int | None = None
+
+    @property
+    def is_path(self) -> bool:
+        """Whether it is a Unix socket's path."""
+        return self.host.startswith("/")
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A broker's URL: `str()` and `repr()` hide its secrets."""
+
+    url: str = field(repr=False)
+    scheme: str
+    hosts: tuple[Address, ...]
+    """At least one, in the URL's order; a dial is given an endpoint with one of them, see `at`."""
+    username: str | None = field(repr=False)  # with NATS it may be a token
+    password: str | None = field(repr=False)
+    path: str
+    """Without its leading slash: a database number, a virtual host."""
+    options: dict[str, str] = field(repr=False)
+    delivery: str
+    """The promise that is asked for: at-most-once or at-least-once."""
+    timeout_s: float = CONNECT_TIMEOUT_S
+    """How long connecting, subscribing or a confirmation may take before it is an error."""
+
+    def __str__(self) -> str:
+        return redact(self.url)
+
+    @property
+    def host(self) -> str:
+        """The host to connect to, or the path of a Unix socket; of several the first."""
+        return self.hosts[0].host
+
+    @property
+    def port(self) -> int | None:
+        """The port to connect to: the URL's, or the adapter's default for the scheme."""
+        return self.hosts[0].port
+
+    def at(self, address: Address) -> Endpoint:
+        """The same with one host: what a dial is given."""
+        return replace(self, hosts=(address,))
+
+    @property
+    def place(self) -> str:
+        """Scheme, hosts and path as they were written: what tells brokers apart, and no user, secret or option."""
+        start, _, _, rest = take_apart(self.url)
+        return start + rest.partition("?")[0].rstrip("/")
+
+    @property
+    def prefix(self) -> str:
+        """What the name of everything that an adapter creates at the broker begins with."""
+        return self.get(RUN_NAME) or OWN_NAME
+
+    @property
+    def secrets(self) -> set[str]:
+        """What no text may show."""
+        token = self.username if self.scheme.startswith("nats") and self.password is None else None
+        found = {self.password or "", token or ""}
+        return found - {self.username or ""} | {token or ""}  # a password that is the user's name is no secret
+
+    def hide_secrets(self, text: str) -> str:
+        """`text` (what a library said) without this endpoint's secrets."""
+        return hide(text, self.secrets)
+
+    def get(self, option: Option[T]) -> T:
+        """The option's value in this URL, or its default.
+
+        Raises:
+            UsageError: the value cannot be used.
+        """
+        given = self.options.get(option.name)
+        if given is None:
+            return option.default
+        try:
+            return option.read(given)
+        except ValueError as error:
+            example = option.default_text or option.kind
+            raise UsageError(
+                f"{self}: option {option.name}={given!r} {error}; give {option.kind}, for instance {example}"
+            ) from None
+
+
+def parse_url(url: str, delivery: str, default_port: int | None = None) -> Endpoint:
+    """Take a broker URL apart: `scheme://[user[:password]@]host[:port][,host[:port]…][/path][?option=value&…]`.
+
+    A scheme that is or ends with `unix` has the path of a socket in place of hosts and path.
 
     Raises:
-        BrokerError: history is asked for.
+        UsageError: not a URL, a port is not a number from 1 to 65535, an option stands twice, or something in it is not
+            percent-encoded.
     """
-    if since_ns is not None:
-        step = "use one with replay, see docs/brokers.md"
-        raise BrokerError(endpoint, "replay", "this adapter keeps no history", step, transient=False)
+    start, userinfo, at, rest = parts = take_apart(url)
+    if parts.odd:
+        raise UsageError(f"broker URL {redact(url)}: it has an @ behind a / # or ?; {_ENCODE}")
+    if not start:
+        raise UsageError(f"broker URL {redact(url)!r} has no scheme; write for instance redis://127.0.0.1:6379")
+    if "#" in rest:
+        raise UsageError(f"broker URL {redact(url)}: it has a #; write it as %23")
+    scheme = start.removesuffix("://").lower()
+    address, _, query = rest.partition("?")
+    hosts, slash, path = address.partition("/")
+    user, colon, password = userinfo.partition(":")
+    is_path = scheme.rpartition("+")[2] == "unix"
+    if is_path and (hosts or not path):
+        raise UsageError(f"broker URL {redact(url)}: it names no socket; write {scheme}:///path/of/the.sock")
+    return Endpoint(
+        url=url,
+        scheme=scheme,
+        hosts=(Address(unquote(slash + path)),) if is_path else _addresses(url, hosts, default_port),
+        username=unquote(user) if at else None,
+        password=unquote(password) if colon else None,
+        path="" if is_path else unquote(path),
+        options=_options(url, query),
+        delivery=delivery,
+    )
 
 
-def redact(url: str) -> str:
-    """The URL with its password replaced by ***, or with all before the last @ hidden where it may be a part of it."""
-    start, user_and_password, at, place = _taken_apart(url)
-    user, colon, _ = user_and_password.partition(":")
-    if (_END_OF_ADDRESS.search(user_and_password) and start) or (colon and at and not start):
-        return f"{start}***@{place}"
-    return f"{start}{user}:***@{place}" if colon and at else url
+def _addresses(url: str, hosts: str, default_port: int | None) -> tuple[Address, ...]:
+    found = []
+    for word in hosts.split(","):
+        match = _HOST_PORT.fullmatch(word)
+        port = None if match is None or match["port"] is None else int(match["port"])
+        if match is None or (not match["host"] and "," in hosts) or (port is not None and not 0 < port < 65_536):
+            why = "write scheme://[user:password@]host[:port][,host[:port]…][/path]"
+            raise UsageError(f"broker URL {redact(url)}: a host or port is not one; {why}; {_ENCODE}")
+        host = unquote(match["host"]).strip("[]").lower() or "127.0.0.1"
+        found.append(Address(host, port or default_port))
+    return tuple(found)
+
+
+def _options(url: str, query: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in found:
+            raise UsageError(f"broker URL {redact(url)}: option '{name}' stands twice; leave one out")
+        found[name] = value
+    return found
 
 
 def with_absolute_files(url: str) -> str:
@@ -62,82 +211,22 @@ def with_absolute_files(url: str) -> str:
     return _FILE_OPTION.sub(absolute, url)
 
 
-def _taken_apart(url: str) -> tuple[str, str, str, str]:
-    """Scheme, what is before the last @, the @, and the rest: `urlsplit` ends the password at its first / # or ?."""
-    start = _START.match(url)
-    assert start is not None
-    return start[0], *url[start.end() :].rpartition("@")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A broker's URL: `str()` and `repr()` hide the password."""
-
-    url: str = field(repr=False)
-    scheme: str
-    host: str
-    port: int | None
-    username: str | None
-    password: str | None = field(repr=False)
-    path: str
-    """Without its leading slash: a database number, a virtual host."""
-    options: dict[str, str]
-    delivery: str
-    """The promise that is asked for: at-most-once or at-least-once."""
-    timeout_s: float = CONNECT_TIMEOUT_S
-    """How long connecting, subscribing or a confirmation may take before it is an error."""
-
-    def __str__(self) -> str:
-        return redact(self.url)
-
-    def hide_secrets(self, text: str) -> str:
-        """`text` (what a library said) without this endpoint's password."""
-        if self.password:
-            text = text.replace(self.password, "***")
-        return _USERINFO.sub("***@", text)
-
-    def option(self, name: str, default: str) -> str:
-        """The URL option `?name=…`, or the default."""
-        return self.options.get(name, default)
-
-    def whole_number(self, name: str, default: int) -> int:
-        """The URL option `?name=…` as a whole number from 0, or the default.
-
-        Raises:
-            UsageError: it is anything else.
-        """
-        text = self.options.get(name, str(default))
-        if not text.isascii() or not text.isdigit():
-            raise UsageError(
-                f"{self}: option {name}={text!r} is not a whole number; give for instance {name}={default}"
-            )
-        return int(text)
-
-
-def parse_url(url: str, delivery: str) -> Endpoint:
-    """Take a broker URL apart.
+def with_password(endpoint: Endpoint, password_file: str | None = None) -> Endpoint:
+    """The endpoint with the password that `?password_file=`, or else the setting, names a file of.
 
     Raises:
-        UsageError: not a URL, its port is not a number from 1 to 65535, or its password is not percent-encoded.
+        UsageError: the file cannot be read or is empty, or the URL has a password as well.
     """
-    if _END_OF_ADDRESS.search(_taken_apart(url)[1]):
-        raise UsageError(f"broker URL {redact(url)}: it has an @ behind a / # or ?; {_ENCODE}")
+    path = endpoint.get(PASSWORD_FILE) or password_file
+    if not path:
+        return endpoint
+    if endpoint.password is not None:
+        raise UsageError(f"{endpoint}: it has a password, and password_file={path} names another; leave one out")
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:  # whose text may hold the password
-        why = f"its host or port is not one; write scheme://[user:password@]host[:port][/path]; {_ENCODE}"
-        raise UsageError(f"broker URL {redact(url)}: {why}") from None
-    if not parts.scheme or "://" not in url:
-        raise UsageError(f"broker URL {redact(url)!r} has no scheme; write for instance redis://127.0.0.1:6379")
-    return Endpoint(
-        url=url,
-        scheme=parts.scheme,
-        host=parts.hostname or "127.0.0.1",
-        port=port,
-        username=None if parts.username is None else unquote(parts.username),
-        password=None if parts.password is None else unquote(parts.password),
-        path=unquote(parts.path.removeprefix("/")),
-        options=dict(parse_qsl(parts.query, keep_blank_values=True)),
-        delivery=delivery,
-    )
+        first = Path(path).read_text(encoding="utf-8").splitlines()[:1]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UsageError(f"{endpoint}: password_file={path}: {why}; give a file whose first line is it") from None
+    if not first or not first[0]:
+        raise UsageError(f"{endpoint}: password_file={path}: its first line is empty; put the password there")
+    return replace(endpoint, password=first[0])

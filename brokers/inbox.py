@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import Collection
 
 from brokers.api import Gap, Message
+from brokers.options import whole_number
 
 DEFAULT_CAPACITY = 65_536
-OPTION = {"buffer": f"messages held for a reader that is behind, then a gap (default {DEFAULT_CAPACITY})"}
+BUFFER = whole_number("buffer", "messages held for a reader that is behind, then a gap", DEFAULT_CAPACITY)
 _TURN = 256
 
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from brokers.api import Gap
-from brokers.endpoint import BrokerError, Endpoint
+from brokers.endpoint import Endpoint
+from brokers.errors import BrokerError, Refusal, shown, standard_kind
 from brokers.inbox import DEFAULT_CAPACITY, Inbox
-from brokers.reconnect import finish, reason
+from brokers.topic_names import TopicNames
+from brokers.waiting import finish, reason
 
 P = TypeVar("P")
 Entry = tuple[str, bytes]
@@ -41,15 +43,13 @@ class _Join:
 class LogReader(Generic[P]):
     """Hands on the entries of the topics that are subscribed; `position` is that of the last entry read."""
 
-    def __init__(
-        self, endpoint: Endpoint, inbox: Inbox, start: P, history: History[P], name_of: Callable[[str], str] = str
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, inbox: Inbox, start: P, history: History[P], names: TopicNames) -> None:
         self.endpoint = endpoint
         self.inbox = inbox
         self.position = start
         self.topics: dict[str, str] = {}
         self._history = history
-        self._name_of = name_of
+        self._names = names
         self._cause: str | None = None
         self._joins: dict[str, _Join] = {}
         """By the name of each topic that joins."""
@@ -78,18 +78,19 @@ class LogReader(Generic[P]):
             await self._may_go.wait()
             await self.inbox.room()
 
-    async def subscribe(self, topics: Sequence[str], since_ns: int | None) -> None:
+    async def subscribe(self, topics: Iterable[str], since_ns: int | None) -> dict[str, Refusal]:
         """What is published from now on arrives, since the stream is read from a position that is known.
 
         With `since_ns` return once the history begins to come; the live entries of these topics wait for its end.
+        Returns the topics that no stream could have, with the reason.
 
         Raises:
             BrokerError: the history cannot be read.
         """
-        names = {self._name_of(topic): topic for topic in topics}
-        if since_ns is None:
+        names, refused = self._names.sort_out(topics)
+        if since_ns is None or not names:
             self.topics |= names
-            return
+            return refused
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._replay(names, since_ns, begun))
         self._tasks.add(task)
@@ -100,9 +101,10 @@ class LogReader(Generic[P]):
         except BaseException as error:
             await finish(_cancelled(task))
             if isinstance(error, Exception):
-                step = "check that the broker is up, and subscribe again"
-                raise BrokerError(self.endpoint, f"replay '{topics[0]}'", reason(error), step) from None
+                what = f"replay {shown(next(iter(names.values())))}"
+                raise BrokerError(self.endpoint, what, reason(error), standard_kind(error)) from None
             raise
+        return refused
 
     async def _replay(self, names: dict[str, str], since_ns: int, begun: asyncio.Future[None]) -> None:
         """Put the history of topics before what is live of them; the other topics go on meanwhile."""
@@ -153,8 +155,7 @@ class LogReader(Generic[P]):
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
         """Take no more entries of these topics."""
-        for topic in topics:
-            name = self._name_of(topic)
+        for name in self._names.known(topics):
             self.topics.pop(name, None)
             join = self._joins.pop(name, None)
             if join is not None:

@@ -6,15 +6,28 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from brokers.api import Delivery, Gap, Message
-from brokers.endpoint import BrokerError, Endpoint, refuse_history
-from brokers.inbox import DEFAULT_CAPACITY, OPTION, Inbox
+from brokers.endpoint import RUN_NAME, Endpoint
+from brokers.errors import BrokerError, CauseKind, Refusal, refuse_history, shown
+from brokers.inbox import BUFFER, Inbox
+from brokers.link import Link
+from brokers.topic_names import TopicNames
 
+MAX_TOPIC_BYTES = 65_536
 _spaces: dict[str, dict[str, list[Inbox]]] = {}
-"""By the URL's host and path, then by topic: who is subscribed."""
+"""By the name of the space, then by topic: who is subscribed."""
+
+
+def _space_name(endpoint: Endpoint) -> str:
+    return f"{endpoint.prefix} {endpoint.host}/{endpoint.path}"
 
 
 def _space(endpoint: Endpoint) -> dict[str, list[Inbox]]:
-    return _spaces.setdefault(f"{endpoint.host}/{endpoint.path}", {})
+    return _spaces.setdefault(_space_name(endpoint), {})
+
+
+def spaces_of(run_name: str) -> list[str]:
+    """The names of the spaces that a run made and that are still there."""
+    return [name for name in _spaces if name.startswith(f"{run_name} ")]
 
 
 class MemoryProducer:
@@ -23,13 +36,16 @@ class MemoryProducer:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._space = _space(endpoint)
+        self._names = TopicNames(endpoint, MAX_TOPIC_BYTES)
+        self.link = Link(endpoint, connected=True)
         self.closed = False
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once each consumer's buffer has the message, or counted it as lost."""
         if self.closed:
-            raise BrokerError(self._endpoint, f"publish on '{topic}'", "the producer is closed", "open another one")
-        for inbox in self._space.get(topic, ()):
+            what = f"publish on {shown(topic)}"
+            raise BrokerError(self._endpoint, what, "the producer is closed", CauseKind.LOST, "open another one")
+        for inbox in self._space.get(self._names.of(topic), ()):
             inbox.put(topic, payload)
 
 
@@ -39,15 +55,19 @@ class MemoryConsumer:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._space = _space(endpoint)
-        self._inbox = Inbox(endpoint.whole_number("buffer", DEFAULT_CAPACITY))
+        self._names = TopicNames(endpoint, MAX_TOPIC_BYTES)
+        self._inbox = Inbox(endpoint.get(BUFFER))
+        self.link = Link(endpoint, connected=True)
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
         """Take effect at once; there is no history."""
         refuse_history(self._endpoint, since_ns)
-        for topic in topics:
+        names, refused = self._names.sort_out(topics)
+        for topic in names:
             inboxes = self._space.setdefault(topic, [])
             if self._inbox not in inboxes:
                 inboxes.append(self._inbox)
+        return refused
 
     async def unsubscribe(self, *topics: str) -> None:
         """Take effect at once."""
@@ -78,7 +98,8 @@ class MemoryAdapter:
     schemes = ("memory",)
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
-    options = OPTION
+    max_topic_bytes = MAX_TOPIC_BYTES
+    options = (BUFFER,)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[MemoryProducer]:
@@ -97,6 +118,11 @@ class MemoryAdapter:
             yield consumer
         finally:
             consumer.close()
+
+    async def clean_up(self, endpoint: Endpoint) -> None:
+        """Forget the spaces of the endpoint's run."""
+        for name in spaces_of(endpoint.get(RUN_NAME)):
+            del _spaces[name]
 
 
 adapter = MemoryAdapter()

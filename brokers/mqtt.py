@@ -11,19 +11,35 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache, partial
+from functools import partial
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
-from brokers.connection import TOPICS, ConsumerConnection, ProducerConnection
-from brokers.endpoint import BrokerError, Endpoint
-from brokers.mqtt_link import PORTS, Client, MqttError, MqttSink, calls, connect, disconnect, new_client
+from brokers.connection import ProducerConnection
+from brokers.consumer_connection import ConsumerConnection
+from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.link import Link
+from brokers.mqtt_link import (
+    MAX_TOPIC_BYTES,
+    PORTS,
+    Client,
+    MqttError,
+    MqttSink,
+    calls,
+    connect,
+    disconnect,
+    new_client,
+    refusal_of_code,
+)
+from brokers.options import choice
 from brokers.reconnect import finish, keep_up, uncancelled
+from brokers.topic_names import TopicNames
 
+QOS = choice("qos", "in place of naming the delivery", ("0", "1"), "", "0")
 _SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
 
 
-@lru_cache(TOPICS)
 def mqtt_topic(topic: str) -> str:
     """The same word, with percent codes for what MQTT gives a meaning of its own.
 
@@ -37,6 +53,8 @@ class MqttProducer:
 
     def __init__(self, line: ProducerConnection[Client]) -> None:
         self._line = line
+        self._name_of = line.name_of
+        self.link = line.link
         self._qos = qos_of(line.endpoint)
 
     async def publish(self, topic: str, payload: bytes) -> None:
@@ -45,7 +63,7 @@ class MqttProducer:
         if client is None:
             raise self._line.failed(topic)
         try:
-            await uncancelled(client.publish(mqtt_topic(topic), payload, self._qos))
+            await uncancelled(client.publish(self._name_of(topic), payload, self._qos))
         except (MqttError, ValueError) as error:
             raise self._line.failed(topic, error) from None
         if self._line.connection is not client:  # lost before the broker's answer, see `disconnect`
@@ -58,10 +76,11 @@ class MqttConsumer:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._qos = qos_of(endpoint)
-        self._session = f"fanbench-{secrets.token_hex(8)}" if self._qos else None
-        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        client = partial(new_client, endpoint, self._session, MqttSink(self._take), clean=not self._qos)
-        self.line = ConsumerConnection(endpoint, self.inbox, calls(endpoint, client), self._send, mqtt_topic)
+        self._session = f"{endpoint.prefix}-{secrets.token_hex(8)}" if self._qos else None
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        client = partial(new_client, session=self._session, sink=MqttSink(self._take), clean=not self._qos)
+        names = topic_names(endpoint)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(client), self._send, names)
         self._topics = self.line.topics
         self._known = False
         """Whether the broker may keep a session with subscriptions."""
@@ -71,16 +90,20 @@ class MqttConsumer:
         if topic is not None:
             self.inbox.put(topic, payload)
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
-        """Return once the broker confirmed, which may be after a reconnect."""
-        await self.line.subscribe(topics, since_ns)
+    @property
+    def link(self) -> Link:
+        """Whether the connection is up."""
+        return self.line.link
 
-    async def _send(self, client: Client, names: Sequence[str]) -> None:
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
+        """Return once the broker confirmed or refused each, which may be after a reconnect."""
+        return await self.line.subscribe(topics, since_ns)
+
+    async def _send(self, client: Client, names: Sequence[str]) -> Mapping[str, Refusal]:
         self._known = True
         codes = await uncancelled(client.subscribe([(name, self._qos) for name in names]))
-        refused = [name for name, code in zip(names, codes, strict=True) if getattr(code, "is_failure", code == 128)]
-        if refused:
-            raise MqttError(f"the broker refused '{refused[0]}'")
+        answers = zip(names, map(refusal_of_code, codes), strict=True)
+        return {name: refusal for name, refusal in answers if refusal is not None}
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop at once here, and tell the broker; without a connection the next one does not subscribe."""
@@ -95,9 +118,14 @@ class MqttConsumer:
     async def forget_session(self) -> None:
         """Take the session and its queue off the broker: a client of the same name that wants a clean one."""
         if self._session is not None and self._known:
-            with contextlib.suppress(BrokerError, MqttError, OSError, TimeoutError):
+            with contextlib.suppress(MqttError, OSError, TimeoutError):
                 async with asyncio.timeout(self._endpoint.timeout_s):
-                    await disconnect(await connect(self._endpoint, new_client(self._endpoint, self._session)))
+                    await disconnect(await connect(new_client(self._endpoint, self._session)))
+
+
+def topic_names(endpoint: Endpoint) -> TopicNames:
+    """Topics as MQTT's, none with a wildcard."""
+    return TopicNames(endpoint, MAX_TOPIC_BYTES, mqtt_topic)
 
 
 def qos_of(endpoint: Endpoint) -> int:
@@ -113,13 +141,14 @@ class MqttAdapter:
     deliveries: tuple[Delivery, ...] = ("at-most-once", "at-least-once")
     delivery_options: Mapping[str, Mapping[str, Delivery]] = {"qos": {"0": "at-most-once", "1": "at-least-once"}}
     replay = False
-    default_port = PORTS["mqtt"]
-    options = {"qos": "0 or 1, in place of naming the delivery"} | inbox.OPTION | tls.OPTION
+    max_topic_bytes = MAX_TOPIC_BYTES
+    default_ports: Mapping[str, int] = PORTS
+    options = (QOS, inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[MqttProducer]:
         """Connect, and stay connected."""
-        line = ProducerConnection(endpoint, calls(endpoint, partial(new_client, endpoint)))
+        line = ProducerConnection(endpoint, calls(new_client), topic_names(endpoint))
         async with keep_up(endpoint, line):
             yield MqttProducer(line)
 

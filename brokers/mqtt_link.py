@@ -13,16 +13,38 @@ from aiomqtt import Client, MqttCodeError, MqttError
 
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
-from brokers.reconnect import finish, heartbeat_s, reason, refused, uncancelled
+from brokers.errors import CauseKind, Refusal
+from brokers.reconnect import finish, heartbeat_s, reason, uncancelled
 from brokers.tls import tls_context
 
-__all__ = ["PORTS", "Client", "MqttError", "MqttSink", "calls", "connect", "disconnect", "new_client"]
+__all__ = [
+    "MAX_TOPIC_BYTES",
+    "PORTS",
+    "Client",
+    "MqttError",
+    "MqttSink",
+    "calls",
+    "connect",
+    "disconnect",
+    "kind_of",
+    "new_client",
+    "refusal_of_code",
+]
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
+MAX_TOPIC_BYTES = 65_535
+"""The length of a string is two bytes."""
+_CODES = {
+    0x84: CauseKind.WRONG_PROTOCOL,
+    0x85: CauseKind.INVALID,
+    0x86: CauseKind.AUTHENTICATION,
+    0x87: CauseKind.AUTHENTICATION,
+}
+"""MQTT's reason codes of a refused connection: protocol version, client identifier, user or password, not authorized."""
+_REFUSED = 0x80
+"""From this return code on a subscription was refused; MQTT 3.1.1 has no other, and no words."""
 IN_FLIGHT = 64
 """Publishes under way at once. aiomqtt looks through all of them at each publish."""
-_REFUSED = (0x84, 0x85, 0x86, 0x87)
-"""MQTT's reason codes of a refusal that stays: unsupported protocol, client identifier, user or password, not authorized."""
 _POLL_S = 0.01
 _silent = logging.getLogger("fanbench.brokers.mqtt")
 _silent.setLevel(logging.CRITICAL)  # errors are raised to us as well
@@ -68,16 +90,14 @@ def new_client(
     return client
 
 
-async def connect(endpoint: Endpoint, client: Client) -> Client:
+async def connect(client: Client) -> Client:
     """Connect and log in."""
     client._client.connect_timeout = client.timeout
     connecting = asyncio.ensure_future(client.__aenter__())
     try:
         await uncancelled(asyncio.shield(connecting))
-    except BaseException as error:
+    except BaseException:
         await finish(_abandon(client, connecting))
-        if isinstance(error, MqttCodeError) and error.rc in _REFUSED:
-            raise refused(endpoint, error) from None
         raise
     # asyncio complains about an exception that nobody asked for.
     client._disconnected.add_done_callback(lambda lost: lost.cancelled() or lost.exception())
@@ -126,10 +146,28 @@ async def until_lost(client: Client) -> None:
         raise ConnectionError(reason(error.__cause__ or error)) from None
 
 
-def calls(endpoint: Endpoint, client: Callable[[], Client]) -> Calls[Client]:
+def kind_of(error: BaseException) -> CauseKind | None:
+    """What aiomqtt's errors mean."""
+    if isinstance(error, MqttCodeError):
+        return _CODES.get(code_of(error.rc))
+    return CauseKind.INVALID if isinstance(error, ValueError) else None
+
+
+def code_of(code: Any) -> int:
+    """The number of a reason code, which paho gives as an object or as a number, or not at all."""
+    return int(getattr(code, "value", code) or 0)
+
+
+def refusal_of_code(code: Any) -> Refusal | None:
+    """What a return code of SUBACK means; None for a confirmation."""
+    value = code_of(code)
+    return Refusal("forbidden", f"the broker refused the subscription (0x{value:02X})") if value >= _REFUSED else None
+
+
+def calls(client: Callable[[Endpoint], Client]) -> Calls[Client]:
     """aiomqtt for `brokers.connection`; `client` makes a new one for each connection."""
 
-    async def dial() -> Client:
-        return await connect(endpoint, client())
+    async def dial(endpoint: Endpoint) -> Client:
+        return await connect(client(endpoint))
 
-    return Calls(dial, until_lost, disconnect, (MqttError, OSError))
+    return Calls(dial, until_lost, disconnect, (MqttError, OSError), kind_of)

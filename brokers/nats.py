@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from brokers import inbox, nats_link, tls
 from brokers.api import Delivery, Gap, Message
-from brokers.connection import ConsumerConnection, ProducerConnection
+from brokers.connection import ProducerConnection
+from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
-from brokers.nats_link import NatsConnection, calls, subject_of
+from brokers.errors import Refusal
+from brokers.link import Link
+from brokers.nats_link import NatsConnection, calls, topic_names
 from brokers.reconnect import keep_up, uncancelled
+from brokers.waiting import reason
 
 _CALM_BYTES = 1_000_000
 """Half of what nats-py lets pile up before a publish waits."""
@@ -22,15 +26,17 @@ class NatsProducer:
 
     def __init__(self, line: ProducerConnection[NatsConnection]) -> None:
         self._line = line
+        self._name_of = line.name_of
+        self.link = line.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once nats-py has taken the message; the broker confirms nothing, and refuses the one before it."""
         link = self._line.connection
         if link is None:
             raise self._line.failed(topic)
-        if link.refused:
-            raise self._line.failed(topic, link.refused.popitem()[1])
-        subject = subject_of(topic)
+        subject = self._name_of(topic)
+        if link.refused and (error := link.refused.pop(subject, None)) is not None:
+            raise self._line.failed(topic, error)
         client = link.client
         try:
             if client.pending_data_size < _CALM_BYTES:
@@ -45,24 +51,30 @@ class NatsConsumer:
     """One NATS subscription for each topic."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.line = ConsumerConnection(endpoint, self.inbox, calls(endpoint), self._send, subject_of)
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(), self._send, topic_names(endpoint))
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
-        """Return once the broker confirmed, which may be after a reconnect."""
-        await self.line.subscribe(topics, since_ns)
+    @property
+    def link(self) -> Link:
+        """Whether the connection is up."""
+        return self.line.link
 
-    async def _send(self, link: NatsConnection, subjects: Sequence[str]) -> None:
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
+        """Return once the broker confirmed or refused each, which may be after a reconnect."""
+        return await self.line.subscribe(topics, since_ns)
+
+    async def _send(self, link: NatsConnection, subjects: Sequence[str]) -> Mapping[str, Refusal]:
         """A ping's answer confirms all subscriptions that were sent before it."""
         for subject in subjects:
             if subject not in link.subscriptions:
+                link.refused.pop(subject, None)  # what the broker said of it before
                 link.subscriptions[subject] = None  # so that an overlapping call does not subscribe twice
                 link.subscriptions[subject] = await self._subscribe(link, subject)
         await nats_link.confirm(link)
-        for subject in subjects:
-            if subject in link.refused:
-                link.subscriptions.pop(subject, None)
-                raise link.refused.pop(subject)
+        refused = [subject for subject in subjects if subject in link.refused]
+        for subject in refused:
+            link.subscriptions.pop(subject, None)
+        return {subject: Refusal("forbidden", reason(link.refused[subject])) for subject in refused}
 
     async def _subscribe(self, link: NatsConnection, subject: str) -> nats_link.Subscription:
         topic, put = self.line.topics[subject], self.inbox.put
@@ -94,13 +106,14 @@ class NatsAdapter:
     schemes = ("nats", "nats+tls")
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
-    default_port = nats_link.DEFAULT_PORT
-    options = inbox.OPTION | tls.OPTION
+    max_topic_bytes = nats_link.MAX_TOPIC_BYTES
+    default_ports = dict.fromkeys(schemes, nats_link.PORT)
+    options = (inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[NatsProducer]:
         """Connect, and stay connected."""
-        line = ProducerConnection(endpoint, calls(endpoint))
+        line = ProducerConnection(endpoint, calls(), topic_names(endpoint))
         async with keep_up(endpoint, line):
             yield NatsProducer(line)
 

@@ -12,11 +12,15 @@ from brokers import inbox, nats_link, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.connection import ProducerConnection
 from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
-from brokers.nats_link import NatsConnection, calls, subject_of
+from brokers.nats_link import NatsConnection, calls, topic_names
+from brokers.options import text, whole_number
 from brokers.reconnect import finish, keep_up, quietly, uncancelled
 
-DEFAULT_LENGTH = 100_000
+STREAM = text("stream", "name of the stream that all topics share", default_words="fanbench, or the run's name")
+LENGTH = whole_number("length", "messages that the stream keeps", 100_000, 1)
 _WINDOW = 1_000
 _ACK_EVERY = 64
 _NEVER_AGAIN_S = 22 * 3600.0
@@ -25,13 +29,13 @@ _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 def stream_of(endpoint: Endpoint) -> str:
     """The stream's name, which is also the first word of its subjects."""
-    return endpoint.option("stream", "fanbench")
+    return endpoint.get(STREAM) or endpoint.prefix
 
 
 async def ensure_stream(endpoint: Endpoint, link: NatsConnection) -> int:
     """Create the stream if it is not there; returns the sequence number of its last message."""
     name = stream_of(endpoint)
-    length = endpoint.whole_number("length", DEFAULT_LENGTH)
+    length = endpoint.get(LENGTH)
     return await nats_link.ensure_stream(link, name, [f"{name}.>"], length)
 
 
@@ -40,6 +44,8 @@ class JetStreamProducer:
 
     def __init__(self, line: ProducerConnection[NatsConnection]) -> None:
         self._line = line
+        self._name_of = line.name_of
+        self.link = line.link
         self._prefix = stream_of(line.endpoint)
         self._timeout_s = line.endpoint.timeout_s
 
@@ -48,7 +54,7 @@ class JetStreamProducer:
         link = self._line.connection
         if link is None:
             raise self._line.failed(topic)
-        subject = f"{self._prefix}.{subject_of(topic)}"
+        subject = f"{self._prefix}.{self._name_of(topic)}"
         try:
             await uncancelled(link.jetstream.publish(subject, payload, self._timeout_s))
         except nats_link.Error as error:
@@ -61,13 +67,15 @@ class JetStreamConsumer:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._stream = stream_of(endpoint)
-        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.feed = LogReader(endpoint, self.inbox, -1, self._history, subject_of)
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.feed = LogReader(endpoint, self.inbox, -1, self._history, topic_names(endpoint))
+        self.link = Link(endpoint)
+        self.kind_of = nats_link.kind_of
         self._link: NatsConnection | None = None
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
         """Return at once, or once the history begins to come."""
-        await self.feed.subscribe(topics, since_ns)
+        return await self.feed.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
         """Take effect at once."""
@@ -78,7 +86,7 @@ class JetStreamConsumer:
 
     async def dial(self) -> NatsConnection:
         """Connect, and read from the stream's end at first, later from where the reading stopped."""
-        link = await nats_link.dial(self._endpoint)
+        link = await nats_link.dial(self.link.target)
         try:
             last = await ensure_stream(self._endpoint, link)
             if self.feed.position < 0:
@@ -177,15 +185,9 @@ class JetStreamAdapter:
     schemes = ("nats+js", "nats+js+tls")
     deliveries: tuple[Delivery, ...] = ("at-least-once",)
     replay = True
-    default_port = nats_link.DEFAULT_PORT
-    options = (
-        {
-            "stream": "name of the stream that all topics share (default fanbench)",
-            "length": f"messages that the stream keeps (default {DEFAULT_LENGTH})",
-        }
-        | inbox.OPTION
-        | tls.OPTION
-    )
+    max_topic_bytes = nats_link.MAX_TOPIC_BYTES
+    default_ports = dict.fromkeys(schemes, nats_link.PORT)
+    options = (STREAM, LENGTH, inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[JetStreamProducer]:
@@ -194,7 +196,7 @@ class JetStreamAdapter:
         async def prepare(link: NatsConnection) -> None:
             await ensure_stream(endpoint, link)
 
-        line = ProducerConnection(endpoint, calls(endpoint, prepare=prepare))
+        line = ProducerConnection(endpoint, calls(prepare), topic_names(endpoint))
         async with keep_up(endpoint, line):
             yield JetStreamProducer(line)
 

@@ -8,7 +8,6 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, cast
 
 from nats.aio.client import Client
@@ -19,12 +18,16 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError
 
-from brokers.connection import TOPICS, Calls
+from brokers.connection import Calls
 from brokers.endpoint import Endpoint
-from brokers.reconnect import finish, heartbeat_s, quietly, reason, refused, uncancelled
+from brokers.errors import BrokerError, CauseKind
+from brokers.reconnect import finish, heartbeat_s, quietly, reason, uncancelled
 from brokers.tls import tls_context
+from brokers.topic_names import TopicNames
 
 __all__ = [
+    "MAX_TOPIC_BYTES",
+    "PORT",
     "Error",
     "Msg",
     "NatsConnection",
@@ -35,14 +38,18 @@ __all__ = [
     "end_subscription",
     "ensure_stream",
     "hang_up",
+    "kind_of",
     "place",
     "push_consumer",
     "subject_of",
     "subscribe",
+    "topic_names",
     "until_lost",
 ]
 
-DEFAULT_PORT = 4222
+PORT = 4222
+MAX_TOPIC_BYTES = 3_800
+"""A server's control line has 4,096 bytes unless it is told otherwise; the rest is for what stands beside the subject."""
 _REQUEST_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 0.5
 _LOOK_S = 0.5
@@ -55,11 +62,20 @@ _REFUSED = re.compile(r'permissions violation for (?:publish|subscription) to "(
 _EMPTY_TOKEN = re.compile(r"^\.|\.\.|\.$")
 
 
-@lru_cache(TOPICS)
 def subject_of(topic: str) -> str:
     """The NATS subject of a topic: the same word, with percent codes for what NATS gives a meaning of its own."""
     subject = _SPECIAL.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), topic)
     return subject.replace(".", "%2E") if _EMPTY_TOKEN.search(subject) else subject
+
+
+def topic_names(endpoint: Endpoint) -> TopicNames:
+    """Topics as subjects, none with a wildcard."""
+    return TopicNames(endpoint, MAX_TOPIC_BYTES, subject_of)
+
+
+def kind_of(error: BaseException) -> CauseKind | None:
+    """What nats-py's errors mean."""
+    return CauseKind.LOST if isinstance(error, ConnectionClosedError) else None
 
 
 @dataclass(slots=True)
@@ -107,7 +123,7 @@ async def dial(endpoint: Endpoint) -> NatsConnection:
     options: dict[str, Any] = {"tls": tls_context(endpoint)} if secure else {}
     try:
         connecting = link.client.connect(
-            f"nats://{_bracketed(endpoint.host)}:{endpoint.port or DEFAULT_PORT}",
+            f"nats://{_bracketed(endpoint.host)}:{endpoint.port or PORT}",
             user=endpoint.username,
             password=endpoint.password,
             error_cb=on_error,
@@ -128,15 +144,17 @@ async def dial(endpoint: Endpoint) -> NatsConnection:
         said = error if link.error is None or not isinstance(error, Error) else link.error
         if (link.client._server_info or {}).get("auth_required"):
             if type(said) is Error:  # what the broker says; nats-py's own errors are of further classes
-                raise refused(endpoint, said) from None
+                raise BrokerError(endpoint, "connect", reason(said), CauseKind.AUTHENTICATION) from None
             if isinstance(said, ConnectionError):  # it closes right behind its refusal, which then may never be read
-                raise refused(endpoint, ConnectionError(f"{reason(said)}, while logging in")) from None
+                cause = f"{reason(said)}, while logging in"
+                raise BrokerError(endpoint, "connect", cause, CauseKind.AUTHENTICATION) from None
         if not isinstance(said, Error):
             raise said from None  # what the socket said, not nats-py's "no servers available"
         raise
     if secure and not link.client._server_info.get("tls_required"):
         await finish(quietly(hang_up(link), endpoint.timeout_s))
-        raise refused(endpoint, Error("the broker does not ask for TLS"), "use a scheme without +tls")
+        cause, step = "the broker does not ask for TLS", "use a scheme without +tls"
+        raise BrokerError(endpoint, "connect", cause, CauseKind.WRONG_PROTOCOL, step)
     return link
 
 
@@ -219,12 +237,10 @@ async def _ping(link: NatsConnection) -> None:
         closed.cancel()
 
 
-def calls(
-    endpoint: Endpoint, prepare: Callable[[NatsConnection], Awaitable[None]] | None = None
-) -> Calls[NatsConnection]:
+def calls(prepare: Callable[[NatsConnection], Awaitable[None]] | None = None) -> Calls[NatsConnection]:
     """nats-py for `brokers.connection`; `prepare` is done on each new connection."""
 
-    async def connect() -> NatsConnection:
+    async def connect(endpoint: Endpoint) -> NatsConnection:
         link = await dial(endpoint)
         if prepare is not None:
             try:
@@ -234,7 +250,7 @@ def calls(
                 raise
         return link
 
-    return Calls(connect, until_lost, hang_up, (Error, OSError))
+    return Calls(connect, until_lost, hang_up, (Error, OSError), kind_of)
 
 
 class NatsSink:

@@ -5,33 +5,49 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
-from brokers.connection import TOPICS, Calls, ConsumerConnection
-from brokers.endpoint import BrokerError, Endpoint
+from brokers.connection import Calls
+from brokers.consumer_connection import ConsumerConnection
+from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.link import Link
 from brokers.reconnect import heartbeat_s, keep_up
-from brokers.redis_link import DEFAULT_PORT, Connection, Pipe, RedisError, ResponseError, close, open_connection, send
+from brokers.redis_link import (
+    MAX_TOPIC_BYTES,
+    PORT,
+    Connection,
+    Pipe,
+    RedisError,
+    ResponseError,
+    close,
+    kind_of,
+    open_connection,
+    send,
+)
+from brokers.topic_names import TOPICS, TopicNames
 
 
 class RedisProducer:
     """PUBLISH through one pipelined connection."""
 
-    def __init__(self, endpoint: Endpoint, pipe: Pipe) -> None:
-        self._endpoint = endpoint
+    def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._submit = pipe.submit
+        self._name_of = pipe.names.of
+        self.link = pipe.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the broker answered: it has written the message to every subscriber's connection."""
         try:
-            await self._submit("PUBLISH", topic, payload)
+            await self._submit("PUBLISH", self._name_of(topic), payload)
         except ResponseError as error:
-            raise BrokerError(self._endpoint, f"publish on '{topic}'", str(error), "see the broker's log") from None
+            raise self._pipe.failed(topic, error) from None
 
 
 @dataclass(slots=True)
@@ -53,15 +69,21 @@ class RedisConsumer:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        calls = Calls(self._dial, self._serve, close, (OSError, RedisError))
-        self.line = ConsumerConnection(endpoint, self.inbox, calls, self._send)
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        calls = Calls(open_connection, self._serve, close, (OSError, RedisError), kind_of)
+        names = TopicNames(endpoint, MAX_TOPIC_BYTES)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls, self._send, names)
         self._waiting: deque[_Asked] = deque()
         self._heard = False
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
-        """Return once the broker confirmed each topic, which may be after a reconnect."""
-        await self.line.subscribe(topics, since_ns)
+    @property
+    def link(self) -> Link:
+        """Whether the connection is up."""
+        return self.line.link
+
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
+        """Return once the broker confirmed or refused each topic, which may be after a reconnect."""
+        return await self.line.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop at once here, and return once the broker confirmed or the connection is lost."""
@@ -71,14 +93,16 @@ class RedisConsumer:
                 async with asyncio.timeout(self._endpoint.timeout_s):
                     await self._confirmed(self.line.connection, "UNSUBSCRIBE", names)
 
-    async def _send(self, connection: Connection, names: Sequence[str]) -> None:
+    async def _send(self, connection: Connection, names: Sequence[str]) -> Mapping[str, Refusal]:
+        """The broker refuses all topics of a command if it refuses one, by one error that names none."""
         if connection is self.line.connection:
             await self._confirmed(connection, "SUBSCRIBE", names)
-            return
+            return {}
         # A new connection: the confirmations are the first that comes.
         await send(connection, connection.pack_command("SUBSCRIBE", *names))
         for _ in names:
             await connection.read_response()
+        return {}
 
     async def _confirmed(self, connection: Connection, command: str, names: Sequence[str]) -> None:
         asked = _Asked(len(names), asyncio.get_running_loop().create_future())
@@ -88,9 +112,6 @@ class RedisConsumer:
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
-
-    async def _dial(self) -> Connection:
-        return await open_connection(self._endpoint)
 
     async def _serve(self, connection: Connection) -> None:
         try:
@@ -154,15 +175,16 @@ class RedisAdapter:
     schemes = ("redis", "rediss")
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
-    default_port = DEFAULT_PORT
-    options = inbox.OPTION | tls.OPTION
+    max_topic_bytes = MAX_TOPIC_BYTES
+    default_ports = dict.fromkeys(schemes, PORT)
+    options = (inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[RedisProducer]:
         """Connect, and stay connected."""
         pipe = Pipe(endpoint)
         async with keep_up(endpoint, pipe):
-            yield RedisProducer(endpoint, pipe)
+            yield RedisProducer(pipe)
 
     @asynccontextmanager
     async def consumer(self, endpoint: Endpoint) -> AsyncIterator[RedisConsumer]:

@@ -7,16 +7,48 @@ from collections import deque
 from typing import Any, cast
 
 from redis.asyncio.connection import Connection, SSLConnection
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 
-from brokers.endpoint import BrokerError, Endpoint
-from brokers.reconnect import heartbeat_s, refused
+from brokers.connection import publish_error
+from brokers.endpoint import Endpoint
+from brokers.errors import BrokerError, CauseKind, standard_kind
+from brokers.link import Link
+from brokers.reconnect import heartbeat_s
 from brokers.tls import tls_context
+from brokers.topic_names import TopicNames
 from core.errors import UsageError
 
-__all__ = ["DEFAULT_PORT", "Connection", "Pipe", "RedisError", "ResponseError", "close", "open_connection", "send"]
+__all__ = [
+    "MAX_TOPIC_BYTES",
+    "PORT",
+    "Connection",
+    "Pipe",
+    "RedisError",
+    "ResponseError",
+    "close",
+    "kind_of",
+    "open_connection",
+    "send",
+]
 
-DEFAULT_PORT = 6379
+PORT = 6379
+MAX_TOPIC_BYTES = 65_536
+"""The protocol's own limit is 512 MB, which is nobody's name of a topic."""
+
+
+def kind_of(error: BaseException) -> CauseKind | None:
+    """What redis-py's errors mean."""
+    if isinstance(error, NoPermissionError):
+        return CauseKind.PERMISSION
+    if isinstance(error, AuthenticationError | AuthorizationError):
+        return CauseKind.AUTHENTICATION
+    return None
 
 
 def database(endpoint: Endpoint) -> int:
@@ -34,7 +66,7 @@ async def open_connection(endpoint: Endpoint) -> Connection:
     """A connection, logged in; redis-py sets TCP_NODELAY, and its own retries are off."""
     options: dict[str, Any] = {
         "host": endpoint.host,
-        "port": endpoint.port or DEFAULT_PORT,
+        "port": endpoint.port or PORT,
         "db": database(endpoint),
         "username": endpoint.username or None,
         "password": endpoint.password,
@@ -44,18 +76,16 @@ async def open_connection(endpoint: Endpoint) -> Connection:
         "protocol": 2,
     }
     secure = endpoint.scheme.startswith("rediss")
-    if secure:
-        tls_context(endpoint)  # says in plain words what is wrong with the CA file
-        options["ssl_ca_certs"] = endpoint.options.get("ca_file")
     connection: Any = SSLConnection(**options) if secure else Connection(**options)
+    if secure:
+        connection.ssl_context.context = tls_context(endpoint)  # in place of one that redis-py would make
     try:
         await connection.connect()
     except BaseException as error:
         await connection.disconnect(nowait=True)
-        if isinstance(error, AuthenticationError | AuthorizationError):
-            raise refused(endpoint, error) from None
-        if isinstance(error, ResponseError):
-            raise refused(endpoint, error, "check the user and the database in the URL") from None
+        if isinstance(error, ResponseError) and kind_of(error) is None:
+            step = "check the user and the database in the URL"
+            raise BrokerError(endpoint, "connect", str(error), CauseKind.NOT_FOUND, step) from None
         raise
     return cast("Connection", connection)
 
@@ -83,6 +113,9 @@ class Pipe:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self.link = Link(endpoint)
+        self.names = TopicNames(endpoint, MAX_TOPIC_BYTES)
+        self.kind_of = kind_of
         self._endpoint = endpoint
         self._connection: Connection | None = None
         self._cause = "not connected"
@@ -105,11 +138,15 @@ class Pipe:
         return future
 
     def _down(self) -> BrokerError:
-        return BrokerError(self._endpoint, "publish", self._cause, "it is sent once the connection is back: try again")
+        return BrokerError(self._endpoint, "publish", self._cause, CauseKind.LOST)
+
+    def failed(self, topic: str, error: ResponseError) -> BrokerError:
+        """The error of a publish that the broker answered with one."""
+        return publish_error(self._endpoint, self.link, topic, error, kind_of(error) or standard_kind(error))
 
     async def dial(self) -> Connection:
         """Connect."""
-        return await open_connection(self._endpoint)
+        return await open_connection(self.link.target)
 
     async def serve(self, connection: Connection) -> None:
         """Write, read and ask for signs of life until one of them fails."""

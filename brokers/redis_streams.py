@@ -13,19 +13,34 @@ from typing import Any
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
-from brokers.endpoint import BrokerError, Endpoint
+from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
+from brokers.options import text, whole_number
 from brokers.reconnect import finish, heartbeat_s, keep_up, quietly
-from brokers.redis_link import DEFAULT_PORT, Connection, Pipe, ResponseError, close, open_connection, send
+from brokers.redis_link import (
+    MAX_TOPIC_BYTES,
+    PORT,
+    Connection,
+    Pipe,
+    ResponseError,
+    close,
+    kind_of,
+    open_connection,
+    send,
+)
+from brokers.topic_names import TopicNames
 
-DEFAULT_LENGTH = 100_000
+STREAM = text("stream", "key of the stream that all topics share", default_words="fanbench, or the run's name")
+LENGTH = whole_number("length", "entries that the stream keeps, about", 100_000, 1)
 _BATCH = 500
 _START = b"0-0"
 
 
 def stream_of(endpoint: Endpoint) -> str:
     """The stream's key."""
-    return endpoint.option("stream", "fanbench")
+    return endpoint.get(STREAM) or endpoint.prefix
 
 
 def order(position: bytes) -> tuple[int, int]:
@@ -49,34 +64,38 @@ class RedisStreamsProducer:
     """XADD through one pipelined connection."""
 
     def __init__(self, endpoint: Endpoint, pipe: Pipe) -> None:
-        self._endpoint = endpoint
         self._pipe = pipe
+        self._name_of = pipe.names.of
+        self.link = pipe.link
         self._stream = stream_of(endpoint)
-        self._length = endpoint.whole_number("length", DEFAULT_LENGTH)
+        self._length = endpoint.get(LENGTH)
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the entry is in the stream."""
-        command = ("XADD", self._stream, "MAXLEN", "~", self._length, "*", "topic", topic, "payload", payload)
+        name = self._name_of(topic)
+        command = ("XADD", self._stream, "MAXLEN", "~", self._length, "*", "topic", name, "payload", payload)
         try:
             await self._pipe.submit(*command)
         except ResponseError as error:
-            raise BrokerError(self._endpoint, f"publish on '{topic}'", str(error), "see the broker's log") from None
+            raise self._pipe.failed(topic, error) from None
 
 
 class RedisStreamsConsumer:
     """A `ReconnectLoop` for `keep_up`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self.link = Link(endpoint)
+        self.kind_of = kind_of
         self._endpoint = endpoint
         self._stream = stream_of(endpoint)
-        self._far_behind = max(1, min(_BATCH, endpoint.whole_number("length", DEFAULT_LENGTH) // 2))
+        self._far_behind = max(1, min(_BATCH, endpoint.get(LENGTH) // 2))
         """Entries in one answer from which on some may have been dropped before they were read."""
-        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.feed = LogReader(endpoint, self.inbox, b"", self._history)
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.feed = LogReader(endpoint, self.inbox, b"", self._history, TopicNames(endpoint, MAX_TOPIC_BYTES))
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
         """Return at once, or once the history begins to come."""
-        await self.feed.subscribe(topics, since_ns)
+        return await self.feed.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
         """Take effect at once."""
@@ -87,7 +106,7 @@ class RedisStreamsConsumer:
 
     async def dial(self) -> Connection:
         """Connect, and find the place to read from: the stream's end at first, later where the reading stopped."""
-        connection = await open_connection(self._endpoint)
+        connection = await open_connection(self.link.target)
         try:
             first, last = await self._bounds(connection)
         except BaseException:
@@ -135,7 +154,7 @@ class RedisStreamsConsumer:
             self.feed.position = entries[-1][0]
 
     async def _history(self, since_ns: int, upto: bytes) -> AsyncGenerator[Sequence[Entry], None]:
-        connection = await open_connection(self._endpoint)
+        connection = await open_connection(self.link.target)
         try:
             start = b"%d-0" % (since_ns // 1_000_000)
             while order(start) <= order(upto):
@@ -164,15 +183,9 @@ class RedisStreamsAdapter:
     schemes = ("redis+streams", "rediss+streams")
     deliveries: tuple[Delivery, ...] = ("at-least-once",)
     replay = True
-    default_port = DEFAULT_PORT
-    options = (
-        {
-            "stream": "key of the stream that all topics share (default fanbench)",
-            "length": f"entries that the stream keeps, about (default {DEFAULT_LENGTH})",
-        }
-        | inbox.OPTION
-        | tls.OPTION
-    )
+    max_topic_bytes = MAX_TOPIC_BYTES
+    default_ports = dict.fromkeys(schemes, PORT)
+    options = (STREAM, LENGTH, inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[RedisStreamsProducer]:

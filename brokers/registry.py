@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args
 
 from brokers.api import Adapter, Delivery
-from brokers.endpoint import Endpoint, parse_url
+from brokers.endpoint import EVERY_URL, Endpoint, parse_url, with_password
 from brokers.extras import not_installed
+from brokers.options import Option
 from core.errors import UsageError, nearest
 
 GROUP = "fanbench.brokers"
@@ -20,45 +21,34 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 
 @dataclass(slots=True)
 class AdapterRegistry:
-    """The adapters that work, by scheme, and the entry points that do not, with the reason.
-
-    One whose client library is not installed is not broken: `not_installed` says what to install.
+    """The adapters by the URL schemes that entry points are named after.
 
     They are loaded as schemes are asked for: the client libraries of all of them take a program a third of its start.
     """
 
-    ahead: list[EntryPoint]
-    """Those not loaded yet."""
+    entries: dict[str, EntryPoint]
+    """By scheme, those not loaded yet."""
     by_scheme: dict[str, Adapter] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    """By scheme: what does not work, and why."""
     not_installed: dict[str, str] = field(default_factory=dict)
+    """By scheme: what its client library's package is, and how to get it. Such an adapter is not broken."""
+
+    @property
+    def schemes(self) -> list[str]:
+        """All that there are, whether they work or not."""
+        return sorted({*self.entries, *self.by_scheme, *self.broken, *self.not_installed})
 
     def serving(self, scheme: str) -> Adapter | None:
-        """The adapter of a scheme; no more are loaded than have to be. Those named like the scheme come first."""
-        self.ahead.sort(key=partial(_place, scheme))
-        while scheme not in self.by_scheme and self.ahead:
-            _load(self.ahead.pop(0), self)
+        """The adapter of a scheme, which is loaded if it was not yet; no other is."""
+        entry = self.entries.pop(scheme, None)
+        if entry is not None:
+            _load(entry, self)
         return self.by_scheme.get(scheme)
-
-    def obstacle(self, scheme: str) -> str | None:
-        """Why the adapter that is named like the scheme does not serve it; None if nothing is known against it."""
-        told = {name: f"its adapter is broken: {why}" for name, why in self.broken.items()} | self.not_installed
-        alike = {name: why for name, why in told.items() if _words_in_common(scheme, name)}
-        return alike[max(alike, key=partial(_words_in_common, scheme))] if alike else None
 
     def adapters(self) -> list[Adapter]:
         """Each working adapter once, by name."""
         return sorted({id(a): a for a in self.by_scheme.values()}.values(), key=lambda a: a.name)
-
-
-def _words_in_common(scheme: str, name: str) -> int:
-    words = {part for word in scheme.split("+") for part in (word, word.removesuffix("s"))}
-    return len(words.intersection(name.split("-")))
-
-
-def _place(scheme: str, entry: EntryPoint) -> tuple[bool, int, str]:
-    """Where it is in the order of loading: ours before all others, so that a plug-in cannot take a built-in scheme."""
-    return not entry.value.startswith("brokers."), -_words_in_common(scheme, entry.name), entry.name
 
 
 def _texts(value: Any) -> bool:
@@ -74,7 +64,8 @@ _SHAPE: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: _texts(v) and {*v} <= {*get_args(Delivery)},
     ),
     "replay": ("True or False", lambda value: isinstance(value, bool)),
-    "options": ("a dict of words", lambda v: isinstance(v, Mapping) and (not v or _texts([*v, *v.values()]))),
+    "max_topic_bytes": ("a number of bytes from 1 on", lambda v: type(v) is int and v > 0),
+    "options": ("a tuple of Option", lambda v: isinstance(v, tuple) and all(isinstance(o, Option) for o in v)),
     "producer": ("a method", callable),
     "consumer": ("a method", callable),
 }
@@ -98,70 +89,104 @@ def _faults(adapter: Any) -> Iterator[str]:
         yield f"has delivery_options={named!r}, which is not a dict of dicts"
 
 
+def _ours(entry: EntryPoint) -> bool:
+    return entry.value.startswith("brokers.")
+
+
 def _load(entry: EntryPoint, registry: AdapterRegistry) -> None:
+    scheme = entry.name
     try:
         adapter = entry.load()
         faults = "; ".join(sorted(_faults(adapter)))
     except (Exception, SystemExit) as error:  # a stranger's module may raise anything; the others must go on working
         if isinstance(error, ImportError) and (how := not_installed(entry)) is not None:
-            registry.not_installed[entry.name] = how
-            return
-        registry.broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"
+            registry.not_installed[scheme] = how
+        else:
+            registry.broken[scheme] = f"{entry.value}: {type(error).__name__}: {error}"
         return
     if faults:
-        registry.broken[entry.name] = f"{entry.value} {faults}; see docs/adapters.md"
-        return
-    for scheme in adapter.schemes:
-        taken = registry.by_scheme.get(scheme)
-        if taken is not None:
-            registry.broken[entry.name] = f"{entry.value}: scheme {scheme}:// is already served by {taken.name}"
-            return
-    registry.by_scheme.update(dict.fromkeys(adapter.schemes, adapter))
+        registry.broken[scheme] = f"{entry.value} {faults}; see docs/adapters.md"
+    elif scheme not in adapter.schemes:
+        known = ", ".join(adapter.schemes)
+        registry.broken[scheme] = f"{entry.value}: the entry point is named {scheme}, its schemes are {known}"
+    else:
+        registry.by_scheme[scheme] = adapter
 
 
 @cache
 def installed() -> AdapterRegistry:
-    """The adapters installed here, none of them loaded before its scheme is asked for."""
-    return AdapterRegistry(list(entry_points(group=GROUP)))
+    """The adapters installed here, none of them loaded before its scheme is asked for.
+
+    A scheme of ours stays ours; of two plug-ins with one scheme neither is taken.
+    """
+    found = AdapterRegistry({})
+    by_scheme: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        if entry not in by_scheme.setdefault(entry.name, []):
+            by_scheme[entry.name].append(entry)
+    for scheme, entries in by_scheme.items():
+        ours = [entry for entry in entries if _ours(entry)]
+        for entry in entries if ours else ():
+            if entry not in ours:
+                found.broken[entry.value] = f"{entry.value}: scheme {scheme}:// is fanbench's own; name another"
+        if ours or len(entries) == 1:
+            found.entries[scheme] = (ours or entries)[0]
+        else:
+            names = " and ".join(sorted(entry.value for entry in entries))
+            found.broken[scheme] = f"{names} both serve {scheme}://; uninstall one of them"
+    return found
 
 
 def registry() -> AdapterRegistry:
     """All adapters installed here, loaded. A broken plug-in is reported by name and leaves the others working."""
     found = installed()
-    found.serving("")  # no adapter has it
+    for scheme in list(found.entries):
+        found.serving(scheme)
     return found
 
 
 @cache
 def library_missing(scheme: str) -> str | None:
-    """What the adapter of a built-in scheme needs and is not installed, and how to get it; no library is imported."""
-    alike = [entry for entry in entry_points(group=GROUP) if _words_in_common(scheme, entry.name)]
-    return not_installed(min(alike, key=partial(_place, scheme))) if alike else None
+    """What the adapter of a scheme needs and is not installed, and how to get it; no library is imported."""
+    entries = [entry for entry in entry_points(group=GROUP) if entry.name == scheme]
+    return not_installed(min(entries, key=lambda entry: not _ours(entry))) if entries else None
 
 
-def open_endpoint(url: str, delivery: str | None = None) -> tuple[Adapter, Endpoint]:
+def open_endpoint(url: str, delivery: str | None = None, password_file: str | None = None) -> tuple[Adapter, Endpoint]:
     """The adapter for a broker URL, and the URL taken apart.
 
+    `password_file` is what the setting FANBENCH_BROKER_PASSWORD_FILE names.
+
     Raises:
-        UsageError: unknown scheme, unknown option, or a promise that the adapter does not make.
+        UsageError: unknown scheme, unknown option or value, a promise that the adapter does not make, or a password
+            file that cannot be read.
     """
     endpoint = parse_url(url, delivery or "")
     found = installed()
     adapter = found.serving(endpoint.scheme)
     if adapter is None:
-        why = found.obstacle(endpoint.scheme)
-        unknown = f"unknown scheme '{endpoint.scheme}'; {nearest(endpoint.scheme, found.by_scheme)}"
-        raise UsageError(f"broker URL {endpoint}: {why or unknown}")
-    for option in endpoint.options:
-        if option not in adapter.options:
-            raise UsageError(f"broker URL {endpoint}: unknown option '{option}'; {nearest(option, adapter.options)}")
+        raise UsageError(f"broker URL {endpoint}: {_why_not(found, endpoint.scheme)}")
+    known: dict[str, Option[Any]] = {option.name: option for option in (*adapter.options, *EVERY_URL)}
+    for name in endpoint.options:
+        if name not in known:
+            raise UsageError(f"broker URL {endpoint}: unknown option '{name}'; {nearest(name, known)}")
+        endpoint.get(known[name])
     delivery = _delivery(adapter, endpoint, delivery)
     if delivery not in adapter.deliveries:
         raise UsageError(
             f"broker URL {endpoint}: adapter {adapter.name} does not promise {delivery}; "
             f"it promises {' or '.join(adapter.deliveries)}"
         )
-    return adapter, parse_url(url, delivery)
+    ports: Mapping[str, int] = getattr(adapter, "default_ports", {})
+    return adapter, with_password(parse_url(url, delivery, ports.get(endpoint.scheme)), password_file)
+
+
+def _why_not(found: AdapterRegistry, scheme: str) -> str:
+    if scheme in found.not_installed:
+        return found.not_installed[scheme]
+    if scheme in found.broken:
+        return f"its adapter is broken: {found.broken[scheme]}"
+    return f"unknown scheme '{scheme}'; {nearest(scheme, found.schemes)}"
 
 
 def _delivery(adapter: Adapter, endpoint: Endpoint, delivery: str | None) -> str:

@@ -1,23 +1,53 @@
-"""TLS by URL scheme, with a CA file of the user's own."""
+"""TLS by URL scheme, with files of the user's own: whom to trust, who we are, and which name to expect."""
 
 from __future__ import annotations
 
 import ssl
+from functools import partial
+from typing import Any
 
 from brokers.endpoint import Endpoint
+from brokers.options import Option, file, text
 from core.errors import UsageError
 
-OPTION = {"ca_file": "PEM file with the certificate authorities to trust, for TLS schemes (default: the system's)"}
+CA_FILE = file("ca_file", "PEM file with the certificate authorities to trust", "the system's")
+CERT_FILE = file("cert_file", "PEM file with this client's certificate, where the broker asks for one")
+KEY_FILE = file("key_file", "PEM file with the key of cert_file", "in cert_file")
+SERVER_NAME = text("server_name", "name that the broker's certificate must have", "", "the host")
+OPTIONS: tuple[Option[str], ...] = (CA_FILE, CERT_FILE, KEY_FILE, SERVER_NAME)
+"""For adapters with TLS schemes, where they have no meaning without TLS."""
 
 
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
-    """Checks the broker's certificate and host name against the URL's `ca_file`, or the system's authorities.
+    """Checks the broker's certificate and name, and shows ours, as the URL's options say.
 
     Raises:
-        UsageError: the file cannot be read or holds no certificate.
+        UsageError: a file cannot be read or does not hold what it should.
     """
-    path = endpoint.options.get("ca_file")
+    ca_file, cert_file, key_file = (endpoint.get(option) for option in (CA_FILE, CERT_FILE, KEY_FILE))
     try:
-        return ssl.create_default_context(cafile=path)
+        context = ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{endpoint}: ca_file={path}: {error.strerror or error}; give a PEM file") from error
+        raise UsageError(f"{endpoint}: ca_file={ca_file}: {error.strerror or error}; give a PEM file") from error
+    if key_file and not cert_file:
+        raise UsageError(f"{endpoint}: key_file={key_file} without cert_file; give the certificate of that key too")
+    if cert_file:
+        try:
+            context.load_cert_chain(cert_file, key_file or None, password=lambda: "")
+        except (OSError, ssl.SSLError) as error:
+            files = f"cert_file={cert_file}" + (f", key_file={key_file}" if key_file else "")
+            why = f"{error.strerror or error}; give PEM files of a certificate and its key, without a passphrase"
+            raise UsageError(f"{endpoint}: {files}: {why}") from error
+    name = endpoint.get(SERVER_NAME)
+    return _expecting(context, name) if name else context
+
+
+def _expecting(context: ssl.SSLContext, name: str) -> ssl.SSLContext:
+    """The context, for which `name` is the server's name whatever a library says: few libraries let it be chosen."""
+
+    def wrap(wrapped: Any, *words: Any, **options: Any) -> Any:
+        return wrapped(*words, **options | {"server_hostname": name})
+
+    for method in ("wrap_bio", "wrap_socket"):
+        setattr(context, method, partial(wrap, getattr(context, method)))
+    return context

@@ -9,7 +9,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -29,8 +29,22 @@ class TcpProxy:
     return once they took effect.
     """
 
-    def __init__(self, target: str, port: int | None = None, tls: ssl.SSLContext | None = None) -> None:
-        """`target` is `host:port`, or the host alone where `port` is given."""
+    def __init__(
+        self,
+        target: str,
+        port: int | None = None,
+        tls: ssl.SSLContext | None = None,
+        *,
+        tap: Callable[[bytes], None] | None = None,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
+        """`target` is `host:port`, or the host alone where `port` is given.
+
+        `tap` is called, in the proxy's thread, with each piece that a client sends; `listen` is a loopback address and a
+        port, 0 for a free one.
+        """
+        self._tap = tap
+        self._listen_on = listen
         host, _, after = target.rpartition(":") if port is None else (target, "", str(port))
         self._tls = tls
         self._target = (host.strip("[]"), int(after))
@@ -43,6 +57,7 @@ class TcpProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._cut = False
+        self._accepted = 0
 
     def __enter__(self) -> TcpProxy:
         self._thread.start()
@@ -60,7 +75,7 @@ class TcpProxy:
     @property
     def address(self) -> str:
         """`127.0.0.1:port`, to be given in place of the target."""
-        return f"127.0.0.1:{self._port}"
+        return f"{self._listen_on[0]}:{self._port}"
 
     @property
     def port(self) -> int:
@@ -71,6 +86,11 @@ class TcpProxy:
     def connections(self) -> int:
         """Links that are open now."""
         return len(self._links)
+
+    @property
+    def accepted(self) -> int:
+        """Connections that came so far, those that were cut at once among them."""
+        return self._accepted
 
     def cut(self) -> None:
         """Reset every connection, and each new one at once, until `restore`."""
@@ -84,15 +104,15 @@ class TcpProxy:
         """Read nothing and pass nothing on in either direction, and keep every connection open: senders soon feel it."""
         self._call(self._set(flowing=False))
 
-    def restore(self) -> None:
-        """An undisturbed link again; what was cut must be connected anew by its ends."""
-        self._call(self._set(delay_s=0.0, flowing=True, cut=False))
+    def restore(self, *, flowing: bool = True) -> None:
+        """An undisturbed link again, or one that is stalled still; what was cut must be connected anew by its ends."""
+        self._call(self._set(delay_s=0.0, flowing=flowing, cut=False))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> int:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_CHUNK, ssl=self._tls)
+        self._server = await asyncio.start_server(self._accept, *self._listen_on, limit=_CHUNK, ssl=self._tls)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def _close(self) -> None:
@@ -123,6 +143,7 @@ class TcpProxy:
         link = asyncio.current_task()
         assert link is not None
         self._links.add(link)
+        self._accepted += 1
         try:
             if not self._cut:
                 await self._join(reader, writer)
@@ -137,7 +158,7 @@ class TcpProxy:
         for end in (writer, far_writer):
             end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BYTES)
         pumps = [
-            asyncio.ensure_future(self._pump(reader, far_writer)),
+            asyncio.ensure_future(self._pump(reader, far_writer, self._tap)),
             asyncio.ensure_future(self._pump(far_reader, writer)),
         ]
         try:
@@ -148,11 +169,15 @@ class TcpProxy:
             await asyncio.gather(*pumps, return_exceptions=True)
             far_writer.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tap: Callable[[bytes], None] | None = None
+    ) -> None:
         queue: _Queue = asyncio.Queue(_QUEUED_CHUNKS)
         sending = asyncio.ensure_future(self._send(queue, writer))
         try:
             while data := await self._read(reader):
+                if tap is not None:
+                    tap(data)
                 await queue.put((self._loop.time() + self._delay_s, data))
             await queue.put((0.0, b""))
             await sending

@@ -17,7 +17,7 @@ async def run_session(settings: GeneratorSettings) -> None:
     Raises:
         UsageError: a setting cannot be used. BrokerError: the broker does not answer.
     """
-    adapter, endpoint = open_endpoint(settings.broker_url, settings.delivery)
+    adapter, endpoint = open_endpoint(settings.broker_url, settings.delivery, settings.broker_password_file)
     loop, start = asyncio.get_running_loop(), asyncio.Event()
     if settings.hold:
         loop.add_signal_handler(signal.SIGUSR1, start.set)

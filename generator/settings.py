@@ -26,6 +26,9 @@ class GeneratorSettings(BaseSettings):
     delivery: Literal["at-most-once", "at-least-once"] | None = Field(
         None, description="the promise asked of the adapter (default: its first)"
     )
+    broker_password_file: str | None = Field(
+        None, description="file whose first line is the broker's password, in place of one in the URL"
+    )
     rate_hz: float = Field(5.0, gt=0, le=1_000_000, description="events per second over all topics together")
     payload_bytes: int = Field(200, ge=1, le=1_048_576, description="size of a published event")
     topics: TopicList = Field(DEFAULT_TOPIC, description="topic names, taken in turn: events, or a,b, or room-{0..999}")

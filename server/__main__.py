@@ -36,7 +36,7 @@ def main() -> None:
     try:
         settings = read_settings(ServerSettings, sys.argv[1:])
         set_up_logging(settings)
-        broker = open_endpoint(settings.broker_url, settings.delivery)
+        broker = open_endpoint(settings.broker_url, settings.delivery, settings.broker_password_file)
         from server.runner import run  # takes a second to import, which a wrong setting need not wait for
 
         run(fit_clients(settings), broker)

@@ -86,7 +86,12 @@ def create_api(make_replica: Callable[[], Replica]) -> FastAPI:
     app.add_exception_handler(StarletteHTTPException, _say_error)
     refusals: dict[int | str, dict[str, Any]] = {
         code: {"description": words, "content": {"application/json": {"schema": {"type": "object"}}}}
-        for code, words in ((400, "cannot be used"), (401, "token missing or wrong"), (503, "not now"))
+        for code, words in (
+            (400, "cannot be used"),
+            (401, "token missing or wrong"),
+            (403, "forbidden by the broker"),
+            (503, "not now"),
+        )
     }
     # What asks for a stream does not come here: it is for the documentation, and to refuse other methods.
     app.get("/sse", responses=refusals, openapi_extra=_STREAM_API, response_model=None)(_sse)
@@ -169,13 +174,18 @@ async def _healthz() -> Response:
 
 
 async def _readyz(request: Request) -> Response:
-    """The broker has confirmed the subscriptions; 503 until then, and again when the replica stops."""
+    """The broker has confirmed the subscriptions and, but for a grace, is connected; 503 otherwise, and when stopping."""
     replica: Replica = request.app.state.replica
+    broker = replica.link.broker
+    found: dict[str, object] = {"ready": False, "broker_connected": broker.connected}
     if replica.hub.stopping:
-        return _json({"ready": False, "error": "stopping"}, 503)
-    if not replica.link.ready.is_set():
-        return _json({"ready": False, "error": f"not subscribed yet at {replica.endpoint}"}, 503)
-    return _json({"ready": True})
+        return _json(found | {"error": "stopping"}, 503)
+    if not replica.link.filled.is_set():
+        return _json(found | {"error": f"not subscribed yet at {replica.endpoint}"}, 503)
+    if not replica.link.ready:
+        why = f"{replica.endpoint} is not connected for {broker.down_s:.0f} s: {broker.cause}"
+        return _json(found | {"error": why}, 503)
+    return _json(found | {"ready": True})
 
 
 async def _no_page() -> Response:

@@ -10,15 +10,17 @@ from typing import NamedTuple
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 
+from brokers.errors import TopicRefusedError, shown
 from core.errors import FanbenchError
 from core.topics import DEFAULT_TOPIC
 from server.replica import Replica
 from server.resume import Given, read_ids
 from server.resume_request import read_last_ids
 from server.settings import ServerSettings
-from server.subscriptions import TooManyTopicsError
+from server.subscription_settings import TooManyTopicsError
 
-MAX_TOPIC_CHARACTERS = 200
+MAX_TOPIC_BYTES = 1_024
+"""Of UTF-8: a replica's own bound. A broker's, which may be lower, is the adapter's to know."""
 
 
 class Admitted(NamedTuple):
@@ -33,7 +35,7 @@ async def admit(request: HTTPConnection, replica: Replica) -> Admitted:
     """Admit a client and subscribe its topics; a refusal is counted.
 
     Raises:
-        HTTPException: 400, 401, or 503 with Retry-After when there is no room or the broker does not answer.
+        HTTPException: 400, 401, 403 for a topic that the broker forbids, or 503 with Retry-After when there is no room or the broker does not answer.
     """
     try:
         return await _admit(request, replica)
@@ -57,6 +59,8 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
     replica.joining += 1
     try:
         topics = await link.require(names)
+    except TopicRefusedError as error:
+        raise HTTPException(*_refusal(error)) from error
     except TooManyTopicsError as error:
         raise HTTPException(503, str(error), later) from error
     except FanbenchError as error:
@@ -64,6 +68,14 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
     finally:
         replica.joining -= 1
     return Admitted(names, given, partial(link.release, topics))
+
+
+def _refusal(error: TopicRefusedError) -> tuple[int, str]:
+    """Status and words for a topic that the broker, or its protocol, refuses."""
+    kind, reason = error.refusal
+    if kind == "forbidden":
+        return 403, f"topic {shown(error.topic)}: the broker forbids it: {reason}; ask for a topic that is granted here"
+    return 400, f"topic {shown(error.topic)} cannot be used with this broker: {reason}; name it shorter or plainer"
 
 
 def require_token(request: HTTPConnection, settings: ServerSettings) -> None:
@@ -100,10 +112,11 @@ def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:
             400, f"{len(names)} topics; a client may have {settings.max_topics_per_client}, so open another stream"
         )
     for name in names:
-        if not 0 < len(name) <= MAX_TOPIC_CHARACTERS or not name.isprintable() or any(c.isspace() for c in name):
+        size = len(name.encode(errors="surrogatepass"))
+        if not 0 < size <= MAX_TOPIC_BYTES or not name.isprintable() or any(c.isspace() for c in name):
             raise HTTPException(
                 400,
-                f"topic {name[:40]!r} is empty, has blanks or over {MAX_TOPIC_CHARACTERS} characters; "
+                f"topic {shown(name)} is empty, has blanks or over {MAX_TOPIC_BYTES} bytes of UTF-8; "
                 "name it like ?topic=events",
             )
     return names

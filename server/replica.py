@@ -19,7 +19,8 @@ from server.history import HistoryBound
 from server.hub import Hub, HubSettings
 from server.settings import ServerSettings
 from server.stream import StreamSettings
-from server.subscriptions import Subscriptions, SubscriptionSettings
+from server.subscription_settings import SubscriptionSettings
+from server.subscriptions import Subscriptions
 
 NS_PER_S = 1_000_000_000
 LEAVE_S = 1.0
@@ -69,7 +70,11 @@ class Replica:
         self.ring = _open_ring() if settings.batch_sends else None
         self.hub = Hub(_hub_settings(settings, name), self._loop, self.ring)
         link_settings = SubscriptionSettings(
-            settings.preset_topics(), settings.max_topics, settings.topic_linger_s, settings.history_age_s
+            preset=settings.preset_topics(),
+            max_topics=settings.max_topics,
+            linger_s=settings.topic_linger_s,
+            history_age_s=settings.history_age_s,
+            ready_grace_s=settings.ready_grace_s,
         )
         self.link = Subscriptions(self.hub, adapter, self.endpoint, link_settings)
         self.joining = 0
@@ -96,7 +101,7 @@ class Replica:
 
     async def _generate(self) -> None:
         run = load_companion("generator")
-        await self.link.ready.wait()
+        await self.link.filled.wait()
         await run(self.settings.broker_url, self.settings.delivery)
 
     def _tick(self) -> None:

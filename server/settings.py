@@ -31,6 +31,12 @@ class ServerSettings(BaseSettings):
     delivery: Literal["at-most-once", "at-least-once"] | None = Field(
         None, description="the promise asked of the adapter (default: its first)"
     )
+    broker_password_file: str | None = Field(
+        None, description="file whose first line is the broker's password, in place of one in the URL"
+    )
+    ready_grace_s: float = Field(
+        2.0, ge=0, description="how long /readyz stays 200 after the link to the broker is lost"
+    )
     generate: bool = Field(
         False, description="run the generator in this process too, by its own settings; memory:// always does"
     )
@@ -82,7 +88,7 @@ class ServerSettings(BaseSettings):
     access_log: bool = Field(False, description="log each request, its token hidden")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
-    @field_validator("delivery", "token", mode="before")
+    @field_validator("delivery", "token", "broker_password_file", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         # Compose passes an unset variable on as an empty one.

@@ -18,8 +18,9 @@ def stats(replica: Replica) -> ReplicaStats:
     return ReplicaStats(
         server=replica.name,
         pid=os.getpid(),
-        ready=replica.link.ready.is_set() and not hub.stopping,
+        ready=replica.link.ready and not hub.stopping,
         broker=str(replica.endpoint),
+        broker_connected=replica.link.broker.connected,
         clients=len(hub.clients),
         topics=dict(hub.topic_clients()),
         received=ledger.received_by_stream(),
@@ -57,8 +58,12 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Called by the registry for each page."""
         hub, ledger = self._replica.hub, self._replica.hub.ledger
-        ready = self._replica.link.ready.is_set()
-        yield GaugeMetricFamily("fanbench_ready", "1 when the broker's subscriptions are confirmed", int(ready))
+        link = self._replica.link
+        yield GaugeMetricFamily(
+            "fanbench_ready", "1 when subscribed and, but for the grace, connected", int(link.ready)
+        )
+        connected = int(link.broker.connected)
+        yield GaugeMetricFamily("fanbench_broker_connected", "1 while the link to the broker is up", connected)
         yield GaugeMetricFamily("fanbench_clients", "Connected clients", len(hub.clients))
         yield GaugeMetricFamily("fanbench_topics", "Subscribed topics", len(hub.topics))
         yield GaugeMetricFamily("fanbench_buffered_bytes", "Bytes held for clients", hub.buffered_bytes())

@@ -4,63 +4,59 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from brokers.api import Adapter, Consumer, Message
-from brokers.endpoint import BrokerError, Endpoint
+from brokers.endpoint import Endpoint
+from brokers.errors import BrokerError, CauseKind, Refusal, TopicRefusedError
 from brokers.reconnect import delays_s, reason
 from core.clock import now_ns
 from core.errors import FanbenchError
+from server.broker_state import BrokerState
 from server.hub import Hub
+from server.refused_topics import RefusedTopics
+from server.replaying import all_replayed
+from server.subscription_settings import SubscriptionSettings, TooManyTopicsError
 from server.topic import Topic
 
-QUIET_S = 0.2
-"""A broker that has replayed nothing for so long has replayed all."""
-FILL_TIMEOUT_S = 5.0
-_POLL_S = 0.02
 _SLACK_S = 2.0
-
 _log = logging.getLogger("fanbench.server")
-
-
-class TooManyTopicsError(FanbenchError):
-    """The replica is subscribed to as many topics as it may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionSettings:
-    """What the link needs of the settings."""
-
-    preset: Sequence[str]
-    max_topics: int
-    linger_s: float
-    history_age_s: float
 
 
 class Subscriptions:
     """Keeps the hub's topics subscribed. `run` is its life; clients `require` topics and `release` them."""
 
     def __init__(self, hub: Hub, adapter: Adapter, endpoint: Endpoint, settings: SubscriptionSettings) -> None:
-        self.ready = asyncio.Event()
+        self.filled = asyncio.Event()
         """The topics of the settings are subscribed, and their history is filled."""
         self._hub = hub
         self._adapter = adapter
         self._endpoint = endpoint
         self._settings = settings
         self._loop = asyncio.get_running_loop()
+        self.broker = BrokerState(settings.ready_grace_s, str(endpoint), self._loop)
+        self._refused = RefusedTopics(self._loop)
         self._confirmed: dict[str, asyncio.Future[None]] = {}
         self._wanted: list[str] = []
         self._idle: dict[str, float] = {}
         self._work = asyncio.Event()
         self._fills: set[asyncio.Task[None]] = set()
 
+    @property
+    def ready(self) -> bool:
+        """Whether clients are served well here: subscribed, and connected but for the grace."""
+        return self.filled.is_set() and self.broker.within_grace
+
     async def require(self, names: Sequence[str]) -> list[Topic]:
         """Return once these topics are subscribed; they stay so until `release`.
 
         Raises:
-            TooManyTopicsError: there is no room for another topic. BrokerError: the broker did not confirm.
+            TooManyTopicsError: there is no room for another topic. TopicRefusedError: the broker refused one of these,
+            now or a moment ago. BrokerError: the broker did not answer.
         """
+        for name in names:
+            if (refused := self._refused.find(name)) is not None:
+                raise refused
         new = [name for name in names if name not in self._confirmed]
         if len(self._confirmed) + len(new) > self._settings.max_topics:
             raise TooManyTopicsError(
@@ -69,8 +65,7 @@ class Subscriptions:
             )
         for name in new:
             self._want(name)
-        topics = [self._hub.topics[name] for name in names]
-        futures = [self._confirmed[name] for name in names]
+        topics, futures = [self._hub.topics[name] for name in names], [self._confirmed[name] for name in names]
         for topic in topics:
             topic.users += 1
             self._idle.pop(topic.name, None)
@@ -92,7 +87,9 @@ class Subscriptions:
                 self._linger(topic.name)
 
     def tick(self) -> None:
-        """Called once a second: let the topics go that have lingered long enough."""
+        """Called once a second: let the topics go that have lingered long enough, and say if the broker is away."""
+        self.broker.tell_away()
+        self._refused.expire()
         if self._idle and next(iter(self._idle.values())) <= self._loop.time():
             self._work.set()
 
@@ -120,9 +117,10 @@ class Subscriptions:
                     await self._serve(consumer)
                 cause = "the adapter's consumer ended"
             except Exception as error:  # an adapter may be a stranger's; the replica's clients must not pay for it
-                if isinstance(error, FanbenchError) and not self.ready.is_set():
+                if isinstance(error, FanbenchError) and not self.filled.is_set():
                     raise
                 cause = f"{type(error).__name__}: {self._endpoint.hide_secrets(reason(error))}"
+            self.broker.note(False, cause)
             # Adapters reconnect by themselves, so this one gave up.
             _log.error("%s: %s; starting its consumer again", self._endpoint, cause)
             self._hub.gap(f"connection lost: {cause}", None, None)
@@ -131,7 +129,8 @@ class Subscriptions:
             await asyncio.sleep(delay_s)
 
     async def _serve(self, consumer: Consumer) -> None:
-        tasks = [asyncio.create_task(self._read(consumer)), asyncio.create_task(self._keep(consumer))]
+        works = (self._read(consumer), self._keep(consumer), self.broker.follow(consumer.link))
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -156,9 +155,9 @@ class Subscriptions:
             if self._wanted:
                 batch, self._wanted = self._wanted, []
                 await self._subscribe(consumer, batch)
-            if not self.ready.is_set() and not self._wanted:
+            if not self.filled.is_set() and not self._wanted:
                 await asyncio.gather(*self._fills)
-                self.ready.set()
+                self.filled.set()
             await self._work.wait()
             self._work.clear()
             await self._let_go(consumer)
@@ -174,12 +173,15 @@ class Subscriptions:
             topic.filling = since_ns is not None
         try:
             async with asyncio.timeout(self._endpoint.timeout_s + _SLACK_S):
-                await consumer.subscribe(*batch, since_ns=since_ns)
+                refused = await consumer.subscribe(*batch, since_ns=since_ns)
         except (FanbenchError, TimeoutError) as error:
-            if not self.ready.is_set():
+            if not self.filled.is_set() or len(fresh) < len(batch):  # clients listen to the others: start anew
                 raise self._unconfirmed(error) from None
-            self._fail(fresh, self._unconfirmed(error))
+            self._fail(dict.fromkeys(fresh, self._unconfirmed(error)))
             return
+        if refused:
+            self._refuse(refused)
+            topics = [topic for topic in topics if topic.name not in refused]
         moment_ns = now_ns()
         for topic in topics:
             topic.subscribed_ns = moment_ns
@@ -193,18 +195,28 @@ class Subscriptions:
             task.add_done_callback(self._fills.discard)
 
     def _unconfirmed(self, error: Exception) -> FanbenchError:
-        if isinstance(error, FanbenchError):
-            return error
-        return BrokerError(self._endpoint, "subscribe", "no answer", "check that the broker is up")
+        silent = BrokerError(self._endpoint, "subscribe", "no answer", CauseKind.SILENT)
+        return error if isinstance(error, FanbenchError) else silent
+
+    def _refuse(self, refused: Mapping[str, Refusal]) -> None:
+        """Tell whoever asked for these topics, and nobody else.
+
+        Raises:
+            TopicRefusedError: one of them is a topic of the settings, which this replica cannot start without.
+        """
+        errors = {name: TopicRefusedError(self._endpoint, "subscribe", name, why) for name, why in refused.items()}
+        for name, error in errors.items():
+            if not self.filled.is_set() and name in self._settings.preset:
+                raise error
+            self._refused.add(name, error)
+        self._fail({name: error for name, error in errors.items() if not self._confirmed[name].done()})
+        for name, refusal in refused.items():  # what was confirmed once, and is not any more
+            if name in self._confirmed:
+                _log.warning("%s", errors[name])
+                self._hub.gap(f"{refusal.kind}: {errors[name].refusal.reason}", None, name)
 
     async def _fill(self, topics: list[Topic]) -> None:
-        """Wait until the broker has replayed what it stored of these topics; then they are live."""
-        until_s = self._loop.time() + FILL_TIMEOUT_S
-        while self._loop.time() < until_s:
-            heard_since_s = self._loop.time() - QUIET_S
-            if not any(topic.filling and topic.heard_s > heard_since_s for topic in topics):
-                break
-            await asyncio.sleep(_POLL_S)
+        await all_replayed(topics, self._loop)
         self._confirm(topics)
 
     def _confirm(self, topics: list[Topic]) -> None:
@@ -214,9 +226,10 @@ class Subscriptions:
             if topic.users == 0:
                 self._linger(topic.name)
 
-    def _fail(self, names: list[str], error: FanbenchError) -> None:
-        _log.warning("%s", error)
-        for name in names:
+    def _fail(self, errors: Mapping[str, FanbenchError]) -> None:
+        for error in dict.fromkeys(errors.values()):
+            _log.warning("%s", error)
+        for name, error in errors.items():
             future = self._confirmed.pop(name)
             self._idle.pop(name, None)
             self._hub.close_topic(name)

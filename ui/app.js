@@ -8,6 +8,7 @@ import { List, ROWS } from "./list.js";
 import { Tally } from "./tally.js";
 
 const CHART_EVERY_MS = 250;
+const BROKER_EVERY_MS = 1000;
 const RECENT_S = 10;
 const MAX_REPLICAS_SHOWN = 32;
 const STATE_NAMES = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" };
@@ -28,6 +29,7 @@ let paused = false;
 let chartsDueMs = 0;
 let agesDueMs = 0;
 let frame = 0;
+let brokerAway = false;
 
 const list = new List(at("rows"), showDetail);
 const rateChart = new Chart(at("rate-chart"), [{ field: "rate", color: "--accent", fill: true }], (rate) => `${rate}/s`);
@@ -138,10 +140,13 @@ function paintReplicas() {
 
 function showState(state, detail) {
   const badge = at("state");
-  if (badge.dataset.state !== state) write("announce", STATE_NAMES[state]);
+  const away = state === "live" && brokerAway;
+  const name = away ? "Broker away" : STATE_NAMES[state];
+  if (badge.dataset.state !== state || (badge.dataset.broker === "away") !== away) write("announce", name);
   badge.dataset.state = state;
-  write("state-name", STATE_NAMES[state]);
-  write("state-detail", detail);
+  badge.dataset.broker = away ? "away" : "here";
+  write("state-name", name);
+  write("state-detail", away ? "the replica has lost its broker and connects to it again" : detail);
   at("retry").hidden = state !== "reconnecting";
   schedulePaint();
 }
@@ -203,6 +208,17 @@ async function readStats() {
   at("known-topics").replaceChildren(...known.slice(0, 200).map((topic) => Object.assign(document.createElement("option"), { value: topic })));
 }
 
+/** A stream stays open while the replica has lost its broker; /readyz says so at once. */
+async function readBroker() {
+  if (document.hidden) return;
+  const answer = await fetch("readyz").catch(() => null);
+  const found = await answer?.json().catch(() => null);
+  const away = found?.broker_connected === false;
+  if (away === brokerAway) return;
+  brokerAway = away;
+  if (at("state").dataset.state === "live") showState("live", "");
+}
+
 at("pause").addEventListener("click", () => setPaused(!paused));
 at("clear").addEventListener("click", clear);
 at("retry").addEventListener("click", () => feed.retry());
@@ -227,6 +243,7 @@ document.addEventListener("keydown", (event) => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [rateChart, latencyChart].forEach((chart) => chart.draw()));
 setInterval(schedulePaint, CHART_EVERY_MS);
+setInterval(readBroker, BROKER_EVERY_MS);
 
 setPaused(false);
 listen(new URLSearchParams(location.search).getAll("topic"));

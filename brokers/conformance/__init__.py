@@ -8,6 +8,7 @@ test of that class. `run_conformance` does the same without pytest.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,13 @@ from typing import Any, ClassVar, NamedTuple
 
 from brokers.conformance.delivery import DeliveryPromises
 from brokers.conformance.failure import FailurePromises
-from brokers.conformance.workbench import Workbench, benched, port_of
+from brokers.conformance.gone import GonePromises
+from brokers.conformance.links import LinkPromises, has_two_loopbacks
+from brokers.conformance.provocations import Provocations, pending_of, provocations_of
+from brokers.conformance.topics import TopicPromises
+from brokers.conformance.workbench import Workbench, benched, has_link
 from brokers.contenders import Contender, find_contender
-from brokers.endpoint import BrokerError
+from brokers.errors import BrokerError
 from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
@@ -26,15 +31,23 @@ PROMISE_TIMEOUT_S = 180.0
 """Longer than any program may take to start again."""
 
 
-class Conformance(FailurePromises, DeliveryPromises):
-    """One test for each promise; a subclass sets `contender`, and pytest's fixture `broker` gives its Workbench."""
+_KINDS = (DeliveryPromises, TopicPromises, FailurePromises, LinkPromises, GonePromises)
+
+
+class Conformance(DeliveryPromises, TopicPromises, FailurePromises, LinkPromises, GonePromises):
+    """One test for each promise; a subclass sets `contender`, and pytest's fixture `broker` gives its Workbench.
+
+    `provocations` is what can be done to the broker of a stranger's adapter; those of our contenders are known.
+    """
 
     contender: ClassVar[str]
+    provocations: ClassVar[Provocations | None] = None
 
     def __init_subclass__(cls) -> None:
-        found = features_of(find_contender(cls.contender))
+        found = features_of(find_contender(cls.contender), cls.provocations)
+        pending = pending_of(cls.contender)
         for name, missing in promises(found):
-            if missing:
+            if missing or name in pending:
                 setattr(cls, name, None)
 
 
@@ -44,24 +57,26 @@ class PromiseOutcome(NamedTuple):
     promise: str
     """In words."""
     status: str
-    """`kept`, `broken`, or `not applicable`."""
+    """`kept`, `broken`, `not applicable`, or `not yet` for what one of our own adapters has still to keep."""
     detail: str = ""
-    """Why it is broken or not applicable, in one line."""
+    """Why it is not kept, in one line."""
 
 
-def features_of(contender: Contender) -> set[str]:
-    """What promises may need: link, program, password, replay, and the delivery."""
+def features_of(contender: Contender, own: Provocations | None = None) -> set[str]:
+    """What promises may need: link, program, password, replay, two loopbacks, the delivery, and provocations by name."""
     adapter, endpoint = open_endpoint(contender.url.replace("{", "").replace("}", ""), contender.delivery)
     found = {endpoint.delivery}
     found |= {"replay"} if adapter.replay else set()
     found |= {"program", "password", "link"} if contender.program else set()
     found |= {"password"} if endpoint.password else set()
-    return found | ({"link"} if port_of(adapter, endpoint) else set())
+    found |= {"two loopbacks"} if has_two_loopbacks() else set()
+    found |= (own or provocations_of(contender.name)).features
+    return found | ({"link"} if has_link(endpoint) else set())
 
 
 def promises(features: set[str]) -> Iterator[tuple[str, set[str]]]:
     """The name of each promise's test, and what it needs that is not among the features."""
-    for name in (*vars(DeliveryPromises), *vars(FailurePromises)):
+    for name in itertools.chain.from_iterable(map(vars, _KINDS)):
         if name.startswith("test_"):
             yield name, set(getattr(getattr(Conformance, name), "needs", ())) - features
 
@@ -84,15 +99,26 @@ def run_conformance(name_or_url: str, report: Callable[[PromiseOutcome], None], 
             asyncio.run(_require_answer(broker))
         no_link = asyncio.run(_why_no_link(broker)) if "link" in features and contender.program is None else ""
         for name, missing in promises(features - {"link"} if no_link else features):
-            why = f"; {no_link}" if "link" in missing and no_link else ""
-            outcome = PromiseOutcome(_words(name), "not applicable", f"needs {', '.join(sorted(missing))}{why}")
-            if not missing:
+            outcome = _unproved(name, missing, contender, no_link)
+            if outcome is None:
                 if broker.running is not None and broker.running.ended:  # a broken promise left it dead
                     broker.running.start_again()
                 outcome = _prove(name, broker)
             report(outcome)
-            kept = kept and outcome.status != "broken"
+            kept = kept and outcome.status not in ("broken", "not yet")
     return kept
+
+
+def _unproved(name: str, missing: set[str], contender: Contender, no_link: str) -> PromiseOutcome | None:
+    """The outcome of a promise that cannot be proved; None for one that can be."""
+    if name in pending_of(contender.name):
+        return PromiseOutcome(_words(name), "not yet", "this adapter does not keep it yet")
+    if not missing:
+        return None
+    never = provocations_of(contender.name).inapplicable
+    reasons = [no_link] if "link" in missing and no_link else [never[word] for word in sorted(missing & never.keys())]
+    why = "; ".join(["", *dict.fromkeys(reasons)])
+    return PromiseOutcome(_words(name), "not applicable", f"needs {', '.join(sorted(missing))}{why}")
 
 
 async def _require_answer(broker: Workbench) -> None:

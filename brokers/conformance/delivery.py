@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from brokers.api import Message
 from brokers.conformance.workbench import DEADLINE_S, BrokenPromiseError, Workbench, needs, reading, require
+from brokers.inbox import BUFFER
 from brokers.registry import open_endpoint
 from core.errors import UsageError
 
@@ -139,7 +140,7 @@ class DeliveryPromises:
                 require(accounted() == total, f"{accounted()} accounted for of {total}")
                 numbers = [int(payload) for payload in reader.payloads]
                 require(numbers == sorted(set(numbers)), "what did arrive is out of order or doubled")
-                if small.delivery == "at-most-once" and "buffer" in broker.adapter.options:
+                if small.delivery == "at-most-once" and BUFFER in broker.adapter.options:
                     require(any(gap.lost for gap in reader.gaps), f"all {total} messages were held, or lost untold")
                     require(SMALL_BUFFER not in numbers, f"more were held than buffer={SMALL_BUFFER}")
 

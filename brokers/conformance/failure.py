@@ -29,7 +29,7 @@ from brokers.conformance.workbench import (
     with_address,
     with_credentials,
 )
-from brokers.endpoint import BrokerError
+from brokers.errors import BrokerError
 
 WRONG_PASSWORD = "not-the-passw0rd"  # noqa: S105
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from brokers.api import Producer
 from brokers.conformance.workbench import DEADLINE_S, BrokenPromiseError
-from brokers.endpoint import BrokerError, Endpoint
+from brokers.endpoint import Endpoint
+from brokers.errors import BrokerError
 from brokers.programs.running import Running
 
 RETRY_S = 0.05

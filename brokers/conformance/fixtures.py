@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import pytest
 
+from brokers.conformance.provocations import Provocations, provocations_of
 from brokers.conformance.workbench import Workbench, settle
 from brokers.contenders import Contender, all_contenders, find_contender
 from brokers.programs.catalogue import PROGRAMS
@@ -29,11 +30,11 @@ class RunningPrograms:
         self._stack = stack
         self._running: dict[str, Running] = {}
 
-    def workbench(self, contender: Contender) -> Workbench:
+    def workbench(self, contender: Contender, own: Provocations | None = None) -> Workbench:
         """The contender's program, running; skips the test, or on a CI machine fails it, where it is not installed."""
-        name = contender.program
+        name, provocations = contender.program, own or provocations_of(contender.name)
         if name is None:
-            return Workbench(contender, contender.url, None, self.folder)
+            return Workbench(contender, contender.url, None, self.folder, provocations)
         if not contender.runnable:
             self.missing(name)
         if name not in self._running:
@@ -42,7 +43,7 @@ class RunningPrograms:
         running = self._running[name]
         if running.ended:  # a test that failed left it dead
             running.start_again()
-        return Workbench(contender, contender.url.format_map(running.listeners), running, self.folder)
+        return Workbench(contender, contender.url.format_map(running.listeners), running, self.folder, provocations)
 
     def missing(self, name: str) -> NoReturn:
         """Skip the test, or on a CI machine fail it: its program is not installed."""
@@ -60,6 +61,6 @@ def running_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
 @pytest.fixture(scope="class")
 def broker(request: pytest.FixtureRequest, running_programs: RunningPrograms) -> Workbench:
     """The broker of the class's contender."""
-    workbench = running_programs.workbench(find_contender(request.cls.contender))
+    workbench = running_programs.workbench(find_contender(request.cls.contender), request.cls.provocations)
     settle(workbench)
     return workbench

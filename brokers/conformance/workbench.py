@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from brokers.api import Adapter, Consumer, Gap, Message, Producer
+from brokers.conformance.provocations import NOTHING, Provocations, provocations_of
 from brokers.contenders import Contender
-from brokers.endpoint import Endpoint
+from brokers.endpoint import Address, Endpoint
 from brokers.programs.running import Running
+from brokers.redaction import take_apart
 from brokers.registry import open_endpoint
 from core.tcp_proxy import TcpProxy
 
@@ -90,6 +92,7 @@ class Workbench:
     url: str
     running: Running | None
     folder: Path
+    provocations: Provocations = NOTHING
 
     @property
     def adapter(self) -> Adapter:
@@ -128,11 +131,15 @@ class Workbench:
                 yield consumer, reader
 
     @contextmanager
-    def proxy(self) -> Iterator[tuple[TcpProxy, Endpoint]]:
-        """A proxy before the broker, and the endpoint that goes through it."""
-        endpoint = self.endpoint()
-        with TcpProxy(endpoint.host, port_of(self.adapter, endpoint)) as proxy:
+    def proxy(self, tap: Callable[[bytes], None] | None = None) -> Iterator[tuple[TcpProxy, Endpoint]]:
+        """A proxy before the broker's first host, and the endpoint that goes through it; `tap` hears what is sent."""
+        with TcpProxy(str(self.address), tap=tap) as proxy:
             yield proxy, self.endpoint(with_address(self.url, proxy.address))
+
+    @property
+    def address(self) -> Address:
+        """The broker's first host, where a proxy passes connections on to."""
+        return self.endpoint().hosts[0]
 
     @contextmanager
     def guarded(self) -> Iterator[tuple[str, str, str]]:
@@ -149,9 +156,9 @@ class Workbench:
             yield self.contender.url.format_map(running.listeners), *running.credentials
 
 
-def port_of(adapter: Adapter, endpoint: Endpoint) -> int | None:
-    """The URL's port, or the one that the adapter takes where there is none."""
-    return endpoint.port or getattr(adapter, "default_port", None)
+def has_link(endpoint: Endpoint) -> bool:
+    """Whether a proxy can be put before the broker: its port is known, and it is not a socket's path."""
+    return endpoint.port is not None
 
 
 @asynccontextmanager
@@ -172,7 +179,7 @@ async def reading(consumer: Consumer) -> AsyncIterator[MessageReader]:
 def benched(contender: Contender, folder: Path) -> Iterator[Workbench]:
     """Run the contender's program, if it has one."""
     with contender.launched(folder) as broker:
-        workbench = Workbench(contender, broker.url, broker.running, folder)
+        workbench = Workbench(contender, broker.url, broker.running, folder, provocations_of(contender.name))
         settle(workbench)
         yield workbench
 
@@ -196,14 +203,13 @@ def with_options(url: str, options: dict[str, object]) -> str:
 
 
 def with_address(url: str, address: str) -> str:
-    """The URL with another host and port, and its user and password."""
-    parts = urlsplit(url)
-    user, at, _ = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user}{at}{address}").geturl()
+    """The URL with another host and port, or several, and its user and password."""
+    start, userinfo, at, rest = take_apart(url)
+    end = next((i for i, letter in enumerate(rest) if letter in "/?"), len(rest))
+    return f"{start}{userinfo}{at}{address}{rest[end:]}"
 
 
 def with_credentials(url: str, user: str, password: str) -> str:
     """The URL with another user and password."""
-    parts = urlsplit(url)
-    address = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{quote(user)}:{quote(password)}@{address}").geturl()
+    start, _, _, rest = take_apart(url)
+    return f"{start}{quote(user, safe='')}:{quote(password, safe='')}@{rest}"

@@ -15,9 +15,11 @@ class ReplicaStats(Document):
     server: str
     pid: int
     ready: bool
-    """The broker confirmed the subscriptions, and the replica is not ending."""
+    """The broker confirmed the subscriptions, its link has not been down beyond the grace, and the replica is not ending."""
     broker: str
-    """URL, its password hidden."""
+    """URL, its secrets hidden."""
+    broker_connected: bool
+    """Whether the link to it is up now."""
     clients: int
     """Connected now, by topic in `topics`."""
     topics: dict[str, int]

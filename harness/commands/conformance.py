@@ -10,7 +10,7 @@ from rich.markup import escape
 from brokers.conformance import PromiseOutcome, run_conformance
 from brokers.programs.catalogue import Launch
 
-_STYLE = {"kept": "green", "broken": "red", "not applicable": "dim"}
+_STYLE = {"kept": "green", "broken": "red", "not applicable": "dim", "not yet": "yellow"}
 
 
 def conformance_command(name_or_url: str, json_answer: bool, launch: Launch = "auto") -> int:
@@ -31,5 +31,6 @@ def conformance_command(name_or_url: str, json_answer: bool, launch: Launch = "a
     if json_answer:
         print(json.dumps({"contender": name_or_url, **counts, "promises": [o._asdict() for o in outcomes]}))
     else:
-        console.print(", ".join(f"{count} {status}" for status, count in counts.items()), highlight=False)
+        told = [f"{count} {status}" for status, count in counts.items() if count or status != "not yet"]
+        console.print(", ".join(told), highlight=False, soft_wrap=True)
     return 0 if kept else 1

@@ -66,8 +66,9 @@ def _show(findings: dict[str, Any], console: Console) -> None:
 
     say("")
     say("adapters: " + ", ".join(f"{name} ({' '.join(schemes)})" for name, schemes in findings["adapters"].items()))
-    for name, how in findings["not_installed"].items():
-        say(f"adapter {name}: {how}")
+    absent: dict[str, str] = findings["not_installed"]
+    for how in dict.fromkeys(absent.values()):
+        say(f"adapter of {' '.join(scheme for scheme, other in absent.items() if other == how)}: {how}")
     for name, reason in findings["broken_plugins"].items():
         say(f"broken plug-in {name}: {reason}")
     host = findings["host"]

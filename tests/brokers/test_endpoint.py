@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers.contenders import find_contender
-from brokers.endpoint import BrokerError, parse_url, redact
+from brokers.endpoint import MAX_TOPIC_BYTES, RUN_NAME, Address, parse_url, redact
+from brokers.errors import BrokerError
+from brokers.options import text, whole_number
 from brokers.registry import open_endpoint
 from core.errors import UsageError
 
@@ -46,7 +48,7 @@ def test_what_is_no_url_is_refused(url):
 @pytest.mark.parametrize("url", [f"amqp://u:{SECRET}@h:1/v", f"redis://:{SECRET}@h"])
 def test_no_text_of_an_endpoint_shows_the_password(url):
     endpoint = parse_url(url, "at-most-once")
-    error = BrokerError(endpoint, "connect", f"library said {SECRET} of {url}", "next")
+    error = BrokerError(endpoint, "connect", f"library said {SECRET} of {url}")
     assert SECRET not in f"{redact(url)}{endpoint}{endpoint!r}{error}{error!r}"
 
 
@@ -62,7 +64,7 @@ UNESCAPED = [
 ]
 
 
-@pytest.mark.parametrize("url", [*UNESCAPED, f"redis://u:{SECRET}/x@[::1", f"redis://u:{SECRET}[@h", f"u:{SECRET}@h:1"])
+@pytest.mark.parametrize("url", [*UNESCAPED, f"redis://u:{SECRET}/x@[::1", f"u:{SECRET}@h:1"])
 def test_a_url_that_cannot_be_taken_apart_does_not_show_its_password(url):
     assert SECRET not in redact(url)
     for action in (lambda: parse_url(url, "at-most-once"), lambda: open_endpoint(url), lambda: find_contender(url)):
@@ -95,11 +97,125 @@ def test_any_password_is_hidden(password):
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "", "ten", "٣"])
 def test_an_option_that_is_no_number_is_named(text):
-    endpoint = parse_url(f"redis://h?buffer={text}", "at-most-once")
-    with pytest.raises(UsageError, match="buffer"):
-        endpoint.whole_number("buffer", 5)
+    with pytest.raises(UsageError, match=r"option buffer=.* is not a whole number from 0 on; give whole number"):
+        open_endpoint(f"redis://h?buffer={text}")
 
 
 def test_a_missing_option_takes_its_default():
     endpoint = parse_url("redis://h", "at-most-once")
-    assert (endpoint.whole_number("buffer", 5), endpoint.option("stream", "x")) == (5, "x")
+    assert (endpoint.get(whole_number("buffer", "", 5)), endpoint.get(text("stream", "", "x"))) == (5, "x")
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "expected"),
+    [
+        ("nats://a,b:4223,c", 4222, [("a", 4222), ("b", 4223), ("c", 4222)]),
+        ("amqp://u:p@A.example,b/vhost", 5672, [("a.example", 5672), ("b", 5672)]),
+        ("mqtt://[::1],[fe80::1%25eth0]:99", 1883, [("::1", 1883), ("fe80::1%eth0", 99)]),
+        ("redis://", 6379, [("127.0.0.1", 6379)]),
+        ("unix:///run/my%20redis.sock?db=0", None, [("/run/my redis.sock", None)]),
+        ("redis+unix://u:p@/run/redis.sock", 6379, [("/run/redis.sock", None)]),
+    ],
+)
+def test_hosts(url, port, expected):
+    endpoint = parse_url(url, "at-most-once", port)
+    assert [(one.host, one.port) for one in endpoint.hosts] == expected
+    assert (endpoint.host, endpoint.port) == expected[0]
+    last = endpoint.at(endpoint.hosts[-1])
+    assert (last.host, last.port) == expected[-1]
+    assert endpoint.hosts[0].is_path is ("unix" in url)
+
+
+def test_an_address_is_written_as_it_is_dialled():
+    assert [str(one) for one in (Address("::1", 5), Address("h", 5), Address("/a.sock"))] == [
+        "[::1]:5",
+        "h:5",
+        "/a.sock",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("nats://a,,b", "a host or port is not one"),
+        ("nats://a,b:0", "a host or port is not one"),
+        ("nats://[::1", "a host or port is not one"),
+        ("nats://::1", "a host or port is not one"),
+        ("redis+unix://host/run.sock", "names no socket"),
+        ("redis://h?buffer=1&buffer=2", "'buffer' stands twice"),
+        ("redis://h/0#x", "has a #"),
+    ],
+)
+def test_what_is_no_place_is_named(url, says):
+    with pytest.raises(UsageError, match=says):
+        parse_url(url, "at-most-once")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("nats://s3cretT0ken@h", "nats://***@h"),
+        ("nats+js://s3cretT0ken@a,b/x", "nats+js://***@a,b/x"),
+        ("nats://u:p@h", "nats://u:***@h"),
+        ("redis://u:x@xylophone/x", "redis://u:***@xylophone/x"),
+        ("redis://h?password=abc&stream=s", "redis://h?password=***&stream=s"),
+        ("nats://h?token=abc&nkey=SUA&buffer=1", "nats://h?token=***&nkey=***&buffer=1"),
+        ("redis://h?password_file=/run/secret", "redis://h?password_file=/run/secret"),
+    ],
+)
+def test_secrets_are_hidden_by_their_place(url, shown):
+    assert redact(url) == shown
+    assert str(parse_url(url, "at-most-once")) == shown
+
+
+def test_a_password_of_one_letter_mangles_no_word_and_is_hidden_where_it_is_one():
+    endpoint = parse_url("redis://user:o@host", "at-most-once")
+    said = "no route to host redis://user:o@host:1, wrong password 'o'"
+    assert endpoint.hide_secrets(said) == "no route to host redis://***@host:1, wrong password '***'"
+
+
+def test_a_token_is_hidden_in_a_librarys_words():
+    endpoint = parse_url("nats://s3cretT0ken@h", "at-most-once")
+    assert endpoint.hide_secrets("token s3cretT0ken is bad") == "token *** is bad"
+
+
+def test_a_password_from_a_file(tmp_path):
+    path = tmp_path / "password"
+    path.write_text(f"{SECRET}\nsecond line\n")
+    for found in (
+        open_endpoint(f"redis://u@h?password_file={path}")[1],
+        open_endpoint("redis://u@h", None, str(path))[1],
+    ):
+        assert found.password == SECRET
+        assert SECRET not in f"{found}{found!r}{BrokerError(found, 'connect', f'said {SECRET}')}"
+
+
+@pytest.mark.parametrize(
+    ("url", "content", "says"),
+    [
+        ("redis://u@h", None, "No such file"),
+        ("redis://u@h", "", "first line is empty"),
+        ("redis://u:p@h", SECRET, "leave one out"),
+    ],
+)
+def test_a_password_file_that_cannot_be_used_is_named(tmp_path, url, content, says):
+    path = tmp_path / "password"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UsageError, match=says) as caught:
+        open_endpoint(f"{url}?password_file={path}")
+    assert "password_file=" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_names_begin_with_the_runs_and_the_place_has_no_secret():
+    plain, run = (parse_url(f"amqp://u:{SECRET}@a,b:1/v{more}", "at-most-once") for more in ("", "?run_name=r-7"))
+    assert (plain.prefix, run.prefix) == ("fanbench", "r-7")
+    assert run.get(RUN_NAME) == "r-7"
+    assert plain.place == run.place == "amqp://a,b:1/v"
+
+
+@pytest.mark.parametrize("option", ["run_name=a.b", "run_name=", f"{MAX_TOPIC_BYTES.name}=0", "qos=2", "buffer=x"])
+def test_a_value_that_cannot_be_used_is_refused_before_anything_connects(option):
+    with pytest.raises(UsageError, match=f"option {option.partition('=')[0]}="):
+        open_endpoint(f"mqtt://h?{option}")

@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from brokers.api import Gap, Message
-from brokers.endpoint import BrokerError, parse_url
+from brokers.endpoint import parse_url
+from brokers.errors import BrokerError
 from brokers.inbox import Inbox
 from brokers.log_reader import LogReader
+from brokers.topic_names import TopicNames
 
 ENDPOINT = parse_url("redis+streams://127.0.0.1:1", "at-least-once")
 DEADLINE_S = 5
@@ -32,7 +34,7 @@ class Past:
 
 
 def feed_of(past, capacity=100):
-    return LogReader(ENDPOINT, Inbox(capacity), 0, past.read)
+    return LogReader(ENDPOINT, Inbox(capacity), 0, past.read, TopicNames(ENDPOINT, 100))
 
 
 async def drained(feed):

@@ -7,8 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from brokers.endpoint import BrokerError, parse_url
-from brokers.reconnect import FIRST_S, JITTER, LONGEST_S, delays_s, finish, keep_up, reason, uncancelled
+from brokers.backoff import FIRST_S, JITTER, LONGEST_S
+from brokers.endpoint import parse_url
+from brokers.errors import BrokerError, CauseKind
+from brokers.link import Link
+from brokers.reconnect import delays_s, finish, keep_up, reason, uncancelled
 
 ENDPOINT = replace(parse_url("mine://u:hunter2@h", "at-most-once"), timeout_s=1.0)
 
@@ -31,16 +34,20 @@ def test_jitter_stays_in_its_range_and_differs():
 class ReconnectLoop:
     """Connections are numbers; `fail` decides how an attempt ends, `end` loses the connection."""
 
-    def __init__(self, fail=lambda number: None):
+    def __init__(self, fail=lambda number: None, endpoint=ENDPOINT):
         self.events = []
         self.numbers = itertools.count()
         self.fail = fail
         self.end = asyncio.Event()
         self.up = asyncio.Event()
         self.dialled = asyncio.Queue()
+        self.link = Link(endpoint)
+        self.hosts = []
+        self.kind_of = lambda error: None
 
     async def dial(self):
         number = next(self.numbers)
+        self.hosts.append(self.link.target.host)
         await asyncio.sleep(0)
         error = self.fail(number)
         if error:
@@ -103,6 +110,9 @@ async def test_cancelling_while_closing_still_closes():
         (OSError("refused"), "check host and port"),
         (RuntimeError("Authentication failed for hunter2"), "check the user and the password"),
         (OSError("certificate verify failed"), "ca_file"),
+        (OSError("certificate verify failed: Hostname mismatch"), "server_name"),
+        (OSError("NOPERM this user has no permissions"), "grant it to this user"),
+        (OSError("PRECONDITION_FAILED - inequivalent arg"), "there with other settings"),
         (TimeoutError(), "no answer within 1 s"),
     ],
 )
@@ -147,3 +157,136 @@ def test_a_reason_is_one_line_of_the_innermost_error():
     group = ExceptionGroup("many", [ExceptionGroup("more", [ValueError("two\nlines")])])
     assert reason(group) == "two lines"
     assert reason(KeyError()) == "KeyError"
+
+
+async def dialled(line, count):
+    """Wait until it has dialled so often."""
+    async with asyncio.timeout(20):
+        while len(line.hosts) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_dials_that_time_out_after_a_failed_task_group_are_followed_by_more():
+    """Before Python 3.11.3 the first of them ended reconnecting as cancelled."""
+
+    class Deaf(ReconnectLoop):
+        async def dial(self):
+            self.hosts.append(self.link.target.host)
+            if len(self.hosts) > 1:
+                await asyncio.sleep(60)
+            return len(self.hosts)
+
+        async def serve(self, number):
+            async def fail():
+                await asyncio.sleep(0.01)
+                raise OSError("lost")
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+
+    line = Deaf()
+    async with keep_up(replace(ENDPOINT, timeout_s=0.1), line):
+        await dialled(line, 5)
+        assert not line.link.connected
+        assert line.link.cause
+
+
+async def test_no_stray_cancellation_ends_reconnecting():
+    line = ReconnectLoop(fail=lambda number: OSError("no") if 0 < number < 4 else None)
+
+    def cancel_all():
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("mine://"):
+                task.cancel()
+
+    async with keep_up(ENDPOINT, line):
+        await asyncio.wait_for(line.up.wait(), 10)
+        async with asyncio.timeout(20):
+            while len(line.hosts) < 8:
+                cancel_all()
+                await asyncio.sleep(0.02)
+        await asyncio.wait_for(line.up.wait(), 10)
+        assert line.link.connected
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("mine://")]
+
+
+def test_the_program_can_end_although_nobody_closed():
+    async def abandon():
+        await keep_up(ENDPOINT, ReconnectLoop()).__aenter__()
+
+    asyncio.run(asyncio.wait_for(abandon(), 10))
+
+
+async def test_whatever_is_raised_while_telling_of_the_loss_it_goes_on():
+    class Clumsy(ReconnectLoop):
+        def lost(self, cause):
+            raise ValueError("a mistake in an adapter")
+
+        async def hang_up(self, number):
+            raise RuntimeError("another one")
+
+    line = Clumsy()
+    async with keep_up(ENDPOINT, line):
+        await asyncio.wait_for(line.up.wait(), 10)
+        line.end.set()
+        await dialled(line, 2)
+
+
+async def test_the_link_tells_its_state_and_why():
+    line = ReconnectLoop(fail=lambda number: OSError("refused by hunter2") if number == 1 else None)
+    states = []
+
+    async def follow():
+        while True:
+            states.append((line.link.connected, line.link.cause))
+            await line.link.changed()
+
+    following = asyncio.create_task(follow())
+    async with keep_up(ENDPOINT, line):
+        await asyncio.wait_for(line.up.wait(), 10)
+        line.end.set()
+        await dialled(line, 3)
+        await asyncio.wait_for(line.up.wait(), 10)
+    await asyncio.sleep(0)
+    following.cancel()
+    assert states == [
+        (False, "not connected yet"),
+        (True, ""),
+        (False, "cut, ***"),
+        (True, ""),
+        (False, "closed"),
+    ]
+
+
+async def test_a_connection_that_is_dropped_is_dialled_anew():
+    line = ReconnectLoop()
+    async with keep_up(ENDPOINT, line):
+        await asyncio.wait_for(line.up.wait(), 10)
+        line.link.drop("READONLY, says hunter2")
+        line.link.drop("again")
+        await dialled(line, 2)
+        assert line.events[:3] == ["dial 0", "lost READONLY, says ***", "hang up 0"]
+
+
+HOSTS = replace(parse_url("mine://u:hunter2@a,b:2,c", "at-most-once"), timeout_s=1.0)
+
+
+async def test_hosts_are_tried_in_turn_at_first_and_later():
+    line = ReconnectLoop(fail=lambda number: OSError("no") if number in (0, 2) else None)
+    async with keep_up(HOSTS, line):
+        await asyncio.wait_for(line.up.wait(), 10)
+        assert line.hosts == ["a", "b"]
+        line.end.set()
+        await dialled(line, 4)
+        assert line.hosts == ["a", "b", "c", "a"]
+
+
+async def test_where_no_host_answers_each_is_named():
+    errors = [ConnectionRefusedError("refused"), RuntimeError("wrong password hunter2"), TimeoutError()]
+    with pytest.raises(
+        BrokerError, match=r"cannot connect: a: refused, b:2: wrong password \*\*\*, c: no answer"
+    ) as caught:
+        async with keep_up(HOSTS, ReconnectLoop(fail=errors.__getitem__)):
+            pass
+    assert caught.value.kind is CauseKind.AUTHENTICATION
+    assert "hunter2" not in str(caught.value)

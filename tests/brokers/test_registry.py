@@ -36,7 +36,8 @@ def adapter(**changes):
         "schemes": ("mine",),
         "deliveries": ("at-most-once",),
         "replay": False,
-        "options": {},
+        "max_topic_bytes": 100,
+        "options": (),
         "producer": print,
         "consumer": print,
     }
@@ -86,8 +87,26 @@ def test_a_plug_in_is_found_and_used(plugins):
 @pytest.mark.parametrize("scheme", sorted(BUILT_IN))
 def test_a_plug_in_cannot_take_a_built_in_scheme_whatever_its_name(plugins, scheme):
     theirs = adapter(schemes=(scheme,))
-    plugins(**{"-".join(scheme.split("+")): theirs})
+    plugins(**{scheme: theirs})
     assert open_endpoint(f"{scheme}://h")[0] is not theirs
+    assert f"scheme {scheme}:// is fanbench's own" in str(registry().broken)
+
+
+def test_two_plug_ins_with_one_scheme_are_named_and_neither_is_taken(plugins, monkeypatch):
+    plugins(mine=adapter())
+    both = [EntryPoint("mine", f"strangers_module:{name}", GROUP) for name in ("mine", "other")]
+    monkeypatch.setattr(module, "entry_points", lambda group: both)
+    installed.cache_clear()
+    with pytest.raises(UsageError, match="strangers_module:mine and strangers_module:other both serve mine://"):
+        open_endpoint("mine://h")
+
+
+def test_one_adapter_has_an_entry_point_for_each_of_its_schemes(plugins):
+    two = adapter(schemes=("one", "two"))
+    plugins(one=two, two=two, three=two)
+    assert open_endpoint("one://h")[0] is open_endpoint("two://h")[0] is two
+    with pytest.raises(UsageError, match="the entry point is named three, its schemes are one, two"):
+        open_endpoint("three://h")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +134,7 @@ def test_only_the_library_of_the_scheme_is_imported(url, library):
     ("broken", "reason"),
     [
         (SimpleNamespace(name="half"), "has no schemes"),
-        (adapter(schemes=("redis",)), "already served by redis"),
+        (adapter(schemes=("redis",)), "the entry point is named bad"),
         (adapter(schemes=None), "schemes=None, which is not a tuple"),
         (adapter(schemes="mine"), "schemes='mine', which is not a tuple"),
         (adapter(schemes=()), "which is not a tuple"),
@@ -124,11 +143,12 @@ def test_only_the_library_of_the_scheme_is_imported(url, library):
         (adapter(deliveries=()), "deliveries=()"),
         (adapter(deliveries=("exactly-once",)), "not a tuple of at-most-once, at-least-once"),
         (adapter(options=None), "options=None"),
-        (adapter(options={"a": 1}), "not a dict of words"),
+        (adapter(options={"a": "b"}), "not a tuple of Option"),
+        (adapter(max_topic_bytes=0), "not a number of bytes"),
         (adapter(producer=None), "producer=None, which is not a method"),
         (adapter(delivery_options=3), "delivery_options=3"),
         (SimpleNamespace, "is a class"),
-        (None, "has no name, schemes"),
+        (None, "has no name, schemes, deliveries, replay, max_topic_bytes"),
         (Raising(), "RuntimeError: not today"),
     ],
 )
@@ -165,7 +185,7 @@ def test_an_import_error_is_told_where_its_scheme_is_asked_for(plugins):
         ("rediss2://h", None, "did you mean 'rediss'"),
         ("redis://h?bufer=1", None, "did you mean 'buffer'"),
         ("redis://h", "at-least-once", "does not promise at-least-once"),
-        ("mqtt://h?qos=2", None, "option qos=2"),
+        ("mqtt://h?qos=2", None, "option qos='2'"),
         ("mqtt://h?qos=1", "at-most-once", "leave one out"),
     ],
 )

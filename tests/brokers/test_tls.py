@@ -10,7 +10,7 @@ import trustme
 
 from brokers import conformance
 from brokers.contenders import find_contender
-from brokers.endpoint import BrokerError
+from brokers.errors import BrokerError
 from brokers.programs.catalogue import PROGRAMS
 from brokers.programs.probe import answers
 from brokers.programs.running import Running, launch
@@ -46,8 +46,11 @@ def tls_before(authority, running_programs):
     """A function that gives a contender's address behind TLS, with a certificate for a host name."""
     with ExitStack() as stack:
 
-        def start(name, host):
+        def start(name, host, asked_of=None):
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            if asked_of is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+                asked_of.configure_trust(context)
             authority.issue_cert(host).configure_cert(context)
             workbench = running_programs.workbench(find_contender(name))
             parts = urlsplit(workbench.url)
@@ -65,13 +68,13 @@ async def round_trip(url, delivery):
         assert (await anext(aiter(consumer))).payload == b"secret"
 
 
-async def refused(url, delivery):
+async def refused(url, delivery, step="ca_file"):
     adapter, endpoint = open_endpoint(url, delivery)
     for side in (adapter.producer, adapter.consumer):
         with pytest.raises(BrokerError, match="certificate") as caught:
             async with side(endpoint):
                 pass
-        assert "ca_file" in str(caught.value)
+        assert step in str(caught.value).rpartition(";")[2]
         assert not caught.value.transient
 
 
@@ -79,6 +82,38 @@ async def refused(url, delivery):
 async def test_a_certificate_of_the_given_authority_connects(name, tls_before, ca_file):
     address = tls_before(name, "localhost")
     await round_trip(f"{SCHEMES[name]}://{address}?ca_file={ca_file}", find_contender(name).delivery)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+async def test_a_name_may_be_given_that_the_certificate_has(name, tls_before, ca_file):
+    url = f"{SCHEMES[name]}://{tls_before(name, 'other.example')}?ca_file={ca_file}"
+    await round_trip(f"{url}&server_name=other.example", find_contender(name).delivery)
+
+
+@pytest.fixture
+def own_certificate(authority, tmp_path):
+    """Options that name a certificate of a client's own."""
+    certificate = authority.issue_cert("client@example.org")
+    certificate.private_key_pem.write_to_path(str(tmp_path / "client.key"))
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "client.pem"))
+    return f"&cert_file={tmp_path / 'client.pem'}&key_file={tmp_path / 'client.key'}"
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+async def test_a_broker_that_asks_for_a_certificate_gets_one(name, tls_before, authority, ca_file, own_certificate):
+    address = tls_before(name, "localhost", authority)
+    await round_trip(f"{SCHEMES[name]}://{address}?ca_file={ca_file}{own_certificate}", find_contender(name).delivery)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [("key_file=/none.pem", "without cert_file"), ("cert_file=/none.pem", "cert_file=/none.pem: No such file")],
+)
+async def test_a_certificate_that_cannot_be_used_is_named(options, says):
+    adapter, endpoint = open_endpoint(f"mqtts://127.0.0.1:1?{options}")
+    with pytest.raises(UsageError, match=says):
+        async with adapter.producer(endpoint):
+            pass
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -90,7 +125,7 @@ async def test_an_unknown_authority_is_refused(name, tls_before):
 @pytest.mark.parametrize("name", ["valkey", "mosquitto-qos1", "rabbitmq-confirms"])
 async def test_a_certificate_for_another_host_is_refused(name, tls_before, ca_file):
     address = tls_before(name, "other.example")
-    await refused(f"{SCHEMES[name]}://{address}?ca_file={ca_file}", find_contender(name).delivery)
+    await refused(f"{SCHEMES[name]}://{address}?ca_file={ca_file}", find_contender(name).delivery, "server_name")
 
 
 @pytest.mark.parametrize("scheme", [*SCHEMES.values(), "nats+tls", "nats+js+tls"])

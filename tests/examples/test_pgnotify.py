@@ -11,13 +11,16 @@ import sysconfig
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from brokers import registry as registry_module
 from brokers.conformance import Conformance, promises
+from brokers.conformance.links import has_two_loopbacks
+from brokers.conformance.provocations import Provocations
 from brokers.conformance.workbench import Workbench, with_address
 from brokers.contenders import find_contender
-from brokers.endpoint import BrokerError
+from brokers.errors import BrokerError
 from brokers.registry import GROUP, installed
 from tests.examples import postgres as server
 from tests.missing import missing
@@ -101,7 +104,9 @@ def test_doctor_tells_a_person_of_both(python):
 
 
 def test_conformance_proves_every_promise_that_applies(python, url):
-    missing = [needs for _, needs in promises({"link", "password", "at-most-once"})]
+    missing = [
+        needs for _, needs in promises({"link", "password", "at-most-once", *["two loopbacks"] * has_two_loopbacks()})
+    ]
     kept, not_applicable = sum(not needs for needs in missing), sum(bool(needs) for needs in missing)
     output = run(python, "-m", "harness.commands.cli", "conformance", url)
     assert f"{kept} kept, 0 broken, {not_applicable} not applicable" in output
@@ -145,8 +150,28 @@ def broker(postgres, url, monkeypatch, tmp_path):
     plugin = EntryPoint("pgnotify", "fanbench_pgnotify:adapter", GROUP)
     monkeypatch.setattr(registry_module, "entry_points", lambda group: [*ours, plugin])
     installed.cache_clear()
-    yield Workbench(find_contender(url), url, postgres, tmp_path)
+    yield Workbench(find_contender(url), url, postgres, tmp_path, Provocations(vanish={"backend ended": end_backends}))
     installed.cache_clear()
+
+
+async def end_backends(endpoint):
+    """End the server's processes for the connections of this run."""
+    by_name = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
+    connection = await asyncpg.connect(
+        host=endpoint.host,
+        port=endpoint.port,
+        user=endpoint.username,
+        password=endpoint.password,
+        database=endpoint.path,
+    )
+    try:
+        assert await connection.fetchval(by_name, endpoint.prefix)
+    finally:
+        await connection.close()
+
+
+async def test_a_consumer_whose_backend_is_ended_is_noticed(broker):
+    await Conformance().test_vanished_consumer_is_noticed(broker)
 
 
 async def test_the_server_is_killed_and_comes_back(broker):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from brokers.endpoint import BrokerError, parse_url
+from brokers.endpoint import parse_url
+from brokers.errors import BrokerError
 from core.clock import ClockPair
 from core.errors import UsageError
 from core.scenario import load_scenario

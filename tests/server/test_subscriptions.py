@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from brokers.api import Gap, Message
-from brokers.endpoint import BrokerError, Endpoint, parse_url
+from brokers.endpoint import Endpoint, parse_url
+from brokers.errors import BrokerError, CauseKind, Refusal, TopicRefusedError
+from brokers.link import Link
 from core.contracts.measures import PhaseCounts
-from server.subscriptions import Subscriptions, SubscriptionSettings, TooManyTopicsError
+from server.subscription_settings import SubscriptionSettings, TooManyTopicsError
+from server.subscriptions import Subscriptions
 from tests.server.made_up import ConnectionWriter, connect, event, make_hub, turns
 
 DEADLINE_S = 10
@@ -21,17 +24,20 @@ class Broker:
     name = "made up"
     schemes = ("madeup",)
     deliveries = ("at-most-once",)
+    max_topic_bytes = 1_000
+    options = ()
 
     def __init__(self, *, replay: bool = False) -> None:
         self.replay = replay
-        self.options: dict[str, str] = {}
         self.stored: list[Message] = []
         self.calls: list[tuple[str, tuple[str, ...], int | None]] = []
         self.refuse: BrokerError | None = None
+        self.refused: dict[str, Refusal] = {}
+        self.link = Link(ENDPOINT, connected=True)
         self.starts = 0
         self.items: asyncio.Queue[Message | Gap | None] = asyncio.Queue()
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
         self.calls.append(("subscribe", topics, since_ns))
         await asyncio.sleep(0)
         if self.refuse is not None:
@@ -40,6 +46,7 @@ class Broker:
             for message in self.stored:
                 if message.topic in topics:
                     self.items.put_nowait(message)
+        return {topic: self.refused[topic] for topic in topics if topic in self.refused}
 
     async def unsubscribe(self, *topics: str) -> None:
         self.calls.append(("unsubscribe", topics, None))
@@ -58,19 +65,25 @@ class Broker:
 
 
 ENDPOINT = parse_url("madeup://user:sekret@host", "at-most-once")
-DOWN = BrokerError(ENDPOINT, "subscribe", "no answer", "check that the broker is up")
+DOWN = BrokerError(ENDPOINT, "subscribe", "no answer", CauseKind.SILENT)
 
 
 @asynccontextmanager
 async def linked(
-    broker: Broker, *, preset: tuple[str, ...] = ("events",), max_topics: int = 100, linger_s: float = 1000
+    broker: Broker,
+    *,
+    preset: tuple[str, ...] = ("events",),
+    max_topics: int = 100,
+    linger_s: float = 1000,
+    grace_s: float = 60.0,
 ) -> AsyncIterator[Subscriptions]:
     hub = make_hub([])
-    link = Subscriptions(hub, broker, ENDPOINT, SubscriptionSettings(preset, max_topics, linger_s, 60.0))  # type: ignore[arg-type]
+    settings = SubscriptionSettings(preset, max_topics, linger_s, 60.0, grace_s)
+    link = Subscriptions(hub, broker, ENDPOINT, settings)  # type: ignore[arg-type]
     task = asyncio.create_task(link.run())
     try:
         async with asyncio.timeout(DEADLINE_S):
-            await link.ready.wait()
+            await link.filled.wait()
             yield link
     finally:
         task.cancel()
@@ -158,7 +171,7 @@ async def test_one_topic_too_many() -> None:
 async def test_a_broker_that_refuses_at_the_start_ends_the_link() -> None:
     broker = Broker()
     broker.refuse = DOWN
-    link = Subscriptions(make_hub([]), broker, ENDPOINT, SubscriptionSettings(("events",), 10, 0, 0))  # type: ignore[arg-type]
+    link = Subscriptions(make_hub([]), broker, ENDPOINT, SubscriptionSettings(("events",), 10, 0, 0, 0))  # type: ignore[arg-type]
     with pytest.raises(BrokerError, match="cannot subscribe"):
         await asyncio.wait_for(link.run(), DEADLINE_S)
 
@@ -205,3 +218,90 @@ async def test_messages_of_a_topic_that_was_let_go_are_nobodys() -> None:
         broker.items.put_nowait(Message("events", event("s", 0, "events")))
         await until(lambda: link._hub.ledger.received, "received")
         assert link._hub.ledger.received_by_stream() == {"s": {"events": PhaseCounts(warmup=0, measure=1)}}
+
+
+FORBIDDEN = Refusal("forbidden", "no permission, says sekret")
+INVALID = Refusal("invalid", "too long")
+
+
+async def test_only_who_asks_for_a_refused_topic_is_told_and_the_batch_goes_on() -> None:
+    broker = Broker()
+    broker.refused = {"theirs": FORBIDDEN, "long": INVALID}
+    async with linked(broker) as link:
+        names = [*(f"room-{i}" for i in range(20)), "theirs", "long"]
+        results = await asyncio.gather(*(link.require([name]) for name in names), return_exceptions=True)
+        assert [isinstance(result, BaseException) for result in results] == [False] * 20 + [True] * 2
+        for result, refusal in zip(results[20:], (FORBIDDEN, INVALID), strict=True):
+            assert isinstance(result, TopicRefusedError)
+            assert result.refusal.kind == refusal.kind
+        assert "theirs" not in link._hub.topics
+
+
+async def test_a_refusal_is_remembered_for_a_while_so_that_nobody_can_hammer_the_broker() -> None:
+    broker = Broker()
+    broker.refused = {"theirs": FORBIDDEN}
+    async with linked(broker) as link:
+        for _ in range(50):
+            with pytest.raises(TopicRefusedError):
+                await link.require(["events", "theirs"])
+        assert broker.named("subscribe").count("theirs") == 1
+        broker.refused = {}
+        link._refused._loop = Later(link._loop)
+        (topic,) = await link.require(["theirs"])
+        assert topic.users == 1
+
+
+class Later:
+    """An event loop's clock, an hour ahead."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._real = loop
+
+    def time(self) -> float:
+        return self._real.time() + 3600
+
+
+async def test_a_topic_of_the_settings_that_is_refused_ends_the_link() -> None:
+    broker = Broker()
+    broker.refused = {"events": FORBIDDEN}
+    link = Subscriptions(make_hub([]), broker, ENDPOINT, SubscriptionSettings(("events",), 10, 0, 0, 0))  # type: ignore[arg-type]
+    with pytest.raises(TopicRefusedError, match="forbidden: no permission"):
+        await asyncio.wait_for(link.run(), DEADLINE_S)
+
+
+async def test_a_topic_that_is_refused_after_the_consumer_began_anew_is_a_gap_of_its_clients() -> None:
+    broker = Broker()
+    async with linked(broker) as link:
+        await link.require(["new"])
+        writer, other = ConnectionWriter(link._hub), ConnectionWriter(link._hub)
+        connect(link._hub, writer, ["new"])
+        connect(link._hub, other, ["events"])
+        broker.refused = {"new": FORBIDDEN}
+        broker.items.put_nowait(None)
+        await until(lambda: len(writer.gaps) == 2, "the lost connection and the refusal")
+        assert "forbidden" in writer.gaps[1]
+        assert len(other.gaps) == 1
+
+
+async def test_topics_with_clients_are_asked_for_until_the_broker_confirms() -> None:
+    broker = Broker()
+    async with linked(broker) as link:
+        await link.require(["new"])
+        broker.refuse = DOWN
+        broker.items.put_nowait(None)
+        await until(lambda: broker.starts > 2, "begun anew again")
+        broker.refuse = None
+        broker.items.put_nowait(Message("new", event("s", 0, "new")))
+        await until(lambda: link._hub.ledger.received, "received")
+
+
+async def test_readiness_follows_the_link_after_a_grace() -> None:
+    broker = Broker()
+    async with linked(broker, grace_s=60.0) as patient, linked(broker, grace_s=0.0) as hasty:
+        await until(lambda: hasty.ready and patient.ready, "ready")
+        broker.link.went_down("no route to host")
+        await until(lambda: not (hasty.ready or patient.broker.connected), "not ready without a grace")
+        assert patient.ready
+        assert hasty.broker.cause == "no route to host"
+        broker.link.came_up()
+        await until(lambda: hasty.ready and patient.broker.connected, "ready again")

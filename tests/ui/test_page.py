@@ -172,6 +172,16 @@ def test_a_broken_link_to_the_broker_is_shown_as_a_gap(page: Page, own_stack: St
     assert number(page, "gaps") >= 1
 
 
+def test_a_lost_broker_is_said_while_the_stream_is_open(page: Page, own_stack: Stack):
+    open_live(page, own_stack)
+    own_stack.broker.kill()
+    expect(page.locator("#state-name")).to_have_text("Broker away")
+    expect(page.locator("#announce")).to_have_text("Broker away")
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+    own_stack.broker.start_again()
+    expect(page.locator("#state-name")).to_have_text("Live")
+
+
 def test_nanoseconds_keep_their_digits_and_a_slow_clock_is_named(page: Page, stack: Stack):
     open_live(page, stack)
     stack.publish(1, due_ns=9_007_199_254_740_993_001)

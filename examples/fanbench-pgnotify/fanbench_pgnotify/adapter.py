@@ -6,13 +6,22 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from brokers import inbox
-from brokers.api import Delivery, Gap, Message
-from brokers.connection import ConsumerConnection, ProducerConnection
-from brokers.endpoint import Endpoint
-from brokers.reconnect import keep_up
-from fanbench_pgnotify.notices import channel_of
-from fanbench_pgnotify.session import DEFAULT_PORT, ERRORS, Session, calls
+from brokers.sdk import (
+    BUFFER,
+    ConsumerConnection,
+    Delivery,
+    Endpoint,
+    Gap,
+    Inbox,
+    Link,
+    Message,
+    ProducerConnection,
+    Refusal,
+    TopicNames,
+    keep_up,
+)
+from fanbench_pgnotify.notices import MAX_TOPIC_BYTES, channel_of
+from fanbench_pgnotify.session import ERRORS, PORT, Session, calls
 
 
 class PgNotifyProducer:
@@ -20,13 +29,16 @@ class PgNotifyProducer:
 
     def __init__(self, line: ProducerConnection[Session]) -> None:
         self._line = line
+        self.link = line.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the server committed it.
 
         Raises:
+            TopicRefusedError: the topic is longer than MAX_TOPIC_BYTES, or no text.
             BrokerError: there is no connection, it was lost meanwhile, or the server refused.
         """
+        self._line.name_of(topic)
         session = self._line.connection
         if session is None:
             raise self._line.failed(topic)
@@ -40,23 +52,30 @@ class PgNotifyConsumer:
     """Listens on one channel for each topic."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.inbox = inbox.Inbox(endpoint.whole_number("buffer", inbox.DEFAULT_CAPACITY))
-        self.line = ConsumerConnection(endpoint, self.inbox, calls(endpoint, self._take), self._listen, channel_of)
+        self.inbox = Inbox(endpoint.get(BUFFER))
+        names = TopicNames(endpoint, MAX_TOPIC_BYTES, channel_of)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(self._take), self._listen, names)
+
+    @property
+    def link(self) -> Link:
+        """Whether the connection is up."""
+        return self.line.link
 
     def _take(self, channel: str, topic: str, payload: bytes) -> None:
         if self.line.topics.get(channel) == topic:  # it may be unsubscribed by now
             self.inbox.put(topic, payload)
 
-    async def _listen(self, session: Session, channels: Sequence[str]) -> None:
+    async def _listen(self, session: Session, channels: Sequence[str]) -> dict[str, Refusal]:
         await session.listen(channels)
+        return {}
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> None:
-        """Return once the server confirmed, which may be after a reconnect.
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
+        """Return once the server confirmed or refused each, which may be after a reconnect; the refused ones.
 
         Raises:
-            BrokerError: it refused, or did not confirm within the endpoint's deadline; or history is asked for.
+            BrokerError: it did not confirm within the endpoint's deadline; or history is asked for.
         """
-        await self.line.subscribe(topics, since_ns)
+        return await self.line.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop at once here, and tell the server."""
@@ -77,8 +96,9 @@ class PgNotifyAdapter:
     schemes = ("pgnotify",)
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
-    default_port = DEFAULT_PORT
-    options = inbox.OPTION
+    max_topic_bytes = MAX_TOPIC_BYTES
+    default_ports = dict.fromkeys(schemes, PORT)
+    options = (BUFFER,)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[PgNotifyProducer]:
@@ -87,7 +107,7 @@ class PgNotifyAdapter:
         Raises:
             BrokerError: the first attempt failed.
         """
-        line = ProducerConnection(endpoint, calls(endpoint))
+        line = ProducerConnection(endpoint, calls(), TopicNames(endpoint, MAX_TOPIC_BYTES, channel_of))
         async with keep_up(endpoint, line):
             yield PgNotifyProducer(line)
 

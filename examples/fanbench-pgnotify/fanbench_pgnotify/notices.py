@@ -8,10 +8,19 @@ from hashlib import blake2b
 PART_CHARS = 7_900
 """Of 7,999 that a notification may have; the rest is for what stands before each part."""
 _LENGTH_BYTES = 4
+MAX_TOPIC_BYTES = 65_536
+"""A topic travels in the message, in as many parts as it needs: PostgreSQL itself sets no limit."""
 
 
 def channel_of(topic: str) -> str:
-    """A topic's channel: a hash, because a topic may be longer than a name, and hold what a name cannot."""
+    """A topic's channel: a hash, because a topic may be longer than a name, and hold what a name cannot.
+
+    Raises:
+        ValueError: it is longer than MAX_TOPIC_BYTES, or no text that UTF-8 has.
+    """
+    size = len(topic.encode())
+    if size > MAX_TOPIC_BYTES:
+        raise ValueError(f"{size} bytes of UTF-8, and the longest topic has {MAX_TOPIC_BYTES}")
     return f"fanbench_{blake2b(topic.encode(), digest_size=16).hexdigest()}"
 
 

@@ -13,19 +13,16 @@ from typing import Any
 
 import asyncpg
 
-from brokers.connection import Calls
-from brokers.endpoint import Endpoint
-from brokers.reconnect import finish, heartbeat_s, refused
+from brokers.sdk import BrokerError, Calls, CauseKind, Endpoint, finish, heartbeat_s
 from fanbench_pgnotify.notices import Joiner, channel_of, split
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What asyncpg raises."""
-DEFAULT_PORT = 5432
+PORT = 5432
 _BATCH_PARTS = 1_000
 _CLOSE_TIMEOUT_S = 0.5
 _NOTIFY = "SELECT count(pg_notify(channel, text)) FROM unnest($1::text[], $2::text[]) AS part(channel, text)"
 _SETTINGS = {
-    "application_name": "fanbench",
     # A notification does not survive a crash: there is no use in waiting until its commit is on disk.
     "synchronous_commit": "off",
 }
@@ -172,21 +169,34 @@ async def dial(endpoint: Endpoint, take: Callable[[str, str, bytes], None] | Non
     try:
         connection = await asyncpg.connect(
             host=endpoint.host,
-            port=endpoint.port or DEFAULT_PORT,
+            port=endpoint.port or PORT,
             user=endpoint.username,
             password=endpoint.password,
             database=endpoint.path or None,
             ssl=False,
             timeout=None,  # keep_up has a deadline around this
-            server_settings=_SETTINGS,
+            server_settings=_SETTINGS | {"application_name": endpoint.prefix},
         )
     except asyncpg.InvalidCatalogNameError as error:
-        raise refused(endpoint, error, "name one that exists, as the URL's path") from None
-    except asyncpg.InvalidAuthorizationSpecificationError as error:  # a wrong password is one, too
-        raise refused(endpoint, error) from None
+        raise BrokerError(
+            endpoint, "connect", str(error), CauseKind.NOT_FOUND, "name one that exists, as the URL's path"
+        ) from None
     return Session(connection, endpoint, take)
 
 
-def calls(endpoint: Endpoint, take: Callable[[str, str, bytes], None] | None = None) -> Calls[Session]:
-    """asyncpg for `brokers.connection`."""
-    return Calls(lambda: dial(endpoint, take), Session.until_lost, Session.hang_up, ERRORS)
+def kind_of(error: BaseException) -> CauseKind | None:
+    """What asyncpg's errors mean; None for what the standard library's types say."""
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return CauseKind.AUTHENTICATION
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return CauseKind.PERMISSION
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.CannotConnectNowError):
+        return CauseKind.ELSEWHERE  # a standby, or a server that is stopping: NOTIFY is for the primary alone
+    if isinstance(error, asyncpg.TooManyConnectionsError):
+        return CauseKind.LIMIT
+    return CauseKind.LOST if isinstance(error, asyncpg.InterfaceError) else None
+
+
+def calls(take: Callable[[str, str, bytes], None] | None = None) -> Calls[Session]:
+    """asyncpg for ProducerConnection and ConsumerConnection."""
+    return Calls(lambda endpoint: dial(endpoint, take), Session.until_lost, Session.hang_up, ERRORS, kind_of)

@@ -1,5 +1,5 @@
 """The kit's fixtures: `broker` is what each of its tests is given."""
 
-from brokers.conformance.fixtures import broker, running_programs
+from brokers.sdk.testing import broker, running_programs
 
 __all__ = ["broker", "running_programs"]

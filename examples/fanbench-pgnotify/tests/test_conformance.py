@@ -2,7 +2,7 @@
 
 import os
 
-from brokers.conformance import Conformance
+from brokers.sdk.testing import Conformance
 
 
 class TestPgNotify(Conformance):

@@ -46,6 +46,7 @@ def replica_stats(**fields: object) -> ReplicaStats:
         "pid": 4711,
         "ready": True,
         "broker": "redis://127.0.0.1:6379",
+        "broker_connected": True,
         "clients": 10,
         "topics": {"events": 10},
         "received": {"s": {"events": PhaseCounts(warmup=3, measure=20)}},

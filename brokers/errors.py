@@ -1,0 +1,221 @@
+"""The errors of adapters: what is the cause, what to do next, and what it means for the connection. One place for all."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from brokers.endpoint import Endpoint
+from core.errors import FanbenchError
+
+_SHOWN = 60
+
+
+class Reaction(enum.StrEnum):
+    """What an error means for the connection on which it came."""
+
+    GONE = "gone"
+    """It is of no more use: drop it, resolve the name again and dial anew."""
+    REFUSED = "refused"
+    """It is good; what was asked for is the caller's affair."""
+    TRANSIENT = "transient"
+    """It is good, and may do later what it does not do now."""
+
+
+class CauseKind(enum.StrEnum):
+    """The causes that a person can tell apart and act on."""
+
+    UNREACHABLE = "unreachable"
+    SILENT = "no answer"
+    LOST = "connection lost"
+    ELSEWHERE = "not here any more"
+    """A demoted or stopping server, a node that is down, a session that was taken over."""
+    AUTHENTICATION = "authentication"
+    PERMISSION = "permission"
+    NOT_FOUND = "not found"
+    CONFLICT = "conflict"
+    """It is there with other settings."""
+    LIMIT = "limit"
+    BLOCKED = "blocked"
+    """The broker takes nothing for now: an alarm, a full disk, a data set that is loaded."""
+    INVALID = "invalid"
+    TLS_UNTRUSTED = "certificate of an unknown authority"
+    TLS_NAME = "certificate of another name"
+    TLS_CLIENT = "certificate of the client"
+    WRONG_PROTOCOL = "wrong protocol"
+    UNKNOWN = "unknown"
+
+
+_MEANING: dict[CauseKind, tuple[Reaction, str]] = {
+    CauseKind.UNREACHABLE: (Reaction.GONE, "check host and port, and that the broker runs"),
+    CauseKind.SILENT: (Reaction.TRANSIENT, "check host and port, and that the broker is up and not overloaded"),
+    CauseKind.LOST: (Reaction.GONE, "it is connected to again by itself: try again once the broker is back"),
+    CauseKind.ELSEWHERE: (Reaction.GONE, "it is dialled anew by itself: try again in a moment"),
+    CauseKind.AUTHENTICATION: (Reaction.REFUSED, "check the user and the password in the URL, or in its password_file"),
+    CauseKind.PERMISSION: (Reaction.REFUSED, "grant it to this user at the broker, or use another user"),
+    CauseKind.NOT_FOUND: (Reaction.REFUSED, "name one that exists, or create it"),
+    CauseKind.CONFLICT: (Reaction.REFUSED, "it is there with other settings: use those, or another name"),
+    CauseKind.LIMIT: (Reaction.REFUSED, "raise that limit at the broker, or use less of it"),
+    CauseKind.BLOCKED: (Reaction.TRANSIENT, "wait until the broker takes messages again; its log says why it does not"),
+    CauseKind.INVALID: (Reaction.REFUSED, "use another name"),
+    CauseKind.TLS_UNTRUSTED: (Reaction.REFUSED, "give the authority that signed it with ?ca_file=PATH"),
+    CauseKind.TLS_NAME: (Reaction.REFUSED, "connect by a name that it has, or give that one with ?server_name=NAME"),
+    CauseKind.TLS_CLIENT: (Reaction.REFUSED, "give one that the broker trusts with ?cert_file=PATH&key_file=PATH"),
+    CauseKind.WRONG_PROTOCOL: (Reaction.REFUSED, "check the port, and whether it speaks TLS as the scheme says"),
+    CauseKind.UNKNOWN: (Reaction.REFUSED, "see the broker's log"),
+}
+
+_WORDS: tuple[tuple[CauseKind, tuple[str, ...]], ...] = (
+    (CauseKind.TLS_NAME, ("hostname mismatch", "ip address mismatch", "doesn't match")),
+    (CauseKind.TLS_CLIENT, ("certificate required", "certificate_required", "bad certificate", "bad_certificate")),
+    (CauseKind.TLS_UNTRUSTED, ("certificate verify failed", "self-signed", "unable to get local issuer")),
+    (CauseKind.WRONG_PROTOCOL, ("wrong version number", "wrong_version_number", "unknown protocol", "record layer")),
+    (CauseKind.CONFLICT, ("precondition_failed", "precondition failed")),
+    (CauseKind.PERMISSION, ("noperm", "permission", "access to vhost")),
+    (CauseKind.AUTHENTICATION,
+     ("wrongpass", "noauth", "password", "authent", "authoriz", "authoris", "login", "access_refused", "credential")),
+    (CauseKind.NOT_FOUND, ("not_found", "not found", "does not exist")),
+    (CauseKind.TLS_UNTRUSTED, ("certificate",)),
+    (CauseKind.WRONG_PROTOCOL, ("ssl", "tls")),
+)  # fmt: skip
+"""The last resort, in this order, for libraries that have one type for many causes."""
+
+
+_LASTING = {
+    CauseKind.AUTHENTICATION,
+    CauseKind.PERMISSION,
+    CauseKind.NOT_FOUND,
+    CauseKind.CONFLICT,
+    CauseKind.INVALID,
+    CauseKind.TLS_UNTRUSTED,
+    CauseKind.TLS_NAME,
+    CauseKind.TLS_CLIENT,
+    CauseKind.WRONG_PROTOCOL,
+}
+"""What stays as it is until somebody changes it: another try ends the same way. Of all else, a broker may come back."""
+
+
+def reaction_to(kind: CauseKind) -> Reaction:
+    """What a cause means for the connection."""
+    return _MEANING[kind][0]
+
+
+def next_step(kind: CauseKind) -> str:
+    """What a person can do about a cause."""
+    return _MEANING[kind][1]
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it was raised for."""
+    for _ in range(8):
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _of_ssl(error: ssl.SSLError) -> CauseKind | None:
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return CauseKind.LOST
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CauseKind.TLS_NAME if error.verify_code in (62, 64) else CauseKind.TLS_UNTRUSTED
+    return None
+
+
+def standard_kind(error: BaseException) -> CauseKind:
+    """What the types of the standard library say, or the error's words; adapters look at their library's types first."""
+    chain = list(_chain(error))
+    for link in chain:
+        if isinstance(link, ssl.SSLError) and (found := _of_ssl(link)) is not None:
+            return found
+    for link in chain:
+        words = str(link).lower()
+        for kind, known in _WORDS:
+            if any(word in words for word in known):
+                return kind
+    for link in chain:
+        if isinstance(link, TimeoutError):
+            return CauseKind.SILENT
+        if isinstance(link, ConnectionRefusedError | socket.gaierror):
+            return CauseKind.UNREACHABLE
+        if isinstance(link, ConnectionError | EOFError | asyncio.IncompleteReadError):
+            return CauseKind.LOST
+        if isinstance(link, OSError):
+            return CauseKind.UNREACHABLE
+    return CauseKind.UNKNOWN
+
+
+def shown(topic: str) -> str:
+    """A topic for an error: quoted, and cut where it is long."""
+    word = str(topic)
+    return repr(word if len(word) <= _SHOWN else word[: _SHOWN - 1] + "…")
+
+
+class BrokerError(FanbenchError):
+    """A broker did not do what was asked: which broker, the action, the cause and the next step, in one line."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        action: str,
+        cause: str,
+        kind: CauseKind = CauseKind.UNKNOWN,
+        step: str = "",
+    ) -> None:
+        """`step` only where the kind's own next step would be wrong."""
+        cause = endpoint.hide_secrets(cause)
+        super().__init__(f"{endpoint}: cannot {action}: {cause}; {step or next_step(kind)}")
+        self.endpoint = endpoint
+        self.action = action
+        self.cause = cause
+        self.kind = kind
+        self.transient = kind not in _LASTING
+
+
+RefusalKind = Literal["forbidden", "invalid"]
+
+
+class Refusal(NamedTuple):
+    """Why a topic cannot be used."""
+
+    kind: RefusalKind
+    """`forbidden` by the broker's permissions; `invalid`: over the protocol's limit, or not a name that it takes."""
+    reason: str
+    """In the broker's own words, or the client library's."""
+
+    @property
+    def cause(self) -> CauseKind:
+        """The same among all causes."""
+        return CauseKind.PERMISSION if self.kind == "forbidden" else CauseKind.INVALID
+
+
+def refusal_of(kind: CauseKind, words: str) -> Refusal | None:
+    """The refusal that an error about a topic is, or None where it says nothing about the topic."""
+    kinds: dict[CauseKind, RefusalKind] = {CauseKind.PERMISSION: "forbidden", CauseKind.INVALID: "invalid"}
+    return Refusal(kinds[kind], words) if kind in kinds else None
+
+
+class TopicRefusedError(BrokerError):
+    """A topic cannot be used; the connection and the other topics are as they were."""
+
+    def __init__(self, endpoint: Endpoint, action: str, topic: str, refusal: Refusal) -> None:
+        super().__init__(endpoint, f"{action} {shown(topic)}", f"{refusal.kind}: {refusal.reason}", refusal.cause)
+        self.topic = topic
+        self.refusal = refusal._replace(reason=endpoint.hide_secrets(refusal.reason))
+
+
+def refuse_history(endpoint: Endpoint, since_ns: int | None) -> None:
+    """For adapters without replay.
+
+    Raises:
+        BrokerError: history is asked for.
+    """
+    if since_ns is not None:
+        step = "use one with replay, see docs/brokers.md"
+        raise BrokerError(endpoint, "replay", "this adapter keeps no history", CauseKind.INVALID, step)

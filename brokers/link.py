@@ -1,0 +1,56 @@
+"""Whether one side's connection is up: what readiness, metrics and the log follow."""
+
+from __future__ import annotations
+
+import asyncio
+
+from brokers.endpoint import Endpoint
+
+
+class Link:
+    """The state of a producer's or consumer's connection. `keep_up` tells it; whoever wants to know reads it."""
+
+    __slots__ = ("_drop", "_waiting", "cause", "connected", "target")
+
+    def __init__(self, endpoint: Endpoint, *, connected: bool = False) -> None:
+        """`connected` for what has no connection that could be lost."""
+        self.target = endpoint.at(endpoint.hosts[0])
+        """The endpoint with the one host that is connected to, or is to be dialled: `keep_up` sets it before each dial."""
+        self.connected = connected
+        self.cause = "" if connected else "not connected yet"
+        """Why it is not connected, in words of the broker or its library, without secrets; empty while it is."""
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._drop: asyncio.Future[str] | None = None
+
+    async def changed(self) -> None:
+        """Return when `connected` has changed."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
+
+    def drop(self, cause: str) -> None:
+        """This connection is of no more use, by what the broker answered: have it dialled anew. Idempotent."""
+        if self._drop is not None and not self._drop.done():
+            self._drop.set_result(cause)
+
+    def came_up(self) -> asyncio.Future[str]:
+        """For `keep_up`: there is a connection. The future has the cause when somebody drops it."""
+        self._drop = asyncio.get_running_loop().create_future()
+        self.connected, self.cause = True, ""
+        self._tell()
+        return self._drop
+
+    def went_down(self, cause: str) -> None:
+        """For `keep_up`: there is none, or nobody looks after it any more."""
+        self._drop = None
+        was, self.connected, self.cause = self.connected, False, cause
+        if was:
+            self._tell()
+
+    def _tell(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)

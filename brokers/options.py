@@ -1,0 +1,100 @@
+"""URL options (`?name=value`) as an adapter declares them: name, kind, meaning and default in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from core.errors import nearest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Option(Generic[T]):
+    """One option. `endpoint.get(option)` is its value, or the default; a wrong value is refused before anything connects."""
+
+    name: str
+    meaning: str
+    default: T
+    kind: str
+    """In words, for errors and for the docs."""
+    read: Callable[[str], T] = field(repr=False)
+    """The value of a text; raises ValueError with the reason."""
+    default_words: str = ""
+    """The default for the docs, where the value does not say it."""
+
+    @property
+    def default_text(self) -> str:
+        """The default as the docs show it."""
+        if self.default_words:
+            return self.default_words
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        return "" if self.default is None else str(self.default)
+
+
+def text(name: str, meaning: str, default: str = "", default_words: str = "") -> Option[str]:
+    """Any text but an empty one."""
+
+    def read(value: str) -> str:
+        if not value:
+            raise ValueError("is empty")
+        return value
+
+    return Option(name, meaning, default, "text", read, default_words)
+
+
+def file(name: str, meaning: str, default_words: str = "none") -> Option[str]:
+    """The path of a file; empty where none is given."""
+    return Option(name, meaning, "", "file", text(name, meaning).read, default_words)
+
+
+def whole_number(name: str, meaning: str, default: int, least: int = 0, default_words: str = "") -> Option[int]:
+    """A whole number of at least `least`."""
+
+    def read(value: str) -> int:
+        if not (value.isascii() and value.isdigit()) or int(value) < least:
+            raise ValueError(f"is not a whole number from {least} on")
+        return int(value)
+
+    return Option(name, meaning, default, "whole number", read, default_words)
+
+
+def seconds(name: str, meaning: str, default: float, least: float = 0.0) -> Option[float]:
+    """Seconds, with a fraction if need be."""
+
+    def read(value: str) -> float:
+        try:
+            found = float(value)
+        except ValueError:
+            found = float("nan")
+        if not least <= found < float("inf"):
+            raise ValueError(f"is not a number of seconds from {least:g} on")
+        return found
+
+    return Option(name, meaning, default, "seconds", read)
+
+
+def flag(name: str, meaning: str, default: bool = False) -> Option[bool]:
+    """`true` or `false`."""
+    words = {"true": True, "false": False}
+
+    def read(value: str) -> bool:
+        if value not in words:
+            raise ValueError("is neither true nor false")
+        return words[value]
+
+    return Option(name, meaning, default, "true or false", read)
+
+
+def choice(name: str, meaning: str, words: Sequence[str], default: str = "", default_words: str = "") -> Option[str]:
+    """One of some words."""
+
+    def read(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"is none of them; {nearest(value, words)}")
+        return value
+
+    return Option(name, meaning, default, " or ".join(words), read, default_words)

@@ -1,0 +1,62 @@
+"""Broker URLs, and what libraries say of them, without their secrets: found by their place, so that no other word changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+_START = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?")
+_END_OF_ADDRESS = re.compile(r"[/?#]")
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
+_SECRET_OPTION = re.compile(r"([?&][\w-]*(?:password|passwd|token|secret|nkey|seed|jwt)=)[^&#\s\"']*", re.IGNORECASE)
+_LONG = 6
+"""Characters from which on a secret is hidden wherever it stands; a shorter one is a part of too many words."""
+
+
+class AddressParts(NamedTuple):
+    """A URL around the last @ before its path, whatever stands in its password."""
+
+    start: str
+    """The scheme with ://."""
+    userinfo: str
+    at: str
+    rest: str
+
+    @property
+    def odd(self) -> bool:
+        """Whether a / # or ? stands before the @: nobody can tell then where the password begins and ends."""
+        return _END_OF_ADDRESS.search(self.userinfo) is not None
+
+
+def take_apart(url: str) -> AddressParts:
+    """Scheme, what is before the last @, the @, and the rest: `urlsplit` ends the password at its first / # or ?."""
+    start = _START.match(url)
+    assert start is not None
+    return AddressParts(start[0], *url[start.end() :].rpartition("@"))
+
+
+def redact(url: str) -> str:
+    """The URL with its secrets replaced by ***, or with all before the last @ hidden where it may be a part of one.
+
+    Secrets are the password, a lone user name of NATS, which is a token, and options such as `?password=` and `?token=`.
+    """
+    start, userinfo, at, rest = parts = take_apart(url)
+    user, colon, _ = userinfo.partition(":")
+    rest = _SECRET_OPTION.sub(r"\1***", rest)
+    if not at:
+        return start + rest
+    if (parts.odd and start) or (colon and not start) or (not colon and userinfo and start.lower().startswith("nats")):
+        return f"{start}***@{rest}"
+    return f"{start}{user}:***@{rest}" if colon else f"{start}{userinfo}@{rest}"
+
+
+def hide(text: str, secrets: Collection[str]) -> str:
+    """`text`, such as a library's words, without the secrets and without what stands before the @ of a URL in it."""
+    text = _SECRET_OPTION.sub(r"\1***", _USERINFO.sub("***@", text))
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        if len(secret) >= _LONG:
+            text = text.replace(secret, "***")
+        else:  # only where it is quoted: 'x' is it, while the x of "xylophone" is not
+            text = re.sub(rf"(?<=['\"`]){re.escape(secret)}(?=['\"`])", "***", text)
+    return text

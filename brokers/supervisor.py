@@ -1,0 +1,237 @@
+"""Keeps one connection up: whatever is raised or cancelled in an adapter or its library, only the owner's `close` ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Protocol, TypeVar
+
+from brokers.backoff import delays_s
+from brokers.endpoint import Endpoint
+from brokers.errors import BrokerError, CauseKind, standard_kind
+from brokers.link import Link
+from brokers.waiting import finish, quietly, reason
+from core.errors import FanbenchError
+
+STEADY_S = 2.0
+"""A connection that lasted so long was a good one: after it the waits begin anew."""
+LEAST_DIAL_S = 1.0
+"""What each of several hosts has at least, where the deadline allows it."""
+_TELL_S = 10.0
+
+_log = logging.getLogger("fanbench.brokers")
+C = TypeVar("C")
+
+
+class ReconnectLoop(Protocol[C]):
+    """One side's connection, kept up by `keep_up`; C is what the library calls a connection.
+
+    Besides it has `link`, a Link, which `keep_up` tells whether the connection is up and which has the host to dial, and
+    `kind_of(error)`: what the library's error means, None for what the standard library's types and the words will tell.
+    """
+
+    async def dial(self) -> C:
+        """Connect to the host of `link.target`, and resolve its name to do so. Leaves nothing open when it raises."""
+
+    async def serve(self, connection: C) -> None:
+        """Use the connection until it is lost, then return or raise."""
+
+    def lost(self, cause: str) -> None:
+        """The connection is gone: whoever waits for something from it must be told."""
+
+    async def hang_up(self, connection: C) -> None:
+        """Close what is left of the connection."""
+
+
+class Supervisor(Generic[C]):
+    """Dials and serves in tasks of their own and waits for tasks: no exception and no cancellation in there is its own.
+
+    Before Python 3.11.3 a task in which a TaskGroup failed lets the cancellation of a later `asyncio.timeout` out; each
+    attempt has a new task.
+    """
+
+    def __init__(self, endpoint: Endpoint, line: ReconnectLoop[C]) -> None:
+        self._endpoint = endpoint
+        self._line = line
+        self._link: Link = getattr(line, "link", None) or Link(endpoint)
+        self._kind_of: Callable[[BaseException], CauseKind | None] = getattr(line, "kind_of", lambda _: None)
+        self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._owner = asyncio.current_task()
+        self._hosts = itertools.cycle(endpoint.hosts)
+        share_s = endpoint.timeout_s / len(endpoint.hosts)
+        self._dial_s = max(share_s, min(endpoint.timeout_s, LEAST_DIAL_S))
+        self._delays = delays_s()
+        self._told_s = float("-inf")
+
+    def close(self) -> None:
+        """Have `run` end."""
+        if not self._closing.done():
+            self._closing.set_result(None)
+
+    async def first(self) -> C:
+        """Connect to the first host that answers.
+
+        Raises:
+            BrokerError: none does. UsageError: the URL's fault.
+        """
+        errors: list[tuple[str, FanbenchError]] = []
+        for address in itertools.islice(self._hosts, len(self._endpoint.hosts)):
+            endpoint = self._endpoint.at(address)
+            try:
+                return await self._dial(endpoint)
+            except Exception as error:
+                errors.append((str(address), self._connect_error(endpoint, error)))
+        if len(errors) == 1 or not all(isinstance(error, BrokerError) for _, error in errors):
+            raise errors[-1][1] from None  # the library's own words may hold the password
+        told = [(host, error) for host, error in errors if isinstance(error, BrokerError)]
+        kind = next((e.kind for _, e in told if e.kind is not CauseKind.UNREACHABLE), CauseKind.UNREACHABLE)
+        causes = ", ".join(f"{host}: {error.cause}" for host, error in told)
+        raise BrokerError(self._endpoint, "connect", causes, kind) from None
+
+    def _connect_error(self, endpoint: Endpoint, error: Exception) -> FanbenchError:
+        if isinstance(error, FanbenchError):
+            return error
+        kind = self._kind_of(error) or standard_kind(error)
+        silent = isinstance(error, TimeoutError)
+        cause = f"no answer within {self._dial_s:g} s" if silent else reason(error)
+        return BrokerError(endpoint, "connect", cause, kind)
+
+    async def run(self, connection: C) -> None:
+        """Serve, and dial again, until `close`."""
+        try:
+            while True:
+                began_s = asyncio.get_running_loop().time()
+                await self._serve(connection)
+                if self._closing.done():
+                    return
+                if asyncio.get_running_loop().time() - began_s >= STEADY_S:
+                    self._delays = delays_s()
+                again = await self._dial_again()
+                if again is None:
+                    return
+                (connection,) = again
+                _log.warning("%s: connected again", self._endpoint)
+        finally:
+            self._link.went_down("closed" if self._closing.done() else "nobody reconnects any more")
+
+    async def _serve(self, connection: C) -> None:
+        """Return when the connection was lost or dropped, or `close` was called, and it is closed."""
+        dropped = self._link.came_up()
+        serving = asyncio.create_task(self._line.serve(connection), name=f"{self._endpoint} serve")
+        await self._first_of({serving, dropped, self._closing})
+        cause = self._cause(serving, dropped)
+        self._link.went_down(cause)
+        if not self._closing.done():
+            _log.warning("%s: connection lost: %s; reconnecting", self._endpoint, cause)
+        await self._cancelled(serving, self._endpoint.timeout_s)
+        try:
+            self._line.lost(cause)
+        except Exception:
+            _log.exception("%s: telling of the lost connection failed", self._endpoint)
+        await self._to_its_end(quietly(self._line.hang_up(connection), self._endpoint.timeout_s))
+        await self._cancelled(serving, self._endpoint.timeout_s)
+
+    def _cause(self, serving: asyncio.Task[None], dropped: asyncio.Future[str]) -> str:
+        if dropped.done():
+            return self._endpoint.hide_secrets(dropped.result())
+        if not serving.done():
+            return "closed"
+        if serving.cancelled():
+            return "a stray cancellation"
+        error = serving.exception()
+        return "closed by the broker" if error is None else self._endpoint.hide_secrets(reason(error))
+
+    async def _dial_again(self) -> tuple[C] | None:
+        """A connection, sooner or later; None when `close` was called."""
+        for delay_s in self._delays:
+            await self._first_of({self._closing}, delay_s)
+            if self._closing.done():
+                return None
+            endpoint = self._endpoint.at(next(self._hosts))
+            try:
+                connection = await self._dial(endpoint)
+            except (Exception, asyncio.CancelledError) as error:
+                self._tell(endpoint, error)
+            else:
+                return (connection,)
+        raise AssertionError("delays_s has no end")
+
+    def _tell(self, endpoint: Endpoint, error: BaseException) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._told_s >= _TELL_S and not self._closing.done():
+            self._told_s = now_s
+            words = "no answer" if isinstance(error, TimeoutError) else endpoint.hide_secrets(reason(error))
+            self._link.cause = words
+            _log.warning("%s: cannot connect to %s again: %s; trying on", endpoint, endpoint.hosts[0], words)
+
+    async def _dial(self, endpoint: Endpoint) -> C:
+        """One attempt, in a task of its own.
+
+        Raises:
+            TimeoutError: it took longer than its share of the deadline, or `close` was called.
+        """
+        self._link.target = endpoint
+        dialling = asyncio.create_task(self._line.dial(), name=f"{self._endpoint} dial")
+        try:
+            await self._first_of({dialling, self._closing}, self._dial_s)
+            if dialling.done() and not self._closing.done():
+                if dialling.cancelled():
+                    raise ConnectionError("a stray cancellation")
+                return dialling.result()
+        except asyncio.CancelledError:
+            await finish(self._abandoned(dialling))
+            raise
+        await finish(self._abandoned(dialling))
+        raise TimeoutError
+
+    async def _abandoned(self, dialling: asyncio.Task[C]) -> None:
+        """End an attempt; a connection that it got after all is closed."""
+        await self._cancelled(dialling, 2 * self._endpoint.timeout_s)
+        if dialling.done() and not dialling.cancelled() and dialling.exception() is None:
+            await self._to_its_end(quietly(self._line.hang_up(dialling.result()), self._endpoint.timeout_s))
+
+    async def _cancelled(self, task: asyncio.Task[Any], timeout_s: float) -> None:
+        """Cancel a task and wait for its end, but not for ever: reconnecting must go on."""
+        task.cancel()
+        await self._to_its_end(_waited(task, timeout_s))
+        if not task.done():
+            _log.error("%s: %s does not end; leaving it", self._endpoint, task.get_name())
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        await self._first_of({asyncio.ensure_future(work)}, through_closing=True)
+
+    async def _first_of(
+        self, waited: set[asyncio.Future[Any]], timeout_s: float | None = None, *, through_closing: bool = False
+    ) -> None:
+        """Return when one of them is done, or the time is over; a cancellation is nobody's order to end but the owner's.
+
+        Raises:
+            asyncio.CancelledError: only in the owner's own task, in `first`.
+        """
+        loop, me = asyncio.get_running_loop(), asyncio.current_task()
+        until_s = None if timeout_s is None else loop.time() + timeout_s
+        while not any(one.done() for one in waited):
+            left_s = None if until_s is None else until_s - loop.time()
+            if left_s is not None and left_s <= 0:
+                return
+            try:
+                await asyncio.wait(waited, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                if me is self._owner and not through_closing:
+                    raise
+                self._survive(me)
+
+    def _survive(self, me: asyncio.Task[Any] | None) -> None:
+        """A stray cancellation; or asyncio.run's, once whoever entered `keep_up` has ended and can close it no more."""
+        if self._owner is None or self._owner.done():
+            self.close()
+        elif not self._closing.done():
+            _log.warning("%s: a stray cancellation; reconnecting goes on", self._endpoint)
+        while me is not None and me is not self._owner and me.cancelling():
+            me.uncancel()
+
+
+async def _waited(task: asyncio.Task[Any], timeout_s: float) -> None:
+    await asyncio.wait([task], timeout=timeout_s)

@@ -1,0 +1,62 @@
+"""Whether the broker is there, as readiness, metrics, /stats and the log tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from brokers.api import LinkState
+
+_log = logging.getLogger("fanbench.server")
+
+
+class BrokerState:
+    """Follows the consumer's link. Ready lasts for a grace after it is lost: a blip must not empty a load balancer."""
+
+    def __init__(self, grace_s: float, broker: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._grace_s = grace_s
+        self._broker = broker
+        self._loop = loop
+        self._down_since_s: float | None = loop.time()
+        self._told_away = False
+        self.cause = "not connected yet"
+        """Why it is not connected; empty while it is."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the consumer's connection is up."""
+        return self._down_since_s is None
+
+    @property
+    def down_s(self) -> float:
+        """For how long it has been down; 0 while it is up."""
+        return 0.0 if self._down_since_s is None else self._loop.time() - self._down_since_s
+
+    @property
+    def within_grace(self) -> bool:
+        """Whether it is up, or has not been down for longer than the grace."""
+        return self._down_since_s is None or self.down_s <= self._grace_s
+
+    async def follow(self, link: LinkState) -> None:
+        """Until cancelled."""
+        while True:
+            self.note(link.connected, link.cause)
+            await link.changed()
+
+    def note(self, connected: bool, cause: str) -> None:
+        """The link is up, or down for this cause."""
+        self.cause = "" if connected else cause
+        if not connected:
+            self._down_since_s = self._loop.time() if self._down_since_s is None else self._down_since_s
+        elif self._down_since_s is not None:
+            if self._told_away:
+                _log.warning("%s: connected again after %.1f s; this replica is ready", self._broker, self.down_s)
+            self._down_since_s, self._told_away = None, False
+
+    def tell_away(self) -> None:
+        """Say once in the log when the grace is over."""
+        if not self.within_grace and not self._told_away:
+            self._told_away = True
+            _log.error(
+                "%s: not connected for %.1f s: %s; this replica is not ready", self._broker, self.down_s, self.cause
+            )

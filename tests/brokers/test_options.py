@@ -1,0 +1,60 @@
+"""Options are declared once: values are read by their kind, and the docs' table is made from them."""
+
+from pathlib import Path
+
+import pytest
+
+from brokers.endpoint import parse_url
+from brokers.options import choice, file, flag, seconds, text, whole_number
+from brokers.options_table import with_table
+from brokers.registry import registry
+from core.errors import UsageError
+
+PAGE = Path(__file__).parents[2] / "docs" / "brokers.md"
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "value"),
+    [
+        (text("o", ""), "a b", "a b"),
+        (file("o", ""), "/etc/x+y.pem", "/etc/x+y.pem"),
+        (whole_number("o", "", 5, 1), "1", 1),
+        (seconds("o", "", 5.0), "0.5", 0.5),
+        (flag("o", ""), "true", True),
+        (choice("o", "", ("a", "b")), "b", "b"),
+    ],
+)
+def test_values(option, given, value):
+    from urllib.parse import quote
+
+    assert parse_url(f"x://h?o={quote(given)}", "").get(option) == value
+    assert parse_url("x://h", "").get(option) == option.default
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "says"),
+    [
+        (text("o", ""), "", "is empty; give text"),
+        (whole_number("o", "", 5, 1), "0", "is not a whole number from 1 on; give whole number, for instance 5"),
+        (seconds("o", "", 5.0, 1.0), "nan", "is not a number of seconds from 1 on"),
+        (seconds("o", "", 5.0), "inf", "is not a number of seconds"),
+        (flag("o", ""), "yes", "is neither true nor false"),
+        (choice("o", "", ("least", "most")), "leasd", "did you mean 'least'"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(option, given, says):
+    with pytest.raises(UsageError, match=says) as caught:
+        parse_url(f"x://u:hunter2@h?o={given}", "").get(option)
+    assert f"option o={given!r}" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_table_in_the_docs_is_the_adapters():
+    words = "run: .venv/bin/python -m brokers.options_table"
+    assert with_table(PAGE.read_text(encoding="utf-8")) == PAGE.read_text(encoding="utf-8"), words
+
+
+def test_no_adapter_declares_an_option_twice():
+    for adapter in registry().adapters():
+        names = [option.name for option in adapter.options]
+        assert len(names) == len(set(names)), adapter.name
