@@ -146,7 +146,7 @@ async def _ws(websocket: WebSocket) -> None:
 async def _sse_head(request: Request) -> Response:
     """What a stream would begin with."""
     require_token(request, request.app.state.replica.settings)
-    return Response(headers={"cache-control": "no-store"}, media_type=MEDIA_TYPE)
+    return Response(headers={"cache-control": "no-store, no-transform"}, media_type=MEDIA_TYPE)
 
 
 async def _stats(request: Request) -> Response:

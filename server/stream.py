@@ -24,7 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MEDIA_TYPE = "text/event-stream"
 HEADERS = [
     (b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()),
-    (b"cache-control", b"no-store"),
+    (b"cache-control", b"no-store, no-transform"),  # no-transform: a compressor would hold events back
     (b"x-accel-buffering", b"no"),  # nginx: pass each event on at once
 ]
 PIPELINED = "a request follows /sse on the same connection and could never be answered; send it on another one"

@@ -24,7 +24,7 @@ def test_a_stream_on_the_wire(replica: Replica, publisher: Publisher) -> None:
         client.opened()
         head = client.head.decode().lower()
         assert head.startswith("http/1.1 200 ok")
-        for header in ("content-type: text/event-stream", "cache-control: no-store", "transfer-encoding: chunked"):
+        for header in ("content-type: text/event-stream", "cache-control: no-store, no-transform", "transfer-encoding: chunked"):
             assert header in head
         assert client.body == b": fanbench replica-1\nretry: 1000\n"
         stamps = publisher.events(3)
