@@ -12,6 +12,7 @@ from brokers.endpoint import with_absolute_files
 from core.errors import UsageError
 from core.settings import settings_config
 from core.topics import DEFAULT_TOPIC, expand_topics
+from server.origins import read_origins
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -109,6 +110,12 @@ class ServerSettings(BaseSettings):
             expand_topics(text) if text else None
         except UsageError as error:
             raise ValueError(str(error)) from error
+        return text
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_can_match(cls, text: str) -> str:
+        read_origins(text)
         return text
 
     @field_validator("client_buffer_bytes")
