@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 from core.contracts.codec import encode
 from core.resources import resource_folder
 from server.auth import admit, require_token
+from server.origins import ANY, REQUEST_HEADERS, read_origins
 from server.page import page_files
 from server.replica import Replica
 from server.settings import ServerSettings
@@ -45,11 +46,20 @@ _STREAM_API: dict[str, Any] = {
 def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) -> ASGIApp:
     """The ASGI application; it makes its replica when it starts, in the loop that serves it."""
     app = open_streams_first(create_api(make_replica))
-    if not settings.cors_origins:
-        return app
-    origins = [origin.strip() for origin in settings.cors_origins.split(",")]
-    headers = ["Authorization", "Last-Event-ID"]
-    return CORSMiddleware(app, allow_origins=origins, allow_methods=["GET"], allow_headers=headers)
+    origins = read_origins(settings.cors_origins)
+    return let_read(app, origins) if origins else app
+
+
+def let_read(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let pages of these origins read the answers. Cookies and the like go only where each origin is named."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD"],
+        allow_headers=REQUEST_HEADERS,
+        allow_credentials=ANY not in origins,
+        expose_headers=["Retry-After"],
+    )
 
 
 def open_streams_first(api: FastAPI) -> ASGIApp:
@@ -151,7 +161,7 @@ async def _ws(websocket: WebSocket) -> None:
 async def _sse_head(request: Request) -> Response:
     """What a stream would begin with."""
     require_token(request, request.app.state.replica.settings)
-    return Response(headers={"cache-control": "no-store"}, media_type=MEDIA_TYPE)
+    return Response(headers={"cache-control": "no-store, no-transform"}, media_type=MEDIA_TYPE)
 
 
 async def _stats(request: Request) -> Response:

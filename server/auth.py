@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -50,7 +51,7 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
     names = read_topics(request, settings)
     ids = read_last_ids(request)
     given = read_ids(ids.values, names, unread=ids.unread)
-    later = {"retry-after": str(settings.retry_after_s)}
+    later = {"retry-after": str(_spread_s(settings.retry_after_s))}
     if replica.hub.stopping:
         raise HTTPException(503, "this replica is stopping; connect to another one", later)
     if len(replica.hub.clients) + replica.joining >= settings.max_clients:
@@ -76,6 +77,11 @@ def _refusal(error: TopicRefusedError) -> tuple[int, str]:
     if kind == "forbidden":
         return 403, f"topic {shown(error.topic)}: the broker forbids it: {reason}; ask for a topic that is granted here"
     return 400, f"topic {shown(error.topic)} cannot be used with this broker: {reason}; name it shorter or plainer"
+
+
+def _spread_s(mean_s: int) -> int:
+    """From half to one and a half of it: clients that are refused together must not come back together."""
+    return random.randint(-(-mean_s // 2), mean_s * 3 // 2)
 
 
 def require_token(request: HTTPConnection, settings: ServerSettings) -> None:

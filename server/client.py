@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -52,7 +53,7 @@ class State(enum.Enum):
 class Client:
     """A client's topics and its place in them. The hub changes it, and tells it what becomes of its connection."""
 
-    __slots__ = ("blocked_s", "cursors", "has", "state", "topics", "write", "writer")
+    __slots__ = ("blocked_s", "cursors", "ends_s", "has", "state", "topics", "write", "writer")
 
     def __init__(self, topics: Sequence[str], writer: ConnectionWriter) -> None:
         self.topics = topics
@@ -63,5 +64,7 @@ class Client:
         """While it catches up: the next position in each topic's history."""
         self.has: Mapping[tuple[str, str], int] = NOTHING
         """What it said it has: by topic and stream, up to which seq; until it is past that."""
+        self.ends_s = math.inf
+        """When its stream is as old as it may get (monotonic clock)."""
         self.blocked_s: float | None = None
         """Since when (monotonic clock) it has taken nothing of its replay."""

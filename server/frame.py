@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import enum
+import random
 from collections.abc import Mapping, Sequence
 
 import orjson
 
 from core.sse import encode_comment, encode_event
 from core.stamp import Stamp
+
+OPENINGS = 64
+"""How many retry times there are: with the default of 1 s, one each 16 ms."""
 
 
 class Wire(enum.Enum):
@@ -98,14 +102,30 @@ class FrameMaker:
         return Frame(topic, "", -1, sent_ns, encode_event(orjson.dumps(fields).decode(), event="gap"))
 
 
-def openings(server: str, retry_ms: int) -> Mapping[Wire, bytes]:
+class Openings:
     """What opens every stream at once, so that a client sees it is connected before any event.
 
-    With SSE it is a comment that carries `retry:`. With a WebSocket it is `{"event":"open","server","retry_ms"}`.
+    With SSE it is a comment that carries `retry:`. With a WebSocket it is `{"event":"open","server","retry_ms"}`. Clients
+    whose streams ended together must not come back together, so each is given a time of its own, from half of `retry_ms`
+    to one and a half.
     """
-    comment = encode_comment(f"fanbench {server}", retry_ms=retry_ms)
-    hello = orjson.dumps({"event": "open", "server": server, "retry_ms": retry_ms})
-    return {Wire.CHUNKED: chunk(comment), Wire.PLAIN: comment, Wire.WEBSOCKET: text_frame(hello)}
+
+    __slots__ = ("_by_wire",)
+
+    def __init__(self, server: str, retry_ms: int) -> None:
+        last = OPENINGS - 1
+        self._by_wire: dict[Wire, list[bytes]] = {wire: [] for wire in Wire}
+        for step in range(OPENINGS):
+            own_ms = round(retry_ms * (0.5 + step / last))
+            comment = encode_comment(f"fanbench {server}", retry_ms=own_ms)
+            hello = orjson.dumps({"event": "open", "server": server, "retry_ms": own_ms})
+            self._by_wire[Wire.CHUNKED].append(chunk(comment))
+            self._by_wire[Wire.PLAIN].append(comment)
+            self._by_wire[Wire.WEBSOCKET].append(text_frame(hello))
+
+    def pick(self, wire: Wire) -> bytes:
+        """The opening of one more client."""
+        return random.choice(self._by_wire[wire])
 
 
 HEARTBEATS: Mapping[Wire, bytes] = {

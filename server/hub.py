@@ -7,14 +7,16 @@ Everything here runs in one event loop and nothing awaits, so that joining, leav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from core.clock import now_ns
 from core.stamp import Stamp
 from server.broadcast_group import Sender
 from server.client import NOTHING, Client, State
-from server.frame import Frame, FrameMaker, Wire
+from server.departures import Departures
+from server.frame import Frame, FrameMaker
 from server.heartbeat import Heartbeats
 from server.history import History, HistoryBound
 from server.ledger import Ledger
@@ -27,6 +29,9 @@ FLUSH_BYTES = 64 * 1024
 """Pending bytes of a topic at which they leave before the turn of the event loop ends."""
 
 
+STOPPED = "server stopped"
+
+
 @dataclass(frozen=True, slots=True)
 class HubSettings:
     """What the hub needs of the settings."""
@@ -36,6 +41,7 @@ class HubSettings:
     history_total_bytes: int
     max_event_bytes: int
     heartbeat_s: float
+    max_stream_age_s: float
     stall_timeout_s: float
 
 
@@ -55,7 +61,7 @@ class Hub:
         self._validator = EventValidator(settings.max_event_bytes, self.ledger)
         self._order = 0
         self._dirty: list[Topic] = []
-        self._slow: list[Client] = []
+        self._departures = Departures(self.clients, self.topics, self.ledger, loop)
         self._replay = Replay(self.topics, self.ledger, self._make, loop, go_live=self.go_live, drop=self.drop)
         self._beats = Heartbeats(settings.heartbeat_s)
         self._ticker: asyncio.TimerHandle | None = None
@@ -130,13 +136,12 @@ class Hub:
         for topic in dirty:
             if topic.pending:
                 self.ledger.written += topic.flush(self.drop)
-        if self._slow:
-            self._drop_slow()
+        self._departures.drop_slow()
 
     # The clients' side
 
-    def join(self, client: Client, position: Position, openings: Mapping[Wire, bytes], head: bytes = b"") -> None:
-        """Open a client's stream: `head` and what opens it, the gaps it must know of, then history and live events.
+    def join(self, client: Client, position: Position, opening: bytes) -> None:
+        """Begin a client's stream: what opens it, the gaps it must know of, then history and live events.
 
         All its topics are subscribed. No event lies between what it is replayed and what it then gets live.
         """
@@ -146,10 +151,12 @@ class Hub:
         self.clients[client] = None
         self.ledger.connects += 1
         wire = client.writer.wire
-        parts = [head, openings[wire]]
+        parts = [opening]
         parts += [self._make.gap(gap.topic, gap.cause, gap.lost, 0).on(wire) for gap in position.gaps]
         client.write(b"".join(parts))
         client.has = position.has or NOTHING
+        if self._settings.max_stream_age_s:
+            client.ends_s = self._loop.time() + self._settings.max_stream_age_s * random.uniform(0.75, 1.25)
         if all(position.cursors[name] == self.topics[name].history.end for name in client.topics):
             self.go_live(client)
         else:
@@ -174,9 +181,7 @@ class Hub:
     def paused(self, client: Client) -> None:
         """The client's connection holds more than its bound: too slow when live, at its own pace when replayed to."""
         if client.state is State.LIVE:
-            if not self._slow:
-                self._loop.call_soon(self._drop_slow)
-            self._slow.append(client)
+            self._departures.find_slow(client)
         elif client.state is State.CATCHING_UP:
             client.blocked_s = self._loop.time()
 
@@ -186,36 +191,11 @@ class Hub:
 
     def drop(self, client: Client, reason: str) -> None:
         """Disconnect a client; what its connection holds is thrown away, and it can resume by id."""
-        if client.state is not State.GONE:
-            self.ledger.dropped += self._count_held(client)
-            self.leave(client, reason)
-            client.writer.abort()
+        self._departures.drop(client, reason)
 
     def leave(self, client: Client, reason: str) -> None:
         """The client is gone, or about to be. Idempotent: the first reason counts."""
-        if client.state is State.GONE:
-            return
-        client.state = State.GONE
-        if client in self.clients:
-            del self.clients[client]
-            self.ledger.disconnects[reason] += 1
-        for name in client.topics:
-            self.topics[name].remove(client)
-        client.cursors = client.has = NOTHING
-
-    def _drop_slow(self) -> None:
-        slow, self._slow = self._slow, []
-        for client in slow:
-            self.drop(client, "slow")
-
-    def _count_held(self, client: Client) -> int:
-        """How many of the latest frames the bytes held by the connection are."""
-        held = client.writer.held_bytes()
-        if len(client.topics) == 1 and client.state is State.LIVE:
-            return self.topics[client.topics[0]].history.count_last(held)
-        recent = [self.topics[name].history for name in client.topics]
-        frames, size = sum(len(h) for h in recent), sum(h.held_bytes for h in recent)
-        return round(held * frames / size) if size else 0
+        self._departures.leave(client, reason)
 
     def buffered_bytes(self) -> int:
         """Bytes held for all clients and not sent."""
@@ -233,15 +213,22 @@ class Hub:
             self.history_bytes -= topic.history.expire(moment_ns)
         on_tick()
 
-    def stop(self) -> None:
-        """End every stream in good order; nobody joins from now on."""
-        self.stopping = True
+    def end(self, clients: Iterable[Client], reason: str) -> None:
+        """End these streams in good order, with all that came for them."""
         self.flush()
+        for client in clients:
+            self.leave(client, reason)
+            client.writer.finish()
+
+    def outlived(self, now_s: float) -> list[Client]:
+        """The live clients whose streams are as old as they may get."""
+        return [client for client in self.clients if client.ends_s <= now_s and client.state is State.LIVE]
+
+    def close(self) -> None:
+        """End the tick; nobody joins from now on."""
+        self.stopping = True
         if self._ticker is not None:
             self._ticker.cancel()
-        for client in list(self.clients):
-            self.leave(client, "server stopped")
-            client.writer.finish()
 
     def topic_clients(self) -> Mapping[str, int]:
         """Clients by topic."""

@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
 from brokers.api import Adapter
 from brokers.endpoint import Endpoint
 from core.errors import FanbenchError, UsageError
-from server.client import Client
 from server.connection_limits import ConnectionLimits
-from server.frame import openings
+from server.frame import Openings
 from server.history import HistoryBound
-from server.hub import Hub, HubSettings
+from server.hub import STOPPED, Hub, HubSettings
 from server.settings import ServerSettings
+from server.stop import end, end_by_and_by
 from server.stream import StreamSettings
 from server.subscription_settings import SubscriptionSettings
 from server.subscriptions import Subscriptions
 
 NS_PER_S = 1_000_000_000
-LEAVE_S = 1.0
-"""How long clients have to take what is held for them when the replica stops."""
 CLOSE_S = 1.5
 """How long the generator may take to write its report, and the broker's connection to close."""
 
@@ -62,7 +60,7 @@ class Replica:
         self.name = name
         self.connection_limits = connection_limits
         self.stream_settings = StreamSettings(
-            openings=openings(name, settings.retry_ms),
+            openings=Openings(name, settings.retry_ms),
             client_buffer_bytes=settings.client_buffer_bytes,
             resume_overlap_ns=int(settings.resume_overlap_s * NS_PER_S),
         )
@@ -82,6 +80,7 @@ class Replica:
         self._generates = settings.generate or adapter.name == "memory"
         self._on_failure = on_failure
         self._tasks: list[asyncio.Task[None]] = []
+        self._stop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to connect; the hub's clients wait for it."""
@@ -106,21 +105,29 @@ class Replica:
 
     def _tick(self) -> None:
         self.link.tick()
+        if self.settings.max_stream_age_s:
+            end(self.hub, self.hub.outlived(self._loop.time()), "max age")
         self.connection_limits.expire(self._loop.time() - self.settings.head_timeout_s)
 
-    def begin_stop(self) -> None:
-        """End the streams and the generator; idempotent, returns at once."""
-        if self.hub.stopping:
-            return
-        clients = list(self.hub.clients)
-        self.hub.stop()
-        for task in self._tasks[1:]:
-            task.cancel()
-        self._loop.call_later(LEAVE_S, abort, clients)
+    def begin_stop(self, on_end: Callable[[], None]) -> None:
+        """Refuse new streams, end those there are by and by, and call `on_end`. Returns at once."""
+
+        async def stop() -> None:
+            await end_by_and_by(self.hub, self.settings.stop_spread_s)
+            on_end()
+
+        self._stop = asyncio.create_task(stop())
+
+    def end_streams(self) -> None:
+        """End what streams there are at once, and refuse new ones."""
+        self.hub.close()
+        end(self.hub, list(self.hub.clients), STOPPED)
 
     async def close(self) -> None:
         """Stop everything, in bounded time."""
-        self.begin_stop()
+        self.end_streams()
+        if self._stop is not None:
+            self._stop.cancel()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -129,12 +136,6 @@ class Replica:
                 _log.warning("%s: not closed within %g s; leaving it", self.endpoint, CLOSE_S)
         if self.ring is not None:
             self.ring.close()
-
-
-def abort(clients: Iterable[Client]) -> None:
-    """Close what has not taken the end of its stream."""
-    for client in clients:
-        client.writer.abort()
 
 
 def _open_ring() -> IoUring | None:
@@ -157,5 +158,6 @@ def _hub_settings(settings: ServerSettings, name: str) -> HubSettings:
         history_total_bytes=settings.history_total_bytes,
         max_event_bytes=settings.max_event_bytes,
         heartbeat_s=settings.heartbeat_s,
+        max_stream_age_s=settings.max_stream_age_s,
         stall_timeout_s=settings.stall_timeout_s,
     )

@@ -39,6 +39,7 @@ class ReplicaServer(uvicorn.Server):
 
     replica: Replica | None = None
     failure: FanbenchError | None = None
+    _stopping = False
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -49,15 +50,22 @@ class ReplicaServer(uvicorn.Server):
         yield
 
     def stop(self) -> None:
-        """Begin to stop."""
-        self.should_exit = True
-        if self.replica is not None:
-            self.replica.begin_stop()
+        """Begin to stop; a second signal ends at once what streams there still are."""
+        if self.replica is None or self._stopping:
+            self._end()
+        else:
+            self._stopping = True
+            self.replica.begin_stop(self._end)
 
     def fail(self, error: FanbenchError) -> None:
-        """Stop, for this reason."""
+        """Stop at once, for this reason."""
         self.failure = self.failure or error
-        self.stop()
+        self._end()
+
+    def _end(self) -> None:
+        if self.replica is not None:
+            self.replica.end_streams()
+        self.should_exit = True
 
 
 def listen(host: str, port: int, send_buffer_bytes: int) -> socket.socket:

@@ -12,6 +12,7 @@ from brokers.endpoint import with_absolute_files
 from core.errors import UsageError
 from core.settings import settings_config
 from core.topics import DEFAULT_TOPIC, expand_topics
+from server.origins import read_origins
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -52,8 +53,22 @@ class ServerSettings(BaseSettings):
     max_clients: int = Field(16_384, ge=1, description="clients at once; a further one gets 503 with Retry-After")
     max_event_bytes: int = Field(256 * KIB, ge=1, description="a larger event from the broker is counted and passed by")
 
-    retry_ms: int = Field(1000, ge=0, description="how long a client waits before it connects again, sent as retry:")
-    retry_after_s: int = Field(2, ge=0, description="Retry-After of a 503")
+    retry_ms: int = Field(
+        1000,
+        ge=0,
+        description="how long clients wait before they connect again, sent as retry:; each its own time, up to half more or less",
+    )
+    retry_after_s: int = Field(2, ge=0, description="Retry-After of a 503, up to half more or less by chance")
+    stop_spread_s: float = Field(
+        2.0,
+        ge=0,
+        description="at SIGTERM the streams end over so long, the oldest first, so that they do not move at once",
+    )
+    max_stream_age_s: float = Field(
+        0.0,
+        ge=0,
+        description="age at which streams end, up to a quarter more or less, so that replicas balance after a deployment; 0: none",
+    )
     heartbeat_s: float = Field(15.0, gt=0, description="a comment goes to every client this often")
     client_buffer_bytes: int = Field(
         MIB, ge=16 * KIB, description="unsent bytes at which a client is too slow and is disconnected"
@@ -101,6 +116,12 @@ class ServerSettings(BaseSettings):
             expand_topics(text) if text else None
         except UsageError as error:
             raise ValueError(str(error)) from error
+        return text
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_can_match(cls, text: str) -> str:
+        read_origins(text)
         return text
 
     @field_validator("client_buffer_bytes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 
 from server.client import Client
 from server.connection_writer import SendWriter, TransportWriter
-from server.frame import Wire
+from server.frame import Openings, Wire
 from server.hub import Hub
 from server.protocol import EXTENSION, StreamProtocol
 from server.resume import Given, resume
@@ -24,7 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MEDIA_TYPE = "text/event-stream"
 HEADERS = [
     (b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()),
-    (b"cache-control", b"no-store"),
+    (b"cache-control", b"no-store, no-transform"),  # no-transform: a compressor would hold events back
     (b"x-accel-buffering", b"no"),  # nginx: pass each event on at once
 ]
 PIPELINED = "a request follows /sse on the same connection and could never be answered; send it on another one"
@@ -34,7 +34,7 @@ PIPELINED = "a request follows /sse on the same connection and could never be an
 class StreamSettings:
     """What all streams of a replica share."""
 
-    openings: Mapping[Wire, bytes]
+    openings: Openings
     client_buffer_bytes: int
     resume_overlap_ns: int
 
@@ -102,12 +102,13 @@ class EventStream:
 
 def join(hub: Hub, settings: StreamSettings, client: Client, given: Given | None, head: bytes = b"") -> None:
     """Hand an open stream to the hub, from where its ids say; `head` is what must go before all else."""
+    opening = head + settings.openings.pick(client.writer.wire)
     if hub.stopping:
-        client.write(head)
+        client.write(opening)
         client.writer.finish()
         return
     histories = {name: hub.topics[name].history for name in client.topics}
-    hub.join(client, resume(given, histories, settings.resume_overlap_ns), settings.openings, head)
+    hub.join(client, resume(given, histories, settings.resume_overlap_ns), opening)
 
 
 async def _start(send: Send) -> None:

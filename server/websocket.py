@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
@@ -17,6 +16,7 @@ from server.client import Client
 from server.connection_writer import TransportWriter
 from server.frame import Wire
 from server.hub import Hub
+from server.origins import ANY, is_same_site, read_origins
 from server.protocol import EXTENSION, Listener
 from server.resume import Given
 from server.settings import ServerSettings
@@ -87,10 +87,10 @@ def require_origin(connection: HTTPConnection, settings: ServerSettings) -> None
         HTTPException: 403, the page's origin is neither this host nor in the settings.
     """
     origin = connection.headers.get("origin")
-    if origin is None or urlsplit(origin).netloc == connection.headers.get("host"):
+    if origin is None or is_same_site(origin, connection.headers.get("host")):
         return
-    allowed = [name.strip() for name in settings.cors_origins.split(",")]
-    if origin not in allowed and "*" not in allowed:
+    allowed = read_origins(settings.cors_origins)
+    if origin not in allowed and ANY not in allowed:
         raise HTTPException(403, "pages of that origin may not listen; name it in FANBENCH_CORS_ORIGINS")
 
 

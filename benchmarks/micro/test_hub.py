@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.events import SERVER, TOPIC, Events
 from server.client import Client
-from server.frame import FrameMaker, Wire, openings
+from server.frame import FrameMaker, Openings, Wire
 from server.history import HistoryBound
 from server.hub import Hub, HubSettings
 from server.ledger import Ledger
@@ -44,12 +44,13 @@ class Hole:
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     loop = asyncio.new_event_loop()
-    settings = HubSettings(SERVER, HistoryBound(2_000, 4 * MIB, 10**11), 64 * MIB, MIB, 15.0, 30.0)
+    settings = HubSettings(SERVER, HistoryBound(2_000, 4 * MIB, 10**11), 64 * MIB, MIB, 15.0, 0.0, 30.0)
     hub = Hub(settings, loop)
     topic = hub.open_topic(TOPIC, 0)
+    opening = Openings(SERVER, 1000).pick(Wire.CHUNKED)
     for _ in range(CLIENTS):
         position = resume(None, {TOPIC: topic.history}, 0)
-        hub.join(Client([TOPIC], Hole()), position, openings(SERVER, 1000))
+        hub.join(Client([TOPIC], Hole()), position, opening)
     yield hub
     loop.close()
 

@@ -95,7 +95,9 @@ def make_hub(
     sender: Sender | None = None,
 ) -> Hub:
     """A hub whose topics are open from the beginning of time; call it within a running loop."""
-    settings = HubSettings(name, history, total_bytes, max_event_bytes=1000, heartbeat_s=15, stall_timeout_s=30)
+    settings = HubSettings(
+        name, history, total_bytes, max_event_bytes=1000, heartbeat_s=15, max_stream_age_s=0, stall_timeout_s=30
+    )
     hub = Hub(settings, asyncio.get_running_loop(), sender)
     for topic in topics:
         hub.open_topic(topic, 0)
@@ -113,7 +115,7 @@ def connect(
     client = writer.client = Client(topics, writer)
     given: Given | None = read_ids(ids, topics)
     histories = {name: hub.topics[name].history for name in topics}
-    hub.join(client, resume(given, histories, overlap_ns), dict.fromkeys(Wire, b": hello\n\n"))
+    hub.join(client, resume(given, histories, overlap_ns), b": hello\n\n")
     return client
 
 

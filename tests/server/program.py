@@ -42,8 +42,13 @@ class Replica:
         self.log = log
 
     def get(self, path: str, headers: Mapping[str, str] = {}) -> tuple[int, bytes, Mapping[str, str]]:
-        """One request: status, body, headers (names in lower case)."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=dict(headers))
+        """One GET: status, body, headers (names in lower case)."""
+        return self.ask("GET", path, headers)
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str] = {}) -> tuple[int, bytes, Mapping[str, str]]:
+        """The same with any method."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(url, headers=dict(headers), method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, answer.read(), {k.lower(): v for k, v in answer.headers.items()}

@@ -84,7 +84,7 @@ def test_one_client_too_many_is_told_when_to_come_back(strict: Replica) -> None:
     clients = [SseClient(strict.port, headers=BEARER).opened() for _ in range(5)]
     status, body, headers = strict.get("/sse", BEARER)
     assert status == 503
-    assert headers["retry-after"] == "7"
+    assert 4 <= int(headers["retry-after"]) <= 10
     assert "5 clients" in json.loads(body)["error"]
     for client in clients:
         client.sock.close()
@@ -98,7 +98,8 @@ def test_topics_are_limited_by_client_and_by_replica(strict: Replica) -> None:
     with SseClient(strict.port, "/sse?topic=a&topic=b&topic=c&topic=a", BEARER) as client:
         client.opened()
         status, body, headers = strict.get("/sse?topic=d", BEARER)
-        assert (status, headers["retry-after"]) == (503, "7")
+        assert status == 503
+        assert 4 <= int(headers["retry-after"]) <= 10
         assert "FANBENCH_MAX_TOPICS" in json.loads(body)["error"]
 
 

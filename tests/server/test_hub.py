@@ -15,6 +15,7 @@ from server.frame import HEARTBEATS, Wire
 from server.heartbeat import Heartbeats
 from server.history import HistoryBound
 from server.ledger import MAX_PAIRS, Ledger
+from server.stop import end_by_and_by
 from server.validation import EventValidator
 from tests.server.made_up import ConnectionWriter, connect, event, make_hub, turns
 
@@ -276,7 +277,8 @@ async def test_stop_ends_every_stream_once_and_lets_nobody_in() -> None:
     writers = [ConnectionWriter(hub) for _ in range(3)]
     clients = [connect(hub, writer) for writer in writers]
     hub.accept("t", event("s", 0))
-    hub.stop()
+    await end_by_and_by(hub, 0)
+    hub.close()
     assert all(writer.finished and writer.ids == ["s-0"] for writer in writers)
     for client in clients:
         hub.leave(client, "client left")
@@ -291,7 +293,7 @@ async def test_the_tick_goes_on_and_lets_old_events_go() -> None:
     hub.tick(lambda: called.append(1))
     assert called == [1]
     assert len(hub.topics["t"].history) == 1
-    hub.stop()
+    hub.close()
 
 
 async def test_heartbeats_reach_each_client_once_in_an_interval() -> None:

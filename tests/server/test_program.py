@@ -1,6 +1,8 @@
 """The real program behind a real broker: what goes over the wire, who is let in, and how it ends."""
 
 import json
+import re
+import selectors
 import socket
 import subprocess
 import time
@@ -24,9 +26,13 @@ def test_a_stream_on_the_wire(replica: Replica, publisher: Publisher) -> None:
         client.opened()
         head = client.head.decode().lower()
         assert head.startswith("http/1.1 200 ok")
-        for header in ("content-type: text/event-stream", "cache-control: no-store", "transfer-encoding: chunked"):
+        for header in (
+            "content-type: text/event-stream",
+            "cache-control: no-store, no-transform",
+            "transfer-encoding: chunked",
+        ):
             assert header in head
-        assert client.body == b": fanbench replica-1\nretry: 1000\n"
+        assert re.fullmatch(rb": fanbench replica-1\nretry: \d+\n", client.body)
         stamps = publisher.events(3)
         events = client.take(3)
         assert [event.id for event in events] == [stamp.id for stamp in stamps]
@@ -258,6 +264,83 @@ def test_a_thousand_streams_end_cleanly_within_five_seconds_of_sigterm(valkey: s
             assert client.terminated
             client.sock.close()
     assert "Traceback" not in replica.log.read_text()
+
+
+def test_those_that_are_sent_away_together_come_back_one_by_one(valkey: str, folder: Path) -> None:
+    with running(folder, broker_url=valkey, stop_spread_s=0, max_clients=100, retry_after_s=6) as replica:
+        clients = [SseClient(replica.port).opened() for _ in range(100)]
+        retries_ms = sorted(int(client.body.split(b"retry: ")[1]) for client in clients)
+        assert retries_ms[0] >= 500
+        assert retries_ms[-1] <= 1500
+        assert max(sum(ms <= other < ms + 100 for other in retries_ms) for ms in retries_ms) <= 40
+        later_s = {int(replica.get("/sse")[2]["retry-after"]) for _ in range(60)}
+        assert later_s <= set(range(3, 10))
+        assert len(later_s) >= 4
+        for client in clients:
+            client.sock.close()
+
+
+def test_at_sigterm_the_oldest_streams_end_first_and_the_others_go_on(
+    valkey: str, publisher: Publisher, folder: Path
+) -> None:
+    with running(folder, broker_url=valkey, stop_spread_s=3) as replica:
+        clients = [SseClient(replica.port).opened() for _ in range(300)]
+        replica.process.terminate()
+        clients[0].read_to_end()
+        assert clients[0].terminated
+        stamp = publisher.event()
+        assert clients[-1].take_ids(1) == [stamp.id]
+        assert replica.get("/readyz")[0] == 503
+        status, body, headers = replica.get("/sse")
+        assert status == 503
+        assert "another one" in json.loads(body)["error"]
+        assert int(headers["retry-after"]) >= 1
+        order = []
+        with selectors.DefaultSelector() as selector:
+            for place, client in enumerate(clients[1:], start=1):
+                selector.register(client.sock, selectors.EVENT_READ, place)
+            while selector.get_map():
+                for key, _ in selector.select(20):
+                    client = clients[key.data]
+                    client.read_some()
+                    if client.ended:
+                        assert client.terminated
+                        order.append(key.data)
+                        selector.unregister(client.sock)
+        assert sum(place < 150 for place in order[:150]) >= 120, "the older half ended first"
+        assert replica.process.wait(10) == 0
+    assert "Traceback" not in replica.log.read_text()
+
+
+def test_a_second_sigterm_ends_every_stream_at_once(valkey: str, folder: Path) -> None:
+    with running(folder, broker_url=valkey, stop_spread_s=600) as replica:
+        clients = [SseClient(replica.port).opened() for _ in range(300)]
+        replica.process.terminate()
+        clients[0].read_to_end()
+        replica.process.terminate()
+        for client in clients:
+            client.read_to_end()
+            assert client.terminated
+        assert replica.process.wait(10) == 0
+
+
+def test_streams_end_at_a_certain_age_not_all_at_once(valkey: str, publisher: Publisher, folder: Path) -> None:
+    with running(folder, broker_url=valkey, max_stream_age_s=4) as replica:
+        clients = [SseClient(replica.port).opened() for _ in range(100)]
+        stamp = publisher.event()
+        seen = {0}
+        while len(seen) < 3:  # 0, some of them, and some more
+            seen.add(replica.stats().disconnects.get("max age", 0))
+            assert seen != {0, 100}, "all at once"
+        for client in clients:
+            client.read_to_end()
+            assert client.terminated
+            assert [event.id for event in client.events] == [stamp.id]
+        assert replica.stats().disconnects == {"max age": 100}
+        with SseClient(replica.port, headers={"Last-Event-ID": stamp.id}) as again:
+            again.opened()
+            stamp = publisher.event()
+            assert again.take_ids(1) == [stamp.id]
 
 
 def test_it_stops_in_time_although_clients_do_not_read_and_the_broker_is_gone(folder: Path, tmp_path: Path) -> None:

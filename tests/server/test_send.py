@@ -141,7 +141,7 @@ async def test_a_stop_ends_the_body() -> None:
         stream = Stream(app)
         await until(lambda: replica.hub.clients)
         replica.hub.accept("events", payload(0))
-        replica.begin_stop()
+        replica.begin_stop(lambda: None)
         await stream.task
         assert stream.ids == ["s-0"]
         assert stream.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}

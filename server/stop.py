@@ -1,0 +1,40 @@
+"""The end of a replica's streams. Clients that are sent away together come back together, so they are sent away by and by."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable
+from itertools import islice
+
+from server.client import Client
+from server.hub import STOPPED, Hub
+
+LEAVE_S = 1.0
+"""How long clients have to take what is held for them when their stream ends."""
+_STEP_S = 0.05
+_LEAST_PER_STEP = 10
+"""So that the end of a few clients takes no time."""
+
+
+async def end_by_and_by(hub: Hub, spread_s: float) -> None:
+    """End every stream within `spread_s` seconds, the oldest first; the others go on until it is their turn."""
+    hub.stopping = True
+    steps = max(1, math.ceil(spread_s / _STEP_S))
+    share = max(_LEAST_PER_STEP, math.ceil(len(hub.clients) / steps))
+    while hub.clients:
+        end(hub, list(islice(hub.clients, share)), STOPPED)
+        if hub.clients:
+            await asyncio.sleep(_STEP_S)
+
+
+def end(hub: Hub, clients: list[Client], reason: str) -> None:
+    """End these streams in good order, and close what has not taken it after LEAVE_S."""
+    hub.end(clients, reason)
+    asyncio.get_running_loop().call_later(LEAVE_S, abort, clients)
+
+
+def abort(clients: Iterable[Client]) -> None:
+    """Close what has not taken the end of its stream."""
+    for client in clients:
+        client.writer.abort()
