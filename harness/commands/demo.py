@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import socket
+import sysconfig
 import tempfile
 import time
 from collections.abc import Sequence
@@ -95,7 +97,8 @@ def _say(
         f"  replicas  {'  '.join(replica.url for replica in replicas)}"
         + ("" if front else "  (no nginx here to put in front)")
     )
-    line(f"  load      .venv/bin/locust -f load/sse.py --headless -u 200 -r 100 -t 20s --host {url}")
+    locust = shlex.quote(str(Path(sysconfig.get_path("scripts"), "fanbench-locust")))
+    line(f"  load      {locust} --headless -u 200 -r 100 -t 20s --host {url}")
     line(f"  numbers   {replicas[0].url}/stats")
     line(f"  logs      {folder}")
 
