@@ -211,7 +211,7 @@ def with_absolute_files(url: str) -> str:
     return _FILE_OPTION.sub(absolute, url)
 
 
-def with_password(endpoint: Endpoint, password_file: str | None = None) -> Endpoint:
+def with_password(endpoint: Endpoint, password_file: Path | None = None) -> Endpoint:
     """The endpoint with the password that `?password_file=`, or else the setting, names a file of.
 
     Raises:

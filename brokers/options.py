@@ -47,7 +47,13 @@ def text(name: str, meaning: str, default: str = "", default_words: str = "") ->
 
 
 def file(name: str, meaning: str, default_words: str = "none") -> Option[str]:
-    """The path of a file; empty where none is given."""
+    """The path of a file; empty where none is given. By `_file` at the end of its name it is known to be a path.
+
+    Raises:
+        ValueError: the name ends in something else.
+    """
+    if not name.endswith("_file"):
+        raise ValueError(f"option '{name}' is the path of a file, and its name must end in _file")
     return Option(name, meaning, "", "file", text(name, meaning).read, default_words)
 
 

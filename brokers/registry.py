@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, get_args
 
 from brokers.api import Adapter, Delivery
@@ -152,7 +153,7 @@ def library_missing(scheme: str) -> str | None:
     return not_installed(min(entries, key=lambda entry: not _ours(entry))) if entries else None
 
 
-def open_endpoint(url: str, delivery: str | None = None, password_file: str | None = None) -> tuple[Adapter, Endpoint]:
+def open_endpoint(url: str, delivery: str | None = None, password_file: Path | None = None) -> tuple[Adapter, Endpoint]:
     """The adapter for a broker URL, and the URL taken apart.
 
     `password_file` is what the setting FANBENCH_BROKER_PASSWORD_FILE names.

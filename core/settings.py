@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, TypeVar
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
 
 from core.errors import FanbenchError, UsageError, exit_code
+from core.paths import absolute_path, file_to_write
 
 PREFIX = "FANBENCH_"
 T = TypeVar("T", bound=BaseSettings)
+# Compose passes an unset variable on as an empty one: none is given then.
+FileToRead = Annotated[Path | None, BeforeValidator(lambda path: absolute_path(path) if path else None)]
+FileToWrite = Annotated[Path | None, BeforeValidator(lambda path: file_to_write(path) if path else None)]
 
 
 def settings_config(prog: str) -> SettingsConfigDict:

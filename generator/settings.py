@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
 from brokers.endpoint import with_absolute_files
-from core.paths import file_to_write
 from core.scenario import ScheduleKind
-from core.settings import settings_config
+from core.settings import FileToRead, FileToWrite, settings_config
 from core.topics import DEFAULT_TOPIC, TopicList
 
 
@@ -26,7 +24,7 @@ class GeneratorSettings(BaseSettings):
     delivery: Literal["at-most-once", "at-least-once"] | None = Field(
         None, description="the promise asked of the adapter (default: its first)"
     )
-    broker_password_file: str | None = Field(
+    broker_password_file: FileToRead = Field(
         None, description="file whose first line is the broker's password, in place of one in the URL"
     )
     rate_hz: float = Field(5.0, gt=0, le=1_000_000, description="events per second over all topics together")
@@ -40,6 +38,4 @@ class GeneratorSettings(BaseSettings):
     hold: bool = Field(
         False, description="publish a probe on each topic every second, start at SIGUSR1, end at the next"
     )
-    report: Annotated[Path, AfterValidator(file_to_write)] | None = Field(
-        None, description="write what was published to this JSON file at the end"
-    )
+    report: FileToWrite = Field(None, description="write what was published to this JSON file at the end")

@@ -6,7 +6,7 @@ import resource
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from core.errors import UsageError
 from core.paths import file_to_write
@@ -14,8 +14,7 @@ from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
 from load.http1 import Origin, parse_origin
 
 DESCRIPTORS_BESIDE_CLIENTS = 100
-File = Annotated[Annotated[Path, AfterValidator(file_to_write)] | None, BeforeValidator(lambda text: text or None)]
-"""An empty text is none."""
+File = Annotated[Path | None, BeforeValidator(lambda path: file_to_write(path) if path else None)]
 _OF_THE_MASTER = {"out", "status"}
 """Files that a worker does not write, though its master tells it their names."""
 

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 
 from brokers.endpoint import with_absolute_files
 from core.errors import UsageError
-from core.settings import settings_config
+from core.settings import FileToRead, settings_config
 from core.topics import DEFAULT_TOPIC, expand_topics
 from server.origins import read_origins
 
@@ -32,7 +32,7 @@ class ServerSettings(BaseSettings):
     delivery: Literal["at-most-once", "at-least-once"] | None = Field(
         None, description="the promise asked of the adapter (default: its first)"
     )
-    broker_password_file: str | None = Field(
+    broker_password_file: FileToRead = Field(
         None, description="file whose first line is the broker's password, in place of one in the URL"
     )
     ready_grace_s: float = Field(
@@ -103,7 +103,7 @@ class ServerSettings(BaseSettings):
     access_log: bool = Field(False, description="log each request, its token hidden")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
-    @field_validator("delivery", "token", "broker_password_file", mode="before")
+    @field_validator("delivery", "token", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         # Compose passes an unset variable on as an empty one.

@@ -37,6 +37,19 @@ def test_what_cannot_be_written_is_refused_at_once(path, says):
         file_to_write(path)
 
 
+def test_the_file_with_the_brokers_password(here, monkeypatch):
+    monkeypatch.setenv("FANBENCH_BROKER_PASSWORD_FILE", "secret")
+    for settings in (ServerSettings, GeneratorSettings):
+        assert read_settings(settings).broker_password_file == here / "secret"
+
+
+@pytest.mark.parametrize("name", ["FANBENCH_BROKER_PASSWORD_FILE", "FANBENCH_REPORT"])
+def test_an_empty_setting_names_no_file(name, monkeypatch):
+    monkeypatch.setenv(name, "")
+    found = read_settings(GeneratorSettings)
+    assert found.report is found.broker_password_file is None
+
+
 def test_the_generators_report(here, monkeypatch):
     monkeypatch.setenv("FANBENCH_REPORT", "report.json")
     assert read_settings(GeneratorSettings).report == here / "report.json"
