@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 from benchmarks.machine import Cores, on_core
 from brokers.contenders import Contender, all_contenders
 from brokers.programs.catalogue import PROGRAMS
+from core.contracts.codec import decode, encode
+from core.contracts.hop import LoopFigures, LoopPlan
 from core.errors import FanbenchError
 from core.process import OWN_PYTHON
 
 LIMIT = 1.15
 _TIMEOUT_S = 150.0
+Side = Literal["adapter", "bare"]
+SIDES: tuple[Side, ...] = ("adapter", "bare")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,14 @@ def adapters(size: AdapterSize, folder: Path, cores: Cores, say: Callable[[str],
     for contender in here:
         with contender.launched(folder / f"adapters-{contender.file_name}") as broker:
             for shape in (BURST, PACED):
-                costs = {by: found.setdefault((contender.name, shape.name, by), []) for by in ("adapter", "bare")}
+                costs: dict[str, list[float]] = {
+                    by: found.setdefault((contender.name, shape.name, by), []) for by in SIDES
+                }
                 for number in range(size.most):
                     if number >= size.rounds and _steady(costs):
                         break
                     say(f"{contender.name} against its bare library, {shape.name}, round {number + 1}")
-                    for by in random.Random(number).sample(["adapter", "bare"], 2):
+                    for by in random.Random(number).sample(SIDES, 2):
                         costs[by].append(_measure(contender, broker.url, by, shape, size.messages, cores))
     return [_table(shape, here, found, size, missing) for shape in (BURST, PACED)]
 
@@ -81,22 +87,22 @@ def _one_of_each(programs: Sequence[str]) -> tuple[list[Contender], list[Contend
     return [one for one in chosen.values() if one.runnable], [one for one in chosen.values() if not one.runnable]
 
 
-def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: int, cores: Cores) -> float:
-    plan = {
-        "url": url,
-        "delivery": contender.delivery,
-        "by": by,
-        "messages": messages,
-        "in_flight": shape.in_flight,
-        "rate_hz": shape.rate_hz,
-        "seconds": shape.seconds,
-    }
+def _measure(contender: Contender, url: str, by: Side, shape: Shape, messages: int, cores: Cores) -> float:
+    plan = LoopPlan(
+        url=url,
+        delivery=contender.delivery,
+        by=by,
+        messages=messages,
+        in_flight=shape.in_flight,
+        rate_hz=shape.rate_hz,
+        seconds=shape.seconds,
+    )
     command = [*OWN_PYTHON, "-m", "harness.hop.loop_worker"]
     try:
         with on_core(cores.measured):
             done = subprocess.run(
                 command,
-                input=json.dumps(plan),
+                input=encode(plan),
                 capture_output=True,
                 text=True,
                 timeout=_TIMEOUT_S,
@@ -109,7 +115,7 @@ def _measure(contender: Contender, url: str, by: str, shape: Shape, messages: in
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise FanbenchError(f"{contender.name}, {by}: {last}")
-    return float(json.loads(done.stdout)["client_us"])
+    return decode(LoopFigures, done.stdout, f"{contender.name}, {by}").client_us
 
 
 def _table(

@@ -18,9 +18,18 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from setproctitle import setproctitle
+
+
+class ForkRequest(TypedDict):
+    """A line on stdin."""
+
+    number: int
+    program: str
+    log: str
+    env: dict[str, str]
 
 
 def _answer(**fields: int) -> None:
@@ -28,7 +37,7 @@ def _answer(**fields: int) -> None:
         os.write(1, json.dumps(fields).encode() + b"\n")
 
 
-def _become(request: dict[str, Any]) -> object:
+def _become(request: ForkRequest) -> object:
     """In the child: what a program has that was started by its command line, then the program."""
     with Path(request["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
         for stream, file in enumerate((nothing, log, log)):
@@ -58,7 +67,7 @@ def _serve() -> Callable[[], object] | None:
 
     signal.signal(signal.SIGCHLD, reap)
     for line in sys.stdin:
-        request = json.loads(line)
+        request: ForkRequest = json.loads(line)
         # Held back until the child is in `running` and its start was told.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()

@@ -6,7 +6,6 @@ Recording one value through the library costs about 780 ns; folding an array cos
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ _SUB_BUCKETS = 2048  # the power of two that keeps three significant figures
 _HALF = _SUB_BUCKETS // 2
 
 
-def _new() -> Any:
+def _new() -> HdrHistogram:
     return HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_FIGURES)
 
 

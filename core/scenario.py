@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -49,7 +50,7 @@ class Scenario(BaseModel):
             )
         return self
 
-    def with_fields(self, **fields: Any) -> Scenario:
+    def with_fields(self, **fields: object) -> Scenario:
         """This scenario with some fields replaced; None leaves a field as it is.
 
         Raises:
@@ -59,7 +60,7 @@ class Scenario(BaseModel):
         return parse_scenario(self.model_dump() | given, where="the command line")
 
 
-def parse_scenario(fields: dict[str, Any], where: str) -> Scenario:
+def parse_scenario(fields: Mapping[str, object], where: str) -> Scenario:
     """A scenario from plain values; `where` names their source in errors.
 
     Raises:

@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 _CHUNK = 65_536
 _QUEUED_CHUNKS = 256
@@ -108,7 +108,7 @@ class TcpProxy:
         """An undisturbed link again, or one that is stalled still; what was cut must be connected anew by its ends."""
         self._call(self._set(delay_s=0.0, flowing=flowing, cut=False))
 
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+    def _call(self, work: Coroutine[None, None, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> int:

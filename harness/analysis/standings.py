@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from core.histogram import Histogram, index_values_ms
 from harness.analysis.statistics import (
@@ -146,7 +147,9 @@ def percentile_band(histograms: Sequence[Histogram], percentiles: Sequence[float
     return [bootstrap_interval(resampled[:, i], float(merged[i]), len(filled)) for i in range(len(percentiles))]
 
 
-def _percentiles(counts: np.ndarray, values: np.ndarray, percentiles: Sequence[float]) -> np.ndarray:
+def _percentiles(
+    counts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], percentiles: Sequence[float]
+) -> npt.NDArray[np.float64]:
     """HDR's percentiles of each row of counts; shape (rows, percentiles)."""
     running = counts.cumsum(axis=1)
     wanted = np.maximum((np.asarray(percentiles) * running[:, -1:] / 100 + 0.5).astype(np.int64), 1)

@@ -6,7 +6,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -33,7 +32,7 @@ _GUESS_S = 10.0
 
 def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
     """The scenario with `load` on the axis; clients connect fast enough that a point takes seconds."""
-    changed: dict[Axis, dict[str, Any]] = {
+    changed: dict[Axis, dict[str, object]] = {
         "clients": {"clients": load},
         "rate": {"rate_hz": float(load)},
         "replicas": {"replicas": load},

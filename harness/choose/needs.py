@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -66,7 +67,7 @@ class Needs(BaseModel):
         return "heavier" if all(measured >= needed for measured, needed in pairs) else "other"
 
 
-def parse_needs(file: Path | None, given: dict[str, Any]) -> Needs:
+def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
     """The needs of a TOML file, with the options `given` in place of its own; None, False and an empty text
     leave a field as it is.
 
@@ -95,7 +96,7 @@ def parse_needs(file: Path | None, given: dict[str, Any]) -> Needs:
     return needs
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> dict[str, object]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

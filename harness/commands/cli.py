@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from core.errors import FanbenchError, UsageError
+from core.paths import absolute_path
 from harness.commands.arguments import hide_passwords
 from harness.commands.options import (
-    PATH,
     AsJson,
     Axis,
     Clients,
@@ -62,7 +62,9 @@ def compare(
     ] = False,
     baseline: Annotated[
         Path | None,
-        typer.Option(help="an earlier result directory to hold this one against", show_default=False, **PATH),
+        typer.Option(
+            help="an earlier result directory to hold this one against", show_default=False, parser=absolute_path
+        ),
     ] = None,
     fail_if: Annotated[
         str, typer.Option(help="with --baseline: exit code 1 if a figure changed by more than this, significantly")
@@ -228,7 +230,7 @@ def conformance(
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="result directories", show_default=False, **PATH)],
+    folders: Annotated[list[Path], typer.Argument(help="result directories", show_default=False, parser=absolute_path)],
     markdown: Annotated[bool, typer.Option("--markdown", help="print it as Markdown, for a pull request")] = False,
 ) -> None:
     """Build report.html of result directories again."""
@@ -241,10 +243,10 @@ def report(
 def choose(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="result directories; results/reference without", show_default=False, **PATH),
+        typer.Argument(help="result directories; results/reference without", show_default=False, parser=absolute_path),
     ] = None,
     needs: Annotated[
-        Path | None, typer.Option(help="a TOML file such as docs/needs.toml", show_default=False, **PATH)
+        Path | None, typer.Option(help="a TOML file such as docs/needs.toml", show_default=False, parser=absolute_path)
     ] = None,
     clients: Clients = None,
     rate: Rate = None,
@@ -265,7 +267,12 @@ def choose(
     from harness.choose.needs import parse_needs
     from harness.commands.choose import choose_command
 
-    given: dict[str, Any] = {"clients": clients, "rate_hz": rate, "replicas": replicas, "payload_bytes": payload_bytes}
+    given: dict[str, object] = {
+        "clients": clients,
+        "rate_hz": rate,
+        "replicas": replicas,
+        "payload_bytes": payload_bytes,
+    }
     given |= {
         "topics": topics,
         "schedule": schedule,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,71 +14,99 @@ from brokers.registry import registry
 from harness.runner.host import busy_processes, describe_host, descriptor_limit, disturbances, local_ports, most_clients
 
 
-def examine() -> dict[str, Any]:
-    """Everything that doctor says, as one value."""
+@dataclass(frozen=True, slots=True)
+class ContenderHere:
+    """A contender, and whether it can run here; `how` is how to get what is missing."""
+
+    name: str
+    delivery: str
+    program: str
+    version: str
+    runnable: bool
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Everything that doctor says, under the names that `--json` has."""
+
+    contenders: list[ContenderHere]
+    adapters: dict[str, list[str]]
+    """By name, the schemes that each serves."""
+    broken_plugins: dict[str, str]
+    not_installed: dict[str, str]
+    host: dict[str, str]
+    descriptors: int
+    local_ports: int
+    most_clients: dict[str, int]
+    """By the number of replicas."""
+    disturbances: list[str]
+
+
+def examine() -> Examination:
+    """Look at this machine."""
     contenders = [
-        {
-            "name": contender.name,
-            "delivery": contender.delivery,
-            "program": contender.program or "none (the harness floor)",
-            "version": contender.program_version() if contender.runnable else "",
-            "runnable": contender.runnable,
-            "how": "" if contender.runnable else contender.install_hint,
-        }
+        ContenderHere(
+            name=contender.name,
+            delivery=contender.delivery,
+            program=contender.program or "none (the harness floor)",
+            version=contender.program_version() if contender.runnable else "",
+            runnable=contender.runnable,
+            how="" if contender.runnable else contender.install_hint,
+        )
         for contender in all_contenders()
     ]
     found = registry()
-    return {
-        "contenders": contenders,
-        "adapters": {adapter.name: list(adapter.schemes) for adapter in found.adapters()},
-        "broken_plugins": found.broken,
-        "not_installed": found.not_installed,
-        "host": describe_host(),
-        "descriptors": descriptor_limit(),
-        "local_ports": local_ports(),
-        "most_clients": {str(replicas): most_clients(replicas) for replicas in (1, 2)},
-        "disturbances": disturbances(busy_processes()),
-    }
+    return Examination(
+        contenders=contenders,
+        adapters={adapter.name: list(adapter.schemes) for adapter in found.adapters()},
+        broken_plugins=found.broken,
+        not_installed=found.not_installed,
+        host=describe_host(),
+        descriptors=descriptor_limit(),
+        local_ports=local_ports(),
+        most_clients={str(replicas): most_clients(replicas) for replicas in (1, 2)},
+        disturbances=disturbances(busy_processes()),
+    )
 
 
 def doctor_command(json_answer: bool) -> int:
     """The command. Exit code 1 if no broker program can run here or a plug-in is broken."""
-    findings = examine()
+    found = examine()
     if json_answer:
-        print(json.dumps(findings))
+        print(json.dumps(asdict(found)))
     else:
-        _show(findings, Console())
-    programs = any(row["runnable"] and row["name"] != "memory" for row in findings["contenders"])
-    return 0 if programs and not findings["broken_plugins"] else 1
+        _show(found, Console())
+    programs = any(one.runnable and one.name != "memory" for one in found.contenders)
+    return 0 if programs and not found.broken_plugins else 1
 
 
-def _show(findings: dict[str, Any], console: Console) -> None:
+def _show(found: Examination, console: Console) -> None:
     table = Table(title="contenders", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading in ("contender", "delivery", "program", "here", "how to get it"):
         table.add_column(heading)
-    for row in findings["contenders"]:
-        here = f"[green]yes[/] {escape(row['version'])}" if row["runnable"] else "[red]no[/]"
-        table.add_row(escape(row["name"]), row["delivery"], escape(row["program"]), here, escape(row["how"]))
+    for one in found.contenders:
+        here = f"[green]yes[/] {escape(one.version)}" if one.runnable else "[red]no[/]"
+        table.add_row(escape(one.name), one.delivery, escape(one.program), here, escape(one.how))
     console.print(table)
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     say("")
-    say("adapters: " + ", ".join(f"{name} ({' '.join(schemes)})" for name, schemes in findings["adapters"].items()))
-    absent: dict[str, str] = findings["not_installed"]
-    for how in dict.fromkeys(absent.values()):
-        say(f"adapter of {' '.join(scheme for scheme, other in absent.items() if other == how)}: {how}")
-    for name, reason in findings["broken_plugins"].items():
+    say("adapters: " + ", ".join(f"{name} ({' '.join(schemes)})" for name, schemes in found.adapters.items()))
+    for how in dict.fromkeys(found.not_installed.values()):
+        say(f"adapter of {' '.join(scheme for scheme, other in found.not_installed.items() if other == how)}: {how}")
+    for name, reason in found.broken_plugins.items():
         say(f"broken plug-in {name}: {reason}")
-    host = findings["host"]
+    host = found.host
     say(f"machine: {host['cpu']}, {host['memory']}, {host['system']}, Python {host['python']}")
-    fit = findings["most_clients"]
+    fit = found.most_clients
     say(
-        f"clients: {fit['1']:,} fit on 1 replica, {fit['2']:,} on 2 (a process may hold {findings['descriptors']:,} "
-        f"descriptors, and {findings['local_ports']:,} ports to a replica)"
+        f"clients: {fit['1']:,} fit on 1 replica, {fit['2']:,} on 2 (a process may hold {found.descriptors:,} "
+        f"descriptors, and {found.local_ports:,} ports to a replica)"
     )
-    for disturbance in findings["disturbances"]:
+    for disturbance in found.disturbances:
         say(f"will disturb: {disturbance}")
-    if not findings["disturbances"]:
+    if not found.disturbances:
         say("nothing seen that would disturb a measurement")

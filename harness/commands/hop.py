@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +14,7 @@ from rich.table import Table
 from brokers.programs.catalogue import Launch
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
-from harness.hop.measure import measure_contender
+from harness.hop.measure import ContenderHop, as_json, measure_contender
 from harness.runner.contenders import choose_contenders
 
 
@@ -37,9 +36,9 @@ def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, lau
             complaints.append(str(error))
             continue
         rows.append(row)
-        complaints += [f"{contender.name}: {problem}" for problem in row["problems"]]
+        complaints += [f"{contender.name}: {problem}" for problem in row.problems]
     if json_answer:
-        print(json.dumps(rows))
+        print(json.dumps([as_json(row) for row in rows]))
     elif rows:
         answer = Console()
         answer.print(
@@ -48,22 +47,22 @@ def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, lau
         )
         answer.print(_table(rows))
         for row in rows:
-            answer.print(f"{row['contender']} is bound by: {row['bound']}", highlight=False, markup=False)
+            answer.print(f"{row.contender} is bound by: {row.bound}", highlight=False, markup=False)
     for complaint in complaints:
         console.print(complaint, highlight=False, markup=False)
     return 1 if complaints else 0
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(rows: Sequence[ContenderHop]) -> Table:
     """`adapter`, `bare`, `broker`: microseconds of CPU per message; `achieved` and `bare/s`: messages per second."""
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("contender", no_wrap=True)
     for heading in ("achieved", "p50 us", "p99 us", "lost", "adapter", "bare", "broker", "bare/s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        bare = row["bare"] or {}
-        cells = [row[name] for name in ("achieved_hz", "p50_us", "p99_us", "lost", "client_us")]
-        cells += [bare.get(name) for name in ("client_us", "broker_us", "messages_hz")]
+        found, bare = row.figures, row.bare
+        cells: list[float | None] = [found.achieved_hz, found.p50_us, found.p99_us, found.lost, found.client_us]
+        cells += [bare.figures.client_us, bare.broker_us, bare.figures.messages_hz] if bare else [None, None, None]
         shown = ["–" if cell is None else f"{cell:,.0f}" for cell in cells]
-        table.add_row(escape(row["contender"]), *shown)
+        table.add_row(escape(row.contender), *shown)
     return table

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from core.errors import UsageError
 from core.paths import absolute_path
 
-PATH: dict[str, Any] = {"parser": absolute_path}
-"""For each option that takes a path: what comes of it is absolute."""
+if TYPE_CHECKING:
+    from core.scenario import Scenario
+
 Contenders = Annotated[
     list[str] | None,
     typer.Argument(help="names as in `fanbench doctor`, or URLs of brokers of your own", show_default=False),
@@ -28,7 +29,7 @@ Duration = Annotated[float | None, typer.Option(help="measured seconds of each r
 Warmup = Annotated[float | None, typer.Option(help="seconds before them that do not count", show_default=False)]
 Rounds = Annotated[int | None, typer.Option(help="runs of each contender", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="of the order of runs and of random schedules", show_default=False)]
-Out = Annotated[Path, typer.Option(help="where result directories go", **PATH)]
+Out = Annotated[Path, typer.Option(help="where result directories go", parser=absolute_path)]
 Axis = Literal["clients", "rate", "replicas", "topics"]
 LaunchedBy = Annotated[
     Literal["auto", "local", "docker"],
@@ -39,7 +40,7 @@ LaunchedBy = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")]
 
 
-def scenario_from(name: str, topics: str | None = None, **fields: Any) -> Any:
+def scenario_from(name: str, topics: str | None = None, **fields: object) -> Scenario:
     """The named scenario with the command line's fields in place of its own."""
     from core.resources import resource_folder
     from core.scenario import load_scenario

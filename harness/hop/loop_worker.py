@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import NamedTuple
 
 import uvloop
 
 from brokers.registry import open_endpoint
+from core.contracts.codec import decode, encode
+from core.contracts.hop import LoopFigures, LoopPlan
 from core.errors import FanbenchError
 from core.settings import exit_with
 from harness.hop import bare_clients as bare
 
 _WARM = 500
 _DEADLINE_S = 60.0
-
-
-class LoopPlan(NamedTuple):
-    """What to do; read from stdin."""
-
-    url: str
-    delivery: str
-    by: str
-    """`adapter` or `bare`."""
-    messages: int
-    in_flight: int
-    """Publishers that each wait for their publish; 0: at a pace of `rate_hz`, none waits."""
-    rate_hz: float = 0.0
-    seconds: float = 0.0
-    """The messages are published, and all awaited, again and again for so long; 0: once."""
-    payload_bytes: int = 200
 
 
 class Counter:
@@ -96,11 +80,8 @@ async def _publish(publish: bare.Publish, plan: LoopPlan, count: int) -> None:
     await asyncio.gather(*under_way)
 
 
-async def measure(plan: LoopPlan) -> dict[str, float]:
-    """CPU of this process in microseconds per message, from the first publish to the last arrival, and messages/s.
-
-    `published` counts those before the measurement too.
-    """
+async def measure(plan: LoopPlan) -> LoopFigures:
+    """Publish and receive as planned."""
     counter = Counter()
     adapter, _ = open_endpoint(plan.url, plan.delivery)
     side = (
@@ -124,15 +105,15 @@ async def measure(plan: LoopPlan) -> dict[str, float]:
             await _publish(publish, plan, plan.messages)
             done += plan.messages
             await counter.until(before + done)
-        return {
-            "client_us": 1e6 * (time.process_time() - cpu_s) / done,
-            "messages_hz": done / (time.monotonic() - began_s),
-            "published": before + done,
-        }
+        return LoopFigures(
+            client_us=1e6 * (time.process_time() - cpu_s) / done,
+            messages_hz=done / (time.monotonic() - began_s),
+            published=before + done,
+        )
 
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(uvloop.run(measure(LoopPlan(**json.load(sys.stdin))))))
+        print(encode(uvloop.run(measure(decode(LoopPlan, sys.stdin.read(), "stdin")))))
     except FanbenchError as error:
         exit_with(error)

@@ -1,14 +1,14 @@
-"""`fanbench hop`: generator to consumer with no SSE, and whose CPU ends first: the broker's or its client library's."""
+"""What a message costs from generator to consumer with no SSE: through an adapter, and through its bare library."""
 
 from __future__ import annotations
 
-import json
 import subprocess
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from brokers.contenders import Broker, Contender
+from core.contracts.codec import D, Document, decode, encode
+from core.contracts.hop import HopFigures, HopPlan, LoopFigures, LoopPlan
 from core.errors import FanbenchError
 from core.process import OWN_PYTHON
 from core.scenario import Scenario
@@ -21,43 +21,95 @@ _BURST = 1_000
 _IN_FLIGHT = 64
 
 
-def measure_contender(contender: Contender, scenario: Scenario, folder: Path) -> dict[str, Any]:
-    """One contender's hop: through its adapter at the scenario's rate, then its bare library in a loop.
+@dataclass(frozen=True, slots=True)
+class BareLoop:
+    """What the bare library made in a loop, and the broker's CPU in microseconds for a message meanwhile."""
 
-    CPU is in microseconds per message: of the process that publishes and receives, and of the broker.
+    figures: LoopFigures
+    broker_us: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContenderHop:
+    """One contender's hop. `broker_us` is None, and there is no `bare`, where the broker's processes are not ours."""
+
+    contender: str
+    delivery: str
+    offered_hz: float
+    figures: HopFigures
+    broker_us: float | None
+    bare: BareLoop | None
+
+    @property
+    def bound(self) -> str:
+        """What ends first, in words."""
+        return what_binds(self.bare.figures.client_us, self.bare.broker_us) if self.bare else what_binds(None, None)
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the figures are not to be used, in words."""
+        return problems(self.figures, self.offered_hz)
+
+
+def as_json(hop: ContenderHop) -> dict[str, object]:
+    """What `fanbench hop --json` answers of a contender."""
+    found: dict[str, object] = {"contender": hop.contender, "delivery": hop.delivery, "offered_hz": hop.offered_hz}
+    found |= hop.figures.model_dump(exclude={"version"}) | {"broker_us": hop.broker_us, "bare": None}
+    if hop.bare is not None:
+        found["bare"] = hop.bare.figures.model_dump(exclude={"version"}) | {"broker_us": hop.bare.broker_us}
+    return found | {"bound": hop.bound, "problems": hop.problems}
+
+
+def measure_contender(contender: Contender, scenario: Scenario, folder: Path) -> ContenderHop:
+    """One contender's hop: through its adapter at the scenario's rate, then its bare library in a loop.
 
     Raises:
         FanbenchError: the broker or a worker did not come to an end.
     """
     with contender.launched(folder) as broker:
-        plan: dict[str, object] = {
-            "url": broker.url,
-            "delivery": contender.delivery,
-            "payload_bytes": scenario.payload_bytes,
-        }
-        paced = plan | {"rate_hz": scenario.rate_hz, "duration_s": scenario.duration_s}
-        hop = _worker(contender, broker, "paced_worker", paced, scenario.duration_s)
-        loop: dict[str, Any] = {}
-        if (
-            broker.running is not None
-        ):  # of a broker that is not ours its CPU is not seen, and what the loop makes stays
-            looped = plan | {"by": "bare", "messages": _BURST, "in_flight": _IN_FLIGHT, "seconds": scenario.duration_s}
-            loop = _worker(contender, broker, "loop_worker", looped, scenario.duration_s)
-    found = {"contender": contender.name, "delivery": contender.delivery, "offered_hz": scenario.rate_hz, **hop}
-    found["bare"] = loop or None
-    return found | {"bound": what_binds(loop.get("client_us"), loop.get("broker_us")), "problems": problems(found)}
+        paced = HopPlan(
+            url=broker.url,
+            delivery=contender.delivery,
+            rate_hz=scenario.rate_hz,
+            duration_s=scenario.duration_s,
+            payload_bytes=scenario.payload_bytes,
+        )
+        figures, used_s = _worker(contender, broker, "paced_worker", paced, HopFigures, scenario.duration_s)
+        bare = None
+        if broker.running is not None:  # else its CPU is not seen, and what the loop makes stays there
+            bare = _loop(contender, broker, scenario)
+    broker_us = _each_us(used_s, figures.published) if broker.pids else None
+    return ContenderHop(contender.name, contender.delivery, scenario.rate_hz, figures, broker_us, bare)
+
+
+def _loop(contender: Contender, broker: Broker, scenario: Scenario) -> BareLoop:
+    plan = LoopPlan(
+        url=broker.url,
+        delivery=contender.delivery,
+        by="bare",
+        messages=_BURST,
+        in_flight=_IN_FLIGHT,
+        seconds=scenario.duration_s,
+        payload_bytes=scenario.payload_bytes,
+    )
+    figures, used_s = _worker(contender, broker, "loop_worker", plan, LoopFigures, scenario.duration_s)
+    return BareLoop(figures, _each_us(used_s, figures.published) if broker.pids else None)
+
+
+def _each_us(cpu_s: float, messages: int) -> float:
+    return 1e6 * cpu_s / messages
 
 
 def _worker(
-    contender: Contender, broker: Broker, module: str, plan: Mapping[str, object], duration_s: float
-) -> dict[str, Any]:
-    """What a worker process measured, and the broker's CPU per message meanwhile."""
+    contender: Contender, broker: Broker, module: str, plan: Document, answer: type[D], duration_s: float
+) -> tuple[D, float]:
+    """What a worker process measured, and the seconds of CPU that the broker used meanwhile."""
     sampler = Sampler(lambda: {"broker": broker.pids})
     sampler.start()
     try:
         done = subprocess.run(
             [*OWN_PYTHON, "-m", f"harness.hop.{module}"],
-            input=json.dumps(plan),
+            input=encode(plan),
             capture_output=True,
             text=True,
             env=child_env({}),
@@ -70,8 +122,7 @@ def _worker(
         used = sampler.stop().parts["broker"]
     if done.returncode:
         raise FanbenchError(f"{contender.name}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found | {"broker_us": 1e6 * used.cpu_s / found["published"] if broker.pids else None}
+    return decode(answer, done.stdout, f"{contender.name}, {module}"), used.cpu_s
 
 
 def what_binds(library_us: float | None, broker_us: float | None) -> str:
@@ -86,14 +137,14 @@ def what_binds(library_us: float | None, broker_us: float | None) -> str:
     return f"{bound}, at about {1e6 / most_us:,.0f} messages/s a core"
 
 
-def problems(found: Mapping[str, Any]) -> list[str]:
+def problems(found: HopFigures, offered_hz: float) -> list[str]:
     """Why the figures of a hop are not to be used, in words."""
     said = []
-    if found["achieved_hz"] < MIN_ACHIEVED * found["offered_hz"]:
+    if found.achieved_hz < MIN_ACHIEVED * offered_hz:
         said.append(
-            f"achieved {found['achieved_hz']:,.0f} of {found['offered_hz']:,g} messages/s offered (limit "
+            f"achieved {found.achieved_hz:,.0f} of {offered_hz:,g} messages/s offered (limit "
             f"{MIN_ACHIEVED:.0%}): its latency is the client's own queue; lower --rate"
         )
-    if found["lost"]:
-        said.append(f"lost {found['lost']:,} of {found['messages']:,} messages; lower --rate")
+    if found.lost:
+        said.append(f"lost {found.lost:,} of {found.messages:,} messages; lower --rate")
     return said

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from array import array
 from typing import NamedTuple
 
 import uvloop
-from pydantic import BaseModel
 
 from brokers.api import Consumer, Gap, Producer
 from brokers.registry import open_endpoint
 from core.clock import now_ns
+from core.contracts.codec import decode, encode
+from core.contracts.hop import HopFigures, HopPlan
 from core.errors import FanbenchError
 from core.histogram import Histogram
 from core.settings import exit_with
@@ -23,27 +23,6 @@ TOPIC = "hop"
 _DRAIN_S = 3.0
 _MOST_UNDER_WAY = 10_000
 """Where so many publishes wait for an answer, the next one waits too: the achieved rate then says so."""
-
-
-class HopPlan(BaseModel):
-    """What to measure; read from stdin, so that a password in the URL is in no process title."""
-
-    url: str
-    delivery: str
-    rate_hz: float
-    duration_s: float
-    warmup_s: float = 0.5
-    payload_bytes: int = 200
-
-    @property
-    def warm(self) -> int:
-        """Messages that do not count."""
-        return int(self.warmup_s * self.rate_hz)
-
-    @property
-    def measured(self) -> int:
-        """Messages that count."""
-        return max(1, int(self.duration_s * self.rate_hz))
 
 
 class _Sent(NamedTuple):
@@ -109,8 +88,8 @@ async def _receive(consumer: Consumer, arrivals: Arrivals) -> None:
             return
 
 
-async def measure_hop(plan: HopPlan) -> dict[str, float]:
-    """Latency in microseconds, CPU of this process in microseconds per message, and what was lost."""
+async def measure_hop(plan: HopPlan) -> HopFigures:
+    """Publish and receive as planned."""
     adapter, endpoint = open_endpoint(plan.url, plan.delivery)
     arrivals = Arrivals(plan.measured)
     async with adapter.consumer(endpoint) as consumer, adapter.producer(endpoint) as producer:
@@ -122,22 +101,22 @@ async def measure_hop(plan: HopPlan) -> dict[str, float]:
         await asyncio.wait([receiving])
     histogram = Histogram()
     histogram.record_ns(arrivals.latencies_ns)
-    return {
-        "messages": plan.measured,
-        "published": plan.warm + plan.measured,
-        "lost": arrivals.lost,
-        "achieved_hz": plan.measured / sent.wall_s,
-        "p50_us": histogram.percentile_ms(50) * 1000,
-        "p99_us": histogram.percentile_ms(99) * 1000,
-        "client_us": 1e6 * sent.cpu_s / plan.measured,
-    }
+    return HopFigures(
+        messages=plan.measured,
+        published=plan.warm + plan.measured,
+        lost=arrivals.lost,
+        achieved_hz=plan.measured / sent.wall_s,
+        p50_us=histogram.percentile_ms(50) * 1000,
+        p99_us=histogram.percentile_ms(99) * 1000,
+        client_us=1e6 * sent.cpu_s / plan.measured,
+    )
 
 
 def main() -> None:
-    """Read a HopPlan as JSON from stdin, print the measurement as JSON."""
-    plan = HopPlan.model_validate_json(sys.stdin.read())
+    """Read a HopPlan from stdin, which keeps a password in its URL out of the process title, and print HopFigures."""
     try:
-        print(json.dumps(uvloop.run(measure_hop(plan))))
+        plan = decode(HopPlan, sys.stdin.read(), "stdin")
+        print(encode(uvloop.run(measure_hop(plan))))
     except FanbenchError as error:
         exit_with(error)
 

@@ -84,7 +84,7 @@ def capacities(found: Sequence[Capacity], names: Sequence[str] = ()) -> Figure |
     furthest = max(max(search.held or 0, search.broke or 0) for search in held)
     with style():
         figure, grid = new_figure(_ROW * len(held) + 60)
-        axes: Axes = grid[0, 0]
+        axes = grid[0]
         for place, search in enumerate(held):
             load = search.held or 0
             axes.barh(place, load, height=0.62, color=LIGHT["blue"], lw=0)
@@ -116,7 +116,7 @@ def _stacked(
         return None
     with style():
         figure, grid = new_figure(_ROW * len(rows) + 96)
-        axes: Axes = grid[0, 0]
+        axes = grid[0]
         longest = max(sum(parts.values()) for parts in rows.values()) or 1.0
         for place, parts in enumerate(rows.values()):
             left = 0.0
@@ -148,7 +148,7 @@ def _name_segments(
     centres = [(starts[i] + starts[i + 1]) / 2 for i in range(len(present))]
     lay_out(axes)
     box = axes.get_window_extent()
-    widths = [text_width(axes, names[part], fontweight="bold") + FONT for part in present]
+    widths = [text_width(axes, names[part], weight="bold") + FONT for part in present]
     wanted = [float(axes.transData.transform((centre, 0))[0]) for centre in centres]
     places = spread(wanted, widths, float(box.x0), float(box.x1))
     for part, centre, place in zip(present, centres, places, strict=True):

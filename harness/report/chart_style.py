@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # matplotlib takes half a second to import; only what draws imports it
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ PART_COLOURS = {
     "load": LIGHT["pale"],
 }
 
-_RC: dict[str, Any] = {
+_RC: dict[str, object] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fanbench",  # the same figure has the same ids, so that a report made again is the same
     "font.family": "DejaVu Sans",  # comes with matplotlib, and is wide: what fits in it fits in any reader's font
@@ -95,8 +95,8 @@ def style() -> AbstractContextManager[None]:
     return mpl.rc_context(_RC)  # type: ignore[arg-type]  # its stubs want literal keys
 
 
-def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
-    """A figure WIDTH wide and `height` high in SVG units, with an array of rows x columns axes.
+def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure WIDTH wide and `height` high in SVG units, with rows x columns axes, row by row.
 
     No pyplot: a notebook's own backend stays.
     """
@@ -105,7 +105,7 @@ def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, 
 
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False, sharey=True)
+    return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
 
 
 def shortened(name: str, most: int = 20) -> str:
@@ -140,9 +140,9 @@ def lay_out(axes: Axes) -> None:
     figure.set_layout_engine(None)
 
 
-def text_width(axes: Axes, text: str, **kinds: Any) -> float:
+def text_width(axes: Axes, text: str, weight: str = "normal") -> float:
     """How wide the text will be, in SVG units."""
-    probe = axes.text(0, 0, text, **kinds)
+    probe = axes.text(0, 0, text, fontweight=weight)
     width = float(probe.get_window_extent().width)
     probe.remove()
     return width

@@ -6,11 +6,13 @@ Like harness/report/bar_charts.py: each function returns a matplotlib Figure, or
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from core.contracts.capacity import Capacity
+from core.histogram import Histogram
 from harness.analysis.standings import FLOOR, Standing, percentile_band
 from harness.analysis.statistics import Interval
 from harness.report.bar_charts import LOAD_UNITS
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
 
 _NINES = {50: "50", 90: "90", 99: "99", 99.9: "99.9", 99.99: "99.99", 99.999: "99.999"}
 _MEDIAN = float(np.log10(2))  # 50 % on the axis of nines
+Floats = npt.NDArray[np.float64]
+Curve = tuple[Floats, Floats, Floats, Floats]
+"""x, and y with its lower and upper bound."""
 MANY = len(LINES)
 """More lines than this get a small chart each."""
 
 
 def percentiles(standings: Sequence[Standing], hop: str = LATENCY) -> Figure | None:
     """Latency by percentile from the median up, on an axis of nines, with a band of what resampled rounds give."""
-    curves: dict[str, Any] = {}
+    curves: dict[str, Curve] = {}
     for standing in standings:
         histograms = [run.histograms[hop] for run in standing.runs if hop in run.histograms]
         count = sum(histogram.count for histogram in histograms)
@@ -51,14 +56,14 @@ def percentiles(standings: Sequence[Standing], hop: str = LATENCY) -> Figure | N
     return _lines(curves, "percentile of deliveries", "latency, ms", finish)
 
 
-def _columns(band: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows = np.maximum(np.array([(point.estimate, point.low, point.high) for point in band]), 1e-3)
+def _columns(band: Sequence[Interval]) -> tuple[Floats, Floats, Floats]:
+    rows: Floats = np.maximum(np.array([(point.estimate, point.low, point.high) for point in band]), 1e-3)
     return rows[:, 0], rows[:, 1], rows[:, 2]
 
 
 def timeline(standings: Sequence[Standing]) -> Figure | None:
     """p99 of each second of a run: the median over rounds, with a band from the lowest to the highest round."""
-    curves: dict[str, Any] = {}
+    curves: dict[str, Curve] = {}
     for standing in standings:
         by_second: dict[float, list[float]] = {}
         for run in standing.runs:
@@ -67,8 +72,8 @@ def timeline(standings: Sequence[Standing]) -> Figure | None:
         if len(by_second) > 1:
             seconds = sorted(by_second)
             values = [by_second[second] for second in seconds]
-            columns = (np.array([pick(found) for found in values]) for pick in (np.median, np.min, np.max))
-            curves[standing.contender] = (np.array(seconds), *columns)
+            middle, low, high = (np.array([pick(found) for found in values]) for pick in (np.median, np.min, np.max))
+            curves[standing.contender] = (np.array(seconds, np.float64), middle, low, high)
     if not curves:
         return None
     last = max(curve[0][-1] for curve in curves.values())
@@ -77,9 +82,9 @@ def timeline(standings: Sequence[Standing]) -> Figure | None:
 
 def fanout_by_clients(standings: Sequence[Standing]) -> Figure | None:
     """Fan-out p50 against clients per replica; needs runs at two or more of them."""
-    curves: dict[str, Any] = {}
+    curves: dict[str, Curve] = {}
     for standing in standings:
-        at: dict[float, list[Any]] = {}
+        at: dict[float, list[Histogram]] = {}
         for run in standing.runs:
             if "fanout" in run.histograms:
                 at.setdefault(run.scenario.clients / run.scenario.replicas, []).append(run.histograms["fanout"])
@@ -99,7 +104,7 @@ def knee(search: Capacity) -> Figure | None:
         return None
     with style():
         figure, grid = new_figure(280)
-        axes: Axes = grid[0, 0]
+        axes = grid[0]
         for held, marker, colour in ((True, "o", LIGHT["blue"]), (False, "x", LIGHT["orange"])):
             points = [(point.load, point.p99_ms) for point in shown if point.held is held]
             if points:
@@ -127,7 +132,7 @@ def knee(search: Capacity) -> Figure | None:
         return figure
 
 
-def _lines(curves: Mapping[str, Any], x_label: str, y_label: str, finish: Callable[[Axes], object]) -> Figure:
+def _lines(curves: Mapping[str, Curve], x_label: str, y_label: str, finish: Callable[[Axes], object]) -> Figure:
     """Lines with bands: in one chart while their labels fit, else a small chart for each contender."""
     low = min(float(curve[2].min()) for curve in curves.values())
     high = max(float(curve[3].max()) for curve in curves.values())
@@ -135,7 +140,7 @@ def _lines(curves: Mapping[str, Any], x_label: str, y_label: str, finish: Callab
         many = len(curves) > MANY
         rows = (len(curves) + 1) // 2
         figure, grid = new_figure(120 * rows + 40, rows, 2) if many else new_figure(280)
-        for axes in grid.flat:
+        for axes in grid:
             if high / low > 30:
                 axes.set_yscale("log")
                 axes.yaxis.set_major_formatter("{x:g}")
@@ -148,15 +153,15 @@ def _lines(curves: Mapping[str, Any], x_label: str, y_label: str, finish: Callab
         if many:
             _one_each(grid, curves)
         else:
-            _together(grid[0, 0], curves)
+            _together(grid[0], curves)
         if many:
             figure.supxlabel(x_label, color=LIGHT["muted"], fontsize=FONT)
             figure.supylabel(y_label, color=LIGHT["muted"], fontsize=FONT)
         else:
-            grid[0, 0].set_xlabel(x_label)
-            grid[0, 0].set_ylabel(y_label)
+            grid[0].set_xlabel(x_label)
+            grid[0].set_ylabel(y_label)
             label_lines(
-                grid[0, 0], [(c[0][-1], c[1][-1], name, _colour(name, i)) for i, (name, c) in enumerate(curves.items())]
+                grid[0], [(c[0][-1], c[1][-1], name, _colour(name, i)) for i, (name, c) in enumerate(curves.items())]
             )
         return figure
 
@@ -165,21 +170,21 @@ def _colour(name: str, place: int) -> str:
     return LIGHT["muted"] if name == FLOOR else LINES[place]
 
 
-def _together(axes: Axes, curves: Mapping[str, Any]) -> None:
+def _together(axes: Axes, curves: Mapping[str, Curve]) -> None:
     for place, (name, (x, middle, low, high)) in enumerate(curves.items()):
         colour = _colour(name, place)
         axes.fill_between(x, low, high, color=colour, alpha=0.14, lw=0)
         axes.plot(x, middle, color=colour, lw=2)
 
 
-def _one_each(grid: np.ndarray, curves: Mapping[str, Any]) -> None:
+def _one_each(grid: Sequence[Axes], curves: Mapping[str, Curve]) -> None:
     """Each contender's curve over the range of them all in grey."""
-    for axes in list(grid.flat)[len(curves) :]:
+    for axes in grid[len(curves) :]:
         axes.set_visible(False)
     x_all = np.unique(np.concatenate([curve[0] for curve in curves.values()]))
     every = [np.interp(x_all, x, middle, right=np.nan) for x, middle, *_ in curves.values()]
     lowest, highest = np.nanmin(every, axis=0), np.nanmax(every, axis=0)
-    for axes, (name, (x, middle, low, high)) in zip(grid.flat, curves.items(), strict=False):
+    for axes, (name, (x, middle, low, high)) in zip(grid, curves.items(), strict=False):
         axes.fill_between(x_all, lowest, highest, color=LIGHT["grid"], lw=0)
         axes.fill_between(x, low, high, color=LIGHT["blue"], alpha=0.25, lw=0)
         axes.plot(x, middle, color=LIGHT["blue"], lw=2)

@@ -10,13 +10,14 @@ from rich.console import Console
 
 from brokers.contenders import all_contenders
 from brokers.registry import open_endpoint
+from core.contracts.hop import HopFigures, HopPlan, LoopFigures
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
 from harness.commands import hop
 from harness.commands.hop import hop_command
 from harness.hop.bare_clients import side
-from harness.hop.measure import problems, what_binds
-from harness.hop.paced_worker import Arrivals, HopPlan, measure_hop, message
+from harness.hop.measure import BareLoop, ContenderHop, problems, what_binds
+from harness.hop.paced_worker import Arrivals, measure_hop, message
 from tests.harness.command import fanbench
 
 
@@ -33,8 +34,16 @@ def test_the_dearer_one_binds(library_us: float | None, broker_us: float | None,
     assert what_binds(library_us, broker_us).startswith(said)
 
 
-def figures(**changed: float) -> dict[str, float]:
-    return {"achieved_hz": 999.0, "offered_hz": 1000.0, "lost": 0, "messages": 4000} | changed
+OFFERED_HZ = 1000.0
+
+
+def figures(**changed: float) -> HopFigures:
+    usual = {"messages": 4000, "published": 4500, "lost": 0, "achieved_hz": 999.0, "client_us": 245.0}
+    return HopFigures.model_validate(usual | {"p50_us": 11.0, "p99_us": 2222.0} | changed)
+
+
+def hop_of(contender: str, bare: BareLoop | None = None) -> ContenderHop:
+    return ContenderHop(contender, "at-least-once", OFFERED_HZ, figures(), 20.0, bare)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +54,8 @@ def figures(**changed: float) -> dict[str, float]:
         (figures(lost=3), ["lost 3 of 4,000 messages"]),
     ],
 )
-def test_a_rate_that_was_not_achieved_and_losses_are_told(found: dict[str, float], said: list[str]) -> None:
-    told = problems(found)
+def test_a_rate_that_was_not_achieved_and_losses_are_told(found: HopFigures, said: list[str]) -> None:
+    told = problems(found, OFFERED_HZ)
     assert len(told) == len(said)
     assert all(problem.startswith(words) for problem, words in zip(told, said, strict=True))
 
@@ -65,16 +74,16 @@ def test_a_second_copy_makes_up_for_no_other_message() -> None:
 
 async def test_a_hop_counts_and_times_each_message() -> None:
     found = await measure_hop(HopPlan(url="memory://hop-test", delivery="at-most-once", rate_hz=500, duration_s=0.4))
-    assert (found["messages"], found["published"], found["lost"]) == (200, 450, 0)
-    assert 0 < found["achieved_hz"] < 505  # a timer may fire a little early
-    assert 0 < found["p50_us"] <= found["p99_us"]
-    assert found["client_us"] > 0
+    assert (found.messages, found.published, found.lost) == (200, 450, 0)
+    assert 0 < found.achieved_hz < 505  # a timer may fire a little early
+    assert 0 < found.p50_us <= found.p99_us
+    assert found.client_us > 0
 
 
 async def test_a_rate_beyond_the_loop_shows_as_not_achieved() -> None:
     plan = HopPlan(url="memory://beyond", delivery="at-most-once", rate_hz=1e6, duration_s=0.02, warmup_s=0)
     found = await measure_hop(plan)
-    assert any("achieved" in problem for problem in problems(found | {"offered_hz": plan.rate_hz}))
+    assert any("achieved" in problem for problem in problems(found, plan.rate_hz))
 
 
 def test_every_contender_with_a_program_has_a_bare_library() -> None:
@@ -95,12 +104,10 @@ def test_a_contender_without_a_broker_has_no_hop() -> None:
 
 
 def test_a_contender_that_fails_leaves_the_others_their_figures(monkeypatch, capsys) -> None:
-    row = figures() | {"contender": "valkey", "p50_us": 1.0, "p99_us": 2.0, "client_us": 3.0, "bare": None}
-
     def measured(contender, scenario, folder):
         if contender.name == "nats":
             raise FanbenchError("nats: no word")
-        return row | {"bound": "broker", "problems": []}
+        return hop_of(contender.name)
 
     monkeypatch.setattr(hop, "measure_contender", measured)
     assert hop_command(["nats", "valkey"], Scenario(), json_answer=True) == 1
@@ -110,10 +117,9 @@ def test_a_contender_that_fails_leaves_the_others_their_figures(monkeypatch, cap
 
 
 def test_the_table_fits_a_terminal_and_each_figure_stands_below_its_heading() -> None:
-    bare = {"client_us": 150.0, "broker_us": 20.0, "messages_hz": 5000.0}
-    row = figures() | {"contender": "rabbitmq-confirms", "p50_us": 11.0, "p99_us": 2222.0, "client_us": 245.0}
+    bare = BareLoop(LoopFigures(client_us=150.0, messages_hz=5000.0, published=1500), 20.0)
     console = Console(width=80, file=StringIO())
-    console.print(hop._table([row | {"bare": bare}, row | {"bare": None}]))
+    console.print(hop._table([hop_of("rabbitmq-confirms", bare), hop_of("rabbitmq-confirms")]))
     headings, measured, unmeasured = console.file.getvalue().splitlines()
     assert headings.split() == [
         "contender",

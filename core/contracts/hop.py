@@ -1,0 +1,70 @@
+"""What `fanbench hop` asks of its worker processes on stdin, and what they answer on stdout."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.contracts.codec import Document
+
+
+class HopPlan(Document):
+    """Publish at a pace through an adapter, and receive."""
+
+    version: Literal[1] = 1
+    url: str
+    delivery: str
+    rate_hz: float
+    duration_s: float
+    warmup_s: float = 0.5
+    payload_bytes: int = 200
+
+    @property
+    def warm(self) -> int:
+        """Messages that do not count."""
+        return int(self.warmup_s * self.rate_hz)
+
+    @property
+    def measured(self) -> int:
+        """Messages that count."""
+        return max(1, int(self.duration_s * self.rate_hz))
+
+
+class HopFigures(Document):
+    """What that took: latencies in microseconds, `client_us` the process's CPU for a message."""
+
+    version: Literal[1] = 1
+    messages: int
+    """Those that count."""
+    published: int
+    """Those that do not count among them."""
+    lost: int
+    achieved_hz: float
+    p50_us: float
+    p99_us: float
+    client_us: float
+
+
+class LoopPlan(Document):
+    """Publish and receive in a loop, through an adapter or its bare library."""
+
+    version: Literal[1] = 1
+    url: str
+    delivery: str
+    by: Literal["adapter", "bare"]
+    messages: int
+    in_flight: int
+    """Publishers that each wait for their publish; 0: at a pace of `rate_hz`, none waits."""
+    rate_hz: float = 0.0
+    seconds: float = 0.0
+    """The messages are published, and all awaited, again and again for so long; 0: once."""
+    payload_bytes: int = 200
+
+
+class LoopFigures(Document):
+    """What the loop took: `client_us` is the process's CPU for a message, from the first publish to the last arrival."""
+
+    version: Literal[1] = 1
+    client_us: float
+    messages_hz: float
+    published: int
+    """Those before the measurement too."""
