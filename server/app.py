@@ -18,13 +18,13 @@ from starlette.websockets import WebSocket
 
 from core.contracts.codec import encode
 from core.resources import resource_folder
-from server.auth import admit, require_token
+from server.auth import admit, check, require_token
 from server.origins import ANY, REQUEST_HEADERS, read_origins
 from server.page import page_files
 from server.replica import Replica
 from server.settings import ServerSettings
 from server.stats import Metrics, stats
-from server.stream import MEDIA_TYPE, EventStream
+from server.stream import EventStream, stream_head
 from server.websocket import require_origin, require_transport, serve_socket
 
 UI = resource_folder("ui")
@@ -70,7 +70,7 @@ def open_streams_first(api: FastAPI) -> ASGIApp:
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/sse" and scope["method"] == "GET":
+        if scope["type"] == "http" and scope["path"] == "/sse" and scope["method"] in ("GET", "HEAD"):
             scope["app"] = api
             await _open_stream(scope, receive, send)
         else:
@@ -110,7 +110,6 @@ def create_api(make_replica: Callable[[], Replica]) -> FastAPI:
     app.get("/healthz")(_healthz)
     app.get("/readyz", responses={503: refusals[503]})(_readyz)
     app.websocket("/ws")(_ws)
-    app.head("/sse", include_in_schema=False)(_sse_head)
     for path, endpoint in (("/stats", _stats), ("/metrics", _metrics), ("/healthz", _healthz), ("/readyz", _readyz)):
         app.head(path, include_in_schema=False)(endpoint)
     if (UI / "index.html").is_file():
@@ -124,7 +123,7 @@ async def _open_stream(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive)
     answer: ASGIApp
     try:
-        answer = await _sse(request)
+        answer = await (_sse(request) if scope["method"] == "GET" else _sse_head(request))
     except StarletteHTTPException as error:
         answer = await _say_error(request, error)
     await answer(scope, receive, send)
@@ -158,10 +157,10 @@ async def _ws(websocket: WebSocket) -> None:
     await serve_socket(websocket, replica.hub, replica.stream_settings, client.topics, client.given, client.release)
 
 
-async def _sse_head(request: Request) -> Response:
-    """What a stream would begin with."""
-    require_token(request, request.app.state.replica.settings)
-    return Response(headers={"cache-control": "no-store, no-transform"}, media_type=MEDIA_TYPE)
+async def _sse_head(request: Request) -> ASGIApp:
+    """What a stream would begin with: the same checks, but nothing is subscribed."""
+    check(request, request.app.state.replica)
+    return stream_head
 
 
 async def _stats(request: Request) -> Response:

@@ -46,29 +46,43 @@ async def admit(request: HTTPConnection, replica: Replica) -> Admitted:
 
 
 async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
-    settings, link = replica.settings, replica.link
-    require_token(request, settings)
-    names = read_topics(request, settings)
+    names = check(request, replica)
     ids = read_last_ids(request)
     given = read_ids(ids.values, names, unread=ids.unread)
-    later = {"retry-after": str(_spread_s(settings.retry_after_s))}
-    if replica.hub.stopping:
-        raise HTTPException(503, "this replica is stopping; connect to another one", later)
-    if len(replica.hub.clients) + replica.joining >= settings.max_clients:
-        words = f"this replica has {settings.max_clients} clients, its limit; connect to another one, or later"
-        raise HTTPException(503, words, later)
     replica.joining += 1
     try:
-        topics = await link.require(names)
+        topics = await replica.link.require(names)
     except TopicRefusedError as error:
         raise HTTPException(*_refusal(error)) from error
     except TooManyTopicsError as error:
-        raise HTTPException(503, str(error), later) from error
+        raise HTTPException(503, str(error), _later(replica)) from error
     except FanbenchError as error:
-        raise HTTPException(503, "the broker does not answer; try again, or another replica", later) from error
+        words = "the broker does not answer; try again, or another replica"
+        raise HTTPException(503, words, _later(replica)) from error
     finally:
         replica.joining -= 1
-    return Admitted(names, given, partial(link.release, topics))
+    return Admitted(names, given, partial(replica.link.release, topics))
+
+
+def check(request: HTTPConnection, replica: Replica) -> list[str]:
+    """What can be said of a client before its topics are subscribed; returns their names.
+
+    Raises:
+        HTTPException: 400, 401, or 503 with Retry-After when there is no room.
+    """
+    settings = replica.settings
+    require_token(request, settings)
+    names = read_topics(request, settings)
+    if replica.hub.stopping:
+        raise HTTPException(503, "this replica is stopping; connect to another one", _later(replica))
+    if len(replica.hub.clients) + replica.joining >= settings.max_clients:
+        words = f"this replica has {settings.max_clients} clients, its limit; connect to another one, or later"
+        raise HTTPException(503, words, _later(replica))
+    return names
+
+
+def _later(replica: Replica) -> dict[str, str]:
+    return {"retry-after": str(_spread_s(replica.settings.retry_after_s))}
 
 
 def _refusal(error: TopicRefusedError) -> tuple[int, str]:

@@ -14,7 +14,7 @@ REQUESTS_PER_TURN = 8
 class Arrival(Protocol):
     """A connection that has sent no complete request yet."""
 
-    def refuse(self, status: bytes, words: bytes) -> None:
+    def refuse(self, status: bytes, words: str) -> None:
         """Answer it and close it."""
 
 
@@ -55,7 +55,7 @@ class ConnectionLimits:
         for arrival in late:
             self.leave(arrival)
             self.turned_away += 1
-            arrival.refuse(b"408 Request Timeout", b"no complete request in time")
+            arrival.refuse(b"408 Request Timeout", "no complete request in time; send it at once")
 
     def admit(self, begin: Callable[[], None]) -> None:
         """Call `begin` when it is this request's turn, which is at once unless many come together."""

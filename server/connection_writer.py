@@ -77,6 +77,11 @@ class TransportWriter:
         if self.client is not None:
             self._hub.resumed(self.client)
 
+    def half_closed(self) -> None:
+        """The client sends no more: its stream ends in good order, since a client that is gone looks the same."""
+        if self.client is not None:
+            self._hub.end([self.client], "client left")
+
     def leaving(self) -> None:
         """The client takes nothing more."""
         if self.client is not None:

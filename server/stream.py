@@ -80,6 +80,8 @@ class EventStream:
         head = connection.detach()
         writer.client = Client(self._topics, writer)
         join(self._hub, self._settings, writer.client, self._given, head)
+        if connection.half_closed:
+            writer.half_closed()
 
     async def _serve_by_send(self, receive: Receive, send: Send) -> None:
         # `send` says nothing after a disconnect, so `receive` is watched.
@@ -109,6 +111,12 @@ def join(hub: Hub, settings: StreamSettings, client: Client, given: Given | None
         return
     histories = {name: hub.topics[name].history for name in client.topics}
     hub.join(client, resume(given, histories, settings.resume_overlap_ns), opening)
+
+
+async def stream_head(_: Scope, __: Receive, send: Send) -> None:
+    """The answer to HEAD: the head of a stream."""
+    await _start(send)
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _start(send: Send) -> None:
