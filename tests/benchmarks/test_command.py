@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(300)  # every part, on two cores that other tes
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+def quick(integration: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """What it printed and wrote."""
     found = tmp_path_factory.mktemp("benchmarks") / "found.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(found)]
@@ -91,6 +91,7 @@ def test_the_phases_of_a_run_add_up_to_its_fixed_cost(quick: tuple[str, dict[str
     assert 0 < sum(phases) <= together + 0.1
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_part_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fails(*_: object) -> Iterator[FigureTable]:
         yield FigureTable("first", "the first size", [])
@@ -117,6 +118,7 @@ def test_the_micro_benchmarks_cover_the_hot_paths(quick: tuple[str, dict[str, An
     assert all(figures["ns each"]["median"] > 0 for figures in micro.values())
 
 
+@pytest.mark.slow
 def test_an_unknown_part_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "fanuot"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -13,6 +13,7 @@ EVENTS, CLIENTS = 5, 20
 OPTIONAL = {"go net/http"}  # no target of the Makefile installs it
 
 
+@pytest.mark.usefixtures("integration")
 @pytest.mark.timeout(300)  # the first time it builds and installs what a contender needs
 @pytest.mark.parametrize("contender", ALL, ids=lambda contender: contender.name)
 def test_a_contender_delivers_each_event_to_each_client(contender: Rival, tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def test_a_container_is_published_on_the_loopback_address_only():
     assert words[-5:] == ["--volume", "/data", "nats:2", "-c", "/c"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["compare", "capacity", "faults", "hop", "conformance", "demo"])
 def test_each_command_refuses_where_docker_is_not_installed(command, only_docker):
     only_docker(None)
@@ -122,6 +123,7 @@ def test_each_command_refuses_where_docker_is_not_installed(command, only_docker
     assert line.startswith("fanbench: contender 'valkey': docker is not installed here; install Docker")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -141,6 +143,7 @@ def test_what_docker_lacks_is_told_in_one_line(script, said, names, only_docker,
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_another_way_to_launch_is_refused():
     done = fanbench("compare", "valkey", "--launch", "podman")
     assert done.returncode == 2
@@ -162,6 +165,7 @@ def test_a_missing_program_is_offered_by_docker_where_that_would_work(script, la
     assert ("`--launch docker`" in str(refused.value)) is mentioned
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_program_that_is_here_is_launched_without_docker(only_docker, tmp_path):
     only_docker(SILENT)
     with find_contender("nats").launched(tmp_path) as broker:

@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 
 import aiomqtt
+import pytest
 
 from brokers.contenders import find_contender
 from brokers.limits import _LIMITS, limit
@@ -54,12 +55,14 @@ async def kept_through(end: str, folder) -> bytes:
             return await first_of(subscriber)
 
 
+@pytest.mark.usefixtures("integration")
 async def test_mosquitto_keeps_sessions_through_an_orderly_end_and_not_through_sigkill(tmp_path):
     assert await kept_through("halt", tmp_path / "halt") == b"while away"
     assert await kept_through("kill", tmp_path / "kill") == b"afterwards"
     assert limit("mosquitto-qos1", "broker-kill")
 
 
+@pytest.mark.usefixtures("integration")
 async def test_mqtt_sends_a_new_session_nothing_of_before(tmp_path):
     with started("mosquitto-qos1", tmp_path) as running:
         address = running.listeners["mqtt"]

@@ -20,6 +20,7 @@ from core.process import spawn
 from tests.waiting import wait_until
 
 EMBEDDED = ["valkey", "nats"]
+pytestmark = pytest.mark.usefixtures("integration")
 
 
 def port_of(running, name):

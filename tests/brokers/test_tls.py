@@ -140,7 +140,7 @@ async def test_a_ca_file_that_is_none_is_named(scheme, tmp_path):
 
 
 @pytest.fixture
-def nats_with_tls(authority, tmp_path):
+def nats_with_tls(integration, authority, tmp_path):
     """A nats-server that asks for TLS: NATS begins in plain text, so no proxy can add it."""
     certificate = authority.issue_cert("localhost")
     certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))

@@ -8,7 +8,7 @@ from tests.missing import missing
 
 
 @pytest.fixture(scope="session")
-def engine() -> None:
+def engine(integration: None) -> None:
     """A Docker daemon that answers; with CI=true a missing one fails."""
     reason = why_not()
     if reason:

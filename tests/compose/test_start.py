@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
-def nginx():
+def nginx(integration):
     """Its path."""
     return find_nginx() or missing("nginx is not installed; make brokers does it")
 

@@ -19,6 +19,7 @@ def library(values_ns):
     return histogram
 
 
+@pytest.mark.slow
 @given(DURATIONS_NS)
 @settings(max_examples=40)  # the library records one by one, and makes a list of all its buckets each time
 def test_counts_are_the_librarys(values):

@@ -42,7 +42,7 @@ broken = "fanbench_broken:adapter"
 
 
 @pytest.fixture(scope="module")
-def postgres():
+def postgres(integration):
     """The server, running."""
     programs = server.find()
     if programs is None:
@@ -59,7 +59,7 @@ def url(postgres):
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory):
+def python(integration, tmp_path_factory):
     """The interpreter of a venv that has the example, a broken plug-in, and by reference all that is installed here."""
     folder = tmp_path_factory.mktemp("plug-ins")
     broken = folder / "broken"

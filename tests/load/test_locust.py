@@ -10,6 +10,8 @@ import pytest
 
 from tests.truth.measuring import ROOT, measure
 
+pytestmark = pytest.mark.slow  # starts Locust anew for each test
+
 USERS = 12
 SCRIPTS = [
     {

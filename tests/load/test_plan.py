@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ print(*(node.id for node in UsersDispatcher(nodes, [Someone])._worker_nodes))
 """
 
 
+@pytest.mark.slow
 def test_dispatch_order_is_locusts():
     names = ["hostb_9", "hosta_3", "hosta_1", "hostb_2", "hostc_5", "hosta_2"]
     # in a process of its own, since the import of Locust patches this one

@@ -1,6 +1,6 @@
 """Breaks rules in copies of the source, one at a time, and runs the copies' own tests.
 
-`python -m tests.rules.mutating TREE` reads jobs as JSON (a list of [test, file, rule, replacement]; no file: break
+`python -m tests.rules.mutating TREE` reads jobs as JSON (a list of [test, file, the file's broken text]; no file: break
 nothing), forks for each from one process that has the libraries imported, and prints the exit codes of pytest as JSON.
 """
 
@@ -67,12 +67,11 @@ def _copy(tree: Path) -> Path:
     return tree
 
 
-def _mutate(tree: Path, test: str, path: str = "", old: str = "", new: str = "") -> int:
+def _mutate(tree: Path, test: str, path: str = "", broken: str = "") -> int:
     source = tree / path if path else None
     text = source.read_text() if source else ""
     if source:
-        assert text.count(old) == 1, f"{path} does not hold {old!r} once: write the mutation anew"
-        source.write_text(text.replace(old, new))
+        source.write_text(broken)
     pid = os.fork()
     if pid == 0:
         os._exit(_pytest(tree, test))

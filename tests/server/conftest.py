@@ -10,7 +10,7 @@ from tests.server.program import Publisher, Replica, running
 
 
 @pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def valkey(integration: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a running Valkey."""
     with find_contender("valkey").launched(tmp_path_factory.mktemp("valkey")) as broker:
         yield broker.url

@@ -142,6 +142,7 @@ def test_ten_thousand_connections_a_minute_leave_nothing(target: Replica) -> Non
     wait_until(lambda: len(list(descriptors.iterdir())) <= before + 2, "no descriptor is left")
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_marked_password_and_token_are_nowhere(folder: Path, tmp_path: Path) -> None:
     """Through start, service, a broker that dies and comes back, and an end with an error."""
     seen = ""

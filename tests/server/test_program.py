@@ -343,6 +343,7 @@ def test_streams_end_at_a_certain_age_not_all_at_once(valkey: str, publisher: Pu
             assert again.take_ids(1) == [stamp.id]
 
 
+@pytest.mark.usefixtures("integration")
 def test_it_stops_in_time_although_clients_do_not_read_and_the_broker_is_gone(folder: Path, tmp_path: Path) -> None:
     with find_contender("valkey").launched(tmp_path / "broker") as broker:
         publisher = Publisher(int(broker.url.rpartition(":")[2]))
@@ -388,6 +389,7 @@ def test_it_generates_through_a_broker_when_told_to(valkey: str, folder: Path) -
         assert len({event.id.partition("-")[0] for event in other.take(20)}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -418,6 +420,7 @@ def test_a_port_in_use_gets_one_line(replica: Replica) -> None:
     assert "FANBENCH_PORT" in line
 
 
+@pytest.mark.slow
 def test_a_broker_that_does_not_answer_gets_one_line_in_time_and_no_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (free_port(), silent.getsockname()[1]):
@@ -428,6 +431,7 @@ def test_a_broker_that_does_not_answer_gets_one_line_in_time_and_no_password() -
             assert "sekret" not in ended.stderr + ended.stdout
 
 
+@pytest.mark.slow
 def test_help_names_every_setting() -> None:
     ended = run_to_end({}, "--help")
     assert ended.returncode == 0

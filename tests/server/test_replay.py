@@ -4,6 +4,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from brokers.contenders import find_contender
 from brokers.registry import open_endpoint
 from core.stamp import Stamp, encode, new_stream
@@ -18,6 +20,7 @@ async def publish(url: str, stream: str, seqs: range) -> None:
         await asyncio.gather(*(producer.publish("events", encode(stamp)) for stamp in stamps))
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_restart_of_the_only_replica_loses_nothing(folder: Path, tmp_path: Path) -> None:
     stream = new_stream()
     with find_contender("valkey-streams").launched(tmp_path / "broker") as broker:

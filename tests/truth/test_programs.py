@@ -22,6 +22,8 @@ from harness.runner.processes import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("integration")
+
 SCENARIO = Scenario(clients=20, replicas=1, rate_hz=50, warmup_s=0.3, duration_s=3, connect_hz=200)
 DELAY_S = 0.03
 # What a busy machine of two cores may add to the quickest; a delay that went to the wrong hop would be twice as much.

@@ -16,7 +16,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(integration: None) -> Iterator[Browser]:
     """A headless Chromium; with CI=true a missing one fails, elsewhere its tests are skipped and counted.
 
     Not for the session: while Playwright is open its event loop runs, and no asynchronous test can.

@@ -56,6 +56,7 @@ def test_what_the_gate_says(now: list[float], rule: str, failed: bool, said: str
     assert in_words([finding]).endswith("gate passed") is not failed
 
 
+@pytest.mark.slow
 def test_the_same_again_hardly_ever_fails() -> None:
     failures = sum(
         gate(around(15, 0.1, seed), "p99_ms>+0%").check(measured(around(15, 0.1, seed + 1000)))[0].failed

@@ -47,6 +47,7 @@ def test_a_contender_against_itself_is_no_significant_difference(contenders: int
     assert false_alarms(same) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contenders", [2, 6, 12])
 def test_the_risk_of_any_false_difference_is_held_over_all_pairs(contenders: int) -> None:
     same = {f"valkey#{number}": 15.0 for number in range(contenders)}
@@ -54,6 +55,7 @@ def test_the_risk_of_any_false_difference_is_held_over_all_pairs(contenders: int
     assert false_alarms(same, 400) <= 16
 
 
+@pytest.mark.slow
 def test_one_noisy_contender_does_not_raise_the_risk_above_five_per_cent() -> None:
     same = {f"valkey#{number}": 15.0 for number in range(12)}
     assert false_alarms(same, 400, noisy="valkey#3") <= 0.05 * 400 + 3 * (400 * 0.05 * 0.95) ** 0.5

@@ -165,6 +165,7 @@ def test_an_answer_says_no_more_than_was_seen(
     assert said in in_words(found(answer, *outcomes))
 
 
+@pytest.mark.usefixtures("integration")
 @pytest.mark.timeout(300)
 def test_the_command_ends_by_itself_within_its_time_and_keeps_every_run(tmp_path: Path) -> None:
     done = fanbench(

@@ -7,6 +7,8 @@ import pytest
 from harness.runner.host import descriptor_limit
 from tests.harness.command import fanbench
 
+pytestmark = pytest.mark.slow  # starts fanbench anew for each test
+
 MANY = descriptor_limit() + 1
 
 

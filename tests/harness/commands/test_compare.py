@@ -57,7 +57,7 @@ pytestmark = pytest.mark.timeout(300)  # real programs on two cores that other t
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
+def smoke(integration, tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     done = fanbench(
         "compare",
@@ -112,7 +112,7 @@ def test_the_manifest_tells_on_what(smoke):
 
 
 @pytest.fixture
-def started(tmp_path):
+def started(integration, tmp_path):
     runs = []
 
     def start(*words):

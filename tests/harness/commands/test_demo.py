@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 
 @pytest.fixture
-def demo(tmp_path):
+def demo(integration, tmp_path):
     run = Started("demo", "nats", "--rate", 20, "--port", free_port(), log=tmp_path / "log")
     yield run
     run.close()

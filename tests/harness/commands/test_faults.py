@@ -17,7 +17,7 @@ CAUSES = ("broker", "gap", "slow_client", "connection_down", "unexplained", "und
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(integration, tmp_path_factory):
     """The rows of summary.csv by (contender, fault), with what --json said."""
     found = {}
     for contender, faults in CELLS.items():

@@ -17,7 +17,7 @@ SMALL = ("--clients", 10, "--rate", 20, "--duration", 1, "--warmup", 0.5, "--rou
 
 
 @pytest.fixture
-def url(tmp_path):
+def url(integration, tmp_path):
     """A broker whose user has the marked password."""
     with find_contender("valkey").launched(tmp_path / "broker") as broker:
         port = int(broker.url.rpartition(":")[2])

@@ -138,6 +138,7 @@ def test_the_table_fits_a_terminal_and_each_figure_stands_below_its_heading() ->
     assert unmeasured.split()[-3:] == ["–"] * 3
 
 
+@pytest.mark.usefixtures("integration")
 def test_the_hop_of_a_real_broker_and_its_bare_library() -> None:
     done = fanbench("hop", "valkey", "--rate", 200, "--duration", 1, "--json")
     (row,) = json.loads(done.stdout)

@@ -47,6 +47,7 @@ def test_a_capacity_search_keeps_its_verdict_and_shows_every_run(tmp_path: Path)
     assert [chart.name for chart in view_of(load_results(folder), load_capacity(folder)).charts] == ["knee", "fanout"]
 
 
+@pytest.mark.slow
 def test_searches_stand_beside_each_other(tmp_path: Path) -> None:
     for name in ("valkey", "nats"):
         stored(tmp_path / "all", search_runs(), made_up.search(name))
@@ -55,6 +56,7 @@ def test_searches_stand_beside_each_other(tmp_path: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("held", "broke"), [(4000, 4400), (8000, None), (500, 1000)])
 def test_charts_of_a_search_have_no_overlapping_labels(held: int, broke: int | None) -> None:
     search = made_up.search(held=held, broke=broke)

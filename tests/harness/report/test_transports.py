@@ -49,7 +49,7 @@ def test_an_unknown_transport_is_named(text):
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+def measured(integration, tmp_path_factory):
     out = tmp_path_factory.mktemp("transports")
     done = fanbench(
         "compare", "valkey", "-s", "smoke", "--rounds", 1, "--repeats", 0, "--transport", "sse,ws", "--out", out,

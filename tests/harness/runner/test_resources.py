@@ -23,6 +23,7 @@ def burner():
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_cpu_of_a_grandchild_counts_for_its_part(burner):
     sampler = Sampler(lambda: {"load": [burner.pid], "server": []})
     sampler.start()
@@ -34,6 +35,7 @@ def test_cpu_of_a_grandchild_counts_for_its_part(burner):
     assert window.parts["server"].cpu_s == 0
 
 
+@pytest.mark.slow
 def test_cpu_of_strangers_is_seen_as_others(burner):
     sampler = Sampler(lambda: {"load": []})
     sampler.start()

@@ -1,0 +1,79 @@
+"""Which files of tests come first: the longest, so that none that began late keeps the other processes waiting.
+
+`make durations` runs every test and writes durations.json; nobody keeps it by hand. A file that is not in it is
+estimated, high where its tests start programs.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+FILE = Path(__file__).with_name("durations.json")
+LEAST_S = 1.0
+"""What takes less is not written down."""
+UNIT_S, OTHER_S = 0.2, 2.0
+"""What a test is taken for whose file has no figure."""
+TOP = 15
+
+
+def read_durations() -> dict[str, float]:
+    """Seconds by file, relative to the checkout."""
+    found: dict[str, float] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    return found
+
+
+def estimated(tests: Mapping[str, Sequence[bool]], known: Mapping[str, float]) -> dict[str, float]:
+    """Seconds by file, of files given as whether each of their tests is a unit test."""
+    return {file: known.get(file, sum(UNIT_S if unit else OTHER_S for unit in units)) for file, units in tests.items()}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--record-durations`."""
+    parser.addoption("--record-durations", action="store_true", help="write tests/durations.json anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record in the process that hears of every test, not in xdist's workers."""
+    if config.getoption("--record-durations") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
+    """Put the files with the longest tests first."""
+    units = defaultdict(list)
+    for item in items:
+        units[_file(item.nodeid)].append(item.get_closest_marker("unit") is not None)
+    seconds = estimated(units, read_durations())
+    items.sort(key=lambda item: -seconds[_file(item.nodeid)])
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+class Recorder:
+    """Adds up what the tests of each file took, set-up and all."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """One phase of one test."""
+        self.seconds[_file(report.nodeid)] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the file; what was not run, for want of a browser say, keeps its figure."""
+        root = FILE.parents[1]
+        kept = {file: known for file, known in read_durations().items() if (root / file).exists()}
+        longest = sorted((kept | self.seconds).items(), key=lambda item: -item[1])
+        lines = {file: round(seconds, 1) for file, seconds in longest if seconds >= LEAST_S}
+        FILE.write_text(json.dumps(lines, indent=2) + "\n", encoding="utf-8")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The longest files."""
+        terminalreporter.section("longest files")
+        for file, seconds in sorted(self.seconds.items(), key=lambda item: -item[1])[:TOP]:
+            terminalreporter.write_line(f"{seconds:7.1f} s  {file}")
