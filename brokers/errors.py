@@ -81,6 +81,10 @@ _WORDS: tuple[tuple[CauseKind, tuple[str, ...]], ...] = (
     (CauseKind.NOT_FOUND, ("not_found", "not found", "does not exist")),
     (CauseKind.TLS_UNTRUSTED, ("certificate",)),
     (CauseKind.WRONG_PROTOCOL, ("ssl", "tls")),
+    (CauseKind.UNREACHABLE,
+     ("connection refused", "name or service not known", "nodename nor servname", "name resolution", "no route to host",
+      "unreachable")),
+    (CauseKind.LOST, ("connection reset", "broken pipe", "connection lost", "connection closed", "not connected")),
 )  # fmt: skip
 """The last resort, in this order, for libraries that have one type for many causes."""
 
@@ -110,14 +114,14 @@ def next_step(kind: CauseKind) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it was raised for."""
+    """The error, and what it was raised for, whether its library says so or not."""
     for _ in range(8):
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         if error is None:
             return
         yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = error.__cause__ or error.__context__
 
 
 def _of_ssl(error: ssl.SSLError) -> CauseKind | None:

@@ -222,7 +222,8 @@ class FailurePromises:
                 endpoint = impatient(broker.endpoint(url), 0.5)
                 for side in (broker.adapter.producer, broker.adapter.consumer):
                     started = time.monotonic()
-                    await self._refused(side(endpoint), address)
+                    error = await self._refused(side(endpoint), address)
+                    require(error.transient, f"the error is not transient, though a broker may come: {error}")
                     took_s = time.monotonic() - started
                     require(took_s < 10 * endpoint.timeout_s, f"{address}: the error took {took_s:.1f} s")
 
@@ -247,15 +248,15 @@ class FailurePromises:
             wrong = broker.endpoint(with_credentials(url, user, WRONG_PASSWORD))
             for side in (broker.adapter.producer, broker.adapter.consumer):
                 error = await self._refused(side(wrong), user)
-                require("password" in error, f"the error does not speak of the password: {error}")
+                require("password" in str(error), f"the error does not speak of the password: {error}")
+                require(not error.transient, f"the error is transient, as if another try might succeed: {error}")
 
-    async def _refused(self, side: Any, named: str) -> str:
+    async def _refused(self, side: Any, named: str) -> BrokerError:
         try:
             async with side:
                 pass
         except BrokerError as error:
             require(WRONG_PASSWORD not in repr(error) + str(error), "the password is shown")
             require(named in str(error), f"the error does not name {named}: {error}")
-            require(not error.transient, f"the error is transient, as if another try might succeed: {error}")
-            return str(error)
+            return error
         raise BrokenPromiseError(f"connecting to {named} raised no BrokerError")

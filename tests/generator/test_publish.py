@@ -33,7 +33,7 @@ class Recorder:
         assert self.stamps[-1].topic == topic
         await self.release.wait()
         if self.fail:
-            raise BrokerError(parse_url("redis://x", "at-most-once"), "publish", "gone", "start it")
+            raise BrokerError(parse_url("redis://x", "at-most-once"), "publish", "gone")
 
 
 def settings(**fields):
@@ -188,7 +188,7 @@ class Flaky(Recorder):
 
     async def publish(self, topic, payload):
         if self.broken:
-            raise BrokerError(parse_url("redis://x", "at-least-once"), "publish", "gone", "start it")
+            raise BrokerError(parse_url("redis://x", "at-least-once"), "publish", "gone")
         self.stamps.append(decode(payload))
 
 

@@ -35,7 +35,7 @@ def test_a_killed_broker(folder: Path, tmp_path: Path, grace_s: float) -> None:
         assert readiness(replica) == (200, {"ready": True, "broker_connected": True})
         assert gauge(replica, "fanbench_broker_connected") == 1
         broker.running.kill()
-        wait_until(lambda: not replica.stats()["broker_connected"], "the loss is seen")
+        wait_until(lambda: not replica.stats().broker_connected, "the loss is seen")
         assert gauge(replica, "fanbench_broker_connected") == 0
         status, found = readiness(replica)
         assert found["broker_connected"] is False
