@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 from gevent import socket
 
 from core.errors import UsageError
-from load.connection_pool import Address
+from load.connection_pool import Address, SocketAddress
 from load.http1 import Origin
 
 PROBE_S = 2.0
@@ -34,12 +33,12 @@ def resolve(origins: Sequence[Origin]) -> list[Address]:
     return addresses
 
 
-def _family(places: Sequence[tuple[int, Any]]) -> int:
+def _family(places: Sequence[tuple[int, SocketAddress]]) -> int:
     """The family of addresses to use: `localhost` often has two, and a port that compose publishes only IPv4's.
 
     It is the first that takes a connection, IPv4 before IPv6; if none does, IPv4, for its refusal to be told.
     """
-    first: dict[int, Any] = dict(reversed(places))
+    first: dict[int, SocketAddress] = dict(reversed(places))
     for family in sorted(first) if len(first) > 1 else ():
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.settimeout(PROBE_S)

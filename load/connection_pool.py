@@ -70,13 +70,17 @@ class ConnectThrottle:
         self._admitting = False
 
 
+SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+"""What `socket.getaddrinfo` gives to connect to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A replica as the sockets see it: address family and address, found once."""
 
     origin: Origin
     family: int
-    sockaddr: tuple[Any, ...]
+    sockaddr: SocketAddress
 
 
 def begin_connecting(address: Address) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.sse import SSEEvent, SSEParser
-from load.http1 import ChunkedBody, PlainBody, ResponseHead, encode_request
+from load.http1 import ChunkedBody, Origin, PlainBody, ResponseHead, encode_request
 from load.websocket import MessageFrames, MessageParser, encode_upgrade, require_upgraded
 
 
@@ -55,13 +55,18 @@ PLAIN = Dialect(PlainBody, SSEParser, _sse_between_events)
 MESSAGES = Dialect(MessageFrames, MessageParser, MessageParser)
 
 
+class Request(Protocol):
+    """The bytes that ask for the stream of a topic."""
+
+    def __call__(self, origin: Origin, topic: str, *, last_event_id: str = "", token: str = "") -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Transport:
     """One way to a replica."""
 
     name: str
-    request: Callable[..., bytes]
-    """(origin, topic, *, last_event_id, token) to the bytes that ask for the stream."""
+    request: Request
     dialect: Callable[[ResponseHead], Dialect]
     """What follows a response's head; raises Http1Error unless that begins a stream."""
 

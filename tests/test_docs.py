@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from core.contracts.load_orders import LoadOrder
+from core.contracts.load_result import LoadResult
+from core.contracts.load_status import LoadStatus
+from core.contracts.replica_stats import ReplicaStats
 from core.scenario import Scenario
 from generator.settings import GeneratorSettings
 from server.settings import ServerSettings
@@ -29,6 +33,22 @@ def test_every_setting_is_documented(settings):
     for name, field in settings.model_fields.items():
         assert f"FANBENCH_{name.upper()}" in text, f"FANBENCH_{name.upper()} is in no page of docs/"
         assert field.description, f"{name} has no line for --help"
+
+
+@pytest.mark.parametrize(
+    ("document", "page"),
+    [(ReplicaStats, "server.md"), (LoadResult, "load.md"), (LoadStatus, "load.md"), (LoadOrder, "load.md")],
+)
+def test_every_field_that_people_read_or_write_is_documented(document, page):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for name in document.model_fields:
+        assert f"`{name}`" in text or f'"{name}"' in text, f"{document.__name__}.{name} is not in docs/{page}"
+
+
+def test_every_contract_is_in_the_architecture():
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for module in (ROOT / "core" / "contracts").glob("[a-z]*.py"):
+        assert f"`{module.stem}`" in text, f"docs/ARCHITECTURE.md does not name core/contracts/{module.name}"
 
 
 def test_every_scenario_field_is_documented():
