@@ -158,8 +158,7 @@ class ChunkedBody:
         self.reply = b""
         self._end = b"\r\n"
         self._seen = _ChunksSeen()
-        self._parser = HttpResponseParser(self._seen)
-        self._parser.feed_data(_CHUNKED_HEAD)
+        self._parser: HttpResponseParser | None = None  # made with the first bytes, which an idle client waits for
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the pieces of body among them, one for each chunk that they touch.
@@ -171,6 +170,9 @@ class ChunkedBody:
         pieces: list[bytes] = []
         seen.pieces = pieces
         try:
+            if self._parser is None:
+                self._parser = HttpResponseParser(seen)
+                self._parser.feed_data(_CHUNKED_HEAD)
             self._parser.feed_data(data)
         except HttpParserError as error:
             raise Http1Error(f"the body's chunks are broken: {error}") from None
