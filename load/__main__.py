@@ -2,7 +2,7 @@
 
 Without `-f` it takes load/sse.py, or load/ws.py after the word `ws`; all other words are Locust's. It also starts in two
 thirds of Locust's time: gevent announces each module that it patches, and for each of those 25 times
-metadata.entry_points looks through all packages that are installed, which do not change meanwhile.
+metadata.entry_points looks through all packages that are installed, which do not change meanwhile (docs/decisions/0006).
 """
 
 from __future__ import annotations

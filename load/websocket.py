@@ -1,6 +1,6 @@
 """WebSocket, as much of it as a stream of text messages needs: handshake, frames, the answer to a ping.
 
-wsproto writes what is sent. What comes is read here: it needs four times as long for a frame (docs/decisions/0006).
+wsproto writes what is sent. What comes is read here, in a quarter of the time or less (docs/decisions/0006).
 """
 
 from __future__ import annotations
