@@ -37,6 +37,7 @@ def measured(folder):
     return row
 
 
+@pytest.mark.usefixtures("integration")
 def test_compare_of_the_checkout_measures(elsewhere):
     command = [Path(sys.executable).with_name("fanbench"), "compare", "memory", "-s", "smoke", "--rounds", "1"]
     done = subprocess.run(
@@ -51,7 +52,7 @@ def test_compare_of_the_checkout_measures(elsewhere):
 
 
 @pytest.fixture(scope="module")
-def answer(elsewhere):
+def answer(integration, elsewhere):
     """What a comparison said that was told relative paths alone."""
     words = ["compare", "memory", "-s", "mine/load.toml", "--out", "mine/out", "--repeats", 0, "--json"]
     return json.loads(fanbench(*words, cwd=elsewhere).stdout)
