@@ -13,6 +13,7 @@ from core.errors import REFUSED
 from tests.missing import missing
 
 
+@pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize("program", ["server", "generator"])
 @pytest.mark.parametrize("name", ["valkey", "nats"])
 def test_a_wrong_password_stays_wrong(tmp_path, name, program):

@@ -22,6 +22,7 @@ def readiness(replica: Replica) -> tuple[int, dict[str, object]]:
     return status, found
 
 
+@pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize("grace_s", [0, 3600])
 def test_a_killed_broker(folder: Path, tmp_path: Path, grace_s: float) -> None:
     contender = find_contender("valkey")
