@@ -96,6 +96,23 @@ class Histogram:
         """The count at each index of the HDR layout, as a copy."""
         return np.array(np.frombuffer(self._hdr.counts, dtype=np.int64))
 
+    def filled(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The indexes of the HDR layout that are not empty, ascending, and their counts."""
+        counts = np.frombuffer(self._hdr.counts, dtype=np.int64)
+        indexes = np.flatnonzero(counts)
+        return indexes, counts[indexes]
+
+    @classmethod
+    def of_counts(cls, indexes: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> Histogram:
+        """The histogram of which `filled` gives these."""
+        histogram = cls()
+        if len(indexes):
+            every = np.zeros(len(_LOWEST_US), np.int64)
+            every[indexes] = counts
+            last = indexes[-1]
+            histogram._add(every, int(_LOWEST_US[indexes[0]]), int(_LOWEST_US[last] + _WIDTH_US[last] - 1))
+        return histogram
+
     def _add(self, counts: npt.NDArray[np.int64], low_us: int, high_us: int) -> None:
         np.frombuffer(self._hdr.counts, dtype=np.int64)[:] += counts
         self._hdr.total_count += int(counts.sum())

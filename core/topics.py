@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -13,6 +15,7 @@ from core.errors import UsageError
 DEFAULT_TOPIC = "events"
 MAX_TOPICS = 100_000
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_EXACT = 1e-6  # rounding of sums of floats, in clients
 
 
 def expand_topics(text: str) -> list[str]:
@@ -55,18 +58,22 @@ def topic_pattern(count: int) -> str:
     return DEFAULT_TOPIC if count == 1 else f"room-{{0..{count - 1}}}"
 
 
-def assign_topics(topics: Sequence[str], clients: int, skew: float) -> list[str]:
-    """The topic of each client 0..clients-1, by Zipf's law: topic k has a share in proportion to 1 / (k+1)^skew.
+def topics_in_turn(topics: Sequence[str], skew: float) -> Iterator[str]:
+    """The topics of clients 0, 1, 2 …, without an end, by Zipf's law: topic k has a share in proportion to 1 / (k+1)^skew.
 
-    Deterministic; skew 0 spreads evenly. Shares are rounded by the largest-remainder method and then dealt out
-    interleaved, so that each stretch of consecutive clients sees about the whole mix.
+    Deterministic; skew 0 goes round. For each n, the first n clients have each topic in proportion, to within one
+    client. That is a fair schedule: the j-th client of a topic of which every p-th client should be comes between
+    client (j-1) p and client j p, and of those that may come the one that must come soonest does.
     """
     weights = [1.0 / (k + 1) ** skew for k in range(len(topics))]
-    total = sum(weights)
-    exact = [clients * weight / total for weight in weights]
-    counts = [int(share) for share in exact]
-    by_remainder = sorted(range(len(topics)), key=lambda k: (counts[k] - exact[k], k))
-    for k in by_remainder[: clients - sum(counts)]:
-        counts[k] += 1
-    slots = [((i + 0.5) / count, k) for k, count in enumerate(counts) for i in range(count)]
-    return [topics[k] for _, k in sorted(slots)]
+    every = [sum(weights) / weight for weight in weights]
+    due = [(every[k], k, 1) for k in range(len(topics))]  # (by when, topic, which of its clients): may come now
+    heapq.heapify(due)
+    later: list[tuple[float, int, int]] = []  # (from when, topic, which of its clients)
+    for client in count():
+        while later and later[0][0] <= client + _EXACT:
+            _, k, nth = heapq.heappop(later)
+            heapq.heappush(due, (nth * every[k], k, nth))
+        _, k, nth = heapq.heappop(due)
+        heapq.heappush(later, (nth * every[k], k, nth + 1))
+        yield topics[k]

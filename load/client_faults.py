@@ -16,7 +16,7 @@ CHURN_EVERY_S = 1.0
 CHURN_AWAY_S = 0.5
 
 
-def obey(session: Session, order: LoadOrder) -> None:
+def obey(session: Session, order: LoadOrder, clients_of_run: int) -> None:
     """Do what the order says to the clients of this process; what takes time goes on by itself.
 
     What is done to clients begins when it is done, a moment after it was ordered: a mark before it moves there.
@@ -24,7 +24,7 @@ def obey(session: Session, order: LoadOrder) -> None:
     if order.do == "mark":
         session.mark(order.at_ns)
         return
-    numbers = chosen(session.plan.share.clients, order.share)
+    numbers = chosen(clients_of_run, order.share)
     clients = [client for client in session.clients if client.seat.number in numbers]
     if order.do == "cut":
         if order.share < 1:

@@ -37,6 +37,11 @@ class Counters:
     downtimes_ns: list[int] = field(default_factory=list)
     """How long clients were without a connection, since the last tick."""
 
+    def restart(self) -> None:
+        """Count anew; who is connected and reached stays so."""
+        self.duplicated = self.reordered = self.replayed = self.gaps = self.reconnects = 0
+        self.foreign, self.disconnects, self.refused = Counter(), Counter(), Counter()
+
 
 class ClientState:
     """One client's side of the ledger."""

@@ -4,83 +4,121 @@ from __future__ import annotations
 
 from collections import Counter
 
+import gevent
+
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
 from load.ledger import Track
 from load.session import SeatedClient, Session
-from load.worker_result import Distribution, Horizon, Seen, WorkerResult, horizon_of
+from load.worker_result import (
+    Horizon,
+    Seen,
+    SeriesKey,
+    ServerTopic,
+    SpanName,
+    Tally,
+    WorkerResult,
+    horizon_of,
+)
+
+POLL_S = 0.02
 
 
-def finalize(session: Session, horizon: Horizon) -> WorkerResult:
-    """What this process measured; `horizon` is what the clients of all processes saw."""
+def drain(session: Session, horizon: Horizon, drain_s: float, users: int) -> WorkerResult:
+    """Wait until no client is behind the horizon, at most `drain_s` seconds; then count."""
+    waited_s = 0.0
+    while waited_s < drain_s and session.behind(horizon):
+        gevent.sleep(POLL_S)
+        waited_s += POLL_S
+    return finalize(session, horizon, users)
+
+
+def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
+    """What this process measured to the end of the test; `horizon` is what the clients of all processes saw."""
+    result = _measured(session)
+    result.tally.users = users
+    result.tally.connected = session.counters.connected
+    result.tally.bystanders = sum(not client.state.aside for client in session.clients)
+    horizon = horizon_of(session.series) | horizon
+    for client in session.clients:
+        _enter_present(client, result, horizon)
+    for client in session.left:
+        _enter_left(client, result, horizon)
+    return result
+
+
+def hand_over(session: Session) -> WorkerResult:
+    """What this process measured until now, when it leaves a test that goes on: all its clients have left."""
+    result = _measured(session)
+    horizon = horizon_of(session.series)
+    for client in (*session.clients, *session.left):
+        _enter_left(client, result, horizon)
+    return result
+
+
+def _measured(session: Session) -> WorkerResult:
     session.tick()
     session.recorder.close()
-    horizon = horizon_of(session.series) | horizon
     counters, recorder = session.counters, session.recorder
-    totals = WorkerResult(
-        counts=_counts(session),
-        foreign=counters.foreign.copy(),
-        disconnects=counters.disconnects.copy(),
-        refused=counters.refused.copy(),
-        times={name: Distribution(one) for name, one in recorder.times.items()} | _recovery(session),
-        servers={name: Distribution(one) for name, one in recorder.servers.items()},
-        seconds={at: Distribution.from_wire(wire) for at, wire in recorder.seconds.items()},
-        seen={(one.stream, one.topic): [Seen.of(one.seen)] for one in session.series if one.low_seq is not None},
-        first_due_ns=recorder.first_due_ns,
-        last_arrival_ns=recorder.last_arrival_ns,
-    )
-    for client in session.clients:
-        _enter(client, totals, horizon, stays=True)
-    for client in session.left:
-        _enter(client, totals, horizon, stays=False)
-    totals.counts["lost"] = sum(totals.causes.values())
-    return totals
-
-
-def _counts(session: Session) -> Counter[str]:
-    counters = session.counters
-    counts = Counter(
-        users=session.users,
-        connected=counters.connected,
-        deliveries=session.recorder.deliveries,
-        sized=session.recorder.sized,
-        wire_bytes=session.recorder.wire_bytes,
+    tally = Tally(
+        left=session.left_whole,
+        received=session.received_by_left,
+        deliveries=recorder.deliveries,
+        sized=recorder.sized,
+        wire_bytes=recorder.wire_bytes,
         duplicated=counters.duplicated,
         reordered=counters.reordered,
         replayed=counters.replayed,
         gaps=counters.gaps,
         reconnects=counters.reconnects,
-        bystanders=sum(not client.state.aside for client in session.clients),
     )
-    return counts + session.left_whole
+    return WorkerResult(
+        tally=tally,
+        foreign=counters.foreign.copy(),
+        disconnects=counters.disconnects.copy(),
+        refused=counters.refused.copy(),
+        spans=recorder.spans | _recovery(session),
+        servers=dict(recorder.servers),
+        seconds=recorder.seconds,
+        seen={
+            SeriesKey(one.stream, one.topic): [Seen.of(one.seen)] for one in session.series if one.low_seq is not None
+        },
+        first_due_ns=recorder.first_due_ns,
+        last_arrival_ns=recorder.last_arrival_ns,
+    )
 
 
-def _enter(client: SeatedClient, totals: WorkerResult, horizon: Horizon, *, stays: bool) -> None:
-    state = client.state
-    for track in state.tracks.values():
-        totals.causes.update(charge(track, horizon, connected=state.connected, stays=stays))
-        totals.counts["received"] += track.measured()
-    if not state.opened_once:
-        return
-    last = client.reader.last_event()
-    totals.counts["clients"] += 1
-    totals.counts["unreached"] += last is None
-    if stays:
-        totals.clients[last.server if last else "", state.topic] += 1
+def _enter_present(client: SeatedClient, result: WorkerResult, horizon: Horizon) -> None:
+    _enter_tracks(client, result, horizon, stays=True)
+    if client.state.opened_once:
+        last = client.reader.last_event()
+        result.tally.clients += 1
+        result.tally.unreached += last is None
+        result.clients[ServerTopic(last.server if last else "", client.state.topic)] += 1
 
 
-def charge(track: Track, horizon: Horizon, *, connected: bool, stays: bool) -> Counter[str]:
+def _enter_left(client: SeatedClient, result: WorkerResult, horizon: Horizon) -> None:
+    _enter_tracks(client, result, horizon, stays=False)
+    result.tally.left += client.state.opened_once
+
+
+def _enter_tracks(client: SeatedClient, result: WorkerResult, horizon: Horizon, *, stays: bool) -> None:
+    for track in client.state.tracks.values():
+        result.causes.update(charge(track, horizon, connected=client.state.connected, stays=stays))
+        result.tally.received += track.measured()
+
+
+def charge(track: Track, horizon: Horizon, *, connected: bool, stays: bool) -> Counter[Cause]:
     """What one client lost of one series, by cause; one that left before the end (`stays` false) has no tail."""
     series = track.series
-    bounds = horizon.get((series.stream, series.topic)) if series else None
+    bounds = horizon.get(SeriesKey(series.stream, series.topic)) if series else None
     if bounds is None:
         return Counter()
     tail = Cause.TAIL if connected else Cause.CONNECTION
-    lost = track.lost(bounds.low_seq, bounds.high_seq if stays else None, tail)
-    return Counter({cause.value: count for cause, count in lost.items()})
+    return Counter(track.lost(bounds.low_seq, bounds.high_seq if stays else None, tail))
 
 
-def _recovery(session: Session) -> dict[str, Distribution]:
+def _recovery(session: Session) -> dict[SpanName, Histogram]:
     """Over the clients, since the last mark: until the first event, and the longest silence; empty without a mark."""
     marked = [client for client in session.clients if client.state.recovery is not None]
     if not marked:
@@ -93,7 +131,7 @@ def _recovery(session: Session) -> dict[str, Distribution]:
         silence_ns.append(recovery.longest_silence_ns)
         if recovery.first_event_ns is not None:
             first_ns.append(recovery.first_event_ns)
-    distributions = {"first_event": Histogram(), "silence": Histogram()}
-    distributions["first_event"].record_ns(first_ns)
-    distributions["silence"].record_ns(silence_ns)
-    return {name: Distribution(one) for name, one in distributions.items()}
+    first, silence = Histogram(), Histogram()
+    first.record_ns(first_ns)
+    silence.record_ns(silence_ns)
+    return {"first_event": first, "silence": silence}

@@ -100,7 +100,8 @@ _NO_SERIES = Series("", "")
 class SeriesRegistry:
     """The series and the events of this process: what the clients' ledgers and the histograms have in common."""
 
-    def __init__(self) -> None:
+    def __init__(self, measure_from_ns: int = 0) -> None:
+        self._measure_from_ns = measure_from_ns
         self.series: dict[tuple[str, str], Series] = {}
         self.fresh: list[Event] = []
         """Events made since the last `harvest`."""
@@ -129,12 +130,19 @@ class SeriesRegistry:
         series = self.series.get(key)
         if series is None:
             series = self.series[key] = Series(*key)
-        event = Event(series, stamp.seq, stamp.phase == "measure", server, id)
+        measured = stamp.phase == "measure" and stamp.due_ns >= self._measure_from_ns
+        event = Event(series, stamp.seq, measured, server, id)
         event.due_ns, event.sent_ns, event.received_ns = stamp.due_ns, stamp.sent_ns, received_ns
         if event.measured:
             series.note(event.seq)
         self.fresh.append(event)
         return event
+
+    def measure_from(self, at_ns: int) -> None:
+        """Forget what was seen; what is due from that instant on is measured. Harvest what came before that first."""
+        self._measure_from_ns = at_ns
+        for series in self.series.values():
+            series.restart()
 
     def harvest(self) -> list[Event]:
         """The events made since the last call. Caches must be emptied first: no arrival is noted on them after."""

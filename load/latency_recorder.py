@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,23 +11,24 @@ import numpy.typing as npt
 from core.histogram import Histogram
 from load.frames import Event
 from load.ledger import Series
-from load.worker_result import Distribution, EncodedHistogram
+from load.second_counts import SecondCounts
+from load.worker_result import SpanName
 
 OPEN_SECONDS = 5
-"""A second of due time stays open for this long, then it is kept encoded; a straggler opens it again."""
+"""A second of due time stays open for this long, then only its buckets that are not empty are kept."""
 
 _SECOND_NS = 1_000_000_000
-HOPS = ("schedule", "broker", "fanout")
+_SPANS: tuple[SpanName, ...] = ("schedule", "broker", "fanout", "connect", "downtime")
 
 
 class LatencyRecorder:
     """The histograms of one process. Each delivery counts once in each hop and once in its server's latency."""
 
     def __init__(self) -> None:
-        self.times = {name: Histogram() for name in (*HOPS, "connect", "downtime")}
+        self.spans: dict[SpanName, Histogram] = {name: Histogram() for name in _SPANS}
         self.servers: dict[str, Histogram] = {}
-        self.seconds: dict[int, EncodedHistogram] = {}
-        """Second of due time to its latencies, as they travel."""
+        self.seconds = SecondCounts()
+        """Each second of due time, once it is closed."""
         self.deliveries = 0
         self.sized = 0
         """Deliveries of which the bytes are known, `wire_bytes` in all."""
@@ -41,8 +41,8 @@ class LatencyRecorder:
         """Take the arrivals noted on the events, each of which is given once; return the latencies in nanoseconds."""
         measured = [event for event in events if event.measured]
         bystanders_ns = self._fold([(event, event.arrivals) for event in measured if event.arrivals])
-        if "bystanders" in self.times:
-            self.times["bystanders"].record_ns(bystanders_ns)
+        if "bystanders" in self.spans:
+            self.spans["bystanders"].record_ns(bystanders_ns)
         others = [(event, event.aside) for event in measured if event.aside is not None]
         return np.concatenate([bystanders_ns, self._fold(others)]) if others else bystanders_ns
 
@@ -53,9 +53,9 @@ class LatencyRecorder:
         stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event, _ in due], np.int64)
         due_ns, sent_ns, received_ns = stamps.T
         arrived_ns = np.concatenate([np.frombuffer(arrivals, np.int64) for _, arrivals in due])
-        self.times["schedule"].record_ns(sent_ns - due_ns, counts)
-        self.times["broker"].record_ns(received_ns - sent_ns, counts)
-        self.times["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
+        self.spans["schedule"].record_ns(sent_ns - due_ns, counts)
+        self.spans["broker"].record_ns(received_ns - sent_ns, counts)
+        self.spans["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
         latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
         self._by_server([event.server for event, _ in due], counts, latency_ns)
         self._by_second(np.repeat(due_ns // _SECOND_NS, counts), latency_ns)
@@ -73,9 +73,9 @@ class LatencyRecorder:
 
         `before` is what all clients' latency was until then, for comparison.
         """
-        if "bystanders" not in self.times:
-            self.times["bystanders"] = Histogram()
-            before = self.times["before"] = Histogram()
+        if "bystanders" not in self.spans:
+            self.spans["bystanders"] = Histogram()
+            before = self.spans["before"] = Histogram()
             for latency in self.servers.values():
                 before.merge(latency)
 
@@ -87,26 +87,16 @@ class LatencyRecorder:
 
     def _by_second(self, seconds: npt.NDArray[np.int64], latency_ns: npt.NDArray[np.int64]) -> None:
         for second in np.unique(seconds).tolist():
-            histogram = self._open.get(second)
-            if histogram is None:
-                kept = self.seconds.pop(second, None)
-                histogram = self._open[second] = Histogram() if kept is None else Distribution.from_wire(kept).histogram
-            histogram.record_ns(latency_ns[seconds == second])
-        self._keep(max(self._open) - OPEN_SECONDS)
+            self._open.setdefault(second, Histogram()).record_ns(latency_ns[seconds == second])
+        self._close(max(self._open) - OPEN_SECONDS)
 
-    def _keep(self, until: int) -> None:
+    def _close(self, until: int) -> None:
         for second in [second for second in self._open if second <= until]:
-            self.seconds[second] = Distribution(self._open.pop(second)).to_wire()
+            self.seconds.add(second, self._open.pop(second))
 
     def close(self) -> None:
-        """Encode the seconds that are still open."""
-        self._keep(max(self._open, default=0))
-
-
-def milliseconds(latency_ns: npt.NDArray[np.int64]) -> Counter[int]:
-    """How many latencies fell into each whole millisecond, a minute and more in the last."""
-    counts = np.bincount(np.clip(latency_ns // 1_000_000, 0, 60_000)) if latency_ns.size else np.empty(0, np.int64)
-    return Counter({int(at): int(counts[at]) for at in np.nonzero(counts)[0]})
+        """Close all seconds."""
+        self._close(max(self._open, default=0))
 
 
 def rehearse() -> None:
@@ -114,5 +104,5 @@ def rehearse() -> None:
     event = Event(Series("rehearsal", ""), 0, True, "", "")
     event.arrived(0)
     recorder = LatencyRecorder()
-    milliseconds(recorder.fold([event]))
+    recorder.fold([event])
     recorder.close()

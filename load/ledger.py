@@ -45,6 +45,11 @@ class Series:
         self.high_seq: int | None = None
         self.seen = Track(self)
 
+    def restart(self) -> None:
+        """Forget which measured events anyone got; the tracks go on."""
+        self.low_seq = self.high_seq = None
+        self.seen = Track(self)
+
     def note(self, seq: int) -> None:
         """Take note that a measured event exists."""
         self.seen.take(seq)

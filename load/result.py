@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.contracts.load_result import (
     Bystanders,
-    Cause,
     EncodedHistograms,
     HopPercentiles,
     LoadResult,
@@ -14,52 +15,54 @@ from core.contracts.load_result import (
 )
 from core.contracts.measures import Span
 from core.histogram import Histogram
-from load.worker_result import WorkerResult
+from load.worker_result import SpanName, WorkerResult
 
 
-def build_result(totals: WorkerResult, problems: list[str]) -> LoadResult:
-    """What `--out` holds."""
-    counts = totals.counts
+def build_result(totals: WorkerResult, asked: int, problems: Sequence[str]) -> LoadResult:
+    """What `--out` holds; `asked` is how many clients were asked for last."""
+    tally = totals.tally
     spans = _spans(totals)
     return LoadResult(
-        clients=counts["clients"],
-        users=counts["users"],
-        connected=counts["connected"],
-        unreached=counts["unreached"],
-        deliveries=counts["deliveries"],
-        received=counts["received"],
+        asked=asked,
+        clients=tally.clients,
+        left=tally.left,
+        users=tally.users,
+        connected=tally.connected,
+        unreached=tally.unreached,
+        deliveries=tally.deliveries,
+        received=tally.received,
         events=totals.events(),
-        lost=counts["lost"],
-        duplicated=counts["duplicated"],
-        reordered=counts["reordered"],
-        replayed=counts["replayed"],
-        reconnects=counts["reconnects"],
-        gaps=counts["gaps"],
+        lost=totals.lost,
+        duplicated=tally.duplicated,
+        reordered=tally.reordered,
+        replayed=tally.replayed,
+        reconnects=tally.reconnects,
+        gaps=tally.gaps,
         negative=sum(one.negative for one in spans.values()),
         negatives={name: one.negative for name, one in spans.items() if one.negative},
         foreign=sum(totals.foreign.values()),
         duration_s=duration_s(totals),
         latency_ms=spans["latency"].summary_ms(),
         hops_ms=_hops(spans),
-        event_bytes=round(counts["wire_bytes"] / counts["sized"], 1) if counts["sized"] else None,
+        event_bytes=round(tally.wire_bytes / tally.sized, 1) if tally.sized else None,
         connect_ms=_time(totals, "connect").summary_ms(),
         downtime_ms=_time(totals, "downtime").summary_ms(),
         servers=_servers(totals),
         topics=_topics(totals),
-        causes={Cause(name): count for name, count in totals.causes.items()},
+        causes=dict(totals.causes),
         foreign_kinds=dict(totals.foreign),
         disconnects=dict(totals.disconnects),
         refused=dict(totals.refused),
         timeline=_timeline(totals),
         histograms=_encoded(spans),
-        problems=(*problems, *check(totals)),
+        problems=(*problems, *check(totals, asked)),
         recovery=_recovery(totals),
         bystanders=_bystanders(totals, spans["latency"]),
     )
 
 
-def _time(totals: WorkerResult, name: str) -> Histogram:
-    return totals.times[name].histogram if name in totals.times else Histogram()
+def _time(totals: WorkerResult, name: SpanName) -> Histogram:
+    return totals.spans.get(name, Histogram())
 
 
 def _spans(totals: WorkerResult) -> dict[Span, Histogram]:
@@ -90,7 +93,7 @@ def _encoded(spans: dict[Span, Histogram]) -> EncodedHistograms:
 
 def _recovery(totals: WorkerResult) -> RecoveryTimes | None:
     """What clients saw since the last mark; None if there was none."""
-    if "silence" not in totals.times:
+    if "silence" not in totals.spans:
         return None
     first, silence = _time(totals, "first_event"), _time(totals, "silence")
     return RecoveryTimes(
@@ -103,11 +106,11 @@ def _recovery(totals: WorkerResult) -> RecoveryTimes | None:
 
 def _bystanders(totals: WorkerResult, latency: Histogram) -> Bystanders | None:
     """What the others saw since the last mark; None if there was none."""
-    if "silence" not in totals.times:
+    if "silence" not in totals.spans:
         return None
-    theirs = _time(totals, "bystanders") if "bystanders" in totals.times else latency
+    theirs = _time(totals, "bystanders") if "bystanders" in totals.spans else latency
     return Bystanders(
-        clients=totals.counts["bystanders"],
+        clients=totals.tally.bystanders,
         deliveries=theirs.count + theirs.negative,
         latency_ms=theirs.summary_ms(),
         before_ms=_time(totals, "before").summary_ms(),
@@ -121,26 +124,37 @@ def duration_s(totals: WorkerResult) -> float:
     return max(0, totals.last_arrival_ns - totals.first_due_ns) / 1e9
 
 
-def check(totals: WorkerResult) -> list[str]:
+def check(totals: WorkerResult, asked: int) -> list[str]:
     """What does not add up, in words; nothing if all is well."""
-    if totals.counts["users"] and not totals.counts["clients"]:
-        why = ", ".join(f"{count} x {reason}" for reason, count in sorted(totals.refused.items())) or "no answer"
-        return [f"none of {totals.counts['users']} clients ever connected: {why}; is a replica running there?"]
-    deliveries = totals.counts["deliveries"]
-    received = totals.counts["received"]
-    wrong = (
-        []
-        if received == deliveries
-        else [
-            f"the clients' ledgers hold {received} deliveries, the histograms were given {deliveries}: a defect in fanbench, "
-            "please report it"
-        ]
-    )
+    tally = totals.tally
+    wrong = _missing_clients(totals, asked)
+    if tally.deliveries == 0 and (tally.clients or not wrong):
+        wrong.append("no measured event was delivered: is a generator running, and did it publish to these topics?")
+    if tally.received != tally.deliveries:
+        wrong.append(
+            f"the clients' ledgers hold {tally.received} deliveries, the histograms were given {tally.deliveries}: "
+            "a defect in fanbench, please report it"
+        )
     return wrong + [
-        f"histogram {name} has {one.count + one.negative} values, the ledger {deliveries} deliveries: a defect in fanbench, "
-        "please report it"
+        f"histogram {name} has {one.count + one.negative} values, the ledger {tally.deliveries} deliveries: "
+        "a defect in fanbench, please report it"
         for name, one in _spans(totals).items()
-        if one.count + one.negative != deliveries
+        if one.count + one.negative != tally.deliveries
+    ]
+
+
+def _missing_clients(totals: WorkerResult, asked: int) -> list[str]:
+    """Clients asked for that are not there, or the other way round."""
+    tally = totals.tally
+    reasons = totals.refused + totals.disconnects
+    why = ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
+    if tally.users and not tally.clients:
+        return [f"none of {tally.users} clients ever connected: {why or 'no answer'}; is a replica running there?"]
+    if tally.users == tally.clients == tally.connected == asked:
+        return []
+    return [
+        f"{asked} clients were asked for: at the end {tally.users} users were there, {tally.clients} of them had been "
+        f"connected, {tally.connected} still were" + (f" ({why})" if why else "")
     ]
 
 
@@ -149,7 +163,7 @@ def _servers(totals: WorkerResult) -> dict[str, ServedClients]:
     servers = {}
     for name in names:
         topics = {topic: count for (server, topic), count in sorted(totals.clients.items()) if server == name}
-        latency = totals.servers[name].histogram if name in totals.servers else Histogram()
+        latency = totals.servers.get(name, Histogram())
         servers[name] = ServedClients(
             clients=sum(topics.values()),
             deliveries=latency.count + latency.negative,
@@ -168,14 +182,16 @@ def _topics(totals: WorkerResult) -> dict[str, int]:
 
 def _timeline(totals: WorkerResult) -> tuple[MeasuredSecond, ...]:
     """One entry for each second of due time in which an event was due, by the wall clock's whole seconds."""
-    first = min(totals.seconds, default=0)
-    return tuple(
-        MeasuredSecond(
-            t_s=second - first,
-            deliveries=distribution.histogram.count + distribution.histogram.negative,
-            p50_ms=distribution.histogram.percentile_ms(50),
-            p99_ms=distribution.histogram.percentile_ms(99),
-            max_ms=distribution.histogram.max_ms(),
+    rows: list[MeasuredSecond] = []
+    first = None
+    for one in totals.seconds.seconds():
+        first = one.second if first is None else first
+        latency = one.histogram()
+        p50_ms, p99_ms = latency.curve_ms([50, 99])
+        deliveries = latency.count + latency.negative
+        rows.append(
+            MeasuredSecond(
+                t_s=one.second - first, deliveries=deliveries, p50_ms=p50_ms, p99_ms=p99_ms, max_ms=latency.max_ms()
+            )
         )
-        for second, distribution in sorted(totals.seconds.items())
-    )
+    return tuple(rows)

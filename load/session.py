@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from time import time_ns
 from typing import Any
@@ -16,11 +15,11 @@ from load.connection_pool import Address, ConnectionPool
 from load.frames import SeriesRegistry
 from load.latency_recorder import LatencyRecorder, rehearse
 from load.ledger import Series
-from load.plan import Seat, SeatPlan
+from load.plan import Seat, Seating
 from load.reader import StreamReader
 from load.recovery import NOTICED_NS, Recovery
 from load.transport import SSE, Transport
-from load.worker_result import Horizon
+from load.worker_result import Horizon, SeriesKey
 
 TICK_S = 0.2
 CONNECT_DEADLINE_NS = 10_000_000_000
@@ -44,25 +43,27 @@ class Session:
         self,
         loop: Any,
         addresses: Sequence[Address],
-        plan: SeatPlan,
+        seating: Seating,
         *,
         transport: Transport = SSE,
         token: str = "",
         on_connect: Callable[[int, str], None],
         on_break: Callable[[str], None],
-        on_fold: Callable[[npt.NDArray[np.int64]], None],
+        on_fold: Callable[[npt.NDArray[np.int64], int], None],
+        measure_from_ns: int = 0,
     ) -> None:
         rehearse()
         self.counters = Counters()
-        self.plan = plan
+        self._seating = seating
         self.recorder = LatencyRecorder()
         self.clients: set[SeatedClient] = set()
         self.left: list[SeatedClient] = []
         """Clients that went by their own will and lack something."""
-        self.left_whole: Counter[str] = Counter()
-        """Of the others that went: `clients` that had been connected, of those `unreached`, and what they `received`."""
-        self.users = 0
-        self._registry = SeriesRegistry()
+        self.left_whole = 0
+        """Clients that had been connected, went by their own will and lack nothing."""
+        self.received_by_left = 0
+        """What those of `left_whole` received."""
+        self._registry = SeriesRegistry(measure_from_ns)
         self._connect_ns: list[int] = []
         self.marked = False
         self._on_fold = on_fold
@@ -88,13 +89,12 @@ class Session:
             self._connect_ns.append(took_ns)
         self._tell_connect(took_ns, failure)
 
-    def join(self) -> SeatedClient:
-        """Seat one more client, which begins to connect."""
-        seat = self.plan.take()
+    def join(self, number: int) -> SeatedClient:
+        """Seat one more client there, which begins to connect."""
+        seat = self._seating.seat(number)
         state = ClientState(seat.topic, self.counters)
         client = SeatedClient(seat, state, StreamReader(state, seat.replica, self._pool))
         self.clients.add(client)
-        self.users += 1
         client.reader.start()
         return client
 
@@ -102,13 +102,21 @@ class Session:
         """A client goes by its own will: what it lacks so far is lost, what comes later is not its concern."""
         client.reader.close()
         self.clients.discard(client)
-        self.plan.give_back(client.seat)
         tracks = client.state.tracks.values()
         if any(track.missing for track in tracks):
             self.left.append(client)
         elif client.state.opened_once:
-            received = sum(track.measured() for track in tracks)
-            self.left_whole.update(clients=1, unreached=client.reader.last_event() is None, received=received)
+            self.left_whole += 1
+            self.received_by_left += sum(track.measured() for track in tracks)
+
+    def measure_from(self, at_ns: int) -> None:
+        """Forget what was measured; what is due from that instant on counts."""
+        self.tick()
+        self._registry.measure_from(at_ns)
+        self.recorder = LatencyRecorder()
+        self.counters.restart()
+        self.left.clear()
+        self.left_whole = self.received_by_left = 0
 
     def mark(self, at_ns: int) -> None:
         """A fault begins: from here on watch when each client gets an event again, and how long it hears nothing."""
@@ -132,9 +140,12 @@ class Session:
         """Fold what came since the last tick, and tell its latencies in nanoseconds."""
         for feed in self._pool.feeds.values():
             feed.forget()
-        self._on_fold(self.recorder.fold(self._registry.harvest()))
-        for name, spans_ns in (("connect", self._connect_ns), ("downtime", self.counters.downtimes_ns)):
-            self.recorder.times[name].record_ns(spans_ns)
+        self._fold()
+        for histogram, spans_ns in (
+            (self.recorder.spans["connect"], self._connect_ns),
+            (self.recorder.spans["downtime"], self.counters.downtimes_ns),
+        ):
+            histogram.record_ns(spans_ns)
             spans_ns.clear()
         now_ns = time_ns()
         for reader in list(self._pool.connecting):
@@ -144,6 +155,12 @@ class Session:
             for client in self.clients:
                 if client.reader.arrival_ns < now_ns - NOTICED_NS:
                     client.reader.disarm()
+
+    def _fold(self) -> None:
+        recorder = self.recorder
+        latency_ns = recorder.fold(self._registry.harvest())
+        mean_bytes = recorder.wire_bytes / recorder.sized if recorder.sized else 0.0
+        self._on_fold(latency_ns, round(len(latency_ns) * mean_bytes))
 
     def status(self) -> LoadStatus:
         """This process's numbers of the moment."""
@@ -162,7 +179,7 @@ class Session:
 
 def _is_behind(state: ClientState, horizon: Horizon) -> bool:
     for series, track in state.tracks.items():
-        bounds = horizon.get((series.stream, series.topic))
+        bounds = horizon.get(SeriesKey(series.stream, series.topic))
         if bounds is not None and track.behind(bounds.high_seq):
             return True
     return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from core.errors import UsageError
 from core.paths import file_to_write
 from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
+from load.document_files import regular_file
 from load.http1 import Origin, parse_origin
 
-DESCRIPTORS_BESIDE_CLIENTS = 100
 File = Annotated[Path | None, BeforeValidator(lambda path: file_to_write(path) if path else None)]
-_OF_THE_MASTER = {"out", "status"}
-"""Files that a worker does not write, though its master tells it their names."""
+RegularFile = Annotated[Path | None, BeforeValidator(lambda path: regular_file(path) if path else None)]
 
 
 class LoadSettings(BaseModel):
@@ -31,12 +29,22 @@ class LoadSettings(BaseModel):
     drain: float = Field(
         1.0, ge=0, le=600, description="seconds to wait at the end for what some clients have and others lack"
     )
-    out: File = Field(None, description="file to write the result to, as JSON, at the end")
-    status: File = Field(None, description="file to write the numbers of the moment to, five times a second")
+    out: RegularFile = Field(None, description="file to write the result to, as JSON, at the end")
+    status: RegularFile = Field(None, description="file to write the numbers of the moment to, five times a second")
     control: File = Field(
         None, description="file that is followed for orders to mark a fault, cut, stall or churn clients"
     )
     token: str = Field("", description="bearer token for /sse")
+    run_name: str = Field(
+        "", description="name of the run: a master takes only workers that were started with the same"
+    )
+    warmup: float = Field(
+        0.0, ge=0, le=3600, description="seconds after the last client was started from which on events count"
+    )
+
+    fail_if: tuple[str, ...] = Field(
+        (), description="a result that fails, as FIGURE>NUMBER: p99_ms>100, lost>0; may be given several times"
+    )
 
     @property
     def topics(self) -> list[str]:
@@ -55,42 +63,42 @@ class LoadSettings(BaseModel):
         return [parse_origin(url) for url in urls]
 
 
+ON_THE_PAGE = ("replicas", "topic", "topic_skew", "drain", "warmup", "token")
+"""Options that the web page offers, for each test anew. Paths are none of them: who can open the page is not who may write
+files here."""
+
+
+def add_options(parser: Any) -> None:
+    """Add our options to Locust's command line, its environment variables and its web UI."""
+    for name, field in LoadSettings.model_fields.items():
+        several = isinstance(field.default, tuple)
+        default = "" if field.default is None else field.default
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=str if several else type(default),
+            action="append" if several else "store",
+            default=None if several else default,
+            env_var=f"FANBENCH_LOAD_{name.upper()}",
+            help=field.description,
+            is_secret=name == "token",
+            include_in_web_ui=name in ON_THE_PAGE,
+        )
+
+
 def read_settings(options: Any) -> LoadSettings:
     """The settings among Locust's parsed options.
-
-    Paths become absolute in the options too, since a master passes them on to workers that may run elsewhere.
 
     Raises:
         UsageError: a value is out of range.
     """
-    names = LoadSettings.model_fields.keys() - (_OF_THE_MASTER if getattr(options, "worker", False) else set())
-    given = {name: value for name in names if (value := getattr(options, name, None)) is not None}
+    given = {
+        name: getattr(options, name) for name in LoadSettings.model_fields if getattr(options, name, None) is not None
+    }
     try:
-        settings = LoadSettings.model_validate(given)
+        return LoadSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         reason = first["msg"].removeprefix("Value error, ")
         hint = LoadSettings.model_fields[name].description
         raise UsageError(f"--{name.replace('_', '-')} {first['input']!r}: {reason}. It takes: {hint}") from error
-    for name in names:
-        if isinstance(path := getattr(settings, name), Path):
-            setattr(options, name, str(path))
-    return settings
-
-
-def require_descriptors(clients: int) -> None:
-    """Raise the limit of open files as far as it goes.
-
-    Raises:
-        UsageError: this process may not hold that many connections.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = clients + DESCRIPTORS_BESIDE_CLIENTS
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        if hard != resource.RLIM_INFINITY and hard < wanted:
-            raise UsageError(
-                f"{clients} clients need {wanted} open files, this process may have {hard}; "
-                f"use up to {max(0, hard - DESCRIPTORS_BESIDE_CLIENTS)} clients or more --processes"
-            )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else hard, hard))

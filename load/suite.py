@@ -1,219 +1,206 @@
-"""Joins the measurement to Locust's life cycle: options, start, ticks, the end. Locust itself is passed in."""
+"""Joins the measurement to Locust's life cycle: start, ticks, the end. Locust itself is passed in.
+
+This is the side of whoever answers to a person: Locust's only process, or its master.
+"""
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
-from collections import Counter
-from collections.abc import Callable
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
-import numpy as np
-import numpy.typing as npt
-from rich.console import Console
+from gevent.lock import RLock
 
-from core.contracts import codec
 from core.contracts.load_result import LoadResult
-from core.contracts.load_status import LoadStatus
-from core.errors import FanbenchError
-from load.addresses import resolve
-from load.client_faults import obey
+from core.errors import FanbenchError, exit_code
 from load.control import Control
-from load.distributed import MasterLink, WorkerLink, drain
-from load.latency_recorder import milliseconds
-from load.plan import SeatPlan, Share
+from load.document_files import write_document
+from load.measurement import CollectedResult, Measurement
+from load.messages import Begin
 from load.readiness import wait_ready
 from load.result import build_result
-from load.session import TICK_S, Session
-from load.settings import LoadSettings, read_settings, require_descriptors
-from load.summary import print_summary
-from load.transport import Transport
-from load.worker_result import WorkerResult, horizon_of
+from load.result_page import ResultPage, test_name
+from load.session import TICK_S
+from load.settings import ON_THE_PAGE, LoadSettings, read_settings
+from load.summary import print_summary, summary_text
+from load.thresholds import parse_thresholds
 
 ORDERS_S = 0.02
 """How often orders are looked for: how late a fault's mark may be noticed."""
+NOT_YET_NS = 2**62
+"""Measuring begins when all clients are there and warm; until then nothing is due late enough."""
+AHEAD_NS = 300_000_000
+"""Measuring begins anew so much later than it is ordered: by then every worker knows."""
 
 log = logging.getLogger("fanbench.load")
 
 
-def add_options(parser: Any) -> None:
-    """Add our options to Locust's command line, its environment variables and its web UI."""
-    for name, field in LoadSettings.model_fields.items():
-        default = "" if field.default is None else field.default
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(default),
-            default=default,
-            env_var=f"FANBENCH_LOAD_{name.upper()}",
-            help=field.description,
-            is_secret=name == "token",
-        )
-
-
 class Suite:
-    """The suite in this process, be it Locust's only one, its master or a worker."""
+    """The suite in Locust's only process, or in its master."""
 
-    def __init__(self, environment: Any, bucket_ms: Callable[[float], int], transport: Transport) -> None:
+    def __init__(self, environment: Any, measurement: Measurement) -> None:
         gevent.get_hub().loop.update_now()  # imports took a second or two, by which --run-time would be cut short
-        self.session: Session | None = None
         self._environment = environment
-        self._transport = transport
-        self._bucket_ms = bucket_ms
-        self._result: LoadResult | None = None
+        self._measurement = measurement
+        self._files = read_settings(environment.parsed_options)  # the page may not change where files lie
+        self._settings = self._files
+        self._thresholds = parse_thresholds(self._files.fail_if)
         self._problems: list[str] = []
-        self._control: Control | None = None
-        runner, options = environment.runner, environment.parsed_options
-        self._master = MasterLink(runner) if options.master else None
-        self._worker = WorkerLink(runner, lambda: self.session) if options.worker else None
-        self.settings = read_settings(options)
-        if options.headless and not options.worker:
-            self._check(options)
-        environment.events.test_start.add_listener(self.begin)
-        environment.events.test_stopping.add_listener(self.finish)
-        environment.events.quitting.add_listener(self.finish)
-        environment.events.quit.add_listener(self.report)
+        self._refused = 1
+        self._result: LoadResult | None = None
+        self._began_ns = 0
+        self._warm = True
+        self._ending = RLock()
+        self._control = Control(self._files.control) if self._files.control else None
+        self._status_failed = False
+        self._page = self._open_page() if environment.web_ui is not None else None
+        if environment.parsed_options.headless:
+            self._check()
+        environment.events.test_start.add_listener(self._begin)
         environment.events.spawning_complete.add_listener(self._all_spawned)
+        environment.events.reset_stats.add_listener(self._measure_anew)
+        environment.events.test_stopping.add_listener(self._finish)
+        environment.events.quitting.add_listener(self._finish)
+        environment.events.quit.add_listener(self._report)
         gevent.spawn(self._tick_forever)
         gevent.spawn(self._obey_forever)
 
-    def _check(self, options: Any) -> None:
-        """Raise now for what cannot work; a worker's options come later, from the master."""
-        origins = self.settings.origins(self._environment.host)
-        if self._master is None:
-            resolve(origins)
-            require_descriptors(options.num_users or 1)
-        if self.settings.wait:
-            wait_ready(origins, self.settings.wait)
+    def _check(self) -> None:
+        """Raise now for what cannot work."""
+        origins = self._settings.origins(self._environment.host)
+        if self._settings.wait:
+            wait_ready(origins, self._settings.wait)
 
-    def begin(self, **_: Any) -> None:
-        """A test starts."""
-        self._result = self.session = None
+    def _begin(self, **_: Any) -> None:
+        """A test starts, unless something keeps it from that."""
+        self._result = None
+        self._began_ns = time.time_ns()
         self._problems = []
         try:
-            self._begin(self._environment.runner.target_user_count)
-        except FanbenchError as error:  # Locust offers no way to refuse a start
-            log.error("%s", error)  # noqa: TRY400
+            self._settings = read_settings(self._environment.parsed_options)
+            self._warm = self._settings.warmup == 0
+            self._problems += self._measurement.begin(self._test(self._settings, self._asked(), self._environment.host))
+        except FanbenchError as error:
             self._problems.append(str(error))
+            self._refused = exit_code(error)
+        if self._problems:
+            log.error("the test does not start: %s", "; ".join(self._problems))
+            gevent.spawn(self._give_up)
+            raise gevent.GreenletExit  # Locust has no other way to refuse a start that leaves no traceback
 
-    def _begin(self, clients: int) -> None:
-        self.settings = read_settings(self._environment.parsed_options)
-        if self._master is not None:
-            self._master.deal(clients)
-            return
-        share = Share(0, 1, clients)
-        if self._worker is not None:
-            share = self._worker.share or Share(self._environment.runner.worker_index, 1, 1)
-        addresses = resolve(self.settings.origins(self._environment.host))
-        require_descriptors(-(-share.clients // share.workers))
-        self.session = Session(
-            gevent.get_hub().loop,
-            addresses,
-            SeatPlan(share, self.settings.topics, self.settings.topic_skew, len(addresses)),
-            transport=self._transport,
-            token=self.settings.token,
-            on_connect=self._on_connect,
-            on_break=self._on_break,
-            on_fold=self._on_fold,
+    def _test(self, settings: LoadSettings, clients: int, host: str | None) -> Begin:
+        return Begin(
+            test=self._began_ns,
+            replicas=tuple(origin.url for origin in settings.origins(host)),
+            topic=settings.topic,
+            topic_skew=settings.topic_skew,
+            token=settings.token,
+            clients=clients,
+            measure_from_ns=NOT_YET_NS if settings.warmup else 0,
         )
 
-        self._control = Control(self.settings.control) if self.settings.control else None
+    def _open_page(self) -> ResultPage:
+        runner = self._environment.runner
+        return ResultPage(
+            self._environment.web_ui, self._may_start, lambda: runner.state in ("spawning", "running"), ON_THE_PAGE
+        )
+
+    def _may_start(self, form: Mapping[str, str]) -> None:
+        """Try what a start with that form would do before it sends users; raise what keeps it from that."""
+        options = vars(self._environment.parsed_options) | {name: form[name] for name in ON_THE_PAGE if name in form}
+        settings = read_settings(SimpleNamespace(**options))
+        clients = int(form["user_count"]) if form.get("user_count", "").isdigit() else 1  # Locust refuses the rest
+        begin = self._test(settings, clients, form.get("host") or self._environment.host)
+        if settings.wait:
+            wait_ready(settings.origins(form.get("host") or self._environment.host), settings.wait)
+        problems = self._measurement.begin(begin)
+        if problems:
+            raise FanbenchError("; ".join(problems))
+
+    def _asked(self) -> int:
+        return int(self._environment.runner.target_user_count)
+
+    def _give_up(self) -> None:
+        """End the test that could not start; without a page, end everything."""
+        self._end(CollectedResult())
+        self._environment.process_exit_code = max(self._environment.process_exit_code, self._refused)
+        if self._environment.parsed_options.headless:
+            self._environment.runner.quit()
 
     def _all_spawned(self, **_: Any) -> None:
-        gc.freeze()  # thousands of clients would be walked through by each full collection
+        if not self._warm:
+            self._warm = True
+            self._measurement.measure_from(time.time_ns() + int(self._settings.warmup * 1e9))
+        elif self._environment.reset_stats:
+            self._measure_anew()
 
-    def _on_connect(self, took_ns: int, failure: str) -> None:
-        self._environment.events.request.fire(
-            request_type=self._transport.name,
-            name="connect",
-            response_time=took_ns / 1e6,
-            response_length=0,
-            exception=ConnectionError(failure) if failure else None,
-        )
-
-    def _on_break(self, reason: str) -> None:
-        self._environment.stats.log_error(self._transport.name, "stream", reason)
+    def _measure_anew(self, **_: Any) -> None:
+        """Locust empties its own table."""
+        if self._warm:
+            self._measurement.measure_from(time.time_ns() + AHEAD_NS)
 
     def _tick_forever(self) -> None:
         while True:
             gevent.sleep(TICK_S)
-            if self.session is not None:
-                self.session.tick()
-                if self._worker is not None:
-                    self._worker.tell_status(_counts(self.session.status()))
+            self._measurement.tick()
             self._write_status()
 
     def _obey_forever(self) -> None:
-        while True:
+        while self._control is not None:
             gevent.sleep(ORDERS_S)
-            for order in self._control.orders() if self._control else ():
-                if self.session is not None:
-                    obey(self.session, order)
-
-    def _on_fold(self, latency_ns: npt.NDArray[np.int64]) -> None:
-        """Enter deliveries into Locust's own table, many at once: its `log` costs more than the delivery itself."""
-        stats = self._environment.stats
-        latencies = milliseconds(latency_ns)
-        for entry in (stats.get("delivery", self._transport.name), stats.total) if latencies else ():
-            for millisecond, count in latencies.items():
-                entry.log(millisecond, 0)
-                entry.num_requests += count - 1
-                entry.num_reqs_per_sec[int(entry.last_request_timestamp)] += count - 1
-                entry.total_response_time += millisecond * (count - 1)
-                entry.response_times[self._bucket_ms(millisecond)] += count - 1
+            for order in self._control.orders():
+                self._measurement.obey(order)
 
     def _write_status(self) -> None:
-        if not self.settings.status or self._worker is not None:
+        if not self._files.status:
             return
-        _write(self.settings.status, self._status())
+        try:
+            write_document(self._measurement.status(), self._files.status)
+            self._status_failed = False
+        except FanbenchError as error:
+            if not self._status_failed:
+                log.error("%s", error)  # noqa: TRY400
+            self._status_failed = True
 
-    def _status(self) -> LoadStatus:
-        if self._master is None:
-            return self.session.status() if self.session else LoadStatus()
-        told = self._master.status()
-        return LoadStatus(
-            clients=told["clients"],
-            reached=told["reached"],
-            deliveries=told["deliveries"],
-            reconnects=told["reconnects"],
-        )
+    def _finish(self, **_: Any) -> None:
+        """The test is about to stop, its users are still there: end the measurement and write the result, once.
 
-    def finish(self, **_: Any) -> None:
-        """The test is about to stop, its users are still there: end the measurement and write the result, once."""
-        if self._worker is not None:
-            self._worker.finish()
-            self._environment.process_exit_code = 0
-            return
-        if self._result is not None:
-            return
-        totals = WorkerResult()
-        if self._master is not None:
-            totals, problems = self._master.collect(self.settings.drain)
-            self._problems += problems
-        elif self.session is not None:
-            totals = drain(self.session, horizon_of(self.session.series), self.settings.drain)
-        self._result = build_result(totals, self._problems)
-        self._environment.process_exit_code = 1 if self._result.problems else 0
+        Locust may be told to stop and to quit at once; the second waits until the first has done it.
+        """
+        with self._ending:
+            if self._result is None and self._began_ns:
+                self._end(self._measurement.collect(self._settings.drain))
+
+    def _end(self, collected: CollectedResult) -> None:
+        problems = [*self._problems, *collected.problems]
+        self._result = self._judged(build_result(collected.result, self._asked(), problems))
         self._write_status()
-        if self.settings.out:
-            _write(self.settings.out, self._result)
+        try:
+            if self._files.out:
+                write_document(self._result, self._path_of_result(self._files.out))
+        except FanbenchError as error:
+            self._result = self._judged(build_result(collected.result, self._asked(), [*problems, str(error)]))
+        if self._page is not None:
+            self._page.add(self._began_ns, self._result)
+            log.info("test of %s:\n%s", test_name(self._began_ns), summary_text(self._result))
+        failed = int(bool(self._result.problems or self._result.breaches))
+        self._environment.process_exit_code = max(self._environment.process_exit_code or 0, failed)
 
-    def report(self, **_: Any) -> None:
-        """Everything has ended: the summary is the last word."""
-        if self._result is not None:
-            print_summary(self._result, Console(file=sys.stdout, soft_wrap=True))
+    def _path_of_result(self, out: Path) -> Path:
+        """`--out`; with a page, which can start many tests, one file for each."""
+        return out if self._page is None else out.with_name(f"{out.stem}-{test_name(self._began_ns)}{out.suffix}")
 
+    def _judged(self, result: LoadResult) -> LoadResult:
+        breaches = [breach for one in self._thresholds if (breach := one.breach(result))]
+        return result.model_copy(update={"breaches": tuple(breaches)})
 
-def _counts(status: LoadStatus) -> Counter[str]:
-    return Counter(
-        clients=status.clients, reached=status.reached, deliveries=status.deliveries, reconnects=status.reconnects
-    )
-
-
-def _write(path: Path, document: LoadResult | LoadStatus) -> None:
-    try:
-        codec.write(document, path)
-    except OSError as error:
-        log.error("cannot write %s: %s; choose another path", path, error.strerror)  # noqa: TRY400
+    def _report(self, **_: Any) -> None:
+        """Everything has ended: the summary is the last word, beside Locust's JSON if that was asked for."""
+        if self._result is not None and self._page is None:
+            stream = sys.stderr if self._environment.parsed_options.json else sys.stdout
+            print_summary(self._result, stream)

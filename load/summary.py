@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import StringIO, TextIOWrapper
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -12,8 +14,21 @@ from core.contracts.load_result import LoadResult, RecoveryTimes
 _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
-def print_summary(result: LoadResult, console: Console) -> None:
-    """Print what `build_result` made."""
+def print_summary(result: LoadResult, stream: TextIO) -> None:
+    """Print what `build_result` made, in whatever letters the stream can write."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    _print(result, Console(file=stream, soft_wrap=True))
+
+
+def summary_text(result: LoadResult) -> str:
+    """What `print_summary` prints."""
+    text = StringIO()
+    _print(result, Console(file=text, soft_wrap=True))
+    return text.getvalue()
+
+
+def _print(result: LoadResult, console: Console) -> None:
     rate = result.deliveries / result.duration_s if result.duration_s else 0.0
     console.print()
     console.print(
@@ -24,8 +39,8 @@ def print_summary(result: LoadResult, console: Console) -> None:
     by_cause = {cause.value: count for cause, count in result.causes.items()}
     causes = ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(by_cause.items()))
     console.print(
-        f"lost {result.lost:,}{f' ({causes})' if causes else ''} · duplicated {result.duplicated:,} · "
-        f"reordered {result.reordered:,} · reconnects {result.reconnects:,} · gaps {result.gaps:,}"
+        f"lost {result.lost:,}{f' ({causes})' if causes else ''}, duplicated {result.duplicated:,}, "
+        f"reordered {result.reordered:,}, reconnects {result.reconnects:,}, gaps {result.gaps:,}"
     )
     if result.recovery is not None:
         console.print(_recovery(result.recovery))
@@ -56,10 +71,9 @@ def _recovery(recovery: RecoveryTimes) -> str:
 
 
 def _remarks(result: LoadResult) -> list[str]:
-    remarks = list(result.problems)
-    if 0 < result.clients < result.users:
-        why = _reasons(result.refused) or "no answer yet"
-        remarks.append(f"{result.users - result.clients:,} of {result.users:,} clients never connected: {why}")
+    remarks = [*result.problems, *result.breaches]
+    if result.left:
+        remarks.append(f"{result.left:,} clients left before the end, as workers or the number of users changed")
     if result.unreached:
         remarks.append(f"{result.unreached:,} connected clients never got an event: is a generator running?")
     if result.negative:

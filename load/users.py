@@ -1,38 +1,104 @@
-"""Joins the suite to Locust for a locustfile of one transport; the only module that imports Locust."""
+"""Joins the suite to Locust for a locustfile of one transport; with load/locust_changes.py all that imports Locust."""
 
 from __future__ import annotations
 
+import gc
+import secrets
+import signal
 import sys
 from typing import Any
 
-import locust.runners
-from locust import User, constant, events, task
-from locust.exception import StopUser
-from locust.stats import bucket_response_time
+import gevent
+from locust import User, argument_parser, constant, events, task
 
 from core.errors import FanbenchError, exit_code
-from load.suite import Suite, add_options
+from load.local import LocalMeasurement
+from load.locust_changes import change_locust
+from load.locust_table import LocustTable
+from load.master import MasterMeasurement
+from load.session_factory import SessionFactory
+from load.settings import add_options
+from load.suite import Suite
 from load.transport import Transport
+from load.user_places import UserPlaces
+from load.worker import Worker
 
-locust.runners.WORKER_REPORT_INTERVAL = 0.5  # 3 s would make totals and web UI lag behind the clients
 FOREVER_S = 10**8
+_FORKED_RUN = secrets.token_hex(8)
+"""The name of the run of `--processes`: made before Locust forks its workers, so that they have it, and nobody else."""
 
-_suite: Suite
+_places: UserPlaces
 
 
 def measure(transport: Transport) -> None:
     """Measure what this locustfile's clients get over `transport`."""
 
+    def factory(environment: Any) -> SessionFactory:
+        return SessionFactory(transport, LocustTable(environment, transport.name))
+
+    def start_worker(environment: Any, runner: Any) -> None:
+        global _places
+        forked = bool(environment.parsed_options.processes)
+        argument_parser.default_args_dict()  # now, while nobody waits for it
+        _places = Worker(environment, runner, factory(environment), forked=forked).places
+
     def start(environment: Any, **_: Any) -> None:
-        global _suite
+        global _places
+        options = environment.parsed_options
+        if options.worker:
+            return
+        runner = environment.runner
+
+        def target() -> int:
+            return int(runner.target_user_count)
+
         try:
-            _suite = Suite(environment, bucket_response_time, transport)
+            if options.master:
+                Suite(environment, MasterMeasurement(runner, target))
+            else:
+                local = LocalMeasurement(factory(environment), target)
+                _places = local.places
+                Suite(environment, local)
         except FanbenchError as error:
             print(f"fanbench: {error}", file=sys.stderr)
             sys.exit(exit_code(error))
 
+    change_locust(_RunName(), start_worker)
+    events.init.add_listener(interrupt_main)  # type: ignore[no-untyped-call]
+    events.spawning_complete.add_listener(freeze)  # type: ignore[no-untyped-call]
     events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]
     events.init.add_listener(start)  # type: ignore[no-untyped-call]
+
+
+def freeze(**_: Any) -> None:
+    """All clients are there: thousands would be walked through by each full collection of garbage."""
+    gc.freeze()
+
+
+def interrupt_main(**_: Any) -> None:
+    """Have Ctrl-C end Locust's main greenlet: raised in whichever runs, it would end the one that reads messages."""
+    hub = gevent.get_hub()
+    gevent.signal_handler(signal.SIGINT, lambda: hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt()))
+
+
+class _RunName:
+    """The name of the run that this process belongs to: found once, so that nobody can change it from the page."""
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+
+    def __call__(self, options: Any) -> str:
+        if self._name is None:
+            self._name = _run_name(options)
+        return self._name
+
+
+def _run_name(options: Any) -> str:
+    if options.run_name or not options.processes:
+        return str(options.run_name)
+    # `--worker --processes 4` are workers of a master elsewhere; Locust has set `worker` in each of its forks.
+    as_given = argument_parser.get_parser().parse_args()
+    return "" if as_given.worker else _FORKED_RUN
 
 
 class StreamUser(User):
@@ -42,16 +108,12 @@ class StreamUser(User):
     wait_time = constant(FOREVER_S)
 
     def on_start(self) -> None:
-        """Join the session: the reader connects and reads by itself, this greenlet sleeps."""
-        self._session = _suite.session
-        if self._session is None:
-            raise StopUser
-        self._client = self._session.join()
+        """Take a place: the reader connects and reads by itself once there is a seat, this greenlet sleeps."""
+        self._place = _places.enter()
 
     def on_stop(self) -> None:
-        """Leave."""
-        if self._session is not None:
-            self._session.leave(self._client)
+        """Leave it."""
+        _places.leave(self._place)
 
     @task
     def stay(self) -> None:

@@ -1,14 +1,28 @@
-"""What one process measured, as a value that travels between processes and adds up."""
+"""What one process measured, as a value that adds up with those of others; load/messages.py has how it travels."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Literal, NamedTuple
 
+from core.contracts.load_result import Cause
 from core.histogram import Histogram
 from load.ledger import Series, Track
+from load.second_counts import SecondCounts
+
+SpanName = Literal[
+    "schedule", "broker", "fanout", "connect", "downtime", "bystanders", "before", "first_event", "silence"
+]
+"""The hops; `bystanders` and `before` since a client was set aside; `first_event` and `silence` since a mark, a value a client."""
+
+
+class SeriesKey(NamedTuple):
+    """Which series."""
+
+    stream: str
+    topic: str
 
 
 class SeqBounds(NamedTuple):
@@ -18,14 +32,13 @@ class SeqBounds(NamedTuple):
     high_seq: int
 
 
-Horizon = dict[tuple[str, str], SeqBounds]
-"""(stream, topic) to its bounds."""
+Horizon = dict[SeriesKey, SeqBounds]
 
 
 def horizon_of(series: Iterable[Series]) -> Horizon:
     """The bounds of all series that have measured events."""
     return {
-        (one.stream, one.topic): SeqBounds(one.low_seq, one.high_seq)
+        SeriesKey(one.stream, one.topic): SeqBounds(one.low_seq, one.high_seq)
         for one in series
         if one.low_seq is not None and one.high_seq is not None
     }
@@ -39,48 +52,6 @@ def widest(horizons: Iterable[Horizon]) -> Horizon:
             known = merged.get(key, SeqBounds(low, high))
             merged[key] = SeqBounds(min(known.low_seq, low), max(known.high_seq, high))
     return merged
-
-
-def horizon_to_wire(horizon: Horizon) -> list[list[Any]]:
-    """As plain lists, for msgpack."""
-    return [[stream, topic, low, high] for (stream, topic), (low, high) in horizon.items()]
-
-
-def horizon_from_wire(rows: list[list[Any]]) -> Horizon:
-    """Read what `horizon_to_wire` wrote."""
-    return {(stream, topic): SeqBounds(low, high) for stream, topic, low, high in rows}
-
-
-EncodedHistogram = tuple[str, int]
-"""A histogram encoded, and its negative values, which the encoding leaves out."""
-
-
-@dataclass(slots=True)
-class Distribution:
-    """A histogram together with the negative values that its encoding leaves out."""
-
-    histogram: Histogram = field(default_factory=Histogram)
-
-    def add(self, other: Histogram) -> None:
-        """Merge another."""
-        self.histogram.merge(other)
-
-    def to_wire(self) -> EncodedHistogram:
-        """As plain values."""
-        return self.histogram.encode(), self.histogram.negative
-
-    @classmethod
-    def from_wire(cls, wire: EncodedHistogram) -> Distribution:
-        """Read what `to_wire` wrote."""
-        text, negative = wire
-        histogram = Histogram.decode(text)
-        histogram.negative = negative
-        return cls(histogram)
-
-
-def _add_distributions(mine: dict[Any, Distribution], others: dict[Any, Distribution]) -> None:
-    for name, other in others.items():
-        mine.setdefault(name, Distribution()).add(other.histogram)
 
 
 class Seen(NamedTuple):
@@ -111,26 +82,68 @@ def count_union(many: Iterable[Seen]) -> int:
 
 
 @dataclass(slots=True)
+class Tally:
+    """What is counted over the clients of a process. Only events of phase `measure` count where events do."""
+
+    users: int = 0
+    """Locust's users at the end."""
+    clients: int = 0
+    """Of the users' clients, those that were ever connected."""
+    connected: int = 0
+    """Of those, connected at the end."""
+    unreached: int = 0
+    """Of those, without a single event."""
+    left: int = 0
+    """Clients that were connected and left before the end."""
+    bystanders: int = 0
+    deliveries: int = 0
+    received: int = 0
+    sized: int = 0
+    wire_bytes: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    replayed: int = 0
+    gaps: int = 0
+    reconnects: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Add another's counts to this one."""
+        for one in fields(Tally):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+
+
+class ServerTopic(NamedTuple):
+    """Where a client is: the server is '' if it never told its name."""
+
+    server: str
+    topic: str
+
+
+@dataclass(slots=True)
 class WorkerResult:
     """What a process measured, or several together. Times in wall-clock nanoseconds."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    """users, clients, connected, unreached, bystanders, deliveries, received, sized, wire_bytes, lost, duplicated, reordered, replayed, gaps, reconnects"""
-    causes: Counter[str] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
+    causes: Counter[Cause] = field(default_factory=Counter)
+    """Lost deliveries."""
     foreign: Counter[str] = field(default_factory=Counter)
     disconnects: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
-    clients: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(server, topic) to the clients that were there at the end; the server is '' for those that it never told."""
-    seen: dict[tuple[str, str], list[Seen]] = field(default_factory=dict)
-    times: dict[str, Distribution] = field(default_factory=dict)
-    """The hops; `connect`, `downtime`; `bystanders` and `before`; since a mark `first_event` and `silence`, with a value a client."""
-    servers: dict[str, Distribution] = field(default_factory=dict)
+    clients: Counter[ServerTopic] = field(default_factory=Counter)
+    """The clients that were there at the end."""
+    seen: dict[SeriesKey, list[Seen]] = field(default_factory=dict)
+    spans: dict[SpanName, Histogram] = field(default_factory=dict)
+    servers: dict[str, Histogram] = field(default_factory=dict)
     """Each server's latency."""
-    seconds: dict[int, Distribution] = field(default_factory=dict)
+    seconds: SecondCounts = field(default_factory=SecondCounts)
     """Each second of due time to its latency."""
     first_due_ns: int | None = None
     last_arrival_ns: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Deliveries that are missing."""
+        return sum(self.causes.values())
 
     def events(self) -> int:
         """How many different measured events any client got."""
@@ -139,43 +152,32 @@ class WorkerResult:
     def latency(self) -> Histogram:
         """All servers' latency."""
         merged = Histogram()
-        for distribution in self.servers.values():
-            merged.merge(distribution.histogram)
+        for one in self.servers.values():
+            merged.merge(one)
         return merged
+
+    def horizon(self) -> Horizon:
+        """The bounds of what was seen."""
+        return {
+            key: SeqBounds(min(one.first for one in seen), max(one.last for one in seen))
+            for key, seen in self.seen.items()
+        }
 
     def add(self, other: WorkerResult) -> None:
         """Add what another process measured."""
-        for name in ("counts", "causes", "foreign", "disconnects", "refused", "clients"):
-            getattr(self, name).update(getattr(other, name))
+        self.tally.add(other.tally)
+        self.causes.update(other.causes)
+        self.foreign.update(other.foreign)
+        self.disconnects.update(other.disconnects)
+        self.refused.update(other.refused)
+        self.clients.update(other.clients)
         for key, seen in other.seen.items():
             self.seen.setdefault(key, []).extend(seen)
-        for name in ("times", "servers", "seconds"):
-            _add_distributions(getattr(self, name), getattr(other, name))
+        for span, histogram in other.spans.items():
+            self.spans.setdefault(span, Histogram()).merge(histogram)
+        for server, histogram in other.servers.items():
+            self.servers.setdefault(server, Histogram()).merge(histogram)
+        self.seconds.merge(other.seconds)
         starts = [at for at in (self.first_due_ns, other.first_due_ns) if at is not None]
         self.first_due_ns = min(starts, default=None)
         self.last_arrival_ns = max(self.last_arrival_ns, other.last_arrival_ns)
-
-    def to_wire(self) -> dict[str, Any]:
-        """As plain values, for msgpack."""
-        wire: dict[str, Any] = {
-            name: dict(getattr(self, name)) for name in ("counts", "causes", "foreign", "disconnects", "refused")
-        }
-        for name in ("times", "servers", "seconds"):
-            wire[name] = {key: one.to_wire() for key, one in getattr(self, name).items()}
-        wire["clients"] = [[*key, count] for key, count in self.clients.items()]
-        wire["seen"] = [[*key, list(one)] for key, many in self.seen.items() for one in many]
-        return wire | {"first_due_ns": self.first_due_ns, "last_arrival_ns": self.last_arrival_ns}
-
-    @classmethod
-    def from_wire(cls, wire: dict[str, Any]) -> WorkerResult:
-        """Read what `to_wire` wrote."""
-        totals = cls(first_due_ns=wire["first_due_ns"], last_arrival_ns=wire["last_arrival_ns"])
-        for name in ("counts", "causes", "foreign", "disconnects", "refused"):
-            getattr(totals, name).update(wire[name])
-        for name in ("times", "servers", "seconds"):
-            getattr(totals, name).update({key: Distribution.from_wire(one) for key, one in wire[name].items()})
-        for server, topic, count in wire["clients"]:
-            totals.clients[server, topic] = count
-        for stream, topic, (first, last, missing) in wire["seen"]:
-            totals.seen.setdefault((stream, topic), []).append(Seen(first, last, [(a, b) for a, b in missing]))
-        return totals

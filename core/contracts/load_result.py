@@ -94,7 +94,10 @@ class LoadResult(Document):
     """One measurement. `recovery` and `bystanders` are there only after a fault."""
 
     version: Literal[1] = 1
+    asked: int
+    """The last number of clients that was asked for."""
     clients: int
+    left: int
     users: int
     connected: int
     unreached: int
@@ -125,6 +128,9 @@ class LoadResult(Document):
     timeline: tuple[MeasuredSecond, ...]
     histograms: EncodedHistograms
     problems: tuple[str, ...]
+    """Why the measurement is not complete."""
+    breaches: tuple[str, ...] = ()
+    """Thresholds of `--fail-if` that were passed."""
     recovery: RecoveryTimes | None = None
     bystanders: Bystanders | None = None
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from core.errors import UsageError
-from load.settings import LoadSettings, read_settings, require_descriptors
+from load.session_factory import require_descriptors
+from load.settings import LoadSettings, read_settings
 from tests.truth.measuring import ROOT
 
 
@@ -17,6 +18,8 @@ from tests.truth.measuring import ROOT
         ({"drain": -1}, "--drain -1"),
         ({"out": "/nowhere/x.json"}, "--out '/nowhere/x.json': its directory"),
         ({"status": "/nowhere/x.json"}, "--status '/nowhere/x.json': its directory"),
+        ({"out": "/dev/full"}, "--out '/dev/full': it is no regular file"),
+        ({"out": "/tmp"}, "--out '/tmp': it is no regular file"),
     ],
 )
 def test_bad_values_are_refused(options, says):

@@ -27,20 +27,20 @@ def session_of(urls: list[str], clients: int) -> Any:
 
     from load.connection_pool import Address
     from load.http1 import parse_origin
-    from load.plan import SeatPlan, Share
+    from load.plan import Seating
     from load.session import Session
 
     origins = [parse_origin(url) for url in urls]
     session = Session(
         gevent.get_hub().loop,
         [Address(origin, 2, (origin.host, origin.port)) for origin in origins],
-        SeatPlan(Share(0, 1, clients), ["events"], 0.0, len(urls)),
+        Seating(["events"], 0.0, len(urls)),
         on_connect=lambda _took_ns, _failure: None,
         on_break=lambda _reason: None,
-        on_fold=lambda _latency_ns: None,
+        on_fold=lambda _latency_ns, _bytes: None,
     )
-    for _ in range(clients):
-        session.join()
+    for number in range(clients):
+        session.join(number)
     return session
 
 
@@ -57,7 +57,7 @@ def run(plan: dict[str, Any], status: str, out: str) -> None:
     from gevent.event import Event
 
     from core.contracts.codec import encode
-    from load.distributed import drain
+    from load.finalize import drain
     from load.result import build_result
     from load.session import TICK_S
     from load.worker_result import horizon_of
@@ -70,9 +70,11 @@ def run(plan: dict[str, Any], status: str, out: str) -> None:
             session.tick()
         write(status, {case: session.status().deliveries for case, session in sessions.items()})
     drains = {
-        case: gevent.spawn(drain, session, horizon_of(session.series), DRAIN_S) for case, session in sessions.items()
+        case: gevent.spawn(drain, session, horizon_of(session.series), DRAIN_S, len(session.clients))
+        for case, session in sessions.items()
     }
-    write(out, {case: json.loads(encode(build_result(totals.get(), []))) for case, totals in drains.items()})
+    results = {case: build_result(totals.get(), plan[case]["clients"], []) for case, totals in drains.items()}
+    write(out, {case: json.loads(encode(result)) for case, result in results.items()})
 
 
 def main() -> None:

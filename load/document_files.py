@@ -1,0 +1,44 @@
+"""The files that the suite writes: replaced in one step, through links, and nothing but regular files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from core.contracts.codec import Document, encode
+from core.errors import FanbenchError
+from core.paths import file_to_write
+
+
+def regular_file(text: str | Path) -> Path:
+    """The absolute path of a file that documents are to be written to.
+
+    Raises:
+        ValueError: its directory does not exist or may not be written to, or it is no regular file.
+    """
+    path = file_to_write(text)
+    target = path.resolve()  # a link's target is what is written
+    if target.exists() and not target.is_file():
+        raise ValueError("it is no regular file; give the path of a file, new or old")
+    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+        raise ValueError("its directory may not be written to; give another path")
+    return path
+
+
+def write_document(document: Document, path: Path) -> None:
+    """Write the document to that path: a reader finds the old one or the new one.
+
+    Raises:
+        FanbenchError: it cannot be written; the old one is still there, and no part of the new one.
+    """
+    try:
+        target = regular_file(path).resolve()
+    except ValueError as error:
+        raise FanbenchError(f"cannot write {path}: {error}") from error
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_text(encode(document), encoding="utf-8")
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise FanbenchError(f"cannot write {path}: {error.strerror}; free space or choose another path") from error

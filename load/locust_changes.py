@@ -1,0 +1,119 @@
+"""What we change in Locust itself, where it has no option for it. docs/decisions/0008-locust-workers.md has the reasons."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from typing import Any
+
+import locust.argument_parser
+import locust.runners
+import locust.stats
+from locust.dispatch import UsersDispatcher
+from locust.rpc import Message
+from locust.runners import MasterRunner, WorkerRunner
+
+from core.contracts.codec import DocumentError, decode, encode
+from load.channel import message_name
+from load.locust_table import bucket_ms
+from load.messages import Join, Refused
+
+log = logging.getLogger("fanbench.load")
+
+_JOIN, _REFUSED = message_name(Join), message_name(Refused)
+
+
+def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], None]) -> None:
+    """Make the changes; `run_of` gives the run's name by the options, `on_worker` is told of a worker's start.
+
+    The latter gets Locust's environment and runner, before the worker has sent a word.
+    """
+    locust.runners.WORKER_REPORT_INTERVAL = 0.5  # 3 s would make totals and web UI lag behind the clients
+    locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # its own knows whole milliseconds only
+    # Each spawn message, one a second of a ramp, asks for it: a parser of 70 options, 100 ms of no reading.
+    locust.argument_parser.default_args_dict = cache(locust.argument_parser.default_args_dict)
+    MasterRunner.handle_message = _admitting(MasterRunner.handle_message, run_of)  # type: ignore[method-assign]
+    UsersDispatcher._dispatcher = _noting_its_end(UsersDispatcher._dispatcher)  # type: ignore[assignment, method-assign]
+    naming = _naming_the_run(WorkerRunner.connect_to_master, run_of, on_worker)
+    WorkerRunner.connect_to_master = naming  # type: ignore[method-assign]
+
+
+def _noting_its_end(dispatch: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
+    """Have the dispatcher note that it is done also after it has only moved users: else it would never move any again."""
+
+    @wraps(dispatch)
+    def dispatcher(of: Any) -> Iterator[Any]:
+        yield from dispatch(of)
+        of._dispatch_in_progress = False
+
+    return dispatcher
+
+
+def why_refused(text: str, run: str) -> str:
+    """Why a worker that sent this as its `Join` is none of the run's; '' if it is."""
+    try:
+        join = decode(Join, text, "its first message")
+    except DocumentError as error:
+        return str(error)
+    if join.run == run:
+        return ""
+    return f"it was started for run {join.run!r}, this master has run {run!r}; give both the same --run-name"
+
+
+def _admitting(handle: Callable[..., None], run_of: Callable[[Any], str]) -> Callable[..., None]:
+    """Have the master take workers only that have named its run: before Locust counts them and gives them users."""
+    admitted: set[str] = set()
+    refused: set[str] = set()
+
+    @wraps(handle)
+    def handle_message(runner: Any, client_id: str, msg: Any) -> None:
+        if client_id in admitted:
+            if msg.type != _JOIN:
+                handle(runner, client_id, msg)
+            return
+        reason = "it has not named its run; is it a worker of this version of fanbench?"
+        if msg.type == _JOIN:
+            reason = why_refused(msg.data, run_of(runner.environment.parsed_options))
+            if not reason:
+                admitted.add(client_id)
+                return
+        if client_id not in refused:
+            refused.add(client_id)
+            log.warning("worker %s is not taken: %s", client_id, reason)
+        answer = Message(_REFUSED, encode(Refused(reason=reason)), client_id)  # type: ignore[no-untyped-call]
+        runner.server.send_to_client(answer)
+
+    return handle_message
+
+
+def _naming_the_run(
+    connect: Callable[[Any], None], run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], None]
+) -> Callable[[Any], None]:
+    """Have the worker name its run before it says that it is ready, and end where it is refused."""
+
+    @wraps(connect)
+    def connect_to_master(runner: Any) -> None:
+        if _REFUSED not in runner.custom_messages:
+            reasons: list[str] = []
+
+            def on_refused(msg: Any, **_: Any) -> None:
+                reasons.append(decode(Refused, msg.data, "the master's answer").reason)
+                runner.connection_event.set()
+
+            runner.register_message(_REFUSED, on_refused)
+            runner.fanbench_refused = reasons
+            on_worker(runner.environment, runner)
+        join = Join(run=run_of(runner.environment.parsed_options))
+        runner.client.send(Message(_JOIN, encode(join), runner.client_id))  # type: ignore[no-untyped-call]
+        connect(runner)
+        if runner.fanbench_refused:
+            where = f"{runner.master_host}:{runner.master_port}"
+            print(
+                f"fanbench: the master at {where} does not take this worker: {runner.fanbench_refused[0]}",
+                file=sys.stderr,
+            )
+            sys.exit(1)
+
+    return connect_to_master

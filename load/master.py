@@ -1,0 +1,274 @@
+"""The measurement where workers hold the clients: the master gives out the seats and collects from everyone ever seen.
+
+docs/decisions/0008-locust-workers.md describes the protocol. Locust's runner is passed in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+
+from core.contracts.codec import Document
+from core.contracts.load_orders import LoadOrder
+from core.contracts.load_status import LoadStatus
+from load.channel import Channel
+from load.measurement import CollectedResult, Target
+from load.messages import (
+    Began,
+    Begin,
+    ClientOrder,
+    Drain,
+    Freeze,
+    HandOver,
+    Leaving,
+    MeasureFrom,
+    Saw,
+    SeatsGiven,
+    SeatsReturned,
+    SeatsWanted,
+    Totals,
+    WorkerStatus,
+    bounds_of,
+    horizon_from,
+)
+from load.seats import SeatPool
+from load.worker_result import Horizon, WorkerResult, widest
+
+POLL_S = 0.02
+ANSWER_DEADLINE_S = 10.0
+GRACE_S = 1.0
+"""A worker that is told to end is asked to go on for so long: a Ctrl-C ends the master, too, which then wants totals."""
+
+log = logging.getLogger("fanbench.load")
+
+
+@dataclass(slots=True)
+class Member:
+    """A worker that has taken part in the test."""
+
+    began: Began | None = None
+    status: LoadStatus | None = None
+    had_seats: bool = False
+    saw: Horizon | None = None
+    result: WorkerResult | None = None
+    gone: bool = False
+    """It has ended, or does not answer any more."""
+
+
+class MasterMeasurement:
+    """The master's end."""
+
+    def __init__(self, runner: Any, target: Target) -> None:
+        self._runner = runner
+        self._target = target
+        self._channel = Channel(runner)
+        self._begin: Begin | None = None
+        self._pool = SeatPool()
+        self._members: dict[str, Member] = {}
+        self._problems: list[str] = []
+        self._running = False
+        self._collecting = False
+        self._about(Began, self._on_began)
+        self._about(SeatsWanted, self._on_wanted)
+        self._about(SeatsReturned, self._on_returned)
+        self._about(WorkerStatus, self._on_status)
+        self._about(Saw, self._on_saw)
+        self._about(Leaving, self._on_leaving, apart=True)
+        self._about(Totals, self._on_totals)
+        runner.environment.events.worker_connect.add_listener(self._on_connect)
+
+    def _about(self, kind: type[Any], listener: Callable[[str, Member, Any], None], *, apart: bool = False) -> None:
+        """Listen for messages about the test that is on, from workers that take part in it."""
+
+        def heard(worker: str, message: Any) -> None:
+            member = self._members.get(worker)
+            if member is not None and self._begin is not None and message.test == self._begin.test:
+                listener(worker, member, message)
+
+        self._channel.listen(kind, heard, apart=apart)
+
+    def begin(self, begin: Begin) -> list[str]:
+        """A test begins: every worker prepares for it before Locust sends it users."""
+        self._begin = begin
+        self._pool = SeatPool()
+        self._problems = []
+        self._running = self._collecting = False
+        workers = [name for name, node in self._runner.clients.items() if _is_there(node)]
+        self._members = {}
+        for worker in workers:
+            self._invite(worker, -(-begin.clients // len(workers)))
+        self._await(lambda member: member.began is not None, ANSWER_DEADLINE_S)
+        self._running = True
+        silent = [name for name, member in self._members.items() if member.began is None and not member.gone]
+        return [
+            f"worker {name} cannot begin: {member.began.problem}"
+            for name, member in self._members.items()
+            if member.began is not None and member.began.problem
+        ] + [f"worker {name} did not answer within {ANSWER_DEADLINE_S:g} s; see its log" for name in silent]
+
+    def _invite(self, worker: str, clients: int) -> None:
+        assert self._begin is not None
+        self._members[worker] = Member()
+        self._channel.send(self._begin.model_copy(update={"clients": clients}), worker)
+
+    def _on_connect(self, client_id: str, **_: Any) -> None:
+        """A worker has connected, while Locust does not know it yet: what it is told now comes before its users."""
+        if self._begin is not None and not self._collecting and client_id not in self._members:
+            self._invite(client_id, 0)
+
+    def _on_began(self, worker: str, member: Member, began: Began) -> None:
+        member.began = began
+        if began.problem and self._running:  # it came late, so that the test goes on with the others
+            self._note(f"worker {worker} cannot begin: {began.problem}")
+            member.gone = True
+            self._runner.send_message("quit", client_id=worker)
+
+    def _note(self, problem: str) -> None:
+        log.error("%s", problem)
+        self._problems.append(problem)
+
+    def _on_wanted(self, worker: str, _: Member, wanted: SeatsWanted) -> None:
+        self._pool.ask(worker, wanted.count)
+        self._deal()
+
+    def _on_returned(self, worker: str, _: Member, returned: SeatsReturned) -> None:
+        self._pool.give_back(worker, returned.numbers)
+        self._deal()
+
+    def _deal(self) -> None:
+        if self._begin is None or self._collecting:
+            return
+        for grant in self._pool.deal(self._target()):
+            self._members[grant.holder].had_seats = True
+            self._send(grant.holder, SeatsGiven(test=self._test(), numbers=tuple(grant.numbers)))
+
+    def _on_status(self, _: str, member: Member, told: WorkerStatus) -> None:
+        member.status = told.status
+
+    def _on_saw(self, _: str, member: Member, saw: Saw) -> None:
+        member.saw = horizon_from(saw.bounds)
+
+    def _on_leaving(self, worker: str, member: Member, _: Leaving) -> None:
+        gevent.sleep(GRACE_S)
+        if not self._collecting and member.result is None:
+            self._send(worker, HandOver(test=self._test()))
+
+    def _on_totals(self, worker: str, member: Member, totals: Totals) -> None:
+        if member.result is None:
+            of_now = self._begin is not None and totals.measure_from_ns == self._begin.measure_from_ns
+            member.result = totals.result() if of_now else WorkerResult()
+        if not self._collecting:
+            self._part_with(worker, member)
+
+    def _part_with(self, worker: str, member: Member) -> None:
+        member.gone = True
+        self._pool.forget(worker)
+        self._deal()
+
+    def tick(self) -> None:
+        """Notice who is gone, and have Locust give its users to the others."""
+        for worker, member in self._members.items():
+            if not member.gone and not _is_there(self._runner.clients.get(worker)):
+                self._part_with(worker, member)
+        if self._running and not self._collecting:
+            self._deal()
+            self._rebalance()
+
+    def _rebalance(self) -> None:
+        """Locust notes that workers have changed, but does not always act on it: not after a worker was missing, not
+        in the second after a ramp. Then the users of a worker that is gone would be nobody's."""
+        dispatcher = self._runner._users_dispatcher
+        waits = dispatcher is not None and dispatcher._rebalance and not dispatcher.dispatch_in_progress
+        if waits and self._runner.state == "running" and self._runner.worker_count:
+            gevent.spawn(self._runner.start, self._runner.target_user_count, self._runner.spawn_rate)
+
+    def status(self) -> LoadStatus:
+        """The numbers of the workers that are there, together, and the deliveries of those that have left."""
+        told = [member.status for member in self._members.values() if member.status is not None and not member.gone]
+        left = [member.result.tally for member in self._members.values() if member.gone and member.result is not None]
+        return LoadStatus(
+            clients=sum(one.clients for one in told),
+            reached=sum(one.reached for one in told),
+            deliveries=sum(one.deliveries for one in told) + sum(one.deliveries for one in left),
+            reconnects=sum(one.reconnects for one in told) + sum(one.reconnects for one in left),
+        )
+
+    def obey(self, order: LoadOrder) -> None:
+        """Have every worker do what the order says."""
+        for worker in self._there():
+            self._send(worker, ClientOrder(test=self._test(), order=order, clients=self._target()))
+
+    def measure_from(self, at_ns: int) -> None:
+        """Have every worker forget what it measured; what is due from that instant on counts."""
+        if self._begin is None:
+            return
+        self._begin = self._begin.model_copy(update={"measure_from_ns": at_ns})
+        for member in self._members.values():
+            member.had_seats = member.had_seats and not member.gone
+            if member.result is not None:
+                member.result = WorkerResult()
+        for worker in self._there():
+            self._send(worker, MeasureFrom(test=self._test(), at_ns=at_ns))
+
+    def collect(self, drain_s: float) -> CollectedResult:
+        """End the measurement on all workers; what those that are gone cannot tell is a problem."""
+        if self._begin is None:
+            return CollectedResult()
+        self._collecting = True
+        self._ask(Freeze(test=self._test()))
+        self._await(lambda member: member.saw is not None or member.result is not None, ANSWER_DEADLINE_S)
+        members = self._members.values()
+        horizon = widest(
+            [member.saw for member in members if member.saw is not None]
+            + [member.result.horizon() for member in members if member.result is not None]
+        )
+        self._ask(Drain(test=self._test(), bounds=bounds_of(horizon), drain_s=drain_s))
+        self._await(lambda member: member.result is not None, drain_s + ANSWER_DEADLINE_S)
+        self._begin = None
+        merged = WorkerResult()
+        for member in members:
+            if member.result is not None:
+                merged.add(member.result)
+        return CollectedResult(merged, (*self._problems, *self._silent()))
+
+    def _silent(self) -> list[str]:
+        return [
+            f"worker {name} ended without its totals: what its clients got is missing; see its log, and run again"
+            for name, member in self._members.items()
+            if member.result is None and (member.had_seats or not member.gone)
+        ]
+
+    def _ask(self, message: Document) -> None:
+        for worker in self._there():
+            if self._members[worker].result is None:
+                self._send(worker, message)
+
+    def _send(self, worker: str, message: Document) -> None:
+        if _is_there(self._runner.clients.get(worker)):
+            self._channel.send(message, worker)
+
+    def _there(self) -> list[str]:
+        return [worker for worker, member in self._members.items() if not member.gone]
+
+    def _test(self) -> int:
+        assert self._begin is not None
+        return self._begin.test
+
+    def _await(self, answered: Callable[[Member], bool], deadline_s: float) -> None:
+        """Wait for the answer of every worker that is there, at most so long."""
+        waited_s = 0.0
+        while waited_s < deadline_s:
+            self.tick()
+            if all(answered(self._members[worker]) for worker in self._there()):
+                return
+            gevent.sleep(POLL_S)
+            waited_s += POLL_S
+
+
+def _is_there(node: Any) -> bool:
+    """Whether Locust takes a worker for alive."""
+    return node is not None and node.state != "missing"

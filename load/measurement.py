@@ -1,0 +1,45 @@
+"""What the suite asks of those that hold the clients: of this process, or of the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.contracts.load_orders import LoadOrder
+from core.contracts.load_status import LoadStatus
+from load.messages import Begin
+from load.worker_result import WorkerResult
+
+Target = Callable[[], int]
+"""How many clients the run is to have: the last number that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedResult:
+    """What was measured, and what is missing, in words."""
+
+    result: WorkerResult = field(default_factory=WorkerResult)
+    problems: tuple[str, ...] = ()
+
+
+class Measurement(Protocol):
+    """The clients of a run, wherever they are."""
+
+    def begin(self, begin: Begin) -> list[str]:
+        """A test begins, or is tried before it does; what keeps it from beginning, in words."""
+
+    def tick(self) -> None:
+        """Called five times a second."""
+
+    def status(self) -> LoadStatus:
+        """The numbers of the moment."""
+
+    def obey(self, order: LoadOrder) -> None:
+        """Do what the order says."""
+
+    def measure_from(self, at_ns: int) -> None:
+        """Forget what was measured; what is due from that instant on counts."""
+
+    def collect(self, drain_s: float) -> CollectedResult:
+        """End the measurement: wait that long for what some clients have and others lack, then count."""

@@ -1,0 +1,66 @@
+"""Who sits where in the whole run: each seat is given to one process at a time, the lowest free one first."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Grant(NamedTuple):
+    """Seats that were given to a process."""
+
+    holder: str
+    numbers: list[int]
+
+
+class SeatPool:
+    """The seats of a run, by the name of the process that holds them.
+
+    A process asks for as many seats as it has users without one. It gets them when they are free, so that a run never
+    has more clients than were asked for, even while Locust moves users from one worker to another.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[int] = []  # a heap, of numbers below `_fresh`
+        self._fresh = 0
+        self._holders: dict[int, str] = {}
+        self._asking: dict[str, int] = {}
+
+    def ask(self, holder: str, count: int) -> None:
+        """A process needs so many more seats; `deal` gives them."""
+        self._asking[holder] = self._asking.get(holder, 0) + count
+
+    def deal(self, seats: int) -> list[Grant]:
+        """Give out what is free of that many seats, to those that asked first."""
+        grants = []
+        for holder, wanted in list(self._asking.items()):
+            numbers = [self._take(holder) for _ in range(min(wanted, seats - len(self._holders)))]
+            if not numbers:
+                break
+            grants.append(Grant(holder, numbers))
+            if len(numbers) == wanted:
+                del self._asking[holder]
+            else:
+                self._asking[holder] = wanted - len(numbers)
+        return grants
+
+    def _take(self, holder: str) -> int:
+        if self._free:
+            number = heapq.heappop(self._free)
+        else:
+            number, self._fresh = self._fresh, self._fresh + 1
+        self._holders[number] = holder
+        return number
+
+    def give_back(self, holder: str, numbers: Iterable[int]) -> None:
+        """Seats are free again; those that another process holds by now are left alone."""
+        for number in numbers:
+            if self._holders.get(number) == holder:
+                del self._holders[number]
+                heapq.heappush(self._free, number)
+
+    def forget(self, holder: str) -> None:
+        """A process has ended: its seats are free, and it asks for none."""
+        self._asking.pop(holder, None)
+        self.give_back(holder, [number for number, one in self._holders.items() if one == holder])

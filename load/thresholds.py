@@ -1,0 +1,97 @@
+"""`--fail-if`: what a result must not be, for a run that is a gate."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from core.contracts.load_result import LoadResult
+from core.contracts.measures import Percentiles
+from core.errors import UsageError, nearest
+
+_FORM = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)\s*")
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+_COUNTS: dict[str, Callable[[LoadResult], float]] = {
+    "clients": lambda result: result.clients,
+    "left": lambda result: result.left,
+    "unreached": lambda result: result.unreached,
+    "deliveries": lambda result: result.deliveries,
+    "events": lambda result: result.events,
+    "lost": lambda result: result.lost,
+    "duplicated": lambda result: result.duplicated,
+    "reordered": lambda result: result.reordered,
+    "reconnects": lambda result: result.reconnects,
+    "gaps": lambda result: result.gaps,
+    "foreign": lambda result: result.foreign,
+    "negative": lambda result: result.negative,
+    "refused": lambda result: sum(result.refused.values()),
+}
+_PERCENTILES: dict[str, Callable[[Percentiles], float]] = {
+    "p50_ms": lambda of: of.p50,
+    "p90_ms": lambda of: of.p90,
+    "p99_ms": lambda of: of.p99,
+    "p999_ms": lambda of: of.p999,
+    "max_ms": lambda of: of.max,
+}
+_SPANS: dict[str, Callable[[LoadResult], Percentiles]] = {
+    "": lambda result: result.latency_ms,
+    "schedule_": lambda result: result.hops_ms.schedule,
+    "broker_": lambda result: result.hops_ms.broker,
+    "fanout_": lambda result: result.hops_ms.fanout,
+    "connect_": lambda result: result.connect_ms,
+    "downtime_": lambda result: result.downtime_ms,
+}
+
+
+def figure_names() -> list[str]:
+    """What may be compared."""
+    return [*(span + name for span in _SPANS for name in _PERCENTILES), *_COUNTS]
+
+
+def _figure(name: str, result: LoadResult) -> float:
+    if name in _COUNTS:
+        return _COUNTS[name](result)
+    span = next(one for one in sorted(_SPANS, reverse=True) if name.startswith(one))
+    return _PERCENTILES[name.removeprefix(span)](_SPANS[span](result))
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A result fails if the figure compares so with the limit."""
+
+    figure: str
+    comparison: str
+    limit: float
+
+    def breach(self, result: LoadResult) -> str:
+        """What is over the limit, in words; '' if nothing is."""
+        value = _figure(self.figure, result)
+        if not _COMPARE[self.comparison](value, self.limit):
+            return ""
+        return f"{self.figure} is {value:g}, which is {self.comparison} {self.limit:g}"
+
+
+def parse_thresholds(texts: Iterable[str]) -> list[Threshold]:
+    """The thresholds in the texts, each of which may hold several, by commas.
+
+    Raises:
+        UsageError: one cannot be read, or its figure is unknown.
+    """
+    return [_parse(part) for text in texts for part in text.split(",") if part.strip()]
+
+
+def _parse(text: str) -> Threshold:
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise UsageError(f"--fail-if {text.strip()!r}: it takes FIGURE>NUMBER, such as 'p99_ms>100' or 'lost>0'")
+    figure, comparison, limit = match.groups()
+    if figure not in figure_names():
+        raise UsageError(f"--fail-if {text.strip()!r}: no figure of that name; {nearest(figure, figure_names())}")
+    return Threshold(figure, comparison, float(limit))

@@ -1,0 +1,128 @@
+"""Locust's web page with the suite in it, in a real browser: starts that cannot work, results of each test, downloads."""
+
+import json
+import re
+import urllib.request
+
+import pytest
+from playwright.sync_api import expect
+
+from core.ports import free_port
+from tests.load.swarm import START_S, swarm
+from tests.server.program import running
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def replica(tmp_path):
+    with running(tmp_path, broker_url="memory://", rate_hz=50) as one:
+        yield one
+
+
+@pytest.fixture(params=[[], ["--processes", "2"]], ids=["one process", "processes"])
+def locust(tmp_path, replica, request):
+    """Locust with its page, in one process and with workers; its address and the swarm."""
+    port = free_port()
+    with swarm(tmp_path, f"http://127.0.0.1:{replica.port}") as started:
+        ports = ["--master-bind-port", str(started.port), "--master-port", str(started.port)] if request.param else []
+        run = started.locust(
+            "--web-host", "127.0.0.1", "--web-port", str(port), "-u", "6", "-r", "6", *request.param, *ports, headless=False
+        )  # fmt: skip
+        url = f"http://127.0.0.1:{port}"
+        workers = 2 if request.param else 0
+        wait_until(lambda: run.text.count("reported as ready") >= workers and answers(url), "Locust's page", START_S)
+        yield url, started
+
+
+def answers(url):
+    try:
+        return urllib.request.urlopen(url, timeout=5).status == 200
+    except OSError:
+        return False
+
+
+def start(page, url):
+    page.goto(url)
+    page.get_by_role("button", name=re.compile("^start", re.IGNORECASE)).click()
+
+
+def stop(page):
+    page.get_by_role("button", name=re.compile("^stop", re.IGNORECASE)).click()
+
+
+def test_each_test_has_a_result_of_its_own_to_see_and_to_download(page, locust):
+    url, started = locust
+    start(page, url)
+    for count in (1, 2):
+        started.wait_status("reached", 6)
+        seen = started.status()["deliveries"]
+        started.wait_status("deliveries", seen + 60)
+        stop(page)
+        page.get_by_role("tab", name="fanbench").click()
+        expect(page.get_by_role("cell", name="latency", exact=True)).to_have_count(count)
+        expect(page.get_by_role("cell", name="at replica-1")).to_have_count(count)
+        if count == 1:
+            page.get_by_role("button", name=re.compile("^new", re.IGNORECASE)).click()
+            page.get_by_role("button", name=re.compile("^start", re.IGNORECASE)).click()
+    page.reload()
+    page.get_by_role("tab", name=re.compile("download", re.IGNORECASE)).click()
+    links = page.get_by_role("link", name=re.compile("fanbench: result of"))
+    expect(links).to_have_count(2)
+    with page.expect_download() as download:
+        links.first.click()
+    assert re.fullmatch(r"fanbench-\d{8}T\d{6}Z\.json", download.value.suggested_filename)
+    result = json.loads(download.value.path().read_text())
+    assert (result["clients"], result["asked"], result["lost"], result["problems"]) == (6, 6, 0, [])
+    files = sorted(started.folder.glob("out-*.json"))
+    assert len(files) == 2
+    assert json.loads(files[1].read_text()) == result
+    assert started.started[0].text.count("deliveries/s") == 2
+
+
+def test_a_start_that_cannot_work_says_why_and_stops(page, locust):
+    url, started = locust
+    page.goto(url)
+    page.get_by_label(re.compile("^host", re.IGNORECASE)).fill("http://no.such.host.invalid:1")
+    page.get_by_role("button", name=re.compile("^start", re.IGNORECASE)).click()
+    expect(page.get_by_text(re.compile("no.such.host.invalid.*is the host name right"))).to_be_visible()
+    page.get_by_label(re.compile("^host", re.IGNORECASE)).fill(started.url)
+    page.get_by_role("button", name=re.compile("^start", re.IGNORECASE)).click()
+    started.wait_status("clients", 6)
+    assert len(started.started[0].text.splitlines()) < 60
+
+
+def test_options_that_do_not_change_in_a_running_test_are_not_offered_then(page, locust):
+    url, started = locust
+    start(page, url)
+    started.wait_status("reached", 6)
+    page.get_by_role("button", name="Edit").click()
+    expect(page.get_by_role("heading", name="Edit running load test")).to_be_visible()
+    expect(page.get_by_text("Custom parameters")).not_to_be_visible()
+    page.keyboard.press("Escape")
+    stop(page)
+    page.get_by_role("button", name=re.compile("^new", re.IGNORECASE)).click()
+    expect(page.get_by_text("Custom parameters")).to_be_visible()
+
+
+def post(url, **form):
+    data = "&".join(f"{name}={value}" for name, value in form.items()).encode()
+    return json.loads(urllib.request.urlopen(urllib.request.Request(f"{url}/swarm", data), timeout=20).read())
+
+
+def test_paths_cannot_be_set_from_the_page_nor_what_is_fixed_while_a_test_runs(page, locust, tmp_path):
+    url, started = locust
+    page.goto(url)
+    page.get_by_text("Custom parameters").click()
+    expect(page.get_by_label(re.compile("^Topic ")).first).to_be_visible()
+    for name in ("Out", "Status", "Control", "Run Name", "Fail If"):
+        expect(page.get_by_label(re.compile(f"^{name} "))).to_have_count(0)
+    other = tmp_path / "elsewhere.json"
+    assert post(url, user_count=6, spawn_rate=6, out=other, status=other)["success"]
+    started.wait_status("reached", 6)
+    assert "topic cannot change while a test runs" in post(url, user_count=6, spawn_rate=6, topic="b")["message"]
+    assert post(url, user_count=8, spawn_rate=8)["success"]
+    started.wait_status("clients", 8)
+    urllib.request.urlopen(urllib.request.Request(f"{url}/stop", method="POST"), timeout=20).read()
+    (out,) = started.folder.glob("out-*.json")
+    assert (json.loads(out.read_text())["asked"], json.loads(out.read_text())["clients"]) == (8, 8)
+    assert not other.exists()
