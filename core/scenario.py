@@ -38,6 +38,7 @@ class Scenario(BaseModel):
     duration_s: float = Field(8.0, gt=0, le=1_000_000, description="seconds of events that count")
     drain_s: float = Field(5.0, ge=0, le=1_000_000, description="seconds to wait for late events before they are lost")
     rounds: int = Field(3, ge=1, le=1000, description="runs of each contender, in shuffled order")
+    load_processes: int = Field(0, ge=0, le=256, description="Locust processes; 0: as many as the load asks for")
     seed: int = Field(1, ge=0, description="of the order of runs and of random schedules")
     faults: tuple[Fault, ...] = Field((), description="what breaks within the measured phase; see docs/faults.md")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from rich.markup import escape
 
 from brokers.contenders import Contender
 from core.contracts.capacity import Axis, CapacityPoint
+from core.cores import usable_cores
 from core.errors import FanbenchError
 from core.scenario import Scenario
 from core.topics import topic_pattern
@@ -42,7 +42,7 @@ def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
     return raised.with_fields(connect_hz=max(raised.connect_hz, raised.clients / 2))
 
 
-def by_weather(run: Run, cores: int) -> bool:
+def by_weather(run: Run, cores: float) -> bool:
     """Whether the run says nothing of its load: the machine disturbed it while it had a part of the cores to spare.
 
     Where the run's own processes fill the machine, a late generator is what the load does, and would be late again.
@@ -51,7 +51,7 @@ def by_weather(run: Run, cores: int) -> bool:
     return run.disturbed and own_cores < FULL_MACHINE * cores
 
 
-def judge(run: Run, slo: Slo, load: int, cores: int) -> CapacityPoint:
+def judge(run: Run, slo: Slo, load: int, cores: float) -> CapacityPoint:
     """Whether the run is valid and meets the objective, and if not, what broke."""
     latency = run.histograms.get(LATENCY)
     p99_ms = latency.percentile_ms(99) if latency else 0.0
@@ -128,7 +128,7 @@ class CapacityRuns:
         with self.console.status(head) as status:
             run = measure(job, self._results, lambda phase: status.update(f"{head} · {phase}"))
         self._budget.add(time.monotonic() - began_s)
-        point = judge(run, self._slo, load, os.cpu_count() or 1)
+        point = judge(run, self._slo, load, usable_cores())
         self.points.append(point)
         self.runs.append(run)
         verdict = "holds" if point.held else f"breaks: {point.why}" if point.judged else f"not judged: {point.why}"

@@ -11,7 +11,7 @@ from harness.analysis.standings import percentile_band
 from harness.analysis.verdict import ms
 from harness.capacity.search import SearchAnswer, SearchBounds
 from harness.results.run_record import LATENCY, Run
-from harness.runner.host import most_clients
+from harness.runner.host import most_clients, most_load_processes
 
 _MOST: dict[Axis, int] = {"clients": 10**6, "rate": 100_000, "replicas": 16, "topics": 10_000}
 
@@ -19,7 +19,8 @@ _MOST: dict[Axis, int] = {"clients": 10**6, "rate": 100_000, "replicas": 16, "to
 def bounds(scenario: Scenario, axis: Axis) -> SearchBounds:
     """Where the search looks: from the scenario's own clients or rate, or from one replica or topic."""
     starts: dict[Axis, int] = {"clients": scenario.clients, "rate": int(scenario.rate_hz), "replicas": 1, "topics": 1}
-    most = min(_MOST[axis], most_clients(scenario.replicas)) if axis == "clients" else _MOST[axis]
+    processes = scenario.load_processes or most_load_processes()
+    most = min(_MOST[axis], most_clients(scenario.replicas, processes)) if axis == "clients" else _MOST[axis]
     return SearchBounds(start=starts[axis], least=1, most=most)
 
 

@@ -21,6 +21,7 @@ from harness.commands.options import (
     Contenders,
     Duration,
     LaunchedBy,
+    LoadProcesses,
     Out,
     PayloadBytes,
     Rate,
@@ -56,6 +57,7 @@ def compare(
     warmup: Warmup = None,
     rounds: Rounds = None,
     seed: Seed = None,
+    load_processes: LoadProcesses = None,
     out: Out = Path("results"),
     every: Annotated[
         bool, typer.Option("--all", help="every contender that can run here, not one of each program")
@@ -91,6 +93,7 @@ def compare(
         warmup_s=warmup,
         rounds=rounds,
         seed=seed,
+        load_processes=load_processes,
     )
 
     from harness.commands.compare import compare_command
@@ -110,6 +113,7 @@ def capacity(
     vary: Annotated[Axis, typer.Option(help="what is raised until it breaks")] = "clients",
     scenario: ScenarioName = "broadcast",
     clients: Clients = None,
+    load_processes: LoadProcesses = None,
     rate: Rate = None,
     replicas: Replicas = None,
     topics: Topics = None,
@@ -136,6 +140,7 @@ def capacity(
         payload_bytes=payload_bytes,
         duration_s=duration,
         warmup_s=warmup,
+        load_processes=load_processes,
     )
 
     from harness.analysis.slo import Slo
@@ -167,6 +172,7 @@ def faults(
     warmup: Warmup = None,
     rounds: Rounds = None,
     seed: Seed = None,
+    load_processes: LoadProcesses = None,
     out: Out = Path("results"),
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
@@ -183,6 +189,7 @@ def faults(
         warmup_s=warmup,
         rounds=rounds,
         seed=seed,
+        load_processes=load_processes,
     )
 
     from harness.commands.faults import choose_faults, faults_command

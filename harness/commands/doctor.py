@@ -11,7 +11,15 @@ from rich.table import Table
 
 from brokers.contenders import all_contenders
 from brokers.registry import registry
-from harness.runner.host import busy_processes, describe_host, descriptor_limit, disturbances, local_ports, most_clients
+from harness.runner.host import (
+    busy_processes,
+    describe_host,
+    descriptor_limit,
+    disturbances,
+    local_ports,
+    most_clients,
+    most_load_processes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,8 @@ class Examination:
     descriptors: int
     local_ports: int
     most_clients: dict[str, int]
-    """By the number of replicas."""
+    """By the number of replicas, with as many Locust processes as there are cores to use."""
+    load_processes: int
     disturbances: list[str]
 
 
@@ -65,7 +74,8 @@ def examine() -> Examination:
         host=describe_host(),
         descriptors=descriptor_limit(),
         local_ports=local_ports(),
-        most_clients={str(replicas): most_clients(replicas) for replicas in (1, 2)},
+        most_clients={str(replicas): most_clients(replicas, most_load_processes()) for replicas in (1, 2)},
+        load_processes=most_load_processes(),
         disturbances=disturbances(busy_processes()),
     )
 
@@ -100,11 +110,13 @@ def _show(found: Examination, console: Console) -> None:
     for name, reason in found.broken_plugins.items():
         say(f"broken plug-in {name}: {reason}")
     host = found.host
-    say(f"machine: {host['cpu']}, {host['memory']}, {host['system']}, Python {host['python']}")
+    say(
+        f"machine: {host['cpu']}, of which {host['cores']} cores may be used, {host['memory']}, {host['system']}, Python {host['python']}"
+    )
     fit = found.most_clients
     say(
-        f"clients: {fit['1']:,} fit on 1 replica, {fit['2']:,} on 2 (a process may hold {found.descriptors:,} "
-        f"descriptors, and {found.local_ports:,} ports to a replica)"
+        f"clients: {fit['1']:,} fit on 1 replica, {fit['2']:,} on 2, with up to {found.load_processes} Locust processes "
+        f"(a process may hold {found.descriptors:,} descriptors, and {found.local_ports:,} ports to a replica)"
     )
     for disturbance in found.disturbances:
         say(f"will disturb: {disturbance}")

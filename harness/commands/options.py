@@ -13,6 +13,19 @@ from core.paths import absolute_path
 if TYPE_CHECKING:
     from core.scenario import Scenario
 
+PATH: dict[str, Any] = {"parser": absolute_path}
+"""For each option that takes a path: what comes of it is absolute."""
+
+
+def _load_processes(text: str) -> int:
+    """0 is auto."""
+    if text == "auto":
+        return 0
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter(f"{text!r}: give a number of 1 or more, or auto")
+
+
 Contenders = Annotated[
     list[str] | None,
     typer.Argument(help="names as in `fanbench doctor`, or URLs of brokers of your own", show_default=False),
@@ -28,6 +41,15 @@ PayloadBytes = Annotated[int | None, typer.Option(help="size of a published even
 Duration = Annotated[float | None, typer.Option(help="measured seconds of each run", show_default=False)]
 Warmup = Annotated[float | None, typer.Option(help="seconds before them that do not count", show_default=False)]
 Rounds = Annotated[int | None, typer.Option(help="runs of each contender", show_default=False)]
+LoadProcesses = Annotated[
+    int | None,
+    typer.Option(
+        help="Locust processes that hold the clients; auto: as many as the load asks for",
+        show_default=False,
+        metavar="auto|N",
+        parser=_load_processes,
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="of the order of runs and of random schedules", show_default=False)]
 Out = Annotated[Path, typer.Option(help="where result directories go", parser=absolute_path)]
 Axis = Literal["clients", "rate", "replicas", "topics"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import psutil
-
 from brokers.contenders import Contender
 from core.contracts.load_result import LoadResult
+from core.cores import usable_cores
 from core.histogram import Histogram
 from core.scenario import Scenario
 from harness.results.run_record import Run
@@ -97,7 +96,7 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         clock_step_ns=max((findings.clock_step_ns, *(report.clock_step_ns for report in reports)), key=abs),
         usage=findings.window.parts,
         others_cores=findings.window.others_cores,
-        cores=psutil.cpu_count() or 1,
+        cores=usable_cores(),
     )
 
 

@@ -47,7 +47,7 @@ class Facts:
     clock_step_ns: int
     usage: Mapping[str, Usage]
     others_cores: float
-    cores: int
+    cores: float
 
 
 def _achieved(facts: Facts) -> str | None:
@@ -76,7 +76,7 @@ def _generator_late(facts: Facts) -> str | None:
 
 _REMEDIES = {
     "server": "the replica is the bottleneck; add --replicas, or lower --clients or --rate",
-    "load": "the load is the bottleneck; lower --clients or --rate",
+    "load": "the load is the bottleneck; give more --load-processes if cores are free, or lower --clients or --rate",
     "generator": "the generator is the bottleneck; lower --rate",
 }
 """What is measured first: where it is at its limit too, the load is not the news."""
@@ -144,7 +144,7 @@ def _others(facts: Facts) -> str | None:
     if facts.others_cores <= limit:
         return None
     return (
-        f"other processes used {facts.others_cores:.2f} of {facts.cores} cores (limit {limit:.2f}): "
+        f"other processes used {facts.others_cores:.2f} of {facts.cores:g} cores (limit {limit:.2f}): "
         "stop them (`fanbench doctor` names them), and repeat"
     )
 

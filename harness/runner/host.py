@@ -7,15 +7,20 @@ import platform
 import resource
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from math import ceil
 from pathlib import Path
 
 import psutil
 
+from core.cores import usable_cores
 from core.errors import UsageError
 from core.scenario import Scenario
+from core.topics import expand_topics
 
 SPARE_DESCRIPTORS = 200
 """Descriptors that a Locust worker or a replica needs beside its clients' sockets."""
+MOST_PER_PROCESS_HZ = 100_000
+"""Deliveries a second that one Locust process is given: below that its reading does not wait for a core."""
 _LIBRARIES = ("fastapi", "uvicorn", "uvloop", "locust", "gevent", "redis", "hiredis", "aio-pika", "aiomqtt", "nats-py")
 
 
@@ -24,6 +29,7 @@ def describe_host() -> dict[str, str]:
     memory_gb = psutil.virtual_memory().total / 1e9
     return {
         "cpu": f"{os.cpu_count()} x {_cpu_model()}",
+        "cores": f"{usable_cores():g}",
         "memory": f"{memory_gb:.0f} GB",
         "system": f"{_distribution()}, {platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -79,19 +85,38 @@ def local_ports() -> int:
     return last - first + 1
 
 
-def most_clients(replicas: int) -> int:
-    """SSE clients that fit: each takes a descriptor in Locust, and a local port of those to its replica."""
-    return min(descriptor_limit() - SPARE_DESCRIPTORS, local_ports() * replicas)
+def most_load_processes() -> int:
+    """Locust processes that `auto` takes at most: one for each core that this process may use."""
+    return max(1, int(usable_cores()))
+
+
+def load_processes(scenario: Scenario) -> int:
+    """Locust processes that hold the clients: as the scenario says, else as many as its load asks for.
+
+    A process holds as many clients as it has descriptors, and reads some 138,000 deliveries a second at its limit.
+    """
+    if scenario.load_processes:
+        return scenario.load_processes
+    per_s = scenario.clients * scenario.rate_hz / len(expand_topics(scenario.topics))
+    by_descriptors = ceil(scenario.clients / (descriptor_limit() - SPARE_DESCRIPTORS))
+    return min(max(by_descriptors, ceil(per_s / MOST_PER_PROCESS_HZ)), most_load_processes())
+
+
+def most_clients(replicas: int, processes: int) -> int:
+    """SSE clients that fit: each takes a descriptor in Locust, one in its replica, and a local port of those to that."""
+    descriptors = descriptor_limit() - SPARE_DESCRIPTORS
+    return min(descriptors * processes, descriptors * replicas, local_ports() * replicas)
 
 
 def require_descriptors(scenario: Scenario) -> None:
-    """Raise UsageError if the scenario has more clients than one Locust process has descriptors or ports for."""
-    most = most_clients(scenario.replicas)
+    """Raise UsageError if the scenario has more clients than its processes have descriptors or ports for."""
+    processes = scenario.load_processes or most_load_processes()
+    most = most_clients(scenario.replicas, processes)
     if scenario.clients > most:
         raise UsageError(
             f"clients = {scenario.clients}: a process here may hold {descriptor_limit()} descriptors and {local_ports()} "
-            f"ports to a replica, which fits {most} clients on {scenario.replicas} replicas; give --clients {most} or "
-            "less, or raise the limit (ulimit -Hn, or --replicas for ports)"
+            f"ports to a replica, which fits {most} clients on {scenario.replicas} replicas and {processes} Locust processes; "
+            f"give --clients {most} or less, more --load-processes or --replicas, or raise the limit (ulimit -Hn)"
         )
 
 
@@ -116,8 +141,8 @@ def _cores(process: psutil.Process) -> float:
 def disturbances(busy: Sequence[tuple[str, int, float]]) -> list[str]:
     """What will disturb a measurement here, each with what to do."""
     found = [f"{name} (process {pid}) uses {cores:.0%} of a core: stop it while measuring" for name, pid, cores in busy]
-    if (os.cpu_count() or 1) < 2:
-        found.append("one core only: server and clients take it from each other; use a machine with two or more")
+    if usable_cores() < 2:
+        found.append("less than two cores: server and clients take it from each other; use a machine with two or more")
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor.exists() and governor.read_text(encoding="utf-8").strip() == "powersave":
         found.append("CPU governor 'powersave': choose 'performance' (cpupower frequency-set -g performance)")

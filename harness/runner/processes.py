@@ -21,9 +21,10 @@ from core.contracts.load_status import LoadStatus
 from core.contracts.replica_stats import ReplicaStats
 from core.errors import TransientError
 from core.forked import ForkServer
-from core.ports import free_ports
+from core.ports import free_port, free_ports
 from core.process import OWN_PYTHON, Child, spawn
 from core.scenario import Scenario
+from harness.runner.host import load_processes
 
 READY_TIMEOUT_S = 30.0
 _POLL_S = 0.02
@@ -279,4 +280,9 @@ def start_load(
     )
     command: list[str | Path] = [*OWN_PYTHON, "-m", "load", "-f", locustfile_path(locustfile), "--headless"]
     command += ["-u", str(scenario.clients), "-r", f"{scenario.connect_hz:g}", "--host", urls[0], "--skip-log-setup"]
+    processes = load_processes(scenario)
+    if processes > 1:
+        port = str(free_port())
+        command += ["--processes", str(processes), "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
+        command += ["--master-host", "127.0.0.1", "--master-port", port]
     return Load(spawn("Locust", command, folder / "locust.log", env=env, cwd=folder), out, status, control)

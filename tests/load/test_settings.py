@@ -19,7 +19,7 @@ from tests.truth.measuring import ROOT
         ({"out": "/nowhere/x.json"}, "--out '/nowhere/x.json': its directory"),
         ({"status": "/nowhere/x.json"}, "--status '/nowhere/x.json': its directory"),
         ({"out": "/dev/full"}, "--out '/dev/full': it is no regular file"),
-        ({"out": "/tmp"}, "--out '/tmp': it is no regular file"),
+        ({"out": "/tmp"}, "--out '/tmp': it is a directory"),
     ],
 )
 def test_bad_values_are_refused(options, says):

@@ -44,5 +44,5 @@ def test_a_replica_takes_what_the_scenario_brings():
 
 
 def test_clients_are_bound_by_descriptors_and_by_ports():
-    assert 0 < most_clients(1) <= local_ports()
-    assert most_clients(1) <= most_clients(64)
+    assert 0 < most_clients(1, 1) <= local_ports()
+    assert most_clients(1, 1) <= most_clients(64, 1)
