@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import locust.argument_parser
 import locust.runners
 import locust.stats
+import zmq
 from locust.dispatch import UsersDispatcher
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
@@ -22,6 +24,9 @@ from load.messages import Join, Refused
 
 log = logging.getLogger("fanbench.load")
 
+MASTER_HEARTBEATS = 15
+"""Seconds without a heartbeat after which Locust's master takes a worker for missing; its own 3 are short on a full machine."""
+
 _JOIN, _REFUSED = message_name(Join), message_name(Refused)
 
 
@@ -31,6 +36,8 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     The latter gets Locust's environment and runner, before the worker has sent a word.
     """
     locust.runners.WORKER_REPORT_INTERVAL = 0.5  # 3 s would make totals and web UI lag behind the clients
+    # A worker that waits long for a core is not gone; can_reach notices those that are.
+    locust.runners.HEARTBEAT_LIVENESS = MASTER_HEARTBEATS
     locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # its own knows whole milliseconds only
     # Each spawn message, one a second of a ramp, asks for it: a parser of 70 options, 100 ms of no reading.
     locust.argument_parser.default_args_dict = cache(locust.argument_parser.default_args_dict)
@@ -38,6 +45,20 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     UsersDispatcher._dispatcher = _noting_its_end(UsersDispatcher._dispatcher)  # type: ignore[assignment, method-assign]
     naming = _naming_the_run(WorkerRunner.connect_to_master, run_of, on_worker)
     WorkerRunner.connect_to_master = naming  # type: ignore[method-assign]
+
+
+def can_reach(runner: Any, worker: str) -> bool:
+    """Whether the master still has a connection to the worker; a process that was killed has none at once."""
+    socket = runner.server.socket
+    message = Message("heartbeat", None, worker)  # type: ignore[no-untyped-call]
+    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # for this message: Locust's own are dropped where nobody is
+    try:
+        socket.send_multipart([worker.encode(), message.serialize()], zmq.NOBLOCK)  # type: ignore[no-untyped-call]
+    except zmq.ZMQError as error:
+        return error.errno != errno.EHOSTUNREACH
+    finally:
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 0)
+    return True
 
 
 def _noting_its_end(dispatch: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:

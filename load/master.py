@@ -37,6 +37,7 @@ from load.messages import (
 )
 from load.seats import SeatPool
 from load.worker_result import Horizon, WorkerResult, widest
+from load.worker_roster import CanReach, WorkerRoster
 
 POLL_S = 0.02
 ANSWER_DEADLINE_S = 10.0
@@ -62,8 +63,8 @@ class Member:
 class MasterMeasurement:
     """The master's end."""
 
-    def __init__(self, runner: Any, target: Target) -> None:
-        self._runner = runner
+    def __init__(self, runner: Any, target: Target, can_reach: CanReach) -> None:
+        self._workers = WorkerRoster(runner, can_reach)
         self._target = target
         self._channel = Channel(runner)
         self._begin: Begin | None = None
@@ -97,7 +98,7 @@ class MasterMeasurement:
         self._pool = SeatPool()
         self._problems = []
         self._running = self._collecting = False
-        workers = [name for name, node in self._runner.clients.items() if _is_there(node)]
+        workers = self._workers.names()
         self._members = {}
         for worker in workers:
             self._invite(worker, -(-begin.clients // len(workers)))
@@ -125,7 +126,7 @@ class MasterMeasurement:
         if began.problem and self._running:  # it came late, so that the test goes on with the others
             self._note(f"worker {worker} cannot begin: {began.problem}")
             member.gone = True
-            self._runner.send_message("quit", client_id=worker)
+            self._workers.dismiss(worker)
 
     def _note(self, problem: str) -> None:
         log.error("%s", problem)
@@ -171,20 +172,13 @@ class MasterMeasurement:
 
     def tick(self) -> None:
         """Notice who is gone, and have Locust give its users to the others."""
+        self._workers.look_for_lost()
         for worker, member in self._members.items():
-            if not member.gone and not _is_there(self._runner.clients.get(worker)):
+            if not member.gone and not self._workers.has(worker):
                 self._part_with(worker, member)
         if self._running and not self._collecting:
             self._deal()
-            self._rebalance()
-
-    def _rebalance(self) -> None:
-        """Locust notes that workers have changed, but does not always act on it: not after a worker was missing, not
-        in the second after a ramp. Then the users of a worker that is gone would be nobody's."""
-        dispatcher = self._runner._users_dispatcher
-        waits = dispatcher is not None and dispatcher._rebalance and not dispatcher.dispatch_in_progress
-        if waits and self._runner.state == "running" and self._runner.worker_count:
-            gevent.spawn(self._runner.start, self._runner.target_user_count, self._runner.spawn_rate)
+            self._workers.rebalance()
 
     def status(self) -> LoadStatus:
         """The numbers of the workers that are there, together, and the deliveries of those that have left."""
@@ -248,7 +242,7 @@ class MasterMeasurement:
                 self._send(worker, message)
 
     def _send(self, worker: str, message: Document) -> None:
-        if _is_there(self._runner.clients.get(worker)):
+        if self._workers.has(worker):
             self._channel.send(message, worker)
 
     def _there(self) -> list[str]:
@@ -267,8 +261,3 @@ class MasterMeasurement:
                 return
             gevent.sleep(POLL_S)
             waited_s += POLL_S
-
-
-def _is_there(node: Any) -> bool:
-    """Whether Locust takes a worker for alive."""
-    return node is not None and node.state != "missing"

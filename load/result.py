@@ -56,6 +56,7 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str]) -> L
         timeline=_timeline(totals),
         histograms=_encoded(spans),
         problems=(*problems, *check(totals, asked)),
+        missing_clients=missing_clients(totals, asked),
         recovery=_recovery(totals),
         bystanders=_bystanders(totals, spans["latency"]),
     )
@@ -127,7 +128,8 @@ def duration_s(totals: WorkerResult) -> float:
 def check(totals: WorkerResult, asked: int) -> list[str]:
     """What does not add up, in words; nothing if all is well."""
     tally = totals.tally
-    wrong = _missing_clients(totals, asked)
+    missing = missing_clients(totals, asked)
+    wrong = [missing] if missing else []
     if tally.deliveries == 0 and (tally.clients or not wrong):
         wrong.append("no measured event was delivered: is a generator running, and did it publish to these topics?")
     if tally.received != tally.deliveries:
@@ -143,19 +145,19 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
     ]
 
 
-def _missing_clients(totals: WorkerResult, asked: int) -> list[str]:
+def missing_clients(totals: WorkerResult, asked: int) -> str | None:
     """Clients asked for that are not there, or the other way round."""
     tally = totals.tally
     reasons = totals.refused + totals.disconnects
     why = ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
     if tally.users and not tally.clients:
-        return [f"none of {tally.users} clients ever connected: {why or 'no answer'}; is a replica running there?"]
+        return f"none of {tally.users} clients ever connected: {why or 'no answer'}; is a replica running there?"
     if tally.users == tally.clients == tally.connected == asked:
-        return []
-    return [
+        return None
+    return (
         f"{asked} clients were asked for: at the end {tally.users} users were there, {tally.clients} of them had been "
         f"connected, {tally.connected} still were" + (f" ({why})" if why else "")
-    ]
+    )
 
 
 def _servers(totals: WorkerResult) -> dict[str, ServedClients]:

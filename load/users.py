@@ -13,7 +13,7 @@ from locust import User, argument_parser, constant, events, task
 
 from core.errors import FanbenchError, exit_code
 from load.local import LocalMeasurement
-from load.locust_changes import change_locust
+from load.locust_changes import can_reach, change_locust
 from load.locust_table import LocustTable
 from load.master import MasterMeasurement
 from load.session_factory import SessionFactory
@@ -54,7 +54,7 @@ def measure(transport: Transport) -> None:
 
         try:
             if options.master:
-                Suite(environment, MasterMeasurement(runner, target))
+                Suite(environment, MasterMeasurement(runner, target, can_reach))
             else:
                 local = LocalMeasurement(factory(environment), target)
                 _places = local.places

@@ -128,7 +128,9 @@ class LoadResult(Document):
     timeline: tuple[MeasuredSecond, ...]
     histograms: EncodedHistograms
     problems: tuple[str, ...]
-    """Why the measurement is not complete."""
+    """Why the measurement is not complete, `missing_clients` among them."""
+    missing_clients: str | None = None
+    """How the clients that are there at the end differ from those asked for: a problem, unless they were broken on purpose."""
     breaches: tuple[str, ...] = ()
     """Thresholds of `--fail-if` that were passed."""
     recovery: RecoveryTimes | None = None

@@ -13,10 +13,6 @@ from core.paths import absolute_path
 if TYPE_CHECKING:
     from core.scenario import Scenario
 
-PATH: dict[str, Any] = {"parser": absolute_path}
-"""For each option that takes a path: what comes of it is absolute."""
-
-
 def _load_processes(text: str) -> int:
     """0 is auto."""
     if text == "auto":

@@ -90,7 +90,7 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         delivered=load.deliveries,
         received=load.received,
         found_missing=load.lost,
-        load_problems=load.problems,
+        load_problems=tuple(one for one in load.problems if not (scenario.faults and one == load.missing_clients)),
         histogram_counts={name: histogram.count + histogram.negative for name, histogram in histograms.items()},
         negative=sum(one.negative for one in histograms.values()) + sum(r.lateness_negative for r in reports),
         clock_step_ns=max((findings.clock_step_ns, *(report.clock_step_ns for report in reports)), key=abs),

@@ -74,16 +74,9 @@ def test_other_urls_stay_as_they_are(url):
     assert with_absolute_files(url) == url
 
 
-def test_the_files_of_the_load_also_for_its_workers(here):
-    options = SimpleNamespace(out="out.json", status="", control="core/control", worker=False)
-    settings = read_load_settings(options)
+def test_the_files_of_the_load(here):
+    settings = read_load_settings(SimpleNamespace(out="out.json", status="", control="core/control"))
     assert (settings.out, settings.status, settings.control) == (here / "out.json", None, here / "core" / "control")
-    assert (options.out, options.control) == (str(here / "out.json"), str(here / "core" / "control"))
-
-
-def test_a_worker_needs_no_directory_for_what_its_master_writes():
-    settings = read_load_settings(SimpleNamespace(out="/nowhere/out.json", status="/nowhere/s", worker=True))
-    assert (settings.out, settings.status) == (None, None)
 
 
 def test_a_scenario_file(here):

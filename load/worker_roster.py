@@ -1,0 +1,57 @@
+"""The workers as Locust's master knows them; its runner is passed in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+LOOK_EVERY_S = 1.0
+
+CanReach = Callable[[Any, str], bool]
+"""Whether a runner has a connection to the worker of that name."""
+
+
+class WorkerRoster:
+    """Who is there, and what Locust is to do when that changes."""
+
+    def __init__(self, runner: Any, can_reach: CanReach) -> None:
+        self._runner = runner
+        self._can_reach = can_reach
+        self._looked_s = 0.0
+
+    def names(self) -> list[str]:
+        """The workers that Locust takes for alive."""
+        return [name for name in self._runner.clients if self.has(name)]
+
+    def has(self, name: str) -> bool:
+        """Whether Locust takes a worker for alive."""
+        node = self._runner.clients.get(name)
+        return node is not None and node.state != "missing"
+
+    def dismiss(self, name: str) -> None:
+        """Have a worker end."""
+        self._runner.send_message("quit", client_id=name)
+
+    def look_for_lost(self) -> None:
+        """Have Locust take a worker without a connection for missing, and not wait for its heartbeats."""
+        now_s = time.monotonic()
+        if now_s < self._looked_s + LOOK_EVERY_S:
+            return
+        self._looked_s = now_s
+        for name in self.names():
+            if not self._can_reach(self._runner, name):
+                self._runner.clients[name].heartbeat = -1
+
+    def rebalance(self) -> None:
+        """Have Locust deal out users anew where it has noted that workers have changed and does nothing about it.
+
+        It does not act after a worker was missing, nor in the second after a ramp: the users of a worker that is gone
+        would be nobody's.
+        """
+        dispatcher = self._runner._users_dispatcher
+        waits = dispatcher is not None and dispatcher._rebalance and not dispatcher.dispatch_in_progress
+        if waits and self._runner.state == "running" and self._runner.worker_count:
+            gevent.spawn(self._runner.start, self._runner.target_user_count, self._runner.spawn_rate)

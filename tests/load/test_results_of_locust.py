@@ -1,0 +1,132 @@
+"""What Locust's own options and a person's paths mean for the result: resets, shapes, warm-up, files, JSON, thresholds."""
+
+import json
+import os
+import time
+
+import pytest
+
+from core.errors import UsageError
+from load.thresholds import figure_names, parse_thresholds
+from tests.load.swarm import swarm
+from tests.server.program import running
+from tests.truth.measuring import ROOT
+
+
+@pytest.fixture(scope="module")
+def replica(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("replica"), broker_url="memory://", rate_hz=50) as one:
+        yield one
+
+
+@pytest.fixture
+def started(tmp_path, replica):
+    with swarm(tmp_path, f"http://127.0.0.1:{replica.port}") as one:
+        yield one
+
+
+def test_a_shape_is_held_against_its_last_step(started, tmp_path):
+    locustfile = tmp_path / "shape.py"
+    locustfile.write_text(
+        "from locust import LoadTestShape\nfrom load.sse import SSEClient\n"
+        "class Steps(LoadTestShape):\n    def tick(self):\n"
+        "        t = self.get_run_time()\n        return (12, 12) if t < 4 else (5, 12) if t < 9 else None\n"
+    )
+    run = started.locust("-f", locustfile, env={"PYTHONPATH": str(ROOT)})
+    assert run.wait() == 0, run.text
+    result = started.result()
+    assert [result[name] for name in ("asked", "users", "clients", "connected", "left")] == [5, 5, 5, 5, 7]
+    assert (result["lost"], result["problems"]) == (0, [])
+
+
+@pytest.mark.parametrize("processes", [[], ["--processes", "2"]], ids=["one process", "processes"])
+@pytest.mark.parametrize("option", [["--warmup", "1"], ["--reset-stats"]], ids=["warm-up", "reset"])
+def test_the_ramp_is_left_out(started, option, processes):
+    ports = ["--master-bind-port", str(started.port), "--master-port", str(started.port)] if processes else []
+    run = started.locust("-u", "12", "-r", "3", *option, *processes, *ports)
+    started.wait_status("reached", 12)
+    started.wait_status("deliveries", 300)
+    run.end()
+    assert run.wait() == 0, run.text
+    result = started.result()
+    # Had the ramp of four seconds counted, most clients would lack its events: now each has all that count.
+    assert result["deliveries"] == 12 * result["events"] - result["lost"]
+    assert (result["lost"], result["received"]) == (0, result["deliveries"])
+
+
+def test_a_link_is_written_through_and_a_device_is_refused(started, tmp_path):
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("{}")
+    link.symlink_to(target)
+    run = started.locust("-u", "3", "-r", "3", "-t", "4s", "--out", link)
+    assert run.wait() == 0, run.text
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["clients"] == 3
+    refused = started.locust("-u", "3", "-t", "3s", "--out", "/dev/full")
+    assert refused.wait() == 2
+    assert "--out '/dev/full': it is no regular file" in refused.text
+
+
+def test_a_result_that_cannot_be_written_is_exit_code_1_and_leaves_no_part(started, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "out.json"
+    run = started.locust("-u", "3", "-r", "3", "--out", out)
+    started.wait_status("deliveries", 10)
+    out.mkdir()  # what was a path of a file is one no more
+    run.end()
+    assert run.wait() == 1
+    assert f"cannot write {out}: it is a directory" in run.text
+    assert list(folder.iterdir()) == [out]
+
+
+def test_json_is_alone_on_standard_output_in_any_locale(started):
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "load", "--headless", "--host", started.url, "-u", "3", "-r", "3", "-t", "4s"]
+    done = subprocess.run(
+        [*command, "--json", "--processes", "2", "--master-bind-port", str(started.port), "--master-port", str(started.port)],
+        cwd=ROOT, capture_output=True, timeout=60, env=os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {entry["name"] for entry in json.loads(done.stdout)} == {"connect", "delivery"}
+    assert b"deliveries/s" in done.stderr
+
+
+@pytest.mark.parametrize(("limit", "code"), [("p99_ms>60000,lost>0", 0), ("deliveries>1", 1)])
+def test_a_threshold_makes_the_run_a_gate(started, limit, code):
+    run = started.locust("-u", "3", "-r", "3", "-t", "4s", "--fail-if", "duplicated>0", "--fail-if", limit)
+    assert run.wait() == code, run.text
+    assert len(started.result()["breaches"]) == code
+
+
+@pytest.mark.parametrize("text", ["p99_ms", "p99_ms>fast", "p98_ms>1", "lost=0"])
+def test_a_threshold_that_cannot_be_read_is_refused(text):
+    with pytest.raises(UsageError, match=r"--fail-if"):
+        parse_thresholds([text])
+
+
+def test_every_figure_is_documented():
+    page = (ROOT / "docs" / "load.md").read_text()
+    assert all(f"`{name}`" in page for name in figure_names() if "_" not in name)
+
+
+def test_a_ramp_with_workers_is_read_as_one_of_a_single_process(replica, tmp_path):
+    """Locust built a parser for each option of each spawn message: workers stood still for 100 ms of every second."""
+
+    def p99_ms(*processes):
+        folder = tmp_path / f"{len(processes)}-{time.monotonic_ns()}"
+        folder.mkdir()
+        with swarm(folder, f"http://127.0.0.1:{replica.port}") as one:
+            ports = ["--master-bind-port", str(one.port), "--master-port", str(one.port)] if processes else []
+            run = one.locust("-u", "60", "-r", "10", "-t", "8s", *processes, *ports)
+            run.wait()
+            return one.result()["hops_ms"]["fanout"]["p99"]
+
+    tries = []
+    for _ in range(4):
+        tries.append(p99_ms("--processes", "2") / p99_ms())
+        if tries[-1] <= 2:
+            return
+    raise AssertionError(f"p99 with two processes over that of one: {tries}")
