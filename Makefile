@@ -29,8 +29,8 @@ browser:  ## install the browser that the tests of the page drive
 test: $(STAMP) brokers browser  ## run every test
 	@$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder  # tests/conftest.py puts the longest first
 
-soak: $(STAMP)  ## two minutes of scenarios/soak.toml, then every field of every contract renamed: 10 minutes
-	@$(PY) -m pytest -m soak tests/harness/test_soak.py tests/scripts/test_rename_contract_fields.py
+soak: $(STAMP)  ## scenarios/soak.toml, fifty runs whose workers come and go, every field of every contract renamed: 20 minutes
+	@$(PY) -m pytest -m soak tests/harness/test_soak.py tests/load/test_random_workers.py tests/scripts/test_rename_contract_fields.py
 
 reference: $(STAMP) brokers browser  ## measure results/reference anew: about an hour; again after Ctrl-C, it goes on
 	@scripts/reference.sh

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from core.histogram import Histogram
 
 _STRIDE = 1 << 16
-_MERGE_AT = 2_000_000
-"""Keys that may wait to be summed: 32 MB."""
+_MERGE_AT = 100_000
+"""Keys of a minute that may wait to be summed: 1.6 MB."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -39,36 +39,23 @@ class SecondOfLatencies:
         return histogram
 
 
-class SecondCounts:
-    """How many latencies fell into each bucket in each second."""
+class _Minute:
+    """The keys of one minute and their counts, in parts that are summed when they are many."""
 
     def __init__(self) -> None:
         self._keys: list[Ints] = []
         self._counts: list[Ints] = []
         self._waiting = 0
 
-    def add(self, second: int, latencies: Histogram) -> None:
-        """Add the latencies of a second."""
-        indexes, counts = latencies.filled()
-        keys = np.concatenate([[0], indexes + 1]) + second * _STRIDE
-        self._append(keys, np.concatenate([[latencies.negative], counts]))
-
-    def merge(self, other: SecondCounts) -> None:
-        """Add what another process counted."""
-        self._append(*other._summed())
-
-    def _append(self, keys: Ints, counts: Ints) -> None:
-        if not len(keys):
-            return
+    def add(self, keys: Ints, counts: Ints) -> None:
         self._keys.append(keys)
         self._counts.append(counts)
         self._waiting += len(keys)
-        if self._waiting > _MERGE_AT and len(self._keys) > 1:
-            self._summed()
+        if self._waiting > _MERGE_AT:
+            self.summed()
 
-    def _summed(self) -> tuple[Ints, Ints]:
-        if not self._keys:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
+    def summed(self) -> tuple[Ints, Ints]:
+        """Each key once, ascending, and its count."""
         if len(self._keys) > 1:
             keys, counts = np.concatenate(self._keys), np.concatenate(self._counts)
             order = np.argsort(keys, kind="stable")
@@ -78,22 +65,49 @@ class SecondCounts:
         self._waiting = 0
         return self._keys[0], self._counts[0]
 
+
+class SecondCounts:
+    """How many latencies fell into each bucket in each second."""
+
+    def __init__(self) -> None:
+        self._minutes: dict[int, _Minute] = {}
+
+    def add(self, second: int, latencies: Histogram) -> None:
+        """Add the latencies of a second."""
+        indexes, counts = latencies.filled()
+        keys = np.concatenate([[0], indexes + 1]) + second * _STRIDE
+        self._minute(second // 60).add(keys, np.concatenate([[latencies.negative], counts]))
+
+    def merge(self, other: SecondCounts) -> None:
+        """Add what another process counted."""
+        for number, minute in other._minutes.items():
+            self._minute(number).add(*minute.summed())
+
+    def _minute(self, number: int) -> _Minute:
+        return self._minutes.setdefault(number, _Minute())
+
+    def _summed(self) -> Iterator[tuple[Ints, Ints]]:
+        for _, minute in sorted(self._minutes.items()):
+            yield minute.summed()
+
     def seconds(self) -> Iterator[SecondOfLatencies]:
         """Each second in which a latency was counted, in their order."""
-        keys, counts = self._summed()
-        seconds = keys // _STRIDE
-        if not len(keys):
-            return
-        starts = [0, *(np.flatnonzero(seconds[1:] != seconds[:-1]) + 1).tolist()]
-        for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
-            yield SecondOfLatencies(
-                int(seconds[start]), int(counts[start]), keys[start + 1 : end] % _STRIDE - 1, counts[start + 1 : end]
-            )
+        for keys, counts in self._summed():
+            seconds = keys // _STRIDE
+            starts = [0, *(np.flatnonzero(seconds[1:] != seconds[:-1]) + 1).tolist()]
+            for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
+                yield SecondOfLatencies(
+                    int(seconds[start]),
+                    int(counts[start]),
+                    keys[start + 1 : end] % _STRIDE - 1,
+                    counts[start + 1 : end],
+                )
 
     def encode(self) -> str:
         """As text: the differences of the keys, then the counts, 64 bits each, little endian, deflated, base64."""
-        keys, counts = self._summed()
-        packed = np.concatenate([np.diff(keys, prepend=0), counts]).astype("<i8").tobytes()
+        parts = list(self._summed())
+        keys = np.concatenate([keys for keys, _ in parts]) if parts else np.empty(0, np.int64)
+        packed = np.concatenate([np.diff(keys, prepend=0), *(counts for _, counts in parts)]).astype("<i8").tobytes()
         return base64.b64encode(zlib.compress(packed, 1)).decode("ascii")
 
     @classmethod
@@ -109,5 +123,9 @@ class SecondCounts:
             raise ValueError(f"not the latencies of seconds: {error}") from error
         differences, counts = packed.reshape(2, -1)
         decoded = cls()
-        decoded._append(np.cumsum(differences), counts)
+        keys = np.cumsum(differences)
+        minutes = keys // (60 * _STRIDE)
+        starts = [0, *(np.flatnonzero(minutes[1:] != minutes[:-1]) + 1).tolist()] if len(keys) else []
+        for start, end in zip(starts, [*starts[1:], len(keys)] if starts else [], strict=True):
+            decoded._minute(int(minutes[start])).add(keys[start:end], counts[start:end])
         return decoded

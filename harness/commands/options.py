@@ -13,6 +13,7 @@ from core.paths import absolute_path
 if TYPE_CHECKING:
     from core.scenario import Scenario
 
+
 def _load_processes(text: str) -> int:
     """0 is auto."""
     if text == "auto":

@@ -67,6 +67,7 @@ def load_result(deliveries: int = 200, **fields: object) -> LoadResult:
     histogram = encoded(deliveries)
     usual: dict[str, object] = {
         "clients": 10,
+        "asked": 10,
         "users": 10,
         "connected": 10,
         "deliveries": deliveries,
@@ -91,5 +92,16 @@ def load_result(deliveries: int = 200, **fields: object) -> LoadResult:
         "histograms": EncodedHistograms(latency=histogram, schedule=histogram, broker=histogram, fanout=histogram),
         "problems": (),
     }
-    counts = ("unreached", "lost", "duplicated", "reordered", "replayed", "reconnects", "gaps", "negative", "foreign")
+    counts = (
+        "left",
+        "unreached",
+        "lost",
+        "duplicated",
+        "reordered",
+        "replayed",
+        "reconnects",
+        "gaps",
+        "negative",
+        "foreign",
+    )
     return LoadResult.model_validate(dict.fromkeys(counts, 0) | usual | fields)

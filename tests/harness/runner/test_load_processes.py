@@ -1,0 +1,35 @@
+"""How many Locust processes hold the clients, and that several count as one does."""
+
+import pytest
+
+from brokers.contenders import find_contender
+from core.scenario import Scenario
+from harness.runner import host
+from harness.runner.host import load_processes
+from harness.runner.run import run_once
+
+
+@pytest.mark.parametrize(
+    ("fields", "processes"),
+    [
+        ({"clients": 500}, 1),
+        ({"clients": 6_000, "rate_hz": 20}, 2),
+        ({"clients": 6_000, "rate_hz": 20, "topics": "room-{0..9}"}, 1),
+        ({"clients": 24_000, "rate_hz": 1}, 2),
+        ({"clients": 50_000, "rate_hz": 1_000}, 4),
+        ({"clients": 500, "load_processes": 3}, 3),
+    ],
+)
+def test_as_many_as_the_load_asks_for_and_at_most_one_a_core(monkeypatch, fields, processes):
+    monkeypatch.setattr(host, "descriptor_limit", lambda: 20_000)
+    monkeypatch.setattr(host, "usable_cores", lambda: 4.5)
+    assert load_processes(Scenario(**fields)) == processes
+
+
+def test_a_run_with_two_processes_counts_every_delivery(tmp_path):
+    scenario = Scenario(clients=20, rate_hz=50, warmup_s=0.5, duration_s=2, load_processes=2, connect_hz=100)
+    run = run_once(find_contender("memory"), scenario, 1, tmp_path, lambda _: None)
+    assert (run.delivered, run.lost, run.duplicated) == (run.expected, 0, 0)
+    assert not any("clients were asked for" in problem or "worker" in problem for problem in run.problems)
+    assert run.usage["load"].rss_mb > 150  # of a master and two workers
+    assert sum(second.deliveries for second in run.timeline) == run.delivered
