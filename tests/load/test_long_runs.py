@@ -20,7 +20,7 @@ rng = np.random.default_rng(1)
 worker = WorkerResult()
 for second in range(3600):
     histogram = Histogram()
-    histogram.record_ns((rng.gamma(2.0, 1.5e6, 2000)).astype(np.int64))
+    histogram.record_ns((rng.gamma(2.0, 1.5e6, 500)).astype(np.int64), np.full(500, 4))
     worker.seconds.add(second, histogram)
 text = encode(Totals.of(1, 0, worker))
 merged = WorkerResult()
