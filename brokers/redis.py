@@ -19,8 +19,8 @@ from brokers.errors import Refusal
 from brokers.link import Link
 from brokers.reconnect import heartbeat_s, keep_up
 from brokers.redis_link import (
+    DATABASE,
     MAX_TOPIC_BYTES,
-    PORT,
     Connection,
     Pipe,
     RedisError,
@@ -28,8 +28,11 @@ from brokers.redis_link import (
     close,
     kind_of,
     open_connection,
+    ports,
     send,
+    watch_primary,
 )
+from brokers.redis_primary import ROLE, SENTINEL_OPTIONS
 from brokers.topic_names import TOPICS, TopicNames
 
 
@@ -118,6 +121,7 @@ class RedisConsumer:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read(connection))
                 tasks.create_task(self._beat(connection))
+                tasks.create_task(watch_primary(self._endpoint, self.line.link.target, itself=True))
         finally:
             waiting, self._waiting = self._waiting, deque()
             for asked in waiting:
@@ -169,15 +173,15 @@ class RedisConsumer:
 
 
 class RedisAdapter:
-    """`redis://[user:password@]host[:port]`, `rediss://` with TLS; the same for Valkey."""
+    """`redis://[user:password@]host[:port][/database]`, `rediss://` with TLS, by Sentinel, by a Unix socket; Valkey too."""
 
     name = "redis"
-    schemes = ("redis", "rediss")
+    schemes = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+unix", "unix")
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
     max_topic_bytes = MAX_TOPIC_BYTES
-    default_ports = dict.fromkeys(schemes, PORT)
-    options = (inbox.BUFFER, *tls.OPTIONS)
+    default_ports = ports(*schemes)
+    options = (inbox.BUFFER, DATABASE, ROLE, *SENTINEL_OPTIONS, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[RedisProducer]:
