@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import (
     NoPermissionError,
     RedisError,
     ResponseError,
 )
 
-from brokers.connection import publish_error
 from brokers.endpoint import Address, Endpoint
-from brokers.errors import BrokerError, CauseKind, standard_kind
-from brokers.link import Link
+from brokers.errors import BrokerError, CauseKind
 from brokers.options import whole_number
-from brokers.reconnect import heartbeat_s
 from brokers.redis_primary import (
     PORT,
     SENTINEL_PASSWORD_FILE,
@@ -34,14 +31,13 @@ from brokers.redis_primary import (
     watch_sentinel,
 )
 from brokers.tls import tls_context
-from brokers.topic_names import TopicNames
 from core.errors import UsageError
 
 __all__ = [
     "DATABASE",
     "MAX_TOPIC_BYTES",
     "Connection",
-    "Pipe",
+    "NoPermissionError",
     "RedisError",
     "ResponseError",
     "ask",
@@ -50,6 +46,7 @@ __all__ = [
     "open_connection",
     "ports",
     "send",
+    "slot_owners",
     "watch_primary",
 ]
 
@@ -125,10 +122,13 @@ def database(endpoint: Endpoint) -> int:
     return int(path or endpoint.get(DATABASE))
 
 
-async def open_connection(endpoint: Endpoint) -> Connection:
-    """A connection to the primary, logged in; redis-py sets TCP_NODELAY, and its own retries are off."""
+async def open_connection(endpoint: Endpoint, key: str = "") -> Connection:
+    """A connection to the primary, of a cluster to that of a key, logged in. redis-py sets TCP_NODELAY; it retries nothing."""
     if by_sentinel(endpoint):
         endpoint = endpoint.at(await _ask_sentinel(endpoint))
+    elif endpoint.scheme.endswith("+cluster"):
+        owners = await slot_owners(endpoint)
+        endpoint = endpoint.at(owners[key_slot(key.encode())])
     connection = await _connected(endpoint, endpoint.username, endpoint.password, database(endpoint))
     try:
         await require_primary(endpoint, partial(ask, connection))
@@ -147,6 +147,27 @@ async def _ask_sentinel(endpoint: Endpoint) -> Address:
         return await primary_at(endpoint, partial(ask, connection))
     finally:
         await close(connection)
+
+
+async def slot_owners(endpoint: Endpoint) -> list[Address]:
+    """The primary of each of a cluster's slots, by the endpoint's one host.
+
+    Raises:
+        ResponseError: it is no cluster. ConnectionError: some slots have no primary now.
+    """
+    connection = await _connected(endpoint, endpoint.username, endpoint.password, 0)
+    try:
+        ranges = await ask(connection, "CLUSTER", "SLOTS")
+    finally:
+        await close(connection)
+    owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+    for first, last, (host, port, *_), *_ in ranges:
+        name = host.decode() if host else endpoint.host
+        owners[first : last + 1] = [Address(name, port)] * (last - first + 1)
+    found = [address for address in owners if address is not None]
+    if len(found) < REDIS_CLUSTER_HASH_SLOTS:
+        raise ConnectionError(f"CLUSTERDOWN {REDIS_CLUSTER_HASH_SLOTS - len(found)} slots have no primary")
+    return found
 
 
 def _first_line(endpoint: Endpoint, path: str) -> str:
@@ -237,110 +258,3 @@ async def send(connection: Connection, commands: list[bytes]) -> None:
     if not connection.is_connected:
         raise ConnectionError("connection lost")
     await connection.send_packed_command(commands, check_health=False)
-
-
-class Pipe:
-    """Commands and their replies through one connection, without waiting for one before the next is sent.
-
-    A `ReconnectLoop` for `keep_up`. redis-py's pool takes a connection for each command under way, and refuses the 101st.
-    """
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.link = Link(endpoint)
-        self.names = TopicNames(endpoint, MAX_TOPIC_BYTES)
-        self.kind_of = kind_of
-        self._endpoint = endpoint
-        self._connection: Connection | None = None
-        self._cause = "not connected"
-        self._replies: deque[asyncio.Future[Any]] = deque()
-        self._unsent: list[bytes] = []
-        self._wake = asyncio.Event()
-
-    def submit(self, *command: str | bytes | int) -> asyncio.Future[Any]:
-        """Send a command; the future has its reply, or its error.
-
-        Raises:
-            BrokerError: there is no connection.
-        """
-        if self._connection is None:
-            raise self._down()
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._replies.append(future)
-        self._unsent += self._connection.pack_command(*command)
-        self._wake.set()
-        return future
-
-    def _down(self) -> BrokerError:
-        return BrokerError(self._endpoint, "publish", self._cause, CauseKind.LOST)
-
-    def failed(self, topic: str, error: ResponseError) -> BrokerError:
-        """The error of a publish that the broker answered with one."""
-        return publish_error(self._endpoint, self.link, topic, error, kind_of(error) or standard_kind(error))
-
-    async def dial(self) -> Connection:
-        """Connect."""
-        return await open_connection(self.link.target)
-
-    async def serve(self, connection: Connection) -> None:
-        """Write, read and ask for signs of life until one of them fails."""
-        self._connection = connection
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._write(connection))
-            tasks.create_task(self._read(connection))
-            tasks.create_task(self._beat())
-            if by_sentinel(self._endpoint):
-                tasks.create_task(watch_primary(self._endpoint, self.link.target, itself=False))
-
-    async def _write(self, connection: Connection) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            unsent, self._unsent = self._unsent, []
-            await send(connection, unsent)
-
-    async def _read(self, connection: Connection) -> None:
-        replies = self._replies
-        while True:
-            reply: Any
-            try:
-                reply = await connection.read_response()
-            except ResponseError as error:
-                reply = error
-            future = replies.popleft()
-            if future.done():  # its caller was cancelled
-                continue
-            if isinstance(reply, Exception):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
-
-    async def _beat(self) -> None:
-        """A sign of life that says whether the server is still the primary; PING for a user who may not ask that."""
-        may_ask = True
-        while True:
-            await asyncio.sleep(min(WATCH_S, heartbeat_s(self._endpoint)))
-            async with asyncio.timeout(self._endpoint.timeout_s):
-                may_ask = may_ask and await require_primary(self.link.target, self.submit)
-                if not may_ask:
-                    await self._ping()
-
-    async def _ping(self) -> None:
-        try:
-            await self.submit("PING")
-        except NoPermissionError:  # an answer all the same
-            return
-
-    def lost(self, cause: str) -> None:
-        """Fail what waits for a reply."""
-        self._connection = None
-        self._cause = f"connection lost: {cause}"
-        self._unsent.clear()
-        self._wake.clear()
-        replies, self._replies = self._replies, deque()
-        for future in replies:
-            if not future.done():
-                future.set_exception(self._down())
-
-    async def hang_up(self, connection: Connection) -> None:
-        """Close the socket."""
-        await close(connection)

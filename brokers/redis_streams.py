@@ -25,7 +25,6 @@ from brokers.redis_link import (
     DATABASE,
     MAX_TOPIC_BYTES,
     Connection,
-    Pipe,
     ResponseError,
     ask,
     close,
@@ -34,6 +33,7 @@ from brokers.redis_link import (
     ports,
     watch_primary,
 )
+from brokers.redis_pipe import Pipe
 from brokers.redis_primary import ROLE, SENTINEL_OPTIONS, WATCH_S, by_sentinel, require_primary
 from brokers.topic_names import TopicNames
 
@@ -140,7 +140,7 @@ class RedisStreamsConsumer:
 
     async def dial(self) -> Connection:
         """Connect, and find the place to read from: the stream's end at first, later where the reading stopped."""
-        connection = await open_connection(self.link.target)
+        connection = await open_connection(self.link.target, self._stream)
         try:
             facts = await facts_of(connection, self._stream)
             known = await self._has(connection, self.feed.position) if self.feed.position else True
@@ -208,7 +208,7 @@ class RedisStreamsConsumer:
             self.feed.position = facts.last
 
     async def _history(self, since_ns: int, upto: bytes) -> AsyncGenerator[Sequence[Entry], None]:
-        connection = await open_connection(self.link.target)
+        connection = await open_connection(self.link.target, self._stream)
         try:
             start = b"%d-0" % (since_ns // 1_000_000)
             while order(start) <= order(upto):
@@ -240,6 +240,8 @@ class RedisStreamsAdapter:
         "redis+streams+sentinel",
         "rediss+streams+sentinel",
         "redis+streams+unix",
+        "redis+streams+cluster",
+        "rediss+streams+cluster",
     )
     deliveries: tuple[Delivery, ...] = ("at-least-once",)
     replay = True
@@ -255,7 +257,7 @@ class RedisStreamsAdapter:
         """
         if endpoint.get(STREAM):
             return
-        connection = await open_connection(endpoint)
+        connection = await open_connection(endpoint, stream_of(endpoint))
         try:
             await ask(connection, "DEL", stream_of(endpoint))
         except ResponseError as error:
@@ -267,7 +269,7 @@ class RedisStreamsAdapter:
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[RedisStreamsProducer]:
         """Connect, and stay connected."""
-        pipe = Pipe(endpoint)
+        pipe = Pipe(endpoint, key=stream_of(endpoint))
         async with keep_up(endpoint, pipe):
             yield RedisStreamsProducer(endpoint, pipe)
 
