@@ -16,7 +16,8 @@ from brokers.registry import AdapterRegistry, installed
 
 BEGIN = "<!-- options: made by python -m brokers.options_table -->"
 END = "<!-- end of options -->"
-_HEAD = ["| broker | option | value | default | meaning |", "|---|---|---|---|---|"]
+_SCHEMES_HEAD = ["| adapter | schemes |", "|---|---|"]
+_HEAD = ["| adapter | option | value | default | meaning |", "|---|---|---|---|---|"]
 
 
 def _rows(broker: str, options: Sequence[Option[Any]]) -> Iterator[str]:
@@ -31,9 +32,15 @@ def options_table(found: AdapterRegistry, adapters: Sequence[Adapter]) -> str:
     rows = [*_rows("any", every), *_rows("any with TLS", tls.OPTIONS)]
     shared = {*every, *tls.OPTIONS}
     for adapter in adapters:
-        schemes = " ".join(f"`{scheme}`" for scheme in sorted(s for s, a in found.by_scheme.items() if a is adapter))
-        rows += _rows(schemes, [option for option in adapter.options if option not in shared])
-    return "\n".join([*_HEAD, *rows])
+        rows += _rows(adapter.name, [option for option in adapter.options if option not in shared])
+    schemes = [f"| {adapter.name} | {_schemes(found, adapter)} |" for adapter in adapters]
+    return "\n".join([*_SCHEMES_HEAD, *schemes, "", *_HEAD, *rows])
+
+
+def _schemes(found: AdapterRegistry, adapter: Adapter) -> str:
+    return " ".join(
+        f"`{scheme}://`" for scheme in sorted(s for s, other in found.by_scheme.items() if other is adapter)
+    )
 
 
 def built_in_table() -> str:

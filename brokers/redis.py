@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
@@ -17,20 +14,22 @@ from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
 from brokers.errors import Refusal
 from brokers.link import Link
-from brokers.reconnect import heartbeat_s, keep_up
+from brokers.reconnect import keep_up
 from brokers.redis_link import (
+    DATABASE,
     MAX_TOPIC_BYTES,
-    PORT,
-    Connection,
-    Pipe,
     RedisError,
     ResponseError,
     close,
     kind_of,
     open_connection,
-    send,
+    ports,
+    watch_primary,
 )
-from brokers.topic_names import TOPICS, TopicNames
+from brokers.redis_pipe import Pipe
+from brokers.redis_primary import ROLE, SENTINEL_OPTIONS
+from brokers.redis_subscriber import CLASSIC, Subscriber
+from brokers.topic_names import TopicNames
 
 
 class RedisProducer:
@@ -50,31 +49,14 @@ class RedisProducer:
             raise self._pipe.failed(topic, error) from None
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A command under way."""
-
-    confirmations: int
-    """That are still to come, one for each topic."""
-    answer: asyncio.Future[None]
-
-
-@lru_cache(TOPICS)
-def _text(name: bytes) -> str:
-    return name.decode()
-
-
 class RedisConsumer:
     """One connection in subscriber mode."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
-        calls = Calls(open_connection, self._serve, close, (OSError, RedisError), kind_of)
-        names = TopicNames(endpoint, MAX_TOPIC_BYTES)
-        self.line = ConsumerConnection(endpoint, self.inbox, calls, self._send, names)
-        self._waiting: deque[_Asked] = deque()
-        self._heard = False
+        calls = Calls(self._open, self._serve, _close, (OSError, RedisError), kind_of)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls, self._send, TopicNames(endpoint, MAX_TOPIC_BYTES))
 
     @property
     def link(self) -> Link:
@@ -91,93 +73,42 @@ class RedisConsumer:
         if names and self.line.connection is not None:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(self._endpoint.timeout_s):
-                    await self._confirmed(self.line.connection, "UNSUBSCRIBE", names)
-
-    async def _send(self, connection: Connection, names: Sequence[str]) -> Mapping[str, Refusal]:
-        """The broker refuses all topics of a command if it refuses one, by one error that names none."""
-        if connection is self.line.connection:
-            await self._confirmed(connection, "SUBSCRIBE", names)
-            return {}
-        # A new connection: the confirmations are the first that comes.
-        await send(connection, connection.pack_command("SUBSCRIBE", *names))
-        for _ in names:
-            await connection.read_response()
-        return {}
-
-    async def _confirmed(self, connection: Connection, command: str, names: Sequence[str]) -> None:
-        asked = _Asked(len(names), asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
-        await send(connection, connection.pack_command(command, *names))
-        await asked.answer
+                    await self.line.connection.unsubscribe(names)
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
-    async def _serve(self, connection: Connection) -> None:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(connection))
-                tasks.create_task(self._beat(connection))
-        finally:
-            waiting, self._waiting = self._waiting, deque()
-            for asked in waiting:
-                if not asked.answer.done():
-                    asked.answer.set_exception(ConnectionError("connection lost"))
+    async def _open(self, endpoint: Endpoint) -> Subscriber:
+        return Subscriber(await open_connection(endpoint), self._endpoint, CLASSIC, self._take)
 
-    async def _read(self, connection: Connection) -> None:
-        topics, put = self.line.topics, self.inbox.put
-        while True:
-            try:
-                reply = await connection.read_response()
-            except ResponseError as error:
-                self._answered(error)
-                continue
-            self._heard = True
-            if reply[0] == b"message":
-                name = _text(reply[1])
-                if name in topics:
-                    put(name, reply[2])
-            elif reply[0] in (b"subscribe", b"unsubscribe"):
-                self._answered(None)
+    def _take(self, name: str, payload: bytes) -> None:
+        if name in self.line.topics:
+            self.inbox.put(name, payload)
 
-    def _answered(self, error: ResponseError | None) -> None:
-        """Commands are answered in their order, with a confirmation for each topic or with one error."""
-        if not self._waiting:
-            if error is not None:
-                raise error
-            return
-        asked = self._waiting[0]
-        asked.confirmations -= 1
-        if error is None and asked.confirmations:
-            return
-        self._waiting.popleft()
-        if asked.answer.done():  # its caller was cancelled
-            return
-        if error is None:
-            asked.answer.set_result(None)
-        else:
-            asked.answer.set_exception(error)
+    async def _send(self, subscriber: Subscriber, names: Sequence[str]) -> Mapping[str, Refusal]:
+        await subscriber.subscribe(names, new=subscriber is not self.line.connection)
+        return {}
 
-    async def _beat(self, connection: Connection) -> None:
-        while True:
-            await asyncio.sleep(heartbeat_s(self._endpoint))
-            self._heard = False
-            await send(connection, connection.pack_command("PING"))
-            await asyncio.sleep(self._endpoint.timeout_s)
-            if not self._heard:
-                raise TimeoutError
+    async def _serve(self, subscriber: Subscriber) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(subscriber.serve())
+            tasks.create_task(watch_primary(self._endpoint, self.line.link.target, itself=True))
+
+
+async def _close(subscriber: Subscriber) -> None:
+    await close(subscriber.connection)
 
 
 class RedisAdapter:
-    """`redis://[user:password@]host[:port]`, `rediss://` with TLS; the same for Valkey."""
+    """`redis://[user:password@]host[:port][/database]`, `rediss://` with TLS, by Sentinel, by a Unix socket; Valkey too."""
 
     name = "redis"
-    schemes = ("redis", "rediss")
+    schemes = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+unix", "unix")
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
     max_topic_bytes = MAX_TOPIC_BYTES
-    default_ports = dict.fromkeys(schemes, PORT)
-    options = (inbox.BUFFER, *tls.OPTIONS)
+    default_ports = ports(*schemes)
+    options = (inbox.BUFFER, DATABASE, ROLE, *SENTINEL_OPTIONS, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[RedisProducer]:

@@ -3,80 +3,197 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
     NoPermissionError,
     RedisError,
     ResponseError,
 )
 
-from brokers.connection import publish_error
-from brokers.endpoint import Endpoint
-from brokers.errors import BrokerError, CauseKind, standard_kind
-from brokers.link import Link
-from brokers.reconnect import heartbeat_s
+from brokers.endpoint import Address, Endpoint
+from brokers.errors import BrokerError, CauseKind
+from brokers.options import whole_number
+from brokers.redis_primary import (
+    PORT,
+    SENTINEL_PASSWORD_FILE,
+    SENTINEL_PORT,
+    SENTINEL_USER,
+    WATCH_S,
+    by_sentinel,
+    primary_at,
+    require_primary,
+    service_of,
+    watch_sentinel,
+)
 from brokers.tls import tls_context
-from brokers.topic_names import TopicNames
 from core.errors import UsageError
 
 __all__ = [
+    "DATABASE",
     "MAX_TOPIC_BYTES",
-    "PORT",
     "Connection",
-    "Pipe",
+    "NoPermissionError",
     "RedisError",
     "ResponseError",
+    "ask",
     "close",
     "kind_of",
     "open_connection",
+    "ports",
     "send",
+    "slot_owners",
+    "watch_primary",
 ]
 
-PORT = 6379
+DATABASE = whole_number("db", "database, as the URL's path gives it too", 0)
 MAX_TOPIC_BYTES = 65_536
 """The protocol's own limit is 512 MB, which is nobody's name of a topic."""
 
 
+_KINDS: dict[str, CauseKind] = {
+    "READONLY": CauseKind.ELSEWHERE,
+    "LOADING": CauseKind.ELSEWHERE,
+    "MASTERDOWN": CauseKind.ELSEWHERE,
+    "CLUSTERDOWN": CauseKind.ELSEWHERE,
+    "MOVED": CauseKind.ELSEWHERE,
+    "ASK": CauseKind.ELSEWHERE,
+    "TRYAGAIN": CauseKind.ELSEWHERE,
+    "UNBLOCKED": CauseKind.ELSEWHERE,
+    "NOREPLICAS": CauseKind.ELSEWHERE,
+    "OOM": CauseKind.BLOCKED,
+    "MISCONF": CauseKind.BLOCKED,
+    "BUSY": CauseKind.BLOCKED,
+    "NOPERM": CauseKind.PERMISSION,
+    "NOAUTH": CauseKind.AUTHENTICATION,
+    "WRONGPASS": CauseKind.AUTHENTICATION,
+    "WRONGTYPE": CauseKind.CONFLICT,
+}
+"""By the first word of the server's error, which redis-py takes off where it has a type of its own for it."""
+_TYPES: tuple[tuple[str, CauseKind], ...] = (
+    ("NoPermissionError", CauseKind.PERMISSION),
+    ("AuthenticationError", CauseKind.AUTHENTICATION),
+    ("AuthorizationError", CauseKind.AUTHENTICATION),
+    ("ReadOnlyError", CauseKind.ELSEWHERE),
+    ("BusyLoadingError", CauseKind.ELSEWHERE),
+    ("MasterDownError", CauseKind.ELSEWHERE),
+    ("ClusterDownError", CauseKind.ELSEWHERE),
+    ("MovedError", CauseKind.ELSEWHERE),
+    ("AskError", CauseKind.ELSEWHERE),
+    ("TryAgainError", CauseKind.ELSEWHERE),
+    ("OutOfMemoryError", CauseKind.BLOCKED),
+    ("MaxConnectionsError", CauseKind.LIMIT),
+    ("DemotedError", CauseKind.ELSEWHERE),
+)
+
+
 def kind_of(error: BaseException) -> CauseKind | None:
-    """What redis-py's errors mean."""
-    if isinstance(error, NoPermissionError):
-        return CauseKind.PERMISSION
-    if isinstance(error, AuthenticationError | AuthorizationError):
-        return CauseKind.AUTHENTICATION
-    return None
+    """What redis-py's errors, and the server's own words, mean."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    for name, kind in _TYPES:
+        if name in names:
+            return kind
+    words = str(error)
+    if "max number of clients" in words:
+        return CauseKind.LIMIT
+    if "not enough good replicas" in words.lower():
+        return CauseKind.ELSEWHERE
+    return _KINDS.get(words.split(" ", 1)[0].lstrip("-"))
+
+
+def ports(*schemes: str) -> dict[str, int]:
+    """The default port of each scheme."""
+    return {scheme: SENTINEL_PORT if scheme.endswith("+sentinel") else PORT for scheme in schemes}
 
 
 def database(endpoint: Endpoint) -> int:
-    """The database number in the URL's path, 0 without one.
+    """The database number in the URL's path or in `?db=`, 0 without one.
 
     Raises:
         UsageError: the path is not a number.
     """
-    if endpoint.path and not (endpoint.path.isascii() and endpoint.path.isdigit()):
-        raise UsageError(f"{endpoint}: database '{endpoint.path}' is not a number; write redis://host:port/0")
-    return int(endpoint.path or 0)
+    path = service_of(endpoint)[1] if by_sentinel(endpoint) else endpoint.path
+    if path and not (path.isascii() and path.isdigit()):
+        raise UsageError(f"{endpoint}: database '{path}' is not a number; write redis://host:port/0")
+    return int(path or endpoint.get(DATABASE))
 
 
-async def open_connection(endpoint: Endpoint) -> Connection:
-    """A connection, logged in; redis-py sets TCP_NODELAY, and its own retries are off."""
+async def open_connection(endpoint: Endpoint, key: str = "") -> Connection:
+    """A connection to the primary, of a cluster to that of a key, logged in. redis-py sets TCP_NODELAY; it retries nothing."""
+    if by_sentinel(endpoint):
+        endpoint = endpoint.at(await _ask_sentinel(endpoint))
+    elif endpoint.scheme.endswith("+cluster"):
+        owners = await slot_owners(endpoint)
+        endpoint = endpoint.at(owners[key_slot(key.encode())])
+    connection = await _connected(endpoint, endpoint.username, endpoint.password, database(endpoint))
+    try:
+        await require_primary(endpoint, partial(ask, connection))
+    except BaseException:
+        await close(connection)
+        raise
+    return connection
+
+
+async def _ask_sentinel(endpoint: Endpoint) -> Address:
+    """Where the endpoint's one sentinel says that the primary is."""
+    path = endpoint.get(SENTINEL_PASSWORD_FILE)
+    password = _first_line(endpoint, path) if path else None
+    connection = await _connected(endpoint, endpoint.get(SENTINEL_USER) or None, password, 0)
+    try:
+        return await primary_at(endpoint, partial(ask, connection))
+    finally:
+        await close(connection)
+
+
+async def slot_owners(endpoint: Endpoint) -> list[Address]:
+    """The primary of each of a cluster's slots, by the endpoint's one host.
+
+    Raises:
+        ResponseError: it is no cluster. ConnectionError: some slots have no primary now.
+    """
+    connection = await _connected(endpoint, endpoint.username, endpoint.password, 0)
+    try:
+        ranges = await ask(connection, "CLUSTER", "SLOTS")
+    finally:
+        await close(connection)
+    owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+    for first, last, (host, port, *_), *_ in ranges:
+        name = host.decode() if host else endpoint.host
+        owners[first : last + 1] = [Address(name, port)] * (last - first + 1)
+    found = [address for address in owners if address is not None]
+    if len(found) < REDIS_CLUSTER_HASH_SLOTS:
+        raise ConnectionError(f"CLUSTERDOWN {REDIS_CLUSTER_HASH_SLOTS - len(found)} slots have no primary")
+    return found
+
+
+def _first_line(endpoint: Endpoint, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError):
+        raise UsageError(
+            f"{endpoint}: sentinel_password_file={path} cannot be read or is empty; give a file whose first line it is"
+        ) from None
+
+
+async def _connected(endpoint: Endpoint, username: str | None, password: str | None, db: int) -> Connection:
     options: dict[str, Any] = {
-        "host": endpoint.host,
-        "port": endpoint.port or PORT,
-        "db": database(endpoint),
-        "username": endpoint.username or None,
-        "password": endpoint.password,
+        "db": db,
+        "username": username,
+        "password": password,
         # A blocking read has no deadline of its own; the heartbeat finds a dead link.
         "socket_timeout": None,
-        "socket_connect_timeout": endpoint.timeout_s,
         "protocol": 2,
     }
     secure = endpoint.scheme.startswith("rediss")
-    connection: Any = SSLConnection(**options) if secure else Connection(**options)
+    if endpoint.hosts[0].is_path:
+        connection: Any = UnixDomainSocketConnection(path=endpoint.host, **options)
+    else:
+        options |= {"host": endpoint.host, "port": endpoint.port or PORT, "socket_connect_timeout": endpoint.timeout_s}
+        connection = SSLConnection(**options) if secure else Connection(**options)
     if secure:
         connection.ssl_context.context = tls_context(endpoint)  # in place of one that redis-py would make
     try:
@@ -88,6 +205,43 @@ async def open_connection(endpoint: Endpoint) -> Connection:
             raise BrokerError(endpoint, "connect", str(error), CauseKind.NOT_FOUND, step) from None
         raise
     return cast("Connection", connection)
+
+
+async def ask(connection: Connection, *command: str | bytes | int) -> Any:
+    """One command and its answer."""
+    await send(connection, connection.pack_command(*command))
+    return await connection.read_response()
+
+
+async def watch_primary(endpoint: Endpoint, target: Endpoint, *, itself: bool) -> None:
+    """Until the server that `target` was dialled at is not the primary any more; `endpoint` has all hosts.
+
+    With `itself` it is asked over a connection of its own: one that subscribes can ask nothing.
+
+    Raises:
+        DemotedError: it is not.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        if by_sentinel(endpoint):
+            address = await _ask_sentinel(target)
+            tasks.create_task(watch_sentinel(endpoint, address, _ask_sentinel))
+        if itself:
+            tasks.create_task(_watch_itself(target))
+
+
+async def _watch_itself(target: Endpoint) -> None:
+    connection: Connection | None = None
+    try:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if connection is None:
+                connection = await open_connection(target)
+            async with asyncio.timeout(target.timeout_s):
+                if not await require_primary(target, partial(ask, connection)):
+                    return
+    finally:
+        if connection is not None:
+            await close(connection)
 
 
 async def close(connection: Connection) -> None:
@@ -104,98 +258,3 @@ async def send(connection: Connection, commands: list[bytes]) -> None:
     if not connection.is_connected:
         raise ConnectionError("connection lost")
     await connection.send_packed_command(commands, check_health=False)
-
-
-class Pipe:
-    """Commands and their replies through one connection, without waiting for one before the next is sent.
-
-    A `ReconnectLoop` for `keep_up`. redis-py's pool takes a connection for each command under way, and refuses the 101st.
-    """
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.link = Link(endpoint)
-        self.names = TopicNames(endpoint, MAX_TOPIC_BYTES)
-        self.kind_of = kind_of
-        self._endpoint = endpoint
-        self._connection: Connection | None = None
-        self._cause = "not connected"
-        self._replies: deque[asyncio.Future[Any]] = deque()
-        self._unsent: list[bytes] = []
-        self._wake = asyncio.Event()
-
-    def submit(self, *command: str | bytes | int) -> asyncio.Future[Any]:
-        """Send a command; the future has its reply, or its error.
-
-        Raises:
-            BrokerError: there is no connection.
-        """
-        if self._connection is None:
-            raise self._down()
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._replies.append(future)
-        self._unsent += self._connection.pack_command(*command)
-        self._wake.set()
-        return future
-
-    def _down(self) -> BrokerError:
-        return BrokerError(self._endpoint, "publish", self._cause, CauseKind.LOST)
-
-    def failed(self, topic: str, error: ResponseError) -> BrokerError:
-        """The error of a publish that the broker answered with one."""
-        return publish_error(self._endpoint, self.link, topic, error, kind_of(error) or standard_kind(error))
-
-    async def dial(self) -> Connection:
-        """Connect."""
-        return await open_connection(self.link.target)
-
-    async def serve(self, connection: Connection) -> None:
-        """Write, read and ask for signs of life until one of them fails."""
-        self._connection = connection
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._write(connection))
-            tasks.create_task(self._read(connection))
-            tasks.create_task(self._beat())
-
-    async def _write(self, connection: Connection) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            unsent, self._unsent = self._unsent, []
-            await send(connection, unsent)
-
-    async def _read(self, connection: Connection) -> None:
-        replies = self._replies
-        while True:
-            reply: Any
-            try:
-                reply = await connection.read_response()
-            except ResponseError as error:
-                reply = error
-            future = replies.popleft()
-            if future.done():  # its caller was cancelled
-                continue
-            if isinstance(reply, Exception):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(heartbeat_s(self._endpoint))
-            async with asyncio.timeout(self._endpoint.timeout_s):
-                await self.submit("PING")
-
-    def lost(self, cause: str) -> None:
-        """Fail what waits for a reply."""
-        self._connection = None
-        self._cause = f"connection lost: {cause}"
-        self._unsent.clear()
-        self._wake.clear()
-        replies, self._replies = self._replies, deque()
-        for future in replies:
-            if not future.done():
-                future.set_exception(self._down())
-
-    async def hang_up(self, connection: Connection) -> None:
-        """Close the socket."""
-        await close(connection)

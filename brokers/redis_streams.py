@@ -9,27 +9,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
-from brokers.errors import Refusal
+from brokers.errors import BrokerError, Refusal, standard_kind
 from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
 from brokers.options import text, whole_number
 from brokers.reconnect import finish, heartbeat_s, keep_up, quietly
 from brokers.redis_link import (
+    DATABASE,
     MAX_TOPIC_BYTES,
-    PORT,
     Connection,
-    Pipe,
     ResponseError,
+    ask,
     close,
     kind_of,
     open_connection,
-    send,
+    ports,
+    watch_primary,
 )
+from brokers.redis_pipe import Pipe
+from brokers.redis_primary import ROLE, SENTINEL_OPTIONS, WATCH_S, by_sentinel, require_primary
 from brokers.topic_names import TopicNames
 
 STREAM = text("stream", "key of the stream that all topics share", default_words="fanbench, or the run's name")
@@ -50,14 +55,41 @@ def order(position: bytes) -> tuple[int, int]:
 
 
 def parse(entries: Sequence[Any]) -> list[tuple[bytes, str, bytes]]:
-    """Position, topic and payload of each entry that is ours."""
-    return [(id, fields[1].decode(), fields[3]) for id, fields in entries if fields and fields[0] == b"topic"]
+    """Position, topic and payload of each entry that is ours; anybody may add others, whatever they hold."""
+    found = []
+    for id, fields in entries:
+        if fields and len(fields) >= 4 and fields[0] == b"topic" and fields[2] == b"payload":
+            try:
+                found.append((id, fields[1].decode(), fields[3]))
+            except UnicodeDecodeError:
+                continue
+    return found
 
 
-async def ask(connection: Connection, *command: str | bytes | int) -> Any:
-    """One command and its answer."""
-    await send(connection, connection.pack_command(*command))
-    return await connection.read_response()
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What XINFO STREAM says; all 0 where there is no such stream."""
+
+    first: bytes = _START
+    """Id of the first entry that is still there, or `last` where there is none."""
+    last: bytes = _START
+    """Id of the last entry that was ever added."""
+    length: int = 0
+    added: int = 0
+    """How many entries were ever added: fewer than before means another stream of this name."""
+
+
+async def facts_of(connection: Connection, stream: str) -> _Facts:
+    """Look at the stream."""
+    try:
+        found = await ask(connection, "XINFO", "STREAM", stream)
+    except ResponseError as error:
+        if "no such key" in str(error):
+            return _Facts()
+        raise
+    facts = dict(zip(found[::2], found[1::2], strict=True))
+    last: bytes = facts[b"last-generated-id"]
+    return _Facts((facts[b"first-entry"] or [last])[0], last, facts[b"length"], int(facts.get(b"entries-added", 0)))
 
 
 class RedisStreamsProducer:
@@ -88,6 +120,8 @@ class RedisStreamsConsumer:
         self.kind_of = kind_of
         self._endpoint = endpoint
         self._stream = stream_of(endpoint)
+        self._added = 0
+        self._read_last = b""
         self._far_behind = max(1, min(_BATCH, endpoint.get(LENGTH) // 2))
         """Entries in one answer from which on some may have been dropped before they were read."""
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
@@ -106,55 +140,75 @@ class RedisStreamsConsumer:
 
     async def dial(self) -> Connection:
         """Connect, and find the place to read from: the stream's end at first, later where the reading stopped."""
-        connection = await open_connection(self.link.target)
+        connection = await open_connection(self.link.target, self._stream)
         try:
-            first, last = await self._bounds(connection)
+            facts = await facts_of(connection, self._stream)
+            known = await self._has(connection, self.feed.position) if self.feed.position else True
         except BaseException:
             await finish(quietly(close(connection), self._endpoint.timeout_s))
             raise
         position = self.feed.position
+        rewound = facts.added < self._added
+        self._added = facts.added
         if not position:
-            self.feed.position = last
-        elif order(last) < order(position):  # a server that came back without its data numbers anew
-            self.feed.position = _START
+            self.feed.position = facts.last
+        elif order(facts.last) < order(position):
+            # The server lost its last entries. All that it has was seen or is older: what is added from now on is new.
+            self.feed.position = facts.last
             self.feed.resumed(None)
+        elif rewound or order(facts.first) > order(position) or not known:
+            self.feed.resumed(None)  # it was trimmed beyond the position, or is another stream since
         else:
-            self.feed.resumed(None if order(first) > order(position) else 0)
+            self.feed.resumed(0)
         return connection
 
-    async def _bounds(self, connection: Connection) -> tuple[bytes, bytes]:
-        """The ids of the first entry that is still there and of the last that was ever added."""
-        try:
-            found = await ask(connection, "XINFO", "STREAM", self._stream)
-        except ResponseError as error:
-            if "no such key" in str(error):
-                return _START, _START
-            raise
-        facts = dict(zip(found[::2], found[1::2], strict=True))
-        last: bytes = facts[b"last-generated-id"]
-        return (facts[b"first-entry"] or [last])[0], last
+    async def _has(self, connection: Connection, position: bytes) -> bool:
+        """Whether the entry read last is still there; before the first one was read there is none to look for."""
+        if position != self._read_last:
+            return True
+        return bool(await ask(connection, "XRANGE", self._stream, position, position))
 
     async def serve(self, connection: Connection) -> None:
-        """Read on; a read that finds nothing is the sign of life."""
-        wait_s = heartbeat_s(self._endpoint)
+        """Read on, and see by the way that the stream is the same and the server still the primary."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read(connection))
+            if by_sentinel(self._endpoint):
+                tasks.create_task(watch_primary(self._endpoint, self.link.target, itself=False))
+
+    async def _read(self, connection: Connection) -> None:
+        """A read that finds nothing is the sign of life."""
+        wait_s, may_ask = min(WATCH_S, heartbeat_s(self._endpoint)), True
         while True:
             before = self.feed.position
             command = ("XREAD", "COUNT", _BATCH, "BLOCK", int(wait_s * 1000), "STREAMS", self._stream, before)
             async with asyncio.timeout(wait_s + self._endpoint.timeout_s):
                 found = await ask(connection, *command)
-            if not found:
-                continue
-            entries = found[0][1]
-            behind = before != _START and len(entries) >= self._far_behind
-            if behind and order((await self._bounds(connection))[0]) > order(before):
-                self.feed.trimmed(None)  # the length bound may have caught up
+            entries = found[0][1] if found else []
+            if not entries:
+                async with asyncio.timeout(self._endpoint.timeout_s):
+                    may_ask = may_ask and await require_primary(self.link.target, partial(ask, connection))
+            if not entries or len(entries) >= self._far_behind:
+                await self._look(connection, before, behind=bool(entries))
             for position, topic, payload in parse(entries):
                 if not self.feed.take_now(position, topic, payload):
                     await self.feed.take(position, topic, payload)
-            self.feed.position = entries[-1][0]
+            if entries:
+                self.feed.position = self._read_last = entries[-1][0]
+
+    async def _look(self, connection: Connection, before: bytes, *, behind: bool) -> None:
+        """Tell of entries that were dropped before they were read: by the length bound, or with the whole stream."""
+        async with asyncio.timeout(self._endpoint.timeout_s):
+            facts = await facts_of(connection, self._stream)
+        anew, self._added = facts.added < self._added, facts.added
+        overtaken = behind and before != _START and order(facts.first) > order(before)
+        emptied = not behind and not facts.length and order(facts.last) > order(before)
+        if anew or overtaken or emptied:
+            self.feed.trimmed(None)
+        if not behind and (emptied or order(facts.last) < order(before)):
+            self.feed.position = facts.last
 
     async def _history(self, since_ns: int, upto: bytes) -> AsyncGenerator[Sequence[Entry], None]:
-        connection = await open_connection(self.link.target)
+        connection = await open_connection(self.link.target, self._stream)
         try:
             start = b"%d-0" % (since_ns // 1_000_000)
             while order(start) <= order(upto):
@@ -180,17 +234,42 @@ class RedisStreamsAdapter:
     """`redis+streams://[user:password@]host[:port][/database]`, `rediss+streams://` with TLS."""
 
     name = "redis-streams"
-    schemes = ("redis+streams", "rediss+streams")
+    schemes = (
+        "redis+streams",
+        "rediss+streams",
+        "redis+streams+sentinel",
+        "rediss+streams+sentinel",
+        "redis+streams+unix",
+        "redis+streams+cluster",
+        "rediss+streams+cluster",
+    )
     deliveries: tuple[Delivery, ...] = ("at-least-once",)
     replay = True
     max_topic_bytes = MAX_TOPIC_BYTES
-    default_ports = dict.fromkeys(schemes, PORT)
-    options = (STREAM, LENGTH, inbox.BUFFER, *tls.OPTIONS)
+    default_ports = ports(*schemes)
+    options = (STREAM, LENGTH, inbox.BUFFER, DATABASE, ROLE, *SENTINEL_OPTIONS, *tls.OPTIONS)
+
+    async def clean_up(self, endpoint: Endpoint) -> None:
+        """Remove the run's stream; one that the URL names is somebody's own.
+
+        Raises:
+            BrokerError: it cannot be removed.
+        """
+        if endpoint.get(STREAM):
+            return
+        connection = await open_connection(endpoint, stream_of(endpoint))
+        try:
+            await ask(connection, "DEL", stream_of(endpoint))
+        except ResponseError as error:
+            kind = kind_of(error) or standard_kind(error)
+            raise BrokerError(endpoint, f"remove stream {stream_of(endpoint)}", str(error), kind) from None
+        finally:
+            await close(connection)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[RedisStreamsProducer]:
         """Connect, and stay connected."""
-        pipe = Pipe(endpoint)
+        pipe = Pipe(endpoint, key=stream_of(endpoint))
         async with keep_up(endpoint, pipe):
             yield RedisStreamsProducer(endpoint, pipe)
 

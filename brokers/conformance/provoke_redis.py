@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from brokers.conformance.provocations import Pending, Provocations, Restricted
+from brokers.endpoint import Endpoint
 from brokers.programs.catalogue import PROGRAMS
 from brokers.programs.probe import answers
 from brokers.programs.running import PASSWORD, USER, Running, launch
+from brokers.redis_link import ask, close, open_connection
+from brokers.redis_streams import stream_of
 from core.ports import free_port
 from core.process import spawn
 
@@ -38,14 +43,65 @@ def _restricted(program: str, folder: Path) -> Iterator[Restricted]:
         yield Restricted(f"redis://{USER}:{PASSWORD}@127.0.0.1:{port}", _ALLOWED)
 
 
-PROVOCATIONS = {name: Provocations(restricted=partial(_restricted, name)) for name in ("valkey", "redis")} | {
-    name: Provocations() for name in ("valkey-streams", "redis-streams")
-}
+async def _ask(endpoint: Endpoint, *command: str | int) -> Any:
+    connection = await open_connection(replace(endpoint, options=endpoint.options | {"role": "any"}))
+    try:
+        return await ask(connection, *command)
+    finally:
+        await close(connection)
 
-_LATER = frozenset({"test_vanished_consumer_is_noticed", "test_not_here_any_more", "test_clean_up_leaves_nothing"})
-PENDING: Pending = {
-    "valkey": _LATER,
-    "redis": _LATER,
-    "valkey-streams": _LATER | {"test_forbidden_topic_harms_no_other"},
-    "redis-streams": _LATER | {"test_forbidden_topic_harms_no_other"},
+
+def _done(*command: str | int) -> Callable[[Endpoint], Awaitable[None]]:
+    """What gives the server a command."""
+
+    async def do(endpoint: Endpoint) -> None:
+        await _ask(endpoint, *command)
+
+    return do
+
+
+def _on_stream(command: str, *words: str | int) -> Callable[[Endpoint], Awaitable[None]]:
+    async def do(endpoint: Endpoint) -> None:
+        await _ask(endpoint, command, stream_of(endpoint), *words)
+
+    return do
+
+
+@asynccontextmanager
+async def _demoted(endpoint: Endpoint) -> AsyncIterator[None]:
+    """A replica of nobody that can be reached; its connections stay, as after REPLICAOF by hand."""
+    await _ask(endpoint, "REPLICAOF", "127.0.0.1", free_port())
+    try:
+        yield
+    finally:
+        await _ask(endpoint, "REPLICAOF", "NO", "ONE")
+
+
+async def _keys(endpoint: Endpoint) -> list[str]:
+    return [key.decode() for key in await _ask(endpoint, "KEYS", f"{endpoint.prefix}*")]
+
+
+_PUBSUB = {"client killed": _done("CLIENT", "KILL", "TYPE", "pubsub")}
+_STREAMS = {
+    "client killed": _done("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+    "stream deleted": _on_stream("DEL"),
+    "stream trimmed": _on_stream("XTRIM", "MAXLEN", 0),
 }
+PROVOCATIONS = {
+    name: Provocations(
+        restricted=partial(_restricted, name),
+        vanish=_PUBSUB,
+        elsewhere=_demoted,
+        inapplicable={"leftovers": "pub/sub creates nothing at the server"},
+    )
+    for name in ("valkey", "redis")
+} | {
+    name: Provocations(
+        vanish=_STREAMS,
+        elsewhere=_demoted,
+        leftovers=_keys,
+        inapplicable={"restricted": "all topics share one stream, and rights are by key"},
+    )
+    for name in ("valkey-streams", "redis-streams")
+}
+PENDING: Pending = {}

@@ -1,0 +1,110 @@
+"""Finds the primary of Redis and Valkey: by Sentinel, and by what a server says of itself when dialled and while it is used.
+
+After a failover by hand a server keeps its connections: a demoted one takes PUBLISH and hands it to nobody elsewhere, and
+its subscribers hear nothing of the new primary. So both sides ask again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from redis.exceptions import NoPermissionError, ResponseError
+
+from brokers.endpoint import Address, Endpoint
+from brokers.errors import BrokerError, CauseKind
+from brokers.options import choice, file, text
+
+WATCH_S = 1.0
+"""How often a side asks whether its server is still the primary."""
+PORT = 6379
+SENTINEL_PORT = 26379
+ROLE = choice("role", "which server will do: the primary, or any", ("primary", "any"), "primary")
+SENTINEL_USER = text("sentinel_user", "user at the sentinels, where they ask for one", "", "none")
+SENTINEL_PASSWORD_FILE = file("sentinel_password_file", "file whose first line is the sentinels' password")
+SENTINEL_OPTIONS = (SENTINEL_USER, SENTINEL_PASSWORD_FILE)
+
+Ask = Callable[..., Awaitable[Any]]
+"""Sends one command and returns its reply, as redis-py gives it."""
+
+
+class DemotedError(ConnectionError):
+    """The server is not the primary, or not any more."""
+
+
+def by_sentinel(endpoint: Endpoint) -> bool:
+    """Whether the URL names sentinels, not servers."""
+    return endpoint.scheme.endswith("+sentinel")
+
+
+def service_of(endpoint: Endpoint) -> tuple[str, str]:
+    """The name under which the sentinels know the primary, and the rest of the URL's path: `mymaster/0`.
+
+    Raises:
+        BrokerError: the URL names none.
+    """
+    name, _, rest = endpoint.path.partition("/")
+    if not name:
+        step = f"write {endpoint.scheme}://host,host,host/mymaster, by the name in the sentinels' configuration"
+        raise BrokerError(endpoint, "connect", "it names no primary", CauseKind.NOT_FOUND, step)
+    return name, rest
+
+
+async def require_primary(endpoint: Endpoint, ask: Ask) -> bool:
+    """Raise unless the server is a primary; False where this user may not ask.
+
+    HELLO without words changes nothing, needs no key, and is refused to a connection that should have a password.
+
+    Raises:
+        DemotedError: it is a replica. BrokerError: it is a Sentinel. ResponseError: it asks for a password.
+    """
+    try:
+        told = await ask("HELLO")
+    except NoPermissionError:
+        return False
+    except ResponseError as error:
+        if "unknown command" in str(error).lower():
+            return False
+        raise
+    facts = dict(zip(told[::2], told[1::2], strict=True))
+    if facts.get(b"mode") == b"sentinel":
+        step = "write redis+sentinel://host,host,host/mymaster"
+        raise BrokerError(endpoint, "connect", "this is a Sentinel", CauseKind.WRONG_PROTOCOL, step)
+    if endpoint.get(ROLE) == "primary" and facts.get(b"role") not in (b"master", None):
+        raise DemotedError(f"{endpoint.hosts[0]} is a replica")
+    return True
+
+
+async def primary_at(endpoint: Endpoint, ask: Ask) -> Address:
+    """Where a sentinel says that the primary is.
+
+    Raises:
+        BrokerError: it knows no primary of this name.
+    """
+    name, _ = service_of(endpoint)
+    found = await ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+    if found is None:
+        step = "check the name in the URL, and `sentinel monitor` in the sentinels' configuration"
+        raise BrokerError(endpoint, "connect", f"the sentinel knows no primary '{name}'", CauseKind.NOT_FOUND, step)
+    host, port = found
+    return Address(host.decode(), int(port))
+
+
+async def watch_sentinel(endpoint: Endpoint, address: Address, look: Callable[[Endpoint], Awaitable[Address]]) -> None:
+    """Until the sentinels name another primary than this one; a sentinel that does not answer is passed over.
+
+    Raises:
+        DemotedError: they name another one.
+    """
+    while True:
+        await asyncio.sleep(WATCH_S)
+        for sentinel in endpoint.hosts:
+            try:
+                async with asyncio.timeout(endpoint.timeout_s):
+                    found = await look(endpoint.at(sentinel))
+            except Exception:  # noqa: S112 - that sentinel is away; the next one, or the next turn, may tell
+                continue
+            if found != address:
+                raise DemotedError(f"the sentinels name {found} in place of {address}")
+            break

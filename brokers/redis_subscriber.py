@@ -1,0 +1,135 @@
+"""One connection to Redis in subscriber mode: commands, their confirmations in order, and what is published."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from brokers.endpoint import Endpoint
+from brokers.reconnect import heartbeat_s
+from brokers.redis_link import Connection, ResponseError, send
+from brokers.topic_names import TOPICS
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A command under way."""
+
+    confirmations: int
+    """That are still to come, one for each topic."""
+    answer: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """The words of classic or of sharded publish/subscribe."""
+
+    subscribe: str
+    unsubscribe: str
+    message: bytes
+
+
+CLASSIC = Verbs("SUBSCRIBE", "UNSUBSCRIBE", b"message")
+SHARDED = Verbs("SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage")
+
+
+@lru_cache(TOPICS)
+def _text(name: bytes) -> str:
+    """A name that we did not subscribe to cannot come; one that is no UTF-8 was never asked for."""
+    return name.decode(errors="replace")
+
+
+class Subscriber:
+    """`read` and `beat` are its life; `confirmed` sends a command and waits for the broker's word."""
+
+    def __init__(
+        self, connection: Connection, endpoint: Endpoint, verbs: Verbs, take: Callable[[str, bytes], None]
+    ) -> None:
+        self.connection = connection
+        self.verbs = verbs
+        self._endpoint = endpoint
+        self._take = take
+        self._waiting: deque[_Asked] = deque()
+        self._heard = False
+
+    async def subscribe(self, names: Sequence[str], *, new: bool) -> None:
+        """Return once each is confirmed; the broker refuses all topics of a command if it refuses one.
+
+        `new` while the connection is made: nobody reads it yet, and the confirmations are the first that comes.
+        """
+        if not new:
+            await self._confirmed(self.verbs.subscribe, names)
+            return
+        await send(self.connection, self.connection.pack_command(self.verbs.subscribe, *names))
+        for _ in names:
+            await self.connection.read_response()
+
+    async def unsubscribe(self, names: Sequence[str]) -> None:
+        """Return once each is confirmed."""
+        await self._confirmed(self.verbs.unsubscribe, names)
+
+    async def _confirmed(self, command: str, names: Sequence[str]) -> None:
+        asked = _Asked(len(names), asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        await send(self.connection, self.connection.pack_command(command, *names))
+        await asked.answer
+
+    async def serve(self) -> None:
+        """Read, and ask for signs of life, until one of them fails; whoever waits for a confirmation is told."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read())
+                tasks.create_task(self._beat())
+        finally:
+            waiting, self._waiting = self._waiting, deque()
+            for asked in waiting:
+                if not asked.answer.done():
+                    asked.answer.set_exception(ConnectionError("connection lost"))
+
+    async def _read(self) -> None:
+        message, take, connection = self.verbs.message, self._take, self.connection
+        confirmations = {self.verbs.subscribe.lower().encode(), self.verbs.unsubscribe.lower().encode()}
+        while True:
+            try:
+                reply = await connection.read_response()
+            except ResponseError as error:
+                self._answered(error)
+                continue
+            self._heard = True
+            if reply[0] == message:
+                take(_text(reply[1]), reply[2])
+            elif reply[0] in confirmations:
+                if not self._waiting:
+                    # The server ends a sharded subscription by itself when its slot goes to another node.
+                    raise ConnectionError("MOVED: the broker ended a subscription")
+                self._answered(None)
+
+    def _answered(self, error: ResponseError | None) -> None:
+        """Commands are answered in their order, with a confirmation for each topic or with one error."""
+        if not self._waiting:
+            if error is not None:
+                raise error
+            return
+        asked = self._waiting[0]
+        asked.confirmations -= 1
+        if error is None and asked.confirmations:
+            return
+        self._waiting.popleft()
+        if asked.answer.done():  # its caller was cancelled
+            return
+        if error is None:
+            asked.answer.set_result(None)
+        else:
+            asked.answer.set_exception(error)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(heartbeat_s(self._endpoint))
+            self._heard = False
+            await send(self.connection, self.connection.pack_command("PING"))
+            await asyncio.sleep(self._endpoint.timeout_s)
+            if not self._heard:
+                raise TimeoutError

@@ -1,0 +1,257 @@
+"""Redis as people run it: failovers, sentinels, a cluster, sockets, rights, and entries that are none of ours."""
+
+import asyncio
+import contextlib
+import signal
+
+import pytest
+
+from brokers.api import Gap
+from brokers.conformance.faults import publish_until_taken
+from brokers.conformance.workbench import reading
+from brokers.contenders import find_contender
+from brokers.errors import BrokerError, CauseKind
+from brokers.programs.valkey import valkey
+from brokers.redis_link import kind_of
+from brokers.registry import open_endpoint
+from core.ports import free_port
+from core.process import spawn
+from tests.brokers.redis_sets import cluster, watched
+from tests.redis_ask import ask
+from tests.waiting import wait_until
+
+DEADLINE_S = 60
+pytestmark = pytest.mark.usefixtures("integration")
+
+
+@contextlib.asynccontextmanager
+async def both(url):
+    """A producer, a consumer, and what the consumer reads."""
+    adapter, endpoint = open_endpoint(url)
+    async with (
+        adapter.producer(endpoint) as producer,
+        adapter.consumer(endpoint) as consumer,
+        reading(consumer) as reader,
+    ):
+        yield producer, consumer, reader
+
+
+async def publish_until_seen(producer, reader, topic, payload):
+    """At most once: again, until one arrives."""
+    async with asyncio.timeout(DEADLINE_S):
+        while payload not in reader.payloads:
+            with contextlib.suppress(BrokerError):
+                await producer.publish(topic, payload)
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("READONLY You can't write against a read only replica.", CauseKind.ELSEWHERE),
+        ("LOADING Redis is loading the dataset in memory", CauseKind.ELSEWHERE),
+        ("MASTERDOWN Link with MASTER is down", CauseKind.ELSEWHERE),
+        ("CLUSTERDOWN The cluster is down", CauseKind.ELSEWHERE),
+        ("MOVED 3999 127.0.0.1:6381", CauseKind.ELSEWHERE),
+        ("NOREPLICAS Not enough good replicas to write.", CauseKind.ELSEWHERE),
+        ("UNBLOCKED force unblock from blocking operation", CauseKind.ELSEWHERE),
+        ("OOM command not allowed when used memory > 'maxmemory'.", CauseKind.BLOCKED),
+        ("NOAUTH Authentication required.", CauseKind.AUTHENTICATION),
+        ("NOPERM this user has no permissions", CauseKind.PERMISSION),
+        ("ERR max number of clients reached", CauseKind.LIMIT),
+    ],
+)
+def test_what_the_server_says_has_its_meaning(words, kind):
+    """As redis-py raises it: by its parser, which takes the first word off where it has a type for it."""
+    from redis.asyncio.connection import Connection
+
+    error = Connection()._parser.parse_error(words)
+    assert kind_of(error) is kind
+
+
+@pytest.mark.parametrize("scheme", ["redis+sentinel", "redis+streams+sentinel"])
+async def test_sentinel_names_the_primary_before_and_after_it_died(scheme, tmp_path):
+    with watched(tmp_path) as servers:
+        async with both(servers.url.replace("redis+sentinel", scheme)) as (producer, consumer, reader):
+            assert not await consumer.subscribe("events")
+            await publish_until_seen(producer, reader, "events", b"before")
+            old = servers.primary()
+            servers.kill(old)
+            servers.running[servers.sentinels[0]].send_signal(signal.SIGKILL)  # with a sentinel on its host
+            await publish_until_seen(producer, reader, "events", b"after")
+            assert servers.primary() != old
+            assert reader.gaps
+
+
+async def test_a_name_that_no_sentinel_knows_is_said(tmp_path):
+    with watched(tmp_path) as servers:
+        adapter, endpoint = open_endpoint(servers.url.replace("/mymaster", "/other"))
+        with pytest.raises(BrokerError, match=r"knows no primary 'other'.*name one that exists"):
+            async with adapter.producer(endpoint):
+                pass
+        adapter, endpoint = open_endpoint(f"redis://127.0.0.1:{servers.sentinels[0]}")
+        with pytest.raises(BrokerError, match=r"this is a Sentinel; write redis\+sentinel://"):
+            async with adapter.producer(endpoint):
+                pass
+
+
+@pytest.mark.parametrize("options", ["", "?pubsub=classic"])
+async def test_a_cluster_delivers_topics_of_all_slots_and_comes_back_after_a_node_did(options, tmp_path):
+    topics = [f"room-{number}" for number in range(24)]
+    with cluster(tmp_path) as servers:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in servers.running)
+        async with both(f"redis+cluster://{hosts}{options}") as (producer, consumer, reader):
+            assert not await consumer.subscribe(*topics)
+            for topic in topics:
+                await producer.publish(topic, topic.encode())
+            await reader.until(lambda: {m.topic for m in reader.messages} == {*topics}, "one of each topic")
+            assert not reader.gaps
+            killed = next(iter(servers.running))
+            home = servers.folder / str(killed)
+            servers.kill(killed)
+            wait_until(lambda: servers.running[killed].returncode is not None, "the node's end")
+            words = [
+                "--cluster-enabled",
+                "yes",
+                "--cluster-port",
+                _bus_port(home),
+                "--cluster-node-timeout",
+                "2000",
+            ]
+            servers.start(killed, *words)
+            for topic in topics:
+                await publish_until_seen(producer, reader, topic, f"again {topic}".encode())
+            assert reader.gaps or options
+
+
+def _bus_port(home):
+    for line in (home / "nodes.conf").read_text().splitlines():
+        if "myself" in line:
+            return line.split()[1].partition("@")[2].partition(",")[0]
+    raise AssertionError("nodes.conf does not name the node itself")
+
+
+async def test_a_stream_on_a_cluster_follows_its_slot(tmp_path):
+    with cluster(tmp_path) as servers:
+        url = f"redis+streams+cluster://127.0.0.1:{next(iter(servers.running))}?stream=anything"
+        async with both(url) as (producer, consumer, reader):
+            await consumer.subscribe("events")
+            await publish_until_taken(producer, "events", b"there")
+            await reader.until(lambda: b"there" in reader.payloads, "the message")
+
+
+@pytest.mark.parametrize("scheme", ["unix", "redis+unix", "redis+streams+unix"])
+async def test_a_unix_socket(scheme, tmp_path):
+    socket = tmp_path / "valkey.sock"
+    command = [valkey.require(), "--port", "0", "--unixsocket", socket, "--save", "", "--dir", tmp_path]
+    child = spawn("valkey", command, tmp_path / "log")
+    try:
+        wait_until(socket.exists, "the socket", 20)
+        async with both(f"{scheme}://{socket}?db=3") as (producer, consumer, reader):
+            await consumer.subscribe("events")
+            await publish_until_taken(producer, "events", b"there")
+            await reader.until(lambda: b"there" in reader.payloads, "the message")
+    finally:
+        child.kill()
+
+
+async def test_a_missing_password_is_found_when_dialling(tmp_path):
+    port = free_port()
+    child = spawn(
+        "valkey", [valkey.require(), "--port", str(port), "--requirepass", "x", "--dir", tmp_path], tmp_path / "log"
+    )
+    try:
+        wait_until(lambda: "Ready to accept" in (tmp_path / "log").read_text(), "the server", 20)
+        for scheme in ("redis", "redis+streams"):
+            adapter, endpoint = open_endpoint(f"{scheme}://127.0.0.1:{port}")
+            for side in (adapter.producer, adapter.consumer):
+                with pytest.raises(BrokerError, match="password in the URL") as raised:
+                    async with side(endpoint):
+                        pass
+                assert raised.value.kind is CauseKind.AUTHENTICATION
+    finally:
+        child.kill()
+
+
+async def test_entries_that_are_none_of_ours_are_passed(running_programs):
+    workbench = running_programs.workbench(find_contender("valkey-streams"))
+    endpoint = workbench.endpoint(stream="poisoned")
+    async with workbench.producer(endpoint) as producer, workbench.reader("events", endpoint=endpoint) as (_, reader):
+        port = workbench.endpoint().port
+        for fields in (
+            ["other", "1"],
+            ["topic", "x"],
+            ["topic", b"\xff\xfe", "payload", "p"],
+            ["topic", "x", "body", "p"],
+        ):
+            ask(port, "XADD", "poisoned", "*", *fields)
+        await publish_until_taken(producer, "events", b"after the poison")
+        await reader.until(lambda: b"after the poison" in reader.payloads, "what came after it")
+        assert not reader.gaps
+
+
+async def test_a_server_that_lost_its_last_entries_sends_nothing_old(tmp_path):
+    """It comes back with the data of a while ago: a Gap, then what is new."""
+    port = free_port()
+
+    def start():
+        words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", tmp_path, "--dbfilename", "d.rdb"]
+        child = spawn("valkey", [valkey.require(), *words], tmp_path / "log")
+        wait_until(lambda: _answers(port), "the server", 20)
+        return child
+
+    child = start()
+    try:
+        for number in range(50):
+            ask(port, "XADD", "fanbench", "*", "topic", "events", "payload", f"old {number}")
+        async with both(f"redis+streams://127.0.0.1:{port}") as (producer, consumer, reader):
+            await consumer.subscribe("events")
+            ask(port, "SAVE")
+            for number in range(50):
+                await publish_until_taken(producer, "events", b"seen %d" % number)
+            await reader.until(lambda: b"seen 49" in reader.payloads, "what was published")
+            child.kill()
+            child = start()
+            await publish_until_taken(producer, "events", b"new")
+            await reader.until(lambda: b"new" in reader.payloads, "what is new")
+            assert not [payload for payload in reader.payloads if payload.startswith(b"old")]
+            assert len(reader.payloads) == len({*reader.payloads})
+            assert any(isinstance(gap, Gap) and gap.lost is None for gap in reader.gaps)
+    finally:
+        child.kill()
+
+
+def _answers(port):
+    try:
+        return ask(port, "PING") == "PONG"
+    except Exception:
+        return False
+
+
+async def test_hello_is_not_needed(tmp_path):
+    """A user who may publish and subscribe and nothing else."""
+    port = free_port()
+    users = tmp_path / "users.acl"
+    users.write_text("user default off\nuser app on >secret allchannels -@all +publish +subscribe +unsubscribe\n")
+    command = [
+        valkey.require(),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--aclfile",
+        users,
+        "--save",
+        "",
+        "--dir",
+        tmp_path,
+    ]
+    child = spawn("valkey", command, tmp_path / "log")
+    try:
+        wait_until(lambda: "Ready to accept" in (tmp_path / "log").read_text(), "the server", 20)
+        async with both(f"redis://app:secret@127.0.0.1:{port}") as (producer, consumer, reader):
+            await consumer.subscribe("events")
+            await publish_until_taken(producer, "events", b"one")
+            await reader.until(lambda: b"one" in reader.payloads, "the message")
+    finally:
+        child.kill()
