@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -10,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 from benchmarks.machine import on_core
+from core.contracts.codec import read
+from core.contracts.load_status import LoadStatus
 from core.errors import FanbenchError
 from core.process import spawn
 
@@ -36,9 +37,9 @@ class LocustProcess:
 
     def __enter__(self) -> LocustProcess:
         deadline = time.monotonic() + CONNECT_S
-        while self._told("clients") < self.clients:
+        while (connected := self._told().clients) < self.clients:
             if self._child.returncode is not None or time.monotonic() > deadline:
-                words = f"{self._told('clients')} of {self.clients} clients connected; {self._child.last_words()}"
+                words = f"{connected} of {self.clients} clients connected; {self._child.last_words()}"
                 self._child.kill()
                 raise FanbenchError(f"Locust: {words}")
             time.sleep(0.05)
@@ -49,12 +50,9 @@ class LocustProcess:
     ) -> None:
         self._child.kill()
 
-    def _told(self, name: str) -> int:
-        try:
-            return int(json.loads(self._status.read_text())[name])
-        except FileNotFoundError:
-            return 0
+    def _told(self) -> LoadStatus:
+        return read(LoadStatus, self._status) or LoadStatus()
 
     def delivered(self) -> int:
         """Events so far, over all clients; up to 0.2 s old."""
-        return self._told("deliveries")
+        return self._told().deliveries

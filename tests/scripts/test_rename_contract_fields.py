@@ -40,6 +40,7 @@ def tree_of(folder: Path, program: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_what_mypy_does_not_notice_is_told_and_what_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = tree_of(tmp_path, 'Sample(name="a")\nStrict(name="a", count=1)\nStrict(name="b")\n')
     fields = dict(fields_of_contracts(tree))
@@ -75,6 +76,7 @@ def renamed(*names: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
+@pytest.mark.slow
 def test_a_field_of_each_program_is_noticed() -> None:
     done = renamed("GeneratorReport.failed", "ReplicaStats.gap_lost", "LoadStatus.reached", timeout_s=110)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""What fanbench asks of its own children does not go by a proxy."""
+"""What fanbench asks of its own children: not by a proxy, and what it makes of an answer that does not fit, or of none."""
 
 import http.server
 import json
@@ -6,8 +6,18 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
+from core.contracts.codec import DocumentError, write
+from core.contracts.load_orders import LoadOrder
+from core.contracts.load_status import LoadStatus
+from core.errors import FanbenchError
+from core.ports import free_port
+from core.process import spawn
+from harness.runner import testbed
 from harness.runner.host import local_ports, most_clients
-from harness.runner.processes import replica_limits
+from harness.runner.processes import Load, ReplicaProcess, replica_limits
+from load.control import Control
 from server.settings import ServerSettings
 from tests.harness import made_up
 
@@ -30,6 +40,53 @@ def test_a_proxy_in_the_environment_is_passed_by():
         done = subprocess.run([sys.executable, "-c", words], env=proxied, capture_output=True, text=True, timeout=60)
         server.shutdown()
     assert done.stdout.strip() == '{"ready": true}', done.stderr
+
+
+@pytest.fixture
+def replica(tmp_path):
+    """A replica's process on a port where nobody listens."""
+    return ReplicaProcess("replica-1", free_port(), {}, tmp_path, child=None)
+
+
+def test_a_replica_that_is_dead_has_no_stats(replica):
+    assert replica.stats() is None
+    bed = testbed.Testbed(None, None, None, [replica], None, [], [], None)
+    assert bed.stats() == [None]
+    assert bed.connected() == 0
+
+
+def test_clients_of_a_replica_that_does_not_answer_are_not_taken_for_none(replica, tmp_path):
+    replica.child = spawn("replica-1", [sys.executable, "-c", "print('out of memory')"], tmp_path / "log")
+    replica.child.wait(30)
+    with pytest.raises(FanbenchError, match=f"{replica.url}/stats: no answer .*out of memory"):
+        testbed.Testbed(None, None, None, [replica], None, [], [], None).clients_of_topics()
+
+
+def test_an_answer_that_is_no_stats_is_named_by_address_and_field(replica):
+    with http.server.HTTPServer(("127.0.0.1", replica.port), _Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(DocumentError, match=f"^{replica.url}/stats: field 'server' is missing"):
+            replica.stats()
+        server.shutdown()
+
+
+def test_what_the_load_says_is_read_and_what_does_not_fit_is_named(tmp_path):
+    load = Load(None, tmp_path / "out", tmp_path / "status", tmp_path / "control")
+    assert load.status() == LoadStatus()
+    write(LoadStatus(clients=3, reached=2, deliveries=1), load.status_file)
+    assert load.status().reached == 2
+    load.status_file.write_text('{"version":1,"connected":3}')
+    with pytest.raises(DocumentError, match=f"^{load.status_file}: field 'connected' is unknown"):
+        load.status()
+
+
+def test_what_the_load_is_told_it_obeys(tmp_path):
+    load = Load(None, tmp_path / "out", tmp_path / "status", tmp_path / "control")
+    control = Control(load.control)
+    orders = [LoadOrder(do="mark", at_ns=7), LoadOrder(do="stall", share=0.1, for_s=2, at_ns=8)]
+    for order in orders:
+        load.tell(order)
+    assert control.orders() == orders
 
 
 def test_a_replica_takes_what_the_scenario_brings():
