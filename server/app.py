@@ -12,7 +12,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -45,7 +45,7 @@ _STREAM_API: dict[str, Any] = {
 
 def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) -> ASGIApp:
     """The ASGI application; it makes its replica when it starts, in the loop that serves it."""
-    app = open_streams_first(create_api(make_replica))
+    app = open_streams_first(create_api(make_replica), settings.root_path)
     origins = read_origins(settings.cors_origins)
     return let_read(app, origins) if origins else app
 
@@ -62,18 +62,25 @@ def let_read(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     )
 
 
-def open_streams_first(api: FastAPI) -> ASGIApp:
-    """FastAPI's application, before whose layers streams are opened.
+def open_streams_first(api: FastAPI, prefix: str) -> ASGIApp:
+    """FastAPI's application, before whose layers streams are opened; every path works with and without the prefix.
 
     Of exit stacks, the resolving of dependencies, a bound for bodies and the search for a route a stream needs none, and
     they are a third of what a connection costs before its first event (docs/decisions/0006).
     """
+    paths = {"/sse", f"{prefix}/sse"}
+    to_page = RedirectResponse(f"{prefix}/")  # the addresses in the page are relative to a path with a slash at its end
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/sse" and scope["method"] in ("GET", "HEAD"):
+        kind = scope["type"]
+        if kind == "http" and scope["path"] in paths and scope["method"] in ("GET", "HEAD"):
             scope["app"] = api
             await _open_stream(scope, receive, send)
+        elif kind == "http" and prefix and scope["path"] == prefix:
+            await to_page(scope, receive, send)
         else:
+            if prefix and kind != "lifespan":
+                scope["root_path"] = prefix
             await api(scope, receive, send)
 
     return app

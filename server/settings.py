@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from core.topics import DEFAULT_TOPIC, expand_topics
 from server.origins import read_origins
 
 KIB, MIB = 1024, 1024 * 1024
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 class ServerSettings(BaseSettings):
@@ -24,6 +26,7 @@ class ServerSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one and logs it")
+    root_path: str = Field("", description="prefix of every path, which the proxy in front keeps: like /events")
     server: str = Field("", max_length=200, description="this replica's name in its events (default: HOSTNAME:PORT)")
 
     broker_url: Annotated[str, AfterValidator(with_absolute_files)] = Field(
@@ -117,6 +120,15 @@ class ServerSettings(BaseSettings):
         except UsageError as error:
             raise ValueError(str(error)) from error
         return text
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix_is_a_path(cls, path: str) -> str:
+        if path and not _PREFIX.fullmatch(path):
+            raise ValueError(
+                "a prefix begins with a slash, ends without one, and has nothing to encode; write it like /events"
+            )
+        return path
 
     @field_validator("cors_origins")
     @classmethod

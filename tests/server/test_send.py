@@ -82,7 +82,7 @@ async def served(**changes: Any) -> AsyncIterator[tuple[Any, Replica]]:
     api = create_api(make)
     async with asyncio.timeout(DEADLINE_S), api.router.lifespan_context(api):
         await api.state.replica.link.filled.wait()
-        yield open_streams_first(api), api.state.replica
+        yield open_streams_first(api, ""), api.state.replica
 
 
 async def until(probe: Callable[[], object]) -> None:
