@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "brokers.md"
     ("option", "given", "value"),
     [
         (text("o", ""), "a b", "a b"),
-        (file("o", ""), "/etc/x+y.pem", "/etc/x+y.pem"),
+        (file("o_file", ""), "/etc/x+y.pem", "/etc/x+y.pem"),
         (whole_number("o", "", 5, 1), "1", 1),
         (seconds("o", "", 5.0), "0.5", 0.5),
         (flag("o", ""), "true", True),
@@ -27,7 +27,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "brokers.md"
 def test_values(option, given, value):
     from urllib.parse import quote
 
-    assert parse_url(f"x://h?o={quote(given)}", "").get(option) == value
+    assert parse_url(f"x://h?{option.name}={quote(given)}", "").get(option) == value
     assert parse_url("x://h", "").get(option) == option.default
 
 

@@ -112,7 +112,7 @@ def close(clients: list[SseClient]) -> None:
 
 
 @pytest.fixture(scope="module")
-def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def broker_url(integration: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with find_contender("valkey").launched(tmp_path_factory.mktemp("valkey")) as broker:
         yield broker.url
 

@@ -63,7 +63,7 @@ print(*(node.id for node in UsersDispatcher(nodes, [Someone])._worker_nodes))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_dispatch_order_is_locusts():
     names = ["hostb_9", "hosta_3", "hosta_1", "hostb_2", "hostc_5", "hosta_2"]
     # in a process of its own, since the import of Locust patches this one

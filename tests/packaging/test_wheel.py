@@ -62,7 +62,7 @@ class Built(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory):
+def built(integration, tmp_path_factory):
     """Wheel and sdist of a copy without git, in which a person has measured; the wheel is made of the sdist."""
     tree = tmp_path_factory.mktemp("tree") / "fanbench"
     shutil.copytree(ROOT, tree, ignore=_not_of_the_tree)

@@ -40,6 +40,7 @@ def tree_of(folder: Path, program: str) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("integration")
 def test_what_mypy_does_not_notice_is_told_and_what_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = tree_of(tmp_path, 'Sample(name="a")\nStrict(name="a", count=1)\nStrict(name="b")\n')
     fields = dict(fields_of_contracts(tree))
@@ -75,6 +76,7 @@ def renamed(*names: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_field_of_each_program_is_noticed() -> None:
     done = renamed("GeneratorReport.failed", "ReplicaStats.gap_lost", "LoadStatus.reached", timeout_s=110)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -82,6 +84,7 @@ def test_a_field_of_each_program_is_noticed() -> None:
     assert done.stdout.endswith("3 fields of 3 contracts, 0 unnoticed\n")
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_field_that_is_none_is_told() -> None:
     done = renamed("GeneratorReport.nothing", timeout_s=60)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -13,7 +13,7 @@ from tests.server.program import Replica, SseClient, running
 
 
 @pytest.fixture(scope="module")
-def restricted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restricted]:
+def restricted(integration: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restricted]:
     """A Valkey whose user may use some topics only."""
     if not find_contender("valkey").runnable:
         missing(find_contender("valkey").install_hint)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from harness.runner.host import local_ports, most_clients
 from harness.runner.processes import replica_limits
 from server.settings import ServerSettings
@@ -22,6 +24,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.subprocess
 def test_a_proxy_in_the_environment_is_passed_by():
     with http.server.HTTPServer(("127.0.0.1", 0), _Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -17,7 +17,7 @@ SHORT = ["--clients", "2", "--replicas", "1", "--duration", "0.5", "--warmup", "
 
 
 @pytest.fixture
-def url(tmp_path):
+def url(integration, tmp_path):
     port, acl = free_port(), tmp_path / "acl"
     acl.write_text(f"user default off\nuser {USER} on >{PASSWORD} ~* &* +@all -subscribe\n")
     command = [PROGRAMS["valkey"].find(), "--port", str(port), "--bind", "127.0.0.1", "--aclfile", acl, "--save", ""]
