@@ -5,8 +5,9 @@ export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
+PYTEST := $(PY) -m pytest --dist loadfile --no-loadscope-reorder  # tests/durations.py puts the longest files first
 
-.PHONY: help setup compare test check bench scaling dist brokers browser reference reference-pages lock clean notebook notebooks
+.PHONY: help setup compare test unit durations soak check bench scaling dist brokers browser reference reference-pages lock clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +28,13 @@ browser:  ## install the browser that the tests of the page drive
 	@scripts/browser.sh
 
 test: $(STAMP) brokers browser  ## run every test
-	@$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder  # tests/conftest.py puts the longest first
+	@$(PYTEST) -n 5
+
+unit: $(STAMP)  ## the tests that start no program, in less than a minute
+	@$(PYTEST) -n 2 -m unit
+
+durations: $(STAMP) brokers browser  ## run every test and note which files take long, in tests/durations.json
+	@$(PYTEST) -n 5 --record-durations
 
 soak: $(STAMP)  ## scenarios/soak.toml, fifty runs whose workers come and go, every field of every contract renamed: 20 minutes
 	@$(PY) -m pytest -m soak tests/harness/test_soak.py tests/load/test_random_workers.py tests/scripts/test_rename_contract_fields.py

@@ -1,7 +1,7 @@
-"""Which tests are `unit`: those that need no program but Python, and do not take long; `make unit` runs them alone.
+"""Which tests are `unit`: those that run inside pytest's own process, and quickly; `make unit` runs them alone.
 
-Nobody lists them. A test that starts a broker, a browser, Docker or a whole run of fanbench has the fixture `integration`,
-mostly by another fixture; any other test that starts such a program fails and says so.
+Nobody lists them. A test that starts programs (brokers, browsers, Docker, fanbench, Locust) has the fixture `integration`,
+mostly by another fixture, and any other test that starts one fails and says so.
 """
 
 import shutil
@@ -15,46 +15,49 @@ from core.process import ONCE_GUARDED
 
 STARTERS = {"integration", "running_programs"}  # the latter is of brokers/conformance, which knows nothing of our marks
 NOT_UNIT = {"slow", "soak"}
-ALLOWED = {"sh", "bash", "env", "sleep", "kill", "git", "uname", "file"}
-"""What a unit test may start beside Python and the scripts that it made itself: every machine that has `make` has them."""
-COMMANDS = {"locust", "fanbench", "uv"}
-"""Of the environment's own."""
+QUICK = {"sh", "bash", "env", "sleep", "kill", "git"}
+"""What a test with the mark `subprocess` may start, beside Python and the programs that it wrote itself."""
 
 
 class NotUnitError(AssertionError):
-    """A test without the fixture `integration` starts a program."""
+    """A unit test starts a program."""
 
 
 class Guard:
     """Refuses to start programs while a unit test runs."""
 
     def __init__(self) -> None:
-        self.test: str | None = None
         self.own_files = Path("/nowhere")
+        self._test: pytest.Item | None = None
 
     def look(self, event: str, arguments: tuple[object, ...]) -> None:
         """The audit hook."""
-        if self.test is None or event != "subprocess.Popen":
+        if self._test is None or event != "subprocess.Popen":
             return
         executable, words, _, env = arguments
         program = program_of(executable, words)
-        if not self._may(program, env if isinstance(env, Mapping) else None):
-            self.require_integration(program)
+        if self._test.get_closest_marker("subprocess") and self._quick(program, env):
+            return
+        raise NotUnitError(
+            f"{self._test.nodeid} starts {program}, and `make unit` starts nothing: use the fixture `integration` in the test, or "
+            "in its fixture that starts it; for Python or a shell, and well under a second, the mark `subprocess` "
+            "(tests/selection.py)"
+        )
 
-    def require_integration(self, program: str) -> None:
-        """Fail a unit test that starts this program."""
-        if self.test is not None:
-            raise NotUnitError(
-                f"{self.test} starts {program}, which `make unit` must do without: have the test, or its fixture that starts "
-                "it, use the fixture `integration` (tests/selection.py)"
-            )
-
-    def _may(self, program: str, env: Mapping[str, str] | None) -> bool:
+    def _quick(self, program: str, env: object) -> bool:
         path = Path(program)
-        if path.name in ALLOWED | COMMANDS or path.name.startswith(("python", Path(sys.executable).name)):
+        if path.name in QUICK or path.name.startswith("python"):
             return True
-        found = shutil.which(program, path=None if env is None else env.get("PATH"))
+        found = shutil.which(program, path=env.get("PATH") if isinstance(env, Mapping) else None)
         return found is None or Path(found).is_relative_to(self.own_files)
+
+    def watch(self, item: pytest.Item) -> Iterator[None]:
+        """While the hook that it wraps runs, if it is a unit test's."""
+        self._test = item if item.get_closest_marker("unit") else None
+        try:
+            return (yield)
+        finally:
+            self._test = None
 
 
 GUARD = Guard()
@@ -71,7 +74,7 @@ def program_of(executable: object, words: object) -> str:
 
 @pytest.fixture(scope="session")
 def integration() -> None:
-    """The test needs more than Python: brokers, browsers, Docker, whole runs. It is no part of `make unit`."""
+    """The test starts programs: it is no part of `make unit`."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -83,26 +86,18 @@ def _own_files(tmp_path_factory: pytest.TempPathFactory) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the unit tests."""
     for item in items:
-        needs = STARTERS & set(getattr(item, "fixturenames", ()))
-        if not needs and not any(item.get_closest_marker(mark) for mark in NOT_UNIT):
+        starts = STARTERS & set(getattr(item, "fixturenames", ()))
+        if not starts and not any(item.get_closest_marker(mark) for mark in NOT_UNIT):
             item.add_marker(pytest.mark.unit)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Watch the fixtures of a unit test."""
-    yield from _guarded(item)
+    return (yield from GUARD.watch(item))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Watch a unit test; what is taken down after it may be the session's."""
-    yield from _guarded(item)
-
-
-def _guarded(item: pytest.Item) -> Iterator[None]:
-    GUARD.test = item.nodeid if item.get_closest_marker("unit") else None
-    try:
-        return (yield)
-    finally:
-        GUARD.test = None
+    return (yield from GUARD.watch(item))

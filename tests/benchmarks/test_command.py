@@ -118,7 +118,7 @@ def test_the_micro_benchmarks_cover_the_hot_paths(quick: tuple[str, dict[str, An
     assert all(figures["ns each"]["median"] > 0 for figures in micro.values())
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_an_unknown_part_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "fanuot"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -9,6 +9,8 @@ import pytest
 from benchmarks.window import EpollReader
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.subprocess
+
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 STREAM = b": open\n\nid: s-1\ndata: {}\n\n:\n\ndata:1\n\nid: s-2\ndata: {}\n\n"
 

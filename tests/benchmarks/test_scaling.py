@@ -144,7 +144,7 @@ def test_throughput_does_not_fall_when_the_load_rises(last: float, met: bool) ->
     assert "160 events/s" in words
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_an_unknown_axis_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.scaling", "clinets"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -43,7 +43,7 @@ adapter = Adapter()
 
 
 @pytest.fixture
-def shelf(tmp_path, monkeypatch):
+def shelf(integration, tmp_path, monkeypatch):
     """The plug-in, installed, and its broker's folder."""
     (tmp_path / "shelf_plugin.py").write_text(PLUG_IN)
     folder = tmp_path / "shelf"

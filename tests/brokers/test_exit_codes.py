@@ -12,6 +12,8 @@ from brokers.programs.running import PASSWORD
 from core.errors import REFUSED
 from tests.missing import missing
 
+pytestmark = pytest.mark.usefixtures("integration")
+
 
 @pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize("program", ["server", "generator"])

@@ -15,7 +15,7 @@ ADVICE = "aiomqtt is not installed: pip install 'fanbench[mqtt]'"
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory):
+def python(integration, tmp_path_factory):
     """The Python of an environment without aiomqtt."""
     return without(tmp_path_factory.mktemp("environment"), "aiomqtt")
 
@@ -60,6 +60,7 @@ def test_doctor_tells_it_from_a_broken_plug_in(python, tmp_path):
     assert rows["nats-mqtt"]["how"] == ADVICE
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_library_that_is_there_and_broken_is_a_broken_plug_in(tmp_path_factory):
     python = without(tmp_path_factory.mktemp("environment"))
     library = next(python.parents[1].glob("lib/python*/site-packages/aiomqtt"))

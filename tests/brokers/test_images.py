@@ -113,7 +113,7 @@ def test_a_container_is_published_on_the_loopback_address_only():
     assert words[-5:] == ["--volume", "/data", "nats:2", "-c", "/c"]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize("command", ["compare", "capacity", "faults", "hop", "conformance", "demo"])
 def test_each_command_refuses_where_docker_is_not_installed(command, only_docker):
     only_docker(None)
@@ -123,7 +123,7 @@ def test_each_command_refuses_where_docker_is_not_installed(command, only_docker
     assert line.startswith("fanbench: contender 'valkey': docker is not installed here; install Docker")
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -143,13 +143,14 @@ def test_what_docker_lacks_is_told_in_one_line(script, said, names, only_docker,
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_another_way_to_launch_is_refused():
     done = fanbench("compare", "valkey", "--launch", "podman")
     assert done.returncode == 2
     assert "--launch podman" in done.stderr
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize(
     ("script", "launch", "mentioned"),
     [(ANSWERS, "auto", True), (ANSWERS, "local", False), (SILENT, "auto", False), (None, "auto", False)],
@@ -172,6 +173,7 @@ def test_a_program_that_is_here_is_launched_without_docker(only_docker, tmp_path
         assert broker.pids
 
 
+@pytest.mark.subprocess
 def test_a_container_that_cannot_be_made_is_told_with_what_docker_says(only_docker, tmp_path):
     only_docker('[ "$1" = create ] && { echo "Error: no space left on device" >&2; exit 1; }; echo 1')
     with pytest.raises(FanbenchError, match="docker create: Error: no space left on device"):

@@ -15,6 +15,8 @@ from core.errors import FanbenchError
 from core.forked import ForkServer
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.subprocess
+
 PROGRAM = """
     import json, os, sys, time
     IMPORTED_BY = os.getpid()

@@ -5,7 +5,11 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.subprocess
 
 PARENT = """
     import signal, sys

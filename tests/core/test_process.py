@@ -13,6 +13,8 @@ from core.errors import FanbenchError
 from core.process import spawn
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.subprocess
+
 PARENT = """
     import sys
     from pathlib import Path

@@ -9,6 +9,7 @@ from core.process import OWN_PYTHON
 from tests.elsewhere import put_decoys
 
 
+@pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize(
     ("name", "value", "code", "words"),
     [

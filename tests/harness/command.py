@@ -11,34 +11,27 @@ import psutil
 
 from core.process import OWN_PYTHON
 from tests.elsewhere import put_decoys
-from tests.selection import GUARD
 from tests.waiting import wait_until
 
 FANBENCH = [*OWN_PYTHON, "-m", "harness.commands.cli"]
-READING = {"doctor", "report", "choose"}
-"""The commands that start nothing but themselves."""
 
 
 def fanbench(*words, timeout_s=100, cwd=None):
     """Run it to its end; its output is captured. Without `cwd` in a new directory of decoys, which goes afterwards."""
     with tempfile.TemporaryDirectory(prefix="elsewhere-") as elsewhere:
-        done = subprocess.run(
+        return subprocess.run(
             [*FANBENCH, *map(str, words)],
             cwd=cwd or put_decoys(Path(elsewhere)),
             capture_output=True,
             text=True,
             timeout=timeout_s,
         )
-    if words[0] not in READING and done.returncode != 2:
-        GUARD.require_integration(f"fanbench {words[0]}")
-    return done
 
 
 class Started:
     """A fanbench that runs: every descendant that it ever had is known by id and start time."""
 
     def __init__(self, *words, log):
-        GUARD.require_integration("fanbench")
         self._elsewhere = tempfile.TemporaryDirectory(prefix="elsewhere-")
         with log.open("wb") as output:
             self.process = subprocess.Popen(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.truth.measuring import measure, wait_for_status
 
-pytestmark = pytest.mark.slow  # starts Locust anew for each test
+pytestmark = pytest.mark.usefixtures("integration")
 
 STREAM = {"clients": 10, "measure": 500, "rate_hz": 200.0, "retry_ms": 100}
 CLIENTS = 10

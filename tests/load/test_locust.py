@@ -10,7 +10,7 @@ import pytest
 
 from tests.truth.measuring import ROOT, measure
 
-pytestmark = pytest.mark.slow  # starts Locust anew for each test
+pytestmark = pytest.mark.usefixtures("integration")
 
 USERS = 12
 SCRIPTS = [

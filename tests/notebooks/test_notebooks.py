@@ -46,7 +46,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return parent
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 @pytest.mark.timeout(300)
 def test_each_runs_from_the_top(results: Path, tmp_path: Path) -> None:
     done = subprocess.run(

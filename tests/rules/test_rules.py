@@ -85,7 +85,7 @@ MUTATIONS = {  # what is broken: the test that must notice, the function, what t
 }  # fmt: skip
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # all run in the first test's set-up
+pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300)]  # all run in the first test's set-up
 
 
 def unbroken() -> list[str]:

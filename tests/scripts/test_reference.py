@@ -15,6 +15,8 @@ import pytest
 
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.subprocess
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "reference.sh"
 EVERY = ["broadcast", "burst", "capacity-nats", "capacity-valkey", "faults", "rooms", "transports"]
 FANBENCH = """#!/bin/bash

@@ -84,6 +84,7 @@ def test_a_field_of_each_program_is_noticed() -> None:
     assert done.stdout.endswith("3 fields of 3 contracts, 0 unnoticed\n")
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_field_that_is_none_is_told() -> None:
     done = renamed("GeneratorReport.nothing", timeout_s=60)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -10,6 +10,8 @@ from tests.missing import missing
 from tests.server.program import Replica, running
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("integration")
+
 
 def gauge(replica: Replica, name: str) -> float:
     (line,) = [line for line in replica.get("/metrics")[1].decode().splitlines() if line.startswith(f"{name} ")]

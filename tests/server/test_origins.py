@@ -53,6 +53,7 @@ def test_an_origin_that_can_never_match_is_refused_at_the_start(text: str, step:
         read_origins(text)
 
 
+@pytest.mark.usefixtures("integration")
 def test_the_program_says_so_in_one_line() -> None:
     ended = run_to_end({"cors_origins": "https://example.org/"})
     assert ended.returncode == 2

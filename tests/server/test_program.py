@@ -363,6 +363,7 @@ def test_it_stops_in_time_although_clients_do_not_read_and_the_broker_is_gone(fo
             subprocess.run(["kill", "-CONT", str(pid)], check=True)
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_lone_replica_generates_by_itself_and_writes_the_report(folder: Path) -> None:
     report = folder / "report.json"
     with running(folder, broker_url="memory://", rate_hz=100, report=report) as replica:
@@ -389,7 +390,7 @@ def test_it_generates_through_a_broker_when_told_to(valkey: str, folder: Path) -
         assert len({event.id.partition("-")[0] for event in other.take(20)}) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -420,7 +421,7 @@ def test_a_port_in_use_gets_one_line(replica: Replica) -> None:
     assert "FANBENCH_PORT" in line
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_a_broker_that_does_not_answer_gets_one_line_in_time_and_no_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (free_port(), silent.getsockname()[1]):
@@ -431,7 +432,7 @@ def test_a_broker_that_does_not_answer_gets_one_line_in_time_and_no_password() -
             assert "sekret" not in ended.stderr + ended.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_help_names_every_setting() -> None:
     ended = run_to_end({}, "--help")
     assert ended.returncode == 0

@@ -9,6 +9,8 @@ from brokers.contenders import find_contender
 from brokers.programs.running import PASSWORD, USER
 from tests.server.program import SseClient, run_to_end, running
 
+pytestmark = pytest.mark.usefixtures("integration")
+
 
 @pytest.mark.usefixtures("integration")
 def test_a_password_from_a_file(folder: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.mutation import Mutation, mutate
 from tests.truth.cases import CASES, violations
 from tests.truth.measuring import ROOT, Job, measure_side_by_side
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.usefixtures("integration")
 
 STAMPS = "D, S, R = X.T"
 """Where the due, sent and received instants of a fold come from."""

@@ -7,14 +7,16 @@ from contextlib import ExitStack
 import pytest
 
 from brokers.contenders import find_contender
+from core.contracts.codec import read
+from core.contracts.generator_report import GeneratorReport
 from core.histogram import Histogram
 from core.scenario import Scenario
 from core.tcp_proxy import TcpProxy
+from harness.results.run_record import LATENCY
 from harness.runner.processes import (
     Children,
     generator_settings,
     poll,
-    read_json,
     start_generator,
     start_load,
     start_replicas,
@@ -56,9 +58,7 @@ class Rig:
         children.add(self.generator)
         self.load = start_load(SCENARIO, [f"http://{self.client_link.address}"], self.folder)
         children.add(self.load.child)
-        poll(
-            "every client", 60, lambda: self.load.status().get("reached") == SCENARIO.clients or None, [self.load.child]
-        )
+        poll("every client", 60, lambda: self.load.status().reached == SCENARIO.clients or None, [self.load.child])
         return self
 
     def __exit__(self, *error):
@@ -67,9 +67,9 @@ class Rig:
     def measure(self):
         """Let the schedule run to its end; the load's result."""
         self.generator.send_signal(signal.SIGUSR1)
-        report = poll("the report", 60, lambda: read_json(self.report), [self.load.child])
-        wanted = report["published"]["events"]["measure"] * SCENARIO.clients
-        wait_until(lambda: self.load.status().get("deliveries") == wanted, "every delivery")
+        report = poll("the report", 60, lambda: read(GeneratorReport, self.report), [self.load.child])
+        wanted = report.published["events"].measure * SCENARIO.clients
+        wait_until(lambda: self.load.status().deliveries == wanted, "every delivery")
         return self.load.finish()
 
 
@@ -86,8 +86,10 @@ def quickest(folder, meddle):
         with Rig(folder / str(attempt)) as rig:
             meddle(rig)
             result = rig.measure()
-        for hop in result["hops_ms"]:
-            ms = Histogram.decode(result["histograms"][hop]).percentile_ms(QUICKEST)
+        for hop, encoded in result.histograms.by_span().items():
+            if hop == LATENCY:
+                continue
+            ms = Histogram.decode(encoded).percentile_ms(QUICKEST)
             found[hop] = min(ms, found.get(hop, ms))
         if sum(found.values()) <= DELAY_S * 1000 + NOISE_MS:
             break
@@ -108,10 +110,10 @@ def test_a_stopped_generator_shows_in_the_schedule_hop_alone(rig):
 
     threading.Timer(1.0, stop_for_a_second).start()
     result = rig.measure()
-    hops = result["hops_ms"]
+    hops = result.hops_ms
     # 50 of 150 events fall due while it is stopped, the first of them a whole second before it goes on.
-    assert hops["schedule"]["max"] >= 950
-    assert hops["schedule"]["p90"] >= 600
-    assert hops["broker"]["p90"] < 300
-    assert result["latency_ms"]["max"] >= 950
-    assert result["lost"] == 0
+    assert hops.schedule.max >= 950
+    assert hops.schedule.p90 >= 600
+    assert hops.broker.p90 < 300
+    assert result.latency_ms.max >= 950
+    assert result.lost == 0

@@ -17,12 +17,13 @@ def results():
     return measure_side_by_side({"all": Job(ROOT, {name: case.scripts for name, case in CASES.items()})})["all"]
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("name", CASES)
 def test_what_was_done_is_found_exactly(name, results):
     assert violations(CASES[name], results[name]) == []
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize("name", ["several at once", "framings", "closed"])
 def test_locust_finds_the_same(name):
     case = CASES[name]
@@ -30,7 +31,7 @@ def test_locust_finds_the_same(name):
     assert violations(case, result) == []
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_constant_delays():
     delays = {"control": 0, "short": 1, "middle": 20, "long": 200}
     scripts = [{"server": name, "clients": 2, "measure": 150, "fanout_ms": ms} for name, ms in delays.items()]
@@ -47,7 +48,7 @@ def test_constant_delays():
         assert p50[name] - p50["control"] == pytest.approx(delay, rel=0.02, abs=1)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_each_hop_gets_its_own_delay_and_nothing_else():
     result = measure({"clients": 4, "schedule_ms": 5, "broker_ms": 30, "fanout_ms": 60} | QUICK, users=4)
     hops = result["hops_ms"]
@@ -58,7 +59,7 @@ def test_each_hop_gets_its_own_delay_and_nothing_else():
         assert latency == pytest.approx(35 + hops["fanout"][quantile], rel=2 * PRECISION)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_a_stall_shows_in_full_from_the_due_instants():
     script = {"clients": 4, "warmup": 0, "measure": 300, "rate_hz": 100.0, "stall_at": 50, "stall_s": 2.0}
     result = measure(script, users=4)
@@ -71,7 +72,7 @@ def test_a_stall_shows_in_full_from_the_due_instants():
     assert result["duration_s"] >= 2.99
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_a_connection_reset_in_flight_resumes_without_a_trace():
     result = measure(FOUR | {"every": 1, "drop_at": [10, 25], "drop_abruptly": True, "retry_ms": 20}, users=4)
     assert (result["lost"], result["duplicated"], result["reordered"]) == (0, 0, 0)
@@ -79,7 +80,7 @@ def test_a_connection_reset_in_flight_resumes_without_a_trace():
     assert sum(result["disconnects"].values()) == 8
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_what_passes_while_disconnected_is_charged_to_the_connection():
     result = measure(FOUR | {"drop_at": [25], "retry_ms": 60, "resume": False, "measure": 120}, users=4)
     assert result["lost"] == 4 * 120 - result["deliveries"] > 0

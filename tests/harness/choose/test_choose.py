@@ -250,7 +250,7 @@ def test_options_go_before_the_file(tmp_path: Path) -> None:
         parse_needs(tmp_path / "none.toml", {})
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_the_command_line_answers_in_words_and_in_json(results: Path) -> None:
     words = ("choose", results, "--clients", 50, "--replicas", 2, "--rate", 20, "--promise", LEAST)
     done = fanbench(*words)

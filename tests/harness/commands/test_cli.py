@@ -7,7 +7,7 @@ import pytest
 from harness.runner.host import descriptor_limit
 from tests.harness.command import fanbench
 
-pytestmark = pytest.mark.slow  # starts fanbench anew for each test
+pytestmark = pytest.mark.usefixtures("integration")
 
 MANY = descriptor_limit() + 1
 

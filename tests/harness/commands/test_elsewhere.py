@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(300)  # real programs on two cores that other t
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory):
+def elsewhere(integration, tmp_path_factory):
     """A directory with decoys, a scenario, needs and stored results of a person's own."""
     folder = put_decoys(tmp_path_factory.mktemp("elsewhere"))
     (folder / "mine").mkdir()

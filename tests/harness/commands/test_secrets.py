@@ -81,6 +81,7 @@ def started(*given):
     return json.loads(done.stdout)
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
@@ -94,14 +95,17 @@ def test_ps_shows_stars_and_the_program_sees_what_it_was_given(given, shown):
     assert started(*given) == [f"fanbench {shown}", given, True]
 
 
+@pytest.mark.subprocess
 def test_bytes_that_are_no_text_are_hidden_too():
     assert started(b"redis://probe:\xff@h", b"\xfe")[0] == "fanbench redis://probe:***@h \ufffd"
 
 
+@pytest.mark.subprocess
 def test_without_a_password_nothing_changes():
     assert started("redis://h")[0].split("\0")[-1] == "redis://h"
 
 
+@pytest.mark.subprocess
 def test_a_password_that_cannot_be_hidden_is_refused():
     command = [*FANBENCH, "compare", f"redis://probe:{MARK}@h"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={})

@@ -32,6 +32,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.subprocess
 def test_a_proxy_in_the_environment_is_passed_by():
     with http.server.HTTPServer(("127.0.0.1", 0), _Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -55,6 +56,7 @@ def test_a_replica_that_is_dead_has_no_stats(replica):
     assert bed.connected() == 0
 
 
+@pytest.mark.subprocess
 def test_clients_of_a_replica_that_does_not_answer_are_not_taken_for_none(replica, tmp_path):
     replica.child = spawn("replica-1", [sys.executable, "-c", "print('out of memory')"], tmp_path / "log")
     replica.child.wait(30)

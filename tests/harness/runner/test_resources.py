@@ -23,7 +23,7 @@ def burner():
     process.stdout.close()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_cpu_of_a_grandchild_counts_for_its_part(burner):
     sampler = Sampler(lambda: {"load": [burner.pid], "server": []})
     sampler.start()
@@ -35,7 +35,7 @@ def test_cpu_of_a_grandchild_counts_for_its_part(burner):
     assert window.parts["server"].cpu_s == 0
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("integration")
 def test_cpu_of_strangers_is_seen_as_others(burner):
     sampler = Sampler(lambda: {"load": []})
     sampler.start()
