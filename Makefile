@@ -37,7 +37,7 @@ durations: $(STAMP) brokers browser  ## run every test and note which files take
 	@$(PYTEST) -n 5 --record-durations
 
 soak: $(STAMP)  ## scenarios/soak.toml, fifty runs whose workers come and go, every field of every contract renamed: 20 minutes
-	@$(PY) -m pytest -m soak tests/harness/test_soak.py tests/load/test_random_workers.py tests/scripts/test_rename_contract_fields.py
+	@$(PY) -m pytest -m soak tests/harness/test_soak.py tests/load/test_random_workers.py tests/load/test_long_runs.py tests/scripts/test_rename_contract_fields.py
 
 reference: $(STAMP) brokers browser  ## measure results/reference anew: about an hour; again after Ctrl-C, it goes on
 	@scripts/reference.sh

@@ -9,6 +9,7 @@ import pytest
 from core.cores import usable_cores
 
 
+@pytest.mark.subprocess
 def test_affinity_counts():
     code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); from core.cores import usable_cores; print(usable_cores())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -34,6 +34,7 @@ print(len(text), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, took
 """
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(320)
 def test_an_hour_of_forty_workers_merges_in_a_gigabyte_and_thirty_seconds_of_cpu():
     done = subprocess.run([sys.executable, "-c", HOUR], cwd=ROOT, capture_output=True, text=True, timeout=300)

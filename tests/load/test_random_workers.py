@@ -13,6 +13,8 @@ from tests.load.swarm import START_S, swarm
 from tests.server.program import running
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("integration")
+
 USERS = 40
 TOPICS = "room-{0..3}"
 MOST_WORKERS = 4

@@ -12,6 +12,8 @@ from tests.load.swarm import swarm
 from tests.server.program import running
 from tests.truth.measuring import ROOT
 
+pytestmark = pytest.mark.usefixtures("integration")
+
 
 @pytest.fixture(scope="module")
 def replica(tmp_path_factory):

@@ -12,6 +12,8 @@ from tests.load.swarm import START_S, swarm
 from tests.server.program import running
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("integration")
+
 TOPICS = "room-{0..9}"
 
 

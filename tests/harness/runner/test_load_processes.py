@@ -26,6 +26,7 @@ def test_as_many_as_the_load_asks_for_and_at_most_one_a_core(monkeypatch, fields
     assert load_processes(Scenario(**fields)) == processes
 
 
+@pytest.mark.usefixtures("integration")
 def test_a_run_with_two_processes_counts_every_delivery(tmp_path):
     scenario = Scenario(clients=20, rate_hz=50, warmup_s=0.5, duration_s=2, load_processes=2, connect_hz=100)
     run = run_once(find_contender("memory"), scenario, 1, tmp_path, lambda _: None)
