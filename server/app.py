@@ -32,6 +32,7 @@ _NO_PAGE = "fanbench replica. GET /sse streams events; /stats, /metrics, /health
 _QUERY = [
     ("topic", "a topic to listen to; may be repeated (default: events)"),
     ("last_event_id", "STREAM-SEQ of the event got last, or TOPIC:STREAM-SEQ; may be repeated"),
+    ("heartbeat", "send `event: heartbeat` so often, in whole seconds"),
     ("token", "the bearer token, where no header can be sent"),
 ]
 _STREAM_API: dict[str, Any] = {
@@ -148,8 +149,7 @@ async def _say_error(_: HTTPConnection, error: Exception) -> Response:
 async def _sse(request: Request) -> EventStream:
     """Events as they come, as Server-Sent Events; resumes behind `Last-Event-ID`."""
     replica: Replica = request.app.state.replica
-    client = await admit(request, replica)
-    return EventStream(replica.hub, replica.stream_settings, client.topics, client.given, client.release)
+    return EventStream(replica.hub, replica.stream_settings, await admit(request, replica))
 
 
 async def _ws(websocket: WebSocket) -> None:
@@ -161,7 +161,7 @@ async def _ws(websocket: WebSocket) -> None:
     except HTTPException as error:
         await websocket.send_denial_response(await _say_error(websocket, error))
         return
-    await serve_socket(websocket, replica.hub, replica.stream_settings, client.topics, client.given, client.release)
+    await serve_socket(websocket, replica.hub, replica.stream_settings, client)
 
 
 async def _sse_head(request: Request) -> ASGIApp:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hmac
 import random
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
@@ -14,22 +12,16 @@ from starlette.requests import HTTPConnection
 from brokers.errors import TopicRefusedError, shown
 from core.errors import FanbenchError
 from core.topics import DEFAULT_TOPIC
+from server.named_heartbeats import LONGEST_S
 from server.replica import Replica
-from server.resume import Given, read_ids
+from server.resume import read_ids
 from server.resume_request import read_last_ids
 from server.settings import ServerSettings
+from server.stream import Admitted
 from server.subscription_settings import TooManyTopicsError
 
 MAX_TOPIC_BYTES = 1_024
 """Of UTF-8: a replica's own bound. A broker's, which may be lower, is the adapter's to know."""
-
-
-class Admitted(NamedTuple):
-    """A client whose topics are subscribed, until `release` is called."""
-
-    topics: Sequence[str]
-    given: Given | None
-    release: Callable[[], None]
 
 
 async def admit(request: HTTPConnection, replica: Replica) -> Admitted:
@@ -61,7 +53,7 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
         raise HTTPException(503, words, _later(replica)) from error
     finally:
         replica.joining -= 1
-    return Admitted(names, given, partial(replica.link.release, topics))
+    return Admitted(names, given, read_heartbeat_s(request), partial(replica.link.release, topics))
 
 
 def check(request: HTTPConnection, replica: Replica) -> list[str]:
@@ -73,6 +65,7 @@ def check(request: HTTPConnection, replica: Replica) -> list[str]:
     settings = replica.settings
     require_token(request, settings)
     names = read_topics(request, settings)
+    read_heartbeat_s(request)
     if replica.hub.stopping:
         raise HTTPException(503, "this replica is stopping; connect to another one", _later(replica))
     if len(replica.hub.clients) + replica.joining >= settings.max_clients:
@@ -140,3 +133,19 @@ def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:
                 "name it like ?topic=events",
             )
     return names
+
+
+def read_heartbeat_s(request: HTTPConnection) -> int:
+    """How often the client wants `event: heartbeat`, in seconds; 0 if it did not ask.
+
+    Raises:
+        HTTPException: 400, it is no whole number of seconds, or too many.
+    """
+    if b"heartbeat" not in request.scope["query_string"]:
+        return 0
+    text = request.query_params.get("heartbeat", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= LONGEST_S):
+        raise HTTPException(
+            400, f"heartbeat={text[:20]!r}: give whole seconds, {LONGEST_S} at most, like ?heartbeat=15"
+        )
+    return int(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import random
 from collections.abc import Mapping, Sequence
 
@@ -99,7 +100,8 @@ class FrameMaker:
     def gap(self, topic: str, cause: str, lost: int | None, sent_ns: int) -> Frame:
         """`event: gap` with `{"server","cause","lost","topic"}`; it leaves the client's last event id as it was."""
         fields = {"server": self._server, "cause": cause, "lost": lost, "topic": topic}
-        return Frame(topic, "", -1, sent_ns, encode_event(orjson.dumps(fields).decode(), event="gap"))
+        # Not orjson: what a broker said may hold halves of surrogate pairs, which it refuses.
+        return Frame(topic, "", -1, sent_ns, encode_event(json.dumps(fields, separators=(",", ":")), event="gap"))
 
 
 class Openings:

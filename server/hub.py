@@ -81,7 +81,11 @@ class Hub:
     def accept(self, name: str, payload: bytes) -> None:
         """Take one message from the broker; it leaves at the end of this turn of the event loop."""
         received_ns = now_ns()
-        topic = self.topics.get(name)
+        try:
+            topic = self.topics.get(name)
+        except TypeError:  # of an adapter that hands over something else than a name
+            self._validator.pass_by(name, payload, "no topic")
+            return
         if topic is None:
             return
         stamp = self._validator.read(name, payload)

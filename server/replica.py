@@ -16,6 +16,7 @@ from server.connection_limits import ConnectionLimits
 from server.frame import Openings
 from server.history import HistoryBound
 from server.hub import STOPPED, Hub, HubSettings
+from server.named_heartbeats import NamedHeartbeats
 from server.settings import ServerSettings
 from server.stop import end, end_by_and_by
 from server.stream import StreamSettings
@@ -59,11 +60,6 @@ class Replica:
         self.settings = settings
         self.name = name
         self.connection_limits = connection_limits
-        self.stream_settings = StreamSettings(
-            openings=Openings(name, settings.retry_ms),
-            client_buffer_bytes=settings.client_buffer_bytes,
-            resume_overlap_ns=int(settings.resume_overlap_s * NS_PER_S),
-        )
         self._loop = asyncio.get_running_loop()
         self.ring = _open_ring() if settings.batch_sends else None
         self.hub = Hub(_hub_settings(settings, name), self._loop, self.ring)
@@ -75,6 +71,13 @@ class Replica:
             ready_grace_s=settings.ready_grace_s,
         )
         self.link = Subscriptions(self.hub, adapter, self.endpoint, link_settings)
+        self._named_heartbeats = NamedHeartbeats(name, self.endpoint.scheme, lambda: self.link.broker.connected)
+        self.stream_settings = StreamSettings(
+            openings=Openings(name, settings.retry_ms),
+            named_heartbeats=self._named_heartbeats,
+            client_buffer_bytes=settings.client_buffer_bytes,
+            resume_overlap_ns=int(settings.resume_overlap_s * NS_PER_S),
+        )
         self.joining = 0
         """Clients admitted that have no stream yet."""
         self._generates = settings.generate or adapter.name == "memory"
@@ -105,6 +108,7 @@ class Replica:
 
     def _tick(self) -> None:
         self.link.tick()
+        self._named_heartbeats.tick()
         if self.settings.max_stream_age_s:
             end(self.hub, self.hub.outlived(self._loop.time()), "max age")
         self.connection_limits.expire(self._loop.time() - self.settings.head_timeout_s)

@@ -121,6 +121,13 @@ class ServerSettings(BaseSettings):
             raise ValueError(str(error)) from error
         return text
 
+    @field_validator("server")
+    @classmethod
+    def _name_can_be_sent(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError("a name has printable characters alone")
+        return name
+
     @field_validator("root_path")
     @classmethod
     def _prefix_is_a_path(cls, path: str) -> str:

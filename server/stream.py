@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.responses import JSONResponse
 
-from server.client import Client
+from server.client import Client, State
 from server.connection_writer import SendWriter, TransportWriter
 from server.frame import Openings, Wire
 from server.hub import Hub
+from server.named_heartbeats import NamedHeartbeats
 from server.protocol import EXTENSION, StreamProtocol
 from server.resume import Given, resume
 
@@ -35,26 +36,30 @@ class StreamSettings:
     """What all streams of a replica share."""
 
     openings: Openings
+    named_heartbeats: NamedHeartbeats
     client_buffer_bytes: int
     resume_overlap_ns: int
 
 
+class Admitted(NamedTuple):
+    """A client whose topics are subscribed, until `release` is called, once, whatever happens."""
+
+    topics: Sequence[str]
+    given: Given | None
+    heartbeat_s: int
+    """How often it wants `event: heartbeat`; 0: never."""
+    release: Callable[[], None]
+
+
 class EventStream:
-    """The ASGI response that is one client's stream.
+    """The ASGI response that is one client's stream. Its topics are subscribed before it starts."""
 
-    Its topics are subscribed before it starts; `on_end` is called once, whatever happens.
-    """
+    __slots__ = ("_admitted", "_hub", "_settings")
 
-    __slots__ = ("_given", "_hub", "_on_end", "_settings", "_topics")
-
-    def __init__(
-        self, hub: Hub, settings: StreamSettings, topics: Sequence[str], given: Given | None, on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, hub: Hub, settings: StreamSettings, admitted: Admitted) -> None:
         self._hub = hub
         self._settings = settings
-        self._topics = topics
-        self._given = given
-        self._on_end = on_end
+        self._admitted = admitted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the stream over the connection's transport if it is lent, or else with `send`."""
@@ -67,10 +72,10 @@ class EventStream:
     async def _serve_directly(self, connection: StreamProtocol, scope: Scope, receive: Receive, send: Send) -> None:
         """Return once the stream is open: from then on it lives in the hub and in its connection alone."""
         wire = Wire.PLAIN if scope["http_version"] == "1.0" else Wire.CHUNKED
-        writer = TransportWriter(self._hub, wire, self._settings.client_buffer_bytes, self._on_end)
+        writer = TransportWriter(self._hub, wire, self._settings.client_buffer_bytes, self._admitted.release)
         transport = connection.take(scope, writer)
         if transport is None:
-            self._on_end()
+            self._admitted.release()
             await JSONResponse({"error": PIPELINED}, 400, {"connection": "close"})(scope, receive, send)
             return
         writer.attach(transport, connection.descriptor)
@@ -78,31 +83,31 @@ class EventStream:
         if writer.gone:
             return
         head = connection.detach()
-        writer.client = Client(self._topics, writer)
-        join(self._hub, self._settings, writer.client, self._given, head)
+        writer.client = Client(self._admitted.topics, writer)
+        join(self._hub, self._settings, writer.client, self._admitted, head)
         if connection.half_closed:
             writer.half_closed()
 
     async def _serve_by_send(self, receive: Receive, send: Send) -> None:
         # `send` says nothing after a disconnect, so `receive` is watched.
         writer = SendWriter(self._hub, self._settings.client_buffer_bytes)
-        client = writer.client = Client(self._topics, writer)
+        client = writer.client = Client(self._admitted.topics, writer)
         pump = asyncio.ensure_future(writer.pump(send))
         watch = asyncio.ensure_future(_disconnected(receive))
         try:
             await _start(send)
-            join(self._hub, self._settings, client, self._given)
+            join(self._hub, self._settings, client, self._admitted)
             await asyncio.wait([pump, watch], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._hub.leave(client, "client left")
-            self._on_end()
+            self._admitted.release()
             for task in (pump, watch):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await pump
 
 
-def join(hub: Hub, settings: StreamSettings, client: Client, given: Given | None, head: bytes = b"") -> None:
+def join(hub: Hub, settings: StreamSettings, client: Client, admitted: Admitted, head: bytes = b"") -> None:
     """Hand an open stream to the hub, from where its ids say; `head` is what must go before all else."""
     opening = head + settings.openings.pick(client.writer.wire)
     if hub.stopping:
@@ -110,7 +115,9 @@ def join(hub: Hub, settings: StreamSettings, client: Client, given: Given | None
         client.writer.finish()
         return
     histories = {name: hub.topics[name].history for name in client.topics}
-    hub.join(client, resume(given, histories, settings.resume_overlap_ns), opening)
+    hub.join(client, resume(admitted.given, histories, settings.resume_overlap_ns), opening)
+    if admitted.heartbeat_s and client.state is not State.GONE:
+        settings.named_heartbeats.add(client, admitted.heartbeat_s)
 
 
 async def stream_head(_: Scope, __: Receive, send: Send) -> None:

@@ -19,6 +19,8 @@ def inspect(topic: str, payload: bytes, max_event_bytes: int) -> Stamp:
     Raises:
         StampError: the message is no event of ours, or could not be sent on as one; the reason has no value in it.
     """
+    if not isinstance(payload, bytes):  # an adapter may be a stranger's
+        raise StampError("no bytes")
     if len(payload) > max_event_bytes:
         raise StampError("too large")
     stamp = decode(payload)
@@ -41,21 +43,22 @@ class EventValidator:
         """The event's stamp, or None for a message that is not ours, which is counted by its reason."""
         try:
             stamp = inspect(topic, payload, self._max_event_bytes)
-        except StampError as error:
-            self._pass_by(topic, payload, str(error))
+        except Exception as error:  # whatever breaks, a message that stopped the consumer would come again and again
+            self.pass_by(topic, payload, str(error) if isinstance(error, StampError) else type(error).__name__)
             return None
         self._ledger.receive(stamp)
         return stamp
 
-    def _pass_by(self, topic: str, payload: bytes, reason: str) -> None:
+    def pass_by(self, topic: object, payload: object, reason: str) -> None:
+        """Count a message that is not ours, and log the first one of its reason in a while."""
         self._ledger.foreign[reason] += 1
         now_s = time.monotonic()
         if now_s - self._logged_s.get(reason, float("-inf")) >= LOG_INTERVAL_S:
             self._logged_s[reason] = now_s
             _log.warning(
-                "topic %.100r: passed by a message of %d bytes that is no event: %s (%d so far)",
+                "topic %.100r: passed by a message of %s bytes that is no event: %s (%d so far)",
                 topic,
-                len(payload),
+                len(payload) if isinstance(payload, bytes) else "no",
                 reason,
                 self._ledger.foreign[reason],
             )

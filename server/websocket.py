@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import HTTPException
@@ -18,9 +18,8 @@ from server.frame import Wire
 from server.hub import Hub
 from server.origins import ANY, is_same_site, read_origins
 from server.protocol import EXTENSION, Listener
-from server.resume import Given
 from server.settings import ServerSettings
-from server.stream import StreamSettings, join
+from server.stream import Admitted, StreamSettings, join
 
 MAX_MESSAGE_BYTES = 4096
 """What a client may send at once; it has nothing to say."""
@@ -104,26 +103,19 @@ def require_transport(connection: HTTPConnection) -> None:
         raise HTTPException(501, "this ASGI server lends no transport; run 'python -m server', or use /sse")
 
 
-async def serve_socket(
-    websocket: WebSocket,
-    hub: Hub,
-    settings: StreamSettings,
-    topics: Sequence[str],
-    given: Given | None,
-    on_end: Callable[[], None],
-) -> None:
+async def serve_socket(websocket: WebSocket, hub: Hub, settings: StreamSettings, admitted: Admitted) -> None:
     """Open one client's stream and return: from then on it lives in the hub and in its connection alone."""
     extensions: Mapping[str, Any] = websocket.scope.get("extensions", {})
     connection: SocketProtocol = extensions[EXTENSION]
-    writer = TransportWriter(hub, Wire.WEBSOCKET, settings.client_buffer_bytes, on_end)
+    writer = TransportWriter(hub, Wire.WEBSOCKET, settings.client_buffer_bytes, admitted.release)
     transport = connection.take(writer)
     if transport is None:
-        on_end()
+        admitted.release()
         return
     writer.attach(transport, transport.get_extra_info("socket").fileno())
     await websocket.accept()
     if writer.gone:
         return
     connection.detach()
-    writer.client = Client(topics, writer)
-    join(hub, settings, writer.client, given)
+    writer.client = Client(admitted.topics, writer)
+    join(hub, settings, writer.client, admitted)

@@ -1,17 +1,17 @@
-// The page: takes what the stream brings, and paints at most once per frame.
+// The page: takes what the stream brings, and paints it ten times a second.
 
 import { Chart } from "./chart.js";
 import { Continuity } from "./continuity.js";
-import { formatMs, keepNanoseconds, nowMs, readEvent } from "./event.js";
+import { formatMs, keepNanoseconds, nowMs } from "./event.js";
 import { Feed } from "./feed.js";
 import { List, ROWS } from "./list.js";
 import { Tally } from "./tally.js";
 
 const CHART_EVERY_MS = 250;
-const BROKER_EVERY_MS = 1000;
+const PAINT_EVERY_MS = 100;
 const RECENT_S = 10;
 const MAX_REPLICAS_SHOWN = 32;
-const STATE_NAMES = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" };
+const STATE_NAMES = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", refused: "Refused" };
 const HOP_NAMES = { schedule: "Schedule", broker: "Broker", fanout: "Fan-out" };
 
 const at = (id) => document.getElementById(id);
@@ -28,8 +28,9 @@ let foreign = 0;
 let paused = false;
 let chartsDueMs = 0;
 let agesDueMs = 0;
-let frame = 0;
+let paintTimer = 0;
 let brokerAway = false;
+let brokerName = "";
 
 const list = new List(at("rows"), showDetail);
 const rateChart = new Chart(at("rate-chart"), [{ field: "rate", color: "--accent", fill: true }], (rate) => `${rate}/s`);
@@ -39,40 +40,47 @@ const latencyChart = new Chart(
   formatMs,
 );
 const token = new URLSearchParams(location.search).get("token");
-const feed = new Feed({ onState: showState, onEvent: takeEvent, onGap: takeGap }, token);
+const feed = new Feed({ onState: showState, onEvent: takeEvent, onGap: takeGap, onHeartbeat: takeHeartbeat }, token);
 
-function takeEvent(id, text) {
-  const arrivedMs = nowMs();
-  const event = readEvent(id, text, arrivedMs);
+function takeEvent(event, atMs) {
   if (event === null) {
     foreign += 1;
   } else {
-    feed.mark(event, arrivedMs);
-    tally.add(event, arrivedMs);
+    tally.add(event, atMs);
     list.add({ event, ...continuity.place(event) });
   }
   schedulePaint();
 }
 
-function takeGap(text) {
+function takeGap(told, atMs) {
   gaps += 1;
-  let told = {};
-  try {
-    told = JSON.parse(text) ?? {};
-  } catch {
-    foreign += 1;
-  }
   const gap = { server: String(told.server ?? ""), cause: String(told.cause ?? "unknown"), lost: Number.isInteger(told.lost) ? told.lost : null, topic: told.topic == null ? null : String(told.topic) };
-  list.add({ gap, atMs: nowMs() });
+  list.add({ gap, atMs });
   schedulePaint();
 }
 
+/** The replica behind this stream says which broker it has, and whether that is there. */
+function takeHeartbeat({ broker, broker_connected }) {
+  brokerAway = broker_connected === false;
+  brokerName = String(broker ?? "");
+  showBroker();
+  if (at("state").dataset.state === "live") showState("live", "");
+}
+
+function showBroker() {
+  at("broker").hidden = !brokerName;
+  at("broker").dataset.state = brokerAway ? "away" : "here";
+  write("broker-name", brokerName);
+  write("broker-state", brokerAway ? "away" : "connected");
+}
+
+/** Paint soon, not at once: figures that change with each event cannot be read, and painting is what costs. */
 function schedulePaint() {
-  frame ||= requestAnimationFrame(paint);
+  paintTimer ||= setTimeout(() => requestAnimationFrame(paint), PAINT_EVERY_MS);
 }
 
 function paint() {
-  frame = 0;
+  paintTimer = 0;
   const now = nowMs();
   if (paused) write("events-note", `paused, ${count(list.waiting)} new`);
   else list.paint(now);
@@ -83,6 +91,7 @@ function paint() {
   write("duplicates", count(continuity.duplicates));
   write("foreign", count(foreign));
   write("reconnects", count(feed.reconnects));
+  paintReplicas();
   if (now >= agesDueMs) {
     agesDueMs = now + 1000;
     list.age(now);
@@ -90,7 +99,6 @@ function paint() {
   if (now >= chartsDueMs) {
     chartsDueMs = now + CHART_EVERY_MS;
     paintFigures(now);
-    paintReplicas();
   }
 }
 
@@ -147,7 +155,7 @@ function showState(state, detail) {
   badge.dataset.broker = away ? "away" : "here";
   write("state-name", name);
   write("state-detail", away ? "the replica has lost its broker and connects to it again" : detail);
-  at("retry").hidden = state !== "reconnecting";
+  at("retry").hidden = state !== "reconnecting" && state !== "refused";
   schedulePaint();
 }
 
@@ -198,25 +206,13 @@ function listen(wanted) {
   feed.open(topics);
 }
 
-/** Name the broker and offer the topics that the replica knows; a page without them works as well. */
-async function readStats() {
+/** Offer the topics that the replica knows. A proxy does not publish them, and the page works as well without. */
+async function readTopics() {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   const answer = await fetch("stats", { headers }).catch(() => null);
   const stats = answer?.ok ? await answer.json().catch(() => null) : null;
-  if (typeof stats?.broker === "string") write("broker", `Broker: ${stats.broker}`);
-  const known = Array.isArray(stats?.topics) ? stats.topics : Object.keys(stats?.topics ?? {});
+  const known = Object.keys(stats?.topics ?? {});
   at("known-topics").replaceChildren(...known.slice(0, 200).map((topic) => Object.assign(document.createElement("option"), { value: topic })));
-}
-
-/** A stream stays open while the replica has lost its broker; /readyz says so at once. */
-async function readBroker() {
-  if (document.hidden) return;
-  const answer = await fetch("readyz").catch(() => null);
-  const found = await answer?.json().catch(() => null);
-  const away = found?.broker_connected === false;
-  if (away === brokerAway) return;
-  brokerAway = away;
-  if (at("state").dataset.state === "live") showState("live", "");
 }
 
 at("pause").addEventListener("click", () => setPaused(!paused));
@@ -227,7 +223,7 @@ at("topic-form").addEventListener("submit", (event) => {
   event.preventDefault();
   listen(at("topic").value.split(",").map((topic) => topic.trim()).filter(Boolean));
 });
-at("topic").addEventListener("focus", readStats);
+at("topic").addEventListener("focus", readTopics);
 at("scroller").addEventListener("keydown", (event) => {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (!step) return;
@@ -243,8 +239,6 @@ document.addEventListener("keydown", (event) => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [rateChart, latencyChart].forEach((chart) => chart.draw()));
 setInterval(schedulePaint, CHART_EVERY_MS);
-setInterval(readBroker, BROKER_EVERY_MS);
 
 setPaused(false);
 listen(new URLSearchParams(location.search).getAll("topic"));
-readStats();

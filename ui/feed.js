@@ -1,5 +1,7 @@
-// The connection: an EventSource whose state is told, and whose reconnects go on exactly where it broke off.
+// The connection as the page sees it: its state is told, and its reconnects go on exactly where it broke off.
 
+const HEARTBEAT_S = 5;
+const SILENT_S = 2.5 * HEARTBEAT_S;
 const FIRST_WAIT_S = 1;
 const LONGEST_WAIT_S = 15;
 const SLOW_CONNECT_S = 6;
@@ -7,18 +9,24 @@ const FRESH_MS = 30_000;
 const MAX_IDS = 60;
 
 /**
- * Calls `onState(state, detail)` with `connecting`, `live` or `reconnecting`, `onEvent(id, text)` for each event and
- * `onGap(text)` for each `event: gap`. `reconnects` counts streams opened after the first.
+ * Calls `onState(state, detail)` with `connecting`, `live`, `reconnecting` or `refused`, and for each item `onEvent(event,
+ * atMs)` (null for what is no event of ours), `onGap(fields, atMs)` or `onHeartbeat(fields)`. `reconnects` counts streams
+ * opened after the first.
  *
- * The browser's own reconnect knows one last id, which is exact for one topic and one generator, and it gives up when
- * an answer is not an event stream (a proxy's 502, a replica's 503). So this reconnects itself, with an id for each.
+ * The browser's own reconnect knows one last id, which is exact for one topic and one generator; it gives up when an answer
+ * is not an event stream (a proxy's 502, a replica's 503); and it takes a connection over which nothing comes any more for
+ * a quiet one. So this reconnects itself, with an id for each stream, and asks for heartbeats that it can see.
  */
 export class Feed {
   reconnects = 0;
-  #source = null;
+  #worker = new Worker(new URL("arrivals.js", import.meta.url), { type: "module" });
+  #number = 0;
+  #url = null;
   #timer = 0;
   #failures = 0;
   #opened = false;
+  #live = false;
+  #heardMs = 0;
   #topics = [];
   #marks = new Map();
   #waiting = false;
@@ -29,6 +37,8 @@ export class Feed {
   constructor(listeners, token) {
     this.#listeners = listeners;
     this.#token = token;
+    this.#worker.onmessage = ({ data }) => data.number === this.#number && this.#take(data);
+    setInterval(() => this.#watch(), 1000);
   }
 
   /** Start anew on these topics, with no memory of what was received before. */
@@ -51,8 +61,24 @@ export class Feed {
     if (this.#waiting) this.#connect();
   }
 
+  #take({ kind, refused, items }) {
+    this.#heardMs = performance.now();
+    if (kind === "open") this.#onOpen();
+    else if (kind === "error") this.#onError(refused);
+    else for (const item of items) this.#onItem(item);
+  }
+
+  #onItem({ atMs, event, gap, beat }) {
+    if (gap) this.#listeners.onGap(gap, atMs);
+    else if (beat) this.#listeners.onHeartbeat(beat);
+    else {
+      if (event) this.#mark(event, atMs);
+      this.#listeners.onEvent(event, atMs);
+    }
+  }
+
   /** Remember how far an event brings its topic and stream. */
-  mark({ topic, stream, seq }, atMs) {
+  #mark({ topic, stream, seq }, atMs) {
     const streams = this.#marks.get(topic) ?? new Map();
     this.#marks.set(topic, streams);
     const last = Math.max(seq, streams.get(stream)?.seq ?? seq);
@@ -74,20 +100,23 @@ export class Feed {
 
   #connect() {
     clearTimeout(this.#timer);
-    this.#waiting = false;
-    this.#source?.close();
+    this.#waiting = this.#live = false;
+    this.#heardMs = performance.now();
     const url = new URL("sse", document.baseURI);
     for (const topic of this.#topics) url.searchParams.append("topic", topic);
+    url.searchParams.set("heartbeat", HEARTBEAT_S);
     if (this.#token) url.searchParams.set("token", this.#token);
     for (const id of this.#ids()) url.searchParams.append("last_event_id", id);
     this.#listeners.onState(this.#trying, "");
-    const source = new EventSource(url);
-    this.#source = source;
+    this.#url = url.href;
+    this.#open(this.#url);
     this.#timer = setTimeout(() => this.#explainSlowness(), SLOW_CONNECT_S * 1000);
-    source.onopen = () => this.#onOpen();
-    source.onerror = () => this.#onError();
-    source.onmessage = (message) => this.#listeners.onEvent(message.lastEventId, message.data);
-    source.addEventListener("gap", (message) => this.#listeners.onGap(message.data));
+  }
+
+  /** Have the worker open this stream, or none; what it still tells of the one before is not listened to. */
+  #open(url) {
+    this.#number += 1;
+    this.#worker.postMessage({ number: this.#number, url });
   }
 
   get #trying() {
@@ -97,19 +126,43 @@ export class Feed {
   #onOpen() {
     clearTimeout(this.#timer);
     if (this.#opened) this.reconnects += 1;
-    this.#opened = true;
+    this.#opened = this.#live = true;
     this.#failures = 0;
     this.#listeners.onState("live", "");
   }
 
-  #onError() {
+  /** A connection can end without a word: a replica that hangs, a network that is gone. */
+  #watch() {
+    const silentS = (performance.now() - this.#heardMs) / 1000;
+    if (this.#live && silentS > SILENT_S) this.#wait(`nothing came for ${Math.round(silentS)} s, not even a heartbeat`);
+  }
+
+  async #onError(refused) {
+    if (!refused) {
+      this.#wait("the connection is down");
+      return;
+    }
+    const number = this.#number;
+    const { words, final } = await explain(this.#url);
+    if (number !== this.#number) return;
+    if (final) {
+      this.#open(null);
+      clearTimeout(this.#timer);
+      this.#live = false;
+      this.#listeners.onState("refused", words);
+    } else {
+      this.#wait(words);
+    }
+  }
+
+  /** Close, and connect again in a while. */
+  #wait(why) {
+    this.#open(null);
     clearTimeout(this.#timer);
-    const refused = this.#source.readyState === EventSource.CLOSED;
-    this.#source.close();
+    this.#live = false;
     // Spread out, so that the pages of a replica that died do not come back all at once.
     const waitS = Math.min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** this.#failures) * (0.75 + Math.random() / 2);
     this.#failures += 1;
-    const why = refused ? "the server answered with an error" : "the connection is down";
     this.#listeners.onState("reconnecting", `${why}; next try in ${Math.ceil(waitS)} s`);
     this.#waiting = true;
     this.#timer = setTimeout(() => this.#connect(), waitS * 1000);
@@ -118,5 +171,26 @@ export class Feed {
   #explainSlowness() {
     const why = "no answer yet; over HTTP/1.1 a browser opens six connections to a host, other tabs may hold them";
     this.#listeners.onState(this.#trying, why);
+  }
+}
+
+/** What the server says at this address, which an EventSource keeps to itself, and whether asking again is in vain. */
+async function explain(url) {
+  const abort = new AbortController();
+  try {
+    const answer = await fetch(url, { headers: { accept: "application/json" }, signal: abort.signal });
+    if (answer.ok) return { words: "the connection is down", final: false };
+    const text = await answer.text();
+    let words = text.trim().slice(0, 200) || answer.statusText;
+    try {
+      words = String(JSON.parse(text).error ?? words);
+    } catch {
+      // a proxy's page
+    }
+    return { words: `the server answered ${answer.status}: ${words}`, final: [400, 401, 403, 404].includes(answer.status) };
+  } catch {
+    return { words: "the server does not answer", final: false };
+  } finally {
+    abort.abort();
   }
 }

@@ -1,11 +1,15 @@
 """The page in a real browser, before a real replica, broker and generator."""
 
+import os
 import re
+import signal
+import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import CDPSession, Page, expect
 
 from core.stamp import parse_id
+from tests.server.program import SseClient
 from tests.ui.stack import Stack
 from tests.waiting import wait_until
 
@@ -178,6 +182,7 @@ def test_a_lost_broker_is_said_while_the_stream_is_open(page: Page, own_stack: S
     expect(page.locator("#state-name")).to_have_text("Broker away")
     expect(page.locator("#announce")).to_have_text("Broker away")
     expect(page.locator("#state")).to_have_attribute("data-state", "live")
+    expect(page.locator("#broker")).to_have_text("Broker redis away")
     own_stack.broker.start_again()
     expect(page.locator("#state-name")).to_have_text("Live")
 
@@ -196,10 +201,118 @@ def test_nanoseconds_keep_their_digits_and_a_slow_clock_is_named(page: Page, sta
 def test_an_error_answer_is_retried_where_the_browser_gives_up(page: Page, stack: Stack):
     page.route("**/sse?*", lambda route: route.fulfill(status=502, body="Bad Gateway"))
     page.goto(stack.replica.url)
-    expect(page.locator("#state-detail")).to_contain_text("the server answered with an error")
+    expect(page.locator("#state-detail")).to_contain_text("the server answered 502: Bad Gateway; next try in")
     page.unroute("**/sse?*")
     page.get_by_role("button", name="Retry now").click()
     expect(page.locator("#state")).to_have_attribute("data-state", "live")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("?topic=a%20b", "400: topic 'a b'"),
+        ("?" + "&".join(f"topic=t{i}" for i in range(40)), "400: 40 topics; a client may have 32"),
+    ],
+)
+def test_what_the_server_refuses_is_said_in_its_words_and_not_asked_again(
+    page: Page, stack: Stack, query: str, words: str
+):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/sse" in request.url else None)
+    page.goto(stack.replica.url + query)
+    expect(page.locator("#state")).to_have_attribute("data-state", "refused")
+    expect(page.locator("#state-detail")).to_contain_text(words)
+    expect(page.get_by_role("button", name="Retry now")).to_be_visible()
+    seen = len(asked)
+    heartbeats(stack, every_s=1, count=4)  # the first try again would come after 1.25 s at most
+    assert len(asked) == seen
+    page.get_by_label("Topic").fill("events")
+    page.get_by_label("Topic").press("Enter")
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+
+
+def test_a_stream_over_which_nothing_comes_is_not_called_live(page: Page, own_stack: Stack):
+    open_live(page, own_stack)
+    assert own_stack.replica.child is not None
+    pid = own_stack.replica.child.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        expect(page.locator("#state")).to_have_attribute("data-state", "reconnecting", timeout=40_000)
+        expect(page.locator("#state-detail")).to_contain_text("not even a heartbeat", timeout=40_000)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    expect(page.locator("#state")).to_have_attribute("data-state", "live", timeout=40_000)
+
+
+def test_a_quiet_stream_stays_live(page: Page, stack: Stack):
+    open_live(page, stack, "?topic=quiet")
+    states: list[str] = []
+    page.expose_function("noteState", lambda state: states.append(state))
+    page.evaluate(
+        """() => new MutationObserver(() => noteState(document.getElementById("state").dataset.state))
+          .observe(document.getElementById("state"), { attributes: true })"""
+    )
+    heartbeats(stack, every_s=5, count=4)  # longer than the silence that counts as dead
+    page.evaluate("0")  # what the page told meanwhile comes in
+    assert set(states) <= {"live"}
+
+
+def heartbeats(stack: Stack, every_s: int, count: int) -> None:
+    """Return when another client has got so many."""
+    with SseClient(stack.replica.port, f"/sse?topic=other&heartbeat={every_s}") as client:
+        assert {event.event for event in client.take(count)} == {"heartbeat"}
+
+
+BARE_MEDIAN_MS = """async (url) => {
+  const found = [];
+  const source = new EventSource(url);
+  await new Promise((done) => {
+    source.onmessage = ({ data }) => {
+      found.push(performance.timeOrigin + performance.now() - JSON.parse(data).due_ns / 1e6);
+      if (found.length >= 1000) done();
+    };
+  });
+  source.close();
+  return found.sort((a, b) => a - b)[500];
+}"""
+
+
+def test_the_latency_shown_is_the_events_and_painting_leaves_the_page_free(page: Page, stack: Stack):
+    stack.generate(rate_hz=100)
+    bare_page = page.context.new_page()
+    bare_page.goto(f"{stack.replica.url}healthz")
+    open_live(page, stack)
+    wait_until(lambda: number(page, "received") > 300, "300 events", 30)
+    metrics = page.context.new_cdp_session(page)
+    metrics.send("Performance.enable", {"timeDomain": "threadTicks"})
+    busy_s, at_s = main_thread_s(metrics), time.monotonic()
+    bare_ms = bare_page.evaluate(BARE_MEDIAN_MS, f"{stack.replica.url}sse")
+    shown = page.locator("#p50").inner_text()
+    share = (main_thread_s(metrics) - busy_s) / (time.monotonic() - at_s)
+    assert share < 0.3
+    shown_ms = float(shown.split()[0]) * (1000 if shown.endswith(" s") else 1)
+    assert shown_ms < 3 * bare_ms + 2
+
+
+def main_thread_s(metrics: CDPSession) -> float:
+    """CPU time of the page's main thread in tasks so far."""
+    found = {one["name"]: one["value"] for one in metrics.send("Performance.getMetrics")["metrics"]}
+    return float(found["TaskDuration"])
+
+
+def test_the_counters_agree_at_every_moment(page: Page, stack: Stack):
+    stack.generate(rate_hz=100, topics="events")
+    open_live(page, stack)
+    wait_until(lambda: number(page, "received") > 50, "50 events")
+    for _ in range(40):
+        received, by_replica = page.evaluate(
+            """() => [
+              document.getElementById("received").textContent.replace(/,/g, ""),
+              [...document.querySelectorAll("#replicas .count")].map((one) => one.textContent.replace(/,/g, "")),
+            ]"""
+        )
+        assert int(received) == sum(map(int, by_replica))
+        page.evaluate("() => new Promise(requestAnimationFrame)")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -224,10 +337,11 @@ def test_a_token_in_the_address_opens_a_guarded_replica(page: Page, own_stack: S
     own_stack.replica.start()
     own_stack.generate(rate_hz=20)
     page.goto(own_stack.replica.url)
-    expect(page.locator("#state")).to_have_attribute("data-state", "reconnecting")
+    expect(page.locator("#state")).to_have_attribute("data-state", "refused")
+    expect(page.locator("#state-detail")).to_contain_text("the server answered 401: this replica asks for a token")
     open_live(page, own_stack, "?token=only-for-friends")
     expect(page.locator("tbody tr").nth(3)).to_be_visible()
-    expect(page.locator("#broker")).to_contain_text("redis://")
+    expect(page.locator("#broker")).to_have_text("Broker redis connected")
 
 
 def test_it_reconnects_at_once_when_the_network_is_back(page: Page, own_stack: Stack):
