@@ -1,17 +1,17 @@
-"""MQTT 3.1.1, through aiomqtt (paho inside): Mosquitto, and the MQTT listeners of nats-server and RabbitMQ.
+"""MQTT 3.1.1 and 5, through aiomqtt (paho inside): Mosquitto, and the MQTT listeners of nats-server and RabbitMQ.
 
-QoS 0 is at most once. QoS 1 is at least once: the broker keeps a session for each consumer and sends what it missed.
+QoS 0 is at most once. QoS 1 is at least once: the broker keeps a session for each consumer and sends what it missed. That
+session must not stay for ever when a replica is killed: docs/decisions/0010-mqtt-sessions.md.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from dataclasses import replace
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Gap, Message
@@ -20,23 +20,19 @@ from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
 from brokers.errors import Refusal
 from brokers.link import Link
-from brokers.mqtt_link import (
-    MAX_TOPIC_BYTES,
-    PORTS,
-    Client,
-    MqttError,
-    MqttSink,
-    calls,
-    connect,
-    disconnect,
-    new_client,
-    refusal_of_code,
-)
-from brokers.options import choice
-from brokers.reconnect import finish, keep_up, uncancelled
+from brokers.mqtt_link import MAX_TOPIC_BYTES, PORTS, ClientPlan, Connection, MqttError, calls, connect, disconnect
+from brokers.options import choice, text, whole_number
+from brokers.reconnect import finish, keep_up, quietly, uncancelled
 from brokers.topic_names import TopicNames
+from core.errors import UsageError
 
 QOS = choice("qos", "in place of naming the delivery", ("0", "1"), "", "0")
+VERSION = choice("version", "of the protocol", ("3.1.1", "5"), "", "5 with QoS 1, else 3.1.1")
+CLIENT_ID = text("client_id", "client id of the consumer, one for each replica; -producer is put to the producer's",
+                 "", "a new one")  # fmt: skip
+SESSION_EXPIRY = whole_number(
+    "session_expiry_s", "seconds that the broker keeps the session of a lost QoS 1 consumer, with version 5", 60
+)
 _SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
 
 
@@ -51,7 +47,7 @@ def mqtt_topic(topic: str) -> str:
 class MqttProducer:
     """QoS by the endpoint's delivery."""
 
-    def __init__(self, line: ProducerConnection[Client]) -> None:
+    def __init__(self, line: ProducerConnection[Connection]) -> None:
         self._line = line
         self._name_of = line.name_of
         self.link = line.link
@@ -59,31 +55,43 @@ class MqttProducer:
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """QoS 0: return once the message is written to the socket. QoS 1: once the broker acknowledged it."""
-        client = self._line.connection
-        if client is None:
+        connection = self._line.connection
+        if connection is None:
             raise self._line.failed(topic)
         try:
-            await uncancelled(client.publish(self._name_of(topic), payload, self._qos))
+            await connection.publish(self._name_of(topic), payload, self._qos)
         except (MqttError, ValueError) as error:
             raise self._line.failed(topic, error) from None
-        if self._line.connection is not client:  # lost before the broker's answer, see `disconnect`
-            raise self._line.failed(topic)
 
 
 class MqttConsumer:
     """With QoS 1 it has a session, which the broker keeps while the connection is lost."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
+        self._plan = _consumer_plan(endpoint)
         self._qos = qos_of(endpoint)
-        self._session = f"{endpoint.prefix}-{secrets.token_hex(8)}" if self._qos else None
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
-        client = partial(new_client, session=self._session, sink=MqttSink(self._take), clean=not self._qos)
-        names = topic_names(endpoint)
-        self.line = ConsumerConnection(endpoint, self.inbox, calls(client), self._send, names)
+        asked = replace(calls(self._new), dial=self._dial)
+        self.line = ConsumerConnection(endpoint, self.inbox, asked, self._send, topic_names(endpoint))
         self._topics = self.line.topics
         self._known = False
-        """Whether the broker may keep a session with subscriptions."""
+        """Whether the broker may keep a session of ours."""
+
+    async def _dial(self, endpoint: Endpoint) -> Connection:
+        """The first connection ends the session that a dead replica of this name left; later ones go on with ours."""
+        if self._keeps and not self._known and self._plan.version < 5:
+            await _forget(endpoint, self._plan)  # there a clean session ends with its connection
+        connection = await connect(self._new(endpoint))
+        self._known = True
+        return connection
+
+    def _new(self, endpoint: Endpoint) -> Connection:
+        clean = not self._keeps or (self._plan.version == 5 and not self._known)
+        return Connection(endpoint, replace(self._plan, clean=clean), self._take)
+
+    @property
+    def _keeps(self) -> bool:
+        return self._plan.expiry_s is not None
 
     def _take(self, name: str, payload: bytes) -> None:
         topic = self._topics.get(name)
@@ -99,28 +107,29 @@ class MqttConsumer:
         """Return once the broker confirmed or refused each, which may be after a reconnect."""
         return await self.line.subscribe(topics, since_ns)
 
-    async def _send(self, client: Client, names: Sequence[str]) -> Mapping[str, Refusal]:
-        self._known = True
-        codes = await uncancelled(client.subscribe([(name, self._qos) for name in names]))
-        answers = zip(names, map(refusal_of_code, codes), strict=True)
-        return {name: refusal for name, refusal in answers if refusal is not None}
+    async def _send(self, connection: Connection, names: Sequence[str]) -> Mapping[str, Refusal]:
+        return await connection.subscribe(names, self._qos)
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop at once here, and tell the broker; without a connection the next one does not subscribe."""
         names = self.line.forget(topics)
         if names and self.line.connection is not None:
             with contextlib.suppress(MqttError):
-                await uncancelled(self.line.connection.unsubscribe(names))
+                await uncancelled(self.line.connection.client.unsubscribe(names))
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
     async def forget_session(self) -> None:
-        """Take the session and its queue off the broker: a client of the same name that wants a clean one."""
-        if self._session is not None and self._known:
-            with contextlib.suppress(MqttError, OSError, TimeoutError):
-                async with asyncio.timeout(self._endpoint.timeout_s):
-                    await disconnect(await connect(new_client(self._endpoint, self._session)))
+        """Take the session and its queue off the broker."""
+        if self._keeps and self._known:
+            endpoint = self.link.target
+            await quietly(_forget(endpoint, self._plan), endpoint.timeout_s)
+
+
+async def _forget(endpoint: Endpoint, plan: ClientPlan) -> None:
+    """A client of the same name that wants a clean session, and none afterwards."""
+    await disconnect(await connect(Connection(endpoint, replace(plan, expiry_s=None, clean=True))))
 
 
 def topic_names(endpoint: Endpoint) -> TopicNames:
@@ -133,22 +142,47 @@ def qos_of(endpoint: Endpoint) -> int:
     return 1 if endpoint.delivery == "at-least-once" else 0
 
 
+def _version(endpoint: Endpoint) -> int:
+    return int((endpoint.get(VERSION) or ("5" if qos_of(endpoint) else "3.1.1"))[0])
+
+
+def _new_name(endpoint: Endpoint) -> str:
+    """23 characters where no run is named: what a broker of MQTT 3.1.1 must take at least."""
+    return f"{endpoint.prefix}-{secrets.token_hex(7)}"
+
+
+def _producer_plan(endpoint: Endpoint) -> ClientPlan:
+    given = endpoint.get(CLIENT_ID)
+    return ClientPlan(f"{given}-producer" if given else _new_name(endpoint), _version(endpoint))
+
+
+def _consumer_plan(endpoint: Endpoint) -> ClientPlan:
+    given, version = endpoint.get(CLIENT_ID), _version(endpoint)
+    keeps = qos_of(endpoint) == 1
+    if keeps and version < 5 and not given:
+        step = "give each replica a client_id of its own, whose session its next start takes over, or use version=5"
+        why = "at-least-once needs a session, which under MQTT 3.1.1 a killed replica would leave for ever"
+        raise UsageError(f"{endpoint}: {why}; {step}")
+    return ClientPlan(given or _new_name(endpoint), version, endpoint.get(SESSION_EXPIRY) if keeps else None)
+
+
 class MqttAdapter:
-    """`mqtt://[user:password@]host[:port]`, `mqtts://` with TLS."""
+    """`mqtt://[user:password@]host[:port]`, `mqtts://` with TLS; `mqtt+ws://…/path` and `mqtt+wss://` by WebSocket."""
 
     name = "mqtt"
-    schemes = ("mqtt", "mqtts")
+    schemes = ("mqtt", "mqtts", "mqtt+ws", "mqtt+wss")
     deliveries: tuple[Delivery, ...] = ("at-most-once", "at-least-once")
     delivery_options: Mapping[str, Mapping[str, Delivery]] = {"qos": {"0": "at-most-once", "1": "at-least-once"}}
     replay = False
     max_topic_bytes = MAX_TOPIC_BYTES
     default_ports: Mapping[str, int] = PORTS
-    options = (QOS, inbox.BUFFER, *tls.OPTIONS)
+    options = (QOS, VERSION, CLIENT_ID, SESSION_EXPIRY, inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[MqttProducer]:
         """Connect, and stay connected."""
-        line = ProducerConnection(endpoint, calls(new_client), topic_names(endpoint))
+        plan = _producer_plan(endpoint)
+        line = ProducerConnection(endpoint, calls(lambda at: Connection(at, plan)), topic_names(endpoint))
         async with keep_up(endpoint, line):
             yield MqttProducer(line)
 

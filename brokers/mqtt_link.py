@@ -6,118 +6,233 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from aiomqtt import Client, MqttCodeError, MqttError
+from aiomqtt import Client, MqttCodeError, MqttError, ProtocolVersion
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
-from brokers.errors import CauseKind, Refusal
-from brokers.reconnect import finish, heartbeat_s, reason, uncancelled
+from brokers.errors import Refusal
+from brokers.mqtt_codes import REFUSED, PublishRefusedError, code_of, kind_of, refusal_of_code, words_of
+from brokers.reconnect import finish, heartbeat_s, uncancelled
 from brokers.tls import tls_context
 
-__all__ = [
-    "MAX_TOPIC_BYTES",
-    "PORTS",
-    "Client",
-    "MqttError",
-    "MqttSink",
-    "calls",
-    "connect",
-    "disconnect",
-    "kind_of",
-    "new_client",
-    "refusal_of_code",
-]
+__all__ = ["MAX_TOPIC_BYTES", "PORTS", "ClientPlan", "Connection", "MqttError", "calls", "connect", "disconnect"]
 
-PORTS = {"mqtt": 1883, "mqtts": 8883}
+PORTS = {"mqtt": 1883, "mqtts": 8883, "mqtt+ws": 80, "mqtt+wss": 443}
+TLS_SCHEMES = ("mqtts", "mqtt+wss")
 MAX_TOPIC_BYTES = 65_535
 """The length of a string is two bytes."""
-_CODES = {
-    0x84: CauseKind.WRONG_PROTOCOL,
-    0x85: CauseKind.INVALID,
-    0x86: CauseKind.AUTHENTICATION,
-    0x87: CauseKind.AUTHENTICATION,
-}
-"""MQTT's reason codes of a refused connection: protocol version, client identifier, user or password, not authorized."""
-_REFUSED = 0x80
-"""From this return code on a subscription was refused; MQTT 3.1.1 has no other, and no words."""
 IN_FLIGHT = 64
-"""Publishes under way at once. aiomqtt looks through all of them at each publish."""
+"""Publishes under way at once, or fewer where the broker says so."""
+WEBSOCKET_PATH = "mqtt"
+"""Where the URL has none: what brokers take, if they look at it."""
+_CLOSED = (
+    "the broker closed the connection without an answer, as one does that has reached its limit of connections, "
+    "or that speaks another protocol, or TLS, at this port"
+)
 _POLL_S = 0.01
-_silent = logging.getLogger("fanbench.brokers.mqtt")
-_silent.setLevel(logging.CRITICAL)  # errors are raised to us as well
 
 
-class MqttSink:
-    """Stands in for aiomqtt's queue: a message goes straight to `take(name, payload)`, without a task for each."""
+@dataclass(frozen=True, slots=True)
+class ClientPlan:
+    """What kind of client connects."""
 
-    def __init__(self, take: Callable[[str, bytes], None]) -> None:
+    identifier: str
+    version: int
+    """3 for MQTT 3.1.1, or 5."""
+    expiry_s: int | None = None
+    """How long the broker keeps the session after the connection is lost; None where it ends with the connection."""
+    clean: bool = True
+    """Whether the broker forgets a session of this name that it has."""
+
+
+class Connection:
+    """A client of aiomqtt with callbacks of our own, where aiomqtt's leave out what matters.
+
+    It ignores the reason code of a publish's answer, and waits in vain where the broker hangs up instead of answering.
+    """
+
+    def __init__(self, endpoint: Endpoint, plan: ClientPlan, take: Callable[[str, bytes], None] | None = None) -> None:
+        """`take(name, payload)` is called from the loop's reader callback for each message."""
+        self.client = _client(endpoint, plan, self._logger())
+        self.timeout_s = endpoint.timeout_s
         self._take = take
+        self._heard: BaseException | None = None
+        self._answers: dict[int, asyncio.Future[None]] = {}
+        self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        paho = self.client._client
+        paho.connect_timeout = endpoint.timeout_s
+        paho.on_connect = self._on_connect
+        paho.on_disconnect = self._on_disconnect
+        paho.on_publish = self._on_publish
+        paho.on_message = self._on_message
 
-    def put_nowait(self, message: Any) -> None:
-        """A message came; called from the loop's reader callback."""
-        self._take(message.topic.value, message.payload)
+    def _logger(self) -> logging.Logger:
+        """paho tells what a socket raised to its logger alone."""
+        logger = logging.Logger("fanbench.brokers.mqtt")  # in no registry: each connection has its own
+        logger.addFilter(self._overhear)
+        return logger
 
-    async def get(self) -> None:
-        """Wait for ever: nothing comes this way. aiomqtt's iterator ends it when the connection is lost."""
-        await asyncio.get_running_loop().create_future()
+    def _overhear(self, record: logging.LogRecord) -> bool:
+        for word in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(word, OSError):
+                self._heard = word
+        return False
+
+    def _on_connect(self, paho: Any, userdata: Any, flags: Any, code: Any, properties: Any = None) -> None:
+        most = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT))
+        self._in_flight = asyncio.Semaphore(most)
+        self.client._on_connect(paho, userdata, flags, code, properties)
+
+    def _on_disconnect(self, paho: Any, userdata: Any, flags: Any, code: Any, properties: Any = None) -> None:
+        connected = self.client._connected
+        if connected.done():
+            self.client._on_disconnect(paho, userdata, flags, code, properties)
+        else:
+            self.client._loop.call_soon_threadsafe(self._hung_up_on)
+
+    def _hung_up_on(self) -> None:
+        if not self.client._connected.done():
+            error = MqttError(str(self._heard or _CLOSED))
+            error.__cause__ = self._heard
+            self.client._connected.set_exception(error)
+
+    def _on_publish(self, paho: Any, userdata: Any, mid: int, code: Any, properties: Any = None) -> None:
+        answer = self._answers.pop(mid, None)
+        if answer is None or answer.done():
+            return
+        if code_of(code) >= REFUSED:
+            answer.set_exception(PublishRefusedError(code))
+        else:
+            answer.set_result(None)
+
+    def _on_message(self, paho: Any, userdata: Any, message: Any) -> None:
+        if message.retain or self._take is None:  # it was published before the subscription: history, not news
+            return
+        try:
+            name = message.topic
+        except UnicodeDecodeError:  # nobody here subscribes to what is no text
+            return
+        self._take(name, message.payload)
+
+    async def publish(self, name: str, payload: bytes, qos: int) -> None:
+        """QoS 0: return once it is written to the socket. QoS 1: once the broker acknowledged it.
+
+        Raises:
+            MqttError: the broker refused it, or the connection was lost. ValueError: no name of a topic.
+        """
+        if not qos:
+            return await self._sent(name, payload, qos)
+        async with self._in_flight:
+            await self._sent(name, payload, qos)
+
+    async def _sent(self, name: str, payload: bytes, qos: int) -> None:
+        info = self.client._client.publish(name, payload, qos)
+        if info.rc:
+            raise MqttCodeError(info.rc, "Could not publish message")
+        if not qos and info.is_published():
+            return
+        answer = self._answers[info.mid] = self.client._loop.create_future()
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                await answer
+        except TimeoutError:
+            raise MqttError("no answer") from None
+        finally:
+            self._answers.pop(info.mid, None)
+
+    async def subscribe(self, names: Sequence[str], qos: int) -> dict[str, Refusal]:
+        """Return once the broker confirmed each, or refused those that are returned."""
+        codes = await uncancelled(self.client.subscribe([(name, qos) for name in names]))
+        answers = {name: refusal_of_code(code, qos) for name, code in zip(names, codes, strict=True)}
+        return {name: refusal for name, refusal in answers.items() if refusal is not None}
+
+    async def until_lost(self) -> None:
+        """Wait for the end of the connection.
+
+        Raises:
+            ConnectionError: it is lost; the message has the broker's reason, or what the socket raised.
+        """
+        lost = self.client._disconnected
+        await asyncio.wait([lost])
+        error = None if lost.cancelled() else lost.exception()
+        code = getattr(error, "rc", None)
+        if code_of(code) > REFUSED:
+            raise ConnectionError(words_of(code))
+        raise ConnectionError(str(self._heard or "closed by the broker"))
+
+    def give_up(self) -> None:
+        """Tell whoever waits for an answer that none will come."""
+        answers, self._answers = self._answers, {}
+        for answer in (*answers.values(), *self.client._pending_subscribes.values()):
+            if not answer.done():
+                answer.set_exception(MqttError("connection lost"))
+        for event in self.client._pending_unsubscribes.values():
+            event.set()
 
 
-def new_client(
-    endpoint: Endpoint, session: str | None = None, sink: MqttSink | None = None, clean: bool = True
-) -> Client:
-    """A client, not connected; with a `session` the broker knows it again."""
-    options: dict[str, Any] = {"queue_type": lambda maxsize: sink} if sink is not None else {}  # noqa: ARG005
-    client = Client(
+def _client(endpoint: Endpoint, plan: ClientPlan, logger: logging.Logger) -> Client:
+    v5 = plan.version == 5
+    properties = None
+    if v5 and plan.expiry_s is not None:
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = plan.expiry_s
+    return Client(
         endpoint.host,
         endpoint.port or PORTS[endpoint.scheme],
         username=endpoint.username,
         password=endpoint.password,
-        identifier=session,
-        clean_session=clean,
+        identifier=plan.identifier,
+        protocol=ProtocolVersion.V5 if v5 else ProtocolVersion.V311,
+        clean_session=None if v5 else plan.clean,
+        clean_start=plan.clean if v5 else MQTT_CLEAN_START_FIRST_ONLY,
+        properties=properties,
+        transport="websockets" if "+ws" in endpoint.scheme else "tcp",
+        websocket_path=f"/{endpoint.path or WEBSOCKET_PATH}",
         timeout=endpoint.timeout_s,
         keepalive=max(1, round(2 * heartbeat_s(endpoint))),
         max_inflight_messages=IN_FLIGHT,
-        max_concurrent_outgoing_calls=IN_FLIGHT,
-        tls_context=tls_context(endpoint) if endpoint.scheme == "mqtts" else None,
+        tls_context=tls_context(endpoint) if endpoint.scheme in TLS_SCHEMES else None,
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        logger=_silent,
-        **options,
+        logger=logger,
     )
-    client.pending_calls_threshold = IN_FLIGHT  # it warns of every publish beyond ten
-    return client
 
 
-async def connect(client: Client) -> Client:
+async def connect(connection: Connection) -> Connection:
     """Connect and log in."""
-    client._client.connect_timeout = client.timeout
+    client = connection.client
     connecting = asyncio.ensure_future(client.__aenter__())
     try:
         await uncancelled(asyncio.shield(connecting))
     except BaseException:
-        await finish(_abandon(client, connecting))
+        await finish(_abandon(connection, connecting))
         raise
+    inner = getattr(client._client.socket(), "_socket", None)  # of a WebSocket, which aiomqtt gives no options
+    if inner is not None:
+        inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # asyncio complains about an exception that nobody asked for.
     client._disconnected.add_done_callback(lambda lost: lost.cancelled() or lost.exception())
-    return client
+    return connection
 
 
-async def _abandon(client: Client, connecting: asyncio.Future[Any]) -> None:
+async def _abandon(connection: Connection, connecting: asyncio.Future[Any]) -> None:
     """aiomqtt connects its socket in a thread, which nobody can stop: it comes to its end by its own time-out."""
-    while not connecting.done() and client._client.socket() is None:  # noqa: ASYNC110 - nobody tells
+    while not connecting.done() and connection.client._client.socket() is None:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(_POLL_S)
     connecting.cancel()
     await asyncio.wait([connecting])
-    await disconnect(client)
+    await disconnect(connection)
 
 
-async def disconnect(client: Client) -> None:
-    """Disconnect, and end what aiomqtt leaves open: socket and task after a failure, and calls that wait for an answer.
-
-    A publish that waits returns then, and must look whether its connection is still the one in use.
-    """
+async def disconnect(connection: Connection) -> None:
+    """Disconnect, and end what aiomqtt leaves open: socket and task after a failure, and calls that wait for an answer."""
+    client = connection.client
     connected, lost = client._connected, client._disconnected
     if connected.done() and not connected.cancelled() and connected.exception() is None and not lost.done():
         with contextlib.suppress(MqttError, OSError):
@@ -126,48 +241,13 @@ async def disconnect(client: Client) -> None:
     if client._misc_task is not None:
         client._misc_task.cancel()
         await asyncio.wait([client._misc_task])
-    for answer in client._pending_subscribes.values():
-        if not answer.done():
-            answer.set_exception(MqttError("connection lost"))
-    for event in (*client._pending_publishes.values(), *client._pending_unsubscribes.values()):
-        event.set()
+    connection.give_up()
 
 
-async def until_lost(client: Client) -> None:
-    """Wait for the end of the connection, which aiomqtt tells to whoever iterates.
+def calls(new: Callable[[Endpoint], Connection]) -> Calls[Connection]:
+    """aiomqtt for `brokers.connection`; `new` makes a client for each connection."""
 
-    Raises:
-        ConnectionError: it is lost; the message has what paho said.
-    """
-    try:
-        async for _ in client.messages:
-            pass
-    except MqttError as error:
-        raise ConnectionError(reason(error.__cause__ or error)) from None
+    async def dial(endpoint: Endpoint) -> Connection:
+        return await connect(new(endpoint))
 
-
-def kind_of(error: BaseException) -> CauseKind | None:
-    """What aiomqtt's errors mean."""
-    if isinstance(error, MqttCodeError):
-        return _CODES.get(code_of(error.rc))
-    return CauseKind.INVALID if isinstance(error, ValueError) else None
-
-
-def code_of(code: Any) -> int:
-    """The number of a reason code, which paho gives as an object or as a number, or not at all."""
-    return int(getattr(code, "value", code) or 0)
-
-
-def refusal_of_code(code: Any) -> Refusal | None:
-    """What a return code of SUBACK means; None for a confirmation."""
-    value = code_of(code)
-    return Refusal("forbidden", f"the broker refused the subscription (0x{value:02X})") if value >= _REFUSED else None
-
-
-def calls(client: Callable[[Endpoint], Client]) -> Calls[Client]:
-    """aiomqtt for `brokers.connection`; `client` makes a new one for each connection."""
-
-    async def dial(endpoint: Endpoint) -> Client:
-        return await connect(client(endpoint))
-
-    return Calls(dial, until_lost, disconnect, (MqttError, OSError), kind_of)
+    return Calls(dial, Connection.until_lost, disconnect, (MqttError, OSError), kind_of)

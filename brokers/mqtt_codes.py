@@ -1,0 +1,76 @@
+"""What MQTT's reason codes mean. Those of 3.1.1 arrive as the ones of MQTT 5 that say the same: paho translates them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiomqtt import MqttCodeError, MqttError
+
+from brokers.errors import CauseKind, Refusal, RefusalKind
+
+REFUSED = 0x80
+"""From this code on something was refused; a subscription under MQTT 3.1.1 has no other, and no words."""
+NOT_AUTHORIZED = 0x87
+_CONNECTION = {
+    0x84: CauseKind.WRONG_PROTOCOL,  # unsupported protocol version
+    0x85: CauseKind.INVALID,  # client identifier not valid
+    0x86: CauseKind.AUTHENTICATION,  # bad user name or password
+    NOT_AUTHORIZED: CauseKind.AUTHENTICATION,  # what brokers answer to a wrong password, too
+    0x88: CauseKind.BLOCKED,  # server unavailable
+    0x89: CauseKind.BLOCKED,  # server busy
+    0x8A: CauseKind.PERMISSION,  # banned
+    0x8B: CauseKind.ELSEWHERE,  # server shutting down
+    0x8C: CauseKind.AUTHENTICATION,  # bad authentication method
+    0x8D: CauseKind.LOST,  # keep alive timeout
+    0x8E: CauseKind.ELSEWHERE,  # session taken over
+    0x95: CauseKind.LIMIT,  # packet too large
+    0x97: CauseKind.LIMIT,  # quota exceeded, of connections for instance
+    0x98: CauseKind.ELSEWHERE,  # administrative action
+    0x9C: CauseKind.ELSEWHERE,  # use another server
+    0x9D: CauseKind.ELSEWHERE,  # server moved
+    0x9F: CauseKind.LIMIT,  # connection rate exceeded
+}
+"""Of CONNACK, and of the DISCONNECT that a broker sends."""
+_TOPIC: dict[int, RefusalKind] = {
+    0x8F: "invalid",  # topic filter invalid
+    0x90: "invalid",  # topic name invalid
+    0xA2: "invalid",  # wildcard subscriptions not supported
+}
+_PUBLISH = {NOT_AUTHORIZED: CauseKind.PERMISSION, 0x90: CauseKind.INVALID, 0x95: CauseKind.LIMIT, 0x97: CauseKind.LIMIT}
+
+
+class PublishRefusedError(MqttError):
+    """The broker answered a publish with a reason code that refuses it."""
+
+    def __init__(self, code: Any) -> None:
+        super().__init__(words_of(code))
+        self.kind = _PUBLISH.get(code_of(code), CauseKind.UNKNOWN)
+
+
+def code_of(code: Any) -> int:
+    """The number of a reason code, which paho gives as an object or as a number, or not at all."""
+    return int(getattr(code, "value", code) or 0)
+
+
+def words_of(code: Any) -> str:
+    """The name that the standard gives it, and the number."""
+    return f"{code} (0x{code_of(code):02X})"
+
+
+def kind_of(error: BaseException) -> CauseKind | None:
+    """What aiomqtt's errors mean."""
+    if isinstance(error, PublishRefusedError):
+        return error.kind
+    if isinstance(error, MqttCodeError):
+        return _CONNECTION.get(code_of(error.rc))
+    return CauseKind.INVALID if isinstance(error, ValueError) else None
+
+
+def refusal_of_code(code: Any, qos: int = 0) -> Refusal | None:
+    """What a code of SUBACK means where `qos` was asked for; None for a confirmation."""
+    value = code_of(code)
+    if value < qos:
+        return Refusal("forbidden", f"the broker grants QoS {value} where QoS {qos} was asked for")
+    if value < REFUSED:
+        return None
+    return Refusal(_TOPIC.get(value, "forbidden"), f"the broker refused the subscription: {words_of(code)}")
