@@ -76,12 +76,17 @@ class GonePromises:
         run_name = new_run_name()
         with broker.proxy() as (proxy, through):
             endpoint = broker.endpoint(through.url, run_name=run_name)
-            async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (_, reader):
+            async with (
+                broker.producer(endpoint) as producer,
+                broker.reader(topic, endpoint=endpoint) as (consumer, reader),
+            ):
                 await self._arrives(producer, topic, reader, b"before")
                 accepted = proxy.accepted
                 async with broker.provocations.elsewhere(endpoint):
                     await publish_until_refused(producer, topic)
                     await polled(lambda: proxy.accepted >= accepted + 2, "both sides dialled anew")
+                sides = (producer, consumer)
+                await polled(lambda: all(side.link.connected for side in sides), "both sides are connected again")
                 await self._arrives(producer, topic, reader, b"after")
                 require(reader.gaps or endpoint.delivery == "at-least-once", "the interruption was not told")
 
