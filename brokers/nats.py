@@ -6,14 +6,17 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from brokers import inbox, nats_link, tls
+from brokers import inbox, nats_options, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.connection import ProducerConnection
 from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
 from brokers.errors import Refusal
 from brokers.link import Link
-from brokers.nats_link import NatsConnection, calls, topic_names
+from brokers.nats_errors import ERRORS
+from brokers.nats_link import NatsConnection, calls
+from brokers.nats_subjects import MAX_TOPIC_BYTES, topic_names
+from brokers.nats_subscriptions import Msg, Subscription, confirm, end_subscription, subscribe
 from brokers.reconnect import keep_up, uncancelled
 from brokers.waiting import reason
 
@@ -43,7 +46,7 @@ class NatsProducer:
                 await client.publish(subject, payload)
             else:  # it waits for the socket, and there it swallows a cancellation
                 await uncancelled(client.publish(subject, payload))
-        except nats_link.Error as error:
+        except ERRORS as error:
             raise self._line.failed(topic, error) from None
 
 
@@ -70,19 +73,19 @@ class NatsConsumer:
                 link.refused.pop(subject, None)  # what the broker said of it before
                 link.subscriptions[subject] = None  # so that an overlapping call does not subscribe twice
                 link.subscriptions[subject] = await self._subscribe(link, subject)
-        await nats_link.confirm(link)
+        await confirm(link)
         refused = [subject for subject in subjects if subject in link.refused]
         for subject in refused:
             link.subscriptions.pop(subject, None)
         return {subject: Refusal("forbidden", reason(link.refused[subject])) for subject in refused}
 
-    async def _subscribe(self, link: NatsConnection, subject: str) -> nats_link.Subscription:
+    async def _subscribe(self, link: NatsConnection, subject: str) -> Subscription:
         topic, put = self.line.topics[subject], self.inbox.put
 
-        def take(message: nats_link.Msg) -> None:
+        def take(message: Msg) -> None:
             put(topic, message.data)
 
-        return await nats_link.subscribe(link, subject, take)
+        return await subscribe(link, subject, take)
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop at once here, and tell the broker."""
@@ -92,23 +95,22 @@ class NatsConsumer:
             for subject in subjects:
                 subscription = link.subscriptions.pop(subject, None)
                 if subscription is not None:
-                    with contextlib.suppress(nats_link.Error):  # closed: nothing is left to unsubscribe from
-                        await subscription.unsubscribe()
+                    await end_subscription(subscription)
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
 
 class NatsAdapter:
-    """`nats://[user:password@]host[:port]`, `nats+tls://` with TLS."""
+    """`nats://[user:password@]host[:port]`, `nats+tls://` with TLS, `nats+ws://` and `nats+wss://` by WebSocket."""
 
     name = "nats"
-    schemes = ("nats", "nats+tls")
+    schemes = tuple(f"nats{way}" for way in nats_options.SCHEMES)
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
-    max_topic_bytes = nats_link.MAX_TOPIC_BYTES
-    default_ports = dict.fromkeys(schemes, nats_link.PORT)
-    options = (inbox.BUFFER, *tls.OPTIONS)
+    max_topic_bytes = MAX_TOPIC_BYTES
+    default_ports = nats_options.ports(*schemes)
+    options = (*nats_options.OPTIONS, inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[NatsProducer]:

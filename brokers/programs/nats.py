@@ -14,6 +14,9 @@ from brokers.programs.running import PASSWORD, USER, Running, launch
 from core.ports import free_ports
 from core.process import spawn
 
+SYSTEM_USER = "system"
+"""May disconnect clients, where the configuration has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Nats:
@@ -46,7 +49,7 @@ class Nats:
         guarded = "password" in features
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "nats.conf"
-        config.write_text(config_text(features, "127.0.0.1", port, mqtt_port, data), encoding="utf-8")
+        config.write_text(config_text(features, "127.0.0.1", port, mqtt_port, data, system=True), encoding="utf-8")
         return launch(
             Running(
                 name=self.name,
@@ -59,13 +62,24 @@ class Nats:
         )
 
 
-def config_text(features: Collection[str], host: str, port: int, mqtt_port: int, store: Path) -> str:
-    """The server's configuration; streams are stored in `store`."""
+def config_text(
+    features: Collection[str], host: str, port: int, mqtt_port: int, store: Path, *, system: bool = False
+) -> str:
+    """The server's configuration; streams are stored in `store`.
+
+    `system`: a user of the system account, SYSTEM_USER, may disconnect clients, which the conformance kit does.
+    """
     settings: dict[str, Any] = {"host": host, "port": port, "server_name": "fanbench"}
     if "jetstream" in features or "mqtt" in features:
         settings["jetstream"] = {"store_dir": str(store)}
     if "mqtt" in features:
         settings["mqtt"] = {"host": host, "port": mqtt_port}
+    if system and "password" not in features:
+        everybody: dict[str, Any] = {"users": [{"user": "everybody", "password": PASSWORD}]}
+        everybody |= {"jetstream": True} if "jetstream" in settings else {}
+        administration = {"users": [{"user": SYSTEM_USER, "password": PASSWORD}]}
+        settings["accounts"] = {"EVERYBODY": everybody, "SYS": administration}
+        settings |= {"system_account": "SYS", "no_auth_user": "everybody"}
     if "password" in features:
         settings["authorization"] = {"user": USER, "password": PASSWORD}
     return json.dumps(settings, indent=2)  # its format includes JSON

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers.mqtt import mqtt_topic
-from brokers.nats_link import subject_of
+from brokers.nats_subjects import subject_of
 
 TOPICS = st.text(st.sampled_from("ab./%*+#>$ \tä"), min_size=1, max_size=8)
 

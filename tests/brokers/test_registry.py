@@ -38,6 +38,10 @@ BUILT_IN = {
     "nats+tls",
     "nats+js",
     "nats+js+tls",
+    "nats+ws",
+    "nats+wss",
+    "nats+js+ws",
+    "nats+js+wss",
 }
 
 

@@ -1,0 +1,242 @@
+"""A consumer of JetStream that is missed when it is gone, and goes on after what was read last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from brokers import inbox, nats_errors, nats_link
+from brokers.api import Gap, Message
+from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.link import Link
+from brokers.log_reader import Entry, LogReader
+from brokers.nats_link import NatsConnection
+from brokers.nats_push import HEARTBEAT_S, PushConsumer, is_there, number_of, place, start_consumer, stored_ns
+from brokers.nats_stream import StreamFacts, ensure_stream, look_at_stream, subjects_of, words_of
+from brokers.nats_subjects import topic_names
+from brokers.nats_subscriptions import Msg, end_subscription
+from brokers.reconnect import finish, quietly
+
+_ACK_EVERY = 64
+_LOOK_S = HEARTBEAT_S
+_MISSES = 2
+"""Looks without a message or a heartbeat after which the server is asked whether the consumer is there."""
+_log = logging.getLogger("fanbench.brokers")
+
+
+@dataclass(slots=True, eq=False)
+class _Reading:
+    """What one consumer at the broker delivers."""
+
+    consumer: PushConsumer | None = None
+    """None until it is known where it begins: what it delivers waits in the backlog."""
+    backlog: deque[tuple[int, str, bytes, str]] = field(default_factory=deque)
+    """Messages that there was no room for, with their reply subjects."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: bool = True
+    acknowledged: str = ""
+
+
+class JetStreamConsumer:
+    """A `ReconnectLoop` for `keep_up`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._cut = len(subjects_of(endpoint)) + 1
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.feed = LogReader(endpoint, self.inbox, -1, self._history, topic_names(endpoint))
+        self.link = Link(endpoint)
+        self.kind_of = nats_errors.kind_of
+        self._link: NatsConnection | None = None
+        self._reading = _Reading()
+        self._created = ""
+        self._read_ns = 0
+        """When the message at the position was stored, unless `_reply` says it."""
+        self._reply = ""
+        """Reply subject of the message at the position."""
+
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
+        """Return at once, or once the history begins to come."""
+        return await self.feed.subscribe(topics, since_ns)
+
+    async def unsubscribe(self, *topics: str) -> None:
+        """Take effect at once."""
+        self.feed.unsubscribe(topics)
+
+    def __aiter__(self) -> AsyncIterator[Message | Gap]:
+        return self.inbox
+
+    async def dial(self) -> NatsConnection:
+        """Connect, and read from the stream's end at first, later from where the reading stopped."""
+        link = await nats_link.dial(self.link.target)
+        try:
+            await self._begin(link, await ensure_stream(self._endpoint, link))
+        except BaseException:
+            await finish(quietly(nats_link.hang_up(link), self._endpoint.timeout_s))
+            raise
+        self._link = link
+        return link
+
+    async def _begin(self, link: NatsConnection, facts: StreamFacts) -> None:
+        """Start a consumer after what was read last, and tell a Gap where something may be missing."""
+        start, proved = await self._start(link, facts)
+        self._reading = reading = _Reading()
+        reading.consumer = await start_consumer(self._endpoint, link, self._taker(reading), start)
+        before, position = reading.consumer.before, self.feed.position
+        if position < 0:
+            self._read_ns = facts.last_ns
+        elif not proved:
+            self.feed.lost("the stream has lost entries, or is another one")
+            self._read_ns = await stored_ns(self._endpoint, link, before) or self._read_ns
+        self.feed.resumed(0 if proved else None)
+        if proved and 0 <= position < before:
+            self.feed.trimmed(before - position)
+        self.feed.position, self._created = before, facts.created
+        reading.wake.set()
+
+    async def _start(self, link: NatsConnection, facts: StreamFacts) -> tuple[dict[str, Any], bool]:
+        """Where a consumer must begin, and whether it is proved that nothing is missing before.
+
+        A server that came back without its last entries numbers new ones like them: only the time tells them apart.
+        What was stored before the message that was read last is history, and never news.
+        """
+        position = self.feed.position
+        if position < 0:
+            return _from_number(facts.last + 1), True
+        if self._reply:
+            self._read_ns, self._reply = place(self._reply)[1], ""
+        if facts.created != self._created or facts.last < position:
+            return _from_time(self._read_ns + 1), False
+        if not position or position < facts.first:
+            return _from_number(position + 1), True  # what the stream dropped meanwhile is missing by number
+        stored = await stored_ns(self._endpoint, link, position)
+        if stored is None or stored == self._read_ns:
+            return _from_number(position + 1), stored is not None
+        return _from_time(self._read_ns + 1), False
+
+    def _taker(self, reading: _Reading) -> Callable[[Msg], None]:
+        """What is called for each message: hands it on at once, or keeps it for `_catch_up` while there is no room."""
+        cut, feed, backlog, wake = self._cut, self.feed, reading.backlog, reading.wake
+
+        def take(message: Msg) -> None:
+            reading.heard = True
+            reply = message.reply
+            if not reply:  # a heartbeat
+                return
+            number = number_of(reply)
+            name = message.subject[cut:]
+            if (
+                not backlog
+                and reading.consumer is not None
+                and number == feed.position + 1
+                and feed.take_now(number, name, message.data)
+            ):
+                self._reply = reply
+                if number % _ACK_EVERY:
+                    return
+            else:
+                backlog.append((number, name, message.data, reply))
+            wake.set()
+
+        return take
+
+    async def _catch_up(self, link: NatsConnection, reading: _Reading) -> None:
+        """Hand on what there was no room for, in order, and acknowledge, which lets the broker send more."""
+        while True:
+            await reading.wake.wait()
+            reading.wake.clear()
+            while reading.consumer is not None and reading.backlog:
+                number, name, payload, reply = reading.backlog[0]
+                missing = number - self.feed.position - 1
+                if missing > 0:
+                    self.feed.trimmed(missing)
+                if missing >= 0:
+                    await self.feed.take(number, name, payload)
+                    self._reply = reply
+                reading.backlog.popleft()
+            await self._acknowledge(link, reading)
+
+    async def _acknowledge(self, link: NatsConnection, reading: _Reading) -> None:
+        """Of the message at the position, and all before it."""
+        if self._reply and self._reply != reading.acknowledged:
+            reading.acknowledged = self._reply
+            await link.client.publish(self._reply, b"+ACK")
+
+    async def _history(self, since_ns: int, upto: int) -> AsyncGenerator[Sequence[Entry], None]:
+        link = self._link
+        if link is None:
+            raise ConnectionError("connection lost")
+        arrived: asyncio.Queue[Msg] = asyncio.Queue()  # the window bounds it
+
+        def take(message: Msg) -> None:
+            if message.reply:
+                arrived.put_nowait(message)
+
+        consumer = await start_consumer(self._endpoint, link, take, _from_time(since_ns))
+        pending, number = consumer.pending, -1
+        try:
+            while pending and number < upto:
+                async with asyncio.timeout(self._endpoint.timeout_s):
+                    message = await arrived.get()
+                number, _, pending = place(message.reply)
+                if number <= upto:
+                    yield [(message.subject[self._cut :], message.data)]
+                if number % _ACK_EVERY == 0:
+                    await link.client.publish(message.reply, b"+ACK")
+        finally:
+            await end_subscription(consumer.subscription)
+
+    async def serve(self, link: NatsConnection) -> None:
+        """Read until the end of the connection."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(nats_link.until_lost(link))
+            tasks.create_task(self._read_on(link))
+
+    async def _read_on(self, link: NatsConnection) -> None:
+        """Read, and start a new consumer when the one that there was is gone."""
+        while True:
+            await self._until_gone(link, self._reading)
+            _log.warning("%s: the consumer is gone at the broker; starting another one", self._endpoint)
+            async with asyncio.timeout(self._endpoint.timeout_s):
+                await self._begin(link, await look_at_stream(self._endpoint, link))
+
+    async def _until_gone(self, link: NatsConnection, reading: _Reading) -> None:
+        """Return when the server does not know the consumer any more, or does not say so."""
+        handing = asyncio.create_task(self._catch_up(link, reading), name=f"{self._endpoint} handing on")
+        consumer, misses = reading.consumer, 0
+        assert consumer is not None
+        try:
+            while not handing.done():
+                await asyncio.wait({handing}, timeout=_LOOK_S)
+                await self._acknowledge(link, reading)
+                misses = 0 if reading.heard else misses + 1
+                reading.heard = False
+                if misses >= _MISSES and not await is_there(self._endpoint, link, consumer.name):
+                    return
+            handing.result()
+        finally:
+            handing.cancel()
+            reading.consumer = None  # what it still delivers is the next one's
+            await end_subscription(consumer.subscription)
+
+    def lost(self, cause: str) -> None:
+        """Go on from the position when the connection is back."""
+        self._link = None
+        self.feed.lost(cause)
+
+    async def hang_up(self, link: NatsConnection) -> None:
+        """Close."""
+        await nats_link.hang_up(link)
+
+
+def _from_number(number: int) -> dict[str, Any]:
+    return {"deliver_policy": "by_start_sequence", "opt_start_seq": number}
+
+
+def _from_time(moment_ns: int) -> dict[str, Any]:
+    return {"deliver_policy": "by_start_time", "opt_start_time": words_of(moment_ns)}

@@ -1,0 +1,83 @@
+"""What a NATS URL may say about connecting: who we are, how names of inboxes begin, and how the server is reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from brokers.endpoint import Endpoint
+from brokers.options import file, text
+from brokers.tls import SERVER_NAME, tls_context
+from core.errors import UsageError
+
+PORT = 4222
+TOKEN_FILE = file("token_file", "file whose first line is the token, in place of one in the URL")
+CREDS_FILE = file("creds_file", "credentials file: a JWT and the seed of its nkey")
+NKEY_FILE = file("nkey_file", "file with the seed of an nkey")
+INBOX_PREFIX = text("inbox_prefix", "what the subjects of answers begin with", "_INBOX")
+OPTIONS = (TOKEN_FILE, CREDS_FILE, NKEY_FILE, INBOX_PREFIX)
+SCHEMES = ("", "+tls", "+ws", "+wss")
+"""What an adapter's scheme ends with: plain, TLS, WebSocket, WebSocket with TLS."""
+
+
+def is_secure(endpoint: Endpoint) -> bool:
+    """Whether the scheme asks for TLS."""
+    return endpoint.scheme.endswith(("+tls", "+wss"))
+
+
+def ports(*schemes: str) -> dict[str, int]:
+    """The port of a URL that names none, by scheme."""
+    web = {"ws": 80, "wss": 443}
+    return {scheme: web.get(scheme.rpartition("+")[2], PORT) for scheme in schemes}
+
+
+def server_url(endpoint: Endpoint) -> str:
+    """The endpoint's one host as nats-py wants it."""
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    kind = endpoint.scheme.rpartition("+")[2]
+    web = kind in ("ws", "wss")
+    path = f"/{endpoint.path}" if web and endpoint.path else ""
+    return f"{kind if web else 'nats'}://{host}:{endpoint.port or PORT}{path}"
+
+
+def login(endpoint: Endpoint) -> dict[str, Any]:
+    """Who we are and how the server is reached, as nats-py's options.
+
+    Raises:
+        UsageError: a file cannot be read, two of them say who we are, or `server_name` is given with WebSocket.
+    """
+    found: dict[str, Any] = {"inbox_prefix": endpoint.get(INBOX_PREFIX)}
+    if is_secure(endpoint):
+        if endpoint.scheme.endswith("+wss") and endpoint.get(SERVER_NAME):
+            raise UsageError(
+                f"{endpoint}: server_name has no meaning with WebSocket; connect by the certificate's name"
+            )
+        found["tls"] = tls_context(endpoint)
+    files = [option for option in (TOKEN_FILE, CREDS_FILE, NKEY_FILE) if endpoint.get(option)]
+    if len(files) + (endpoint.username is not None) > 1:
+        names = [option.name for option in files] + ["a user or token in the URL"] * (endpoint.username is not None)
+        raise UsageError(f"{endpoint}: {' and '.join(names)}: each says who we are; leave all but one out")
+    if endpoint.username is not None:
+        if endpoint.password is None:
+            return found | {"token": endpoint.username}
+        return found | {"user": endpoint.username, "password": endpoint.password}
+    for option in files:
+        content = _content(endpoint, option.name, endpoint.get(option))
+        if option is TOKEN_FILE:
+            found["token"] = content.splitlines()[0]
+        elif option is NKEY_FILE:
+            found["nkeys_seed_str"] = content.strip()
+        else:
+            found["user_credentials"] = endpoint.get(option)
+    return found
+
+
+def _content(endpoint: Endpoint, name: str, path: str) -> str:
+    try:
+        content = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UsageError(f"{endpoint}: {name}={path}: {why}; give a file that this user can read") from None
+    if not content.strip():
+        raise UsageError(f"{endpoint}: {name}={path}: it is empty; give a file that holds it")
+    return content

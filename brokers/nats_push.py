@@ -1,0 +1,104 @@
+"""JetStream's push consumers: ephemeral, with heartbeats, and acknowledged in order."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from brokers.endpoint import Endpoint
+from brokers.nats_errors import ERRORS
+from brokers.nats_link import NatsConnection
+from brokers.nats_stream import SECOND_NS, ask, stream_of, time_ns, told
+from brokers.nats_subscriptions import Msg, Subscription, end_subscription, subscribe
+
+HEARTBEAT_S = 0.4
+"""How often the server says that a consumer is there while it has no message for it."""
+_WINDOW = 1_000
+"""Messages on the way that are not acknowledged."""
+_NEVER_AGAIN_S = 22 * 3600.0
+_CONSUMER_EXPIRES_S = 1.0
+"""How long the broker keeps a consumer whose connection is gone. The next connection starts another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushConsumer:
+    """An ephemeral consumer whose messages go to a function."""
+
+    name: str
+    subscription: Subscription
+    before: int
+    """Number of the last message before the first that it will deliver."""
+    pending: int
+    """How many messages waited for it when it was created."""
+
+
+async def start_consumer(
+    endpoint: Endpoint, link: NatsConnection, take: Callable[[Msg], None], start: Mapping[str, Any]
+) -> PushConsumer:
+    """Start a consumer with heartbeats: messages without a reply subject.
+
+    Acknowledging one message acknowledges all before it; nats-py's ordered consumer has no such brake.
+
+    Raises:
+        BrokerError: JetStream's own reason.
+    """
+    stream, name = stream_of(endpoint), f"{endpoint.prefix}-{secrets.token_hex(8)}"
+    inbox = link.client.new_inbox()
+    subscription = await subscribe(link, inbox, take)
+    config = {
+        "name": name,
+        "deliver_subject": inbox,
+        "ack_policy": "all",
+        "max_ack_pending": _WINDOW,
+        "ack_wait": int(_NEVER_AGAIN_S * SECOND_NS),
+        "mem_storage": True,
+        "num_replicas": 1,
+        "inactive_threshold": int(_CONSUMER_EXPIRES_S * SECOND_NS),
+        "idle_heartbeat": int(HEARTBEAT_S * SECOND_NS),
+        **start,
+    }
+    try:
+        found = await ask(endpoint, link, f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config})
+    except BaseException as error:
+        await end_subscription(subscription)
+        if isinstance(error, ERRORS):
+            raise told(endpoint, f"read stream '{stream}'", error) from None
+        raise
+    return PushConsumer(name, subscription, found["delivered"]["stream_seq"], int(found.get("num_pending") or 0))
+
+
+async def is_there(endpoint: Endpoint, link: NatsConnection, consumer: str) -> bool:
+    """Whether the server that keeps a consumer says so."""
+    try:
+        await ask(endpoint, link, f"CONSUMER.INFO.{stream_of(endpoint)}.{consumer}")
+    except ERRORS:
+        return False
+    return True
+
+
+async def stored_ns(endpoint: Endpoint, link: NatsConnection, number: int) -> int | None:
+    """When a message was stored; None where it is not there, or this user may not look."""
+    try:
+        found = await ask(endpoint, link, f"STREAM.MSG.GET.{stream_of(endpoint)}", {"seq": number})
+    except ERRORS:
+        return None
+    return time_ns(found["message"]["time"])
+
+
+def place(reply: str) -> tuple[int, int, int]:
+    """Of a message its number in the stream, when it was stored (ns), and how many wait behind it for its consumer.
+
+    They are words of the reply subject, in one of two forms: `$JS.ACK.<stream>.<consumer>.<delivered>.<number>…`,
+    and from a server with a domain one with two more words in front. Source: NATS ADR-15.
+    """
+    words = reply.split(".")
+    at = 5 if len(words) == 9 else 7
+    return int(words[at]), int(words[at + 2]), int(words[at + 3])
+
+
+def number_of(reply: str) -> int:
+    """Of a message its number in the stream alone."""
+    words = reply.split(".")
+    return int(words[5 if len(words) == 9 else 7])

@@ -1,0 +1,81 @@
+"""Requests to NATS and their answers: nats-py's own wait out their deadline where the server forbids them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, NoRespondersError
+
+from brokers.waiting import uncancelled
+
+IN_FLIGHT = 1_000
+"""Publishes that wait for their acknowledgement at a time; a server drops what comes faster than it stores."""
+
+
+class Requests:
+    """Those of one connection; answers come to one inbox, by number."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._inbox = ""
+        self._numbers = itertools.count()
+        self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        self._broken: Exception | None = None
+        self.room = asyncio.Semaphore(IN_FLIGHT)
+
+    def begin(self) -> str:
+        """The subject to which answers come: whoever subscribes to it hands them to `take`."""
+        self._inbox = f"{self._client.new_inbox()}."
+        return f"{self._inbox}*"
+
+    def take(self, message: Msg) -> None:
+        """An answer; one that nobody waits for any more is dropped."""
+        waiting = self._waiting.get(message.subject[len(self._inbox) :])
+        if waiting is not None and not waiting[1].done():
+            waiting[1].set_result(message)
+
+    async def ask(self, subject: str, payload: bytes, timeout_s: float) -> Msg:
+        """Publish, and return the answer.
+
+        Raises:
+            NoRespondersError: nobody serves the subject. TimeoutError: no answer. Error: forbidden, or the connection
+                was lost. OSError: the socket's error.
+        """
+        if self._broken is not None:
+            raise self._broken
+        number = str(next(self._numbers))
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = (subject, answer)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await uncancelled(self._client.publish(subject, payload, reply=self._inbox + number))
+                message = await answer
+        finally:
+            del self._waiting[number]
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # it may have come when nobody waited any more
+        if not message.data and message.headers and message.headers.get("Status") == "503":
+            raise NoRespondersError
+        return message
+
+    def refuse(self, what: str, subject: str, error: Exception) -> None:
+        """The server forbids to publish on a subject, or a subscription: ours of the answers, perhaps."""
+        if what == "subscription" and self._inbox and subject.startswith(self._inbox):
+            self._fail(error)
+            return
+        for asked, answer in self._waiting.values():
+            if asked == subject and what == "publish" and not answer.done():
+                answer.set_exception(error)
+
+    def close(self) -> None:
+        """The connection is gone: whoever waits is told."""
+        self._fail(ConnectionClosedError())
+
+    def _fail(self, error: Exception) -> None:
+        self._broken = self._broken or error
+        for _, answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(error)
