@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from gevent import socket
 
 from core.errors import UsageError
-from load.connection_pool import Address, SocketAddress
+from load.connection_pool import ReplicaAddress, SocketAddress
 from load.http1 import Origin
 
 PROBE_S = 2.0
 
 
-def resolve(origins: Sequence[Origin]) -> list[Address]:
+def resolve(origins: Sequence[Origin]) -> list[ReplicaAddress]:
     """Each address of each replica's name, in an order that is the same for all workers.
 
     Raises:
@@ -29,7 +29,7 @@ def resolve(origins: Sequence[Origin]) -> list[Address]:
         # Replicas may share one name, as under compose; each of its addresses is one. A name server turns them round.
         places = sorted((family, place) for family, _, _, _, place in found)
         chosen = _family(places)
-        addresses += [Address(origin, family, place) for family, place in places if family == chosen]
+        addresses += [ReplicaAddress(origin, family, place) for family, place in places if family == chosen]
     return addresses
 
 

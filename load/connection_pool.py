@@ -75,7 +75,7 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ReplicaAddress:
     """A replica as the sockets see it: address family and address, found once."""
 
     origin: Origin
@@ -83,7 +83,7 @@ class Address:
     sockaddr: SocketAddress
 
 
-def begin_connecting(address: Address) -> Any:
+def begin_connecting(address: ReplicaAddress) -> Any:
     """A socket that is on its way to the address.
 
     Raises:
@@ -103,7 +103,7 @@ class ConnectionPool:
     """What all readers of a process share."""
 
     loop: Any
-    addresses: Sequence[Address]
+    addresses: Sequence[ReplicaAddress]
     transport: Transport
     registry: SeriesRegistry
     counters: Counters

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from core.contracts.load_status import LoadStatus
 from load.client_state import ClientState, Counters
-from load.connection_pool import Address, ConnectionPool
+from load.connection_pool import ConnectionPool, ReplicaAddress
 from load.frames import SeriesRegistry
 from load.latency_recorder import LatencyRecorder, rehearse
 from load.ledger import Series
@@ -42,7 +42,7 @@ class Session:
     def __init__(
         self,
         loop: Any,
-        addresses: Sequence[Address],
+        addresses: Sequence[ReplicaAddress],
         seating: Seating,
         *,
         transport: Transport = SSE,

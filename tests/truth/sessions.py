@@ -25,7 +25,7 @@ def session_of(urls: list[str], clients: int) -> Any:
     """A session with all its clients seated."""
     import gevent
 
-    from load.connection_pool import Address
+    from load.connection_pool import ReplicaAddress
     from load.http1 import parse_origin
     from load.plan import Seating
     from load.session import Session
@@ -33,7 +33,7 @@ def session_of(urls: list[str], clients: int) -> Any:
     origins = [parse_origin(url) for url in urls]
     session = Session(
         gevent.get_hub().loop,
-        [Address(origin, 2, (origin.host, origin.port)) for origin in origins],
+        [ReplicaAddress(origin, 2, (origin.host, origin.port)) for origin in origins],
         Seating(["events"], 0.0, len(urls)),
         on_connect=lambda _took_ns, _failure: None,
         on_break=lambda _reason: None,

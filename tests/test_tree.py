@@ -1,0 +1,77 @@
+"""The tree as a whole: one class a name, no module for what has no subject, rooms that say who imports them, tests that exist."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.durations import FILE, estimated, read_durations
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("core", "brokers", "server", "generator", "load", "harness", "benchmarks")
+NO_SUBJECT = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
+ROOMS = sorted(path.parent.name for path in (ROOT / "harness").glob("*/__init__.py"))
+
+
+def modules(*packages: str) -> Iterator[tuple[str, ast.Module]]:
+    """Path, relative to the checkout, and tree of each module of the packages."""
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_a_class_name_stands_for_one_class() -> None:
+    classes = defaultdict(list)
+    for path, tree in modules(*PACKAGES):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                classes[node.name].append(path)
+    assert {name: paths for name, paths in classes.items() if len(paths) > 1} == {}
+
+
+def test_every_module_has_a_subject() -> None:
+    found = [path for path, _ in modules(*PACKAGES, "tests") if NO_SUBJECT & set(Path(path).with_suffix("").parts)]
+    assert found == []
+
+
+def importers() -> dict[str, set[str]]:
+    """By room of the harness, the rooms whose modules import it."""
+    found = defaultdict(set)
+    for path, tree in modules("harness"):
+        importer = Path(path).parts[1]
+        for node in ast.walk(tree):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in names:
+                _, room, *_ = [*name.split("."), ""]
+                if name.startswith("harness.") and room != importer:
+                    found[room].add(importer)
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_of_the_harness_says_who_imports_it(room: str) -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / "harness" / room / "__init__.py").read_text(encoding="utf-8")))
+    said = re.search(r"Imported by ([^.;]*)|Nobody imports it|every other package may import it", docstring or "")
+    assert said, f"harness/{room}/__init__.py does not say who may import it: 'Imported by …'"
+    named = set(re.findall(r"\w+", said[1] or ""))
+    allowed = set(ROOMS) if said[0].startswith("every") else named & set(ROOMS)
+    assert importers()[room] <= allowed, said[0]
+
+
+def test_the_durations_are_of_files_of_tests_that_exist() -> None:
+    known = read_durations()
+    assert [file for file in known if not (ROOT / file).is_file()] == [], f"make durations writes {FILE.name} anew"
+    assert list(known.values()) == sorted(known.values(), reverse=True)
+
+
+def test_a_file_without_a_figure_is_taken_for_long_where_it_starts_programs() -> None:
+    tests = {"known.py": [True], "starts.py": [False] * 5, "inside.py": [True] * 5}
+    found = estimated(tests, {"known.py": 30.0})
+    assert sorted(found, key=lambda file: -found[file]) == ["known.py", "starts.py", "inside.py"]
