@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,38 +13,8 @@ from brokers import registry as module
 from brokers.registry import GROUP, installed, open_endpoint, registry
 from core.errors import UsageError
 
-BUILT_IN = {
-    "memory",
-    "redis",
-    "rediss",
-    "redis+streams",
-    "rediss+streams",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-    "redis+unix",
-    "unix",
-    "redis+streams+sentinel",
-    "rediss+streams+sentinel",
-    "redis+streams+cluster",
-    "rediss+streams+cluster",
-    "redis+streams+unix",
-    "amqp",
-    "amqps",
-    "amqp+stream",
-    "amqps+stream",
-    "mqtt",
-    "mqtts",
-    "nats",
-    "nats+tls",
-    "nats+js",
-    "nats+js+tls",
-    "nats+ws",
-    "nats+wss",
-    "nats+js+ws",
-    "nats+js+wss",
-}
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+BUILT_IN = set(PROJECT["project"]["entry-points"][GROUP])
 
 
 def adapter(**changes):
