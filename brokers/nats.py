@@ -13,8 +13,9 @@ from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
 from brokers.errors import Refusal
 from brokers.link import Link
+from brokers.nats_dialler import calls
 from brokers.nats_errors import ERRORS
-from brokers.nats_link import NatsConnection, calls
+from brokers.nats_link import NatsConnection
 from brokers.nats_subjects import MAX_TOPIC_BYTES, topic_names
 from brokers.nats_subscriptions import Msg, Subscription, confirm, end_subscription, subscribe
 from brokers.reconnect import keep_up, uncancelled

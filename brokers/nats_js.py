@@ -10,9 +10,10 @@ from brokers.api import Delivery
 from brokers.connection import ProducerConnection
 from brokers.endpoint import Endpoint
 from brokers.errors import Refusal, TopicRefusedError
+from brokers.nats_dialler import calls
 from brokers.nats_errors import ERRORS, NoRespondersError
 from brokers.nats_js_consumer import JetStreamConsumer
-from brokers.nats_link import NatsConnection, calls
+from brokers.nats_link import NatsConnection
 from brokers.nats_stream import answer_of, ensure_stream, subjects_of
 from brokers.nats_subjects import MAX_TOPIC_BYTES, taken_by, topic_names
 from brokers.reconnect import finish, keep_up

@@ -15,6 +15,7 @@ from brokers.endpoint import Endpoint
 from brokers.errors import Refusal
 from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
+from brokers.nats_dialler import NatsDialler
 from brokers.nats_link import NatsConnection
 from brokers.nats_push import HEARTBEAT_S, PushConsumer, is_there, number_of, place, start_consumer, stored_ns
 from brokers.nats_stream import StreamFacts, ensure_stream, look_at_stream, subjects_of, words_of
@@ -52,6 +53,7 @@ class JetStreamConsumer:
         self.feed = LogReader(endpoint, self.inbox, -1, self._history, topic_names(endpoint))
         self.link = Link(endpoint)
         self.kind_of = nats_errors.kind_of
+        self._dialler = NatsDialler()
         self._link: NatsConnection | None = None
         self._reading = _Reading()
         self._created = ""
@@ -73,7 +75,7 @@ class JetStreamConsumer:
 
     async def dial(self) -> NatsConnection:
         """Connect, and read from the stream's end at first, later from where the reading stopped."""
-        link = await nats_link.dial(self.link.target)
+        link = await self._dialler.dial(self.link.target)
         try:
             await self._begin(link, await ensure_stream(self._endpoint, link))
         except BaseException:

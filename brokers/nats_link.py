@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
+from nats.protocol.parser import ERR_RE
 
 from brokers import nats_options
-from brokers.connection import Calls
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind
-from brokers.nats_errors import ERRORS, Error, kind_of, violation
+from brokers.nats_errors import Error, kind_of, violation
 from brokers.nats_requests import Requests
 from brokers.reconnect import finish, heartbeat_s, quietly, reason, uncancelled
 
@@ -93,6 +92,22 @@ def _harden(client: Any) -> None:
         )
 
     client._process_headers, client._build_message = process_headers, build_message
+    _keep_case(client)
+
+
+def _keep_case(client: Any) -> None:
+    """nats-py has the server's errors in small letters, and so the names of subjects in them: two may differ by these."""
+    process_err = client._process_err
+
+    async def keep_case(words: str) -> None:
+        said = ERR_RE.match(client._ps.buf)
+        if said is None or "permissions violation" not in words:
+            await process_err(words)
+            return
+        client._err = Error(f"nats: {said[1].decode().strip(chr(39))}")
+        await client._error_cb(client._err)
+
+    client._process_err = keep_case
 
 
 async def dial(endpoint: Endpoint) -> NatsConnection:
@@ -208,19 +223,3 @@ def _abort(link: NatsConnection) -> None:
     if web is not None and not web.closed and web.connector is not None:
         web.connector._close()
         web.detach()
-
-
-def calls(prepare: Callable[[NatsConnection], Awaitable[None]] | None = None) -> Calls[NatsConnection]:
-    """nats-py for `brokers.connection`; `prepare` is done on each new connection."""
-
-    async def connect(endpoint: Endpoint) -> NatsConnection:
-        link = await dial(endpoint)
-        if prepare is not None:
-            try:
-                await prepare(link)
-            except BaseException:
-                await finish(quietly(hang_up(link), endpoint.timeout_s))
-                raise
-        return link
-
-    return Calls(connect, until_lost, hang_up, ERRORS, kind_of)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from brokers.endpoint import Endpoint
-from brokers.options import file, text
+from brokers.options import file, flag, text
 from brokers.tls import SERVER_NAME, tls_context
 from core.errors import UsageError
 
@@ -15,7 +15,8 @@ TOKEN_FILE = file("token_file", "file whose first line is the token, in place of
 CREDS_FILE = file("creds_file", "credentials file: a JWT and the seed of its nkey")
 NKEY_FILE = file("nkey_file", "file with the seed of an nkey")
 INBOX_PREFIX = text("inbox_prefix", "what the subjects of answers begin with", "_INBOX")
-OPTIONS = (TOKEN_FILE, CREDS_FILE, NKEY_FILE, INBOX_PREFIX)
+DISCOVER = flag("discover", "go to servers of the cluster that the URL does not name, where those do not answer", True)
+OPTIONS = (TOKEN_FILE, CREDS_FILE, NKEY_FILE, INBOX_PREFIX, DISCOVER)
 SCHEMES = ("", "+tls", "+ws", "+wss")
 """What an adapter's scheme ends with: plain, TLS, WebSocket, WebSocket with TLS."""
 
