@@ -34,6 +34,8 @@ BUILT_IN = {
     "amqps+stream",
     "mqtt",
     "mqtts",
+    "mqtt+ws",
+    "mqtt+wss",
     "nats",
     "nats+tls",
     "nats+js",
