@@ -13,14 +13,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from brokers import inbox, tls
+from brokers import inbox, mqtt_sessions, tls
 from brokers.api import Delivery, Gap, Message
 from brokers.connection import ProducerConnection
 from brokers.consumer_connection import ConsumerConnection
-from brokers.endpoint import Endpoint
+from brokers.endpoint import RUN_NAME, Endpoint
 from brokers.errors import Refusal
 from brokers.link import Link
-from brokers.mqtt_link import MAX_TOPIC_BYTES, PORTS, ClientPlan, Connection, MqttError, calls, connect, disconnect
+from brokers.mqtt_client import MAX_TOPIC_BYTES, PORTS, ClientPlan
+from brokers.mqtt_link import Connection, MqttError, calls, connect
 from brokers.options import choice, text, whole_number
 from brokers.reconnect import finish, keep_up, quietly, uncancelled
 from brokers.topic_names import TopicNames
@@ -70,6 +71,7 @@ class MqttConsumer:
     def __init__(self, endpoint: Endpoint) -> None:
         self._plan = _consumer_plan(endpoint)
         self._qos = qos_of(endpoint)
+        self._noted = self._keeps and bool(endpoint.get(RUN_NAME)) and not endpoint.get(CLIENT_ID)
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
         asked = replace(calls(self._new), dial=self._dial)
         self.line = ConsumerConnection(endpoint, self.inbox, asked, self._send, topic_names(endpoint))
@@ -80,8 +82,10 @@ class MqttConsumer:
     async def _dial(self, endpoint: Endpoint) -> Connection:
         """The first connection ends the session that a dead replica of this name left; later ones go on with ours."""
         if self._keeps and not self._known and self._plan.version < 5:
-            await _forget(endpoint, self._plan)  # there a clean session ends with its connection
+            await mqtt_sessions.forget(endpoint, self._plan)  # there a clean session ends with its connection
         connection = await connect(self._new(endpoint))
+        if self._noted and not self._known:
+            await mqtt_sessions.note(connection, endpoint, self._plan)
         self._known = True
         return connection
 
@@ -124,12 +128,7 @@ class MqttConsumer:
         """Take the session and its queue off the broker."""
         if self._keeps and self._known:
             endpoint = self.link.target
-            await quietly(_forget(endpoint, self._plan), endpoint.timeout_s)
-
-
-async def _forget(endpoint: Endpoint, plan: ClientPlan) -> None:
-    """A client of the same name that wants a clean session, and none afterwards."""
-    await disconnect(await connect(Connection(endpoint, replace(plan, expiry_s=None, clean=True))))
+            await quietly(mqtt_sessions.forget(endpoint, self._plan, noted=self._noted), endpoint.timeout_s)
 
 
 def topic_names(endpoint: Endpoint) -> TopicNames:
@@ -196,6 +195,11 @@ class MqttAdapter:
                     yield consumer
         finally:
             await finish(consumer.forget_session())
+
+    async def clean_up(self, endpoint: Endpoint) -> None:
+        """Take the sessions of the endpoint's run off the broker; with QoS 0 there are none."""
+        if qos_of(endpoint) and endpoint.get(RUN_NAME):
+            await mqtt_sessions.clean_up(endpoint)
 
 
 adapter = MqttAdapter()

@@ -11,6 +11,7 @@ from brokers.errors import CauseKind, Refusal, RefusalKind
 REFUSED = 0x80
 """From this code on something was refused; a subscription under MQTT 3.1.1 has no other, and no words."""
 NOT_AUTHORIZED = 0x87
+TOO_LARGE = 0x95
 _CONNECTION = {
     0x84: CauseKind.WRONG_PROTOCOL,  # unsupported protocol version
     0x85: CauseKind.INVALID,  # client identifier not valid
@@ -23,7 +24,7 @@ _CONNECTION = {
     0x8C: CauseKind.AUTHENTICATION,  # bad authentication method
     0x8D: CauseKind.LOST,  # keep alive timeout
     0x8E: CauseKind.ELSEWHERE,  # session taken over
-    0x95: CauseKind.LIMIT,  # packet too large
+    TOO_LARGE: CauseKind.LIMIT,  # packet too large
     0x97: CauseKind.LIMIT,  # quota exceeded, of connections for instance
     0x98: CauseKind.ELSEWHERE,  # administrative action
     0x9C: CauseKind.ELSEWHERE,  # use another server
@@ -36,7 +37,12 @@ _TOPIC: dict[int, RefusalKind] = {
     0x90: "invalid",  # topic name invalid
     0xA2: "invalid",  # wildcard subscriptions not supported
 }
-_PUBLISH = {NOT_AUTHORIZED: CauseKind.PERMISSION, 0x90: CauseKind.INVALID, 0x95: CauseKind.LIMIT, 0x97: CauseKind.LIMIT}
+_PUBLISH = {
+    NOT_AUTHORIZED: CauseKind.PERMISSION,
+    0x90: CauseKind.INVALID,
+    TOO_LARGE: CauseKind.LIMIT,
+    0x97: CauseKind.LIMIT,
+}
 
 
 class PublishRefusedError(MqttError):
@@ -47,6 +53,14 @@ class PublishRefusedError(MqttError):
         self.kind = _PUBLISH.get(code_of(code), CauseKind.UNKNOWN)
 
 
+class NoAnswerError(MqttError):
+    """The broker closed the connection in place of an answer to CONNECT; why, its log alone may say."""
+
+    def __init__(self) -> None:
+        like = "as one does that has reached its limit of connections, or that speaks another protocol, or TLS, there"
+        super().__init__(f"the broker closed the connection without an answer, {like}")
+
+
 def code_of(code: Any) -> int:
     """The number of a reason code, which paho gives as an object or as a number, or not at all."""
     return int(getattr(code, "value", code) or 0)
@@ -54,13 +68,16 @@ def code_of(code: Any) -> int:
 
 def words_of(code: Any) -> str:
     """The name that the standard gives it, and the number."""
-    return f"{code} (0x{code_of(code):02X})"
+    name = "Packet too large" if code == TOO_LARGE else str(code)
+    return f"{name} (0x{code_of(code):02X})"
 
 
 def kind_of(error: BaseException) -> CauseKind | None:
     """What aiomqtt's errors mean."""
     if isinstance(error, PublishRefusedError):
         return error.kind
+    if isinstance(error, NoAnswerError):
+        return CauseKind.UNKNOWN
     if isinstance(error, MqttCodeError):
         return _CONNECTION.get(code_of(error.rc))
     return CauseKind.INVALID if isinstance(error, ValueError) else None

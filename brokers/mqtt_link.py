@@ -1,4 +1,4 @@
-"""Connections to MQTT brokers: the one file that knows aiomqtt, and the paho inside it."""
+"""Connections to MQTT brokers, by aiomqtt and the paho inside it."""
 
 from __future__ import annotations
 
@@ -7,49 +7,37 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from aiomqtt import Client, MqttCodeError, MqttError, ProtocolVersion
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from aiomqtt import MqttCodeError, MqttError
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
 from brokers.errors import Refusal
-from brokers.mqtt_codes import REFUSED, PublishRefusedError, code_of, kind_of, refusal_of_code, words_of
-from brokers.reconnect import finish, heartbeat_s, uncancelled
-from brokers.tls import tls_context
-
-__all__ = ["MAX_TOPIC_BYTES", "PORTS", "ClientPlan", "Connection", "MqttError", "calls", "connect", "disconnect"]
-
-PORTS = {"mqtt": 1883, "mqtts": 8883, "mqtt+ws": 80, "mqtt+wss": 443}
-TLS_SCHEMES = ("mqtts", "mqtt+wss")
-MAX_TOPIC_BYTES = 65_535
-"""The length of a string is two bytes."""
-IN_FLIGHT = 64
-"""Publishes under way at once, or fewer where the broker says so."""
-WEBSOCKET_PATH = "mqtt"
-"""Where the URL has none: what brokers take, if they look at it."""
-_CLOSED = (
-    "the broker closed the connection without an answer, as one does that has reached its limit of connections, "
-    "or that speaks another protocol, or TLS, at this port"
+from brokers.mqtt_client import (
+    HEADERS_BYTES,
+    IN_FLIGHT,
+    MAX_PACKET_BYTES,
+    ClientPlan,
+    new_client,
+    properties_of,
 )
+from brokers.mqtt_codes import (
+    REFUSED,
+    TOO_LARGE,
+    NoAnswerError,
+    PublishRefusedError,
+    code_of,
+    kind_of,
+    refusal_of_code,
+    words_of,
+)
+from brokers.reconnect import finish, uncancelled
+
+__all__ = ["Connection", "MqttError", "calls", "connect", "disconnect"]
+
 _POLL_S = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class ClientPlan:
-    """What kind of client connects."""
-
-    identifier: str
-    version: int
-    """3 for MQTT 3.1.1, or 5."""
-    expiry_s: int | None = None
-    """How long the broker keeps the session after the connection is lost; None where it ends with the connection."""
-    clean: bool = True
-    """Whether the broker forgets a session of this name that it has."""
 
 
 class Connection:
@@ -58,14 +46,26 @@ class Connection:
     It ignores the reason code of a publish's answer, and waits in vain where the broker hangs up instead of answering.
     """
 
-    def __init__(self, endpoint: Endpoint, plan: ClientPlan, take: Callable[[str, bytes], None] | None = None) -> None:
-        """`take(name, payload)` is called from the loop's reader callback for each message."""
-        self.client = _client(endpoint, plan, self._logger())
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        plan: ClientPlan,
+        take: Callable[[str, bytes], None] | None = None,
+        *,
+        history: bool = False,
+    ) -> None:
+        """`take(name, payload)` is called from the loop's reader callback for each message.
+
+        With `history` also for those that were retained, which were published before the subscription.
+        """
+        self._history = history
+        self.client = new_client(endpoint, plan, self._logger())
         self.timeout_s = endpoint.timeout_s
         self._take = take
         self._heard: BaseException | None = None
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        self._max_packet_bytes = MAX_PACKET_BYTES
         paho = self.client._client
         paho.connect_timeout = endpoint.timeout_s
         paho.on_connect = self._on_connect
@@ -88,6 +88,7 @@ class Connection:
     def _on_connect(self, paho: Any, userdata: Any, flags: Any, code: Any, properties: Any = None) -> None:
         most = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT))
         self._in_flight = asyncio.Semaphore(most)
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES)
         self.client._on_connect(paho, userdata, flags, code, properties)
 
     def _on_disconnect(self, paho: Any, userdata: Any, flags: Any, code: Any, properties: Any = None) -> None:
@@ -99,11 +100,11 @@ class Connection:
 
     def _hung_up_on(self) -> None:
         if not self.client._connected.done():
-            error = MqttError(str(self._heard or _CLOSED))
+            error = MqttError(str(self._heard)) if self._heard else NoAnswerError()
             error.__cause__ = self._heard
             self.client._connected.set_exception(error)
 
-    def _on_publish(self, paho: Any, userdata: Any, mid: int, code: Any, properties: Any = None) -> None:
+    def _on_publish(self, _paho: Any, _userdata: Any, mid: int, code: Any, _properties: Any = None) -> None:
         answer = self._answers.pop(mid, None)
         if answer is None or answer.done():
             return
@@ -112,8 +113,8 @@ class Connection:
         else:
             answer.set_result(None)
 
-    def _on_message(self, paho: Any, userdata: Any, message: Any) -> None:
-        if message.retain or self._take is None:  # it was published before the subscription: history, not news
+    def _on_message(self, _paho: Any, _userdata: Any, message: Any) -> None:
+        if self._take is None or (message.retain and not self._history):
             return
         try:
             name = message.topic
@@ -121,19 +122,25 @@ class Connection:
             return
         self._take(name, message.payload)
 
-    async def publish(self, name: str, payload: bytes, qos: int) -> None:
+    async def publish(self, name: str, payload: bytes, qos: int, retain_s: int | None = None) -> None:
         """QoS 0: return once it is written to the socket. QoS 1: once the broker acknowledged it.
+
+        With `retain_s` the broker keeps it for so long, for those who subscribe later; needs version 5.
 
         Raises:
             MqttError: the broker refused it, or the connection was lost. ValueError: no name of a topic.
         """
-        if not qos:
-            return await self._sent(name, payload, qos)
-        async with self._in_flight:
-            await self._sent(name, payload, qos)
+        if len(payload) + len(name.encode()) + HEADERS_BYTES > self._max_packet_bytes:
+            raise PublishRefusedError(TOO_LARGE)  # a broker answers it by closing the connection
+        async with self._in_flight if qos else contextlib.nullcontext():
+            await self._sent(name, payload, qos, retain_s)
 
-    async def _sent(self, name: str, payload: bytes, qos: int) -> None:
-        info = self.client._client.publish(name, payload, qos)
+    async def _sent(self, name: str, payload: bytes, qos: int, retain_s: int | None) -> None:
+        if retain_s is None:
+            info = self.client._client.publish(name, payload, qos)
+        else:
+            expiry = properties_of(PacketTypes.PUBLISH, MessageExpiryInterval=retain_s) if retain_s else None
+            info = self.client._client.publish(name, payload, qos, retain=True, properties=expiry)
         if info.rc:
             raise MqttCodeError(info.rc, "Could not publish message")
         if not qos and info.is_published():
@@ -169,39 +176,12 @@ class Connection:
 
     def give_up(self) -> None:
         """Tell whoever waits for an answer that none will come."""
-        answers, self._answers = self._answers, {}
-        for answer in (*answers.values(), *self.client._pending_subscribes.values()):
+        waiting: list[asyncio.Future[Any]] = [*self._answers.values(), *self.client._pending_subscribes.values()]
+        for answer in waiting:
             if not answer.done():
                 answer.set_exception(MqttError("connection lost"))
         for event in self.client._pending_unsubscribes.values():
             event.set()
-
-
-def _client(endpoint: Endpoint, plan: ClientPlan, logger: logging.Logger) -> Client:
-    v5 = plan.version == 5
-    properties = None
-    if v5 and plan.expiry_s is not None:
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = plan.expiry_s
-    return Client(
-        endpoint.host,
-        endpoint.port or PORTS[endpoint.scheme],
-        username=endpoint.username,
-        password=endpoint.password,
-        identifier=plan.identifier,
-        protocol=ProtocolVersion.V5 if v5 else ProtocolVersion.V311,
-        clean_session=None if v5 else plan.clean,
-        clean_start=plan.clean if v5 else MQTT_CLEAN_START_FIRST_ONLY,
-        properties=properties,
-        transport="websockets" if "+ws" in endpoint.scheme else "tcp",
-        websocket_path=f"/{endpoint.path or WEBSOCKET_PATH}",
-        timeout=endpoint.timeout_s,
-        keepalive=max(1, round(2 * heartbeat_s(endpoint))),
-        max_inflight_messages=IN_FLIGHT,
-        tls_context=tls_context(endpoint) if endpoint.scheme in TLS_SCHEMES else None,
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        logger=logger,
-    )
 
 
 async def connect(connection: Connection) -> Connection:

@@ -23,7 +23,8 @@ class GonePromises:
     async def test_vanished_consumer_is_noticed(self, broker: Workbench) -> None:
         """A consumer that is gone at the broker is noticed: messages flow again, and a Gap stands where some are missing."""
         for way, vanish in broker.provocations.vanish.items():
-            endpoint = broker.endpoint(run_name=new_run_name())
+            run_name = new_run_name()
+            endpoint = broker.endpoint(None, run_name=run_name, **broker.provocations.options_of(run_name))
             try:
                 await self._vanish(broker, endpoint, vanish)
             except BrokenPromiseError as error:
@@ -75,7 +76,7 @@ class GonePromises:
         topic = broker.topic()
         run_name = new_run_name()
         with broker.proxy() as (proxy, through):
-            endpoint = broker.endpoint(through.url, run_name=run_name)
+            endpoint = broker.endpoint(through.url, run_name=run_name, **broker.provocations.options_of(run_name))
             async with (
                 broker.producer(endpoint) as producer,
                 broker.reader(topic, endpoint=endpoint) as (consumer, reader),

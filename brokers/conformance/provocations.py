@@ -21,6 +21,8 @@ class Restricted:
     url: str = field(repr=False)
     allowed: str
     """What the topics begin with that this user may publish on and subscribe to; it ends where a word does."""
+    publish_is_answered: bool = True
+    """Whether the broker answers a publish, and so can refuse one; MQTT's QoS 0 has no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Provocations:
     """Within the block the broker answers "not here any more" on open connections, as after a demotion."""
     leftovers: Callable[[Endpoint], Awaitable[list[str]]] | None = None
     """The names of all at the broker that begin with the endpoint's run name."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """URL options by which `vanish` and `elsewhere` find what is the adapter's; `{run_name}` stands for the run's name."""
     inapplicable: Mapping[str, str] = field(default_factory=dict)
     """By field: why there is no such thing with this product, for good."""
 
@@ -42,6 +46,10 @@ class Provocations:
     def features(self) -> set[str]:
         """The names of those that are given."""
         return {name for name in FIELDS if getattr(self, name)}
+
+    def options_of(self, run_name: str) -> dict[str, object]:
+        """The options, for a run of this name."""
+        return {name: value.format(run_name=run_name) for name, value in self.options.items()}
 
 
 FIELDS = ("restricted", "vanish", "elsewhere", "leftovers")
