@@ -64,8 +64,10 @@ class Recorder:
         """One phase of one test."""
         self.seconds[_file(report.nodeid)] += report.duration
 
-    def pytest_sessionfinish(self) -> None:
-        """Write the file; what was not run, for want of a browser say, keeps its figure."""
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Write the file, unless the run broke off; what was not run, for want of a browser say, keeps its figure."""
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return
         root = FILE.parents[1]
         kept = {file: known for file, known in read_durations().items() if (root / file).exists()}
         longest = sorted((kept | self.seconds).items(), key=lambda item: -item[1])

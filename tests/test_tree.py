@@ -1,6 +1,7 @@
 """The tree as a whole: one class a name, no module for what has no subject, rooms that say who imports them, tests that exist."""
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,8 +20,13 @@ ROOMS = sorted(path.parent.name for path in (ROOT / "harness").glob("*/__init__.
 def modules(*packages: str) -> Iterator[tuple[str, ast.Module]]:
     """Path, relative to the checkout, and tree of each module of the packages."""
     for package in packages:
-        for path in sorted((ROOT / package).rglob("*.py")):
+        for path in files(package):
             yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def files(folder: str) -> list[Path]:
+    """The modules in a folder."""
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
 def test_a_class_name_stands_for_one_class() -> None:
@@ -33,10 +39,11 @@ def test_a_class_name_stands_for_one_class() -> None:
 
 
 def test_every_module_has_a_subject() -> None:
-    found = [path for path, _ in modules(*PACKAGES, "tests") if NO_SUBJECT & set(Path(path).with_suffix("").parts)]
-    assert found == []
+    found = [path for folder in (*PACKAGES, "tests") for path in files(folder)]
+    assert [path for path in found if NO_SUBJECT & set(path.relative_to(ROOT).with_suffix("").parts)] == []
 
 
+@functools.cache
 def importers() -> dict[str, set[str]]:
     """By room of the harness, the rooms whose modules import it."""
     found = defaultdict(set)

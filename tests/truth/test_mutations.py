@@ -33,7 +33,7 @@ MUTATIONS = {  # what is broken: the case that must notice, the function, what t
     "hot path takes no sample": ("nothing", StreamReader._readable, "F(N)", "None", "N = C()"),
     "negative made positive": ("clocks apart", LatencyRecorder._fold, LATENCY, "L: I = np.abs(A - np.repeat(D, C))"),
     "negative dropped": ("clocks apart", Histogram.record_ns, "if B.any():\n    N += A\n    ...", "if B.any(): ..."),
-    "samples lost under load": ("nothing", Session.tick, "F(G(H()))", "F(G(H()[1:]))"),
+    "samples lost under load": ("nothing", Session._fold, "L = F(H())", "L = F(H()[1:])"),
     "double counts as delivery": ("doubled", ClientState._event, f"V is {Delivery.DOUBLE}", "False"),
     "doubles ignored": ("doubled", ClientState._event, "X += E.M", "X += 0"),
     "late counts as double": ("swapped", Track._fill, f"return {Delivery.LATE}", f"return {Delivery.DOUBLE}"),

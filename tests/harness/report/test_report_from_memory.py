@@ -41,6 +41,7 @@ def searched() -> list[Run]:
     return [made_up.run("valkey", number, scenario=load, **UNEVEN) for number, load in enumerate(loads, 1)]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("runs", "search"),
     [(compared(), None), (broken(), None), (searched(), made_up.search())],
