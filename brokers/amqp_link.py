@@ -1,86 +1,36 @@
-"""Connections to RabbitMQ by AMQP 0-9-1: the one file that knows aio-pika, and the aiormq inside it."""
+"""Connections to RabbitMQ by AMQP 0-9-1: dialled, watched, hung up, with aio-pika and the aiormq inside it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from aio_pika.connection import Connection, make_url
-from aiormq import spec
-from aiormq.abc import DeliveredMessage
-from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
-from aiormq.exceptions import (
-    AMQPError,
-    AuthenticationError,
-    ChannelInvalidStateError,
-    ConnectionNotAllowed,
-    ProbableAuthenticationError,
-)
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory
+from aiormq.exceptions import ConnectionClosed
 
+from brokers.amqp_errors import errors, kind_of, worded, words_of
+from brokers.amqp_wire import Wire
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind
-from brokers.reconnect import finish, heartbeat_s, quietly, reason
+from brokers.options import whole_number
+from brokers.reconnect import finish, heartbeat_s, quietly
 from brokers.tls import tls_context
-from brokers.topic_names import TopicNames
-
-__all__ = [
-    "MAX_TOPIC_BYTES",
-    "PORT",
-    "TLS_PORT",
-    "AmqpConnection",
-    "AmqpPublisher",
-    "DeliveredMessage",
-    "calls",
-    "errors",
-    "kind_of",
-    "topic_names",
-]
 
 PORT, TLS_PORT = 5672, 5671
 MAX_TOPIC_BYTES = 255
 """A routing key is a short string, whose length is one byte."""
-AMQP_HEARTBEAT_S = 4
-"""Whole seconds. Two of them without a word, and the broker gives a connection up."""
-_DRAIN_EVERY = 64
+HEARTBEAT = whole_number("heartbeat", "AMQP's heartbeat in seconds: after two without a word the broker gives up", 4, 1)
 
 # A lost connection is our news to tell, in one line and without a traceback.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
-
-errors = (AMQPError, ChannelInvalidStateError, OSError, ValueError)
-
-
-def topic_names(endpoint: Endpoint) -> TopicNames:
-    """Topics as routing keys: any text."""
-    return TopicNames(endpoint, MAX_TOPIC_BYTES)
-
-
-def kind_of(error: BaseException) -> CauseKind | None:
-    """What aiormq's errors mean."""
-    if isinstance(error, AuthenticationError | ProbableAuthenticationError):
-        return CauseKind.AUTHENTICATION
-    return CauseKind.LOST if isinstance(error, ChannelInvalidStateError) else None
-
-
-class _Wire:
-    """Makes the connection's transport and keeps hold of it: aiormq waits for a peer that will never answer again."""
-
-    def __init__(self, factory: TransportFactory) -> None:
-        self._factory = factory
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def create(self, url: Any, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, self._writer = await self._factory.create(url, **options)
-        return reader, self._writer
-
-    def abort(self) -> None:
-        if self._writer is not None:
-            self._writer.transport.abort()
+_log = logging.getLogger("fanbench.brokers")
 
 
 @dataclass(slots=True)
@@ -90,13 +40,52 @@ class AmqpConnection:
     `pulse` is a second channel, for the sign of life alone: on the first it would wait behind a burst of publishes.
     """
 
+    endpoint: Endpoint
     connection: Any
     channel: Any
     pulse: Any
-    wire: _Wire
-    timeout_s: float
+    wire: Wire
     heartbeat_s: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    blocked: str = ""
+    """Why the broker takes no messages on this connection for now, in its words: an alarm. Empty while it does."""
+    alarm: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while it takes none."""
+    takes_messages: asyncio.Event = field(default_factory=asyncio.Event)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+    """Publishes that wait for the alarm's end, in their turn."""
+    dropped: int = 0
+    """Publishes that were refused because of it."""
+
+    @property
+    def timeout_s(self) -> float:
+        """The deadline of a call."""
+        return self.endpoint.timeout_s
+
+    async def another_channel(self, confirms: bool = False) -> Any:
+        """One more channel: an error on it ends no other."""
+        return await _open_channel(self.connection, confirms)
+
+    async def replace_channel(self) -> None:
+        """In place of one that an error ended."""
+        self.channel = await self.another_channel()
+        self.channel.on_consumer_cancel_callbacks.add(partial(_end, self))
+
+    async def may_publish(self) -> None:
+        """Wait, in the order of the calls, until the broker takes messages.
+
+        Raises:
+            ConnectionError: the connection was lost meanwhile.
+        """
+        self.waiting += 1
+        try:
+            async with self.turn:
+                await self.takes_messages.wait()
+        finally:
+            self.waiting -= 1
+        if self.blocked:
+            raise ConnectionError(f"connection lost while the broker took no messages ({self.blocked})")
 
 
 async def dial(
@@ -111,23 +100,29 @@ async def dial(
         password=endpoint.password or "guest",
         virtualhost=endpoint.path or "/",
         ssl=secure,
-        heartbeat=AMQP_HEARTBEAT_S,
+        heartbeat=endpoint.get(HEARTBEAT),
+        name=endpoint.prefix,
     )
     connection = Connection(url, ssl_context=tls_context(endpoint) if secure else None)
-    wire = connection.kwargs["transport_factory"] = _Wire(TLSTransportFactory() if secure else TCPTransportFactory())
+    wire = connection.kwargs["transport_factory"] = Wire(TLSTransportFactory() if secure else TCPTransportFactory())
     try:
-        await connection.connect(timeout=endpoint.timeout_s)
+        try:
+            await connection.connect(timeout=endpoint.timeout_s)
+        except errors as error:
+            raise wire.refusal() or error from None
+        wire.opened()
         channel, pulse = [await _open_channel(connection, kind) for kind in (confirms, False)]
-        link = AmqpConnection(connection, channel, pulse, wire, endpoint.timeout_s, heartbeat_s(endpoint))
+        link = AmqpConnection(endpoint, connection, channel, pulse, wire, heartbeat_s(endpoint))
+        _watch_alarms(link)
         link.channel.on_consumer_cancel_callbacks.add(partial(_end, link))
         await prepare(link)
     except BaseException as error:
         wire.abort()
         await finish(quietly(connection.close(), endpoint.timeout_s))
-        if isinstance(error, ConnectionNotAllowed):
+        if isinstance(error, ConnectionClosed) and kind_of(error) is CauseKind.NOT_FOUND:
             step = "check the virtual host in the URL's path"
-            raise BrokerError(endpoint, "connect", reason(error), CauseKind.NOT_FOUND, step) from None
-        raise
+            raise BrokerError(endpoint, "connect", words_of(error), CauseKind.NOT_FOUND, step) from None
+        raise worded(error) if isinstance(error, errors) else error from None
     return link
 
 
@@ -141,31 +136,76 @@ async def _end(link: AmqpConnection, _: Any) -> None:
     link.ended.set()
 
 
+def _watch_alarms(link: AmqpConnection) -> None:
+    """Hear `connection.blocked` and `connection.unblocked`, which aiormq tells nobody.
+
+    RabbitMQ sends the first on the first publish during an alarm, and from then on reads nothing from this connection.
+    """
+
+    async def blocked(frame: Any) -> None:
+        link.blocked = str(frame.reason)
+        link.takes_messages.clear()
+        link.alarm.set()
+        _log.warning("%s: the broker takes no messages for now: %s", link.endpoint, link.blocked)
+
+    async def unblocked(_: Any) -> None:
+        link.blocked, dropped, link.dropped = "", link.dropped, 0
+        link.alarm.clear()
+        link.takes_messages.set()
+        told = f"; {dropped} were dropped meanwhile" if dropped else ""
+        _log.warning("%s: the broker takes messages again%s", link.endpoint, told)
+
+    link.takes_messages.set()
+    for word, heard in (("blocked", blocked), ("unblocked", unblocked)):
+        name = f"_Connection__handle_connection_{word}"
+        assert hasattr(link.connection.transport.connection, name), "aiormq has changed"
+        setattr(link.connection.transport.connection, name, heard)
+
+
 async def until_lost(link: AmqpConnection) -> None:
     """Return or raise when the channel, and so the connection, is of no more use."""
     waiting = [asyncio.ensure_future(work) for work in (link.ended.wait(), _beat(link))]
-    closing = link.channel.closing
+    channel, connection = link.channel.closing, link.connection.transport.connection.closing
     try:
-        await asyncio.wait([*waiting, closing], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*waiting, channel, connection], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
-    if closing.done():
-        error = None if closing.cancelled() else closing.exception()
-        raise error if isinstance(error, Exception) else ConnectionError("connection lost")
+        link.takes_messages.set()  # whoever waits for an alarm's end is told of the loss
+    for closing in (connection, channel):
+        if closing.done():
+            raise _closed_by(closing)
     if link.ended.is_set():
         raise ConnectionError("the broker cancelled the consumer: its queue is gone")
     link.wire.abort()
     raise TimeoutError
 
 
+def _closed_by(closing: asyncio.Future[Any]) -> Exception:
+    error = None if closing.cancelled() else closing.exception()
+    return worded(error) if isinstance(error, Exception) else ConnectionError("connection lost")
+
+
 async def _beat(link: AmqpConnection) -> None:
-    """Ask for a sign of life until none comes: AMQP's own heartbeat takes three times as long to give up."""
-    with contextlib.suppress(TimeoutError, *errors):
+    """Ask for a sign of life until none comes: AMQP's own heartbeat takes three times as long to give up.
+
+    During an alarm the broker answers nothing; AMQP's heartbeats go on, and have to do.
+    """
+    with contextlib.suppress(*errors):
         while True:
             await asyncio.sleep(link.heartbeat_s)
-            await link.pulse.exchange_declare("amq.direct", passive=True, timeout=link.timeout_s)
+            await link.takes_messages.wait()
+            asked = asyncio.ensure_future(link.pulse.exchange_declare("amq.direct", passive=True))
+            try:
+                while not asked.done():
+                    await asyncio.wait([asked], timeout=link.timeout_s)
+                    if not asked.done() and not link.blocked:
+                        return
+                    await link.takes_messages.wait()
+            finally:
+                asked.cancel()
+            asked.result()
 
 
 async def hang_up(link: AmqpConnection) -> None:
@@ -173,41 +213,28 @@ async def hang_up(link: AmqpConnection) -> None:
 
     What waits for a confirmation still gets the error; aiormq's own is CancelledError, as if its caller were cancelled.
     """
-    with contextlib.suppress(TimeoutError, *errors):
-        async with asyncio.timeout(link.timeout_s / 2):
-            await link.channel.close(ConnectionError("connection lost"))
+    link.takes_messages.set()
+    if not link.blocked:  # then the broker would not read it
+        with contextlib.suppress(TimeoutError, *errors):
+            async with asyncio.timeout(link.timeout_s / 2):
+                await link.channel.close(ConnectionError("connection lost"))
     if not link.channel.is_closed:
         link.wire.abort()
     await link.connection.close()
 
 
-def calls(prepare: Callable[[AmqpConnection], Awaitable[None]], confirms: bool = False) -> Calls[AmqpConnection]:
-    """aio-pika for `brokers.connection`."""
-    return Calls(partial(dial, confirms, prepare), until_lost, hang_up, errors, kind_of)
+def calls(
+    prepare: Callable[[AmqpConnection], Awaitable[None]],
+    confirms: bool = False,
+    lost: Callable[[Exception], None] = lambda _: None,
+) -> Calls[AmqpConnection]:
+    """aio-pika for `brokers.connection`; `lost` hears what ended a connection before anybody else does."""
 
+    async def serve(link: AmqpConnection) -> None:
+        try:
+            await until_lost(link)
+        except errors as error:
+            lost(error)
+            raise
 
-class AmqpPublisher:
-    """Publishes through a link's channel.
-
-    aiormq makes a random id for a message that has none, and waits after each message until it is written; here all
-    have one id, which nothing reads, and every 64th waits, which is enough to be slowed down by a slow broker.
-    """
-
-    __slots__ = ("_count", "_properties")
-
-    def __init__(self, persistent: bool, headers: Mapping[str, str] | None = None) -> None:
-        self._properties = spec.Basic.Properties(
-            delivery_mode=2 if persistent else 1, message_id="fanbench", headers=dict(headers) if headers else None
-        )
-        self._count = 0
-
-    async def publish(self, link: AmqpConnection, exchange: str, routing_key: str, payload: bytes) -> None:
-        """Return once it is written, or, on a channel with confirms, once the broker has confirmed it."""
-        self._count += 1
-        await link.channel.basic_publish(
-            payload,
-            exchange=exchange,
-            routing_key=routing_key,
-            properties=self._properties,
-            wait=self._count % _DRAIN_EVERY == 0,
-        )
+    return Calls(partial(dial, confirms, prepare), serve, hang_up, errors, kind_of)

@@ -8,41 +8,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import secrets
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any
 
 from brokers import inbox, tls
-from brokers.amqp_link import (
-    MAX_TOPIC_BYTES,
-    PORT,
-    TLS_PORT,
-    AmqpConnection,
-    AmqpPublisher,
-    DeliveredMessage,
-    calls,
-    errors,
-    kind_of,
-    topic_names,
-)
+from brokers.amqp_errors import errors, kind_of, undecodable
+from brokers.amqp_link import HEARTBEAT, MAX_TOPIC_BYTES, PORT, TLS_PORT, AmqpConnection, calls
+from brokers.amqp_once import at_any_host
+from brokers.amqp_producer import AmqpProducer, producing
+from brokers.amqp_queue import PASSIVE
+from brokers.amqp_stream_reader import QUIET_S, StreamReader, end_of, mark
 from brokers.api import Delivery, Gap, Message
-from brokers.connection import ProducerConnection
 from brokers.endpoint import Endpoint
 from brokers.errors import Refusal
 from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
 from brokers.options import text, whole_number
-from brokers.reconnect import finish, keep_up
+from brokers.reconnect import finish, keep_up, reason
+from brokers.topic_names import TopicNames
 
 STREAM = text("stream", "exchange and queue that all topics share", default_words="fanbench.stream, or the run's")
 BYTES = whole_number("bytes", "size that the stream keeps, about", 1_000_000_000, 1)
-_PREFETCH = 1_000
-_ACK_EVERY = 64
-_MARKER = "fanbench.marker."
-_OFFSET = "x-stream-offset"
+MAX_AGE = text("max_age", "age that the stream keeps, as RabbitMQ writes it: 7D, 12h, 30m", default_words="any")
 
 
 def stream_of(endpoint: Endpoint) -> str:
@@ -52,72 +40,14 @@ def stream_of(endpoint: Endpoint) -> str:
 
 async def declare(endpoint: Endpoint, link: AmqpConnection) -> None:
     """Both sides do, so that either may come first."""
-    name = stream_of(endpoint)
-    await link.channel.exchange_declare(name, exchange_type="fanout", durable=True)
-    arguments = {"x-queue-type": "stream", "x-max-length-bytes": endpoint.get(BYTES)}
-    await link.channel.queue_declare(name, durable=True, arguments=arguments)
-    await link.channel.queue_bind(name, name)
-
-
-class AmqpStreamProducer:
-    """Publishes to the exchange, the topic as routing key; with publisher confirms."""
-
-    def __init__(self, line: ProducerConnection[AmqpConnection]) -> None:
-        self._line = line
-        self._name_of = line.name_of
-        self.link = line.link
-        self._stream = stream_of(line.endpoint)
-        self._publisher = AmqpPublisher(persistent=True)
-
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the message is in the stream."""
-        link = self._line.connection
-        if link is None:
-            raise self._line.failed(topic)
-        try:
-            await self._publisher.publish(link, self._stream, self._name_of(topic), payload)
-        except errors as error:
-            raise self._line.failed(topic, error) from None
-
-
-class _Reader:
-    """A consumer of the stream on a channel: messages by offset, in order, at most `_PREFETCH` on the way."""
-
-    def __init__(self, channel: Any, stream: str) -> None:
-        self._channel = channel
-        self._stream = stream
-        self._tag = f"fanbench.{secrets.token_hex(8)}"
-        self._arrived: deque[DeliveredMessage] = deque()
-        self._wake = asyncio.Event()
-        self._read = 0
-
-    async def start(self, offset: int | str | datetime.datetime) -> None:
-        """Return once the broker confirmed; what it writes from then on comes."""
-        await self._channel.basic_qos(prefetch_count=_PREFETCH)
-        await self._channel.basic_consume(self._stream, self._take, consumer_tag=self._tag, arguments={_OFFSET: offset})
-
-    async def _take(self, message: DeliveredMessage) -> None:
-        self._arrived.append(message)
-        self._wake.set()
-
-    async def next(self) -> tuple[int, str, bytes]:
-        """Offset, routing key and payload of the next message; the one before is done with."""
-        while not self._arrived:
-            self._wake.clear()
-            await self._wake.wait()
-        message = self._arrived.popleft()
-        self._read += 1
-        if self._read % _ACK_EVERY == 0:
-            await self._channel.basic_ack(message.delivery_tag, multiple=True, wait=False)
-        headers: dict[str, Any] = message.header.properties.headers or {}
-        return headers[_OFFSET], message.routing_key or "", message.body
-
-    async def until_marker(self, name: str) -> int:
-        """Read to the message of that routing key; returns its offset."""
-        while True:
-            offset, routing_key, _ = await self.next()
-            if routing_key == name:
-                return offset
+    name, passive = stream_of(endpoint), endpoint.get(PASSIVE)
+    await link.channel.exchange_declare(name, exchange_type="fanout", durable=True, passive=passive)
+    arguments: dict[str, str | int] = {"x-queue-type": "stream", "x-max-length-bytes": endpoint.get(BYTES)}
+    if endpoint.get(MAX_AGE):
+        arguments["x-max-age"] = endpoint.get(MAX_AGE)
+    await link.channel.queue_declare(name, durable=True, arguments=arguments, passive=passive)
+    if not passive:
+        await link.channel.queue_bind(name, name)
 
 
 class AmqpStreamConsumer:
@@ -127,11 +57,15 @@ class AmqpStreamConsumer:
         self._endpoint = endpoint
         self._stream = stream_of(endpoint)
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
-        self.feed = LogReader(endpoint, self.inbox, -1, self._history, topic_names(endpoint))
+        self.feed = LogReader(endpoint, self.inbox, -1, self._history, TopicNames(endpoint, MAX_TOPIC_BYTES))
         self.link = Link(endpoint)
         self.kind_of = kind_of
-        self._calls = calls(self._prepare)
-        self._reader: _Reader | None = None
+        self._calls = calls(self._prepare, lost=self._ended)
+        self._reader: StreamReader | None = None
+        self._began = False
+        """Whether `feed.position` says where reading began, though nothing may have been read yet."""
+        self._odd_after: int | None = None
+        """The position at which something was found that aiormq cannot decode."""
         self._link: AmqpConnection | None = None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
@@ -153,24 +87,31 @@ class AmqpStreamConsumer:
 
     async def _prepare(self, link: AmqpConnection) -> None:
         await declare(self._endpoint, link)
-        self._reader = _Reader(link.channel, self._stream)
-        if self.feed.position >= 0:
-            await self._reader.start(self.feed.position + 1)
-            return
-        # The broker does not say where its stream ends: a marker of our own does.
-        await self._reader.start("next")
-        self.feed.position = await self._reader.until_marker(await self._mark(link))
+        end = await end_of(self.link.target, link, self._stream)
+        if not self._began:
+            self._began, self.feed.position = True, end
+        elif end < self.feed.position:  # deleted and made anew, or back without its last entries
+            self.feed.trimmed(None)
+            self.feed.position = end
+        self._reader = StreamReader(link.channel, self._stream)
+        await self._reader.start(self.feed.position + 1)
 
-    async def _mark(self, link: AmqpConnection) -> str:
-        marker = _MARKER + secrets.token_hex(8)
-        await AmqpPublisher(persistent=True).publish(link, self._stream, marker, b"")
-        return marker
+    def _ended(self, error: Exception) -> None:
+        """What aiormq cannot decode ends every connection that comes to it: go past it when it has done so twice."""
+        if not undecodable(error):
+            return
+        if self._odd_after == self.feed.position:
+            self.feed.position += 1
+            self.inbox.gap(Gap(f"an entry that cannot be decoded: {reason(error)}", None))
+        self._odd_after = self.feed.position
 
     async def serve(self, link: AmqpConnection) -> None:
         """Read on until the connection is lost."""
+        assert self._reader is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._calls.serve(link))
             tasks.create_task(self._read_on())
+            tasks.create_task(self._reader.acknowledge_by_time())
 
     async def _read_on(self) -> None:
         assert self._reader is not None
@@ -189,17 +130,21 @@ class AmqpStreamConsumer:
         link = self._link
         if link is None:
             raise ConnectionError("connection lost")
-        channel = link.connection.channel(publisher_confirms=False)
+        channel = await link.another_channel()
         try:
-            await channel.initialize()
-            reader = _Reader(await channel.get_underlay_channel(), self._stream)
+            reader = StreamReader(channel, self._stream)
             since = datetime.datetime.fromtimestamp(since_ns // 1_000_000_000, datetime.UTC)
             await reader.start(since)
-            await self._mark(link)
+            marked = await mark(self.link.target, self._stream) is not None
             offset = -1
             while offset < upto:
-                async with asyncio.timeout(self._endpoint.timeout_s):
-                    offset, topic, payload = await reader.next()
+                try:
+                    async with asyncio.timeout(self._endpoint.timeout_s if marked else QUIET_S):
+                        offset, topic, payload = await reader.next()
+                except TimeoutError:
+                    if marked:
+                        raise
+                    return
                 if offset <= upto:
                     yield [(topic, payload)]
         finally:
@@ -225,14 +170,12 @@ class AmqpStreamAdapter:
     replay = True
     max_topic_bytes = MAX_TOPIC_BYTES
     default_ports: Mapping[str, int] = {"amqp+stream": PORT, "amqps+stream": TLS_PORT}
-    options = (STREAM, BYTES, inbox.BUFFER, *tls.OPTIONS)
+    options = (STREAM, BYTES, MAX_AGE, PASSIVE, HEARTBEAT, inbox.BUFFER, *tls.OPTIONS)
 
-    @asynccontextmanager
-    async def producer(self, endpoint: Endpoint) -> AsyncIterator[AmqpStreamProducer]:
+    def producer(self, endpoint: Endpoint) -> AbstractAsyncContextManager[AmqpProducer]:
         """Connect, and stay connected."""
-        line = ProducerConnection(endpoint, calls(partial(declare, endpoint), confirms=True), topic_names(endpoint))
-        async with keep_up(endpoint, line):
-            yield AmqpStreamProducer(line)
+        names = TopicNames(endpoint, MAX_TOPIC_BYTES)
+        return producing(endpoint, stream_of(endpoint), partial(declare, endpoint), True, names)
 
     @asynccontextmanager
     async def consumer(self, endpoint: Endpoint) -> AsyncIterator[AmqpStreamConsumer]:
@@ -243,6 +186,16 @@ class AmqpStreamAdapter:
                 yield consumer
         finally:
             await finish(consumer.feed.close())
+
+    async def clean_up(self, endpoint: Endpoint) -> None:
+        """Delete the run's stream, and the exchange that feeds it."""
+        await at_any_host(endpoint, "clean up", partial(_delete, endpoint))
+
+
+async def _delete(endpoint: Endpoint, link: AmqpConnection) -> None:
+    if not endpoint.get(STREAM):
+        await link.channel.queue_delete(stream_of(endpoint), timeout=endpoint.timeout_s)
+        await link.channel.exchange_delete(stream_of(endpoint), timeout=endpoint.timeout_s)
 
 
 adapter = AmqpStreamAdapter()

@@ -1,17 +1,92 @@
-"""RabbitMQ by AMQP 0-9-1, provoked."""
+"""RabbitMQ by AMQP 0-9-1, provoked, as an operator would with rabbitmqctl."""
 
 from __future__ import annotations
 
-from brokers.conformance.provocations import Pending, Provocations
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
-PROVOCATIONS = {name: Provocations() for name in ("rabbitmq", "rabbitmq-confirms", "rabbitmq-stream")}
+from brokers.conformance.provocations import Pending, Provocations, Restricted
+from brokers.endpoint import RUN_NAME, Endpoint
+from brokers.programs.rabbitmq import evaluate, nodes, rabbitmq
+from brokers.programs.running import PASSWORD
 
-_LATER = frozenset(
-    {
-        "test_forbidden_topic_harms_no_other",
-        "test_vanished_consumer_is_noticed",
-        "test_not_here_any_more",
-        "test_clean_up_leaves_nothing",
-    }
+_ALLOWED = "ours."
+_USER, _EXCHANGE = "fanbench-restricted", "fanbench-restricted"
+_GRANT = f"""
+ok = rabbit_auth_backend_internal:add_user(<<"{_USER}">>, <<"{PASSWORD}">>, <<"kit">>),
+ok = rabbit_auth_backend_internal:set_permissions(
+    <<"{_USER}">>, <<"/">>, <<".*">>, <<".*">>, <<".*">>, <<"kit">>),
+ok = rabbit_auth_backend_internal:set_topic_permissions(
+    <<"{_USER}">>, <<"/">>, <<"{_EXCHANGE}">>, <<"^ours[.]">>, <<"^ours[.]">>, <<"kit">>).
+"""
+_QUEUES = """[Q || Q <- rabbit_amqqueue:list(<<"/">>),
+    string:prefix(element(4, amqqueue:get_name(Q)), <<"NAME">>) =/= nomatch]"""
+_DELETE = f'[rabbit_amqqueue:delete(Q, false, false, <<"kit">>) || Q <- {_QUEUES}], ok.'
+_LIST = """[binary_to_list(N) || {resource, _, _, N} <- [amqqueue:get_name(Q) || Q <- rabbit_amqqueue:list(<<"/">>)]
+    ++ [element(2, E) || E <- rabbit_exchange:list(<<"/">>)], string:prefix(N, <<"NAME">>) =/= nomatch]."""
+_CLOSE = """[catch rabbit_networking:close_connection(P, "moved away") || P <- rabbit_networking:local_connections(),
+    {client_properties, Told} <- try rabbit_reader:info(P, [client_properties]) catch _:_ -> [] end,
+    is_list(Told) andalso lists:member({<<"connection_name">>, longstr, <<"NAME">>}, Told)]"""
+_KEEP_CLOSING = f"register(fanbench_closer, spawn(fun Loop() -> {_CLOSE}, timer:sleep(50), Loop() end))."
+_STOP_CLOSING = "exit(whereis(fanbench_closer), kill)."
+
+
+async def _asked(endpoint: Endpoint, expression: str) -> str:
+    """What the youngest node says; the endpoint may go through a proxy, whose port is no node's."""
+    known = nodes()
+    port = endpoint.port if endpoint.port in known else known[-1]
+    return await asyncio.to_thread(evaluate, port, expression.replace("NAME", endpoint.get(RUN_NAME)))
+
+
+@contextmanager
+def _restricted(folder: Path) -> Iterator[Restricted]:
+    """A user who may use topics that begin with `ours.` only: RabbitMQ has such rights for exchanges of type topic."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with rabbitmq.start(folder.resolve()) as running:
+        address = running.listeners["amqp"]
+        evaluate(int(address.rpartition(":")[2]), _GRANT)
+        options = f"exchange={_EXCHANGE}&exchange_type=topic"
+        yield Restricted(f"amqp://{_USER}:{PASSWORD}@{address}?{options}", _ALLOWED)
+
+
+async def _delete_queues(endpoint: Endpoint) -> None:
+    await _asked(endpoint, _DELETE)
+
+
+async def _close_connections(endpoint: Endpoint) -> None:
+    await _asked(endpoint, f"{_CLOSE}, ok.")
+
+
+@asynccontextmanager
+async def _elsewhere(endpoint: Endpoint) -> AsyncIterator[None]:
+    """Each connection is forced to close, again and again, as by a node in maintenance mode: 320 CONNECTION_FORCED."""
+    await _asked(endpoint, _KEEP_CLOSING)
+    try:
+        yield
+    finally:
+        await _asked(endpoint, _STOP_CLOSING)
+
+
+async def _leftovers(endpoint: Endpoint) -> list[str]:
+    return re.findall(r'"([^"]+)"', await _asked(endpoint, _LIST))
+
+
+_QUEUE = Provocations(
+    restricted=_restricted,
+    vanish={"its queue is deleted": _delete_queues, "its connection is closed by an operator": _close_connections},
+    elsewhere=_elsewhere,
+    leftovers=_leftovers,
 )
-PENDING: Pending = dict.fromkeys(PROVOCATIONS, _LATER)
+_STREAM = Provocations(
+    vanish={"its stream is deleted": _delete_queues, "its connection is closed by an operator": _close_connections},
+    elsewhere=_elsewhere,
+    leftovers=_leftovers,
+    inapplicable={
+        "restricted": "RabbitMQ has rights by topic for exchanges of type topic only, and a stream's is fanout"
+    },
+)
+PROVOCATIONS = {"rabbitmq": _QUEUE, "rabbitmq-confirms": _QUEUE, "rabbitmq-stream": _STREAM}
+PENDING: Pending = {}

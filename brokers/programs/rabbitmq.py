@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from brokers.programs.finding import DEPLOY, on_path, require, version_of
 from brokers.programs.probe import amqp_answers, mqtt_answers
 from brokers.programs.running import Running, launch
+from core.errors import FanbenchError
 from core.ports import free_ports
 from core.process import spawn
 
@@ -22,6 +24,8 @@ STOP_GRACE_S = 15.0
 _REAL = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 # RabbitMQ asks epmd for its neighbours. Without one it starts a daemon that outlives it and serves every Erlang here.
 _WITH_EPMD = 'epmd -port "$1" -address 127.0.0.1 & exec "$0"'
+_nodes: dict[int, dict[str, str]] = {}
+"""The environment of each node of ours, by its AMQP port."""
 _VERSION = re.compile(r"rabbitmq_server-(\d+(?:\.\d+)+)")
 
 
@@ -65,6 +69,7 @@ class RabbitMQ:
         if not spaced and link_code(executable, ["rabbitmq_mqtt"] if mqtt else [], code):
             env["RABBITMQ_PLUGINS_DIR"] = str(code)
             env["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] += f" -env ERL_LIBS {code}"
+        _nodes[port] = env
         command = ["sh", "-c", _WITH_EPMD, str(executable), str(epmd_port)]
         listeners = {"amqp": f"127.0.0.1:{port}"} | ({"mqtt": f"127.0.0.1:{mqtt_port}"} if mqtt else {})
         return launch(
@@ -80,6 +85,27 @@ class RabbitMQ:
                 credentials=("guest", "guest"),  # always
             )
         )
+
+
+def nodes() -> list[int]:
+    """The AMQP ports of the nodes that this process has started and not stopped, the youngest last."""
+    return [port for port, env in _nodes.items() if Path(env["HOME"]).exists()]
+
+
+def evaluate(port: int, expression: str) -> str:
+    """What a node of ours answers to an expression of Erlang's: what an operator would ask rabbitmqctl to do. Blocks.
+
+    Raises:
+        FanbenchError: it does not answer, or the expression fails.
+    """
+    control = rabbitmq.require().with_name("rabbitmqctl")
+    command: list[str | Path] = [control, "-q", "-n", _nodes[port]["RABBITMQ_NODENAME"], "eval", expression]
+    env = _nodes[port] | {"RABBITMQ_CTL_ERL_ARGS": "-start_epmd false"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
+    if done.returncode:
+        words = " ".join((done.stderr or done.stdout).split())
+        raise FanbenchError(f"rabbitmqctl eval failed: {words}; see the node's log")
+    return done.stdout
 
 
 def link_code(executable: Path, enabled: Collection[str], folder: Path) -> bool:

@@ -1,0 +1,89 @@
+"""What RabbitMQ means by closing a channel or a connection: its own words, and the cause that they tell."""
+
+from __future__ import annotations
+
+import re
+
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelClosed,
+    ChannelInvalidStateError,
+    ConnectionClosed,
+    DeliveryError,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+)
+
+from brokers.errors import CauseKind
+from brokers.waiting import reason
+
+errors = (AMQPError, ChannelInvalidStateError, OSError, ValueError)
+"""What aiormq raises."""
+
+_TOPIC = re.compile(r"^ACCESS_REFUSED - access to topic '(.*)' in exchange ", re.DOTALL)
+_KINDS: dict[str, tuple[tuple[str, CauseKind], ...]] = {
+    "CONNECTION_FORCED": (("", CauseKind.ELSEWHERE),),
+    "RESOURCE_LOCKED": (("", CauseKind.ELSEWHERE),),
+    "INTERNAL_ERROR": (("", CauseKind.ELSEWHERE),),
+    "RESOURCE_ERROR": (("", CauseKind.LIMIT),),
+    "NOT_FOUND": (
+        ("home node", CauseKind.ELSEWHERE),
+        ("is stopped by supervisor", CauseKind.ELSEWHERE),
+        ("", CauseKind.NOT_FOUND),
+    ),
+    "PRECONDITION_FAILED": (("timed out", CauseKind.LOST), ("", CauseKind.CONFLICT)),
+    "ACCESS_REFUSED": (("Login was refused", CauseKind.AUTHENTICATION), ("", CauseKind.PERMISSION)),
+    "NOT_ALLOWED": (
+        ("limit", CauseKind.LIMIT),
+        ("not found", CauseKind.NOT_FOUND),
+        ("access to vhost", CauseKind.PERMISSION),
+        ("", CauseKind.CONFLICT),
+    ),
+}
+"""By the name that RabbitMQ begins its text with: words in the text, of which the first that is there decides."""
+
+
+class BlockedError(ConnectionError):
+    """The broker takes no messages on this connection for now: `connection.blocked`, an alarm."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(f"the broker takes no messages for now ({words}): this one was dropped")
+
+
+def words_of(error: BaseException) -> str:
+    """What the broker said, without aiormq's number before it."""
+    closed = isinstance(error, ConnectionClosed | ChannelClosed)
+    return str(error.args[1]) if closed and len(error.args) == 2 and error.args[1] else reason(error)
+
+
+def worded(error: Exception) -> Exception:
+    """The error with the broker's words as its text."""
+    words = words_of(error)
+    return error if words == reason(error) else ConnectionClosed(words)
+
+
+def kind_of(error: BaseException) -> CauseKind | None:
+    """What an error of aiormq's means."""
+    if isinstance(error, BlockedError):
+        return CauseKind.BLOCKED
+    words = words_of(error)
+    for part, kind in _KINDS.get(words.partition(" ")[0], ()):
+        if part in words:
+            return kind
+    if isinstance(error, AuthenticationError | ProbableAuthenticationError):
+        return CauseKind.AUTHENTICATION
+    if isinstance(error, DeliveryError):  # basic.nack: it could not store it
+        return CauseKind.BLOCKED
+    return CauseKind.LOST if isinstance(error, ChannelInvalidStateError | InvalidFrameError) else None
+
+
+def forbidden_topic(error: BaseException) -> str | None:
+    """The topic that the broker names as forbidden: the same error ends all that is under way on its channel."""
+    match = _TOPIC.match(words_of(error))
+    return match[1] if match else None
+
+
+def undecodable(error: BaseException | None) -> bool:
+    """Whether aiormq gave up on something that it cannot decode: a topic that is no UTF-8, an odd header."""
+    return isinstance(error, InvalidFrameError)

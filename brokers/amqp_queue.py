@@ -1,0 +1,60 @@
+"""What the adapter `amqp` creates at RabbitMQ: its exchange, and the queue of a consumer."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+from aiormq.exceptions import ChannelPreconditionFailed
+
+from brokers.amqp_link import AmqpConnection
+from brokers.endpoint import RUN_NAME, Endpoint
+from brokers.options import choice, flag, text
+
+EXCHANGE = text("exchange", "name of the exchange that is published to", default_words="fanbench, or the run's name")
+EXCHANGE_TYPE = choice("exchange_type", "type of the exchange", ("direct", "topic", "fanout"), "direct")
+PASSIVE = flag("passive", "declare nothing that is shared: what is named must exist, whatever its settings")
+QUEUE_TYPE = choice("queue_type", "type of the queues with confirms", ("classic", "quorum"), "classic")
+
+QUEUE_EXPIRES_MS = 60_000
+_SLOTS = 1_024
+"""Names that a run's queues may have, so that they can be deleted by name: AMQP lists no queues."""
+
+
+def exchange_of(endpoint: Endpoint) -> str:
+    """The exchange's name."""
+    return endpoint.get(EXCHANGE) or endpoint.prefix
+
+
+async def declare_exchange(endpoint: Endpoint, link: AmqpConnection) -> None:
+    """Both sides do, so that either may come first."""
+    await link.channel.exchange_declare(
+        exchange_of(endpoint),
+        exchange_type=endpoint.get(EXCHANGE_TYPE),
+        durable=True,
+        passive=endpoint.get(PASSIVE),
+    )
+
+
+def queue_names(endpoint: Endpoint) -> Iterator[str]:
+    """All that a run's queues may be called."""
+    return (f"{endpoint.prefix}.{slot}" for slot in range(_SLOTS))
+
+
+def new_queue_name(endpoint: Endpoint) -> str:
+    """A name for a queue: random, where no run cleans up one of many."""
+    return f"{endpoint.prefix}.{secrets.randbelow(_SLOTS) if endpoint.get(RUN_NAME) else secrets.token_hex(8)}"
+
+
+async def declare_queue(endpoint: Endpoint, link: AmqpConnection, name: str, durable: bool, new: bool) -> None:
+    """The queue of a consumer; `new` where nobody may have it yet.
+
+    Raises:
+        ChannelPreconditionFailed: it is new, and there is one of that name already.
+    """
+    arguments = None
+    if durable:
+        arguments = {"x-expires": QUEUE_EXPIRES_MS, "x-queue-type": endpoint.get(QUEUE_TYPE)}
+    found = await link.channel.queue_declare(name, durable=durable, exclusive=not durable, arguments=arguments)
+    if new and (found.consumer_count or found.message_count):
+        raise ChannelPreconditionFailed(f"PRECONDITION_FAILED - queue '{name}' is another's")

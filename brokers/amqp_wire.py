@@ -1,0 +1,55 @@
+"""The bytes under aiormq's connection: its transport, and how the broker refuses to open it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pamqp.frame
+from aiormq import spec
+from aiormq.connection import TransportFactory
+from aiormq.exceptions import ConnectionClosed
+from pamqp.exceptions import PAMQPException
+
+
+class Wire:
+    """Makes the connection's transport and keeps hold of it: aiormq waits for a peer that will never answer again.
+
+    Until `opened` it keeps the last frame that came: aiormq tells a refusal of the virtual host as a frame that it did not expect.
+    """
+
+    def __init__(self, factory: TransportFactory) -> None:
+        self._factory = factory
+        self._writer: asyncio.StreamWriter | None = None
+        self._reader: Any = None
+        self._frame = b""
+
+    async def create(self, url: Any, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """For aiormq."""
+        self._reader, self._writer = await self._factory.create(url, **options)
+        read = self._reader.readexactly
+
+        async def readexactly(size: int) -> bytes:
+            found: bytes = await read(size)
+            self._frame = found if size == 1 else self._frame + found  # aiormq reads a frame's first byte alone
+            return found
+
+        self._reader.readexactly = readexactly
+        return self._reader, self._writer
+
+    def opened(self) -> None:
+        """No refusal is to be expected any more."""
+        del self._reader.readexactly
+
+    def refusal(self) -> ConnectionClosed | None:
+        """The broker's words, where it answered by closing the connection."""
+        try:
+            frame = pamqp.frame.unmarshal(self._frame)[2]
+        except (PAMQPException, ValueError, IndexError):
+            return None
+        return ConnectionClosed(frame.reply_text) if isinstance(frame, spec.Connection.Close) else None
+
+    def abort(self) -> None:
+        """Close the socket at once."""
+        if self._writer is not None:
+            self._writer.transport.abort()
