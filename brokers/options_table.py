@@ -22,7 +22,7 @@ _HEAD = ["| adapter | option | value | default | meaning |", "|---|---|---|---|-
 
 def _rows(broker: str, options: Sequence[Option[Any]]) -> Iterator[str]:
     for option in options:
-        default = f"`{option.default}`" if option.default and not option.default_words else option.default_text
+        default = f"`{option.default_text}`" if option.default and not option.default_words else option.default_text
         yield f"| {broker} | `{option.name}` | {option.kind} | {default} | {option.meaning} |"
 
 

@@ -360,6 +360,18 @@ async def test_what_nats_py_cannot_decode_stops_nobody(scheme, tmp_path):
             writer.close()
 
 
+@pytest.mark.parametrize("task", ["_ping_interval_task", "_reading_task", "_flusher_task"])
+async def test_a_connection_whose_tasks_have_ended_is_dialled_anew(task, tmp_path):
+    """nats-py's ping ends with the socket's ConnectionResetError, and nobody is told."""
+    with server(tmp_path) as (address, _):
+        async with both(f"nats://{address}") as (producer, consumer, reader):
+            await consumer.subscribe("t")
+            getattr(consumer.line.connection.client, task).cancel()
+            await reader.until(lambda: reader.gaps, "a Gap")
+            await _published(producer, [7])
+            await reader.until(lambda: b"old 7" in reader.payloads, "a message after it")
+
+
 async def test_refusals_are_remembered_within_bounds():
     link = NatsConnection()
     for n in range(10_000):
