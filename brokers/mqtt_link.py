@@ -65,6 +65,7 @@ class Connection:
         self._heard: BaseException | None = None
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        self._writing = asyncio.Semaphore(IN_FLIGHT)
         self._max_packet_bytes = MAX_PACKET_BYTES
         paho = self.client._client
         paho.connect_timeout = endpoint.timeout_s
@@ -132,7 +133,7 @@ class Connection:
         """
         if len(payload) + len(name.encode()) + HEADERS_BYTES > self._max_packet_bytes:
             raise PublishRefusedError(TOO_LARGE)  # a broker answers it by closing the connection
-        async with self._in_flight if qos else contextlib.nullcontext():
+        async with self._in_flight if qos else self._writing:
             await self._sent(name, payload, qos, retain_s)
 
     async def _sent(self, name: str, payload: bytes, qos: int, retain_s: int | None) -> None:
