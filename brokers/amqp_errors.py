@@ -32,7 +32,11 @@ _KINDS: dict[str, tuple[tuple[str, CauseKind], ...]] = {
         ("is stopped by supervisor", CauseKind.ELSEWHERE),
         ("", CauseKind.NOT_FOUND),
     ),
-    "PRECONDITION_FAILED": (("timed out", CauseKind.LOST), ("", CauseKind.CONFLICT)),
+    "PRECONDITION_FAILED": (
+        ("timed out", CauseKind.LOST),
+        ("replica on the local node", CauseKind.ELSEWHERE),
+        ("", CauseKind.CONFLICT),
+    ),
     "ACCESS_REFUSED": (("Login was refused", CauseKind.AUTHENTICATION), ("", CauseKind.PERMISSION)),
     "NOT_ALLOWED": (
         ("limit", CauseKind.LIMIT),
