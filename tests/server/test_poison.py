@@ -51,7 +51,7 @@ async def test_the_messages_behind_poison_arrive_and_the_consumer_goes_on(caplog
         assert len(caplog.records) <= 2 * len(foreign)
 
 
-@pytest.mark.parametrize("cause", ["\udcff\udc80 undecodable", "\ud800", "line\r\nend", "\0"])
+@pytest.mark.parametrize("cause", ["\udcff\udc80 undecodable", "\ud800", "line\r\nend", "\0"], ids=ascii)
 async def test_a_gap_may_say_anything(cause: str) -> None:
     broker = Broker()
     async with linked(broker) as link:
