@@ -17,6 +17,7 @@ from brokers.errors import BrokerError, CauseKind
 from brokers.nats_errors import Error, kind_of, violation
 from brokers.nats_requests import Requests
 from brokers.reconnect import finish, heartbeat_s, quietly, reason, uncancelled
+from brokers.tls import CERT_FILE
 
 _CLOSE_TIMEOUT_S = 0.5
 _LOOK_S = 0.5
@@ -149,7 +150,11 @@ def _is_encrypted(endpoint: Endpoint, link: NatsConnection) -> bool:
 def _login_error(endpoint: Endpoint, link: NatsConnection, error: BaseException) -> BaseException:
     """What the server or the socket said, where nats-py says only that there are no servers."""
     said = error if link.error is None or not isinstance(error, Error) else link.error
-    if (link.client._server_info or {}).get("auth_required"):
+    told = link.client._server_info or {}
+    if told.get("tls_verify") and not endpoint.get(CERT_FILE) and isinstance(said, ConnectionError):
+        cause = f"{reason(said)}: the broker asks for a certificate of the client"  # its alert is not always read
+        return BrokerError(endpoint, "connect", cause, CauseKind.TLS_CLIENT)
+    if told.get("auth_required"):
         if type(said) is Error:  # what the broker says; nats-py's own errors are of further classes
             kind = kind_of(said) or CauseKind.AUTHENTICATION
             return BrokerError(endpoint, "connect", reason(said), kind)
