@@ -39,13 +39,14 @@ def ask(workbench, expression):
     return evaluate(workbench.endpoint().port, expression)
 
 
-@contextlib.contextmanager
-def alarm(workbench):
-    ask(workbench, "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).")
+@contextlib.asynccontextmanager
+async def alarm(workbench):
+    """Asked in a thread: a client that sends no heartbeat for seconds is given up by the broker."""
+    await asyncio.to_thread(ask, workbench, "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).")
     try:
         yield
     finally:
-        ask(workbench, "rabbit_alarm:clear_alarm({resource_limit, memory, node()}).")
+        await asyncio.to_thread(ask, workbench, "rabbit_alarm:clear_alarm({resource_limit, memory, node()}).")
 
 
 async def stays_connected(*sides):
@@ -62,7 +63,7 @@ async def stays_connected(*sides):
 async def test_at_least_once_waits_for_the_end_of_an_alarm(workbench, caplog):
     topic, hasty = workbench.topic(), impatient(workbench.endpoint(), 0.5)
     async with workbench.producer(hasty) as producer, workbench.reader(topic, endpoint=hasty) as (consumer, reader):
-        with alarm(workbench):
+        async with alarm(workbench):
             publishes = [asyncio.ensure_future(producer.publish(topic, b"%d" % i)) for i in range(100)]
             await stays_connected(producer, consumer)
             late = [asyncio.ensure_future(producer.publish(topic, b"%d" % i)) for i in range(100, 200)]
@@ -89,7 +90,7 @@ async def test_at_most_once_says_what_an_alarm_drops(rabbitmq, caplog):
     topic, hasty = rabbitmq.topic(), impatient(rabbitmq.endpoint(), 0.5)
     async with rabbitmq.producer(hasty) as producer, rabbitmq.reader(topic, endpoint=hasty) as (consumer, reader):
         taken, dropped = [], 0
-        with alarm(rabbitmq):
+        async with alarm(rabbitmq):
             async with asyncio.timeout(DEADLINE_S):
                 while dropped < 10:
                     payload = b"%d" % len(taken)

@@ -1,5 +1,7 @@
 """Each option of RabbitMQ's adapters does at the broker what the table in docs/brokers.md says."""
 
+import asyncio
+
 import pytest
 
 from brokers.contenders import find_contender
@@ -87,7 +89,7 @@ async def test_queues_with_confirms_may_be_quorum_queues(running_programs):
     workbench = running_programs.workbench(find_contender("rabbitmq-confirms"))
     endpoint = workbench.endpoint(run_name="options-quorum", queue_type="quorum")
     async with workbench.reader(workbench.topic(), endpoint=endpoint):
-        kinds = ask(workbench, '[amqqueue:get_type(Q) || Q <- rabbit_amqqueue:list(<<"/">>)].')
+        kinds = await asyncio.to_thread(ask, workbench, '[amqqueue:get_type(Q) || Q <- rabbit_amqqueue:list(<<"/">>)].')
         assert "rabbit_quorum_queue" in kinds
     await round_trip(workbench, queue_type="quorum")
     await workbench.adapter.clean_up(endpoint)
@@ -102,7 +104,8 @@ async def test_a_stream_keeps_as_much_as_it_is_told(running_programs):
 
 async def test_the_heartbeat_is_what_the_broker_is_asked_for(workbench):
     async with workbench.producer(workbench.endpoint(heartbeat=17)):
-        found = ask(workbench, "[rabbit_reader:info(P, [timeout]) || P <- rabbit_networking:local_connections()].")
+        expression = "[rabbit_reader:info(P, [timeout]) || P <- rabbit_networking:local_connections()]."
+        found = await asyncio.to_thread(ask, workbench, expression)
         assert "[{timeout,17}]" in found
 
 
