@@ -19,6 +19,14 @@ settings.load_profile("no deadline")
 NEVER_SIDE_BY_SIDE = ("tests/compose/", "tests/ui/")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Escape what is no UTF-8 in what a test wrote or logged: xdist cannot pass it on, and all tests would end there."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
 @pytest.hookimpl(optionalhook=True)  # the tests of tests/rules run tests without xdist
 def pytest_xdist_make_scheduler(config, log):
     """Give a file to one process, and the files of `NEVER_SIDE_BY_SIDE` all to the same."""
