@@ -114,7 +114,7 @@ class MasterMeasurement:
     def _invite(self, worker: str, clients: int) -> None:
         assert self._begin is not None
         self._members[worker] = Member()
-        self._channel.send(self._begin.model_copy(update={"clients": clients}), worker)
+        self._channel.send(self._begin.changed(clients=clients), worker)
 
     def _on_connect(self, client_id: str, **_: Any) -> None:
         """A worker has connected, while Locust does not know it yet: what it is told now comes before its users."""
@@ -200,7 +200,7 @@ class MasterMeasurement:
         """Have every worker forget what it measured; what is due from that instant on counts."""
         if self._begin is None:
             return
-        self._begin = self._begin.model_copy(update={"measure_from_ns": at_ns})
+        self._begin = self._begin.changed(measure_from_ns=at_ns)
         for member in self._members.values():
             member.had_seats = member.had_seats and not member.gone
             if member.result is not None:

@@ -55,6 +55,18 @@ class Begin(Document):
     """How many this worker is to hold, as far as is known now."""
     measure_from_ns: int
 
+    def changed(self, clients: int | None = None, measure_from_ns: int | None = None) -> Begin:
+        """The same test for so many clients, or measured from another instant."""
+        return Begin(
+            test=self.test,
+            replicas=self.replicas,
+            topic=self.topic,
+            topic_skew=self.topic_skew,
+            token=self.token,
+            clients=self.clients if clients is None else clients,
+            measure_from_ns=self.measure_from_ns if measure_from_ns is None else measure_from_ns,
+        )
+
 
 class Began(Document):
     """Worker to master: it is ready for its users; or what keeps it from beginning, if `problem` is not empty."""

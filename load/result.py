@@ -18,8 +18,8 @@ from core.histogram import Histogram
 from load.worker_result import SpanName, WorkerResult
 
 
-def build_result(totals: WorkerResult, asked: int, problems: Sequence[str]) -> LoadResult:
-    """What `--out` holds; `asked` is how many clients were asked for last."""
+def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], breaches: Sequence[str] = ()) -> LoadResult:
+    """What `--out` holds; `asked` is how many clients were asked for last, `breaches` what `--fail-if` found."""
     tally = totals.tally
     spans = _spans(totals)
     return LoadResult(
@@ -57,6 +57,7 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str]) -> L
         histograms=_encoded(spans),
         problems=(*problems, *check(totals, asked)),
         missing_clients=missing_clients(totals, asked),
+        breaches=tuple(breaches),
         recovery=_recovery(totals),
         bystanders=_bystanders(totals, spans["latency"]),
     )

@@ -29,6 +29,7 @@ from load.session import TICK_S
 from load.settings import ON_THE_PAGE, LoadSettings, read_settings
 from load.summary import print_summary, summary_text
 from load.thresholds import parse_thresholds
+from load.worker_result import WorkerResult
 
 ORDERS_S = 0.02
 """How often orders are looked for: how late a fault's mark may be noticed."""
@@ -178,13 +179,13 @@ class Suite:
 
     def _end(self, collected: CollectedResult) -> None:
         problems = [*self._problems, *collected.problems]
-        self._result = self._judged(build_result(collected.result, self._asked(), problems))
+        self._result = self._judged(collected.result, problems)
         self._write_status()
         try:
             if self._files.out:
                 write_document(self._result, self._path_of_result(self._files.out))
         except FanbenchError as error:
-            self._result = self._judged(build_result(collected.result, self._asked(), [*problems, str(error)]))
+            self._result = self._judged(collected.result, [*problems, str(error)])
         if self._page is not None:
             self._page.add(self._began_ns, self._result)
             log.info("test of %s:\n%s", test_name(self._began_ns), summary_text(self._result))
@@ -195,9 +196,10 @@ class Suite:
         """`--out`; with a page, which can start many tests, one file for each."""
         return out if self._page is None else out.with_name(f"{out.stem}-{test_name(self._began_ns)}{out.suffix}")
 
-    def _judged(self, result: LoadResult) -> LoadResult:
+    def _judged(self, totals: WorkerResult, problems: list[str]) -> LoadResult:
+        result = build_result(totals, self._asked(), problems)
         breaches = [breach for one in self._thresholds if (breach := one.breach(result))]
-        return result.model_copy(update={"breaches": tuple(breaches)})
+        return build_result(totals, self._asked(), problems, breaches) if breaches else result
 
     def _report(self, **_: Any) -> None:
         """Everything has ended: the summary is the last word, beside Locust's JSON if that was asked for."""

@@ -108,7 +108,7 @@ class Worker:
 
     def _on_measure_from(self, message: MeasureFrom) -> None:
         assert self._begin is not None
-        self._begin = self._begin.model_copy(update={"measure_from_ns": message.at_ns})
+        self._begin = self._begin.changed(measure_from_ns=message.at_ns)
         if self._session is not None:
             self._session.measure_from(message.at_ns)
 

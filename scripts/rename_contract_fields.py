@@ -1,5 +1,6 @@
 """Renames each field of each contract where a program gives it, one at a time, and demands that mypy notices every one.
 
+A contract is whatever passes between programs or into a file: the classes of core/contracts/, and each `Document` elsewhere.
 `python scripts/rename_contract_fields.py [CONTRACT.FIELD…]`, all of them without a name. It works in a copy of the source.
 A line is printed for each field; the exit code is 1 if a rename went unnoticed, or if no program gives a field.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from shutil import copy2, copytree, ignore_patterns
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("core", "brokers", "server", "generator", "load", "harness")
+PACKAGES = ("core", "brokers", "server", "generator", "load", "harness", "benchmarks")
 CONTRACTS = Path("core", "contracts")
 RENAMED = "renamed_by_the_script"
 UNTYPED = ("model_copy", "model_construct")
@@ -39,9 +40,9 @@ class Giving:
 
 def fields_of_contracts(tree: Path) -> Iterator[tuple[Field, bool]]:
     """Each (contract, field), and whether its value is fixed by the contract itself, as `version` is."""
-    for file in sorted((tree / CONTRACTS).glob("*.py")):
+    for file in _sources(tree):
         for node in ast.parse(file.read_text()).body:
-            if isinstance(node, ast.ClassDef) and _is_document(node):
+            if isinstance(node, ast.ClassDef) and _is_contract(node, file.is_relative_to(tree / CONTRACTS)):
                 for statement in node.body:
                     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
                         kind = ast.unparse(statement.annotation)
@@ -50,41 +51,46 @@ def fields_of_contracts(tree: Path) -> Iterator[tuple[Field, bool]]:
                             yield (node.name, statement.target.id), fixed
 
 
-def _is_document(node: ast.ClassDef) -> bool:
-    bases = {ast.unparse(base) for base in node.bases}
-    return "Document" in bases or any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+def _sources(tree: Path) -> list[Path]:
+    return [file for package in PACKAGES for file in sorted((tree / package).rglob("*.py"))]
+
+
+def _is_contract(node: ast.ClassDef, among_contracts: bool) -> bool:
+    is_value = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+    return "Document" in {ast.unparse(base) for base in node.bases} or (among_contracts and is_value)
 
 
 def givings(tree: Path, contracts: Sequence[str]) -> dict[Field, list[Giving]]:
     """Where each field of the contracts is given."""
     found: dict[Field, list[Giving]] = {}
-    for package in PACKAGES:
-        for file in sorted((tree / package).rglob("*.py")):
-            text = file.read_text()
-            for node in ast.walk(ast.parse(text)) if "core.contracts" in text else ():
-                if isinstance(node, ast.Call) and (name := _called(node)) in contracts:
-                    for keyword in node.keywords:
-                        if keyword.arg is None:
-                            raise SystemExit(
-                                f"{file}:{node.lineno}: {name}(**…) hides which fields it gives; name them"
-                            )
-                        place = Giving(file.relative_to(tree), keyword.lineno, keyword.col_offset)
-                        found.setdefault((name, keyword.arg), []).append(place)
-                elif isinstance(node, ast.Attribute) and node.attr in UNTYPED:
-                    raise SystemExit(
-                        f"{file}:{node.lineno}: {node.attr} names fields that mypy does not see; call the class"
-                    )
+    for file in _sources(tree):
+        text = file.read_text()
+        for node, within in _walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and (name := _called(node, within)) in contracts:
+                for keyword in node.keywords:
+                    if keyword.arg is None:
+                        raise SystemExit(f"{file}:{node.lineno}: {name}(**…) hides which fields it gives; name them")
+                    place = Giving(file.relative_to(tree), keyword.lineno, keyword.col_offset)
+                    found.setdefault((name, keyword.arg), []).append(place)
+            elif isinstance(node, ast.Attribute) and node.attr in UNTYPED and "core.contracts" in text:
+                raise SystemExit(
+                    f"{file}:{node.lineno}: {node.attr} names fields that mypy does not see; call the class"
+                )
     return found
 
 
-def _called(node: ast.Call) -> str:
-    return (
-        node.func.id
-        if isinstance(node.func, ast.Name)
-        else node.func.attr
-        if isinstance(node.func, ast.Attribute)
-        else ""
-    )
+def _walk(node: ast.AST, within: str = "") -> Iterator[tuple[ast.AST, str]]:
+    """Every node, and the class that it stands in."""
+    for child in ast.iter_child_nodes(node):
+        yield child, within
+        yield from _walk(child, child.name if isinstance(child, ast.ClassDef) else within)
+
+
+def _called(node: ast.Call, within: str) -> str:
+    """The name of what is called; a class calls itself `cls`."""
+    if isinstance(node.func, ast.Name):
+        return within if node.func.id == "cls" else node.func.id
+    return node.func.attr if isinstance(node.func, ast.Attribute) else ""
 
 
 class Checker:

@@ -15,8 +15,8 @@ class HopPlan(Document):
     delivery: str
     rate_hz: float
     duration_s: float
-    warmup_s: float = 0.5
-    payload_bytes: int = 200
+    warmup_s: float
+    payload_bytes: int
 
     @property
     def warm(self) -> int:

@@ -17,6 +17,7 @@ from harness.runner.processes import child_env
 from harness.runner.resources import Sampler
 
 _SLACK_S = 30.0
+_WARMUP_S = 0.5
 _BURST = 1_000
 _IN_FLIGHT = 64
 
@@ -72,6 +73,7 @@ def measure_contender(contender: Contender, scenario: Scenario, folder: Path) ->
             delivery=contender.delivery,
             rate_hz=scenario.rate_hz,
             duration_s=scenario.duration_s,
+            warmup_s=_WARMUP_S,
             payload_bytes=scenario.payload_bytes,
         )
         figures, used_s = _worker(contender, broker, "paced_worker", paced, HopFigures, scenario.duration_s)

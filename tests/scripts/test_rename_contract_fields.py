@@ -59,6 +59,14 @@ def test_what_mypy_does_not_notice_is_told_and_what_it_does(tmp_path: Path, caps
     assert "renamed" not in (tree / "load" / "program.py").read_text()
 
 
+def test_a_document_of_a_program_is_a_contract_and_a_class_that_calls_itself_gives_its_fields(tmp_path: Path) -> None:
+    own = "class Own(Document):\n    name: str\n\n    @classmethod\n    def of(cls) -> 'Own':\n        return cls(name='a')\n"
+    tree = tree_of(tmp_path, "from core.contracts.sample import Document\n" + own)
+    assert ("Own", "name") in dict(fields_of_contracts(tree))
+    ((field, places),) = givings(tree, ["Own"]).items()
+    assert (field, [place.line for place in places]) == (("Own", "name"), [8])
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [

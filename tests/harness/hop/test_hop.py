@@ -72,8 +72,14 @@ def test_a_second_copy_makes_up_for_no_other_message() -> None:
     assert arrivals.lost == 0
 
 
+def hop_plan(url: str, rate_hz: float, duration_s: float, warmup_s: float = 0.5) -> HopPlan:
+    return HopPlan(
+        url=url, delivery="at-most-once", rate_hz=rate_hz, duration_s=duration_s, warmup_s=warmup_s, payload_bytes=200
+    )
+
+
 async def test_a_hop_counts_and_times_each_message() -> None:
-    found = await measure_hop(HopPlan(url="memory://hop-test", delivery="at-most-once", rate_hz=500, duration_s=0.4))
+    found = await measure_hop(hop_plan("memory://hop-test", rate_hz=500, duration_s=0.4))
     assert (found.messages, found.published, found.lost) == (200, 450, 0)
     assert 0 < found.achieved_hz < 505  # a timer may fire a little early
     assert 0 < found.p50_us <= found.p99_us
@@ -81,7 +87,7 @@ async def test_a_hop_counts_and_times_each_message() -> None:
 
 
 async def test_a_rate_beyond_the_loop_shows_as_not_achieved() -> None:
-    plan = HopPlan(url="memory://beyond", delivery="at-most-once", rate_hz=1e6, duration_s=0.02, warmup_s=0)
+    plan = hop_plan("memory://beyond", rate_hz=1e6, duration_s=0.02, warmup_s=0)
     found = await measure_hop(plan)
     assert any("achieved" in problem for problem in problems(found, plan.rate_hz))
 
