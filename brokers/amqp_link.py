@@ -15,7 +15,7 @@ from aiormq.connection import TCPTransportFactory, TLSTransportFactory
 from aiormq.exceptions import ConnectionClosed
 
 from brokers.amqp_errors import errors, kind_of, worded, words_of
-from brokers.amqp_wire import Wire
+from brokers.amqp_wire import AmqpWire
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind
@@ -44,7 +44,7 @@ class AmqpConnection:
     connection: Any
     channel: Any
     pulse: Any
-    wire: Wire
+    wire: AmqpWire
     heartbeat_s: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     blocked: str = ""
@@ -104,7 +104,7 @@ async def dial(
         name=endpoint.prefix,
     )
     connection = Connection(url, ssl_context=tls_context(endpoint) if secure else None)
-    wire = connection.kwargs["transport_factory"] = Wire(TLSTransportFactory() if secure else TCPTransportFactory())
+    wire = connection.kwargs["transport_factory"] = AmqpWire(TLSTransportFactory() if secure else TCPTransportFactory())
     try:
         try:
             await connection.connect(timeout=endpoint.timeout_s)

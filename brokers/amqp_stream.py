@@ -18,7 +18,7 @@ from brokers.amqp_link import HEARTBEAT, MAX_TOPIC_BYTES, PORT, TLS_PORT, AmqpCo
 from brokers.amqp_once import at_any_host
 from brokers.amqp_producer import AmqpProducer, producing
 from brokers.amqp_queue import PASSIVE
-from brokers.amqp_stream_reader import QUIET_S, StreamReader, end_of, mark
+from brokers.amqp_stream_reader import QUIET_S, AmqpStreamReader, end_of, mark
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
 from brokers.errors import Refusal
@@ -61,7 +61,7 @@ class AmqpStreamConsumer:
         self.link = Link(endpoint)
         self.kind_of = kind_of
         self._calls = calls(self._prepare, lost=self._ended)
-        self._reader: StreamReader | None = None
+        self._reader: AmqpStreamReader | None = None
         self._began = False
         """Whether `feed.position` says where reading began, though nothing may have been read yet."""
         self._odd_after: int | None = None
@@ -93,7 +93,7 @@ class AmqpStreamConsumer:
         elif end < self.feed.position:  # deleted and made anew, or back without its last entries
             self.feed.trimmed(None)
             self.feed.position = end
-        self._reader = StreamReader(link.channel, self._stream)
+        self._reader = AmqpStreamReader(link.channel, self._stream)
         await self._reader.start(self.feed.position + 1)
 
     def _ended(self, error: Exception) -> None:
@@ -132,7 +132,7 @@ class AmqpStreamConsumer:
             raise ConnectionError("connection lost")
         channel = await link.another_channel()
         try:
-            reader = StreamReader(channel, self._stream)
+            reader = AmqpStreamReader(channel, self._stream)
             since = datetime.datetime.fromtimestamp(since_ns // 1_000_000_000, datetime.UTC)
             await reader.start(since)
             marked = await mark(self.link.target, self._stream) is not None

@@ -29,7 +29,7 @@ _OFFSET = "x-stream-offset"
 _log = logging.getLogger("fanbench.brokers")
 
 
-class StreamReader:
+class AmqpStreamReader:
     """A consumer of the stream on a channel: messages by offset, in order, at most `_PREFETCH` on the way."""
 
     def __init__(self, channel: Any, stream: str) -> None:
@@ -124,7 +124,7 @@ async def end_of(endpoint: Endpoint, link: AmqpConnection, stream: str) -> int:
     """The offset of the stream's last entry, -1 of an empty one."""
     channel = await link.another_channel()
     try:
-        reader = StreamReader(channel, stream)
+        reader = AmqpStreamReader(channel, stream)
         await reader.start("next")
         marker = await mark(endpoint, stream)
         if marker is not None:
@@ -132,7 +132,7 @@ async def end_of(endpoint: Endpoint, link: AmqpConnection, stream: str) -> int:
                 return await reader.until_marker(marker)
         other = await link.another_channel()
         try:
-            last = StreamReader(other, stream)
+            last = AmqpStreamReader(other, stream)
             await last.start("last")
             return await last.until_quiet()
         finally:

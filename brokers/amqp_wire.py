@@ -12,7 +12,7 @@ from aiormq.exceptions import ConnectionClosed
 from pamqp.exceptions import PAMQPException
 
 
-class Wire:
+class AmqpWire:
     """Makes the connection's transport and keeps hold of it: aiormq waits for a peer that will never answer again.
 
     Until `opened` it keeps the last frame that came: aiormq tells a refusal of the virtual host as a frame that it did not expect.
