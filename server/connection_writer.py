@@ -77,6 +77,11 @@ class TransportWriter:
         if self.client is not None:
             self._hub.resumed(self.client)
 
+    def flooding(self) -> None:
+        """The client sends without end; nothing of it is wanted."""
+        if self.client is not None:
+            self._hub.drop(self.client, "flooding")
+
     def half_closed(self) -> None:
         """The client sends no more: its stream ends in good order, since a client that is gone looks the same."""
         if self.client is not None:

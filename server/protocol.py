@@ -12,48 +12,24 @@ import contextlib
 import functools
 import sys
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from server.connection_limits import ConnectionLimits
+from server.inbound_budget import InboundBudget
+from server.lent_connection import EXTENSION, Listener, RequestHead
 from server.request_faults import explain, refusal, require_host
 
-EXTENSION = "fanbench.connection"
 MAX_HEAD_BYTES = 64 * 1024
+"""Of a request's head, and of its body, which nothing here has a use for."""
 SLICE_BYTES = 2048
 """What is parsed at once: some hundred of the smallest requests, a millisecond of work. A usual head is one slice."""
-
-
-class Listener(Protocol):
-    """Whoever took a connection, told what becomes of it."""
-
-    def paused(self) -> None:
-        """More than the transport's high-water mark is unsent."""
-
-    def resumed(self) -> None:
-        """Less than its low-water mark is unsent again."""
-
-    def half_closed(self) -> None:
-        """The client will send nothing more, and may still listen."""
-
-    def leaving(self) -> None:
-        """The client has said goodbye, or nonsense, and was answered: nothing may be sent to it any more."""
-
-    def lost(self) -> None:
-        """The connection is gone."""
-
-
-class RequestHead:
-    """Stands in for the transport while the response begins: its head leaves with the first bytes of the stream."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """Keep these bytes."""
-        self.parts.append(data)
+TURN_BYTES = 16 * 1024
+"""What is parsed of one connection in one turn of the event loop."""
+MAX_STREAM_BYTES_PER_S = 256 * 1024
+"""What a stream's client may send."""
 
 
 class StreamProtocol(HttpToolsProtocol):
@@ -63,7 +39,9 @@ class StreamProtocol(HttpToolsProtocol):
         super().__init__(**uvicorn_arguments)
         self._doorway = connection_limits
         self._head_bytes = 0
+        """Of the head or the body that is coming in."""
         self._listener: Listener | None = None
+        self._budget: InboundBudget | None = None
         self._slice = b""
         """What the parser was fed last."""
         self._in_body = False
@@ -94,22 +72,21 @@ class StreamProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, a slice at a time; a stream's client has nothing more to say."""
-        if self._listener is not None or self._refusal:
-            return
-        if self._held:
+        if self._listener is not None:
+            self._budget = self._budget or InboundBudget(MAX_STREAM_BYTES_PER_S)
+            if not self._budget.take_read(len(data), self.loop.time()):
+                self._listener.flooding()
+        elif self._held:
             self._held += data
-        else:
+        elif not self._refusal:
             self._feed(data)
 
     def _feed(self, data: bytes) -> None:
-        at = 0
-        while at < len(data):
-            if self._is_answering():
-                self._held = data[at:]
-                self.flow.pause_reading()
+        for at in range(0, len(data), SLICE_BYTES):
+            if self._is_answering() or at >= TURN_BYTES:
+                self._hold(data[at:])
                 return
             self._slice = data[at : at + SLICE_BYTES]
-            at += len(self._slice)
             self._head_bytes += len(self._slice)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._doorway.leave(self)
@@ -122,9 +99,31 @@ class StreamProtocol(HttpToolsProtocol):
             if self.transport.is_closing() or self._refusal:
                 return
             if self.transport.get_protocol() is not self:  # a WebSocket from here on
-                if at < len(data):
-                    self.transport.get_protocol().data_received(data[at:])  # type: ignore[attr-defined]
+                if rest := data[at + SLICE_BYTES :]:
+                    self.transport.get_protocol().data_received(rest)  # type: ignore[attr-defined]
                 return
+
+    def _refuse_size(self) -> None:
+        self._doorway.leave(self)
+        if not self._in_body:
+            self.refuse(b"431 Request Header Fields Too Large", "the request's head is over 64 KiB; send less in it")
+        elif self.cycle.response_started:
+            self.transport.close()
+        else:
+            self.refuse(b"413 Content Too Large", "the request's body is over 64 KiB; nothing here takes one")
+
+    def _hold(self, data: bytes) -> None:
+        """Go on with this when the answer under way is complete, or in the next turn of the event loop."""
+        self._held = data
+        self.flow.pause_reading()
+        if not self._is_answering():
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._held and not self._is_answering() and not self.transport.is_closing() and self._listener is None:
+            held, self._held = self._held, b""
+            self.flow.resume_reading()
+            self._feed(held)
 
     def _is_answering(self) -> bool:
         """A request is whole and has no whole answer yet: the next one waits, as its bytes."""
@@ -139,17 +138,13 @@ class StreamProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin with the request, unless it breaks a rule that the parser does not know."""
         require_host(self.parser.get_http_version(), self.headers)
+        self._head_bytes = 0
         self._in_body = True
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Begin with the request when it is its turn."""
         self._doorway.admit(functools.partial(super()._start_asgi_task, cycle, app))
-
-    def on_body(self, body: bytes) -> None:
-        """A body has its own bound, uvicorn's flow control."""
-        self._head_bytes = 0
-        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole; the next head on this connection starts at nothing."""
@@ -161,11 +156,8 @@ class StreamProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with what came in the meantime; after the last answer, close a connection that says nothing more."""
         super().on_response_complete()
-        if self.transport.is_closing() or self._is_answering():
-            return
-        held, self._held = self._held, b""
-        self._feed(held)
-        if self.transport.is_closing() or self._is_answering():
+        self._go_on()
+        if self.transport.is_closing() or self._is_answering() or self._held:
             return
         if self._refusal:
             self.transport.write(self._refusal)

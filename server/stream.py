@@ -14,8 +14,9 @@ from server.client import Client, State
 from server.connection_writer import SendWriter, TransportWriter
 from server.frame import Openings, Wire
 from server.hub import Hub
+from server.lent_connection import EXTENSION
 from server.named_heartbeats import NamedHeartbeats
-from server.protocol import EXTENSION, StreamProtocol
+from server.protocol import StreamProtocol
 from server.resume import Given, resume
 
 Scope = MutableMapping[str, Any]

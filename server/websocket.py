@@ -11,24 +11,41 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from wsproto import events
+from wsproto.connection import ConnectionState
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import ProtocolError
 
 from server.client import Client
 from server.connection_writer import TransportWriter
 from server.frame import Wire
 from server.hub import Hub
+from server.inbound_budget import InboundBudget
+from server.lent_connection import EXTENSION, Listener
 from server.origins import ANY, is_same_site, read_origins
-from server.protocol import EXTENSION, Listener
 from server.settings import ServerSettings
 from server.stream import Admitted, StreamSettings, join
 
 MAX_MESSAGE_BYTES = 4096
 """What a client may send at once; it has nothing to say."""
+MAX_FRAMES_PER_S = 1_000
+MAX_BYTES_PER_S = 64 * 1024
+MAX_EARLY_BYTES = 128 * 1024
+"""What may come before the handshake is answered, its head among it."""
+SLICE_BYTES = 1024
+"""What is parsed at once: some 170 empty frames."""
+LINGER_S = 1.0
+"""How long a client that was closed may take to read why, before its connection is cut."""
 
 
 class SocketProtocol(WSProtocol):
-    """uvicorn's wsproto protocol, which lends a stream the connection's transport as server.protocol does."""
+    """uvicorn's wsproto protocol, which lends a stream the connection's transport as server.protocol does.
+
+    Once it is lent, what comes is read here, within bounds: uvicorn would take any number of frames in one go.
+    """
 
     _listener: Listener | None = None
+    _early_bytes = 0
+    _message_bytes = 0
 
     def handle_connect(self, event: events.Request) -> None:
         """Offer the connection in the request's scope."""
@@ -40,6 +57,7 @@ class SocketProtocol(WSProtocol):
         if self.transport.is_closing():
             return None
         self._listener = listener
+        self._budget = InboundBudget(MAX_BYTES_PER_S, MAX_FRAMES_PER_S)
         return self.transport
 
     def detach(self) -> None:
@@ -49,14 +67,69 @@ class SocketProtocol(WSProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer what came; after a close frame, or what is none of the protocol, no event may follow."""
-        super().data_received(data)
-        if self._listener is not None and self.transport.is_closing():
-            self._listener.leaving()
-
-    def handle_message(self, event: events.TextMessage | events.BytesMessage) -> None:
-        """A stream's client has nothing to say; uvicorn would stop reading, and never see it leave."""
+        if self.transport.is_closing():
+            return
         if self._listener is None:
-            super().handle_message(event)
+            self._early_bytes += len(data)
+            if self._early_bytes > MAX_EARLY_BYTES:
+                self.transport.close()
+            else:
+                super().data_received(data)
+        elif not self._budget.take_read(len(data), self.loop.time()):
+            self._refuse(CloseReason.POLICY_VIOLATION, f"over {MAX_BYTES_PER_S} bytes in a second")
+        else:
+            for at in range(0, len(data), SLICE_BYTES):
+                if not self._read(data[at : at + SLICE_BYTES]):
+                    return
+
+    def _read(self, data: bytes) -> bool:
+        """Handle what these bytes complete; False once the connection is closing."""
+        try:
+            self.conn.receive_data(data)
+            return all(map(self._handle, self.conn.events()))
+        except ProtocolError:  # what comes behind a close frame
+            self._leave()
+            return False
+
+    def _handle(self, event: events.Event) -> bool:
+        if isinstance(event, events.CloseConnection):
+            # The answer to its close frame; or wsproto's word for bytes that break the protocol.
+            if self.conn.state is ConnectionState.REMOTE_CLOSING:
+                self.transport.write(self.conn.send(event.response()))
+                self._leave()
+            else:
+                self._refuse(event.code, event.reason or "")
+            return False
+        if isinstance(event, events.Message):
+            self._message_bytes += len(event.data)
+            if self._message_bytes > MAX_MESSAGE_BYTES:
+                self._refuse(CloseReason.MESSAGE_TOO_BIG, f"over {MAX_MESSAGE_BYTES} bytes in a message")
+                return False
+            if event.message_finished:
+                self._message_bytes = 0
+            if not event.frame_finished:
+                return True
+        if not self._budget.take_frame():
+            self._refuse(CloseReason.POLICY_VIOLATION, f"over {MAX_FRAMES_PER_S} frames in a second")
+            return False
+        if isinstance(event, events.Ping):
+            self.transport.write(self.conn.send(event.response()))
+        return True
+
+    def _leave(self) -> None:
+        assert self._listener is not None
+        self._listener.leaving()
+        self.transport.close()
+
+    def _refuse(self, code: int, reason: str) -> None:
+        """Close with a code. The end waits: closed while bytes are unread, the connection would be reset before it is read."""
+        assert self._listener is not None
+        if self.conn.state is ConnectionState.OPEN:
+            self.transport.write(self.conn.send(events.CloseConnection(code, reason)))
+        self._listener.leaving()
+        self.transport.pause_reading()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
     def pause_writing(self) -> None:
         """The transport holds too much."""

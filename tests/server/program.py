@@ -153,12 +153,13 @@ class SseClient:
         self.sock.connect(("127.0.0.1", port))
         lines = [f"GET {path} HTTP/{version}", "Host: test", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
         self.sock.sendall("\r\n".join(lines).encode())
-        self.raw = b""
+        self._raw = bytearray()
+        self._body = bytearray()
+        self._decoded = 0  # how much of `_raw` is in `_body`
         self.events: list[SSEEvent] = []
         self.ended = False
         """The server closed the connection."""
         self._parser = SSEParser()
-        self._parsed = 0
 
     def __enter__(self) -> "SseClient":
         return self
@@ -167,30 +168,48 @@ class SseClient:
         self.sock.close()
 
     @property
+    def raw(self) -> bytes:
+        """Every byte that came."""
+        return bytes(self._raw)
+
+    @property
     def head(self) -> bytes:
         return self.raw.partition(b"\r\n\r\n")[0]
 
     @property
     def body(self) -> bytes:
         """The body so far, chunks taken off; what is not a whole chunk yet is left out."""
-        head, _, rest = self.raw.partition(b"\r\n\r\n")
-        if b"transfer-encoding: chunked" not in head.lower():
-            return rest
-        body = b""
-        while rest:
-            size, _, tail = rest.partition(b"\r\n")
-            length = int(size or b"0", 16) if size else 0
-            if not size or len(tail) < length + 2 or length == 0:
+        return bytes(self._body)
+
+    def _decode(self) -> bytes:
+        """What came since of the body."""
+        if not self._decoded:
+            head, end, _ = self.raw.partition(b"\r\n\r\n")
+            if not end:
+                return b""
+            self._decoded = len(head) + 4
+            self._chunked = b"transfer-encoding: chunked" in head.lower()
+        fresh = b""
+        while self._decoded < len(self._raw):
+            if not self._chunked:
+                fresh = bytes(self._raw[self._decoded :])
+                self._decoded = len(self._raw)
                 break
-            assert tail[length : length + 2] == b"\r\n", tail[:80]
-            body += tail[:length]
-            rest = tail[length + 2 :]
-        return body
+            end_of_size = self._raw.find(b"\r\n", self._decoded)
+            size = int(self._raw[self._decoded : end_of_size], 16) if end_of_size > 0 else 0
+            start = end_of_size + 2
+            if not size or len(self._raw) < start + size + 2:
+                break
+            assert self._raw[start + size : start + size + 2] == b"\r\n", self._raw[start : start + 80]
+            fresh += self._raw[start : start + size]
+            self._decoded = start + size + 2
+        self._body += fresh
+        return fresh
 
     @property
     def terminated(self) -> bool:
         """The last chunk has come."""
-        return self.raw.endswith(b"\r\n0\r\n\r\n")
+        return self._raw.endswith(b"\r\n0\r\n\r\n")
 
     def read_some(self) -> None:
         """Wait for the next bytes."""
@@ -198,11 +217,9 @@ class SseClient:
             data = self.sock.recv(1 << 20)
         except ConnectionResetError:
             data = b""
-        self.raw += data
+        self._raw += data
         self.ended = not data
-        body = self.body
-        self.events += self._parser.feed(body[self._parsed :])
-        self._parsed = len(body)
+        self.events += self._parser.feed(self._decode())
 
     def opened(self) -> "SseClient":
         """Wait for the opening comment."""
