@@ -31,7 +31,7 @@ test: $(STAMP) brokers browser  ## run every test
 	@$(PYTEST) -n 5
 
 unit: $(STAMP)  ## the tests that start no program, in less than a minute
-	@$(PYTEST) -n 2 -m unit
+	@$(PYTEST) -n 4 -m unit
 
 durations: $(STAMP) brokers browser  ## run every test and note which files take long, in tests/durations.json
 	@$(PYTEST) -n 5 --record-durations

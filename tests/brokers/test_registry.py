@@ -97,7 +97,7 @@ def test_one_adapter_has_an_entry_point_for_each_of_its_schemes(plugins):
         open_endpoint("three://h")
 
 
-@pytest.mark.subprocess
+@pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize(
     ("url", "library"),
     [

@@ -65,6 +65,7 @@ def test_results_survive_the_wire_and_add_up():
 LATENCIES = st.lists(st.integers(-5, 4 * 10**12), max_size=20)
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.tuples(st.integers(0, 4), LATENCIES), max_size=6), max_size=4))
 def test_seconds_add_up_to_what_one_process_would_have_counted(processes):
     one = {}

@@ -178,6 +178,7 @@ def test_every_figure_stands_in_the_summary_that_it_cites(results: Path, needs: 
     assert figures_found(results, answer(results, **needs)) >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "needs", [{}, {"replay": True}, {"clients": 2000, "slo": "p99<20ms, lost=0"}, {"memory_mb": 30}]
 )

@@ -31,6 +31,8 @@ from harness.results.run_record import Run
 from harness.results.store import load_results, open_results
 from tests.harness import made_up
 
+pytestmark = pytest.mark.slow  # renders whole reports
+
 FIVE = range(1, 6)
 FEW = [("valkey", 0.4, 6.0), ("nats", 0.4, 6.0), ("rabbitmq", 3.0, 9.0), ("memory", 0.01, 6.0)]
 MANY = [(f"contender-{number}-of-many", 0.3 + number / 5, 6.0 + number) for number in range(9)]
@@ -182,7 +184,6 @@ def test_a_report_can_be_built_again_and_changes_nothing_else(few: Path) -> None
     }
 
 
-@pytest.mark.slow
 def test_several_directories_share_a_page(tmp_path: Path) -> None:
     folders = [stored(tmp_path / name, runs(FEW[:2])) for name in ("one", "two")]
     before = {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
@@ -263,7 +264,6 @@ CHARTS: list[Callable[..., Any]] = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("draw", CHARTS, ids=lambda draw: draw.__name__)
 @pytest.mark.parametrize("contenders", [FEW, MANY, FEW[:1], [("x" * 70, 3.0, 1.0), ("y", 0.001, 800.0)]])
 def test_no_two_labels_of_a_chart_overlap(draw: Callable[..., Any], contenders: Contenders) -> None:
