@@ -14,6 +14,8 @@ from server.ledger import Ledger
 from server.topic import Topic
 
 SLICE_FRAMES = 256
+SLICE_BYTES = 64 * 1024
+"""What is written to a client at once, but for a larger event. Without chunks around it, each client's is a copy of its own."""
 BUDGET_S = 0.002
 """How long replays may hold the event loop before everything else has its turn again."""
 
@@ -104,8 +106,13 @@ class Replay:
         else:
             walks = [self._topics[name].history.walk(position) for name, position in cursors.items()]
             held = list(islice(heapq.merge(*walks, key=lambda frame: frame.order), SLICE_FRAMES))
-        for frame in held:
+        size_bytes = 0
+        for count, frame in enumerate(held, start=1):
             cursors[frame.topic] += 1
+            size_bytes += len(frame.chunk)
+            if size_bytes >= SLICE_BYTES:
+                del held[count:]
+                break
         client.cursors = cursors
         return frames + held
 
