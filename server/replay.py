@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import islice
 
-from server.client import Client, State
+from server.client import NOTHING, Client, State
 from server.frame import Frame, FrameMaker, count_events
 from server.ledger import Ledger
 from server.topic import Topic
@@ -75,7 +75,7 @@ class Replay:
         """Write one slice; then the client waits for its connection, goes live, or is served again."""
         has, wire = client.has, client.writer.wire
         frames = self._next_slice(client)
-        wanted = [f for f in frames if not has or f.seq < 0 or f.seq > has.get((f.topic, f.stream), -1)]
+        wanted = [f for f in frames if not has or f.seq < 0 or f.seq > has.get(f.topic, NOTHING).get(f.stream, -1)]
         if wanted:
             events = count_events(wanted)
             self._ledger.written += events
