@@ -5,7 +5,9 @@ import json
 
 import pytest
 
-from tests.harness.command import Started, fanbench
+from core.contracts.codec import read
+from core.contracts.load_status import LoadStatus
+from tests.harness.command import Started, command_line, fanbench
 from tests.waiting import wait_until
 
 COLUMNS = [
@@ -166,3 +168,23 @@ def test_no_child_remains_after_kill_9(moment, started, tmp_path):
     run.process.kill()
     run.process.wait()
     wait_until(lambda: not run.left(), "the end of every child", 5)
+
+
+def test_a_run_whose_replica_was_stopped_is_refused_and_says_so(started, tmp_path):
+    run = started(
+        *("compare", "valkey", "-s", "smoke", "--clients", 40, "--warmup", 0.2, "--duration", 6, "--rounds", 1),
+        *("--repeats", 0, "--out", tmp_path / "results"),
+    )
+
+    def measuring():
+        run.look()
+        told = [read(LoadStatus, file) for file in tmp_path.rglob("load.status.json")]
+        return any(status and status.deliveries > 400 for status in told)
+
+    wait_until(measuring, "events at the clients", 60)
+    (replica, *_) = [p for p in run.seen if any(word.endswith("-m server") for word in command_line(p))]
+    replica.suspend()
+    assert run.process.wait(120) == 1
+    (row,) = rows_of(only_folder(tmp_path / "results"))
+    assert row["valid"] == "false"
+    assert "a replica stood still" in row["problems"]
