@@ -11,21 +11,24 @@ from brokers.options import whole_number
 
 DEFAULT_CAPACITY = 65_536
 BUFFER = whole_number("buffer", "messages held for a reader that is behind, then a gap", DEFAULT_CAPACITY)
+CAPACITY_BYTES = 64 * 1024 * 1024
+"""Of payloads, whatever their number: 65,536 of a quarter of a megabyte would be 16 GB. One message always has room."""
 _TURN = 256
 
 
 class Inbox:
-    """Messages in the order they came, at most `capacity` of them, for one iterating task.
+    """Messages in the order they came, at most `capacity` of them and CAPACITY_BYTES, for one iterating task.
 
     What comes while it is full is dropped until half of it is free again, and told as one Gap where it is missing:
     letting in every message that finds a free place would give a reader that is behind a Gap for each message.
     """
 
-    __slots__ = ("_capacity", "_closed", "_items", "_lost", "_readable", "_room", "_turn", "_waiter")
+    __slots__ = ("_capacity", "_closed", "_held_bytes", "_items", "_lost", "_readable", "_room", "_turn", "_waiter")
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         self._capacity = max(1, capacity)
         self._items: deque[Message | Gap] = deque()
+        self._held_bytes = 0
         self._lost = 0
         self._closed = False
         self._turn = 0
@@ -39,22 +42,27 @@ class Inbox:
     @property
     def full(self) -> bool:
         """Whether the next message would be dropped."""
-        return len(self._items) >= self._capacity
+        return len(self._items) >= self._capacity or self._held_bytes >= CAPACITY_BYTES
+
+    @property
+    def _half_free(self) -> bool:
+        return len(self._items) <= self._capacity // 2 and self._held_bytes <= CAPACITY_BYTES // 2
 
     async def room(self) -> None:
         """Wait until half of the buffer is free: for adapters that let the broker keep what does not fit."""
-        while len(self._items) > self._capacity // 2:
+        while not self._half_free:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
 
     def put(self, topic: str, payload: bytes) -> None:
         """Add a message, or count it as lost."""
-        if self._lost or len(self._items) >= self._capacity:
-            if len(self._items) > self._capacity // 2:
+        if self._lost or len(self._items) >= self._capacity or self._held_bytes >= CAPACITY_BYTES:
+            if not self._half_free:
                 self._lost += 1
                 return
             self._tell_lost()
         self._items.append(Message(topic, payload))
+        self._held_bytes += len(payload)
         if self._waiter is not None:
             self._wake()
 
@@ -92,17 +100,22 @@ class Inbox:
                 self._readable = len(self._items)
             if isinstance(item, Gap) or item.topic not in topics:
                 self._items.append(item)
+            else:
+                self._held_bytes -= len(item.payload)
         if self._readable is not None:
             self._readable = min(self._readable, len(self._items))
-        if self._room is not None and len(self._items) <= self._capacity // 2:
-            self._room.set()
-            self._room = None
+        self._tell_room()
 
     def close(self) -> None:
         """End the iteration after what is in the buffer."""
         self._closed = True
         self.release(None)
         self._wake()
+
+    def _tell_room(self) -> None:
+        if self._room is not None and self._half_free:
+            self._room.set()
+            self._room = None
 
     def _tell_lost(self) -> None:
         if self._lost:
@@ -137,7 +150,8 @@ class Inbox:
         if self._readable is not None:
             self._readable -= 1
         item = self._items.popleft()
-        if self._room is not None and len(self._items) <= self._capacity // 2:
-            self._room.set()
-            self._room = None
+        if isinstance(item, Message):
+            self._held_bytes -= len(item.payload)
+        if self._room is not None:
+            self._tell_room()
         return item

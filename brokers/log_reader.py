@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from brokers.api import Gap
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, Refusal, shown, standard_kind
-from brokers.inbox import DEFAULT_CAPACITY, Inbox
+from brokers.inbox import CAPACITY_BYTES, DEFAULT_CAPACITY, Inbox
 from brokers.topic_names import TopicNames
 from brokers.waiting import finish, reason
 
@@ -34,10 +34,30 @@ class _Join:
 
     topics: dict[str, str]
     held: deque[Entry | Gap] = field(default_factory=deque)
+    held_bytes: int = 0
 
     @property
     def full(self) -> bool:
-        return len(self.held) >= DEFAULT_CAPACITY
+        return len(self.held) >= DEFAULT_CAPACITY or self.held_bytes >= CAPACITY_BYTES
+
+    def hold(self, entry: Entry) -> None:
+        self.held.append(entry)
+        self.held_bytes += len(entry[1])
+
+    def next(self) -> Entry | Gap:
+        item = self.held.popleft()
+        if not isinstance(item, Gap):
+            self.held_bytes -= len(item[1])
+        return item
+
+    def leave(self, name: str) -> None:
+        """A topic is not wanted any more."""
+        self.topics.pop(name, None)
+        for item in [self.next() for _ in range(len(self.held))]:
+            if isinstance(item, Gap):
+                self.held.append(item)
+            elif item[0] != name:
+                self.hold(item)
 
 
 class LogReader(Generic[P]):
@@ -64,7 +84,7 @@ class LogReader(Generic[P]):
             if join.full:
                 self._may_go.clear()
                 return False
-            join.held.append((name, payload))
+            join.hold((name, payload))
         elif self.inbox.full:
             return False
         elif (topic := self.topics.get(name)) is not None:
@@ -133,7 +153,7 @@ class LogReader(Generic[P]):
             if not begun.done():
                 begun.set_result(None)
             while join.held:  # and what comes while these wait for room
-                item = join.held.popleft()
+                item = join.next()
                 if isinstance(item, Gap):
                     self.inbox.gap(item)
                 else:
@@ -159,8 +179,7 @@ class LogReader(Generic[P]):
             self.topics.pop(name, None)
             join = self._joins.pop(name, None)
             if join is not None:
-                join.topics.pop(name, None)
-                join.held = deque(item for item in join.held if isinstance(item, Gap) or item[0] != name)
+                join.leave(name)
                 self._may_go.set()
         self.inbox.discard(topics)
 

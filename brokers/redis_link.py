@@ -18,6 +18,7 @@ from redis.exceptions import (
 from brokers.endpoint import Address, Endpoint
 from brokers.errors import BrokerError, CauseKind
 from brokers.options import whole_number
+from brokers.redis_answers import bound_answers
 from brokers.redis_primary import (
     PORT,
     SENTINEL_PASSWORD_FILE,
@@ -198,6 +199,7 @@ async def _connected(endpoint: Endpoint, username: str | None, password: str | N
         connection.ssl_context.context = tls_context(endpoint)  # in place of one that redis-py would make
     try:
         await connection.connect()
+        bound_answers(connection)
     except BaseException as error:
         await connection.disconnect(nowait=True)
         if isinstance(error, ResponseError) and kind_of(error) is None:

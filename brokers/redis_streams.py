@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +20,7 @@ from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
 from brokers.options import text, whole_number
 from brokers.reconnect import finish, heartbeat_s, keep_up, quietly
+from brokers.redis_answers import Batch, TooLargeError
 from brokers.redis_link import (
     DATABASE,
     MAX_TOPIC_BYTES,
@@ -35,23 +35,16 @@ from brokers.redis_link import (
 )
 from brokers.redis_pipe import Pipe
 from brokers.redis_primary import ROLE, SENTINEL_OPTIONS, WATCH_S, by_sentinel, require_primary
+from brokers.redis_stream_facts import START, StreamFacts, facts_of, ids_of, order
 from brokers.topic_names import TopicNames
 
 STREAM = text("stream", "key of the stream that all topics share", default_words="fanbench, or the run's name")
 LENGTH = whole_number("length", "entries that the stream keeps, about", 100_000, 1)
-_BATCH = 500
-_START = b"0-0"
 
 
 def stream_of(endpoint: Endpoint) -> str:
     """The stream's key."""
     return endpoint.get(STREAM) or endpoint.prefix
-
-
-def order(position: bytes) -> tuple[int, int]:
-    """A stream id such as 1700000000000-3 as numbers that compare as the stream does."""
-    milliseconds, _, sequence = position.partition(b"-")
-    return int(milliseconds), int(sequence or 0)
 
 
 def parse(entries: Sequence[Any]) -> list[tuple[bytes, str, bytes]]:
@@ -64,32 +57,6 @@ def parse(entries: Sequence[Any]) -> list[tuple[bytes, str, bytes]]:
             except UnicodeDecodeError:
                 continue
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What XINFO STREAM says; all 0 where there is no such stream."""
-
-    first: bytes = _START
-    """Id of the first entry that is still there, or `last` where there is none."""
-    last: bytes = _START
-    """Id of the last entry that was ever added."""
-    length: int = 0
-    added: int = 0
-    """How many entries were ever added: fewer than before means another stream of this name."""
-
-
-async def facts_of(connection: Connection, stream: str) -> _Facts:
-    """Look at the stream."""
-    try:
-        found = await ask(connection, "XINFO", "STREAM", stream)
-    except ResponseError as error:
-        if "no such key" in str(error):
-            return _Facts()
-        raise
-    facts = dict(zip(found[::2], found[1::2], strict=True))
-    last: bytes = facts[b"last-generated-id"]
-    return _Facts((facts[b"first-entry"] or [last])[0], last, facts[b"length"], int(facts.get(b"entries-added", 0)))
 
 
 class RedisStreamsProducer:
@@ -122,7 +89,12 @@ class RedisStreamsConsumer:
         self._stream = stream_of(endpoint)
         self._added = 0
         self._read_last = b""
-        self._far_behind = max(1, min(_BATCH, endpoint.get(LENGTH) // 2))
+        self._batch = Batch()
+        self._large = False
+        """Whether an entry of the stream is too large to be read: it is looked at by ids alone from then on."""
+        self._pass = False
+        """Whether the next entry is."""
+        self._far_behind = max(1, endpoint.get(LENGTH) // 2)
         """Entries in one answer from which on some may have been dropped before they were read."""
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
         self.feed = LogReader(endpoint, self.inbox, b"", self._history, TopicNames(endpoint, MAX_TOPIC_BYTES))
@@ -142,7 +114,7 @@ class RedisStreamsConsumer:
         """Connect, and find the place to read from: the stream's end at first, later where the reading stopped."""
         connection = await open_connection(self.link.target, self._stream)
         try:
-            facts = await facts_of(connection, self._stream)
+            facts = await self._facts(connection)
             known = await self._has(connection, self.feed.position) if self.feed.position else True
         except BaseException:
             await finish(quietly(close(connection), self._endpoint.timeout_s))
@@ -152,6 +124,9 @@ class RedisStreamsConsumer:
         self._added = facts.added
         if not position:
             self.feed.position = facts.last
+        elif self._pass and facts.following:
+            self.feed.position, self._pass = facts.following, False
+            self.feed.resumed(1)
         elif order(facts.last) < order(position):
             # The server lost its last entries. All that it has was seen or is older: what is added from now on is new.
             self.feed.position = facts.last
@@ -161,6 +136,15 @@ class RedisStreamsConsumer:
         else:
             self.feed.resumed(0)
         return connection
+
+    async def _facts(self, connection: Connection) -> StreamFacts:
+        if self._large:
+            return await ids_of(connection, self._stream, self.feed.position)
+        try:
+            return await facts_of(connection, self._stream)
+        except TooLargeError:
+            self._large = True
+            raise
 
     async def _has(self, connection: Connection, position: bytes) -> bool:
         """Whether the entry read last is still there; before the first one was read there is none to look for."""
@@ -180,14 +164,16 @@ class RedisStreamsConsumer:
         wait_s, may_ask = min(WATCH_S, heartbeat_s(self._endpoint)), True
         while True:
             before = self.feed.position
-            command = ("XREAD", "COUNT", _BATCH, "BLOCK", int(wait_s * 1000), "STREAMS", self._stream, before)
+            count = self._batch.count
+            command = ("XREAD", "COUNT", count, "BLOCK", int(wait_s * 1000), "STREAMS", self._stream, before)
             async with asyncio.timeout(wait_s + self._endpoint.timeout_s):
-                found = await ask(connection, *command)
+                found = await self._entries(connection, *command)
             entries = found[0][1] if found else []
+            self._batch.learn(len(entries), connection)
             if not entries:
                 async with asyncio.timeout(self._endpoint.timeout_s):
                     may_ask = may_ask and await require_primary(self.link.target, partial(ask, connection))
-            if not entries or len(entries) >= self._far_behind:
+            if not entries or len(entries) >= min(count, self._far_behind):
                 await self._look(connection, before, behind=bool(entries))
             for position, topic, payload in parse(entries):
                 if not self.feed.take_now(position, topic, payload):
@@ -195,12 +181,20 @@ class RedisStreamsConsumer:
             if entries:
                 self.feed.position = self._read_last = entries[-1][0]
 
+    async def _entries(self, connection: Connection, *command: str | bytes | int) -> Any:
+        """The answer to a read; where it is over the bound, the next connection reads less, or past the one large entry."""
+        try:
+            return await ask(connection, *command)
+        except TooLargeError:
+            self._pass = self._large = not self._batch.too_large()
+            raise
+
     async def _look(self, connection: Connection, before: bytes, *, behind: bool) -> None:
         """Tell of entries that were dropped before they were read: by the length bound, or with the whole stream."""
         async with asyncio.timeout(self._endpoint.timeout_s):
-            facts = await facts_of(connection, self._stream)
+            facts = await self._facts(connection)
         anew, self._added = facts.added < self._added, facts.added
-        overtaken = behind and before != _START and order(facts.first) > order(before)
+        overtaken = behind and before != START and order(facts.first) > order(before)
         emptied = not behind and not facts.length and order(facts.last) > order(before)
         if anew or overtaken or emptied:
             self.feed.trimmed(None)
@@ -208,15 +202,16 @@ class RedisStreamsConsumer:
             self.feed.position = facts.last
 
     async def _history(self, since_ns: int, upto: bytes) -> AsyncGenerator[Sequence[Entry], None]:
-        connection = await open_connection(self.link.target, self._stream)
+        connection, batch = await open_connection(self.link.target, self._stream), Batch()
         try:
             start = b"%d-0" % (since_ns // 1_000_000)
             while order(start) <= order(upto):
                 async with asyncio.timeout(self._endpoint.timeout_s):
-                    entries = await ask(connection, "XRANGE", self._stream, start, upto, "COUNT", _BATCH)
+                    entries = await ask(connection, "XRANGE", self._stream, start, upto, "COUNT", batch.count)
                 yield [(topic, payload) for _, topic, payload in parse(entries)]
-                if len(entries) < _BATCH:
+                if len(entries) < batch.count:
                     return
+                batch.learn(len(entries), connection)
                 start = b"%d-%d" % (order(entries[-1][0])[0], order(entries[-1][0])[1] + 1)
         finally:
             await close(connection)

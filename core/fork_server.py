@@ -9,6 +9,7 @@ what still runs. Requests come from our own parent alone, over a pipe.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -21,6 +22,9 @@ from pathlib import Path
 from typing import TypedDict
 
 from setproctitle import setproctitle
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class ForkRequest(TypedDict):
@@ -43,12 +47,22 @@ def _become(request: ForkRequest) -> object:
         for stream, file in enumerate((nothing, log, log)):
             os.dup2(file.fileno(), stream)
     sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    _die_with_parent()
     program = request["program"]
     setproctitle(f"{sys.executable} -m {program}")  # which finds the place by the first environment
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv[1:] = []
     return importlib.import_module(f"{program}.__main__").main()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process with the fork server, which may be killed before it can do so."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _serve() -> Callable[[], object] | None:

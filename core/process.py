@@ -19,6 +19,10 @@ STOP_GRACE_S = 3.0
 OWN_PYTHON = [sys.executable, "-P"]
 """Starts our own Python programs: `-P` keeps the current directory off their path, where a person's own folder named
 core or server would be imported in place of ours."""
+_SETPRIV = shutil.which("setpriv") if sys.platform == "linux" else None
+DIES_WITH_PARENT = [_SETPRIV, "--pdeathsig", "KILL"] if _SETPRIV else []
+"""Becomes the command that follows; the kernel kills it when the thread that started it is gone. So it ends also where
+fanbench and its guard were killed together. What it starts itself is not bound so."""
 ONCE_GUARDED = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh"]
 """Becomes the command that follows once it is told to. The guard is to know a child's group before the child does
 anything: if fanbench is killed in between, the shell reads the end of its input and is gone."""
@@ -150,6 +154,13 @@ def adopt(name: str, process: Process, log: Path) -> Child:
     return Child(name, process, log)
 
 
+def _bound_to_us(starts_more: bool) -> list[str]:
+    """Not where another thread starts it: the end of that thread would be the end of the child."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    return [*DIES_WITH_PARENT[:-1], "TERM"] if DIES_WITH_PARENT and starts_more else DIES_WITH_PARENT
+
+
 def spawn(
     name: str,
     command: Sequence[str | Path],
@@ -157,8 +168,11 @@ def spawn(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    starts_more: bool = False,
 ) -> Child:
-    """Start a command in its own process group, output to `log`, watched by the guard.
+    """Start a command in its own process group, output to `log`, watched by the guard, ended by the kernel if both are gone.
+
+    With `starts_more` that end is SIGTERM, upon which the command ends the processes that it has started.
 
     Raises:
         FanbenchError: the command cannot be started.
@@ -171,7 +185,7 @@ def spawn(
     with log.open("ab") as output:
         try:
             process = subprocess.Popen(
-                [*ONCE_GUARDED, *words],
+                [*_bound_to_us(starts_more), *ONCE_GUARDED, *words],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

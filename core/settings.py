@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from core.paths import absolute_path, file_to_write
 
 PREFIX = "FANBENCH_"
 T = TypeVar("T", bound=BaseSettings)
+_BEHIND_SCHEME = re.compile(r"(?<=://).+(?=['\"])", re.DOTALL)
 # Compose passes an unset variable on as an empty one: none is given then.
 FileToRead = Annotated[Path | None, BeforeValidator(lambda path: absolute_path(path) if path else None)]
 FileToWrite = Annotated[Path | None, BeforeValidator(lambda path: file_to_write(path) if path else None)]
@@ -46,13 +48,19 @@ def read_settings(cls: type[T], argv: Sequence[str] = ()) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
-        hint = cls.model_fields[field].description if field in cls.model_fields else None
+        known = cls.model_fields.get(field)
+        hint = known.description if known else None
+        shown = "***" if known and "SecretStr" in str(known.annotation) else _without_secrets(first["input"])
         reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(
-            f"{PREFIX}{field.upper()}={first['input']!r}: {reason}" + (f"; {hint}" if hint else "")
-        ) from error
+        # Without its cause, which holds the value.
+        raise UsageError(f"{PREFIX}{field.upper()}={shown}: {reason}" + (f"; {hint}" if hint else "")) from None
     except SettingsError as error:
         raise UsageError(f"settings: {error}; see --help") from error
+
+
+def _without_secrets(value: object) -> str:
+    """A value that was refused. What stands behind a scheme may hold a password, and where it ends is not known."""
+    return _BEHIND_SCHEME.sub("***", repr(value))
 
 
 def exit_with(error: FanbenchError) -> NoReturn:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from core.errors import UsageError
 from core.paths import file_to_write
+from core.token import check_token
 from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
 from load.document_files import regular_file
 from load.http1 import Origin, parse_origin
@@ -34,7 +35,7 @@ class LoadSettings(BaseModel):
     control: File = Field(
         None, description="file that is followed for orders to mark a fault, cut, stall or churn clients"
     )
-    token: str = Field("", description="bearer token for /sse")
+    token: Annotated[str, AfterValidator(check_token)] = Field("", description="bearer token for /sse")
     run_name: str = Field(
         "", description="name of the run: a master takes only workers that were started with the same"
     )
@@ -101,4 +102,6 @@ def read_settings(options: Any) -> LoadSettings:
         name = str(first["loc"][0])
         reason = first["msg"].removeprefix("Value error, ")
         hint = LoadSettings.model_fields[name].description
-        raise UsageError(f"--{name.replace('_', '-')} {first['input']!r}: {reason}. It takes: {hint}") from error
+        shown = "***" if name == "token" else repr(first["input"])
+        # Without its cause, which holds the value.
+        raise UsageError(f"--{name.replace('_', '-')} {shown}: {reason}. It takes: {hint}") from None

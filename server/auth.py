@@ -99,16 +99,26 @@ def require_token(request: HTTPConnection, settings: ServerSettings) -> None:
     """
     if settings.token is None:
         return
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        given = request.query_params.get("token", "")
-    if not hmac.compare_digest(given.strip().encode(), settings.token.get_secret_value().encode()):
+    token = settings.token.get_secret_value()
+    given = _bearer(request) or request.query_params.get("token", "").encode()
+    # A header is bytes: most clients send UTF-8, a browser's fetch sends Latin-1.
+    accepted = (token.encode(), token.encode("latin-1", "replace"))
+    if sum(hmac.compare_digest(given, one) for one in accepted) == 0 or not given:
         words = "wrong token" if given else "this replica asks for a token"
         raise HTTPException(
             401,
             f"{words}; send it as 'Authorization: Bearer TOKEN', or as ?token=TOKEN where no header can be sent",
             {"www-authenticate": "Bearer"},
         )
+
+
+def _bearer(request: HTTPConnection) -> bytes:
+    """The token in the header, as it came; empty if there is none."""
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            scheme, _, given = value.partition(b" ")
+            return given.strip() if scheme.lower() == b"bearer" else b""
+    return b""
 
 
 def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:

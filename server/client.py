@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from server.frame import Wire
 
-NOTHING: Mapping[Any, int] = MappingProxyType({})
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
 """What thousands of clients share that have no use for a table of their own."""
 
 
@@ -62,7 +62,7 @@ class Client:
         self.state = State.JOINING
         self.cursors: Mapping[str, int] = NOTHING
         """While it catches up: the next position in each topic's history."""
-        self.has: Mapping[tuple[str, str], int] = NOTHING
+        self.has: Mapping[str, Mapping[str, int]] = NOTHING
         """What it said it has: by topic and stream, up to which seq; until it is past that."""
         self.ends_s = math.inf
         """When its stream is as old as it may get (monotonic clock)."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 
 from server.client import NOTHING, Client, State
 from server.ledger import Ledger
+from server.memory import CLIENT_BYTES, FreedMemory
 from server.topic import Topic
+
+BUDGET_S = 0.002
+"""How long dropping may hold the event loop before everything else has its turn again."""
 
 
 class Departures:
@@ -24,7 +29,11 @@ class Departures:
         self._topics = topics
         self._ledger = ledger
         self._loop = loop
-        self._slow: list[Client] = []
+        self._slow: deque[Client] = deque()
+        self._doomed: deque[Client] = deque()
+        """Those that have left the tables, and whose connections are still to be cut."""
+        self._scheduled = False
+        self._freed = FreedMemory()
 
     def leave(self, client: Client, reason: str) -> None:
         """The client is gone, or about to be. Idempotent: the first reason counts."""
@@ -34,28 +43,48 @@ class Departures:
         if client in self._clients:
             del self._clients[client]
             self._ledger.disconnects[reason] += 1
+            self._freed.add(CLIENT_BYTES)
         for name in client.topics:
             self._topics[name].remove(client)
         client.cursors = client.has = NOTHING
 
     def drop(self, client: Client, reason: str) -> None:
-        """Disconnect a client; what its connection holds is thrown away, and it can resume by id."""
-        if client.state is not State.GONE:
-            self._ledger.dropped += self._count_held(client)
-            self.leave(client, reason)
-            client.writer.abort()
+        """Disconnect a client soon; what its connection holds is thrown away, and it can resume by id."""
+        if client.state is State.GONE:
+            return
+        self._ledger.dropped += self._count_held(client)
+        self.leave(client, reason)
+        self._doomed.append(client)
+        self._schedule()
 
     def find_slow(self, client: Client) -> None:
         """Its connection holds more than its bound: drop it when the write under way is done."""
-        if not self._slow:
-            self._loop.call_soon(self.drop_slow)
         self._slow.append(client)
+        self._schedule()
 
-    def drop_slow(self) -> None:
-        """Drop the clients that were found to be slow."""
-        slow, self._slow = self._slow, []
-        for client in slow:
-            self.drop(client, "slow")
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Drop for a while: thousands become slow by the same event, and what they hold takes a second to throw away."""
+        self._scheduled = False
+        until_s = self._loop.time() + BUDGET_S
+        while (self._slow or self._doomed) and self._loop.time() < until_s:
+            if self._slow:
+                self.drop(self._slow.popleft(), "slow")
+            if self._doomed:
+                writer = self._doomed.popleft().writer
+                self._freed.add(writer.held_bytes())
+                writer.abort()
+        self._freed.give_back()
+        if self._slow or self._doomed:
+            self._schedule()
+
+    def tick(self) -> None:
+        """Called once a second."""
+        self._freed.tick()
 
     def _count_held(self, client: Client) -> int:
         """How many of the latest frames the bytes held by the connection are."""

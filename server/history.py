@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from server.frame import Frame
+from server.history_index import HistoryIndex
 
 MAX_STREAMS = 256
 """Streams remembered of a topic. One that is forgotten counts as unknown, which a client is told as a gap."""
 _TRIM_AT = 512
+INDEX_IDLE_NS = 60 * 10**9
+"""How long an index stays that nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,9 @@ class History:
         "_disordered",
         "_dropped",
         "_frames",
+        "_index",
+        "_index_until_ns",
+        "_index_used",
         "complete_since_ns",
         "held_bytes",
         "spans",
@@ -52,6 +58,9 @@ class History:
         self._bound = bound
         self._frames: list[Frame] = []
         self._dropped = 0  # of the list's head, cut off now and then
+        self._index: HistoryIndex | None = None
+        self._index_used = False
+        self._index_until_ns = 0
         self._disordered = False  # an event came twice or late, as a broker may do after a reconnect
         self.start = 0
         """Position of the oldest frame held."""
@@ -91,6 +100,10 @@ class History:
 
     def expire(self, now_ns: int) -> int:
         """Let go what is too old; return how many bytes that was."""
+        if self._index_used:
+            self._index_used, self._index_until_ns = False, now_ns + INDEX_IDLE_NS
+        elif now_ns > self._index_until_ns:
+            self._index = None
         before = self.held_bytes
         while len(self) and self._frames[self._dropped].sent_ns < now_ns - self._bound.age_ns:
             self._let_go()
@@ -139,28 +152,36 @@ class History:
             yield self._frames[index]
 
     def find(self, stream: str, seq: int) -> Frame | None:
-        """The first frame of that id, or None."""
+        """A frame of that id, or None."""
         index = self._guess(stream, seq)
         if index is None:
-            index = next(
-                (i for i in range(self._dropped, len(self._frames)) if self._is(self._frames[i], stream, seq)), None
-            )
+            span = self.spans.get(stream)
+            if span is None or seq > span.last:
+                return None
+            position = self._indexed().find(stream, seq, self.start)
+            index = None if position is None else self._dropped + position - self.start
         return None if index is None else self._frames[index]
 
     def after(self, stream: str, seq: int) -> int:
         """The position from which on every frame of `stream` beyond `seq` lies, and the gaps told in front of them."""
         guess = None if self._disordered else self._guess(stream, seq)
-        frames = self._frames
         if guess is not None:
             index = guess + 1
         else:
-            beyond = (
-                i for i in range(self._dropped, len(frames)) if frames[i].stream == stream and frames[i].seq > seq
-            )
-            index = next(beyond, len(frames))
-        while index > self._dropped and frames[index - 1].seq < 0:
+            position = self._indexed().first_beyond(stream, seq, self.start)
+            index = len(self._frames) if position is None else self._dropped + position - self.start
+        while index > self._dropped and self._frames[index - 1].seq < 0:
             index -= 1
         return self.start + index - self._dropped
+
+    def _indexed(self) -> HistoryIndex:
+        """The index with every frame held; made anew where most of it is of frames let go."""
+        index = self._index
+        self._index_used = True
+        if index is None or index.end < self.start or index.entries > 2 * len(self) + _TRIM_AT:
+            index = self._index = HistoryIndex(self.start)
+        index.enter(self.walk(index.end), self.start)
+        return index
 
     def since(self, sent_ns: int) -> int:
         """The position of the first frame sent at or after that moment (wall clock; generators' clocks may differ)."""

@@ -140,7 +140,6 @@ class Hub:
         for topic in dirty:
             if topic.pending:
                 self.ledger.written += topic.flush(self.drop)
-        self._departures.drop_slow()
 
     # The clients' side
 
@@ -212,6 +211,7 @@ class Hub:
         self._ticker = self._loop.call_later(1.0, self.tick, on_tick)
         self._beats.tick(self.clients, self._loop.time())
         self._replay.drop_stalled(self._settings.stall_timeout_s)
+        self._departures.tick()
         moment_ns = now_ns()
         for topic in self.topics.values():
             self.history_bytes -= topic.history.expire(moment_ns)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import time
+from urllib.parse import unquote_plus
 
 from server.settings import ServerSettings
 
 REPEAT_S = 10.0
-_TOKEN = re.compile(r"(?<=[?&]token=)[^&\s\"]+")
+_PARAMETER = re.compile(r"(?<=[?&])([^=&\s\"]+)=([^&\s\"]+)")
 
 
 class Calm:
@@ -29,8 +30,13 @@ class Calm:
 def hide_token(record: logging.LogRecord) -> bool:
     """Replace `?token=…` in what uvicorn logs of a request."""
     if isinstance(record.args, tuple):
-        record.args = tuple(_TOKEN.sub("***", arg) if isinstance(arg, str) else arg for arg in record.args)
+        record.args = tuple(_PARAMETER.sub(_hidden, arg) if isinstance(arg, str) else arg for arg in record.args)
     return True
+
+
+def _hidden(parameter: re.Match[str]) -> str:
+    """With stars for a token, however its name is written: `%74oken=` is the same to a server."""
+    return f"{parameter[1]}=***" if unquote_plus(parameter[1]).lower() == "token" else parameter[0]
 
 
 def set_up_logging(settings: ServerSettings) -> None:

@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import islice
 
-from server.client import Client, State
+from server.client import NOTHING, Client, State
 from server.frame import Frame, FrameMaker, count_events
 from server.ledger import Ledger
 from server.topic import Topic
 
 SLICE_FRAMES = 256
+SLICE_BYTES = 64 * 1024
+"""What is written to a client at once, but for a larger event. Without chunks around it, each client's is a copy of its own."""
 BUDGET_S = 0.002
 """How long replays may hold the event loop before everything else has its turn again."""
 
@@ -73,7 +75,7 @@ class Replay:
         """Write one slice; then the client waits for its connection, goes live, or is served again."""
         has, wire = client.has, client.writer.wire
         frames = self._next_slice(client)
-        wanted = [f for f in frames if not has or f.seq < 0 or f.seq > has.get((f.topic, f.stream), -1)]
+        wanted = [f for f in frames if not has or f.seq < 0 or f.seq > has.get(f.topic, NOTHING).get(f.stream, -1)]
         if wanted:
             events = count_events(wanted)
             self._ledger.written += events
@@ -104,8 +106,13 @@ class Replay:
         else:
             walks = [self._topics[name].history.walk(position) for name, position in cursors.items()]
             held = list(islice(heapq.merge(*walks, key=lambda frame: frame.order), SLICE_FRAMES))
-        for frame in held:
+        size_bytes = 0
+        for count, frame in enumerate(held, start=1):
             cursors[frame.topic] += 1
+            size_bytes += len(frame.chunk)
+            if size_bytes >= SLICE_BYTES:
+                del held[count:]
+                break
         client.cursors = cursors
         return frames + held
 

@@ -12,6 +12,9 @@ from core.stamp import parse_id
 from server.history import History
 
 MAX_IDS = 64
+"""As many as the page sends; they fit into a browser's URL with their topics."""
+MAX_BARE_IDS = 4
+"""Without their topic each has to be looked for in every topic. An EventSource sends one."""
 MAX_AHEAD = 10_000
 """How many events a client may be ahead of this replica, which happens when the replica lags behind another one."""
 
@@ -25,10 +28,10 @@ class Told(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where a client goes on: `cursors` by topic; what it `has` by (topic, stream), up to which seq; gaps to tell."""
+    """Where a client goes on: `cursors` by topic; what it `has` by topic and stream, up to which seq; gaps to tell."""
 
     cursors: dict[str, int]
-    has: dict[tuple[str, str], int]
+    has: dict[str, dict[str, int]]
     gaps: list[Told]
 
 
@@ -47,14 +50,18 @@ def read_ids(values: Sequence[str], topics: Sequence[str], *, unread: str = "") 
     of_any: dict[str, int] = {}
     values = [value for value in values if value]
     fault = f"more than {MAX_IDS} ids" if len(values) > MAX_IDS else ""
+    known = frozenset(topics)
     for value in values[:MAX_IDS]:
         topic, colon, text = value.rpartition(":")
         found = parse_id(text)
-        if found is None or (colon and topic not in topics):
+        if found is None or (colon and topic not in known):
             fault = "malformed id"
             continue
         stream, seq = found
         seqs = of_topic.setdefault(topic or topics[0], {}) if colon or len(topics) == 1 else of_any
+        if seqs is of_any and len(of_any) >= MAX_BARE_IDS and stream not in of_any:
+            fault = f"more than {MAX_BARE_IDS} ids without their topic"
+            continue
         seqs[stream] = min(seq, seqs.get(stream, seq))  # of two, the earlier: rather some events twice than one lost
     if not values and unread:
         fault = f"'{unread:.40}' is not read as an id (send Last-Event-ID, or ?last_event_id=)"
@@ -89,7 +96,7 @@ def _resume_exactly(topic: str, history: History, seqs: Mapping[str, int], overl
             position.gaps.append(Told(topic, "unknown id; what is held follows", None))
             start = history.start
             continue
-        position.has[topic, stream] = seq
+        position.has.setdefault(topic, {})[stream] = seq
         if seq < span.floor:
             position.gaps.append(Told(topic, "history does not reach back that far", span.floor - seq))
             start = history.start

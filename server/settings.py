@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 from brokers.endpoint import with_absolute_files
 from core.errors import UsageError
 from core.settings import FileToRead, settings_config
+from core.token import check_token, read_token_file
 from core.topics import DEFAULT_TOPIC, expand_topics
 from server.origins import read_origins
 
@@ -96,8 +97,11 @@ class ServerSettings(BaseSettings):
         description="what one id cannot place (other topics, other generators) is repeated from this far back",
     )
 
+    token_file: FileToRead = Field(None, description="file whose first line is the token, in place of FANBENCH_TOKEN")
     token: SecretStr | None = Field(
-        None, description="bearer token that /sse, /ws, /stats and /metrics then ask for; set it in the environment"
+        None,
+        validate_default=True,
+        description="bearer token that /sse, /ws, /stats and /metrics then ask for; set it in the environment",
     )
     cors_origins: str = Field(
         "", description="origins whose pages may read the streams, comma-separated, or *; none by default"
@@ -111,6 +115,18 @@ class ServerSettings(BaseSettings):
     def _empty_is_none(cls, value: object) -> object:
         # Compose passes an unset variable on as an empty one.
         return None if value == "" else value
+
+    @field_validator("token")
+    @classmethod
+    def _token_can_be_sent(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        file = info.data.get("token_file")
+        if file is not None:
+            if token is not None:
+                raise ValueError(f"token_file={file} names another token; leave one out")
+            token = SecretStr(read_token_file(file))
+        if token is not None:
+            check_token(token.get_secret_value())
+        return token
 
     @field_validator("topics")
     @classmethod

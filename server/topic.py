@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from server.broadcast_group import BroadcastGroup, Sender
-from server.client import Client
+from server.client import NOTHING, Client
 from server.frame import Frame, Wire, count_events, join
 from server.history import History
 
@@ -20,8 +20,8 @@ class Topic:
         self.history = history
         self.groups = {wire: BroadcastGroup(sender) for wire in Wire}
         """The live clients, by how their bytes are framed."""
-        self.ahead: dict[Client, None] = {}
-        """Live clients that have events which have not come here yet."""
+        self.ahead: dict[Client, set[str]] = {}
+        """Live clients that have events which have not come here yet, and of which streams."""
         self.pending: list[Frame] = []
         """Frames that came in this turn of the event loop and leave at its end."""
         self.users = 0
@@ -53,29 +53,31 @@ class Topic:
     def _let_pass(self, client: Client, frames: list[Frame]) -> int:
         """Give a client that is ahead what it does not have yet; once it is in step it goes to the others."""
         deliveries = 0
+        has, streams = client.has.get(self.name, NOTHING), self.ahead[client]
         for frame in frames:
-            if frame.seq > client.has.get((self.name, frame.stream), -2):
+            seq = has.get(frame.stream, -2)
+            if frame.seq > seq:
                 client.write(frame.on(client.writer.wire))
                 deliveries += frame.seq >= 0
-        if not self.is_ahead(client):
+            if frame.seq >= seq:
+                streams.discard(frame.stream)
+        if not streams:
             del self.ahead[client]
             self.groups[client.writer.wire].add(client)
         return deliveries
 
-    def is_ahead(self, client: Client) -> bool:
-        """Whether the client has events of this topic that have not come here yet."""
-        return any(
-            seq > span.last
-            for (topic, stream), seq in client.has.items()
-            if topic == self.name and (span := self.history.spans.get(stream)) is not None
-        )
-
     def add(self, client: Client) -> None:
         """The client is live from here on."""
-        if client.has and self.is_ahead(client):
-            self.ahead[client] = None
+        streams = {stream for stream, seq in client.has.get(self.name, NOTHING).items() if self._lags(stream, seq)}
+        if streams:
+            self.ahead[client] = streams
         else:
             self.groups[client.writer.wire].add(client)
+
+    def _lags(self, stream: str, seq: int) -> bool:
+        """Whether the stream has not come so far here yet."""
+        span = self.history.spans.get(stream)
+        return span is not None and seq > span.last
 
     def remove(self, client: Client) -> None:
         """The client gets nothing more; no error if it was not live."""

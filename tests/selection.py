@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.process import ONCE_GUARDED
+from core.process import DIES_WITH_PARENT, ONCE_GUARDED
 
 STARTERS = {"integration", "running_programs"}  # the latter is of brokers/conformance, which knows nothing of our marks
 NOT_UNIT = {"slow", "soak"}
@@ -67,8 +67,9 @@ sys.addaudithook(GUARD.look)
 def program_of(executable: object, words: object) -> str:
     """The program that a `subprocess.Popen` comes to start: behind the shell that core.process.spawn puts before it."""
     listed = [str(word) for word in words] if isinstance(words, Sequence) and not isinstance(words, str | bytes) else []
-    if listed[: len(ONCE_GUARDED)] == ONCE_GUARDED:
-        return listed[len(ONCE_GUARDED)]
+    for before in (ONCE_GUARDED, [*DIES_WITH_PARENT, *ONCE_GUARDED]):
+        if listed[: len(before)] == before:
+            return listed[len(before)]
     return str(executable or (listed[0] if listed else words))
 
 

@@ -15,7 +15,7 @@ from brokers.programs.probe import amqp_answers, mqtt_answers
 from brokers.programs.running import Running, launch
 from core.errors import FanbenchError
 from core.ports import free_ports
-from core.process import spawn
+from core.process import DIES_WITH_PARENT, spawn
 
 CONFIG = DEPLOY / "rabbitmq" / "rabbitmq.conf"
 START_TIMEOUT_S = 90.0
@@ -23,7 +23,7 @@ STOP_GRACE_S = 15.0
 # The wrapper that Debian puts on the PATH changes to the user rabbitmq.
 _REAL = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 # RabbitMQ asks epmd for its neighbours. Without one it starts a daemon that outlives it and serves every Erlang here.
-_WITH_EPMD = 'epmd -port "$1" -address 127.0.0.1 & exec "$0"'
+_WITH_EPMD = 'port=$1; shift; "$@" epmd -port "$port" -address 127.0.0.1 & exec "$0"'
 _nodes: dict[int, dict[str, str]] = {}
 """The environment of each node of ours, by its AMQP port."""
 _VERSION = re.compile(r"rabbitmq_server-(\d+(?:\.\d+)+)")
@@ -70,7 +70,7 @@ class RabbitMQ:
             env["RABBITMQ_PLUGINS_DIR"] = str(code)
             env["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] += f" -env ERL_LIBS {code}"
         _nodes[port] = env
-        command = ["sh", "-c", _WITH_EPMD, str(executable), str(epmd_port)]
+        command = ["sh", "-c", _WITH_EPMD, str(executable), str(epmd_port), *DIES_WITH_PARENT]
         listeners = {"amqp": f"127.0.0.1:{port}"} | ({"mqtt": f"127.0.0.1:{mqtt_port}"} if mqtt else {})
         return launch(
             Running(
@@ -151,6 +151,7 @@ def environment(
         "RABBITMQ_CONF_ENV_FILE": os.devnull,  # not the installed node's
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(data / "none"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+        "RUNNING_UNDER_SYSTEMD": "true",  # no shell beside the node, that would pass on signals and be killed without it
         "RABBITMQ_DIST_PORT": str(distribution_port),
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_EPMD_ADDRESS": "127.0.0.1",

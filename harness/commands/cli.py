@@ -5,6 +5,8 @@ Each command imports what it needs when it runs, once the scenario was found goo
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +16,7 @@ import typer
 from core.errors import FanbenchError, UsageError
 from core.paths import absolute_path
 from harness.commands.arguments import hide_passwords
+from harness.commands.interrupts import end_as_ctrl_c_does
 from harness.commands.options import (
     AsJson,
     Axis,
@@ -33,6 +36,8 @@ from harness.commands.options import (
     Warmup,
     scenario_from,
 )
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE)
 
 app = typer.Typer(
     name="fanbench",
@@ -311,18 +316,33 @@ def demo(
 
 def main() -> None:
     """Run the command line: exit code 0 done, 1 a check or a program failed, 2 bad usage."""
+    end_as_ctrl_c_does()
     try:
         hide_passwords()
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
     except UsageError as error:
         code = _fail(str(error), 2)
     except FanbenchError as error:
         code = _fail(str(error), 1)
+    except OSError as error:
+        code = _cannot_write(error)
     except Exception as error:
         code = _usage(error)
     sys.exit(code)
+
+
+def _cannot_write(error: OSError) -> int:
+    """One line for an output that takes no more. Others are raised on."""
+    if error.errno not in _FULL:
+        raise error
+    if not error.filename:  # the output itself: Python would try to write the rest when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:  # whoever read has had enough, like `head`
+        return 1
+    return _fail(f"{error.filename or 'standard output'}: {error.strerror}; make room, or write elsewhere", 1)
 
 
 def _usage(error: Exception) -> int:

@@ -6,7 +6,10 @@ them. results/README.md describes the files.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,13 +28,15 @@ from core.contracts.run_record import (
     summary_text,
     timeline_text,
 )
-from core.errors import UsageError
+from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
 from harness.results.run_files import as_stored, hide_passwords, manifest_text, record_of, run_of, without_password
 from harness.results.run_record import Comparison, Run
 
 PARTIAL = ".partial"
 INCOMPLETE = "-incomplete"
+LEAST_ROOM_BYTES = 256 * 1024
+"""Below this a disk is full: a run writes about as much."""
 
 
 @dataclass(slots=True)
@@ -42,6 +47,8 @@ class ResultFolder:
     """`results/<UTC time>-<name>.partial/`, and after `finish` without `.partial`."""
     comparison: Comparison
     _records: list[RunRecord] = field(default_factory=list)
+    _kept: int = 0
+    """Runs that the files hold."""
 
     @property
     def logs(self) -> Path:
@@ -65,19 +72,50 @@ class ResultFolder:
         """Write the last manifest, rename the directory and return its new path.
 
         An interrupted comparison (`complete=False`) is renamed too, with `-incomplete` at the end of its name.
+
+        Raises:
+            FanbenchError: the disk takes no more; the directory is renamed, and holds what was stored before.
         """
         said = tuple(map(hide_passwords, verdict))
         self.comparison = replace(self.comparison, complete=complete, verdict=said)
-        self._save()
+        failed: OSError | None = None
+        try:
+            self._write()
+        except OSError as error:
+            failed, complete = error, False
         name = self.path.name.removesuffix(PARTIAL) + ("" if complete else INCOMPLETE)
         self.path = self.path.rename(self.path.with_name(name))
+        if failed is not None:
+            raise self._not_stored(failed)
         return self.path
 
+    def require_room(self) -> None:
+        """To be called after a run failed, which it may have done for that.
+
+        Raises:
+            FanbenchError: the disk is full.
+        """
+        if shutil.disk_usage(self.path).free < LEAST_ROOM_BYTES:
+            raise self._not_stored(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path)))
+
     def _save(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            raise self._not_stored(error) from error
+
+    def _write(self) -> None:
         write_text(self.path / "summary.csv", summary_text(self._records))
         write_text(self.path / "timeline.csv", timeline_text(self._records))
         write_text(self.path / "histograms.json", histograms_text(self._records))
         write_text(self.path / "manifest.json", manifest_text(self.comparison))
+        self._kept = len(self._records)
+
+    def _not_stored(self, error: OSError) -> FanbenchError:
+        kept = f"the {self._kept} runs before are kept in {self.path}" if self._kept else "no run was stored before"
+        return FanbenchError(
+            f"{error.filename or self.path}: {error.strerror}; {kept}; make room, or give another --out"
+        )
 
 
 def _without_passwords(texts: Mapping[str, str]) -> dict[str, str]:
@@ -99,7 +137,11 @@ def store_capacity(folder: Path, found: Capacity) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace a file in one step: a reader, or a kill, finds the old text or the new one."""
     temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="utf-8", newline="")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        temporary.unlink(missing_ok=True)  # half a file would keep the room that the next one needs
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a write that fails names no file
     temporary.replace(path)
 
 

@@ -97,6 +97,8 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         usage=findings.window.parts,
         others_cores=findings.window.others_cores,
         cores=usable_cores(),
+        stood_still_s=findings.window.stood_still_s,
+        silent_replicas=sum(stats is None for stats in findings.evidence.stats),
     )
 
 

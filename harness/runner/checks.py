@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.clock import MAX_STEP_NS
 from core.scenario import Scenario
@@ -48,6 +48,10 @@ class Facts:
     usage: Mapping[str, Usage]
     others_cores: float
     cores: float
+    stood_still_s: Mapping[str, float] = field(default_factory=dict)
+    """By part, for how long one of its processes was stopped by a signal."""
+    silent_replicas: int = 0
+    """That did not answer at the end: what they received and dropped is not known."""
 
 
 def _achieved(facts: Facts) -> str | None:
@@ -155,9 +159,34 @@ def _failed(facts: Facts) -> str | None:
     return f"{facts.failed_publishes} publishes failed: the broker refused them or did not answer; see generator.log"
 
 
+_WHO = {"server": "a replica", "load": "Locust", "generator": "the generator", "broker": "the broker"}
+
+
+def _stood_still(facts: Facts) -> str | None:
+    meant = {"broker"} if any(fault.kind == "broker-stop" for fault in facts.scenario.faults) else set()
+    for part, seconds in facts.stood_still_s.items():
+        if part not in meant:
+            return (
+                f"{_WHO[part]} stood still for about {seconds:.1f} s, stopped by a signal (SIGSTOP, a debugger): what is lost "
+                "or late is not the contender's; find out who stops it, and repeat"
+            )
+    return None
+
+
+def _silent(facts: Facts) -> str | None:
+    if not facts.silent_replicas:
+        return None
+    return (
+        f"{facts.silent_replicas} of {facts.scenario.replicas} replicas did not answer at the end, so what they received is not "
+        "known; see the replicas' logs"
+    )
+
+
 Check = Callable[[Facts], str | None]
 
 CHECKS: tuple[Check, ...] = (
+    _stood_still,
+    _silent,
     _achieved,
     _generator_late,
     _parts,
@@ -169,11 +198,11 @@ CHECKS: tuple[Check, ...] = (
     _failed,
     _others,
 )
-UNDER_FAULTS: tuple[Check, ...] = (_load, _counts, _negative, _clock)
+UNDER_FAULTS: tuple[Check, ...] = (_stood_still, _load, _counts, _negative, _clock)
 """What holds also while things are broken on purpose: lateness, missing clients and failed publishes are findings then."""
 
 
-WEATHER: tuple[Check, ...] = (_generator_late, _clock, _others)
+WEATHER: tuple[Check, ...] = (_stood_still, _generator_late, _clock, _others)
 """What a noisy machine causes: such a run is worth another try. A part at its limit would be there again."""
 
 

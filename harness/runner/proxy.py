@@ -42,7 +42,7 @@ def start_proxy(nginx: str, port: int, replica_ports: Sequence[int], folder: Pat
     # As root its workers would become another user, who cannot read a private folder.
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     command: list[str | Path] = [nginx, "-p", own, "-c", own / "nginx.conf", "-e", "stderr", "-g", directives]
-    child = children.add(spawn("nginx", command, folder / "nginx.log"))
+    child = children.add(spawn("nginx", command, folder / "nginx.log", starts_more=True))
     proxy = Proxy(f"http://127.0.0.1:{port}", child)
     poll("nginx ready", 10, lambda: get(f"{proxy.url}/readyz"), [child])
     return proxy

@@ -15,6 +15,7 @@ from harness.results.run_record import Usage
 
 _INTERVAL_S = 0.5
 _MB = 1_000_000
+_STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
 @dataclass(slots=True)
@@ -32,6 +33,8 @@ class _Part:
     peak_rss: int = 0
     rss: list[tuple[float, int]] = field(default_factory=list)
     """Seconds into the window, and bytes."""
+    stopped: int = 0
+    """In how many samples one of its processes was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Window:
     """How fast each part's memory grew: the slope of a straight line through the second half of the samples."""
     others_cores: float
     """Cores that processes which are no part of the run kept busy; fanbench itself not among them."""
+    stood_still_s: dict[str, float] = field(default_factory=dict)
+    """By part, for how long one of its processes was seen stopped by a signal (SIGSTOP, Ctrl-Z, a debugger)."""
 
 
 class Sampler:
@@ -77,7 +82,8 @@ class Sampler:
         ours_s = sum(usage.cpu_s for usage in parts.values()) + _cpu_s(self._own) - self._own_s
         others = max(0.0, (_busy_cpu_s() - self._busy_s - ours_s) / seconds)
         slopes = {name: _mb_per_min(part.rss[len(part.rss) // 2 :]) for name, part in self._parts.items()}
-        return Window(seconds, parts, slopes, others)
+        still = {name: part.stopped * _INTERVAL_S for name, part in self._parts.items() if part.stopped}
+        return Window(seconds, parts, slopes, others, still)
 
     def _follow(self) -> None:
         turn = 0
@@ -94,14 +100,16 @@ class Sampler:
                     if process.pid not in part.tracked:
                         used = _cpu_s(process) if begin else 0.0  # born within the window: all its CPU counts
                         part.tracked[process.pid] = _Tracked(process, used, used)
-            rss = 0
+            rss, still = 0, False
             for tracked in part.tracked.values():
                 try:
                     with tracked.process.oneshot():
+                        still = still or tracked.process.status() in _STOPPED
                         tracked.last_cpu_s = max(tracked.last_cpu_s, _cpu_s(tracked.process))
                         rss += tracked.process.memory_info().rss
                 except psutil.Error:
                     continue  # it ended: what was seen last stands
+            part.stopped += still
             part.peak_rss = max(part.peak_rss, rss)
             part.rss.append((time.monotonic() - self._started_s, rss))
 
@@ -131,6 +139,16 @@ def _trees(roots: Sequence[int]) -> Iterator[psutil.Process]:
             yield from root.children(recursive=True)
         except psutil.Error:
             continue
+
+
+def stopped_now(roots: Mapping[str, Sequence[int]]) -> list[str]:
+    """The parts of which a process is stopped by a signal, now."""
+    found = []
+    for name, pids in roots.items():
+        with contextlib.suppress(psutil.Error):
+            if any(process.status() in _STOPPED for process in _trees(pids)):
+                found.append(name)
+    return found
 
 
 def rss_mb(roots: Sequence[int]) -> float:

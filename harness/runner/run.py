@@ -22,7 +22,7 @@ from harness.runner.assemble_run import Findings, assemble_run
 from harness.runner.faults import Timeline, require_possible
 from harness.runner.loss_causes import Evidence, expected_deliveries
 from harness.runner.processes import Children, poll, preload
-from harness.runner.resources import Sampler, Window, rss_mb
+from harness.runner.resources import Sampler, Window, rss_mb, stopped_now
 from harness.runner.testbed import Testbed, set_up
 
 BACK_TIMEOUT_S = 5.0
@@ -79,6 +79,8 @@ def run_once(
         say("draining")
         known = Evidence(reports, [], clients, {}, each_its_own=contender.embedded)
         _drain(testbed, expected_deliveries(known), clock)
+        still = {part: window.stood_still_s.get(part, 0.0) for part in stopped_now(testbed.roots())}
+        window = replace(window, stood_still_s=window.stood_still_s | still)
         back = _all_back(testbed)
         stats = testbed.stats()
         load = testbed.load.finish(patience.end_s)

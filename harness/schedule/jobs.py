@@ -46,11 +46,16 @@ def start_results(out: Path, name: str, scenario: Scenario, contenders: Sequence
 
 
 def measure(job: Job, results: ResultFolder, say: Say) -> Run:
-    """Do one run and store it; one that fails is stored as refused, with the reason."""
+    """Do one run and store it; one that fails is stored as refused, with the reason.
+
+    Raises:
+        FanbenchError: the disk is full.
+    """
     logs = results.logs / job.label.replace(" ", "-")
     try:
         run = run_once(job.contender, job.scenario, job.round, logs, say, job.transport, job.patience)
     except FanbenchError as error:
+        results.require_room()
         run = failed_run(job.contender, job.scenario, job.round, error)
     return results.add_run(replace(run, transport=job.transport))
 

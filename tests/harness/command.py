@@ -1,10 +1,14 @@
 """Runs `fanbench` as a person would, in a directory that knows nothing of it, and looks for what it leaves behind."""
 
 import contextlib
+import fcntl
 import os
+import pty
 import signal
 import subprocess
 import tempfile
+import termios
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -31,16 +35,21 @@ def fanbench(*words, timeout_s=100, cwd=None):
 class Started:
     """A fanbench that runs: every descendant that it ever had is known by id and start time."""
 
-    def __init__(self, *words, log):
+    def __init__(self, *words, log, terminal=False):
+        """With `terminal` it writes to one of its own, which `close_terminal` closes, and the log stays empty."""
         self._elsewhere = tempfile.TemporaryDirectory(prefix="elsewhere-")
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [*FANBENCH, *map(str, words)],
-                cwd=put_decoys(Path(self._elsewhere.name)),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._terminal, output = pty.openpty() if terminal else (None, os.open(log, os.O_WRONLY | os.O_CREAT))
+        log.touch()
+        self.process = subprocess.Popen(
+            [*FANBENCH, *map(str, words)],
+            cwd=put_decoys(Path(self._elsewhere.name)),
+            stdin=output if terminal else None,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=partial(fcntl.ioctl, output, termios.TIOCSCTTY, 0) if terminal else None,
+        )
+        os.close(output)
         self.log = log
         self.seen: set[psutil.Process] = set()
 
@@ -74,6 +83,11 @@ class Started:
         """Ctrl-C."""
         os.killpg(self.process.pid, signal.SIGINT)
 
+    def close_terminal(self):
+        """As when its window is closed, or the SSH connection is lost."""
+        os.close(self._terminal)
+        self._terminal = None
+
     def left(self):
         """Descendants that still run. The guard lives as long as fanbench itself, which writes its report after Ctrl-C."""
         guarding = self.process.poll() is None
@@ -88,6 +102,8 @@ class Started:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        if self._terminal is not None:
+            self.close_terminal()
         self._elsewhere.cleanup()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -143,6 +144,7 @@ async def test_a_replay_that_nobody_reads_is_dropped_after_a_while(monkeypatch: 
     hub._replay.drop_stalled(30)
     assert not writer.aborted
     hub._replay.drop_stalled(-1)
+    await turns()
     assert writer.aborted
     assert hub.ledger.disconnects == {"stalled": 1}
 
@@ -270,6 +272,36 @@ async def test_history_of_all_topics_together_is_bounded() -> None:
     assert hub.history_bytes == sum(topic.history.held_bytes for topic in hub.topics.values())
     hub.close_topic("t0")
     assert hub.history_bytes == sum(topic.history.held_bytes for topic in hub.topics.values())
+
+
+async def test_clients_that_are_slow_together_are_dropped_over_several_turns() -> None:
+    """What thousands of connections hold takes a second to throw away, in which nobody else had a turn."""
+    hub = make_hub()
+    turns_of_aborts: list[int] = []
+    turn = 0
+
+    class Heavy(ConnectionWriter):
+        def abort(self) -> None:
+            until_s = time.monotonic() + 0.001
+            while time.monotonic() < until_s:
+                pass
+            turns_of_aborts.append(turn)
+            super().abort()
+
+    writers = [Heavy(hub, stuck=True, bound_bytes=100) for _ in range(60)]
+    for writer in writers:
+        connect(hub, writer)
+    hub.accept("t", event("s", 0, pad="x" * 200))
+    while len(turns_of_aborts) < len(writers):
+        turn += 1
+        assert turn < 1000
+        await asyncio.sleep(0)
+        hub.accept("t", event("s", turn))
+    assert all(writer.aborted for writer in writers)
+    most = max(turns_of_aborts.count(turn) for turn in set(turns_of_aborts))
+    assert most <= 5
+    assert hub.ledger.disconnects == {"slow": 60}
+    assert not hub.clients
 
 
 async def test_stop_ends_every_stream_once_and_lets_nobody_in() -> None:

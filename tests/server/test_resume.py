@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.history import HistoryBound
-from server.resume import MAX_AHEAD, MAX_IDS, Given, read_ids
+from core.stamp import decode
+from server.frame import FrameMaker
+from server.history import History, HistoryBound
+from server.resume import MAX_AHEAD, MAX_IDS, Given, read_ids, resume
 from tests.server.made_up import SECOND_NS, ConnectionWriter, connect, event, make_hub, turns
 
 
@@ -194,3 +198,96 @@ async def test_a_client_that_is_ahead_of_its_new_replica_gets_nothing_twice() ->
     await turns()
     assert writer.ids == ["s-6", "s-7", "s-8", "s-9"]
     assert not writer.gaps
+
+
+def crowded(held: int, topics: int = 8, streams: int = 64) -> dict[str, History]:
+    """Topics with many streams each, so that no id tells its place."""
+    make, histories = FrameMaker("r"), {}
+    for topic in (f"t{i}" for i in range(topics)):
+        history = histories[topic] = History(HistoryBound(10**6, 10**9, 10**20), 0)
+        for i in range(held):
+            payload = event(f"s{i % streams}", i // streams, topic, sent_ns=i)
+            history.append(make.event(decode(payload), payload, 1), 1)
+    return histories
+
+
+def least_s(work: Callable[[], object], rounds: int = 7) -> float:
+    """The shortest of several rounds, which a busy machine disturbs least."""
+
+    def once() -> float:
+        began_s = time.perf_counter()
+        work()
+        return time.perf_counter() - began_s
+
+    return min(once() for _ in range(rounds))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [f"t{i % 8}:s{i}-2" for i in range(MAX_IDS)],
+        [f"t0:s{i}-2" for i in range(MAX_IDS)],
+        [f"s{i}-2" for i in range(MAX_IDS)],
+        [f"nobody{i}-2" for i in range(MAX_IDS)],
+        [f"s{i}-{10**6}" for i in range(MAX_IDS)],
+    ],
+    ids=["each of a topic", "all of one topic", "of any topic", "unknown", "beyond"],
+)
+def test_a_request_costs_the_same_however_much_is_held(ids: list[str]) -> None:
+    topics = [f"t{i}" for i in range(8)]
+    costs_s = []
+    for held in (400, 4000):
+        histories = crowded(held)
+        costs_s.append(least_s(lambda held=histories: resume(read_ids(ids, topics), held, 1)))
+    assert costs_s[1] < 3 * costs_s[0], costs_s
+
+
+async def test_clients_that_are_ahead_cost_an_event_the_same_however_many_ids_they_gave() -> None:
+    async def fan_out_s(ids: int) -> float:
+        hub = make_hub()
+        for i in range(64):
+            hub.accept("t", event(f"s{i}", 0))
+        for _ in range(100):
+            in_step = [f"t:s{i}-0" for i in range(ids - 1)]
+            connect(hub, ConnectionWriter(hub), ids=[*in_step, "t:s63-5000"])
+        await turns()
+        assert len(hub.topics["t"].ahead) == 100
+        seqs = iter(range(1, 1000))
+
+        def one() -> None:
+            hub.accept("t", event("s0", next(seqs)))
+            hub.flush()
+
+        return least_s(one, 100)
+
+    many_s, one_s = await fan_out_s(64), await fan_out_s(1)
+    assert many_s < 2 * one_s, (many_s, one_s)
+
+
+@given(
+    order=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 8)), max_size=60),
+    bound=st.integers(1, 60),
+    lookups=st.lists(st.tuples(st.integers(0, 60), st.sampled_from("abcd"), st.integers(0, 9)), max_size=10),
+)
+def test_look_ups_find_what_a_walk_finds(
+    order: list[tuple[str, int]], bound: int, lookups: list[tuple[int, str, int]]
+) -> None:
+    """Also with doubles, disorder, and look-ups while the history moves on."""
+    history, make = History(HistoryBound(bound, 10**9, 10**20), 0), FrameMaker("r")
+    at: dict[int, list[tuple[str, int]]] = {}
+    for place, stream, seq in lookups:
+        at.setdefault(place, []).append((stream, seq))
+    for place, (stream, seq) in enumerate([*order, ("a", 99)]):
+        for wanted in at.get(place, []):
+            held = list(history.walk(history.start))
+            ids = [(frame.stream, frame.seq) for frame in held]
+            found = history.find(*wanted)
+            if found is not None:
+                assert (found.stream, found.seq) == wanted
+            span = history.spans.get(wanted[0])
+            if span is not None and wanted[1] > span.floor:
+                assert (found is not None) == (wanted in ids)
+            beyond = [i for i, (other, number) in enumerate(ids) if other == wanted[0] and number > wanted[1]]
+            assert history.after(*wanted) == history.start + (beyond[0] if beyond else len(held))
+        payload = event(stream, seq)
+        history.append(make.event(decode(payload), payload, 1), 1)

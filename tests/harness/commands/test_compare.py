@@ -1,11 +1,16 @@
 """`fanbench compare` on real brokers, replicas and Locust: what it stores, and what it leaves behind."""
 
+import contextlib
 import csv
 import json
+import signal
+import subprocess
 
 import pytest
 
-from tests.harness.command import Started, fanbench
+from core.contracts.codec import read
+from core.contracts.load_status import LoadStatus
+from tests.harness.command import Started, command_line, fanbench
 from tests.waiting import wait_until
 
 COLUMNS = [
@@ -115,8 +120,8 @@ def test_the_manifest_tells_on_what(smoke):
 def started(integration, tmp_path):
     runs = []
 
-    def start(*words):
-        runs.append(Started(*words, log=tmp_path / f"log-{len(runs)}"))
+    def start(*words, terminal=False):
+        runs.append(Started(*words, log=tmp_path / f"log-{len(runs)}", terminal=terminal))
         return runs[-1]
 
     yield start
@@ -143,19 +148,62 @@ def long_run(out):
     )
 
 
-def test_ctrl_c_ends_every_child_and_keeps_the_finished_runs(started, tmp_path):
-    run = started(*long_run(tmp_path / "results"))
-    run.wait_for("round 1 valkey:")
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGHUP", "the terminal is closed"])
+def test_however_it_is_interrupted_it_ends_every_child_and_keeps_the_finished_runs(how, started, tmp_path):
+    terminal = how == "the terminal is closed"
+    run = started(*long_run(tmp_path / "results"), terminal=terminal)
+    wait_until(lambda: run.look() and any(map(rows_of, finished(tmp_path / "results"))), "a finished run", 60)
     run.wait_for_command("load/sse.py")
     run.look()
-    run.interrupt()
+    match how:
+        case "Ctrl-C":
+            run.interrupt()
+        case "the terminal is closed":
+            run.close_terminal()
+        case _:
+            run.process.send_signal(signal.Signals[how])
     wait_until(lambda: not run.left(), "the end of every child", 5)
     assert run.process.wait(20) == 1
     folder = only_folder(tmp_path / "results")
     assert json.loads((folder / "manifest.json").read_text())["complete"] is False
     assert len(rows_of(folder)) >= 1
     assert (folder / "report.html").exists()
-    assert "interrupted" in run.log.read_text()
+    assert terminal or "interrupted" in run.log.read_text()
+
+
+def finished(parent):
+    return [file.parent for file in parent.glob("*/summary.csv")]
+
+
+def test_a_full_disk_is_one_line_and_the_finished_runs_are_kept(integration, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk; tests/harness/results/test_full_disk.py needs none")
+    try:
+        words = ("compare", "memory", "-s", "smoke", "--warmup", 0.2, "--duration", 1, "--rounds", 20)
+        run = Started(*words, "--out", disk, log=tmp_path / "log")
+        try:
+            wait_until(lambda: run.look() and any(map(rows_of, finished(disk))), "a finished run", 60)
+            filled = disk / "full"
+            with contextlib.suppress(OSError), filled.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            assert run.process.wait(120) == 1
+        finally:
+            run.close()
+        filled.unlink()
+        told = [line for line in run.log.read_text().splitlines() if line.startswith("fanbench: ")]
+        assert len(told) == 1
+        assert "No space left on device" in told[0]
+        assert "Traceback" not in run.log.read_text()
+        (folder,) = disk.iterdir()
+        assert folder.name.endswith("-incomplete")
+        assert str(folder) in told[0]
+        assert fanbench("report", folder).returncode == 0
+        assert len(rows_of(folder)) >= 1
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize("moment", ["valkey-server", "load/sse.py"])
@@ -166,3 +214,23 @@ def test_no_child_remains_after_kill_9(moment, started, tmp_path):
     run.process.kill()
     run.process.wait()
     wait_until(lambda: not run.left(), "the end of every child", 5)
+
+
+def test_a_run_whose_replica_was_stopped_is_refused_and_says_so(started, tmp_path):
+    run = started(
+        *("compare", "valkey", "-s", "smoke", "--clients", 40, "--warmup", 0.2, "--duration", 6, "--rounds", 1),
+        *("--repeats", 0, "--out", tmp_path / "results"),
+    )
+
+    def measuring():
+        run.look()
+        told = [read(LoadStatus, file) for file in tmp_path.rglob("load.status.json")]
+        return any(status and status.deliveries > 400 for status in told)
+
+    wait_until(measuring, "events at the clients", 60)
+    (replica, *_) = [p for p in run.seen if any(word.endswith("-m server") for word in command_line(p))]
+    replica.suspend()
+    assert run.process.wait(120) == 1
+    (row,) = rows_of(only_folder(tmp_path / "results"))
+    assert row["valid"] == "false"
+    assert "a replica stood still" in row["problems"]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.fault import Fault
 from core.scenario import Scenario
 from harness.results.run_record import Usage
 from harness.runner.checks import Facts, problems
@@ -64,6 +65,8 @@ def test_what_is_lost_is_a_finding_and_not_a_fault_of_the_run():
         ({"clock_step_ns": 10_000_000}, ["+10.0 ms", "sets the clock"]),
         ({"clock_step_ns": -10_000_000}, ["-10.0 ms"]),
         ({"failed_publishes": 4}, ["4 publishes failed"]),
+        ({"stood_still_s": {"server": 1.5}}, ["a replica stood still for about 1.5 s", "SIGSTOP", "repeat"]),
+        ({"silent_replicas": 1}, ["1 of 2 replicas did not answer"]),
         ({"others_cores": 0.6}, ["0.60 of 2 cores", "limit 0.30", "doctor"]),
     ],
 )
@@ -72,6 +75,12 @@ def test_each_check_fires_alone_and_says_what_to_do(change, words):
     assert len(found) == 1
     for word in words:
         assert word in found[0]
+
+
+def test_only_a_broker_that_is_stopped_on_purpose_may_stand_still():
+    on_purpose = replace(GOOD, scenario=Scenario(faults=(Fault(kind="broker-stop", at_s=1, for_s=5),)))
+    assert problems(replace(on_purpose, stood_still_s={"broker": 5.0})) == ()
+    assert "a replica stood still" in problems(replace(on_purpose, stood_still_s={"broker": 5.0, "server": 1.0}))[0]
 
 
 def test_a_busy_broker_is_a_finding():

@@ -1,11 +1,13 @@
 """CPU and memory of whole process trees, against work of a known amount."""
 
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from harness.runner.resources import Sampler
+from harness.runner.resources import Sampler, stopped_now
+from tests.waiting import wait_until
 
 # Burn CPU seconds by their own assemble_run, however busy the machine is; TREE does it in a child of its own.
 LEAF = "import sys, time\nwhile time.process_time() < float(sys.argv[1]): pass\nprint('burnt', flush=True)\nsys.stdin.read()"
@@ -42,3 +44,18 @@ def test_cpu_of_strangers_is_seen_as_others(burner):
     assert burner.stdout.readline() == "burnt\n"
     window = sampler.stop()
     assert window.others_cores * window.seconds >= 0.5
+
+
+@pytest.mark.usefixtures("integration")
+def test_a_process_that_is_stopped_is_seen():
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        sampler = Sampler(lambda: {"server": [process.pid], "load": []})
+        sampler.start()
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: stopped_now({"server": [process.pid]}) == ["server"], "it is stopped")
+        wait_until(lambda: sampler._parts["server"].stopped, "a sample")
+        assert sampler.stop().stood_still_s["server"] >= 0.5
+    finally:
+        process.kill()
+        process.wait()

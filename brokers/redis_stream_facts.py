@@ -1,0 +1,78 @@
+"""What Redis says of a stream: its ids and counts, also where an entry of it is too large to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from brokers.redis_link import Connection, ResponseError, ask
+
+START = b"0-0"
+_SCRIPT = """
+local facts, words = {}, redis.call('XINFO', 'STREAM', KEYS[1])
+for i = 1, #words, 2 do facts[words[i]] = words[i + 1] end
+local first, following = facts['first-entry'], redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 1)[1]
+return {first and first[1] or '', facts['last-generated-id'], facts['length'], facts['entries-added'] or 0, following and following[1] or ''}
+"""
+"""XINFO answers with the whole first and last entry; this with ids alone. It takes the right to EVAL."""
+
+
+def order(position: bytes) -> tuple[int, int]:
+    """A stream id such as 1700000000000-3 as numbers that compare as the stream does."""
+    milliseconds, _, sequence = position.partition(b"-")
+    return int(milliseconds), int(sequence or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """All 0 where there is no such stream."""
+
+    first: bytes = START
+    """Id of the first entry that is still there, or `last` where there is none."""
+    last: bytes = START
+    """Id of the last entry that was ever added."""
+    length: int = 0
+    added: int = 0
+    """How many entries were ever added: fewer than before means another stream of this name."""
+    following: bytes = b""
+    """Id of the entry behind the position, where that was asked for and there is one."""
+
+
+async def facts_of(connection: Connection, stream: str) -> StreamFacts:
+    """Look at the stream.
+
+    Raises:
+        TooLargeError: its first or last entry is.
+    """
+    found = await _asked(connection, "XINFO", "STREAM", stream)
+    if not found:
+        return StreamFacts()
+    facts = dict(zip(found[::2], found[1::2], strict=True))
+    last: bytes = facts[b"last-generated-id"]
+    return StreamFacts(
+        (facts[b"first-entry"] or [last])[0], last, facts[b"length"], int(facts.get(b"entries-added", 0))
+    )
+
+
+async def ids_of(connection: Connection, stream: str, position: bytes) -> StreamFacts:
+    """The same by ids alone, and what follows a position.
+
+    Raises:
+        ResponseError: this user may not run scripts.
+    """
+    found = await _asked(connection, "EVAL", _SCRIPT, 1, stream, position or START)
+    if not found:
+        return StreamFacts()
+    first, last, length, added, following = found
+    return StreamFacts(first or last, last, length, added, following)
+
+
+async def _asked(connection: Connection, *command: str | bytes | int) -> Sequence[Any]:
+    try:
+        found: Sequence[Any] = await ask(connection, *command)
+    except ResponseError as error:
+        if "no such key" in str(error):
+            return ()
+        raise
+    return found

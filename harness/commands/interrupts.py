@@ -1,0 +1,30 @@
+"""SIGTERM and SIGHUP end fanbench as Ctrl-C does: what runs is stopped, what is finished is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+from types import FrameType
+
+
+def end_as_ctrl_c_does() -> None:
+    """Have both raise KeyboardInterrupt. One that is ignored, by `nohup` for instance, stays so."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGHUP:
+        _leave_the_terminal()
+    signal.default_int_handler(number, frame)
+
+
+def _leave_the_terminal() -> None:
+    """It is gone: to write to it would be an error, in the middle of keeping the results."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):  # isatty says no of a terminal that is gone
+            os.dup2(nowhere, stream.fileno())
