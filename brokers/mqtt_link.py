@@ -96,6 +96,7 @@ class Connection:
         connected = self.client._connected
         if connected.done():
             self.client._on_disconnect(paho, userdata, flags, code, properties)
+            self.give_up()
         else:
             self.client._loop.call_soon_threadsafe(self._hung_up_on)
 
@@ -160,6 +161,16 @@ class Connection:
         codes = await uncancelled(self.client.subscribe([(name, qos) for name in names]))
         answers = {name: refusal_of_code(code, qos) for name, code in zip(names, codes, strict=True)}
         return {name: refusal for name, refusal in answers.items() if refusal is not None}
+
+    async def unsubscribe(self, names: Sequence[str]) -> None:
+        """Return once the broker confirmed, or the connection is lost."""
+        if names:
+            await uncancelled(self.client.unsubscribe(list(names)))
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self.client._disconnected.done()
 
     async def until_lost(self) -> None:
         """Wait for the end of the connection.
