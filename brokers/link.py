@@ -10,7 +10,7 @@ from brokers.endpoint import Endpoint
 class Link:
     """The state of a producer's or consumer's connection. `keep_up` tells it; whoever wants to know reads it."""
 
-    __slots__ = ("_drop", "_waiting", "cause", "connected", "target")
+    __slots__ = ("_drop", "_waiting", "cause", "connected", "notice", "target")
 
     def __init__(self, endpoint: Endpoint, *, connected: bool = False) -> None:
         """`connected` for what has no connection that could be lost."""
@@ -19,11 +19,13 @@ class Link:
         self.connected = connected
         self.cause = "" if connected else "not connected yet"
         """Why it is not connected, in words of the broker or its library, without secrets; empty while it is."""
+        self.notice = ""
+        """What does not work although it is connected, in the broker's words, such as an alarm; empty where all does."""
         self._waiting: set[asyncio.Future[None]] = set()
         self._drop: asyncio.Future[str] | None = None
 
     async def changed(self) -> None:
-        """Return when `connected` has changed."""
+        """Return when `connected` or `notice` has changed."""
         waiting = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
         try:
@@ -36,6 +38,12 @@ class Link:
         if self._drop is not None and not self._drop.done():
             self._drop.set_result(cause)
 
+    def note(self, notice: str) -> None:
+        """Tell what does not work, or with "" that all does."""
+        if notice != self.notice:
+            self.notice = notice
+            self._tell()
+
     def came_up(self) -> asyncio.Future[str]:
         """For `keep_up`: there is a connection. The future has the cause when somebody drops it."""
         self._drop = asyncio.get_running_loop().create_future()
@@ -46,7 +54,7 @@ class Link:
     def went_down(self, cause: str) -> None:
         """For `keep_up`: there is none, or nobody looks after it any more."""
         self._drop = None
-        was, self.connected, self.cause = self.connected, False, cause
+        was, self.connected, self.cause, self.notice = self.connected, False, cause, ""
         if was:
             self._tell()
 
