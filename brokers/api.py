@@ -48,8 +48,12 @@ class LinkState(Protocol):
     def notice(self) -> str:
         """What does not work although it is connected: an alarm, a part of a cluster that is lost. Empty where all does."""
 
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """By reason, the messages that were passed by because they are none of ours or cannot be read."""
+
     async def changed(self) -> None:
-        """Return when one of them has changed."""
+        """Return when `connected` or `notice` has changed."""
 
 
 class Producer(Protocol):

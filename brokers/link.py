@@ -1,16 +1,20 @@
-"""Whether one side's connection is up: what readiness, metrics and the log follow."""
+"""Whether one side's connection is up, and what it has passed by: what readiness, metrics and the log follow."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 
 from brokers.endpoint import Endpoint
+
+_log = logging.getLogger("fanbench.brokers")
 
 
 class Link:
     """The state of a producer's or consumer's connection. `keep_up` tells it; whoever wants to know reads it."""
 
-    __slots__ = ("_drop", "_waiting", "cause", "connected", "notice", "target")
+    __slots__ = ("_drop", "_waiting", "cause", "connected", "notice", "skipped", "target")
 
     def __init__(self, endpoint: Endpoint, *, connected: bool = False) -> None:
         """`connected` for what has no connection that could be lost."""
@@ -21,6 +25,8 @@ class Link:
         """Why it is not connected, in words of the broker or its library, without secrets; empty while it is."""
         self.notice = ""
         """What does not work although it is connected, in the broker's words, such as an alarm; empty where all does."""
+        self.skipped: Counter[str] = Counter()
+        """Messages that were passed by because nobody can read them, by reason."""
         self._waiting: set[asyncio.Future[None]] = set()
         self._drop: asyncio.Future[str] | None = None
 
@@ -43,6 +49,13 @@ class Link:
         if notice != self.notice:
             self.notice = notice
             self._tell()
+
+    def pass_by(self, reason: str) -> None:
+        """Count a message that is no topic's of ours; the log has the first, the tenth, the hundredth and so on."""
+        self.skipped[reason] += 1
+        count = str(self.skipped[reason])
+        if count.strip("0") == "1":
+            _log.warning("%s: passed by a message: %s (%s so far)", self.target, reason, count)
 
     def came_up(self) -> asyncio.Future[str]:
         """For `keep_up`: there is a connection. The future has the cause when somebody drops it."""

@@ -102,7 +102,7 @@ class MqttConsumer:
 
     def _new(self, endpoint: Endpoint) -> Connection:
         clean = not self._keeps or (self._plan.version == 5 and not self._known)
-        return Connection(endpoint, replace(self._plan, clean=clean), self._take)
+        return Connection(endpoint, replace(self._plan, clean=clean), self._take, self.link.pass_by)
 
     def _new_scout(self) -> Connection:
         given = self.line.endpoint.get(CLIENT_ID)

@@ -51,10 +51,12 @@ class Connection:
         endpoint: Endpoint,
         plan: ClientPlan,
         take: Callable[[str, bytes], None] | None = None,
+        pass_by: Callable[[str], None] = lambda _: None,
         *,
         history: bool = False,
     ) -> None:
-        """`take(name, payload)` is called from the loop's reader callback for each message.
+        """`take(name, payload)` is called from the loop's reader callback for each message; `pass_by(reason)` in its
+        place for one that has no name.
 
         With `history` also for those that were retained, which were published before the subscription.
         """
@@ -62,6 +64,7 @@ class Connection:
         self.client = new_client(endpoint, plan, self._logger())
         self.timeout_s = endpoint.timeout_s
         self._take = take
+        self._pass_by = pass_by
         self._heard: BaseException | None = None
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
@@ -121,6 +124,7 @@ class Connection:
         try:
             name = message.topic
         except UnicodeDecodeError:  # nobody here subscribes to what is no text
+            self._pass_by("a topic that is not UTF-8")
             return
         self._take(name, message.payload)
 

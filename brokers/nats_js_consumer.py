@@ -89,6 +89,7 @@ class JetStreamConsumer:
     async def dial(self) -> NatsConnection:
         """Connect, and read from the stream's end at first, later from where the reading stopped."""
         link = await self._dialler.dial(self.link.target)
+        link.pass_by = self.link.pass_by
         try:
             facts = await ensure_stream(self._endpoint, link)
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -189,6 +190,11 @@ class ShardLinks:
         """Which part of the topics is cut off, and why."""
         lost = [link.cause for link in self._links if not link.connected]
         return f"{len(lost)} of {len(self._links)} shards are lost: {lost[0]}" if lost and self.connected else ""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """What was passed by in all shards."""
+        return sum((link.skipped for link in self._links), Counter())
 
     async def changed(self) -> None:
         """Return when the state of a shard has changed."""

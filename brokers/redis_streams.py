@@ -7,7 +7,7 @@ server only where the server keeps an append-only file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -54,7 +54,7 @@ def order(position: bytes) -> tuple[int, int]:
     return int(milliseconds), int(sequence or 0)
 
 
-def parse(entries: Sequence[Any]) -> list[tuple[bytes, str, bytes]]:
+def parse(entries: Sequence[Any], pass_by: Callable[[str], None]) -> list[tuple[bytes, str, bytes]]:
     """Position, topic and payload of each entry that is ours; anybody may add others, whatever they hold."""
     found = []
     for id, fields in entries:
@@ -62,8 +62,14 @@ def parse(entries: Sequence[Any]) -> list[tuple[bytes, str, bytes]]:
             try:
                 found.append((id, fields[1].decode(), fields[3]))
             except UnicodeDecodeError:
-                continue
+                pass_by("a topic that is not UTF-8")
+        else:
+            pass_by("an entry without the fields topic and payload")
     return found
+
+
+def _ignore(_: str) -> None:
+    """What is passed by in history was passed by when it was news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ class RedisStreamsConsumer:
                     may_ask = may_ask and await require_primary(self.link.target, partial(ask, connection))
             if not entries or len(entries) >= self._far_behind:
                 await self._look(connection, before, behind=bool(entries))
-            for position, topic, payload in parse(entries):
+            for position, topic, payload in parse(entries, self.link.pass_by):
                 if not self.feed.take_now(position, topic, payload):
                     await self.feed.take(position, topic, payload)
             if entries:
@@ -214,7 +220,7 @@ class RedisStreamsConsumer:
             while order(start) <= order(upto):
                 async with asyncio.timeout(self._endpoint.timeout_s):
                     entries = await ask(connection, "XRANGE", self._stream, start, upto, "COUNT", _BATCH)
-                yield [(topic, payload) for _, topic, payload in parse(entries)]
+                yield [(topic, payload) for _, topic, payload in parse(entries, _ignore)]
                 if len(entries) < _BATCH:
                     return
                 start = b"%d-%d" % (order(entries[-1][0])[0], order(entries[-1][0])[1] + 1)

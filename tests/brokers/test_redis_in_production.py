@@ -226,7 +226,10 @@ async def test_a_missing_password_is_found_when_dialling(tmp_path):
 async def test_entries_that_are_none_of_ours_are_passed(running_programs):
     workbench = running_programs.workbench(find_contender("valkey-streams"))
     endpoint = workbench.endpoint(stream="poisoned")
-    async with workbench.producer(endpoint) as producer, workbench.reader("events", endpoint=endpoint) as (_, reader):
+    async with (
+        workbench.producer(endpoint) as producer,
+        workbench.reader("events", endpoint=endpoint) as (consumer, reader),
+    ):
         port = workbench.endpoint().port
         for fields in (
             ["other", "1"],
@@ -238,6 +241,7 @@ async def test_entries_that_are_none_of_ours_are_passed(running_programs):
         await publish_until_taken(producer, "events", b"after the poison")
         await reader.until(lambda: b"after the poison" in reader.payloads, "what came after it")
         assert not reader.gaps
+        assert sum(consumer.link.skipped.values()) == 4
 
 
 async def test_a_server_that_lost_its_last_entries_sends_nothing_old(tmp_path):
