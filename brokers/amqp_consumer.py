@@ -68,6 +68,7 @@ class AmqpConsumer:
     def _ended(self, error: Exception) -> None:
         """A queue that begins with what aiormq cannot decode would end every connection: leave it behind."""
         if undecodable(error):
+            self.link.pass_by("a message that cannot be decoded")
             self._queue = ""
 
     async def _prepare(self, link: AmqpConnection) -> None:

@@ -57,6 +57,8 @@ class AmqpConnection:
     """Publishes that wait for the alarm's end, in their turn."""
     dropped: int = 0
     """Publishes that were refused because of it."""
+    tell: Callable[[str], None] = lambda _: None
+    """Told why the broker takes no messages, and "" when it does again."""
 
     @property
     def timeout_s(self) -> float:
@@ -146,7 +148,9 @@ def _watch_alarms(link: AmqpConnection) -> None:
         link.blocked = str(frame.reason)
         link.takes_messages.clear()
         link.alarm.set()
-        _log.warning("%s: the broker takes no messages for now: %s", link.endpoint, link.blocked)
+        why = f"the broker takes no messages for now: {link.blocked}"
+        _log.warning("%s: %s", link.endpoint, why)
+        link.tell(why)
 
     async def unblocked(_: Any) -> None:
         link.blocked, dropped, link.dropped = "", link.dropped, 0
@@ -154,6 +158,7 @@ def _watch_alarms(link: AmqpConnection) -> None:
         link.takes_messages.set()
         told = f"; {dropped} were dropped meanwhile" if dropped else ""
         _log.warning("%s: the broker takes messages again%s", link.endpoint, told)
+        link.tell("")
 
     link.takes_messages.set()
     for word, heard in (("blocked", blocked), ("unblocked", unblocked)):

@@ -18,6 +18,7 @@ from brokers.amqp_link import HEARTBEAT, MAX_TOPIC_BYTES, PORT, TLS_PORT, AmqpCo
 from brokers.amqp_once import at_any_host
 from brokers.amqp_producer import AmqpProducer, producing
 from brokers.amqp_queue import PASSIVE
+from brokers.amqp_sentry import alarms_told
 from brokers.amqp_stream_reader import QUIET_S, AmqpStreamReader, end_of, mark
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
@@ -102,6 +103,7 @@ class AmqpStreamConsumer:
             return
         if self._odd_after == self.feed.position:
             self.feed.position += 1
+            self.link.pass_by("an entry that cannot be decoded")
             self.inbox.gap(Gap(f"an entry that cannot be decoded: {reason(error)}", None))
         self._odd_after = self.feed.position
 
@@ -182,7 +184,7 @@ class AmqpStreamAdapter:
         """Connect, and stay connected."""
         consumer = AmqpStreamConsumer(endpoint)
         try:
-            async with keep_up(endpoint, consumer):
+            async with keep_up(endpoint, consumer), alarms_told(endpoint, consumer.link):
                 yield consumer
         finally:
             await finish(consumer.feed.close())

@@ -37,12 +37,23 @@ class Gap(NamedTuple):
 class LinkState(Protocol):
     """Whether a side's connection to the broker is up; brokers.link.Link is one."""
 
-    connected: bool
-    cause: str
-    """Why it is not connected; empty while it is."""
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def cause(self) -> str:
+        """Why it is not connected; empty while it is."""
+
+    @property
+    def notice(self) -> str:
+        """What does not work although it is connected: an alarm, a part of a cluster that is lost. Empty where all does."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """By reason, the messages that were passed by because they are none of ours or cannot be read."""
 
     async def changed(self) -> None:
-        """Return when `connected` has changed."""
+        """Return when `connected` or `notice` has changed."""
 
 
 class Producer(Protocol):

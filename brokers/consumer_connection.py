@@ -10,7 +10,7 @@ from brokers.api import Gap
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, Reaction, Refusal, reaction_to, refusal_of, refuse_history, shown
-from brokers.inbox import Inbox
+from brokers.inbox import Inbox, Lane
 from brokers.link import Link
 from brokers.topic_names import TopicNames
 from brokers.waiting import finish, quietly, reason
@@ -30,7 +30,7 @@ class ConsumerConnection(Generic[C]):
     def __init__(
         self,
         endpoint: Endpoint,
-        inbox: Inbox,
+        inbox: Inbox | Lane,
         calls: Calls[C],
         send: Callable[[C, Sequence[str]], Awaitable[Mapping[str, Refusal]]],
         names: TopicNames,

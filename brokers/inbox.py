@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from brokers.api import Gap, Message
 from brokers.options import whole_number
@@ -155,3 +155,29 @@ class Inbox:
         if self._room is not None:
             self._tell_room()
         return item
+
+
+class Lane:
+    """A part of what comes into an inbox, with connections of its own: its interruption holds nothing else back."""
+
+    __slots__ = ("_inbox", "_topics", "discard", "put")
+
+    def __init__(self, inbox: Inbox, topics: Callable[[], Collection[str]]) -> None:
+        """`topics` has those of this part."""
+        self._inbox = inbox
+        self._topics = topics
+        self.put = inbox.put
+        self.discard = inbox.discard
+
+    def gap(self, gap: Gap) -> None:
+        """Add a Gap, for each topic of this part where it is about all."""
+        for topic in [gap.topic] if gap.topic is not None else list(self._topics()):
+            self._inbox.gap(gap._replace(topic=topic))
+
+    def hold(self) -> None:
+        """Nothing of this part comes until `release`."""
+
+    def release(self, gap: Gap | None) -> None:
+        """Every subscription of this part stands again."""
+        if gap is not None:
+            self.gap(gap)

@@ -1,16 +1,20 @@
-"""Whether one side's connection is up: what readiness, metrics and the log follow."""
+"""Whether one side's connection is up, and what it has passed by: what readiness, metrics and the log follow."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 
 from brokers.endpoint import Endpoint
+
+_log = logging.getLogger("fanbench.brokers")
 
 
 class Link:
     """The state of a producer's or consumer's connection. `keep_up` tells it; whoever wants to know reads it."""
 
-    __slots__ = ("_drop", "_waiting", "cause", "connected", "target")
+    __slots__ = ("_drop", "_waiting", "cause", "connected", "notice", "skipped", "target")
 
     def __init__(self, endpoint: Endpoint, *, connected: bool = False) -> None:
         """`connected` for what has no connection that could be lost."""
@@ -19,11 +23,15 @@ class Link:
         self.connected = connected
         self.cause = "" if connected else "not connected yet"
         """Why it is not connected, in words of the broker or its library, without secrets; empty while it is."""
+        self.notice = ""
+        """What does not work although it is connected, in the broker's words, such as an alarm; empty where all does."""
+        self.skipped: Counter[str] = Counter()
+        """Messages that were passed by because nobody can read them, by reason."""
         self._waiting: set[asyncio.Future[None]] = set()
         self._drop: asyncio.Future[str] | None = None
 
     async def changed(self) -> None:
-        """Return when `connected` has changed."""
+        """Return when `connected` or `notice` has changed."""
         waiting = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
         try:
@@ -36,6 +44,19 @@ class Link:
         if self._drop is not None and not self._drop.done():
             self._drop.set_result(cause)
 
+    def note(self, notice: str) -> None:
+        """Tell what does not work, or with "" that all does."""
+        if notice != self.notice:
+            self.notice = notice
+            self._tell()
+
+    def pass_by(self, reason: str) -> None:
+        """Count a message that is no topic's of ours; the log has the first, the tenth, the hundredth and so on."""
+        self.skipped[reason] += 1
+        count = str(self.skipped[reason])
+        if count.strip("0") == "1":
+            _log.warning("%s: passed by a message: %s (%s so far)", self.target, reason, count)
+
     def came_up(self) -> asyncio.Future[str]:
         """For `keep_up`: there is a connection. The future has the cause when somebody drops it."""
         self._drop = asyncio.get_running_loop().create_future()
@@ -46,7 +67,7 @@ class Link:
     def went_down(self, cause: str) -> None:
         """For `keep_up`: there is none, or nobody looks after it any more."""
         self._drop = None
-        was, self.connected, self.cause = self.connected, False, cause
+        was, self.connected, self.cause, self.notice = self.connected, False, cause, ""
         if was:
             self._tell()
 

@@ -21,9 +21,10 @@ from brokers.endpoint import RUN_NAME, Endpoint
 from brokers.errors import Refusal
 from brokers.link import Link
 from brokers.mqtt_client import MAX_TOPIC_BYTES, PORTS, ClientPlan
-from brokers.mqtt_link import Connection, MqttError, calls, connect
+from brokers.mqtt_link import Connection, MqttError, calls, connect, disconnect
+from brokers.mqtt_scout import Scout
 from brokers.options import choice, text, whole_number
-from brokers.reconnect import finish, keep_up, quietly, uncancelled
+from brokers.reconnect import finish, keep_up, quietly
 from brokers.topic_names import TopicNames
 from core.errors import UsageError
 
@@ -76,6 +77,7 @@ class MqttConsumer:
         asked = replace(calls(self._new), dial=self._dial)
         self.line = ConsumerConnection(endpoint, self.inbox, asked, self._send, topic_names(endpoint))
         self._topics = self.line.topics
+        self._scout = Scout(self._new_scout, self._qos)
         self._known = False
         """Whether the broker may keep a session of ours."""
 
@@ -84,14 +86,28 @@ class MqttConsumer:
         if self._keeps and not self._known and self._plan.version < 5:
             await mqtt_sessions.forget(endpoint, self._plan)  # there a clean session ends with its connection
         connection = await connect(self._new(endpoint))
-        if self._noted and not self._known:
-            await mqtt_sessions.note(connection, endpoint, self._plan)
+        if self._known:
+            return connection
+        try:
+            if not await self._scout.look(connection, endpoint):
+                await disconnect(connection)
+                connection = await connect(self._new(endpoint))
+            if self._noted:
+                await mqtt_sessions.note(connection, endpoint, self._plan)
+        except BaseException:
+            await finish(disconnect(connection))
+            raise
         self._known = True
         return connection
 
     def _new(self, endpoint: Endpoint) -> Connection:
         clean = not self._keeps or (self._plan.version == 5 and not self._known)
-        return Connection(endpoint, replace(self._plan, clean=clean), self._take)
+        return Connection(endpoint, replace(self._plan, clean=clean), self._take, self.link.pass_by)
+
+    def _new_scout(self) -> Connection:
+        given = self.line.endpoint.get(CLIENT_ID)
+        name = f"{given}-scout" if given else _new_name(self.line.endpoint)
+        return Connection(self.line.link.target, ClientPlan(name, self._plan.version))
 
     @property
     def _keeps(self) -> bool:
@@ -112,20 +128,27 @@ class MqttConsumer:
         return await self.line.subscribe(topics, since_ns)
 
     async def _send(self, connection: Connection, names: Sequence[str]) -> Mapping[str, Refusal]:
-        return await connection.subscribe(names, self._qos)
+        refused = await self._scout.ask(names) if self._scout.needed else {}
+        allowed = [name for name in names if name not in refused]
+        try:
+            return refused | (await connection.subscribe(allowed, self._qos) if allowed else {})
+        except MqttError:
+            self._scout.needed = self._scout.needed or connection.lost
+            raise
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop at once here, and tell the broker; without a connection the next one does not subscribe."""
         names = self.line.forget(topics)
         if names and self.line.connection is not None:
             with contextlib.suppress(MqttError):
-                await uncancelled(self.line.connection.client.unsubscribe(names))
+                await self.line.connection.unsubscribe(names)
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
-    async def forget_session(self) -> None:
+    async def end(self) -> None:
         """Take the session and its queue off the broker."""
+        await quietly(self._scout.close(), self.line.endpoint.timeout_s)
         if self._keeps and self._known:
             endpoint = self.link.target
             await quietly(mqtt_sessions.forget(endpoint, self._plan, noted=self._noted), endpoint.timeout_s)
@@ -194,7 +217,7 @@ class MqttAdapter:
                 async with keep_up(endpoint, consumer.line):
                     yield consumer
         finally:
-            await finish(consumer.forget_session())
+            await finish(consumer.end())
 
     async def clean_up(self, endpoint: Endpoint) -> None:
         """Take the sessions of the endpoint's run off the broker; with QoS 0 there are none."""

@@ -51,10 +51,12 @@ class Connection:
         endpoint: Endpoint,
         plan: ClientPlan,
         take: Callable[[str, bytes], None] | None = None,
+        pass_by: Callable[[str], None] = lambda _: None,
         *,
         history: bool = False,
     ) -> None:
-        """`take(name, payload)` is called from the loop's reader callback for each message.
+        """`take(name, payload)` is called from the loop's reader callback for each message; `pass_by(reason)` in its
+        place for one that has no name.
 
         With `history` also for those that were retained, which were published before the subscription.
         """
@@ -62,6 +64,7 @@ class Connection:
         self.client = new_client(endpoint, plan, self._logger())
         self.timeout_s = endpoint.timeout_s
         self._take = take
+        self._pass_by = pass_by
         self._heard: BaseException | None = None
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
@@ -96,6 +99,7 @@ class Connection:
         connected = self.client._connected
         if connected.done():
             self.client._on_disconnect(paho, userdata, flags, code, properties)
+            self.give_up()
         else:
             self.client._loop.call_soon_threadsafe(self._hung_up_on)
 
@@ -120,6 +124,7 @@ class Connection:
         try:
             name = message.topic
         except UnicodeDecodeError:  # nobody here subscribes to what is no text
+            self._pass_by("a topic that is not UTF-8")
             return
         self._take(name, message.payload)
 
@@ -160,6 +165,16 @@ class Connection:
         codes = await uncancelled(self.client.subscribe([(name, qos) for name in names]))
         answers = {name: refusal_of_code(code, qos) for name, code in zip(names, codes, strict=True)}
         return {name: refusal for name, refusal in answers.items() if refusal is not None}
+
+    async def unsubscribe(self, names: Sequence[str]) -> None:
+        """Return once the broker confirmed, or the connection is lost."""
+        if names:
+            await uncancelled(self.client.unsubscribe(list(names)))
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self.client._disconnected.done()
 
     async def until_lost(self) -> None:
         """Wait for the end of the connection.

@@ -20,6 +20,7 @@ from brokers.errors import CauseKind
 
 __all__ = [
     "ERRORS",
+    "NO_MESSAGE",
     "STREAM_NAME_IN_USE",
     "STREAM_NOT_FOUND",
     "AnswerError",
@@ -31,7 +32,7 @@ __all__ = [
 
 ERRORS: tuple[type[Exception], ...] = (Error, OSError)
 """What nats-py raises, its own errors and the socket's."""
-STREAM_NOT_FOUND, STREAM_NAME_IN_USE = 10059, 10058
+STREAM_NOT_FOUND, STREAM_NAME_IN_USE, NO_MESSAGE = 10059, 10058, 10037
 _SUBJECT = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 
 
@@ -54,7 +55,7 @@ _CODES = {
     10039: CauseKind.NOT_FOUND,  # JetStream is not enabled for this account
     10076: CauseKind.NOT_FOUND,  # JetStream is not enabled at this server
     STREAM_NOT_FOUND: CauseKind.NOT_FOUND,
-    10037: CauseKind.NOT_FOUND,  # no such message
+    NO_MESSAGE: CauseKind.NOT_FOUND,
     10014: CauseKind.NOT_FOUND,  # no such consumer
     STREAM_NAME_IN_USE: CauseKind.CONFLICT,
     10065: CauseKind.CONFLICT,  # its subjects overlap with another stream's

@@ -12,19 +12,32 @@ from typing import Any
 from brokers import inbox, nats_errors, nats_link
 from brokers.api import Gap, Message
 from brokers.endpoint import Endpoint
-from brokers.errors import Refusal
+from brokers.errors import BrokerError, Refusal
 from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
+from brokers.nats_by_number import ByNumber, stored_ns
 from brokers.nats_dialler import NatsDialler
+from brokers.nats_history import history
 from brokers.nats_link import NatsConnection
-from brokers.nats_push import HEARTBEAT_S, PushConsumer, is_there, number_of, place, start_consumer, stored_ns
-from brokers.nats_stream import StreamFacts, ensure_stream, look_at_stream, subjects_of, words_of
+from brokers.nats_push import (
+    ACK_EVERY,
+    HEARTBEAT_S,
+    PushConsumer,
+    from_number,
+    from_time,
+    is_there,
+    number_of,
+    place,
+    start_consumer,
+)
+from brokers.nats_stream import StreamFacts, ensure_stream, look_at_stream, subjects_of
 from brokers.nats_subjects import topic_names
 from brokers.nats_subscriptions import Msg, end_subscription
 from brokers.reconnect import finish, quietly
 
-_ACK_EVERY = 64
 _LOOK_S = HEARTBEAT_S
+_ELECTION_S = 20.0
+"""JetStream's own group elects a leader within 4 to 9 s, more on a busy machine; then the connection is dialled anew."""
 _MISSES = 2
 """Looks without a message or a heartbeat after which the server is asked whether the consumer is there."""
 _log = logging.getLogger("fanbench.brokers")
@@ -76,20 +89,38 @@ class JetStreamConsumer:
     async def dial(self) -> NatsConnection:
         """Connect, and read from the stream's end at first, later from where the reading stopped."""
         link = await self._dialler.dial(self.link.target)
+        link.pass_by = self.link.pass_by
         try:
-            await self._begin(link, await ensure_stream(self._endpoint, link))
+            facts = await ensure_stream(self._endpoint, link)
+            try:
+                await self._begin(link, facts)
+            except BrokerError as error:
+                if not error.transient or self.feed.position < 0 or not (await self._start(link, facts))[1]:
+                    raise
+                self._reading = _Reading()  # `serve` starts a consumer, and reads by number until then
+                self.feed.resumed()
         except BaseException:
             await finish(quietly(nats_link.hang_up(link), self._endpoint.timeout_s))
             raise
         self._link = link
         return link
 
-    async def _begin(self, link: NatsConnection, facts: StreamFacts) -> None:
-        """Start a consumer after what was read last, and tell a Gap where something may be missing."""
+    async def _begin(self, link: NatsConnection, facts: StreamFacts, *, patiently: bool = False) -> None:
+        """Start a consumer after what was read last, and tell a Gap where something may be missing.
+
+        `patiently` where JetStream may have to elect a leader first: what comes until then is read by number.
+        """
         start, proved = await self._start(link, facts)
-        self._reading = reading = _Reading()
-        reading.consumer = await start_consumer(self._endpoint, link, self._taker(reading), start)
-        before, position = reading.consumer.before, self.feed.position
+        reading = _Reading()
+        if patiently and proved:
+            by_number = ByNumber(self._endpoint, link, self.feed)
+            try:
+                consumer = await by_number.until_consumer(self._taker(reading))
+            finally:
+                self._read_ns = by_number.read_ns or self._read_ns
+        else:
+            consumer = await start_consumer(self._endpoint, link, self._taker(reading), start)
+        before, position = consumer.before, self.feed.position
         if position < 0:
             self._read_ns = facts.last_ns
         elif not proved:
@@ -98,7 +129,9 @@ class JetStreamConsumer:
         self.feed.resumed(0 if proved else None)
         if proved and 0 <= position < before:
             self.feed.trimmed(before - position)
-        self.feed.position, self._created = before, facts.created
+        self.feed.position = max(before, position) if proved else before
+        self._created = facts.created
+        self._reading, reading.consumer = reading, consumer
         reading.wake.set()
 
     async def _start(self, link: NatsConnection, facts: StreamFacts) -> tuple[dict[str, Any], bool]:
@@ -109,17 +142,17 @@ class JetStreamConsumer:
         """
         position = self.feed.position
         if position < 0:
-            return _from_number(facts.last + 1), True
+            return from_number(facts.last + 1), True
         if self._reply:
             self._read_ns, self._reply = place(self._reply)[1], ""
         if facts.created != self._created or facts.last < position:
-            return _from_time(self._read_ns + 1), False
+            return from_time(self._read_ns + 1), False
         if not position or position < facts.first:
-            return _from_number(position + 1), True  # what the stream dropped meanwhile is missing by number
+            return from_number(position + 1), True  # what the stream dropped meanwhile is missing by number
         stored = await stored_ns(self._endpoint, link, position)
         if stored is None or stored == self._read_ns:
-            return _from_number(position + 1), stored is not None
-        return _from_time(self._read_ns + 1), False
+            return from_number(position + 1), stored is not None
+        return from_time(self._read_ns + 1), False
 
     def _taker(self, reading: _Reading) -> Callable[[Msg], None]:
         """What is called for each message: hands it on at once, or keeps it for `_catch_up` while there is no room."""
@@ -139,7 +172,7 @@ class JetStreamConsumer:
                 and feed.take_now(number, name, message.data)
             ):
                 self._reply = reply
-                if number % _ACK_EVERY:
+                if number % ACK_EVERY:
                     return
             else:
                 backlog.append((number, name, message.data, reply))
@@ -169,29 +202,10 @@ class JetStreamConsumer:
             reading.acknowledged = self._reply
             await link.client.publish(self._reply, b"+ACK")
 
-    async def _history(self, since_ns: int, upto: int) -> AsyncGenerator[Sequence[Entry], None]:
-        link = self._link
-        if link is None:
+    def _history(self, since_ns: int, upto: int) -> AsyncGenerator[Sequence[Entry], None]:
+        if self._link is None:
             raise ConnectionError("connection lost")
-        arrived: asyncio.Queue[Msg] = asyncio.Queue()  # the window bounds it
-
-        def take(message: Msg) -> None:
-            if message.reply:
-                arrived.put_nowait(message)
-
-        consumer = await start_consumer(self._endpoint, link, take, _from_time(since_ns))
-        pending, number = consumer.pending, -1
-        try:
-            while pending and number < upto:
-                async with asyncio.timeout(self._endpoint.timeout_s):
-                    message = await arrived.get()
-                number, _, pending = place(message.reply)
-                if number <= upto:
-                    yield [(message.subject[self._cut :], message.data)]
-                if number % _ACK_EVERY == 0:
-                    await link.client.publish(message.reply, b"+ACK")
-        finally:
-            await end_subscription(consumer.subscription)
+        return history(self._endpoint, self._link, since_ns, upto)
 
     async def serve(self, link: NatsConnection) -> None:
         """Read until the end of the connection."""
@@ -202,10 +216,11 @@ class JetStreamConsumer:
     async def _read_on(self, link: NatsConnection) -> None:
         """Read, and start a new consumer when the one that there was is gone."""
         while True:
-            await self._until_gone(link, self._reading)
-            _log.warning("%s: the consumer is gone at the broker; starting another one", self._endpoint)
-            async with asyncio.timeout(self._endpoint.timeout_s):
-                await self._begin(link, await look_at_stream(self._endpoint, link))
+            if self._reading.consumer is not None:
+                await self._until_gone(link, self._reading)
+                _log.warning("%s: the consumer is gone at the broker; starting another one", self._endpoint)
+            async with asyncio.timeout(_ELECTION_S):
+                await self._begin(link, await look_at_stream(self._endpoint, link), patiently=True)
 
     async def _until_gone(self, link: NatsConnection, reading: _Reading) -> None:
         """Return when the server does not know the consumer any more, or does not say so."""
@@ -234,11 +249,3 @@ class JetStreamConsumer:
     async def hang_up(self, link: NatsConnection) -> None:
         """Close."""
         await nats_link.hang_up(link)
-
-
-def _from_number(number: int) -> dict[str, Any]:
-    return {"deliver_policy": "by_start_sequence", "opt_start_seq": number}
-
-
-def _from_time(moment_ns: int) -> dict[str, Any]:
-    return {"deliver_policy": "by_start_time", "opt_start_time": words_of(moment_ns)}

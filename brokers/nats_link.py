@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,11 +42,16 @@ class NatsConnection:
     """By subject; None while it is on its way to the broker."""
     confirming: asyncio.Future[None] | None = None
     """A ping that is still to be sent."""
+    pass_by: Callable[[str], None] = lambda _: None
+    """Told of each message that has no topic."""
     requests: Requests = field(init=False)
 
     def __post_init__(self) -> None:
         self.requests = Requests(self.client)
-        _harden(self.client)
+        _harden(self.client, self._no_text)
+
+    def _no_text(self) -> None:
+        self.pass_by("a subject that is not UTF-8")
 
     async def on_error(self, error: Exception) -> None:
         """nats-py tells of an error of the server's or its own."""
@@ -69,7 +75,7 @@ class NatsConnection:
         self.closed.set()
 
 
-def _harden(client: Any) -> None:
+def _harden(client: Any, no_text: Callable[[], None]) -> None:
     """Have nats-py read on past a subject that is not UTF-8, and a header that it cannot decode: it stops at both."""
     headers_of, message_class = client._process_headers, client.msg_class
 
@@ -83,8 +89,13 @@ def _harden(client: Any) -> None:
         return found
 
     def build_message(sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None) -> Any:
+        try:
+            name = subject.decode()
+        except UnicodeDecodeError:
+            name = subject.decode(errors="surrogateescape")  # no topic that anybody can subscribe to
+            no_text()
         return message_class(
-            subject=subject.decode(errors="surrogateescape"),  # no topic that anybody can subscribe to
+            subject=name,
             reply=reply.decode(errors="surrogateescape"),
             data=data,
             headers=headers,

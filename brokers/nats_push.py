@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from typing import Any
 from brokers.endpoint import Endpoint
 from brokers.nats_errors import ERRORS
 from brokers.nats_link import NatsConnection
-from brokers.nats_stream import SECOND_NS, ask, stream_of, time_ns, told
+from brokers.nats_stream import SECOND_NS, ask, stream_of, told, words_of
 from brokers.nats_subscriptions import Msg, Subscription, end_subscription, subscribe
 
 HEARTBEAT_S = 0.4
 """How often the server says that a consumer is there while it has no message for it."""
+ACK_EVERY = 64
 _WINDOW = 1_000
 """Messages on the way that are not acknowledged."""
+_IS_THERE_S = 0.5
 _NEVER_AGAIN_S = 22 * 3600.0
 _CONSUMER_EXPIRES_S = 1.0
 """How long the broker keeps a consumer whose connection is gone. The next connection starts another one."""
@@ -72,19 +75,21 @@ async def start_consumer(
 async def is_there(endpoint: Endpoint, link: NatsConnection, consumer: str) -> bool:
     """Whether the server that keeps a consumer says so."""
     try:
-        await ask(endpoint, link, f"CONSUMER.INFO.{stream_of(endpoint)}.{consumer}")
+        async with asyncio.timeout(_IS_THERE_S):
+            await ask(endpoint, link, f"CONSUMER.INFO.{stream_of(endpoint)}.{consumer}")
     except ERRORS:
         return False
     return True
 
 
-async def stored_ns(endpoint: Endpoint, link: NatsConnection, number: int) -> int | None:
-    """When a message was stored; None where it is not there, or this user may not look."""
-    try:
-        found = await ask(endpoint, link, f"STREAM.MSG.GET.{stream_of(endpoint)}", {"seq": number})
-    except ERRORS:
-        return None
-    return time_ns(found["message"]["time"])
+def from_number(number: int) -> dict[str, Any]:
+    """Where a consumer begins: at this message, or at the first after it that there is."""
+    return {"deliver_policy": "by_start_sequence", "opt_start_seq": number}
+
+
+def from_time(moment_ns: int) -> dict[str, Any]:
+    """Where a consumer begins: at the first message that was stored then or later."""
+    return {"deliver_policy": "by_start_time", "opt_start_time": words_of(moment_ns)}
 
 
 def place(reply: str) -> tuple[int, int, int]:

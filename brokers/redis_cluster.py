@@ -1,130 +1,77 @@
 """Redis and Valkey Cluster: sharded publish/subscribe (SPUBLISH), where each topic lives on the primary of its slot.
 
-A side has a connection to each primary. They are one connection to whoever keeps it up: when a node is lost or a slot
-moves, the map of slots is read anew and all are dialled anew, with a Gap.
+Each shard is kept up by itself: when its node is lost or a slot moves, the map of slots is read anew and this shard alone
+is dialled anew, with a Gap for each of its topics. The topics of the others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
-
-from redis.crc import key_slot
+from typing import Any
 
 from brokers import inbox, tls
 from brokers.api import Consumer, Delivery, Gap, Message, Producer
 from brokers.connection import Calls
 from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Address, Endpoint
-from brokers.errors import Refusal
+from brokers.errors import BrokerError, CauseKind, Refusal, shown
 from brokers.link import Link
 from brokers.options import choice
-from brokers.reconnect import finish, keep_up, quietly
+from brokers.reconnect import keep_up, reason
 from brokers.redis import adapter as classic
-from brokers.redis_link import (
-    MAX_TOPIC_BYTES,
-    Connection,
-    RedisError,
-    ResponseError,
-    close,
-    kind_of,
-    open_connection,
-    ports,
-    slot_owners,
-    watch_primary,
-)
+from brokers.redis_link import MAX_TOPIC_BYTES, Connection, RedisError, ResponseError, kind_of, ports, watch_primary
 from brokers.redis_pipe import Pipe
 from brokers.redis_primary import ROLE
+from brokers.redis_shards import BySlot, ClusterMap, Nodes, ShardLinks, close_all, node, open_shard, shards_of
 from brokers.redis_subscriber import SHARDED, Subscriber
 from brokers.topic_names import TopicNames
 
 PUBSUB = choice(
     "pubsub", "sharded: on the primary of the topic's slot; classic: on all nodes", ("sharded", "classic"), "sharded"
 )
+_BLIP_S = 0.5
 
 
-N = TypeVar("N")
-M = TypeVar("M")
-
-
-class _Nodes(Generic[N]):
-    """Something for each primary, such as its connection, and which of them has a name's slot."""
-
-    def __init__(self, owners: Sequence[Address], each: Mapping[Address, N]) -> None:
-        self._owners = owners
-        self.each = each
-
-    def of(self, make: Callable[[N], M]) -> _Nodes[M]:
-        """Something else for each."""
-        return _Nodes(self._owners, {address: make(one) for address, one in self.each.items()})
-
-    def owner(self, name: str) -> Address:
-        """The primary of the slot of a name."""
-        return self._owners[key_slot(name.encode())]
-
-
-async def _open(endpoint: Endpoint) -> _Nodes[Connection]:
-    """Ask the endpoint's one host for the map of slots, and connect to every primary in it."""
-    owners = await slot_owners(endpoint)
-    connections: dict[Address, Connection] = {}
+async def _named(address: Address, work: Coroutine[Any, Any, None]) -> None:
+    """Say which node it was that failed."""
     try:
-        for address in dict.fromkeys(owners):
-            connections[address] = await open_connection(_node(endpoint, address))
-    except BaseException:
-        await finish(quietly(_close(_Nodes(owners, connections)), endpoint.timeout_s))
-        raise
-    return _Nodes(owners, connections)
+        await work
+    except (OSError, RedisError) as error:
+        raise ConnectionError(f"{address}: {reason(error)}") from error
 
 
-def _node(endpoint: Endpoint, address: Address) -> Endpoint:
-    """The endpoint of one node: by its address, and not by the map of slots again."""
-    return replace(endpoint.at(address), scheme=endpoint.scheme.removesuffix("+cluster"))
+class _ProducerShard:
+    """A pipelined connection to each primary of a shard. A `ReconnectLoop` for `keep_up`."""
 
-
-async def _close(nodes: _Nodes[Connection]) -> None:
-    for connection in nodes.each.values():
-        await close(connection)
-
-
-class RedisClusterProducer:
-    """SPUBLISH through one pipelined connection to each primary. A `ReconnectLoop` for `keep_up`."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, cluster: ClusterMap, slots: Sequence[int]) -> None:
         self.link = Link(endpoint)
         self.kind_of = kind_of
         self._endpoint = endpoint
-        self._names = TopicNames(endpoint, MAX_TOPIC_BYTES)
-        self._nodes: _Nodes[Connection] | None = None
+        self._cluster = cluster
+        self._slots = slots
+        self._nodes: Nodes[Connection] | None = None
         self._pipes: dict[Address, Pipe] = {}
         self._down = Pipe(endpoint)
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the primary of the topic's slot answered."""
-        name = self._names.of(topic)
-        pipe = self._down if self._nodes is None else self._pipes[self._nodes.owner(name)]
-        try:
-            await pipe.submit("SPUBLISH", name, payload)
-        except ResponseError as error:
-            raise pipe.failed(topic, error) from None
+    def pipe(self, name: str) -> Pipe:
+        """That to the primary of a name's slot."""
+        return self._down if self._nodes is None else self._pipes[self._nodes.owner(name)]
 
-    async def dial(self) -> _Nodes[Connection]:
-        """Connect to every primary."""
-        return await _open(self.link.target)
+    async def dial(self) -> Nodes[Connection]:
+        """Connect to every primary of the shard."""
+        return await open_shard(self.link.target, self._cluster, self._slots)
 
-    async def serve(self, nodes: _Nodes[Connection]) -> None:
+    async def serve(self, nodes: Nodes[Connection]) -> None:
         """Until one of the connections is lost."""
-        self._pipes = {address: self._pipe(address) for address in nodes.each}
+        self._pipes = {address: Pipe(node(self._endpoint, address), self.link) for address in nodes.each}
         self._nodes = nodes
         async with asyncio.TaskGroup() as tasks:
             for address, connection in nodes.each.items():
-                tasks.create_task(self._pipes[address].serve(connection))
-
-    def _pipe(self, address: Address) -> Pipe:
-        return Pipe(_node(self._endpoint, address), self.link)
+                tasks.create_task(_named(address, self._pipes[address].serve(connection)))
 
     def lost(self, cause: str) -> None:
         """Fail what waits for a reply."""
@@ -132,71 +79,119 @@ class RedisClusterProducer:
         for pipe in (*self._pipes.values(), self._down):
             pipe.lost(cause)
 
-    async def hang_up(self, nodes: _Nodes[Connection]) -> None:
+    async def hang_up(self, nodes: Nodes[Connection]) -> None:
         """Close the sockets."""
-        await _close(nodes)
+        await close_all(nodes)
 
 
-class RedisClusterConsumer:
-    """A connection in subscriber mode to each primary."""
+class RedisClusterProducer:
+    """SPUBLISH to the shard of each topic."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, shards: BySlot[_ProducerShard]) -> None:
+        self.link = ShardLinks([shard.link for shard in shards.all])
+        self._names = TopicNames(endpoint, MAX_TOPIC_BYTES)
+        self._shards = shards
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Return once the primary of the topic's slot answered."""
+        name = self._names.of(topic)
+        pipe = self._shards.of(name).pipe(name)
+        try:
+            await pipe.submit("SPUBLISH", name, payload)
+        except ResponseError as error:
+            raise pipe.failed(topic, error) from None
+
+
+class _ConsumerShard:
+    """A connection in subscriber mode to each primary of a shard."""
+
+    def __init__(self, endpoint: Endpoint, cluster: ClusterMap, slots: Sequence[int], into: inbox.Inbox) -> None:
         self._endpoint = endpoint
-        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self._cluster = cluster
+        self._slots = slots
+        self._inbox = into
         calls = Calls(self._open, self._serve, self._hang_up, (OSError, RedisError), kind_of)
-        self.line = ConsumerConnection(endpoint, self.inbox, calls, self._send, TopicNames(endpoint, MAX_TOPIC_BYTES))
+        lane = inbox.Lane(into, lambda: self.line.topics.values())
+        self.line = ConsumerConnection(endpoint, lane, calls, self._send, TopicNames(endpoint, MAX_TOPIC_BYTES))
 
-    @property
-    def link(self) -> Link:
-        """Whether all connections are up."""
-        return self.line.link
+    async def subscribe(self, topics: Sequence[str], since_ns: int | None) -> dict[str, Refusal]:
+        """See `Consumer`.
 
-    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
-        """Return once the primary of each topic's slot confirmed or refused it, which may be after a reconnect."""
+        Raises:
+            BrokerError: at once where the shard is lost, but for a blip: the topics of the others need not wait for it.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_BLIP_S):
+                while not self.line.link.connected:
+                    await self.line.link.changed()
+        if not self.line.link.connected:
+            action, cause = f"subscribe {shown(topics[0])}", f"its shard is lost: {self.line.link.cause}"
+            raise BrokerError(self._endpoint, action, cause, CauseKind.LOST)
         return await self.line.subscribe(topics, since_ns)
 
-    async def unsubscribe(self, *topics: str) -> None:
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
         """Stop at once here, and return once the broker confirmed or a connection is lost."""
         names = self.line.forget(topics)
         if names and (nodes := self.line.connection) is not None:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(self._endpoint.timeout_s):
-                    for address, some in _by_slot(nodes, names):
-                        await nodes.each[address].unsubscribe(some)
+                    for subscriber, some in nodes.by_slot(names):
+                        await subscriber.unsubscribe(some)
 
-    async def _open(self, endpoint: Endpoint) -> _Nodes[Subscriber]:
-        nodes = await _open(endpoint)
+    async def _open(self, endpoint: Endpoint) -> Nodes[Subscriber]:
+        nodes = await open_shard(endpoint, self._cluster, self._slots)
         return nodes.of(lambda connection: Subscriber(connection, self._endpoint, SHARDED, self._take))
 
-    async def _hang_up(self, nodes: _Nodes[Subscriber]) -> None:
-        await _close(nodes.of(lambda subscriber: subscriber.connection))
+    async def _hang_up(self, nodes: Nodes[Subscriber]) -> None:
+        await close_all(nodes.of(lambda subscriber: subscriber.connection))
 
     def _take(self, name: str, payload: bytes) -> None:
         if name in self.line.topics:
-            self.inbox.put(name, payload)
+            self._inbox.put(name, payload)
 
-    async def _send(self, nodes: _Nodes[Subscriber], names: Sequence[str]) -> Mapping[str, Refusal]:
-        for address, some in _by_slot(nodes, names):
-            await nodes.each[address].subscribe(some, new=nodes is not self.line.connection)
+    async def _send(self, nodes: Nodes[Subscriber], names: Sequence[str]) -> Mapping[str, Refusal]:
+        for subscriber, some in nodes.by_slot(names):
+            await subscriber.subscribe(some, new=nodes is not self.line.connection)
         return {}
 
-    def __aiter__(self) -> AsyncIterator[Message | Gap]:
-        return self.inbox
-
-    async def _serve(self, nodes: _Nodes[Subscriber]) -> None:
+    async def _serve(self, nodes: Nodes[Subscriber]) -> None:
         async with asyncio.TaskGroup() as tasks:
             for address, subscriber in nodes.each.items():
-                node = _node(self._endpoint, address)
-                tasks.create_task(subscriber.serve())
-                tasks.create_task(watch_primary(node, node, itself=True))
+                itself = node(self._endpoint, address)
+                tasks.create_task(_named(address, subscriber.serve()))
+                tasks.create_task(_named(address, watch_primary(itself, itself, itself=True)))
 
 
-def _by_slot(nodes: _Nodes[Any], names: Iterable[str]) -> list[tuple[Address, list[str]]]:
-    """The names by slot, which is what one command may hold, with the address of its primary."""
-    slots: dict[int, list[str]] = {}
-    for name in names:
-        slots.setdefault(key_slot(name.encode()), []).append(name)
-    return [(nodes.owner(some[0]), some) for some in slots.values()]
+class RedisClusterConsumer:
+    """The shards of a cluster, whose messages come into one buffer."""
+
+    def __init__(self, endpoint: Endpoint, into: inbox.Inbox, shards: BySlot[_ConsumerShard]) -> None:
+        self.link = ShardLinks([shard.line.link for shard in shards.all])
+        self._inbox = into
+        self._names = TopicNames(endpoint, MAX_TOPIC_BYTES)
+        self._shards = shards
+
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
+        """Return once the primary of each topic's slot confirmed or refused it."""
+        names, refused = self._names.sort_out(topics)
+        by_shard = self._shards.sorted(names)
+        added = [name for shard, some in by_shard.items() for name in some if name not in shard.line.topics]
+        asked = [shard.subscribe(some, since_ns) for shard, some in by_shard.items()]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                await self.unsubscribe(*added)
+                raise answer
+            refused |= answer
+        return refused
+
+    async def unsubscribe(self, *topics: str) -> None:
+        """Stop at once here, and return once the broker confirmed or a connection is lost."""
+        by_shard = self._shards.sorted(self._names.known(topics))
+        await asyncio.gather(*(shard.unsubscribe(some) for shard, some in by_shard.items()))
+
+    def __aiter__(self) -> AsyncIterator[Message | Gap]:
+        return self._inbox
 
 
 class RedisClusterAdapter:
@@ -217,9 +212,13 @@ class RedisClusterAdapter:
             async with classic.producer(_any_node(endpoint)) as one:
                 yield one
             return
-        producer = RedisClusterProducer(endpoint)
-        async with keep_up(endpoint, producer):
-            yield producer
+        cluster = ClusterMap()
+        slots = await shards_of(endpoint, cluster)
+        shards = [_ProducerShard(endpoint, cluster, some) for some in slots]
+        async with AsyncExitStack() as stack:
+            for shard in shards:
+                await stack.enter_async_context(keep_up(endpoint, shard))
+            yield RedisClusterProducer(endpoint, BySlot(slots, shards))
 
     @asynccontextmanager
     async def consumer(self, endpoint: Endpoint) -> AsyncIterator[Consumer]:
@@ -228,10 +227,14 @@ class RedisClusterAdapter:
             async with classic.consumer(_any_node(endpoint)) as one:
                 yield one
             return
-        consumer = RedisClusterConsumer(endpoint)
-        with contextlib.closing(consumer.inbox):
-            async with keep_up(endpoint, consumer.line):
-                yield consumer
+        cluster, into = ClusterMap(), inbox.Inbox(endpoint.get(inbox.BUFFER))
+        slots = await shards_of(endpoint, cluster)
+        shards = [_ConsumerShard(endpoint, cluster, some, into) for some in slots]
+        async with AsyncExitStack() as stack:
+            stack.callback(into.close)
+            for shard in shards:
+                await stack.enter_async_context(keep_up(endpoint, shard.line))
+            yield RedisClusterConsumer(endpoint, into, BySlot(slots, shards))
 
 
 def _any_node(endpoint: Endpoint) -> Endpoint:

@@ -128,8 +128,10 @@ async def open_connection(endpoint: Endpoint, key: str = "") -> Connection:
     if by_sentinel(endpoint):
         endpoint = endpoint.at(await _ask_sentinel(endpoint))
     elif endpoint.scheme.endswith("+cluster"):
-        owners = await slot_owners(endpoint)
-        endpoint = endpoint.at(owners[key_slot(key.encode())])
+        owner = (await slot_owners(endpoint))[key_slot(key.encode())]
+        if owner is None:
+            raise ConnectionError(f"CLUSTERDOWN the slot of '{key}' has no primary")
+        endpoint = endpoint.at(owner)
     connection = await _connected(endpoint, endpoint.username, endpoint.password, database(endpoint))
     try:
         await require_primary(endpoint, partial(ask, connection))
@@ -150,11 +152,11 @@ async def _ask_sentinel(endpoint: Endpoint) -> Address:
         await close(connection)
 
 
-async def slot_owners(endpoint: Endpoint) -> list[Address]:
-    """The primary of each of a cluster's slots, by the endpoint's one host.
+async def slot_owners(endpoint: Endpoint) -> list[Address | None]:
+    """The primary of each of a cluster's slots, by the endpoint's one host; None for a slot that has none now.
 
     Raises:
-        ResponseError: it is no cluster. ConnectionError: some slots have no primary now.
+        ResponseError: it is no cluster.
     """
     connection = await _connected(endpoint, endpoint.username, endpoint.password, 0)
     try:
@@ -165,10 +167,7 @@ async def slot_owners(endpoint: Endpoint) -> list[Address]:
     for first, last, (host, port, *_), *_ in ranges:
         name = host.decode() if host else endpoint.host
         owners[first : last + 1] = [Address(name, port)] * (last - first + 1)
-    found = [address for address in owners if address is not None]
-    if len(found) < REDIS_CLUSTER_HASH_SLOTS:
-        raise ConnectionError(f"CLUSTERDOWN {REDIS_CLUSTER_HASH_SLOTS - len(found)} slots have no primary")
-    return found
+    return owners
 
 
 def _first_line(endpoint: Endpoint, path: str) -> str:

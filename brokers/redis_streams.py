@@ -7,7 +7,7 @@ server only where the server keeps an append-only file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -47,7 +47,7 @@ def stream_of(endpoint: Endpoint) -> str:
     return endpoint.get(STREAM) or endpoint.prefix
 
 
-def parse(entries: Sequence[Any]) -> list[tuple[bytes, str, bytes]]:
+def parse(entries: Sequence[Any], pass_by: Callable[[str], None]) -> list[tuple[bytes, str, bytes]]:
     """Position, topic and payload of each entry that is ours; anybody may add others, whatever they hold."""
     found = []
     for id, fields in entries:
@@ -55,8 +55,14 @@ def parse(entries: Sequence[Any]) -> list[tuple[bytes, str, bytes]]:
             try:
                 found.append((id, fields[1].decode(), fields[3]))
             except UnicodeDecodeError:
-                continue
+                pass_by("a topic that is not UTF-8")
+        else:
+            pass_by("an entry without the fields topic and payload")
     return found
+
+
+def _ignore(_: str) -> None:
+    """What is passed by in history was passed by when it was news."""
 
 
 class RedisStreamsProducer:
@@ -175,7 +181,7 @@ class RedisStreamsConsumer:
                     may_ask = may_ask and await require_primary(self.link.target, partial(ask, connection))
             if not entries or len(entries) >= min(count, self._far_behind):
                 await self._look(connection, before, behind=bool(entries))
-            for position, topic, payload in parse(entries):
+            for position, topic, payload in parse(entries, self.link.pass_by):
                 if not self.feed.take_now(position, topic, payload):
                     await self.feed.take(position, topic, payload)
             if entries:
@@ -208,7 +214,7 @@ class RedisStreamsConsumer:
             while order(start) <= order(upto):
                 async with asyncio.timeout(self._endpoint.timeout_s):
                     entries = await ask(connection, "XRANGE", self._stream, start, upto, "COUNT", batch.count)
-                yield [(topic, payload) for _, topic, payload in parse(entries)]
+                yield [(topic, payload) for _, topic, payload in parse(entries, _ignore)]
                 if len(entries) < batch.count:
                     return
                 batch.learn(len(entries), connection)

@@ -53,6 +53,8 @@ class Subscriber:
         self._endpoint = endpoint
         self._take = take
         self._waiting: deque[_Asked] = deque()
+        self._early: list[tuple[str, bytes]] = []
+        """What came between the confirmations of a new connection."""
         self._heard = False
 
     async def subscribe(self, names: Sequence[str], *, new: bool) -> None:
@@ -64,8 +66,13 @@ class Subscriber:
             await self._confirmed(self.verbs.subscribe, names)
             return
         await send(self.connection, self.connection.pack_command(self.verbs.subscribe, *names))
-        for _ in names:
-            await self.connection.read_response()
+        confirmed = 0
+        while confirmed < len(names):
+            reply = await self.connection.read_response()
+            if reply[0] == self.verbs.message:
+                self._early.append((_text(reply[1]), reply[2]))
+            else:
+                confirmed += 1
 
     async def unsubscribe(self, names: Sequence[str]) -> None:
         """Return once each is confirmed."""
@@ -92,6 +99,9 @@ class Subscriber:
     async def _read(self) -> None:
         message, take, connection = self.verbs.message, self._take, self.connection
         confirmations = {self.verbs.subscribe.lower().encode(), self.verbs.unsubscribe.lower().encode()}
+        early, self._early = self._early, []
+        for name, payload in early:
+            take(name, payload)
         while True:
             try:
                 reply = await connection.read_response()

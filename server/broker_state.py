@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 from brokers.api import LinkState
 
@@ -21,6 +22,8 @@ class BrokerState:
         self._told_away = False
         self.cause = "not connected yet"
         """Why it is not connected; empty while it is."""
+        self._link: LinkState | None = None
+        self._skipped: Counter[str] = Counter()
 
     @property
     def connected(self) -> bool:
@@ -37,11 +40,28 @@ class BrokerState:
         """Whether it is up, or has not been down for longer than the grace."""
         return self._down_since_s is None or self.down_s <= self._grace_s
 
+    @property
+    def notice(self) -> str:
+        """What does not work although it is connected, such as an alarm at the broker; empty where all does."""
+        return self._link.notice if self._link is not None and self.connected else ""
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """By reason, messages that the adapter passed by, since the replica's start."""
+        return self._skipped + Counter(self._link.skipped if self._link is not None else {})
+
     async def follow(self, link: LinkState) -> None:
         """Until cancelled."""
-        while True:
-            self.note(link.connected, link.cause)
-            await link.changed()
+        self._link, told = link, ""
+        try:
+            while True:
+                self.note(link.connected, link.cause)
+                if self.notice != told:
+                    _log.warning("%s: %s", self._broker, self.notice or f"no more: {told}")
+                    told = self.notice
+                await link.changed()
+        finally:
+            self._link, self._skipped = None, self.skipped
 
     def note(self, connected: bool, cause: str) -> None:
         """The link is up, or down for this cause."""

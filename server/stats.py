@@ -21,6 +21,7 @@ def stats(replica: Replica) -> ReplicaStats:
         ready=replica.link.ready and not hub.stopping,
         broker=str(replica.endpoint),
         broker_connected=replica.link.broker.connected,
+        broker_notice=replica.link.broker.notice,
         clients=len(hub.clients),
         topics=dict(hub.topic_clients()),
         received=ledger.received_by_stream(),
@@ -28,7 +29,7 @@ def stats(replica: Replica) -> ReplicaStats:
         gaps=ledger.gaps,
         gap_lost=dict(ledger.gap_lost),
         holes=ledger.holes,
-        foreign=dict(ledger.foreign),
+        foreign=dict(ledger.foreign + replica.link.broker.skipped),
         disconnects=dict(ledger.disconnects),
         refused=dict(ledger.refused),
         dropped=ledger.dropped,
@@ -58,6 +59,7 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Called by the registry for each page."""
         hub, ledger = self._replica.hub, self._replica.hub.ledger
+        foreign = ledger.foreign + self._replica.link.broker.skipped
         link = self._replica.link
         yield GaugeMetricFamily(
             "fanbench_ready", "1 when subscribed and, but for the grace, connected", int(link.ready)
@@ -81,7 +83,7 @@ class Metrics:
         yield CounterMetricFamily("fanbench_connects", "Streams opened", ledger.connects)
         yield _by("fanbench_disconnects", "Streams ended", "reason", ledger.disconnects)
         yield _by("fanbench_refused", "Requests refused", "reason", ledger.refused)
-        yield _by("fanbench_foreign", "Messages that are no events", "reason", ledger.foreign)
+        yield _by("fanbench_foreign", "Messages that are no events", "reason", foreign)
 
 
 def _by(name: str, words: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:

@@ -20,6 +20,8 @@ class ReplicaStats(Document):
     """URL, its secrets hidden."""
     broker_connected: bool
     """Whether the link to it is up now."""
+    broker_notice: str
+    """What does not work although it is up, in the broker's words: an alarm, a shard that is lost. Empty where all does."""
     clients: int
     """Connected now, by topic in `topics`."""
     topics: dict[str, int]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from contextlib import AsyncExitStack, contextmanager
 
 import nats
@@ -85,19 +86,19 @@ async def _flows(producer, taken, reader):
     await reader.until(lambda: taken[-1] in reader.payloads, "the last that was acknowledged")
 
 
-async def _consumer_elsewhere(stack, adapter, endpoint, client):
-    """A consumer that another node holds than the one that it is connected to; the server places it by chance."""
+async def _consumer_elsewhere(stack, adapter, endpoint, client, nodes=("n1", "n2")):
+    """A consumer that one of these nodes holds, to none of which it is connected; the server places it by chance."""
     for _ in range(30):
         async with AsyncExitStack() as trial:
             consumer = await _connected(trial, adapter.consumer, endpoint)
             (facts,) = [c for c in await client.jetstream().consumers_info("fanbench") if c.push_bound]
-            if facts.cluster.leader != "n0":
+            if facts.cluster.leader in nodes:
                 stack.push_async_exit(trial.pop_all())
                 return consumer, facts.cluster.leader
         async with asyncio.timeout(DEADLINE_S):
             while await client.jetstream().consumers_info("fanbench"):
                 await asyncio.sleep(0.1)
-    raise AssertionError("the consumer was always on the node that it is connected to")
+    raise AssertionError(f"the consumer was never on {nodes}")
 
 
 async def test_the_node_that_holds_the_consumer_dies(tmp_path):
@@ -121,6 +122,62 @@ async def test_the_node_that_holds_the_consumer_dies(tmp_path):
             assert reader.payloads.count(taken[0]) == 1
             assert not {*taken} - {*reader.payloads}
             assert [payload for payload in reader.payloads if reader.payloads.count(payload) > 1] == []
+
+
+def _meta_leader(folder):
+    """Who leads JetStream's own group, by the log of each node that says when that changes."""
+    found = []
+    for name in NODES:
+        for line in (folder / name / "nats.log").read_text().splitlines():
+            match = re.search(r"(\S+ \S+) \[INF\] JetStream cluster (new metadata leader: (\w+)/|no metadata)", line)
+            if match or "Self is new JetStream cluster metadata leader" in line:
+                found.append((line[line.index("] ") + 2 :], match[3] if match else name))
+    return max(found)[1]
+
+
+async def test_what_comes_while_jetstream_elects_a_leader_is_read_without_a_consumer(tmp_path):
+    """The consumer's node led JetStream's own group: nobody can start another consumer before its election."""
+    with cluster(tmp_path) as (nodes, addresses):
+        async with AsyncExitStack() as stack:
+            first = await nats.connect(f"nats://{addresses['n0']}")
+            stack.push_async_callback(first.close)
+            js = first.jetstream(timeout=5)
+            async with asyncio.timeout(DEADLINE_S):
+                while True:
+                    with contextlib.suppress(nats.errors.Error):
+                        await js.add_stream(name="fanbench", subjects=["fanbench.>"], num_replicas=3)
+                        break
+                    await asyncio.sleep(0.2)
+                victim = _meta_leader(tmp_path)
+                while (await js.stream_info("fanbench")).cluster.leader in (victim, None):
+                    await first.request("$JS.API.STREAM.LEADER.STEPDOWN.fanbench", b"", timeout=5)
+                    await asyncio.sleep(1)
+            home = next(name for name in NODES if name != victim)
+            client = await nats.connect(f"nats://{addresses[home]}")
+            stack.push_async_callback(client.close)
+            adapter, endpoint = open_endpoint(f"nats+js://{addresses[home]}")
+            producer = await _connected(stack, adapter.producer, endpoint)
+            consumer, _ = await _consumer_elsewhere(stack, adapter, endpoint, client, {victim})
+            await consumer.subscribe("t")
+            reader = await stack.enter_async_context(reading(consumer))
+            taken, asked = [], []
+            await _flows(producer, taken, reader)
+            before = len(reader.messages)
+
+            async def note(_):
+                asked.append((_meta_leader(tmp_path), len(reader.messages)))
+
+            await client.subscribe("$JS.API.CONSUMER.CREATE.>", cb=note)
+            nodes[victim].kill()
+            async with asyncio.timeout(DEADLINE_S):
+                while not asked or _meta_leader(tmp_path) == victim or reader.payloads[-1] != taken[-1]:
+                    await _published(producer, taken)
+            await _flows(producer, taken, reader)
+            assert reader.payloads == [payload for payload in taken if payload in {*reader.payloads}]
+            assert not {*taken} - {*reader.payloads}
+            assert not reader.gaps
+            if asked[0][0] == victim:  # else this machine was slower than the election
+                assert asked[-1][1] > before
 
 
 async def test_the_other_nodes_are_found_when_the_one_in_the_url_dies(tmp_path):

@@ -6,9 +6,11 @@ Its contenders keep every promise that their adapters make, and a limit of broke
 import aio_pika
 
 from brokers.conformance import Conformance
+from brokers.conformance.faults import publish_until_taken
 from brokers.conformance.fixtures import RunningPrograms
 from brokers.contenders import find_contender
 from brokers.limits import limit
+from brokers.programs.rabbitmq import evaluate
 
 
 class TestRabbitMQ(Conformance):
@@ -39,3 +41,31 @@ async def test_an_amqp_exchange_gives_a_new_queue_nothing_of_before(running_prog
         got = await queue.get(timeout=20)
         assert got.body == b"after"
     assert limit("rabbitmq-confirms", "replica-restart") == limit("rabbitmq-confirms", "replica-kill") is not None
+
+
+_RIGHTS = """
+ok = rabbit_auth_backend_internal:add_user(<<"denied">>, <<"word">>, <<"tests">>),
+ok = rabbit_auth_backend_internal:set_permissions(<<"denied">>, <<"/">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>),
+ok = rabbit_auth_backend_internal:set_topic_permissions(
+    <<"denied">>, <<"/">>, <<"amq.topic">>, <<"^(?!secret)">>, <<"^(?!secret)">>, <<"tests">>).
+"""
+
+
+async def test_by_mqtt_a_forbidden_topic_interrupts_at_most_once(running_programs: RunningPrograms):
+    """RabbitMQ hangs up where it would refuse. Where a topic that nobody uses was granted, the first refusal tells that."""
+    workbench = running_programs.workbench(find_contender("rabbitmq-mqtt"))
+    assert workbench.running is not None
+    evaluate(int(workbench.running.listeners["amqp"].rpartition(":")[2]), _RIGHTS)
+    endpoint = workbench.endpoint(f"mqtt://denied:word@{workbench.endpoint().hosts[0]}")
+    good = workbench.topic()
+    async with (
+        workbench.producer(endpoint) as producer,
+        workbench.reader(good, endpoint=endpoint) as (consumer, reader),
+    ):
+        for number in range(3):
+            (refused,) = (await consumer.subscribe(f"secret-{number}")).items()
+            assert refused[0] == f"secret-{number}"
+            assert refused[1].kind == "forbidden"
+        await publish_until_taken(producer, good, b"after")
+        await reader.until(lambda: b"after" in reader.payloads, "a message of the allowed topic")
+        assert len(reader.gaps) == 1

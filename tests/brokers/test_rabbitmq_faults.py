@@ -12,7 +12,7 @@ import pytest
 from aiormq.abc import ChannelFrame
 
 from brokers.amqp_stream_reader import ACK_S
-from brokers.conformance.faults import impatient, publish_until_taken
+from brokers.conformance.faults import impatient, polled, publish_until_taken
 from brokers.conformance.workbench import DEADLINE_S, with_credentials
 from brokers.contenders import find_contender
 from brokers.errors import BrokerError, CauseKind
@@ -50,7 +50,9 @@ async def alarm(workbench):
 
 
 async def stays_connected(*sides):
-    """For longer than a side waits for a sign of life and its answer."""
+    """For longer than a side waits for a sign of life and its answer; a consumer is told why nothing comes."""
+    await polled(lambda: sides[-1].link.notice, "the consumer's notice of the alarm")
+    assert "low on memory" in sides[-1].link.notice
     endpoint = sides[0].link.target
     changes = [asyncio.ensure_future(side.link.changed()) for side in sides]
     done, _ = await asyncio.wait(changes, timeout=2 * (heartbeat_s(endpoint) + endpoint.timeout_s))
@@ -61,7 +63,7 @@ async def stays_connected(*sides):
 
 @pytest.mark.parametrize("workbench", ["rabbitmq-confirms", "rabbitmq-stream"], indirect=True)
 async def test_at_least_once_waits_for_the_end_of_an_alarm(workbench, caplog):
-    topic, hasty = workbench.topic(), impatient(workbench.endpoint(), 0.5)
+    topic, hasty = workbench.topic(), impatient(workbench.endpoint(), 2.0)
     async with workbench.producer(hasty) as producer, workbench.reader(topic, endpoint=hasty) as (consumer, reader):
         async with alarm(workbench):
             publishes = [asyncio.ensure_future(producer.publish(topic, b"%d" % i)) for i in range(100)]
@@ -75,6 +77,7 @@ async def test_at_least_once_waits_for_the_end_of_an_alarm(workbench, caplog):
         await reader.count(200)
         assert reader.payloads == [b"%d" % i for i in range(200)]
         assert not reader.gaps
+        await polled(lambda: not consumer.link.notice, "the end of the notice")
     assert "takes messages again" in caplog.text
 
 
@@ -87,7 +90,7 @@ async def told(publish):
 
 
 async def test_at_most_once_says_what_an_alarm_drops(rabbitmq, caplog):
-    topic, hasty = rabbitmq.topic(), impatient(rabbitmq.endpoint(), 0.5)
+    topic, hasty = rabbitmq.topic(), impatient(rabbitmq.endpoint(), 2.0)
     async with rabbitmq.producer(hasty) as producer, rabbitmq.reader(topic, endpoint=hasty) as (consumer, reader):
         taken, dropped = [], 0
         async with alarm(rabbitmq):
@@ -238,8 +241,9 @@ async def test_a_header_that_cannot_be_decoded_stops_nobody(workbench, headers):
 async def test_a_topic_that_is_no_utf8_stops_no_stream(running_programs):
     workbench = running_programs.workbench(find_contender("rabbitmq-stream"))
     topic = workbench.topic()
-    async with workbench.producer() as producer, workbench.reader(topic) as (_, reader):
+    async with workbench.producer() as producer, workbench.reader(topic) as (consumer, reader):
         await publish_oddly(workbench, "fanbench.stream", b"\xff\xfe", b"")
         await publish_until_taken(producer, topic, b"after")
         await reader.until(lambda: b"after" in reader.payloads, "a message after it")
         assert reader.gaps
+        assert consumer.link.skipped == {"an entry that cannot be decoded": 1}

@@ -110,18 +110,68 @@ async def test_a_cluster_delivers_topics_of_all_slots_and_comes_back_after_a_nod
             home = servers.folder / str(killed)
             servers.kill(killed)
             wait_until(lambda: servers.running[killed].returncode is not None, "the node's end")
-            words = [
-                "--cluster-enabled",
-                "yes",
-                "--cluster-port",
-                _bus_port(home),
-                "--cluster-node-timeout",
-                "2000",
-            ]
-            servers.start(killed, *words)
+            servers.start(killed, *_cluster_words(home))
             for topic in topics:
                 await publish_until_seen(producer, reader, topic, f"again {topic}".encode())
             assert reader.gaps or options
+
+
+def _subscribers(port):
+    return {line.split()[0] for line in ask(port, "CLIENT", "LIST", "TYPE", "PUBSUB").splitlines()}
+
+
+async def test_the_topics_of_other_shards_go_on_while_one_is_lost(tmp_path):
+    topics = [f"room-{number}" for number in range(24)]
+    with cluster(tmp_path) as servers:
+        # The URL has the node that is lost alone: the others are known by the map.
+        killed, *others = servers.running
+        ranges = ask(killed, "CLUSTER", "SLOTS")
+        mine = next((first, last) for first, last, (_, port, *_), *_ in ranges if port == killed)
+        lost = [topic for topic in topics if mine[0] <= int(ask(killed, "CLUSTER", "KEYSLOT", topic)) <= mine[1]]
+        healthy = [topic for topic in topics if topic not in lost]
+        assert lost
+        assert healthy
+        async with both(f"redis+cluster://127.0.0.1:{killed}") as (producer, consumer, reader):
+            assert not await consumer.subscribe(*topics)
+            before = {port: _subscribers(port) for port in others}
+            servers.kill(killed)
+            wait_until(lambda: servers.running[killed].returncode is not None, "the node's end")
+            sent = []
+            async with asyncio.timeout(DEADLINE_S):
+                while not consumer.link.notice or len(sent) < 10 * len(healthy):
+                    for topic in healthy:
+                        sent.append(b"%d" % len(sent))
+                        await producer.publish(topic, sent[-1])
+                    with pytest.raises(BrokerError):
+                        await producer.publish(lost[0], b"lost")
+                    await asyncio.sleep(0.02)
+            assert "1 of 3 shards are lost" in consumer.link.notice
+            assert str(killed) in consumer.link.notice
+            assert consumer.link.connected
+            with pytest.raises(BrokerError, match="its shard is lost"):
+                await consumer.subscribe(next(t for t in _names(mine, others[0]) if t not in topics))
+            assert not await consumer.subscribe(next(t for t in _names((0, 16383), others[0], mine)))
+            await reader.until(lambda: sent[-1] in reader.payloads, "the last message of the healthy shards")
+            assert {*sent} <= {*reader.payloads}
+            assert not reader.gaps
+            assert {port: _subscribers(port) for port in others} == before
+            servers.start(killed, *_cluster_words(servers.folder / str(killed)))
+            for topic in lost:
+                await publish_until_seen(producer, reader, topic, f"again {topic}".encode())
+            assert {gap.topic for gap in reader.gaps} == {*lost}
+            assert not consumer.link.notice
+
+
+def _names(slots, port, but=(1, 0)):
+    """Names of topics whose slot is within these and not within those, as a node that lives says."""
+    for number in range(10_000):
+        slot = int(ask(port, "CLUSTER", "KEYSLOT", f"later-{number}"))
+        if slots[0] <= slot <= slots[1] and not but[0] <= slot <= but[1]:
+            yield f"later-{number}"
+
+
+def _cluster_words(home):
+    return ["--cluster-enabled", "yes", "--cluster-port", _bus_port(home), "--cluster-node-timeout", "2000"]
 
 
 def _bus_port(home):
@@ -176,7 +226,10 @@ async def test_a_missing_password_is_found_when_dialling(tmp_path):
 async def test_entries_that_are_none_of_ours_are_passed(running_programs):
     workbench = running_programs.workbench(find_contender("valkey-streams"))
     endpoint = workbench.endpoint(stream="poisoned")
-    async with workbench.producer(endpoint) as producer, workbench.reader("events", endpoint=endpoint) as (_, reader):
+    async with (
+        workbench.producer(endpoint) as producer,
+        workbench.reader("events", endpoint=endpoint) as (consumer, reader),
+    ):
         port = workbench.endpoint().port
         for fields in (
             ["other", "1"],
@@ -188,6 +241,7 @@ async def test_entries_that_are_none_of_ours_are_passed(running_programs):
         await publish_until_taken(producer, "events", b"after the poison")
         await reader.until(lambda: b"after the poison" in reader.payloads, "what came after it")
         assert not reader.gaps
+        assert sum(consumer.link.skipped.values()) == 4
 
 
 async def test_a_server_that_lost_its_last_entries_sends_nothing_old(tmp_path):

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from brokers.contenders import find_contender
+from brokers.programs.rabbitmq import evaluate
 from tests.missing import missing
+from tests.redis_ask import ask
 from tests.server.program import Replica, running
 from tests.waiting import wait_until
 
@@ -50,3 +52,32 @@ def test_a_killed_broker(folder: Path, tmp_path: Path, grace_s: float) -> None:
         broker.running.start_again()
         wait_until(lambda: readiness(replica) == (200, {"ready": True, "broker_connected": True}), "ready again")
         assert ("this replica is ready" in replica.log.read_text()) is (grace_s == 0)
+
+
+def test_an_alarm_at_the_broker(folder: Path, tmp_path: Path) -> None:
+    """RabbitMQ takes no messages then, and tells a consumer nothing: /stats and the log have its reason."""
+    contender = find_contender("rabbitmq")
+    if not contender.runnable:
+        missing(contender.install_hint)
+    with contender.launched(tmp_path / "broker") as broker, running(folder, broker_url=broker.url) as replica:
+        port = int(broker.url.rpartition(":")[2])
+        assert replica.stats().broker_notice == ""
+        evaluate(port, "rabbit_alarm:set_alarm({{resource_limit, disk, node()}, []}).")
+        wait_until(lambda: "low on disk" in replica.stats().broker_notice, "the broker's reason in /stats")
+        assert "low on disk" in replica.log.read_text()
+        assert readiness(replica)[0] == 200
+        evaluate(port, "rabbit_alarm:clear_alarm({resource_limit, disk, node()}).")
+        wait_until(lambda: not replica.stats().broker_notice, "its end")
+
+
+def test_what_an_adapter_passes_by_is_counted_as_foreign(folder: Path, tmp_path: Path) -> None:
+    contender = find_contender("valkey-streams")
+    if not contender.runnable:
+        missing(contender.install_hint)
+    with contender.launched(tmp_path / "broker") as broker, running(folder, broker_url=broker.url) as replica:
+        port = int(broker.url.rpartition(":")[2])
+        ask(port, "XADD", "fanbench", "*", "somebody's", "own")
+        ask(port, "XADD", "fanbench", "*", "topic", b"\xff", "payload", "p")
+        reasons = {"an entry without the fields topic and payload": 1, "a topic that is not UTF-8": 1}
+        wait_until(lambda: replica.stats().foreign == reasons, "both are counted")
+        assert 'fanbench_foreign_total{reason="a topic that is not UTF-8"} 1.0' in replica.get("/metrics")[1].decode()

@@ -47,6 +47,7 @@ def replica_stats(**fields: object) -> ReplicaStats:
         "ready": True,
         "broker": "redis://127.0.0.1:6379",
         "broker_connected": True,
+        "broker_notice": "",
         "clients": 10,
         "topics": {"events": 10},
         "received": {"s": {"events": PhaseCounts(warmup=3, measure=20)}},

@@ -52,7 +52,7 @@ KEYS = {
     ),
     "replica stats": (
         replica_stats(gap_lost={"*": 3}),
-        "version server pid ready broker broker_connected clients topics received delivered gaps gap_lost holes foreign disconnects refused "
+        "version server pid ready broker broker_connected broker_notice clients topics received delivered gaps gap_lost holes foreign disconnects refused "
         "dropped replayed connects turned_away batch_sends buffered_bytes history_events history_bytes",
     ),
     "load result": (

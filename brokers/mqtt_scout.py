@@ -1,0 +1,90 @@
+"""Asking on a connection of its own first, at a broker that answers a forbidden subscription by hanging up.
+
+RabbitMQ 3 does so, and hosted brokers: on the consumer's own connection one client's topic would interrupt all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+
+from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.mqtt_link import Connection, MqttError, connect, disconnect
+from brokers.reconnect import finish, uncancelled
+
+_TRIES = 2
+"""A connection may be lost for another reason while a topic is asked for; hardly twice, right after it was made."""
+_FORBIDDEN = (
+    "the broker hung up when it was asked for this topic alone, as some do in place of saying that it is forbidden"
+)
+
+
+class Scout:
+    """One for each consumer; `needed` once the broker was seen to hang up where another would refuse."""
+
+    def __init__(self, new: Callable[[], Connection], qos: int) -> None:
+        self.needed = False
+        self._new = new
+        self._qos = qos
+        self._connection: Connection | None = None
+        self._alone = asyncio.Lock()
+
+    async def look(self, connection: Connection, endpoint: Endpoint) -> bool:
+        """Ask for a topic that nobody uses, and that a user with few rights has none to; False if the broker hung up.
+
+        Raises:
+            MqttError: it does not answer.
+        """
+        nobodys = f"{endpoint.prefix}-probe-{secrets.token_hex(8)}"
+        try:
+            if not await connection.subscribe([nobodys], 0):
+                await connection.unsubscribe([nobodys])
+        except MqttError:
+            if not connection.lost:
+                raise
+            self.needed = True
+        return not connection.lost
+
+    async def ask(self, names: Sequence[str]) -> dict[str, Refusal]:
+        """Subscribe to these names and unsubscribe again; returns those that the broker refuses, by a word or without.
+
+        Raises:
+            MqttError, OSError: the broker cannot be connected to, or does not answer.
+        """
+        async with self._alone:
+            try:
+                return await self._ask(names, 1)
+            except BaseException:  # it may be subscribed to something, or stand in the midst of an answer
+                await self.close()
+                raise
+
+    async def _ask(self, names: Sequence[str], tries: int) -> dict[str, Refusal]:
+        connection = await self._connected()
+        try:
+            refused = await connection.subscribe(names, self._qos)
+            await connection.unsubscribe([name for name in names if name not in refused])
+        except MqttError:
+            if not connection.lost:
+                raise
+        else:
+            return refused
+        if len(names) > 1:
+            half = len(names) // 2
+            return await self._ask(names[:half], 1) | await self._ask(names[half:], 1)
+        if tries < _TRIES:
+            return await self._ask(names, tries + 1)
+        return {names[0]: Refusal("forbidden", _FORBIDDEN)}
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.lost:
+            await self.close()
+            self._connection = await connect(self._new())
+        return self._connection
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await finish(uncancelled(disconnect(connection)))
