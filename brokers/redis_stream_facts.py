@@ -25,7 +25,7 @@ def order(position: bytes) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamFacts:
+class RedisStreamFacts:
     """All 0 where there is no such stream."""
 
     first: bytes = START
@@ -39,7 +39,7 @@ class StreamFacts:
     """Id of the entry behind the position, where that was asked for and there is one."""
 
 
-async def facts_of(connection: Connection, stream: str) -> StreamFacts:
+async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:
     """Look at the stream.
 
     Raises:
@@ -47,15 +47,15 @@ async def facts_of(connection: Connection, stream: str) -> StreamFacts:
     """
     found = await _asked(connection, "XINFO", "STREAM", stream)
     if not found:
-        return StreamFacts()
+        return RedisStreamFacts()
     facts = dict(zip(found[::2], found[1::2], strict=True))
     last: bytes = facts[b"last-generated-id"]
-    return StreamFacts(
+    return RedisStreamFacts(
         (facts[b"first-entry"] or [last])[0], last, facts[b"length"], int(facts.get(b"entries-added", 0))
     )
 
 
-async def ids_of(connection: Connection, stream: str, position: bytes) -> StreamFacts:
+async def ids_of(connection: Connection, stream: str, position: bytes) -> RedisStreamFacts:
     """The same by ids alone, and what follows a position.
 
     Raises:
@@ -63,9 +63,9 @@ async def ids_of(connection: Connection, stream: str, position: bytes) -> Stream
     """
     found = await _asked(connection, "EVAL", _SCRIPT, 1, stream, position or START)
     if not found:
-        return StreamFacts()
+        return RedisStreamFacts()
     first, last, length, added, following = found
-    return StreamFacts(first or last, last, length, added, following)
+    return RedisStreamFacts(first or last, last, length, added, following)
 
 
 async def _asked(connection: Connection, *command: str | bytes | int) -> Sequence[Any]:

@@ -35,7 +35,7 @@ from brokers.redis_link import (
 )
 from brokers.redis_pipe import Pipe
 from brokers.redis_primary import ROLE, SENTINEL_OPTIONS, WATCH_S, by_sentinel, require_primary
-from brokers.redis_stream_facts import START, StreamFacts, facts_of, ids_of, order
+from brokers.redis_stream_facts import START, RedisStreamFacts, facts_of, ids_of, order
 from brokers.topic_names import TopicNames
 
 STREAM = text("stream", "key of the stream that all topics share", default_words="fanbench, or the run's name")
@@ -143,7 +143,7 @@ class RedisStreamsConsumer:
             self.feed.resumed(0)
         return connection
 
-    async def _facts(self, connection: Connection) -> StreamFacts:
+    async def _facts(self, connection: Connection) -> RedisStreamFacts:
         if self._large:
             return await ids_of(connection, self._stream, self.feed.position)
         try:
