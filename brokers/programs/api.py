@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
+from brokers.programs.cluster import Cluster
 from brokers.programs.running import Running
 
 
@@ -33,8 +34,8 @@ class Program(Protocol):
     def version(self) -> str:
         """Its version; empty where it is not found."""
 
-    def start(self, folder: Path, features: Collection[str] = ()) -> Running:
-        """Run it on free ports of 127.0.0.1 with a directory of its own; return once a protocol round trip answered.
+    def start(self, folder: Path, features: Collection[str] = ()) -> Running | Cluster:
+        """Run it on free ports of 127.0.0.1 with a directory of its own; return once a protocol round trip answered at each node.
 
         Its log and its data go to `folder`, an absolute path. `features` switches on what a contender needs, for instance `jetstream`.
 

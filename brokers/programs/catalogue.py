@@ -1,14 +1,20 @@
-"""Every program that fanbench can run, installed here or in a container."""
+"""Every program that fanbench can run, installed here or in a container, and every cluster of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from brokers.programs.api import Program
+from brokers.programs.cluster_settings import ClusterProgram, Configured, defaults
 from brokers.programs.images import mosquitto_image, nats_image, rabbitmq_image, redis_image, valkey_image
 from brokers.programs.mosquitto import mosquitto
 from brokers.programs.nats import nats
+from brokers.programs.nats_cluster import nats_cluster
 from brokers.programs.rabbitmq import rabbitmq
+from brokers.programs.rabbitmq_cluster import rabbitmq_cluster
+from brokers.programs.redis_cluster import valkey_cluster
+from brokers.programs.redis_sentinel import redis_sentinel, valkey_sentinel
 from brokers.programs.valkey import redis, valkey
 
 Launch = Literal["auto", "local", "docker"]
@@ -19,11 +25,17 @@ says so where a program is missing.
 """
 
 PROGRAMS: dict[str, Program] = {program.name: program for program in (valkey, redis, rabbitmq, mosquitto, nats)}
+CLUSTERS: dict[str, ClusterProgram] = {
+    cluster.name: cluster
+    for cluster in (valkey_sentinel, redis_sentinel, valkey_cluster, nats_cluster, rabbitmq_cluster)
+}
 IMAGES: dict[str, Program] = {
     image.name: image for image in (valkey_image, redis_image, rabbitmq_image, mosquitto_image, nats_image)
 }
 
 
-def program_of(name: str, launch: Launch) -> Program:
-    """The program of that name as it is to be launched."""
+def program_of(name: str, launch: Launch, settings: Mapping[str, int] | None = None) -> Program:
+    """The program of that name as it is to be launched: a cluster with its settings, always as local programs."""
+    if name in CLUSTERS:
+        return Configured(CLUSTERS[name], settings or defaults(CLUSTERS[name].settings))
     return (IMAGES if launch == "docker" else PROGRAMS)[name]

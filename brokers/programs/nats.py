@@ -65,6 +65,14 @@ class Nats:
 def config_text(
     features: Collection[str], host: str, port: int, mqtt_port: int, store: Path, *, system: bool = False
 ) -> str:
+    """The server's configuration as a file; see `config_settings`."""
+    # Its format includes JSON.
+    return json.dumps(config_settings(features, host, port, mqtt_port, store, system=system), indent=2)
+
+
+def config_settings(
+    features: Collection[str], host: str, port: int, mqtt_port: int, store: Path, *, system: bool = False
+) -> dict[str, Any]:
     """The server's configuration; streams are stored in `store`.
 
     `system`: a user of the system account, SYSTEM_USER, may disconnect clients, which the conformance kit does.
@@ -82,7 +90,7 @@ def config_text(
         settings |= {"system_account": "SYS", "no_auth_user": "everybody"}
     if "password" in features:
         settings["authorization"] = {"user": USER, "password": PASSWORD}
-    return json.dumps(settings, indent=2)  # its format includes JSON
+    return settings
 
 
 def probes(features: Collection[str]) -> list[tuple[str, Callable[[int], bool]]]:

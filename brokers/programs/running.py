@@ -84,8 +84,22 @@ class Running:
         Raises:
             TransientError: it ended, or did not answer in time.
         """
+        self.begin()
+        self.until_ready()
+
+    def begin(self) -> None:
+        """Start it."""
         self.data.mkdir(parents=True, exist_ok=True)
-        self.child = child = self.spawn()
+        self.child = self.spawn()
+
+    def until_ready(self) -> None:
+        """Wait for a protocol round trip of what was begun.
+
+        Raises:
+            TransientError: it ended, or did not answer in time.
+        """
+        child = self.child
+        assert child is not None
         deadline = time.monotonic() + self.start_timeout_s
         while not self.ready():
             if child.returncode is None and time.monotonic() < deadline:
@@ -99,6 +113,16 @@ class Running:
         """SIGKILL; its data stay."""
         if self.child is not None:
             self.child.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: it keeps its connections and says no more."""
+        if self.child is not None:
+            self.child.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self.child is not None:
+            self.child.send_signal(signal.SIGCONT)
 
     def halt(self) -> None:
         """Ask it to end, as an operator would; its data stay."""

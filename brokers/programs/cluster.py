@@ -1,0 +1,162 @@
+"""A broker of several nodes, which faults can break node by node."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from brokers.programs.running import Running
+from core.errors import FanbenchError, TransientError
+
+WHOLE_S = 60.0
+"""For the nodes to find one another, or to take back one that was away."""
+_POLL_S = 0.05
+
+
+Leader = Callable[[Collection[str], str], Running]
+"""The node that leads, by a contender's features and a topic. Blocks. Raises FanbenchError: none does, or nobody answers."""
+
+
+@dataclass(slots=True)
+class Cluster:
+    """Nodes that answer and know one another; leaving the `with` block stops all and removes their data.
+
+    It offers what brokers.programs.running.Running offers, of all nodes together.
+    """
+
+    name: str
+    listeners: Mapping[str, str]
+    """By protocol, the nodes' addresses: host:port,host:port,host:port."""
+    data: Path
+    """The folder of all that the nodes store."""
+    nodes: Sequence[Running]
+    whole: Callable[[], bool]
+    """Whether each node answers and knows the others, and every copy follows its leader."""
+    settings: Mapping[str, int]
+    leader: Leader
+    watchers: Sequence[Running] = ()
+    """Who decides who leads or where nodes are found, and serves no events."""
+    watchers_first: bool = False
+    """Whether the nodes need the watchers to start."""
+    form: Callable[[], None] = field(default=lambda: None)
+    """Makes a cluster of nodes that were just started for the first time."""
+    credentials: tuple[str, str] | None = None
+
+    @property
+    def all(self) -> list[Running]:
+        """Nodes and watchers, in the order in which they start."""
+        return [*self.watchers, *self.nodes] if self.watchers_first else [*self.nodes, *self.watchers]
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes whose trees are the broker's CPU and memory."""
+        return [pid for one in self.all for pid in one.pids]
+
+    @property
+    def ended(self) -> bool:
+        """Whether a node does not run."""
+        return any(one.ended for one in self.all)
+
+    def start_again(self) -> None:
+        """Start what does not run and wait until the cluster is whole.
+
+        Raises:
+            TransientError: a node ended or did not answer, or the cluster is not whole, in time.
+        """
+        if self.watchers_first:
+            _start(self.watchers)
+        _start(self.all)
+        self.wait_whole()
+
+    def first_start(self) -> Cluster:
+        """Start all nodes, make a cluster of them and wait until it is whole; on failure nothing is left but logs."""
+        try:
+            if self.watchers_first:
+                _start(self.watchers)
+            _start(self.nodes)
+            self.form()
+            _start(self.watchers)
+            self.wait_whole()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def wait_whole(self, timeout_s: float = WHOLE_S) -> None:
+        """Return once the cluster is whole.
+
+        Raises:
+            TransientError: it is not within `timeout_s` seconds.
+        """
+        wait_until(lambda: not self.ended and self.whole(), f"{self.name}: all nodes in one cluster", timeout_s)
+
+    def kill(self) -> None:
+        """SIGKILL to all nodes; their data stay."""
+        for one in self.all:
+            one.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP to all nodes."""
+        for one in self.all:
+            one.pause()
+
+    def resume(self) -> None:
+        """SIGCONT to all nodes."""
+        for one in self.all:
+            one.resume()
+
+    def halt(self) -> None:
+        """Ask all nodes to end, as an operator would; their data stay."""
+        for one in self.all:  # all hear it before any is waited for
+            if one.child is not None and not one.ended:
+                one.child.send_signal(signal.SIGTERM)
+        for one in self.all:
+            one.halt()
+
+    def stop(self) -> None:
+        """End all nodes and remove what they stored. Idempotent."""
+        self.kill()  # together: one after the other they would elect and log until the last
+        for one in self.all:
+            one.stop()
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def wait_until(probe: Callable[[], bool], what: str, timeout_s: float = WHOLE_S) -> None:
+    """Return once the probe is true; what it raises because a node does not answer yet counts as false.
+
+    Raises:
+        TransientError: it is not true within `timeout_s` seconds; the message has the last reason.
+    """
+    deadline, why = time.monotonic() + timeout_s, ""
+    while True:
+        try:
+            if probe():
+                return
+            why = ""
+        except (OSError, FanbenchError) as error:
+            why = f": {error}"
+        if time.monotonic() > deadline:
+            raise TransientError(f"{what}: not within {timeout_s:g} s{why}; see the nodes' logs")
+        time.sleep(_POLL_S)
+
+
+def _start(nodes: Sequence[Running]) -> None:
+    """Start what does not run, together: some wait at their start until most of the others run."""
+    begun = [one for one in nodes if one.ended]
+    for one in begun:
+        one.begin()
+    for one in begun:
+        one.until_ready()
