@@ -17,6 +17,7 @@ from core.errors import FanbenchError
 from core.histogram import Histogram
 from core.stamp import Phase, Stamp, new_stream
 from core.topics import expand_topics
+from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
 from generator.payload import build, require_size
 from generator.schedule import NS_PER_S, Schedule
@@ -43,8 +44,8 @@ class EventPublisher:
     """
 
     def __init__(self, producer: Producer, settings: GeneratorSettings, delivery: str = "at-most-once") -> None:
-        self._producer = producer
-        self._outbox = Outbox(producer.publish) if delivery == "at-least-once" else None
+        self._publish_one = WatchedPublish(producer.publish)
+        self._outbox = Outbox(self._publish_one) if delivery == "at-least-once" else None
         self._count = 0
         self._settings = settings
         self._topics = expand_topics(settings.topics)
@@ -141,7 +142,7 @@ class EventPublisher:
             self._keep(self._outbox, letter)
             return
         try:
-            await self._producer.publish(letter.topic, letter.payload)
+            await self._publish_one(letter.topic, letter.payload)
         except FanbenchError as error:
             if self._outbox is None:
                 self._failed += 1
@@ -168,6 +169,7 @@ class EventPublisher:
             published={topic: _counts(phases) for topic, phases in self._published.items() if phases},
             failed=self._failed,
             retried=self._outbox.retried if self._outbox is not None else 0,
+            longest_outage_ms=self._publish_one.longest_ms(),
             scheduled=self._scheduled,
             offered_hz=self._scheduled / (self._settings.duration_s or took_s),
             achieved_hz=self._measured / took_s,

@@ -19,6 +19,8 @@ class GeneratorReport(Document):
     """Events whose publish raised; with at-least-once, those that were given up."""
     retried: int
     """Publishes done again, with at-least-once."""
+    longest_outage_ms: float
+    """Longest time from the start of a publish that failed, or waited, to the next success."""
     scheduled: int
     """Events that the schedule held in phase `measure`."""
     offered_hz: float

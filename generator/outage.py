@@ -1,0 +1,39 @@
+"""How long publishing did not work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from core.errors import FanbenchError
+
+
+class WatchedPublish:
+    """Publishes, and keeps the longest time from the start of a publish that failed, or waited, to the next success."""
+
+    def __init__(self, publish: Callable[[str, bytes], Awaitable[None]]) -> None:
+        self._publish = publish
+        self._down_since_s: float | None = None
+        self._longest_s = 0.0
+
+    async def __call__(self, topic: str, payload: bytes) -> None:
+        """Publish.
+
+        Raises:
+            FanbenchError: as the adapter does.
+        """
+        started_s = time.monotonic()
+        try:
+            await self._publish(topic, payload)
+        except FanbenchError:
+            self._down_since_s = started_s if self._down_since_s is None else min(self._down_since_s, started_s)
+            raise
+        now_s = time.monotonic()
+        if self._down_since_s is not None and started_s >= self._down_since_s:
+            started_s, self._down_since_s = self._down_since_s, None
+        self._longest_s = max(self._longest_s, now_s - started_s)
+
+    def longest_ms(self) -> float:
+        """Up to now, if publishing does not work now."""
+        down_s = 0.0 if self._down_since_s is None else time.monotonic() - self._down_since_s
+        return round(1000 * max(self._longest_s, down_s), 3)
