@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from aiormq import spec
+from aiormq.exceptions import DeliveryError
 
 from brokers.amqp_errors import BlockedError, errors, forbidden_topic, worded, words_of
 from brokers.amqp_link import AmqpConnection, calls
@@ -51,13 +52,20 @@ class AmqpPublisher:
                 raise BlockedError(link.blocked)
             await link.may_publish()
         self._count += 1
-        await link.channel.basic_publish(
-            payload,
-            exchange=exchange,
-            routing_key=routing_key,
-            properties=self._properties,
-            wait=self._count % _DRAIN_EVERY == 0,
-        )
+        if link.unconfirmed_since_s is None:
+            link.unconfirmed_since_s = asyncio.get_running_loop().time()
+        try:
+            await link.channel.basic_publish(
+                payload,
+                exchange=exchange,
+                routing_key=routing_key,
+                properties=self._properties,
+                wait=self._count % _DRAIN_EVERY == 0,
+            )
+        except DeliveryError:
+            link.refused = True
+            raise
+        link.unconfirmed_since_s, link.refused = None, False
 
 
 class AmqpProducer:
