@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
+from urllib.parse import parse_qsl
 
 from brokers.clean_up import run_on
 from brokers.endpoint import redact, with_absolute_files
 from brokers.programs import docker
 from brokers.programs.api import Program
-from brokers.programs.catalogue import Launch, program_of
+from brokers.programs.catalogue import CLUSTERS, Launch, program_of
+from brokers.programs.cluster import Cluster
+from brokers.programs.cluster_settings import chosen
+from brokers.programs.redis_sentinel import SERVICE
 from brokers.programs.running import Running
 from brokers.registry import library_missing, open_endpoint
 from core.errors import FanbenchError, UsageError, nearest
@@ -26,8 +30,8 @@ class Broker(NamedTuple):
     """A broker that answers, and its URL for adapters."""
 
     url: str
-    running: Running | None = None
-    """The program, where it is ours: a fault may kill it and start it again."""
+    running: Running | Cluster | None = None
+    """The program, where it is ours: a fault may kill it and start it again, or one of its nodes."""
 
     @property
     def pids(self) -> list[int]:
@@ -50,6 +54,26 @@ class Contender:
     """Whether `fanbench compare` without names takes it: the floor, and the first contender of each program."""
     launch: Launch = "auto"
     """How its program is run."""
+    clients_at: Literal["any node", "any node, none leads", "the leader"] = "any node"
+    """Of a cluster: where its clients are connected."""
+    given: tuple[tuple[str, str], ...] = ()
+    """Settings of its cluster that a person chose."""
+
+    @property
+    def clustered(self) -> bool:
+        """Whether its program runs as several nodes."""
+        return self.program in CLUSTERS
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """What decides how long its cluster's failover takes, by name; empty where there is no cluster.
+
+        Raises:
+            UsageError: one that a person chose does not exist, or takes no such value.
+        """
+        if self.program is None or self.program not in CLUSTERS:
+            return {}
+        return chosen(self.name, CLUSTERS[self.program].settings, dict(self.given))
 
     @property
     def embedded(self) -> bool:
@@ -106,7 +130,7 @@ class Contender:
         return replace(self, launch=launch)
 
     def _launcher(self, program: str) -> Program:
-        return program_of(program, self.launch)
+        return program_of(program, self.launch, self.settings)
 
     @contextmanager
     def launched(self, folder: Path) -> Iterator[Broker]:
@@ -127,7 +151,7 @@ class Contender:
         with self.started(folder) as running:
             yield Broker(self.url.format_map(running.listeners), running)
 
-    def started(self, folder: Path, *more_features: str) -> Running:
+    def started(self, folder: Path, *more_features: str) -> Running | Cluster:
         """Its program, running with what it needs and more features.
 
         Raises:
@@ -157,10 +181,48 @@ _CONTENDERS = (
     Contender("rabbitmq-mqtt", _AT_MOST, "mqtt://guest:guest@{mqtt}", "rabbitmq", ("mqtt",)),
 )
 
+_CLUSTERED = (
+    Contender(
+        "valkey-sentinel",
+        _AT_MOST,
+        f"redis+sentinel://{{sentinel}}/{SERVICE}",
+        "valkey-sentinel",
+        clients_at="the leader",
+    ),
+    Contender(
+        "valkey-streams-sentinel",
+        _AT_LEAST,
+        f"redis+streams+sentinel://{{sentinel}}/{SERVICE}",
+        "valkey-sentinel",
+        ("durable",),
+        clients_at="the leader",
+    ),
+    Contender(
+        "redis-sentinel",
+        _AT_MOST,
+        f"redis+sentinel://{{sentinel}}/{SERVICE}",
+        "redis-sentinel",
+        clients_at="the leader",
+    ),
+    Contender("valkey-cluster", _AT_MOST, "redis+cluster://{redis}", "valkey-cluster"),
+    Contender("valkey-cluster-classic", _AT_MOST, "redis+cluster://{redis}?pubsub=classic", "valkey-cluster"),
+    Contender("nats-cluster", _AT_MOST, "nats://{nats}", "nats-cluster", clients_at="any node, none leads"),
+    Contender("nats-jetstream-r3", _AT_LEAST, "nats+js://{nats}?replicas=3", "nats-cluster", ("jetstream",)),
+    Contender("rabbitmq-cluster", _AT_MOST, "amqp://{amqp}", "rabbitmq-cluster", clients_at="the leader"),
+    Contender("rabbitmq-quorum", _AT_LEAST, "amqp://{amqp}?queue_type=quorum", "rabbitmq-cluster", ("quorum",)),
+    Contender("rabbitmq-stream-r3", _AT_LEAST, "amqp+stream://{amqp}", "rabbitmq-cluster", ("stream",)),
+    Contender("nats-mqtt-r3", _AT_MOST, "mqtt://{mqtt}", "nats-cluster", ("mqtt",), clients_at="any node, none leads"),
+)
+
 
 def all_contenders() -> list[Contender]:
-    """Every contender with a name, the harness floor first."""
+    """Every contender of one process with a name, the harness floor first."""
     return list(_CONTENDERS)
+
+
+def cluster_contenders() -> list[Contender]:
+    """Every contender whose program runs as several nodes."""
+    return list(_CLUSTERED)
 
 
 def find_contender(name_or_url: str) -> Contender:
@@ -171,13 +233,27 @@ def find_contender(name_or_url: str) -> Contender:
     """
     if "://" in name_or_url:
         return _of_url(name_or_url)
-    for contender in _CONTENDERS:
-        if contender.name == name_or_url:
-            return contender
-    known = nearest(name_or_url, [contender.name for contender in _CONTENDERS])
+    name, _, query = name_or_url.partition("?")
+    every = [*_CONTENDERS, *_CLUSTERED]
+    for contender in every:
+        if contender.name == name:
+            return _with_settings(contender, query) if query else contender
+    known = nearest(name, [contender.name for contender in every])
     raise UsageError(
         f"no contender '{redact(name_or_url)}'; {known}{'' if known.endswith('?') else '.'} A running broker is given by its URL"
     )
+
+
+def _with_settings(contender: Contender, query: str) -> Contender:
+    """Of `valkey-sentinel?down_after_ms=5000`; the name keeps the settings, so that two of them can be compared."""
+    if not contender.clustered:
+        raise UsageError(
+            f"{contender.name}?{query}: {contender.name} is no cluster and has no settings; leave out '?{query}'"
+        )
+    given = tuple(parse_qsl(query, keep_blank_values=True))
+    changed = replace(contender, name=f"{contender.name}?{query}", given=given)
+    _ = changed.settings  # raises if one of them cannot be
+    return changed
 
 
 def _of_url(url: str) -> Contender:

@@ -19,7 +19,17 @@ FaultKind = Literal[
     "clients-stall",
     "clients-cut",
     "clients-churn",
+    "leader-kill",
+    "follower-kill",
+    "connected-node-kill",
+    "leader-pause",
+    "rolling-restart",
+    "cluster-kill",
 ]
+
+
+LAST_SIGNS_S = 2.0
+"""How long every client must hear events before a node that was broken comes back."""
 
 
 class Kind(NamedTuple):
@@ -31,8 +41,11 @@ class Kind(NamedTuple):
     """How long it usually lasts."""
     share: float | None = None
     """Of the clients, usually, where it is done to clients."""
+    of_nodes: bool = False
+    """Whether it is done to nodes of a cluster."""
 
 
+_NODE_BACK = "it is started again once every client hears events for two seconds, or after for_s"
 WHAT: dict[FaultKind, Kind] = {
     "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with the data it left"),
     # Longer than the heartbeat of the adapters, 2.5 s: they must notice.
@@ -67,6 +80,31 @@ WHAT: dict[FaultKind, Kind] = {
     ),
     "clients-churn": Kind(
         "a share of the clients closes and comes back every second", "they stay connected", for_s=5.0, share=0.1
+    ),
+    "leader-kill": Kind(
+        "the node that leads gets SIGKILL: the primary, or the leader of the stream or queue",
+        _NODE_BACK,
+        20.0,
+        of_nodes=True,
+    ),
+    "follower-kill": Kind("a node that does not lead gets SIGKILL", _NODE_BACK, 20.0, of_nodes=True),
+    "connected-node-kill": Kind(
+        "the node that a replica is connected to, and that does not lead, gets SIGKILL", _NODE_BACK, 20.0, of_nodes=True
+    ),
+    "leader-pause": Kind(
+        "the node that leads is stopped (SIGSTOP)",
+        "it is continued (SIGCONT) once every client hears events for two seconds, or after for_s",
+        20.0,
+        of_nodes=True,
+    ),
+    "rolling-restart": Kind(
+        "each node in turn is told to end (SIGTERM), the leader last: an upgrade",
+        "each is started again, and the cluster is whole, before the next is told to end",
+        for_s=0.0,
+        of_nodes=True,
+    ),
+    "cluster-kill": Kind(
+        "all nodes get SIGKILL at once", "all are started again, with the data they left", of_nodes=True
     ),
 }
 
@@ -120,6 +158,16 @@ class Fault(BaseModel):
     def ends_a_replica(self) -> bool:
         """Whether it ends a replica, and with it what lives in there: the generator of `memory`."""
         return self.kind.startswith("replica-")
+
+    @property
+    def of_nodes(self) -> bool:
+        """Whether it is done to nodes of a cluster."""
+        return WHAT[self.kind].of_nodes
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether it is undone as soon as every client hears events again: what it does is known then."""
+        return self.of_nodes and self.for_s is None and self.lasting_s > LAST_SIGNS_S
 
     @property
     def needs_broker(self) -> bool:

@@ -13,6 +13,7 @@ from brokers.api import Producer
 from brokers.conformance.workbench import DEADLINE_S, BrokenPromiseError
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError
+from brokers.programs.cluster import Cluster
 from brokers.programs.running import Running
 
 RETRY_S = 0.05
@@ -66,7 +67,7 @@ async def nothing_left() -> AsyncIterator[None]:
         raise BrokenPromiseError(f"left behind: tasks {left}, {more} descriptors") from None
 
 
-def restart(running: Running) -> None:
+def restart(running: Running | Cluster) -> None:
     """An orderly restart; blocks."""
     running.halt()
     running.start_again()

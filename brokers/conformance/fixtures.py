@@ -15,8 +15,9 @@ import pytest
 
 from brokers.conformance.provocations import Provocations, provocations_of
 from brokers.conformance.workbench import Workbench, settle
-from brokers.contenders import Contender, all_contenders, find_contender
-from brokers.programs.catalogue import PROGRAMS
+from brokers.contenders import Contender, all_contenders, cluster_contenders, find_contender
+from brokers.programs.catalogue import program_of
+from brokers.programs.cluster import Cluster
 from brokers.programs.running import Running
 
 __all__ = ["broker", "running_programs"]
@@ -28,7 +29,7 @@ class RunningPrograms:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self._stack = stack
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, Running | Cluster] = {}
 
     def workbench(self, contender: Contender, own: Provocations | None = None) -> Workbench:
         """The contender's program, running; skips the test, or on a CI machine fails it, where it is not installed."""
@@ -38,8 +39,15 @@ class RunningPrograms:
         if not contender.runnable:
             self.missing(name)
         if name not in self._running:
-            features = {feature for other in all_contenders() if other.program == name for feature in other.features}
-            self._running[name] = self._stack.enter_context(PROGRAMS[name].start(self.folder / name, features))
+            features = {
+                feature
+                for other in (*all_contenders(), *cluster_contenders())
+                if other.program == name
+                for feature in other.features
+            }
+            started: Running | Cluster = program_of(name, "auto").start(self.folder / name, features)
+            self._stack.callback(started.stop)
+            self._running[name] = started
         running = self._running[name]
         if running.ended:  # a test that failed left it dead
             running.start_again()
@@ -48,7 +56,7 @@ class RunningPrograms:
     def missing(self, name: str) -> NoReturn:
         """Skip the test, or on a CI machine fail it: its program is not installed."""
         report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        report(f"{name} is not installed here; {PROGRAMS[name].install_hint}")
+        report(f"{name} is not installed here; {program_of(name, 'auto').install_hint}")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from brokers.api import Adapter, Consumer, Gap, Message, Producer
 from brokers.conformance.provocations import NOTHING, Provocations, provocations_of
 from brokers.contenders import Contender
 from brokers.endpoint import Address, Endpoint
+from brokers.programs.cluster import Cluster
 from brokers.programs.running import Running
 from brokers.redaction import take_apart
 from brokers.registry import open_endpoint
@@ -90,7 +91,7 @@ class Workbench:
 
     contender: Contender
     url: str
-    running: Running | None
+    running: Running | Cluster | None
     folder: Path
     provocations: Provocations = NOTHING
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from core.contracts.codec import Document
 from core.scenario import Scenario
@@ -42,4 +42,6 @@ class Manifest(Document):
     scenario: Scenario
     host: dict[str, str]
     versions: dict[str, str]
+    settings: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """By contender that is a cluster, what decides how long its failover takes."""
     order: tuple[ManifestRun, ...]

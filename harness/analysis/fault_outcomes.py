@@ -1,7 +1,8 @@
 """What each kind of fault did to each contender, over the runs that were broken on purpose.
 
 A fault run is a run whose scenario has faults. Of its `figures` these are read: `silence_ms` (longest time in which a
-client got nothing), `recovery_p50_ms` and `recovery_max_ms` (from the fault to a client's first event after it),
+client got nothing), `silence_p50_ms` (of the median client), `publish_outage_ms` (longest time in which publishing did not
+work), `lost_though_published` (deliveries lost whose publish had not failed), `recovery_p50_ms` and `recovery_max_ms` (from the fault to a client's first event after it),
 `replayed`, `reconnects`, `before_p99_ms` and `bystanders_p99_ms` (latency of all clients before, and after it of those to
 whom nothing was done), and `recovered` (1 when every client got events again without help).
 """
@@ -34,6 +35,10 @@ class FaultOutcome:
     def worst(self, figure: str) -> float | None:
         """The largest value of a figure in any valid run; None when it was not measured."""
         return max((run.figures[figure] for run in self.runs if figure in run.figures), default=None)
+
+    def values(self, figure: str) -> list[float]:
+        """A figure in each valid run that has it."""
+        return [run.figures[figure] for run in self.runs if figure in run.figures]
 
     @property
     def recovered(self) -> bool:

@@ -158,6 +158,9 @@ def capacity(
 def faults(
     contenders: Contenders = None,
     fault: Annotated[list[str] | None, typer.Option(help="one of docs/faults.md, repeatable; all without")] = None,
+    clusters: Annotated[
+        bool, typer.Option("--clusters", help="every cluster that can run here, through the faults of its nodes")
+    ] = False,
     at: Annotated[float, typer.Option(help="seconds into the measured phase at which it begins")] = 2.0,
     lasting: Annotated[
         float | None,
@@ -198,9 +201,11 @@ def faults(
     )
 
     from harness.commands.faults import choose_faults, faults_command
+    from harness.runner.contenders import choose_contenders
 
-    chosen = choose_faults(fault or [], at, lasting, share, delay_ms)
-    raise typer.Exit(faults_command(contenders or [], chosen, workload, out, json_answer, launch))
+    found = choose_contenders(contenders or [], every=False, launch=launch, clusters=clusters)
+    chosen = choose_faults(fault or [], at, lasting, share, delay_ms, found)
+    raise typer.Exit(faults_command(found, chosen, workload, out, json_answer))
 
 
 @app.command()

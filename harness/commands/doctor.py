@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from brokers.contenders import all_contenders
+from brokers.contenders import Contender, all_contenders, cluster_contenders
+from brokers.programs.catalogue import CLUSTERS
 from brokers.registry import registry
 from harness.runner.host import (
     busy_processes,
@@ -24,7 +25,7 @@ from harness.runner.host import (
 
 @dataclass(frozen=True, slots=True)
 class ContenderHere:
-    """A contender, and whether it can run here; `how` is how to get what is missing."""
+    """A contender, and whether it can run here; `how` is how to get what is missing, of a cluster also what it takes."""
 
     name: str
     delivery: str
@@ -39,6 +40,7 @@ class Examination:
     """Everything that doctor says, under the names that `--json` has."""
 
     contenders: list[ContenderHere]
+    clusters: list[ContenderHere]
     adapters: dict[str, list[str]]
     """By name, the schemes that each serves."""
     broken_plugins: dict[str, str]
@@ -54,20 +56,10 @@ class Examination:
 
 def examine() -> Examination:
     """Look at this machine."""
-    contenders = [
-        ContenderHere(
-            name=contender.name,
-            delivery=contender.delivery,
-            program=contender.program or "none (the harness floor)",
-            version=contender.program_version() if contender.runnable else "",
-            runnable=contender.runnable,
-            how="" if contender.runnable else contender.install_hint,
-        )
-        for contender in all_contenders()
-    ]
     found = registry()
     return Examination(
-        contenders=contenders,
+        contenders=[_here(contender) for contender in all_contenders()],
+        clusters=[_here(contender) for contender in cluster_contenders()],
         adapters={adapter.name: list(adapter.schemes) for adapter in found.adapters()},
         broken_plugins=found.broken,
         not_installed=found.not_installed,
@@ -77,6 +69,18 @@ def examine() -> Examination:
         most_clients={str(replicas): most_clients(replicas, most_load_processes()) for replicas in (1, 2)},
         load_processes=most_load_processes(),
         disturbances=disturbances(busy_processes()),
+    )
+
+
+def _here(contender: Contender) -> ContenderHere:
+    takes = f"{CLUSTERS[contender.program].memory_mb} MB" if contender.program in CLUSTERS else ""
+    return ContenderHere(
+        name=contender.name,
+        delivery=contender.delivery,
+        program=contender.program or "none (the harness floor)",
+        version=contender.program_version() if contender.runnable else "",
+        runnable=contender.runnable,
+        how=takes if contender.runnable else contender.install_hint,
     )
 
 
@@ -92,13 +96,23 @@ def doctor_command(json_answer: bool) -> int:
 
 
 def _show(found: Examination, console: Console) -> None:
-    table = Table(title="contenders", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for heading in ("contender", "delivery", "program", "here", "how to get it"):
-        table.add_column(heading)
-    for one in found.contenders:
-        here = f"[green]yes[/] {escape(one.version)}" if one.runnable else "[red]no[/]"
-        table.add_row(escape(one.name), one.delivery, escape(one.program), here, escape(one.how))
-    console.print(table)
+    for title, rows in (
+        ("contenders", found.contenders),
+        ("clusters of three nodes, for `fanbench faults --clusters`", found.clusters),
+    ):
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for heading in (
+            "contender",
+            "delivery",
+            "program",
+            "here",
+            "how to get it" if rows is found.contenders else "memory",
+        ):
+            table.add_column(heading)
+        for one in rows:
+            here = f"[green]yes[/] {escape(one.version)}" if one.runnable else "[red]no[/]"
+            table.add_row(escape(one.name), one.delivery, escape(one.program), here, escape(one.how))
+        console.print(table)
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)

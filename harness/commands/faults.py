@@ -11,15 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from brokers.contenders import Contender
-from brokers.programs.catalogue import Launch
 from core.errors import UsageError, nearest
-from core.fault import KINDS, Fault, FaultKind
+from core.fault import KINDS, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.verdict import listed
 from harness.results.answer import run_json
 from harness.results.run_record import Run
-from harness.runner.contenders import choose_contenders
 from harness.runner.faults import TAIL_S, impossible
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
@@ -28,9 +26,16 @@ from harness.schedule.rounds import FIXED_S
 
 
 def choose_faults(
-    names: Sequence[str], at_s: float, for_s: float | None, share: float | None, delay_ms: float = 50.0
+    names: Sequence[str],
+    at_s: float,
+    for_s: float | None,
+    share: float | None,
+    delay_ms: float = 50.0,
+    contenders: Sequence[Contender] = (),
 ) -> list[Fault]:
-    """The named faults, or all of them; `share` is of the clients, for faults that are done to clients.
+    """The named faults, or all that are meant for the contenders: those of nodes for clusters, the others for the rest.
+
+    `share` is of the clients, for faults that are done to clients.
 
     Raises:
         UsageError: there is no such fault.
@@ -38,7 +43,8 @@ def choose_faults(
     for name in names:
         if name not in KINDS:
             raise UsageError(f"no fault '{name}'; {nearest(name, KINDS)}")
-    kinds: list[FaultKind] = [kind for kind in KINDS if not names or kind in names]
+    clustered = {contender.clustered for contender in contenders} or {False}
+    kinds: list[FaultKind] = [kind for kind in KINDS if (kind in names if names else WHAT[kind].of_nodes in clustered)]
     return [Fault(kind=kind, at_s=at_s, for_s=for_s, share=share, delay_ms=delay_ms) for kind in kinds]
 
 
@@ -90,25 +96,24 @@ def _line(run: Run) -> str:
         return head + f"[red]refused[/]: {escape(run.problems[0])}"
     silence = run.figures.get("silence_ms")
     words = [f"{run.lost:,} lost of {run.expected:,}", f"{run.duplicated:,} twice"]
+    words += [f"{run.figures['lost_though_published']:,.0f} of them published"] if run.lost else []
     words += [f"silent up to {silence / 1000:.1f} s"] if silence is not None else []
     words += [] if run.figures.get("recovered") else ["[red]not every client came back[/]"]
     return head + ", ".join(words)
 
 
 def faults_command(
-    names: Sequence[str],
+    contenders: Sequence[Contender],
     faults: Sequence[Fault],
     scenario: Scenario,
     out: Path,
     json_answer: bool,
-    launch: Launch = "auto",
 ) -> int:
     """The command. Exit code 0 when each cell has a valid run, every client came back and promises were kept, else 1.
 
     A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it.
     """
     require_descriptors(scenario)
-    contenders = choose_contenders(names, every=False, launch=launch)
 
     from harness.report.page import write_report  # matplotlib takes half a second to import
 
@@ -116,7 +121,7 @@ def faults_command(
     console = Console(stderr=json_answer)
     minutes = sum(_about_s(job) for job in jobs) / 60
     console.print(
-        f"{len(jobs)} runs: {escape(', '.join(c.name for c in contenders))} through {len(faults)} faults, "
+        f"{len(jobs)} runs: {escape(', '.join(c.name for c in contenders))} through {len(faults)} fault{'s' if len(faults) > 1 else ''}, "
         f"{scenario.clients} clients on {scenario.replicas} replicas, {scenario.rate_hz:g} events/s, about {minutes:.0f} min",
         highlight=False,
     )

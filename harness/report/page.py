@@ -75,7 +75,7 @@ def view_of(comparison: Comparison, search: Capacity | None = None, *, draw: boo
         return capacity_view(comparison, search, draw=draw)
     comparison = replace(comparison, verdict=())
     if is_about_faults(comparison):
-        return faults_view(comparison)
+        return faults_view(comparison, draw=draw)
     return comparison_view(comparison, draw=draw)
 
 

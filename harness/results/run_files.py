@@ -123,6 +123,7 @@ def manifest_text(comparison: Comparison) -> str:
         scenario=comparison.scenario,
         host=comparison.host,
         versions=comparison.versions,
+        settings=comparison.settings,
         order=tuple(_manifest_run(run, number, comparison.scenario) for number, run in runs),
     )
     return encode(manifest, indent=1) + "\n"

@@ -93,6 +93,8 @@ class Comparison:
     host: dict[str, str]
     versions: dict[str, str]
     """Of programs (as they say themselves) and libraries."""
+    settings: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By contender that is a cluster, what decides how long its failover takes."""
     complete: bool = True
     """False when it was interrupted; the finished runs are kept."""
     verdict: tuple[str, ...] = ()

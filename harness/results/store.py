@@ -153,6 +153,7 @@ def open_results(
     command: str,
     host: Mapping[str, str],
     versions: Mapping[str, str],
+    settings: Mapping[str, dict[str, int]] | None = None,
 ) -> ResultFolder:
     """Make `parent/<UTC time>-<name>.partial/` with `logs` and `charts` in it, and a manifest without runs.
 
@@ -176,6 +177,7 @@ def open_results(
         command=hide_passwords(command),
         host=_without_passwords(host),
         versions=_without_passwords(versions),
+        settings=dict(settings or {}),
         complete=False,
     )
     folder = ResultFolder(path, comparison)
@@ -213,6 +215,7 @@ def load_results(folder: Path) -> Comparison:
         command=manifest.command,
         host=manifest.host,
         versions=manifest.versions,
+        settings=manifest.settings,
         complete=manifest.complete,
         verdict=manifest.verdict,
     )

@@ -123,11 +123,17 @@ def _fault_figures(findings: Findings) -> dict[str, float]:
     if recovery is not None:
         first_ms = recovery.first_event_ms
         figures |= {"recovery_p50_ms": first_ms.p50, "recovery_max_ms": first_ms.max}
-        figures["silence_ms"] = recovery.longest_silence_ms.max
+        figures |= {"silence_ms": recovery.longest_silence_ms.max, "silence_p50_ms": recovery.longest_silence_ms.p50}
     if bystanders is not None and bystanders.before_ms.p99:
         figures |= {"before_p99_ms": bystanders.before_ms.p99, "bystanders_p99_ms": bystanders.latency_ms.p99}
     figures |= {"replayed": load.replayed, "reconnects": load.reconnects}
     figures["retried"] = sum(report.retried for report in reports)
     figures["failed_publishes"] = sum(report.failed for report in reports)
+    figures["publish_outage_ms"] = max(report.longest_outage_ms for report in reports)
+    # The failed ones may have reached somebody after all, so that this is the least.
+    expected, published = expected_deliveries(findings.evidence), sum(sum(r.measured().values()) for r in reports)
+    lost = expected - load.deliveries
+    each = expected / published if published else 0.0
+    figures["lost_though_published"] = max(0.0, lost - figures["failed_publishes"] * each)
     figures["recovered"] = findings.all_back and not (recovery and recovery.never)
     return {name: float(figure) for name, figure in figures.items()}

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from brokers.contenders import Contender, all_contenders, find_contender
+from brokers.contenders import Contender, all_contenders, cluster_contenders, find_contender
 from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
 
 
-def choose_contenders(names: Sequence[str], every: bool, launch: Launch = "auto") -> list[Contender]:
+def choose_contenders(
+    names: Sequence[str], every: bool, launch: Launch = "auto", *, clusters: bool = False
+) -> list[Contender]:
     """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
+
+    With `clusters` those of several nodes in place of those of one.
 
     With `launch="docker"` every program can run here, or none can, which is an error.
 
@@ -20,7 +24,8 @@ def choose_contenders(names: Sequence[str], every: bool, launch: Launch = "auto"
         UsageError: a name is unknown, its program is not installed, Docker does not answer, an image cannot be had, or
             the broker at a URL does not answer.
     """
-    chosen = [find_contender(name) for name in names] or [c for c in all_contenders() if every or c.primary]
+    usual = cluster_contenders() if clusters else [c for c in all_contenders() if every or c.primary]
+    chosen = [find_contender(name) for name in names] or usual
     chosen = [contender.launched_by(launch) for contender in chosen]
     if not names and launch != "docker":
         return [contender for contender in chosen if contender.runnable]

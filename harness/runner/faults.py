@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from brokers.contenders import Contender
 from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError
 from core.fault import Fault, FaultKind
+from harness.runner import cluster_faults
+from harness.runner.hearing import Hearing
 from harness.runner.processes import ReplicaProcess, get, poll
 from harness.runner.testbed import Testbed
 
@@ -36,9 +38,8 @@ def _broker_kill(testbed: Testbed, _fault: Fault) -> Undo:
 def _broker_stop(testbed: Testbed, _fault: Fault) -> Undo:
     running = testbed.broker.running
     assert running is not None
-    assert running.child is not None
-    running.child.send_signal(signal.SIGSTOP)
-    return partial(running.child.send_signal, signal.SIGCONT)
+    running.pause()
+    return running.resume
 
 
 def _link_cut(testbed: Testbed, _fault: Fault) -> Undo:
@@ -121,6 +122,12 @@ _BREAK: dict[FaultKind, Callable[[Testbed, Fault], Undo]] = {
     "clients-stall": _clients_stall,
     "clients-cut": _clients_cut,
     "clients-churn": _clients_churn,
+    "leader-kill": cluster_faults.leader_kill,
+    "follower-kill": cluster_faults.follower_kill,
+    "connected-node-kill": cluster_faults.connected_node_kill,
+    "leader-pause": cluster_faults.leader_pause,
+    "rolling-restart": cluster_faults.rolling_restart,
+    "cluster-kill": cluster_faults.cluster_kill,
 }
 
 
@@ -133,11 +140,26 @@ def require_possible(faults: Sequence[Fault], testbed: Testbed) -> None:
 
 def impossible(fault: Fault, contender: Contender) -> str | None:
     """Why a fault cannot be done to a contender, in words; None if it can."""
+    if fault.of_nodes:
+        return cluster_faults.impossible(fault.kind, contender)
+    if fault.needs_broker and contender.clustered:
+        return f"{contender.name} has nodes, which tell clients where they are; take a fault of nodes, such as cluster-kill"
     if fault.needs_broker and contender.program is None:
         return f"{contender.name} has no broker program of ours to break"
     if fault.ends_a_replica and contender.embedded:
         return f"{contender.name} generates in the replicas, so that the events would end with one"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _ToUndo:
+    at_s: float
+    undo: Undo
+    hearing: Hearing | None
+    """Undo it before, once all clients hear events."""
+
+    def due(self, elapsed_s: float) -> bool:
+        return elapsed_s >= self.at_s or (self.hearing is not None and self.hearing.steady())
 
 
 class Timeline:
@@ -149,7 +171,7 @@ class Timeline:
         self._to_begin = sorted(
             ((at_s, fault) for fault in faults for at_s in fault.times_s(duration_s)), key=lambda entry: entry[0]
         )
-        self._to_undo: list[tuple[float, Undo]] = []
+        self._to_undo: list[_ToUndo] = []
         self._began_s = time.monotonic()
         self._end_s = duration_s
 
@@ -163,10 +185,13 @@ class Timeline:
         """Begin and undo what is due by now; whether the measured phase is over: its duration, all faults and a tail."""
         while self._to_begin and self._to_begin[0][0] <= self._elapsed_s():
             at_s, fault = self._to_begin.pop(0)
-            self._to_undo.append((at_s + fault.lasting_s, self._begin(fault)))
-        for entry in [entry for entry in self._to_undo if entry[0] <= self._elapsed_s()]:
+            undo = self._begin(fault)
+            self._to_undo.append(
+                _ToUndo(at_s + fault.lasting_s, undo, Hearing(self._stage) if fault.ends_early else None)
+            )
+        for entry in [entry for entry in self._to_undo if entry.due(self._elapsed_s())]:
             self._to_undo.remove(entry)
-            entry[1]()
+            entry.undo()
             self._end_s = max(self._end_s, self._elapsed_s() + TAIL_S)
         return not self._to_begin and not self._to_undo and self._elapsed_s() >= self._end_s
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from brokers.contenders import Contender
+from brokers.contenders import Broker, Contender
 from brokers.limits import limit
 from core.clock import ClockWatch
 from core.contracts.codec import read
@@ -31,6 +31,7 @@ QUIET_S = 3.0
 _STEP_S = 0.02
 
 Say = Callable[[str], None]
+Launched = Callable[[Contender, Path], AbstractContextManager[Broker]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +58,18 @@ def run_once(
     say: Say,
     transport: str = "sse",
     patience: Patience = USUAL_PATIENCE,
+    launched: Launched = Contender.launched,
 ) -> Run:
     """Do one run; its logs go to `folder`. No child process is left, whatever happens.
+
+    `launched` gives the broker, and takes it back: by default one of the run's own.
 
     Raises:
         FanbenchError: a program did not start, did not answer or ended early; the message has its last words.
     """
     folder.mkdir(parents=True, exist_ok=True)
     preload()
-    with contender.launched(folder) as broker, ExitStack() as stack:
+    with launched(contender, folder) as broker, ExitStack() as stack:
         children = stack.enter_context(Children())
         say("starting replicas and clients")
         testbed = set_up(contender, scenario, broker, folder, children, stack, transport)

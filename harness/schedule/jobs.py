@@ -17,8 +17,9 @@ from core.errors import FanbenchError
 from core.scenario import Scenario
 from harness.results.run_record import Comparison, Run
 from harness.results.store import ResultFolder, open_results
+from harness.runner.broker_pool import BrokerPool
 from harness.runner.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
-from harness.runner.run import Say, failed_run, run_once
+from harness.runner.run import Launched, Say, failed_run, run_once
 from harness.schedule.retry_queue import REPEATS, Job, RetryQueue
 
 
@@ -42,10 +43,18 @@ def start_results(out: Path, name: str, scenario: Scenario, contenders: Sequence
         UsageError: it cannot be made.
     """
     versions = library_versions() | {c.program: c.program_version() for c in contenders if c.program}
-    return open_results(out, name, scenario=scenario, command=command_line(), host=describe_host(), versions=versions)
+    return open_results(
+        out,
+        name,
+        scenario=scenario,
+        command=command_line(),
+        host=describe_host(),
+        versions=versions,
+        settings={contender.name: contender.settings for contender in contenders if contender.clustered},
+    )
 
 
-def measure(job: Job, results: ResultFolder, say: Say) -> Run:
+def measure(job: Job, results: ResultFolder, say: Say, launched: Launched = Contender.launched) -> Run:
     """Do one run and store it; one that fails is stored as refused, with the reason.
 
     Raises:
@@ -53,7 +62,7 @@ def measure(job: Job, results: ResultFolder, say: Say) -> Run:
     """
     logs = results.logs / job.label.replace(" ", "-")
     try:
-        run = run_once(job.contender, job.scenario, job.round, logs, say, job.transport, job.patience)
+        run = run_once(job.contender, job.scenario, job.round, logs, say, job.transport, job.patience, launched)
     except FanbenchError as error:
         results.require_room()
         run = failed_run(job.contender, job.scenario, job.round, error)
@@ -98,14 +107,17 @@ def _run_all(queue: RetryQueue, results: ResultFolder, console: Console, line: C
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+    with (
+        BrokerPool(results.logs / "clusters") as pool,
+        Progress(*columns, console=console, refresh_per_second=4) as progress,
+    ):
         task = progress.add_task("starting", total=queue.total)
         while (job := queue.next()) is not None:
 
             def say(phase: str, label: str = job.label) -> None:
                 progress.update(task, description=f"{label} · {phase}")
 
-            run = measure(job, results, say)
+            run = measure(job, results, say, pool.broker)
             again = queue.done(job, run)
             progress.update(task, advance=1, total=queue.total)
             progress.console.print(line(run), highlight=False)

@@ -1,0 +1,65 @@
+"""What a fault of nodes did to clients, over its rounds: the silence with its interval, and what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.fault_outcomes import FaultOutcome, outcomes
+from harness.analysis.statistics import Interval, mean_interval
+from harness.results.run_record import Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """One contender in one fault of nodes."""
+
+    outcome: FaultOutcome
+    settings: Mapping[str, int]
+    """What decides its time-outs."""
+
+    @property
+    def silences_s(self) -> list[float]:
+        """The longest silence of any client, in each valid run."""
+        return [value / 1000 for value in self.outcome.values("silence_ms")]
+
+    @property
+    def silence_s(self) -> Interval | float | None:
+        """Their mean; with an interval from two runs on, None without any."""
+        return _mean(self.silences_s)
+
+    @property
+    def median_silence_s(self) -> Interval | float | None:
+        """The same of the median client."""
+        return _mean([value / 1000 for value in self.outcome.values("silence_p50_ms")])
+
+    @property
+    def outage_s(self) -> Interval | float | None:
+        """How long publishing did not work: the mean of the runs' longest."""
+        return _mean([value / 1000 for value in self.outcome.values("publish_outage_ms")])
+
+    @property
+    def whole_s(self) -> Interval | float | None:
+        """From the fault until the last client had an event that was due after it: the mean of the runs."""
+        return _mean([value / 1000 for value in self.outcome.values("recovery_max_ms")])
+
+    @property
+    def lost_though_published(self) -> int:
+        """Deliveries lost whose publish had not failed."""
+        return int(sum(self.outcome.values("lost_though_published")))
+
+
+def failovers(comparison: Comparison) -> list[Failover]:
+    """Those of faults of nodes, in the order in which they ran."""
+    found: Sequence[FaultOutcome] = outcomes(comparison.runs)
+    return [
+        Failover(outcome, comparison.settings.get(outcome.contender, {}))
+        for outcome in found
+        if any(fault.of_nodes for run in (*outcome.runs, *outcome.refused) for fault in run.scenario.faults)
+    ]
+
+
+def _mean(values: Sequence[float]) -> Interval | float | None:
+    if not values:
+        return None
+    return mean_interval(values) if len(values) > 1 else values[0]

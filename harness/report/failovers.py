@@ -1,0 +1,127 @@
+"""The report of faults of nodes: how long clients heard nothing, and what was lost, contender by fault."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.analysis.failovers import Failover
+from harness.analysis.statistics import Interval
+from harness.report.chart_style import FONT, LIGHT, LINES, new_figure, shortened, style, to_svg
+from harness.report.view import LEVEL, Cell, Chart, Table, number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_ROW = 24
+_LEAST_S = 0.01
+"""Where the axis of the strip chart begins."""
+
+
+def failover_table(found: Sequence[Failover]) -> Table:
+    """Contender x fault: the silence with its interval, what was lost, and the settings that decide."""
+    kinds = list(dict.fromkeys(one.outcome.fault for one in found))
+    by_cell = {(one.outcome.contender, one.outcome.fault): one for one in found}
+    names = sorted(
+        dict.fromkeys(one.outcome.contender for one in found),
+        key=lambda name: max((s for o in found if o.outcome.contender == name for s in o.silences_s), default=0.0),
+    )
+    rows = []
+    for name in names:
+        mine = next(one for one in found if one.outcome.contender == name)
+        declared = ", ".join(f"{setting} {value}" for setting, value in mine.settings.items())
+        head = Cell(name, small=f"{mine.outcome.delivery}; {declared}" if declared else mine.outcome.delivery)
+        rows.append([head, *(_cell(by_cell.get((name, kind))) for kind in kinds)])
+    note = (
+        "Seconds in which a client heard nothing, the longest of all clients: the mean of the runs, and the range in which "
+        f"it lies at {LEVEL}. Lost: deliveries; those whose publish had not failed are named apart. Settings stand below each "
+        "name. Green: nothing lost. Yellow: lost as at-most-once allows. Red: a promise was broken, or not every client came back."
+    )
+    return Table("When a node dies: how long clients hear nothing", ["contender", *kinds], rows, note)
+
+
+def _cell(one: Failover | None) -> Cell:
+    if one is None:
+        return Cell("cannot be", small="see below the table of faults")
+    outcome = one.outcome
+    if not outcome.runs:
+        return Cell("refused", "warn", "; ".join(outcome.refused[0].problems))
+    lost, promised = outcome.total("lost"), one.lost_though_published
+    words = ["0 lost" if not lost else f"{lost:,} lost, {promised:,} of them published"]
+    if outcome.broken_promise:
+        words.append("promised not to")
+    if outcome.total("duplicated"):
+        words.append(f"{outcome.total('duplicated'):,} twice")
+    if not outcome.recovered:
+        words.append("not all came back")
+    words += [f"{len(outcome.runs)} runs" if len(outcome.runs) > 1 else "one run: no interval", *outcome.notes]
+    bad = outcome.broken_promise or not outcome.recovered
+    return Cell(seconds(one.silence_s), "bad" if bad else "warn" if lost else "good", " · ".join(words))
+
+
+def seconds(value: Interval | float | None) -> str:
+    """`2.3 s (2.1 to 2.6)`."""
+    if isinstance(value, Interval):
+        return f"{number(value)} s ({number(value.low)} to {number(value.high)})"
+    return "–" if value is None else f"{number(value)} s"
+
+
+def failover_details(found: Sequence[Failover]) -> Table:
+    """Every figure of every cell."""
+    headings = ["contender, fault", "runs", "silence", "of the median client", "publishing back", "last client back"]
+    headings += ["lost", "of them published", "twice", "out of order", "gaps told", "of"]
+    rows = []
+    for one in found:
+        outcome = one.outcome
+        if not outcome.runs:
+            continue
+        times = (one.silence_s, one.median_silence_s, one.outage_s, one.whole_s)
+        counts = [outcome.total("lost"), one.lost_though_published, outcome.total("duplicated")]
+        counts += [outcome.total("reordered"), outcome.total("gaps"), outcome.total("expected")]
+        cells = [Cell(str(len(outcome.runs))), *(Cell(seconds(time)) for time in times)]
+        rows.append([Cell(outcome.contender, small=outcome.fault), *cells, *(Cell(f"{count:,}") for count in counts)])
+    note = (
+        "Means of the runs, and sums for counts. Publishing back: the longest time from the start of a publish that failed, or "
+        "waited, to the next success. Last client back: from the fault to the first event due after it at the last client."
+    )
+    return Table("Failovers in figures", headings, rows, note)
+
+
+def failover_charts(found: Sequence[Failover]) -> list[Chart]:
+    """The strip chart, if anything was measured."""
+    figure = strips(found)
+    if figure is None:
+        return []
+    text = "A mark for each run: the longest time in which a client heard nothing. The axis is logarithmic."
+    return [Chart("failovers", "Silence of each run", text, to_svg(figure))]
+
+
+def strips(found: Sequence[Failover]) -> Figure | None:
+    """A row for each contender and fault, a mark for each run."""
+    rows = [one for one in found if one.silences_s]
+    if not rows:
+        return None
+    rows.sort(key=lambda one: (one.outcome.fault, sum(one.silences_s) / len(one.silences_s)))
+    kinds = list(dict.fromkeys(one.outcome.fault for one in rows))
+    with style():
+        figure, grid = new_figure(60 + _ROW * (len(rows) + len(kinds)))
+        axes, place = grid[0], 0
+        ticks: list[tuple[int, str]] = []
+        for kind in kinds:
+            axes.text(_LEAST_S, place, kind, va="center", color=LIGHT["muted"], fontsize=FONT - 1)
+            place += 1
+            for one in (row for row in rows if row.outcome.fault == kind):
+                colour = LINES[kinds.index(kind) % len(LINES)]
+                values = [max(value, _LEAST_S) for value in one.silences_s]
+                axes.plot(values, [place] * len(values), "o", ms=6, mfc="none", mew=1.6, color=colour, clip_on=False)
+                ticks.append((place, shortened(one.outcome.contender, 24)))
+                place += 1
+        axes.set_xscale("log")
+        axes.set_xlim(_LEAST_S, max(max(one.silences_s) for one in rows) * 1.3)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_ylim(place - 0.5, -0.7)
+        axes.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        axes.set_xlabel("longest silence of a client, s")
+        return figure

@@ -1,0 +1,77 @@
+"""Clusters that several runs share, as long as each leaves them whole: RabbitMQ's takes 20 s to form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from brokers.clean_up import run_on
+from brokers.contenders import Broker, Contender, cluster_contenders
+from brokers.programs.catalogue import program_of
+from brokers.programs.cluster import Cluster
+from core.errors import TransientError
+
+BACK_S = 20.0
+"""For a cluster to be whole again after a run; later it is stopped, and the next run gets a new one."""
+Key = tuple[str, tuple[tuple[str, int], ...]]
+
+
+class BrokerPool:
+    """Brokers for runs; leaving the `with` block stops the clusters that are left."""
+
+    def __init__(self, folder: Path) -> None:
+        """The clusters' logs and data go to `folder`."""
+        self._folder = folder
+        self._clusters: dict[Key, Cluster] = {}
+        self._started = 0
+
+    def __enter__(self) -> BrokerPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._clusters:
+            self._clusters.popitem()[1].stop()
+
+    @contextmanager
+    def broker(self, contender: Contender, folder: Path) -> Iterator[Broker]:
+        """A broker for one run: a cluster that is shared, or what the contender launches in `folder`.
+
+        What a run creates at a shared cluster has the run's name, and is removed on leaving.
+
+        Raises:
+            FanbenchError: the program is not found, or does not come up.
+        """
+        if contender.program is None or not contender.clustered:
+            with contender.launched(folder) as broker:
+                yield broker
+            return
+        key = (contender.program, tuple(contender.settings.items()))
+        cluster = self._clusters.get(key) or self._start(key, contender)
+        try:
+            with run_on(contender.url.format_map(cluster.listeners), contender.delivery) as url:
+                yield Broker(url, cluster)
+        except BaseException:
+            self._drop(key)
+            raise
+        try:
+            cluster.wait_whole(BACK_S)
+        except TransientError:  # the run has been measured
+            self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        self._clusters.pop(key).stop()
+
+    def _start(self, key: Key, contender: Contender) -> Cluster:
+        program, settings = key
+        features = {feature for other in cluster_contenders() if other.program == program for feature in other.features}
+        self._started += 1
+        running = program_of(program, contender.launch, dict(settings)).start(
+            self._folder / f"{program}-{self._started}", features
+        )
+        assert isinstance(running, Cluster)
+        self._clusters[key] = running
+        return running

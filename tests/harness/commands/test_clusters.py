@@ -1,0 +1,66 @@
+"""`fanbench faults` of clusters: the leader dies, clients hear of it for a while, and every count adds up."""
+
+import csv
+import json
+
+import pytest
+
+from tests.harness.command import fanbench
+
+pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300)]
+SMALL = ("--clients", 40, "--rate", 40, "--duration", 4, "--at", 1)
+
+
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    faults = ("--fault", "leader-kill", "--fault", "follower-kill")
+    names = ("nats-jetstream-r3", "valkey-streams-sentinel?down_after_ms=2000")
+    done = fanbench("faults", *names, *faults, *SMALL, "--out", out, "--json", timeout_s=250)
+    assert done.stdout, done.stderr
+    (folder,) = out.iterdir()
+    return json.loads(done.stdout), folder, done
+
+
+def test_each_cell_is_filled_and_no_acknowledged_event_is_lost(answer):
+    told, folder, done = answer
+    cells = {(run["contender"], run["fault"]): run for run in told["runs"] if run["valid"]}
+    assert len(cells) == 4, done.stderr
+    for run in cells.values():
+        assert (run["lost"], run["recovered"]) == (0, 1.0)
+        assert run["delivered"] == run["expected"]
+        assert run["silence_p50_ms"] <= run["silence_ms"]
+    for contender in {name for name, _ in cells}:
+        led, followed = cells[contender, "leader-kill"], cells[contender, "follower-kill"]
+        assert led["silence_ms"] > followed["silence_ms"]
+        assert led["publish_outage_ms"] > 0
+    with (folder / "summary.csv").open(newline="") as file:
+        assert all(int(row["delivered"]) + int(row["lost"]) == int(row["expected"]) for row in csv.DictReader(file))
+
+
+def test_the_declared_settings_stand_beside_the_result(answer):
+    _, folder, done = answer
+    settings = json.loads((folder / "manifest.json").read_text())["settings"]
+    assert settings["valkey-streams-sentinel?down_after_ms=2000"]["down_after_ms"] == 2000
+    assert settings["nats-jetstream-r3"]["sync_interval_s"] == 120
+    page = (folder / "report.html").read_text()
+    assert "down_after_ms 2000" in page
+    assert "When a node dies" in page
+    assert "longest silence" in done.stderr
+
+
+def test_no_node_and_no_data_is_left(answer):
+    _, folder, _ = answer
+    assert not list((folder / "logs" / "clusters").glob("*/*-data"))
+
+
+def test_a_fault_of_nodes_is_refused_for_one_process_and_says_why(tmp_path):
+    done = fanbench("faults", "valkey", "--fault", "leader-kill", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "valkey is not a cluster" in done.stderr
+
+
+def test_a_leader_that_does_not_exist_is_said(tmp_path):
+    done = fanbench("faults", "nats-cluster", "--fault", "leader-kill", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "no node leads in nats-cluster: see connected-node-kill" in done.stderr

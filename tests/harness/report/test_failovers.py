@@ -1,0 +1,77 @@
+"""Failovers: the silence of each run, its interval, and what was lost, as the report shows them."""
+
+import pytest
+
+from core.fault import KINDS, WHAT
+from harness.analysis.failovers import failovers
+from harness.analysis.statistics import Interval
+from harness.report.failovers import failover_charts, failover_details, failover_table
+from harness.report.page import as_markdown, view_of
+from harness.results.run_record import Comparison
+from tests.harness.made_up import SCENARIO, fault_run
+
+SETTINGS = {"valkey-sentinel": {"down_after_ms": 1000}, "nats-jetstream-r3": {"sync_interval_s": 120}}
+
+
+def node_run(contender, kind, number, silence_ms, **fields):
+    run = fault_run(contender, kind, silence_ms=silence_ms, round=number, **fields)
+    further = {"silence_p50_ms": silence_ms * 0.9, "publish_outage_ms": silence_ms * 0.8}
+    further["lost_though_published"] = min(8.0, run.lost)
+    return type(run)(**{name: getattr(run, name) for name in run.__slots__} | {"figures": run.figures | further})
+
+
+@pytest.fixture
+def comparison():
+    runs = [node_run("valkey-sentinel", "leader-kill", n, 2000 + 100 * n, lost={"broker": 230}) for n in range(1, 6)]
+    runs += [
+        node_run("nats-jetstream-r3", "leader-kill", n, 5000 + 1000 * n, delivery="at-least-once") for n in range(1, 6)
+    ]
+    runs += [node_run("nats-jetstream-r3", "follower-kill", 1, 90, delivery="at-least-once", lost={"broker": 4})]
+    return Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
+
+
+def test_the_silence_is_the_mean_of_the_runs_with_an_interval_from_two_runs_on(comparison):
+    found = {(one.outcome.contender, one.outcome.fault): one for one in failovers(comparison)}
+    valkey = found["valkey-sentinel", "leader-kill"]
+    assert valkey.silences_s == pytest.approx([2.1, 2.2, 2.3, 2.4, 2.5])
+    assert isinstance(valkey.silence_s, Interval)
+    assert valkey.silence_s.estimate == pytest.approx(2.3)
+    assert valkey.silence_s.low < 2.3 < valkey.silence_s.high
+    assert valkey.outage_s.estimate == pytest.approx(2.3 * 0.8)
+    assert found["nats-jetstream-r3", "follower-kill"].silence_s == pytest.approx(0.09)
+    assert valkey.lost_though_published == 40
+
+
+def test_the_table_has_every_cell_the_quickest_contender_first_and_the_settings_below_each_name(comparison):
+    table = failover_table(failovers(comparison))
+    assert table.headings == ["contender", "leader-kill", "follower-kill"]
+    assert [row[0].text for row in table.rows] == ["valkey-sentinel", "nats-jetstream-r3"]
+    assert table.rows[0][0].small == "at-most-once; down_after_ms 1000"
+    leader, follower = table.rows[1][1:]
+    assert leader.text.startswith("8 s (")
+    assert (leader.kind, follower.kind) == ("good", "bad")
+    assert "one run: no interval" in follower.small
+    assert "4 lost, 4 of them published · promised not to" in follower.small
+    assert table.rows[0][1].kind == "warn"
+    assert table.rows[0][2].text == "cannot be"
+
+
+def test_details_and_chart_have_every_cell(comparison):
+    found = failovers(comparison)
+    assert len(failover_details(found).rows) == 3
+    (chart,) = failover_charts(found)
+    assert "valkey-sentinel" in chart.svg
+    assert "follower-kill" in chart.svg
+    assert failover_charts([]) == []
+
+
+def test_the_report_opens_with_failovers_and_says_what_each_fault_is(comparison):
+    text = as_markdown(view_of(comparison))
+    assert text.index("When a node dies") < text.index("Failovers in figures") < text.index("The faults")
+    assert "What each fault did" not in text
+
+
+def test_every_fault_of_nodes_says_how_it_is_undone():
+    kinds = [kind for kind in KINDS if WHAT[kind].of_nodes]
+    assert len(kinds) == 6
+    assert all(WHAT[kind].undone for kind in kinds)
