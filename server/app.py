@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
@@ -98,9 +97,15 @@ def create_api(make_replica: Callable[[], Replica]) -> FastAPI:
         yield
         await replica.close()
 
-    # /metrics is what a replica has to tell; FastAPI would ask OpenTelemetry three times for each connection.
-    silent: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-    app = FastAPI(title="fanbench replica", lifespan=lifespan, docs_url=None, redoc_url=None, telemetry=silent)
+    app = FastAPI(
+        title="fanbench replica",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # /metrics is what a replica has to tell; FastAPI would ask OpenTelemetry three times for each connection. A
+        # FastAPI from before it did so takes the argument for one of the application's own, and does nothing with it.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
     app.add_exception_handler(StarletteHTTPException, _say_error)
     refusals: dict[int | str, dict[str, Any]] = {
         code: {"description": words, "content": {"application/json": {"schema": {"type": "object"}}}}

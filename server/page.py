@@ -27,6 +27,10 @@ def page_files(folder: Path) -> ASGIApp:
     files = StaticFiles(directory=folder, html=True)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # Starlette before 1.0 fails at it: 500
+            await send({"type": "websocket.close"})  # before it was accepted: 403
+            return
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
