@@ -78,6 +78,7 @@ async def test_a_lost_connection_is_told_closed_and_replaced():
         line.end.set()
         while await asyncio.wait_for(line.dialled.get(), 10) != 3:
             pass
+        await asyncio.wait_for(line.up.wait(), 10)  # one that nobody has served yet would only be hung up
     assert line.events == ["dial 0", "lost cut, ***", "hang up 0", "dial 3", "lost closed", "hang up 3"]
 
 
