@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 PYTEST := $(PY) -m pytest --dist loadfile --no-loadscope-reorder  # tests/durations.py puts the longest files first
 
-.PHONY: help setup compare test unit durations soak check bench scaling dist brokers browser reference reference-pages lock clean notebook notebooks
+.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist brokers browser reference reference-pages lock clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ test: $(STAMP) brokers browser  ## run every test
 
 unit: $(STAMP)  ## the tests that start no program, in less than a minute
 	@$(PYTEST) -n 4 -m unit
+
+lowest: $(STAMP)  ## the fast tests, and the adapters, with the lowest versions that pyproject.toml allows: 10 minutes
+	@scripts/lowest.sh
+
+pythons: $(STAMP)  ## the fast tests under the lowest and the highest Python found here: 3 minutes
+	@$(PY) scripts/pythons.py
 
 durations: $(STAMP) brokers browser  ## run every test and note which files take long, in tests/durations.json
 	@$(PYTEST) -n 5 --record-durations
