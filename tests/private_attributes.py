@@ -147,4 +147,18 @@ PRIVATE_USES = [
     PrivateUse(
         "locust", "locust.dispatch:UsersDispatcher", ("_rebalance",), "deal out users anew", "load/worker_roster.py"
     ),
+    PrivateUse(
+        "redis",
+        "redis.asyncio.connection:AbstractConnection",
+        ("_parser",),
+        "bound an answer",
+        "brokers/redis_answers.py",
+    ),
+    PrivateUse(
+        "redis",
+        "redis._parsers.hiredis:_AsyncHiredisParser",
+        ("_reader",),
+        "bound an answer",
+        "brokers/redis_answers.py",
+    ),
 ]
