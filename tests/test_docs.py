@@ -1,5 +1,6 @@
 """The documentation keeps up: links lead somewhere, every setting, command and scenario field is written down."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def test_every_contract_is_in_the_architecture():
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
     for module in (ROOT / "core" / "contracts").glob("[a-z]*.py"):
         assert f"`{module.stem}`" in text, f"docs/ARCHITECTURE.md does not name core/contracts/{module.name}"
+
+
+def test_the_subjects_of_the_architecture_begin_where_it_says():
+    lines = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()
+    rows = lines[lines.index("| where is … | file | it begins at |") + 2 :]
+    rows = [row.split("|")[1:-1] for row in itertools.takewhile(lambda line: line.startswith("|"), rows)]
+    tree = "\n".join(line for line in lines if line.startswith("    "))
+    assert len(rows) == 10
+    for subject, files, names in rows:
+        for file, name in zip(re.findall("`(.+?)`", files), re.findall("`(.+?)`", names), strict=True):
+            text = (ROOT / file).read_text(encoding="utf-8")
+            assert re.search(rf"^(async )?(def|class) {name}\b", text, re.MULTILINE), f"{subject}: {file} has no {name}"
+            assert Path(file).name in tree, f"{subject}: the tree above the table does not name {file}"
 
 
 def test_every_scenario_field_is_documented():
