@@ -1,6 +1,8 @@
 """pyproject.toml says which versions fanbench runs with: each dependency by name, with a lower bound, and pinned in the lock."""
 
 import ast
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -114,3 +116,11 @@ def test_the_scripts_name_tests_that_exist() -> None:
     }
     assert len(files) >= 5
     assert [file for file in files if not (ROOT / file.removeprefix("programs=(")).is_file()] == []
+
+
+def test_the_workflow_runs_targets_that_exist_under_the_pythons_of_the_classifiers() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    targets = set(re.findall(r"- run: make ([a-z]+)", workflow))
+    assert targets <= set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    tried = json.loads(re.search(r"python: (\[.+\])", workflow)[1])
+    assert tried == [name.rpartition(" ")[2] for name in PROJECT["project"]["classifiers"]]
