@@ -1,14 +1,14 @@
 # One image for the three programs that compose starts: server, generator and the Locust suite.
-# Nothing here needs BuildKit. On a machine with another registry: --build-arg PYTHON_IMAGE=…
+# Nothing here needs BuildKit. Another registry, or a digest: --build-arg PYTHON_IMAGE=python@sha256:…
 ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE}
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 
-# The programs' own needs at the versions that requirements.lock pins; charts, reports and notebooks stay outside.
-COPY requirements.lock deploy/requirements.txt /tmp/
-RUN pip install -c /tmp/requirements.lock -r /tmp/requirements.txt && useradd --system --no-create-home fanbench
+# The programs' own needs, at locked versions and hashes; charts, reports and notebooks stay outside.
+COPY deploy/requirements.lock /tmp/
+RUN pip install --require-hashes --no-deps -r /tmp/requirements.lock && useradd --system --no-create-home fanbench
 
 # The entry points by which a replica finds its adapters come with the package's metadata, hence the install;
 # the code itself runs from /app, with the page that a replica serves at /.
@@ -20,7 +20,7 @@ COPY generator generator
 COPY load load
 COPY ui ui
 COPY deploy/entrypoint.py deploy/entrypoint.py
-RUN pip install --no-deps -e .
+RUN pip install --no-deps --no-build-isolation -e .
 # The user that runs it may not write here, and without bytecode each start would compile every library again: seconds of CPU.
 RUN python -m compileall -q core brokers server generator load deploy
 

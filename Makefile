@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 PYTEST := $(PY) -m pytest --dist loadfile --no-loadscope-reorder  # tests/durations.py puts the longest files first
 
-.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist brokers browser reference reference-pages lock clean notebook notebooks
+.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist brokers browser reference reference-pages lock sbom clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,8 +73,17 @@ notebook: $(STAMP)  ## open the notebooks that chart results/ in Jupyter
 notebooks: $(STAMP)  ## run every notebook from the top on results/reference, outputs in place
 	@$(PY) scripts/notebooks.py
 
-lock: $(STAMP)  ## pin the dependencies again
-	@$(VENV)/bin/uv pip compile --universal --all-extras --group dev --group bench --python-version 3.11 --no-header --upgrade -q -o requirements.lock pyproject.toml
+# Versions and hashes; no address of a registry is written.
+COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q
+
+lock: $(STAMP)  ## pin the dependencies again, with hashes; PACKAGE=name for that one alone
+	@$(COMPILE) --all-extras --group dev --group bench --group supply $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) -o requirements.lock pyproject.toml
+	@$(COMPILE) -c requirements.lock -o deploy/requirements.lock deploy/requirements.txt
+
+sbom: $(STAMP)  ## dist/sbom.cdx.json: what an installation holds, as CycloneDX
+	@mkdir -p dist
+	@$(VENV)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.cdx.json
+	@echo dist/sbom.cdx.json
 
 clean:  ## remove .venv, caches and unfinished results
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks results/*.partial

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from typing import NamedTuple
+from urllib.parse import unquote_plus
 
 _START = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?")
 _END_OF_ADDRESS = re.compile(r"[/?#]")
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
-_SECRET_OPTION = re.compile(r"([?&][\w-]*(?:password|passwd|token|secret|nkey|seed|jwt)=)[^&#\s\"']*", re.IGNORECASE)
+_OPTION = re.compile(r"([?&])([^?&=#\s\"']+)=([^&#\s\"']*)")
+_WHOLE_OPTION = re.compile(r"([?&])([^?&=#]+)=([^&#]*)")
+_SECRET = re.compile(r"(?:password|passwd|token|secret|nkey|seed|jwt)\Z", re.IGNORECASE)
 _LONG = 6
 """Characters from which on a secret is hidden wherever it stands; a shorter one is a part of too many words."""
 
@@ -43,7 +46,7 @@ def redact(url: str) -> str:
     """
     start, userinfo, at, rest = parts = take_apart(url)
     user, colon, _ = userinfo.partition(":")
-    rest = _SECRET_OPTION.sub(r"\1***", rest)
+    rest = _WHOLE_OPTION.sub(_hidden, rest)
     if not at:
         return start + rest
     if (parts.odd and start) or (colon and not start) or (not colon and userinfo and start.lower().startswith("nats")):
@@ -51,9 +54,19 @@ def redact(url: str) -> str:
     return f"{start}{user}:***@{rest}" if colon else f"{start}{userinfo}@{rest}"
 
 
+def hide_options(text: str) -> str:
+    """`text` with the value of each secret option of a URL in it, such as `?password=`, replaced by ***."""
+    return _OPTION.sub(_hidden, text)
+
+
+def _hidden(option: re.Match[str]) -> str:
+    """With stars for a secret, however its name is written: `p%61ssword` is the same to whoever reads it."""
+    return f"{option[1]}{option[2]}=***" if _SECRET.search(unquote_plus(option[2])) else option[0]
+
+
 def hide(text: str, secrets: Collection[str]) -> str:
     """`text`, such as a library's words, without the secrets and without what stands before the @ of a URL in it."""
-    text = _SECRET_OPTION.sub(r"\1***", _USERINFO.sub("***@", text))
+    text = hide_options(_USERINFO.sub("***@", text))
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         if len(secret) >= _LONG:
             text = text.replace(secret, "***")

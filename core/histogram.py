@@ -5,6 +5,8 @@ Recording one value through the library costs about 780 ns; folding an array cos
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +21,10 @@ SIGNIFICANT_FIGURES = 3
 
 _SUB_BUCKETS = 2048  # the power of two that keeps three significant figures
 _HALF = _SUB_BUCKETS // 2
+_HEADER_BYTES = 8
+"""Before the compressed part: a cookie and a length."""
+_MOST_BYTES = 1024 * 1024
+"""Unpacked; 24,000 counts of nine bytes at most are 216,000."""
 
 
 def _new() -> HdrHistogram:
@@ -46,6 +52,18 @@ def _indexes(values_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     bits = np.frexp(np.maximum(values_us, _SUB_BUCKETS - 1).astype(np.float64))[1].astype(np.int64)
     bucket = bits - 11
     return bucket * _HALF + (values_us >> bucket)
+
+
+def _require_small(text: str) -> None:
+    """A histogram of ours is some kilobytes; compressed zeros of a megabyte are a gigabyte, which the library would hold.
+
+    Raises:
+        ValueError: it is larger than all of its counts can be.
+    """
+    packed = base64.b64decode(text)[_HEADER_BYTES:]
+    unpacked = zlib.decompressobj().decompress(packed, _MOST_BYTES)
+    if len(unpacked) >= _MOST_BYTES:
+        raise ValueError(f"it unpacks to over {_MOST_BYTES} bytes")
 
 
 class Histogram:
@@ -159,6 +177,7 @@ class Histogram:
         """
         histogram = cls()
         try:
+            _require_small(text)
             histogram._hdr.decode_and_add(text.encode("ascii"))
         except Exception as error:  # the library raises several kinds of its own, and zlib's
             raise ValueError(f"not an HDR V2 histogram of microseconds up to an hour: {error}") from error

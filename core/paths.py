@@ -28,3 +28,19 @@ def file_to_write(path: str | Path) -> Path:
     if found.is_dir():
         raise ValueError("it is a directory; give the path of a file")
     return found
+
+
+def read_small_text(path: Path, most_bytes: int) -> str:
+    """The text of a file that people write by hand.
+
+    Raises:
+        OSError: it cannot be read. ValueError: it is larger, or not UTF-8.
+    """
+    with path.open("rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise ValueError(f"it has over {most_bytes} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8 text") from None

@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import UsageError, nearest
 from core.fault import Fault
-from core.paths import absolute_path
+from core.paths import absolute_path, read_small_text
+from core.plain_text import plain
 from core.stamp import smallest_bytes
 from core.topics import TopicList, expand_topics
 
+MAX_TOML_BYTES = 16_384
+"""The parser takes seconds for 64 KiB of dots."""
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
 
@@ -41,6 +44,13 @@ class Scenario(BaseModel):
     load_processes: int = Field(0, ge=0, le=256, description="Locust processes; 0: as many as the load asks for")
     seed: int = Field(1, ge=0, description="of the order of runs and of random schedules")
     faults: tuple[Fault, ...] = Field((), description="what breaks within the measured phase; see docs/faults.md")
+
+    @field_validator("name", "description")
+    @classmethod
+    def _can_be_shown(cls, text: str) -> str:
+        if plain(text) != text:
+            raise ValueError("it has control characters, which a terminal would obey; leave them out")
+        return text
 
     @model_validator(mode="after")
     def _payload_holds_its_stamp(self) -> Scenario:
@@ -94,10 +104,21 @@ def load_scenario(name_or_path: str, folder: Path) -> Scenario:
         if not path.is_file():
             known = [file.stem for file in folder.glob("*.toml")]
             raise UsageError(f"no scenario '{name_or_path}'; {nearest(name_or_path, known)}")
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"scenario {path}: {error.strerror}; give a name or a path to a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"scenario {path} is not TOML: {error}; see scenarios/broadcast.toml for a model") from error
+    fields = read_toml(path, "scenario", "scenarios/broadcast.toml")
     return parse_scenario({"name": path.stem} | fields, where=str(path))
+
+
+def read_toml(path: Path, what: str, model: str) -> dict[str, object]:
+    """A small TOML file; an error calls it `what` and names a model to follow.
+
+    Raises:
+        UsageError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(read_small_text(path, MAX_TOML_BYTES))
+    except OSError as error:
+        raise UsageError(f"{what} {path}: {error.strerror}; give a TOML file such as {model}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{what} {path} is not TOML: {error}; see {model} for a model") from error
+    except ValueError as error:
+        raise UsageError(f"{what} {path}: {error}; give a TOML file such as {model}") from error

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, Settings
 
 from core.errors import FanbenchError, UsageError, exit_code
 from core.paths import absolute_path, file_to_write
+from core.plain_text import plain
 
 PREFIX = "FANBENCH_"
 T = TypeVar("T", bound=BaseSettings)
@@ -65,5 +66,5 @@ def _without_secrets(value: object) -> str:
 
 def exit_with(error: FanbenchError) -> NoReturn:
     """End the program with the error as one line on stderr."""
-    print(str(error), file=sys.stderr)
+    print(plain(str(error)), file=sys.stderr)
     sys.exit(exit_code(error))

@@ -28,12 +28,16 @@ else
     $apt update -qq && DEBIAN_FRONTEND=noninteractive $apt install -y -qq python3-venv >/dev/null
     "$python" -m venv "$venv"
   fi
-  [ -x "$venv/bin/uv" ] || "$venv/bin/python" -m pip install -q --disable-pip-version-check uv
+  if [ ! -x "$venv/bin/uv" ]; then
+    # The version and the hashes of the lock, like everything after it.
+    awk '/^uv==/ { ours = 1 } ours { print } ours && !/\\$/ { exit }' requirements.lock >"$venv/uv.lock"
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r "$venv/uv.lock"
+  fi
   uv=$venv/bin/uv
 fi
 
 echo "setup: installing the packages of requirements.lock into $venv"
 # Compiled now: where PYTHONDONTWRITEBYTECODE is set, each start of each program would compile its imports, for a second.
-"$uv" pip install -q --compile-bytecode --python "$venv/bin/python" -r requirements.lock
-"$uv" pip install -q --python "$venv/bin/python" --no-deps -e .
-"$uv" pip install -q --python "$venv/bin/python" uv
+"$uv" pip install -q --compile-bytecode --require-hashes --python "$venv/bin/python" -r requirements.lock
+# By the hatchling of the lock: in a build environment of its own it would be any.
+"$uv" pip install -q --python "$venv/bin/python" --no-deps --no-build-isolation -e .

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.plain_text import plain
 from harness.analysis.fault_outcomes import is_about_faults
 from harness.results.run_record import Comparison, Run
 from harness.results.store import load_capacity, load_results, result_folders
@@ -47,6 +48,6 @@ def load_all(paths: Sequence[Path]) -> list[Result]:
         UsageError: there is none, or one is damaged.
     """
     return [
-        Result(folder.name, load_results(folder), load_capacity(folder) is not None)
+        Result(plain(folder.name), load_results(folder), load_capacity(folder) is not None)
         for folder in result_folders(*paths)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brokers.contenders import all_contenders
 from core.errors import UsageError, nearest
-from core.scenario import Scenario, ScheduleKind
+from core.scenario import Scenario, ScheduleKind, read_toml
 from core.topics import expand_topics
 from harness.analysis.slo import Slo
 
@@ -75,7 +74,7 @@ def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
         UsageError: the file cannot be read, a field is unknown or out of range, the objective cannot be read, or a
             program that runs already is none that is known.
     """
-    fields = _read(file) if file else {}
+    fields = read_toml(file, "needs", "docs/needs.toml") if file else {}
     where = str(file) if file else "fanbench choose"
     fields |= {name: value for name, value in given.items() if value is not None and value is not False and value != ""}
     for name in fields:
@@ -94,13 +93,3 @@ def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
         if program not in known:
             raise UsageError(f"{where}: have = {program!r}: no such program; {nearest(program, known)}")
     return needs
-
-
-def _read(file: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UsageError(f"needs {file}: {reason}; give a TOML file such as docs/needs.toml") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"needs {file} is not TOML: {error}; see docs/needs.toml for a model") from error

@@ -15,6 +15,7 @@ import typer
 
 from core.errors import FanbenchError, UsageError
 from core.paths import absolute_path
+from core.plain_text import plain
 from harness.commands.arguments import hide_passwords
 from harness.commands.interrupts import end_as_ctrl_c_does
 from harness.commands.options import (
@@ -253,7 +254,7 @@ def report(
     """Build report.html of result directories again."""
     from harness.report.page import build_report
 
-    print(build_report(folders, markdown=markdown))
+    print(plain(build_report(folders, markdown=markdown)))
 
 
 @app.command()
@@ -366,7 +367,7 @@ def _usage(error: Exception) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"fanbench: {message}", file=sys.stderr)
+    print(f"fanbench: {plain(message)}", file=sys.stderr)
     return code
 
 

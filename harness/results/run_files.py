@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from brokers.redaction import hide_options
 from core.contracts.codec import encode
 from core.contracts.load_result import MeasuredSecond
 from core.contracts.manifest import Manifest, ManifestRun
@@ -17,6 +18,7 @@ from core.contracts.run_record import (
     TimelineRow,
 )
 from core.histogram import Histogram
+from core.plain_text import plain
 from core.scenario import Scenario, parse_scenario
 from harness.results.run_record import CAUSES, PARTS, Comparison, Run, Usage
 from harness.results.summary import row_of
@@ -24,14 +26,14 @@ from harness.results.summary import row_of
 _PASSWORD = re.compile(r"(://[^/?#\s:@]*):[^/?#\s]*@")
 
 
-def hide_passwords(text: str) -> str:
-    """The text with the password of each URL in it replaced by ***."""
-    return _PASSWORD.sub(r"\1:***@", text)
+def as_shown(text: str) -> str:
+    """The text with the secrets of each URL in it replaced by ***, and control characters, of a log's end, written out."""
+    return plain(hide_options(_PASSWORD.sub(r"\1:***@", text)))
 
 
 def without_password(scenario: Scenario) -> Scenario:
     """The scenario with the passwords in its texts hidden."""
-    return scenario.with_fields(name=hide_passwords(scenario.name), description=hide_passwords(scenario.description))
+    return scenario.with_fields(name=as_shown(scenario.name), description=as_shown(scenario.description))
 
 
 def as_stored(run: Run) -> Run:
@@ -41,10 +43,10 @@ def as_stored(run: Run) -> Run:
     """
     return replace(
         run,
-        contender=hide_passwords(run.contender),
+        contender=as_shown(run.contender),
         scenario=without_password(run.scenario),
-        problems=tuple(map(hide_passwords, run.problems)),
-        notes=tuple(map(hide_passwords, run.notes)),
+        problems=tuple(map(as_shown, run.problems)),
+        notes=tuple(map(as_shown, run.notes)),
         achieved_hz=round(run.achieved_hz, 3),
         lost_by_cause={cause: run.lost_by_cause[cause] for cause in CAUSES if cause in run.lost_by_cause},
         usage={part: _rounded(run.usage[part]) for part in PARTS if part in run.usage},
@@ -137,11 +139,14 @@ def run_of(record: RunRecord, entry: ManifestRun, base: Scenario, where: str) ->
         ValueError: a histogram is not one.
     """
     main, further = record.row.main, record.row.further
+    scenario = (
+        parse_scenario(base.model_dump() | entry.scenario, f"{where}: run {entry.run}") if entry.scenario else base
+    )
     return Run(
         contender=main.contender,
         round=main.round,
         delivery=main.delivery,
-        scenario=parse_scenario(base.model_dump() | entry.scenario, f"{where}: run {entry.run}"),
+        scenario=scenario,
         transport=further.transport,
         published=main.published,
         expected=main.expected,

@@ -30,11 +30,15 @@ from core.contracts.run_record import (
 )
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
-from harness.results.run_files import as_stored, hide_passwords, manifest_text, record_of, run_of, without_password
+from core.topics import expand_topics
+from harness.results.read_file import read_file
+from harness.results.run_files import as_shown, as_stored, manifest_text, record_of, run_of, without_password
 from harness.results.run_record import Comparison, Run
 
 PARTIAL = ".partial"
 INCOMPLETE = "-incomplete"
+MAX_TOPICS_IN_ALL = 1_000_000
+"""Of the scenarios of a result directory that differ."""
 LEAST_ROOM_BYTES = 256 * 1024
 """Below this a disk is full: a run writes about as much."""
 
@@ -76,7 +80,7 @@ class ResultFolder:
         Raises:
             FanbenchError: the disk takes no more; the directory is renamed, and holds what was stored before.
         """
-        said = tuple(map(hide_passwords, verdict))
+        said = tuple(map(as_shown, verdict))
         self.comparison = replace(self.comparison, complete=complete, verdict=said)
         failed: OSError | None = None
         try:
@@ -119,12 +123,12 @@ class ResultFolder:
 
 
 def _without_passwords(texts: Mapping[str, str]) -> dict[str, str]:
-    return {hide_passwords(name): hide_passwords(text) for name, text in texts.items()}
+    return {as_shown(name): as_shown(text) for name, text in texts.items()}
 
 
 def store_verdict(folder: Path, comparison: Comparison, verdict: Sequence[str]) -> Comparison:
     """Put the verdict into the manifest of the comparison's directory, and return the comparison with it."""
-    said = replace(comparison, verdict=tuple(map(hide_passwords, verdict)))
+    said = replace(comparison, verdict=tuple(map(as_shown, verdict)))
     write_text(folder / "manifest.json", manifest_text(said))
     return said
 
@@ -170,11 +174,11 @@ def open_results(
     except OSError as error:
         raise UsageError(f"results directory {parent}: {error.strerror}; give another one with --out") from error
     comparison = Comparison(
-        name=hide_passwords(name),
+        name=as_shown(name),
         scenario=without_password(scenario),
         runs=[],
         started_utc=f"{started:%Y-%m-%dT%H:%M:%SZ}",
-        command=hide_passwords(command),
+        command=as_shown(command),
         host=_without_passwords(host),
         versions=_without_passwords(versions),
         settings=dict(settings or {}),
@@ -240,7 +244,7 @@ def result_folders(*paths: Path) -> list[Path]:
     for path in paths:
         inside = sorted(manifest.parent for manifest in path.glob("*/manifest.json"))
         if not inside or (path / "manifest.json").exists():
-            _read(path, "manifest.json")
+            read_file(path, "manifest.json")
             inside = [path]
         found += inside
     return found
@@ -248,11 +252,12 @@ def result_folders(*paths: Path) -> list[Path]:
 
 def _runs(folder: Path, manifest: Manifest) -> list[Run]:
     """The runs that the manifest names, from the other three files."""
-    rows = {row.further.run: row for row in read_summary(_read(folder, "summary.csv"), f"{folder}/summary.csv")}
+    rows = {row.further.run: row for row in read_summary(read_file(folder, "summary.csv"), f"{folder}/summary.csv")}
     seconds: dict[int, list[TimelineRow]] = {}
-    for second in read_timeline(_read(folder, "timeline.csv"), f"{folder}/timeline.csv"):
+    for second in read_timeline(read_file(folder, "timeline.csv"), f"{folder}/timeline.csv"):
         seconds.setdefault(second.run, []).append(second)
     encoded = {entry.run: entry for entry in _document(folder, "histograms.json", HistogramsFile).runs}
+    _require_few_topics(manifest, folder)
     runs = []
     for entry in manifest.order:
         for name, found in (("summary.csv", rows), ("histograms.json", encoded)):
@@ -268,18 +273,22 @@ def _runs(folder: Path, manifest: Manifest) -> list[Run]:
     return runs
 
 
+def _require_few_topics(manifest: Manifest, folder: Path) -> None:
+    """Each scenario's topics are expanded; 100,000 in each of 10,000 runs would take minutes.
+
+    Raises:
+        UsageError: they are too many.
+    """
+    own = [text for entry in manifest.order if isinstance(text := entry.scenario.get("topics"), str)]
+    total = 0
+    for text in dict.fromkeys(own):
+        total += len(expand_topics(text))
+        if total > MAX_TOPICS_IN_ALL:
+            raise UsageError(f"{folder}/manifest.json: its runs have over {MAX_TOPICS_IN_ALL} topics; measure again")
+
+
 def _document(folder: Path, name: str, kind: type[D]) -> D:
     try:
-        return decode(kind, _read(folder, name), f"{folder}/{name}")
+        return decode(kind, read_file(folder, name), f"{folder}/{name}")
     except DocumentError as error:
         raise UsageError(str(error)) from error
-
-
-def _read(folder: Path, name: str) -> str:
-    try:
-        return (folder / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UsageError(
-            f"{folder} is not a result directory: {name}: {reason}; give a directory that fanbench compare wrote"
-        ) from error

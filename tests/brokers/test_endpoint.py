@@ -10,6 +10,7 @@ from brokers.contenders import find_contender
 from brokers.endpoint import MAX_TOPIC_BYTES, RUN_NAME, Address, parse_url, redact
 from brokers.errors import BrokerError
 from brokers.options import text, whole_number
+from brokers.redaction import hide
 from brokers.registry import open_endpoint
 from core.errors import UsageError
 
@@ -82,6 +83,15 @@ def test_no_password_however_odd_is_shown(text, more):
     except UsageError as error:
         shown = str(error)
     assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "PASSWORD", "sentinel_password", "token", "client_secret", "p%61ssword", "nkey", "jwt"]
+)
+def test_every_secret_option_is_hidden_however_its_name_is_written(name):
+    url = f"redis://h:1/0?db=1&{name}={SECRET}'x&stream=s"
+    assert redact(url) == f"redis://h:1/0?db=1&{name}=***&stream=s"
+    assert SECRET not in hide(f"cannot connect to {url.replace(chr(39), '')} now", ())
 
 
 @pytest.mark.parametrize("word", ["results/a@b", "compare", "redis://h?stream=a%40b", "redis://user@h"])

@@ -51,7 +51,7 @@ def only_docker(tmp_path, monkeypatch):
 def test_every_program_has_an_image_the_one_of_docker_compose():
     assert set(IMAGES) == set(PROGRAMS)
     for name, image in IMAGES.items():
-        assert f"image: {image.image}\n" in service(name)
+        assert f"_IMAGE:-{image.image}}}\n" in service(name)
         assert program_of(name, "docker") is image
         assert program_of(name, "auto") is program_of(name, "local") is PROGRAMS[name]
 

@@ -113,3 +113,20 @@ def test_on_paper_no_table_is_cut_off_and_the_method_is_there(page: Page, report
     opened(page, report)
     assert page.evaluate(CUT_OFF) == []
     assert page.get_by_text("Open loop: each event").first.is_visible()
+
+
+def test_no_script_runs_in_the_page_and_its_pictures_are_all_there(report: Path, page: Page) -> None:  # noqa: F811
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    text = report.read_text(encoding="utf-8")
+    page.set_content(text)
+    pictures, _ = page.evaluate(LAYOUT)
+    assert pictures > 5
+    assert complaints == []  # the policy blocks nothing that the page needs
+    smuggled = text.replace(
+        "<main>",
+        "<main><img src=x onerror='window.ran=1'><script>window.ran=1</script><svg onload='window.ran=1'></svg>",
+    )
+    page.set_content(smuggled)
+    assert page.evaluate("() => window.ran") is None
+    assert len(complaints) >= 2

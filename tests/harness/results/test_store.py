@@ -289,3 +289,13 @@ def test_a_damaged_capacity_search_is_told(tmp_path: Path) -> None:
     (path / "capacity.json").write_text('{"contender": "valkey"}')
     with pytest.raises(UsageError, match=r"capacity\.json: field 'vary' is missing"):
         load_capacity(path)
+
+
+def test_no_file_shows_a_secret_option_or_steers_a_terminal(tmp_path: Path) -> None:
+    odd = "lost redis://h:1/0?password=s3cret&db=1: its log ends: \x1b[31mred\x1b[0m\x07"
+    folder = stored(tmp_path, made_up.run("valkey", 1, problems=(odd,), notes=(odd,)))
+    text = "".join(file.read_text() for file in folder.iterdir() if file.is_file())
+    assert "s3cret" not in text
+    assert "\x1b" not in text
+    (run,) = load_results(folder).runs
+    assert run.problems == ("lost redis://h:1/0?password=***&db=1: its log ends: \\x1b[31mred\\x1b[0m\\x07",)

@@ -1,0 +1,51 @@
+"""Reads a file of a result directory, which anybody may have made: nothing in it may hang, fill or steer what reads it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from core.errors import UsageError
+from core.paths import read_small_text
+from core.plain_text import plain
+
+MAX_FILE_BYTES = 16 * 1024 * 1024
+"""Of one file of a result directory: 1,000 runs, or a day in seconds, are a third of it."""
+MAX_ROWS = 100_000
+"""A day by seconds has 86,400."""
+_ESCAPED_CONTROL = re.compile(
+    r"\\u(?:00(?:0[0-8b-f]|1[0-9a-f]|7f|[89][0-9a-f])|202[a-e]|206[6-9])|\\[bf]", re.IGNORECASE
+)
+"""As JSON writes them. fanbench's own files have none: see `as_stored`."""
+
+
+def read_file(folder: Path, name: str) -> str:
+    """A file of a directory that anybody may have made: a regular one of bounded size, without control characters.
+
+    Raises:
+        UsageError: it is none.
+    """
+    path = folder / name
+    try:
+        text = "" if _odd(path) else read_small_text(path, MAX_FILE_BYTES)
+        reason = _odd(path) or _harm(text)
+    except (OSError, ValueError) as error:
+        text, reason = "", (isinstance(error, OSError) and error.strerror) or str(error)
+    if reason:
+        raise UsageError(
+            f"{folder} is not a result directory: {name}: {reason}; give a directory that fanbench compare wrote"
+        )
+    return text
+
+
+def _odd(path: Path) -> str:
+    """A FIFO would keep us waiting, a device has no end."""
+    return "it is no regular file" if path.exists() and not path.is_file() else ""
+
+
+def _harm(text: str) -> str:
+    if text.count("\n") > MAX_ROWS:
+        return f"it has over {MAX_ROWS} lines"
+    if plain(text) != text or _ESCAPED_CONTROL.search(text):
+        return "it has control characters, which a terminal would obey"
+    return ""
