@@ -205,6 +205,13 @@ async def test_a_unix_socket(scheme, tmp_path):
         child.kill()
 
 
+async def test_a_socket_that_is_not_there_is_told_by_its_path(tmp_path):
+    adapter, endpoint = open_endpoint(f"unix://{tmp_path}/none.sock")
+    with pytest.raises(BrokerError, match=r"none\.sock.*; check the path of the socket"):
+        async with adapter.producer(endpoint):
+            pass
+
+
 async def test_a_missing_password_is_found_when_dialling(tmp_path):
     port = free_port()
     child = spawn(
