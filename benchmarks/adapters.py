@@ -22,6 +22,8 @@ LIMIT = 1.15
 _TIMEOUT_S = 150.0
 Side = Literal["adapter", "bare"]
 SIDES: tuple[Side, ...] = ("adapter", "bare")
+Found = dict[tuple[str, str, str], list[float]]
+"""By contender, shape and side: the cost in each round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +59,41 @@ _STEADY = 0.15
 def adapters(size: AdapterSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> list[FigureTable]:
     """One table for each shape."""
     here, missing = _one_of_each(size.programs)
-    found: dict[tuple[str, str, str], list[float]] = {}
+    found: Found = {}
+    failed: dict[tuple[str, str], str] = {}
     for contender in here:
         with contender.launched(folder / f"adapters-{contender.file_name}") as broker:
             for shape in (BURST, PACED):
-                costs: dict[str, list[float]] = {
-                    by: found.setdefault((contender.name, shape.name, by), []) for by in SIDES
-                }
-                for number in range(size.most):
-                    if number >= size.rounds and _steady(costs):
-                        break
-                    say(f"{contender.name} against its bare library, {shape.name}, round {number + 1}")
-                    for by in random.Random(number).sample(SIDES, 2):
-                        costs[by].append(_measure(contender, broker.url, by, shape, size.messages, cores))
-    return [_table(shape, here, found, size, missing) for shape in (BURST, PACED)]
+                try:
+                    _compare(contender, broker.url, shape, size, cores, found, say)
+                except FanbenchError as error:  # the others have their figures all the same
+                    say(str(error))
+                    failed[contender.name, shape.name] = str(error)
+    return [_table(shape, here, found, failed, size, missing) for shape in (BURST, PACED)]
+
+
+def _compare(
+    contender: Contender,
+    url: str,
+    shape: Shape,
+    size: AdapterSize,
+    cores: Cores,
+    found: Found,
+    say: Callable[[str], None],
+) -> None:
+    """Rounds of one after the other in changing order; a ratio is of the two of one round, which the same noise meets.
+
+    Raises:
+        FanbenchError: a side could not be measured.
+    """
+    costs: dict[str, list[float]] = {by: [] for by in SIDES}
+    for number in range(size.most):
+        if number >= size.rounds and _steady(costs):
+            break
+        say(f"{contender.name} against its bare library, {shape.name}, round {number + 1}")
+        for by in random.Random(number).sample(SIDES, 2):
+            costs[by].append(_measure(contender, url, by, shape, size.messages, cores))
+    found |= {(contender.name, shape.name, by): costs[by] for by in SIDES}
 
 
 def _steady(costs: Mapping[str, Sequence[float]]) -> bool:
@@ -121,16 +144,21 @@ def _measure(contender: Contender, url: str, by: Side, shape: Shape, messages: i
 def _table(
     shape: Shape,
     here: list[Contender],
-    found: dict[tuple[str, str, str], list[float]],
+    found: Found,
+    failed: Mapping[tuple[str, str], str],
     size: AdapterSize,
     missing: list[Contender],
 ) -> FigureTable:
     rows, bars = [], []
     for contender in here:
+        title = f"{contender.name} over its bare library, {shape.name}"
+        if (why := failed.get((contender.name, shape.name))) is not None:
+            bars.append(Bar(title, None, LIMIT, obstacle=why))
+            continue
         ours = Figure.of(found[contender.name, shape.name, "adapter"])
         bare = Figure.of(found[contender.name, shape.name, "bare"])
         rows.append(FigureRow(contender.name, {"adapter us": ours, "bare us": bare, "ratio": ours.over(bare)}))
-        bars.append(Bar(f"{contender.name} over its bare library, {shape.name}", ours.over(bare), LIMIT))
+        bars.append(Bar(title, ours.over(bare), LIMIT))
     bars += [
         Bar(f"{one.name} over its bare library, {shape.name}", None, LIMIT, obstacle=one.install_hint)
         for one in missing

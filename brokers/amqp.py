@@ -17,7 +17,7 @@ from brokers.amqp_link import HEARTBEAT, MAX_TOPIC_BYTES, PORT, TLS_PORT, AmqpCo
 from brokers.amqp_once import at_any_host
 from brokers.amqp_producer import AmqpProducer, producing
 from brokers.amqp_queue import EXCHANGE, EXCHANGE_TYPE, PASSIVE, QUEUE_TYPE, declare_exchange, exchange_of, queue_names
-from brokers.amqp_sentry import alarms_told
+from brokers.amqp_sentry import watched_over
 from brokers.api import Delivery
 from brokers.endpoint import Endpoint
 from brokers.options import choice
@@ -56,7 +56,7 @@ class AmqpAdapter:
         """Connect, and stay connected."""
         consumer = AmqpConsumer(endpoint, with_confirms(endpoint))
         with contextlib.closing(consumer.inbox):
-            async with keep_up(endpoint, consumer.line), alarms_told(endpoint, consumer.link):
+            async with keep_up(endpoint, consumer.line), watched_over(endpoint, consumer.link, consumer.canary):
                 try:
                     yield consumer
                 finally:

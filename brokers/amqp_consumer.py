@@ -13,6 +13,7 @@ from brokers import inbox
 from brokers.amqp_errors import errors, forbidden_topic, kind_of, undecodable, words_of
 from brokers.amqp_link import MAX_TOPIC_BYTES, AmqpConnection, calls
 from brokers.amqp_queue import EXCHANGE_TYPE, declare_exchange, declare_queue, exchange_of, new_queue_name
+from brokers.amqp_sentry import NO_CANARY, Canary
 from brokers.api import Gap, Message
 from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
@@ -51,6 +52,7 @@ class AmqpConsumer:
         self._topics = self.line.topics
         self._received = 0
         self._acknowledged = 0
+        self._has_canary = False
         self._binder: Any = None
         self._unbound: list[str] = []
         self._refused: dict[str, Refusal] = {}
@@ -88,7 +90,13 @@ class AmqpConsumer:
                 self._queue = ""
                 await link.replace_channel()
             else:
-                return
+                break
+        refused = await self._send(link, [self._queue])
+        self._has_canary = not refused
+
+    def canary(self) -> Canary:
+        """By what a message reaches the queue and no topic."""
+        return (exchange_of(self._endpoint), self._queue) if self._has_canary else NO_CANARY
 
     async def _consume(self, link: AmqpConnection, new: bool) -> None:
         channel, durable = link.channel, self._durable

@@ -55,6 +55,13 @@ class BlockedError(ConnectionError):
         super().__init__(f"the broker takes no messages for now ({words}): this one was dropped")
 
 
+class UnroutableError(ConnectionError):
+    """No queue is bound to take a message: the exchange was made anew, or its bindings were removed."""
+
+    def __init__(self, exchange: str) -> None:
+        super().__init__(f"exchange '{exchange}' has no binding that takes it to a queue: somebody removed that")
+
+
 def words_of(error: BaseException) -> str:
     """What the broker said, without aiormq's number before it."""
     closed = isinstance(error, ConnectionClosed | ChannelClosed)
@@ -71,6 +78,8 @@ def kind_of(error: BaseException) -> CauseKind | None:
     """What an error of aiormq's means."""
     if isinstance(error, BlockedError):
         return CauseKind.BLOCKED
+    if isinstance(error, UnroutableError):
+        return CauseKind.ELSEWHERE
     words = words_of(error)
     for part, kind in _KINDS.get(words.partition(" ")[0], ()):
         if part in words:

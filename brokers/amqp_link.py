@@ -15,6 +15,7 @@ from aiormq.connection import TCPTransportFactory, TLSTransportFactory
 from aiormq.exceptions import ConnectionClosed
 
 from brokers.amqp_errors import errors, kind_of, worded, words_of
+from brokers.amqp_heard import hear_alarms, hear_returns
 from brokers.amqp_wire import AmqpWire
 from brokers.connection import Calls
 from brokers.endpoint import Endpoint
@@ -33,7 +34,6 @@ REFUSED_S = 1.0
 
 # A lost connection is our news to tell, in one line and without a traceback.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
-_log = logging.getLogger("fanbench.brokers")
 
 
 @dataclass(slots=True)
@@ -64,6 +64,8 @@ class AmqpConnection:
     """When the first publish began after the last that the broker confirmed, by the event loop's clock."""
     refused: bool = False
     """Whether it has refused one since."""
+    unroutable: bool = False
+    """Whether the broker returned a mandatory message: no queue is bound to take it."""
     tell: Callable[[str], None] = lambda _: None
     """Told why the broker takes no messages, and "" when it does again."""
 
@@ -122,8 +124,9 @@ async def dial(
         wire.opened()
         channel, pulse = [await _open_channel(connection, kind) for kind in (confirms, False)]
         link = AmqpConnection(endpoint, connection, channel, pulse, wire, heartbeat_s(endpoint))
-        _watch_alarms(link)
+        hear_alarms(link)
         link.channel.on_consumer_cancel_callbacks.add(partial(_end, link))
+        hear_returns(link)
         await prepare(link)
     except BaseException as error:
         wire.abort()
@@ -143,35 +146,6 @@ async def _open_channel(connection: Connection, confirms: bool) -> Any:
 
 async def _end(link: AmqpConnection, _: Any) -> None:
     link.ended.set()
-
-
-def _watch_alarms(link: AmqpConnection) -> None:
-    """Hear `connection.blocked` and `connection.unblocked`, which aiormq tells nobody.
-
-    RabbitMQ sends the first on the first publish during an alarm, and from then on reads nothing from this connection.
-    """
-
-    async def blocked(frame: Any) -> None:
-        link.blocked = str(frame.reason)
-        link.takes_messages.clear()
-        link.alarm.set()
-        why = f"the broker takes no messages for now: {link.blocked}"
-        _log.warning("%s: %s", link.endpoint, why)
-        link.tell(why)
-
-    async def unblocked(_: Any) -> None:
-        link.blocked, dropped, link.dropped = "", link.dropped, 0
-        link.alarm.clear()
-        link.takes_messages.set()
-        told = f"; {dropped} were dropped meanwhile" if dropped else ""
-        _log.warning("%s: the broker takes messages again%s", link.endpoint, told)
-        link.tell("")
-
-    link.takes_messages.set()
-    for word, heard in (("blocked", blocked), ("unblocked", unblocked)):
-        name = f"_Connection__handle_connection_{word}"
-        assert hasattr(link.connection.transport.connection, name), "aiormq has changed"
-        setattr(link.connection.transport.connection, name, heard)
 
 
 async def until_lost(link: AmqpConnection) -> None:

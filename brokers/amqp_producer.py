@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from aiormq import spec
 from aiormq.exceptions import DeliveryError
 
-from brokers.amqp_errors import BlockedError, errors, forbidden_topic, worded, words_of
+from brokers.amqp_errors import BlockedError, UnroutableError, errors, forbidden_topic, worded, words_of
 from brokers.amqp_link import AmqpConnection, calls
 from brokers.connection import ProducerConnection
 from brokers.endpoint import Endpoint
@@ -30,10 +30,14 @@ class AmqpPublisher:
     have one id, which nothing reads, and every 64th waits, which is enough to be slowed down by a slow broker.
     """
 
-    __slots__ = ("_count", "_properties", "_waits")
+    __slots__ = ("_count", "_mandatory", "_properties", "_waits")
 
-    def __init__(self, persistent: bool, headers: Mapping[str, str] | None = None) -> None:
-        """What is persistent waits for the end of an alarm; what is not is refused during it."""
+    def __init__(self, persistent: bool, headers: Mapping[str, str] | None = None, *, mandatory: bool = False) -> None:
+        """What is persistent waits for the end of an alarm; what is not is refused during it.
+
+        With confirms a mandatory message that no queue takes is an error; otherwise the broker confirms and drops it.
+        """
+        self._mandatory = mandatory
         self._properties = spec.Basic.Properties(
             delivery_mode=2 if persistent else 1, message_id="fanbench", headers=dict(headers) if headers else None
         )
@@ -45,6 +49,7 @@ class AmqpPublisher:
 
         Raises:
             BlockedError: it was dropped, because the broker takes no messages for now.
+            UnroutableError: it was dropped, or one before it, because no queue is bound to take it.
         """
         if link.blocked or link.waiting:
             if not self._waits:
@@ -60,12 +65,15 @@ class AmqpPublisher:
                 exchange=exchange,
                 routing_key=routing_key,
                 properties=self._properties,
+                mandatory=self._mandatory,
                 wait=self._count % _DRAIN_EVERY == 0,
             )
         except DeliveryError:
             link.refused = True
             raise
         link.unconfirmed_since_s, link.refused = None, False
+        if link.unroutable:  # the broker says so before it confirms
+            raise UnroutableError(exchange)
 
 
 class AmqpProducer:
@@ -78,12 +86,13 @@ class AmqpProducer:
         prepare: Callable[[AmqpConnection], Awaitable[None]],
         confirms: bool,
         names: TopicNames,
+        mandatory: bool,
     ) -> None:
         self.line = ProducerConnection(endpoint, calls(prepare, confirms, self._note), names)
         self.link = self.line.link
         self._name_of = self.line.name_of
         self._exchange = exchange
-        self._publisher = AmqpPublisher(persistent=confirms)
+        self._publisher = AmqpPublisher(persistent=confirms, mandatory=mandatory)
         self._forbidden: dict[str, tuple[float, str]] = {}
         """By name: until when it is refused here, and the broker's words."""
 
@@ -129,8 +138,10 @@ async def producing(
     prepare: Callable[[AmqpConnection], Awaitable[None]],
     confirms: bool,
     names: TopicNames,
+    *,
+    mandatory: bool = False,
 ) -> AsyncIterator[AmqpProducer]:
-    """Connect, and stay connected."""
-    producer = AmqpProducer(endpoint, exchange, prepare, confirms, names)
+    """Connect, and stay connected; `mandatory` where each message must reach a queue."""
+    producer = AmqpProducer(endpoint, exchange, prepare, confirms, names, mandatory)
     async with keep_up(endpoint, producer.line):
         yield producer

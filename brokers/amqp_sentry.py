@@ -1,13 +1,14 @@
-"""Whether RabbitMQ takes messages: a consumer is told nothing of an alarm, and hears only that nothing comes.
+"""Publishes in a consumer's place, once a second: RabbitMQ tells a consumer neither of an alarm nor of a lost binding.
 
-RabbitMQ tells a connection of an alarm on its first publish during it, and reads nothing from it from then on. So this is a
-connection of its own: what blocks it must not block the consumer.
+It tells a connection of an alarm on its first publish during it, and reads nothing from it from then on: so this is a
+connection of its own. And it returns a mandatory message that reaches no queue: so the consumer's own is bound to one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from brokers.amqp_errors import errors, kind_of
@@ -18,45 +19,87 @@ from brokers.errors import BrokerError, CauseKind
 from brokers.link import Link
 from brokers.reconnect import finish
 
-_EVERY_S = 2.0
-_AGAIN_S = 5.0
+_EVERY_S = 1.0
+_AGAIN_S = 2.0
+_RETURNS = 2
+"""In a row, after which a binding is gone: one may be of a connection that is being dialled anew."""
+Canary = tuple[str, str]
+"""Exchange, and the routing key by which the consumer's queue is bound to it for this alone; both empty for none."""
+NO_CANARY: Canary = ("", "")
 
 
 @asynccontextmanager
-async def alarms_told(endpoint: Endpoint, link: Link) -> AsyncIterator[None]:
-    """Within the block the link's notice says why the broker takes no messages."""
-    task = asyncio.create_task(_watch(endpoint, link), name=f"{endpoint} alarms")
+async def watched_over(endpoint: Endpoint, link: Link, canary: Callable[[], Canary]) -> AsyncIterator[None]:
+    """Within the block the link's notice tells of an alarm, and the link is dropped where nothing reaches its queue."""
+    sentry = _Sentry(endpoint, link, canary)
+    task = asyncio.create_task(sentry.run(), name=f"{endpoint} sentry")
     try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(endpoint.timeout_s):
+                await sentry.tried.wait()
         yield
     finally:
-        task.cancel()
         await finish(_ended(task))
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
-    await asyncio.wait([task])
+    while not task.done():  # a library may swallow a cancellation
+        task.cancel()
+        await asyncio.wait([task], timeout=_EVERY_S)
 
 
-async def _watch(endpoint: Endpoint, link: Link) -> None:
-    """On a connection to the link's host, again and again; not for a user who may not publish."""
-    allowed = True
-    while allowed:
-        try:
-            async with once_connected(link.target) as other:
-                other.tell = link.note
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_publish(other, f"{endpoint.prefix}.nobody"))
-                    tasks.create_task(until_lost(other))
-        except* (BrokerError, *errors) as group:
-            if any(kind_of(error) is CauseKind.PERMISSION for error in group.exceptions):
-                allowed = False
-        link.note("")
-        await asyncio.sleep(_AGAIN_S)
+class _Sentry:
+    def __init__(self, endpoint: Endpoint, link: Link, canary: Callable[[], Canary]) -> None:
+        self._link = link
+        self._canary = canary
+        self._nobody = f"{endpoint.prefix}.nobody"
+        self.tried = asyncio.Event()
+        """Set once it watches, or cannot."""
+        self._may_use_exchange = True
+        self._published = NO_CANARY
+        self._returns = 0
 
+    async def run(self) -> None:
+        """Connect to the link's host, again and again; not for a user who may not publish at all."""
+        while True:
+            try:
+                async with once_connected(self._link.target) as other:
+                    other.tell = self._link.note
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._publish(other))
+                        tasks.create_task(until_lost(other))
+            except* (BrokerError, *errors) as group:
+                kinds = {kind_of(error) for error in group.exceptions}
+            self.tried.set()
+            if CauseKind.PERMISSION in kinds:
+                if not self._may_use_exchange:
+                    return
+                self._may_use_exchange = False
+            elif CauseKind.NOT_FOUND in kinds:
+                self._came_back()
+            self._link.note("")
+            await asyncio.sleep(_AGAIN_S)
 
-async def _publish(other: AmqpConnection, nobody: str) -> None:
-    """To the default exchange and no queue's name: nobody gets it."""
-    while True:
-        await other.takes_messages.wait()
-        await other.channel.basic_publish(b"", exchange="", routing_key=nobody)
-        await asyncio.sleep(_EVERY_S)
+    async def _publish(self, other: AmqpConnection) -> None:
+        while True:
+            await other.takes_messages.wait()
+            canary = self._canary() if self._may_use_exchange and self._link.connected else NO_CANARY
+            self._returns = self._returns if canary == self._published else 0
+            self._published, other.unroutable = canary, False
+            exchange, key = canary
+            # To the default exchange and no queue's name: nobody gets it.
+            await other.channel.basic_publish(
+                b"", exchange=exchange, routing_key=key or self._nobody, mandatory=bool(exchange)
+            )
+            self.tried.set()
+            await asyncio.sleep(_EVERY_S)
+            if exchange and other.unroutable:
+                self._came_back()
+            else:
+                self._returns = 0
+
+    def _came_back(self) -> None:
+        self._returns += 1
+        if self._returns >= _RETURNS and self._canary() == self._published:
+            self._returns = 0
+            self._link.drop(f"exchange '{self._published[0]}' does not hand anything on to it: somebody removed that")

@@ -18,7 +18,7 @@ from brokers.amqp_link import HEARTBEAT, MAX_TOPIC_BYTES, PORT, TLS_PORT, AmqpCo
 from brokers.amqp_once import at_any_host
 from brokers.amqp_producer import AmqpProducer, producing
 from brokers.amqp_queue import PASSIVE
-from brokers.amqp_sentry import alarms_told
+from brokers.amqp_sentry import NO_CANARY, watched_over
 from brokers.amqp_stream_reader import QUIET_S, AmqpStreamReader, end_of, mark
 from brokers.api import Delivery, Gap, Message
 from brokers.endpoint import Endpoint
@@ -177,14 +177,14 @@ class AmqpStreamAdapter:
     def producer(self, endpoint: Endpoint) -> AbstractAsyncContextManager[AmqpProducer]:
         """Connect, and stay connected."""
         names = TopicNames(endpoint, MAX_TOPIC_BYTES)
-        return producing(endpoint, stream_of(endpoint), partial(declare, endpoint), True, names)
+        return producing(endpoint, stream_of(endpoint), partial(declare, endpoint), True, names, mandatory=True)
 
     @asynccontextmanager
     async def consumer(self, endpoint: Endpoint) -> AsyncIterator[AmqpStreamConsumer]:
         """Connect, and stay connected."""
         consumer = AmqpStreamConsumer(endpoint)
         try:
-            async with keep_up(endpoint, consumer), alarms_told(endpoint, consumer.link):
+            async with keep_up(endpoint, consumer), watched_over(endpoint, consumer.link, lambda: NO_CANARY):
                 yield consumer
         finally:
             await finish(consumer.feed.close())

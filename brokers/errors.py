@@ -174,6 +174,8 @@ class BrokerError(FanbenchError):
     ) -> None:
         """`step` only where the kind's own next step would be wrong."""
         cause = endpoint.hide_secrets(cause)
+        if kind is CauseKind.UNREACHABLE and endpoint.hosts and endpoint.hosts[0].is_path:
+            step = step or "check the path of the socket, and that the broker runs"
         super().__init__(f"{endpoint}: cannot {action}: {cause}; {step or next_step(kind)}")
         self.endpoint = endpoint
         self.action = action

@@ -18,11 +18,12 @@ from brokers.api import Delivery, Gap, Message
 from brokers.connection import ProducerConnection
 from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import RUN_NAME, Endpoint
-from brokers.errors import Refusal
+from brokers.errors import Refusal, TopicRefusedError
 from brokers.link import Link
 from brokers.mqtt_client import MAX_TOPIC_BYTES, PORTS, ClientPlan
 from brokers.mqtt_link import Connection, MqttError, calls, connect, disconnect
 from brokers.mqtt_scout import Scout
+from brokers.mqtt_suspects import Suspects
 from brokers.options import choice, text, whole_number
 from brokers.reconnect import finish, keep_up, quietly
 from brokers.topic_names import TopicNames
@@ -49,20 +50,39 @@ def mqtt_topic(topic: str) -> str:
 class MqttProducer:
     """QoS by the endpoint's delivery."""
 
-    def __init__(self, line: ProducerConnection[Connection]) -> None:
-        self._line = line
-        self._name_of = line.name_of
-        self.link = line.link
-        self._qos = qos_of(line.endpoint)
+    def __init__(self, endpoint: Endpoint) -> None:
+        plan = _producer_plan(endpoint)
+        asked = replace(calls(lambda at: Connection(at, plan)), serve=self._serve)
+        self._line = ProducerConnection(endpoint, asked, topic_names(endpoint))
+        self._name_of = self._line.name_of
+        self.line, self.link = self._line, self._line.link
+        self._qos = qos_of(endpoint)
+        scouting = replace(plan, identifier=f"{plan.identifier}-scout")
+        self.suspects = Suspects(lambda: Connection(self.link.target, scouting))
+        self._suspected, self._seen = self.suspects.names, self.suspects.seen
+
+    async def _serve(self, connection: Connection) -> None:
+        try:
+            await connection.until_lost()
+        finally:
+            self.suspects.lost()
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """QoS 0: return once the message is written to the socket. QoS 1: once the broker acknowledged it."""
         connection = self._line.connection
         if connection is None:
             raise self._line.failed(topic)
+        name = self._name_of(topic)
         try:
-            await connection.publish(self._name_of(topic), payload, self._qos)
-        except (MqttError, ValueError) as error:
+            if name in self._suspected:
+                refusal = await self.suspects.publish(name, payload)
+                if refusal is not None:
+                    raise TopicRefusedError(self._line.endpoint, "publish on", topic, refusal)
+                return
+            if name not in self._seen:
+                self.suspects.first(name)
+            await connection.publish(name, payload, self._qos)
+        except (MqttError, OSError, ValueError) as error:
             raise self._line.failed(topic, error) from None
 
 
@@ -203,10 +223,12 @@ class MqttAdapter:
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[MqttProducer]:
         """Connect, and stay connected."""
-        plan = _producer_plan(endpoint)
-        line = ProducerConnection(endpoint, calls(lambda at: Connection(at, plan)), topic_names(endpoint))
-        async with keep_up(endpoint, line):
-            yield MqttProducer(line)
+        producer = MqttProducer(endpoint)
+        try:
+            async with keep_up(endpoint, producer.line):
+                yield producer
+        finally:
+            await finish(quietly(producer.suspects.scout.close(), endpoint.timeout_s))
 
     @asynccontextmanager
     async def consumer(self, endpoint: Endpoint) -> AsyncIterator[MqttConsumer]:

@@ -1,4 +1,4 @@
-"""Asking on a connection of its own first, at a broker that answers a forbidden subscription by hanging up.
+"""Asking on a connection of its own first, at a broker that answers what it forbids by hanging up.
 
 RabbitMQ 3 does so, and hosted brokers: on the consumer's own connection one client's topic would interrupt all others.
 """
@@ -10,15 +10,14 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from brokers.endpoint import Endpoint
-from brokers.errors import Refusal
+from brokers.errors import Refusal, refusal_of
+from brokers.mqtt_codes import PublishRefusedError
 from brokers.mqtt_link import Connection, MqttError, connect, disconnect
 from brokers.reconnect import finish, uncancelled
 
 _TRIES = 2
 """A connection may be lost for another reason while a topic is asked for; hardly twice, right after it was made."""
-_FORBIDDEN = (
-    "the broker hung up when it was asked for this topic alone, as some do in place of saying that it is forbidden"
-)
+_FORBIDDEN = "the broker hung up each time on this topic alone, as some do in place of saying that it is forbidden"
 
 
 class Scout:
@@ -76,6 +75,29 @@ class Scout:
         if tries < _TRIES:
             return await self._ask(names, tries + 1)
         return {names[0]: Refusal("forbidden", _FORBIDDEN)}
+
+    async def publish(self, name: str, payload: bytes) -> Refusal | None:
+        """Publish with QoS 1; the refusal where the broker refuses it, by a word or without.
+
+        Raises:
+            MqttError, OSError: the broker cannot be connected to, or does not answer.
+        """
+        async with self._alone:
+            for _ in range(_TRIES):
+                connection = await self._connected()
+                try:
+                    await connection.publish(name, payload, 1)
+                except PublishRefusedError as error:
+                    refusal = refusal_of(error.kind, str(error))
+                    if refusal is None:
+                        raise
+                    return refusal
+                except MqttError:
+                    if not connection.lost:
+                        raise
+                else:
+                    return None
+        return Refusal("forbidden", _FORBIDDEN)
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.lost:

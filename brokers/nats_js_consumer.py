@@ -70,10 +70,8 @@ class JetStreamConsumer:
         self._link: NatsConnection | None = None
         self._reading = _Reading()
         self._created = ""
-        self._read_ns = 0
-        """When the message at the position was stored, unless `_reply` says it."""
-        self._reply = ""
-        """Reply subject of the message at the position."""
+        self._read_ns, self._reply = 0, ""
+        """Of the message at the position, when it was stored, or its reply subject, which says it."""
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
         """Return at once, or once the history begins to come."""

@@ -11,8 +11,8 @@ from typing import Any
 from brokers.endpoint import Endpoint
 from brokers.nats_errors import ERRORS
 from brokers.nats_link import NatsConnection
-from brokers.nats_stream import SECOND_NS, ask, stream_of, told, words_of
-from brokers.nats_subscriptions import Msg, Subscription, end_subscription, subscribe
+from brokers.nats_stream import DOMAIN, SECOND_NS, ask, stream_of, told, words_of
+from brokers.nats_subscriptions import Msg, Subscription, confirm, end_subscription, subscribe
 
 HEARTBEAT_S = 0.4
 """How often the server says that a consumer is there while it has no message for it."""
@@ -69,7 +69,27 @@ async def start_consumer(
         if isinstance(error, ERRORS):
             raise told(endpoint, f"read stream '{stream}'", error) from None
         raise
+    await _require_acknowledging(endpoint, link, f"$JS.ACK.{stream}.{name}", subscription)
     return PushConsumer(name, subscription, found["delivered"]["stream_seq"], int(found.get("num_pending") or 0))
+
+
+async def _require_acknowledging(
+    endpoint: Endpoint, link: NatsConnection, subject: str, subscription: Subscription
+) -> None:
+    """A user who may not acknowledge would read a window's worth, and then nothing for good.
+
+    Raises:
+        BrokerError: this user may not.
+    """
+    if endpoint.get(DOMAIN):  # then the server chooses another form of the subject
+        return
+    nothing = f"{subject}.1.0.0.0.0"
+    await link.client.publish(nothing, b"+WPI")  # in progress: it means nothing of a message that there is not
+    await confirm(link)
+    error = link.refused.pop(nothing, None)
+    if error is not None:
+        await end_subscription(subscription)
+        raise told(endpoint, "acknowledge what it reads", error)
 
 
 async def is_there(endpoint: Endpoint, link: NatsConnection, consumer: str) -> bool:

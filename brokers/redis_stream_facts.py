@@ -76,3 +76,12 @@ async def _asked(connection: Connection, *command: str | bytes | int) -> Sequenc
             return ()
         raise
     return found
+
+
+async def require_reading(connection: Connection, stream: str) -> None:
+    """Read nothing, to be told now what a read would be told.
+
+    Raises:
+        ResponseError: this user may not read it, or it is no stream.
+    """
+    await ask(connection, "XREAD", "COUNT", 1, "STREAMS", stream, "$")

@@ -35,7 +35,7 @@ from brokers.redis_link import (
 )
 from brokers.redis_pipe import Pipe
 from brokers.redis_primary import ROLE, SENTINEL_OPTIONS, WATCH_S, by_sentinel, require_primary
-from brokers.redis_stream_facts import START, RedisStreamFacts, facts_of, ids_of, order
+from brokers.redis_stream_facts import START, RedisStreamFacts, facts_of, ids_of, order, require_reading
 from brokers.topic_names import TopicNames
 
 STREAM = text("stream", "key of the stream that all topics share", default_words="fanbench, or the run's name")
@@ -121,6 +121,7 @@ class RedisStreamsConsumer:
         connection = await open_connection(self.link.target, self._stream)
         try:
             facts = await self._facts(connection)
+            await require_reading(connection, self._stream)
             known = await self._has(connection, self.feed.position) if self.feed.position else True
         except BaseException:
             await finish(quietly(close(connection), self._endpoint.timeout_s))

@@ -25,6 +25,8 @@ ok = rabbit_auth_backend_internal:set_topic_permissions(
 _QUEUES = """[Q || Q <- rabbit_amqqueue:list(<<"/">>),
     string:prefix(element(4, amqqueue:get_name(Q)), <<"NAME">>) =/= nomatch]"""
 _DELETE = f'[rabbit_amqqueue:delete(Q, false, false, <<"kit">>) || Q <- {_QUEUES}], ok.'
+_DELETE_EXCHANGE = """[rabbit_exchange:delete(element(2, E), false, <<"kit">>) || E <- rabbit_exchange:list(<<"/">>),
+    string:prefix(element(4, element(2, E)), <<"NAME">>) =/= nomatch], ok."""
 _LIST = """[binary_to_list(N) || {resource, _, _, N} <- [amqqueue:get_name(Q) || Q <- rabbit_amqqueue:list(<<"/">>)]
     ++ [element(2, E) || E <- rabbit_exchange:list(<<"/">>)], string:prefix(N, <<"NAME">>) =/= nomatch]."""
 _CLOSE = """[catch rabbit_networking:close_connection(P, "moved away") || P <- rabbit_networking:local_connections(),
@@ -56,6 +58,11 @@ async def _delete_queues(endpoint: Endpoint) -> None:
     await _asked(endpoint, _DELETE)
 
 
+async def _delete_exchange(endpoint: Endpoint) -> None:
+    """With all its bindings: a producer makes it anew, and nothing of what it takes reaches a queue."""
+    await _asked(endpoint, _DELETE_EXCHANGE)
+
+
 async def _close_connections(endpoint: Endpoint) -> None:
     await _asked(endpoint, f"{_CLOSE}, ok.")
 
@@ -76,12 +83,20 @@ async def _leftovers(endpoint: Endpoint) -> list[str]:
 
 _QUEUE = Provocations(
     restricted=_restricted,
-    vanish={"its queue is deleted": _delete_queues, "its connection is closed by an operator": _close_connections},
+    vanish={
+        "its queue is deleted": _delete_queues,
+        "its connection is closed by an operator": _close_connections,
+        "its exchange is deleted": _delete_exchange,
+    },
     elsewhere=_elsewhere,
     leftovers=_leftovers,
 )
 _STREAM = Provocations(
-    vanish={"its stream is deleted": _delete_queues, "its connection is closed by an operator": _close_connections},
+    vanish={
+        "its stream is deleted": _delete_queues,
+        "its connection is closed by an operator": _close_connections,
+        "its exchange is deleted": _delete_exchange,
+    },
     elsewhere=_elsewhere,
     leftovers=_leftovers,
     inapplicable={

@@ -106,7 +106,7 @@ def _restricted_rabbitmq(folder: Path) -> Iterator[Restricted]:
     with rabbitmq.start(folder.resolve(), ["mqtt"]) as running:
         evaluate(int(running.listeners["amqp"].rpartition(":")[2]), _RABBITMQ_RIGHTS)
         url = f"mqtt://{USER}:{PASSWORD}@{running.listeners['mqtt']}"
-        yield Restricted(url, _ALLOWED, publish_is_answered=False)
+        yield Restricted(url, _ALLOWED)
 
 
 @contextmanager

@@ -70,10 +70,10 @@ async def round_trip(url):
         await reader.count(1)
 
 
-async def connect_error(url):
+async def connect_error(url, side="producer"):
     adapter, endpoint = open_endpoint(url)
     with pytest.raises(BrokerError) as caught:
-        async with adapter.producer(endpoint):
+        async with getattr(adapter, side)(endpoint):
             pass
     return caught.value
 
@@ -107,6 +107,18 @@ async def test_a_user_without_admin_rights_uses_the_stream_that_is_there(tmp_pat
             await producer.publish("ours.t", b"yes")
             await reader.count(1)
             assert producer.link.connected
+
+
+async def test_a_user_who_may_not_acknowledge_is_told(tmp_path):
+    """The server would send a window's worth and wait: a replica that is connected, and deaf."""
+    rights = ["fanbench.>", "$JS.API.>"]
+    with server(tmp_path, **jetstream(tmp_path), accounts={"A": account_of(publish=rights, subscribe=[INBOX])}) as (
+        address,
+        _,
+    ):
+        error = await connect_error(f"nats+js://me:pw@{address}", "consumer")
+        assert error.kind is CauseKind.PERMISSION
+        assert 'Permissions Violation for Publish to "$JS.ACK.fanbench.' in str(error)
 
 
 async def test_what_jetstream_says_is_passed_on_with_a_step_that_fits(tmp_path):

@@ -3,12 +3,18 @@
 Its contenders keep every promise that their adapters make, and a limit of brokers/limits.py shows on the bare product.
 """
 
+import asyncio
+from collections.abc import Awaitable
+
 import aio_pika
+import pytest
 
 from brokers.conformance import Conformance
 from brokers.conformance.faults import publish_until_taken
 from brokers.conformance.fixtures import RunningPrograms
+from brokers.conformance.workbench import DEADLINE_S
 from brokers.contenders import find_contender
+from brokers.errors import BrokerError, TopicRefusedError
 from brokers.limits import limit
 from brokers.programs.rabbitmq import evaluate
 
@@ -69,3 +75,36 @@ async def test_by_mqtt_a_forbidden_topic_interrupts_at_most_once(running_program
         await publish_until_taken(producer, good, b"after")
         await reader.until(lambda: b"after" in reader.payloads, "a message of the allowed topic")
         assert len(reader.gaps) == 1
+
+
+async def told(publish: Awaitable[None]) -> BrokerError | None:
+    try:
+        await publish
+    except BrokerError as error:
+        return error
+    return None
+
+
+async def test_by_mqtt_a_forbidden_publish_stops_no_other(running_programs: RunningPrograms):
+    workbench = running_programs.workbench(find_contender("rabbitmq-mqtt"))
+    assert workbench.running is not None
+    evaluate(int(workbench.running.listeners["amqp"].rpartition(":")[2]), _RIGHTS.replace("denied", "publisher"))
+    endpoint = workbench.endpoint(f"mqtt://publisher:word@{workbench.endpoint().hosts[0]}")
+    topics = [workbench.topic() for _ in range(5)]
+    async with (
+        workbench.producer(endpoint) as producer,
+        workbench.reader(*topics, endpoint=endpoint) as (_, reader),
+    ):
+        async with asyncio.timeout(DEADLINE_S):
+            while not isinstance(await told(producer.publish("secret", b"no")), TopicRefusedError):
+                await asyncio.sleep(0.05)
+        for topic in topics:
+            await publish_until_taken(producer, topic, b"first")
+        for number in range(20):
+            with pytest.raises(TopicRefusedError):
+                await producer.publish("secret", b"no")
+            for topic in topics:
+                await producer.publish(topic, b"%d" % number)
+        assert producer.link.connected
+        await reader.until(lambda: reader.payloads.count(b"19") == len(topics), "all of the allowed topics")
+        assert not reader.gaps

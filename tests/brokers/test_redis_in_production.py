@@ -8,7 +8,7 @@ import pytest
 
 from brokers.api import Gap
 from brokers.conformance.faults import publish_until_taken
-from brokers.conformance.workbench import reading
+from brokers.conformance.workbench import reading, with_credentials
 from brokers.contenders import find_contender
 from brokers.errors import BrokerError, CauseKind
 from brokers.programs.valkey import valkey
@@ -205,6 +205,13 @@ async def test_a_unix_socket(scheme, tmp_path):
         child.kill()
 
 
+async def test_a_socket_that_is_not_there_is_told_by_its_path(tmp_path):
+    adapter, endpoint = open_endpoint(f"unix://{tmp_path}/none.sock")
+    with pytest.raises(BrokerError, match=r"none\.sock.*; check the path of the socket"):
+        async with adapter.producer(endpoint):
+            pass
+
+
 async def test_a_missing_password_is_found_when_dialling(tmp_path):
     port = free_port()
     child = spawn(
@@ -221,6 +228,39 @@ async def test_a_missing_password_is_found_when_dialling(tmp_path):
                 assert raised.value.kind is CauseKind.AUTHENTICATION
     finally:
         child.kill()
+
+
+@pytest.mark.parametrize("right", ["xread", "xadd", "xinfo"])
+async def test_a_right_that_is_missing_on_the_stream_is_told(right, running_programs):
+    """By whoever needs it, when it connects or publishes; a consumer that could read nothing is not connected."""
+    workbench = running_programs.workbench(find_contender("valkey-streams"))
+    plain = workbench.endpoint()
+    ask(plain.port, "ACL", "SETUSER", f"no-{right}", "on", ">word", "~*", "+@all", f"-{right}")
+    endpoint = workbench.endpoint(with_credentials(plain.url, f"no-{right}", "word"))
+
+    async def use():
+        if right == "xadd":
+            async with workbench.producer(endpoint) as producer:
+                await producer.publish("events", b"no")
+        async with workbench.reader(endpoint=endpoint):
+            pass
+
+    with pytest.raises(BrokerError, match=rf"(?i)no permissions to run the '{right}.*grant it to this user") as raised:
+        await use()
+    assert raised.value.kind is CauseKind.PERMISSION
+
+
+async def test_a_key_of_another_type_is_told(running_programs):
+    workbench = running_programs.workbench(find_contender("valkey-streams"))
+    ask(workbench.endpoint().port, "SET", "a-string", "word")
+    endpoint = workbench.endpoint(stream="a-string")
+    with pytest.raises(BrokerError, match="WRONGTYPE") as raised:
+        async with workbench.reader(endpoint=endpoint):
+            pass
+    assert raised.value.kind is CauseKind.CONFLICT
+    async with workbench.producer(endpoint) as producer:
+        with pytest.raises(BrokerError, match="WRONGTYPE"):
+            await producer.publish("events", b"no")
 
 
 async def test_entries_that_are_none_of_ours_are_passed(running_programs):

@@ -1,0 +1,60 @@
+"""Topics for which a broker may have hung up on a producer: RabbitMQ 3 does so in place of refusing a publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from brokers.errors import Refusal
+from brokers.mqtt_link import Connection
+from brokers.mqtt_scout import Scout
+from brokers.topic_names import TOPICS
+
+_FRESH_S = 2.0
+_REMEMBER_S = 30.0
+"""For so long a topic that was refused is refused here: each time that it is asked for costs a connection."""
+
+
+class Suspects:
+    """When a connection is lost, those whose first publish was just before: their next one goes by a scout."""
+
+    def __init__(self, new: Callable[[], Connection]) -> None:
+        self.scout = Scout(new, 1)
+        self.names: dict[str, None] = {}
+        self.seen: dict[str, float] = {}
+        """When each topic was published on first."""
+        self._refused: dict[str, tuple[float, Refusal]] = {}
+        self._under_way: Counter[str] = Counter()
+
+    def first(self, name: str) -> None:
+        """A topic is published on that was not before; the oldest is forgotten where there are too many."""
+        self.seen[name] = asyncio.get_running_loop().time()
+        if len(self.seen) > TOPICS:
+            del self.seen[next(iter(self.seen))]
+
+    def lost(self) -> None:
+        """The connection was lost."""
+        now_s = asyncio.get_running_loop().time()
+        self.names |= {name: None for name, first_s in self.seen.items() if now_s - first_s < _FRESH_S}
+
+    async def publish(self, name: str, payload: bytes) -> Refusal | None:
+        """Publish on a suspect, in the order of the calls; it is none any more where the broker takes it.
+
+        Raises:
+            MqttError, OSError: the broker cannot be connected to, or does not answer.
+        """
+        until_s, refusal = self._refused.get(name, (0.0, None))
+        if refusal is not None and until_s > asyncio.get_running_loop().time():
+            return refusal
+        self._under_way[name] += 1
+        try:
+            refusal = await self.scout.publish(name, payload)
+        finally:
+            self._under_way[name] -= 1
+        if refusal is not None:
+            self._refused[name] = (asyncio.get_running_loop().time() + _REMEMBER_S, refusal)
+        elif not self._under_way[name]:
+            self.names.pop(name, None)
+            self._refused.pop(name, None)
+        return refusal
