@@ -25,7 +25,8 @@ POLL_S = 0.02
 
 
 def drain(session: Session, horizon: Horizon, drain_s: float, users: int) -> WorkerResult:
-    """Wait until no client is behind the horizon, at most `drain_s` seconds; then count."""
+    """Wait until no client of the frozen session is behind the horizon, at most `drain_s` seconds; then count."""
+    session.measure_until(horizon)
     waited_s = 0.0
     while waited_s < drain_s and session.behind(horizon):
         gevent.sleep(POLL_S)
@@ -115,7 +116,7 @@ def charge(track: Track, horizon: Horizon, *, connected: bool, stays: bool) -> C
     if bounds is None:
         return Counter()
     tail = Cause.TAIL if connected else Cause.CONNECTION
-    return Counter(track.lost(bounds.low_seq, bounds.high_seq if stays else None, tail))
+    return Counter(track.lost(*bounds, tail if stays else None))
 
 
 def _recovery(session: Session) -> dict[SpanName, Histogram]:

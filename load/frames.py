@@ -7,7 +7,7 @@ is between two events, so the hot path is one look-up; everything else is decode
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import orjson
@@ -105,6 +105,9 @@ class SeriesRegistry:
         self.series: dict[tuple[str, str], Series] = {}
         self.fresh: list[Event] = []
         """Events made since the last `harvest`."""
+        self._newest_due_ns = 0
+        self._frozen = False
+        self._last_seqs: Mapping[tuple[str, str], int] | None = None
 
     def item(self, sse: SSEEvent) -> Item:
         """What one SSE event is to us."""
@@ -131,21 +134,43 @@ class SeriesRegistry:
         if series is None:
             series = self.series[key] = Series(*key)
         measured = stamp.phase == "measure" and stamp.due_ns >= self._measure_from_ns
+        measured = measured and (self._last_seqs is None or stamp.seq <= self._last_seqs.get(key, -1))
+        self._newest_due_ns = max(self._newest_due_ns, stamp.due_ns)
         event = Event(series, stamp.seq, measured, server, id)
         event.due_ns, event.sent_ns, event.received_ns = stamp.due_ns, stamp.sent_ns, received_ns
-        if event.measured:
+        if event.measured and not self._frozen:
             series.note(event.seq)
         self.fresh.append(event)
         return event
 
-    def measure_from(self, at_ns: int) -> None:
-        """Forget what was seen; what is due from that instant on is measured. Harvest what came before that first."""
-        self._measure_from_ns = at_ns
+    def measure_from(self, at_ns: int) -> int:
+        """Forget what was seen; what is due from that instant on is measured. Harvest what came before that first.
+
+        Returns the instant from which on that is whole: a later one if an event that is due after `at_ns` has come
+        already, as that is forgotten, too.
+        """
+        self._measure_from_ns = max(at_ns, self._newest_due_ns + 1)
         for series in self.series.values():
             series.restart()
+        return self._measure_from_ns
+
+    def freeze(self) -> None:
+        """Hold what comes from now on until `measure_until` says whether it counts. Harvest what came before that first."""
+        self._frozen = True
+
+    def measure_until(self, last_seqs: Mapping[tuple[str, str], int]) -> None:
+        """Each series, by stream and topic, is measured up to that seq, and no other series is."""
+        self._last_seqs, self._frozen = last_seqs, False
+        for event in self.fresh:
+            series = event.series
+            event.measured = event.measured and event.seq <= last_seqs.get((series.stream, series.topic), -1)
+            if event.measured:
+                series.note(event.seq)
 
     def harvest(self) -> list[Event]:
-        """The events made since the last call. Caches must be emptied first: no arrival is noted on them after."""
+        """The events made since the last call, and not held. Caches must be emptied first: no arrival is noted on them after."""
+        if self._frozen:
+            return []
         fresh, self.fresh = self.fresh, []
         return fresh
 

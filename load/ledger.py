@@ -116,18 +116,18 @@ class Track:
         """Whether seqs up to `high_seq` are still to come after the last one."""
         return self.next_seq <= high_seq
 
-    def lost(self, low_seq: int, high_seq: int | None, tail: Cause) -> dict[Cause, int]:
-        """Count what is missing from `low_seq` on; up to `high_seq` after the last, unless that is None.
+    def lost(self, low_seq: int, high_seq: int, tail: Cause | None) -> dict[Cause, int]:
+        """Count what is missing from `low_seq` to `high_seq`: seqs outside were not measured.
 
-        Seqs below `low_seq` were warm-up. What is missing after the last one that came is charged to the cause
-        already known, else to `tail`.
+        What is missing after the last one that came is charged to the cause already known, else to `tail`; with None
+        it is not missed.
         """
         lost: dict[Cause, int] = {}
         for first, last, cause in self.missing or ():
-            count = last - max(first, low_seq) + 1
+            count = min(last, high_seq) - max(first, low_seq) + 1
             if count > 0:
                 lost[cause] = lost.get(cause, 0) + count
-        if high_seq is not None:
+        if tail is not None:
             count = high_seq - max(self.next_seq, low_seq) + 1
             if count > 0:
                 cause = self.cause or tail
@@ -140,9 +140,9 @@ class Track:
         return self.next_seq - self.first_seq - lacking if self.first_seq >= 0 else 0
 
     def measured(self) -> int:
-        """How many different seqs of phase `measure` came."""
-        low_seq = self.series.low_seq if self.series else None
-        if low_seq is None:
+        """How many different measured seqs came."""
+        series = self.series
+        if series is None or series.low_seq is None or series.high_seq is None:
             return 0
-        lacking = sum(self.lost(low_seq, None, Cause.TAIL).values())
-        return max(0, self.next_seq - max(self.first_seq, low_seq) - lacking)
+        lacking = sum(self.lost(series.low_seq, series.high_seq, None).values())
+        return max(0, min(self.next_seq - 1, series.high_seq) - max(self.first_seq, series.low_seq) + 1 - lacking)

@@ -16,7 +16,6 @@ from load.seats import SeatPool
 from load.session import Session
 from load.session_factory import SessionFactory
 from load.user_places import UserPlaces
-from load.worker_result import horizon_of
 
 _ME = ""
 
@@ -76,6 +75,6 @@ class LocalMeasurement:
         session = self._session
         if session is None:
             return CollectedResult()
-        result = drain(session, horizon_of(session.series), drain_s, self.places.users)
+        result = drain(session, session.freeze(), drain_s, self.places.users)
         self.places.close()
         return CollectedResult(result)

@@ -6,6 +6,7 @@ docs/decisions/0008-locust-workers.md describes the protocol. Locust's runner is
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from core.contracts.codec import Document
 from core.contracts.load_orders import LoadOrder
 from core.contracts.load_status import LoadStatus
 from load.channel import Channel
-from load.measurement import CollectedResult, Target
+from load.measurement import AHEAD_NS, CollectedResult, Target
 from load.messages import (
     Began,
     Begin,
@@ -26,6 +27,7 @@ from load.messages import (
     HandOver,
     Leaving,
     MeasureFrom,
+    Measuring,
     Saw,
     SeatsGiven,
     SeatsReturned,
@@ -54,6 +56,8 @@ class Member:
     began: Began | None = None
     status: LoadStatus | None = None
     had_seats: bool = False
+    measure_from_ns: int = 0
+    """From when on it measures, as it has said."""
     saw: Horizon | None = None
     result: WorkerResult | None = None
     gone: bool = False
@@ -73,9 +77,11 @@ class MasterMeasurement:
         self._problems: list[str] = []
         self._running = False
         self._collecting = False
+        self._ahead_ns = AHEAD_NS
         self._about(Began, self._on_began)
         self._about(SeatsWanted, self._on_wanted)
         self._about(SeatsReturned, self._on_returned)
+        self._about(Measuring, self._on_measuring)
         self._about(WorkerStatus, self._on_status)
         self._about(Saw, self._on_saw)
         self._about(Leaving, self._on_leaving, apart=True)
@@ -113,7 +119,7 @@ class MasterMeasurement:
 
     def _invite(self, worker: str, clients: int) -> None:
         assert self._begin is not None
-        self._members[worker] = Member()
+        self._members[worker] = Member(measure_from_ns=self._begin.measure_from_ns)
         self._channel.send(self._begin.changed(clients=clients), worker)
 
     def _on_connect(self, client_id: str, **_: Any) -> None:
@@ -198,8 +204,12 @@ class MasterMeasurement:
 
     def measure_from(self, at_ns: int) -> None:
         """Have every worker forget what it measured; what is due from that instant on counts."""
-        if self._begin is None:
-            return
+        if self._begin is not None:
+            self._ahead_ns = AHEAD_NS
+            self._order_to_measure(at_ns)
+
+    def _order_to_measure(self, at_ns: int) -> None:
+        assert self._begin is not None
         self._begin = self._begin.changed(measure_from_ns=at_ns)
         for member in self._members.values():
             member.had_seats = member.had_seats and not member.gone
@@ -208,11 +218,30 @@ class MasterMeasurement:
         for worker in self._there():
             self._send(worker, MeasureFrom(test=self._test(), at_ns=at_ns))
 
+    def _on_measuring(self, worker: str, member: Member, told: Measuring) -> None:
+        """A worker measures from then on; if not as soon as the others do, all begin once more, together."""
+        assert self._begin is not None
+        if told.asked_ns != self._begin.measure_from_ns:
+            return
+        member.measure_from_ns = told.asked_ns
+        if told.from_ns == told.asked_ns:
+            return
+        if self._collecting:
+            self._note(
+                f"worker {worker} began to measure {(told.from_ns - told.asked_ns) / 1e9:.1f} s after the others, "
+                "just before the end: what its clients got until then is missing; run longer"
+            )
+            return
+        self._ahead_ns *= 2
+        self._order_to_measure(max(time.time_ns(), told.from_ns) + self._ahead_ns)
+
     def collect(self, drain_s: float) -> CollectedResult:
         """End the measurement on all workers; what those that are gone cannot tell is a problem."""
         if self._begin is None:
             return CollectedResult()
         self._collecting = True
+        begin = self._begin
+        self._await(lambda member: member.measure_from_ns == begin.measure_from_ns, ANSWER_DEADLINE_S)
         self._ask(Freeze(test=self._test()))
         self._await(lambda member: member.saw is not None or member.result is not None, ANSWER_DEADLINE_S)
         members = self._members.values()

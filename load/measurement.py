@@ -14,6 +14,9 @@ from load.worker_result import WorkerResult
 Target = Callable[[], int]
 """How many clients the run is to have: the last number that was asked for."""
 
+AHEAD_NS = 300_000_000
+"""Measuring begins anew so much later than it is ordered, twice as much with each further try: by then every worker knows."""
+
 
 @dataclass(frozen=True, slots=True)
 class CollectedResult:
@@ -39,7 +42,7 @@ class Measurement(Protocol):
         """Do what the order says."""
 
     def measure_from(self, at_ns: int) -> None:
-        """Forget what was measured; what is due from that instant on counts."""
+        """Forget what was measured; what is due from that instant on counts, or from a later one, the same for all clients."""
 
     def collect(self, drain_s: float) -> CollectedResult:
         """End the measurement: wait that long for what some clients have and others lack, then count."""

@@ -117,6 +117,16 @@ class MeasureFrom(Document):
     at_ns: int
 
 
+class Measuring(Document):
+    """Worker to master, the answer to `MeasureFrom`: it has forgotten what it measured."""
+
+    version: Literal[1] = 1
+    test: int
+    asked_ns: int
+    from_ns: int
+    """What is due from then on counts here; later than was asked for if an event that was due between came already."""
+
+
 class WorkerStatus(Document):
     """Worker to master, five times a second."""
 

@@ -19,7 +19,7 @@ from load.plan import Seat, Seating
 from load.reader import StreamReader
 from load.recovery import NOTICED_NS, Recovery
 from load.transport import SSE, Transport
-from load.worker_result import Horizon, SeriesKey
+from load.worker_result import Horizon, SeriesKey, horizon_of
 
 TICK_S = 0.2
 CONNECT_DEADLINE_NS = 10_000_000_000
@@ -109,14 +109,25 @@ class Session:
             self.left_whole += 1
             self.received_by_left += sum(track.measured() for track in tracks)
 
-    def measure_from(self, at_ns: int) -> None:
-        """Forget what was measured; what is due from that instant on counts."""
+    def measure_from(self, at_ns: int) -> int:
+        """Forget what was measured; what is due from that instant on counts, or from the later one that is returned."""
         self.tick()
-        self._registry.measure_from(at_ns)
+        from_ns = self._registry.measure_from(at_ns)
         self.recorder = LatencyRecorder()
         self.counters.restart()
         self.left.clear()
         self.left_whole = self.received_by_left = 0
+        return from_ns
+
+    def freeze(self) -> Horizon:
+        """The test ends: what these clients saw. What comes from now on waits for `measure_until`."""
+        self.tick()
+        self._registry.freeze()
+        return horizon_of(self.series)
+
+    def measure_until(self, horizon: Horizon) -> None:
+        """Count events up to there, the same for all clients of the run: the generator may go on, and some hear it first."""
+        self._registry.measure_until({(key.stream, key.topic): bounds.high_seq for key, bounds in horizon.items()})
 
     def mark(self, at_ns: int) -> None:
         """A fault begins: from here on watch when each client gets an event again, and how long it hears nothing."""

@@ -20,7 +20,7 @@ from core.contracts.load_result import LoadResult
 from core.errors import FanbenchError, exit_code
 from load.control import Control
 from load.document_files import write_document
-from load.measurement import CollectedResult, Measurement
+from load.measurement import AHEAD_NS, CollectedResult, Measurement
 from load.messages import Begin
 from load.readiness import wait_ready
 from load.result import build_result
@@ -35,8 +35,6 @@ ORDERS_S = 0.02
 """How often orders are looked for: how late a fault's mark may be noticed."""
 NOT_YET_NS = 2**62
 """Measuring begins when all clients are there and warm; until then nothing is due late enough."""
-AHEAD_NS = 300_000_000
-"""Measuring begins anew so much later than it is ordered: by then every worker knows."""
 
 log = logging.getLogger("fanbench.load")
 

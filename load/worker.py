@@ -22,6 +22,7 @@ from load.messages import (
     HandOver,
     Leaving,
     MeasureFrom,
+    Measuring,
     Saw,
     SeatsGiven,
     SeatsReturned,
@@ -34,7 +35,7 @@ from load.messages import (
 from load.session import TICK_S, Session
 from load.session_factory import SessionFactory
 from load.user_places import UserPlaces
-from load.worker_result import WorkerResult, horizon_of
+from load.worker_result import WorkerResult
 
 ANSWER_DEADLINE_S = 10.0
 POLL_S = 0.02
@@ -109,11 +110,11 @@ class Worker:
     def _on_measure_from(self, message: MeasureFrom) -> None:
         assert self._begin is not None
         self._begin = self._begin.changed(measure_from_ns=message.at_ns)
-        if self._session is not None:
-            self._session.measure_from(message.at_ns)
+        from_ns = self._session.measure_from(message.at_ns) if self._session is not None else message.at_ns
+        self._channel.send(Measuring(test=self._test(), asked_ns=message.at_ns, from_ns=from_ns))
 
     def _on_freeze(self, _: Freeze) -> None:
-        seen = horizon_of(self._session.series) if self._session is not None else {}
+        seen = self._session.freeze() if self._session is not None else {}
         self._channel.send(Saw(test=self._test(), bounds=bounds_of(seen)))
 
     def _on_drain(self, wanted: Drain) -> None:

@@ -2,15 +2,20 @@
 
 import json
 import os
+import signal
 import time
+import urllib.request
 
 import pytest
 
 from core.errors import UsageError
+from core.histogram import Histogram
+from core.ports import free_port
 from load.thresholds import figure_names, parse_thresholds
-from tests.load.swarm import swarm
+from tests.load.swarm import START_S, swarm
 from tests.server.program import running
 from tests.truth.measuring import ROOT
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("integration")
 
@@ -46,6 +51,8 @@ def test_a_shape_is_held_against_its_last_step(started, tmp_path):
 def test_the_ramp_is_left_out(started, option, processes):
     ports = ["--master-bind-port", str(started.port), "--master-port", str(started.port)] if processes else []
     run = started.locust("-u", "12", "-r", "3", *option, *processes, *ports)
+    if option == ["--reset-stats"]:
+        wait_reset(started)
     started.wait_status("reached", 12)
     started.wait_status("deliveries", 300)
     run.end()
@@ -54,6 +61,56 @@ def test_the_ramp_is_left_out(started, option, processes):
     # Had the ramp of four seconds counted, most clients would lack its events: now each has all that count.
     assert result["deliveries"] == 12 * result["events"] - result["lost"]
     assert (result["lost"], result["received"]) == (0, result["deliveries"])
+
+
+def wait_reset(started):
+    """Wait until deliveries are counted anew, and some came since."""
+    most = 0
+
+    def fell():
+        nonlocal most
+        now = started.status().get("deliveries", 0)
+        most = max(most, now)
+        return now < most
+
+    wait_until(fell, "deliveries to be counted anew", START_S)
+    started.wait_status("deliveries", 300)
+
+
+def test_a_reset_that_reaches_one_worker_late_counts_the_same_events_at_all(started, replica):
+    web_port = free_port()
+    run = started.processes(2, 12, "--autostart", "--web-port", str(web_port), headless=False)
+    started.wait_status("reached", 12)
+    started.wait_status("deliveries", 3000)
+    late = run.forks()[0]
+    late.send_signal(signal.SIGSTOP)
+    urllib.request.urlopen(f"http://127.0.0.1:{web_port}/stats/reset", data=b"", timeout=START_S).close()
+    written = replica.stats().delivered  # the worker is held up past the instant that was ordered
+    wait_until(lambda: replica.stats().delivered > written + 12 * 50, "a second of events", START_S)
+    late.send_signal(signal.SIGCONT)
+    wait_reset(started)
+    run.end()
+    assert run.wait() == 0, run.text
+    result = json.loads(next(started.folder.glob("out-*.json")).read_text())
+    assert result["deliveries"] == result["received"] == 12 * result["events"]
+    assert (result["lost"], result["duplicated"], result["problems"]) == (0, 0, [])
+
+
+def test_an_end_that_reaches_one_worker_late_counts_the_same_events_at_all(started, replica):
+    run = started.processes(2, 12, "--warmup", "1")
+    started.wait_status("reached", 12)
+    started.wait_status("deliveries", 300)
+    late = run.forks()[0]
+    late.send_signal(signal.SIGSTOP)
+    run.end()
+    written = replica.stats().delivered
+    wait_until(lambda: replica.stats().delivered > written + 12 * 50, "a second of events", START_S)
+    late.send_signal(signal.SIGCONT)
+    assert run.wait() == 0, run.text
+    result = started.result()
+    assert (result["lost"], result["duplicated"], result["problems"]) == (0, 0, [])
+    assert result["deliveries"] == result["received"] == 12 * result["events"]
+    assert Histogram.decode(result["histograms"]["latency"]).count == result["deliveries"]
 
 
 def test_a_link_is_written_through_and_a_device_is_refused(started, tmp_path):
