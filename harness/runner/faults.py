@@ -11,7 +11,8 @@ from brokers.contenders import Contender
 from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError
 from core.fault import Fault, FaultKind
-from harness.runner.processes import ReplicaProcess, get, poll
+from harness.runner.polling import poll
+from harness.runner.processes import ReplicaProcess, get
 from harness.runner.testbed import Testbed
 
 REPLICA_READY_S = 20.0
