@@ -19,7 +19,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from core.contracts.codec import DocumentError, decode, encode
 from load.channel import message_name
-from load.locust_table import bucket_ms
+from load.locust_table import bucket_ms, percentile_fields, round_ms
 from load.messages import Join, Refused
 
 log = logging.getLogger("fanbench.load")
@@ -39,6 +39,8 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     # A worker that waits long for a core is not gone; can_reach notices those that are.
     locust.runners.HEARTBEAT_LIVENESS = MASTER_HEARTBEATS
     locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # its own knows whole milliseconds only
+    locust.stats.proper_round = round_ms  # type: ignore[attr-defined, assignment]  # likewise, for the page's minimum and maximum
+    locust.stats.StatsCSV._percentile_fields = percentile_fields  # type: ignore[method-assign, assignment]
     # Each spawn message, one a second of a ramp, asks for it: a parser of 70 options, 100 ms of no reading.
     locust.argument_parser.default_args_dict = cache(locust.argument_parser.default_args_dict)
     MasterRunner.handle_message = _admitting(MasterRunner.handle_message, run_of)  # type: ignore[method-assign]
