@@ -41,6 +41,18 @@ def percentile_fields(of: Any, entry: Any, use_current: bool = False) -> list[An
     return [percentile(one) or 0 for one in of.percentiles_to_report]
 
 
+def write_last_rows(of: Any) -> None:
+    """Write the totals to the files of `--csv`, which Locust would leave as they were up to a second before the end."""
+    for file, write, to in (
+        (of.requests_csv_filehandle, of.requests_csv, of.requests_csv_writer),
+        (of.failures_csv_filehandle, of.failures_csv, of.failures_csv_writer),
+        (of.exceptions_csv_filehandle, of.exceptions_csv, of.exceptions_csv_writer),
+    ):
+        file.seek(0)
+        write(to)
+        file.truncate()
+
+
 class LocustTable:
     """The rows of this process, for one transport, and the `request` events of whoever listens to them."""
 
