@@ -42,7 +42,7 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # its own knows whole milliseconds only
     locust.stats.proper_round = round_ms  # type: ignore[attr-defined, assignment]  # likewise, for the page's minimum and maximum
     locust.stats.StatsCSV._percentile_fields = percentile_fields  # type: ignore[method-assign, assignment]
-    StatsCSVFileWriter.close_files = _with_last_rows(StatsCSVFileWriter.close_files)  # type: ignore[method-assign]
+    StatsCSVFileWriter.close_files = _with_last_rows(StatsCSVFileWriter.close_files)  # type: ignore[method-assign, assignment]
     # Each spawn message, one a second of a ramp, asks for it: a parser of 70 options, 100 ms of no reading.
     locust.argument_parser.default_args_dict = cache(locust.argument_parser.default_args_dict)
     MasterRunner.handle_message = _admitting(MasterRunner.handle_message, run_of)  # type: ignore[method-assign]

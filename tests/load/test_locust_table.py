@@ -57,7 +57,7 @@ def test_files_of_locust_keep_connect_and_delivery_apart_to_a_tenth_of_a_millise
     counts = {name: int(row["Request Count"]) for name, row in stats.items()}
     assert counts == {"connect": 6, "delivery": result["deliveries"], "Aggregated": result["deliveries"]}
     for name in ("delivery", "Aggregated"):
-        assert float(stats[name]["Average Content Size"]) == pytest.approx(result["event_bytes"], rel=0.01)
+        assert float(stats[name]["Average Content Size"]) == pytest.approx(result["event_bytes"], rel=0.05)
         assert float(stats[name]["50%"]) == pytest.approx(
             result["latency_ms"]["p50"], abs=0.11, rel=0.06
         )  # a tenth below 10 ms
@@ -79,7 +79,7 @@ def test_who_listens_to_requests_hears_of_connects_and_deliveries_and_nothing_co
         "SSE connect": (4, 0),
         "SSE delivery": (result["deliveries"], 0),
     }
-    assert heard["SSE delivery"]["bytes"] == pytest.approx(result["deliveries"] * result["event_bytes"], rel=0.02)
+    assert heard["SSE delivery"]["bytes"] == pytest.approx(result["deliveries"] * result["event_bytes"], rel=0.05)
     assert heard["SSE delivery"]["fractions"] > 0.9 * result["deliveries"]
     counts = {name: int(row["Request Count"]) for name, row in rows(tmp_path / "stats_stats.csv").items()}
     assert counts == {"connect": 4, "delivery": result["deliveries"], "Aggregated": result["deliveries"]}

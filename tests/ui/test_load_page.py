@@ -160,7 +160,7 @@ def test_the_table_keeps_connect_and_delivery_apart_with_sizes_and_tenths_of_a_m
     connect, delivery, total = shown
     assert number(connect["# Requests"]) == 6
     assert number(total["# Requests"]) == number(delivery["# Requests"])
-    assert number(delivery["Average size (bytes)"]) == pytest.approx(result["event_bytes"], rel=0.01)
+    assert number(delivery["Average size (bytes)"]) == pytest.approx(result["event_bytes"], rel=0.05)
     assert number(delivery["Min (ms)"]) % 1 or number(delivery["Median (ms)"]) % 1 or number(delivery["Min (ms)"]) >= 10
     answer = json.loads(urllib.request.urlopen(f"{url}/stats/requests", timeout=20).read())
     # The charts are drawn from the total's figures: deliveries alone.
