@@ -16,10 +16,11 @@ import zmq
 from locust.dispatch import UsersDispatcher
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
+from locust.stats import StatsCSVFileWriter
 
 from core.contracts.codec import DocumentError, decode, encode
 from load.channel import message_name
-from load.locust_table import bucket_ms
+from load.locust_table import bucket_ms, percentile_fields, round_ms, write_last_rows
 from load.messages import Join, Refused
 
 log = logging.getLogger("fanbench.load")
@@ -39,6 +40,9 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     # A worker that waits long for a core is not gone; can_reach notices those that are.
     locust.runners.HEARTBEAT_LIVENESS = MASTER_HEARTBEATS
     locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # its own knows whole milliseconds only
+    locust.stats.proper_round = round_ms  # type: ignore[attr-defined, assignment]  # likewise, for the page's minimum and maximum
+    locust.stats.StatsCSV._percentile_fields = percentile_fields  # type: ignore[method-assign, assignment]
+    StatsCSVFileWriter.close_files = _with_last_rows(StatsCSVFileWriter.close_files)  # type: ignore[method-assign, assignment]
     # Each spawn message, one a second of a ramp, asks for it: a parser of 70 options, 100 ms of no reading.
     locust.argument_parser.default_args_dict = cache(locust.argument_parser.default_args_dict)
     MasterRunner.handle_message = _admitting(MasterRunner.handle_message, run_of)  # type: ignore[method-assign]
@@ -59,6 +63,17 @@ def can_reach(runner: Any, worker: str) -> bool:
     finally:
         socket.setsockopt(zmq.ROUTER_MANDATORY, 0)
     return True
+
+
+def _with_last_rows(close: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Have the files of `--csv` closed with the totals in them."""
+
+    @wraps(close)
+    def close_files(of: Any) -> None:
+        write_last_rows(of)
+        close(of)
+
+    return close_files
 
 
 def _noting_its_end(dispatch: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:

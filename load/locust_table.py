@@ -5,6 +5,7 @@ Locust's charts show its total row. Only deliveries are entered there: what it t
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 _FINE_MS = 10
 """Below this, tenths of a millisecond are kept apart: a delivery often takes less than one."""
+CONNECT, DELIVERY = "connect", "delivery"
 
 
 def bucket_ms(milliseconds: float) -> float:
@@ -21,23 +23,54 @@ def bucket_ms(milliseconds: float) -> float:
     if milliseconds < 100:
         return round(milliseconds)
     if milliseconds < 1000:
-        return round(milliseconds, -1)
-    return round(milliseconds, -2 if milliseconds < 10_000 else -3)
+        return int(round(milliseconds, -1))
+    return int(round(milliseconds, -2 if milliseconds < 10_000 else -3))
+
+
+def round_ms(milliseconds: float, digits: int = 0) -> float:
+    """How Locust's page shows a minimum and a maximum; as whole milliseconds, most deliveries would take one."""
+    return round(milliseconds, max(digits, 1) if milliseconds < _FINE_MS else digits)
+
+
+def percentile_fields(of: Any, entry: Any, use_current: bool = False) -> list[Any]:
+    """The percentiles of a row of Locust's files; its own `StatsCSV` cuts them down to whole milliseconds."""
+    if not entry.num_requests:
+        return list(of.percentiles_na)
+    current = use_current and entry.use_response_times_cache
+    percentile = entry.get_current_response_time_percentile if current else entry.get_response_time_percentile
+    return [percentile(one) or 0 for one in of.percentiles_to_report]
+
+
+def write_last_rows(of: Any) -> None:
+    """Write the totals to the files of `--csv`, which Locust would leave as they were up to a second before the end."""
+    for file, write, to in (
+        (of.requests_csv_filehandle, of.requests_csv, of.requests_csv_writer),
+        (of.failures_csv_filehandle, of.failures_csv, of.failures_csv_writer),
+        (of.exceptions_csv_filehandle, of.exceptions_csv, of.exceptions_csv_writer),
+    ):
+        file.seek(0)
+        write(to)
+        file.truncate()
 
 
 class LocustTable:
-    """The rows of this process, for one transport."""
+    """The rows of this process, for one transport, and the `request` events of whoever listens to them."""
 
     def __init__(self, environment: Any, transport_name: str) -> None:
         self._environment = environment
         self._name = transport_name
+        self._log_request = environment.stats.log_request
+        environment.stats.log_request = self._log
+
+    def _log(self, kind: str, name: str, took_ms: float, size_bytes: int) -> None:
+        """What Locust's own listener enters for a `request`: ours are entered already."""
+        if kind != self._name or name not in (CONNECT, DELIVERY):
+            self._log_request(kind, name, took_ms, size_bytes)
 
     def connected(self, took_ns: int, failure: str) -> None:
         """An attempt to connect is over."""
-        stats = self._environment.stats
-        stats.get("connect", self._name).log(took_ns / 1e6, 0)
-        if failure:
-            stats.log_error(self._name, "connect", failure)
+        self._environment.stats.get(CONNECT, self._name).log(took_ns / 1e6, 0)
+        self._tell(CONNECT, took_ns / 1e6, 0, ConnectionError(failure) if failure else None)
 
     def broken(self, reason: str) -> None:
         """A stream has ended."""
@@ -47,7 +80,7 @@ class LocustTable:
         """Enter deliveries of that many bytes together: one by one, Locust's `log` costs more than the delivery itself."""
         stats = self._environment.stats
         counted = count_ms(latency_ns)
-        for entry in (stats.get("delivery", self._name), stats.total) if counted else ():
+        for entry in (stats.get(DELIVERY, self._name), stats.total) if counted else ():
             for milliseconds, count in counted:
                 entry.log(milliseconds, 0)
                 entry.num_requests += count - 1
@@ -55,6 +88,28 @@ class LocustTable:
                 entry.total_response_time += milliseconds * (count - 1)
                 entry.response_times[bucket_ms(milliseconds)] += count - 1
             entry.total_content_length += content_bytes
+        if counted and self._has_listeners():
+            mean_bytes = round(content_bytes / len(latency_ns))
+            for took_ns in latency_ns.tolist():
+                self._tell(DELIVERY, took_ns / 1e6, mean_bytes, None)
+
+    def _has_listeners(self) -> bool:
+        """Whether anyone but Locust listens: an event for each delivery would cost all others for nothing."""
+        return len(self._environment.events.request._handlers) > 1
+
+    def _tell(self, name: str, took_ms: float, size_bytes: int, failure: ConnectionError | None) -> None:
+        """Fire Locust's `request`; a failure is entered by its own listener."""
+        self._environment.events.request.fire(
+            request_type=self._name,
+            name=name,
+            response_time=took_ms,
+            response_length=size_bytes,
+            response=None,
+            context={},
+            exception=failure,
+            start_time=time.time() - took_ms / 1000,
+            url="",
+        )
 
 
 def count_ms(latency_ns: npt.NDArray[np.int64]) -> list[tuple[float, int]]:

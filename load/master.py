@@ -188,7 +188,9 @@ class MasterMeasurement:
 
     def status(self) -> LoadStatus:
         """The numbers of the workers that are there, together, and the deliveries of those that have left."""
-        told = [member.status for member in self._members.values() if member.status is not None and not member.gone]
+        told = [
+            self._told(member) for member in self._members.values() if member.status is not None and not member.gone
+        ]
         left = [member.result.tally for member in self._members.values() if member.gone and member.result is not None]
         return LoadStatus(
             clients=sum(one.clients for one in told),
@@ -196,6 +198,13 @@ class MasterMeasurement:
             deliveries=sum(one.deliveries for one in told) + sum(one.deliveries for one in left),
             reconnects=sum(one.reconnects for one in told) + sum(one.reconnects for one in left),
         )
+
+    def _told(self, member: Member) -> LoadStatus:
+        """What it said last; of what was counted before a reset nothing."""
+        assert member.status is not None
+        if self._begin is None or member.measure_from_ns == self._begin.measure_from_ns:
+            return member.status
+        return LoadStatus(clients=member.status.clients, reached=member.status.reached)
 
     def obey(self, order: LoadOrder) -> None:
         """Have every worker do what the order says."""
@@ -223,6 +232,7 @@ class MasterMeasurement:
         assert self._begin is not None
         if told.asked_ns != self._begin.measure_from_ns:
             return
+        member.status = self._told(member) if member.status is not None else None
         member.measure_from_ns = told.asked_ns
         if told.from_ns == told.asked_ns:
             return

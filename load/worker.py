@@ -130,6 +130,7 @@ class Worker:
             return
         self._told_totals = True
         self.places.close()
+        self._runner._send_stats()  # so that Locust's table is whole, too, once the master has the totals
         self._channel.send(Totals.of(self._begin.test, self._begin.measure_from_ns, result))
 
     def _leave(self) -> None:

@@ -13,7 +13,8 @@ from core.errors import FanbenchError
 from core.fault import Fault, FaultKind
 from harness.runner import cluster_faults
 from harness.runner.hearing import Hearing
-from harness.runner.processes import ReplicaProcess, get, poll
+from harness.runner.polling import poll
+from harness.runner.processes import ReplicaProcess, get
 from harness.runner.testbed import Testbed
 
 REPLICA_READY_S = 20.0

@@ -7,12 +7,11 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
 
 from core.contracts.codec import decode, encode, read
 from core.contracts.load_orders import LoadOrder
@@ -25,16 +24,15 @@ from core.ports import free_port, free_ports
 from core.process import OWN_PYTHON, Child, spawn
 from core.scenario import Scenario
 from harness.runner.host import load_processes
+from harness.runner.polling import poll
 
 READY_TIMEOUT_S = 30.0
-_POLL_S = 0.02
 _STAMPS_BYTES = 1024
 _SPARE_CLIENTS = 100
 """Beyond the clients: those that reconnect before their old connection is seen to have ended."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Without http_proxy: it is this machine's own loopback that is asked."""
 _programs = ForkServer("server.__main__", "server.runner", "generator.__main__")
-T = TypeVar("T")
 
 
 def preload() -> None:
@@ -78,26 +76,6 @@ def child_env(settings: Mapping[str, object]) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
     env |= {f"FANBENCH_{name.upper()}": str(value) for name, value in settings.items()}
     return env | {"PYTHONUNBUFFERED": "1"}
-
-
-def poll(what: str, timeout_s: float, probe: Callable[[], T | None], alive: Sequence[Child] = ()) -> T:
-    """Call `probe` until it gives something other than None.
-
-    Raises:
-        TransientError: it did not within `timeout_s` seconds. FanbenchError: one of the children in `alive` ended.
-    """
-    deadline = time.monotonic() + timeout_s
-    while (found := probe()) is None:
-        if any(child.returncode is not None for child in alive):
-            if (found := probe()) is not None:  # its last deed, done since the probe before
-                return found
-            for child in alive:
-                child.require_alive()
-        if time.monotonic() > deadline:
-            words = alive[0].last_words() if alive else "see the logs"
-            raise TransientError(f"{what}: not within {timeout_s:g} s; {words}")
-        time.sleep(_POLL_S)
-    return found
 
 
 def get(url: str, timeout_s: float = 5.0) -> bytes | None:

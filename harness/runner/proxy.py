@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from core.process import Child, spawn
 from core.resources import resource_folder
-from harness.runner.processes import Children, get, poll
+from harness.runner.polling import poll
+from harness.runner.processes import Children, get
 
 
 class Proxy(NamedTuple):

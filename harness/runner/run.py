@@ -21,7 +21,8 @@ from harness.results.run_record import Run
 from harness.runner.assemble_run import Findings, assemble_run
 from harness.runner.faults import Timeline, require_possible
 from harness.runner.loss_causes import Evidence, expected_deliveries
-from harness.runner.processes import Children, poll, preload
+from harness.runner.polling import poll, poll_growth
+from harness.runner.processes import Children, preload
 from harness.runner.resources import Sampler, Window, rss_mb, stopped_now
 from harness.runner.testbed import Testbed, set_up
 
@@ -39,7 +40,7 @@ class Patience:
     """How many seconds a step of a run may take before the run has failed."""
 
     connect_s: float = 60.0
-    """Beyond what the scenario's `connect_hz` takes."""
+    """For one more client, beyond what the scenario's `connect_hz` takes."""
     probe_s: float = 15.0
     report_s: float = 20.0
     """For the generator's report, beyond the measured phase and the faults."""
@@ -103,13 +104,8 @@ def _limits(run: Run) -> tuple[str, ...]:
 def _connect(testbed: Testbed, patience: Patience) -> int:
     """Wait until the replicas count every client and a probe reached each; how many are connected then."""
     scenario = testbed.scenario
-    poll(
-        f"{scenario.clients} clients connected",
-        patience.connect_s + scenario.clients / scenario.connect_hz,
-        lambda: (testbed.connected() >= scenario.clients) or None,
-        testbed.alive(),
-    )
-    connected = testbed.connected()
+    longest_s = patience.connect_s + 1 / scenario.connect_hz
+    connected = poll_growth("clients connected", longest_s, testbed.connected, scenario.clients, testbed.alive())
     poll("first event at every client", patience.probe_s, lambda: _all_reached(testbed), testbed.alive())
     return connected
 

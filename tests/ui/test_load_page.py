@@ -126,3 +126,62 @@ def test_paths_cannot_be_set_from_the_page_nor_what_is_fixed_while_a_test_runs(p
     (out,) = started.folder.glob("out-*.json")
     assert (json.loads(out.read_text())["asked"], json.loads(out.read_text())["clients"]) == (8, 8)
     assert not other.exists()
+
+
+def cells(page, name):
+    """The row of that name in Locust's table, by the column's title."""
+    table = page.get_by_role("table").first
+    titles = table.get_by_role("columnheader").all_inner_texts()
+    row = table.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
+    return dict(zip(titles, row.get_by_role("cell").all_inner_texts(), strict=False))
+
+
+def rows_with(page, deliveries):
+    """The rows connect, delivery and total, once they show so many deliveries; a page stops asking before workers have told all."""
+    page.reload()
+    expect(page.get_by_role("cell", name="Aggregated", exact=True)).to_be_visible()
+    rows = [cells(page, name) for name in ("connect", "delivery", "Aggregated")]
+    return rows if all(rows) and number(rows[1].get("# Requests", "0")) == deliveries else None
+
+
+def number(text):
+    return float(text.replace(",", ""))
+
+
+def test_the_table_keeps_connect_and_delivery_apart_with_sizes_and_tenths_of_a_millisecond(page, locust):
+    url, started = locust
+    start(page, url)
+    started.wait_status("deliveries", 600)
+    stop(page)
+    expect(page.get_by_role("cell", name="Aggregated", exact=True)).to_be_visible()
+    (out,) = wait_until(lambda: list(started.folder.glob("out-*.json")), "the result")
+    result = json.loads(out.read_text())
+    shown = wait_until(lambda: rows_with(page, result["deliveries"]), "all deliveries in the table", START_S)
+    connect, delivery, total = shown
+    assert number(connect["# Requests"]) == 6
+    assert number(total["# Requests"]) == number(delivery["# Requests"])
+    assert number(delivery["Average size (bytes)"]) == pytest.approx(result["event_bytes"], rel=0.05)
+    assert number(delivery["Min (ms)"]) % 1 or number(delivery["Median (ms)"]) % 1 or number(delivery["Min (ms)"]) >= 10
+    answer = json.loads(urllib.request.urlopen(f"{url}/stats/requests", timeout=20).read())
+    # The charts are drawn from the total's figures: deliveries alone.
+    history = answer["current_response_time_percentiles"]
+    assert set(history) == {"response_time_percentile_0.5", "response_time_percentile_0.95"}
+    assert (
+        sum(one["num_requests"] for one in answer["stats"] if one["name"] == "delivery")
+        == answer["stats"][-1]["num_requests"]
+    )
+
+
+def test_reset_on_the_page_means_the_same_for_the_result(page, locust):
+    url, started = locust
+    start(page, url)
+    started.wait_status("reached", 6)
+    started.wait_status("deliveries", 900)
+    page.get_by_role("button", name=re.compile("^reset", re.IGNORECASE)).click()
+    wait_until(lambda: started.status()["deliveries"] < 900, "deliveries to be counted anew", START_S)
+    started.wait_status("deliveries", 120)
+    stop(page)
+    (out,) = wait_until(lambda: list(started.folder.glob("out-*.json")), "the result", START_S)
+    result = json.loads(out.read_text())
+    assert 120 <= result["deliveries"] == result["received"] == 6 * result["events"]
+    assert (result["lost"], result["problems"], result["left"]) == (0, [], 0)

@@ -3,6 +3,9 @@
 import pytest
 
 from brokers.contenders import find_contender
+from core.contracts.codec import read
+from core.contracts.load_result import LoadResult
+from core.fault import Fault
 from core.scenario import Scenario
 from harness.runner import host
 from harness.runner.host import load_processes
@@ -34,3 +37,26 @@ def test_a_run_with_two_processes_counts_every_delivery(tmp_path):
     assert not any("clients were asked for" in problem or "worker" in problem for problem in run.problems)
     assert run.usage["load"].rss_mb > 150  # of a master and two workers
     assert sum(second.deliveries for second in run.timeline) == run.delivered
+
+
+@pytest.mark.usefixtures("integration")
+@pytest.mark.parametrize(("kind", "share", "hit"), [("clients-cut", 0.5, 20), ("clients-churn", 0.25, 10)])
+def test_a_fault_reaches_the_clients_of_both_processes(tmp_path, kind, share, hit):
+    fault = Fault(kind=kind, at_s=1, for_s=0 if kind == "clients-cut" else 1, share=share)
+    scenario = Scenario(
+        clients=40,
+        rate_hz=50,
+        warmup_s=0.5,
+        duration_s=4,
+        drain_s=20,
+        load_processes=2,
+        connect_hz=100,
+        faults=(fault,),
+    )
+    run = run_once(find_contender("valkey"), scenario, 1, tmp_path, lambda _: None)
+    load = read(LoadResult, tmp_path / "load.json")
+    assert (run.delivered + run.lost, run.duplicated) == (run.expected, 0)
+    assert load.reconnects == hit == sum(load.disconnects.values())
+    assert (load.recovery.clients, load.recovery.never) == (40, 0)
+    assert (load.bystanders.clients, load.bystanders.deliveries > 0) == (40 - hit, True)
+    assert not load.problems
