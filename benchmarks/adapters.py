@@ -11,7 +11,8 @@ from typing import Literal
 
 from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 from benchmarks.machine import Cores, on_core
-from brokers.contenders import Contender, all_contenders
+from brokers.contender import Contender
+from brokers.contenders import all_contenders
 from brokers.programs.catalogue import PROGRAMS
 from core.contracts.codec import decode, encode
 from core.contracts.hop import LoopFigures, LoopPlan

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 from benchmarks.machine import Cores, on_cores
-from brokers.contenders import Contender, find_contender
+from brokers.contender import Contender
+from brokers.contenders import find_contender
 from core.scenario import Scenario
 from harness.runner.run import run_once
 

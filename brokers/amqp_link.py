@@ -31,6 +31,8 @@ HEARTBEAT = whole_number("heartbeat", "AMQP's heartbeat in seconds: after two wi
 
 REFUSED_S = 1.0
 """For how long a broker may refuse every publish before a new connection is tried."""
+UNCONFIRMED_TIMEOUTS = 4
+"""How many deadlines of a call a broker may take to confirm the first of a burst: a slow disk may need several."""
 
 # A lost connection is our news to tell, in one line and without a traceback.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
@@ -211,7 +213,8 @@ async def _until_no_confirms(link: AmqpConnection) -> None:
         if link.blocked:  # the time counts from the alarm's end
             link.unconfirmed_since_s = None
         since_s = link.unconfirmed_since_s
-        if since_s is not None and loop.time() - since_s >= (REFUSED_S if link.refused else link.timeout_s):
+        patience_s = REFUSED_S if link.refused else UNCONFIRMED_TIMEOUTS * link.timeout_s
+        if since_s is not None and loop.time() - since_s >= patience_s:
             return
 
 

@@ -20,8 +20,9 @@ from brokers.conformance.gone import GonePromises
 from brokers.conformance.links import LinkPromises, has_two_loopbacks
 from brokers.conformance.provocations import Provocations, pending_of, provocations_of
 from brokers.conformance.topics import TopicPromises
-from brokers.conformance.workbench import Workbench, benched, has_link
-from brokers.contenders import Contender, find_contender
+from brokers.conformance.workbench import Workbench, benched, has_link, tells_addresses
+from brokers.contender import Contender
+from brokers.contenders import find_contender
 from brokers.errors import BrokerError
 from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
@@ -67,11 +68,11 @@ def features_of(contender: Contender, own: Provocations | None = None) -> set[st
     adapter, endpoint = open_endpoint(contender.url.replace("{", "").replace("}", ""), contender.delivery)
     found = {endpoint.delivery}
     found |= {"replay"} if adapter.replay else set()
-    found |= {"program", "password", "link"} if contender.program else set()
-    found |= {"password"} if endpoint.password else set()
+    found |= {"program"} if contender.program else set()
+    found |= {"password"} if endpoint.password or (contender.program and not contender.clustered) else set()
     found |= {"two loopbacks"} if has_two_loopbacks() else set()
     found |= (own or provocations_of(contender.name)).features
-    return found | ({"link"} if has_link(endpoint) else set())
+    return found | ({"link"} if has_link(endpoint) or (contender.program and not tells_addresses(endpoint)) else set())
 
 
 def promises(features: set[str]) -> Iterator[tuple[str, set[str]]]:

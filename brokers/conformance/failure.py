@@ -26,6 +26,7 @@ from brokers.conformance.workbench import (
     needs,
     reading,
     require,
+    tells_addresses,
     with_address,
     with_credentials,
 )
@@ -168,7 +169,7 @@ class FailurePromises:
         topic, adapter, endpoint = broker.topic(), broker.adapter, broker.endpoint()
         async with broker.producer() as warm, broker.reader(topic):
             await warm.publish(topic, b"libraries and threads are loaded")
-            async with nothing_left():
+            async with nothing_left(1.5 if tells_addresses(endpoint) else 0.0):
                 sides = adapter.producer(endpoint), adapter.consumer(endpoint)
                 producer, consumer = await sides[0].__aenter__(), await sides[1].__aenter__()
                 await consumer.subscribe(topic)
@@ -196,7 +197,7 @@ class FailurePromises:
             await producer.publish(topic, b"after")
             async with reading(consumer) as reader:
                 await reader.until(lambda: reader.payloads[-1:] == [b"after"], "a message after a cancelled publish")
-            async with nothing_left():
+            async with nothing_left(1.5 if tells_addresses(broker.endpoint()) else 0.0):
                 once = asyncio.Event()
                 closing = asyncio.create_task(self._open_and_close(broker, topic, once))
                 async with asyncio.timeout(DEADLINE_S):

@@ -53,8 +53,12 @@ def _descriptors() -> int:
 
 
 @asynccontextmanager
-async def nothing_left() -> AsyncIterator[None]:
-    """The block must leave no task and no file descriptor behind; closing may take a moment."""
+async def nothing_left(settled_s: float = 0.0) -> AsyncIterator[None]:
+    """The block must leave no task and no file descriptor behind; closing may take a moment.
+
+    What runs already has `settled_s` to settle: some adapters open another connection a second later, to watch who leads.
+    """
+    await asyncio.sleep(settled_s)
     tasks, descriptors = asyncio.all_tasks(), _descriptors()
     yield
     try:

@@ -15,7 +15,8 @@ import pytest
 
 from brokers.conformance.provocations import Provocations, provocations_of
 from brokers.conformance.workbench import Workbench, settle
-from brokers.contenders import Contender, all_contenders, cluster_contenders, find_contender
+from brokers.contender import Contender
+from brokers.contenders import all_contenders, cluster_contenders, find_contender
 from brokers.programs.catalogue import program_of
 from brokers.programs.cluster import Cluster
 from brokers.programs.running import Running

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from brokers.api import Adapter, Consumer, Gap, Message, Producer
 from brokers.conformance.provocations import NOTHING, Provocations, provocations_of
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from brokers.endpoint import Address, Endpoint
 from brokers.programs.cluster import Cluster
 from brokers.programs.running import Running
@@ -158,8 +158,13 @@ class Workbench:
 
 
 def has_link(endpoint: Endpoint) -> bool:
-    """Whether a proxy can be put before the broker: its port is known, and it is not a socket's path."""
-    return endpoint.port is not None
+    """Whether a proxy can be put before the broker: its port is known, it is no socket's path, and it names no other address."""
+    return endpoint.port is not None and not tells_addresses(endpoint)
+
+
+def tells_addresses(endpoint: Endpoint) -> bool:
+    """Whether the URL's hosts say where the servers are: past a proxy before them."""
+    return endpoint.scheme.endswith(("+sentinel", "+cluster"))
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.markup import escape
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from core.contracts.capacity import Axis, CapacityPoint
 from core.cores import usable_cores
 from core.errors import FanbenchError

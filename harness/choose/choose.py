@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from brokers.contenders import all_contenders
+from brokers.contenders import all_contenders, cluster_contenders
 from core.errors import UsageError
 from core.resources import resource_folder
 from harness.analysis.fault_outcomes import is_fault_run
@@ -18,6 +18,7 @@ from harness.analysis.standings import FLOOR, families
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
 from harness.analysis.stored_results import Result
 from harness.analysis.verdict import listed, workload
+from harness.choose.failover_queries import against_on_nodes, doubts_on_nodes, parse_silence_s
 from harness.choose.needs import Needs
 from harness.choose.result_queries import against, doubts, span
 
@@ -53,20 +54,23 @@ def choose(needs: Needs, results: Sequence[Result]) -> Recommendation:
     Raises:
         UsageError: the results hold no valid run of any contender.
     """
+    parse_silence_s(needs.max_silence)
     base = _nearest(needs, results)
     answer = Recommendation()
-    names = {run.contender: run.delivery for r in results for run in r.comparison.runs if run.contender != FLOOR}
+    clusters = {contender.name for contender in cluster_contenders()}
+    runs = [run for result in results for run in result.comparison.runs]
+    names = {run.contender: run.delivery for run in runs if run.contender.partition("?")[0] not in {FLOOR, *clusters}}
     left: dict[str, str] = {}
     unclear: dict[str, list[str]] = {}
     for name, delivery in names.items():
-        speaks_against = tuple(against(name, delivery, needs, results))
+        speaks_against = (*against(name, delivery, needs, results), *against_on_nodes(name, needs, results))
         if speaks_against:
             answer.ruled_out.append(Judged(name, delivery, speaks_against))
         elif not base.runs_of(name):
             answer.not_measured.append(f"{name} on {workload(base.comparison.scenario)} (no valid run in {base.name})")
         else:
             left[name] = delivery
-            unclear[name] = doubts(name, needs, results)
+            unclear[name] = [*doubts(name, needs, results), *doubts_on_nodes(name, needs, results)]
     _order(answer, needs, base, left, unclear)
     _gaps(answer, needs, results, base, list(left), list(names))
     answer.command = _command(needs, base, list(left) or list(names))

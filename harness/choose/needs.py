@@ -32,6 +32,9 @@ class Needs(BaseModel):
     have: tuple[str, ...] = Field((), description="programs that run already, for instance ['redis']")
     memory_mb: float | None = Field(None, gt=0, description="memory that the broker may take, for instance 200")
 
+    nodes: Literal[1, 3] = Field(1, description="nodes that the broker runs on: 1 or 3")
+    max_silence: str = Field("", description="how long clients may hear nothing when a node dies, for instance '5s'")
+
     def objective(self) -> Slo | None:
         """The objective, taken apart; None without one."""
         return Slo.parse(self.slo) if self.slo else None

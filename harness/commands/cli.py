@@ -279,6 +279,10 @@ def choose(
     slo: Annotated[str, typer.Option(help="what must hold: 'p99<100ms, lost=0'", show_default=False)] = "",
     have: Annotated[list[str] | None, typer.Option(help="a program that runs already", show_default=False)] = None,
     memory_mb: Annotated[float | None, typer.Option(help="memory the broker may take", show_default=False)] = None,
+    nodes: Annotated[int | None, typer.Option(help="nodes that the broker runs on: 1 or 3", show_default="1")] = None,
+    max_silence: Annotated[
+        str, typer.Option(help="how long clients may hear nothing when a node dies: 5s", show_default=False)
+    ] = "",
     json_answer: AsJson = False,
 ) -> None:
     """Hold your needs against stored results: what is ruled out by which measurement, and what is left in order."""
@@ -299,6 +303,8 @@ def choose(
         "slo": slo,
         "have": have,
         "memory_mb": memory_mb,
+        "nodes": nodes,
+        "max_silence": max_silence,
     }
     raise typer.Exit(choose_command(folders or [], parse_needs(needs, given), json_answer))
 

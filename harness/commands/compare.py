@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from brokers.programs.catalogue import Launch
 from core.scenario import Scenario
 from harness.analysis.gate import BaselineGate, in_words

@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from brokers.contenders import Contender, find_contender
+from brokers.contender import Contender
+from brokers.contenders import find_contender
 from brokers.programs.catalogue import Launch
 from core.errors import UsageError
 from core.ports import free_ports

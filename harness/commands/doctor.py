@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from brokers.contenders import Contender, all_contenders, cluster_contenders
+from brokers.contender import Contender
+from brokers.contenders import all_contenders, cluster_contenders
 from brokers.programs.catalogue import CLUSTERS
 from brokers.registry import registry
 from harness.runner.host import (

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from core.errors import UsageError, nearest
 from core.fault import KINDS, WHAT, Fault, FaultKind
 from core.scenario import Scenario

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from brokers.contenders import Broker, Contender
+from brokers.contender import Broker, Contender
 from core.contracts.codec import D, Document, decode, encode
 from core.contracts.hop import HopFigures, HopPlan, LoopFigures, LoopPlan
 from core.errors import FanbenchError

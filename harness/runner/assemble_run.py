@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from core.contracts.load_result import LoadResult
 from core.cores import usable_cores
 from core.histogram import Histogram

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 
 from brokers.clean_up import run_on
-from brokers.contenders import Broker, Contender, cluster_contenders
+from brokers.contender import Broker, Contender
+from brokers.contenders import cluster_contenders
 from brokers.programs.catalogue import program_of
 from brokers.programs.cluster import Cluster
 from core.errors import TransientError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from brokers.programs.cluster import Cluster
 from brokers.programs.running import Running
 from core.errors import TransientError

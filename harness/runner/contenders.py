@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from brokers.contenders import Contender, all_contenders, cluster_contenders, find_contender
+from brokers.contender import Contender
+from brokers.contenders import all_contenders, cluster_contenders, find_contender
 from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError
 from core.fault import Fault, FaultKind

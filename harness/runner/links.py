@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from core.tcp_proxy import TcpProxy
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from brokers.contenders import Broker, Contender
+from brokers.contender import Broker, Contender
 from brokers.limits import limit
 from core.clock import ClockWatch
 from core.contracts.codec import read

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brokers.contenders import Broker, Contender
+from brokers.contender import Broker, Contender
 from core.contracts.replica_stats import ReplicaStats
 from core.errors import FanbenchError
 from core.process import Child

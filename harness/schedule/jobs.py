@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from brokers.endpoint import redact
 from core.errors import FanbenchError
 from core.scenario import Scenario

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from core.scenario import Scenario
 from harness.results.run_record import Run
 from harness.runner.run import USUAL_PATIENCE, Patience

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brokers.contenders import Contender
+from brokers.contender import Contender
 from core.errors import UsageError, nearest
 from core.fault import Fault
 from core.scenario import Scenario

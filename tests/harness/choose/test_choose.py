@@ -243,6 +243,8 @@ def test_options_go_before_the_file(tmp_path: Path) -> None:
         "slo": "p99<150ms, lost=0",
         "have": ("redis",),
         "memory_mb": 500.0,
+        "nodes": 3,
+        "max_silence": "5s",
     }
     (tmp_path / "bad.toml").write_text("clients =")
     with pytest.raises(UsageError, match="is not TOML"):

@@ -1,0 +1,160 @@
+"""A contender: program + adapter + delivery, and how its broker is launched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from brokers.clean_up import run_on
+from brokers.programs import docker
+from brokers.programs.api import Program
+from brokers.programs.catalogue import CLUSTERS, Launch, program_of
+from brokers.programs.cluster import Cluster
+from brokers.programs.cluster_settings import chosen
+from brokers.programs.running import Running
+from brokers.registry import library_missing
+from core.errors import FanbenchError, UsageError
+
+Delivery = Literal["at-most-once", "at-least-once"]
+_NOT_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Broker(NamedTuple):
+    """A broker that answers, and its URL for adapters."""
+
+    url: str
+    running: Running | Cluster | None = None
+    """The program, where it is ours: a fault may kill it and start it again, or one of its nodes."""
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes whose trees are the broker's CPU and memory, as they are now."""
+        return [] if self.running is None else self.running.pids
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Without a program it is `memory`, or a broker of the user's own at `url`."""
+
+    name: str
+    delivery: Delivery
+    url: str = field(repr=False)
+    """For adapters; `{redis}`, `{nats}` and so on stand for host:port of the program's listeners."""
+    program: str | None = None
+    features: tuple[str, ...] = ()
+    """What the program must have switched on."""
+    primary: bool = False
+    """Whether `fanbench compare` without names takes it: the floor, and the first contender of each program."""
+    launch: Launch = "auto"
+    """How its program is run."""
+    clients_at: Literal["any node", "any node, none leads", "the leader"] = "any node"
+    """Of a cluster: where its clients are connected."""
+    of: str = ""
+    """Of a cluster: the contender of one process that it is for an application."""
+    given: tuple[tuple[str, str], ...] = ()
+    """Settings of its cluster that a person chose."""
+
+    @property
+    def clustered(self) -> bool:
+        """Whether its program runs as several nodes."""
+        return self.program in CLUSTERS
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """What decides how long its cluster's failover takes, by name; empty where there is no cluster.
+
+        Raises:
+            UsageError: one that a person chose does not exist, or takes no such value.
+        """
+        if self.program is None or self.program not in CLUSTERS:
+            return {}
+        return chosen(self.name, CLUSTERS[self.program].settings, dict(self.given))
+
+    @property
+    def embedded(self) -> bool:
+        """Whether there is no broker, and each replica generates by itself."""
+        return self.url.startswith("memory:")
+
+    @property
+    def file_name(self) -> str:
+        """The name with nothing that a file name cannot hold."""
+        return _NOT_FILE_NAME.sub("-", self.name).strip("-")
+
+    @property
+    def runnable(self) -> bool:
+        """Whether its program and client library are found here; a broker of the user's own is tried when its run starts."""
+        if self.program is None:
+            return True
+        return self._launcher(self.program).find() is not None and self._library_missing is None
+
+    @property
+    def install_hint(self) -> str:
+        """What to do where it is not runnable: about its program, and where that is here, about its client library."""
+        if self.program is None:
+            return ""
+        launcher = self._launcher(self.program)
+        if launcher.find() is None or self._library_missing is None:
+            return launcher.install_hint + self._or_docker
+        return self._library_missing
+
+    @property
+    def _library_missing(self) -> str | None:
+        return library_missing(self.url.partition(":")[0])
+
+    @property
+    def _or_docker(self) -> str:
+        return ", or `--launch docker`" if self.launch == "auto" and not docker.why_not() else ""
+
+    def program_version(self) -> str:
+        """Empty where there is no program, or it is not found."""
+        return "" if self.program is None else self._launcher(self.program).version()
+
+    def require_runnable(self) -> None:
+        """Raise UsageError, with what to do, if its client library or its program is not found here, or its image cannot be had."""
+        if self.program is None:
+            return
+        if (missing := self._library_missing) is not None:
+            raise UsageError(f"contender '{self.name}': {missing}")
+        try:
+            self._launcher(self.program).require()
+        except FanbenchError as error:
+            raise UsageError(f"contender '{self.name}': {error}{self._or_docker}") from error
+
+    def launched_by(self, launch: Launch) -> Contender:
+        """The same, its program run in that way."""
+        return replace(self, launch=launch)
+
+    def _launcher(self, program: str) -> Program:
+        return program_of(program, self.launch, self.settings)
+
+    @contextmanager
+    def launched(self, folder: Path) -> Iterator[Broker]:
+        """Run its program, if it has one, with log and data in `folder`; stop it on leaving.
+
+        At a broker of the user's own, what is created bears a name of its own and is removed on leaving.
+
+        Raises:
+            FanbenchError: the program is not found, or does not come up.
+        """
+        if self.embedded:
+            yield Broker(self.url)
+            return
+        if self.program is None:
+            with run_on(self.url, self.delivery) as url:
+                yield Broker(url)
+            return
+        with self.started(folder) as running:
+            yield Broker(self.url.format_map(running.listeners), running)
+
+    def started(self, folder: Path, *more_features: str) -> Running | Cluster:
+        """Its program, running with what it needs and more features.
+
+        Raises:
+            FanbenchError: the program is not found, or does not come up.
+        """
+        assert self.program is not None
+        return self._launcher(self.program).start(folder, (*self.features, *more_features))
