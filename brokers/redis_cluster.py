@@ -110,6 +110,7 @@ class _ConsumerShard:
         self._cluster = cluster
         self._slots = slots
         self._inbox = into
+        self._lost_s = 0.0
         calls = Calls(self._open, self._serve, self._hang_up, (OSError, RedisError), kind_of)
         lane = inbox.Lane(into, lambda: self.line.topics.values())
         self.line = ConsumerConnection(endpoint, lane, calls, self._send, TopicNames(endpoint, MAX_TOPIC_BYTES))
@@ -121,7 +122,7 @@ class _ConsumerShard:
             BrokerError: at once where the shard is lost, but for a blip: the topics of the others need not wait for it.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_BLIP_S):
+            async with asyncio.timeout_at(self._lost_s + _BLIP_S):
                 while not self.line.link.connected:
                     await self.line.link.changed()
         if not self.line.link.connected:
@@ -155,11 +156,14 @@ class _ConsumerShard:
         return {}
 
     async def _serve(self, nodes: Nodes[Subscriber]) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for address, subscriber in nodes.each.items():
-                itself = node(self._endpoint, address)
-                tasks.create_task(_named(address, subscriber.serve()))
-                tasks.create_task(_named(address, watch_primary(itself, itself, itself=True)))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for address, subscriber in nodes.each.items():
+                    itself = node(self._endpoint, address)
+                    tasks.create_task(_named(address, subscriber.serve()))
+                    tasks.create_task(_named(address, watch_primary(itself, itself, itself=True)))
+        finally:
+            self._lost_s = asyncio.get_running_loop().time()
 
 
 class RedisClusterConsumer:

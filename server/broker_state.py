@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 
 from brokers.api import LinkState
+from brokers.errors import BrokerError, CauseKind
 
 _log = logging.getLogger("fanbench.server")
 
@@ -49,6 +50,10 @@ class BrokerState:
     def skipped(self) -> Counter[str]:
         """By reason, messages that the adapter passed by, since the replica's start."""
         return self._skipped + Counter(self._link.skipped if self._link is not None else {})
+
+    def is_about_a_part(self, error: Exception) -> bool:
+        """Whether an error is about some topics only, such as those of a shard that is lost: the broker is there."""
+        return self.connected and isinstance(error, BrokerError) and error.kind is CauseKind.LOST
 
     async def follow(self, link: LinkState) -> None:
         """Until cancelled."""

@@ -177,6 +177,10 @@ class Subscriptions:
         except (FanbenchError, TimeoutError) as error:
             if not self.filled.is_set() or len(fresh) < len(batch):  # clients listen to the others: start anew
                 raise self._unconfirmed(error) from None
+            if len(batch) > 1 and self.broker.is_about_a_part(error):
+                for half in (batch[::2], batch[1::2]):
+                    await self._subscribe(consumer, half)
+                return
             self._fail(dict.fromkeys(fresh, self._unconfirmed(error)))
             return
         if refused:

@@ -1,12 +1,16 @@
 """A broker that is away is visible: readiness after its grace, the gauge, /stats and the log at once."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from brokers.contenders import find_contender
 from brokers.programs.rabbitmq import evaluate
+from tests.brokers.redis_sets import cluster
 from tests.missing import missing
 from tests.redis_ask import ask
 from tests.server.program import Replica, running
@@ -81,3 +85,30 @@ def test_what_an_adapter_passes_by_is_counted_as_foreign(folder: Path, tmp_path:
         reasons = {"an entry without the fields topic and payload": 1, "a topic that is not UTF-8": 1}
         wait_until(lambda: replica.stats().foreign == reasons, "both are counted")
         assert 'fanbench_foreign_total{reason="a topic that is not UTF-8"} 1.0' in replica.get("/metrics")[1].decode()
+
+
+def test_topics_of_a_lost_shard_cost_no_other_its_answer(folder: Path, tmp_path: Path) -> None:
+    with cluster(tmp_path) as servers:
+        killed, other, _ = servers.running
+        first, last = next(
+            (first, last) for first, last, (_, port, *_), *_ in ask(other, "CLUSTER", "SLOTS") if port == killed
+        )
+        slots = {f"room-{n}": int(ask(other, "CLUSTER", "KEYSLOT", f"room-{n}")) for n in range(24)}
+        lost = {topic for topic, slot in slots.items() if first <= slot <= last}
+        with running(folder, broker_url=f"redis+cluster://127.0.0.1:{other}") as replica:
+            servers.kill(killed)
+            wait_until(lambda: "1 of 3 shards are lost" in replica.stats().broker_notice, "the loss in /stats")
+            with ThreadPoolExecutor(len(slots)) as clients:
+                answers = dict(zip(slots, clients.map(partial(_status, replica), slots), strict=True))
+            assert {topic for topic, status in answers.items() if status == 200} == {*slots} - lost
+            assert {answers[topic] for topic in lost} == {503}
+            assert readiness(replica)[0] == 200
+
+
+def _status(replica: Replica, topic: str) -> int:
+    connection = HTTPConnection("127.0.0.1", replica.port, timeout=30)
+    try:
+        connection.request("GET", f"/sse?topic={topic}")
+        return connection.getresponse().status
+    finally:
+        connection.close()
