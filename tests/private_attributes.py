@@ -78,7 +78,14 @@ PRIVATE_USES = [
         _AMQP,
         ("_Connection__handle_connection_blocked", "_Connection__handle_connection_unblocked"),
         "hear of an alarm",
-        "brokers/amqp_link.py",
+        "brokers/amqp_heard.py",
+    ),
+    PrivateUse(
+        "aiormq",
+        "aiormq.channel:Channel",
+        ("_on_return_frame", "_read_content", "_Channel__get_content_header"),
+        "hear that a message came back",
+        "brokers/amqp_heard.py",
     ),
     PrivateUse(
         "aiormq",
