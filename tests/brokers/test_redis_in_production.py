@@ -7,12 +7,13 @@ import signal
 import pytest
 
 from brokers.api import Gap
-from brokers.conformance.faults import publish_until_taken
+from brokers.conformance.faults import polled, publish_until_taken
 from brokers.conformance.workbench import reading, with_credentials
 from brokers.contenders import find_contender
 from brokers.errors import BrokerError, CauseKind
 from brokers.programs.valkey import valkey
-from brokers.redis_link import kind_of
+from brokers.redis_link import close, kind_of, open_connection
+from brokers.redis_subscriber import CLASSIC, Subscriber
 from brokers.registry import open_endpoint
 from core.ports import free_port
 from core.process import spawn
@@ -114,6 +115,24 @@ async def test_a_cluster_delivers_topics_of_all_slots_and_comes_back_after_a_nod
             for topic in topics:
                 await publish_until_seen(producer, reader, topic, f"again {topic}".encode())
             assert reader.gaps or options
+
+
+async def test_what_comes_between_two_confirmations_is_kept(running_programs):
+    """A new connection subscribes slot by slot, and the first topics are live before the last is confirmed."""
+    endpoint = running_programs.workbench(find_contender("valkey")).endpoint()
+    taken = []
+    connection = await open_connection(endpoint)
+    subscriber = Subscriber(connection, endpoint, CLASSIC, lambda *message: taken.append(message))
+    await subscriber.subscribe(["between-a"], new=True)
+    assert ask(endpoint.port, "PUBLISH", "between-a", "early") == 1
+    await subscriber.subscribe(["between-b"], new=True)
+    serving = asyncio.create_task(subscriber.serve())
+    assert ask(endpoint.port, "PUBLISH", "between-b", "late") == 1
+    await polled(lambda: len(taken) == 2, "both messages")
+    assert taken == [("between-a", b"early"), ("between-b", b"late")]
+    serving.cancel()
+    await asyncio.wait([serving])
+    await close(connection)
 
 
 def _subscribers(port):
