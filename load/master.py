@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -18,6 +17,7 @@ from core.contracts.load_orders import LoadOrder
 from core.contracts.load_status import LoadStatus
 from load.channel import Channel
 from load.measurement import AHEAD_NS, CollectedResult, Target
+from load.members import Member, Members
 from load.messages import (
     Began,
     Begin,
@@ -32,13 +32,13 @@ from load.messages import (
     SeatsGiven,
     SeatsReturned,
     SeatsWanted,
-    Totals,
     WorkerStatus,
     bounds_of,
     horizon_from,
 )
 from load.seats import SeatPool
-from load.worker_result import Horizon, WorkerResult, widest
+from load.totals import Totals
+from load.worker_result import WorkerResult
 from load.worker_roster import CanReach, WorkerRoster
 
 POLL_S = 0.02
@@ -47,21 +47,6 @@ GRACE_S = 1.0
 """A worker that is told to end is asked to go on for so long: a Ctrl-C ends the master, too, which then wants totals."""
 
 log = logging.getLogger("fanbench.load")
-
-
-@dataclass(slots=True)
-class Member:
-    """A worker that has taken part in the test."""
-
-    began: Began | None = None
-    status: LoadStatus | None = None
-    had_seats: bool = False
-    measure_from_ns: int = 0
-    """From when on it measures, as it has said."""
-    saw: Horizon | None = None
-    result: WorkerResult | None = None
-    gone: bool = False
-    """It has ended, or does not answer any more."""
 
 
 class MasterMeasurement:
@@ -73,7 +58,7 @@ class MasterMeasurement:
         self._channel = Channel(runner)
         self._begin: Begin | None = None
         self._pool = SeatPool()
-        self._members: dict[str, Member] = {}
+        self._members = Members()
         self._problems: list[str] = []
         self._running = False
         self._collecting = False
@@ -92,7 +77,7 @@ class MasterMeasurement:
         """Listen for messages about the test that is on, from workers that take part in it."""
 
         def heard(worker: str, message: Any) -> None:
-            member = self._members.get(worker)
+            member = self._members.by_name.get(worker)
             if member is not None and self._begin is not None and message.test == self._begin.test:
                 listener(worker, member, message)
 
@@ -105,26 +90,21 @@ class MasterMeasurement:
         self._problems = []
         self._running = self._collecting = False
         workers = self._workers.names()
-        self._members = {}
+        self._members = Members()
         for worker in workers:
             self._invite(worker, -(-begin.clients // len(workers)))
         self._await(lambda member: member.began is not None, ANSWER_DEADLINE_S)
         self._running = True
-        silent = [name for name, member in self._members.items() if member.began is None and not member.gone]
-        return [
-            f"worker {name} cannot begin: {member.began.problem}"
-            for name, member in self._members.items()
-            if member.began is not None and member.began.problem
-        ] + [f"worker {name} did not answer within {ANSWER_DEADLINE_S:g} s; see its log" for name in silent]
+        return self._members.why_not_begun(ANSWER_DEADLINE_S)
 
     def _invite(self, worker: str, clients: int) -> None:
         assert self._begin is not None
-        self._members[worker] = Member(measure_from_ns=self._begin.measure_from_ns)
+        self._members.by_name[worker] = Member(measure_from_ns=self._begin.measure_from_ns)
         self._channel.send(self._begin.changed(clients=clients), worker)
 
     def _on_connect(self, client_id: str, **_: Any) -> None:
         """A worker has connected, while Locust does not know it yet: what it is told now comes before its users."""
-        if self._begin is not None and not self._collecting and client_id not in self._members:
+        if self._begin is not None and not self._collecting and client_id not in self._members.by_name:
             self._invite(client_id, 0)
 
     def _on_began(self, worker: str, member: Member, began: Began) -> None:
@@ -150,7 +130,7 @@ class MasterMeasurement:
         if self._begin is None or self._collecting:
             return
         for grant in self._pool.deal(self._target()):
-            self._members[grant.holder].had_seats = True
+            self._members.by_name[grant.holder].had_seats = True
             self._send(grant.holder, SeatsGiven(test=self._test(), numbers=tuple(grant.numbers)))
 
     def _on_status(self, _: str, member: Member, told: WorkerStatus) -> None:
@@ -179,7 +159,7 @@ class MasterMeasurement:
     def tick(self) -> None:
         """Notice who is gone, and have Locust give its users to the others."""
         self._workers.look_for_lost()
-        for worker, member in self._members.items():
+        for worker, member in self._members.by_name.items():
             if not member.gone and not self._workers.has(worker):
                 self._part_with(worker, member)
         if self._running and not self._collecting:
@@ -188,27 +168,11 @@ class MasterMeasurement:
 
     def status(self) -> LoadStatus:
         """The numbers of the workers that are there, together, and the deliveries of those that have left."""
-        told = [
-            self._told(member) for member in self._members.values() if member.status is not None and not member.gone
-        ]
-        left = [member.result.tally for member in self._members.values() if member.gone and member.result is not None]
-        return LoadStatus(
-            clients=sum(one.clients for one in told),
-            reached=sum(one.reached for one in told),
-            deliveries=sum(one.deliveries for one in told) + sum(one.deliveries for one in left),
-            reconnects=sum(one.reconnects for one in told) + sum(one.reconnects for one in left),
-        )
-
-    def _told(self, member: Member) -> LoadStatus:
-        """What it said last; of what was counted before a reset nothing."""
-        assert member.status is not None
-        if self._begin is None or member.measure_from_ns == self._begin.measure_from_ns:
-            return member.status
-        return LoadStatus(clients=member.status.clients, reached=member.status.reached)
+        return self._members.status(self._begin.measure_from_ns if self._begin is not None else None)
 
     def obey(self, order: LoadOrder) -> None:
         """Have every worker do what the order says."""
-        for worker in self._there():
+        for worker in self._members.there():
             self._send(worker, ClientOrder(test=self._test(), order=order, clients=self._target()))
 
     def measure_from(self, at_ns: int) -> None:
@@ -220,11 +184,11 @@ class MasterMeasurement:
     def _order_to_measure(self, at_ns: int) -> None:
         assert self._begin is not None
         self._begin = self._begin.changed(measure_from_ns=at_ns)
-        for member in self._members.values():
+        for member in self._members.by_name.values():
             member.had_seats = member.had_seats and not member.gone
             if member.result is not None:
                 member.result = WorkerResult()
-        for worker in self._there():
+        for worker in self._members.there():
             self._send(worker, MeasureFrom(test=self._test(), at_ns=at_ns))
 
     def _on_measuring(self, worker: str, member: Member, told: Measuring) -> None:
@@ -232,8 +196,7 @@ class MasterMeasurement:
         assert self._begin is not None
         if told.asked_ns != self._begin.measure_from_ns:
             return
-        member.status = self._told(member) if member.status is not None else None
-        member.measure_from_ns = told.asked_ns
+        member.measures(told.asked_ns)
         if told.from_ns == told.asked_ns:
             return
         if self._collecting:
@@ -254,38 +217,19 @@ class MasterMeasurement:
         self._await(lambda member: member.measure_from_ns == begin.measure_from_ns, ANSWER_DEADLINE_S)
         self._ask(Freeze(test=self._test()))
         self._await(lambda member: member.saw is not None or member.result is not None, ANSWER_DEADLINE_S)
-        members = self._members.values()
-        horizon = widest(
-            [member.saw for member in members if member.saw is not None]
-            + [member.result.horizon() for member in members if member.result is not None]
-        )
-        self._ask(Drain(test=self._test(), bounds=bounds_of(horizon), drain_s=drain_s))
+        self._ask(Drain(test=self._test(), bounds=bounds_of(self._members.horizon()), drain_s=drain_s))
         self._await(lambda member: member.result is not None, drain_s + ANSWER_DEADLINE_S)
         self._begin = None
-        merged = WorkerResult()
-        for member in members:
-            if member.result is not None:
-                merged.add(member.result)
-        return CollectedResult(merged, (*self._problems, *self._silent()))
-
-    def _silent(self) -> list[str]:
-        return [
-            f"worker {name} ended without its totals: what its clients got is missing; see its log, and run again"
-            for name, member in self._members.items()
-            if member.result is None and (member.had_seats or not member.gone)
-        ]
+        return CollectedResult(self._members.total(), (*self._problems, *self._members.without_totals()))
 
     def _ask(self, message: Document) -> None:
-        for worker in self._there():
-            if self._members[worker].result is None:
+        for worker in self._members.there():
+            if self._members.by_name[worker].result is None:
                 self._send(worker, message)
 
     def _send(self, worker: str, message: Document) -> None:
         if self._workers.has(worker):
             self._channel.send(message, worker)
-
-    def _there(self) -> list[str]:
-        return [worker for worker, member in self._members.items() if not member.gone]
 
     def _test(self) -> int:
         assert self._begin is not None
@@ -296,7 +240,7 @@ class MasterMeasurement:
         waited_s = 0.0
         while waited_s < deadline_s:
             self.tick()
-            if all(answered(self._members[worker]) for worker in self._there()):
+            if all(answered(self._members.by_name[worker]) for worker in self._members.there()):
                 return
             gevent.sleep(POLL_S)
             waited_s += POLL_S

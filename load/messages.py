@@ -1,4 +1,4 @@
-"""What master and workers tell one another, over Locust's own connection; docs/decisions/0008-locust-workers.md has why.
+"""What master and workers tell one another, over Locust's own connection; docs/decisions/0008-locust-workers.md has why; load/totals.py has the last of them.
 
 Each message is a `Document` with a version. `test` is the test that it is about, by the instant at which that began:
 what comes late from an earlier test is left alone.
@@ -6,25 +6,12 @@ what comes late from an earlier test is left alone.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Literal, NamedTuple
 
 from core.contracts.codec import Document
 from core.contracts.load_orders import LoadOrder
-from core.contracts.load_result import Cause
 from core.contracts.load_status import LoadStatus
-from core.histogram import Histogram
-from load.second_counts import SecondCounts
-from load.worker_result import (
-    Horizon,
-    Seen,
-    SeqBounds,
-    SeriesKey,
-    ServerTopic,
-    SpanName,
-    Tally,
-    WorkerResult,
-)
+from load.worker_result import Horizon, SeqBounds, SeriesKey
 
 
 class Join(Document):
@@ -190,97 +177,3 @@ class HandOver(Document):
 
     version: Literal[1] = 1
     test: int
-
-
-class EncodedHistogram(NamedTuple):
-    """HDR V2, base64, and what that leaves out."""
-
-    text: str
-    negative: int
-    over: int
-
-    @classmethod
-    def of(cls, histogram: Histogram) -> EncodedHistogram:
-        return cls(histogram.encode(), histogram.negative, histogram.over)
-
-    def histogram(self) -> Histogram:
-        """The histogram."""
-        decoded = Histogram.decode(self.text)
-        decoded.negative, decoded.over = self.negative, self.over
-        return decoded
-
-
-class ClientsAt(NamedTuple):
-    """How many clients a topic has at a server."""
-
-    server: str
-    topic: str
-    clients: int
-
-
-class SeenSeries(NamedTuple):
-    """What was seen of a series."""
-
-    stream: str
-    topic: str
-    seen: Seen
-
-
-class Totals(Document):
-    """Worker to master, once for each test: all that it measured."""
-
-    version: Literal[1] = 1
-    test: int
-    measure_from_ns: int
-    """Of what was due from then on."""
-    tally: Tally
-    causes: dict[Cause, int]
-    foreign: dict[str, int]
-    disconnects: dict[str, int]
-    refused: dict[str, int]
-    clients: tuple[ClientsAt, ...]
-    seen: tuple[SeenSeries, ...]
-    spans: dict[SpanName, EncodedHistogram]
-    servers: dict[str, EncodedHistogram]
-    seconds: str
-    first_due_ns: int | None
-    last_arrival_ns: int
-
-    @classmethod
-    def of(cls, test: int, measure_from_ns: int, result: WorkerResult) -> Totals:
-        """What a process measured, as it travels."""
-        return cls(
-            test=test,
-            measure_from_ns=measure_from_ns,
-            tally=result.tally,
-            causes=dict(result.causes),
-            foreign=dict(result.foreign),
-            disconnects=dict(result.disconnects),
-            refused=dict(result.refused),
-            clients=tuple(ClientsAt(*key, count) for key, count in result.clients.items()),
-            seen=tuple(SeenSeries(*key, seen) for key, many in result.seen.items() for seen in many),
-            spans={name: EncodedHistogram.of(one) for name, one in result.spans.items()},
-            servers={name: EncodedHistogram.of(one) for name, one in result.servers.items()},
-            seconds=result.seconds.encode(),
-            first_due_ns=result.first_due_ns,
-            last_arrival_ns=result.last_arrival_ns,
-        )
-
-    def result(self) -> WorkerResult:
-        """What the process measured."""
-        result = WorkerResult(
-            tally=self.tally,
-            causes=Counter(self.causes),
-            foreign=Counter(self.foreign),
-            disconnects=Counter(self.disconnects),
-            refused=Counter(self.refused),
-            clients=Counter({ServerTopic(one.server, one.topic): one.clients for one in self.clients}),
-            spans={name: one.histogram() for name, one in self.spans.items()},
-            servers={name: one.histogram() for name, one in self.servers.items()},
-            seconds=SecondCounts.decode(self.seconds),
-            first_due_ns=self.first_due_ns,
-            last_arrival_ns=self.last_arrival_ns,
-        )
-        for one in self.seen:
-            result.seen.setdefault(SeriesKey(one.stream, one.topic), []).append(one.seen)
-        return result

@@ -27,13 +27,13 @@ from load.messages import (
     SeatsGiven,
     SeatsReturned,
     SeatsWanted,
-    Totals,
     WorkerStatus,
     bounds_of,
     horizon_from,
 )
 from load.session import TICK_S, Session
 from load.session_factory import SessionFactory
+from load.totals import Totals
 from load.user_places import UserPlaces
 from load.worker_result import WorkerResult
 

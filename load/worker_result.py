@@ -1,4 +1,4 @@
-"""What one process measured, as a value that adds up with those of others; load/messages.py has how it travels."""
+"""What one process measured, as a value that adds up with those of others; load/totals.py has how it travels."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import resource, sys, time
 import numpy as np
 from core.contracts.codec import decode, encode
 from core.histogram import Histogram
-from load.messages import Totals
+from load.totals import Totals
 from load.worker_result import WorkerResult
 
 rng = np.random.default_rng(1)

@@ -8,8 +8,9 @@ from core.contracts.codec import decode, encode
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
 from load.ledger import Series, Track
-from load.messages import Saw, Totals, bounds_of, horizon_from
+from load.messages import Saw, bounds_of, horizon_from
 from load.second_counts import SecondCounts
+from load.totals import Totals
 from load.worker_result import Seen, SeqBounds, SeriesKey, ServerTopic, Tally, WorkerResult, count_union, widest
 
 SEQS = st.lists(st.integers(0, 40), min_size=1)
