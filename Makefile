@@ -42,8 +42,8 @@ pythons: $(STAMP)  ## the fast tests under the lowest and the highest Python fou
 durations: $(STAMP) brokers browser  ## run every test and note which files take long, in tests/durations.json
 	@$(PYTEST) -n 5 --record-durations
 
-soak: $(STAMP)  ## scenarios/soak.toml, fifty runs whose workers come and go, every field of every contract renamed: 20 minutes
-	@$(PY) -m pytest -m soak tests/harness/test_soak.py tests/load/test_random_workers.py tests/load/test_long_runs.py tests/scripts/test_rename_contract_fields.py
+soak: $(STAMP)  ## scenarios/soak.toml, 250,000 odd connections, fifty runs whose workers come and go, every field of every contract renamed: an hour
+	@$(PY) -m pytest -m soak tests/server/test_differential.py tests/server/test_foreign_bytes.py tests/server/test_growth.py tests/harness/test_soak.py tests/load/test_random_workers.py tests/load/test_long_runs.py tests/scripts/test_rename_contract_fields.py
 
 reference: $(STAMP) brokers browser  ## measure results/reference anew: about an hour; again after Ctrl-C, it goes on
 	@scripts/reference.sh
