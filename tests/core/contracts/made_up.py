@@ -32,6 +32,7 @@ def generator_report(**fields: object) -> GeneratorReport:
         "measure_ended_ns": 3_000_000_000,
         "lateness_ms": Percentiles(p50=0.1, p90=0.2, p99=0.4, p999=0.4, max=0.5),
         "lateness_histogram": encoded(20, 0.1),
+        "longest_outage_ms": 12.5,
         "lateness_negative": 0,
         "clock_step_ns": 1_000,
         "cpu_s": 0.5,

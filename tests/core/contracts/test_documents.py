@@ -47,7 +47,7 @@ HISTOGRAMS = HistogramsFile(runs=(RunHistograms(run=1, contender="valkey", round
 KEYS = {
     "generator report": (
         generator_report(),
-        "version stream published failed retried scheduled offered_hz achieved_hz measure_started_ns measure_ended_ns "
+        "version stream published failed retried longest_outage_ms scheduled offered_hz achieved_hz measure_started_ns measure_ended_ns "
         "lateness_ms lateness_histogram lateness_negative clock_step_ns cpu_s",
     ),
     "replica stats": (
@@ -65,7 +65,7 @@ KEYS = {
     "load order": (LoadOrder(do="stall", share=0.1, for_s=2), "version do share for_s at_ns"),
     "manifest": (
         MANIFEST,
-        "schema_version name started_utc complete verdict command scenario host versions order",
+        "schema_version name started_utc complete verdict command scenario host versions settings order",
     ),
     "capacity": (CAPACITY, "version contender vary slo held broke confirmed note p99_ms points"),
     "histograms": (HISTOGRAMS, "version format runs"),
