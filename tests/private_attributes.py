@@ -139,6 +139,18 @@ PRIVATE_USES = [
         _LOCUST_FILE,
     ),
     PrivateUse("locust", "locust.stats", ("bucket_response_time",), "tenths of a millisecond", _LOCUST_FILE),
+    PrivateUse(
+        "locust",
+        "locust.event:EventHook",
+        ("_handlers",),
+        "know whether anyone listens",
+        "load/locust_table.py",
+    ),
+    PrivateUse(
+        "locust", "locust.runners:WorkerRunner", ("_send_stats",), "send a table that is whole", "load/worker.py"
+    ),
+    PrivateUse("locust", "locust.stats", ("proper_round",), "tenths of a millisecond", _LOCUST_FILE),
+    PrivateUse("locust", "locust.stats:StatsCSV", ("_percentile_fields",), "tenths of a millisecond", _LOCUST_FILE),
     PrivateUse("locust", "locust.argument_parser", ("default_args_dict",), "make a parser once", _LOCUST_FILE),
     PrivateUse(
         "locust", "locust.runners:MasterRunner", ("handle_message",), "take workers of the run only", _LOCUST_FILE
