@@ -93,8 +93,9 @@ class TransportWriter:
             self._hub.leave(self.client, "client left")
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """The connection is gone. Without the client no circle is left, which only a full collection would find."""
         self.leaving()
+        self.client = None
         self.gone = True
         self._on_end()
 

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from server.connection_limits import ConnectionLimits
 from server.inbound_budget import InboundBudget
-from server.lent_connection import EXTENSION, Listener, RequestHead
+from server.lent_connection import EXTENSION, Listener, RequestHead, forget_scope
 from server.request_faults import explain, refusal, require_host
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -99,6 +99,8 @@ class StreamProtocol(HttpToolsProtocol):
             if self.transport.is_closing() or self._refusal:
                 return
             if self.transport.get_protocol() is not self:  # a WebSocket from here on
+                forget_scope(self.scope)
+                self.parser = self.scope = self.headers = None  # type: ignore[assignment]
                 if rest := data[at + SLICE_BYTES :]:
                     self.transport.get_protocol().data_received(rest)  # type: ignore[attr-defined]
                 return
@@ -235,3 +237,7 @@ class StreamProtocol(HttpToolsProtocol):
         if listener is not None:
             listener.lost()
         super().connection_lost(exc)
+        if self.cycle is not None and self.cycle.response_complete:
+            # Each refers to this connection, and it to them: only a full collection, which is rare, would find them.
+            forget_scope(self.cycle.scope)
+            self.cycle = self.scope = self.headers = None  # type: ignore[assignment]

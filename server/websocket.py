@@ -20,7 +20,7 @@ from server.connection_writer import TransportWriter
 from server.frame import Wire
 from server.hub import Hub
 from server.inbound_budget import InboundBudget
-from server.lent_connection import EXTENSION, Listener
+from server.lent_connection import EXTENSION, Listener, forget_scope
 from server.origins import ANY, is_same_site, read_origins
 from server.settings import ServerSettings
 from server.stream import Admitted, StreamSettings, join
@@ -150,6 +150,8 @@ class SocketProtocol(WSProtocol):
         if listener is not None:
             listener.lost()
         super().connection_lost(exc)
+        if listener is not None:
+            forget_scope(self.scope)
 
 
 def require_origin(connection: HTTPConnection, settings: ServerSettings) -> None:

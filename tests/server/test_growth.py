@@ -1,12 +1,14 @@
 """Connections that come and go leave nothing behind: the memory of a replica stands still."""
 
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from core.ports import free_port
 from core.process import OWN_PYTHON
-from tests.server.program import Replica, running
+from tests.server.program import Replica, environment, running
 from tests.waiting import wait_until
 
 AT_ONCE = 10_000
@@ -29,6 +31,29 @@ def test_churn_of_every_kind_ends_with_no_client_and_no_topic(valkey: str, folde
         wait_until(lambda: set(replica.stats().topics) == {"events"}, "its topics are let go", 30)
         stats = replica.stats()
         assert (stats.clients, stats.buffered_bytes) == (0, 0)
+
+
+def test_connections_leave_nothing_that_only_a_full_collection_finds(valkey: str, folder: Path) -> None:
+    port, told = free_port(), folder / "collected"
+    told.touch()
+    settings = {"broker_url": valkey, "port": port, "topic_linger_s": 0.2}
+    command = [*OWN_PYTHON, "-m", "tests.server.collecting", str(told)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment(settings), stdout=log, stderr=log)
+    replica = Replica(process, port, folder / "log")  # type: ignore[arg-type]
+    try:
+        replica.wait_ready()
+        found = []
+        for number in (1, 2):
+            churned(replica, 700)
+            wait_until(lambda: set(replica.stats().topics) == {"events"}, "its topics are let go", 30)
+            process.send_signal(signal.SIGUSR2)
+            wait_until(lambda: len(told.read_text().splitlines()) == number, "a collection", 30)  # noqa: B023
+            found.append(int(told.read_text().splitlines()[-1]))
+        assert found[1] < 100, "it was 20,000 when each connection left a circle"
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.mark.soak

@@ -1,0 +1,22 @@
+"""A replica that says at SIGUSR2, in the file that its argument names, how many objects only a full collection finds."""
+
+import gc
+import signal
+import sys
+from pathlib import Path
+
+from server.__main__ import main
+
+FILE = Path(sys.argv.pop(1))
+
+
+def collect(*_: object) -> None:
+    found = gc.collect()
+    with FILE.open("a") as file:
+        file.write(f"{found}\n")
+    gc.disable()  # until the next time nothing else is to find them
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGUSR2, collect)
+    main()
