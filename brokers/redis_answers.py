@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
-
 ANSWER_BYTES = 64 * 1024 * 1024
 """The largest event has 1 MiB; a read of a stream asks for less than this: see `Batch`."""
 _BATCH_BYTES = 8 * 1024 * 1024
 _MOST_ENTRIES = 500
 
 
-class TooLargeError(RedisError):
-    """An answer is larger than the bound; the connection is of no more use."""
+class TooLargeError(Exception):
+    """An answer is larger than the bound; the connection is of no more use. No OSError: redis-py would make one of its own of it."""
 
 
 class _BoundedReader:
@@ -63,7 +60,7 @@ class Batch:
         several, self.count = self.count > 1, 1
         return several
 
-    def learn(self, entries: int, connection: Connection) -> None:
+    def learn(self, entries: int, connection: Any) -> None:
         """An answer has come, with so many entries."""
         if not entries:
             return
@@ -71,13 +68,13 @@ class Batch:
         self.count = max(1, min(_MOST_ENTRIES, self.count * 4, _BATCH_BYTES // mean_bytes))
 
 
-def bound_answers(connection: Connection) -> None:
+def bound_answers(connection: Any) -> None:
     """Bound the answers on a connection that has just been made; redis-py has no setting for it."""
     parser: Any = connection._parser
     parser._reader = _BoundedReader(parser._reader)
 
 
-def _last_bytes(connection: Connection) -> int:
+def _last_bytes(connection: Any) -> int:
     parser: Any = connection._parser
     size_bytes: int = parser._reader.last_bytes
     return size_bytes
