@@ -59,7 +59,7 @@ class MqttProducer:
         self._qos = qos_of(endpoint)
         scouting = replace(plan, identifier=f"{plan.identifier}-scout")
         self.suspects = Suspects(lambda: Connection(self.link.target, scouting))
-        self._suspected, self._seen = self.suspects.names, self.suspects.seen
+        self._settled = self.suspects.settled
 
     async def _serve(self, connection: Connection) -> None:
         try:
@@ -74,13 +74,11 @@ class MqttProducer:
             raise self._line.failed(topic)
         name = self._name_of(topic)
         try:
-            if name in self._suspected:
+            if name not in self._settled and not self.suspects.settle(name):
                 refusal = await self.suspects.publish(name, payload)
                 if refusal is not None:
                     raise TopicRefusedError(self._line.endpoint, "publish on", topic, refusal)
                 return
-            if name not in self._seen:
-                self.suspects.first(name)
             await connection.publish(name, payload, self._qos)
         except (MqttError, OSError, ValueError) as error:
             raise self._line.failed(topic, error) from None

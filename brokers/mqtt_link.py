@@ -79,7 +79,8 @@ class Connection:
 
     def _logger(self) -> logging.Logger:
         """paho tells what a socket raised to its logger alone."""
-        logger = logging.Logger("fanbench.brokers.mqtt")  # in no registry: each connection has its own
+        # In no registry: each connection has its own. Below errors paho has a record of every packet made.
+        logger = logging.Logger("fanbench.brokers.mqtt", logging.ERROR)
         logger.addFilter(self._overhear)
         return logger
 

@@ -21,22 +21,31 @@ class Suspects:
 
     def __init__(self, new: Callable[[], Connection]) -> None:
         self.scout = Scout(new, 1)
-        self.names: dict[str, None] = {}
-        self.seen: dict[str, float] = {}
+        self.settled: set[str] = set()
+        """Topics that were published on before, and are no suspects."""
+        self._suspects: set[str] = set()
+        self._first_s: dict[str, float] = {}
         """When each topic was published on first."""
         self._refused: dict[str, tuple[float, Refusal]] = {}
         self._under_way: Counter[str] = Counter()
 
-    def first(self, name: str) -> None:
-        """A topic is published on that was not before; the oldest is forgotten where there are too many."""
-        self.seen[name] = asyncio.get_running_loop().time()
-        if len(self.seen) > TOPICS:
-            del self.seen[next(iter(self.seen))]
+    def settle(self, name: str) -> bool:
+        """Take a topic that is new as it is, and forget the oldest where there are too many; False for a suspect."""
+        if name in self._suspects:
+            return False
+        self._first_s[name] = asyncio.get_running_loop().time()
+        self.settled.add(name)
+        if len(self._first_s) > TOPICS:
+            oldest = next(iter(self._first_s))
+            del self._first_s[oldest]
+            self.settled.discard(oldest)
+        return True
 
     def lost(self) -> None:
         """The connection was lost."""
         now_s = asyncio.get_running_loop().time()
-        self.names |= {name: None for name, first_s in self.seen.items() if now_s - first_s < _FRESH_S}
+        self._suspects |= {name for name, first_s in self._first_s.items() if now_s - first_s < _FRESH_S}
+        self.settled -= self._suspects
 
     async def publish(self, name: str, payload: bytes) -> Refusal | None:
         """Publish on a suspect, in the order of the calls; it is none any more where the broker takes it.
@@ -55,6 +64,7 @@ class Suspects:
         if refusal is not None:
             self._refused[name] = (asyncio.get_running_loop().time() + _REMEMBER_S, refusal)
         elif not self._under_way[name]:
-            self.names.pop(name, None)
+            self._suspects.discard(name)
             self._refused.pop(name, None)
+            self.settled.add(name)
         return refusal

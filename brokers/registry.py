@@ -14,6 +14,7 @@ from brokers.api import Adapter, Delivery
 from brokers.endpoint import EVERY_URL, Endpoint, parse_url, with_password
 from brokers.extras import not_installed
 from brokers.options import Option
+from brokers.tls import refuse_without_tls
 from core.errors import UsageError, nearest
 
 GROUP = "fanbench.brokers"
@@ -172,6 +173,7 @@ def open_endpoint(url: str, delivery: str | None = None, password_file: Path | N
         if name not in known:
             raise UsageError(f"broker URL {endpoint}: unknown option '{name}'; {nearest(name, known)}")
         endpoint.get(known[name])
+    refuse_without_tls(endpoint, adapter.schemes)
     delivery = _delivery(adapter, endpoint, delivery)
     if delivery not in adapter.deliveries:
         raise UsageError(

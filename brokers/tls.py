@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,26 @@ KEY_FILE = file("key_file", "PEM file with the key of cert_file", "in cert_file"
 SERVER_NAME = text("server_name", "name that the broker's certificate must have", "", "the host")
 OPTIONS: tuple[Option[str], ...] = (CA_FILE, CERT_FILE, KEY_FILE, SERVER_NAME)
 """For adapters with TLS schemes, where they have no meaning without TLS."""
+
+
+_SECURE = {"rediss", "amqps", "mqtts", "tls", "wss"}
+
+
+def _is_secure(scheme: str) -> bool:
+    return not _SECURE.isdisjoint(scheme.split("+"))
+
+
+def refuse_without_tls(endpoint: Endpoint, schemes: Iterable[str]) -> None:
+    """Who gives a certificate believes that it is used; `schemes` are those of the adapter.
+
+    Raises:
+        UsageError: the URL has an option of TLS, and its scheme speaks none.
+    """
+    given = [option.name for option in OPTIONS if option.name in endpoint.options]
+    secure = [f"{scheme}://" for scheme in schemes if _is_secure(scheme)]
+    if given and secure and not _is_secure(endpoint.scheme):
+        says = f"option '{given[0]}' has no meaning without TLS; write {' or '.join(secure)}, or leave it out"
+        raise UsageError(f"broker URL {endpoint}: {says}")
 
 
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext:

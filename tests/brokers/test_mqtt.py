@@ -1,6 +1,7 @@
 """MQTT as people run it: sessions that end, refusals by name, both versions, WebSocket, certificates."""
 
 import asyncio
+import logging
 from contextlib import contextmanager
 
 import aiomqtt
@@ -281,3 +282,12 @@ def test_an_answer_to_a_subscription(code, qos, kind):
 )
 def test_an_answer_to_a_connection(code, kind):
     assert kind_of(aiomqtt.MqttCodeError(code)) is kind
+
+
+async def test_paho_makes_no_record_of_every_packet():
+    """It cost a fifth of a publish; what a socket raised is told as an error, and is heard."""
+    connection = Connection(open_endpoint("mqtt://127.0.0.1:1")[1], ClientPlan("one", 5))
+    logger = connection.client._client._logger
+    assert not logger.isEnabledFor(logging.WARNING)
+    logger.error("failed to receive on socket: %s", OSError("no route"))
+    assert str(connection._heard) == "no route"

@@ -7,7 +7,7 @@ import pytest
 from brokers.endpoint import parse_url
 from brokers.options import choice, file, flag, seconds, text, whole_number
 from brokers.options_table import with_table
-from brokers.registry import registry
+from brokers.registry import open_endpoint, registry
 from core.errors import UsageError
 
 PAGE = Path(__file__).parents[2] / "docs" / "brokers.md"
@@ -63,3 +63,21 @@ def test_no_adapter_declares_an_option_twice():
     for adapter in registry().adapters():
         names = [option.name for option in adapter.options]
         assert len(names) == len(set(names)), adapter.name
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://h?ca_file=/ca.pem", r"'ca_file' has no meaning without TLS; write rediss://"),
+        ("mqtt+ws://h?server_name=n", r"'server_name' has no meaning without TLS; write .*mqtt\+wss://"),
+        ("nats://h?cert_file=/c.pem", r"'cert_file' has no meaning without TLS; write nats\+tls://"),
+    ],
+)
+def test_an_option_of_tls_is_refused_where_nothing_would_be_encrypted(url, says):
+    with pytest.raises(UsageError, match=says):
+        open_endpoint(url)
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "amqps", "mqtt+wss", "nats+js+tls"])
+def test_an_option_of_tls_is_taken_where_it_is_spoken(scheme):
+    assert open_endpoint(f"{scheme}://h?server_name=n")[1].options["server_name"] == "n"
