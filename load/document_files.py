@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from core.contracts.codec import Document, encode
 from core.errors import FanbenchError
 from core.paths import file_to_write
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def regular_file(text: str | Path) -> Path:
@@ -16,6 +19,8 @@ def regular_file(text: str | Path) -> Path:
     Raises:
         ValueError: its directory does not exist or may not be written to, or it is no regular file.
     """
+    if str(text) == "-":
+        raise ValueError("standard output has the summary; give the path of a file, or ./- for one of that name")
     path = file_to_write(text)
     target = path.resolve()  # a link's target is what is written
     if target.exists() and not target.is_file():
@@ -41,4 +46,5 @@ def write_document(document: Document, path: Path) -> None:
         part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise FanbenchError(f"cannot write {path}: {error.strerror}; free space or choose another path") from error
+        step = "free space, or choose another path" if error.errno in _FULL else "choose another path"
+        raise FanbenchError(f"cannot write {path}: {error.strerror}; {step}") from error

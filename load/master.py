@@ -217,6 +217,9 @@ class MasterMeasurement:
         self._await(lambda member: member.measure_from_ns == begin.measure_from_ns, ANSWER_DEADLINE_S)
         self._ask(Freeze(test=self._test()))
         self._await(lambda member: member.saw is not None or member.result is not None, ANSWER_DEADLINE_S)
+        for member in self._members.by_name.values():
+            # What its clients saw is not in the horizon: it is not waited for a second time.
+            member.gone = member.gone or (member.saw is None and member.result is None)
         self._ask(Drain(test=self._test(), bounds=bounds_of(self._members.horizon()), drain_s=drain_s))
         self._await(lambda member: member.result is not None, drain_s + ANSWER_DEADLINE_S)
         self._begin = None

@@ -90,7 +90,7 @@ class Members:
         return [
             f"worker {name} ended without its totals: what its clients got is missing; see its log, and run again"
             for name, one in self.by_name.items()
-            if one.result is None and (one.had_seats or not one.gone)
+            if one.result is None and one.had_seats
         ]
 
 

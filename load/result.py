@@ -131,7 +131,9 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
     tally = totals.tally
     missing = missing_clients(totals, asked)
     wrong = [missing] if missing else []
-    if tally.deliveries == 0 and (tally.clients or not wrong):
+    if asked == 0 and not tally.clients and not tally.left:
+        wrong.append("no clients were asked for; give their number, such as -u 100")
+    elif tally.deliveries == 0 and (tally.clients or not wrong):
         wrong.append("no measured event was delivered: is a generator running, and did it publish to these topics?")
     if tally.received != tally.deliveries:
         wrong.append(

@@ -1,12 +1,13 @@
 """Latencies by second of due time, kept as the histogram buckets that are not empty: an hour takes megabytes, not hundreds.
 
-A latency is a key: its second times a stride, plus the index of its bucket in the histogram; index 0 is for negative
-latencies. Sums of many processes are sorts of such keys.
+A latency is a key: its second within its minute times a stride, plus the index of its bucket in the histogram; index 0 is
+for negative latencies. Sums of many processes are sorts of such keys.
 """
 
 from __future__ import annotations
 
 import base64
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +18,15 @@ import numpy.typing as npt
 from core.histogram import Histogram
 
 _STRIDE = 1 << 16
-_MERGE_AT = 100_000
-"""Keys of a minute that may wait to be summed: 1.6 MB."""
+_COUNT_BITS = 42
+"""Of the 64 in which a key, counted from the start of its minute, and its count are kept together: so they are sorted fast."""
+_MERGE_AT = 400_000
+"""Keys of a minute that may wait to be summed: 3.2 MB."""
+_HEAD = struct.Struct("<IIB")
+"""Of the encoded form: seconds, keys, bytes of a count."""
 
 Ints = npt.NDArray[np.int64]
+Packed = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +46,38 @@ class SecondOfLatencies:
 
 
 class _Minute:
-    """The keys of one minute and their counts, in parts that are summed when they are many."""
+    """The keys of one minute with their counts, in parts that are summed when they are many."""
 
     def __init__(self) -> None:
-        self._keys: list[Ints] = []
-        self._counts: list[Ints] = []
+        self._parts: list[Packed] = []
         self._waiting = 0
 
-    def add(self, keys: Ints, counts: Ints) -> None:
-        self._keys.append(keys)
-        self._counts.append(counts)
-        self._waiting += len(keys)
+    def add(self, packed: Packed) -> None:
+        """Add keys, each once, ascending."""
+        self._parts.append(packed)
+        self._waiting += len(packed)
         if self._waiting > _MERGE_AT:
             self.summed()
 
-    def summed(self) -> tuple[Ints, Ints]:
-        """Each key once, ascending, and its count."""
-        if len(self._keys) > 1:
-            keys, counts = np.concatenate(self._keys), np.concatenate(self._counts)
-            order = np.argsort(keys, kind="stable")
-            keys, counts = keys[order], counts[order]
+    def summed(self) -> Packed:
+        """Each key once, ascending."""
+        if len(self._parts) > 1:
+            packed = np.concatenate(self._parts)
+            packed.sort(kind="stable")  # runs that are sorted already
+            keys, counts = _unpack(packed)
             first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-            self._keys, self._counts = [keys[first]], [np.add.reduceat(counts, first)]
+            self._parts = [_pack(keys[first], np.add.reduceat(counts, first))]
         self._waiting = 0
-        return self._keys[0], self._counts[0]
+        return self._parts[0]
+
+
+def _pack(keys: Ints, counts: Ints) -> Packed:
+    return (keys.astype(np.uint64) << np.uint64(_COUNT_BITS)) | counts.astype(np.uint64)
+
+
+def _unpack(packed: Packed) -> tuple[Ints, Ints]:
+    keys = (packed >> np.uint64(_COUNT_BITS)).astype(np.int64)
+    return keys, (packed & np.uint64((1 << _COUNT_BITS) - 1)).astype(np.int64)
 
 
 class SecondCounts:
@@ -75,39 +89,51 @@ class SecondCounts:
     def add(self, second: int, latencies: Histogram) -> None:
         """Add the latencies of a second."""
         indexes, counts = latencies.filled()
-        keys = np.concatenate([[0], indexes + 1]) + second * _STRIDE
-        self._minute(second // 60).add(keys, np.concatenate([[latencies.negative], counts]))
+        keys = np.concatenate([[0], indexes + 1]) + second % 60 * _STRIDE
+        self._minute(second // 60).add(_pack(keys, np.concatenate([[latencies.negative], counts])))
 
     def merge(self, other: SecondCounts) -> None:
         """Add what another process counted."""
         for number, minute in other._minutes.items():
-            self._minute(number).add(*minute.summed())
+            self._minute(number).add(minute.summed())
 
     def _minute(self, number: int) -> _Minute:
         return self._minutes.setdefault(number, _Minute())
 
-    def _summed(self) -> Iterator[tuple[Ints, Ints]]:
-        for _, minute in sorted(self._minutes.items()):
-            yield minute.summed()
-
     def seconds(self) -> Iterator[SecondOfLatencies]:
         """Each second in which a latency was counted, in their order."""
-        for keys, counts in self._summed():
-            seconds = keys // _STRIDE
+        for number, minute in sorted(self._minutes.items()):
+            keys, counts = _unpack(minute.summed())
+            seconds, indexes = keys // _STRIDE, keys % _STRIDE
             starts = [0, *(np.flatnonzero(seconds[1:] != seconds[:-1]) + 1).tolist()]
             for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
                 yield SecondOfLatencies(
-                    int(seconds[start]),
+                    number * 60 + int(seconds[start]),
                     int(counts[start]),
-                    keys[start + 1 : end] % _STRIDE - 1,
+                    indexes[start + 1 : end] - 1,
                     counts[start + 1 : end],
                 )
 
     def encode(self) -> str:
-        """As text: the differences of the keys, then the counts, 64 bits each, little endian, deflated, base64."""
-        parts = list(self._summed())
-        keys = np.concatenate([keys for keys, _ in parts]) if parts else np.empty(0, np.int64)
-        packed = np.concatenate([np.diff(keys, prepend=0), *(counts for _, counts in parts)]).astype("<i8").tobytes()
+        """As text: `_HEAD`; the seconds in 64 bits; how many keys each has, in 32; their indexes, in 16; their counts.
+
+        A count has as many bytes as the largest needs. All is little endian, deflated, and base64.
+        """
+        seconds: list[int] = []
+        lengths: list[int] = []
+        indexes: list[Ints] = []
+        counts: list[Ints] = []
+        for one in self.seconds():
+            seconds.append(one.second)
+            lengths.append(len(one.indexes) + 1)
+            indexes.append(np.concatenate([[0], one.indexes + 1]))
+            counts.append(np.concatenate([[one.negative], one.counts]))
+        all_counts = np.concatenate(counts) if counts else np.empty(0, np.int64)
+        width = np.min_scalar_type(int(all_counts.max(initial=0))).itemsize
+        packed = _HEAD.pack(len(seconds), sum(lengths), width)
+        packed += np.array(seconds, "<i8").tobytes() + np.array(lengths, "<u4").tobytes()
+        packed += np.concatenate([np.empty(0, np.int64), *indexes]).astype("<u2").tobytes()
+        packed += all_counts.astype(f"<u{width}").tobytes()
         return base64.b64encode(zlib.compress(packed, 1)).decode("ascii")
 
     @classmethod
@@ -118,14 +144,21 @@ class SecondCounts:
             ValueError: it did not write that.
         """
         try:
-            packed = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8").astype(np.int64)
-        except zlib.error as error:
+            packed = zlib.decompress(base64.b64decode(text))
+            many, keys, width = _HEAD.unpack_from(packed)
+            at = _HEAD.size
+            seconds = np.frombuffer(packed, "<i8", many, at)
+            lengths = np.frombuffer(packed, "<u4", many, at + 8 * many)
+            indexes = np.frombuffer(packed, "<u2", keys, at + 12 * many)
+            counts = np.frombuffer(packed, f"<u{width}", keys, at + 12 * many + 2 * keys)
+        except (zlib.error, struct.error, TypeError) as error:
             raise ValueError(f"not the latencies of seconds: {error}") from error
-        differences, counts = packed.reshape(2, -1)
         decoded = cls()
-        keys = np.cumsum(differences)
-        minutes = keys // (60 * _STRIDE)
-        starts = [0, *(np.flatnonzero(minutes[1:] != minutes[:-1]) + 1).tolist()] if len(keys) else []
-        for start, end in zip(starts, [*starts[1:], len(keys)] if starts else [], strict=True):
-            decoded._minute(int(minutes[start])).add(keys[start:end], counts[start:end])
+        ends = np.cumsum(lengths, dtype=np.int64)
+        minutes = seconds // 60
+        for minute in np.unique(minutes).tolist():
+            of = np.flatnonzero(minutes == minute)
+            start, end = int(ends[of[0]]) - int(lengths[of[0]]), int(ends[of[-1]])
+            within = np.repeat(seconds[of] % 60 * _STRIDE, lengths[of]) + indexes[start:end]
+            decoded._minute(minute).add(_pack(within, counts[start:end].astype(np.int64)))
         return decoded

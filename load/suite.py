@@ -5,6 +5,7 @@ This is the side of whoever answers to a person: Locust's only process, or its m
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import time
@@ -66,14 +67,21 @@ class Suite:
         environment.events.test_stopping.add_listener(self._finish)
         environment.events.quitting.add_listener(self._finish)
         environment.events.quit.add_listener(self._report)
+        atexit.register(self._say_that_no_test_began)
         gevent.spawn(self._tick_forever)
         gevent.spawn(self._obey_forever)
 
     def _check(self) -> None:
         """Raise now for what cannot work."""
         origins = self._settings.origins(self._environment.host)
-        if self._settings.wait:
+        if not self._settings.wait:
+            return
+        try:
             wait_ready(origins, self._settings.wait)
+        except FanbenchError as error:
+            self._problems.append(str(error))
+            self._end(CollectedResult())
+            raise
 
     def _begin(self, **_: Any) -> None:
         """A test starts, unless something keeps it from that."""
@@ -122,7 +130,8 @@ class Suite:
             raise FanbenchError("; ".join(problems))
 
     def _asked(self) -> int:
-        return int(self._environment.runner.target_user_count)
+        options = self._environment.parsed_options
+        return int(self._environment.runner.target_user_count if self._began_ns else options.num_users or 0)
 
     def _give_up(self) -> None:
         """End the test that could not start; without a page, end everything."""
@@ -174,6 +183,12 @@ class Suite:
         with self._ending:
             if self._result is None and self._began_ns:
                 self._end(self._measurement.collect(self._settings.drain))
+
+    def _say_that_no_test_began(self) -> None:
+        """Locust ends without a test, as where workers never came: a result of an earlier run would be taken for this one's."""
+        if self._result is None and not self._began_ns and self._page is None:
+            self._problems.append("no test began; the log says why")
+            self._end(CollectedResult())
 
     def _end(self, collected: CollectedResult) -> None:
         problems = [*self._problems, *collected.problems]

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 
+import psutil
 import pytest
 
 from core.contracts import codec
@@ -21,6 +22,14 @@ MOST_WORKERS = 4
 ACTIONS = ("start", "start", "leave", "leave", "kill")
 UNREAD = 40
 """Events that a client may leave unread when it closes its connection: the replica has written them and counts them."""
+
+
+def clients_of(worker):
+    """How many connections a worker has beside that to the master."""
+    try:
+        return len(psutil.Process(worker.child.pid).net_connections("tcp")) - 1
+    except psutil.NoSuchProcess:
+        return 0
 
 
 class RandomRun:
@@ -73,7 +82,10 @@ class RandomRun:
 
         def settled():
             text = self.master.text
-            there = text.count("reported as ready. ") >= len(ready)
+            # Locust moves users a moment after it has taken a worker: each must have its share of clients.
+            there = text.count("reported as ready. ") >= len(ready) and all(
+                clients_of(one) >= USERS // len(ready) for one in ready
+            )
             return there and self.started.status().get("clients") == self.replica.stats().clients == USERS
 
         with contextlib.suppress(AssertionError):

@@ -126,6 +126,37 @@ def test_a_link_is_written_through_and_a_device_is_refused(started, tmp_path):
     assert "--out '/dev/full': it is no regular file" in refused.text
 
 
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [("-", "standard output has the summary"), (".", "it is a directory"), ("/nowhere/o", "does not exist")],
+)
+def test_a_path_that_is_no_file_is_refused(started, out, words):
+    refused = started.locust("-u", "3", "-t", "3s", "--out", out)
+    assert refused.wait() == 2
+    assert f"fanbench: --out '{out}'" in refused.text
+    assert words in refused.text
+
+
+def test_workers_that_never_come_leave_a_result_that_says_so(started):
+    started.out.write_text("{}")  # of an earlier run
+    run = started.master(5, "--expect-workers", "2", "--expect-workers-max-wait", "1", "-t", "5s")
+    assert run.wait() == 1
+    assert started.result()["problems"][0] == "no test began; the log says why"
+    assert started.result()["asked"] == 5
+
+
+def test_a_replica_that_is_not_ready_in_time_leaves_a_result_that_says_so(tmp_path):
+    with swarm(tmp_path, "http://127.0.0.1:1") as alone:
+        assert alone.locust("-u", "3", "-t", "3s", "--wait", "0.5").wait() == 1
+        assert "http://127.0.0.1:1 is not ready after 0.5 s" in alone.result()["problems"][0]
+
+
+def test_no_clients_are_no_success(started):
+    run = started.locust("-u", "0", "-t", "3s")
+    assert run.wait() == 1
+    assert started.result()["problems"] == ["no clients were asked for; give their number, such as -u 100"]
+
+
 def test_a_result_that_cannot_be_written_is_exit_code_1_and_leaves_no_part(started, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()

@@ -136,6 +136,45 @@ def test_a_killed_worker_is_a_problem_and_nobody_waits_for_it(started):
     assert "ended without its totals" in problems(started)
 
 
+def test_a_worker_that_is_held_up_for_a_while_catches_up(started, replica):
+    run = started.processes(2, 40)
+    started.wait_status("clients", 40)
+    started.wait_status("deliveries", 80)
+    late = run.forks()[0]
+    late.send_signal(signal.SIGSTOP)
+    written = replica.stats().delivered
+    wait_until(lambda: replica.stats().delivered > written + 400, "events meanwhile", START_S)
+    late.send_signal(signal.SIGCONT)
+    before = started.status()["deliveries"]
+    started.wait_status("deliveries", before + 400)
+    run.end()
+    assert run.wait() == 0, run.text
+    adds_up(started.result(), replica, 40)
+    assert started.result()["left"] == 0
+
+
+def test_a_worker_that_never_answers_again_is_a_problem_and_waited_for_once(started):
+    master = started.master(40, "--expect-workers", "2")
+    stuck, _ = started.worker(), started.worker()
+    started.wait_status("clients", 40)
+    started.wait_status("deliveries", 80)
+    stuck.end(signal.SIGSTOP)
+    master.end()
+    assert master.wait(40) == 1
+    assert problems(started).count("ended without its totals") == 1
+    assert started.result()["clients"] == 20
+
+
+def test_a_worker_with_other_options_does_as_the_master_says(started):
+    master = started.master(20, "--expect-workers", "1")
+    started.worker("--topic", "elsewhere", "--host", "http://127.0.0.1:1", "--warmup", "60", "-u", "7")
+    started.wait_status("clients", 20)
+    started.wait_status("deliveries", 10)
+    master.end()
+    assert master.wait() == 0
+    assert (started.result()["clients"], len(started.result()["topics"])) == (20, 10)
+
+
 def test_a_run_takes_only_workers_of_its_own(started, replica, tmp_path):
     one = started.processes(2, 50)
     started.wait_status("clients", 50)
