@@ -16,6 +16,7 @@ from server.frame import FrameMaker
 from server.history import History, HistoryBound
 from server.resume import MAX_AHEAD, MAX_IDS, Given, read_ids, resume
 from tests.server.made_up import SECOND_NS, ConnectionWriter, connect, event, make_hub, turns
+from tests.server.test_subscriptions import until
 
 
 @given(
@@ -272,8 +273,7 @@ async def test_clients_that_are_ahead_cost_an_event_the_same_however_many_ids_th
         for _ in range(100):
             in_step = [f"t:s{i}-0" for i in range(ids - 1)]
             connect(hub, ConnectionWriter(hub), ids=[*in_step, "t:s63-5000"])
-        await turns()
-        assert len(hub.topics["t"].ahead) == 100
+        await until(lambda: len(hub.topics["t"].ahead) == 100, "all are ahead")  # on a busy machine in many turns
         seqs = iter(range(1, 1000))
 
         return steps(lambda: (hub.accept("t", event("s0", next(seqs))), hub.flush()))
