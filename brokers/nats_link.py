@@ -96,7 +96,7 @@ def _harden(client: Any, no_text: Callable[[], None]) -> None:
             no_text()
         return message_class(
             subject=name,
-            reply=reply.decode(errors="surrogateescape"),
+            reply=reply.decode(errors="surrogateescape") if reply else "",
             data=data,
             headers=headers,
             _client=client,
