@@ -1,6 +1,7 @@
 """Where a product cannot keep the promise that a contender declares, and why: by contender and kind of fault.
 
-Each reason is shown on the bare product, without an adapter of ours, in tests/brokers/test_limits.py.
+Each reason is shown on the bare product, without an adapter of ours, in tests/brokers/test_limits.py and, of clusters,
+test_rabbitmq_cluster.py.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ _NO_REPLAY = (
     "{product} keeps what was published for those who had subscribed: a replica that starts anew gets nothing of before"
 )
 
+_NO_LEADER = "RabbitMQ 3.10 elects no leader of a quorum queue whose members were all killed at once: all run again, and nobody leads"
+
 _LIMITS: dict[tuple[str, FaultKind], str] = {
     ("mosquitto-qos1", "broker-kill"): _SESSIONS,
     ("mosquitto-qos1", "replica-kill"): _NO_REPLAY.format(product="MQTT"),
     ("mosquitto-qos1", "replica-restart"): _NO_REPLAY.format(product="MQTT"),
+    ("rabbitmq-quorum", "cluster-kill"): _NO_LEADER,
     ("rabbitmq-confirms", "replica-kill"): _NO_REPLAY.format(product="an AMQP exchange"),
     ("rabbitmq-confirms", "replica-restart"): _NO_REPLAY.format(product="an AMQP exchange"),
 }

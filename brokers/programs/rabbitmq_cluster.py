@@ -166,7 +166,6 @@ length([N || N <- [node() | nodes()], rpc:call(N, rabbit, is_running, []) =:= tr
 lists:all(fun(Q) ->
     case amqqueue:get_type(Q) of
         rabbit_quorum_queue ->
-            element(1, ra:members(amqqueue:get_pid(Q), 1000)) =:= ok andalso
             length(lists:filter(fun(N) ->
                 is_pid(rpc:call(N, erlang, whereis, [element(1, amqqueue:get_pid(Q))]))
             end, maps:get(nodes, amqqueue:get_type_state(Q)))) =:= COUNT;

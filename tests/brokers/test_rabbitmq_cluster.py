@@ -9,6 +9,7 @@ from aio_pika.exceptions import DeliveryError
 
 from brokers.errors import BrokerError
 from brokers.programs.catalogue import CLUSTERS
+from brokers.programs.rabbitmq import evaluate
 from brokers.registry import open_endpoint
 
 pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300)]
@@ -90,3 +91,20 @@ async def test_the_bare_library_is_refused_on_the_channel_and_not_on_a_new_one(c
     with pytest.raises((DeliveryError, TimeoutError)):
         await channel.default_exchange.publish(message, "q", timeout=10)
     await connection.close()
+
+
+@pytest.mark.soak
+async def test_a_quorum_queue_whose_members_were_all_killed_has_no_leader(cluster):
+    """What brokers/limits.py says of `rabbitmq-quorum` in cluster-kill: the bare product, asked for the queue's members."""
+    address = cluster.listeners["amqp"].split(",")[0]
+    connection = await aio_pika.connect(f"amqp://guest:guest@{address}")
+    channel = await connection.channel()
+    queue = await channel.declare_queue("q", durable=True, arguments={"x-queue-type": "quorum"})
+    for _ in range(5):
+        await channel.default_exchange.publish(aio_pika.Message(b"x", delivery_mode=2), queue.name)
+    cluster.kill()
+    await asyncio.to_thread(cluster.start_again)
+    port = int(address.rpartition(":")[2])
+    asked = "[element(1, catch ra:members(amqqueue:get_pid(Q), 2000)) || Q <- rabbit_amqqueue:list()]"
+    for _ in range(5):
+        assert evaluate(port, asked).strip() == "[timeout]"
