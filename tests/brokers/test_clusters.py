@@ -16,7 +16,7 @@ from core.errors import FanbenchError
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300)]
-QUICK = ["valkey-sentinel", "valkey-cluster", "nats-cluster"]
+QUICK = ["valkey-sentinel", pytest.param("valkey-cluster", marks=pytest.mark.soak), "nats-cluster"]
 STREAM = '{"name":"x","subjects":["x.>"],"num_replicas":3,"storage":"file","retention":"limits","discard":"old"}'
 
 
@@ -47,7 +47,9 @@ def leader_other_than(cluster, node, features=()):
     return wait_until(found, "another leader", 60, every_s=0.1)
 
 
-@pytest.mark.parametrize("name", ["valkey-sentinel", "redis-sentinel", "valkey-cluster"])
+@pytest.mark.parametrize(
+    "name", ["valkey-sentinel", pytest.param("redis-sentinel", marks=pytest.mark.soak), "valkey-cluster"]
+)
 def test_a_redis_cluster_survives_its_leader_and_takes_it_back(name, tmp_path):
     with started(name, tmp_path) as cluster:
         assert cluster.whole()
@@ -82,6 +84,7 @@ def test_a_stream_of_three_copies_survives_its_leader_and_the_kill_of_all_nodes(
             cluster.leader((), "events")
 
 
+@pytest.mark.soak
 def test_rabbitmq_nodes_find_one_another_and_take_one_back(tmp_path):
     with started("rabbitmq-cluster", tmp_path) as cluster:
         assert cluster.whole()

@@ -12,7 +12,7 @@ from brokers.programs.catalogue import CLUSTERS
 from brokers.programs.rabbitmq import evaluate
 from brokers.registry import open_endpoint
 
-pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300), pytest.mark.soak]
 DEADLINE_S = 60
 
 
@@ -93,7 +93,6 @@ async def test_the_bare_library_is_refused_on_the_channel_and_not_on_a_new_one(c
     await connection.close()
 
 
-@pytest.mark.soak
 async def test_a_quorum_queue_whose_members_were_all_killed_has_no_leader(cluster):
     """What brokers/limits.py says of `rabbitmq-quorum` in cluster-kill: the bare product, asked for the queue's members."""
     address = cluster.listeners["amqp"].split(",")[0]

@@ -70,7 +70,7 @@ class Site:
         nginx = psutil.Process(self._child.pid)
         old = set(nginx.children())
         self._child.send_signal(signal.SIGHUP)
-        wait_until(lambda: nginx.children() and not old & set(nginx.children()), "nginx reloaded")
+        wait_until(lambda: nginx.children() and not old & set(nginx.children()), "nginx reloaded", 60)
 
     def __exit__(self, *_: object) -> None:
         self._children.stop()

@@ -15,8 +15,9 @@ SMALL = ("--clients", 40, "--rate", 40, "--duration", 4, "--at", 1)
 def answer(tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     faults = ("--fault", "leader-kill", "--fault", "follower-kill")
-    names = ("nats-jetstream-r3", "valkey-streams-sentinel?down_after_ms=2000")
-    done = fanbench("faults", *names, *faults, *SMALL, "--out", out, "--json", timeout_s=250)
+    done = fanbench(
+        "faults", "valkey-streams-sentinel?down_after_ms=2000", *faults, *SMALL, "--out", out, "--json", timeout_s=250
+    )
     assert done.stdout, done.stderr
     (folder,) = out.iterdir()
     return json.loads(done.stdout), folder, done
@@ -25,7 +26,7 @@ def answer(tmp_path_factory):
 def test_each_cell_is_filled_and_no_acknowledged_event_is_lost(answer):
     told, folder, done = answer
     cells = {(run["contender"], run["fault"]): run for run in told["runs"] if run["valid"]}
-    assert len(cells) == 4, done.stderr
+    assert len(cells) == 2, done.stderr
     for run in cells.values():
         assert (run["lost"], run["recovered"]) == (0, 1.0)
         assert run["delivered"] == run["expected"]
@@ -42,7 +43,6 @@ def test_the_declared_settings_stand_beside_the_result(answer):
     _, folder, done = answer
     settings = json.loads((folder / "manifest.json").read_text())["settings"]
     assert settings["valkey-streams-sentinel?down_after_ms=2000"]["down_after_ms"] == 2000
-    assert settings["nats-jetstream-r3"]["sync_interval_s"] == 120
     page = (folder / "report.html").read_text()
     assert "down_after_ms 2000" in page
     assert "When a node dies" in page
