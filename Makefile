@@ -43,7 +43,7 @@ durations: $(STAMP) brokers browser  ## run every test and note which files take
 	@$(PYTEST) -n 5 --record-durations
 
 soak: $(STAMP)  ## scenarios/soak.toml, 250,000 odd connections, fifty runs whose workers come and go, every field of every contract renamed: an hour
-	@$(PY) -m pytest -m soak tests/brokers/test_clusters.py tests/brokers/test_rabbitmq_cluster.py tests/server/test_differential.py tests/server/test_foreign_bytes.py tests/server/test_growth.py tests/harness/test_soak.py tests/load/test_random_workers.py tests/load/test_long_runs.py tests/scripts/test_rename_contract_fields.py
+	@$(PY) -m pytest -m soak tests
 
 reference: $(STAMP) brokers browser  ## measure results/reference anew: about an hour; again after Ctrl-C, it goes on
 	@scripts/reference.sh

@@ -14,7 +14,7 @@ from benchmarks.figures import Bar, FigureTable
 from core.errors import FanbenchError
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.timeout(300)  # every part, on two cores that other tests share
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]  # every part, on two cores that other tests share
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,7 @@ def test_a_redis_cluster_survives_its_leader_and_takes_it_back(name, tmp_path):
     assert not cluster.data.exists()
 
 
+@pytest.mark.soak
 def test_a_stream_of_three_copies_survives_its_leader_and_the_kill_of_all_nodes(tmp_path):
     with started("nats-cluster", tmp_path, "jetstream") as cluster:
         assert "error" not in ask_nats(port_of(cluster.nodes[0], "nats"), "$JS.API.STREAM.CREATE.x", STREAM)

@@ -33,7 +33,7 @@ def test_every_image_can_be_fixed_by_its_digest(name: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("demo", ["redis", "rabbitmq"], indirect=True)
+@pytest.mark.parametrize("demo", ["redis", pytest.param("rabbitmq", marks=pytest.mark.soak)], indirect=True)
 def test_the_running_containers_are_bounded(demo: Demo) -> None:
     demo.wait_healthy(5)
     for container in docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={demo.project}").split():

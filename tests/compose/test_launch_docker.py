@@ -85,7 +85,9 @@ def container_of(name):
     return docker("ps", "--quiet", "--filter", f"name=^fanbench-{os.getpid()}-{program}-")
 
 
-@pytest.mark.parametrize("name", ["valkey-streams", "nats-jetstream", "rabbitmq-stream"])
+@pytest.mark.parametrize(
+    "name", ["valkey-streams", "nats-jetstream", pytest.param("rabbitmq-stream", marks=pytest.mark.soak)]
+)
 async def test_a_stream_outlives_a_kill(name, launched):
     workbench = await asyncio.to_thread(launched, name)
     topic, since_ns = workbench.topic(), time.time_ns()

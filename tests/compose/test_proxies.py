@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from brokers.contenders import find_contender
-from core.ports import free_port
+from core.errors import TransientError
+from core.ports import free_ports
 from core.process import Child, spawn
 from harness.runner.processes import Children, get, poll
 from harness.runner.proxy import find_nginx, start_proxy
@@ -31,8 +32,7 @@ class Site:
 
     def __init__(self, proxy: str, broker_url: str, folder: Path, **settings: object) -> None:
         self.proxy = proxy
-        self.port = free_port()
-        self.replica_ports = [free_port(), free_port()]
+        self.port, *self.replica_ports = free_ports(3)
         self._settings = {"broker_url": broker_url, "topic_linger_s": 0, **settings}
         self._folder = folder
         self._lives: dict[int, ExitStack] = {}
@@ -46,10 +46,11 @@ class Site:
             nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
             self._child = start_proxy(nginx, self.port, self.replica_ports, self._folder, self._children).child
         else:
-            self._child = self._start_caddy()
+            self._child = self._start_caddy(tries=3)
         return self
 
-    def _start_caddy(self) -> Child:
+    def _start_caddy(self, tries: int) -> Child:
+        """Somebody's connection may take a free port in the meantime: then on another one."""
         caddy = shutil.which("caddy") or pytest.skip("caddy is not installed; apt-get install caddy")
         settings = {
             "LISTEN": f"http://:{self.port}",
@@ -59,7 +60,13 @@ class Site:
         }
         command = [caddy, "run", "--config", ROOT / "deploy" / "caddy" / "Caddyfile", "--adapter", "caddyfile"]
         child = self._children.add(spawn("caddy", command, self._folder / "caddy.log", env=os.environ | settings))
-        poll("caddy ready", 20, lambda: get(f"http://127.0.0.1:{self.port}/readyz"), [child])
+        try:
+            poll("caddy ready", 20, lambda: get(f"http://127.0.0.1:{self.port}/readyz"), [child])
+        except TransientError:
+            if tries == 1 or "address already in use" not in child.last_words(lines=20):
+                raise
+            (self.port,) = free_ports(1)
+            return self._start_caddy(tries - 1)
         return child
 
     def get(self, path: str, headers: Mapping[str, str] = {}) -> httpx.Response:

@@ -28,7 +28,7 @@ def measure_with(*orders, how="single", after=400, away=0, **script):
     return result
 
 
-@pytest.mark.parametrize("how", ["single", "processes", "workers"])
+@pytest.mark.parametrize("how", ["single", pytest.param("processes", marks=pytest.mark.soak), "workers"])
 def test_all_are_cut_at_once_and_come_back(how):
     result = measure_with({"do": "mark"}, {"do": "cut"}, how=how)
     assert (result["reconnects"], result["disconnects"]) == (CLIENTS, {"cut on order": CLIENTS})

@@ -123,7 +123,7 @@ def run_by_chance(seed, folder):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 def test_a_result_adds_up_or_names_a_problem(seed, tmp_path):
     run_by_chance(seed, tmp_path)
 

@@ -68,6 +68,7 @@ def test_the_workflow_audits_both_locks_with_no_right_to_write() -> None:
     assert all(re.search(r"@(v\d+|[0-9a-f]{40})$", step["uses"]) for step in steps if "uses" in step)
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("integration")
 def test_the_bill_of_materials_lists_every_package_with_its_hash() -> None:
     subprocess.run(["make", "-s", "sbom"], cwd=ROOT, check=True, capture_output=True, timeout=100)

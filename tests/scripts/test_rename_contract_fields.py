@@ -84,6 +84,7 @@ def renamed(*names: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_field_of_each_program_is_noticed() -> None:
     done = renamed("GeneratorReport.failed", "ReplicaStats.gap_lost", "LoadStatus.reached", timeout_s=110)

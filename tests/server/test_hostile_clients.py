@@ -17,7 +17,7 @@ from tests.server.test_http import GET
 from tests.server.test_websocket import Socket
 from tests.waiting import wait_until
 
-P99_S = 1.0
+P99_S = 3.0
 """What the others' 99th percentile may be, on a machine with ten times as much to do as it can; alone it is 0.02 to 0.05."""
 
 

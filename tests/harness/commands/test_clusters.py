@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.command import fanbench
 
-pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300), pytest.mark.soak]
 SMALL = ("--clients", 40, "--rate", 40, "--duration", 4, "--at", 1)
 
 

@@ -148,7 +148,15 @@ def long_run(out):
     )
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGHUP", "the terminal is closed"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "Ctrl-C",
+        "SIGTERM",
+        pytest.param("SIGHUP", marks=pytest.mark.soak),
+        pytest.param("the terminal is closed", marks=pytest.mark.soak),
+    ],
+)
 def test_however_it_is_interrupted_it_ends_every_child_and_keeps_the_finished_runs(how, started, tmp_path):
     terminal = how == "the terminal is closed"
     run = started(*long_run(tmp_path / "results"), terminal=terminal)

@@ -45,7 +45,10 @@ def shown_by_ps(started: Started) -> str:
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     "command",
-    [("compare", "--repeats", 0), ("faults", "--fault", "replica-kill", "--at", 0.2, "--for", 0.2)],
+    [
+        ("compare", "--repeats", 0),
+        pytest.param(("faults", "--fault", "replica-kill", "--at", 0.2, "--for", 0.2), marks=pytest.mark.soak),
+    ],
     ids=["compare", "faults"],
 )
 def test_a_marked_password_is_in_nothing_that_is_written_or_shown(command, url, tmp_path):

@@ -59,6 +59,7 @@ def measured(integration, tmp_path_factory):
     return done, folder
 
 
+@pytest.mark.soak
 def test_both_are_measured_in_interleaved_rounds_and_nothing_is_lost(measured):
     done, folder = measured
     with (folder / "summary.csv").open(newline="") as file:
@@ -74,6 +75,7 @@ def test_both_are_measured_in_interleaved_rounds_and_nothing_is_lost(measured):
     assert "Server-Sent Events or WebSocket" in done.stdout
 
 
+@pytest.mark.soak
 def test_its_report_has_the_table(measured):
     _, folder = measured
     (table,) = [table for table in view_of(load_results(folder), draw=False).tables if "WebSocket" in table.title]

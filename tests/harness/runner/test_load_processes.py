@@ -40,7 +40,10 @@ def test_a_run_with_two_processes_counts_every_delivery(tmp_path):
 
 
 @pytest.mark.usefixtures("integration")
-@pytest.mark.parametrize(("kind", "share", "hit"), [("clients-cut", 0.5, 20), ("clients-churn", 0.25, 10)])
+@pytest.mark.parametrize(
+    ("kind", "share", "hit"),
+    [("clients-cut", 0.5, 20), pytest.param("clients-churn", 0.25, 10, marks=pytest.mark.soak)],
+)
 def test_a_fault_reaches_the_clients_of_both_processes(tmp_path, kind, share, hit):
     fault = Fault(kind=kind, at_s=1, for_s=0 if kind == "clients-cut" else 1, share=share)
     scenario = Scenario(
