@@ -59,7 +59,7 @@ class Running:
     spawn: Callable[[], Started]
     ready: Callable[[], bool]
     start_timeout_s: float = START_TIMEOUT_S
-    stop_grace_s: float = 3.0
+    stop_grace_s: float = 15.0
     credentials: tuple[str, str] | None = None
     """User and password that it asks for."""
     discard: Callable[[], None] | None = None
