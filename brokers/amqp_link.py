@@ -14,6 +14,7 @@ from aio_pika.connection import Connection, make_url
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory
 from aiormq.exceptions import ConnectionClosed
 
+from brokers.amqp_confirms import REFUSED_S, Confirms
 from brokers.amqp_errors import errors, kind_of, worded, words_of
 from brokers.amqp_heard import hear_alarms, hear_returns
 from brokers.amqp_wire import AmqpWire
@@ -28,11 +29,6 @@ PORT, TLS_PORT = 5672, 5671
 MAX_TOPIC_BYTES = 255
 """A routing key is a short string, whose length is one byte."""
 HEARTBEAT = whole_number("heartbeat", "AMQP's heartbeat in seconds: after two without a word the broker gives up", 4, 1)
-
-REFUSED_S = 1.0
-"""For how long a broker may refuse every publish before a new connection is tried."""
-UNCONFIRMED_TIMEOUTS = 4
-"""How many deadlines of a call a broker may take to confirm the first of a burst: a slow disk may need several."""
 
 # A lost connection is our news to tell, in one line and without a traceback.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
@@ -62,10 +58,7 @@ class AmqpConnection:
     """Publishes that wait for the alarm's end, in their turn."""
     dropped: int = 0
     """Publishes that were refused because of it."""
-    unconfirmed_since_s: float | None = None
-    """When the first publish began after the last that the broker confirmed, by the event loop's clock."""
-    refused: bool = False
-    """Whether it has refused one since."""
+    confirms: Confirms = field(default_factory=Confirms)
     unroutable: bool = False
     """Whether the broker returned a mandatory message: no queue is bound to take it."""
     tell: Callable[[str], None] = lambda _: None
@@ -169,8 +162,7 @@ async def until_lost(link: AmqpConnection) -> None:
         raise ConnectionError("the broker cancelled the consumer: its queue is gone")
     link.wire.abort()
     if silent.done() and not silent.cancelled():
-        did = "refused" if link.refused else "not confirmed"
-        raise ConnectionError(f"the broker answers, and has {did} all that was published for a while")
+        raise ConnectionError(f"the broker answers, and all that was published for a while was {silent.result()}")
     raise TimeoutError
 
 
@@ -200,22 +192,19 @@ async def _beat(link: AmqpConnection) -> None:
             asked.result()
 
 
-async def _until_no_confirms(link: AmqpConnection) -> None:
-    """Return when the broker, though no alarm is on, has confirmed nothing for a while of what was published.
+async def _until_no_confirms(link: AmqpConnection) -> str:
+    """What the broker does to all that is published, once it has done so for too long though no alarm is on.
 
-    RabbitMQ 3.10 does this to a channel that publishes to a quorum queue while it has no leader: it refuses all that
-    follows until the node that died is back, and takes it on a new channel (tests/brokers/test_limits.py). What was not
-    confirmed is published again there.
+    RabbitMQ 3.10 refuses all on a channel that publishes to a quorum queue while it has no leader, until the node that died
+    is back, and takes it on a new channel (tests/brokers/test_rabbitmq_cluster.py). What was not confirmed is published
+    again there.
     """
     loop = asyncio.get_running_loop()
-    while True:
+    while not (does := link.confirms.failing(loop.time(), link.timeout_s)):
         await asyncio.sleep(REFUSED_S / 4)
-        if link.blocked:  # the time counts from the alarm's end
-            link.unconfirmed_since_s = None
-        since_s = link.unconfirmed_since_s
-        patience_s = REFUSED_S if link.refused else UNCONFIRMED_TIMEOUTS * link.timeout_s
-        if since_s is not None and loop.time() - since_s >= patience_s:
-            return
+        if link.blocked:
+            link.confirms.pause()
+    return does
 
 
 async def hang_up(link: AmqpConnection) -> None:

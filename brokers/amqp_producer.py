@@ -57,8 +57,8 @@ class AmqpPublisher:
                 raise BlockedError(link.blocked)
             await link.may_publish()
         self._count += 1
-        if link.unconfirmed_since_s is None:
-            link.unconfirmed_since_s = asyncio.get_running_loop().time()
+        now_s = asyncio.get_running_loop().time
+        link.confirms.began(now_s())
         try:
             await link.channel.basic_publish(
                 payload,
@@ -68,10 +68,12 @@ class AmqpPublisher:
                 mandatory=self._mandatory,
                 wait=self._count % _DRAIN_EVERY == 0,
             )
+            link.confirms.confirmed()
         except DeliveryError:
-            link.refused = True
+            link.confirms.refused()
             raise
-        link.unconfirmed_since_s, link.refused = None, False
+        finally:
+            link.confirms.ended(now_s())
         if link.unroutable:  # the broker says so before it confirms
             raise UnroutableError(exchange)
 

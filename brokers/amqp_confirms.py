@@ -1,0 +1,54 @@
+"""Whether a broker that answers still confirms what is published on a channel."""
+
+from __future__ import annotations
+
+REFUSED_S = 1.0
+"""For how long a broker may refuse every publish before a new connection is tried."""
+UNCONFIRMED_TIMEOUTS = 4
+"""How many deadlines of a call a broker may take to confirm the first of a burst: a slow disk may need several."""
+
+
+class Confirms:
+    """The publishes of one channel; instants are seconds of one clock."""
+
+    __slots__ = ("_refused", "_since_s", "_under_way")
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._since_s: float | None = None
+        """When the first publish began after the last that was confirmed."""
+        self._refused = False
+
+    def began(self, now_s: float) -> None:
+        """A publish is under way."""
+        self._under_way += 1
+        if self._since_s is None:
+            self._since_s = now_s
+
+    def confirmed(self) -> None:
+        """The broker took one."""
+        self._since_s, self._refused = None, False
+
+    def refused(self) -> None:
+        """The broker refused one, as a queue without a leader does."""
+        self._refused = True
+
+    def ended(self, now_s: float) -> None:
+        """A publish is no longer under way, however that came: a caller may have been cancelled."""
+        self._under_way -= 1
+        if self._under_way and self._since_s is None:
+            self._since_s = now_s  # the others wait from the last confirmation on
+        elif not self._under_way and not self._refused:
+            self._since_s = None
+
+    def pause(self) -> None:
+        """An alarm is on: the time counts from its end."""
+        self._since_s = None
+
+    def failing(self, now_s: float, timeout_s: float) -> str:
+        """What the broker does to all that is published, in words, if it has done so for too long; else empty."""
+        if self._since_s is None:
+            return ""
+        if self._refused:
+            return "refused" if now_s - self._since_s >= REFUSED_S else ""
+        return "not confirmed" if now_s - self._since_s >= UNCONFIRMED_TIMEOUTS * timeout_s else ""
