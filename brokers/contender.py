@@ -14,7 +14,7 @@ from brokers.programs import docker
 from brokers.programs.api import Program
 from brokers.programs.catalogue import CLUSTERS, Launch, program_of
 from brokers.programs.cluster import Cluster
-from brokers.programs.cluster_settings import chosen
+from brokers.programs.cluster_program import read_settings
 from brokers.programs.running import Running
 from brokers.registry import library_missing
 from core.errors import FanbenchError, UsageError
@@ -72,7 +72,7 @@ class Contender:
         """
         if self.program is None or self.program not in CLUSTERS:
             return {}
-        return chosen(self.name, CLUSTERS[self.program].settings, dict(self.given))
+        return read_settings(self.program, CLUSTERS[self.program].settings, dict(self.given))
 
     @property
     def embedded(self) -> bool:
@@ -119,6 +119,10 @@ class Contender:
             return
         if (missing := self._library_missing) is not None:
             raise UsageError(f"contender '{self.name}': {missing}")
+        if self.clustered and self.launch == "docker":
+            raise UsageError(
+                f"contender '{self.name}': a cluster runs as local programs only; leave out `--launch docker`"
+            )
         try:
             self._launcher(self.program).require()
         except FanbenchError as error:

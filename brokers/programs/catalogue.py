@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from brokers.programs.api import Program
-from brokers.programs.cluster_settings import ClusterProgram, Configured, defaults
+from brokers.programs.cluster_program import ClusterProgram
 from brokers.programs.images import mosquitto_image, nats_image, rabbitmq_image, redis_image, valkey_image
 from brokers.programs.mosquitto import mosquitto
 from brokers.programs.nats import nats
@@ -35,7 +35,7 @@ IMAGES: dict[str, Program] = {
 
 
 def program_of(name: str, launch: Launch, settings: Mapping[str, int] | None = None) -> Program:
-    """The program of that name as it is to be launched: a cluster with its settings, always as local programs."""
+    """The program of that name as it is to be launched; a cluster with its settings, which has no image."""
     if name in CLUSTERS:
-        return Configured(CLUSTERS[name], settings or defaults(CLUSTERS[name].settings))
+        return CLUSTERS[name].with_values(settings or {})
     return (IMAGES if launch == "docker" else PROGRAMS)[name]

@@ -37,7 +37,6 @@ class Cluster:
     nodes: Sequence[Running]
     whole: Callable[[], bool]
     """Whether each node answers and knows the others, and every copy follows its leader."""
-    settings: Mapping[str, int]
     leader: Leader
     watchers: Sequence[Running] = ()
     """Who decides who leads or where nodes are found, and serves no events."""

@@ -4,116 +4,66 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from brokers.programs.cluster import Cluster
-from brokers.programs.cluster_settings import Setting, defaults
-from brokers.programs.nats import config_settings, nats, probes
+from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting, listening
+from brokers.programs.nats import config_settings, nats
 from brokers.programs.nats_ask import ask, ask_greeting
+from brokers.programs.probe import nats_answers
 from brokers.programs.running import Running
 from core.errors import FanbenchError
 from core.ports import free_ports
-from core.process import spawn
 
 NODES = 3
 
 _SETTINGS = (
     Setting("sync_interval_s", 120, "how often JetStream syncs its files to disk; 0: at each write (always)"),
-    Setting("ping_interval_s", 120, "how often a node asks whether a silent one of its connections is alive"),
+    Setting("ping_interval_s", 120, "how often a node asks whether a silent one of its connections is alive", 1),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NatsCluster:
+def _build(plan: Blueprint) -> Cluster:
     """Features: `jetstream` (streams in files), `mqtt` (an MQTT listener on each node)."""
+    free = free_ports(3 * NODES)
+    ports, mqtt_ports, routes = free[:NODES], free[NODES : 2 * NODES], free[2 * NODES :]
+    nodes = [_node(plan, place, ports[place], mqtt_ports[place], routes) for place in range(NODES)]
+    stored = bool({"jetstream", "mqtt"} & set(plan.features))
+    used = {"nats": ports} | ({"mqtt": mqtt_ports} if "mqtt" in plan.features else {})
+    return Cluster(
+        name=plan.name,
+        listeners={protocol: listening(found) for protocol, found in used.items()},
+        data=plan.data,
+        nodes=nodes,
+        whole=partial(_whole, ports, stored),
+        leader=partial(_leader, dict(zip(ports, nodes, strict=True))),
+    )
 
-    name: str = "nats-cluster"
-    install_hint: str = nats.install_hint
-    memory_mb: int = 57
-    settings: tuple[Setting, ...] = _SETTINGS
 
-    def find(self) -> Path | None:
-        """nats-server."""
-        return nats.find()
-
-    def require(self) -> Path:
-        """nats-server; see Program."""
-        return nats.require()
-
-    def version(self) -> str:
-        """The server's."""
-        return nats.version()
-
-    def start(self, folder: Path, features: Collection[str] = ()) -> Cluster:
-        """Run it with the defaults; see Program."""
-        return self.start_with(folder, features, defaults(self.settings))
-
-    def start_with(self, folder: Path, features: Collection[str], values: Mapping[str, int]) -> Cluster:
-        """Run it; see ClusterProgram."""
-        self.require()
-        data = folder / f"{self.name}-data"
-        data.mkdir(parents=True, exist_ok=True)
-        free = free_ports(3 * NODES)
-        ports, mqtt_ports, route_ports = free[:NODES], free[NODES : 2 * NODES], free[2 * NODES :]
-        nodes = [
-            self._node(folder, data, number, (ports[number], mqtt_ports[number]), route_ports, features, values)
-            for number in range(NODES)
-        ]
-        stored = bool({"jetstream", "mqtt"} & set(features))
-        used = {"nats": ports} | ({"mqtt": mqtt_ports} if "mqtt" in features else {})
-        return Cluster(
-            name=self.name,
-            listeners={at: ",".join(f"127.0.0.1:{port}" for port in found) for at, found in used.items()},
-            data=data,
-            nodes=nodes,
-            whole=partial(_whole, ports, stored),
-            leader=partial(_leader, dict(zip(ports, nodes, strict=True))),
-            settings=values,
-        ).first_start()
-
-    def _node(
-        self,
-        folder: Path,
-        data: Path,
-        number: int,
-        ports: tuple[int, int],
-        routes: Sequence[int],
-        features: Collection[str],
-        values: Mapping[str, int],
-    ) -> Running:
-        home = data / f"node-{number + 1}"
-        home.mkdir(exist_ok=True)
-        port, mqtt_port = ports
-        settings = config_settings(features, "127.0.0.1", port, mqtt_port, home, system=True)
-        settings["server_name"] = _server_name(port)
-        settings["ping_interval"] = f"{values['ping_interval_s']}s"
-        settings["cluster"] = {
-            "name": self.name,
-            "listen": f"127.0.0.1:{routes[number]}",
-            "routes": [f"nats-route://127.0.0.1:{other}" for other in routes if other != routes[number]],
-        }
-        if "mqtt" in settings:
-            # By itself it takes as many copies as nodes have been met when the first client comes: two of three.
-            settings["mqtt"]["stream_replicas"] = NODES
-        if "jetstream" in settings:
-            every = values["sync_interval_s"]
-            settings["jetstream"]["sync_interval"] = f"{every}s" if every else "always"
-        config = home / "nats.conf"
-        config.write_text(json.dumps(settings, indent=2), encoding="utf-8")
-        name = f"{self.name}-{number + 1}"
-        # Without a quorum JetStream does not answer: a node is ready when the server speaks, and the cluster when it is whole.
-        answers = [(at, answer) for at, answer in probes(()) if at == "nats"]
-        return Running(
-            name=name,
-            listeners={"nats": f"127.0.0.1:{port}"}
-            | ({"mqtt": f"127.0.0.1:{mqtt_port}"} if "mqtt" in features else {}),
-            data=home,
-            spawn=lambda: spawn(name, [nats.require(), "-c", config], folder / f"{name}.log", cwd=home),
-            ready=lambda: all(answer(port) for _, answer in answers),
-        )
+def _node(plan: Blueprint, place: int, port: int, mqtt_port: int, routes: Sequence[int]) -> Running:
+    node, values = f"{place + 1}", plan.values
+    home = plan.home(node)
+    settings = config_settings(plan.features, "127.0.0.1", port, mqtt_port, home, system=True)
+    settings["server_name"] = _server_name(port)
+    settings["ping_interval"] = f"{values['ping_interval_s']}s"
+    settings["cluster"] = {
+        "name": plan.name,
+        "listen": f"127.0.0.1:{routes[place]}",
+        "routes": [f"nats-route://127.0.0.1:{other}" for other in routes if other != routes[place]],
+    }
+    listeners = {"nats": f"127.0.0.1:{port}"}
+    if "mqtt" in settings:
+        # By itself it takes as many copies as nodes have been met when the first client comes: two of three.
+        settings["mqtt"]["stream_replicas"] = NODES
+        listeners["mqtt"] = f"127.0.0.1:{mqtt_port}"
+    if "jetstream" in settings:
+        every = values["sync_interval_s"]
+        settings["jetstream"]["sync_interval"] = f"{every}s" if every else "always"
+    config = home / "nats.conf"
+    config.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+    # Without a quorum JetStream does not answer: a node is ready when the server speaks, and the cluster when it is whole.
+    return plan.node(node, [plan.executable, "-c", config], listeners, partial(nats_answers, port))
 
 
 def _server_name(port: int) -> str:
@@ -169,4 +119,4 @@ def _leader(nodes: Mapping[int, Running], features: Collection[str], _topic: str
     raise FanbenchError("no node names the leader of a stream; see their logs")
 
 
-nats_cluster = NatsCluster()
+nats_cluster = ClusterProgram("nats-cluster", nats, 57, _SETTINGS, _build)

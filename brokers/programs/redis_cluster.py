@@ -4,120 +4,52 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from brokers.programs.cluster import Cluster, wait_until
-from brokers.programs.cluster_settings import Setting, defaults
-from brokers.programs.probe import redis_answers
+from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting, listening
 from brokers.programs.redis_ask import Reply, ask, ask_info
+from brokers.programs.redis_nodes import FSYNC, server_node, server_options
 from brokers.programs.running import Running
-from brokers.programs.valkey import RedisLike, valkey
+from brokers.programs.valkey import valkey
 from core.errors import FanbenchError
 from core.ports import free_ports
-from core.process import spawn
 
 PRIMARIES = 3
 SLOTS = 16_384
 
 _SETTINGS = (
-    Setting("node_timeout_ms", 2000, "how long a node must be silent before the others call it down"),
-    Setting("fsync_every_s", 1, "0: the append-only file is synced at each write (always); 1: each second (everysec)"),
+    Setting("node_timeout_ms", 2000, "how long a node must be silent before the others call it down", 1),
+    FSYNC,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RedisCluster:
-    """Feature `durable`: an append-only file on each server."""
+def _build(plan: Blueprint) -> Cluster:
+    # The bus has a port of its own: by default it is 10,000 beyond the other, which may not exist.
+    free = free_ports(4 * PRIMARIES)
+    ports, buses = free[: 2 * PRIMARIES], free[2 * PRIMARIES :]
+    nodes = [_node(plan, number, port, bus) for number, (port, bus) in enumerate(zip(ports, buses, strict=True), 1)]
+    return Cluster(
+        name=plan.name,
+        listeners={"redis": listening(ports)},
+        data=plan.data,
+        nodes=nodes,
+        whole=partial(_whole, ports),
+        leader=partial(_leader, dict(zip(ports, nodes, strict=True))),
+        form=partial(_form, ports, buses),
+    )
 
-    server: RedisLike
-    memory_mb: int
-    settings: tuple[Setting, ...] = _SETTINGS
 
-    @property
-    def name(self) -> str:
-        """valkey-cluster."""
-        return f"{self.server.name}-cluster"
-
-    @property
-    def install_hint(self) -> str:
-        """The server's."""
-        return self.server.install_hint
-
-    def find(self) -> Path | None:
-        """The server's executable."""
-        return self.server.find()
-
-    def require(self) -> Path:
-        """The server's executable; see Program."""
-        return self.server.require()
-
-    def version(self) -> str:
-        """The server's."""
-        return self.server.version()
-
-    def start(self, folder: Path, features: Collection[str] = ()) -> Cluster:
-        """Run it with the defaults; see Program."""
-        return self.start_with(folder, features, defaults(self.settings))
-
-    def start_with(self, folder: Path, features: Collection[str], values: Mapping[str, int]) -> Cluster:
-        """Run it; see ClusterProgram."""
-        executable = self.require()
-        data = folder / f"{self.name}-data"
-        data.mkdir(parents=True, exist_ok=True)
-        # The bus has a port of its own: by default it is 10,000 beyond the other, which may not exist.
-        free = free_ports(4 * PRIMARIES)
-        ports, buses = free[: 2 * PRIMARIES], free[2 * PRIMARIES :]
-        nodes = [
-            self._node(executable, folder, data, port, bus, features, values, number)
-            for number, (port, bus) in enumerate(zip(ports, buses, strict=True), 1)
-        ]
-        return Cluster(
-            name=self.name,
-            listeners={"redis": ",".join(f"127.0.0.1:{port}" for port in ports)},
-            data=data,
-            nodes=nodes,
-            whole=partial(_whole, ports),
-            leader=partial(_leader, dict(zip(ports, nodes, strict=True))),
-            form=partial(_form, ports, buses),
-            settings=values,
-        ).first_start()
-
-    def _node(
-        self,
-        executable: Path,
-        folder: Path,
-        data: Path,
-        port: int,
-        bus: int,
-        features: Collection[str],
-        values: Mapping[str, int],
-        number: int,
-    ) -> Running:
-        home = data / f"node-{number}"
-        home.mkdir(exist_ok=True)
-        options = {
-            "port": port,
-            "bind": "127.0.0.1",
-            "dir": home,
-            "save": "",
-            "cluster-enabled": "yes",
-            "cluster-port": bus,
-            "cluster-node-timeout": values["node_timeout_ms"],
-            "appendonly": "yes" if "durable" in features else "no",
-            "appendfsync": "everysec" if values["fsync_every_s"] else "always",
-            "repl-diskless-sync-delay": 0,
-        }
-        command = [str(executable), *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
-        name = f"{self.name}-{number}"
-        return Running(
-            name=name,
-            listeners={"redis": f"127.0.0.1:{port}"},
-            data=home,
-            spawn=lambda: spawn(name, command, folder / f"{name}.log", cwd=home),
-            ready=lambda: redis_answers(port),
-        )
+def _node(plan: Blueprint, number: int, port: int, bus: int) -> Running:
+    node = f"node-{number}"
+    options = server_options(plan, node, port) | {
+        "cluster-enabled": "yes",
+        "cluster-port": bus,
+        "cluster-node-timeout": plan.values["node_timeout_ms"],
+    }
+    config = plan.home(node) / "server.conf"
+    config.write_text("".join(f"{name} {value}\n" for name, value in options.items()), encoding="utf-8")
+    return server_node(plan, node, [plan.executable, config], port)
 
 
 def _form(ports: Sequence[int], buses: Sequence[int]) -> None:
@@ -190,4 +122,4 @@ def slot_of(key: str) -> int:
     return binascii.crc_hqx(data, 0) % SLOTS
 
 
-valkey_cluster = RedisCluster(valkey, memory_mb=46)
+valkey_cluster = ClusterProgram("valkey-cluster", valkey, 46, _SETTINGS, _build)

@@ -14,6 +14,8 @@ from typing import Protocol
 from core.errors import TransientError
 
 START_TIMEOUT_S = 20.0
+STOP_GRACE_S = 15.0
+"""For an orderly end: what is killed before it is done may lose what it was about to write."""
 USER, PASSWORD = "fanbench", "fanbench-secret"
 """What a program with the feature `password` asks for."""
 _POLL_S = 0.02
@@ -59,7 +61,7 @@ class Running:
     spawn: Callable[[], Started]
     ready: Callable[[], bool]
     start_timeout_s: float = START_TIMEOUT_S
-    stop_grace_s: float = 15.0
+    stop_grace_s: float = STOP_GRACE_S
     credentials: tuple[str, str] | None = None
     """User and password that it asks for."""
     discard: Callable[[], None] | None = None

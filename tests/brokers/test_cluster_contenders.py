@@ -42,6 +42,10 @@ def test_a_setting_changes_the_cluster_and_stays_in_the_name():
         ("valkey-sentinel?down_after_ms=soon", "down_after_ms=soon: not a whole number; its default is 1000"),
         ("valkey-sentinel?down_after_ms=", "not a whole number"),
         ("valkey-sentinel?down_after_ms=-1", "not a whole number"),
+        ("valkey-sentinel?down_after_ms=0", "down_after_ms=0: give 1 to "),
+        ("valkey-sentinel?fsync_every_s=5", "fsync_every_s=5: give 0 to 1: 0: the append-only file is synced"),
+        ("valkey-sentinel?min_replicas_to_write=3", "give 0 to 2"),
+        ("rabbitmq-cluster?partition_handling=7", "give 0 to 2: 0: ignore; 1: pause_minority; 2: autoheal"),
         ("valkey?down_after_ms=5000", "valkey is no cluster and has no settings; leave out"),
         ("valkey-sentinal", "did you mean 'valkey-sentinel'"),
     ],
@@ -49,6 +53,13 @@ def test_a_setting_changes_the_cluster_and_stays_in_the_name():
 def test_a_setting_that_cannot_be_is_refused(name, words):
     with pytest.raises(UsageError, match=words.replace("?", r"\?")):
         find_contender(name)
+
+
+def test_a_cluster_is_not_quietly_run_without_docker_where_docker_was_asked_for():
+    with pytest.raises(
+        UsageError, match=r"'nats-cluster': a cluster runs as local programs only; leave out `--launch docker`"
+    ):
+        find_contender("nats-cluster").launched_by("docker").require_runnable()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+"""A broker product that runs as several nodes: its settings, and what its nodes are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from brokers.programs.api import Program
+from brokers.programs.cluster import Cluster
+from brokers.programs.running import START_TIMEOUT_S, STOP_GRACE_S, Running
+from core.errors import UsageError, nearest
+from core.process import spawn
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What decides how long a failover takes: shown beside each result, and set by `?name=value` after a contender's name."""
+
+    name: str
+    default: int
+    meaning: str
+    lowest: int = 0
+    highest: int = 1_000_000_000
+
+    def read(self, program: str, text: str) -> int:
+        """A value that a person gave.
+
+        Raises:
+            UsageError: it is no whole number, or outside of what the setting takes.
+        """
+        where = f"{program}?{self.name}={text}"
+        if not (text.isascii() and text.isdigit()):
+            raise UsageError(f"{where}: not a whole number; its default is {self.default}: {self.meaning}")
+        if not self.lowest <= int(text) <= self.highest:
+            raise UsageError(f"{where}: give {self.lowest} to {self.highest}: {self.meaning}")
+        return int(text)
+
+
+def read_settings(program: str, settings: Sequence[Setting], given: Mapping[str, str]) -> dict[str, int]:
+    """The value of each setting, where `given` are those that a person chose.
+
+    Raises:
+        UsageError: the program has no such setting, or it takes no such value.
+    """
+    known = {setting.name: setting for setting in settings}
+    for name in given:
+        if name not in known:
+            raise UsageError(f"{program} has no setting '{name}'; {nearest(name, list(known))}")
+    return {
+        name: setting.read(program, given[name]) if name in given else setting.default
+        for name, setting in known.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What the nodes of one cluster are made of."""
+
+    name: str
+    executable: Path
+    folder: Path
+    """Of the logs."""
+    data: Path
+    """Of all that the nodes store."""
+    features: Collection[str]
+    values: Mapping[str, int]
+    """Of each setting."""
+
+    def home(self, node: str) -> Path:
+        """A node's own folder."""
+        home = self.data / node
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+
+    def node(
+        self,
+        node: str,
+        command: Sequence[str | Path],
+        listeners: Mapping[str, str],
+        ready: Callable[[], bool],
+        *,
+        env: Mapping[str, str] | None = None,
+        start_timeout_s: float = START_TIMEOUT_S,
+        stop_grace_s: float = STOP_GRACE_S,
+    ) -> Running:
+        """A node that is not started yet; it runs in its `home`."""
+        name, home = f"{self.name}-{node}", self.home(node)
+        return Running(
+            name=name,
+            listeners=listeners,
+            data=home,
+            spawn=partial(spawn, name, command, self.folder / f"{name}.log", env=env, cwd=home),
+            ready=ready,
+            start_timeout_s=start_timeout_s,
+            stop_grace_s=stop_grace_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterProgram:
+    """A Program whose nodes run the executable of `server`."""
+
+    name: str
+    server: Program
+    memory_mb: int
+    """Resident memory of all nodes together before any client, about."""
+    settings: tuple[Setting, ...]
+    build: Callable[[Blueprint], Cluster]
+    """Makes the cluster, not started yet."""
+    values: tuple[tuple[str, int], ...] = ()
+    """Settings that a person chose."""
+
+    @property
+    def install_hint(self) -> str:
+        """The server's."""
+        return self.server.install_hint
+
+    def find(self) -> Path | None:
+        """The server's executable; see Program."""
+        return self.server.find()
+
+    def require(self) -> Path:
+        """The server's executable; see Program."""
+        return self.server.require()
+
+    def version(self) -> str:
+        """The server's; see Program."""
+        return self.server.version()
+
+    def with_values(self, values: Mapping[str, int]) -> ClusterProgram:
+        """The same with settings that a person chose."""
+        return replace(self, values=tuple(values.items()))
+
+    def start(self, folder: Path, features: Collection[str] = ()) -> Cluster:
+        """Run it; see Program."""
+        values = {setting.name: setting.default for setting in self.settings} | dict(self.values)
+        data = folder / f"{self.name}-data"
+        data.mkdir(parents=True, exist_ok=True)
+        return self.build(Blueprint(self.name, self.require(), folder, data, features, values)).first_start()
+
+
+def listening(ports: Sequence[int]) -> str:
+    """The nodes' addresses, as a URL takes them."""
+    return ",".join(f"127.0.0.1:{port}" for port in ports)
