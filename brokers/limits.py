@@ -1,4 +1,4 @@
-"""Where a product cannot keep the promise that a contender declares, and why: by contender and kind of fault.
+"""Where a product cannot keep the promise that a contender declares, or has nothing to break, and why: by kind of fault.
 
 Each reason is shown on the bare product, without an adapter of ours, in tests/brokers/test_limits.py and, of clusters,
 test_rabbitmq_cluster.py.
@@ -6,6 +6,7 @@ test_rabbitmq_cluster.py.
 
 from __future__ import annotations
 
+from brokers.contender import Contender
 from core.fault import FaultKind
 
 _SESSIONS = "mosquitto writes sessions to disk when it ends in good order: SIGKILL takes those made since, with what waits in them"
@@ -27,4 +28,15 @@ _LIMITS: dict[tuple[str, FaultKind], str] = {
 
 def limit(contender: str, fault: FaultKind) -> str | None:
     """Why the contender may lose events in this fault although it promises not to; None if it may not."""
-    return _LIMITS.get((contender, fault))
+    return _LIMITS.get((contender.partition("?")[0], fault))
+
+
+def no_node_to_break(contender: Contender, fault: FaultKind) -> str | None:
+    """Why a fault of nodes cannot be done to the contender; None if it can."""
+    if not contender.clustered:
+        return f"{contender.name} is not a cluster: name one of `fanbench doctor`, or give --clusters"
+    if fault in ("leader-kill", "leader-pause") and contender.clients_at == "any node, none leads":
+        return f"no node leads in {contender.name}: see connected-node-kill"
+    if fault == "connected-node-kill" and contender.clients_at == "the leader":
+        return f"clients of {contender.name} are connected to the leader: see leader-kill"
+    return None

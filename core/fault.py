@@ -29,7 +29,7 @@ FaultKind = Literal[
 
 
 LAST_SIGNS_S = 2.0
-"""How long every client must hear events before a node that was broken comes back."""
+"""How long every replica must deliver before a node that was broken comes back."""
 
 
 class Kind(NamedTuple):
@@ -45,7 +45,7 @@ class Kind(NamedTuple):
     """Whether it is done to nodes of a cluster."""
 
 
-_NODE_BACK = "it is started again once every client hears events for two seconds, or after for_s"
+_NODE_BACK = "it is started again once every replica has delivered for two seconds, or after for_s, else 20 s"
 WHAT: dict[FaultKind, Kind] = {
     "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with the data it left"),
     # Longer than the heartbeat of the adapters, 2.5 s: they must notice.
@@ -93,7 +93,7 @@ WHAT: dict[FaultKind, Kind] = {
     ),
     "leader-pause": Kind(
         "the node that leads is stopped (SIGSTOP)",
-        "it is continued (SIGCONT) once every client hears events for two seconds, or after for_s",
+        "it is continued (SIGCONT) once every replica has delivered for two seconds, or after for_s, else 20 s",
         20.0,
         of_nodes=True,
     ),
@@ -166,7 +166,7 @@ class Fault(BaseModel):
 
     @property
     def ends_early(self) -> bool:
-        """Whether it is undone as soon as every client hears events again: what it does is known then."""
+        """Whether it is undone as soon as every replica delivers again: what it does is known then."""
         return self.of_nodes and self.for_s is None and self.lasting_s > LAST_SIGNS_S
 
     @property

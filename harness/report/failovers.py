@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from brokers.contenders import find_contender
+from brokers.limits import no_node_to_break
+from core.errors import UsageError
+from core.fault import FaultKind
 from harness.analysis.failovers import Failover
 from harness.analysis.statistics import Interval
 from harness.report.chart_style import FONT, LIGHT, LINES, new_figure, shortened, style, to_svg
@@ -19,7 +23,7 @@ _LEAST_S = 0.01
 
 
 def failover_table(found: Sequence[Failover]) -> Table:
-    """Contender x fault: the silence with its interval, what was lost, and the settings that decide."""
+    """Contender x fault: the silence with its interval, and what was lost."""
     kinds = list(dict.fromkeys(one.outcome.fault for one in found))
     by_cell = {(one.outcome.contender, one.outcome.fault): one for one in found}
     names = sorted(
@@ -28,21 +32,26 @@ def failover_table(found: Sequence[Failover]) -> Table:
     )
     rows = []
     for name in names:
-        mine = next(one for one in found if one.outcome.contender == name)
-        declared = ", ".join(f"{setting} {value}" for setting, value in mine.settings.items())
-        head = Cell(name, small=f"{mine.outcome.delivery}; {declared}" if declared else mine.outcome.delivery)
-        rows.append([head, *(_cell(by_cell.get((name, kind))) for kind in kinds)])
+        promise = next(one.outcome.delivery for one in found if one.outcome.contender == name)
+        cells = [_cell(by_cell[name, kind]) if (name, kind) in by_cell else _absent(name, kind) for kind in kinds]
+        rows.append([Cell(name, small=promise), *cells])
     note = (
         "Seconds in which a client heard nothing, the longest of all clients: the mean of the runs, and the range in which "
-        f"it lies at {LEVEL}. Lost: deliveries; those whose publish had not failed are named apart. Settings stand below each "
-        "name. Green: nothing lost. Yellow: lost as at-most-once allows. Red: a promise was broken, or not every client came back."
+        f"it lies at {LEVEL}. Lost: deliveries; those whose publish had not failed are named apart. Green: nothing lost. Yellow: lost as at-most-once allows. Red: a promise was broken, or not every client came back."
     )
     return Table("When a node dies: how long clients hear nothing", ["contender", *kinds], rows, note)
 
 
-def _cell(one: Failover | None) -> Cell:
-    if one is None:
-        return Cell("cannot be", small="see below the table of faults")
+def _absent(name: str, kind: FaultKind) -> Cell:
+    """Why there is no run: the fault cannot be done to the contender, or it was not measured."""
+    try:
+        why = no_node_to_break(find_contender(name), kind)
+    except UsageError:  # measured by another version
+        why = None
+    return Cell("cannot be", small=why) if why else Cell("not measured")
+
+
+def _cell(one: Failover) -> Cell:
     outcome = one.outcome
     if not outcome.runs:
         return Cell("refused", "warn", "; ".join(outcome.refused[0].problems))
@@ -54,7 +63,9 @@ def _cell(one: Failover | None) -> Cell:
         words.append(f"{outcome.total('duplicated'):,} twice")
     if not outcome.recovered:
         words.append("not all came back")
-    words += [f"{len(outcome.runs)} runs" if len(outcome.runs) > 1 else "one run: no interval", *outcome.notes]
+    words.append(f"{len(outcome.runs)} runs" if len(outcome.runs) > 1 else "one run: no interval")
+    words += [f"{len(outcome.refused)} refused"] if outcome.refused else []
+    words += outcome.notes
     bad = outcome.broken_promise or not outcome.recovered
     return Cell(seconds(one.silence_s), "bad" if bad else "warn" if lost else "good", " · ".join(words))
 
@@ -85,6 +96,15 @@ def failover_details(found: Sequence[Failover]) -> Table:
         "waited, to the next success. Last client back: from the fault to the first event due after it at the last client."
     )
     return Table("Failovers in figures", headings, rows, note)
+
+
+def settings_table(found: Sequence[Failover]) -> Table:
+    """What decides the time-outs, as it was declared for each contender."""
+    rows = []
+    for name, settings in {one.outcome.contender: one.settings for one in found}.items():
+        rows += [[Cell(name), Cell(setting, "text"), Cell(f"{value:,}")] for setting, value in settings.items()]
+    note = "`?name=value` after a contender's name changes one: `fanbench faults 'valkey-sentinel?down_after_ms=5000'`. docs/brokers.md says what each means."
+    return Table("What decides how long a failover takes", ["contender", "setting", "value"], rows, note)
 
 
 def failover_charts(found: Sequence[Failover]) -> list[Chart]:

@@ -8,7 +8,7 @@ from core.fault import WHAT, FaultKind
 from harness.analysis.failovers import failovers
 from harness.analysis.fault_outcomes import FaultOutcome, outcomes
 from harness.analysis.verdict import listed, ms
-from harness.report.failovers import failover_charts, failover_details, failover_table
+from harness.report.failovers import failover_charts, failover_details, failover_table, settings_table
 from harness.report.view import Cell, Table, View, method, number, refused_runs
 from harness.results.run_record import CAUSES, PARTS, Comparison
 
@@ -17,7 +17,7 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
     """The report of `fanbench faults`."""
     found, nodes = outcomes(comparison.runs), failovers(comparison)
     verdict = list(comparison.verdict) or faults_verdict(comparison)
-    tables = [failover_table(nodes), failover_details(nodes)] if nodes else []
+    tables = [failover_table(nodes), failover_details(nodes), settings_table(nodes)] if nodes else []
     tables += [] if len(nodes) == len(found) else [matrix(found), details(found)]
     tables += [*refused_runs(comparison), meanings(found)]
     how = "Each fault came within the measured phase of a run of its own, and was undone by itself; clients came back alone."

@@ -7,26 +7,14 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from brokers.contender import Contender
 from brokers.programs.cluster import Cluster
 from brokers.programs.running import Running
 from core.errors import TransientError
-from core.fault import Fault, FaultKind
+from core.fault import Fault
 from core.topics import expand_topics
 from harness.runner.testbed import Testbed
 
 Undo = Callable[[], None]
-
-
-def impossible(kind: FaultKind, contender: Contender) -> str | None:
-    """Why a fault of nodes cannot be done to a contender, in words; None if it can."""
-    if not contender.clustered:
-        return f"{contender.name} is not a cluster: name one of `fanbench doctor`, or give --clusters"
-    if kind in ("leader-kill", "leader-pause") and contender.clients_at == "any node, none leads":
-        return f"no node leads in {contender.name}: see connected-node-kill"
-    if kind == "connected-node-kill" and contender.clients_at == "the leader":
-        return f"clients of {contender.name} are connected to the leader: see leader-kill"
-    return None
 
 
 def leader_kill(testbed: Testbed, _fault: Fault) -> Undo:

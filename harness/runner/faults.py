@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from brokers.contender import Contender
+from brokers.limits import no_node_to_break
 from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError
 from core.fault import Fault, FaultKind
@@ -142,7 +143,7 @@ def require_possible(faults: Sequence[Fault], testbed: Testbed) -> None:
 def impossible(fault: Fault, contender: Contender) -> str | None:
     """Why a fault cannot be done to a contender, in words; None if it can."""
     if fault.of_nodes:
-        return cluster_faults.impossible(fault.kind, contender)
+        return no_node_to_break(contender, fault.kind)
     if fault.needs_broker and contender.clustered:
         return f"{contender.name} has nodes, which tell clients where they are; take a fault of nodes, such as cluster-kill"
     if fault.needs_broker and contender.program is None:

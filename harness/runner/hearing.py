@@ -1,4 +1,4 @@
-"""Whether clients hear events at the rate at which they are published."""
+"""Whether every replica hands over events at the rate at which they are published."""
 
 from __future__ import annotations
 
@@ -10,25 +10,42 @@ from core.topics import expand_topics
 from harness.runner.testbed import Testbed
 
 ENOUGH = 0.9
-"""Of what is due: a schedule is not even, and the load tells its counts five times a second."""
+"""Of what is due: a schedule is not even, and counts are looked at now and then."""
+_LOOK_S = 0.2
 
 
 class Hearing:
-    """Watches the deliveries of a run: ask `steady` often."""
+    """Watches what each replica delivers: ask `steady` often.
+
+    Each is looked at by itself: one that delivers what it had missed would hide another that is silent.
+    """
 
     def __init__(self, testbed: Testbed) -> None:
         self._testbed = testbed
-        scenario = testbed.scenario
-        self._due_hz = scenario.rate_hz * scenario.clients / len(expand_topics(scenario.topics))
-        self._seen: deque[tuple[float, int]] = deque()
+        self._due_hz = testbed.scenario.rate_hz / len(expand_topics(testbed.scenario.topics))
+        """Deliveries a second of one client."""
+        self._seen: deque[tuple[float, tuple[int, ...]]] = deque()
+        self._clients = tuple(sum(topics.values()) for topics in testbed.clients_of_topics())
+        self._steady = False
 
     def steady(self) -> bool:
-        """Whether over the last LAST_SIGNS_S seconds as much was delivered as was due, or nearly."""
-        now_s, delivered = time.monotonic(), self._testbed.load.status().deliveries
-        self._seen.append((now_s, delivered))
+        """Whether over the last LAST_SIGNS_S seconds each replica delivered as much as was due, or nearly."""
+        now_s = time.monotonic()
+        if not self._seen or now_s - self._seen[-1][0] >= _LOOK_S:
+            self._steady = self._look(now_s)
+        return self._steady
+
+    def _look(self, now_s: float) -> bool:
+        found = self._testbed.stats()
+        if any(stats is None for stats in found):
+            self._seen.clear()
+            return False
+        self._seen.append((now_s, tuple(stats.delivered for stats in found if stats is not None)))
         while len(self._seen) > 2 and self._seen[1][0] <= now_s - LAST_SIGNS_S:
             self._seen.popleft()
         since_s, before = self._seen[0]
         if now_s - since_s < LAST_SIGNS_S:
             return False
-        return bool(delivered - before >= ENOUGH * self._due_hz * (now_s - since_s))
+        due = ENOUGH * self._due_hz * (now_s - since_s)
+        counts = zip(self._seen[-1][1], before, self._clients, strict=True)
+        return all(now - then >= due * clients for now, then, clients in counts)

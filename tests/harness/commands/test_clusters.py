@@ -44,7 +44,8 @@ def test_the_declared_settings_stand_beside_the_result(answer):
     settings = json.loads((folder / "manifest.json").read_text())["settings"]
     assert settings["valkey-streams-sentinel?down_after_ms=2000"]["down_after_ms"] == 2000
     page = (folder / "report.html").read_text()
-    assert "down_after_ms 2000" in page
+    assert "down_after_ms" in page
+    assert "2,000" in page
     assert "When a node dies" in page
     assert "longest silence" in done.stderr
 

@@ -5,7 +5,7 @@ import pytest
 from core.fault import KINDS, WHAT
 from harness.analysis.failovers import failovers
 from harness.analysis.statistics import Interval
-from harness.report.failovers import failover_charts, failover_details, failover_table
+from harness.report.failovers import failover_charts, failover_details, failover_table, settings_table
 from harness.report.page import as_markdown, view_of
 from harness.results.run_record import Comparison
 from tests.harness.made_up import SCENARIO, fault_run
@@ -42,18 +42,40 @@ def test_the_silence_is_the_mean_of_the_runs_with_an_interval_from_two_runs_on(c
     assert valkey.lost_though_published == 40
 
 
-def test_the_table_has_every_cell_the_quickest_contender_first_and_the_settings_below_each_name(comparison):
+def test_the_table_has_every_cell_the_quickest_contender_first(comparison):
     table = failover_table(failovers(comparison))
     assert table.headings == ["contender", "leader-kill", "follower-kill"]
     assert [row[0].text for row in table.rows] == ["valkey-sentinel", "nats-jetstream-r3"]
-    assert table.rows[0][0].small == "at-most-once; down_after_ms 1000"
+    assert table.rows[0][0].small == "at-most-once"
     leader, follower = table.rows[1][1:]
     assert leader.text.startswith("8 s (")
     assert (leader.kind, follower.kind) == ("good", "bad")
     assert "one run: no interval" in follower.small
     assert "4 lost, 4 of them published · promised not to" in follower.small
     assert table.rows[0][1].kind == "warn"
-    assert table.rows[0][2].text == "cannot be"
+    assert table.rows[0][2].text == "not measured"  # it could have been
+
+
+def test_a_cell_that_cannot_be_says_why_and_one_with_refused_runs_counts_them():
+    runs = [node_run("nats-cluster", "connected-node-kill", 1, 20), node_run("valkey-sentinel", "leader-kill", 1, 2000)]
+    runs.append(node_run("valkey-sentinel", "leader-kill", 2, 2000, problems=("the machine was busy",)))
+    made = Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
+    cells = {row[0].text: row[1:] for row in failover_table(failovers(made)).rows}
+    assert cells["nats-cluster"][1].small == "no node leads in nats-cluster: see connected-node-kill"
+    connected, led = cells["valkey-sentinel"]
+    assert (connected.text, connected.small) == (
+        "cannot be",
+        "clients of valkey-sentinel are connected to the leader: see leader-kill",
+    )
+    assert "one run: no interval · 1 refused" in led.small
+
+
+def test_each_declared_setting_stands_in_a_row(comparison):
+    rows = [[cell.text for cell in row] for row in settings_table(failovers(comparison)).rows]
+    assert rows == [
+        ["valkey-sentinel", "down_after_ms", "1,000"],
+        ["nats-jetstream-r3", "sync_interval_s", "120"],
+    ]
 
 
 def test_details_and_chart_have_every_cell(comparison):

@@ -1,0 +1,67 @@
+"""When every replica delivers again, with counts and instants that the test sets."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from core.scenario import Scenario
+from harness.runner import hearing as module
+from harness.runner.hearing import Hearing
+
+CLIENTS, RATE_HZ = 50, 20
+DUE_HZ = CLIENTS * RATE_HZ
+"""Deliveries a second of one replica."""
+
+
+class Replicas:
+    """Stands for the testbed: two replicas with CLIENTS clients each."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.scenario = Scenario(name="faults", clients=2 * CLIENTS, replicas=2, rate_hz=RATE_HZ)
+        self.delivered = [0, 0]
+        self.silent = False
+        self.now_s = 100.0
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+
+    def clients_of_topics(self) -> list[dict[str, int]]:
+        return [{"events": CLIENTS}, {"events": CLIENTS}]
+
+    def stats(self) -> list[SimpleNamespace | None]:
+        return [None if self.silent else SimpleNamespace(delivered=count) for count in self.delivered]
+
+    def run(self, hearing: Hearing, seconds: float, *rates: float) -> bool:
+        """Whether it was steady at the end; `rates` is what each replica delivers, 1.0 being what is due."""
+        steady = False
+        for _ in range(round(seconds * 50)):
+            self.now_s += 0.02
+            self.delivered = [count + rate * DUE_HZ * 0.02 for count, rate in zip(self.delivered, rates, strict=True)]
+            steady = hearing.steady()
+        return steady
+
+
+@pytest.fixture
+def replicas(monkeypatch):
+    return Replicas(monkeypatch)
+
+
+def test_both_must_deliver_for_two_seconds(replicas):
+    hearing = Hearing(replicas)
+    assert not replicas.run(hearing, 1.9, 1.0, 1.0)
+    assert replicas.run(hearing, 0.5, 1.0, 1.0)
+
+
+def test_one_that_catches_up_hides_no_other_that_is_silent(replicas):
+    hearing = Hearing(replicas)
+    assert not replicas.run(hearing, 4, 6.0, 0.0)
+    assert not replicas.run(hearing, 1.5, 1.0, 1.0)
+    assert replicas.run(hearing, 1, 1.0, 1.0)
+
+
+def test_a_replica_that_does_not_answer_begins_anew(replicas):
+    hearing = Hearing(replicas)
+    assert replicas.run(hearing, 3, 1.0, 1.0)
+    replicas.silent = True
+    assert not replicas.run(hearing, 0.5, 1.0, 1.0)
+    replicas.silent = False
+    assert not replicas.run(hearing, 1.9, 1.0, 1.0)
+    assert replicas.run(hearing, 0.5, 1.0, 1.0)
