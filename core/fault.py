@@ -89,7 +89,10 @@ WHAT: dict[FaultKind, Kind] = {
     ),
     "follower-kill": Kind("a node that does not lead gets SIGKILL", _NODE_BACK, 20.0, of_nodes=True),
     "connected-node-kill": Kind(
-        "the node that a replica is connected to, and that does not lead, gets SIGKILL", _NODE_BACK, 20.0, of_nodes=True
+        "a node that a replica is connected to gets SIGKILL, one that does not lead where there is one",
+        _NODE_BACK,
+        20.0,
+        of_nodes=True,
     ),
     "leader-pause": Kind(
         "the node that leads is stopped (SIGSTOP)",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.fault_outcomes import FaultOutcome, outcomes
-from harness.analysis.statistics import Interval, mean_interval
+from harness.analysis.statistics import MIN_ROUNDS, Interval, mean_interval
 from harness.results.run_record import Comparison
 
 
@@ -25,7 +25,7 @@ class Failover:
 
     @property
     def silence_s(self) -> Interval | float | None:
-        """Their mean; with an interval from two runs on, None without any."""
+        """Their mean with its interval; of fewer than MIN_ROUNDS runs with the lowest and the highest; None without any."""
         return _mean(self.silences_s)
 
     @property
@@ -42,6 +42,12 @@ class Failover:
     def whole_s(self) -> Interval | float | None:
         """From the fault until the last client had an event that was due after it: the mean of the runs."""
         return _mean([value / 1000 for value in self.outcome.values("recovery_max_ms")])
+
+    @property
+    def led(self) -> int | None:
+        """In how many runs of connected-node-kill the node led as well; None in other faults."""
+        values = self.outcome.values("broken_node_led")
+        return int(sum(values)) if values else None
 
     @property
     def lost_though_published(self) -> int:
@@ -62,4 +68,7 @@ def failovers(comparison: Comparison) -> list[Failover]:
 def _mean(values: Sequence[float]) -> Interval | float | None:
     if not values:
         return None
-    return mean_interval(values) if len(values) > 1 else values[0]
+    if len(values) >= MIN_ROUNDS:
+        return mean_interval(values)
+    # No interval of a few values can be had at CONFIDENCE: what was seen, and no more.
+    return Interval(sum(values) / len(values), min(values), max(values)) if len(values) > 1 else values[0]

@@ -10,7 +10,7 @@ from brokers.limits import no_node_to_break
 from core.errors import UsageError
 from core.fault import FaultKind
 from harness.analysis.failovers import Failover
-from harness.analysis.statistics import Interval
+from harness.analysis.statistics import MIN_ROUNDS, Interval
 from harness.report.chart_style import FONT, LIGHT, LINES, new_figure, shortened, style, to_svg
 from harness.report.view import LEVEL, Cell, Chart, Table, number
 
@@ -37,7 +37,7 @@ def failover_table(found: Sequence[Failover]) -> Table:
         rows.append([Cell(name, small=promise), *cells])
     note = (
         "Seconds in which a client heard nothing, the longest of all clients: the mean of the runs, and the range in which "
-        f"it lies at {LEVEL}. Lost: deliveries; those whose publish had not failed are named apart. Green: nothing lost. Yellow: lost as at-most-once allows. Red: a promise was broken, or not every client came back."
+        f"it lies at {LEVEL}; of fewer than {MIN_ROUNDS} runs the lowest and the highest. Lost: deliveries; those whose publish had not failed are named apart. Green: nothing lost. Yellow: lost as at-most-once allows. Red: a promise was broken, or not every client came back."
     )
     return Table("When a node dies: how long clients hear nothing", ["contender", *kinds], rows, note)
 
@@ -63,7 +63,9 @@ def _cell(one: Failover) -> Cell:
         words.append(f"{outcome.total('duplicated'):,} twice")
     if not outcome.recovered:
         words.append("not all came back")
-    words.append(f"{len(outcome.runs)} runs" if len(outcome.runs) > 1 else "one run: no interval")
+    runs = len(outcome.runs)
+    words.append(f"{runs} runs" if runs >= MIN_ROUNDS else f"{runs} runs, lowest to highest" if runs > 1 else "one run")
+    words += [f"the node led in {one.led} of them"] if one.led else []
     words += [f"{len(outcome.refused)} refused"] if outcome.refused else []
     words += outcome.notes
     bad = outcome.broken_promise or not outcome.recovered
@@ -103,7 +105,7 @@ def settings_table(found: Sequence[Failover]) -> Table:
     rows = []
     for name, settings in {one.outcome.contender: one.settings for one in found}.items():
         rows += [[Cell(name), Cell(setting, "text"), Cell(f"{value:,}")] for setting, value in settings.items()]
-    note = "`?name=value` after a contender's name changes one: `fanbench faults 'valkey-sentinel?down_after_ms=5000'`. docs/brokers.md says what each means."
+    note = "?name=value after a contender's name changes one, as in valkey-sentinel?down_after_ms=5000. docs/brokers.md says what each means."
     return Table("What decides how long a failover takes", ["contender", "setting", "value"], rows, note)
 
 

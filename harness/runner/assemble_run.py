@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from brokers.contender import Contender
 from core.contracts.load_result import LoadResult
@@ -33,6 +33,8 @@ class Findings:
     """By how much the replicas' memory had grown when every client was connected."""
     clock_step_ns: int
     """The farthest that the wall clock moved against the monotonic one, from the measured phase to the drain's end."""
+    of_fault: Mapping[str, float] = field(default_factory=dict)
+    """What a fault told of itself."""
 
 
 def assemble_run(contender: Contender, scenario: Scenario, number: int, findings: Findings) -> Run:
@@ -136,4 +138,4 @@ def _fault_figures(findings: Findings) -> dict[str, float]:
     each = expected / published if published else 0.0
     figures["lost_though_published"] = max(0.0, lost - figures["failed_publishes"] * each)
     figures["recovered"] = findings.all_back and not (recovery and recovery.never)
-    return {name: float(figure) for name, figure in figures.items()}
+    return {name: float(figure) for name, figure in (figures | dict(findings.of_fault)).items()}

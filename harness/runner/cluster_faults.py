@@ -35,7 +35,9 @@ def connected_node_kill(testbed: Testbed, _fault: Fault) -> Undo:
     connected, leads = _connected(testbed), _led_by(testbed)
     if not connected:
         raise TransientError("connected-node-kill: no replica has a connection to a node; see the replicas' logs")
-    return _kill(testbed, next((node for node in connected if node is not leads), connected[0]))
+    victim = next((node for node in connected if node is not leads), connected[0])
+    testbed.figures["broken_node_led"] = float(victim is leads)
+    return _kill(testbed, victim)
 
 
 def leader_pause(testbed: Testbed, _fault: Fault) -> Undo:

@@ -90,7 +90,7 @@ def run_once(
         stats = testbed.stats()
         load = testbed.load.finish(patience.end_s)
     evidence = replace(known, stats=stats, client_causes=load.causes)
-    findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns)
+    findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns, testbed.figures)
     run = assemble_run(contender, scenario, number, findings)
     return replace(run, notes=_limits(run)) if run.lost else run
 

@@ -43,6 +43,8 @@ class Testbed:
     links: list[BrokerLink] = field(default_factory=list)
     """One for each replica, in their order; only where the scenario has faults."""
     generator_link: BrokerLink | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    """What a fault tells of itself, as columns of summary.csv."""
     server_mb: float = 0.0
     """Memory of all replicas when they were ready, before any client."""
 
@@ -112,5 +114,15 @@ def set_up(
     wait_ready(replicas)
     server_mb = rss_mb([replica.child.pid for replica in replicas])
     return Testbed(
-        contender, scenario, broker, replicas, load, generators, reports, children, links, generator_link, server_mb
+        contender,
+        scenario,
+        broker,
+        replicas,
+        load,
+        generators,
+        reports,
+        children,
+        links,
+        generator_link,
+        server_mb=server_mb,
     )

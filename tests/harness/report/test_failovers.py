@@ -42,6 +42,22 @@ def test_the_silence_is_the_mean_of_the_runs_with_an_interval_from_two_runs_on(c
     assert valkey.lost_though_published == 40
 
 
+def test_a_few_runs_have_no_interval_but_the_lowest_and_the_highest():
+    runs = [node_run("valkey-sentinel", "leader-kill", n, 1000 * n) for n in (1, 2, 6)]
+    made = Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
+    (found,) = failovers(made)
+    assert found.silence_s == Interval(3.0, 1.0, 6.0)
+    assert "3 runs, lowest to highest" in failover_table([found]).rows[0][1].small
+
+
+def test_a_node_that_led_as_well_is_told():
+    runs = [node_run("nats-jetstream-r3", "connected-node-kill", n, 100) for n in (1, 2)]
+    for number, run in enumerate(runs):
+        run.figures["broken_node_led"] = float(number)
+    made = Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
+    assert "the node led in 1 of them" in failover_table(failovers(made)).rows[0][1].small
+
+
 def test_the_table_has_every_cell_the_quickest_contender_first(comparison):
     table = failover_table(failovers(comparison))
     assert table.headings == ["contender", "leader-kill", "follower-kill"]
@@ -50,7 +66,7 @@ def test_the_table_has_every_cell_the_quickest_contender_first(comparison):
     leader, follower = table.rows[1][1:]
     assert leader.text.startswith("8 s (")
     assert (leader.kind, follower.kind) == ("good", "bad")
-    assert "one run: no interval" in follower.small
+    assert "· one run" in follower.small
     assert "4 lost, 4 of them published · promised not to" in follower.small
     assert table.rows[0][1].kind == "warn"
     assert table.rows[0][2].text == "not measured"  # it could have been
@@ -67,7 +83,7 @@ def test_a_cell_that_cannot_be_says_why_and_one_with_refused_runs_counts_them():
         "cannot be",
         "clients of valkey-sentinel are connected to the leader: see leader-kill",
     )
-    assert "one run: no interval · 1 refused" in led.small
+    assert "one run · 1 refused" in led.small
 
 
 def test_each_declared_setting_stands_in_a_row(comparison):
