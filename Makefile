@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml requirements.lock scripts/setup.sh
 compare: $(STAMP)  ## the main job: compare the brokers found here, about 4 minutes
 	@$(VENV)/bin/fanbench compare --rounds 5 --warmup 0.5 --duration 3  # five rounds allow a verdict
 
-brokers: $(STAMP)  ## install redis-server, mosquitto, rabbitmq-server, nginx and postgresql by apt or brew
+brokers: $(STAMP)  ## install redis-server, mosquitto, rabbitmq-server, nginx, caddy and postgresql by apt or brew
 	@scripts/brokers.sh
 
 browser:  ## install the browser that the tests of the page drive

@@ -51,7 +51,7 @@ class Site:
 
     def _start_caddy(self, tries: int) -> Child:
         """Somebody's connection may take a free port in the meantime: then on another one."""
-        caddy = shutil.which("caddy") or pytest.skip("caddy is not installed; apt-get install caddy")
+        caddy = shutil.which("caddy") or missing("caddy is not installed; make brokers does it")
         settings = {
             "LISTEN": f"http://:{self.port}",
             "REPLICAS": " ".join(f"127.0.0.1:{port}" for port in self.replica_ports),
