@@ -106,7 +106,9 @@ class Connection:
 
     def _hung_up_on(self) -> None:
         if not self.client._connected.done():
-            error = MqttError(str(self._heard)) if self._heard else NoAnswerError()
+            # A broker that hangs up with our packet unread resets the connection: by chance the one or the other.
+            unheard = self._heard is None or isinstance(self._heard, ConnectionResetError | BrokenPipeError)
+            error = NoAnswerError() if unheard else MqttError(str(self._heard))
             error.__cause__ = self._heard
             self.client._connected.set_exception(error)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import struct
 from contextlib import contextmanager
 
 import aiomqtt
@@ -207,6 +209,21 @@ async def test_a_limit_of_connections_is_told_at_once(tmp_path):
             error = await refusal_to_connect(f"mqtt://127.0.0.1:{port}")
             assert "limit of connections" in error.cause
             assert error.transient
+
+
+@pytest.mark.parametrize("by_reset", [False, True])
+async def test_a_broker_that_hangs_up_says_the_same_by_an_end_as_by_a_reset(by_reset):
+    async def hang_up(reader, writer):
+        await reader.read(1)
+        if by_reset:
+            option = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        error = await refusal_to_connect(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert "limit of connections" in error.cause
+        assert error.transient
 
 
 @pytest.fixture
