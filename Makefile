@@ -28,7 +28,7 @@ browser:  ## install the browser that the tests of the page drive
 	@scripts/browser.sh
 
 test: $(STAMP) brokers browser  ## run every test
-	@$(PYTEST) -n 5
+	@scripts/test.sh $(PY)
 
 unit: $(STAMP)  ## the tests that start no program, in less than a minute
 	@$(PYTEST) -n 4 -m unit

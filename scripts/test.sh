@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Every test, five at a time. Up to five that failed are run again, each alone: on a machine that others use too, a
+# deadline may pass beside four other processes that start brokers. A test that fails alone as well fails the run, and one
+# that passed alone is named at the end: it has a race, or a deadline that is too short.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+python=$1; shift  # the rest goes to pytest
+cache=$(mktemp -d) || exit 1
+trap 'rm -rf "$cache"' EXIT
+pytest() { "$python" -m pytest -o cache_dir="$cache" "$@"; }
+
+pytest --dist loadfile --no-loadscope-reorder -n 5 "$@"  # tests/durations.py puts the longest files first
+code=$?
+[ "$code" = 1 ] || exit "$code"  # 1: tests failed; any other is no matter of load
+failed=$("$python" -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' "$cache/v/cache/lastfailed") || exit 1
+[ "$(wc -l <<<"$failed")" -le 5 ] || exit 1
+echo "scripts/test.sh: these failed beside others and are run again alone:" >&2
+echo "$failed" >&2
+pytest -n 0 --last-failed --last-failed-no-failures none "$@" || exit 1
+echo "scripts/test.sh: passed alone, and failed beside others; mend what makes them unsteady:" >&2
+echo "$failed" >&2
