@@ -58,8 +58,14 @@ _CLUSTERED = (
         of="redis",
     ),
     Contender("valkey-cluster", _AT_MOST, "redis+cluster://{redis}", "valkey-cluster", of="valkey"),
+    # Classic PUBLISH goes from any node to all: a topic has no slot, and no node leads it.
     Contender(
-        "valkey-cluster-classic", _AT_MOST, "redis+cluster://{redis}?pubsub=classic", "valkey-cluster", of="valkey"
+        "valkey-cluster-classic",
+        _AT_MOST,
+        "redis+cluster://{redis}?pubsub=classic",
+        "valkey-cluster",
+        clients_at="any node, none leads",
+        of="valkey",
     ),
     Contender("nats-cluster", _AT_MOST, "nats://{nats}", "nats-cluster", clients_at="any node, none leads", of="nats"),
     Contender(

@@ -1,7 +1,7 @@
-"""Where a product cannot keep the promise that a contender declares, or has nothing to break, and why: by kind of fault.
+"""Where a product cannot keep the promise that a contender declares, is slow to go on, or has nothing to break, and why: by kind of fault.
 
 Each reason is shown on the bare product, without an adapter of ours, in tests/brokers/test_limits.py and, of clusters,
-test_rabbitmq_cluster.py.
+test_rabbitmq_cluster.py and test_nats_cluster.py.
 """
 
 from __future__ import annotations
@@ -25,10 +25,24 @@ _LIMITS: dict[tuple[str, FaultKind], str] = {
     ("rabbitmq-confirms", "replica-restart"): _NO_REPLAY.format(product="an AMQP exchange"),
 }
 
+_ELECTION = "nats-server elects another leader of a stream 4 to 9 s after the last sign of the old one, and no setting changes that"
+_SESSIONS_LED = f"a session of MQTT is kept in a stream, and a node takes no client while the stream has no leader: {_ELECTION}"
+
+_SLOW: dict[tuple[str, FaultKind], str] = {
+    ("nats-jetstream-r3", "leader-kill"): _ELECTION,
+    ("nats-jetstream-r3", "leader-pause"): _ELECTION,
+    ("nats-mqtt-r3", "connected-node-kill"): _SESSIONS_LED,
+}
+
 
 def limit(contender: str, fault: FaultKind) -> str | None:
     """Why the contender may lose events in this fault although it promises not to; None if it may not."""
     return _LIMITS.get((contender.partition("?")[0], fault))
+
+
+def slowness(contender: str, fault: FaultKind) -> str | None:
+    """Why the product itself leaves clients without events for seconds in this fault; None where nothing is known."""
+    return _SLOW.get((contender.partition("?")[0], fault))
 
 
 def no_node_to_break(contender: Contender, fault: FaultKind) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from brokers.contenders import find_contender
-from brokers.limits import no_node_to_break
+from brokers.limits import no_node_to_break, slowness
 from core.errors import UsageError
 from core.fault import FaultKind
 from harness.analysis.failovers import Failover
@@ -68,6 +68,7 @@ def _cell(one: Failover) -> Cell:
     words += [f"the node led in {one.led} of them"] if one.led else []
     words += [f"{len(outcome.refused)} refused"] if outcome.refused else []
     words += outcome.notes
+    words += filter(None, [slowness(outcome.contender, outcome.fault)])
     bad = outcome.broken_promise or not outcome.recovered
     return Cell(seconds(one.silence_s), "bad" if bad else "warn" if lost else "good", " · ".join(words))
 

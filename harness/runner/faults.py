@@ -11,7 +11,7 @@ from brokers.contender import Contender
 from brokers.limits import no_node_to_break
 from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError
-from core.fault import Fault, FaultKind
+from core.fault import LAST_SIGNS_S, Fault, FaultKind
 from harness.runner import cluster_faults
 from harness.runner.hearing import Hearing
 from harness.runner.polling import poll
@@ -194,7 +194,9 @@ class Timeline:
         for entry in [entry for entry in self._to_undo if entry.due(self._elapsed_s())]:
             self._to_undo.remove(entry)
             entry.undo()
-            self._end_s = max(self._end_s, self._elapsed_s() + TAIL_S)
+            # Where every replica has delivered before, nobody has to connect again: only the node's return is to be seen.
+            tail_s = TAIL_S if entry.hearing is None else LAST_SIGNS_S
+            self._end_s = max(self._end_s, self._elapsed_s() + tail_s)
         return not self._to_begin and not self._to_undo and self._elapsed_s() >= self._end_s
 
     def _elapsed_s(self) -> float:
