@@ -26,7 +26,9 @@ _LIMITS: dict[tuple[str, FaultKind], str] = {
 }
 
 _ELECTION = "nats-server elects another leader of a stream 4 to 9 s after the last sign of the old one, and no setting changes that"
-_SESSIONS_LED = f"a session of MQTT is kept in a stream, and a node takes no client while the stream has no leader: {_ELECTION}"
+_SESSIONS_LED = (
+    f"a session of MQTT is kept in a stream, and a node takes no client while the stream has no leader: {_ELECTION}"
+)
 
 _SLOW: dict[tuple[str, FaultKind], str] = {
     ("nats-jetstream-r3", "leader-kill"): _ELECTION,
