@@ -1,15 +1,16 @@
-"""Writes README's failover table from results/reference/failovers: `python scripts/failover_table.py`.
+"""Writes README's failover table, and the column of it in the table of contenders: `python -m scripts.failover_table`.
 
-Nobody types a figure of it: `tests/test_docs.py` holds README against what this writes.
+The figures are those of results/reference/failovers. tests/test_docs.py holds README against what this writes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from brokers.contenders import find_contender
-from core.fault import FaultKind
+from brokers.contenders import all_contenders, cluster_contenders
+from brokers.limits import slowness
 from harness.analysis.failovers import Failover, failovers
 from harness.report.failovers import seconds
 from harness.results.run_record import Comparison
@@ -18,52 +19,74 @@ from harness.results.store import load_results
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "results" / "reference" / "failovers"
 BEGIN, END = "<!-- scripts/failover_table.py writes this -->\n", "<!-- to here -->\n"
-_FAULTS: tuple[FaultKind, ...] = ("leader-kill", "connected-node-kill")
-"""Without a leader, the death of a node that replicas are connected to is what comes nearest."""
-
+_CONTENDER = re.compile(r"(\| `([a-z0-9-]+)` \|.*promises \|)[^|]*\|$")
 DECIDE = {"down_after_ms", "node_timeout_ms"}
 """Settings that decide how long it takes; others, such as how often files are synced, decide what is lost."""
 
 
-def table(comparison: Comparison) -> str:
+def table(found: Sequence[Failover]) -> str:
     """The table in Markdown: a row a contender, the shortest silence first."""
-    found = [_chosen(name, failovers(comparison)) for name in dict.fromkeys(run.contender for run in comparison.runs)]
-    rows = sorted((one for one in found if one is not None and one.silences_s), key=lambda one: max(one.silences_s))
     lines = [
-        "| three nodes of | promise | clients hear nothing for | deliveries lost | of them answered OK | decided by |",
+        "| three nodes | promise | clients hear nothing for | deliveries lost | of them answered OK | decided by |",
         "|---|---|---|---|---|---|",
-        *map(_row, rows),
+        *map(_row, sorted(found, key=lambda one: max(one.silences_s))),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _chosen(name: str, found: Sequence[Failover]) -> Failover | None:
-    of_name = [one for one in found if one.outcome.contender == name]
-    return next((one for fault in _FAULTS for one in of_name if one.outcome.fault == fault), None)
+def deaths(comparison: Comparison) -> list[Failover]:
+    """Of each contender the fault that its clients may notice: its leader's death, else that of a node they are connected to."""
+    names = {contender.name: contender for contender in cluster_contenders()}
+    found = []
+    for one in failovers(comparison):
+        contender = names.get(one.outcome.contender)
+        leads = contender is not None and contender.clients_at != "any node, none leads"
+        if one.silences_s and one.outcome.fault == ("leader-kill" if leads else "connected-node-kill"):
+            found.append(one)
+    return found
 
 
 def _row(one: Failover) -> str:
     outcome = one.outcome
-    node = "" if outcome.fault == "leader-kill" else " (no leader: the node that a replica is connected to)"
-    lost = outcome.total("lost")
-    share = f"{lost:,} of {outcome.total('expected'):,}" if lost else "0"
-    settings = ", ".join(f"`{name}` {value:,}" for name, value in one.settings.items() if name in DECIDE) or "–"
+    node = "" if outcome.fault == "leader-kill" else " (none leads: the node that a replica is connected to dies)"
+    lost = f"{outcome.total('lost'):,} of {outcome.total('expected'):,}" if outcome.total("lost") else "0"
+    settings = ", ".join(f"`{name}` {value:,}" for name, value in one.settings.items() if name in DECIDE)
+    why = slowness(outcome.contender, outcome.fault)
     cells = (
         f"`{outcome.contender}`{node}",
-        find_contender(outcome.contender).delivery,
+        outcome.delivery,
         seconds(one.silence_s),
-        share,
+        lost,
         f"{one.lost_though_published:,}",
-        settings,
+        settings or ("elections, which take 4 to 9 s" if why else ""),
     )
     return f"| {' | '.join(cells)} |"
 
 
+def silences(name: str, found: Sequence[Failover]) -> str:
+    """The cell of a contender of one process: what each of its clusters was silent for."""
+    program = next((one.program for one in all_contenders() if one.name == name), None)
+    if program == "mosquitto":
+        return "it has no cluster"
+    forms = [contender.name for contender in cluster_contenders() if contender.of == name]
+    by_name = {one.outcome.contender: one for one in found}
+    cells = [
+        f"{max(by_name[form].silences_s):.2g} s as `{form}`" if form in by_name else f"`{form}` not measured"
+        for form in forms
+    ]
+    return ", ".join(cells)
+
+
 def written(readme: str, comparison: Comparison) -> str:
-    """README with the table between its two marks."""
+    """README with the table between its two marks, and the last column of the table of contenders."""
+    found = deaths(comparison)
     head, _, rest = readme.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{table(comparison)}\n{END}{tail}"
+    lines = []
+    for line in f"{head}{BEGIN}\n{table(found)}\n{END}{tail}".splitlines():
+        row = _CONTENDER.match(line)
+        lines.append(f"{row[1]} {silences(row[2], found)} |" if row else line)
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 .venv/bin/fanbench report results/reference
 .venv/bin/python scripts/notebooks.py
+.venv/bin/python -m scripts.failover_table
 # The picture is of one result's report: the page over all parts begins with a list of answers.
 .venv/bin/fanbench report results/reference/broadcast
 scripts/picture.sh results/reference/broadcast/report.html docs/images/report.png

@@ -1,0 +1,36 @@
+"""README's failover table is what the reference holds, recomputed from summary.csv."""
+
+import csv
+import re
+
+from harness.results.store import load_results
+from scripts.failover_table import FOLDER, ROOT, deaths, written
+
+
+def test_readme_holds_what_the_reference_holds():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert written(readme, load_results(FOLDER)) == readme
+
+
+def test_the_figures_are_those_of_summary_csv():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    comparison = load_results(FOLDER)
+    with (FOLDER / "summary.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(comparison.runs)
+    shown = deaths(comparison)
+    assert shown
+    for one in shown:
+        name, fault = one.outcome.contender, one.outcome.fault
+        of_cell = [
+            row
+            for row, run in zip(rows, comparison.runs, strict=True)
+            if (run.contender, run.scenario.faults[0].kind, row["valid"]) == (name, fault, "true")
+        ]
+        line = next(line for line in readme.splitlines() if re.match(rf"\| `{name}`( \(|\s\|)", line))
+        cells = [cell.strip() for cell in line.split("|")[3:6]]
+        mean_s = sum(float(row["silence_ms"]) for row in of_cell) / len(of_cell) / 1000
+        assert abs(float(cells[0].split()[0]) - mean_s) <= 0.006 * mean_s
+        lost, expected = (sum(int(row[column]) for row in of_cell) for column in ("lost", "expected"))
+        assert cells[1] == (f"{lost:,} of {expected:,}" if lost else "0")
+        assert cells[2] == f"{sum(float(row['lost_though_published']) for row in of_cell):,.0f}"
