@@ -43,13 +43,17 @@ class Kind(NamedTuple):
     """Of the clients, usually, where it is done to clients."""
     of_nodes: bool = False
     """Whether it is done to nodes of a cluster."""
+    stops_broker: bool = False
+    """Whether a process of the broker is stopped by a signal, on purpose."""
 
 
 _NODE_BACK = "it is started again once every replica has delivered for two seconds, or after for_s, else 20 s"
 WHAT: dict[FaultKind, Kind] = {
     "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with the data it left"),
     # Longer than the heartbeat of the adapters, 2.5 s: they must notice.
-    "broker-stop": Kind("the broker is stopped (SIGSTOP)", "it is continued (SIGCONT)", for_s=5.0),
+    "broker-stop": Kind(
+        "the broker is stopped (SIGSTOP)", "it is continued (SIGCONT)", for_s=5.0, stops_broker=True
+    ),
     "link-cut": Kind(
         "the connections between one replica and the broker are cut, and new ones refused",
         "new ones are let through; the replica connects by itself",
@@ -99,6 +103,7 @@ WHAT: dict[FaultKind, Kind] = {
         "it is continued (SIGCONT) once every replica has delivered for two seconds, or after for_s, else 20 s",
         20.0,
         of_nodes=True,
+        stops_broker=True,
     ),
     "rolling-restart": Kind(
         "each node in turn is told to end (SIGTERM), the leader last: an upgrade",

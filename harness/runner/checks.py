@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from core.clock import MAX_STEP_NS
+from core.fault import WHAT
 from core.scenario import Scenario
 from harness.results.run_record import Usage
 
@@ -163,7 +164,7 @@ _WHO = {"server": "a replica", "load": "Locust", "generator": "the generator", "
 
 
 def _stood_still(facts: Facts) -> str | None:
-    meant = {"broker"} if any(fault.kind == "broker-stop" for fault in facts.scenario.faults) else set()
+    meant = {"broker"} if any(WHAT[fault.kind].stops_broker for fault in facts.scenario.faults) else set()
     for part, seconds in facts.stood_still_s.items():
         if part not in meant:
             return (

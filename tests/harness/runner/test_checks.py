@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.fault import Fault
+from core.fault import KINDS, WHAT, Fault
 from core.scenario import Scenario
 from harness.results.run_record import Usage
 from harness.runner.checks import Facts, problems
@@ -77,8 +77,9 @@ def test_each_check_fires_alone_and_says_what_to_do(change, words):
         assert word in found[0]
 
 
-def test_only_a_broker_that_is_stopped_on_purpose_may_stand_still():
-    on_purpose = replace(GOOD, scenario=Scenario(faults=(Fault(kind="broker-stop", at_s=1, for_s=5),)))
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "SIGSTOP" in WHAT[kind].meaning])
+def test_only_a_broker_that_is_stopped_on_purpose_may_stand_still(kind):
+    on_purpose = replace(GOOD, scenario=Scenario(faults=(Fault(kind=kind, at_s=1, for_s=5),)))
     assert problems(replace(on_purpose, stood_still_s={"broker": 5.0})) == ()
     assert "a replica stood still" in problems(replace(on_purpose, stood_still_s={"broker": 5.0, "server": 1.0}))[0]
 
