@@ -51,9 +51,7 @@ _NODE_BACK = "it is started again once every replica has delivered for two secon
 WHAT: dict[FaultKind, Kind] = {
     "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with the data it left"),
     # Longer than the heartbeat of the adapters, 2.5 s: they must notice.
-    "broker-stop": Kind(
-        "the broker is stopped (SIGSTOP)", "it is continued (SIGCONT)", for_s=5.0, stops_broker=True
-    ),
+    "broker-stop": Kind("the broker is stopped (SIGSTOP)", "it is continued (SIGCONT)", for_s=5.0, stops_broker=True),
     "link-cut": Kind(
         "the connections between one replica and the broker are cut, and new ones refused",
         "new ones are let through; the replica connects by itself",
