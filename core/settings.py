@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
 
 from core.errors import FanbenchError, UsageError, exit_code
+from core.logs import say_last
 from core.paths import absolute_path, file_to_write
 from core.plain_text import plain
 
@@ -65,6 +66,6 @@ def _without_secrets(value: object) -> str:
 
 
 def exit_with(error: FanbenchError) -> NoReturn:
-    """End the program with the error as one line on stderr."""
-    print(plain(str(error)), file=sys.stderr)
+    """End the program with the error as one line on stderr, in the form of its log."""
+    say_last(plain(str(error)))
     sys.exit(exit_code(error))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import selectors
 import signal
 import sys
 
 from core.errors import FanbenchError
+from core.logs import log_to_stderr
 from core.settings import exit_with, read_settings
 from generator.session import run_session
 from generator.settings import GeneratorSettings
@@ -33,9 +33,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 def main() -> None:
     """Run until the schedule ends or SIGTERM; exit code 2 for what another start would meet again, 1 for a broker that
     does not answer at first."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         settings = read_settings(GeneratorSettings, sys.argv[1:])
+        log_to_stderr("info", settings.log_format)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(_main(settings))
     except FanbenchError as error:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from core.errors import FanbenchError
+from core.latency_buckets import NS_PER_S, LatencyBuckets
 
 
 class WatchedPublish:
@@ -15,6 +16,8 @@ class WatchedPublish:
         self._publish = publish
         self._down_since_s: float | None = None
         self._longest_s = 0.0
+        self.took = LatencyBuckets()
+        """Of each publish that succeeded."""
 
     async def __call__(self, topic: str, payload: bytes) -> None:
         """Publish.
@@ -29,6 +32,7 @@ class WatchedPublish:
             self._down_since_s = started_s if self._down_since_s is None else min(self._down_since_s, started_s)
             raise
         now_s = time.monotonic()
+        self.took.add(round((now_s - started_s) * NS_PER_S))
         if self._down_since_s is not None and started_s >= self._down_since_s:
             started_s, self._down_since_s = self._down_since_s, None
         self._longest_s = max(self._longest_s, now_s - started_s)

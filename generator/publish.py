@@ -15,6 +15,7 @@ from core.contracts.generator_report import GeneratorReport
 from core.contracts.measures import PhaseCounts
 from core.errors import FanbenchError
 from core.histogram import Histogram
+from core.latency_buckets import LatencyBuckets
 from core.stamp import Phase, Stamp, new_stream
 from core.topics import expand_topics
 from generator.outage import WatchedPublish
@@ -53,7 +54,8 @@ class EventPublisher:
         require_size(settings.payload_bytes, self._topics)
         self._seqs = dict.fromkeys(self._topics, 0)
         self._published: dict[str, Counter[Phase]] = {topic: Counter() for topic in self._topics}
-        self._failed = 0
+        self.failed = 0
+        self.schedule_lag = LatencyBuckets()
         self._last_logged_s = float("-inf")
         self._under_way: set[asyncio.Task[None]] = set()
         self._lateness = Histogram()
@@ -103,9 +105,9 @@ class EventPublisher:
             _, late = await asyncio.wait(self._under_way, timeout=timeout_s)
             for task in late:
                 task.cancel()
-            self._failed += len(late)
+            self.failed += len(late)
         if self._outbox is not None:
-            self._failed += await self._outbox.emptied(timeout_s)
+            self.failed += await self._outbox.emptied(timeout_s)
         self._step_ns = self._clock.step_ns(ClockPair.read())
 
     async def _send(self, topic: str, phase: Phase, due_ns: int) -> None:
@@ -115,6 +117,7 @@ class EventPublisher:
         self._seqs[topic] = seq + 1
         self._published[topic][phase] += 1
         sent_ns = now_ns()
+        self.schedule_lag.add(sent_ns - due_ns)
         if phase == "measure":
             self._note_lateness(sent_ns - due_ns)
             self._first_ns = self._first_ns or sent_ns
@@ -145,18 +148,38 @@ class EventPublisher:
             await self._publish_one(letter.topic, letter.payload)
         except FanbenchError as error:
             if self._outbox is None:
-                self._failed += 1
+                self.failed += 1
             else:
                 self._keep(self._outbox, letter)
             if time.monotonic() - self._last_logged_s >= _LOG_INTERVAL_S:
                 self._last_logged_s = time.monotonic()
-                _log.warning("%s (%d failed so far)", error, self._failed)
+                _log.warning("%s (%d failed so far)", error, self.failed)
 
     def _keep(self, outbox: Outbox, letter: Letter) -> None:
         if len(outbox) < MAX_IN_FLIGHT:
             outbox.add(letter)
         else:
-            self._failed += 1
+            self.failed += 1
+
+    @property
+    def in_flight(self) -> int:
+        """Publishes under way."""
+        return len(self._under_way)
+
+    @property
+    def retried(self) -> int:
+        """Events published at a later try."""
+        return self._outbox.retried if self._outbox is not None else 0
+
+    @property
+    def publishing(self) -> LatencyBuckets:
+        """From sent to the delivery promise being met."""
+        return self._publish_one.took
+
+    def sent(self) -> dict[str, int]:
+        """Events handed to the adapter so far, by phase."""
+        phases: tuple[Phase, ...] = ("warmup", "measure")
+        return {phase: sum(counts[phase] for counts in self._published.values()) for phase in phases}
 
     def report(self) -> GeneratorReport:
         """What was published so far."""
@@ -167,8 +190,8 @@ class EventPublisher:
         return GeneratorReport(
             stream=self.stream,
             published={topic: _counts(phases) for topic, phases in self._published.items() if phases},
-            failed=self._failed,
-            retried=self._outbox.retried if self._outbox is not None else 0,
+            failed=self.failed,
+            retried=self.retried,
             longest_outage_ms=self._publish_one.longest_ms(),
             scheduled=self._scheduled,
             offered_hz=self._scheduled / (self._settings.duration_s or took_s),

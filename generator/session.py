@@ -7,6 +7,7 @@ import signal
 
 from brokers.registry import open_endpoint
 from core.contracts import codec
+from generator.metrics import PublishedMetrics, served
 from generator.publish import EventPublisher
 from generator.settings import GeneratorSettings
 
@@ -23,13 +24,15 @@ async def run_session(settings: GeneratorSettings) -> None:
         loop.add_signal_handler(signal.SIGUSR1, start.set)
     async with adapter.producer(endpoint) as producer:
         publisher = EventPublisher(producer, settings, endpoint.delivery)
+        metrics = PublishedMetrics(publisher, producer.link, settings.rate_hz)
         try:
-            if settings.hold:
-                await publisher.probe_until(start)
-            schedule = asyncio.create_task(publisher.run())
-            if settings.hold:
-                loop.add_signal_handler(signal.SIGUSR1, schedule.cancel)
-            await _ended(schedule)
+            with served(metrics, settings.metrics_host, settings.metrics_port):
+                if settings.hold:
+                    await publisher.probe_until(start)
+                schedule = asyncio.create_task(publisher.run())
+                if settings.hold:
+                    loop.add_signal_handler(signal.SIGUSR1, schedule.cancel)
+                await _ended(schedule)
         finally:
             await publisher.flush()
             if settings.report is not None:

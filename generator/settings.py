@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
 from brokers.endpoint import with_absolute_files
+from core.logs import LogFormat
 from core.scenario import ScheduleKind
 from core.settings import FileToRead, FileToWrite, settings_config
 from core.topics import DEFAULT_TOPIC, TopicList
@@ -38,4 +39,7 @@ class GeneratorSettings(BaseSettings):
     hold: bool = Field(
         False, description="publish a probe on each topic every second, start at SIGUSR1, end at the next"
     )
+    metrics_port: int = Field(0, ge=0, le=65_535, description="port of GET /metrics, for Prometheus; 0: none")
+    metrics_host: str = Field("127.0.0.1", description="address that it listens on; 0.0.0.0 for every interface")
+    log_format: LogFormat = Field("text", description="text, or json: an object a line, its time with the zone")
     report: FileToWrite = Field(None, description="write what was published to this JSON file at the end")

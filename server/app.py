@@ -18,11 +18,12 @@ from starlette.websockets import WebSocket
 from core.contracts.codec import encode
 from core.resources import resource_folder
 from server.auth import admit, check, require_token
+from server.metrics import Metrics
 from server.origins import ANY, REQUEST_HEADERS, read_origins
 from server.page import page_files
 from server.replica import Replica
 from server.settings import ServerSettings
-from server.stats import Metrics, stats
+from server.stats import stats
 from server.stream import EventStream, stream_head
 from server.websocket import require_origin, require_transport, serve_socket
 

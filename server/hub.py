@@ -61,6 +61,7 @@ class Hub:
         self._validator = EventValidator(settings.max_event_bytes, self.ledger)
         self._order = 0
         self._dirty: list[Topic] = []
+        self._dirty_since_ns = 0
         self._departures = Departures(self.clients, self.topics, self.ledger, loop)
         self._replay = Replay(self.topics, self.ledger, self._make, loop, go_live=self.go_live, drop=self.drop)
         self._beats = Heartbeats(settings.heartbeat_s)
@@ -100,6 +101,8 @@ class Hub:
                 return  # a replay after a reconnect: it is here already
         elif span is not None and stamp.seq > span.last + 1:
             self._tell_hole(topic, stamp, stamp.seq - span.last - 1, received_ns)
+        if not topic.filling:
+            self.ledger.broker_hop.add(received_ns - stamp.sent_ns)
         self._add(topic, self._make.event(stamp, payload, received_ns), received_ns)
 
     def gap(self, cause: str, lost: int | None, name: str | None) -> None:
@@ -129,6 +132,7 @@ class Hub:
         if not topic.pending:
             if not self._dirty:
                 self._loop.call_soon(self.flush)
+                self._dirty_since_ns = received_ns
             self._dirty.append(topic)
         topic.pending.append(frame)
         if len(topic.pending) * len(frame.chunk) >= FLUSH_BYTES:
@@ -140,6 +144,8 @@ class Hub:
         for topic in dirty:
             if topic.pending:
                 self.ledger.written += topic.flush(self.drop)
+        if dirty:
+            self.ledger.fanout.add(now_ns() - self._dirty_since_ns)
 
     # The clients' side
 

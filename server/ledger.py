@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from core.contracts.measures import PhaseCounts
+from core.latency_buckets import LatencyBuckets
 from core.stamp import Stamp
 
 MAX_PAIRS = 200_000
@@ -33,6 +34,10 @@ class Ledger:
         self.disconnects: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.connects = 0
+        self.broker_hop = LatencyBuckets()
+        """From sent to received, of each event that was not a replay by the broker."""
+        self.fanout = LatencyBuckets()
+        """Of each turn of the event loop that brought events: from the first one's receipt until all were written."""
 
     def receive(self, stamp: Stamp) -> None:
         """Count an event that the broker handed over."""

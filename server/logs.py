@@ -7,6 +7,7 @@ import re
 import time
 from urllib.parse import unquote_plus
 
+from core.logs import log_to_stderr
 from server.settings import ServerSettings
 
 REPEAT_S = 10.0
@@ -40,8 +41,8 @@ def _hidden(parameter: re.Match[str]) -> str:
 
 
 def set_up_logging(settings: ServerSettings) -> None:
-    """To stderr, from the level of the settings on."""
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    """To stderr, by the level and the format of the settings."""
+    log_to_stderr(settings.log_level, settings.log_format)
     logging.getLogger("uvicorn.error").addFilter(Calm())
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
     access = logging.getLogger("uvicorn.access")

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 
 from brokers.endpoint import with_absolute_files
 from core.errors import UsageError
+from core.logs import LogFormat
 from core.settings import FileToRead, settings_config
 from core.token import check_token, read_token_file
 from core.topics import DEFAULT_TOPIC, expand_topics
@@ -109,6 +110,7 @@ class ServerSettings(BaseSettings):
     head_timeout_s: float = Field(10.0, gt=0, description="a connection without a whole request by then is closed")
     access_log: bool = Field(False, description="log each request, its token hidden")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: LogFormat = Field("text", description="text, or json: an object a line, its time with the zone")
 
     @field_validator("delivery", "token", mode="before")
     @classmethod

@@ -1,12 +1,8 @@
-"""What a replica tells of itself: /stats as JSON, /metrics for Prometheus."""
+"""GET /stats: what a replica tells of itself, as JSON."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from core.contracts.replica_stats import ReplicaStats
 from server.replica import Replica
@@ -41,53 +37,3 @@ def stats(replica: Replica) -> ReplicaStats:
         history_events=sum(len(topic.history) for topic in hub.topics.values()),
         history_bytes=hub.history_bytes,
     )
-
-
-class Metrics:
-    """The replica's counters in Prometheus' text format."""
-
-    def __init__(self, replica: Replica) -> None:
-        self._replica = replica
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-
-    def text(self) -> bytes:
-        """The page."""
-        return generate_latest(self._registry)
-
-    def collect(self) -> Iterator[Metric]:
-        """Called by the registry for each page."""
-        hub, ledger = self._replica.hub, self._replica.hub.ledger
-        foreign = ledger.foreign + self._replica.link.broker.skipped
-        link = self._replica.link
-        yield GaugeMetricFamily(
-            "fanbench_ready", "1 when subscribed and, but for the grace, connected", int(link.ready)
-        )
-        connected = int(link.broker.connected)
-        yield GaugeMetricFamily("fanbench_broker_connected", "1 while the link to the broker is up", connected)
-        yield GaugeMetricFamily("fanbench_clients", "Connected clients", len(hub.clients))
-        yield GaugeMetricFamily("fanbench_topics", "Subscribed topics", len(hub.topics))
-        yield GaugeMetricFamily("fanbench_buffered_bytes", "Bytes held for clients", hub.buffered_bytes())
-        yield GaugeMetricFamily("fanbench_history_bytes", "Bytes held for clients that resume", hub.history_bytes)
-        phases = {"warmup": 0, "measure": 0}
-        for warmup, measure in ledger.received.values():
-            phases["warmup"] += warmup
-            phases["measure"] += measure
-        yield _by("fanbench_received", "Events that the broker handed over", "phase", phases)
-        yield CounterMetricFamily("fanbench_written", "Events handed to connections", ledger.written)
-        yield CounterMetricFamily("fanbench_dropped", "Of them, thrown away with a slow client", ledger.dropped)
-        yield CounterMetricFamily("fanbench_replayed", "Of them, from history", ledger.replayed)
-        yield CounterMetricFamily("fanbench_gaps", "Interruptions that the adapter told", ledger.gaps)
-        yield CounterMetricFamily("fanbench_holes", "Events that never came", ledger.holes)
-        yield CounterMetricFamily("fanbench_connects", "Streams opened", ledger.connects)
-        yield _by("fanbench_disconnects", "Streams ended", "reason", ledger.disconnects)
-        yield _by("fanbench_refused", "Requests refused", "reason", ledger.refused)
-        yield _by("fanbench_foreign", "Messages that are no events", "reason", foreign)
-
-
-def _by(name: str, words: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, words, labels=[label])
-    for value, count in counts.items():
-        family.add_metric([value], count)
-    return family
