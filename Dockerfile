@@ -24,6 +24,10 @@ RUN pip install --no-deps --no-build-isolation -e .
 # The user that runs it may not write here, and without bytecode each start would compile every library again: seconds of CPU.
 RUN python -m compileall -q core brokers server generator load deploy
 
+# Which source this is, for the metrics: an image has no repository.
+ARG FANBENCH_COMMIT=
+ENV FANBENCH_COMMIT=${FANBENCH_COMMIT}
+
 USER fanbench
 ENTRYPOINT ["python", "/app/deploy/entrypoint.py"]
 CMD ["python", "-m", "server"]

@@ -13,14 +13,26 @@ from brokers.programs.nats import config_settings, nats
 from brokers.programs.nats_ask import ask, ask_greeting
 from brokers.programs.probe import nats_answers
 from brokers.programs.running import Running
+from brokers.programs.shared_config import read_shared
 from core.errors import FanbenchError
 from core.ports import free_ports
 
 NODES = 3
 
+_SHARED = {name: value.strip('"s') for name, value in read_shared("nats/cluster.conf").items()}
+"""In seconds."""
 _SETTINGS = (
-    Setting("sync_interval_s", 120, "how often JetStream syncs its files to disk; 0: at each write (always)"),
-    Setting("ping_interval_s", 120, "how often a node asks whether a silent one of its connections is alive", 1),
+    Setting(
+        "sync_interval_s",
+        int(_SHARED["sync_interval"]),
+        "how often JetStream syncs its files to disk; 0: at each write (always)",
+    ),
+    Setting(
+        "ping_interval_s",
+        int(_SHARED["ping_interval"]),
+        "how often a node asks whether a silent one of its connections is alive",
+        1,
+    ),
 )
 
 

@@ -22,6 +22,7 @@ from brokers.programs.rabbitmq import (
     remember_node,
 )
 from brokers.programs.running import Running
+from brokers.programs.shared_config import read_shared
 from core.errors import FanbenchError
 from core.ports import free_ports
 
@@ -30,11 +31,22 @@ _NAMES = b"\x00\x01n"
 """epmd's request for the names it knows, with its length."""
 
 _HANDLING = ("ignore", "pause_minority", "autoheal")
+_TICK, _PARTITIONS = "net_ticktime", "cluster_partition_handling"
+_SHARED = read_shared("rabbitmq/cluster.conf")
 _SETTINGS = (
     Setting(
-        "net_ticktime_s", 10, "after how long without a word a node calls another one down; RabbitMQ's default is 60", 1
+        "net_ticktime_s",
+        int(_SHARED[_TICK]),
+        "after how long without a word a node calls another one down; RabbitMQ's default is 60",
+        1,
     ),
-    Setting("partition_handling", 1, "0: ignore; 1: pause_minority; 2: autoheal", 0, len(_HANDLING) - 1),
+    Setting(
+        "partition_handling",
+        _HANDLING.index(_SHARED[_PARTITIONS]),
+        "0: ignore; 1: pause_minority; 2: autoheal",
+        0,
+        len(_HANDLING) - 1,
+    ),
 )
 
 
@@ -63,11 +75,11 @@ def _node(plan: Blueprint, place: int, ports: Sequence[int], distribution_port: 
     plugins = home / "enabled_plugins"
     plugins.write_text("[].\n", encoding="utf-8")
     config = home / "rabbitmq.conf"
+    handling = _HANDLING[plan.values["partition_handling"]]
+    chosen = {_TICK: str(plan.values["net_ticktime_s"]), _PARTITIONS: handling}
     lines = [
         local_config(port, None),
-        f"net_ticktime = {plan.values['net_ticktime_s']}",
-        f"cluster_partition_handling = {_HANDLING[plan.values['partition_handling']]}",
-        "cluster_formation.peer_discovery_backend = classic_config",
+        *(f"{name} = {value}" for name, value in (_SHARED | chosen).items()),
         *(
             f"cluster_formation.classic_config.nodes.{number} = {node_name(other)}"
             for number, other in enumerate(ports, 1)

@@ -9,8 +9,9 @@ from functools import partial
 from brokers.programs.cluster import Cluster, wait_until
 from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting, listening
 from brokers.programs.redis_ask import Reply, ask, ask_info
-from brokers.programs.redis_nodes import FSYNC, server_node, server_options
+from brokers.programs.redis_nodes import FSYNC, config_text, server_node, server_options
 from brokers.programs.running import Running
+from brokers.programs.shared_config import read_shared
 from brokers.programs.valkey import valkey
 from core.errors import FanbenchError
 from core.ports import free_ports
@@ -18,8 +19,15 @@ from core.ports import free_ports
 PRIMARIES = 3
 SLOTS = 16_384
 
+_NODE_TIMEOUT = "cluster-node-timeout"
+_CLUSTER = read_shared("redis/cluster.conf")
 _SETTINGS = (
-    Setting("node_timeout_ms", 2000, "how long a node must be silent before the others call it down", 1),
+    Setting(
+        "node_timeout_ms",
+        int(_CLUSTER[_NODE_TIMEOUT]),
+        "how long a node must be silent before the others call it down",
+        1,
+    ),
     FSYNC,
 )
 
@@ -42,13 +50,10 @@ def _build(plan: Blueprint) -> Cluster:
 
 def _node(plan: Blueprint, number: int, port: int, bus: int) -> Running:
     node = f"node-{number}"
-    options = server_options(plan, node, port) | {
-        "cluster-enabled": "yes",
-        "cluster-port": bus,
-        "cluster-node-timeout": plan.values["node_timeout_ms"],
-    }
+    own = {"cluster-port": bus, _NODE_TIMEOUT: plan.values["node_timeout_ms"]}
+    options = server_options(plan, node, port) | _CLUSTER | own
     config = plan.home(node) / "server.conf"
-    config.write_text("".join(f"{name} {value}\n" for name, value in options.items()), encoding="utf-8")
+    config.write_text(config_text(options), encoding="utf-8")
     return server_node(plan, node, [plan.executable, config], port)
 
 

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from brokers.programs.cluster_program import Blueprint, Setting
 from brokers.programs.probe import redis_answers
 from brokers.programs.running import Running
+from brokers.programs.shared_config import read_shared
 
+SHARED = read_shared("redis/nodes.conf")
+_FSYNC = {"always": 0, "everysec": 1}
 FSYNC = Setting(
-    "fsync_every_s", 1, "0: the append-only file is synced at each write (always); 1: each second (everysec)", 0, 1
+    "fsync_every_s",
+    _FSYNC[SHARED["appendfsync"]],
+    "0: the append-only file is synced at each write (always); 1: each second (everysec)",
+    0,
+    1,
 )
 
 
 def server_options(plan: Blueprint, node: str, port: int) -> dict[str, object]:
     """By their names in the server's configuration. Feature `durable`: an append-only file."""
-    return {
-        "port": port,
-        "bind": "127.0.0.1",
-        "dir": plan.home(node),
-        "save": '""',
-        "appendonly": "yes" if "durable" in plan.features else "no",
-        "appendfsync": "everysec" if plan.values["fsync_every_s"] else "always",
-        "repl-diskless-sync-delay": 0,
-    }
+    own = {"port": port, "bind": "127.0.0.1", "dir": plan.home(node)}
+    if "durable" in plan.features:
+        own["appendonly"] = "yes"
+    policy = next(name for name, value in _FSYNC.items() if value == plan.values["fsync_every_s"])
+    return SHARED | own | {"appendfsync": policy}
+
+
+def config_text(options: Mapping[str, object]) -> str:
+    """A configuration file with these options."""
+    return "".join(f"{name} {value}\n" for name, value in options.items())
 
 
 def server_node(plan: Blueprint, node: str, command: Sequence[str | Path], port: int) -> Running:

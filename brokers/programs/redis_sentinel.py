@@ -8,8 +8,9 @@ from functools import partial
 from brokers.programs.cluster import Cluster, wait_until
 from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting, listening
 from brokers.programs.redis_ask import ask, ask_info, ask_pairs
-from brokers.programs.redis_nodes import FSYNC, server_node, server_options
+from brokers.programs.redis_nodes import FSYNC, SHARED, config_text, server_node, server_options
 from brokers.programs.running import Running
+from brokers.programs.shared_config import read_shared
 from brokers.programs.valkey import redis, valkey
 from core.errors import FanbenchError
 from core.ports import free_ports
@@ -17,12 +18,31 @@ from core.ports import free_ports
 SERVICE = "fanbench"
 """The name under which the Sentinels know the primary."""
 NODES = 3
-QUORUM = 2
+_PRIMARY = "@PRIMARY@"
+_DOWN_AFTER = f"sentinel down-after-milliseconds {SERVICE}"
+_FAILOVER_TIMEOUT = f"sentinel failover-timeout {SERVICE}"
+_SENTINEL = read_shared("redis/sentinel.conf")
 
 _SETTINGS = (
-    Setting("down_after_ms", 1000, "how long the primary must be silent before a Sentinel calls it down", 1),
-    Setting("failover_timeout_ms", 10_000, "after which a failover that stands still is tried again", 1),
-    Setting("min_replicas_to_write", 0, "replicas that must be there for the primary to take a write", 0, NODES - 1),
+    Setting(
+        "down_after_ms",
+        int(_SENTINEL[_DOWN_AFTER]),
+        "how long the primary must be silent before a Sentinel calls it down",
+        1,
+    ),
+    Setting(
+        "failover_timeout_ms",
+        int(_SENTINEL[_FAILOVER_TIMEOUT]),
+        "after which a failover that stands still is tried again",
+        1,
+    ),
+    Setting(
+        "min_replicas_to_write",
+        int(SHARED["min-replicas-to-write"]),
+        "replicas that must be there for the primary to take a write",
+        0,
+        NODES - 1,
+    ),
     FSYNC,
 )
 
@@ -51,20 +71,16 @@ def _server(plan: Blueprint, number: int, port: int, primary: int) -> Running:
     config = plan.home(node) / "server.conf"
     options = server_options(plan, node, port) | {"min-replicas-to-write": plan.values["min_replicas_to_write"]}
     options |= {} if port == primary else {"replicaof": f"127.0.0.1 {primary}"}
-    config.write_text("".join(f"{name} {value}\n" for name, value in options.items()), encoding="utf-8")
+    config.write_text(config_text(options), encoding="utf-8")
     return server_node(plan, node, [plan.executable, config], port)
 
 
 def _sentinel(plan: Blueprint, number: int, port: int, primary: int) -> Running:
     node, values = f"sentinel-{number}", plan.values
     config = plan.home(node) / "sentinel.conf"
-    config.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {plan.home(node)}\n"
-        f"sentinel monitor {SERVICE} 127.0.0.1 {primary} {QUORUM}\n"
-        f"sentinel down-after-milliseconds {SERVICE} {values['down_after_ms']}\n"
-        f"sentinel failover-timeout {SERVICE} {values['failover_timeout_ms']}\n",
-        encoding="utf-8",
-    )
+    own: dict[str, object] = {"port": port, "bind": "127.0.0.1", "dir": plan.home(node)}
+    own |= _SENTINEL | {_DOWN_AFTER: values["down_after_ms"], _FAILOVER_TIMEOUT: values["failover_timeout_ms"]}
+    config.write_text(config_text(own).replace(_PRIMARY, f"127.0.0.1 {primary}"), encoding="utf-8")
     return server_node(plan, node, [plan.executable, config, "--sentinel"], port)
 
 

@@ -4,8 +4,11 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import yaml
 
-_spec = importlib.util.spec_from_file_location("entrypoint", Path(__file__).parents[2] / "deploy" / "entrypoint.py")
+ROOT = Path(__file__).parents[2]
+SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+_spec = importlib.util.spec_from_file_location("entrypoint", ROOT / "deploy" / "entrypoint.py")
 assert _spec is not None
 assert _spec.loader is not None
 entrypoint = importlib.util.module_from_spec(_spec)
@@ -40,6 +43,7 @@ def test_the_broker_is_the_one_whose_profile_is_active(present, answering, waite
 def test_each_url_is_of_an_adapter_and_names_its_service():
     from brokers.registry import open_endpoint
 
-    for name, (url, port) in entrypoint.BROKERS.items():
+    for name, url in entrypoint.BROKERS.items():
         _, endpoint = open_endpoint(url)
-        assert (endpoint.host, endpoint.port) == (name, port)
+        assert [(address.host, address.port) for address in endpoint.hosts] == entrypoint.hosts(url)
+        assert all(address.host in SERVICES and address.host.startswith(name) for address in endpoint.hosts)

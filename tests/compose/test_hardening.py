@@ -29,7 +29,7 @@ def test_every_service_is_bounded(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_image_can_be_fixed_by_its_digest(name: str) -> None:
-    assert re.fullmatch(r"\$\{[A-Z_]+_IMAGE:-[a-z/-]+(:[0-9][a-z0-9.-]*)?\}", SERVICES[name]["image"])
+    assert re.fullmatch(r"\$\{[A-Z_]+_IMAGE:-[a-z/-]+(:v?[0-9][a-z0-9.-]*)?\}", SERVICES[name]["image"])
 
 
 @pytest.mark.timeout(600)

@@ -21,7 +21,7 @@ from pathlib import Path
 from _pytest.config import default_plugins
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("core", "brokers", "generator", "server", "load", "harness", "scenarios", "tests")
+COPIED = ("core", "brokers", "generator", "server", "load", "harness", "scenarios", "deploy", "tests")
 PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
 LIBRARIES = (
     *("pytest", *PLUGINS, *(f"_pytest.{plugin}" for plugin in default_plugins), "_pytest._code.source", "pdb"),

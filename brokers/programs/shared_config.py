@@ -1,0 +1,16 @@
+"""The settings of clusters, which docker compose uses too: read from one file in deploy/, so that they cannot differ."""
+
+from __future__ import annotations
+
+import re
+
+from brokers.programs.finding import DEPLOY
+
+_LINE = re.compile(r"\s*(?P<name>[^#\s].*?)(?: = |: | )(?P<value>[^\s{}]+)")
+"""Of Redis' files (`name value`), RabbitMQ's (`name = value`) and NATS' (`name: value`)."""
+
+
+def read_shared(name: str) -> dict[str, str]:
+    """The settings of `deploy/NAME` in their order: of each line the last word, by what stands before it."""
+    lines = (DEPLOY / name).read_text(encoding="utf-8").splitlines()
+    return {match["name"]: match["value"] for match in map(_LINE.fullmatch, lines) if match}
