@@ -100,6 +100,29 @@ def test_events_go_on_after_the_node_that_leads(demo: Demo, nodes: int) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("demo", ["valkey-cluster"], indirect=True)
+def test_what_was_killed_comes_back_as_a_copy(demo: Demo) -> None:
+    demo.wait_healthy(6 + OTHERS, 240)
+    service = "valkey-cluster-node-"
+    lines = inside(demo, f"{service}1", "valkey-cli", "cluster", "nodes").splitlines()
+    rows = {at_address(demo, service, line.split()[1].partition(":")[0]): line.split() for line in lines}
+    primary = leading(demo)
+    copy = next(node for node, row in rows.items() if row[3] not in ("-", rows[primary][0]))  # of another primary
+    asked = next(node for node in rows if node not in (primary, copy))
+    docker("kill", primary, copy)
+
+    def table() -> list[str]:
+        lines = docker("exec", asked, "valkey-cli", "cluster", "nodes").splitlines()
+        return [line for line in lines if "fail" not in line]
+
+    wait_until(lambda: len(table()) == 4, "the others miss both", 60, every_s=0.5)
+    demo.compose("up", "-d")
+    wait_until(lambda: sum(" slave " in line for line in table()) == 3, "each primary has a copy", 120, every_s=0.5)
+    wait_until(lambda: not demo.containers("valkey-cluster-form"), "the job has ended", 60, every_s=0.5)
+    wait_until(lambda: len(table()) == 6, "nobody misses anybody", 60, every_s=0.5)
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("demo", ["FANBENCH_ERLANG_COOKIE=a-cookie-of-our-own rabbitmq-cluster"], indirect=True)
 def test_the_cookie_is_printed_nowhere(demo: Demo) -> None:
     demo.wait_healthy(3 + OTHERS, 240)
