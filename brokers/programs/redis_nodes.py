@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from brokers.programs.cluster_program import Blueprint, Setting
+from brokers.programs.networks import host_of, port_of
 from brokers.programs.probe import redis_answers
 from brokers.programs.running import Running
 
@@ -15,11 +16,12 @@ FSYNC = Setting(
 )
 
 
-def server_options(plan: Blueprint, node: str, port: int) -> dict[str, object]:
+def server_options(plan: Blueprint, node: str, address: str) -> dict[str, object]:
     """By their names in the server's configuration. Feature `durable`: an append-only file."""
     return {
-        "port": port,
-        "bind": "127.0.0.1",
+        "port": port_of(address),
+        "bind": host_of(address),
+        "protected-mode": "no",  # it answers to 127.0.0.1 alone, which a node's own network is not
         "dir": plan.home(node),
         "save": '""',
         "appendonly": "yes" if "durable" in plan.features else "no",
@@ -28,6 +30,6 @@ def server_options(plan: Blueprint, node: str, port: int) -> dict[str, object]:
     }
 
 
-def server_node(plan: Blueprint, node: str, command: Sequence[str | Path], port: int) -> Running:
-    """A server, or a Sentinel, that answers at this port."""
-    return plan.node(node, command, {"redis": f"127.0.0.1:{port}"}, partial(redis_answers, port))
+def server_node(plan: Blueprint, node: str, command: Sequence[str | Path], address: str) -> Running:
+    """A server, or a Sentinel, that answers at this address."""
+    return plan.node(node, command, {"redis": address}, partial(redis_answers, port_of(address), host_of(address)))
