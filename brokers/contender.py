@@ -14,7 +14,7 @@ from brokers.programs import docker
 from brokers.programs.api import Program
 from brokers.programs.catalogue import CLUSTERS, Launch, program_of
 from brokers.programs.cluster import Cluster
-from brokers.programs.cluster_program import read_settings
+from brokers.programs.cluster_program import APART, read_settings
 from brokers.programs.running import Running
 from brokers.registry import library_missing
 from core.errors import FanbenchError, UsageError
@@ -131,6 +131,10 @@ class Contender:
     def launched_by(self, launch: Launch) -> Contender:
         """The same, its program run in that way."""
         return replace(self, launch=launch)
+
+    def apart(self) -> Contender:
+        """The same, its nodes in networks of their own, whose links can be cut."""
+        return replace(self, features=(*self.features, APART))
 
     def _launcher(self, program: str) -> Program:
         return program_of(program, self.launch, self.settings)

@@ -1,7 +1,7 @@
 """Where a product cannot keep the promise that a contender declares, is slow to go on, or has nothing to break, and why: by kind of fault.
 
 Each reason is shown on the bare product, without an adapter of ours, in tests/brokers/test_limits.py and, of clusters,
-test_rabbitmq_cluster.py and test_nats_cluster.py.
+test_rabbitmq_cluster.py, test_nats_cluster.py and test_cuts.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ _NO_REPLAY = (
 
 _NO_LEADER = "RabbitMQ 3.10 elects no leader of a quorum queue whose members were all killed at once: all run again, and nobody leads"
 
+_SPLIT = (
+    "a primary that is cut off from its replicas goes on acknowledging, and throws that away when it comes back as a replica: "
+    "min_replicas_to_write=1 has it stop after ten seconds"
+)
+
 _LIMITS: dict[tuple[str, FaultKind], str] = {
     ("mosquitto-qos1", "broker-kill"): _SESSIONS,
     ("mosquitto-qos1", "replica-kill"): _NO_REPLAY.format(product="MQTT"),
     ("mosquitto-qos1", "replica-restart"): _NO_REPLAY.format(product="MQTT"),
+    ("valkey-streams-sentinel", "leader-cut"): _SPLIT,
     ("rabbitmq-quorum", "cluster-kill"): _NO_LEADER,
     ("rabbitmq-confirms", "replica-kill"): _NO_REPLAY.format(product="an AMQP exchange"),
     ("rabbitmq-confirms", "replica-restart"): _NO_REPLAY.format(product="an AMQP exchange"),
@@ -51,8 +57,11 @@ def no_node_to_break(contender: Contender, fault: FaultKind) -> str | None:
     """Why a fault of nodes cannot be done to the contender; None if it can."""
     if not contender.clustered:
         return f"{contender.name} is not a cluster: name one of `fanbench doctor`, or give --clusters"
-    if fault in ("leader-kill", "leader-pause") and contender.clients_at == "any node, none leads":
-        return f"no node leads in {contender.name}: see connected-node-kill"
+    if contender.clients_at == "any node, none leads":
+        if fault in ("leader-kill", "leader-pause"):
+            return f"no node leads in {contender.name}: see connected-node-kill"
+        if fault == "leader-cut":
+            return f"no node leads in {contender.name}: see minority-cut"
     if fault == "connected-node-kill" and contender.clients_at == "the leader":
         return f"clients of {contender.name} are connected to the leader: see leader-kill"
     return None

@@ -14,6 +14,7 @@ FaultKind = Literal[
     "link-delay",
     "link-stall",
     "generator-cut",
+    "proxy-stall",
     "replica-kill",
     "replica-restart",
     "clients-stall",
@@ -23,6 +24,8 @@ FaultKind = Literal[
     "follower-kill",
     "connected-node-kill",
     "leader-pause",
+    "leader-cut",
+    "minority-cut",
     "rolling-restart",
     "cluster-kill",
 ]
@@ -45,9 +48,14 @@ class Kind(NamedTuple):
     """Whether it is done to nodes of a cluster."""
     stops_broker: bool = False
     """Whether a process of the broker is stopped by a signal, on purpose."""
+    of_links: bool = False
+    """Whether it is done to the links between nodes, which must have networks of their own."""
 
 
 _NODE_BACK = "it is started again once every replica has delivered for two seconds, or after for_s, else 20 s"
+_MENDED = "the links are mended; a node that is not back by itself 30 s later is started again"
+_CUT_S = 15.0
+"""Longer than any product here takes to call a silent node down, RabbitMQ's 7.5 to 12.5 s with net_ticktime_s = 10."""
 WHAT: dict[FaultKind, Kind] = {
     "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with the data it left"),
     # Longer than the heartbeat of the adapters, 2.5 s: they must notice.
@@ -66,6 +74,11 @@ WHAT: dict[FaultKind, Kind] = {
     "generator-cut": Kind(
         "the connections between the generator and the broker are cut, and new ones refused",
         "new ones are let through; the generator connects by itself",
+    ),
+    "proxy-stall": Kind(
+        "a proxy between the replicas and their clients passes nothing on, and keeps the connections",
+        "it passes on what it has held back",
+        for_s=3.0,
     ),
     "replica-kill": Kind("one replica gets SIGKILL", "it is started again on its port"),
     "replica-restart": Kind(
@@ -102,6 +115,20 @@ WHAT: dict[FaultKind, Kind] = {
         20.0,
         of_nodes=True,
         stops_broker=True,
+    ),
+    "leader-cut": Kind(
+        "the links between the node that leads and the others are cut, and clients still reach all: a split brain",
+        _MENDED,
+        for_s=_CUT_S,
+        of_nodes=True,
+        of_links=True,
+    ),
+    "minority-cut": Kind(
+        "the links between a node that does not lead, one that a replica is connected to if there is one, and the others are cut",
+        _MENDED,
+        for_s=_CUT_S,
+        of_nodes=True,
+        of_links=True,
     ),
     "rolling-restart": Kind(
         "each node in turn is told to end (SIGTERM), the leader last: an upgrade",
@@ -173,7 +200,17 @@ class Fault(BaseModel):
     @property
     def ends_early(self) -> bool:
         """Whether it is undone as soon as every replica delivers again: what it does is known then."""
-        return self.of_nodes and self.for_s is None and self.lasting_s > LAST_SIGNS_S
+        return self.of_nodes and not self.of_links and self.for_s is None and self.lasting_s > LAST_SIGNS_S
+
+    @property
+    def of_links(self) -> bool:
+        """Whether it is done to the links between nodes, which must have networks of their own."""
+        return WHAT[self.kind].of_links
+
+    @property
+    def before_clients(self) -> bool:
+        """Whether it is done to a proxy between replicas and clients."""
+        return self.kind.startswith("proxy-")
 
     @property
     def needs_broker(self) -> bool:

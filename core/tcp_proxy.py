@@ -104,6 +104,10 @@ class TcpProxy:
         """Read nothing and pass nothing on in either direction, and keep every connection open: senders soon feel it."""
         self._call(self._set(flowing=False))
 
+    def hold(self, seconds: float) -> None:
+        """As `stall`, and for exactly so long: what was held back is passed on after it."""
+        self._call(self._hold(seconds))
+
     def restore(self, *, flowing: bool = True) -> None:
         """An undisturbed link again, or one that is stalled still; what was cut must be connected anew by its ends."""
         self._call(self._set(delay_s=0.0, flowing=flowing, cut=False))
@@ -138,6 +142,10 @@ class TcpProxy:
             self._flowing.set() if flowing else self._flowing.clear()
         if cut is not None:
             self._cut = cut
+
+    async def _hold(self, seconds: float) -> None:
+        self._flowing.clear()
+        self._loop.call_later(seconds, self._flowing.set)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = asyncio.current_task()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from brokers.programs.networks import Loopback, Network, Rejoin
 from brokers.programs.running import Running
 from core.errors import FanbenchError, TransientError
 
@@ -45,6 +46,8 @@ class Cluster:
     form: Callable[[], None] = field(default=lambda: None)
     """Makes a cluster of nodes that were just started for the first time."""
     credentials: tuple[str, str] | None = None
+    network: Network = field(default_factory=Loopback)
+    """Where the nodes live."""
 
     @property
     def all(self) -> list[Running]:
@@ -99,6 +102,14 @@ class Cluster:
         for one in self.all:
             one.kill()
 
+    def cut(self, node: Running) -> Rejoin:
+        """Cut a node, with the watcher beside it, from all others; clients still reach it. What is returned undoes it.
+
+        Raises:
+            FanbenchError: the nodes have no networks of their own.
+        """
+        return self.network.cut(next(iter(node.listeners.values())))
+
     def pause(self) -> None:
         """SIGSTOP to all nodes."""
         for one in self.all:
@@ -122,6 +133,7 @@ class Cluster:
         self.kill()  # together: one after the other they would elect and log until the last
         for one in self.all:
             one.stop()
+        self.network.close()
         shutil.rmtree(self.data, ignore_errors=True)
 
     def __enter__(self) -> Cluster:

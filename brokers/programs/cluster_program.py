@@ -9,9 +9,14 @@ from pathlib import Path
 
 from brokers.programs.api import Program
 from brokers.programs.cluster import Cluster
+from brokers.programs.namespaces import NodeNetworks
+from brokers.programs.networks import Loopback, Network
 from brokers.programs.running import START_TIMEOUT_S, STOP_GRACE_S, Running
 from core.errors import UsageError, nearest
 from core.process import spawn
+
+APART = "apart"
+"""The feature of a cluster whose nodes live in networks of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class Blueprint:
     features: Collection[str]
     values: Mapping[str, int]
     """Of each setting."""
+    network: Network
+    """Where the nodes live."""
 
     def home(self, node: str) -> Path:
         """A node's own folder."""
@@ -87,6 +94,7 @@ class Blueprint:
     ) -> Running:
         """A node that is not started yet; it runs in its `home`."""
         name, home = f"{self.name}-{node}", self.home(node)
+        command = [*self.network.enter(next(iter(listeners.values()))), *command]
         return Running(
             name=name,
             listeners=listeners,
@@ -106,6 +114,7 @@ class ClusterProgram:
     server: Program
     memory_mb: int
     """Resident memory of all nodes together before any client, about."""
+    nodes: int
     settings: tuple[Setting, ...]
     build: Callable[[Blueprint], Cluster]
     """Makes the cluster, not started yet."""
@@ -134,13 +143,14 @@ class ClusterProgram:
         return replace(self, values=tuple(values.items()))
 
     def start(self, folder: Path, features: Collection[str] = ()) -> Cluster:
-        """Run it; see Program."""
+        """Run it; see Program. With the feature APART each node has a network of its own, whose links can be cut."""
         values = {setting.name: setting.default for setting in self.settings} | dict(self.values)
-        data = folder / f"{self.name}-data"
+        executable, data = self.require(), folder / f"{self.name}-data"
         data.mkdir(parents=True, exist_ok=True)
-        return self.build(Blueprint(self.name, self.require(), folder, data, features, values)).first_start()
-
-
-def listening(ports: Sequence[int]) -> str:
-    """The nodes' addresses, as a URL takes them."""
-    return ",".join(f"127.0.0.1:{port}" for port in ports)
+        network: Network = NodeNetworks(self.nodes, folder) if APART in features else Loopback()
+        try:
+            cluster = self.build(Blueprint(self.name, executable, folder, data, features, values, network))
+        except BaseException:
+            network.close()
+            raise
+        return cluster.first_start()

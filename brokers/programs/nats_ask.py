@@ -6,17 +6,19 @@ import json
 import socket
 from typing import Any, BinaryIO
 
+from brokers.programs.networks import host_of, port_of
+
 _TIMEOUT_S = 2.0
 _INBOX = "_INBOX.fanbench-ask"
 
 
-def ask(port: int, subject: str, payload: str = "") -> dict[str, Any]:
-    """The answer to a request, JSON. Blocks.
+def ask(address: str, subject: str, payload: str = "") -> dict[str, Any]:
+    """The answer, JSON, to a request to the server at host:port. Blocks.
 
     Raises:
         OSError: nobody answers.
     """
-    with socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) as connection:
+    with socket.create_connection((host_of(address), port_of(address)), _TIMEOUT_S) as connection:
         connection.settimeout(_TIMEOUT_S)
         with connection.makefile("rb") as stream:
             _line(stream)
@@ -30,9 +32,9 @@ def ask(port: int, subject: str, payload: str = "") -> dict[str, Any]:
             return found
 
 
-def ask_greeting(port: int) -> dict[str, Any]:
+def ask_greeting(address: str) -> dict[str, Any]:
     """What a server says of itself when it is dialled. Raises OSError if nobody answers."""
-    with socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) as connection:
+    with socket.create_connection((host_of(address), port_of(address)), _TIMEOUT_S) as connection:
         connection.settimeout(_TIMEOUT_S)
         with connection.makefile("rb") as stream:
             found: dict[str, Any] = json.loads(_line(stream).removeprefix(b"INFO "))

@@ -8,14 +8,14 @@ from functools import partial
 from typing import Any
 
 from brokers.programs.cluster import Cluster
-from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting, listening
+from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting
 from brokers.programs.nats import config_settings, nats
 from brokers.programs.nats_ask import ask, ask_greeting
+from brokers.programs.networks import host_of, port_of
 from brokers.programs.probe import nats_answers
 from brokers.programs.running import Running
 from brokers.programs.shared_config import read_shared
 from core.errors import FanbenchError
-from core.ports import free_ports
 
 NODES = 3
 
@@ -38,59 +38,60 @@ _SETTINGS = (
 
 def _build(plan: Blueprint) -> Cluster:
     """Features: `jetstream` (streams in files), `mqtt` (an MQTT listener on each node)."""
-    free = free_ports(3 * NODES)
-    ports, mqtt_ports, routes = free[:NODES], free[NODES : 2 * NODES], free[2 * NODES :]
-    nodes = [_node(plan, place, ports[place], mqtt_ports[place], routes) for place in range(NODES)]
+    addresses, mqtt, routes = (plan.network.addresses(NODES) for _ in range(3))
+    nodes = [_node(plan, place, addresses[place], mqtt[place], routes) for place in range(NODES)]
     stored = bool({"jetstream", "mqtt"} & set(plan.features))
-    used = {"nats": ports} | ({"mqtt": mqtt_ports} if "mqtt" in plan.features else {})
+    used = {"nats": addresses} | ({"mqtt": mqtt} if "mqtt" in plan.features else {})
     return Cluster(
         name=plan.name,
-        listeners={protocol: listening(found) for protocol, found in used.items()},
+        listeners={protocol: ",".join(found) for protocol, found in used.items()},
         data=plan.data,
         nodes=nodes,
-        whole=partial(_whole, ports, stored),
-        leader=partial(_leader, dict(zip(ports, nodes, strict=True))),
+        whole=partial(_whole, addresses, stored),
+        leader=partial(_leader, dict(zip(addresses, nodes, strict=True))),
+        network=plan.network,
     )
 
 
-def _node(plan: Blueprint, place: int, port: int, mqtt_port: int, routes: Sequence[int]) -> Running:
+def _node(plan: Blueprint, place: int, address: str, mqtt: str, routes: Sequence[str]) -> Running:
     node, values = f"{place + 1}", plan.values
     home = plan.home(node)
-    settings = config_settings(plan.features, "127.0.0.1", port, mqtt_port, home, system=True)
-    settings["server_name"] = _server_name(port)
+    settings = config_settings(plan.features, host_of(address), port_of(address), port_of(mqtt), home, system=True)
+    settings["server_name"] = _server_name(address)
     settings["ping_interval"] = f"{values['ping_interval_s']}s"
     settings["cluster"] = {
         "name": plan.name,
-        "listen": f"127.0.0.1:{routes[place]}",
-        "routes": [f"nats-route://127.0.0.1:{other}" for other in routes if other != routes[place]],
+        "listen": routes[place],
+        "routes": [f"nats-route://{other}" for other in routes if other != routes[place]],
     }
-    listeners = {"nats": f"127.0.0.1:{port}"}
+    listeners = {"nats": address}
     if "mqtt" in settings:
         # By itself it takes as many copies as nodes have been met when the first client comes: two of three.
         settings["mqtt"]["stream_replicas"] = NODES
-        listeners["mqtt"] = f"127.0.0.1:{mqtt_port}"
+        listeners["mqtt"] = mqtt
     if "jetstream" in settings:
         every = values["sync_interval_s"]
         settings["jetstream"]["sync_interval"] = f"{every}s" if every else "always"
     config = home / "nats.conf"
     config.write_text(json.dumps(settings, indent=2), encoding="utf-8")
     # Without a quorum JetStream does not answer: a node is ready when the server speaks, and the cluster when it is whole.
-    return plan.node(node, [plan.executable, "-c", config], listeners, partial(nats_answers, port))
+    return plan.node(
+        node, [plan.executable, "-c", config], listeners, partial(nats_answers, port_of(address), host_of(address))
+    )
 
 
-def _server_name(port: int) -> str:
+def _server_name(address: str) -> str:
     """What a node calls itself to the others; it has its port, so that a leader's name names a node."""
-    return f"fanbench-{port}"
+    return f"fanbench-{port_of(address)}"
 
 
-def _whole(ports: Sequence[int], stored: bool) -> bool:
+def _whole(addresses: Sequence[str], stored: bool) -> bool:
     """Whether each node knows the addresses of all, and with JetStream each stream has a leader that all others follow."""
-    for port in ports:
-        told = ask_greeting(port)
-        known = {int(url.rpartition(":")[2]) for url in told.get("connect_urls", [])}
-        if not set(ports) <= known | {port}:
+    for address in addresses:
+        told = ask_greeting(address)
+        if not set(addresses) <= {*told.get("connect_urls", []), address}:
             return False
-        if stored and not all(_followed(stream) for stream in _streams(port)):
+        if stored and not all(_followed(stream) for stream in _streams(address)):
             return False
     return True
 
@@ -102,25 +103,25 @@ def _followed(stream: Mapping[str, Any]) -> bool:
     return bool(cluster.get("leader")) and len(followers) >= copies - 1
 
 
-def _streams(port: int) -> list[dict[str, Any]]:
-    """The streams as JetStream's interface lists them, asked at the node of that port.
+def _streams(address: str) -> list[dict[str, Any]]:
+    """The streams as JetStream's interface lists them, asked at the node with that address.
 
     Raises:
         FanbenchError: it refuses; without a quorum it does not answer, an OSError.
     """
-    answer = ask(port, "$JS.API.STREAM.LIST")
+    answer = ask(address, "$JS.API.STREAM.LIST")
     if "error" in answer:
         raise FanbenchError(str(answer["error"].get("description", answer["error"])))
     return [stream for stream in answer.get("streams") or [] if isinstance(stream, dict)]
 
 
-def _leader(nodes: Mapping[int, Running], features: Collection[str], _topic: str) -> Running:
+def _leader(nodes: Mapping[str, Running], features: Collection[str], _topic: str) -> Running:
     """Of the stream. Core and MQTT have none: each node hands on what it gets."""
     if "jetstream" not in features:
         raise FanbenchError("no node leads in NATS core; break the node that replicas are connected to")
-    for port in nodes:
+    for address in nodes:
         try:
-            streams = _streams(port)
+            streams = _streams(address)
         except OSError:
             continue
         for stream in streams:
@@ -131,4 +132,4 @@ def _leader(nodes: Mapping[int, Running], features: Collection[str], _topic: str
     raise FanbenchError("no node names the leader of a stream; see their logs")
 
 
-nats_cluster = ClusterProgram("nats-cluster", nats, 57, _SETTINGS, _build)
+nats_cluster = ClusterProgram("nats-cluster", nats, 57, NODES, _SETTINGS, _build)

@@ -25,16 +25,16 @@ def answers(port: int, exchange: list[tuple[bytes, bytes]], host: str = "127.0.0
     return True
 
 
-def redis_answers(port: int) -> bool:
+def redis_answers(port: int, host: str = "127.0.0.1") -> bool:
     """PING, and PONG or a demand for a password. While it loads its data it answers -LOADING."""
-    return answers(port, [(b"PING\r\n", b"+PONG\r\n")]) or answers(port, [(b"PING\r\n", b"-NOAUTH")])
+    return any(answers(port, [(b"PING\r\n", said)], host) for said in (b"+PONG\r\n", b"-NOAUTH"))
 
 
-def nats_answers(port: int) -> bool:
+def nats_answers(port: int, host: str = "127.0.0.1") -> bool:
     """INFO, then PING, and PONG or a demand for a password."""
     greeting = (b"", b"INFO ")
     ping = b'CONNECT {"verbose":false}\r\nPING\r\n'
-    return answers(port, [greeting, (ping, b"PONG\r\n")]) or answers(port, [greeting, (ping, b"-ERR 'Authorization")])
+    return any(answers(port, [greeting, (ping, said)], host) for said in (b"PONG\r\n", b"-ERR 'Authorization"))
 
 
 def jetstream_answers(port: int) -> bool:
@@ -48,6 +48,6 @@ def mqtt_answers(port: int) -> bool:
     return answers(port, [(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00", b"\x20\x02")])
 
 
-def amqp_answers(port: int) -> bool:
+def amqp_answers(port: int, host: str = "127.0.0.1") -> bool:
     """AMQP 0-9-1: protocol header, connection.start."""
-    return answers(port, [(b"AMQP\x00\x00\x09\x01", b"\x00\x0a\x00\x0a\x00\x09")])
+    return answers(port, [(b"AMQP\x00\x00\x09\x01", b"\x00\x0a\x00\x0a\x00\x09")], host)

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,9 @@ _REAL = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _WITH_EPMD = 'port=$1; shift; "$@" epmd -port "$port" -address 127.0.0.1 & exec "$0"'
 _nodes: dict[int, dict[str, str]] = {}
 """The environment of each node of ours, by its AMQP port."""
+_before: dict[int, list[str]] = {}
+"""What precedes a command that is to reach a node, by its AMQP port."""
+_LOOPBACK = "127.0.0.1"
 _VERSION = re.compile(r"rabbitmq_server-(\d+(?:\.\d+)+)")
 
 
@@ -83,14 +86,14 @@ class RabbitMQ:
         )
 
 
-def remember_node(port: int, env: dict[str, str]) -> None:
-    """Note the environment of a node, by its AMQP port, so that `evaluate` reaches it."""
-    _nodes[port] = env
+def remember_node(port: int, env: dict[str, str], before: Sequence[str] = ()) -> None:
+    """Note the environment of a node, by its AMQP port, and what precedes its command, so that `evaluate` reaches it."""
+    _nodes[port], _before[port] = env, list(before)
 
 
-def node_name(port: int) -> str:
+def node_name(port: int, host: str = _LOOPBACK) -> str:
     """The Erlang node with this AMQP port."""
-    return f"fanbench-{port}@localhost"
+    return f"fanbench-{port}@{'localhost' if host == _LOOPBACK else host}"
 
 
 def nodes() -> list[int]:
@@ -109,7 +112,8 @@ def evaluate(port: int, expression: str) -> str:
     if (call := on_path("erl_call")) is not None:
         return _call(call, port, expression)
     control = rabbitmq.require().with_name("rabbitmqctl")
-    command: list[str | Path] = [control, "-q", "-n", _nodes[port]["RABBITMQ_NODENAME"], "eval", expression]
+    name = _nodes[port]["RABBITMQ_NODENAME"]
+    command: list[str | Path] = [*_before[port], control, "-q", "-n", name, "eval", expression]
     env = _nodes[port] | {"RABBITMQ_CTL_ERL_ARGS": "-start_epmd false"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
     if done.returncode:
@@ -121,7 +125,9 @@ def evaluate(port: int, expression: str) -> str:
 def _call(executable: Path, port: int, expression: str) -> str:
     env = _nodes[port]
     cookie = (Path(env["HOME"]) / ".erlang.cookie").read_text(encoding="ascii").strip()
-    command: list[str | Path] = [executable, "-sname", node_name(port), "-c", cookie, "-e"]
+    name = env["RABBITMQ_NODENAME"]
+    named = "-name" if "RABBITMQ_USE_LONGNAME" in env else "-sname"
+    command: list[str | Path] = [*_before[port], executable, named, name, "-c", cookie, "-e"]
     done = subprocess.run(
         command,
         input=expression.strip().rstrip(".") + ".\n",
@@ -134,7 +140,7 @@ def _call(executable: Path, port: int, expression: str) -> str:
     ok, found, answer = done.stdout.strip().removesuffix("}").partition("{ok, ")
     if done.returncode or not found:
         words = " ".join((done.stderr or ok).split())
-        raise FanbenchError(f"erl_call to {node_name(port)} failed: {words}; see the node's log")
+        raise FanbenchError(f"erl_call to {name} failed: {words}; see the node's log")
     return answer
 
 
@@ -170,22 +176,30 @@ def link_code(executable: Path, enabled: Collection[str], folder: Path) -> bool:
     return True
 
 
-def local_config(port: int, mqtt_port: int | None) -> str:
-    """The shared configuration and the listeners on 127.0.0.1."""
-    lines = [CONFIG.read_text(encoding="utf-8"), f"listeners.tcp.1 = 127.0.0.1:{port}"]
+def local_config(port: int, mqtt_port: int | None, host: str = _LOOPBACK) -> str:
+    """The shared configuration and the listeners."""
+    lines = [CONFIG.read_text(encoding="utf-8"), f"listeners.tcp.1 = {host}:{port}"]
     if mqtt_port is not None:
         lines += [f"mqtt.listeners.tcp.1 = 127.0.0.1:{mqtt_port}", "mqtt.tcp_listen_options.nodelay = true"]
     return "\n".join(lines) + "\n"
 
 
 def environment(
-    data: Path, config: Path, plugins: Path, port: int, distribution_port: int, epmd_port: int
+    data: Path,
+    config: Path,
+    plugins: Path,
+    port: int,
+    distribution_port: int,
+    epmd_port: int,
+    host: str = _LOOPBACK,
 ) -> dict[str, str]:
     """A node of its own: name, cookie (in HOME), directories and ports."""
+    interface = host.replace(".", ",")
     env = {name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ_")}
     return env | {
         "HOME": str(data),
-        "RABBITMQ_NODENAME": node_name(port),
+        **({} if host == _LOOPBACK else {"RABBITMQ_USE_LONGNAME": "true"}),
+        "RABBITMQ_NODENAME": node_name(port, host),
         "RABBITMQ_MNESIA_BASE": str(data / "mnesia"),
         "RABBITMQ_LOG_BASE": str(data / "log"),
         "RABBITMQ_GENERATED_CONFIG_DIR": str(data / "config"),
@@ -196,8 +210,8 @@ def environment(
         "RUNNING_UNDER_SYSTEMD": "true",  # no shell beside the node, that would pass on signals and be killed without it
         "RABBITMQ_DIST_PORT": str(distribution_port),
         "ERL_EPMD_PORT": str(epmd_port),
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
+        "ERL_EPMD_ADDRESS": host,
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-start_epmd false -kernel inet_dist_use_interface {{{interface}}}",
     }
 
 

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from brokers.programs.cluster import Cluster
-from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting, listening
+from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting
 from brokers.programs.finding import on_path, require
+from brokers.programs.networks import host_of, port_of
 from brokers.programs.probe import amqp_answers, answers
 from brokers.programs.rabbitmq import (
     START_TIMEOUT_S,
@@ -24,7 +25,6 @@ from brokers.programs.rabbitmq import (
 from brokers.programs.running import Running
 from brokers.programs.shared_config import read_shared
 from core.errors import FanbenchError
-from core.ports import free_ports
 
 NODES = 3
 _NAMES = b"\x00\x01n"
@@ -52,25 +52,28 @@ _SETTINGS = (
 
 def _build(plan: Blueprint) -> Cluster:
     """Features: `quorum` or `stream`, the type of queue that leads; without, the node of an exclusive queue does."""
-    free = free_ports(2 * NODES + 1)
-    ports, distribution_ports, epmd_port = free[:NODES], free[NODES : 2 * NODES], free[-1]
-    nodes = [_node(plan, place, ports, distribution_ports[place], epmd_port) for place in range(NODES)]
+    addresses, distribution = plan.network.addresses(NODES), plan.network.addresses(NODES)
+    epmd_port = port_of(plan.network.addresses(1)[0])
+    nodes = [_node(plan, place, addresses, port_of(distribution[place]), epmd_port) for place in range(NODES)]
+    hosts = dict.fromkeys(host_of(address) for address in addresses)
     return Cluster(
         name=plan.name,
-        listeners={"amqp": listening(ports)},
+        listeners={"amqp": ",".join(addresses)},
         data=plan.data,
         nodes=nodes,
         # Not one of the nodes': epmd lives longer than any of them.
-        watchers=[_epmd(plan, epmd_port)],
+        watchers=[_epmd(plan, place, f"{host}:{epmd_port}") for place, host in enumerate(hosts, 1)],
         watchers_first=True,
-        whole=partial(_whole, ports),
-        leader=partial(_leader, dict(zip(ports, nodes, strict=True))),
+        whole=partial(_whole, addresses),
+        leader=partial(_leader, dict(zip(addresses, nodes, strict=True))),
         credentials=("guest", "guest"),
+        network=plan.network,
     )
 
 
-def _node(plan: Blueprint, place: int, ports: Sequence[int], distribution_port: int, epmd_port: int) -> Running:
-    port, node = ports[place], f"{place + 1}"
+def _node(plan: Blueprint, place: int, addresses: Sequence[str], distribution_port: int, epmd_port: int) -> Running:
+    address, node = addresses[place], f"{place + 1}"
+    host, port = host_of(address), port_of(address)
     home = plan.home(node)
     plugins = home / "enabled_plugins"
     plugins.write_text("[].\n", encoding="utf-8")
@@ -78,41 +81,47 @@ def _node(plan: Blueprint, place: int, ports: Sequence[int], distribution_port: 
     handling = _HANDLING[plan.values["partition_handling"]]
     chosen = {_TICK: str(plan.values["net_ticktime_s"]), _PARTITIONS: handling}
     lines = [
-        local_config(port, None),
+        local_config(port, None, host),
         *(f"{name} = {value}" for name, value in (_SHARED | chosen).items()),
         *(
-            f"cluster_formation.classic_config.nodes.{number} = {node_name(other)}"
-            for number, other in enumerate(ports, 1)
+            f"cluster_formation.classic_config.nodes.{number} = {_name(other)}"
+            for number, other in enumerate(addresses, 1)
         ),
     ]
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    env = environment(home, config, plugins, port, distribution_port, epmd_port)
+    env = environment(home, config, plugins, port, distribution_port, epmd_port, host)
     env["HOME"] = str(plan.data)  # one cookie for all
     env |= code_links(plan.executable, (), home / "code", env)
-    remember_node(port, env)
+    remember_node(port, env, plan.network.enter(address))
     return plan.node(
         node,
         [plan.executable],
-        {"amqp": f"127.0.0.1:{port}"},
-        partial(amqp_answers, port),
+        {"amqp": address},
+        partial(amqp_answers, port, host),
         env=env,
         start_timeout_s=START_TIMEOUT_S,
         stop_grace_s=STOP_GRACE_S,
     )
 
 
-def _epmd(plan: Blueprint, port: int) -> Running:
-    """Erlang's names: which node listens where."""
-    executable = require("epmd", on_path("epmd"), rabbitmq.install_hint)
-    command: list[str | Path] = [executable, "-port", str(port), "-address", "127.0.0.1"]
-    return plan.node("epmd", command, {}, partial(answers, port, [(_NAMES, port.to_bytes(4, "big"))]))
+def _name(address: str) -> str:
+    return node_name(port_of(address), host_of(address))
 
 
-def _whole(ports: Sequence[int]) -> bool:
+def _epmd(plan: Blueprint, place: int, address: str) -> Running:
+    """Erlang's names of one host: which node listens where."""
+    executable, host, port = require("epmd", on_path("epmd"), rabbitmq.install_hint), host_of(address), port_of(address)
+    command: list[str | Path] = [executable, "-port", str(port), "-address", host]
+    known = [(_NAMES, port.to_bytes(4, "big"))]
+    return plan.node(f"epmd-{place}", command, {"epmd": address}, partial(answers, port, known, host))
+
+
+def _whole(addresses: Sequence[str]) -> bool:
     """Whether each node runs with all others, and each quorum queue and stream has all its members."""
-    if not all(amqp_answers(port) for port in ports):
+    if not all(amqp_answers(port_of(address), host_of(address)) for address in addresses):
         return False
-    return all(evaluate(port, _ALL_THERE.replace("COUNT", str(len(ports)))).strip() == "true" for port in ports)
+    asked = _ALL_THERE.replace("COUNT", str(len(addresses)))
+    return all(evaluate(port_of(address), asked).strip() == "true" for address in addresses)
 
 
 _ALL_THERE = """
@@ -134,16 +143,16 @@ _LEADERS = """
 _TYPES = {"quorum": "rabbit_quorum_queue", "stream": "rabbit_stream_queue"}
 
 
-def _leader(nodes: Mapping[int, Running], features: Collection[str], _topic: str) -> Running:
+def _leader(nodes: Mapping[str, Running], features: Collection[str], _topic: str) -> Running:
     kind = next((_TYPES[feature] for feature in features if feature in _TYPES), "rabbit_classic_queue")
-    for port, node in nodes.items():
-        if node.ended or not amqp_answers(port):
+    for address, node in nodes.items():
+        if node.ended or not amqp_answers(port_of(address), host_of(address)):
             continue
-        told = evaluate(port, _LEADERS.replace("TYPE", kind))
+        told = evaluate(port_of(address), _LEADERS.replace("TYPE", kind))
         for other, found in nodes.items():
-            if node_name(other) in told:
+            if _name(other) in told:
                 return found
     raise FanbenchError("no node names the leader of a queue; see their logs")
 
 
-rabbitmq_cluster = ClusterProgram("rabbitmq-cluster", rabbitmq, 400, _SETTINGS, _build)
+rabbitmq_cluster = ClusterProgram("rabbitmq-cluster", rabbitmq, 400, NODES, _SETTINGS, _build)

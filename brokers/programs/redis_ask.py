@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import BinaryIO
 
+from brokers.programs.networks import host_of, port_of
 from core.errors import FanbenchError
 
 _TIMEOUT_S = 2.0
@@ -12,31 +13,31 @@ _TIMEOUT_S = 2.0
 Reply = str | int | list["Reply"] | None
 
 
-def ask(port: int, *words: str) -> Reply:
-    """The reply (RESP2). Blocks.
+def ask(address: str, *words: str) -> Reply:
+    """The reply (RESP2) of the server at host:port. Blocks.
 
     Raises:
         FanbenchError: the server refuses the command; the message has its words.
         OSError: nobody answers.
     """
     command = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
-    with socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) as connection:
+    with socket.create_connection((host_of(address), port_of(address)), _TIMEOUT_S) as connection:
         connection.settimeout(_TIMEOUT_S)
         connection.sendall(command.encode())
         with connection.makefile("rb") as stream:
             return _read(stream)
 
 
-def ask_pairs(port: int, *words: str) -> dict[str, str]:
+def ask_pairs(address: str, *words: str) -> dict[str, str]:
     """A reply of names and values, one after the other."""
-    reply = ask(port, *words)
+    reply = ask(address, *words)
     assert isinstance(reply, list)
     return {str(name): str(value) for name, value in zip(reply[::2], reply[1::2], strict=True)}
 
 
-def ask_info(port: int, *words: str) -> dict[str, str]:
+def ask_info(address: str, *words: str) -> dict[str, str]:
     """A reply of lines `name:value`, as INFO and CLUSTER INFO give."""
-    lines = str(ask(port, *words)).split("\r\n")
+    lines = str(ask(address, *words)).split("\r\n")
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
 

@@ -7,16 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from brokers.programs.cluster import Cluster, wait_until
-from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting, listening
+from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting
+from brokers.programs.networks import host_of, port_of
 from brokers.programs.redis_ask import Reply, ask, ask_info
 from brokers.programs.redis_nodes import FSYNC, config_text, server_node, server_options
 from brokers.programs.running import Running
 from brokers.programs.shared_config import read_shared
 from brokers.programs.valkey import valkey
 from core.errors import FanbenchError
-from core.ports import free_ports
 
 PRIMARIES = 3
+NODES = 2 * PRIMARIES
 SLOTS = 16_384
 
 _NODE_TIMEOUT = "cluster-node-timeout"
@@ -34,78 +35,80 @@ _SETTINGS = (
 
 def _build(plan: Blueprint) -> Cluster:
     # The bus has a port of its own: by default it is 10,000 beyond the other, which may not exist.
-    free = free_ports(4 * PRIMARIES)
-    ports, buses = free[: 2 * PRIMARIES], free[2 * PRIMARIES :]
-    nodes = [_node(plan, number, port, bus) for number, (port, bus) in enumerate(zip(ports, buses, strict=True), 1)]
+    addresses, buses = plan.network.addresses(NODES), plan.network.addresses(NODES)
+    nodes = [_node(plan, number, *both) for number, both in enumerate(zip(addresses, buses, strict=True), 1)]
     return Cluster(
         name=plan.name,
-        listeners={"redis": listening(ports)},
+        listeners={"redis": ",".join(addresses)},
         data=plan.data,
         nodes=nodes,
-        whole=partial(_whole, ports),
-        leader=partial(_leader, dict(zip(ports, nodes, strict=True))),
-        form=partial(_form, ports, buses),
+        whole=partial(_whole, addresses),
+        leader=partial(_leader, dict(zip(addresses, nodes, strict=True))),
+        form=partial(_form, addresses, buses),
+        network=plan.network,
     )
 
 
-def _node(plan: Blueprint, number: int, port: int, bus: int) -> Running:
+def _node(plan: Blueprint, number: int, address: str, bus: str) -> Running:
     node = f"node-{number}"
-    own = {"cluster-port": bus, _NODE_TIMEOUT: plan.values["node_timeout_ms"]}
-    options = server_options(plan, node, port) | _CLUSTER | own
+    own = {"cluster-port": port_of(bus), _NODE_TIMEOUT: plan.values["node_timeout_ms"]}
+    options = server_options(plan, node, address) | _CLUSTER | own
     config = plan.home(node) / "server.conf"
     config.write_text(config_text(options), encoding="utf-8")
-    return server_node(plan, node, [plan.executable, config], port)
+    return server_node(plan, node, [plan.executable, config], address)
 
 
-def _form(ports: Sequence[int], buses: Sequence[int]) -> None:
+def _form(addresses: Sequence[str], buses: Sequence[str]) -> None:
     """Give each primary its share of the slots, introduce all, and make the others replicas."""
     share = SLOTS // PRIMARIES + 1
-    for place, port in enumerate(ports[:PRIMARIES]):
+    for place, address in enumerate(addresses[:PRIMARIES]):
         first, last = place * share, min((place + 1) * share, SLOTS) - 1
-        ask(port, "CLUSTER", "ADDSLOTSRANGE", str(first), str(last))
-        ask(port, "CLUSTER", "SET-CONFIG-EPOCH", str(place + 1))
-    for port, bus in zip(ports[1:], buses[1:], strict=True):
-        ask(ports[0], "CLUSTER", "MEET", "127.0.0.1", str(port), str(bus))
-    names = [str(ask(port, "CLUSTER", "MYID")) for port in ports[:PRIMARIES]]
-    for port, name in zip(ports[PRIMARIES:], names, strict=True):
-        wait_until(partial(_knows, port, name), "the nodes know one another")
-        ask(port, "CLUSTER", "REPLICATE", name)
+        ask(address, "CLUSTER", "ADDSLOTSRANGE", str(first), str(last))
+        ask(address, "CLUSTER", "SET-CONFIG-EPOCH", str(place + 1))
+    for address, bus in zip(addresses[1:], buses[1:], strict=True):
+        ask(addresses[0], "CLUSTER", "MEET", host_of(address), str(port_of(address)), str(port_of(bus)))
+    names = [str(ask(address, "CLUSTER", "MYID")) for address in addresses[:PRIMARIES]]
+    for address, name in zip(addresses[PRIMARIES:], names, strict=True):
+        wait_until(partial(_knows, address, name), "the nodes know one another")
+        ask(address, "CLUSTER", "REPLICATE", name)
 
 
-def _knows(port: int, name: str) -> bool:
+def _knows(address: str, name: str) -> bool:
     """Whether a node has heard of another one, by gossip."""
-    return name in str(ask(port, "CLUSTER", "NODES"))
+    return name in str(ask(address, "CLUSTER", "NODES"))
 
 
-def _owners(port: int) -> list[tuple[range, list[int]]]:
-    """Ranges of slots, each with its primary's port and those of its replicas, as this node sees them."""
-    found: Reply = ask(port, "CLUSTER", "SLOTS")
+def _owners(address: str) -> list[tuple[range, list[str]]]:
+    """Ranges of slots, each with its primary's address and those of its replicas, as this node sees them."""
+    found: Reply = ask(address, "CLUSTER", "SLOTS")
     assert isinstance(found, list)
     return [
-        (range(int(row[0]), int(row[1]) + 1), [int(node[1]) for node in row[2:]])  # type: ignore[arg-type, index]
+        (range(int(row[0]), int(row[1]) + 1), [f"{node[0]}:{node[1]}" for node in row[2:]])  # type: ignore[arg-type, index]
         for row in found
         if isinstance(row, list)
     ]
 
 
-def _whole(ports: Sequence[int]) -> bool:
-    for port in ports:
-        if ask_info(port, "CLUSTER", "INFO")["cluster_state"] != "ok":
+def _whole(addresses: Sequence[str]) -> bool:
+    for address in addresses:
+        if ask_info(address, "CLUSTER", "INFO")["cluster_state"] != "ok":
             return False
-        owners = _owners(port)
-        if sum(len(slots) for slots, _ in owners) != SLOTS or {p for _, all_ in owners for p in all_} != set(ports):
+        owners = _owners(address)
+        if sum(len(slots) for slots, _ in owners) != SLOTS or {one for _, all_ in owners for one in all_} != set(
+            addresses
+        ):
             return False
-        told = ask_info(port, "INFO", "replication")
+        told = ask_info(address, "INFO", "replication")
         if told["role"] == "slave" and told["master_link_status"] != "up":
             return False
     return True
 
 
-def _leader(nodes: Mapping[int, Running], _features: Collection[str], topic: str) -> Running:
+def _leader(nodes: Mapping[str, Running], _features: Collection[str], topic: str) -> Running:
     slot = slot_of(topic)
-    for port in nodes:
+    for address in nodes:
         try:
-            owners = _owners(port)
+            owners = _owners(address)
         except OSError:
             continue
         for slots, (primary, *_) in owners:
@@ -127,4 +130,4 @@ def slot_of(key: str) -> int:
     return binascii.crc_hqx(data, 0) % SLOTS
 
 
-valkey_cluster = ClusterProgram("valkey-cluster", valkey, 46, _SETTINGS, _build)
+valkey_cluster = ClusterProgram("valkey-cluster", valkey, 46, NODES, _SETTINGS, _build)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from brokers.programs.cluster_program import Blueprint, Setting
+from brokers.programs.networks import host_of, port_of
 from brokers.programs.probe import redis_answers
 from brokers.programs.running import Running
 from brokers.programs.shared_config import read_shared
@@ -22,9 +23,10 @@ FSYNC = Setting(
 )
 
 
-def server_options(plan: Blueprint, node: str, port: int) -> dict[str, object]:
+def server_options(plan: Blueprint, node: str, address: str) -> dict[str, object]:
     """By their names in the server's configuration. Feature `durable`: an append-only file."""
-    own = {"port": port, "bind": "127.0.0.1", "dir": plan.home(node)}
+    own: dict[str, object] = {"port": port_of(address), "bind": host_of(address), "dir": plan.home(node)}
+    own["protected-mode"] = "no"  # it answers to 127.0.0.1 alone, which a node's own network is not
     if "durable" in plan.features:
         own["appendonly"] = "yes"
     policy = next(name for name, value in _FSYNC.items() if value == plan.values["fsync_every_s"])
@@ -36,6 +38,6 @@ def config_text(options: Mapping[str, object]) -> str:
     return "".join(f"{name} {value}\n" for name, value in options.items())
 
 
-def server_node(plan: Blueprint, node: str, command: Sequence[str | Path], port: int) -> Running:
-    """A server, or a Sentinel, that answers at this port."""
-    return plan.node(node, command, {"redis": f"127.0.0.1:{port}"}, partial(redis_answers, port))
+def server_node(plan: Blueprint, node: str, command: Sequence[str | Path], address: str) -> Running:
+    """A server, or a Sentinel, that answers at this address."""
+    return plan.node(node, command, {"redis": address}, partial(redis_answers, port_of(address), host_of(address)))

@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping
 from functools import partial
 
 from brokers.programs.cluster import Cluster, wait_until
-from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting, listening
+from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting
+from brokers.programs.networks import host_of, port_of
 from brokers.programs.redis_ask import ask, ask_info, ask_pairs
 from brokers.programs.redis_nodes import FSYNC, SHARED, config_text, server_node, server_options
 from brokers.programs.running import Running
 from brokers.programs.shared_config import read_shared
 from brokers.programs.valkey import redis, valkey
 from core.errors import FanbenchError
-from core.ports import free_ports
 
 SERVICE = "fanbench"
 """The name under which the Sentinels know the primary."""
@@ -49,77 +49,80 @@ _SETTINGS = (
 
 def _build(plan: Blueprint) -> Cluster:
     """Feature `durable`: an append-only file on each server. Listener `sentinel`: the Sentinels' addresses."""
-    ports = free_ports(2 * NODES)
-    servers, sentinels = ports[:NODES], ports[NODES:]
-    nodes = [_server(plan, number, port, servers[0]) for number, port in enumerate(servers, 1)]
+    # Each Sentinel shares a host with a server: a server that is cut off has one on its side.
+    servers, sentinels = plan.network.addresses(NODES), plan.network.addresses(NODES)
+    nodes = [_server(plan, number, address, servers[0]) for number, address in enumerate(servers, 1)]
     return Cluster(
         name=plan.name,
-        listeners={"sentinel": listening(sentinels)},
+        listeners={"sentinel": ",".join(sentinels)},
         data=plan.data,
         nodes=nodes,
-        watchers=[_sentinel(plan, number, port, servers[0]) for number, port in enumerate(sentinels, 1)],
+        watchers=[_sentinel(plan, number, address, servers[0]) for number, address in enumerate(sentinels, 1)],
         whole=partial(_whole, servers, sentinels),
         leader=partial(_leader, dict(zip(servers, nodes, strict=True)), sentinels),
         # A Sentinel that finds a primary without replicas looks again after ten seconds only.
         form=lambda: wait_until(lambda: _online(servers[0]) == NODES - 1, f"{plan.name}: the replicas follow"),
+        network=plan.network,
     )
 
 
-def _server(plan: Blueprint, number: int, port: int, primary: int) -> Running:
+def _server(plan: Blueprint, number: int, address: str, primary: str) -> Running:
     node = f"server-{number}"
     # A file, since Sentinel has each server write into it whom it follows: so that it is that, too, after a restart.
     config = plan.home(node) / "server.conf"
-    options = server_options(plan, node, port) | {"min-replicas-to-write": plan.values["min_replicas_to_write"]}
-    options |= {} if port == primary else {"replicaof": f"127.0.0.1 {primary}"}
+    options = server_options(plan, node, address) | {"min-replicas-to-write": plan.values["min_replicas_to_write"]}
+    options |= {} if address == primary else {"replicaof": f"{host_of(primary)} {port_of(primary)}"}
     config.write_text(config_text(options), encoding="utf-8")
-    return server_node(plan, node, [plan.executable, config], port)
+    return server_node(plan, node, [plan.executable, config], address)
 
 
-def _sentinel(plan: Blueprint, number: int, port: int, primary: int) -> Running:
+def _sentinel(plan: Blueprint, number: int, address: str, primary: str) -> Running:
     node, values = f"sentinel-{number}", plan.values
     config = plan.home(node) / "sentinel.conf"
-    own: dict[str, object] = {"port": port, "bind": "127.0.0.1", "dir": plan.home(node)}
+    own: dict[str, object] = {"port": port_of(address), "bind": host_of(address), "dir": plan.home(node)}
     own |= _SENTINEL | {_DOWN_AFTER: values["down_after_ms"], _FAILOVER_TIMEOUT: values["failover_timeout_ms"]}
-    config.write_text(config_text(own).replace(_PRIMARY, f"127.0.0.1 {primary}"), encoding="utf-8")
-    return server_node(plan, node, [plan.executable, config, "--sentinel"], port)
+    monitored = f"{host_of(primary)} {port_of(primary)}"
+    config.write_text(config_text(own).replace(_PRIMARY, monitored), encoding="utf-8")
+    return server_node(plan, node, [plan.executable, config, "--sentinel"], address)
 
 
-def _whole(servers: Collection[int], sentinels: Collection[int]) -> bool:
+def _whole(servers: Collection[str], sentinels: Collection[str]) -> bool:
     """Whether the Sentinels agree on a primary, whom all others follow, and know all of them and one another."""
     named = set()
-    for port in sentinels:
-        facts = ask_pairs(port, "SENTINEL", "MASTER", SERVICE)
+    for address in sentinels:
+        facts = ask_pairs(address, "SENTINEL", "MASTER", SERVICE)
         if facts["flags"] != "master" or facts["num-other-sentinels"] != str(len(sentinels) - 1):
             return False
         if facts["num-slaves"] != str(len(servers) - 1):
             return False
-        named.add(int(facts["port"]))
+        named.add(f"{facts['ip']}:{facts['port']}")
     if len(named) != 1:
         return False
     (primary,) = named
     if _online(primary) != len(servers) - 1:
         return False
-    return all(ask_info(port, "INFO", "replication")["role"] == "slave" for port in servers if port != primary)
+    told = [ask_info(address, "INFO", "replication") for address in servers if address != primary]
+    return all(one["role"] == "slave" and one["master_link_status"] == "up" for one in told)
 
 
-def _online(primary: int) -> int:
-    """How many replicas follow the server at this port and have all that it has."""
+def _online(primary: str) -> int:
+    """How many replicas follow the server at this address and have all that it has."""
     told = ask_info(primary, "INFO", "replication")
     return sum(name.startswith("slave") and "state=online" in value for name, value in told.items())
 
 
 def _leader(
-    nodes: Mapping[int, Running], sentinels: Collection[int], _features: Collection[str], _topic: str
+    nodes: Mapping[str, Running], sentinels: Collection[str], _features: Collection[str], _topic: str
 ) -> Running:
-    for port in sentinels:
+    for address in sentinels:
         try:
-            found = ask(port, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+            found = ask(address, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         except OSError:
             continue
-        if isinstance(found, list) and int(str(found[1])) in nodes:
-            return nodes[int(str(found[1]))]
+        if isinstance(found, list) and (primary := f"{found[0]}:{found[1]}") in nodes:
+            return nodes[primary]
     raise FanbenchError("no Sentinel names a primary; see their logs")
 
 
-valkey_sentinel = ClusterProgram("valkey-sentinel", valkey, 40, _SETTINGS, _build)
-redis_sentinel = ClusterProgram("redis-sentinel", redis, 76, _SETTINGS, _build)
+valkey_sentinel = ClusterProgram("valkey-sentinel", valkey, 40, NODES, _SETTINGS, _build)
+redis_sentinel = ClusterProgram("redis-sentinel", redis, 76, NODES, _SETTINGS, _build)

@@ -50,6 +50,11 @@ class Failover:
         return int(sum(values)) if values else None
 
     @property
+    def helped(self) -> int:
+        """In how many runs a node that had been cut off did not come back by itself, and was started again."""
+        return int(sum(self.outcome.values("needed_help")))
+
+    @property
     def lost_though_published(self) -> int:
         """Deliveries lost whose publish had not failed."""
         return int(sum(self.outcome.values("lost_though_published")))

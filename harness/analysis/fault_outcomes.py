@@ -2,7 +2,8 @@
 
 A fault run is a run whose scenario has faults. Of its `figures` these are read: `silence_ms` (longest time in which a
 client got nothing), `silence_p50_ms` (of the median client), `publish_outage_ms` (longest time in which publishing did not
-work), `lost_though_published` (deliveries lost whose publish had not failed), `broken_node_led` (1 when it led as well),
+work), `lost_though_published` (deliveries lost whose publish had not failed), `broken_node_led` (1 when it led as well), `needed_help` (1
+when a node that had been cut off was started again to make the cluster whole),
 `recovery_p50_ms` and `recovery_max_ms` (from the fault to a client's first event after it),
 `replayed`, `reconnects`, `before_p99_ms` and `bystanders_p99_ms` (latency of all clients before, and after it of those to
 whom nothing was done), and `recovered` (1 when every client got events again without help).

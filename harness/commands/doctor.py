@@ -12,7 +12,9 @@ from rich.table import Table
 from brokers.contender import Contender
 from brokers.contenders import all_contenders, cluster_contenders
 from brokers.programs.catalogue import CLUSTERS
+from brokers.programs.namespaces import why_not
 from brokers.registry import registry
+from core.fault import KINDS, WHAT
 from harness.runner.host import (
     busy_processes,
     describe_host,
@@ -53,6 +55,8 @@ class Examination:
     """By the number of replicas, with as many Locust processes as there are cores to use."""
     load_processes: int
     disturbances: list[str]
+    no_cuts: str | None
+    """Why links between the nodes of a cluster cannot be cut here, and what to do; None if they can."""
 
 
 def examine() -> Examination:
@@ -70,6 +74,7 @@ def examine() -> Examination:
         most_clients={str(replicas): most_clients(replicas, most_load_processes()) for replicas in (1, 2)},
         load_processes=most_load_processes(),
         disturbances=disturbances(busy_processes()),
+        no_cuts=why_not(),
     )
 
 
@@ -119,6 +124,8 @@ def _show(found: Examination, console: Console) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     say("")
+    cuts = " and ".join(kind for kind in KINDS if WHAT[kind].of_links)
+    say(f"links between nodes, for {cuts}: {f'not done: {found.no_cuts}' if found.no_cuts else 'can be cut here'}")
     say("adapters: " + ", ".join(f"{name} ({' '.join(schemes)})" for name, schemes in found.adapters.items()))
     for how in dict.fromkeys(found.not_installed.values()):
         say(f"adapter of {' '.join(scheme for scheme, other in found.not_installed.items() if other == how)}: {how}")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from brokers.contenders import find_contender
 from brokers.limits import no_node_to_break, slowness
 from core.errors import UsageError
-from core.fault import FaultKind
+from core.fault import KINDS, WHAT, FaultKind
 from harness.analysis.failovers import Failover
+from harness.analysis.fault_outcomes import AT_LEAST_ONCE
 from harness.analysis.statistics import MIN_ROUNDS, Interval
+from harness.analysis.verdict import listed
 from harness.report.chart_style import FONT, LIGHT, LINES, new_figure, shortened, style, to_svg
 from harness.report.view import LEVEL, Cell, Chart, Table, number
 
@@ -35,9 +37,11 @@ def failover_table(found: Sequence[Failover]) -> Table:
         promise = next(one.outcome.delivery for one in found if one.outcome.contender == name)
         cells = [_cell(by_cell[name, kind]) if (name, kind) in by_cell else _absent(name, kind) for kind in kinds]
         rows.append([Cell(name, small=promise), *cells])
+    missing = listed([kind for kind in KINDS if WHAT[kind].of_nodes and kind not in kinds])
     note = (
         "Seconds in which a client heard nothing, the longest of all clients: the mean of the runs, and the range in which "
         f"it lies at {LEVEL}; of fewer than {MIN_ROUNDS} runs the lowest and the highest. Lost: deliveries; those whose publish had not failed are named apart. Green: nothing lost. Yellow: lost as at-most-once allows. Red: a promise was broken, or not every client came back."
+        + (f" Not measured: {missing}." if missing else "")
     )
     return Table("When a node dies: how long clients hear nothing", ["contender", *kinds], rows, note)
 
@@ -55,8 +59,11 @@ def _cell(one: Failover) -> Cell:
     outcome = one.outcome
     if not outcome.runs:
         return Cell("refused", "warn", "; ".join(outcome.refused[0].problems))
+    promise = outcome.delivery == AT_LEAST_ONCE
     lost, promised = outcome.total("lost"), one.lost_though_published
-    words = ["0 lost" if not lost else f"{lost:,} lost, {promised:,} of them published"]
+    words = [
+        "0 lost" if not lost else f"{lost:,} lost, {promised:,} of them {'acknowledged' if promise else 'published'}"
+    ]
     if outcome.broken_promise:
         words.append("promised not to")
     if outcome.total("duplicated"):
@@ -66,6 +73,7 @@ def _cell(one: Failover) -> Cell:
     runs = len(outcome.runs)
     words.append(f"{runs} runs" if runs >= MIN_ROUNDS else f"{runs} runs, lowest to highest" if runs > 1 else "one run")
     words += [f"the node led in {one.led} of them"] if one.led else []
+    words += [f"the node was started again in {one.helped} of them"] if one.helped else []
     words += [f"{len(outcome.refused)} refused"] if outcome.refused else []
     words += outcome.notes
     words += filter(None, [slowness(outcome.contender, outcome.fault)])

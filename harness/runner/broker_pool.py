@@ -12,11 +12,13 @@ from brokers.contender import Broker, Contender
 from brokers.contenders import cluster_contenders
 from brokers.programs.catalogue import program_of
 from brokers.programs.cluster import Cluster
+from brokers.programs.cluster_program import APART
 from core.errors import TransientError
 
 BACK_S = 20.0
 """For a cluster to be whole again after a run; later it is stopped, and the next run gets a new one."""
-Key = tuple[str, tuple[tuple[str, int], ...]]
+Key = tuple[str, tuple[tuple[str, int], ...], bool]
+"""Program, settings, and whether the nodes live in networks of their own."""
 
 
 class BrokerPool:
@@ -50,7 +52,7 @@ class BrokerPool:
             with contender.launched(folder) as broker:
                 yield broker
             return
-        key = (contender.program, tuple(contender.settings.items()))
+        key = (contender.program, tuple(contender.settings.items()), APART in contender.features)
         cluster = self._clusters.get(key) or self._start(key, contender)
         try:
             with run_on(contender.url.format_map(cluster.listeners), contender.delivery) as url:
@@ -67,8 +69,9 @@ class BrokerPool:
         self._clusters.pop(key).stop()
 
     def _start(self, key: Key, contender: Contender) -> Cluster:
-        program, settings = key
+        program, settings, apart = key
         features = {feature for other in cluster_contenders() if other.program == program for feature in other.features}
+        features |= {APART} if apart else set()
         self._started += 1
         running = program_of(program, contender.launch, dict(settings)).start(
             self._folder / f"{program}-{self._started}", features

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 
 import psutil
@@ -12,8 +13,12 @@ from brokers.programs.running import Running
 from core.errors import TransientError
 from core.fault import Fault
 from core.topics import expand_topics
+from harness.runner.hearing import Hearing
 from harness.runner.testbed import Testbed
 
+ALONE_S = 30.0
+"""For a cluster whose links were mended to be whole by itself; later the node that was cut off is started again."""
+_POLL_S = 0.05
 Undo = Callable[[], None]
 
 
@@ -52,6 +57,18 @@ def leader_pause(testbed: Testbed, _fault: Fault) -> Undo:
     return undo
 
 
+def leader_cut(testbed: Testbed, _fault: Fault) -> Undo:
+    """The node that leads cut from the others."""
+    return _cut(testbed, _leader(testbed))
+
+
+def minority_cut(testbed: Testbed, _fault: Fault) -> Undo:
+    """A node that does not lead cut from the others, one that a replica is connected to, if there is one."""
+    leads = _led_by(testbed)
+    nodes = [*_connected(testbed), *reversed(_cluster(testbed).nodes)]
+    return _cut(testbed, next(node for node in nodes if node is not leads))
+
+
 def rolling_restart(testbed: Testbed, _fault: Fault) -> Undo:
     """Each node in turn told to end and started again, the leader last."""
     cluster, leads = _cluster(testbed), _led_by(testbed)
@@ -88,6 +105,35 @@ def _kill(testbed: Testbed, node: Running) -> Undo:
     return undo
 
 
+def _cut(testbed: Testbed, node: Running) -> Undo:
+    cluster = _cluster(testbed)
+    rejoin = cluster.cut(node)
+
+    def undo() -> None:
+        rejoin()
+        try:
+            cluster.wait_whole(ALONE_S)
+        except TransientError:  # as an operator would
+            testbed.figures["needed_help"] = 1.0
+            node.kill()
+            node.start_again()
+            cluster.wait_whole()
+        else:
+            testbed.figures["needed_help"] = 0.0
+        _wait_heard(testbed)
+
+    return undo
+
+
+def _wait_heard(testbed: Testbed) -> None:
+    """Return once every replica delivers, or after ALONE_S: a link that was mended is only used at TCP's next attempt."""
+    hearing, deadline = Hearing(testbed), time.monotonic() + ALONE_S
+    while not hearing.steady() and time.monotonic() < deadline:
+        for child in testbed.alive():
+            child.require_alive()
+        time.sleep(_POLL_S)
+
+
 def _cluster(testbed: Testbed) -> Cluster:
     assert isinstance(testbed.broker.running, Cluster)
     return testbed.broker.running
@@ -106,15 +152,12 @@ def _led_by(testbed: Testbed) -> Running | None:
 def _connected(testbed: Testbed) -> Sequence[Running]:
     """The nodes that replicas have connections to, those of the first replica first: as the kernel knows them."""
     cluster = _cluster(testbed)
-    by_port = {int(address.rpartition(":")[2]): node for node in cluster.nodes for address in node.listeners.values()}
-    found: dict[int, Running] = {}
+    by_address = {address: node for node in cluster.nodes for address in node.listeners.values()}
+    found: dict[str, Running] = {}
     for replica in testbed.replicas:
         with contextlib.suppress(psutil.Error):
             for connection in psutil.Process(replica.child.pid).net_connections("tcp"):
-                if (
-                    connection.status == psutil.CONN_ESTABLISHED
-                    and connection.raddr
-                    and connection.raddr.port in by_port
-                ):
-                    found[connection.raddr.port] = by_port[connection.raddr.port]
+                far = f"{connection.raddr.ip}:{connection.raddr.port}" if connection.raddr else ""
+                if connection.status == psutil.CONN_ESTABLISHED and far in by_address:
+                    found[far] = by_address[far]
     return list(found.values())

@@ -9,6 +9,7 @@ from functools import partial
 
 from brokers.contender import Contender
 from brokers.limits import no_node_to_break
+from brokers.programs.namespaces import why_not
 from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError
 from core.fault import LAST_SIGNS_S, Fault, FaultKind
@@ -19,7 +20,7 @@ from harness.runner.processes import ReplicaProcess, get
 from harness.runner.testbed import Testbed
 
 REPLICA_READY_S = 20.0
-MENDING_S = 100.0
+MENDING_S = 150.0
 """What undoing may take: a broker that starts again, or replicas one after the other."""
 TAIL_S = 4.0
 """How long events go on after the last fault was undone: every adapter and client connects again within half of it."""
@@ -63,6 +64,12 @@ def _generator_cut(testbed: Testbed, _fault: Fault) -> Undo:
     assert testbed.generator_link is not None
     testbed.generator_link.cut()
     return testbed.generator_link.restore
+
+
+def _proxy_stall(testbed: Testbed, fault: Fault) -> Undo:
+    assert testbed.client_links is not None
+    testbed.client_links.hold(fault.lasting_s)
+    return _nothing
 
 
 def _replica_kill(testbed: Testbed, _fault: Fault) -> Undo:
@@ -119,6 +126,7 @@ _BREAK: dict[FaultKind, Callable[[Testbed, Fault], Undo]] = {
     "link-delay": _link_delay,
     "link-stall": _link_stall,
     "generator-cut": _generator_cut,
+    "proxy-stall": _proxy_stall,
     "replica-kill": _replica_kill,
     "replica-restart": _replica_restart,
     "clients-stall": _clients_stall,
@@ -128,6 +136,8 @@ _BREAK: dict[FaultKind, Callable[[Testbed, Fault], Undo]] = {
     "follower-kill": cluster_faults.follower_kill,
     "connected-node-kill": cluster_faults.connected_node_kill,
     "leader-pause": cluster_faults.leader_pause,
+    "leader-cut": cluster_faults.leader_cut,
+    "minority-cut": cluster_faults.minority_cut,
     "rolling-restart": cluster_faults.rolling_restart,
     "cluster-kill": cluster_faults.cluster_kill,
 }
@@ -143,7 +153,7 @@ def require_possible(faults: Sequence[Fault], testbed: Testbed) -> None:
 def impossible(fault: Fault, contender: Contender) -> str | None:
     """Why a fault cannot be done to a contender, in words; None if it can."""
     if fault.of_nodes:
-        return no_node_to_break(contender, fault.kind)
+        return no_node_to_break(contender, fault.kind) or (why_not() if fault.of_links else None)
     if fault.needs_broker and contender.clustered:
         return f"{contender.name} has nodes, which tell clients where they are; take a fault of nodes, such as cluster-kill"
     if fault.needs_broker and contender.program is None:

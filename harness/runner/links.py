@@ -1,11 +1,12 @@
-"""Links to the broker that a fault can break: one TCP proxy for each program and listener."""
+"""Links that a fault can break: to the broker, one TCP proxy for each program and listener; to the clients, one for each replica."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from brokers.contender import Contender
+from brokers.redaction import take_apart
 from core.tcp_proxy import TcpProxy
 
 
@@ -36,3 +37,30 @@ class BrokerLink:
         """An undisturbed link again."""
         for proxy in self._proxies.values():
             proxy.restore()
+
+
+def starting_at(url: str, place: int) -> str:
+    """A broker's URL with its hosts in another order: the one at this place first, then those after it, and round."""
+    start, userinfo, at, rest = take_apart(url)
+    end = min((rest.find(mark) for mark in "/?" if mark in rest), default=len(rest))
+    hosts = rest[:end].split(",")
+    first = place % len(hosts)
+    return f"{start}{userinfo}{at}{','.join(hosts[first:] + hosts[:first])}{rest[end:]}"
+
+
+class ClientLinks:
+    """The clients' way to the replicas, through a proxy before each; `urls` is what Locust is given, in their order.
+
+    Unlike a link to the broker it is there for each contender: nodes of a cluster tell clients their own addresses, and so
+    lead them around a proxy.
+    """
+
+    def __init__(self, replica_urls: Sequence[str], stack: ExitStack) -> None:
+        """`replica_urls` are http://host:port."""
+        self._proxies = [stack.enter_context(TcpProxy(url.removeprefix("http://"))) for url in replica_urls]
+        self.urls = [f"http://{proxy.address}" for proxy in self._proxies]
+
+    def hold(self, seconds: float) -> None:
+        """Pass nothing on for so long, and keep the connections; returns when it begins."""
+        for proxy in self._proxies:
+            proxy.hold(seconds)

@@ -69,6 +69,7 @@ def run_once(
         FanbenchError: a program did not start, did not answer or ended early; the message has its last words.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    contender = contender.apart() if any(fault.of_links for fault in scenario.faults) else contender
     preload()
     with launched(contender, folder) as broker, ExitStack() as stack:
         children = stack.enter_context(Children())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from brokers.contender import Broker, Contender
+from brokers.programs.cluster import Cluster
 from core.contracts.replica_stats import ReplicaStats
 from core.errors import FanbenchError
 from core.process import Child
 from core.scenario import Scenario
-from harness.runner.links import BrokerLink
+from core.topics import expand_topics
+from harness.runner.links import BrokerLink, ClientLinks, starting_at
 from harness.runner.processes import (
     Children,
     Load,
@@ -43,6 +46,8 @@ class Testbed:
     links: list[BrokerLink] = field(default_factory=list)
     """One for each replica, in their order; only where the scenario has faults."""
     generator_link: BrokerLink | None = None
+    client_links: ClientLinks | None = None
+    """Only where a fault breaks them."""
     figures: dict[str, float] = field(default_factory=dict)
     """What a fault tells of itself, as columns of summary.csv."""
     server_mb: float = 0.0
@@ -97,11 +102,14 @@ def set_up(
     if any(fault.needs_broker for fault in scenario.faults) and broker.running is not None:
         links = [BrokerLink(contender, broker.running.listeners, stack) for _ in range(scenario.replicas)]
         generator_link = BrokerLink(contender, broker.running.listeners, stack)
-    base: dict[str, object] = {"broker_url": broker.url, "delivery": contender.delivery}
+    generator_url, replica_urls = urls_of(contender, scenario, broker)
+    base: dict[str, object] = {"broker_url": generator_url, "delivery": contender.delivery}
     schedule = generator_settings(scenario)
     shared = base | replica_limits(scenario) | (schedule if contender.embedded else {})
-    each: list[Mapping[str, object]] = [shared | {"broker_url": link.url} for link in links]
-    replicas = start_replicas(each or [shared] * scenario.replicas, folder, children)
+    each: list[Mapping[str, object]] = [shared | {"broker_url": url} for url in replica_urls]
+    if links:
+        each = [shared | {"broker_url": link.url} for link in links]
+    replicas = start_replicas(each, folder, children)
     if contender.embedded:
         generators, reports = [r.child for r in replicas], [r.report for r in replicas]
     else:
@@ -109,7 +117,9 @@ def set_up(
         child, report = start_generator(base | schedule | url, folder)
         generators, reports = [children.add(child)], [report]
     # Locust takes as long to start as a replica does, so all start together, and its clients wait for the replicas.
-    load = start_load(scenario, [replica.url for replica in replicas], folder, f"{transport}.py")
+    urls = [replica.url for replica in replicas]
+    client_links = ClientLinks(urls, stack) if any(fault.before_clients for fault in scenario.faults) else None
+    load = start_load(scenario, client_links.urls if client_links else urls, folder, f"{transport}.py")
     children.add(load.child)
     wait_ready(replicas)
     server_mb = rss_mb([replica.child.pid for replica in replicas])
@@ -124,5 +134,23 @@ def set_up(
         children,
         links,
         generator_link,
+        client_links,
         server_mb=server_mb,
     )
+
+
+def urls_of(contender: Contender, scenario: Scenario, broker: Broker) -> tuple[str, list[str]]:
+    """What the generator is given, and each replica: where links between nodes are cut, the nodes in another order.
+
+    All would go to the first node otherwise, be on one side together, and never see that the other tells something else. The
+    generator begins at the node that leads, if one does before there is any client.
+    """
+    if not any(fault.of_links for fault in scenario.faults):
+        return broker.url, [broker.url] * scenario.replicas
+    cluster, first = broker.running, 0
+    assert isinstance(cluster, Cluster)
+    with contextlib.suppress(FanbenchError):
+        first = cluster.nodes.index(cluster.leader(contender.features, expand_topics(scenario.topics)[0]))
+    places = range(first, first + scenario.replicas + 1)
+    generator_url, *replica_urls = (starting_at(broker.url, place) for place in places)
+    return generator_url, replica_urls

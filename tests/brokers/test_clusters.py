@@ -20,10 +20,6 @@ QUICK = ["valkey-sentinel", pytest.param("valkey-cluster", marks=pytest.mark.soa
 STREAM = '{"name":"x","subjects":["x.>"],"num_replicas":3,"storage":"file","retention":"limits","discard":"old"}'
 
 
-def port_of(node, protocol):
-    return int(node.listeners[protocol].rpartition(":")[2])
-
-
 def alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
@@ -54,15 +50,15 @@ def test_a_redis_cluster_survives_its_leader_and_takes_it_back(name, tmp_path):
     with started(name, tmp_path) as cluster:
         assert cluster.whole()
         first = cluster.leader((), "events")
-        assert ask_redis(port_of(first, "redis"), "ROLE")[0] == "master"
+        assert ask_redis(first.listeners["redis"], "ROLE")[0] == "master"
         first.kill()
         assert not cluster.nodes[cluster.nodes.index(first)].pids
         second = leader_other_than(cluster, first)
-        assert ask_redis(port_of(second, "redis"), "ROLE")[0] == "master"
+        assert ask_redis(second.listeners["redis"], "ROLE")[0] == "master"
         cluster.start_again()
         assert cluster.whole()
         assert cluster.leader((), "events") is second  # the first one came back as a follower
-        assert ask_redis(port_of(first, "redis"), "ROLE")[0] == "slave"
+        assert ask_redis(first.listeners["redis"], "ROLE")[0] == "slave"
         pids = cluster.pids
     assert not any(alive(pid) for pid in pids)
     assert not cluster.data.exists()
@@ -71,15 +67,15 @@ def test_a_redis_cluster_survives_its_leader_and_takes_it_back(name, tmp_path):
 @pytest.mark.soak
 def test_a_stream_of_three_copies_survives_its_leader_and_the_kill_of_all_nodes(tmp_path):
     with started("nats-cluster", tmp_path, "jetstream") as cluster:
-        assert "error" not in ask_nats(port_of(cluster.nodes[0], "nats"), "$JS.API.STREAM.CREATE.x", STREAM)
+        assert "error" not in ask_nats(cluster.nodes[0].listeners["nats"], "$JS.API.STREAM.CREATE.x", STREAM)
         first = wait_until(lambda: cluster.leader(["jetstream"], "events"), "the stream's leader", 30)
-        assert "error" not in ask_nats(port_of(first, "nats"), "x.1", "kept")
+        assert "error" not in ask_nats(first.listeners["nats"], "x.1", "kept")
         first.kill()
         leader_other_than(cluster, first, ["jetstream"])
         cluster.start_again()
         cluster.kill()
         cluster.start_again()
-        info = ask_nats(port_of(cluster.nodes[0], "nats"), "$JS.API.STREAM.INFO.x")
+        info = ask_nats(cluster.nodes[0].listeners["nats"], "$JS.API.STREAM.INFO.x")
         assert info["state"]["messages"] == 1
         with pytest.raises(FanbenchError, match="no node leads in NATS core"):
             cluster.leader((), "events")

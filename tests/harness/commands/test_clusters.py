@@ -2,10 +2,14 @@
 
 import csv
 import json
+import os
+import subprocess
 
+import psutil
 import pytest
 
-from tests.harness.command import fanbench
+from brokers.programs.namespaces import why_not
+from tests.harness.command import FANBENCH, fanbench
 
 pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300), pytest.mark.soak]
 SMALL = ("--clients", 40, "--rate", 40, "--duration", 4, "--at", 1)
@@ -65,3 +69,27 @@ def test_a_leader_that_does_not_exist_is_said(tmp_path):
     done = fanbench("faults", "nats-cluster", "--fault", "leader-kill", "--out", tmp_path)
     assert done.returncode == 2
     assert "no node leads in nats-cluster: see connected-node-kill" in done.stderr
+
+
+@pytest.mark.parametrize("contender", ["valkey-streams-sentinel", "nats-jetstream-r3", "rabbitmq-quorum"])
+def test_a_leader_that_is_cut_off_breaks_no_promise_but_that_of_who_cannot_keep_it(contender, tmp_path):
+    if (why := why_not()) is not None:
+        pytest.skip(why)
+    done = fanbench("faults", contender, "--fault", "leader-cut", *SMALL, "--out", tmp_path, "--json", timeout_s=250)
+    assert done.stdout, done.stderr
+    run = next(run for run in json.loads(done.stdout)["runs"] if run["valid"])
+    assert run["recovered"] == 1.0
+    if contender == "valkey-streams-sentinel":  # acknowledged by a primary that had no replicas, and thrown away
+        assert run["lost"] == run["lost_though_published"] > 0
+        assert "goes on acknowledging" in " ".join(done.stderr.split())
+    else:
+        assert run["lost"] == 0
+    assert not [name for name in psutil.net_if_stats() if name.startswith("fanbench-")]
+
+
+def test_a_cut_is_left_out_and_said_where_networks_cannot_be_made(tmp_path):
+    unshared = ["setpriv", "--inh-caps", "-all", "--bounding-set", "-all"] if os.geteuid() == 0 else []
+    words = ["faults", "valkey-sentinel", "--fault", "leader-cut", "--out", str(tmp_path)]
+    done = subprocess.run([*unshared, *FANBENCH, *words], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert "not done: leader-cut: needs " in " ".join(done.stderr.split())

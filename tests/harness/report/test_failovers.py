@@ -58,6 +58,14 @@ def test_a_node_that_led_as_well_is_told():
     assert "the node led in 1 of them" in failover_table(failovers(made)).rows[0][1].small
 
 
+def test_a_node_that_had_to_be_started_again_is_told():
+    runs = [node_run("rabbitmq-cluster", "leader-cut", n, 100) for n in (1, 2)]
+    for number, run in enumerate(runs):
+        run.figures["needed_help"] = float(number)
+    made = Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
+    assert "the node was started again in 1 of them" in failover_table(failovers(made)).rows[0][1].small
+
+
 def test_the_table_has_every_cell_the_quickest_contender_first(comparison):
     table = failover_table(failovers(comparison))
     assert table.headings == ["contender", "leader-kill", "follower-kill"]
@@ -67,7 +75,7 @@ def test_the_table_has_every_cell_the_quickest_contender_first(comparison):
     assert leader.text.startswith("8 s (")
     assert (leader.kind, follower.kind) == ("good", "bad")
     assert "· one run" in follower.small
-    assert "4 lost, 4 of them published · promised not to" in follower.small
+    assert "4 lost, 4 of them acknowledged · promised not to" in follower.small
     assert table.rows[0][1].kind == "warn"
     assert table.rows[0][2].text == "not measured"  # it could have been
 
@@ -109,7 +117,21 @@ def test_the_report_opens_with_failovers_and_says_what_each_fault_is(comparison)
     assert "What each fault did" not in text
 
 
+def test_faults_of_nodes_that_were_not_measured_are_named(comparison):
+    note = failover_table(failovers(comparison)).note
+    assert "leader-cut" in note.partition("Not measured: ")[2]
+    assert "leader-kill" not in note.partition("Not measured: ")[2]
+
+
+def test_a_cut_that_finds_no_leader_says_which_fault_does():
+    runs = [node_run("nats-cluster", "minority-cut", 1, 20), node_run("valkey-sentinel", "leader-cut", 1, 2000)]
+    made = Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
+    table = failover_table(failovers(made))
+    cells = {row[0].text: dict(zip(table.headings[1:], row[1:], strict=True)) for row in table.rows}
+    assert cells["nats-cluster"]["leader-cut"].small == "no node leads in nats-cluster: see minority-cut"
+
+
 def test_every_fault_of_nodes_says_how_it_is_undone():
     kinds = [kind for kind in KINDS if WHAT[kind].of_nodes]
-    assert len(kinds) == 6
+    assert len(kinds) == 8
     assert all(WHAT[kind].undone for kind in kinds)

@@ -1,0 +1,185 @@
+"""A network for each node of a cluster, whose links to the others can be cut.
+
+A node's own network is a Linux network namespace. One more namespace holds a bridge that joins them, and this machine has
+one link to it, with an unused subnet of 198.18.0.0/15 (RFC 2544: for measurements). Nothing has a name that could be left
+behind but that link: a namespace is gone when the last process in it is, and with it all that it holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from brokers.programs.finding import on_path
+from brokers.programs.networks import Rejoin, host_of
+from core.errors import FanbenchError, TransientError
+from core.process import Child, spawn
+
+MEASURING = IPv4Network("198.18.0.0/15")
+_LIKE_DEFAULT = 8
+"""Routes with a shorter prefix stand for all the world, and take no subnet."""
+_NOBODY = "02:00:00:00:00:fe"
+"""An Ethernet address that no link has: what is sent to it vanishes, and the sender hears of no error."""
+_FIRST_NODE = 11
+"""The last number of the first node's address; this machine has 1."""
+_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
+_TIMEOUT_S = 10.0
+_POLL_S = 0.01
+_own_ports = itertools.count(4001)
+"""Below those that the kernel gives: a port of a node names it among all that this process has started."""
+
+
+class NodeNetworks:
+    """A network for each node. Not where `why_not` says why."""
+
+    def __init__(self, nodes: int, folder: Path) -> None:
+        """Make them, for so many nodes; logs of the processes that hold the namespaces go to `folder`.
+
+        Raises:
+            FanbenchError: a network cannot be made; the message has the reason of `ip` or `unshare`.
+        """
+        self.holders: list[Child] = []
+        self.link = ""
+        self._hosts: dict[str, Child] = {}
+        try:
+            self._make(nodes, folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, nodes: int, folder: Path) -> None:
+        for place in range(nodes + 1):
+            command = ["unshare", "--net", "sleep", "infinity"]
+            self.holders.append(spawn(f"network-{place}", command, folder / f"network-{place}.log"))
+        for holder in self.holders:
+            _wait_until_apart(holder)
+        switch, *others = self.holders
+        self.link, subnet = _link_to(switch)
+        _ip(switch, ["link add switch type bridge", "link set switch up", "link set host up master switch"])
+        for place, holder in enumerate(others):
+            host = str(subnet[_FIRST_NODE + place])
+            port = f"node-{place + 1}"
+            join = [f"link add {port} type veth peer name eth0 netns {holder.pid}", f"link set {port} up master switch"]
+            _ip(switch, join)
+            _ip(holder, ["link set lo up", f"address add {host}/{subnet.prefixlen} dev eth0", "link set eth0 up"])
+            self._hosts[host] = holder
+        _ip(None, [f"address add {subnet[1]}/{subnet.prefixlen} dev {self.link}", f"link set {self.link} up"])
+
+    def addresses(self, count: int) -> list[str]:
+        """See Network."""
+        return [f"{host}:{next(_own_ports)}" for host in itertools.islice(self._hosts, count)]
+
+    def enter(self, address: str) -> list[str]:
+        """See Network."""
+        return _enter(self._hosts[host_of(address)])
+
+    def cut(self, address: str) -> Rejoin:
+        """See Network: packets vanish in both directions, as in a cable that was pulled, and nobody is told."""
+        lonely = host_of(address)
+        pairs = [pair for other in self._hosts if other != lonely for pair in ((lonely, other), (other, lonely))]
+        self._neighbours(pairs, f"replace {{}} lladdr {_NOBODY} nud permanent dev eth0")
+        return lambda: self._neighbours(pairs, "del {} dev eth0")
+
+    def _neighbours(self, pairs: Sequence[tuple[str, str]], what: str) -> None:
+        for host, holder in self._hosts.items():
+            if lines := [f"neighbour {what.format(far)}" for near, far in pairs if near == host]:
+                _ip(holder, lines)
+
+    def close(self) -> None:
+        """See Network. The nodes must have ended."""
+        if self.link:
+            with contextlib.suppress(FanbenchError):  # gone with its other end
+                _ip(None, [f"link del {self.link}"])
+            self.link = ""
+        while self.holders:
+            self.holders.pop().kill()
+
+
+def why_not() -> str | None:
+    """Why nodes cannot have networks of their own here, and what to do; None if they can."""
+    if sys.platform != "linux":
+        return "needs Linux, whose network namespaces it makes"
+    lacking = [name for name in ("ip", "unshare", "nsenter") if on_path(name) is None]
+    if lacking:
+        return f"needs {', '.join(lacking)} (packages iproute2 and util-linux): install them"
+    if not _privileged():
+        return (
+            "needs root for network namespaces: sudo fanbench …, "
+            "or unshare --map-root-user --net sh -c 'ip link set lo up && fanbench …'"
+        )
+    return None
+
+
+def _privileged() -> bool:
+    """Whether this process has the capabilities that networks take."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    effective = next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
+    return all(effective >> number & 1 for number in _CAPABILITIES.values())
+
+
+def _enter(holder: Child) -> list[str]:
+    return ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
+
+
+def _wait_until_apart(holder: Child) -> None:
+    """Return once the process has a network of its own."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while holder.returncode is None:
+        with contextlib.suppress(OSError):  # it ended just now
+            if Path(f"/proc/{holder.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
+                return
+        if time.monotonic() > deadline:
+            raise TransientError(f"{holder.name}: no network namespace within {_TIMEOUT_S:g} s")
+        time.sleep(_POLL_S)
+    raise FanbenchError(f"{holder.name}: no network namespace; {holder.last_words()}")
+
+
+def _link_to(switch: Child) -> tuple[str, IPv4Network]:
+    """A link from this machine to the switch: its name, and the subnet that its name reserves for it."""
+    taken = _routed()
+    for number, subnet in enumerate(MEASURING.subnets(new_prefix=24)):
+        if any(subnet.overlaps(other) for other in taken):
+            continue
+        name = f"fanbench-{number}"
+        try:
+            _ip(None, [f"link add {name} type veth peer name host netns {switch.pid}"])
+        except FanbenchError as error:
+            if "exists" in str(error):  # another run's
+                continue
+            raise
+        return name, subnet
+    raise FanbenchError(
+        f"no free /24 in {MEASURING} for the nodes' networks; `ip route show table all` has who uses them"
+    )
+
+
+def _routed() -> list[IPv4Network]:
+    """Where this machine's routes lead, the default route not among them."""
+    found = json.loads(_run(["ip", "-4", "-json", "route", "show", "table", "all"]) or "[]")
+    networks = [IPv4Network(row["dst"], strict=False) for row in found if row["dst"] != "default"]
+    return [network for network in networks if network.prefixlen >= _LIKE_DEFAULT]
+
+
+def _ip(inside: Child | None, lines: Sequence[str]) -> None:
+    """Commands of `ip`, in this machine's network or in that of a holder.
+
+    Raises:
+        FanbenchError: one of them failed; the message has its words.
+    """
+    before = [] if inside is None else _enter(inside)
+    _run([*before, "ip", "-batch", "-"], "\n".join(lines) + "\n")
+
+
+def _run(command: Sequence[str], text: str = "") -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    if done.returncode:
+        said = " ".join(done.stderr.split())
+        raise FanbenchError(f"the nodes' networks: {' '.join((text or ' '.join(command)).split())}: {said}")
+    return done.stdout
