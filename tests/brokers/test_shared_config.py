@@ -9,6 +9,7 @@ import yaml
 from brokers.programs.catalogue import CLUSTERS
 from brokers.programs.cluster_program import Blueprint
 from brokers.programs.finding import on_path
+from brokers.programs.networks import Loopback
 from brokers.programs.shared_config import read_shared
 from tests.missing import missing
 
@@ -30,7 +31,7 @@ def built(name, folder, **chosen):
     if name == "rabbitmq-cluster" and on_path("epmd") is None:
         missing("epmd, which comes with RabbitMQ, is not installed; make brokers does it")
     values = {setting.name: setting.default for setting in program.settings} | chosen
-    program.build(Blueprint(name, Path("/bin/true"), folder, folder, ["jetstream"], values))
+    program.build(Blueprint(name, Path("/bin/true"), folder, folder, ["jetstream"], values, Loopback()))
     return {path: path.read_text() for path in folder.rglob("*.conf")}
 
 
