@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 BROKER_URL = os.environ.get("FANBENCH_BROKER_URL", "redis://127.0.0.1:6379")
 _SERVER = os.environ.get("FANBENCH_SERVER", "replica-1")
+_STAMP = f'{{"server":{json.dumps(_SERVER)},"received_ns":'
 
 _clients: Counter[str] = Counter()
 _received: dict[str, dict[str, dict[str, int]]] = {}
@@ -34,7 +35,7 @@ def stamped(published: str) -> str:
         _last_seq[series] = event["seq"]
         topics = _received.setdefault(event["stream"], {})
         topics.setdefault(event["topic"], {"warmup": 0, "measure": 0})[event["phase"]] += 1
-    return f'{{"server":{json.dumps(_SERVER)},"received_ns":{received_ns},{published[1:]}'
+    return f"{_STAMP}{received_ns},{published[1:]}"
 
 
 @contextmanager
