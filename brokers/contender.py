@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from brokers.clean_up import run_on
+from brokers.per_client_server import server_missing
 from brokers.programs import docker
 from brokers.programs.api import Program
 from brokers.programs.catalogue import CLUSTERS, Launch, program_of
@@ -57,6 +58,10 @@ class Contender:
     """Of a cluster: the contender of one process that it is for an application."""
     given: tuple[tuple[str, str], ...] = ()
     """Settings of its cluster that a person chose."""
+    server: str = ""
+    """Which server of examples/per-client-server its replicas are; empty where they are ours."""
+    anti_pattern: str = ""
+    """What nobody should do as it does, in words; empty for most."""
 
     @property
     def clustered(self) -> bool:
@@ -103,7 +108,8 @@ class Contender:
 
     @property
     def _library_missing(self) -> str | None:
-        return library_missing(self.url.partition(":")[0])
+        missing = library_missing(self.url.partition(":")[0])
+        return server_missing() if missing is None and self.server else missing
 
     @property
     def _or_docker(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
+from brokers.anti_patterns import ANTI_PATTERNS
 from brokers.contender import Contender, Delivery
 from brokers.endpoint import redact, with_absolute_files
 from brokers.programs.redis_sentinel import SERVICE
@@ -121,7 +122,7 @@ def find_contender(name_or_url: str) -> Contender:
     if "://" in name_or_url:
         return _of_url(name_or_url)
     name, _, query = name_or_url.partition("?")
-    every = [*_CONTENDERS, *_CLUSTERED]
+    every = [*_CONTENDERS, *_CLUSTERED, *ANTI_PATTERNS]
     for contender in every:
         if contender.name == name:
             return _with_settings(contender, query) if query else contender

@@ -17,11 +17,23 @@ def not_installed(entry: EntryPoint) -> str | None:
     """
     if entry.dist is None:
         return None
-    missing = next(_missing(entry.dist, tuple(entry.extras) or ("",), set()), None)
+    return _first_missing(entry.dist, tuple(entry.extras))
+
+
+def extra_missing(package: str, extra: str) -> str | None:
+    """The same of an extra of a package; None also where that is not installed itself, and runs from its source."""
+    try:
+        return _first_missing(distribution(package), (extra,))
+    except PackageNotFoundError:
+        return None
+
+
+def _first_missing(package: Distribution, extras: tuple[str, ...]) -> str | None:
+    missing = next(_missing(package, extras or ("",), set()), None)
     if missing is None:
         return None
-    package = f"{entry.dist.name}[{','.join(entry.extras)}]" if entry.extras else f"{missing.name}{missing.specifier}"
-    return f"{missing.name} is not installed: pip install '{package}'"
+    wanted = f"{package.name}[{','.join(extras)}]" if extras else f"{missing.name}{missing.specifier}"
+    return f"{missing.name} is not installed: pip install '{wanted}'"
 
 
 def _missing(package: Distribution, extras: tuple[str, ...], seen: set[tuple[str, str]]) -> Iterator[Requirement]:

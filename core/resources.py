@@ -1,4 +1,4 @@
-"""The files that the programs read beside their code: scenarios, the page, configurations, the reference results."""
+"""The files that the programs read beside their code: scenarios, the page, configurations, the reference results, servers of anti-patterns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-FolderName = Literal["scenarios", "ui", "deploy", "reference"]
+FolderName = Literal["scenarios", "ui", "deploy", "reference", "per-client-server"]
 
-_IN_THE_CHECKOUT = {"reference": Path("results", "reference")}
+_IN_THE_CHECKOUT = {
+    "reference": Path("results", "reference"),
+    "per-client-server": Path("examples", "per-client-server"),
+}
 
 
 def resource_folder(name: FolderName) -> Path:

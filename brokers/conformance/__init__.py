@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from brokers.anti_patterns import refuse_anti_pattern
 from brokers.conformance.delivery import DeliveryPromises
 from brokers.conformance.failure import FailurePromises
 from brokers.conformance.gone import GonePromises
@@ -92,6 +93,7 @@ def run_conformance(name_or_url: str, report: Callable[[PromiseOutcome], None], 
         FanbenchError: its program does not come up.
     """
     contender = find_contender(name_or_url).launched_by(launch)
+    refuse_anti_pattern(contender, "adapter")
     contender.require_runnable()
     kept = True
     with tempfile.TemporaryDirectory(prefix="fanbench-") as folder, benched(contender, Path(folder)) as broker:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from brokers.anti_patterns import anti_pattern
 from brokers.contenders import all_contenders, cluster_contenders
 from core.errors import UsageError
 from core.resources import resource_folder
@@ -59,7 +60,11 @@ def choose(needs: Needs, results: Sequence[Result]) -> Recommendation:
     answer = Recommendation()
     clusters = {contender.name for contender in cluster_contenders()}
     runs = [run for result in results for run in result.comparison.runs]
-    names = {run.contender: run.delivery for run in runs if run.contender.partition("?")[0] not in {FLOOR, *clusters}}
+    names = {
+        run.contender: run.delivery
+        for run in runs
+        if run.contender.partition("?")[0] not in {FLOOR, *clusters} and not anti_pattern(run.contender)
+    }
     left: dict[str, str] = {}
     unclear: dict[str, list[str]] = {}
     for name, delivery in names.items():

@@ -10,10 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from brokers.anti_patterns import refuse_anti_pattern
 from brokers.contender import Contender
 from brokers.programs.catalogue import Launch
 from core.scenario import Scenario
 from harness.analysis.gate import BaselineGate, in_words
+from harness.report.comparison import anti_patterns_told
 from harness.report.transports import transport_tables
 from harness.results.answer import run_json
 from harness.results.run_record import Comparison, Run
@@ -74,6 +76,8 @@ def compare_command(
     contenders with all their rounds are enough: nobody asked for each of those that were found here.
     """
     contenders = choose_contenders(names, every, launch)
+    for contender in contenders if "ws" in transports else ():
+        refuse_anti_pattern(contender, "WebSocket")
 
     from harness.report.page import (  # matplotlib takes half a second to import
         terminal_grid,
@@ -103,6 +107,8 @@ def compare_command(
     for table in transport_tables(comparison):
         console.print(terminal_grid(table))
     for sentence in comparison.verdict:
+        console.print(sentence, highlight=False, markup=False)
+    for sentence in anti_patterns_told(comparison):
         console.print(sentence, highlight=False, markup=False)
     console.print(f"report: {report.page}", highlight=False, markup=False, soft_wrap=True)
     findings = gate.check(comparison) if gate else []

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from brokers.anti_patterns import refuse_anti_pattern
 from brokers.contender import Contender
 from brokers.contenders import find_contender
 from brokers.programs.catalogue import Launch
@@ -34,6 +35,7 @@ def demo_command(name: str, scenario: Scenario, port: int, launch: Launch = "aut
             which the message names, is kept.
     """
     contender = find_contender(name).launched_by(launch)
+    refuse_anti_pattern(contender, "page")
     contender.require_runnable()
     if contender.program is None:
         require_answer(contender)

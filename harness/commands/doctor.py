@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from brokers.anti_patterns import ANTI_PATTERNS
 from brokers.contender import Contender
 from brokers.contenders import all_contenders, cluster_contenders
 from brokers.programs.catalogue import CLUSTERS
@@ -28,7 +29,10 @@ from harness.runner.host import (
 
 @dataclass(frozen=True, slots=True)
 class ContenderHere:
-    """A contender, and whether it can run here; `how` is how to get what is missing, of a cluster also what it takes."""
+    """A contender, and whether it can run here.
+
+    `how` is how to get what is missing; of a cluster that can run here what it takes, of an anti-pattern what is wrong with it.
+    """
 
     name: str
     delivery: str
@@ -44,6 +48,7 @@ class Examination:
 
     contenders: list[ContenderHere]
     clusters: list[ContenderHere]
+    anti_patterns: list[ContenderHere]
     adapters: dict[str, list[str]]
     """By name, the schemes that each serves."""
     broken_plugins: dict[str, str]
@@ -65,6 +70,7 @@ def examine() -> Examination:
     return Examination(
         contenders=[_here(contender) for contender in all_contenders()],
         clusters=[_here(contender) for contender in cluster_contenders()],
+        anti_patterns=[_here(contender) for contender in ANTI_PATTERNS],
         adapters={adapter.name: list(adapter.schemes) for adapter in found.adapters()},
         broken_plugins=found.broken,
         not_installed=found.not_installed,
@@ -79,7 +85,7 @@ def examine() -> Examination:
 
 
 def _here(contender: Contender) -> ContenderHere:
-    takes = f"{CLUSTERS[contender.program].memory_mb} MB" if contender.program in CLUSTERS else ""
+    takes = f"{CLUSTERS[contender.program].memory_mb} MB" if contender.program in CLUSTERS else contender.anti_pattern
     return ContenderHere(
         name=contender.name,
         delivery=contender.delivery,
@@ -102,18 +108,13 @@ def doctor_command(json_answer: bool) -> int:
 
 
 def _show(found: Examination, console: Console) -> None:
-    for title, rows in (
-        ("contenders", found.contenders),
-        ("clusters of three nodes, for `fanbench faults --clusters`", found.clusters),
+    for title, last, rows in (
+        ("contenders", "how to get it", found.contenders),
+        ("clusters of three nodes, for `fanbench faults --clusters`", "memory", found.clusters),
+        ("anti-patterns, which take part where they are named", "what is wrong with it", found.anti_patterns),
     ):
         table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for heading in (
-            "contender",
-            "delivery",
-            "program",
-            "here",
-            "how to get it" if rows is found.contenders else "memory",
-        ):
+        for heading in ("contender", "delivery", "program", "here", last):
             table.add_column(heading)
         for one in rows:
             here = f"[green]yes[/] {escape(one.version)}" if one.runnable else "[red]no[/]"

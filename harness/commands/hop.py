@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from brokers.anti_patterns import refuse_anti_pattern
 from brokers.programs.catalogue import Launch
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
@@ -23,6 +24,8 @@ def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, lau
     chosen = choose_contenders(names, every=not names, launch=launch)
     if names and (embedded := [contender.name for contender in chosen if contender.embedded]):
         raise UsageError(f"{embedded[0]} has no broker and so no hop; name others, or none for all that run here")
+    for contender in chosen:
+        refuse_anti_pattern(contender, "hop without SSE")
     rows, complaints = [], []
     console = Console(stderr=True)
     for contender in chosen:

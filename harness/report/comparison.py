@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from brokers.anti_patterns import anti_pattern
 from harness.analysis.standings import Family, Standing, families, standings
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
 from harness.analysis.verdict import ms, verdict
@@ -130,6 +131,18 @@ def _how(comparison: Comparison) -> list[str]:
         "Rounds are compared in pairs. Two contenders are told apart only when the difference is significant, with a risk "
         f"of {1 - CONFIDENCE:.0%} that any such statement in this comparison is wrong; this needs {MIN_ROUNDS} rounds. "
         "Contenders of unequal promise are not ranked against each other.",
+        *anti_patterns_told(comparison),
+    ]
+
+
+def anti_patterns_told(comparison: Comparison) -> list[str]:
+    """A sentence for each contender that nobody should take for a broker's figures."""
+    names = sorted({run.contender for run in comparison.runs})
+    return [
+        f"{name} is an anti-pattern: {words}. It runs a server as tutorials write it in place of the hub, so its figures "
+        "are the pattern's and not the broker's."
+        for name in names
+        if (words := anti_pattern(name))
     ]
 
 
@@ -137,7 +150,8 @@ def main_table(comparison: Comparison) -> Table:
     """The figures of each contender."""
     rows = []
     for row in table_rows(comparison):
-        head = Cell(row.contender, small=row.delivery)
+        words = anti_pattern(row.contender)
+        head = Cell(row.contender, small=row.delivery + (f" · anti-pattern: {words}" if words else ""))
         cells = [
             Cell(getattr(row, name), "bad" if name == "lost" and row.lost not in ("0", "–") else "")
             for name in list(HEADINGS)[1:]

@@ -33,8 +33,8 @@ class Findings:
     """By how much the replicas' memory had grown when every client was connected."""
     clock_step_ns: int
     """The farthest that the wall clock moved against the monotonic one, from the measured phase to the drain's end."""
-    of_fault: Mapping[str, float] = field(default_factory=dict)
-    """What a fault told of itself."""
+    of_testbed: Mapping[str, float] = field(default_factory=dict)
+    """What was seen of the broker, and what a fault told of itself."""
 
 
 def assemble_run(contender: Contender, scenario: Scenario, number: int, findings: Findings) -> Run:
@@ -115,6 +115,7 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
         figures["event_bytes"] = load.event_bytes
     figures["others_cores"] = round(findings.window.others_cores, 3)
     figures["offered_hz"] = round(sum(report.offered_hz for report in reports) / len(reports), 3)
+    figures |= findings.of_testbed
     return figures | _fault_figures(findings) if scenario.faults else figures
 
 
@@ -138,4 +139,4 @@ def _fault_figures(findings: Findings) -> dict[str, float]:
     each = expected / published if published else 0.0
     figures["lost_though_published"] = max(0.0, lost - figures["failed_publishes"] * each)
     figures["recovered"] = findings.all_back and not (recovery and recovery.never)
-    return {name: float(figure) for name, figure in (figures | dict(findings.of_fault)).items()}
+    return {name: float(figure) for name, figure in figures.items()}

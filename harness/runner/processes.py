@@ -32,6 +32,7 @@ _SPARE_CLIENTS = 100
 """Beyond the clients: those that reconnect before their old connection is seen to have ended."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Without http_proxy: it is this machine's own loopback that is asked."""
+OWN_SERVER = ("-m", "server")
 _programs = ForkServer("server.__main__", "server.runner", "generator.__main__")
 
 
@@ -97,6 +98,8 @@ class ReplicaProcess:
     settings: Mapping[str, object]
     folder: Path
     child: Child
+    program: Sequence[str] = OWN_SERVER
+    """What Python is given to run it."""
     down: bool = False
     """Whether a fault has ended it and not started it again yet."""
 
@@ -122,7 +125,7 @@ class ReplicaProcess:
     def start_again(self) -> None:
         """Start it with the same settings, not forked, since how long it is away is measured; it is not ready yet."""
         log, env = _log_and_env(self.name, self.port, self.settings, self.folder)
-        self.child = spawn(self.name, [*OWN_PYTHON, "-m", "server"], log, env=env)
+        self.child = spawn(self.name, [*OWN_PYTHON, *self.program], log, env=env)
         self.down = False
 
 
@@ -132,17 +135,25 @@ def _log_and_env(name: str, port: int, settings: Mapping[str, object], folder: P
     return folder / f"{name}.log", env
 
 
-def start_replica(name: str, port: int, settings: Mapping[str, object], folder: Path) -> ReplicaProcess:
+def start_replica(
+    name: str, port: int, settings: Mapping[str, object], folder: Path, program: Sequence[str] = OWN_SERVER
+) -> ReplicaProcess:
     """Start one replica on 127.0.0.1; it is not ready yet."""
-    child = _programs.spawn(name, "server", *_log_and_env(name, port, settings, folder))
-    return ReplicaProcess(name, port, settings, folder, child)
+    log, env = _log_and_env(name, port, settings, folder)
+    if program == OWN_SERVER:
+        child = _programs.spawn(name, "server", log, env)
+    else:
+        child = spawn(name, [*OWN_PYTHON, *program], log, env=env)
+    return ReplicaProcess(name, port, settings, folder, child, program)
 
 
-def start_replicas(settings: Sequence[Mapping[str, object]], folder: Path, children: Children) -> list[ReplicaProcess]:
+def start_replicas(
+    settings: Sequence[Mapping[str, object]], folder: Path, children: Children, program: Sequence[str] = OWN_SERVER
+) -> list[ReplicaProcess]:
     """Start one replica for each of the settings, on free ports."""
     ports = free_ports(len(settings))
     replicas = [
-        start_replica(f"replica-{i}", port, own, folder)
+        start_replica(f"replica-{i}", port, own, folder, program)
         for i, (port, own) in enumerate(zip(ports, settings, strict=True), start=1)
     ]
     for replica in replicas:

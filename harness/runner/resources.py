@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import linear_regression
 
@@ -158,6 +158,17 @@ def rss_mb(roots: Sequence[int]) -> float:
         with contextlib.suppress(psutil.Error):
             total += process.memory_info().rss
     return total / _MB
+
+
+def connections_to(roots: Sequence[int], listeners: Iterable[str]) -> int:
+    """TCP connections that the process trees under these ids hold, now, to clients of their listeners, each host:port."""
+    ports = {int(listener.rpartition(":")[2]) for listener in listeners}
+    total = 0
+    for process in _trees(roots):
+        with contextlib.suppress(psutil.Error):
+            found = process.net_connections("tcp")
+            total += sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port in ports for one in found)
+    return total
 
 
 def _cpu_s(process: psutil.Process) -> float:

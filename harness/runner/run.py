@@ -108,6 +108,7 @@ def _connect(testbed: Testbed, patience: Patience) -> int:
     longest_s = patience.connect_s + 1 / scenario.connect_hz
     connected = poll_growth("clients connected", longest_s, testbed.connected, scenario.clients, testbed.alive())
     poll("first event at every client", patience.probe_s, lambda: _all_reached(testbed), testbed.alive())
+    testbed.count_broker_connections()
     return connected
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brokers.contender import Broker, Contender
+from brokers.per_client_server import server_arguments
 from brokers.programs.cluster import Cluster
 from core.contracts.replica_stats import ReplicaStats
 from core.errors import FanbenchError
@@ -17,6 +18,7 @@ from core.scenario import Scenario
 from core.topics import expand_topics
 from harness.runner.links import BrokerLink, ClientLinks, starting_at
 from harness.runner.processes import (
+    OWN_SERVER,
     Children,
     Load,
     ReplicaProcess,
@@ -27,7 +29,7 @@ from harness.runner.processes import (
     start_replicas,
     wait_ready,
 )
-from harness.runner.resources import rss_mb
+from harness.runner.resources import connections_to, rss_mb
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Testbed:
     client_links: ClientLinks | None = None
     """Only where a fault breaks them."""
     figures: dict[str, float] = field(default_factory=dict)
-    """What a fault tells of itself, as columns of summary.csv."""
+    """What is seen of the broker, and what a fault tells of itself, as columns of summary.csv."""
     server_mb: float = 0.0
     """Memory of all replicas when they were ready, before any client."""
 
@@ -65,6 +67,13 @@ class Testbed:
     def stats(self) -> list[ReplicaStats | None]:
         """Each replica's `/stats`; None where it does not answer."""
         return [replica.stats() for replica in self.replicas]
+
+    def count_broker_connections(self) -> None:
+        """Note what the broker's listeners hold: to replicas and generator, and of a cluster to other nodes too."""
+        running = self.broker.running
+        if running is not None and running.pids:  # none in a container, where they cannot be seen
+            listeners = [address for addresses in running.listeners.values() for address in addresses.split(",")]
+            self.figures["broker_connections"] = float(connections_to(running.pids, listeners))
 
     def connected(self) -> int:
         """Clients by the count of the replicas that answer."""
@@ -109,7 +118,8 @@ def set_up(
     each: list[Mapping[str, object]] = [shared | {"broker_url": url} for url in replica_urls]
     if links:
         each = [shared | {"broker_url": link.url} for link in links]
-    replicas = start_replicas(each, folder, children)
+    program = server_arguments(contender.server) if contender.server else OWN_SERVER
+    replicas = start_replicas(each, folder, children, program)
     if contender.embedded:
         generators, reports = [r.child for r in replicas], [r.report for r in replicas]
     else:

@@ -145,6 +145,8 @@ def test_the_wheel_holds_what_the_programs_read_and_nothing_measured_here(built)
     kept = {name.removeprefix("core/resources_of_the_wheel/") for name in names}
     expected = [*ROOT.glob("scenarios/*"), *ROOT.glob("ui/*"), *ROOT.glob("deploy/*/*")]
     assert {str(path.relative_to(ROOT)) for path in expected if path.suffix != ".pyc"} <= kept
+    servers = ROOT.glob("examples/per-client-server/*.py")
+    assert {str(path.relative_to(ROOT / "examples")) for path in servers} <= kept
     stored = {path.parent.name for path in (ROOT / "results" / "reference").glob("*/manifest.json")}
     files = ("manifest.json", "summary.csv", "timeline.csv", "histograms.json")
     assert {f"reference/{folder}/{file}" for folder in stored for file in files} <= kept

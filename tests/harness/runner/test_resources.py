@@ -1,12 +1,14 @@
 """CPU and memory of whole process trees, against work of a known amount."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from harness.runner.resources import Sampler, stopped_now
+from harness.runner.resources import Sampler, connections_to, stopped_now
 from tests.waiting import wait_until
 
 # Burn CPU seconds by their own assemble_run, however busy the machine is; TREE does it in a child of its own.
@@ -59,3 +61,14 @@ def test_a_process_that_is_stopped_is_seen():
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_connections_of_a_listener_are_counted_and_no_others():
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as other:
+        host, port = listener.getsockname()
+        clients = [socket.create_connection(at.getsockname()) for at in (listener, listener, listener, other)]
+        held = [at.accept()[0] for at in (listener, listener, listener, other)]
+        assert connections_to([os.getpid()], [f"{host}:{port}"]) == 3
+        for one in (*clients, *held):
+            one.close()
+        assert connections_to([os.getpid()], [f"{host}:{port}"]) == 0

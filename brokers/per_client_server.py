@@ -1,0 +1,21 @@
+"""The servers of examples/per-client-server: what the replicas of an anti-pattern are, in place of ours."""
+
+from __future__ import annotations
+
+from brokers.extras import extra_missing
+from core.resources import resource_folder
+
+EXTRA = "anti-patterns"
+
+
+def server_missing() -> str | None:
+    """Why none of them can run here, and what to do; None if they can."""
+    folder = resource_folder("per-client-server")
+    if not (folder / "__main__.py").is_file():
+        return f"its server is not here: {folder} is missing; take fanbench's checkout or its wheel"
+    return extra_missing("fanbench", EXTRA)
+
+
+def server_arguments(server: str) -> tuple[str, str]:
+    """What Python is given to run one of them."""
+    return str(resource_folder("per-client-server")), server

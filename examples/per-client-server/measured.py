@@ -1,0 +1,95 @@
+"""What fanbench needs in order to measure a server: a stamp on each event, /readyz, and /stats. No tutorial has this part."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+
+BROKER_URL = os.environ.get("FANBENCH_BROKER_URL", "redis://127.0.0.1:6379")
+_SERVER = os.environ.get("FANBENCH_SERVER", "replica-1")
+_STAMP = f'{{"server":{json.dumps(_SERVER)},"received_ns":'
+
+_clients: Counter[str] = Counter()
+_received: dict[str, dict[str, dict[str, int]]] = {}
+_last_seq: dict[tuple[str, str], int] = {}
+_delivered = 0
+_connects = 0
+
+
+def stamped(published: str) -> str:
+    """A published event as clients get it: this server's name and the instant at which it came go before its own fields.
+
+    Where several connections bring one event, it is counted once, when the first of them does.
+    """
+    received_ns = time.time_ns()
+    event = json.loads(published)
+    series = event["stream"], event["topic"]
+    if event["seq"] > _last_seq.get(series, -1):
+        _last_seq[series] = event["seq"]
+        topics = _received.setdefault(event["stream"], {})
+        topics.setdefault(event["topic"], {"warmup": 0, "measure": 0})[event["phase"]] += 1
+    return f"{_STAMP}{received_ns},{published[1:]}"
+
+
+@contextmanager
+def client(topic: str) -> Iterator[None]:
+    """Count a client of the topic as long as it is subscribed."""
+    global _connects
+    _connects += 1
+    _clients[topic] += 1
+    try:
+        yield
+    finally:
+        _clients[topic] -= 1
+
+
+def delivered() -> None:
+    """Count an event that is about to be written to a client."""
+    global _delivered
+    _delivered += 1
+
+
+def add_measuring(app: FastAPI) -> None:
+    """What fanbench asks a replica: whether it is ready, and what it has counted."""
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, bool]:
+        return {"ready": True}  # as such servers do, whatever has become of the broker
+
+    @app.get("/stats")
+    async def stats() -> dict[str, object]:
+        broker = urlsplit(BROKER_URL)
+        topics = {topic: count for topic, count in _clients.items() if count}
+        counted = {
+            "clients": sum(topics.values()),
+            "topics": topics,
+            "received": _received,
+            "delivered": _delivered,
+            "connects": _connects,
+        }
+        # It watches neither its connections to the broker nor its clients' buffers, so it knows none of these.
+        none = ("gaps", "holes", "dropped", "replayed", "turned_away")
+        none += ("buffered_bytes", "history_events", "history_bytes")
+        none_by_reason: dict[str, dict[str, int]] = {
+            name: {} for name in ("gap_lost", "foreign", "disconnects", "refused")
+        }
+        return {
+            "version": 1,
+            "server": _SERVER,
+            "pid": os.getpid(),
+            "ready": True,
+            "broker": f"{broker.scheme}://{broker.hostname}:{broker.port}",
+            "broker_connected": True,
+            "broker_notice": "",
+            "batch_sends": False,
+            **counted,
+            **dict.fromkeys(none, 0),
+            **none_by_reason,
+        }

@@ -1,0 +1,59 @@
+"""sse-starlette with a queue for each client, behind one Redis or Valkey subscription for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import redis.asyncio as redis
+from fastapi import FastAPI
+from measured import BROKER_URL, add_measuring, client, delivered, stamped
+from sse_starlette import EventSourceResponse
+
+broker = redis.from_url(BROKER_URL, decode_responses=True)
+queues: defaultdict[str, set[asyncio.Queue[str]]] = defaultdict(set)
+
+
+async def listen() -> None:
+    """Put each event into the queue of every client of its topic."""
+    pubsub = broker.pubsub()
+    await pubsub.psubscribe("*")
+    async for message in pubsub.listen():
+        if message["type"] == "pmessage":
+            data = stamped(message["data"])
+            for queue in queues[message["channel"]]:
+                queue.put_nowait(data)
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Listen as long as the server runs."""
+    task = asyncio.create_task(listen())
+    yield
+    task.cancel()
+
+
+app = FastAPI(lifespan=lifespan)
+add_measuring(app)
+
+
+async def event_stream(topic: str) -> AsyncIterator[dict[str, str]]:
+    """What one client gets."""
+    queue: asyncio.Queue[str] = asyncio.Queue()
+    queues[topic].add(queue)
+    try:
+        with client(topic):
+            while True:
+                data = await queue.get()
+                delivered()
+                yield {"data": data}
+    finally:
+        queues[topic].discard(queue)
+
+
+@app.get("/sse")
+async def sse(topic: str = "events") -> EventSourceResponse:
+    """The events of a topic."""
+    return EventSourceResponse(event_stream(topic))

@@ -1,0 +1,37 @@
+"""Redis or Valkey pub/sub with a subscription, and so a connection to the broker, for each client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import redis.asyncio as redis
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from measured import BROKER_URL, add_measuring, client, delivered, stamped
+
+app = FastAPI()
+add_measuring(app)
+# redis-py 8 ends at 100 connections unless it is told otherwise: the 101st client would get nothing.
+broker = redis.from_url(BROKER_URL, decode_responses=True, max_connections=100_000)
+
+
+async def event_stream(topic: str) -> AsyncIterator[str]:
+    """What one client gets."""
+    pubsub = broker.pubsub()
+    await pubsub.subscribe(topic)
+    try:
+        with client(topic):
+            async for message in pubsub.listen():
+                if message["type"] == "message":
+                    data = stamped(message["data"])
+                    delivered()
+                    yield f"data: {data}\n\n"
+    finally:
+        await pubsub.unsubscribe(topic)
+        await pubsub.aclose()
+
+
+@app.get("/sse")
+async def sse(topic: str = "events") -> StreamingResponse:
+    """The events of a topic."""
+    return StreamingResponse(event_stream(topic), media_type="text/event-stream")
