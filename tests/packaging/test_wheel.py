@@ -144,6 +144,7 @@ def test_the_wheel_holds_what_the_programs_read_and_nothing_measured_here(built)
     names = set(zipfile.ZipFile(built.wheel).namelist())
     kept = {name.removeprefix("core/resources_of_the_wheel/") for name in names}
     expected = [*ROOT.glob("scenarios/*"), *ROOT.glob("ui/*"), *ROOT.glob("deploy/*/*")]
+    expected = [path for path in expected if path.parent.name not in {"grafana", "prometheus"}]  # they watch the demo
     assert {str(path.relative_to(ROOT)) for path in expected if path.suffix != ".pyc"} <= kept
     servers = ROOT.glob("examples/per-client-server/*.py")
     assert {str(path.relative_to(ROOT / "examples")) for path in servers} <= kept
@@ -170,6 +171,10 @@ def test_doctor_finds_the_brokers_that_come_as_wheels(installed, elsewhere):
     assert {"memory", "valkey", "valkey-streams", "nats", "nats-jetstream"} <= runnable
     assert {"amqp", "mqtt", "redis", "nats"} <= found["adapters"].keys()
     assert found["broken_plugins"] == {}
+    # Their servers are in the wheel, and the library that one of them needs is an extra.
+    assert {row["how"].partition(": ")[2] for row in found["anti_patterns"] if row["program"] == "valkey"} == {
+        "pip install 'fanbench[anti-patterns]'"
+    }
 
 
 def test_compare_beside_packages_of_the_same_names(compared, elsewhere):
