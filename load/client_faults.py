@@ -24,6 +24,9 @@ def obey(session: Session, order: LoadOrder, clients_of_run: int) -> None:
     if order.do == "mark":
         session.mark(order.at_ns)
         return
+    if order.do == "published":
+        session.published_until_ns = order.at_ns
+        return
     numbers = chosen(clients_of_run, order.share)
     clients = [client for client in session.clients if client.seat.number in numbers]
     if order.do == "cut":

@@ -125,10 +125,12 @@ def _recovery(session: Session) -> dict[SpanName, Histogram]:
     if not marked:
         return {}
     first_ns, silence_ns = [], []
+    # Where no client hears anything any more, no arrival says until when there was something to hear.
+    last_ns = max(session.recorder.last_arrival_ns, session.published_until_ns)
     for client in marked:
         recovery = client.state.recovery
         assert recovery is not None
-        recovery.heard(client.reader.arrival_ns, max(session.recorder.last_arrival_ns, client.reader.arrival_ns))
+        recovery.heard(client.reader.arrival_ns, max(last_ns, client.reader.arrival_ns))
         silence_ns.append(recovery.longest_silence_ns)
         if recovery.first_event_ns is not None:
             first_ns.append(recovery.first_event_ns)

@@ -66,6 +66,8 @@ class Session:
         self._registry = SeriesRegistry(measure_from_ns)
         self._connect_ns: list[int] = []
         self.marked = False
+        self.published_until_ns = 0
+        """When the last event was due, where somebody told it: until then a client that hears nothing is silent."""
         self._on_fold = on_fold
         self._tell_connect = on_connect
         self._pool = ConnectionPool(

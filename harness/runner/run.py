@@ -15,6 +15,7 @@ from brokers.limits import limit
 from core.clock import ClockWatch
 from core.contracts.codec import read
 from core.contracts.generator_report import GeneratorReport
+from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError, TransientError
 from core.scenario import Scenario
 from harness.results.run_record import Run
@@ -137,6 +138,9 @@ def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) 
         )
     finally:
         window = sampler.stop()
+    if scenario.faults:
+        ended_ns = max(report.measure_ended_ns for report in reports)
+        testbed.load.tell(LoadOrder(do="published", at_ns=ended_ns))
     return window, reports
 
 

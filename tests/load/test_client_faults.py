@@ -20,7 +20,7 @@ def measure_with(*orders, how="single", after=400, away=0, **script):
         wait_for_status(folder, "deliveries", after)
         with (folder / "control").open("a") as file:
             for order in orders:
-                file.write(json.dumps(order | {"at_ns": time.time_ns()}) + "\n")
+                file.write(json.dumps({"at_ns": time.time_ns()} | order) + "\n")
 
     result = measure(STREAM | script, users=CLIENTS, how=how, meddle=meddle)
     assert len(result["problems"]) == (1 if away else 0)
@@ -70,5 +70,7 @@ def test_some_come_and_go():
 
 
 def test_a_client_that_hears_nothing_after_the_mark_is_told():
-    result = measure_with({"do": "mark"}, {"do": "cut"}, retry_ms=60_000, away=CLIENTS)
+    until = {"do": "published", "at_ns": time.time_ns() + 100_000_000_000}
+    result = measure_with({"do": "mark"}, {"do": "cut"}, until, retry_ms=60_000, away=CLIENTS)
     assert result["recovery"]["never"] == CLIENTS
+    assert result["recovery"]["longest_silence_ms"]["p50"] > 50_000  # no arrival says that there was something to hear
