@@ -18,6 +18,8 @@ from core.topics import TopicList, expand_topics
 
 MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
+FIXED_S = 1.5
+"""What a run takes besides its phases and its connections."""
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
 
@@ -60,6 +62,11 @@ class Scenario(BaseModel):
                 f"payload_bytes = {self.payload_bytes}: the stamp of an event takes {least}; give {least} or more"
             )
         return self
+
+    @property
+    def run_s(self) -> float:
+        """About how many seconds a run takes, with the start and the end of its programs."""
+        return self.warmup_s + self.duration_s + self.clients / self.connect_hz + FIXED_S
 
     def with_fields(self, **fields: object) -> Scenario:
         """This scenario with some fields replaced; None leaves a field as it is.

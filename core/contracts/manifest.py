@@ -29,6 +29,17 @@ class ManifestRun(Document):
     """Refused for what another try cannot change."""
 
 
+class Stopping(Document):
+    """When a comparison could end, which its intervals must allow for."""
+
+    margin: float = Field(1.25, gt=1)
+    """Figures whose ratio lies within it are equivalent."""
+    looks: tuple[int, ...] = ()
+    """After which rounds it was judged whether to go on; the last is the number of rounds planned. Empty: at the end alone."""
+    settled: bool = False
+    """It ended before that, since every pair was settled."""
+
+
 class Manifest(Document):
     """The whole directory's version is `schema_version`."""
 
@@ -44,4 +55,5 @@ class Manifest(Document):
     versions: dict[str, str]
     settings: dict[str, dict[str, int]] = Field(default_factory=dict)
     """By contender that is a cluster, what decides how long its failover takes."""
+    stopping: Stopping = Field(default_factory=Stopping)
     order: tuple[ManifestRun, ...]

@@ -9,22 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from core.histogram import Histogram, index_values_ms
-from harness.analysis.statistics import (
-    MIN_ROUNDS,
-    Difference,
-    Interval,
-    bootstrap_interval,
-    differences,
-    groups,
-    mean_interval,
-    resampled_rounds,
-)
+from harness.analysis.boundaries import Looks
+from harness.analysis.judgements import P99, FamilyJudgement, PairJudgement, carried, judge_family
+from harness.analysis.statistics import MIN_ROUNDS, Interval, bootstrap_interval, mean_interval, resampled_rounds
 from harness.results.run_record import HOPS, LATENCY, PARTS, Comparison, Run
-from harness.results.summary import value_of
 
 FLOOR = "memory"
 """The contender without a broker: the floor of the harness, shown beside the others and not ranked with them."""
-RANKED_BY = "p99_ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +28,20 @@ class Standing:
     """The valid ones."""
     refused: tuple[Run, ...]
     floor: bool
+
+    @property
+    def events(self) -> int:
+        """Measured events of all valid runs: what a percentile rests on, however many clients got each."""
+        return self.total("published")
+
+    def carries(self, percentile: float) -> bool:
+        """Whether there are events enough to show the percentile."""
+        return carried(self.events, percentile)
+
+    @property
+    def highest_carried(self) -> int:
+        """99, 90 or 50: the highest percentile that there are events enough for."""
+        return next((percentile for percentile in (99, 90) if self.carries(percentile)), 50)
 
     def pooled(self, hop: str = LATENCY) -> Histogram:
         """The hop's histograms of all valid runs, merged."""
@@ -108,22 +113,30 @@ class Family:
     delivery: str
     standings: tuple[Standing, ...]
     """Fastest first; without the floor, unless nothing else was measured."""
-    groups: tuple[tuple[str, ...], ...]
-    """Fastest first; within a group none can be told from the first. Empty with too few rounds."""
-    differences: tuple[Difference, ...]
+    judgement: FamilyJudgement
+    """Every pair in every figure, of those with rounds enough."""
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Fastest at p99 first; within a group none is different from its first. Empty with too few rounds."""
+        rest = [s.contender for s in self.standings if s.contender in self.judgement.contenders]
+        found = []
+        while rest:
+            leader = rest[0]
+            judged = {name: self.judgement.pair(P99, leader, name) for name in rest[1:]}
+            group = [leader, *(name for name, one in judged.items() if one is None or one.word != "different")]
+            found.append(tuple(group))
+            rest = [name for name in rest if name not in group]
+        return tuple(found)
 
     @property
     def unranked(self) -> tuple[Standing, ...]:
         """Those with too few valid rounds for a verdict."""
-        ranked = {name for group in self.groups for name in group}
-        return tuple(standing for standing in self.standings if standing.contender not in ranked)
+        return tuple(s for s in self.standings if s.contender not in self.judgement.contenders)
 
-    def behind_leader(self, contender: str) -> Difference | None:
-        """How far a contender is behind the first of the first group."""
-        if not self.groups:
-            return None
-        pair = {self.groups[0][0], contender}
-        return next((found for found in self.differences if {found.faster, found.slower} == pair), None)
+    def behind_leader(self, contender: str) -> PairJudgement | None:
+        """How far a contender is behind the first at p99."""
+        return self.judgement.pair(P99, self.groups[0][0], contender) if self.groups else None
 
 
 def percentile_band(histograms: Sequence[Histogram], percentiles: Sequence[float]) -> list[Interval]:
@@ -182,19 +195,37 @@ def _order(standing: Standing) -> tuple[bool, bool, float]:
     return (pooled.count == 0, standing.floor, pooled.percentile_ms(99))
 
 
-def families(comparison: Comparison, metric: str = RANKED_BY) -> list[Family]:
-    """The contenders ranked by `metric`, each delivery promise for itself."""
+def families(comparison: Comparison, margin: float | None = None) -> list[Family]:
+    """The contenders of each delivery promise and what their rounds say of each pair.
+
+    `margin` is that of the comparison unless it is given.
+    """
     every = standings(comparison)
     ranked = [standing for standing in every if not standing.floor] or every
-    found = []
-    for delivery in sorted({standing.delivery for standing in ranked}, reverse=True):
-        members = tuple(standing for standing in ranked if standing.delivery == delivery)
-        values = {
-            member.contender: {run.round: value for run in member.runs if (value := value_of(run, metric)) is not None}
-            for member in members
-        }
-        # Those with too few rounds are in neither: groups and ratios must rest on the same critical value.
-        enough = {name: by_round for name, by_round in values.items() if len(by_round) >= MIN_ROUNDS}
-        in_groups = tuple(tuple(group) for group in groups(enough))
-        found.append(Family(delivery, members, in_groups, tuple(differences(enough))))
-    return found
+    by_promise = {
+        delivery: tuple(standing for standing in ranked if standing.delivery == delivery)
+        for delivery in sorted({standing.delivery for standing in ranked}, reverse=True)
+    }
+    judged = sum(_has_pairs(members) for members in by_promise.values())
+    round_s = comparison.scenario.run_s * len(every)
+    stopping = comparison.stopping
+    looks = Looks(stopping.looks, stopping.settled)
+    return [
+        Family(
+            delivery,
+            members,
+            judge_family(
+                delivery,
+                {member.contender: member.runs for member in members},
+                margin=margin or stopping.margin,
+                looks=looks,
+                promises=max(1, judged),
+                round_s=round_s,
+            ),
+        )
+        for delivery, members in by_promise.items()
+    ]
+
+
+def _has_pairs(members: Sequence[Standing]) -> bool:
+    return sum(len(member.runs) >= MIN_ROUNDS for member in members) > 1

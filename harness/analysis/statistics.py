@@ -1,15 +1,13 @@
-"""What rounds allow us to say: intervals, differences paired by round, and contenders that cannot be told apart.
+"""What rounds allow us to say: intervals, and differences paired by round.
 
 All comparisons are of logarithms, so a difference is a ratio. With five rounds no distribution-free test can reach
 5 % (the best two-sided sign test stands at 2/2^5 = 6 %), and a plain bootstrap of five values is too narrow. So:
 
 - the interval of one contender's figure is a bootstrap over its rounds, at levels widened for few rounds (Hesterberg,
   "What Teachers Should Know About the Bootstrap", 2015, section 5.3);
-- contenders are told apart by the largest studentised difference over all pairs (Westfall and Young's max T), so that
-  the risk of even one false difference in a comparison is 1 - CONFIDENCE. The variance of a pair is drawn towards the
-  median of all pairs (as limma does; Smyth 2004) with the weight of PRIOR_ROUNDS rounds, which finds small
-  differences among many contenders and still holds where one contender is four times as noisy as the rest
-  (tests/harness/analysis/test_statistics.py simulates it). The critical value is simulated for the number of contenders and rounds.
+- contenders are compared by the largest studentised difference over all pairs (Westfall and Young's max T), so that
+  the risk of even one false difference is held over all pairs together; harness/analysis/boundaries.py has the critical values,
+  and what stopping early does to them.
 """
 
 from __future__ import annotations
@@ -22,17 +20,20 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from harness.analysis.boundaries import Looks, boundary, moderated
+
 Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.98
 MIN_ROUNDS = 5
-PRIOR_ROUNDS = 4
+ONE_LOOK = Looks()
 LEAST = 1e-3
 """Figures are compared as if none were below this: a microsecond is the histogram's unit."""
 
 _SEED = 20_240_229
+_LEAST_ERROR = 1e-9
+"""Of a logarithm: an infinite boundary times no error at all would be no number."""
 _RESAMPLES = 2000
-_SIMULATIONS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,41 +89,13 @@ def t_critical(degrees: int) -> float:
     return _t_quantile(degrees, CONFIDENCE)
 
 
-def _studentised(differences: Floats) -> tuple[Floats, Floats]:
-    """Mean and moderated standard error of each pair's differences; shape (..., pairs, rounds) to (..., pairs)."""
-    rounds = differences.shape[-1]
-    variance = differences.var(axis=-1, ddof=1)
-    return differences.mean(axis=-1), np.sqrt(_moderated(variance, rounds) / rounds)
-
-
-def _moderated(variance: Floats, rounds: int) -> Floats:
-    """Variances (..., pairs) drawn towards their median, which weighs as much as PRIOR_ROUNDS rounds."""
-    if variance.shape[-1] == 1:
-        return variance
-    prior = np.median(variance, axis=-1, keepdims=True)
-    moderated: Floats = (PRIOR_ROUNDS * prior + (rounds - 1) * variance) / (PRIOR_ROUNDS + rounds - 1)
-    return moderated
-
-
-@functools.lru_cache(maxsize=64)
-def critical_value(contenders: int, rounds: int) -> float:
-    """What the largest |studentised difference| of any pair stays below at CONFIDENCE when all are equal."""
-    rng = np.random.default_rng([_SEED, contenders, rounds])
-    first, second = np.triu_indices(contenders, 1)
-    batch = max(1, 2_000_000 // (len(first) * rounds))
-    largest: list[Floats] = []
-    while sum(map(len, largest)) < _SIMULATIONS:
-        logs = rng.standard_normal((batch, contenders, rounds))
-        mean, error = _studentised(logs[:, first] - logs[:, second])
-        largest.append(np.abs(mean / error).max(axis=-1))
-    return float(np.quantile(np.concatenate(largest), CONFIDENCE))
-
-
-def differences(values: Mapping[str, Mapping[int, float]]) -> list[Difference]:
+def differences(
+    values: Mapping[str, Mapping[int, float]], looks: Looks = ONE_LOOK, risk: float = 1 - CONFIDENCE
+) -> list[Difference]:
     """Every pair of contenders, each given as its figure by round; pairs with under MIN_ROUNDS rounds in common are left out.
 
-    The figures are of one kind and positive (latency, CPU). The risk of one false `significant` among all pairs
-    together is 1 - CONFIDENCE.
+    The figures are of one kind and positive (latency, CPU). The risk of one false `significant` among all pairs and
+    all looks together is `risk`.
     """
     names = sorted(values)
     pairs: list[tuple[str, str, Floats]] = []
@@ -136,10 +109,10 @@ def differences(values: Mapping[str, Mapping[int, float]]) -> list[Difference]:
         return []
     fewest = min(len(ratios) for _, _, ratios in pairs)
     variances = np.array([ratios.var(ddof=1) for _, _, ratios in pairs])
-    errors = np.sqrt(_moderated(variances, fewest) / [len(ratios) for _, _, ratios in pairs])
-    critical = critical_value(len(names), fewest)
+    errors = np.sqrt(moderated(variances, fewest) / [len(ratios) for _, _, ratios in pairs])
+    critical = boundary(len(names), fewest, looks, risk)
     return [
-        _difference(first, second, float(ratios.mean()), critical * float(error), len(ratios))
+        _difference(first, second, float(ratios.mean()), critical * max(float(error), _LEAST_ERROR), len(ratios))
         for (first, second, ratios), error in zip(pairs, errors, strict=True)
     ]
 
@@ -152,27 +125,6 @@ def _difference(first: str, second: str, mean: float, margin: float, rounds: int
     faster, slower = (first, second) if mean >= 0 else (second, first)
     estimate, low, high = np.exp([abs(mean), abs(mean) - margin, abs(mean) + margin])
     return Difference(faster, slower, Interval(float(estimate), float(low), float(high)), rounds)
-
-
-def groups(values: Mapping[str, Mapping[int, float]]) -> list[list[str]]:
-    """Contenders in groups, the fastest first: none in a group can be told from the group's first.
-
-    A contender without MIN_ROUNDS rounds in common with each of the others is in no group.
-    """
-    ranked = [name for name in values if len(values[name]) >= MIN_ROUNDS]
-    told_apart = {
-        frozenset((found.faster, found.slower)): found.significant
-        for found in differences({name: values[name] for name in ranked})
-    }
-    rest = sorted(ranked, key=lambda name: float(_logs(values[name], sorted(values[name])).mean()))
-    rest = [name for name in rest if all(frozenset((name, other)) in told_apart for other in rest if other != name)]
-    result: list[list[str]] = []
-    while rest:
-        leader = rest[0]
-        group = [name for name in rest if name == leader or not told_apart[frozenset((leader, name))]]
-        result.append(group)
-        rest = [name for name in rest if name not in group]
-    return result
 
 
 def independent_ratio(before: Sequence[float], now: Sequence[float], comparisons: int = 1) -> Interval:

@@ -5,31 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.scenario import Scenario
+from harness.analysis.judgement_words import CERTAIN, beaten, listed, ms, not_settled, of_figure, unbeaten
+from harness.analysis.judgements import BROKER, CPU
 from harness.analysis.standings import Family, Standing, families, standings
-from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS, Interval
+from harness.analysis.statistics import MIN_ROUNDS
 from harness.results.run_record import CAUSE_WORDS, Comparison
 
 FEW = 3
 """So many slower contenders are named in the first sentence."""
 
-_CERTAIN = f" ({CONFIDENCE:.0%} certain)"
 _HOP_NAMES = {"schedule": "schedule lag", "broker": "broker hop", "fanout": "fan-out to the clients"}
-
-
-def ms(value: float) -> str:
-    """Milliseconds to three significant digits, without a unit."""
-    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
-
-
-def listed(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def times(ratio: Interval) -> str:
-    """`1.4 x slower [1.3, 1.6]`."""
-    digits = 2 if ratio.estimate < 1.995 else 1
-    return f"{ratio.estimate:.{digits}f} x slower [{ratio.low:.{digits}f}, {ratio.high:.{digits}f}]"
 
 
 def workload(scenario: Scenario) -> str:
@@ -49,17 +34,23 @@ def verdict(comparison: Comparison) -> list[str]:
     if not measured:
         return [_nothing(comparison), *_distrust(comparison, every)]
     found = families(comparison)
-    answer, *others = _answer(comparison, found)
-    sentences = [answer, *_broker_share(measured), *others, *_floor(measured), *_losses(measured), *_limits(measured)]
-    return sentences + _advice(found) + _distrust(comparison, every)
+    sentences = [*_answer(comparison, found), *_apart(found), *_broker_share(measured), *_floor(measured)]
+    return [*sentences, *_losses(measured), *_limits(measured), *_advice(found), *_distrust(comparison, every)]
 
 
 def _advice(found: Sequence[Family]) -> list[str]:
-    if not any(family.groups for family in found):
+    if not any(family.judgement.contenders for family in found):
         return []
-    equals = "Any of those that cannot be told apart will do at this load: take what you run already. "
-    several = any(len(family.groups[0]) > 1 for family in found if family.groups)
-    return [f"{equals if several else ''}`fanbench choose` holds these figures against your own needs."]
+    several = [family.judgement.choice for family in found if len(family.judgement.unbeaten) > 1]
+    if not several:
+        advice = ""
+    elif set(several) == {"equivalent"}:
+        advice = "Any of those that are equivalent will do at this load: take what you run already. "
+    elif "not settled" in several:
+        advice = "Until that is settled nothing measured here speaks for one of them. "
+    else:
+        advice = "Take the one that is faster in the figure that you need. "
+    return [f"{advice}`fanbench choose` holds these figures against your own needs."]
 
 
 def _nothing(comparison: Comparison) -> str:
@@ -70,7 +61,7 @@ def _nothing(comparison: Comparison) -> str:
 
 def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
     """Who leads each promise; and, in the same sentence where it stays short, who is how much slower."""
-    ranked = [family for family in found if family.groups]
+    ranked = [family for family in found if family.judgement.contenders]
     opening = f"For {workload(comparison.scenario)}"
     if not ranked:
         return [f"{opening}, {_too_few([s for family in found for s in family.standings])}."]
@@ -80,53 +71,61 @@ def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
         behind = rest.pop(ranked[0].delivery)
         if len(behind) <= FEW:
             leaders, behind = "; ".join([leaders, *behind]), []
-        sentences = [f"{opening}, {leaders}{_CERTAIN}.", *([f"Of the others, {listed(behind)}."] if behind else [])]
+        sentences = [f"{opening}, {leaders}{CERTAIN}.", *([f"Of the others, {listed(behind)}."] if behind else [])]
     else:
         said = "; ".join(f"among {family.delivery}, {_leaders(family)}" for family in ranked)
-        sentences = [f"{opening}: {said}{_CERTAIN}."]
+        sentences = [f"{opening}: {said}{CERTAIN}."]
     return sentences + [f"Among {delivery}, {listed(behind)}." for delivery, behind in rest.items() if behind]
 
 
 def _followers(family: Family) -> list[str]:
+    few = [f"{standing.contender} has too few valid rounds for a verdict" for standing in family.unranked]
+    return beaten(family.judgement) + few
+
+
+def _apart(found: Sequence[Family]) -> list[str]:
+    """The broker hop and CPU by themselves, since a sum of hops hides the first; then what is not settled."""
+    several = len([family for family in found if len(family.judgement.contenders) > 1]) > 1
     said = [
-        f"{name} is {times(found.ratio)}"
-        for group in family.groups[1:]
-        for name in group
-        if (found := family.behind_leader(name))
+        f"{head}{f' among {family.delivery}' if several else ''}: {words}."
+        for figure, head in ((BROKER, "The broker hop alone"), (CPU, "CPU per delivery"))
+        for family in found
+        if (words := of_figure(family.judgement, figure))
     ]
-    return said + [f"{standing.contender} has too few valid rounds for a verdict" for standing in family.unranked]
+    return said + [words for family in found if (words := not_settled(family.judgement))]
 
 
 def _too_few(found: Sequence[Standing]) -> str:
     most = max(len(standing.runs) for standing in found)
     rounds = "1 valid round is" if most == 1 else f"{most} valid rounds are"
-    figures = listed([f"{s.contender} {ms(s.pooled().percentile_ms(99))} ms" for s in found if s.runs])
-    return f"{rounds} too few for a verdict ({MIN_ROUNDS} are needed: --rounds {MIN_ROUNDS}); p99 so far: {figures}"
+    percentile = min(s.highest_carried for s in found if s.runs)
+    figures = listed([f"{s.contender} {ms(s.pooled().percentile_ms(percentile))} ms" for s in found if s.runs])
+    return f"{rounds} too few for a verdict ({MIN_ROUNDS} are needed: --rounds {MIN_ROUNDS}); p{percentile} so far: {figures}"
 
 
 def _leaders(family: Family) -> str:
+    judged = family.judgement
     by_name = {standing.contender: standing for standing in family.standings}
-    group = family.groups[0]
-    p99 = [by_name[name].pooled().percentile_ms(99) for name in group]
-    if len(group) == 1:
-        interval = by_name[group[0]].percentile(99)
-        assert interval is not None  # a ranked contender has values
-        figure = f"p99 {ms(interval.estimate)} ms [{ms(interval.low)}, {ms(interval.high)}]"
-        alone = len(family.standings) - len(family.unranked) == 1
-        return f"{group[0]} has {figure}" if alone else f"{group[0]} is the fastest: {figure}"
-    unseen = max(found.ratio.high for found in family.differences if {found.faster, found.slower} <= set(group))
-    return (
-        f"no significant difference at p99 between {listed(group)} ({ms(min(p99))} to {ms(max(p99))} ms, "
-        f"none more than {unseen:.2f} x another)"
-    )
+    if len(judged.contenders) == 1:
+        (name,) = judged.contenders
+        return f"{name} has {_p99(by_name[name])}"
+    best = unbeaten(judged)
+    return f"{best}: {_p99(by_name[judged.unbeaten[0]])}" if len(judged.unbeaten) == 1 else best
+
+
+def _p99(standing: Standing) -> str:
+    """p99, or the highest percentile that the events carry."""
+    percentile = standing.highest_carried
+    interval = standing.percentile(percentile)
+    assert interval is not None  # a ranked contender has values
+    return f"p{percentile} {ms(interval.estimate)} ms [{ms(interval.low)}, {ms(interval.high)}]"
 
 
 def _floor(measured: Sequence[Standing]) -> list[str]:
     floors = [standing for standing in measured if standing.floor]
     if not floors or len(floors) == len(measured):
         return []
-    p99 = ms(floors[0].pooled().percentile_ms(99))
-    return [f"Without any broker (memory, the floor of the harness) p99 is {p99} ms."]
+    return [f"Without any broker (memory, the floor of the harness) there remains {_p99(floors[0])}."]
 
 
 def _broker_share(measured: Sequence[Standing]) -> list[str]:
@@ -175,11 +174,13 @@ def _limits(measured: Sequence[Standing]) -> list[str]:
     core, part, contender = max(limits)
     if len(parts) == 1:
         return [
-            f"The part nearest its limit was the {part} with every contender, at most {core:.0%} of a core ({contender})."
+            f"The part nearest its limit was the {part} with every contender: {core:.0%} of a core in the median run of {contender}."
         ]
     by_part = {part: [name for _, of, name in limits if of == part] for part in sorted(parts)}
     said = "; ".join(f"the {part} with {listed(names)}" for part, names in by_part.items())
-    return [f"The part nearest its limit was {said} (at most {core:.0%} of a core: the {part} with {contender})."]
+    return [
+        f"The part nearest its limit was {said}; nearest of all the {part} with {contender}, {core:.0%} of a core in the median run."
+    ]
 
 
 def _distrust(comparison: Comparison, every: Sequence[Standing]) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from core.contracts.capacity import Axis, Capacity, CapacityPoint
 from core.scenario import Scenario
+from harness.analysis.judgement_words import ms
 from harness.analysis.slo import Slo
 from harness.analysis.standings import percentile_band
-from harness.analysis.verdict import ms
 from harness.capacity.search import SearchAnswer, SearchBounds
 from harness.results.run_record import LATENCY, Run
 from harness.runner.host import most_clients, most_load_processes

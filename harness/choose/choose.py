@@ -15,10 +15,11 @@ from brokers.contenders import all_contenders, cluster_contenders
 from core.errors import UsageError
 from core.resources import resource_folder
 from harness.analysis.fault_outcomes import is_fault_run
+from harness.analysis.judgement_words import listed
 from harness.analysis.standings import FLOOR, families
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
 from harness.analysis.stored_results import Result
-from harness.analysis.verdict import listed, workload
+from harness.analysis.verdict import workload
 from harness.choose.failover_queries import against_on_nodes, doubts_on_nodes, parse_silence_s
 from harness.choose.needs import Needs
 from harness.choose.result_queries import against, doubts, span

@@ -15,7 +15,7 @@ from core.errors import UsageError, nearest
 from core.fault import KINDS, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 from harness.analysis.fault_outcomes import outcomes
-from harness.analysis.verdict import listed
+from harness.analysis.judgement_words import listed
 from harness.results.answer import run_json
 from harness.results.run_record import Run
 from harness.runner.faults import TAIL_S, impossible

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.contracts.capacity import Capacity
+from harness.analysis.judgement_words import ms
 from harness.analysis.standings import standings
-from harness.analysis.verdict import ms
 from harness.report.bar_charts import LOAD_UNITS, capacities
 from harness.report.comparison import FANOUT
 from harness.report.line_charts import knee

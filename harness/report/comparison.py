@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brokers.anti_patterns import anti_pattern
+from harness.analysis.judgement_words import ms
 from harness.analysis.standings import Family, Standing, families, standings
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
-from harness.analysis.verdict import ms, verdict
+from harness.analysis.verdict import verdict
 from harness.report import bar_charts as charts
 from harness.report import line_charts as charts_lines
 from harness.report.transports import transport_tables

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.fault import WHAT, FaultKind
 from harness.analysis.failovers import failovers
 from harness.analysis.fault_outcomes import FaultOutcome, outcomes
-from harness.analysis.verdict import listed, ms
+from harness.analysis.judgement_words import listed, ms
 from harness.report.failovers import failover_charts, failover_details, failover_table, settings_table
 from harness.report.view import Cell, Table, View, method, number, refused_runs
 from harness.results.run_record import CAUSES, PARTS, Comparison

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.analysis.judgement_words import ms
 from harness.analysis.standings import Standing
 from harness.analysis.statistics import CONFIDENCE, Interval
-from harness.analysis.verdict import ms, workload
+from harness.analysis.verdict import workload
 from harness.results.run_record import Comparison
 from harness.results.summary import value_of
 

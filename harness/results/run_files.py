@@ -126,6 +126,7 @@ def manifest_text(comparison: Comparison) -> str:
         host=comparison.host,
         versions=comparison.versions,
         settings=comparison.settings,
+        stopping=comparison.stopping,
         order=tuple(_manifest_run(run, number, comparison.scenario) for number, run in runs),
     )
     return encode(manifest, indent=1) + "\n"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.contracts.load_result import MeasuredSecond
+from core.contracts.manifest import Stopping
 from core.histogram import Histogram
 from core.scenario import Scenario
 
@@ -95,6 +96,8 @@ class Comparison:
     """Of programs (as they say themselves) and libraries."""
     settings: dict[str, dict[str, int]] = field(default_factory=dict)
     """By contender that is a cluster, what decides how long its failover takes."""
+    stopping: Stopping = field(default_factory=Stopping)
+    """When it could end, and the margin within which figures are equivalent."""
     complete: bool = True
     """False when it was interrupted; the finished runs are kept."""
     verdict: tuple[str, ...] = ()

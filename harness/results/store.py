@@ -220,6 +220,7 @@ def load_results(folder: Path) -> Comparison:
         host=manifest.host,
         versions=manifest.versions,
         settings=manifest.settings,
+        stopping=manifest.stopping,
         complete=manifest.complete,
         verdict=manifest.verdict,
     )

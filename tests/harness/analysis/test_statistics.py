@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.analysis.boundaries import boundary
 from harness.analysis.statistics import (
     CONFIDENCE,
     MIN_ROUNDS,
-    critical_value,
+    ONE_LOOK,
     differences,
-    groups,
     independent_ratio,
     mean_interval,
     t_critical,
@@ -88,23 +88,10 @@ def test_pairing_takes_out_what_a_round_has_in_common() -> None:
 def test_under_five_common_rounds_there_is_no_difference_to_report() -> None:
     few = rounds(1, {"a": 10.0, "b": 50.0}, count=MIN_ROUNDS - 1)
     assert differences(few) == []
-    assert groups(few) == []
     apart = rounds(1, {"a": 10.0, "b": 50.0}, count=8)
     apart["a"] = {number: value for number, value in apart["a"].items() if number <= 6}
     apart["b"] = {number: value for number, value in apart["b"].items() if number > 2}
     assert differences(apart) == []
-
-
-def test_groups_are_those_that_cannot_be_told_from_their_first() -> None:
-    values = rounds(3, {"valkey": 15.0, "nats": 15.1, "rabbitmq": 30.0, "rabbitmq#2": 30.2, "slow": 90.0})
-    found = groups(values)
-    assert [sorted(group) for group in found] == [["nats", "valkey"], ["rabbitmq", "rabbitmq#2"], ["slow"]]
-
-
-def test_a_contender_without_enough_rounds_is_in_no_group() -> None:
-    values = rounds(3, {"valkey": 15.0, "nats": 15.1, "slow": 90.0})
-    del values["nats"][2]
-    assert groups(values) == [["valkey"], ["slow"]]
 
 
 @given(st.permutations(["a", "b", "c"]), st.floats(0.01, 100))
@@ -120,14 +107,14 @@ def test_equal_figures_are_no_difference() -> None:
     same = {name: dict.fromkeys(range(1, 6), 7.0) for name in ("a", "b")}
     (pair,) = differences(same)
     assert not pair.significant
-    assert groups(same) == [["a", "b"]]
+    assert pair.ratio.high == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("degrees", "exact"), [(4, 3.747), (7, 2.998), (30, 2.457)])
 def test_critical_values_are_those_of_students_tables(degrees: int, exact: float) -> None:
     assert CONFIDENCE == 0.98
     assert t_critical(degrees) == pytest.approx(exact, abs=0.002)
-    assert critical_value(2, degrees + 1) == pytest.approx(exact, rel=0.03)
+    assert boundary(2, degrees + 1, ONE_LOOK, 1 - CONFIDENCE) == pytest.approx(exact, rel=0.03)
 
 
 def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:

@@ -1,0 +1,128 @@
+"""What the judgements of a family come to, in words: who is equivalent, who is how much slower, what is not settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.judgements import BROKER, CPU, FIGURES, FamilyJudgement, JudgedFigure, PairJudgement
+from harness.analysis.statistics import CONFIDENCE, Interval
+
+CERTAIN = f" ({CONFIDENCE:.0%} certain)"
+MOST_ROUNDS = 500
+"""More are not worth a number: the difference, if there is one, is too small to find here."""
+_FEW_PAIRS = 3
+_WHERE = {figure.name: f"at {figure.words}" for figure in FIGURES} | {BROKER.name: "in the broker hop"}
+
+
+def ms(value: float) -> str:
+    """Milliseconds to three significant digits, without a unit."""
+    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def times(ratio: Interval, how: str = "slower") -> str:
+    """`1.4 x slower [1.3, 1.6]`."""
+    digits = 2 if ratio.estimate < 1.995 else 1
+    return f"{ratio.estimate:.{digits}f} x {how} [{ratio.low:.{digits}f}, {ratio.high:.{digits}f}]"
+
+
+def within(margin: float) -> str:
+    """`equivalent within 1.25 x`."""
+    return f"equivalent within {margin:g} x"
+
+
+def unbeaten(judged: FamilyJudgement) -> str:
+    """Who is best of the family, without the others: in one clause."""
+    best = judged.unbeaten
+    if len(best) == 1:
+        return f"{best[0]} is the fastest"
+    if judged.choice == "equivalent":
+        return f"{listed(best)} are {within(judged.margin)} at {_figures(judged, best)}"
+    if judged.choice == "different":
+        return f"{listed(best)} are each faster in another figure ({listed(_trade_offs(judged))})"
+    return f"it is not settled which of {listed(best)} is faster, or whether they are equivalent"
+
+
+def _figures(judged: FamilyJudgement, names: Sequence[str]) -> str:
+    """The headline figures in which the first two of the names were judged."""
+    seen = {one.figure for one in judged.headline(names[0], names[1])}
+    return listed([figure.words for figure in FIGURES if figure.name in seen])
+
+
+def _trade_offs(judged: FamilyJudgement) -> list[str]:
+    best = judged.unbeaten
+    found = [one for i, a in enumerate(best) for b in best[i + 1 :] for one in judged.headline(a, b)]
+    return [
+        f"{one.slower} is {times(one.ratio)} than {one.faster} {_WHERE[one.figure]}" for one in found if _apart(one)
+    ]
+
+
+def _apart(one: PairJudgement) -> bool:
+    return one.word == "different"
+
+
+def beaten(judged: FamilyJudgement) -> list[str]:
+    """Each contender that another beats, with the largest of its differences from the first that is not beaten."""
+    best = judged.unbeaten
+    said = []
+    for name in judged.contenders:
+        if name in best:
+            continue
+        by = next(other for other in (*best, *judged.contenders) if judged.slower_in(name, other))
+        worst = max(judged.slower_in(name, by), key=lambda one: one.ratio.estimate)
+        said.append(f"{name} is {times(worst.ratio)} {_WHERE[worst.figure]}")
+    return said
+
+
+def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
+    """One figure by itself, against the contender that is best in it; empty where there are no pairs."""
+    pairs = judged.by_figure.get(figure.name, ())
+    if not pairs:
+        return ""
+    names = {name for one in pairs for name in (one.faster, one.slower)}
+    first = min(names, key=lambda name: sum(one.slower == name for one in pairs))
+    against = {name: one for name in judged.contenders if name != first and (one := judged.pair(figure, first, name))}
+    equal = [name for name, one in against.items() if one.word == "equivalent"]
+    how = "more" if figure is CPU else "slower"
+    said = [f"{listed([first, *equal])} are {within(judged.margin)}"] if equal else []
+    slower = [f"{name} is {times(one.ratio, how)}" for name, one in against.items() if _apart(one)]
+    open_ = [name for name, one in against.items() if not one.settled]
+    said += [f"against {first}, {listed(slower)}"] if slower else []
+    said += [f"not settled between {first} and {listed(open_)}"] if open_ else []
+    return "; ".join(said)
+
+
+def not_settled(judged: FamilyJudgement) -> str:
+    """Which pairs of the headline figures more rounds would settle, and how many; empty where all are settled."""
+    rest = judged.unsettled
+    if not rest:
+        return ""
+    clauses = []
+    for figure in FIGURES:
+        pairs = [one for one in rest if one.figure == figure.name]
+        if pairs:
+            clauses.append(f"{_WHERE[figure.name]} {_pairs(pairs)}")
+    return f"Not settled: {listed(clauses)}; {_more(rest)}."
+
+
+def _pairs(pairs: Sequence[PairJudgement]) -> str:
+    if len(pairs) > _FEW_PAIRS:
+        return f"{len(pairs)} pairs"
+    return listed([f"{one.faster} and {one.slower} ({_range(one.ratio)})" for one in pairs])
+
+
+def _range(ratio: Interval) -> str:
+    return f"{ratio.estimate:.2f} x [{ratio.low:.2f}, {ratio.high:.2f}]"
+
+
+def _more(rest: Sequence[PairJudgement]) -> str:
+    most = max(rest, key=lambda one: one.rounds_needed)
+    if most.rounds_needed > MOST_ROUNDS:
+        return f"over {MOST_ROUNDS} more rounds would be needed: what differs is close to the margin"
+    rounds = "1 more round" if most.rounds_needed == 1 else f"{most.rounds_needed} more rounds"
+    minutes = max(1, round(most.minutes_needed))
+    return f"about {rounds} ({minutes} {'minute' if minutes == 1 else 'minutes'}): --rounds {most.rounds + most.rounds_needed}"

@@ -1,0 +1,214 @@
+"""Three judgements of each pair of contenders, figure by figure: equivalent, different, or not settled.
+
+*Equivalent*: the whole interval of the ratio lies within the margin. *Different*: it does not, and it excludes 1. *Not
+settled*: neither, and so many more rounds would probably do. An interval that excludes 1 and lies within the margin is
+equivalent: the difference is real and too small to choose by; `told_apart` still says that it is real.
+
+One risk, 1 - CONFIDENCE, covers every pair, every figure, every promise and every look of a comparison together: that
+any of its intervals misses the true ratio. It is divided evenly among figures and promises (Bonferroni).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from harness.analysis.boundaries import Looks
+from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS, Difference, Interval, differences
+from harness.results.run_record import Run
+from harness.results.summary import value_of
+
+Word = Literal["equivalent", "different", "not settled"]
+MARGIN = 1.25
+TAIL_EVENTS = 2
+"""A percentile needs so many events beyond it: otherwise a single event sets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFigure:
+    """A figure by which contenders are told apart."""
+
+    name: str
+    words: str
+    value: Callable[[Run], float | None]
+    """Of one run; positive, the smaller the better; None when it was not measured."""
+    percentile: float | None = None
+    headline: bool = True
+    """Whether a comparison goes on until every pair is settled on it."""
+
+
+def cpu_us_per_delivery(run: Run) -> float | None:
+    """CPU of what a service pays for, broker, replicas and generator, in microseconds per delivery."""
+    used_s = sum(run.usage[part].cpu_s for part in ("broker", "server", "generator") if part in run.usage)
+    return used_s / run.delivered * 1e6 if used_s and run.delivered else None
+
+
+P50 = JudgedFigure("p50", "p50", lambda run: value_of(run, "p50_ms"), 50)
+P90 = JudgedFigure("p90", "p90", lambda run: value_of(run, "p90_ms"), 90)
+P99 = JudgedFigure("p99", "p99", lambda run: value_of(run, "p99_ms"), 99)
+BROKER = JudgedFigure("broker", "the broker hop", lambda run: value_of(run, "broker_p50_ms"), 50)
+"""Its median: in the sum of all hops it would not be seen."""
+CPU = JudgedFigure("cpu", "CPU per delivery", cpu_us_per_delivery, headline=False)
+FIGURES = (P50, P90, P99, BROKER, CPU)
+
+
+def carried(events: int, percentile: float) -> bool:
+    """Whether so many events make the percentile: TAIL_EVENTS of them lie beyond it.
+
+    Events count, not deliveries: those of one event reach all clients within one fan-out, so they are late together.
+    """
+    return events * (100 - percentile) / 100 >= TAIL_EVENTS - 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class PairJudgement:
+    """What the rounds say of two contenders in one figure."""
+
+    figure: str
+    faster: str
+    slower: str
+    ratio: Interval
+    """`slower`'s figure over `faster`'s: the estimate is at least 1."""
+    rounds: int
+    """That both have."""
+    margin: float
+    rounds_needed: int = 0
+    """About so many more would settle it; 0 where it is settled."""
+    minutes_needed: float = 0.0
+    """What they would take, with all contenders of the comparison."""
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the interval excludes 1: they differ, by however little."""
+        return self.ratio.low > 1
+
+    @property
+    def within_margin(self) -> bool:
+        """Whether the whole interval lies within the margin: whatever the difference is, it is too small to choose by."""
+        return self.ratio.high <= self.margin and self.ratio.low >= 1 / self.margin
+
+    @property
+    def word(self) -> Word:
+        """The judgement."""
+        return "equivalent" if self.within_margin else "different" if self.told_apart else "not settled"
+
+    @property
+    def settled(self) -> bool:
+        """Whether more rounds are of no use."""
+        return self.word != "not settled"
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyJudgement:
+    """The pairs of the contenders of one promise, figure by figure."""
+
+    delivery: str
+    contenders: tuple[str, ...]
+    """Those with rounds enough."""
+    margin: float
+    by_figure: Mapping[str, tuple[PairJudgement, ...]]
+    """Every pair, by the figure's name; empty for a figure that the events do not carry or that was not measured."""
+
+    def pair(self, figure: JudgedFigure, one: str, other: str) -> PairJudgement | None:
+        """What one figure says of two contenders, in either order; None where it was not judged."""
+        wanted = {one, other}
+        return next((j for j in self.by_figure.get(figure.name, ()) if {j.faster, j.slower} == wanted), None)
+
+    def headline(self, one: str, other: str) -> tuple[PairJudgement, ...]:
+        """What the headline figures say of two contenders, in the figures' order."""
+        return tuple(judged for figure in FIGURES if figure.headline and (judged := self.pair(figure, one, other)))
+
+    def overall(self, one: str, other: str) -> Word:
+        """Over the headline figures: different in any, equivalent in all, or not settled."""
+        words = {judged.word for judged in self.headline(one, other)}
+        return "different" if "different" in words else "equivalent" if words == {"equivalent"} else "not settled"
+
+    def slower_in(self, one: str, other: str) -> tuple[PairJudgement, ...]:
+        """The headline figures in which `one` is different from `other`, and slower."""
+        return tuple(j for j in self.headline(one, other) if j.word == "different" and j.slower == one)
+
+    @property
+    def unbeaten(self) -> tuple[str, ...]:
+        """Those that no other beats: is faster in a headline figure and slower in none."""
+        return tuple(one for one in self.contenders if not self._beaten(one))
+
+    def _beaten(self, one: str) -> bool:
+        others = (other for other in self.contenders if other != one)
+        return any(self.slower_in(one, other) and not self.slower_in(other, one) for other in others)
+
+    @property
+    def choice(self) -> Word:
+        """Of those unbeaten: equivalent (take any), different (each is faster in another figure), or not settled.
+
+        A single one is different from the others.
+        """
+        words = {self.overall(one, other) for one, other in combinations(self.unbeaten, 2)}
+        return "not settled" if "not settled" in words else "equivalent" if words == {"equivalent"} else "different"
+
+    @property
+    def unsettled(self) -> tuple[PairJudgement, ...]:
+        """The judgements of headline figures that more rounds would settle."""
+        return tuple(
+            judged
+            for one, other in combinations(self.contenders, 2)
+            for judged in self.headline(one, other)
+            if not judged.settled
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Whether every pair is settled in every headline figure."""
+        return bool(self.contenders) and not self.unsettled
+
+
+def judge_family(
+    delivery: str,
+    runs: Mapping[str, Sequence[Run]],
+    *,
+    margin: float,
+    looks: Looks,
+    promises: int = 1,
+    round_s: float = 0.0,
+) -> FamilyJudgement:
+    """Judge the contenders of one promise, given with their valid runs; `round_s` is how long a round takes.
+
+    `promises` is the number of families of the comparison that are judged: they share the risk.
+    """
+    ranked = {name: found for name, found in runs.items() if len({run.round for run in found}) >= MIN_ROUNDS}
+    risk = (1 - CONFIDENCE) / len(FIGURES) / promises
+    by_figure = {
+        figure.name: tuple(
+            _judgement(figure.name, found, margin, round_s)
+            for found in differences(_values(ranked, figure), looks, risk)
+        )
+        for figure in FIGURES
+    }
+    return FamilyJudgement(delivery, tuple(ranked), margin, by_figure)
+
+
+def _values(runs: Mapping[str, Sequence[Run]], figure: JudgedFigure) -> dict[str, dict[int, float]]:
+    found: dict[str, dict[int, float]] = {}
+    for name, of in runs.items():
+        if figure.percentile is not None and not carried(sum(run.published for run in of), figure.percentile):
+            continue
+        values = {run.round: value for run in of if (value := figure.value(run)) is not None}
+        if len(values) >= MIN_ROUNDS:
+            found[name] = values
+    return found
+
+
+def _judgement(figure: str, found: Difference, margin: float, round_s: float) -> PairJudgement:
+    judged = PairJudgement(figure, found.faster, found.slower, found.ratio, found.rounds, margin)
+    if judged.settled or not math.isfinite(found.ratio.high):
+        return judged
+    half_width = math.log(found.ratio.high / found.ratio.estimate)
+    estimate = math.log(found.ratio.estimate)
+    # It shrinks with the root of the rounds until it excludes 1, or until it fits into the margin: whichever is sooner.
+    enough = max(estimate, math.log(margin) - estimate)
+    more = max(1, math.ceil(found.rounds * ((half_width / enough) ** 2 - 1)))
+    return PairJudgement(
+        figure, found.faster, found.slower, found.ratio, found.rounds, margin, more, more * round_s / 60
+    )

@@ -1,0 +1,181 @@
+"""Equivalent, different and not settled are three judgements, and each says what its interval allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from harness.analysis.boundaries import Looks
+from harness.analysis.judgements import (
+    BROKER,
+    CPU,
+    FIGURES,
+    P50,
+    P90,
+    P99,
+    TAIL_EVENTS,
+    FamilyJudgement,
+    PairJudgement,
+    carried,
+    cpu_us_per_delivery,
+    judge_family,
+)
+from harness.analysis.statistics import Interval
+from harness.results.run_record import Run, Usage
+from tests.harness import made_up
+
+
+def pair(low: float, estimate: float, high: float, margin: float = 1.25) -> PairJudgement:
+    return PairJudgement("p50", "valkey", "nats", Interval(estimate, low, high), 12, margin)
+
+
+@pytest.mark.parametrize(
+    ("interval", "word", "told_apart"),
+    [
+        ((0.9, 1.05, 1.2), "equivalent", False),
+        ((1.01, 1.05, 1.2), "equivalent", True),  # real, and too small to choose by
+        ((1.01, 1.2, 1.4), "different", True),
+        ((1.3, 1.5, 1.7), "different", True),
+        ((0.9, 1.1, 1.3), "not settled", False),
+        ((0.7, 1.0, 1.2), "not settled", False),  # the other way round it could be 1.4
+        ((0.0, 1.0, math.inf), "not settled", False),
+    ],
+)
+def test_the_word_is_what_the_interval_allows(
+    interval: tuple[float, float, float], word: str, told_apart: bool
+) -> None:
+    judged = pair(*interval)
+    assert (judged.word, judged.told_apart) == (word, told_apart)
+    assert judged.settled == (word != "not settled")
+
+
+def test_a_wider_margin_makes_equivalent_what_was_not_settled() -> None:
+    assert pair(0.9, 1.1, 1.3, margin=1.5).word == "equivalent"
+    assert pair(1.02, 1.1, 1.2, margin=1.1).word == "different"
+
+
+def runs_of(logs: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, list[Run]]:
+    """Runs whose figures are exactly these: by contender and hop one value a round, the same for every delivery."""
+    made: dict[str, list[Run]] = {}
+    for name, hops in logs.items():
+        rounds = len(hops["latency"])
+        made[name] = [
+            made_up.run(
+                name,
+                number + 1,
+                histograms={hop: made_up.histogram([float(values[number])] * 100) for hop, values in hops.items()},
+            )
+            for number in range(rounds)
+        ]
+    return made
+
+
+def judged_of(
+    ratio: float, sd: float, rounds: int = 24, margin: float = 1.25, seed: int = 1, **options: float
+) -> FamilyJudgement:
+    rng = np.random.default_rng(seed)
+    noise = {name: rng.normal(0, sd / math.sqrt(2), rounds) for name in ("valkey", "nats")}
+    slower = {"valkey": 1.0, "nats": ratio}
+    logs = {
+        name: {"latency": 10 * slower[name] * np.exp(noise[name]), "broker": slower[name] * np.exp(noise[name])}
+        for name in noise
+    }
+    return judge_family("at-most-once", runs_of(logs), margin=margin, looks=Looks(), **options)
+
+
+def test_each_figure_is_judged_apart() -> None:
+    rng = np.random.default_rng(4)
+    near = np.exp(rng.normal(0, 0.02, (2, 12)))
+    logs = {
+        "valkey": {"latency": 10 * near[0], "broker": 0.2 * near[0]},
+        "nats": {"latency": 10 * near[1], "broker": 0.4 * near[1]},
+    }
+    judged = judge_family("at-most-once", runs_of(logs), margin=1.25, looks=Looks())
+    words = {figure.name: one.word for figure in FIGURES if (one := judged.pair(figure, "nats", "valkey"))}
+    # The sum of all hops hides that one broker hop takes twice as long.
+    assert words == {"p50": "equivalent", "p90": "equivalent", "p99": "equivalent", "broker": "different", "cpu": "equivalent"}  # fmt: skip
+    assert judged.overall("valkey", "nats") == "different"
+    assert judged.unbeaten == ("valkey",)
+    (found,) = judged.slower_in("nats", "valkey")
+    assert (found.figure, found.slower) == (BROKER.name, "nats")
+
+
+def test_what_is_not_settled_says_about_how_many_rounds_would_do() -> None:
+    judged = judged_of(1.0, sd=0.5, rounds=24, round_s=10.0)
+    one = judged.pair(P50, "valkey", "nats")
+    assert one is not None
+    assert one.word == "not settled"
+    half, estimate = math.log(one.ratio.high / one.ratio.estimate), math.log(one.ratio.estimate)
+    enough = max(estimate, math.log(1.25) - estimate)
+    assert one.rounds_needed == math.ceil(24 * ((half / enough) ** 2 - 1))
+    assert one.minutes_needed == pytest.approx(one.rounds_needed * 10 / 60)
+    # And they do: with that many rounds in all the same noise is settled more often than not.
+    settled = [
+        (again := judged_of(1.0, sd=0.5, rounds=24 + one.rounds_needed, seed=seed).pair(P50, "valkey", "nats"))
+        and again.settled
+        for seed in range(5)
+    ]
+    assert sum(map(bool, settled)) >= 3
+
+
+def test_who_is_unbeaten_and_whether_any_of_them_will_do() -> None:
+    assert judged_of(1.0, sd=0.02).choice == "equivalent"
+    assert judged_of(1.0, sd=0.02).unbeaten == ("valkey", "nats")
+    assert judged_of(1.6, sd=0.02).unbeaten == ("valkey",)
+    assert judged_of(1.0, sd=1.0).choice == "not settled"
+
+
+def test_a_trade_off_is_different_and_beats_nobody() -> None:
+    rng = np.random.default_rng(5)
+    near = np.exp(rng.normal(0, 0.02, (2, 12)))
+    logs = {
+        "valkey": {"latency": 20 * near[0], "broker": 0.2 * near[0]},
+        "nats": {"latency": 10 * near[1], "broker": 0.4 * near[1]},
+    }
+    judged = judge_family("at-most-once", runs_of(logs), margin=1.25, looks=Looks())
+    assert judged.unbeaten == ("valkey", "nats")
+    assert judged.choice == "different"
+
+
+def test_a_percentile_needs_events_beyond_it_and_deliveries_do_not_count() -> None:
+    assert TAIL_EVENTS == 2
+    assert [carried(n, 99) for n in (199, 200)] == [False, True]
+    assert [carried(n, 99.9) for n in (1999, 2000)] == [False, True]
+    assert [carried(n, 90) for n in (19, 20)] == [False, True]
+    few = {name: [made_up.run(name, r, published=30) for r in range(1, 6)] for name in ("valkey", "nats")}
+    judged = judge_family("at-most-once", few, margin=1.25, looks=Looks())
+    assert few["valkey"][0].delivered == 5000
+    assert judged.pair(P99, "valkey", "nats") is None
+    assert judged.pair(P90, "valkey", "nats") is not None
+
+
+def test_cpu_is_what_a_service_pays_for() -> None:
+    run = made_up.run(
+        usage={
+            "broker": Usage(1.0, 1, 0.1),
+            "server": Usage(2.0, 1, 0.1),
+            "generator": Usage(0.5, 1, 0.1),
+            "load": Usage(9.0, 1, 0.9),
+        }
+    )
+    assert cpu_us_per_delivery(run) == pytest.approx(3.5e6 / run.delivered)
+    assert cpu_us_per_delivery(made_up.run(usage={})) is None
+    judged = judge_family(
+        "at-most-once",
+        {name: [made_up.run(name, r) for r in range(1, 6)] for name in ("a", "b")},
+        margin=1.25,
+        looks=Looks(),
+    )
+    found = judged.pair(CPU, "a", "b")
+    assert found is not None
+    assert found.word == "equivalent"
+
+
+def test_a_risk_that_is_shared_by_promises_widens_the_intervals() -> None:
+    alone, shared = (judged_of(1.0, sd=0.1, promises=promises).pair(P50, "valkey", "nats") for promises in (1, 2))
+    assert alone is not None
+    assert shared is not None
+    assert shared.ratio.high > alone.ratio.high
