@@ -18,8 +18,8 @@ from core.topics import TopicList, expand_topics
 
 MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
-FIXED_S = 1.5
-"""What a run takes besides its phases and its connections."""
+FIXED_S = 1.0
+"""What a run takes besides its phases and its connections, on an idle machine."""
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
 
@@ -42,7 +42,7 @@ class Scenario(BaseModel):
     warmup_s: float = Field(2.0, ge=0, le=1_000_000, description="seconds of events that do not count")
     duration_s: float = Field(8.0, gt=0, le=1_000_000, description="seconds of events that count")
     drain_s: float = Field(5.0, ge=0, le=1_000_000, description="seconds to wait for late events before they are lost")
-    rounds: int = Field(3, ge=1, le=1000, description="runs of each contender, in shuffled order")
+    rounds: int = Field(0, ge=0, le=1000, description="runs of each contender, in shuffled order; 0: until settled")
     load_processes: int = Field(0, ge=0, le=256, description="Locust processes; 0: as many as the load asks for")
     seed: int = Field(1, ge=0, description="of the order of runs and of random schedules")
     faults: tuple[Fault, ...] = Field((), description="what breaks within the measured phase; see docs/faults.md")

@@ -1,1 +1,1 @@
-"""What stored runs allow us to say: statistics, standings, verdicts, objectives, gates. Imported by report, choose, capacity and commands; never imports runner."""
+"""What stored runs allow us to say: statistics, standings, verdicts, objectives, gates. Imported by report, choose, capacity, schedule and commands; never imports runner."""

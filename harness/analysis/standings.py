@@ -209,7 +209,8 @@ def families(comparison: Comparison, margin: float | None = None) -> list[Family
     judged = sum(_has_pairs(members) for members in by_promise.values())
     round_s = comparison.scenario.run_s * len(every)
     stopping = comparison.stopping
-    looks = Looks(stopping.looks, stopping.settled)
+    # Whoever interrupted it may have seen the figures: that is a look like any other, and spends no more.
+    looks = Looks(stopping.looks, stopping.settled or not comparison.complete)
     return [
         Family(
             delivery,
@@ -225,6 +226,12 @@ def families(comparison: Comparison, margin: float | None = None) -> list[Family
         )
         for delivery, members in by_promise.items()
     ]
+
+
+def settled(comparison: Comparison) -> bool:
+    """Whether every pair of those with rounds enough is settled in every headline figure."""
+    judged = [family.judgement for family in families(comparison) if family.judgement.contenders]
+    return bool(judged) and all(one.settled for one in judged)
 
 
 def _has_pairs(members: Sequence[Standing]) -> bool:

@@ -81,12 +81,18 @@ def compare(
         str, typer.Option(help="how clients connect: sse, ws, or both side by side as sse,ws")
     ] = "sse",
     repeats: Annotated[int, typer.Option(min=0, help="how often a run that the machine disturbed is done again")] = 3,
+    within: Annotated[
+        float, typer.Option(min=10, help="without --rounds: seconds after which no more rounds are begun")
+    ] = 360.0,
+    margin: Annotated[
+        float, typer.Option(min=1.01, max=10, help="figures whose ratio lies within this factor are equivalent")
+    ] = 1.25,
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
     """Measure contenders against each other: the main job.
 
-    Without names it takes the harness floor `memory` and the first contender of each program found here.
+    Without --rounds it goes on until every pair is settled, or --within is spent. Without names it takes the harness floor `memory` and the first contender of each program found here.
     """
     workload = scenario_from(
         scenario,
@@ -102,12 +108,15 @@ def compare(
         load_processes=load_processes,
     )
 
-    from harness.commands.compare import compare_command
+    from harness.commands.compare import Precision, compare_command
     from harness.schedule.transports import parse_transports
 
     gate = None if baseline is None else (baseline, fail_if)
     over = parse_transports(transport)
-    raise typer.Exit(compare_command(contenders or [], every, workload, out, json_answer, gate, repeats, over, launch))
+    precision = Precision(within, margin)
+    raise typer.Exit(
+        compare_command(contenders or [], every, workload, out, json_answer, gate, repeats, over, launch, precision)
+    )
 
 
 @app.command()

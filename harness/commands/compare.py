@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,8 +13,11 @@ from rich.markup import escape
 from brokers.anti_patterns import refuse_anti_pattern
 from brokers.contender import Contender
 from brokers.programs.catalogue import Launch
+from core.contracts.manifest import Stopping
 from core.scenario import Scenario
 from harness.analysis.gate import BaselineGate, in_words
+from harness.analysis.judgements import MARGIN
+from harness.analysis.statistics import MIN_ROUNDS
 from harness.report.comparison import anti_patterns_told
 from harness.report.transports import transport_tables
 from harness.results.answer import run_json
@@ -23,8 +26,20 @@ from harness.runner.contenders import choose_contenders
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import REPEATS, SPARE_ROUNDS, Job
-from harness.schedule.rounds import FIXED_S, distinct_names, shuffled_rounds
+from harness.schedule.rounds import distinct_names, shuffled_rounds
+from harness.schedule.stopping import WITHIN_S, UntilSettled, planned_rounds
 from harness.schedule.transports import cut_jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How long a comparison may go on, and within what factor figures are equivalent."""
+
+    within_s: float = WITHIN_S
+    margin: float = MARGIN
+
+
+USUAL = Precision()
 
 
 def plan(contenders: Sequence[Contender], scenario: Scenario, transports: Sequence[str] = ("sse",)) -> list[Job]:
@@ -68,6 +83,7 @@ def compare_command(
     repeats: int = REPEATS,
     transports: Sequence[str] = ("sse",),
     launch: Launch = "auto",
+    precision: Precision = USUAL,
 ) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
@@ -85,21 +101,22 @@ def compare_command(
         write_report,
     )
 
+    scenario, until = _rounds(scenario, len(contenders) * len(transports), precision)
     distinct = distinct_names([contender.name for contender in contenders])
     gate = BaselineGate.open(*gated, scenario, distinct, transports) if gated else None
     console = Console(stderr=json_answer)
     jobs = plan(contenders, scenario, transports)
-    seconds = sum(job.scenario.warmup_s + job.scenario.duration_s + FIXED_S for job in jobs)
-    over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
-    console.print(
-        f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "
-        f"{scenario.rate_hz:g} events/s, {scenario.rounds} rounds of {len(contenders)} contenders "
-        f"({escape(', '.join(c.name for c in contenders))}){over}, about {max(1, round(seconds / 60))} min",
-        highlight=False,
-    )
+    console.print(_announcement(contenders, scenario, transports, jobs, precision, until), highlight=False)
     require_descriptors(scenario)
+    stopping = until.stopping if until else Stopping(margin=precision.margin)
     outcome = run_jobs(
-        jobs, start_results(out, scenario.name, scenario, contenders), console, _line, repeats, SPARE_ROUNDS
+        jobs,
+        start_results(out, scenario.name, scenario, contenders, stopping),
+        console,
+        _line,
+        repeats,
+        0 if until else SPARE_ROUNDS,
+        until,
     )
     report = write_report(outcome.folder, outcome.comparison)
     comparison = report.comparison
@@ -122,14 +139,46 @@ def compare_command(
     return 0 if held else 1
 
 
+def _rounds(scenario: Scenario, runs: int, precision: Precision) -> tuple[Scenario, UntilSettled | None]:
+    """The scenario with a number of rounds, and what ends them before; None where the number was given."""
+    if scenario.rounds:
+        return scenario, None
+    planned = planned_rounds(scenario, runs, precision.within_s)
+    return scenario.with_fields(rounds=planned), UntilSettled(planned, precision.within_s, precision.margin)
+
+
+def _announcement(
+    contenders: Sequence[Contender],
+    scenario: Scenario,
+    transports: Sequence[str],
+    jobs: Sequence[Job],
+    precision: Precision,
+    until: UntilSettled | None,
+) -> str:
+    seconds = sum(job.scenario.run_s for job in jobs)
+    about = f"about {max(1, round(seconds / 60))} min"
+    rounds = f"{scenario.rounds} rounds"
+    if until:
+        rounds = f"rounds until all is settled, {scenario.rounds} at most,"
+        about = f"{max(1, round(precision.within_s / 60))} min at most"
+    over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
+    return (
+        f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "
+        f"{scenario.rate_hz:g} events/s, {rounds} of {len(contenders)} contenders "
+        f"({escape(', '.join(c.name for c in contenders))}){over}, {about}"
+    )
+
+
 def rounds_held(comparison: Comparison, *, named: bool) -> bool:
     """Whether each contender has as many valid rounds as wanted; if not `named`, whether two have, or the only one.
 
+    Wanted are those that were given; of rounds until all is settled as many as a verdict needs: *not settled* is an answer.
     Runs with a fault of their own, such as a cut of every connection, are one for each contender and transport.
     """
     valid: dict[tuple[str, str, bool], set[int]] = {}
     for run in comparison.runs:
         extra = run.scenario.faults != comparison.scenario.faults
         valid.setdefault((run.contender, run.transport, extra), set()).update({run.round} if run.valid else ())
-    held = [len(rounds) >= (1 if extra else comparison.scenario.rounds) for (_, _, extra), rounds in valid.items()]
+    wanted = min(MIN_ROUNDS, comparison.rounds) if comparison.stopping.looks else comparison.scenario.rounds
+    held = [len(rounds) >= (1 if extra else wanted) for (_, _, extra), rounds in valid.items()]
     return sum(held) >= (len(held) if named else min(2, len(held))) and any(held)

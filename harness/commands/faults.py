@@ -22,7 +22,6 @@ from harness.runner.faults import TAIL_S, impossible
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import Job
-from harness.schedule.rounds import FIXED_S
 
 
 def choose_faults(
@@ -61,7 +60,7 @@ def plan(contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Sce
         raise UsageError(
             "; ".join(left_out(contenders, faults)) + "; name another fault, or a contender in `fanbench doctor`"
         )
-    for number in range(1, scenario.rounds + 1):
+    for number in range(1, max(1, scenario.rounds) + 1):
         jobs += [
             Job(
                 contender,
@@ -86,7 +85,7 @@ def left_out(contenders: Sequence[Contender], faults: Sequence[Fault]) -> list[s
 
 def _about_s(job: Job) -> float:
     scenario, (fault,) = job.scenario, job.scenario.faults
-    return scenario.warmup_s + max(scenario.duration_s, fault.at_s + fault.lasting_s + TAIL_S) + FIXED_S
+    return scenario.run_s + max(0.0, fault.at_s + fault.lasting_s + TAIL_S - scenario.duration_s)
 
 
 def _line(run: Run) -> str:

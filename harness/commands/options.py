@@ -37,7 +37,9 @@ Topics = Annotated[
 PayloadBytes = Annotated[int | None, typer.Option(help="size of a published event", show_default=False)]
 Duration = Annotated[float | None, typer.Option(help="measured seconds of each run", show_default=False)]
 Warmup = Annotated[float | None, typer.Option(help="seconds before them that do not count", show_default=False)]
-Rounds = Annotated[int | None, typer.Option(help="runs of each contender", show_default=False)]
+Rounds = Annotated[
+    int | None, typer.Option(help="runs of each contender; 0 to go on until all is settled", show_default=False)
+]
 LoadProcesses = Annotated[
     int | None,
     typer.Option(

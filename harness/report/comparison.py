@@ -124,7 +124,7 @@ def comparison_view(comparison: Comparison, *, draw: bool = True) -> View:
 
 
 def _how(comparison: Comparison) -> list[str]:
-    rounds = comparison.scenario.rounds
+    rounds = comparison.rounds
     return [
         f"{rounds} round{'s' if rounds > 1 else ''}: in each, every contender ran once, in shuffled order.",
         "Three hops: schedule lag (sent − due), broker (received by the replica − sent), fan-out (arrived at the client − "
@@ -164,7 +164,7 @@ def main_table(comparison: Comparison) -> Table:
 def table_rows(comparison: Comparison) -> list[ContenderRow]:
     """One row per contender: promises in turn, the fastest first, the floor last."""
     found = families(comparison)
-    wanted = comparison.scenario.rounds
+    wanted = comparison.rounds
     rows = [_row(standing, _letter(family, standing), wanted) for family in found for standing in family.standings]
     shown = {row.contender for row in rows}
     return rows + [_row(s, "floor", wanted) for s in standings(comparison) if s.contender not in shown]

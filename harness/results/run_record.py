@@ -102,3 +102,9 @@ class Comparison:
     """False when it was interrupted; the finished runs are kept."""
     verdict: tuple[str, ...] = ()
     """What the numbers allow us to say, the answer first; empty until it was worked out."""
+
+    @property
+    def rounds(self) -> int:
+        """Those that were wanted: of a comparison that ended when it was settled, or its time was spent, those that began."""
+        ranked = [run.round for run in self.runs if run.scenario.faults == self.scenario.faults]
+        return max(ranked, default=0) if self.stopping.looks else self.scenario.rounds

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from core.contracts.capacity import Capacity
 from core.contracts.codec import D, DocumentError, decode, encode
-from core.contracts.manifest import Manifest
+from core.contracts.manifest import Manifest, Stopping
 from core.contracts.run_record import (
     HistogramsFile,
     RunRecord,
@@ -70,6 +70,11 @@ class ResultFolder:
     def add_versions(self, versions: Mapping[str, str]) -> None:
         """Store versions of programs, known once they have run."""
         self.comparison.versions.update(_without_passwords(versions))
+        self._save()
+
+    def set_stopping(self, stopping: Stopping) -> None:
+        """Store how the comparison ended."""
+        self.comparison = replace(self.comparison, stopping=stopping)
         self._save()
 
     def finish(self, *, complete: bool, verdict: Sequence[str] = ()) -> Path:
@@ -158,6 +163,7 @@ def open_results(
     host: Mapping[str, str],
     versions: Mapping[str, str],
     settings: Mapping[str, dict[str, int]] | None = None,
+    stopping: Stopping | None = None,
 ) -> ResultFolder:
     """Make `parent/<UTC time>-<name>.partial/` with `logs` and `charts` in it, and a manifest without runs.
 
@@ -182,6 +188,7 @@ def open_results(
         host=_without_passwords(host),
         versions=_without_passwords(versions),
         settings=dict(settings or {}),
+        stopping=stopping or Stopping(),
         complete=False,
     )
     folder = ResultFolder(path, comparison)

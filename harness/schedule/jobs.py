@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from brokers.contender import Contender
 from brokers.endpoint import redact
+from core.contracts.manifest import Stopping
 from core.errors import FanbenchError
 from core.scenario import Scenario
 from harness.results.run_record import Comparison, Run
@@ -21,6 +22,7 @@ from harness.runner.broker_pool import BrokerPool
 from harness.runner.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
 from harness.runner.run import Launched, Say, failed_run, run_once
 from harness.schedule.retry_queue import REPEATS, Job, RetryQueue
+from harness.schedule.stopping import UntilSettled
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,10 @@ def command_line() -> str:
     return shlex.join(["fanbench", *(redact(word) for word in sys.argv[1:])])
 
 
-def start_results(out: Path, name: str, scenario: Scenario, contenders: Sequence[Contender]) -> ResultFolder:
-    """A new result directory that says what runs on what.
+def start_results(
+    out: Path, name: str, scenario: Scenario, contenders: Sequence[Contender], stopping: Stopping | None = None
+) -> ResultFolder:
+    """A new result directory that says what runs on what, and when it may end.
 
     Raises:
         UsageError: it cannot be made.
@@ -51,6 +55,7 @@ def start_results(out: Path, name: str, scenario: Scenario, contenders: Sequence
         host=describe_host(),
         versions=versions,
         settings={contender.name: contender.settings for contender in contenders if contender.clustered},
+        stopping=stopping,
     )
 
 
@@ -76,8 +81,11 @@ def run_jobs(
     line: Callable[[Run], str],
     repeats: int = REPEATS,
     spare_rounds: int = 0,
+    until: UntilSettled | None = None,
 ) -> FinishedJobs:
     """Do every job; `line` says what is printed of each run, `repeats` and `spare_rounds` what harness.schedule.retry_queue does of them.
+
+    `until` ends the rounds before all are done.
 
     Ctrl-C ends the run under way, stops its children and keeps the finished ones, marked incomplete. A run that
     fails is kept as refused, and the others go on.
@@ -90,7 +98,7 @@ def run_jobs(
     try:
         for job in jobs:
             require_descriptors(job.scenario)
-        _run_all(RetryQueue(jobs, repeats, spare_rounds), results, console, line)
+        _run_all(RetryQueue(jobs, repeats, spare_rounds), results, console, line, until)
         complete = True
     except KeyboardInterrupt:
         console.print("[yellow]interrupted: the finished runs are kept, marked incomplete[/]")
@@ -99,7 +107,13 @@ def run_jobs(
     return FinishedJobs(folder, results.comparison)
 
 
-def _run_all(queue: RetryQueue, results: ResultFolder, console: Console, line: Callable[[Run], str]) -> None:
+def _run_all(
+    queue: RetryQueue,
+    results: ResultFolder,
+    console: Console,
+    line: Callable[[Run], str],
+    until: UntilSettled | None,
+) -> None:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -127,3 +141,6 @@ def _run_all(queue: RetryQueue, results: ResultFolder, console: Console, line: C
                 )
             elif run.permanent:
                 progress.console.print("    another run would fail for the same reason: none like it is done")
+            if until is not None and queue.round_over and until.ends(job.round, results.comparison):
+                results.set_stopping(until.stopping)
+                queue.end_rounds()

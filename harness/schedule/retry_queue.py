@@ -99,6 +99,18 @@ class RetryQueue:
             self._hopeless.add(key)
         return False
 
+    @property
+    def round_over(self) -> bool:
+        """Whether the job that `next` gave last was the last of its round."""
+        return not self._queue
+
+    def end_rounds(self) -> None:
+        """Do no more rounds; jobs of another scenario, such as a cut of every connection, are still to come."""
+        kept = [job for job in self._rest if job.scenario != self._ranked[0].scenario]
+        self.total -= len(self._rest) - len(kept)
+        self._rest = deque(kept)
+        self._spare_rounds = 0
+
     def _leave_out(self, failed: Job) -> None:
         """Drop the jobs that would fail for the same reason."""
         kept = [job for job in self._rest if _kind(job) != _kind(failed)]

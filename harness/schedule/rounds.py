@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
-FIXED_S = 5.0
-"""About what a run takes beside warm-up and measurement."""
 
 
 class Slot(NamedTuple):

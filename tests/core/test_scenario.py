@@ -31,7 +31,7 @@ def test_every_scenario_of_ours_loads_and_says_what_it_is(path):
         ({"rate_hz": "fast"}, ["rate_hz", "'fast'", "number"]),
         ({"schedule": "brust"}, ["schedule", "brust", "constant"]),
         ({"topics": "a b"}, ["topics", "a b", "blanks"]),
-        ({"rounds": 0}, ["rounds", "0"]),
+        ({"rounds": -1}, ["rounds", "-1"]),
     ],
 )
 def test_bad_fields_are_named(fields, words):

@@ -7,7 +7,7 @@ from core.clock import ClockPair, ClockWatch
 from core.histogram import Histogram
 from generator.publish import EventPublisher
 from generator.schedule import Schedule
-from harness.analysis import standings, statistics
+from harness.analysis import boundaries, judgements, standings, statistics
 from harness.runner import assemble_run, checks, loss_causes
 from harness.schedule.retry_queue import RetryQueue
 from harness.schedule.rounds import shuffled_rounds
@@ -33,7 +33,7 @@ CLOCK, HISTOGRAM, ACCOUNT = (
 INBOX = "tests/brokers/test_inbox.py"
 NOW_NS = '__import__("time").time_ns()'
 NEVER_PAIRED = "F(A, C) - F(B, C[::-1])"
-BY_NEIGHBOUR = "[N for N in R if N == L or not T[frozenset((R[max(0, R.index(N) - 1)], N))]]"
+BOUNDS, WORDS = "tests/harness/analysis/test_boundaries.py", "tests/harness/analysis/test_judgements.py"
 
 MUTATIONS = {  # what is broken: the test that must notice, the function, what to find there (see tests/mutation.py), what stands in its place
     "a send waits for the acknowledgement": (PUBLISH + " -k never_waits", EventPublisher._send, "asyncio.create_task(X)", "[T := asyncio.create_task(X), await asyncio.wait([T])][0]"),
@@ -66,9 +66,13 @@ MUTATIONS = {  # what is broken: the test that must notice, the function, what t
     "one check is left out": (CHECKS, checks.problems, "tuple(P for C in A if B)", "tuple(P for C in A[:-1] if B)"),
     "rounds are not shuffled": (MATRIX, shuffled_rounds, "X.sample(A, B)", "A"),
     "differences are not paired": (STATS + " -k slowed_by_a_fifth", statistics.differences, "F(A, C) - F(B, C)", NEVER_PAIRED),
-    "each pair for itself": (STATS + " -k against_itself", statistics.differences, "X = F(len(A), B)", "X = F(2, B)"),
+    "each pair for itself": (STATS + " -k against_itself", statistics.differences, "X = F(len(A), B, L, R)", "X = F(2, B, L, R)"),
     "a verdict from three rounds": (STATS + " -k under_five", statistics.differences, "len(A) >= M", "len(A) >= 3"),
-    "groups by neighbours": (STATS + " -k groups_are", statistics.groups, "[N for N in R if N == L or not T[frozenset((L, N))]]", BY_NEIGHBOUR),
+    "every look spends the whole risk": (BOUNDS + " -k spent_by_the_last", boundaries.Looks.spent, "(L / M) ** P", "1.0"),
+    "looks are forgotten": (BOUNDS + " -k cost_little", boundaries._boundaries, "X &= V", "X |= V"),
+    "one figure takes the risk of all": (WORDS + " -k shared_by_promises", judgements.judge_family, "A / len(F) / P", "A / len(F)"),
+    "half an interval within the margin is equivalent": (WORDS + " -k what_the_interval_allows", judgements.PairJudgement.within_margin, "A <= M and B >= 1 / M", "A <= M or B >= 1 / M"),
+    "deliveries make a percentile": (WORDS + " -k deliveries_do_not_count", judgements._values, "X.published", "X.delivered"),
     "promises are mixed": (VERDICT, standings.families, "A == B", "True"),
     "refused runs are ranked": (VERDICT, standings.standings, "sorted((A for A in B if C), key=K)", "sorted((A for A in B), key=K)"),
     "a disturbed run is not repeated": (JOBS, RetryQueue.done, "T < R", "T < 0"),

@@ -166,3 +166,13 @@ def test_contenders_with_too_few_rounds_change_neither_groups_nor_ratios() -> No
     assert beside.groups == alone.groups
     assert beside.judgement == alone.judgement
     assert {standing.contender for standing in beside.unranked} == {"a", "b", "c", "d"}
+
+
+def test_groups_are_those_that_are_not_different_from_their_first() -> None:
+    fanouts = {"valkey": 6.0, "nats": 6.05, "rabbitmq": 12.0, "rabbitmq#2": 12.1, "slow": 40.0}
+    runs = [made_up.run(name, r, fanout_ms=f) for r in range(1, 13) for name, f in fanouts.items()]
+    (found,) = families(made_up.comparison(runs))
+    assert [sorted(group) for group in found.groups] == [["nats", "valkey"], ["rabbitmq", "rabbitmq#2"], ["slow"]]
+    behind = found.behind_leader("slow")
+    assert behind is not None
+    assert behind.slower == "slow"

@@ -1,0 +1,54 @@
+"""Rounds until every pair is settled, or the time is spent: when a comparison may end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from core.contracts.manifest import Stopping
+from core.scenario import Scenario
+from harness.analysis.standings import settled
+from harness.analysis.statistics import MIN_ROUNDS
+from harness.results.run_record import Comparison
+
+WITHIN_S = 360.0
+FIRST_LOOK = 6
+_LOOKS = 6
+
+
+def planned_rounds(scenario: Scenario, contenders: int, within_s: float) -> int:
+    """How many rounds the time is enough for, at least what a verdict needs; the clock ends them if it is less."""
+    return max(MIN_ROUNDS, min(1000, int(within_s / (scenario.run_s * contenders))))
+
+
+def planned_looks(rounds: int) -> tuple[int, ...]:
+    """After which rounds it is judged whether all is settled: six times at most, the last time at the end."""
+    evenly = {-(-rounds * part // _LOOKS) for part in range(1, _LOOKS + 1)}
+    return tuple(sorted(look for look in evenly if look >= FIRST_LOOK or look == rounds))
+
+
+class UntilSettled:
+    """Says after each round whether it was the last. `stopping` is what the intervals must allow for, then."""
+
+    def __init__(
+        self, rounds: int, within_s: float, margin: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`rounds` are those that are planned: the schedule ends there by itself."""
+        self.stopping = Stopping(margin=margin, looks=planned_looks(rounds))
+        self._clock = clock
+        self._began_s = self._round_began_s = clock()
+        self._within_s = within_s
+
+    def ends(self, rounds: int, comparison: Comparison) -> bool:
+        """Whether `rounds`, of which `comparison` holds the runs, are enough."""
+        now_s = self._clock()
+        took_s, self._round_began_s = now_s - self._round_began_s, now_s
+        if rounds in self.stopping.looks[:-1]:
+            as_settled = self.stopping.model_copy(update={"settled": True})
+            if settled(replace(comparison, stopping=as_settled)):
+                self.stopping = as_settled
+                return True
+        if rounds >= MIN_ROUNDS and not any(run.valid for run in comparison.runs):
+            return True  # each was refused so often that the next would be too
+        return now_s + took_s > self._began_s + self._within_s
