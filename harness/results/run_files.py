@@ -56,7 +56,7 @@ def as_stored(run: Run) -> Run:
 
 
 def _rounded(usage: Usage) -> Usage:
-    return Usage(round(usage.cpu_s, 3), round(usage.rss_mb, 3), round(usage.busiest_core, 3))
+    return Usage(round(usage.cpu_s, 5), round(usage.rss_mb, 3), round(usage.busiest_core, 3))
 
 
 def _second(second: MeasuredSecond | TimelineRow) -> MeasuredSecond:

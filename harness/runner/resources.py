@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -117,7 +118,7 @@ class Sampler:
     def _usage(part: _Part, seconds: float) -> Usage:
         used = [tracked.last_cpu_s - tracked.first_cpu_s for tracked in part.tracked.values()]
         return Usage(
-            cpu_s=round(sum(used), 3),
+            cpu_s=round(sum(used), 5),
             rss_mb=round(part.peak_rss / _MB, 1),
             busiest_core=round(max(used, default=0.0) / seconds, 3),
         )
@@ -172,11 +173,22 @@ def connections_to(roots: Sequence[int], listeners: Iterable[str]) -> int:
 
 
 def _cpu_s(process: psutil.Process) -> float:
+    """CPU seconds of all threads of the process; 0 where it has ended.
+
+    Linux counts them in nanoseconds and shows them in ticks of 10 ms: a tenth of what a replica uses in a short run.
+    """
     try:
+        if sys.platform == "linux":
+            return time.clock_gettime_ns(_cpu_clock(process.pid)) / 1e9
         times = process.cpu_times()
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return 0.0
     return float(times.user + times.system)
+
+
+def _cpu_clock(pid: int) -> int:
+    """The id of a process's CPU clock, as clock_getcpuclockid(3) makes it; Python has that of threads alone."""
+    return (~pid << 3) | 2
 
 
 def _busy_cpu_s() -> float:

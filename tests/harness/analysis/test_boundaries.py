@@ -76,7 +76,7 @@ def test_the_risk_of_all_looks_is_spent_by_the_last_and_by_no_other() -> None:
     looks = Looks(LOOKS)
     made, shares = looks.spent(24)
     assert made == LOOKS
-    assert shares == tuple((look / 24) ** 3 for look in LOOKS[:-1]) + (1.0,)
+    assert shares == (*((look / 24) ** 3 for look in LOOKS[:-1]), 1.0)
     # The clock ended it between two looks: the rest is spent there. Because all was settled: no more than its share.
     assert looks.spent(18) == ((8, 12, 16, 18), (*shares[:3], 1.0))
     assert Looks(LOOKS, settled=True).spent(12) == ((8, 12), shares[:2])

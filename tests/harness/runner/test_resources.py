@@ -48,6 +48,33 @@ def test_cpu_of_strangers_is_seen_as_others(burner):
     assert window.others_cores * window.seconds >= 0.5
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count CPU in ticks")
+@pytest.mark.usefixtures("integration")
+def test_cpu_is_finer_than_a_tick_of_the_system():
+    # Each answer costs the child microseconds, and in ticks of 10 ms nothing at all, or a whole one.
+    script = "import sys\nfor line in sys.stdin: sum(range(20_000)); print(end=line, flush=True)"
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask():
+        child.stdin.write("\n")
+        child.stdin.flush()
+        child.stdout.readline()
+
+    try:
+        ask()  # it has started
+        used = []
+        for _ in range(4):
+            sampler = Sampler(lambda: {"server": [child.pid], "load": []})
+            sampler.start()
+            ask()
+            used.append(sampler.stop().parts["server"].cpu_s)
+        assert all(seconds > 0 for seconds in used)
+        assert any(seconds % 0.01 for seconds in used)
+    finally:
+        child.kill()
+        child.communicate()
+
+
 @pytest.mark.usefixtures("integration")
 def test_a_process_that_is_stopped_is_seen():
     process = subprocess.Popen(["sleep", "60"])
