@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.fault_outcomes import FaultOutcome, outcomes
-from harness.analysis.statistics import MIN_ROUNDS, Interval, mean_interval
+from harness.analysis.fault_outcomes import FaultOutcome, outcomes, over_runs
+from harness.analysis.statistics import Interval
 from harness.results.run_record import Comparison
 
 
@@ -26,22 +26,22 @@ class Failover:
     @property
     def silence_s(self) -> Interval | float | None:
         """Their mean with its interval; of fewer than MIN_ROUNDS runs with the lowest and the highest; None without any."""
-        return _mean(self.silences_s)
+        return over_runs(self.silences_s)
 
     @property
     def median_silence_s(self) -> Interval | float | None:
         """The same of the median client."""
-        return _mean([value / 1000 for value in self.outcome.values("silence_p50_ms")])
+        return over_runs([value / 1000 for value in self.outcome.values("silence_p50_ms")])
 
     @property
     def outage_s(self) -> Interval | float | None:
         """How long publishing did not work: the mean of the runs' longest."""
-        return _mean([value / 1000 for value in self.outcome.values("publish_outage_ms")])
+        return over_runs([value / 1000 for value in self.outcome.values("publish_outage_ms")])
 
     @property
     def whole_s(self) -> Interval | float | None:
         """From the fault until the last client had an event that was due after it: the mean of the runs."""
-        return _mean([value / 1000 for value in self.outcome.values("recovery_max_ms")])
+        return over_runs([value / 1000 for value in self.outcome.values("recovery_max_ms")])
 
     @property
     def led(self) -> int | None:
@@ -68,12 +68,3 @@ def failovers(comparison: Comparison) -> list[Failover]:
         for outcome in found
         if any(fault.of_nodes for run in (*outcome.runs, *outcome.refused) for fault in run.scenario.faults)
     ]
-
-
-def _mean(values: Sequence[float]) -> Interval | float | None:
-    if not values:
-        return None
-    if len(values) >= MIN_ROUNDS:
-        return mean_interval(values)
-    # No interval of a few values can be had at CONFIDENCE: what was seen, and no more.
-    return Interval(sum(values) / len(values), min(values), max(values)) if len(values) > 1 else values[0]

@@ -11,10 +11,11 @@ whom nothing was done), and `recovered` (1 when every client got events again wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.fault import FaultKind
+from harness.analysis.statistics import MIN_ROUNDS, Interval, mean_interval
 from harness.results.run_record import Comparison, Run
 
 AT_LEAST_ONCE = "at-least-once"
@@ -42,6 +43,10 @@ class FaultOutcome:
         """A figure in each valid run that has it."""
         return [run.figures[figure] for run in self.runs if figure in run.figures]
 
+    def over_runs(self, figure: str) -> Interval | float | None:
+        """The mean of a figure over the runs with its interval; what there is of fewer than MIN_ROUNDS, as in `over_runs`."""
+        return over_runs(self.values(figure))
+
     @property
     def recovered(self) -> bool:
         """Whether every client got events again, in every run; also true when it was not measured."""
@@ -56,6 +61,28 @@ class FaultOutcome:
     def notes(self) -> list[str]:
         """The runs' notes, each once."""
         return list(dict.fromkeys(note for run in self.runs for note in run.notes))
+
+
+def over_runs(values: Sequence[float]) -> Interval | float | None:
+    """The mean with its interval; of fewer than MIN_ROUNDS values with the lowest and the highest; None of none."""
+    if not values:
+        return None
+    if len(values) >= MIN_ROUNDS:
+        return mean_interval(values)
+    # No interval of a few values can be had at CONFIDENCE: what was seen, and no more.
+    return Interval(sum(values) / len(values), min(values), max(values)) if len(values) > 1 else values[0]
+
+
+def stands_out(by_name: Mapping[str, Sequence[float]]) -> str | None:
+    """The name whose values lie above those of all others, by their means' intervals.
+
+    None where the intervals overlap, or somebody has fewer than MIN_ROUNDS values: then no name can be given.
+    """
+    if any(len(values) < MIN_ROUNDS for values in by_name.values()):
+        return None
+    ranges = {name: mean_interval(values) for name, values in by_name.items()}
+    first = max(ranges, key=lambda name: ranges[name].estimate)
+    return first if all(ranges[first].low > one.high for name, one in ranges.items() if name != first) else None
 
 
 def is_fault_run(run: Run) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from core.fault import WHAT, FaultKind
+from core.fault import WHAT
 from harness.analysis.failovers import failovers
-from harness.analysis.fault_outcomes import FaultOutcome, outcomes
+from harness.analysis.fault_outcomes import FaultOutcome, outcomes, over_runs, stands_out
 from harness.analysis.judgement_words import listed, ms
-from harness.report.failovers import failover_charts, failover_details, failover_table, settings_table
-from harness.report.view import Cell, Table, View, method, number, refused_runs
+from harness.analysis.statistics import MIN_ROUNDS, mean_interval
+from harness.report.failovers import failover_charts, failover_details, failover_table, seconds, settings_table
+from harness.report.view import LEVEL, Cell, Table, View, method, number, refused_runs
 from harness.results.run_record import CAUSES, PARTS, Comparison
 
 
@@ -69,29 +70,51 @@ def _allowed(found: Sequence[FaultOutcome]) -> list[str]:
 
 
 def _silence(found: Sequence[FaultOutcome]) -> list[str]:
+    """The longest of any run, and whose it is where the rounds tell the contenders apart."""
     silences = [(silence, outcome) for outcome in found if (silence := outcome.worst("silence_ms")) is not None]
     if not silences:
         return []
     longest, outcome = max(silences, key=lambda pair: pair[0])
-    return [f"The longest silence of a client was {longest / 1000:.1f} s: {outcome.contender} in {outcome.fault}."]
+    alike = {one.contender: one.values("silence_ms") for one in found if one.fault == outcome.fault}
+    return [
+        f"The longest silence of a client was {longest / 1000:.1f} s, in {outcome.fault}{_whose(alike, 'longest', 1000, ' s')}."
+    ]
 
 
 def _blast_radius(found: Sequence[FaultOutcome]) -> list[str]:
-    """What a fault done to some clients did to the latency of the others: the worst ratio of each fault."""
-    worst: dict[FaultKind, tuple[float, float, float, str]] = {}
-    for outcome in found:
-        for run in outcome.runs:
-            before, during = run.figures.get("before_p99_ms"), run.figures.get("bystanders_p99_ms")
-            if before and during is not None:
-                seen = (during / before, before, during, outcome.contender)
-                worst[outcome.fault] = max(worst.get(outcome.fault, seen), seen)
-    if not worst:
-        return []
-    said = [
-        f"{fault} took the others' p99 from {ms(before)} to {ms(during)} ms at most ({ratio:.2f} x, {contender})"
-        for fault, (ratio, before, during, contender) in worst.items()
-    ]
-    return [f"Blast radius: {'; '.join(said)}."]
+    """What a fault done to some clients did to the latency of the others: the worst run of each fault, and whose it is."""
+    said = []
+    for fault in dict.fromkeys(outcome.fault for outcome in found):
+        ratios: dict[str, list[float]] = {}
+        worst = (0.0, 0.0, 0.0)
+        for outcome in found:
+            for run in outcome.runs if outcome.fault == fault else ():
+                before, during = run.figures.get("before_p99_ms"), run.figures.get("bystanders_p99_ms")
+                if before and during is not None:
+                    ratios.setdefault(outcome.contender, []).append(during / before)
+                    worst = max(worst, (during / before, before, during))
+        if ratios:
+            ratio, before, during = worst
+            said.append(
+                f"{fault} took the others' p99 from {ms(before)} to {ms(during)} ms in the worst run ({ratio:.2f} x)"
+                f"{_whose(ratios, 'worst', 1, ' x')}"
+            )
+    return [f"Blast radius: {'; '.join(said)}."] if said else []
+
+
+def _whose(by_name: Mapping[str, Sequence[float]], how: str, per: float, unit: str) -> str:
+    """Who stands out, with the interval that shows it; or why nobody is named."""
+    if len(by_name) == 1:
+        return f", with {next(iter(by_name))}"
+    if (name := stands_out(by_name)) is not None:
+        mean = mean_interval(by_name[name])
+        return (
+            f"; {name} is {how}, {number(mean.estimate / per)}{unit} [{number(mean.low / per)}, {number(mean.high / per)}] "
+            f"in the mean of {len(by_name[name])} runs"
+        )
+    if min(map(len, by_name.values())) < MIN_ROUNDS:
+        return f", which names nobody: that takes {MIN_ROUNDS} valid runs of each (--rounds {MIN_ROUNDS})"
+    return ", which names nobody: the contenders' ranges overlap"
 
 
 def matrix(found: Sequence[FaultOutcome]) -> Table:
@@ -104,7 +127,8 @@ def matrix(found: Sequence[FaultOutcome]) -> Table:
         for name, promise in promises.items()
     ]
     note = (
-        "Lost deliveries of all that were expected; silence: the longest time in which a client got nothing; twice: "
+        "Lost deliveries of all that were expected; silence: the longest time in which a client got nothing, the mean of the runs and "
+        f"the range in which it lies at {LEVEL}, of fewer than {MIN_ROUNDS} runs the lowest and the highest; twice: "
         "deliveries that came more than once. Green: nothing lost. Yellow: lost as the promise allows. Red: the promise was "
         "broken, or not every client came back."
     )
@@ -117,7 +141,9 @@ def _cell(outcome: FaultOutcome | None) -> Cell:
     if not outcome.runs:
         return Cell("refused", "warn", "; ".join(outcome.refused[0].problems))
     lost = outcome.total("lost")
-    words = [f"silence {outcome.worst('silence_ms') / 1000:.1f} s"] if outcome.worst("silence_ms") is not None else []  # type: ignore[operator]
+    silences = [value / 1000 for value in outcome.values("silence_ms")]
+    words = [f"silence {seconds(over_runs(silences))}"] if silences else []
+    words.append("one run" if len(outcome.runs) == 1 else f"{len(outcome.runs)} runs")
     if outcome.total("duplicated"):
         words.append(f"{outcome.total('duplicated'):,} twice")
     if not outcome.recovered:

@@ -9,6 +9,7 @@ import pytest
 from core.contracts.capacity import Capacity
 from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.standings import standings
+from harness.analysis.statistics import mean_interval
 from harness.report.bar_charts import capacities
 from harness.report.faults import faults_verdict, matrix
 from harness.report.line_charts import fanout_by_clients, knee
@@ -94,22 +95,52 @@ def test_the_verdict_on_faults_names_kept_and_broken_promises() -> None:
         "Through all 2 faults, streams lost nothing.",
         "qos1 promises at-least-once and lost 7 of 5,000 in broker-kill: qos1 keeps 1,000 messages.",
         "Lost as at-most-once allows: valkey 40 in broker-kill.",
-        "The longest silence of a client was 2.4 s: streams in broker-kill.",
+        "The longest silence of a client was 2.4 s, in broker-kill, which names nobody: that takes 5 valid runs of each (--rounds 5).",
         "Not every client came back without help: qos1 in clients-cut.",
     ]
 
 
-def test_the_blast_radius_is_the_worst_of_each_fault() -> None:
-    def stalled(contender: str, during_ms: float) -> Run:
-        return made_up.fault_run(
-            contender,
-            "clients-stall",
-            figures={"before_p99_ms": 10.0, "bystanders_p99_ms": during_ms, "recovered": 1.0},
-        )
+def stalled(contender: str, during_ms: float, number: int = 1) -> Run:
+    figures = {"before_p99_ms": 10.0, "bystanders_p99_ms": during_ms, "recovered": 1.0}
+    return made_up.fault_run(contender, "clients-stall", figures=figures, round=number)
 
-    said = faults_verdict(made_up.comparison([stalled("valkey", 11.0), stalled("nats", 13.0)]))
-    (line,) = [sentence for sentence in said if sentence.startswith("Blast radius")]
-    assert line == "Blast radius: clients-stall took the others' p99 from 10.0 to 13.0 ms at most (1.30 x, nats)."
+
+def blast_radius(runs: list[Run]) -> str:
+    (line,) = [s for s in faults_verdict(made_up.comparison(runs)) if s.startswith("Blast radius")]
+    return line
+
+
+def test_one_run_of_each_names_nobody() -> None:
+    line = blast_radius([stalled("valkey", 11.0), stalled("nats", 194.8)])
+    assert line == (
+        "Blast radius: clients-stall took the others' p99 from 10.0 to 195 ms in the worst run (19.48 x), which names nobody: "
+        "that takes 5 valid runs of each (--rounds 5)."
+    )
+
+
+def test_who_stands_out_over_rounds_is_named_with_its_interval_and_nobody_where_ranges_overlap() -> None:
+    rounds = range(1, 6)
+    apart = [stalled(n, ms + r / 10, r) for r in rounds for n, ms in (("valkey", 11.0), ("nats", 30.0))]
+    mean = mean_interval([3.0 + r / 100 for r in rounds])
+    assert blast_radius(apart) == (
+        "Blast radius: clients-stall took the others' p99 from 10.0 to 30.5 ms in the worst run (3.05 x); nats is worst, "
+        f"{mean.estimate:.2f} x [{mean.low:.2f}, {mean.high:.2f}] in the mean of 5 runs."
+    )
+    alike = [stalled(n, ms + 3 * r, r) for r in rounds for n, ms in (("valkey", 11.0), ("nats", 12.0))]
+    assert blast_radius(alike).endswith("(2.70 x), which names nobody: the contenders' ranges overlap.")
+    few = [run for run in apart if run.round < 5 or run.contender == "valkey"]
+    assert "names nobody: that takes 5 valid runs of each" in blast_radius(few)
+    assert blast_radius([stalled("nats", 30.0)]).endswith("(3.00 x), with nats.")
+
+
+def test_a_cell_of_several_rounds_has_their_mean_and_its_interval() -> None:
+    silences = [900.0, 1000.0, 1100.0, 950.0, 1050.0]
+    runs = [made_up.fault_run("valkey", "broker-kill", silence_ms=s, round=r) for r, s in enumerate(silences, 1)]
+    mean = mean_interval([s / 1000 for s in silences])
+    ((_, cell),) = matrix(outcomes(runs)).rows
+    assert cell.small == f"silence {mean.estimate:.3g} s ({mean.low:.3g} to {mean.high:.3g}) · 5 runs"
+    ((_, few),) = matrix(outcomes(runs[:2])).rows
+    assert few.small == "silence 0.95 s (0.9 to 1) · 2 runs"
 
 
 def test_the_matrix_says_in_words_what_its_colours_say() -> None:
@@ -117,11 +148,14 @@ def test_the_matrix_says_in_words_what_its_colours_say() -> None:
     assert table.headings == ["contender", "broker-kill", "clients-cut"]
     cells = {row[0].text: [(cell.kind, cell.text, cell.small) for cell in row[1:]] for row in table.rows}
     assert cells == {
-        "valkey": [("warn", "40 lost", "silence 0.9 s"), ("good", "0 lost", "silence 0.9 s")],
-        "streams": [("good", "0 lost", "silence 2.4 s"), ("good", "0 lost", "silence 0.9 s · 3 twice")],
+        "valkey": [("warn", "40 lost", "silence 0.9 s · one run"), ("good", "0 lost", "silence 0.9 s · one run")],
+        "streams": [
+            ("good", "0 lost", "silence 2.4 s · one run"),
+            ("good", "0 lost", "silence 0.9 s · one run · 3 twice"),
+        ],
         "qos1": [
-            ("bad", "7 lost, promised not to", "silence 0.9 s · qos1 keeps 1,000 messages"),
-            ("bad", "0 lost", "not all came back"),
+            ("bad", "7 lost, promised not to", "silence 0.9 s · one run · qos1 keeps 1,000 messages"),
+            ("bad", "0 lost", "one run · not all came back"),
         ],
     }
 
