@@ -20,6 +20,8 @@ class CapacityPoint(Document):
     """What broke: the objective, or the check that refused the run; empty when it held."""
     judged: bool = True
     """False when the machine disturbed the run, so that it says nothing of the load."""
+    by_harness: bool = False
+    """A check refused the run: what ended there is the harness or the machine, and not the contender."""
 
 
 class Capacity(Document):

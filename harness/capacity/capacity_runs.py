@@ -52,12 +52,21 @@ def by_weather(run: Run, cores: float) -> bool:
 
 
 def judge(run: Run, slo: Slo, load: int, cores: float) -> CapacityPoint:
-    """Whether the run is valid and meets the objective, and if not, what broke."""
+    """Whether the run is valid and meets the objective, and if not, what broke.
+
+    What refuses a run, such as a late generator or Locust at its limit, is never the contender's limit.
+    """
     latency = run.histograms.get(LATENCY)
     p99_ms = latency.percentile_ms(99) if latency else 0.0
-    why = "; ".join(run.problems) or slo.broken_by(run)
-    judged = not run.permanent and not by_weather(run, cores)
-    return CapacityPoint(load=load, held=not why, p99_ms=p99_ms, lost=run.lost, why=why, judged=judged)
+    return CapacityPoint(
+        load=load,
+        held=not (why := "; ".join(run.problems) or slo.broken_by(run)),
+        p99_ms=p99_ms,
+        lost=run.lost,
+        why=why,
+        judged=not run.permanent and not by_weather(run, cores),
+        by_harness=not run.valid,
+    )
 
 
 class PermanentFailureError(FanbenchError):
@@ -131,7 +140,8 @@ class CapacityRuns:
         point = judge(run, self._slo, load, usable_cores())
         self.points.append(point)
         self.runs.append(run)
-        verdict = "holds" if point.held else f"breaks: {point.why}" if point.judged else f"not judged: {point.why}"
+        breaks = "the harness ends here" if point.by_harness else "breaks"
+        verdict = "holds" if point.held else f"{breaks if point.judged else 'not judged'}: {point.why}"
         words = escape(f"p99 {point.p99_ms:.1f} ms, lost {point.lost:,}: {verdict}")
         self.console.print(f"  {head}, {words}", highlight=False)
         return point

@@ -78,10 +78,19 @@ def _interval(found: Capacity) -> str:
 
 
 def _break(found: Capacity) -> str:
-    """Where it breaks and what broke first; of a load that no run could judge, that."""
+    """Where it breaks and what broke first; of a load that no run could judge, that.
+
+    Where no run broke the objective, and checks of the harness refused them, it is the harness that ends there.
+    """
     assert found.broke is not None
     at_break = [point for point in found.points if point.load == found.broke and not point.held]
-    first = next((point for point in at_break if point.judged), None)
-    if first is None:
+    judged = [point for point in at_break if point.judged]
+    if not judged:
         return f"{found.broke:,}: {at_break[0].why}" if at_break else f"{found.broke:,} was not measured"
-    return f"{found.broke:,} {_times(found, found.broke, 'broke')}, first: {first.why}"
+    broken = next((point for point in judged if not point.by_harness), None)
+    if broken is None:
+        return (
+            f"the harness ends at {found.broke:,}, which says nothing against {found.contender}: "
+            f"{_times(found, found.broke, 'refused')}, first: {judged[0].why}"
+        )
+    return f"{found.broke:,} {_times(found, found.broke, 'broke')}, first: {broken.why}"

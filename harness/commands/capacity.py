@@ -1,14 +1,16 @@
-"""`fanbench capacity`: the largest load that a contender holds under a service-level objective."""
+"""`fanbench capacity`: the largest load that a contender, or one of each program, holds under a service-level objective."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from brokers.contender import Contender
 from brokers.programs.catalogue import Launch
 from core.contracts.capacity import Axis, Capacity
 from core.scenario import Scenario
@@ -16,6 +18,7 @@ from harness.analysis.slo import Slo
 from harness.capacity.capacity_runs import CapacityRuns, PermanentFailureError
 from harness.capacity.findings import as_found, bounds, in_words
 from harness.capacity.search import Search
+from harness.results.run_record import Comparison
 from harness.results.store import store_capacity
 from harness.runner.contenders import choose_contenders
 from harness.runner.host import raise_descriptor_limit
@@ -23,7 +26,7 @@ from harness.schedule.jobs import start_results
 
 
 def capacity_command(
-    name: str,
+    name: str | None,
     axis: Axis,
     slo: Slo,
     scenario: Scenario,
@@ -32,14 +35,43 @@ def capacity_command(
     within_s: float,
     launch: Launch = "auto",
 ) -> int:
-    """The command. Exit code 0 with a confirmed answer, 1 without one."""
-    (contender,) = choose_contenders([name], every=False, launch=launch)
+    """The command, for one contender or, without a name, for the floor and one of each program, one after the other.
 
-    from harness.report.page import write_report  # matplotlib takes half a second to import
+    Exit code 0 with a confirmed answer of each, 1 without one. The searches of several lie in one directory, with a page over all.
+    """
+    contenders = choose_contenders([name] if name else [], every=False, launch=launch)
+
+    from harness.report.page import build_report, write_report  # matplotlib takes half a second to import
 
     raise_descriptor_limit()
+    if name is None:
+        out = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-capacity-{axis}-all"
+    told, confirmed, page = [], 0, ""
+    for contender in contenders:
+        folder, comparison, found = _search(contender, axis, slo, scenario, out, within_s)
+        page = str(write_report(folder, comparison, found).page)
+        told.append(found.model_dump() | {"folder": str(folder)})
+        confirmed += found.confirmed
+        if not json_answer:
+            _show(found, in_words(found))
+        if not comparison.complete:
+            break
+    if len(told) > 1:
+        page = build_report([out], markdown=False)
+    if json_answer:
+        print(json.dumps(told[0] if name else {"folder": str(out), "report": page, "searches": told}))
+    else:
+        Console().print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    return 0 if confirmed == len(contenders) else 1
+
+
+def _search(
+    contender: Contender, axis: Axis, slo: Slo, scenario: Scenario, out: Path, within_s: float
+) -> tuple[Path, Comparison, Capacity]:
+    """One search, stored: its directory, its runs and its answer. Ctrl-C leaves an incomplete one."""
     results = start_results(out, f"capacity-{contender.file_name}-{axis}", scenario, [contender])
     probes = CapacityRuns(contender, scenario, axis, slo, results, within_s)
+    probes.console.print(f"[bold]{escape(contender.name)}[/]: {axis} until {escape(str(slo))} breaks", highlight=False)
     search = Search(probes.holds, bounds(scenario, axis), probes.affords)
     complete = False
     try:
@@ -53,25 +85,19 @@ def capacity_command(
         probes.console.print("interrupted: the finished runs are kept")
     finally:
         found = as_found(contender.name, axis, slo, search.answer, probes.points, probes.runs)
-        sentence = in_words(found)
-        folder = results.finish(complete=complete, verdict=[sentence])
+        folder = results.finish(complete=complete, verdict=[in_words(found)])
     store_capacity(folder, found)
-    report = write_report(folder, results.comparison, found)
-    if json_answer:
-        print(json.dumps(found.model_dump() | {"folder": str(folder)}))
-    else:
-        _show(found, sentence, report.page)
-    return 0 if found.confirmed else 1
+    return folder, results.comparison, found
 
 
-def _show(found: Capacity, sentence: str, page: Path) -> None:
+def _show(found: Capacity, sentence: str) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in (found.vary, "held", "p99 ms", "lost", "what broke"):
         table.add_column(heading, justify="left" if heading == "what broke" else "right")
     for point in sorted(found.points, key=lambda point: (point.load, point.held)):
-        held = "yes" if point.held else "no" if point.judged else "not judged"
+        broke = "harness" if point.by_harness else "no"
+        held = "yes" if point.held else broke if point.judged else "not judged"
         table.add_row(f"{point.load:,}", held, f"{point.p99_ms:.1f}", f"{point.lost:,}", escape(point.why))
     console = Console()
     console.print(table)
     console.print(sentence, highlight=False, markup=False)
-    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)

@@ -121,7 +121,12 @@ def compare(
 
 @app.command()
 def capacity(
-    contender: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")],
+    contender: Annotated[
+        str | None, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL", show_default=False)
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="the floor and the first contender of each program, one after the other")
+    ] = False,
     slo: Annotated[
         str, typer.Option(help="what must hold: p50 p90 p99 p999 max in ms or s, lost")
     ] = "p99<100ms, lost=0",
@@ -136,13 +141,13 @@ def capacity(
     duration: Duration = 4.0,
     warmup: Warmup = 1.0,
     within: Annotated[
-        float, typer.Option(min=10, help="seconds that the search may take: with fewer the answer is coarser")
+        float, typer.Option(min=10, help="seconds that each search may take: with fewer the answer is coarser")
     ] = 240.0,
     out: Out = Path("results"),
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
-    """Find the largest load that a contender holds, confirmed in separate runs.
+    """Find the largest load that a contender holds, confirmed in separate runs; with --all each contender's, in one chart.
 
     It begins at --clients or --rate when it varies these, and at one replica or topic.
     """
@@ -157,6 +162,11 @@ def capacity(
         warmup_s=warmup,
         load_processes=load_processes,
     )
+
+    if every == (contender is not None):
+        raise UsageError(
+            f"capacity {contender or ''}: give either a contender or --all, for instance: fanbench capacity valkey"
+        )
 
     from harness.analysis.slo import Slo
     from harness.commands.capacity import capacity_command

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.contracts.capacity import Capacity
+from core.contracts.capacity import Capacity, CapacityPoint
 from harness.analysis.judgement_words import ms
 from harness.analysis.standings import standings
 from harness.report.bar_charts import LOAD_UNITS, capacities
 from harness.report.comparison import FANOUT
-from harness.report.line_charts import knee
+from harness.report.line_charts import knee, load_curves
 from harness.report.view import Cell, Chart, Table, View, draw_charts, method
 from harness.results.run_record import Comparison
 
@@ -45,7 +45,7 @@ def points_table(search: Capacity) -> Table:
     rows = [
         [
             Cell(f"{point.load:,}"),
-            Cell("held", "good") if point.held else Cell("broke", "bad") if point.judged else Cell("not judged"),
+            Cell("held", "good") if point.held else _broke(point),
             Cell(ms(point.p99_ms) if point.p99_ms else "–"),
             Cell(f"{point.lost:,}"),
             Cell(point.why or "–", "text"),
@@ -56,8 +56,14 @@ def points_table(search: Capacity) -> Table:
     return Table("Every run of the search", headings, rows)
 
 
+def _broke(point: CapacityPoint) -> Cell:
+    if not point.judged:
+        return Cell("not judged")
+    return Cell("the harness ends", "warn") if point.by_harness else Cell("broke", "bad")
+
+
 def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
-    """One chart for each kind of search: the largest load that held, contender beside contender.
+    """Two charts for each kind of search: the largest load that held, and p99 over the load, contender beside contender.
 
     Searches come with their titles, which tell apart those of the same contender.
     """
@@ -67,13 +73,17 @@ def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
     for vary, slo in dict.fromkeys((search.vary, search.slo) for _, search in found):
         alike = [(title, search) for title, search in found if (search.vary, search.slo) == (vary, slo)]
         names = [search.contender for _, search in alike]
-        figure = capacities(
-            [search for _, search in alike],
-            [search.contender if names.count(search.contender) == 1 else title for title, search in alike],
-        )
+        titles = [search.contender if names.count(search.contender) == 1 else title for title, search in alike]
+        figure = capacities([search for _, search in alike], titles)
         if figure is not None:
             text = f"The largest load that met {slo} in every run; the cross is the next one, which did not."
             charts.append(
                 Chart(f"capacity-{len(charts)}", f"How many {LOAD_UNITS[vary]} it holds", text, to_svg(figure))
             )
+        curves = (
+            load_curves(dict(zip(titles, (search for _, search in alike), strict=True))) if len(alike) > 1 else None
+        )
+        if curves is not None:
+            text = "p99 of the runs at each load that no check refused: their median, and the band from the lowest to the highest."
+            charts.append(Chart(f"capacity-{len(charts)}", f"Latency over {LOAD_UNITS[vary]}", text, to_svg(curves)))
     return charts

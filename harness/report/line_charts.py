@@ -97,6 +97,26 @@ def fanout_by_clients(standings: Sequence[Standing]) -> Figure | None:
     return _lines(curves, "clients per replica", "fan-out p50, ms", lambda axes: axes.set_xlim(0, most))
 
 
+def load_curves(searches: Mapping[str, Capacity]) -> Figure | None:
+    """p99 over the load, a curve for each search by its name; runs that a check refused are no part of it."""
+    curves: dict[str, Curve] = {}
+    for name, search in searches.items():
+        at: dict[int, list[float]] = {}
+        for point in search.points:
+            if point.p99_ms > 0 and point.judged and not point.by_harness:
+                at.setdefault(point.load, []).append(point.p99_ms)
+        if len(at) > 1:
+            loads = sorted(at)
+            middle, low, high = (
+                np.array([pick(at[load]) for load in loads], np.float64) for pick in (np.median, np.min, np.max)
+            )
+            curves[name] = (np.array(loads, np.float64), middle, low, high)
+    if not curves:
+        return None
+    most, unit = max(curve[0][-1] for curve in curves.values()), next(iter(searches.values())).vary
+    return _lines(curves, LOAD_UNITS.get(unit, unit), "p99, ms", lambda axes: axes.set_xlim(0, most))
+
+
 def knee(search: Capacity) -> Figure | None:
     """p99 of each run of a capacity search against its load; those that broke are crosses."""
     shown = [point for point in search.points if point.p99_ms > 0 and point.judged]

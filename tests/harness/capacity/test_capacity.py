@@ -165,6 +165,41 @@ def test_an_answer_says_no_more_than_was_seen(
     assert said in in_words(found(answer, *outcomes))
 
 
+def test_what_a_check_refused_is_the_harness_and_never_the_contender() -> None:
+    late = judge(made_up.run(problems=LATE, disturbed=True, usage=FULL), SLO, 4400, cores=2)
+    broken = judge(made_up.run(fanout_ms=90.0), SLO, 4400, cores=2)
+    assert [point.by_harness for point in (late, broken)] == [True, False]
+    held = CapacityPoint(load=4000, held=True, p99_ms=80, lost=0, why="")
+
+    def told(*at_break: CapacityPoint) -> str:
+        points = [held] * 3 + list(at_break)
+        runs = [made_up.run(round=number) for number, _ in enumerate(points, 1)]
+        return in_words(as_found("valkey", "clients", SLO, SearchAnswer(4000, 4400, True), points, runs))
+
+    assert told(late, late).endswith(
+        f"; the harness ends at 4,400, which says nothing against valkey: refused in 2 of 2 runs, first: {LATE[0]}"
+    )
+    assert "; 4,400 broke in 2 of 2 runs, first: p99 " in told(late, broken)
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("integration")
+@pytest.mark.timeout(600)
+def test_a_search_for_each_program_ends_in_one_page_with_their_curves(tmp_path: Path) -> None:
+    done = fanbench(
+        *["capacity", "--all", "--vary", "clients", "--clients", "5", "--duration", "0.5", "--warmup", "0.2"],
+        *["--replicas", "1", "--within", "15", "--out", tmp_path, "--json"],
+        timeout_s=500,
+    )
+    told = json.loads(done.stdout)
+    assert len(told["searches"]) >= 3, done.stderr
+    page = Path(told["report"]).read_text(encoding="utf-8")
+    assert "Latency over" in page
+    for search in told["searches"]:
+        assert load_capacity(Path(search["folder"])) is not None
+        assert search["contender"] in page
+
+
 @pytest.mark.usefixtures("integration")
 @pytest.mark.timeout(300)
 def test_the_command_ends_by_itself_within_its_time_and_keeps_every_run(tmp_path: Path) -> None:

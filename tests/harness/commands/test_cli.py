@@ -35,6 +35,9 @@ MANY = 1_000_000  # more than any number of Locust processes holds
         (["report", "/nowhere/at/all"], ["/nowhere/at/all", "not a result directory"]),
         (["capacity", "valkey", "--slo", "p98<3ms"], ["p98", "p99"]),
         (["compar"], ["compar", "compare"]),
+        (["capacity"], ["either a contender or --all"]),
+        (["capacity", "valkey", "--all"], ["valkey", "either a contender or --all"]),
+        (["compare", "valkey", "--margin", "1"], ["--margin", "1"]),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else None,
 )

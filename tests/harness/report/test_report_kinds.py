@@ -11,8 +11,9 @@ from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.standings import standings
 from harness.analysis.statistics import mean_interval
 from harness.report.bar_charts import capacities
+from harness.report.capacity import together
 from harness.report.faults import faults_verdict, matrix
-from harness.report.line_charts import fanout_by_clients, knee
+from harness.report.line_charts import fanout_by_clients, knee, load_curves
 from harness.report.page import build_report, view_of
 from harness.results.run_record import Run
 from harness.results.store import load_capacity, load_results, open_results, store_capacity
@@ -75,6 +76,20 @@ def test_fan_out_is_drawn_over_the_whole_range_of_clients() -> None:
 
 def test_a_search_without_an_answer_has_no_bar() -> None:
     assert capacities([made_up.search(held=None)]) is None
+
+
+def test_searches_beside_each_other_have_a_curve_each_in_one_chart() -> None:
+    points = made_up.search().points
+    refused = points[-1].model_copy(update={"load": 9000, "held": False, "by_harness": True})
+    searches = {name: made_up.search(name).model_copy(update={"points": (*points, refused)}) for name in ("a", "b")}
+    figure = load_curves(searches)
+    assert figure is not None
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 2]
+    assert [list(line.get_xdata()) for line in lines] == [sorted({point.load for point in points})] * 2
+    charts = together(list(searches.items()))
+    assert [chart.title for chart in charts] == ["How many clients it holds", "Latency over clients"]
+    assert len(together([("a", searches["a"])])) == 1
+    assert load_curves({"a": made_up.search().model_copy(update={"points": points[:1]})}) is None
 
 
 def fault_runs() -> list[Run]:
