@@ -12,9 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import adapters, fanout, fixed, idle, loads, microscope, stock
+from benchmarks import adapters, fanout, fixed, idle, loads, microscope, precision, stock
 from benchmarks.figures import FigureTable
-from benchmarks.machine import Cores, stay_on
+from benchmarks.machine import Cores, on_cores, stay_on
 from benchmarks.report import print_table, write_json
 from benchmarks.rivals import ALL, Rival
 from core.errors import FanbenchError, UsageError
@@ -64,6 +64,12 @@ def run_stock(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Fig
     return [stock.stock(stock.QUICK if quick else stock.FULL, folder, cores, say)]
 
 
+def run_precision(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
+    """Part (h)."""
+    with on_cores(cores):  # as `fanbench compare` runs
+        return [precision.precision(precision.QUICK if quick else precision.FULL, folder, say)]
+
+
 PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[FigureTable]]] = {
     "fanout": run_fanout,
     "loads": run_loads,
@@ -72,6 +78,7 @@ PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[FigureTable]]] = {
     "micro": run_micro,
     "fixed": run_fixed,
     "stock": run_stock,
+    "precision": run_precision,
 }
 
 

@@ -50,6 +50,7 @@ def test_every_part_is_there(quick: tuple[str, dict[str, Any]]) -> None:
         "micro",
         "fixed",
         "stock",
+        "precision",
     } <= set(tables(found))
     for table in found["tables"]:
         assert table["title"] in printed

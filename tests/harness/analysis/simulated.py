@@ -1,18 +1,11 @@
-"""Comparisons simulated many at a time, recomputed here from the rule alone: false alarms and power under stopping."""
+"""Noise of several kinds for simulated comparisons; the arrays have the shape (comparisons, figures, contenders, rounds)."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.boundaries import PRIOR_ROUNDS, Looks, boundary
-from harness.analysis.judgements import FIGURES, MARGIN
-from harness.analysis.statistics import CONFIDENCE
-
 Floats = npt.NDArray[np.float64]
-RISK = (1 - CONFIDENCE) / len(FIGURES)
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
@@ -43,38 +36,3 @@ def lingering(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     for number in range(1, shape[-1]):
         own[..., number] = 0.1 * own[..., number - 1] + 0.995 * own[..., number]
     return own
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Of each simulated comparison: whether any pair was told apart when it ended, any was equivalent, and after how many rounds."""
-
-    told_apart: npt.NDArray[np.bool_]
-    equivalent: npt.NDArray[np.bool_]
-    rounds: npt.NDArray[np.int64]
-
-
-def compare(logs: Floats, looks: tuple[int, ...], headline: int = 4, margin: float = MARGIN) -> Ended:
-    """Go through the looks until all pairs are settled; `logs` has the shape (comparisons, figures, contenders, rounds)."""
-    comparisons, _, contenders, _ = logs.shape
-    first, second = np.triu_indices(contenders, 1)
-    between = logs[:, :, first] - logs[:, :, second]
-    going = np.ones(comparisons, np.bool_)
-    apart, equal = np.zeros(comparisons, np.bool_), np.zeros(comparisons, np.bool_)
-    ended_at = np.zeros(comparisons, np.int64)
-    for look in looks:
-        last = look == looks[-1]
-        mean = between[..., :look].mean(axis=-1)
-        variance = between[..., :look].var(axis=-1, ddof=1)
-        if len(first) > 1:
-            middle = np.median(variance, axis=-1, keepdims=True)
-            variance = (PRIOR_ROUNDS * middle + (look - 1) * variance) / (PRIOR_ROUNDS + look - 1)
-        half = boundary(contenders, look, Looks(looks, settled=not last), RISK) * np.sqrt(variance / look)
-        differ = np.abs(mean) > half
-        within = np.abs(mean) + half <= np.log(margin)
-        done = going & ((differ | within)[:, :headline].all(axis=(1, 2)) | last)
-        apart |= done & differ.any(axis=(1, 2))
-        equal |= done & within.any(axis=(1, 2))
-        ended_at[done] = look
-        going &= ~done
-    return Ended(apart, equal, ended_at)
