@@ -178,12 +178,12 @@ def _letter(family: Family, standing: Standing) -> str:
 
 
 def _row(standing: Standing, place: str, wanted_rounds: int) -> ContenderRow:
-    p99 = standing.percentile(99) if standing.runs else None
+    p99 = standing.percentile(99) if standing.runs and standing.carries(99) else None
     latency = standing.pooled()
 
     def figure(percentile: float, hop: str = "latency") -> str:
         pooled = standing.pooled(hop)
-        return ms(pooled.percentile_ms(percentile)) if pooled.count else "–"
+        return ms(pooled.percentile_ms(percentile)) if pooled.count and standing.carries(percentile) else "–"
 
     share = standing.share("broker")
     return ContenderRow(

@@ -12,6 +12,7 @@ from harness.analysis.standings import standings
 from harness.analysis.statistics import mean_interval
 from harness.report.bar_charts import capacities
 from harness.report.capacity import together
+from harness.report.comparison import table_rows
 from harness.report.faults import faults_verdict, matrix
 from harness.report.line_charts import fanout_by_clients, knee, load_curves
 from harness.report.page import build_report, view_of
@@ -199,3 +200,15 @@ def test_a_directory_of_faults_gets_the_report_of_faults(tmp_path: Path) -> None
 def test_no_valid_fault_run_is_no_verdict() -> None:
     (sentence,) = faults_verdict(made_up.comparison([made_up.fault_run("valkey", "link-cut", problems=("x",))]))
     assert "nothing can be said" in sentence
+
+
+def test_a_percentile_that_the_events_do_not_carry_is_not_shown() -> None:
+    def row(rounds: int) -> tuple[str, str, str]:
+        runs = [made_up.run(name, r) for r in range(1, rounds + 1) for name in ("valkey", "nats")]
+        (first, _) = table_rows(made_up.comparison(runs))
+        return first.p99, first.p99_range, first.p999
+
+    assert row(1) == ("–", "–", "–")  # 100 events: one beyond p99
+    few, many = row(5), row(20)
+    assert "–" not in few[:2]
+    assert (few[2], "–" in many) == ("–", False)

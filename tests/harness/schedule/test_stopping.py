@@ -1,0 +1,139 @@
+"""A comparison goes on until every pair is settled or its time is spent, and says how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from brokers.contenders import find_contender
+from core.contracts.manifest import Stopping
+from core.scenario import Scenario
+from harness.analysis.standings import families, settled
+from harness.commands.compare import plan, rounds_held
+from harness.results.run_record import Comparison, Run
+from harness.results.store import load_results, open_results
+from harness.schedule import jobs as schedule
+from harness.schedule.retry_queue import Job
+from harness.schedule.stopping import UntilSettled, planned_looks, planned_rounds
+from tests.harness import made_up
+
+ROUNDS = 24
+SCENARIO = made_up.SCENARIO.with_fields(rounds=ROUNDS)
+NAMES = ("valkey", "nats")
+
+
+def test_as_many_rounds_are_planned_as_the_time_is_enough_for() -> None:
+    scenario = Scenario(clients=500, connect_hz=1000, warmup_s=0.3, duration_s=1.5)
+    assert scenario.run_s == pytest.approx(0.3 + 1.5 + 0.5 + 1.0)
+    assert planned_rounds(scenario, 3, 360) == 36
+    assert planned_rounds(scenario, 6, 360) == 18
+    assert planned_rounds(scenario, 6, 20) == 5  # a verdict needs them; the clock may end them before
+
+
+def test_looks_are_six_at_most_and_the_last_is_the_end() -> None:
+    assert planned_looks(24) == (8, 12, 16, 20, 24)
+    assert planned_looks(36) == (6, 12, 18, 24, 30, 36)
+    assert planned_looks(5) == (5,)
+    assert planned_looks(7) == (6, 7)
+    for rounds in range(1, 200):
+        looks = planned_looks(rounds)
+        assert looks[-1] == rounds
+        assert len(looks) <= 6
+        assert looks == tuple(sorted(set(looks)))
+
+
+def rounds_of(slower: float = 1.0, rounds: int = ROUNDS, noisy: bool = False) -> Iterator[list[Run]]:
+    for number in range(1, rounds + 1):
+        swing = (2.0 if number % 2 else 0.5) if noisy else 1.0
+        yield [
+            made_up.run("valkey", number, scenario=SCENARIO, fanout_ms=6.0 * swing),
+            made_up.run("nats", number, scenario=SCENARIO, fanout_ms=6.0 * slower),
+        ]
+
+
+def go_on(runs: Iterator[list[Run]], within_s: float = 1000, round_s: float = 1.0) -> tuple[UntilSettled, Comparison]:
+    """Round by round until it ends, at `round_s` a round."""
+    now_s = 0.0
+    until = UntilSettled(ROUNDS, within_s, 1.25, clock=lambda: now_s)
+    comparison = made_up.comparison([], scenario=SCENARIO, stopping=until.stopping)
+    for number, made in enumerate(runs, 1):
+        comparison.runs.extend(made)
+        now_s += round_s
+        if until.ends(number, comparison):
+            break
+    return until, replace(comparison, stopping=until.stopping)
+
+
+@pytest.mark.parametrize(("slower", "word"), [(1.0, "equivalent"), (2.0, "different")])
+def test_it_ends_at_the_first_look_at_which_all_is_settled(slower: float, word: str) -> None:
+    until, comparison = go_on(rounds_of(slower))
+    assert until.stopping == Stopping(margin=1.25, looks=(8, 12, 16, 20, 24), settled=True)
+    assert comparison.rounds in (8, 12)
+    (family,) = families(comparison)
+    assert family.judgement.overall(*NAMES) == word
+    assert settled(comparison)
+    assert rounds_held(comparison, named=True)
+
+
+def test_what_is_not_settled_goes_on_to_the_last_round_and_is_an_answer() -> None:
+    until, comparison = go_on(rounds_of(1.1, noisy=True))
+    assert not until.stopping.settled
+    assert comparison.rounds == ROUNDS
+    assert not settled(comparison)
+    assert rounds_held(comparison, named=True)
+
+
+def test_no_round_is_begun_that_would_not_end_in_time() -> None:
+    until, comparison = go_on(rounds_of(1.1, noisy=True), within_s=10.5)
+    assert comparison.rounds == 10
+    assert not until.stopping.settled
+
+
+def test_where_nothing_is_valid_five_rounds_are_enough() -> None:
+    refused = ([made_up.run("valkey", n, scenario=SCENARIO, problems=("late",))] for n in range(1, ROUNDS + 1))
+    until, comparison = go_on(refused)
+    assert (comparison.rounds, until.stopping.settled) == (5, False)
+    assert not rounds_held(comparison, named=True)
+
+
+def test_an_interrupted_comparison_spends_no_more_than_its_look() -> None:
+    _, comparison = go_on(rounds_of(1.1, noisy=True), within_s=12.5)
+    whole, cut = (families(replace(comparison, complete=complete))[0].judgement for complete in (True, False))
+    for one, other in zip(whole.headline(*NAMES), cut.headline(*NAMES), strict=True):
+        assert other.ratio.high > one.ratio.high
+
+
+def test_the_rounds_that_are_left_are_not_done_and_the_ending_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contenders = [find_contender(name) for name in NAMES]
+    over = ["sse", "ws"]
+
+    def measured(job: Job, results: object, *_: object) -> Run:
+        run = made_up.run(
+            job.contender.name,
+            job.round,
+            scenario=job.scenario,
+            transport=job.transport,
+            fanout_ms={"sse": 6, "ws": 12}[job.transport],
+        )
+        return results.add_run(run)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(schedule, "measure", measured)
+    until = UntilSettled(ROUNDS, 1000, 1.25)
+    results = open_results(tmp_path, "x", scenario=SCENARIO, command="", host={}, versions={}, stopping=until.stopping)
+    done = schedule.run_jobs(
+        plan(contenders, SCENARIO, over), results, Console(quiet=True), lambda run: "", until=until
+    )
+    stored = load_results(done.folder)
+    assert stored.stopping == until.stopping
+    assert stored.stopping.settled
+    assert stored.rounds in (8, 12)
+    ranked = [run for run in stored.runs if not run.scenario.faults]
+    assert len(ranked) == stored.rounds * 4
+    assert len(stored.runs) - len(ranked) == 4  # the cut of every connection is still done
+    assert [one.judgement for one in families(stored)] == [one.judgement for one in families(done.comparison)]
