@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.analysis.judgements import BROKER, CPU, FIGURES, FamilyJudgement, JudgedFigure, PairJudgement
@@ -74,7 +75,8 @@ def beaten(judged: FamilyJudgement) -> list[str]:
             continue
         by = next(other for other in (*best, *judged.contenders) if judged.slower_in(name, other))
         worst = max(judged.slower_in(name, by), key=lambda one: one.ratio.estimate)
-        said.append(f"{name} is {times(worst.ratio)} {_WHERE[worst.figure]}")
+        than = "" if by == best[0] and len(best) == 1 else f" than {by}"
+        said.append(f"{name} is {times(worst.ratio)} {_WHERE[worst.figure]}{than}")
     return said
 
 
@@ -88,12 +90,30 @@ def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
     against = {name: one for name in judged.contenders if name != first and (one := judged.pair(figure, first, name))}
     equal = [name for name, one in against.items() if one.word == "equivalent"]
     how = "more" if figure is CPU else "slower"
-    said = [f"{listed([first, *equal])} are {within(judged.margin)}"] if equal else []
+    alike, alone = _alike(judged, figure, first, equal)
+    said = [f"{listed(alike)} are {within(judged.margin)}"] if equal else []
+    said += [f"so {_is(alone)} {listed(alone)}, to {first} alone"] if alone else []
     slower = [f"{name} is {times(one.ratio, how)}" for name, one in against.items() if _apart(one)]
     open_ = [name for name, one in against.items() if not one.settled]
     said += [f"against {first}, {listed(slower)}"] if slower else []
     said += [f"not settled between {first} and {listed(open_)}"] if open_ else []
     return "; ".join(said)
+
+
+def _alike(
+    judged: FamilyJudgement, figure: JudgedFigure, first: str, equal: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Those of which each is equivalent to each, and those that are equivalent to the first and not to all of them."""
+    alike = [first]
+    alone: list[str] = []
+    for name in equal:
+        pairs = [judged.pair(figure, name, other) for other in alike]
+        (alike if all(one and one.word == "equivalent" for one in pairs) else alone).append(name)
+    return alike, alone
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def not_settled(judged: FamilyJudgement) -> str:
@@ -116,6 +136,8 @@ def _pairs(pairs: Sequence[PairJudgement]) -> str:
 
 
 def _range(ratio: Interval) -> str:
+    if not math.isfinite(ratio.high):  # too early a look to say anything
+        return f"{ratio.estimate:.2f} x so far"
     return f"{ratio.estimate:.2f} x [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
@@ -181,7 +181,7 @@ def judge_family(
     risk = (1 - CONFIDENCE) / len(FIGURES) / promises
     by_figure = {
         figure.name: tuple(
-            _judgement(figure.name, found, margin, round_s)
+            _judgement(figure.name, found, margin, round_s, looks)
             for found in differences(_values(ranked, figure), looks, risk)
         )
         for figure in FIGURES
@@ -200,15 +200,19 @@ def _values(runs: Mapping[str, Sequence[Run]], figure: JudgedFigure) -> dict[str
     return found
 
 
-def _judgement(figure: str, found: Difference, margin: float, round_s: float) -> PairJudgement:
+def _judgement(figure: str, found: Difference, margin: float, round_s: float, looks: Looks) -> PairJudgement:
     judged = PairJudgement(figure, found.faster, found.slower, found.ratio, found.rounds, margin)
-    if judged.settled or not math.isfinite(found.ratio.high):
+    if judged.settled:
         return judged
+    more = _rounds_needed(found, margin, looks)
+    return replace(judged, rounds_needed=more, minutes_needed=more * round_s / 60)
+
+
+def _rounds_needed(found: Difference, margin: float, looks: Looks) -> int:
+    """About how many more: the interval shrinks with the root of the rounds, until it excludes 1 or fits into the margin."""
+    if not math.isfinite(found.ratio.high):  # it was interrupted before anything could be said: the rest of the plan
+        return max(1, looks.planned[-1] - found.rounds)
     half_width = math.log(found.ratio.high / found.ratio.estimate)
     estimate = math.log(found.ratio.estimate)
-    # It shrinks with the root of the rounds until it excludes 1, or until it fits into the margin: whichever is sooner.
     enough = max(estimate, math.log(margin) - estimate)
-    more = max(1, math.ceil(found.rounds * ((half_width / enough) ** 2 - 1)))
-    return PairJudgement(
-        figure, found.faster, found.slower, found.ratio, found.rounds, margin, more, more * round_s / 60
-    )
+    return max(1, math.ceil(found.rounds * ((half_width / enough) ** 2 - 1)))
