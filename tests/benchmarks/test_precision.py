@@ -64,5 +64,5 @@ def test_stored_rounds_give_a_table_with_every_bar(tmp_path: Path, monkeypatch: 
             assert len(table.bars) == 2 * (1 + 3 + 3)
             assert all(bar.figure is not None for bar in table.bars)
         else:
-            with pytest.raises(UsageError, match="5 valid rounds in common, and 12 are needed"):
+            with pytest.raises(UsageError, match="5 valid rounds in common, and 8 are needed"):
                 precision.precision(precision.QUICK, tmp_path, lambda words: None)
