@@ -11,8 +11,8 @@ from core.errors import UsageError
 from core.fault import KINDS, WHAT, FaultKind
 from harness.analysis.failovers import Failover
 from harness.analysis.fault_outcomes import AT_LEAST_ONCE
+from harness.analysis.judgement_words import listed
 from harness.analysis.statistics import MIN_ROUNDS, Interval
-from harness.analysis.verdict import listed
 from harness.report.chart_style import FONT, LIGHT, LINES, new_figure, shortened, style, to_svg
 from harness.report.view import LEVEL, Cell, Chart, Table, number
 
