@@ -1,7 +1,7 @@
 """Where a product cannot keep the promise that a contender declares, is slow to go on, or has nothing to break, and why: by kind of fault.
 
 Each reason is shown on the bare product, without an adapter of ours, in tests/brokers/test_limits.py and, of clusters,
-test_rabbitmq_cluster.py, test_nats_cluster.py and test_cuts.py.
+test_rabbitmq_cluster.py, test_nats_elections.py and test_cuts.py.
 """
 
 from __future__ import annotations
