@@ -100,8 +100,8 @@ class Adapter(Protocol):
 
     `producer` and `consumer` connect on entry, within the endpoint's deadline; closing is idempotent and
     cancellation-safe and leaves no task and no socket. Reconnecting is theirs, with brokers.reconnect.
-    They read no clock and look into no payload. Optional: `default_ports` and `delivery_options`, see docs/adapters.md,
-    and `clean_up`, see CleansUp.
+    They read no clock and look into no payload. Optional: `default_ports`, `delivery_options` and
+    `max_payload_bytes`, see docs/adapters.md, and `clean_up`, see CleansUp.
     """
 
     name: str

@@ -13,10 +13,11 @@ from brokers.clean_up import run_on
 from brokers.per_client_server import server_missing
 from brokers.programs import docker
 from brokers.programs.api import Program
-from brokers.programs.catalogue import CLUSTERS, Launch, program_of
+from brokers.programs.catalogue import CLUSTERS, SETTINGS, Launch, program_of
 from brokers.programs.cluster import Cluster
-from brokers.programs.cluster_program import APART, read_settings
+from brokers.programs.cluster_program import APART
 from brokers.programs.running import Running
+from brokers.programs.settings import read_settings
 from brokers.registry import library_missing
 from core.errors import FanbenchError, UsageError
 
@@ -57,7 +58,7 @@ class Contender:
     of: str = ""
     """Of a cluster: the contender of one process that it is for an application."""
     given: tuple[tuple[str, str], ...] = ()
-    """Settings of its cluster that a person chose."""
+    """Settings of its program that a person chose."""
     server: str = ""
     """Which server of examples/per-client-server its replicas are; empty where they are ours."""
     anti_pattern: str = ""
@@ -70,14 +71,14 @@ class Contender:
 
     @property
     def settings(self) -> dict[str, int]:
-        """What decides how long its cluster's failover takes, by name; empty where there is no cluster.
+        """What its program or cluster is set to, by name; empty where there is nothing to set.
 
         Raises:
             UsageError: one that a person chose does not exist, or takes no such value.
         """
-        if self.program is None or self.program not in CLUSTERS:
+        if self.program is None or self.program not in SETTINGS:
             return {}
-        return read_settings(self.program, CLUSTERS[self.program].settings, dict(self.given))
+        return read_settings(self.program, SETTINGS[self.program], dict(self.given))
 
     @property
     def embedded(self) -> bool:
@@ -129,6 +130,8 @@ class Contender:
             raise UsageError(
                 f"contender '{self.name}': a cluster runs as local programs only; leave out `--launch docker`"
             )
+        if self.given and self.launch == "docker":
+            raise UsageError(f"contender '{self.name}': a container takes no settings; leave out `--launch docker`")
         try:
             self._launcher(self.program).require()
         except FanbenchError as error:

@@ -29,6 +29,8 @@ _CONTENDERS = (
     Contender("nats", _AT_MOST, "nats://{nats}", "nats", primary=True),
     Contender("nats-jetstream", _AT_LEAST, "nats+js://{nats}", "nats", ("jetstream",)),
     Contender("nats-mqtt", _AT_MOST, "mqtt://{mqtt}", "nats", ("mqtt",)),
+    Contender("postgres", _AT_MOST, "postgresql://fanbench@{postgres}/postgres", "postgres", primary=True),
+    Contender("postgres-outbox", _AT_LEAST, "postgresql+outbox://fanbench@{postgres}/postgres", "postgres"),
     Contender("rabbitmq-mqtt", _AT_MOST, "mqtt://guest:guest@{mqtt}", "rabbitmq", ("mqtt",)),
 )
 
@@ -134,10 +136,8 @@ def find_contender(name_or_url: str) -> Contender:
 
 def _with_settings(contender: Contender, query: str) -> Contender:
     """Of `valkey-sentinel?down_after_ms=5000`; the name keeps the settings, so that two of them can be compared."""
-    if not contender.clustered:
-        raise UsageError(
-            f"{contender.name}?{query}: {contender.name} is no cluster and has no settings; leave out '?{query}'"
-        )
+    if not contender.settings:
+        raise UsageError(f"{contender.name}?{query}: {contender.name} has no settings; leave out '?{query}'")
     given = tuple(parse_qsl(query, keep_blank_values=True))
     changed = replace(contender, name=f"{contender.name}?{query}", given=given)
     _ = changed.settings  # raises if one of them cannot be

@@ -12,8 +12,8 @@ from brokers.errors import BrokerError
 T = TypeVar("T")
 
 
-async def finish(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end even when the caller is cancelled meanwhile; the cancellation is then passed on."""
+async def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` to its end, for its result, even when the caller is cancelled meanwhile: that is then passed on."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -22,8 +22,10 @@ async def finish(work: Coroutine[Any, Any, None]) -> None:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # nobody asks for it any more, and asyncio would tell of it
         raise cancelled
-    task.result()
+    return task.result()
 
 
 async def uncancelled(work: Awaitable[T]) -> T:

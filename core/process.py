@@ -154,8 +154,8 @@ def adopt(name: str, process: Process, log: Path) -> Child:
     return Child(name, process, log)
 
 
-def _bound_to_us(starts_more: bool) -> list[str]:
-    """Not where another thread starts it: the end of that thread would be the end of the child."""
+def bound_to_us(starts_more: bool = False) -> list[str]:
+    """DIES_WITH_PARENT, but not where another thread starts it: the end of that thread would be the end of the child."""
     if threading.current_thread() is not threading.main_thread():
         return []
     return [*DIES_WITH_PARENT[:-1], "TERM"] if DIES_WITH_PARENT and starts_more else DIES_WITH_PARENT
@@ -185,7 +185,7 @@ def spawn(
     with log.open("ab") as output:
         try:
             process = subprocess.Popen(
-                [*_bound_to_us(starts_more), *ONCE_GUARDED, *words],
+                [*bound_to_us(starts_more), *ONCE_GUARDED, *words],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

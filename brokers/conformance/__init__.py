@@ -65,12 +65,13 @@ class PromiseOutcome(NamedTuple):
 
 
 def features_of(contender: Contender, own: Provocations | None = None) -> set[str]:
-    """What promises may need: link, program, password, replay, two loopbacks, the delivery, and provocations by name."""
+    """What promises may need: link, program, password, replay, payload bound, two loopbacks, the delivery, provocations."""
     adapter, endpoint = open_endpoint(contender.url.replace("{", "").replace("}", ""), contender.delivery)
     found = {endpoint.delivery}
     found |= {"replay"} if adapter.replay else set()
     found |= {"program"} if contender.program else set()
     found |= {"password"} if endpoint.password or (contender.program and not contender.clustered) else set()
+    found |= {"payload bound"} if getattr(adapter, "max_payload_bytes", 0) else set()
     found |= {"two loopbacks"} if has_two_loopbacks() else set()
     found |= (own or provocations_of(contender.name)).features
     return found | ({"link"} if has_link(endpoint) or (contender.program and not tells_addresses(endpoint)) else set())

@@ -7,7 +7,16 @@ import time
 from dataclasses import replace
 
 from brokers.api import Message
-from brokers.conformance.workbench import DEADLINE_S, BrokenPromiseError, Workbench, needs, reading, require
+from brokers.conformance.workbench import (
+    DEADLINE_S,
+    BrokenPromiseError,
+    Workbench,
+    needs,
+    payload_bound,
+    reading,
+    require,
+)
+from brokers.errors import BrokerError, CauseKind
 from brokers.inbox import BUFFER
 from brokers.registry import open_endpoint
 from core.errors import UsageError
@@ -21,14 +30,36 @@ class DeliveryPromises:
     """One test for each."""
 
     async def test_bytes_unchanged(self, broker: Workbench) -> None:
-        """Payload bytes arrive unchanged: empty, binary, 64 KiB, and under a non-ASCII topic."""
-        payloads = [b"", bytes(range(256)), b"\r\n" * 10, b"{}", bytes(range(256)) * 256]
+        """Payload bytes arrive unchanged: empty, binary, 64 KiB or the most that the adapter declares, under a non-ASCII topic."""
+        most = min(65_536, payload_bound(broker) or 65_536)
+        payloads = [b"", bytes(range(256)), b"\r\n" * 10, b"{}", (bytes(range(256)) * 256)[:most]]
         topic = broker.topic() + "-größe-日本"
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
             for payload in payloads:
                 await producer.publish(topic, payload)
             await reader.count(len(payloads))
             require(reader.messages == [Message(topic, payload) for payload in payloads], "bytes or topic changed")
+
+    @needs("payload bound")
+    async def test_payload_over_the_bound_is_refused(self, broker: Workbench) -> None:
+        """A payload over the bound that the adapter declares is refused as over a limit, and harms no other."""
+        topic, bound = broker.topic(), payload_bound(broker)
+        async with broker.producer() as producer, broker.reader(topic) as (_, reader):
+            for payload in (b"\xff" * (bound + 1), b"\xff" * 10 * bound):
+                outcomes = await asyncio.gather(
+                    *[producer.publish(topic, one) for one in (b"before", payload, b"after")], return_exceptions=True
+                )
+                refused = outcomes[1]
+                require(isinstance(refused, BrokerError), f"{len(payload)} bytes: publish ended with {refused!r:.200}")
+                assert isinstance(refused, BrokerError)
+                require(refused.kind is CauseKind.LIMIT, f"refused as {refused.kind}: {refused}")
+                require(
+                    outcomes[0] is outcomes[2] is None,
+                    f"the others ended with {outcomes[0]!r:.200}, {outcomes[2]!r:.200}",
+                )
+            await reader.count(4)
+            require(reader.payloads == [b"before", b"after"] * 2, f"got {reader.payloads!r:.200}")
+            require(not reader.gaps, f"a gap was told: {reader.gaps}")
 
     async def test_topics_isolated(self, broker: Workbench) -> None:
         """A consumer gets its own topics and no others: case counts, and no character is a wildcard."""

@@ -1,7 +1,6 @@
 """What a promise needs somebody to do to the broker: one set of functions for each contender.
 
-They stand in provoke_redis.py, provoke_amqp.py, provoke_nats.py and provoke_mqtt.py, by the name of the contender. A
-stranger's adapter gives its own as `provocations` of its subclass of Conformance.
+They stand in the modules provoke_*.py, by the name of the contender. A stranger's adapter gives its own as `provocations` of its subclass of Conformance.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from brokers.endpoint import Endpoint
 
@@ -70,14 +70,17 @@ def pending_of(contender: str) -> frozenset[str]:
 
 
 def _by_contender() -> dict[str, Provocations]:
-    from brokers.conformance import provoke_amqp, provoke_memory, provoke_mqtt, provoke_nats, provoke_redis
+    from brokers.conformance import provoke_memory
 
-    families = (provoke_memory, provoke_redis, provoke_amqp, provoke_nats, provoke_mqtt)
+    families = (provoke_memory, *_networked())
     return {name: found for family in families for name, found in family.PROVOCATIONS.items()}
 
 
 def _pending() -> dict[str, frozenset[str]]:
-    from brokers.conformance import provoke_amqp, provoke_mqtt, provoke_nats, provoke_redis
+    return {name: tests for family in _networked() for name, tests in family.PENDING.items()}
 
-    families = (provoke_redis, provoke_amqp, provoke_nats, provoke_mqtt)
-    return {name: tests for family in families for name, tests in family.PENDING.items()}
+
+def _networked() -> tuple[Any, ...]:
+    from brokers.conformance import provoke_amqp, provoke_mqtt, provoke_nats, provoke_postgres, provoke_redis
+
+    return (provoke_redis, provoke_amqp, provoke_nats, provoke_mqtt, provoke_postgres)

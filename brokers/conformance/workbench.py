@@ -157,6 +157,11 @@ class Workbench:
             yield self.contender.url.format_map(running.listeners), *running.credentials
 
 
+def payload_bound(broker: Workbench) -> int:
+    """The largest payload that the adapter declares, whatever it holds; 0 where it declares none."""
+    return int(getattr(broker.adapter, "max_payload_bytes", 0))
+
+
 def has_link(endpoint: Endpoint) -> bool:
     """Whether a proxy can be put before the broker: its port is known, it is no socket's path, and it names no other address."""
     return endpoint.port is not None and not tells_addresses(endpoint)

@@ -7,14 +7,23 @@ from typing import Literal
 
 from brokers.programs.api import Program
 from brokers.programs.cluster_program import ClusterProgram
-from brokers.programs.images import mosquitto_image, nats_image, rabbitmq_image, redis_image, valkey_image
+from brokers.programs.images import (
+    mosquitto_image,
+    nats_image,
+    postgres_image,
+    rabbitmq_image,
+    redis_image,
+    valkey_image,
+)
 from brokers.programs.mosquitto import mosquitto
 from brokers.programs.nats import nats
 from brokers.programs.nats_cluster import nats_cluster
+from brokers.programs.postgres import postgres
 from brokers.programs.rabbitmq import rabbitmq
 from brokers.programs.rabbitmq_cluster import rabbitmq_cluster
 from brokers.programs.redis_cluster import valkey_cluster
 from brokers.programs.redis_sentinel import redis_sentinel, valkey_sentinel
+from brokers.programs.settings import Setting
 from brokers.programs.valkey import redis, valkey
 
 Launch = Literal["auto", "local", "docker"]
@@ -24,18 +33,28 @@ Launch = Literal["auto", "local", "docker"]
 says so where a program is missing.
 """
 
-PROGRAMS: dict[str, Program] = {program.name: program for program in (valkey, redis, rabbitmq, mosquitto, nats)}
+PROGRAMS: dict[str, Program] = {
+    program.name: program for program in (valkey, redis, rabbitmq, mosquitto, nats, postgres)
+}
 CLUSTERS: dict[str, ClusterProgram] = {
     cluster.name: cluster
     for cluster in (valkey_sentinel, redis_sentinel, valkey_cluster, nats_cluster, rabbitmq_cluster)
 }
 IMAGES: dict[str, Program] = {
-    image.name: image for image in (valkey_image, redis_image, rabbitmq_image, mosquitto_image, nats_image)
+    image.name: image
+    for image in (valkey_image, redis_image, rabbitmq_image, mosquitto_image, nats_image, postgres_image)
 }
 
 
+SETTINGS: dict[str, tuple[Setting, ...]] = {name: cluster.settings for name, cluster in CLUSTERS.items()}
+SETTINGS[postgres.name] = postgres.settings
+"""What can be set, by the name of a program or cluster; most programs have nothing."""
+
+
 def program_of(name: str, launch: Launch, settings: Mapping[str, int] | None = None) -> Program:
-    """The program of that name as it is to be launched; a cluster with its settings, which has no image."""
+    """The program of that name as it is to be launched; a cluster, which has no image, and PostgreSQL with their settings."""
     if name in CLUSTERS:
         return CLUSTERS[name].with_values(settings or {})
-    return (IMAGES if launch == "docker" else PROGRAMS)[name]
+    if launch == "docker":
+        return IMAGES[name]
+    return postgres.with_values(settings) if name == postgres.name and settings else PROGRAMS[name]

@@ -12,51 +12,11 @@ from brokers.programs.cluster import Cluster
 from brokers.programs.namespaces import NodeNetworks
 from brokers.programs.networks import Loopback, Network
 from brokers.programs.running import START_TIMEOUT_S, STOP_GRACE_S, Running
-from core.errors import UsageError, nearest
+from brokers.programs.settings import Setting
 from core.process import spawn
 
 APART = "apart"
 """The feature of a cluster whose nodes live in networks of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What decides how long a failover takes: shown beside each result, and set by `?name=value` after a contender's name."""
-
-    name: str
-    default: int
-    meaning: str
-    lowest: int = 0
-    highest: int = 1_000_000_000
-
-    def read(self, program: str, text: str) -> int:
-        """A value that a person gave.
-
-        Raises:
-            UsageError: it is no whole number, or outside of what the setting takes.
-        """
-        where = f"{program}?{self.name}={text}"
-        if not (text.isascii() and text.isdigit()):
-            raise UsageError(f"{where}: not a whole number; its default is {self.default}: {self.meaning}")
-        if not self.lowest <= int(text) <= self.highest:
-            raise UsageError(f"{where}: give {self.lowest} to {self.highest}: {self.meaning}")
-        return int(text)
-
-
-def read_settings(program: str, settings: Sequence[Setting], given: Mapping[str, str]) -> dict[str, int]:
-    """The value of each setting, where `given` are those that a person chose.
-
-    Raises:
-        UsageError: the program has no such setting, or it takes no such value.
-    """
-    known = {setting.name: setting for setting in settings}
-    for name in given:
-        if name not in known:
-            raise UsageError(f"{program} has no setting '{name}'; {nearest(name, list(known))}")
-    return {
-        name: setting.read(program, given[name]) if name in given else setting.default
-        for name, setting in known.items()
-    }
 
 
 @dataclass(frozen=True, slots=True)

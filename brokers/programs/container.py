@@ -74,6 +74,7 @@ def create(
     files: Mapping[str, Path],
     volume: str,
     command: Sequence[str],
+    environment: Mapping[str, str],
 ) -> Container:
     """Make a container: `ports` of 127.0.0.1 lead to ports of it, `files` are its own read-only, `volume` has its data.
 
@@ -83,7 +84,7 @@ def create(
     name = f"fanbench-{os.getpid()}-{program}-{secrets.token_hex(4)}"
     container = Container(name, program, log, when_killed(["docker", "rm", "--force", "--volumes", name]))
     try:
-        docker(*create_words(name, program, image, ports, files, volume, command))
+        docker(*create_words(name, program, image, ports, files, volume, command, environment))
     except BaseException:
         container.remove()
         raise
@@ -98,6 +99,7 @@ def create_words(
     files: Mapping[str, Path],
     volume: str,
     command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The words after `docker`; the host name is the program's, as in docker-compose.yml, since RabbitMQ keeps it."""
     words = ["create", "--name", name, "--label", LABEL, "--hostname", program, "--log-driver", "none"]
@@ -105,6 +107,8 @@ def create_words(
         words += ["--publish", f"127.0.0.1:{here}:{inside}"]
     for target, source in files.items():
         words += ["--mount", f"type=bind,source={source},target={target},readonly"]
+    for variable, value in (environment or {}).items():
+        words += ["--env", f"{variable}={value}"]
     return [*words, "--volume", volume, image, *command]
 
 

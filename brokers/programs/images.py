@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
-from brokers.programs import mosquitto, nats, rabbitmq
+from brokers.programs import mosquitto, nats, postgres, rabbitmq
 from brokers.programs.container import create
 from brokers.programs.docker import docker, find_docker, require_image, why_not
 from brokers.programs.finding import first_version
-from brokers.programs.probe import amqp_answers, mqtt_answers, redis_answers
+from brokers.programs.probe import amqp_answers, mqtt_answers, postgres_answers, redis_answers
 from brokers.programs.running import PASSWORD, START_TIMEOUT_S, USER, Running, launch
 from brokers.programs.valkey import ACL
 from core.errors import FanbenchError
@@ -36,6 +36,7 @@ class Setup:
     files: Mapping[str, str | Path] = field(default_factory=dict)
     """A file of ours, or a text, at a path of its own."""
     credentials: tuple[str, str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class OfficialImage:
             files=_written(setup.files, data),
             volume=self.volume,
             command=setup.command,
+            environment=setup.environment,
         )
         return launch(
             Running(
@@ -183,6 +185,19 @@ def nats_setup(features: Collection[str]) -> Setup:
     )
 
 
+def postgres_setup(features: Collection[str]) -> Setup:
+    """The options of docker-compose.yml."""
+    guarded = "password" in features
+    access = {"POSTGRES_PASSWORD": PASSWORD} if guarded else {"POSTGRES_HOST_AUTH_METHOD": "trust"}
+    return Setup(
+        ports={"postgres": 5432},
+        probes=[("postgres", postgres_answers)],
+        command=["postgres", *(word for option in postgres.OPTIONS for word in ("-c", option))],
+        credentials=_credentials(features),
+        environment={"POSTGRES_USER": USER, "POSTGRES_DB": postgres.DATABASE} | access,
+    )
+
+
 def _redis_like(name: str, image: str) -> OfficialImage:
     server = f"{name}-server"
     return OfficialImage(name, image, partial(redis_setup, server), "/data", (server, "--version"))
@@ -203,3 +218,10 @@ mosquitto_image = OfficialImage(
     "mosquitto", "eclipse-mosquitto:2", mosquitto_setup, "/mosquitto/data", ("sh", "-c", "mosquitto -h || true")
 )
 nats_image = OfficialImage("nats", "nats:2-alpine", nats_setup, "/tmp/nats", ("nats-server", "--version"))  # noqa: S108
+postgres_image = OfficialImage(
+    "postgres",
+    "postgres:17-alpine",
+    postgres_setup,
+    "/var/lib/postgresql/data",
+    ("postgres", "--version"),
+)

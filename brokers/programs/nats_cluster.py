@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 from brokers.programs.cluster import Cluster
-from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting
+from brokers.programs.cluster_program import Blueprint, ClusterProgram
 from brokers.programs.nats import config_settings, nats
 from brokers.programs.nats_ask import ask, ask_greeting
 from brokers.programs.networks import host_of, port_of
 from brokers.programs.probe import nats_answers
 from brokers.programs.running import Running
+from brokers.programs.settings import Setting
 from brokers.programs.shared_config import read_shared
 from core.errors import FanbenchError
 

@@ -51,3 +51,13 @@ def mqtt_answers(port: int) -> bool:
 def amqp_answers(port: int, host: str = "127.0.0.1") -> bool:
     """AMQP 0-9-1: protocol header, connection.start."""
     return answers(port, [(b"AMQP\x00\x00\x09\x01", b"\x00\x0a\x00\x0a\x00\x09")], host)
+
+
+def postgres_answers(port: int, user: str = "fanbench", database: str = "postgres") -> bool:
+    """Protocol 3.0: a startup message, and a request for a password or the word that none is needed.
+
+    While it starts or recovers it answers with an error.
+    """
+    words = b"\x00".join((b"user", user.encode(), b"database", database.encode(), b"\x00"))
+    message = (8 + len(words)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + words
+    return answers(port, [(message, b"R\x00\x00\x00")])

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from brokers.programs.cluster import Cluster
-from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting
+from brokers.programs.cluster_program import Blueprint, ClusterProgram
 from brokers.programs.finding import on_path, require
 from brokers.programs.networks import host_of, port_of
 from brokers.programs.probe import amqp_answers, answers
@@ -23,6 +23,7 @@ from brokers.programs.rabbitmq import (
     remember_node,
 )
 from brokers.programs.running import Running
+from brokers.programs.settings import Setting
 from brokers.programs.shared_config import read_shared
 from core.errors import FanbenchError
 

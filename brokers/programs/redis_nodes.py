@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from brokers.programs.cluster_program import Blueprint, Setting
+from brokers.programs.cluster_program import Blueprint
 from brokers.programs.networks import host_of, port_of
 from brokers.programs.probe import redis_answers
 from brokers.programs.running import Running
+from brokers.programs.settings import Setting
 from brokers.programs.shared_config import read_shared
 
 SHARED = read_shared("redis/nodes.conf")

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from functools import partial
 
 from brokers.programs.cluster import Cluster, wait_until
-from brokers.programs.cluster_program import Blueprint, ClusterProgram, Setting
+from brokers.programs.cluster_program import Blueprint, ClusterProgram
 from brokers.programs.networks import host_of, port_of
 from brokers.programs.redis_ask import ask, ask_info, ask_pairs
 from brokers.programs.redis_nodes import FSYNC, SHARED, config_text, server_node, server_options
 from brokers.programs.running import Running
+from brokers.programs.settings import Setting
 from brokers.programs.shared_config import read_shared
 from brokers.programs.valkey import redis, valkey
 from core.errors import FanbenchError

@@ -169,6 +169,46 @@ async def amqp_stream(url: str, got: Got) -> AsyncIterator[Publish]:
 
 
 @asynccontextmanager
+async def postgres_notify(url: str, got: Got) -> AsyncIterator[Publish]:
+    """asyncpg: `SELECT pg_notify` on a pool, since a connection does one thing at a time, and `add_listener`."""
+    import asyncpg
+
+    async with asyncpg.create_pool(url, min_size=1, max_size=10) as pool:
+        reader = await asyncpg.connect(url)
+        await reader.add_listener(TOPIC, lambda *_: got())
+        try:
+            yield lambda payload: pool.execute("SELECT pg_notify($1, $2)", TOPIC, payload.decode())
+        finally:
+            await reader.close()
+
+
+@asynccontextmanager
+async def postgres_outbox(url: str, got: Got) -> AsyncIterator[Publish]:
+    """asyncpg: INSERT and NOTIFY in one transaction on a pool, and a reader that asks for what is behind the last id."""
+    import asyncpg
+
+    plain, insert = url.replace("+outbox", ""), "INSERT INTO bare (payload) VALUES ($1) RETURNING pg_notify('bare', '')"
+    woken = asyncio.Event()
+    async with asyncpg.create_pool(plain, min_size=1, max_size=10) as pool:
+        reader = await asyncpg.connect(plain)
+        await reader.execute("CREATE TABLE IF NOT EXISTS bare (id bigserial PRIMARY KEY, payload bytea)")
+        await reader.add_listener(TOPIC, lambda *_: woken.set())
+
+        async def read() -> None:
+            last = 0
+            while True:
+                await woken.wait()
+                woken.clear()
+                for row in await reader.fetch("SELECT id, payload FROM bare WHERE id > $1 ORDER BY id", last):
+                    last = row["id"]
+                    got()
+
+        async with running(read()):
+            yield lambda payload: pool.execute(insert, payload)
+        await reader.close()
+
+
+@asynccontextmanager
 async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """A reader in a task, until the block ends."""
     task = asyncio.create_task(work)
@@ -189,6 +229,8 @@ def side(adapter: str, delivery: str, url: str, got: Got) -> Any:
         "redis-streams": lambda: redis_streams(url, got),
         "nats": lambda: nats_core(url, got),
         "nats-jetstream": lambda: nats_jetstream(url, got),
+        "postgres": lambda: postgres_notify(url, got),
+        "postgres-outbox": lambda: postgres_outbox(url, got),
         "mqtt": lambda: mqtt(url, got, 1 if at_least_once else 0),
         "amqp": lambda: amqp(url, got, at_least_once),
         "rabbitmq-stream": lambda: amqp_stream(url, got),

@@ -21,7 +21,19 @@ SPARE_DESCRIPTORS = 200
 """Descriptors that a Locust worker or a replica needs beside its clients' sockets."""
 MOST_PER_PROCESS_HZ = 100_000
 """Deliveries a second that one Locust process is given: below that its reading does not wait for a core."""
-_LIBRARIES = ("fastapi", "uvicorn", "uvloop", "locust", "gevent", "redis", "hiredis", "aio-pika", "aiomqtt", "nats-py")
+_LIBRARIES = (
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "locust",
+    "gevent",
+    "redis",
+    "hiredis",
+    "aio-pika",
+    "aiomqtt",
+    "nats-py",
+    "asyncpg",
+)
 
 
 def describe_host() -> dict[str, str]:

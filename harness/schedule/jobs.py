@@ -54,7 +54,7 @@ def start_results(
         command=command_line(),
         host=describe_host(),
         versions=versions,
-        settings={contender.name: contender.settings for contender in contenders if contender.clustered},
+        settings={contender.name: contender.settings for contender in contenders if contender.settings},
         stopping=stopping,
     )
 

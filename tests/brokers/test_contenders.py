@@ -22,6 +22,8 @@ NAMES = {
     "nats",
     "nats-jetstream",
     "nats-mqtt",
+    "postgres",
+    "postgres-outbox",
 }
 
 
@@ -37,7 +39,8 @@ def test_each_contender_has_a_program_and_an_adapter_that_makes_its_promise(cont
     adapter, endpoint = open_endpoint(contender.url.replace("{", "").replace("}", ""), contender.delivery)
     assert endpoint.delivery == contender.delivery
     assert contender.file_name == contender.name
-    assert adapter.replay is (contender.name.endswith(("streams", "jetstream")) or contender.name == "rabbitmq-stream")
+    stored = ("streams", "jetstream", "rabbitmq-stream", "postgres-outbox")
+    assert adapter.replay is contender.name.endswith(stored)
 
 
 def test_the_floor_and_one_contender_of_each_program_are_primary():

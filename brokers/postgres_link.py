@@ -1,0 +1,233 @@
+"""Connections to PostgreSQL: the one file that knows asyncpg, shared by notifications and the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import asyncpg
+
+from brokers import tls
+from brokers.endpoint import Endpoint
+from brokers.errors import BrokerError, CauseKind
+from brokers.options import choice
+from brokers.reconnect import finish, heartbeat_s
+from core.errors import UsageError
+
+PORT = 5432
+ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What asyncpg raises."""
+SSL_MODE = choice(
+    "sslmode",
+    "TLS as libpq knows it; require encrypts and checks nothing, verify-full checks the authority and the name",
+    ("disable", "prefer", "require", "verify-ca", "verify-full"),
+    default_words="verify-full with an option of TLS, else prefer",
+)
+SSL_NEGOTIATION = choice(
+    "sslnegotiation", "direct: TLS from the first byte, as from PostgreSQL 17 on", ("postgres", "direct"), "postgres"
+)
+TARGET = choice(
+    "target_session_attrs",
+    "which server will do: one that takes writes, one that is no standby, or any",
+    ("read-write", "primary", "any"),
+    "read-write",
+)
+OPTIONS = (SSL_MODE, SSL_NEGOTIATION, TARGET, *tls.OPTIONS)
+WATCH_S = 1.0
+"""How often a side asks whether its server still takes writes."""
+_READ_ONLY = "SELECT pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()"
+
+_BY_STATE: dict[str, CauseKind] = {
+    "22023": CauseKind.INVALID,
+    "22P05": CauseKind.INVALID,  # a character that the database's encoding does not have
+    "25006": CauseKind.ELSEWHERE,  # read-only: a standby, or a primary that is one no more
+    "28000": CauseKind.AUTHENTICATION,
+    "28P01": CauseKind.AUTHENTICATION,
+    "3D000": CauseKind.NOT_FOUND,
+    "42501": CauseKind.PERMISSION,
+    "42P01": CauseKind.ELSEWHERE,  # a table that was there is gone: the next connection makes it anew
+    "53100": CauseKind.BLOCKED,
+    "53200": CauseKind.BLOCKED,
+    "53300": CauseKind.LIMIT,
+    "54000": CauseKind.BLOCKED,  # the queue of notifications is full: a session listens in an open transaction
+    "55P03": CauseKind.BLOCKED,
+    "57014": CauseKind.BLOCKED,  # statement_timeout, or cancelled by an operator
+    "57P01": CauseKind.ELSEWHERE,
+    "57P02": CauseKind.ELSEWHERE,
+    "57P03": CauseKind.ELSEWHERE,
+}
+"""By SQLSTATE, from PostgreSQL's table of error codes."""
+
+
+class DemotedServerError(ConnectionError):
+    """The server takes no writes, or not any more."""
+
+
+def kind_of(error: BaseException) -> CauseKind | None:
+    """What asyncpg's errors mean; None for what the standard library's types say."""
+    if isinstance(error, DemotedServerError | asyncpg.TargetServerAttributeNotMatched):
+        return CauseKind.ELSEWHERE
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
+        return _BY_STATE.get(error.sqlstate)
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return CauseKind.LOST
+    return None
+
+
+class ListeningConnection(asyncpg.Connection):  # type: ignore[misc]
+    """asyncpg's own, which takes a callback and a round trip for each channel; this one has a callback for all."""
+
+    heard: Callable[[str, str], None] | None = None
+    """Called with channel and payload of each notification."""
+
+    def _process_notification(self, _pid: int, channel: str, payload: str) -> None:
+        if self.heard is not None:
+            self.heard(channel, payload)
+
+
+@dataclass(eq=False)
+class Session:
+    """A connection that is asked one thing at a time, as asyncpg must be.
+
+    A request is not cancelled half-way: asyncpg would do that through a second connection, which may hang where the first
+    does. One that is not answered within the endpoint's deadline ends the connection instead.
+    """
+
+    connection: Any
+    endpoint: Endpoint
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _lost: asyncio.Event = field(default_factory=asyncio.Event)
+    _cause: str = "closed by the server"
+
+    def __post_init__(self) -> None:
+        self.connection.add_termination_listener(lambda _: self._lost.set())
+
+    def on_notification(self, heard: Callable[[str, str], None]) -> None:
+        """Have channel and payload of each notification handed over."""
+        self.connection.heard = heard
+
+    async def execute(self, query: str, *values: Any) -> None:
+        """Run a statement, or several without values; raises what asyncpg raises."""
+        await self._ask(partial(self.connection.execute, query, *values))
+
+    async def fetch(self, query: str, *values: Any) -> Sequence[Any]:
+        """The rows of a query; raises what asyncpg raises."""
+        found: Sequence[Any] = await self._ask(partial(self.connection.fetch, query, *values))
+        return found
+
+    async def _ask(self, request: Callable[[], Any]) -> Any:
+        async with self._turn:
+            alarm = asyncio.get_running_loop().call_later(self.endpoint.timeout_s, self._give_up)
+            try:
+                return await finish(request())
+            except asyncpg.InternalClientError:  # asyncpg is confused by how a server died, and would stay so
+                self.connection.terminate()
+                raise
+            finally:
+                alarm.cancel()
+                if self.connection.is_closed():  # asyncpg does not always call its listener then
+                    self._lost.set()
+
+    def _give_up(self) -> None:
+        self._cause = f"no answer within {self.endpoint.timeout_s:g} s"
+        self.connection.terminate()
+
+    async def watch(self) -> None:
+        """Ask now and then whether the server takes writes, which is a sign of life too, until the connection is gone.
+
+        Raises:
+            ConnectionError: it is gone, or the server takes none any more.
+        """
+        while not (self._lost.is_set() or self.connection.is_closed()):
+            try:
+                async with asyncio.timeout(min(WATCH_S, heartbeat_s(self.endpoint))):
+                    await self._lost.wait()
+            except TimeoutError:
+                try:
+                    await require_target(self)
+                except asyncpg.QueryCanceledError:  # statement_timeout: an answer all the same
+                    continue
+                except (asyncpg.InterfaceError, asyncpg.InternalClientError):  # it is lost, as will be seen
+                    continue
+        raise ConnectionError(self._cause)
+
+    async def hang_up(self) -> None:
+        """Close the socket; the server ends what it was doing for it."""
+        self.connection.terminate()
+
+
+async def require_target(session: Session) -> None:
+    """Raise unless the server is what `target_session_attrs` wants.
+
+    Raises:
+        DemotedServerError: it is not.
+    """
+    wanted = session.endpoint.get(TARGET)
+    if wanted == "any":
+        await session.fetch("SELECT 1")
+        return
+    ((read_only, standby),) = await session.fetch(_READ_ONLY)
+    if standby:
+        raise DemotedServerError(f"{session.endpoint.hosts[0]} is a standby")
+    if read_only and wanted == "read-write":
+        raise DemotedServerError(f"{session.endpoint.hosts[0]} is read-only")
+
+
+async def dial(endpoint: Endpoint) -> Session:
+    """Connect and log in to the endpoint's one host; leaves nothing open when it raises.
+
+    Raises:
+        BrokerError: there is no such database. Otherwise what asyncpg raises.
+    """
+    secure, name = tls_of(endpoint)
+    try:
+        connection = await asyncpg.connect(
+            host=endpoint.host,
+            port=endpoint.port or PORT,
+            user=endpoint.username,
+            password=endpoint.password,
+            database=endpoint.path or None,
+            ssl=secure,
+            direct_tls=name == "direct",
+            timeout=None,  # keep_up has a deadline around this
+            server_settings={"application_name": endpoint.prefix},
+            connection_class=ListeningConnection,
+        )
+    except asyncpg.InvalidCatalogNameError as error:
+        step = "name one that exists, as the URL's path"
+        raise BrokerError(endpoint, "connect", str(error), CauseKind.NOT_FOUND, step) from None
+    session = Session(connection, endpoint)
+    try:
+        await require_target(session)
+    except BaseException:
+        await session.hang_up()
+        raise
+    return session
+
+
+def tls_of(endpoint: Endpoint) -> tuple[ssl.SSLContext | str | bool, str]:
+    """What asyncpg is to do about TLS, and how it is begun.
+
+    Raises:
+        UsageError: options that contradict each other, or a file that cannot be used.
+    """
+    given = [option.name for option in tls.OPTIONS if option.name in endpoint.options]
+    mode, begun = endpoint.get(SSL_MODE), endpoint.get(SSL_NEGOTIATION)
+    mode = mode or ("verify-full" if given or begun == "direct" else "prefer")
+    if mode in ("disable", "prefer"):
+        if given or begun == "direct":
+            what = given[0] if given else SSL_NEGOTIATION.name
+            raise UsageError(
+                f"{endpoint}: option '{what}' has no meaning with sslmode={mode}; write sslmode=verify-full"
+            )
+        return False if mode == "disable" else "prefer", begun
+    context = tls.tls_context(endpoint)
+    if mode != "verify-full":
+        context.check_hostname = False
+    if mode == "require":
+        context.verify_mode = ssl.CERT_NONE
+    return context, begun

@@ -1,0 +1,58 @@
+"""A message as PostgreSQL can carry it: text of less than 8,000 bytes, on a channel that bears the topic's name."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+
+MAX_TEXT_BYTES = 7_999
+MAX_PAYLOAD_BYTES = 5_997
+"""What fits whatever it holds: bytes that are no text are sent as base64, behind a mark. Text may have MAX_TEXT_BYTES."""
+MAX_TOPIC_BYTES = 63
+_BINARY = "\x01"
+"""Before base64. A text that begins with it is sent as base64 too, so that nothing means two things."""
+
+
+class TooLongError(ValueError):
+    """A payload is over PostgreSQL's bound."""
+
+
+def channel_of(topic: str) -> str:
+    """A topic's channel, which is its name: `psql` can listen to it, and a trigger can notify it.
+
+    Raises:
+        ValueError: no channel can have this name.
+    """
+    if "\0" in topic:
+        raise ValueError("it has a NUL, which no name in PostgreSQL may have")
+    return topic
+
+
+def text_of(payload: bytes) -> str:
+    """The notification that carries a payload: the payload itself, where that is text.
+
+    Raises:
+        TooLongError: it is over the bound.
+    """
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        text = ""
+    as_it_is = (text or not payload) and "\0" not in text and not text.startswith(_BINARY)
+    if not as_it_is:
+        text = _BINARY + b64encode(payload).decode()
+    size = len(payload) if as_it_is else len(text)
+    if size > MAX_TEXT_BYTES:
+        how = "" if as_it_is else f", {size:,} as base64"
+        raise TooLongError(
+            f"the payload has {len(payload):,} bytes{how}, and PostgreSQL takes {MAX_TEXT_BYTES:,} in a notification"
+        )
+    return text
+
+
+def payload_of(text: str) -> bytes:
+    """The payload that a notification carries.
+
+    Raises:
+        ValueError: it has the mark of base64 and is none.
+    """
+    return b64decode(text[1:], validate=True) if text.startswith(_BINARY) else text.encode()

@@ -1,0 +1,160 @@
+"""Reads an outbox in PostgreSQL by place: what is published wakes it, and once a second it looks by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+from brokers import inbox
+from brokers.api import Gap, Message
+from brokers.endpoint import Endpoint
+from brokers.errors import Refusal
+from brokers.link import Link
+from brokers.log_reader import Entry, LogReader
+from brokers.postgres_link import WATCH_S, Session, dial, kind_of
+from brokers.postgres_table import START, Page, Place, Table
+from brokers.topic_names import TopicNames
+
+MAX_TOPIC_BYTES = 65_536
+"""A bound of ours: PostgreSQL itself takes 1 GB."""
+_SESSION = "SET enable_seqscan = off; SET jit = off"
+"""A plan that was made while the table was small stays for a minute, and would read all of it each time."""
+_FIRST_LOOK_S, _LONGEST_LOOK_S = 0.001, 0.05
+"""How soon it looks again for rows that wait for an open transaction."""
+_HELD_S = 1.0
+_HELD = "rows wait for the end of a transaction that is open elsewhere on this server: see pg_stat_activity"
+
+
+def topic_names(endpoint: Endpoint) -> TopicNames:
+    """Topics as the table has them."""
+    return TopicNames(endpoint, MAX_TOPIC_BYTES, _name_of)
+
+
+def _name_of(topic: str) -> str:
+    if "\0" in topic:
+        raise ValueError("it has a NUL, which no text in PostgreSQL may have")
+    return topic
+
+
+async def dial_table(endpoint: Endpoint, table: Table) -> Session:
+    """A session that finds its table, created where it is missing."""
+    session = await dial(endpoint)
+    try:
+        await session.execute(_SESSION)
+        await table.ensure(session)
+    except BaseException:
+        await session.hang_up()
+        raise
+    return session
+
+
+class PostgresOutboxConsumer:
+    """A `ReconnectLoop` for `keep_up`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.link = Link(endpoint)
+        self.kind_of = kind_of
+        self._endpoint = endpoint
+        self._table = Table(endpoint)
+        self._session: Session | None = None
+        self._oid = 0
+        self._read_last = START
+        self._woken = asyncio.Event()
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.feed = LogReader(endpoint, self.inbox, START, self._history, topic_names(endpoint))
+
+    async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
+        """Return at once, or once the history begins to come."""
+        return await self.feed.subscribe(topics, since_ns)
+
+    async def unsubscribe(self, *topics: str) -> None:
+        """Take effect at once."""
+        self.feed.unsubscribe(topics)
+
+    def __aiter__(self) -> AsyncIterator[Message | Gap]:
+        return self.inbox
+
+    async def dial(self) -> Session:
+        """Connect, and find the place to read from: the table's end at first, later where the reading stopped."""
+        session = await dial_table(self.link.target, self._table)
+        try:
+            session.on_notification(lambda *_: self._woken.set())
+            await session.execute('LISTEN "{}"'.format(self._table.channel.replace('"', '""')))
+            await self._find_place(session)
+            self._session = session
+        except BaseException:
+            await session.hang_up()
+            raise
+        return session
+
+    async def _find_place(self, session: Session) -> None:
+        facts, place = await self._table.facts(session), self.feed.position
+        last = await self._table.last(session)  # which shows, too, that this user may read
+        same, self._oid = facts.oid == self._oid, facts.oid
+        if place == START:
+            self.feed.position = facts.end
+        elif same and (place != self._read_last or await self._table.has(session, place)):
+            self.feed.resumed(0)
+        else:  # with the row that was read last others may be gone
+            if last < place:
+                # The server lost its last transactions, or all rows. All that it has was seen or is older: what is stored
+                # from now on is new, though the numbers of lost transactions are given again.
+                self.feed.position = facts.end if last == START else Place(last.xid, last.id + 1)
+            self._read_last = START
+            self.feed.resumed(None)
+
+    async def serve(self, session: Session) -> None:
+        """Read on, and see by the way that the server still takes writes."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read(session))
+            tasks.create_task(session.watch())
+
+    async def _read(self, session: Session) -> None:
+        loop = asyncio.get_running_loop()
+        look_s, free_s = _FIRST_LOOK_S, loop.time()
+        while True:
+            self._woken.clear()
+            page = await self._next_page(session)
+            if page.rows or not page.waits:
+                look_s, free_s = _FIRST_LOOK_S, loop.time()
+            self.link.note(_HELD if loop.time() - free_s >= _HELD_S else "")
+            if not page.more:
+                await self._until_woken(look_s if page.waits else WATCH_S)
+                look_s = min(2 * look_s, _LONGEST_LOOK_S)
+
+    async def _next_page(self, session: Session) -> Page:
+        place = self.feed.position
+        page = await self._table.read(session, place, is_row=place == self._read_last)
+        if page.gone:
+            self._read_last = START
+            self.feed.trimmed(None)
+        for row in page.rows:
+            if not self.feed.take_now(row.place, row.topic, row.payload):
+                await self.feed.take(row.place, row.topic, row.payload)
+            self._read_last = row.place
+        return page
+
+    async def _until_woken(self, at_most_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._woken.wait()
+
+    async def _history(self, since_ns: int, upto: Place) -> AsyncGenerator[Sequence[Entry], None]:
+        place, more = START, True
+        while more:
+            if self._session is None:
+                raise ConnectionError("not connected")
+            page = await self._table.history(self._session, since_ns, place, upto)
+            yield [(row.topic, row.payload) for row in page.rows]
+            more = page.more
+            place = page.rows[-1].place if page.rows else place
+
+    def lost(self, cause: str) -> None:
+        """Go on from the place when the connection is back."""
+        self._session = None
+        self.feed.lost(cause)
+
+    async def hang_up(self, session: Session) -> None:
+        """Close the socket."""
+        await session.hang_up()

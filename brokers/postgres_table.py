@@ -1,0 +1,200 @@
+"""The outbox: a table of events, read in an order that no commit can come too late for.
+
+An id is taken when a row is inserted, and rows show when their transaction commits: 11 may be there before 10, and a reader
+that went on behind 11 would never see 10. So a row has the number of its transaction besides, rows are read in the order of
+(transaction, id), and only up to the oldest transaction that is still open: of those before it nothing can come any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from brokers.endpoint import Endpoint
+from brokers.errors import BrokerError, CauseKind
+from brokers.options import text, whole_number
+from brokers.postgres_link import Session
+
+TABLE = text("table", "the table of events, with its schema if need be", default_words="fanbench, or the run's name")
+LENGTH = whole_number("length", "rows that the table keeps, about", 100_000, 1)
+_NAME_BYTES = 63
+PAGE = 500
+PAGE_BYTES = 8 * 1024 * 1024
+"""Of payloads in one answer, which has one row at least."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS {table} (
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    topic text NOT NULL,
+    payload bytea NOT NULL,
+    PRIMARY KEY (xid, id)
+);
+CREATE INDEX ON {table} (stored_at)
+"""
+_INSERT = "INSERT INTO {table} (topic, payload) SELECT * FROM unnest($1::text[], $2::bytea[])"
+_PAGE = """
+SELECT xid, id, topic, CASE WHEN xid = $1 AND id = $2 THEN '' ELSE payload END AS payload, settled FROM (
+    SELECT *, sum(octet_length(payload)) OVER (ORDER BY xid, id) - octet_length(payload) AS before FROM ({rows}) AS page
+) AS sized WHERE before < {bytes} ORDER BY xid, id
+"""
+_READ = """
+SELECT xid, id, topic, payload, xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
+FROM {table} WHERE (xid, id) >= ($1::xid8, $2::bigint) ORDER BY xid, id LIMIT {page}
+"""
+_HISTORY = """
+SELECT xid, id, topic, payload, true AS settled
+FROM {rows} WHERE (xid, id) > ($1::xid8, $2::bigint) AND (xid, id) <= ($3::xid8, $4::bigint) AND stored_at >= $5::timestamptz
+ORDER BY xid, id LIMIT {page}
+"""
+_SINCE = "(SELECT * FROM {table} WHERE stored_at >= $5::timestamptz OFFSET 0) AS since"
+"""The first page: OFFSET 0 has the index by time used, whatever the planner would guess of a table that it has no figures of."""
+_END = "SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin, pg_snapshot_xmax(pg_current_snapshot()) AS xmax, {oid}"
+_HAS = "SELECT 1 FROM {table} WHERE xid = $1::xid8 AND id = $2::bigint"
+_LAST = "SELECT xid, id FROM {table} ORDER BY xid DESC, id DESC LIMIT 1"
+_TRIM = """
+WITH surplus AS (
+    SELECT greatest(0, (SELECT id FROM {table} ORDER BY xid DESC, id DESC LIMIT 1)
+        - (SELECT id FROM {table} ORDER BY xid, id LIMIT 1) + 1 - $1::bigint) AS many,
+        set_config('synchronous_commit', 'off', true)
+)
+DELETE FROM {table} WHERE (xid, id) IN (SELECT xid, id FROM {table} ORDER BY xid, id LIMIT (SELECT many FROM surplus))
+"""
+"""What a crash brings back is trimmed again: the transaction need not wait for the disk."""
+
+
+class Place(NamedTuple):
+    """Of a row in the order of reading; with id 0 that before all rows of its transaction."""
+
+    xid: int
+    id: int
+
+
+START = Place(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event."""
+
+    place: Place
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one read found."""
+
+    rows: Sequence[Row]
+    """In order, all that can be handed on."""
+    more: bool
+    """Whether there may be more to read at once."""
+    waits: bool
+    """Whether there are rows behind these that wait for the end of an open transaction."""
+    gone: bool
+    """Whether the row that was read last is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What tells a table from another one of its name, and from its own past."""
+
+    oid: int
+    end: Place
+    """Before everything that is published from now on."""
+    next_xid: int
+
+
+class Table:
+    """The statements, for the table that an endpoint names."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        words = (endpoint.get(TABLE) or endpoint.prefix).split(".")
+        self.name = ".".join(word[:_NAME_BYTES] for word in words)
+        """As it is shown, and as its channel is called."""
+        self.channel = self.name[:_NAME_BYTES]
+        self.quoted = ".".join(_quoted(word[:_NAME_BYTES]) for word in words)
+        oid = "to_regclass('{}')::oid::bigint AS oid".format(self.quoted.replace("'", "''"))
+        self._insert = _INSERT.format(table=self.quoted)
+        self._read = _paged(_READ.format(table=self.quoted, page=PAGE))
+        self._since = _paged(_HISTORY.format(rows=_SINCE.format(table=self.quoted), page=PAGE))
+        self._history = _paged(_HISTORY.format(rows=self.quoted, page=PAGE))
+        self._end = _END.format(oid=oid)
+
+    async def ensure(self, session: Session) -> None:
+        """Create the table where it is missing; raises what asyncpg raises, or BrokerError: the user may not."""
+        if (await self.facts(session)).oid:
+            return
+        try:
+            # Two that create it at once would both find it missing, and one of them fail.
+            await session.execute(
+                f"SELECT pg_advisory_xact_lock(hashtext('fanbench'));{_CREATE.format(table=self.quoted)}"
+            )
+        except Exception as error:
+            if getattr(error, "sqlstate", "") == "42501":
+                step = f"have {self.name} created by a user who may, or grant this one CREATE on its schema"
+                raise BrokerError(
+                    session.endpoint, f"create table {self.name}", str(error), CauseKind.PERMISSION, step
+                ) from None
+            raise
+
+    async def facts(self, session: Session) -> TableFacts:
+        """Look at the table; its oid is 0 where there is none."""
+        ((xmin, xmax, oid),) = await session.fetch(self._end)
+        return TableFacts(oid or 0, Place(xmin, 0), xmax)
+
+    async def insert(self, session: Session, topics: Sequence[str], payloads: Sequence[bytes]) -> None:
+        """Store events; return once that is committed."""
+        await session.execute(self._insert, topics, payloads)
+
+    async def trim(self, session: Session, length: int) -> None:
+        """Delete the oldest rows but for `length`, by the distance of the ids."""
+        await session.fetch(_TRIM.format(table=self.quoted), length)
+
+    async def has(self, session: Session, place: Place) -> bool:
+        """Whether there is this row."""
+        return bool(await session.fetch(_HAS.format(table=self.quoted), *place))
+
+    async def last(self, session: Session) -> Place:
+        """The last row's place; START where there is none."""
+        found = await session.fetch(_LAST.format(table=self.quoted))
+        return Place(*found[0]) if found else START
+
+    async def read(self, session: Session, place: Place, *, is_row: bool) -> Page:
+        """What follows a place, which is that of a row or one before all rows of a transaction.
+
+        That row is read again, without its payload: where it is gone, those behind it may be, too.
+        """
+        found = await session.fetch(self._read, *place)
+        gone = is_row and not (found and (found[0]["xid"], found[0]["id"]) == place)
+        rows = [_row(record) for record in found[is_row and not gone :] if record["settled"]]
+        waits = bool(found) and not found[-1]["settled"]
+        return Page(rows, not waits and _is_full(found), waits, gone)
+
+    async def history(self, session: Session, since_ns: int, place: Place, upto: Place) -> Page:
+        """What was stored from a moment on, behind a place and up to another."""
+        moment = _EPOCH + timedelta(microseconds=since_ns // 1_000)
+        query = self._since if place == START else self._history
+        found = await session.fetch(query, *place, *upto, moment)
+        return Page([_row(record) for record in found], _is_full(found), waits=False, gone=False)
+
+
+def _paged(rows: str) -> str:
+    return _PAGE.format(rows=rows, bytes=PAGE_BYTES)
+
+
+def _quoted(word: str) -> str:
+    return '"{}"'.format(word.replace('"', '""'))
+
+
+def _row(record: Any) -> Row:
+    return Row(Place(record["xid"], record["id"]), record["topic"], record["payload"])
+
+
+def _is_full(found: Sequence[Any]) -> bool:
+    return len(found) == PAGE or sum(len(record["payload"]) for record in found) >= PAGE_BYTES

@@ -1,0 +1,71 @@
+"""A PostgreSQL server with its backends: each is in a session of its own, so that no signal reaches all by their group."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+
+import psutil
+
+from core.process import Child
+
+_END_S = 5.0
+"""For the backends of a killed server; the next start fails while one of them lives."""
+
+
+class PostgresProcesses:
+    """One life of a server, with the interface of core.process.Child (see running.Started)."""
+
+    def __init__(self, server: Child, background: Child | None = None) -> None:
+        """`background` is a load on the server, which lives as long."""
+        self._server = server
+        self._background = background
+
+    @property
+    def pid(self) -> int:
+        """The server's first process."""
+        return self._server.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return self._server.returncode
+
+    def last_words(self) -> str:
+        """The end of its log on one line, for an error."""
+        return self._server.last_words()
+
+    def _backends(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self._server.pid).children(recursive=True)
+        except psutil.Error:
+            return []
+
+    def send_signal(self, sig: signal.Signals) -> None:
+        """To the server and all its backends; a stopped server makes no more of them."""
+        if self.returncode is not None:
+            return
+        backends = self._backends() if sig == signal.SIGCONT else []
+        self._server.send_signal(sig)
+        for process in backends or self._backends():
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(sig)
+
+    def stop(self, grace_s: float) -> None:
+        """End it at once in good order, which SIGTERM would not: it waits for its clients. Idempotent."""
+        if self.returncode is None:
+            self.send_signal(signal.SIGCONT)
+            self._server.send_signal(signal.SIGINT)
+            self._server.wait(grace_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to all; returns when all have ended."""
+        if self._background is not None:
+            self._background.kill()
+        backends = self._backends()
+        self._server.kill()
+        for process in backends:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(backends, timeout=_END_S)

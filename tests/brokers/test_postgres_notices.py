@@ -1,0 +1,38 @@
+"""A payload survives the way through PostgreSQL's text of bounded length, and text stays readable for others."""
+
+import pytest
+
+from brokers.postgres_notices import MAX_PAYLOAD_BYTES, TooLongError, channel_of, payload_of, text_of
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b'{"a":1}', "größe-日本".encode(), b"\0", b"\xff" * MAX_PAYLOAD_BYTES, b"\x01", b"\x01YQ==", b"x" * 7_999],
+    ids=lambda payload: f"{payload[:8]!r} {len(payload)}",
+)
+def test_a_payload_arrives_as_it_was(payload):
+    text = text_of(payload)
+    assert len(text.encode()) < 8_000
+    assert "\0" not in text
+    assert payload_of(text) == payload
+
+
+def test_text_is_sent_as_it_is_so_that_any_client_can_read_it():
+    assert text_of(b'{"seq":1}') == '{"seq":1}'
+    assert payload_of("from psql") == b"from psql"
+
+
+@pytest.mark.parametrize("payload", [b"x" * 8_000, b"\xff" * (MAX_PAYLOAD_BYTES + 1)], ids=["text", "binary"])
+def test_a_payload_over_the_bound_is_told_with_both_sizes(payload):
+    with pytest.raises(TooLongError, match=rf"{len(payload):,} bytes.*takes 7,999"):
+        text_of(payload)
+
+
+def test_a_stranger_s_text_with_the_mark_of_base64_is_none():
+    with pytest.raises(ValueError, match=r"base64|padding"):
+        payload_of("\x01not base64!")
+
+
+def test_a_topic_with_nul_is_no_channel():
+    with pytest.raises(ValueError, match="NUL"):
+        channel_of("a\0b")

@@ -1,0 +1,211 @@
+"""An outbox is read complete although ids show out of order, and says what it cannot bring back."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from brokers.clean_up import new_run_name
+from brokers.conformance.faults import polled
+from brokers.contenders import find_contender
+from brokers.errors import BrokerError, CauseKind
+from brokers.postgres_link import dial
+from brokers.postgres_outbox import adapter
+from brokers.postgres_table import Table
+
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def bench(running_programs):
+    return running_programs.workbench(find_contender("postgres-outbox"))
+
+
+@pytest.fixture
+async def endpoint(bench):
+    """Of a table of the test's own."""
+    found = bench.endpoint(run_name=new_run_name())
+    async with adapter.producer(found):
+        pass
+    yield found
+    await adapter.clean_up(found)
+
+
+@asynccontextmanager
+async def connected(endpoint):
+    session = await dial(endpoint)
+    try:
+        yield session
+    finally:
+        await session.hang_up()
+
+
+def insert(endpoint, topic, payload):
+    """The SQL of an application that stores an event in its own transaction."""
+    return f"INSERT INTO {Table(endpoint).quoted} (topic, payload) VALUES ('{topic}', '{payload}')"
+
+
+class NaiveReader:
+    """Reads what is behind the last id, as outboxes are often written."""
+
+    def __init__(self, session, endpoint):
+        self.session, self.table, self.last, self.payloads = session, Table(endpoint).quoted, 0, []
+
+    async def read(self):
+        query = f"SELECT id, payload FROM {self.table} WHERE id > $1 ORDER BY id"
+        for row in await self.session.fetch(query, self.last):
+            self.last = row["id"]
+            self.payloads.append(row["payload"])
+
+
+async def test_an_event_whose_transaction_commits_late_is_not_passed_by_as_it_is_by_reading_behind_the_last_id(
+    bench, endpoint
+):
+    async with (
+        connected(endpoint) as slow,
+        connected(endpoint) as quick,
+        connected(endpoint) as plain,
+        bench.reader("t", endpoint=endpoint) as (consumer, reader),
+    ):
+        naive = NaiveReader(plain, endpoint)
+        await slow.execute("BEGIN")
+        await slow.execute(insert(endpoint, "t", "late"))
+        await quick.execute(insert(endpoint, "t", "early"))
+        await naive.read()
+        assert naive.payloads == [b"early"], "the later id shows first"
+        await polled(lambda: consumer.link.notice, "the consumer says what it waits for")
+        assert "pg_stat_activity" in consumer.link.notice
+        assert reader.payloads == []
+        await slow.execute("COMMIT")
+        await reader.count(2)
+        await naive.read()
+        assert naive.payloads == [b"early"], "the naive way has lost one"
+        assert reader.payloads == [b"late", b"early"]
+        assert not reader.gaps
+        await polled(lambda: not consumer.link.notice, "nothing is waited for any more")
+
+
+async def test_many_writers_at_once_lose_nothing_and_each_keeps_its_order(bench, endpoint):
+    writers, each = 6, 60
+
+    async def write(writer):
+        async with connected(endpoint) as session:
+            for number in range(each):
+                await session.execute("BEGIN")
+                await session.execute(insert(endpoint, "t", f"{writer}-{number}"))
+                if number % 3 == writer % 3:
+                    await session.execute("SELECT pg_sleep(0.003)")
+                await session.execute("ROLLBACK" if number % 10 == 9 else "COMMIT")
+
+    async with bench.reader("t", endpoint=endpoint) as (_, reader):
+        await asyncio.gather(*[write(writer) for writer in range(writers)])
+        kept = [n for n in range(each) if n % 10 != 9]
+        await reader.count(writers * len(kept))
+        for writer in range(writers):
+            mine = [payload for payload in reader.payloads if payload.startswith(b"%d-" % writer)]
+            assert mine == [b"%d-%d" % (writer, number) for number in kept]
+        assert not reader.gaps
+
+
+async def test_rows_beyond_the_length_are_deleted_and_a_reader_that_was_away_is_told(bench, endpoint):
+    short = bench.endpoint(endpoint.url, length=100)
+    with bench.proxy() as (proxy, _):
+        cut = bench.endpoint(f"{endpoint.url.replace(str(bench.address), proxy.address)}&length=100")
+        async with adapter.producer(short) as producer, bench.reader("t", endpoint=cut) as (consumer, reader):
+            await producer.publish("t", b"seen")
+            await reader.count(1)
+            proxy.cut()
+            async with asyncio.timeout(DEADLINE_S):
+                while consumer.link.connected:
+                    await consumer.link.changed()
+            for start in range(0, 1_000, 100):
+                await asyncio.gather(*[producer.publish("t", b"%d" % n) for n in range(start, start + 100)])
+            await producer.publish("t", b"last")
+            proxy.restore()
+            await reader.until(lambda: b"last" in reader.payloads, "the last event")
+            assert [gap.lost for gap in reader.gaps] == [None]
+            got = [int(payload) for payload in reader.payloads[1:-1]]
+            assert got == list(range(got[0], 1_000)), "what was kept comes whole"
+            assert got[0] > 500
+            async with connected(endpoint) as session:
+                ((rows,),) = await session.fetch(f"SELECT count(*) FROM {Table(endpoint).quoted}")
+            assert rows <= 100 + 100
+
+
+async def test_what_an_application_stores_without_a_notify_is_read_all_the_same(bench, endpoint):
+    async with connected(endpoint) as session, bench.reader("t", endpoint=endpoint) as (_, reader):
+        await session.execute(insert(endpoint, "t", "silent"))
+        await reader.count(1)
+
+
+async def test_a_history_of_many_pages_comes_in_order_beside_what_is_live(bench, endpoint):
+    since_ns = time.time_ns()
+    async with adapter.producer(endpoint) as producer, bench.reader(endpoint=endpoint) as (consumer, reader):
+        await asyncio.gather(*[producer.publish("t", b"%d" % n) for n in range(1_700)])
+        await consumer.subscribe("t", since_ns=since_ns)
+        await asyncio.gather(*[producer.publish("t", b"%d" % n) for n in range(1_700, 2_000)])
+        await reader.count(2_000)
+        assert reader.payloads == [b"%d" % n for n in range(2_000)]
+
+
+async def test_large_events_are_read_a_few_at_a_time(bench, endpoint):
+    large = bytes(3_000_000)
+    async with adapter.producer(endpoint) as producer, bench.reader("t", endpoint=endpoint) as (_, reader):
+        await asyncio.gather(*[producer.publish("t", large) for _ in range(8)])
+        await producer.publish("t", b"last")
+        await reader.count(9)
+        assert reader.payloads == [large] * 8 + [b"last"]
+
+
+async def test_a_row_that_the_server_refuses_harms_no_other_of_its_batch(bench, endpoint):
+    async with adapter.producer(endpoint) as producer, bench.reader("t", endpoint=endpoint) as (_, reader):
+        async with connected(endpoint) as session:
+            await session.execute(f"ALTER TABLE {Table(endpoint).quoted} ADD CHECK (payload <> 'bad')")
+        payloads = [b"1", b"bad", b"2", b"3"]
+        ended = await asyncio.gather(*[producer.publish("t", one) for one in payloads], return_exceptions=True)
+        assert [ended[0], *ended[2:]] == [None] * 3
+        assert isinstance(ended[1], BrokerError)
+        assert "check constraint" in str(ended[1])
+        await reader.count(3)
+        assert reader.payloads == [b"1", b"2", b"3"]
+
+
+@pytest.fixture
+async def modest(bench, endpoint):
+    """An endpoint of a user without rights but those that a test grants; and a function that grants."""
+    name = f"modest-{new_run_name()[-6:]}"
+    async with connected(endpoint) as session:
+        await session.execute(f'CREATE ROLE "{name}" LOGIN')
+
+        async def grant(words):
+            await session.execute(f'GRANT {words} ON {Table(endpoint).quoted} TO "{name}"')
+
+        yield bench.endpoint(endpoint.url.replace("//fanbench@", f"//{name}@")), grant
+        await session.execute(f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
+
+
+async def test_a_user_without_rights_is_told_what_is_missing(modest):
+    endpoint, grant = modest
+    for side in (adapter.consumer,):
+        with pytest.raises(BrokerError, match="permission denied for table") as caught:
+            async with side(endpoint):
+                pass
+        assert caught.value.kind is CauseKind.PERMISSION
+    async with adapter.producer(endpoint) as producer:
+        with pytest.raises(BrokerError, match="permission denied for table"):
+            await producer.publish("t", b"x")
+        await grant("INSERT")
+        await producer.publish("t", b"x")
+        await polled(lambda: "permission denied" in producer.link.notice, "it says that it cannot delete")
+        assert "old rows not deleted" in producer.link.notice
+
+
+async def test_a_user_who_may_not_create_is_told_which_table_is_missing(modest, bench):
+    endpoint, _ = modest
+    nowhere = bench.endpoint(endpoint.url.partition("?")[0], table="pg_catalog.nowhere")
+    with pytest.raises(
+        BrokerError, match=r"create table pg_catalog\.nowhere.*permission denied.*created by a user who"
+    ):
+        async with adapter.producer(nowhere):
+            pass
