@@ -13,9 +13,9 @@ from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind, Refusal, shown
 from brokers.link import Link
-from brokers.postgres_link import ERRORS, OPTIONS, PORT, Session, dial, kind_of
+from brokers.postgres_link import ERRORS, OPTIONS, PORT, PostgresSession, dial, kind_of
 from brokers.postgres_notices import MAX_PAYLOAD_BYTES, MAX_TOPIC_BYTES, TooLongError, channel_of, payload_of, text_of
-from brokers.postgres_sender import Outgoing, Sender
+from brokers.postgres_sender import Outgoing, PostgresSender
 from brokers.reconnect import keep_up
 from brokers.topic_names import TopicNames
 
@@ -27,7 +27,7 @@ def _names(endpoint: Endpoint) -> TopicNames:
     return TopicNames(endpoint, MAX_TOPIC_BYTES, channel_of)
 
 
-async def _notify(session: Session, batch: Sequence[Outgoing[str]]) -> None:
+async def _notify(session: PostgresSession, batch: Sequence[Outgoing[str]]) -> None:
     """In one transaction, or more: of equal notifications in one transaction PostgreSQL delivers one."""
     begin, seen = 0, set[tuple[str, str]]()
     for end, outgoing in enumerate(batch):
@@ -38,14 +38,14 @@ async def _notify(session: Session, batch: Sequence[Outgoing[str]]) -> None:
     await _commit(session, batch[begin:])
 
 
-async def _commit(session: Session, batch: Sequence[Outgoing[str]]) -> None:
+async def _commit(session: PostgresSession, batch: Sequence[Outgoing[str]]) -> None:
     await session.execute(_NOTIFY, [one.name for one in batch], [one.data for one in batch])
 
 
 class PostgresProducer:
     """Publishes that overlap share transactions."""
 
-    def __init__(self, endpoint: Endpoint, sender: Sender[str]) -> None:
+    def __init__(self, endpoint: Endpoint, sender: PostgresSender[str]) -> None:
         self._endpoint = endpoint
         self._sender = sender
         self._name_of = sender.names.of
@@ -72,7 +72,7 @@ class PostgresConsumer:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
-        calls = Calls(self._dial, Session.watch, Session.hang_up, ERRORS, kind_of)
+        calls = Calls(self._dial, PostgresSession.watch, PostgresSession.hang_up, ERRORS, kind_of)
         self.line = ConsumerConnection(endpoint, self.inbox, calls, self._listen, _names(endpoint))
 
     @property
@@ -80,7 +80,7 @@ class PostgresConsumer:
         """Whether the connection is up."""
         return self.line.link
 
-    async def _dial(self, endpoint: Endpoint) -> Session:
+    async def _dial(self, endpoint: Endpoint) -> PostgresSession:
         session = await dial(endpoint)
         session.on_notification(self._take)
         return session
@@ -96,7 +96,7 @@ class PostgresConsumer:
             return
         self.inbox.put(topic, payload)
 
-    async def _listen(self, session: Session, channels: Sequence[str]) -> Mapping[str, Refusal]:
+    async def _listen(self, session: PostgresSession, channels: Sequence[str]) -> Mapping[str, Refusal]:
         for start in range(0, len(channels), _AT_ONCE):
             await session.execute(_each("LISTEN", channels[start : start + _AT_ONCE]))
         return {}
@@ -144,8 +144,8 @@ class PostgresAdapter:
         Raises:
             BrokerError: the first attempt failed.
         """
-        calls = Calls(dial, Session.watch, Session.hang_up, ERRORS, kind_of)
-        sender: Sender[str] = Sender(endpoint, calls, _notify, _names(endpoint))
+        calls = Calls(dial, PostgresSession.watch, PostgresSession.hang_up, ERRORS, kind_of)
+        sender: PostgresSender[str] = PostgresSender(endpoint, calls, _notify, _names(endpoint))
         async with keep_up(endpoint, sender):
             yield PostgresProducer(endpoint, sender)
 

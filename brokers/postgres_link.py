@@ -90,7 +90,7 @@ class ListeningConnection(asyncpg.Connection):  # type: ignore[misc]
 
 
 @dataclass(eq=False)
-class Session:
+class PostgresSession:
     """A connection that is asked one thing at a time, as asyncpg must be.
 
     A request is not cancelled half-way: asyncpg would do that through a second connection, which may hang where the first
@@ -160,7 +160,7 @@ class Session:
         self.connection.terminate()
 
 
-async def require_target(session: Session) -> None:
+async def require_target(session: PostgresSession) -> None:
     """Raise unless the server is what `target_session_attrs` wants.
 
     Raises:
@@ -177,7 +177,7 @@ async def require_target(session: Session) -> None:
         raise DemotedServerError(f"{session.endpoint.hosts[0]} is read-only")
 
 
-async def dial(endpoint: Endpoint) -> Session:
+async def dial(endpoint: Endpoint) -> PostgresSession:
     """Connect and log in to the endpoint's one host; leaves nothing open when it raises.
 
     Raises:
@@ -200,7 +200,7 @@ async def dial(endpoint: Endpoint) -> Session:
     except asyncpg.InvalidCatalogNameError as error:
         step = "name one that exists, as the URL's path"
         raise BrokerError(endpoint, "connect", str(error), CauseKind.NOT_FOUND, step) from None
-    session = Session(connection, endpoint)
+    session = PostgresSession(connection, endpoint)
     try:
         await require_target(session)
     except BaseException:

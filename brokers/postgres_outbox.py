@@ -14,10 +14,10 @@ from brokers.api import Delivery
 from brokers.connection import Calls, ProducerConnection
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, Reaction, reaction_to, standard_kind
-from brokers.postgres_link import ERRORS, OPTIONS, PORT, Session, dial, kind_of
+from brokers.postgres_link import ERRORS, OPTIONS, PORT, PostgresSession, dial, kind_of
 from brokers.postgres_outbox_consumer import MAX_TOPIC_BYTES, PostgresOutboxConsumer, dial_table, topic_names
-from brokers.postgres_sender import Outgoing, Sender, settle
-from brokers.postgres_table import LENGTH, TABLE, Table
+from brokers.postgres_sender import Outgoing, PostgresSender, settle
+from brokers.postgres_table import LENGTH, TABLE, OutboxTable
 from brokers.reconnect import finish, keep_up
 from brokers.waiting import reason
 
@@ -28,19 +28,19 @@ class PostgresOutboxProducer:
     """Publishes that overlap share an INSERT."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._table = Table(endpoint)
+        self._table = OutboxTable(endpoint)
         self._length = endpoint.get(LENGTH)
         self._since_trim = 0
-        calls = Calls(self._dial, Session.watch, Session.hang_up, ERRORS, kind_of)
-        self.sender: Sender[bytes] = Sender(endpoint, calls, self._store, topic_names(endpoint))
+        calls = Calls(self._dial, PostgresSession.watch, PostgresSession.hang_up, ERRORS, kind_of)
+        self.sender: PostgresSender[bytes] = PostgresSender(endpoint, calls, self._store, topic_names(endpoint))
         self.link = self.sender.link
 
-    async def _dial(self, endpoint: Endpoint) -> Session:
+    async def _dial(self, endpoint: Endpoint) -> PostgresSession:
         session = await dial_table(endpoint, self._table)
         self._since_trim = self._length  # whatever others left
         return session
 
-    async def _store(self, session: Session, batch: Sequence[Outgoing[bytes]]) -> None:
+    async def _store(self, session: PostgresSession, batch: Sequence[Outgoing[bytes]]) -> None:
         """Commit, then wake the readers: a NOTIFY in the same transaction would hold the lock of all NOTIFYs of the server
         while that waits for the disk."""
         await self._table.insert(session, [one.name for one in batch], [one.data for one in batch])
@@ -86,9 +86,9 @@ class PostgresOutboxAdapter:
         """
         if endpoint.get(TABLE):
             return
-        table = Table(endpoint)
-        calls = Calls(dial, Session.watch, Session.hang_up, ERRORS, kind_of)
-        line: ProducerConnection[Session] = ProducerConnection(endpoint, calls, topic_names(endpoint))
+        table = OutboxTable(endpoint)
+        calls = Calls(dial, PostgresSession.watch, PostgresSession.hang_up, ERRORS, kind_of)
+        line: ProducerConnection[PostgresSession] = ProducerConnection(endpoint, calls, topic_names(endpoint))
         async with keep_up(endpoint, line):
             assert line.connection is not None
             try:

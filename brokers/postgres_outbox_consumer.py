@@ -12,8 +12,8 @@ from brokers.endpoint import Endpoint
 from brokers.errors import Refusal
 from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
-from brokers.postgres_link import WATCH_S, Session, dial, kind_of
-from brokers.postgres_table import START, Page, Place, Table
+from brokers.postgres_link import WATCH_S, PostgresSession, dial, kind_of
+from brokers.postgres_table import START, Page, Place, OutboxTable
 from brokers.topic_names import TopicNames
 
 MAX_TOPIC_BYTES = 65_536
@@ -37,7 +37,7 @@ def _name_of(topic: str) -> str:
     return topic
 
 
-async def dial_table(endpoint: Endpoint, table: Table) -> Session:
+async def dial_table(endpoint: Endpoint, table: OutboxTable) -> PostgresSession:
     """A session that finds its table, created where it is missing."""
     session = await dial(endpoint)
     try:
@@ -56,8 +56,8 @@ class PostgresOutboxConsumer:
         self.link = Link(endpoint)
         self.kind_of = kind_of
         self._endpoint = endpoint
-        self._table = Table(endpoint)
-        self._session: Session | None = None
+        self._table = OutboxTable(endpoint)
+        self._session: PostgresSession | None = None
         self._oid = 0
         self._read_last = START
         self._woken = asyncio.Event()
@@ -75,7 +75,7 @@ class PostgresOutboxConsumer:
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
-    async def dial(self) -> Session:
+    async def dial(self) -> PostgresSession:
         """Connect, and find the place to read from: the table's end at first, later where the reading stopped."""
         session = await dial_table(self.link.target, self._table)
         try:
@@ -88,7 +88,7 @@ class PostgresOutboxConsumer:
             raise
         return session
 
-    async def _find_place(self, session: Session) -> None:
+    async def _find_place(self, session: PostgresSession) -> None:
         facts, place = await self._table.facts(session), self.feed.position
         last = await self._table.last(session)  # which shows, too, that this user may read
         same, self._oid = facts.oid == self._oid, facts.oid
@@ -104,13 +104,13 @@ class PostgresOutboxConsumer:
             self._read_last = START
             self.feed.resumed(None)
 
-    async def serve(self, session: Session) -> None:
+    async def serve(self, session: PostgresSession) -> None:
         """Read on, and see by the way that the server still takes writes."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(session))
             tasks.create_task(session.watch())
 
-    async def _read(self, session: Session) -> None:
+    async def _read(self, session: PostgresSession) -> None:
         loop = asyncio.get_running_loop()
         look_s, free_s = _FIRST_LOOK_S, loop.time()
         while True:
@@ -123,7 +123,7 @@ class PostgresOutboxConsumer:
                 await self._until_woken(look_s if page.waits else WATCH_S)
                 look_s = min(2 * look_s, _LONGEST_LOOK_S)
 
-    async def _next_page(self, session: Session) -> Page:
+    async def _next_page(self, session: PostgresSession) -> Page:
         place = self.feed.position
         page = await self._table.read(session, place, is_row=place == self._read_last)
         if page.gone:
@@ -155,6 +155,6 @@ class PostgresOutboxConsumer:
         self._session = None
         self.feed.lost(cause)
 
-    async def hang_up(self, session: Session) -> None:
+    async def hang_up(self, session: PostgresSession) -> None:
         """Close the socket."""
         await session.hang_up()

@@ -12,7 +12,7 @@ from brokers.connection import Calls, publish_error
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind, Reaction, reaction_to
 from brokers.link import Link
-from brokers.postgres_link import ERRORS, Session
+from brokers.postgres_link import ERRORS, PostgresSession
 from brokers.topic_names import TopicNames
 
 BATCH = 1_000
@@ -31,14 +31,14 @@ class Outgoing(Generic[D]):
     stored: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Sender(Generic[D]):
+class PostgresSender(Generic[D]):
     """A `ReconnectLoop` for `keep_up`; `store` sends messages in one request, all or none of which is done then."""
 
     def __init__(
         self,
         endpoint: Endpoint,
-        calls: Calls[Session],
-        store: Callable[[Session, Sequence[Outgoing[D]]], Awaitable[None]],
+        calls: Calls[PostgresSession],
+        store: Callable[[PostgresSession, Sequence[Outgoing[D]]], Awaitable[None]],
         names: TopicNames,
     ) -> None:
         self.link = Link(endpoint)
@@ -46,8 +46,8 @@ class Sender(Generic[D]):
         self.names = names
         self._endpoint = endpoint
         self._calls = calls
-        self._store: Callable[[Session, Sequence[Outgoing[D]]], Awaitable[None]] = store
-        self._session: Session | None = None
+        self._store: Callable[[PostgresSession, Sequence[Outgoing[D]]], Awaitable[None]] = store
+        self._session: PostgresSession | None = None
         self._cause = "not connected"
         self._waiting: deque[Outgoing[D]] = deque()
         self._sent: list[Outgoing[D]] = []
@@ -72,18 +72,18 @@ class Sender(Generic[D]):
     def _down(self) -> BrokerError:
         return BrokerError(self._endpoint, "publish", self._cause, CauseKind.LOST)
 
-    async def dial(self) -> Session:
+    async def dial(self) -> PostgresSession:
         """Connect."""
         return await self._calls.dial(self.link.target)
 
-    async def serve(self, session: Session) -> None:
+    async def serve(self, session: PostgresSession) -> None:
         """Send and watch until one of them fails."""
         self._session = session
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send(session))
             tasks.create_task(session.watch())
 
-    async def _send(self, session: Session) -> None:
+    async def _send(self, session: PostgresSession) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -101,7 +101,7 @@ class Sender(Generic[D]):
                 size_bytes += len(outgoing.data)
         return batch
 
-    async def _send_batch(self, session: Session, batch: Sequence[Outgoing[D]]) -> None:
+    async def _send_batch(self, session: PostgresSession, batch: Sequence[Outgoing[D]]) -> None:
         """One request; where the server refuses it, each by itself, so that one message harms no other."""
         if not batch:
             return
@@ -127,7 +127,7 @@ class Sender(Generic[D]):
         self._waiting.clear()
         self._sent = []
 
-    async def hang_up(self, session: Session) -> None:
+    async def hang_up(self, session: PostgresSession) -> None:
         """Close the socket."""
         await session.hang_up()
 

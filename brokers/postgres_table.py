@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind
 from brokers.options import text, whole_number
-from brokers.postgres_link import Session
+from brokers.postgres_link import PostgresSession
 
 TABLE = text("table", "the table of events, with its schema if need be", default_words="fanbench, or the run's name")
 LENGTH = whole_number("length", "rows that the table keeps, about", 100_000, 1)
@@ -110,7 +110,7 @@ class TableFacts:
     next_xid: int
 
 
-class Table:
+class OutboxTable:
     """The statements, for the table that an endpoint names."""
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -126,7 +126,7 @@ class Table:
         self._history = _paged(_HISTORY.format(rows=self.quoted, page=PAGE))
         self._end = _END.format(oid=oid)
 
-    async def ensure(self, session: Session) -> None:
+    async def ensure(self, session: PostgresSession) -> None:
         """Create the table where it is missing; raises what asyncpg raises, or BrokerError: the user may not."""
         if (await self.facts(session)).oid:
             return
@@ -143,29 +143,29 @@ class Table:
                 ) from None
             raise
 
-    async def facts(self, session: Session) -> TableFacts:
+    async def facts(self, session: PostgresSession) -> TableFacts:
         """Look at the table; its oid is 0 where there is none."""
         ((xmin, xmax, oid),) = await session.fetch(self._end)
         return TableFacts(oid or 0, Place(xmin, 0), xmax)
 
-    async def insert(self, session: Session, topics: Sequence[str], payloads: Sequence[bytes]) -> None:
+    async def insert(self, session: PostgresSession, topics: Sequence[str], payloads: Sequence[bytes]) -> None:
         """Store events; return once that is committed."""
         await session.execute(self._insert, topics, payloads)
 
-    async def trim(self, session: Session, length: int) -> None:
+    async def trim(self, session: PostgresSession, length: int) -> None:
         """Delete the oldest rows but for `length`, by the distance of the ids."""
         await session.fetch(_TRIM.format(table=self.quoted), length)
 
-    async def has(self, session: Session, place: Place) -> bool:
+    async def has(self, session: PostgresSession, place: Place) -> bool:
         """Whether there is this row."""
         return bool(await session.fetch(_HAS.format(table=self.quoted), *place))
 
-    async def last(self, session: Session) -> Place:
+    async def last(self, session: PostgresSession) -> Place:
         """The last row's place; START where there is none."""
         found = await session.fetch(_LAST.format(table=self.quoted))
         return Place(*found[0]) if found else START
 
-    async def read(self, session: Session, place: Place, *, is_row: bool) -> Page:
+    async def read(self, session: PostgresSession, place: Place, *, is_row: bool) -> Page:
         """What follows a place, which is that of a row or one before all rows of a transaction.
 
         That row is read again, without its payload: where it is gone, those behind it may be, too.
@@ -176,7 +176,7 @@ class Table:
         waits = bool(found) and not found[-1]["settled"]
         return Page(rows, not waits and _is_full(found), waits, gone)
 
-    async def history(self, session: Session, since_ns: int, place: Place, upto: Place) -> Page:
+    async def history(self, session: PostgresSession, since_ns: int, place: Place, upto: Place) -> Page:
         """What was stored from a moment on, behind a place and up to another."""
         moment = _EPOCH + timedelta(microseconds=since_ns // 1_000)
         query = self._since if place == START else self._history

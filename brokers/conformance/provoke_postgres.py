@@ -9,8 +9,8 @@ from typing import Any
 
 from brokers.conformance.provocations import Pending, Provocations
 from brokers.endpoint import Endpoint
-from brokers.postgres_link import Session, dial
-from brokers.postgres_table import Table
+from brokers.postgres_link import PostgresSession, dial
+from brokers.postgres_table import OutboxTable
 
 _PROVOKER = "provoker"
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()"
@@ -18,7 +18,7 @@ _NAMES = "SELECT relname FROM pg_class WHERE starts_with(relname, $1)"
 
 
 @asynccontextmanager
-async def _connected(endpoint: Endpoint) -> AsyncIterator[Session]:
+async def _connected(endpoint: Endpoint) -> AsyncIterator[PostgresSession]:
     """A session of our own, by another name than what is to be provoked."""
     session = await dial(replace(endpoint, options={"run_name": _PROVOKER, "target_session_attrs": "any"}))
     try:
@@ -35,7 +35,7 @@ async def _end_sessions(endpoint: Endpoint) -> None:
 def _on_table(statement: str) -> Callable[[Endpoint], Awaitable[None]]:
     async def do(endpoint: Endpoint) -> None:
         async with _connected(endpoint) as session:
-            await session.execute(statement.format(Table(endpoint).quoted))
+            await session.execute(statement.format(OutboxTable(endpoint).quoted))
 
     return do
 

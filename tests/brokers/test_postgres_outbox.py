@@ -12,7 +12,7 @@ from brokers.contenders import find_contender
 from brokers.errors import BrokerError, CauseKind
 from brokers.postgres_link import dial
 from brokers.postgres_outbox import adapter
-from brokers.postgres_table import Table
+from brokers.postgres_table import OutboxTable
 
 DEADLINE_S = 30.0
 
@@ -43,14 +43,14 @@ async def connected(endpoint):
 
 def insert(endpoint, topic, payload):
     """The SQL of an application that stores an event in its own transaction."""
-    return f"INSERT INTO {Table(endpoint).quoted} (topic, payload) VALUES ('{topic}', '{payload}')"
+    return f"INSERT INTO {OutboxTable(endpoint).quoted} (topic, payload) VALUES ('{topic}', '{payload}')"
 
 
 class NaiveReader:
     """Reads what is behind the last id, as outboxes are often written."""
 
     def __init__(self, session, endpoint):
-        self.session, self.table, self.last, self.payloads = session, Table(endpoint).quoted, 0, []
+        self.session, self.table, self.last, self.payloads = session, OutboxTable(endpoint).quoted, 0, []
 
     async def read(self):
         query = f"SELECT id, payload FROM {self.table} WHERE id > $1 ORDER BY id"
@@ -129,7 +129,7 @@ async def test_rows_beyond_the_length_are_deleted_and_a_reader_that_was_away_is_
             assert got == list(range(got[0], 1_000)), "what was kept comes whole"
             assert got[0] > 500
             async with connected(endpoint) as session:
-                ((rows,),) = await session.fetch(f"SELECT count(*) FROM {Table(endpoint).quoted}")
+                ((rows,),) = await session.fetch(f"SELECT count(*) FROM {OutboxTable(endpoint).quoted}")
             assert rows <= 100 + 100
 
 
@@ -161,7 +161,7 @@ async def test_large_events_are_read_a_few_at_a_time(bench, endpoint):
 async def test_a_row_that_the_server_refuses_harms_no_other_of_its_batch(bench, endpoint):
     async with adapter.producer(endpoint) as producer, bench.reader("t", endpoint=endpoint) as (_, reader):
         async with connected(endpoint) as session:
-            await session.execute(f"ALTER TABLE {Table(endpoint).quoted} ADD CHECK (payload <> 'bad')")
+            await session.execute(f"ALTER TABLE {OutboxTable(endpoint).quoted} ADD CHECK (payload <> 'bad')")
         payloads = [b"1", b"bad", b"2", b"3"]
         ended = await asyncio.gather(*[producer.publish("t", one) for one in payloads], return_exceptions=True)
         assert [ended[0], *ended[2:]] == [None] * 3
@@ -179,7 +179,7 @@ async def modest(bench, endpoint):
         await session.execute(f'CREATE ROLE "{name}" LOGIN')
 
         async def grant(words):
-            await session.execute(f'GRANT {words} ON {Table(endpoint).quoted} TO "{name}"')
+            await session.execute(f'GRANT {words} ON {OutboxTable(endpoint).quoted} TO "{name}"')
 
         yield bench.endpoint(endpoint.url.replace("//fanbench@", f"//{name}@")), grant
         await session.execute(f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
