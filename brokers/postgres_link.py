@@ -23,9 +23,9 @@ ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientE
 """What asyncpg raises."""
 SSL_MODE = choice(
     "sslmode",
-    "TLS as libpq knows it; require encrypts and checks nothing, verify-full checks the authority and the name",
+    "TLS as libpq knows it: require checks nothing, verify-full, the default with an option of TLS, authority and name",
     ("disable", "prefer", "require", "verify-ca", "verify-full"),
-    default_words="verify-full with an option of TLS, else prefer",
+    "prefer",
 )
 SSL_NEGOTIATION = choice(
     "sslnegotiation", "direct: TLS from the first byte, as from PostgreSQL 17 on", ("postgres", "direct"), "postgres"
@@ -217,7 +217,8 @@ def tls_of(endpoint: Endpoint) -> tuple[ssl.SSLContext | str | bool, str]:
     """
     given = [option.name for option in tls.OPTIONS if option.name in endpoint.options]
     mode, begun = endpoint.get(SSL_MODE), endpoint.get(SSL_NEGOTIATION)
-    mode = mode or ("verify-full" if given or begun == "direct" else "prefer")
+    if SSL_MODE.name not in endpoint.options and (given or begun == "direct"):
+        mode = "verify-full"
     if mode in ("disable", "prefer"):
         if given or begun == "direct":
             what = given[0] if given else SSL_NEGOTIATION.name

@@ -41,21 +41,19 @@ class PostgresOutboxProducer:
         return session
 
     async def _store(self, session: PostgresSession, batch: Sequence[Outgoing[bytes]]) -> None:
-        """Commit, then wake the readers: a NOTIFY in the same transaction would hold the lock of all NOTIFYs of the server
-        while that waits for the disk."""
         await self._table.insert(session, [one.name for one in batch], [one.data for one in batch])
         settle(batch)
         self._since_trim += len(batch)
+        if self._since_trim < max(1, self._length // _TRIM_SHARE):
+            return
+        self._since_trim = 0
         try:
-            await session.fetch("SELECT pg_notify($1, '')", self._table.channel)
-            if self._since_trim >= max(1, self._length // _TRIM_SHARE):
-                self._since_trim = 0
-                await self._table.trim(session, self._length)
+            await self._table.trim(session, self._length)
             self.link.note("")
         except ERRORS as error:  # the events are stored all the same
             if reaction_to(kind_of(error) or standard_kind(error)) is Reaction.GONE:
                 raise
-            self.link.note(f"readers are not woken, or old rows not deleted: {reason(error)}")
+            self.link.note(f"old rows are not deleted: {reason(error)}")
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the event is stored: on disk too, unless the server is told not to wait for that.

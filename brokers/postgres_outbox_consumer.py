@@ -13,7 +13,7 @@ from brokers.errors import Refusal
 from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
 from brokers.postgres_link import WATCH_S, PostgresSession, dial, kind_of
-from brokers.postgres_table import START, Page, Place, OutboxTable
+from brokers.postgres_table import START, OutboxTable, Page, Place
 from brokers.topic_names import TopicNames
 
 MAX_TOPIC_BYTES = 65_536

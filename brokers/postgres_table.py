@@ -36,7 +36,11 @@ CREATE TABLE IF NOT EXISTS {table} (
 );
 CREATE INDEX ON {table} (stored_at)
 """
-_INSERT = "INSERT INTO {table} (topic, payload) SELECT * FROM unnest($1::text[], $2::bytea[])"
+_INSERT = """
+WITH stored AS (INSERT INTO {table} (topic, payload) SELECT * FROM unnest($1::text[], $2::bytea[]))
+SELECT pg_notify($3, '')
+"""
+"""One transaction, one round trip, and one notification however many rows; docs/decisions/0013 has what two would cost."""
 _PAGE = """
 SELECT xid, id, topic, CASE WHEN xid = $1 AND id = $2 THEN '' ELSE payload END AS payload, settled FROM (
     SELECT *, sum(octet_length(payload)) OVER (ORDER BY xid, id) - octet_length(payload) AS before FROM ({rows}) AS page
@@ -149,8 +153,8 @@ class OutboxTable:
         return TableFacts(oid or 0, Place(xmin, 0), xmax)
 
     async def insert(self, session: PostgresSession, topics: Sequence[str], payloads: Sequence[bytes]) -> None:
-        """Store events; return once that is committed."""
-        await session.execute(self._insert, topics, payloads)
+        """Store events and wake the readers; return once that is committed."""
+        await session.execute(self._insert, topics, payloads, self.channel)
 
     async def trim(self, session: PostgresSession, length: int) -> None:
         """Delete the oldest rows but for `length`, by the distance of the ids."""

@@ -198,7 +198,7 @@ async def test_a_user_without_rights_is_told_what_is_missing(modest):
         await grant("INSERT")
         await producer.publish("t", b"x")
         await polled(lambda: "permission denied" in producer.link.notice, "it says that it cannot delete")
-        assert "old rows not deleted" in producer.link.notice
+        assert "old rows are not deleted" in producer.link.notice
 
 
 async def test_a_user_who_may_not_create_is_told_which_table_is_missing(modest, bench):

@@ -1,0 +1,117 @@
+"""The PostgreSQL that fanbench starts: several side by side, whole after a kill, stopped as a whole, and set as asked."""
+
+import asyncpg
+import psutil
+import pytest
+
+from brokers.conformance.faults import polled
+from brokers.contenders import find_contender
+from brokers.programs.catalogue import PROGRAMS
+from brokers.programs.probe import postgres_answers
+from core.errors import UsageError
+from tests.missing import missing
+from tests.waiting import wait_until
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def start(integration, tmp_path):
+    """Starts contenders by name; all are stopped at the end."""
+    running = []
+
+    def start(name):
+        found = find_contender(name)
+        if not found.runnable:
+            missing(f"postgres: {found.install_hint}")
+        running.append(found.started(tmp_path / str(len(running))))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+def family(running):
+    return [psutil.Process(pid) for pid in running.pids] + psutil.Process(running.pids[0]).children(recursive=True)
+
+
+def port_of(running):
+    return int(running.listeners["postgres"].rpartition(":")[2])
+
+
+async def ask(running, query):
+    connection = await asyncpg.connect(f"postgresql://fanbench@{running.listeners['postgres']}/postgres", timeout=30)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def test_it_keeps_what_was_committed_through_a_kill_and_ends_with_all_its_processes(start):
+    one, other = start("postgres"), start("postgres-outbox")
+    assert one.listeners != other.listeners
+    listening = {c.laddr.ip for process in family(one) for c in process.net_connections() if c.status == "LISTEN"}
+    assert listening == {"127.0.0.1"}
+    await ask(one, "CREATE TABLE kept ()")
+    processes = family(one)
+    assert len(processes) > 3
+    one.kill()
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+    one.start_again()
+    assert await ask(one, "SELECT count(*) FROM pg_class WHERE relname = 'kept'") == 1
+    processes = family(one)
+    one.halt()
+    assert one.child.returncode == 0, "it ends in good order although clients may be connected"
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+    assert await ask(other, "SELECT 1") == 1
+
+
+def test_a_stopped_server_answers_nothing_and_goes_on_when_it_is_continued(start):
+    running = start("postgres")
+    running.pause()
+    # What had just ended is a zombie until the server goes on.
+    stands = {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+    wait_until(lambda: {process.status() for process in family(running)} <= stands, "all stop", DEADLINE_S)
+    assert not postgres_answers(port_of(running))
+    running.resume()
+    wait_until(lambda: postgres_answers(port_of(running)), "it answers again", DEADLINE_S)
+
+
+async def test_its_settings_are_as_asked_and_its_background_commits_notify(start):
+    running = start("postgres?fsync=0&synchronous_commit=0&background_commits_hz=50")
+    assert await ask(running, "SELECT current_setting('fsync')") == "off"
+    assert await ask(running, "SELECT current_setting('synchronous_commit')") == "off"
+    url = f"postgresql://fanbench@{running.listeners['postgres']}/postgres"
+    connection, heard = await asyncpg.connect(url, timeout=30), []
+    try:
+        await connection.add_listener("fanbench_background", lambda *_: heard.append(1))
+        await polled(lambda: len(heard) >= 20, "the notifications of other writers")
+    finally:
+        await connection.close()
+    load = running.child._background
+    assert load.returncode is None
+    running.stop()
+    assert load.returncode is not None
+
+
+def test_a_setting_is_checked_and_shown_beside_the_default_ones():
+    assert find_contender("postgres").settings == {"fsync": 1, "synchronous_commit": 1, "background_commits_hz": 0}
+    assert find_contender("postgres-outbox?fsync=0").settings["fsync"] == 0
+    with pytest.raises(UsageError, match="give 0 to 1"):
+        find_contender("postgres?fsync=2")
+    with pytest.raises(UsageError, match="did you mean 'fsync'"):
+        find_contender("postgres?fsnyc=0")
+    with pytest.raises(UsageError, match="a container takes no settings"):
+        find_contender("postgres?fsync=0").launched_by("docker").require_runnable()
+
+
+@pytest.mark.parametrize("version", ["15", "postgresql@17"])
+def test_the_newest_of_the_system_s_is_taken_where_there_is_no_wheel(version, tmp_path, monkeypatch):
+    for name in ("9.6", version):
+        folder = tmp_path / name / "bin"
+        folder.mkdir(parents=True)
+        (folder / "postgres").touch(0o755)
+    monkeypatch.setattr("brokers.programs.postgres.find_spec", lambda name: None)
+    monkeypatch.setattr("brokers.programs.postgres._FOLDERS", (f"{tmp_path}/*/bin",))
+    assert PROGRAMS["postgres"].find() == tmp_path / version / "bin" / "postgres"
