@@ -20,7 +20,7 @@ echo "lowest: installing $(grep -c == "$lowest") packages"
 
 "$python" -m pytest -n 2 --dist loadfile -m unit "$@"
 
-programs=(tests/test_private_attributes.py tests/server/test_program.py tests/server/test_websocket.py tests/load/test_workers.py tests/brokers/test_conformance_nats.py)
+programs=(tests/test_private_attributes.py tests/server/test_program.py tests/server/test_websocket.py tests/load/test_workers.py tests/brokers/test_conformance_nats.py tests/brokers/test_conformance_postgres.py)
 while read -r program file; do
   if command -v "$program" >/dev/null; then
     programs+=("$file")
