@@ -12,7 +12,18 @@ from harness.analysis.verdict import verdict
 from harness.report import bar_charts as charts
 from harness.report import line_charts as charts_lines
 from harness.report.transports import transport_tables
-from harness.report.view import LEVEL, Cell, Drawing, Table, View, draw_charts, method, number, refused_runs
+from harness.report.view import (
+    LEVEL,
+    Cell,
+    Drawing,
+    Table,
+    View,
+    draw_charts,
+    method,
+    number,
+    refused_runs,
+    settings_tables,
+)
 from harness.results.run_record import CAUSE_WORDS, CAUSES, Comparison
 
 
@@ -118,6 +129,7 @@ def comparison_view(comparison: Comparison, *, draw: bool = True) -> View:
         *losses(comparison),
         *transport_tables(comparison),
         *further_figures(comparison),
+        *settings_tables(comparison),
         *refused_runs(comparison),
     ]
     return View(comparison, found, pictures, tables, method(comparison, _how(comparison)))

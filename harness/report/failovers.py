@@ -109,15 +109,6 @@ def failover_details(found: Sequence[Failover]) -> Table:
     return Table("Failovers in figures", headings, rows, note)
 
 
-def settings_table(found: Sequence[Failover]) -> Table:
-    """What decides the time-outs, as it was declared for each contender."""
-    rows = []
-    for name, settings in {one.outcome.contender: one.settings for one in found}.items():
-        rows += [[Cell(name), Cell(setting, "text"), Cell(f"{value:,}")] for setting, value in settings.items()]
-    note = "?name=value after a contender's name changes one, as in valkey-sentinel?down_after_ms=5000. docs/brokers.md says what each means."
-    return Table("What decides how long a failover takes", ["contender", "setting", "value"], rows, note)
-
-
 def failover_charts(found: Sequence[Failover]) -> list[Chart]:
     """The strip chart, if anything was measured."""
     figure = strips(found)

@@ -9,8 +9,8 @@ from harness.analysis.failovers import failovers
 from harness.analysis.fault_outcomes import FaultOutcome, outcomes, over_runs, stands_out
 from harness.analysis.judgement_words import listed, ms
 from harness.analysis.statistics import MIN_ROUNDS, mean_interval
-from harness.report.failovers import failover_charts, failover_details, failover_table, seconds, settings_table
-from harness.report.view import LEVEL, Cell, Table, View, method, number, refused_runs
+from harness.report.failovers import failover_charts, failover_details, failover_table, seconds
+from harness.report.view import LEVEL, Cell, Table, View, method, number, refused_runs, settings_tables
 from harness.results.run_record import CAUSES, PARTS, Comparison
 
 
@@ -18,8 +18,9 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
     """The report of `fanbench faults`."""
     found, nodes = outcomes(comparison.runs), failovers(comparison)
     verdict = list(comparison.verdict) or faults_verdict(comparison)
-    tables = [failover_table(nodes), failover_details(nodes), settings_table(nodes)] if nodes else []
+    tables = [failover_table(nodes), failover_details(nodes), *settings_tables(comparison)] if nodes else []
     tables += [] if len(nodes) == len(found) else [matrix(found), details(found)]
+    tables += [] if nodes else settings_tables(comparison)
     tables += [*refused_runs(comparison), meanings(found)]
     how = "Each fault came within the measured phase of a run of its own, and was undone by itself; clients came back alone."
     return View(comparison, verdict, failover_charts(nodes) if draw else [], tables, method(comparison, [how]))

@@ -111,3 +111,17 @@ def draw_charts(drawings: Iterable[Drawing], found: Sequence[Standing]) -> list[
             one_each = len(figure.axes) > 1
             drawn.append(Chart(name, title, text + (_GREY if one_each else ""), to_svg(figure)))
     return drawn
+
+
+def settings_tables(comparison: Comparison) -> list[Table]:
+    """What the programs were set to, as it was declared for each contender; nothing where there is nothing to set."""
+    rows = [
+        [Cell(name), Cell(setting, "text"), Cell(f"{value:,}")]
+        for name, settings in comparison.settings.items()
+        for setting, value in settings.items()
+    ]
+    note = (
+        "Of clusters, what decides how long a failover takes. ?name=value after a contender's name changes one, as in "
+        "valkey-sentinel?down_after_ms=5000. docs/brokers.md says what each means."
+    )
+    return [Table("What the brokers were set to", ["contender", "setting", "value"], rows, note)] if rows else []

@@ -79,7 +79,7 @@ def test_postgres_gets_the_options_and_the_user_of_docker_compose():
     assert setup.command == words
     assert all(f"{name}: {value}\n" in lines for name, value in setup.environment.items())
     assert "POSTGRES_HOST_AUTH_METHOD" not in IMAGES["postgres"].setup(("password",)).environment
-    assert BROKERS["postgres"] == ("postgresql://fanbench@postgres:5432/postgres", 5432)
+    assert BROKERS["postgres"] == "postgresql://fanbench@postgres:5432/postgres"
 
 
 def test_the_shared_configuration_is_mounted_as_docker_compose_does():

@@ -5,8 +5,9 @@ import pytest
 from core.fault import KINDS, WHAT
 from harness.analysis.failovers import failovers
 from harness.analysis.statistics import Interval
-from harness.report.failovers import failover_charts, failover_details, failover_table, settings_table
+from harness.report.failovers import failover_charts, failover_details, failover_table
 from harness.report.page import as_markdown, view_of
+from harness.report.view import settings_tables
 from harness.results.run_record import Comparison
 from tests.harness.made_up import SCENARIO, fault_run
 
@@ -95,7 +96,8 @@ def test_a_cell_that_cannot_be_says_why_and_one_with_refused_runs_counts_them():
 
 
 def test_each_declared_setting_stands_in_a_row(comparison):
-    rows = [[cell.text for cell in row] for row in settings_table(failovers(comparison)).rows]
+    (table,) = settings_tables(comparison)
+    rows = [[cell.text for cell in row] for row in table.rows]
     assert rows == [
         ["valkey-sentinel", "down_after_ms", "1,000"],
         ["nats-jetstream-r3", "sync_interval_s", "120"],
