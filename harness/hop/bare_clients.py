@@ -184,12 +184,15 @@ async def postgres_notify(url: str, got: Got) -> AsyncIterator[Publish]:
 
 @asynccontextmanager
 async def postgres_outbox(url: str, got: Got) -> AsyncIterator[Publish]:
-    """asyncpg: INSERT and NOTIFY in one transaction on a pool, and a reader that asks for what is behind the last id."""
+    """asyncpg: INSERT and NOTIFY in one transaction, and a reader that asks for what is behind the last id.
+
+    A pool of one connection: with more, ids show out of order, and such a reader loses events.
+    """
     import asyncpg
 
     plain, insert = url.replace("+outbox", ""), "INSERT INTO bare (payload) VALUES ($1) RETURNING pg_notify('bare', '')"
     woken = asyncio.Event()
-    async with asyncpg.create_pool(plain, min_size=1, max_size=10) as pool:
+    async with asyncpg.create_pool(plain, min_size=1, max_size=1) as pool:
         reader = await asyncpg.connect(plain)
         await reader.execute("CREATE TABLE IF NOT EXISTS bare (id bigserial PRIMARY KEY, payload bytea)")
         await reader.add_listener(TOPIC, lambda *_: woken.set())
