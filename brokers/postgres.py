@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,15 @@ from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind, Refusal, shown
 from brokers.link import Link
 from brokers.postgres_link import ERRORS, OPTIONS, PORT, PostgresSession, dial, kind_of
-from brokers.postgres_notices import MAX_PAYLOAD_BYTES, MAX_TOPIC_BYTES, TooLongError, channel_of, payload_of, text_of
+from brokers.postgres_notices import (
+    MAX_PAYLOAD_BYTES,
+    MAX_TOPIC_BYTES,
+    TooLongError,
+    another_text_of,
+    channel_of,
+    payload_of,
+    text_of,
+)
 from brokers.postgres_sender import Outgoing, PostgresSender
 from brokers.reconnect import keep_up
 from brokers.topic_names import TopicNames
@@ -28,18 +37,22 @@ def _names(endpoint: Endpoint) -> TopicNames:
 
 
 async def _notify(session: PostgresSession, batch: Sequence[Outgoing[str]]) -> None:
-    """In one transaction, or more: of equal notifications in one transaction PostgreSQL delivers one."""
-    begin, seen = 0, set[tuple[str, str]]()
-    for end, outgoing in enumerate(batch):
-        if (outgoing.name, outgoing.data) in seen:
-            await _commit(session, batch[begin:end])
-            begin, seen = end, set()
-        seen.add((outgoing.name, outgoing.data))
-    await _commit(session, batch[begin:])
+    """In one transaction, but for large payloads that are equal."""
+    notices: list[tuple[str, str]] = []
+    times: Counter[tuple[str, str]] = Counter()
+    for outgoing in batch:
+        notice = (outgoing.name, outgoing.data)
+        number, times[notice] = times[notice], times[notice] + 1
+        text: str | None = outgoing.data if number == 0 else another_text_of(outgoing.data, number)
+        if text is None:
+            await _commit(session, notices)
+            notices, times, text = [], Counter([notice]), outgoing.data
+        notices.append((outgoing.name, text))
+    await _commit(session, notices)
 
 
-async def _commit(session: PostgresSession, batch: Sequence[Outgoing[str]]) -> None:
-    await session.execute(_NOTIFY, [one.name for one in batch], [one.data for one in batch])
+async def _commit(session: PostgresSession, notices: Sequence[tuple[str, str]]) -> None:
+    await session.execute(_NOTIFY, [channel for channel, _ in notices], [text for _, text in notices])
 
 
 class PostgresProducer:

@@ -9,7 +9,7 @@ MAX_PAYLOAD_BYTES = 5_997
 """What fits whatever it holds: bytes that are no text are sent as base64, behind a mark. Text may have MAX_TEXT_BYTES."""
 MAX_TOPIC_BYTES = 63
 _BINARY = "\x01"
-"""Before base64. A text that begins with it is sent as base64 too, so that nothing means two things."""
+"""Before a number, if any, a colon, and base64. A text that begins with it is sent so too: nothing means two things."""
 
 
 class TooLongError(ValueError):
@@ -39,7 +39,7 @@ def text_of(payload: bytes) -> str:
         text = ""
     as_it_is = (text or not payload) and "\0" not in text and not text.startswith(_BINARY)
     if not as_it_is:
-        text = _BINARY + b64encode(payload).decode()
+        text = _numbered("", payload)
     size = len(payload) if as_it_is else len(text)
     if size > MAX_TEXT_BYTES:
         how = "" if as_it_is else f", {size:,} as base64"
@@ -49,10 +49,23 @@ def text_of(payload: bytes) -> str:
     return text
 
 
+def another_text_of(text: str, number: int) -> str | None:
+    """Another notification that carries the same payload, another one for each number; None where that does not fit.
+
+    Of equal notifications in one transaction PostgreSQL delivers one.
+    """
+    found = _numbered(str(number), payload_of(text))
+    return found if len(found) <= MAX_TEXT_BYTES else None
+
+
+def _numbered(number: str, payload: bytes) -> str:
+    return f"{_BINARY}{number}:{b64encode(payload).decode()}"
+
+
 def payload_of(text: str) -> bytes:
     """The payload that a notification carries.
 
     Raises:
         ValueError: it has the mark of base64 and is none.
     """
-    return b64decode(text[1:], validate=True) if text.startswith(_BINARY) else text.encode()
+    return b64decode(text.partition(":")[2], validate=True) if text.startswith(_BINARY) else text.encode()

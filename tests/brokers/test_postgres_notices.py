@@ -2,12 +2,12 @@
 
 import pytest
 
-from brokers.postgres_notices import MAX_PAYLOAD_BYTES, TooLongError, channel_of, payload_of, text_of
+from brokers.postgres_notices import MAX_PAYLOAD_BYTES, TooLongError, another_text_of, channel_of, payload_of, text_of
 
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b'{"a":1}', "größe-日本".encode(), b"\0", b"\xff" * MAX_PAYLOAD_BYTES, b"\x01", b"\x01YQ==", b"x" * 7_999],
+    [b"", b'{"a":1}', "größe-日本".encode(), b"\0", b"\xff" * MAX_PAYLOAD_BYTES, b"\x01", b"\x01:YQ==", b"x" * 7_999],
     ids=lambda payload: f"{payload[:8]!r} {len(payload)}",
 )
 def test_a_payload_arrives_as_it_was(payload):
@@ -30,9 +30,17 @@ def test_a_payload_over_the_bound_is_told_with_both_sizes(payload):
 
 def test_a_stranger_s_text_with_the_mark_of_base64_is_none():
     with pytest.raises(ValueError, match=r"base64|padding"):
-        payload_of("\x01not base64!")
+        payload_of("\x01:not base64!")
 
 
 def test_a_topic_with_nul_is_no_channel():
     with pytest.raises(ValueError, match="NUL"):
         channel_of("a\0b")
+
+
+@pytest.mark.parametrize("payload", [b"", b"text", b"\xff"])
+def test_equal_payloads_go_as_different_texts(payload):
+    texts = [text_of(payload), *(another_text_of(text_of(payload), number) for number in range(1, 100))]
+    assert len(set(texts)) == 100
+    assert {payload_of(text) for text in texts} == {payload}
+    assert another_text_of("x" * 6_000, 1) is None, "base64 of it would be over the bound"

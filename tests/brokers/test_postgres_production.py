@@ -163,7 +163,7 @@ async def test_a_notification_by_somebody_else_is_a_message_and_what_is_none_is_
     bench = running_programs.workbench(find_contender("postgres"))
     topic = bench.topic()
     async with bench.reader(topic) as (consumer, reader):
-        for text in ("from psql", "\x01no base64!"):
+        for text in ("from psql", "\x01:no base64!"):
             await asked(bench.url, f"SELECT pg_notify('{topic}', '{text}')")
         await reader.count(1)
         await polled(lambda: consumer.link.skipped, "the other is counted")
@@ -174,8 +174,10 @@ async def test_equal_messages_that_are_published_at_once_all_arrive(running_prog
     bench = running_programs.workbench(find_contender("postgres"))
     topic = bench.topic()
     async with bench.producer() as producer, bench.reader(topic) as (_, reader):
-        await asyncio.gather(*[producer.publish(topic, b"the same") for _ in range(50)])
-        await reader.count(50)
+        for payload in (b"the same", b"x" * 7_999):
+            await asyncio.gather(*[producer.publish(topic, payload) for _ in range(50)])
+        await reader.count(100)
+        assert reader.payloads == [b"the same"] * 50 + [b"x" * 7_999] * 50
 
 
 async def test_a_database_that_does_not_exist_is_named(bench):
