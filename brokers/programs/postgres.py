@@ -93,7 +93,7 @@ class Postgres:
             server = spawn(self.name, server_command(executable, data, options), folder / f"{self.name}.log", cwd=data)
             rate_hz = values["background_commits_hz"]
             background = _background(executable.parent, port, rate_hz, folder) if rate_hz else None
-            return PostgresProcesses(server, background)
+            return PostgresProcesses(server, data / "db", background)
 
         return launch(
             Running(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import signal
+from pathlib import Path
 
 import psutil
 
 from core.process import Child
 
+_IPC_RMID = 0
 _END_S = 5.0
 """For the backends of a killed server; the next start fails while one of them lives."""
 
@@ -16,9 +19,10 @@ _END_S = 5.0
 class PostgresProcesses:
     """One life of a server, with the interface of core.process.Child (see running.Started)."""
 
-    def __init__(self, server: Child, background: Child | None = None) -> None:
-        """`background` is a load on the server, which lives as long."""
+    def __init__(self, server: Child, data: Path, background: Child | None = None) -> None:
+        """`data` is the server's own folder; `background` is a load on it, which lives as long."""
         self._server = server
+        self._data = data
         self._background = background
 
     @property
@@ -69,3 +73,12 @@ class PostgresProcesses:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(backends, timeout=_END_S)
+        self._remove_segment()
+
+    def _remove_segment(self) -> None:
+        """Of shared memory, 56 bytes by which a server sees that another one has its data: SIGKILL leaves it to the machine."""
+        try:
+            words = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[6].split()
+            ctypes.CDLL(None).shmctl(int(words[1]), _IPC_RMID, None)
+        except (OSError, LookupError, ValueError, AttributeError):  # it ended in good order, or never began
+            return

@@ -54,7 +54,9 @@ def server(programs, data, *options):
         name="postgres",
         listeners={"postgres": f"127.0.0.1:{port}"},
         data=data,
-        spawn=lambda: PostgresProcesses(spawn("postgres", command(), data.parent / f"{data.name}.log", cwd=data)),
+        spawn=lambda: PostgresProcesses(
+            spawn("postgres", command(), data.parent / f"{data.name}.log", cwd=data), data / "db"
+        ),
         ready=partial(postgres_answers, port),
     )
 

@@ -1,5 +1,7 @@
 """The PostgreSQL that fanbench starts: several side by side, whole after a kill, stopped as a whole, and set as asked."""
 
+from pathlib import Path
+
 import asyncpg
 import psutil
 import pytest
@@ -36,6 +38,15 @@ def family(running):
     return [psutil.Process(pid) for pid in running.pids] + psutil.Process(running.pids[0]).children(recursive=True)
 
 
+def segments_of(running):
+    """The numbers of the segments of shared memory that this machine has of the server's user."""
+    table = Path("/proc/sysvipc/shm")
+    rows = [line.split() for line in table.read_text().splitlines()[1:]] if table.exists() else []
+    file = running.data / "db" / "postmaster.pid"
+    ours = file.read_text().splitlines()[6].split()[1]
+    return {row[1] for row in rows if row[1] == ours}
+
+
 def port_of(running):
     return int(running.listeners["postgres"].rpartition(":")[2])
 
@@ -56,7 +67,10 @@ async def test_it_keeps_what_was_committed_through_a_kill_and_ends_with_all_its_
     await ask(one, "CREATE TABLE kept ()")
     processes = family(one)
     assert len(processes) > 3
+    segments = segments_of(one)
+    assert segments or not Path("/proc/sysvipc/shm").exists()
     one.kill()
+    assert not segments & segments_of(one), "a killed server leaves no shared memory to the machine"
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
     one.start_again()
     assert await ask(one, "SELECT count(*) FROM pg_class WHERE relname = 'kept'") == 1
