@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brokers.anti_patterns import anti_pattern
-from harness.analysis.judgement_words import ms
+from harness.analysis.judgement_words import listed, ms
 from harness.analysis.standings import Family, Standing, families, standings
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
 from harness.analysis.verdict import verdict
@@ -141,8 +141,8 @@ def _how(comparison: Comparison) -> list[str]:
         f"{rounds} round{'s' if rounds > 1 else ''}: in each, every contender ran once, in shuffled order.",
         "Three hops: schedule lag (sent − due), broker (received by the replica − sent), fan-out (arrived at the client − "
         "received). Their means add up to the mean latency; percentiles do not, so the broker's share is that of the mean.",
-        "Rounds are compared in pairs. Two contenders are told apart only when the difference is significant, with a risk "
-        f"of {1 - CONFIDENCE:.0%} that any such statement in this comparison is wrong; this needs {MIN_ROUNDS} rounds. "
+        "Rounds are compared in pairs. In each figure two contenders are equivalent, different or not settled, with a risk "
+        f"of {1 - CONFIDENCE:.0%} that any such statement in this comparison is wrong; this needs {MIN_ROUNDS} rounds. {_looks(comparison)}"
         "Contenders of unequal promise are not ranked against each other.",
         *anti_patterns_told(comparison),
     ]
@@ -157,6 +157,16 @@ def anti_patterns_told(comparison: Comparison) -> list[str]:
         for name in names
         if (words := anti_pattern(name))
     ]
+
+
+def _looks(comparison: Comparison) -> str:
+    looks = comparison.stopping.looks
+    if len(looks) < 2:
+        return ""
+    ended = (
+        "it did, since every pair was settled" if comparison.stopping.settled else "it went on to the end of its time"
+    )
+    return f"It could end after {listed([str(look) for look in looks[:-1]])} rounds, which the intervals allow for; {ended}. "
 
 
 def main_table(comparison: Comparison) -> Table:

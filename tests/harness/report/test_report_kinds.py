@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.contracts.capacity import Capacity
+from core.contracts.manifest import Stopping
 from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.standings import standings
 from harness.analysis.statistics import mean_interval
@@ -200,6 +201,19 @@ def test_a_directory_of_faults_gets_the_report_of_faults(tmp_path: Path) -> None
 def test_no_valid_fault_run_is_no_verdict() -> None:
     (sentence,) = faults_verdict(made_up.comparison([made_up.fault_run("valkey", "link-cut", problems=("x",))]))
     assert "nothing can be said" in sentence
+
+
+def test_the_method_says_when_it_could_end_and_whether_it_did() -> None:
+    def told(**fields: object) -> str:
+        runs = [made_up.run(name, r) for r in range(1, 9) for name in ("valkey", "nats")]
+        return " ".join(view_of(made_up.comparison(runs, **fields), draw=False).method)
+
+    looks = (8, 12, 16)
+    assert "It could end after 8 and 12 rounds, which the intervals allow for; it did" in told(
+        stopping=Stopping(looks=looks, settled=True)
+    )
+    assert "it went on to the end of its time" in told(stopping=Stopping(looks=looks))
+    assert "It could end" not in told()
 
 
 def test_a_percentile_that_the_events_do_not_carry_is_not_shown() -> None:
