@@ -63,6 +63,8 @@ class Contender:
     """Which server of examples/per-client-server its replicas are; empty where they are ours."""
     anti_pattern: str = ""
     """What nobody should do as it does, in words; empty for most."""
+    kept: str = ""
+    """How its program keeps what was published, as fanbench runs it; empty where nothing is kept. docs/brokers.md has the sources."""
 
     @property
     def clustered(self) -> bool:
@@ -79,6 +81,29 @@ class Contender:
         if self.program is None or self.program not in SETTINGS:
             return {}
         return read_settings(self.program, SETTINGS[self.program], dict(self.given))
+
+    @property
+    def durability(self) -> str:
+        """What keeps an event that no replica has read, and when it is synced to disk; for a broker of the user's own empty.
+
+        Raises:
+            UsageError: a setting that a person chose does not exist, or takes no such value.
+        """
+        if self.program is None:
+            return "nothing is kept" if self.embedded else ""
+        if not self.kept:
+            return "nothing is kept"
+        settings = self.settings
+        if not (settings.get("fsync", 1) and settings.get("synchronous_commit", 1)):
+            return "table on disk, no fsync before the confirm"
+        for name, unit in (("fsync_every_s", "second"), ("sync_interval_s", "s")):
+            if name in settings:
+                every = settings[name]
+                often = (
+                    "each second" if every and unit == "second" else f"every {every} s" if every else "at each write"
+                )
+                return f"{self.kept}, fsync {often}"
+        return self.kept
 
     @property
     def embedded(self) -> bool:

@@ -15,22 +15,36 @@ from core.errors import UsageError, nearest
 _AT_MOST: Delivery = "at-most-once"
 _AT_LEAST: Delivery = "at-least-once"
 
+_AOF = "append-only file"
+_EACH_SECOND = f"{_AOF}, fsync each second"
+_STREAM = "log on disk, no fsync"
+
 _CONTENDERS = (
     Contender("memory", _AT_MOST, "memory://", primary=True),
     Contender("valkey", _AT_MOST, "redis://{redis}", "valkey", primary=True),
-    Contender("valkey-streams", _AT_LEAST, "redis+streams://{redis}", "valkey", ("durable",)),
+    Contender("valkey-streams", _AT_LEAST, "redis+streams://{redis}", "valkey", ("durable",), kept=_EACH_SECOND),
     Contender("redis", _AT_MOST, "redis://{redis}", "redis", primary=True),
-    Contender("redis-streams", _AT_LEAST, "redis+streams://{redis}", "redis", ("durable",)),
+    Contender("redis-streams", _AT_LEAST, "redis+streams://{redis}", "redis", ("durable",), kept=_EACH_SECOND),
     Contender("rabbitmq", _AT_MOST, "amqp://{amqp}", "rabbitmq", primary=True),
-    Contender("rabbitmq-confirms", _AT_LEAST, "amqp://{amqp}", "rabbitmq"),
-    Contender("rabbitmq-stream", _AT_LEAST, "amqp+stream://{amqp}", "rabbitmq"),
+    Contender(
+        "rabbitmq-confirms", _AT_LEAST, "amqp://{amqp}", "rabbitmq", kept="queue on disk, written before the confirm"
+    ),
+    Contender("rabbitmq-stream", _AT_LEAST, "amqp+stream://{amqp}", "rabbitmq", kept=_STREAM),
     Contender("mosquitto", _AT_MOST, "mqtt://{mqtt}", "mosquitto", primary=True),
-    Contender("mosquitto-qos1", _AT_LEAST, "mqtt://{mqtt}", "mosquitto"),
+    Contender(
+        "mosquitto-qos1", _AT_LEAST, "mqtt://{mqtt}", "mosquitto", kept="memory, file each 30 min and at the end"
+    ),
     Contender("nats", _AT_MOST, "nats://{nats}", "nats", primary=True),
-    Contender("nats-jetstream", _AT_LEAST, "nats+js://{nats}", "nats", ("jetstream",)),
+    Contender("nats-jetstream", _AT_LEAST, "nats+js://{nats}", "nats", ("jetstream",), kept="file, fsync every 120 s"),
     Contender("nats-mqtt", _AT_MOST, "mqtt://{mqtt}", "nats", ("mqtt",)),
     Contender("postgres", _AT_MOST, "postgresql://fanbench@{postgres}/postgres", "postgres", primary=True),
-    Contender("postgres-outbox", _AT_LEAST, "postgresql+outbox://fanbench@{postgres}/postgres", "postgres"),
+    Contender(
+        "postgres-outbox",
+        _AT_LEAST,
+        "postgresql+outbox://fanbench@{postgres}/postgres",
+        "postgres",
+        kept="table on disk, fsync at each commit",
+    ),
     Contender("rabbitmq-mqtt", _AT_MOST, "mqtt://guest:guest@{mqtt}", "rabbitmq", ("mqtt",)),
 )
 
@@ -51,6 +65,7 @@ _CLUSTERED = (
         ("durable",),
         clients_at="the leader",
         of="valkey-streams",
+        kept=f"{_AOF} on each node",
     ),
     Contender(
         "redis-sentinel",
@@ -78,6 +93,7 @@ _CLUSTERED = (
         "nats-cluster",
         ("jetstream",),
         of="nats-jetstream",
+        kept="three copies on file",
     ),
     Contender(
         "rabbitmq-cluster", _AT_MOST, "amqp://{amqp}", "rabbitmq-cluster", clients_at="the leader", of="rabbitmq"
@@ -89,9 +105,16 @@ _CLUSTERED = (
         "rabbitmq-cluster",
         ("quorum",),
         of="rabbitmq-confirms",
+        kept="three copies, fsync before the confirm",
     ),
     Contender(
-        "rabbitmq-stream-r3", _AT_LEAST, "amqp+stream://{amqp}", "rabbitmq-cluster", ("stream",), of="rabbitmq-stream"
+        "rabbitmq-stream-r3",
+        _AT_LEAST,
+        "amqp+stream://{amqp}",
+        "rabbitmq-cluster",
+        ("stream",),
+        of="rabbitmq-stream",
+        kept=f"three copies: {_STREAM}",
     ),
     Contender(
         "nats-mqtt-r3",

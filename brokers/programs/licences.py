@@ -1,0 +1,34 @@
+"""Under which licence each program is, as SPDX names it; docs/brokers.md has the sources."""
+
+from __future__ import annotations
+
+import re
+
+_OF_PROGRAM = {
+    "valkey": "BSD-3-Clause",
+    "rabbitmq": "MPL-2.0",
+    "mosquitto": "EPL-2.0 or BSD-3-Clause",
+    "nats": "Apache-2.0",
+    "postgres": "PostgreSQL",
+}
+_REDIS = (
+    ((8, 0), "AGPL-3.0, RSALv2 or SSPL-1.0"),
+    ((7, 4), "RSALv2 or SSPL-1.0"),
+    ((0, 0), "BSD-3-Clause"),
+)
+"""From which version on."""
+
+
+def licence(program: str, version: str) -> str:
+    """The licence of a program, or of a cluster of it such as `valkey-sentinel`; empty where it is not known.
+
+    Redis changed its licence twice, so of Redis the version decides, and without one nothing is said.
+    """
+    product = program.partition("-")[0]
+    if product != "redis":
+        return _OF_PROGRAM.get(product, "")
+    match = re.match(r"(\d+)\.(\d+)", version)
+    if match is None:
+        return ""
+    measured = (int(match[1]), int(match[2]))
+    return next(name for since, name in _REDIS if measured >= since)
