@@ -66,12 +66,12 @@ check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
-notebook: $(STAMP)  ## open the notebooks that chart results/ in Jupyter
+notebook: $(STAMP)  ## open the notebooks that chart results/ in Jupyter, which shows results/ and docs/ too
 	@case "$$FANBENCH_RESULTS" in ""|/*) ;; *) export FANBENCH_RESULTS="$(CURDIR)/$$FANBENCH_RESULTS";; esac; \
-	cd notebooks && ../$(VENV)/bin/jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root)  # root: in a container
+	$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks $$([ "$$(id -u)" != 0 ] || echo --allow-root)  # root: in a container
 
 notebooks: $(STAMP)  ## run every notebook from the top on results/reference, outputs in place
-	@$(PY) scripts/notebooks.py
+	@FANBENCH_RESULTS=results/reference $(PY) scripts/notebooks.py
 
 # Versions and hashes; no address of a registry is written.
 COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q

@@ -31,6 +31,8 @@ FaultKind = Literal[
 ]
 
 
+TAIL_S = 4.0
+"""How long events go on after the last fault was undone: every adapter and client connects again within half of it."""
 LAST_SIGNS_S = 2.0
 """How long every replica must deliver before a node that was broken comes back."""
 

@@ -6,6 +6,7 @@ Recording one value through the library costs about 780 ns; folding an array cos
 from __future__ import annotations
 
 import base64
+import io
 import zlib
 from collections.abc import Sequence
 
@@ -163,6 +164,12 @@ class Histogram:
         wanted = np.maximum((np.asarray(percentiles, dtype=np.float64) * self.count / 100 + 0.5).astype(np.int64), 1)
         index = np.searchsorted(np.cumsum(self.counts()), wanted)
         return [float(us) / 1000 for us in _LOWEST_US[index] + _WIDTH_US[index] - 1]
+
+    def percentile_distribution(self) -> str:
+        """The text of an `.hgrm` file: value in milliseconds, percentile, total count and 1 / (1 - percentile) of each step."""
+        text = io.BytesIO()
+        self._hdr.output_percentile_distribution(text, 1000)
+        return text.getvalue().decode("ascii")
 
     def encode(self) -> str:
         """HDR V2 compressed, base64. `negative` and `over` are not part of that format."""

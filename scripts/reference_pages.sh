@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 .venv/bin/fanbench report results/reference
-.venv/bin/python scripts/notebooks.py
+FANBENCH_RESULTS=results/reference .venv/bin/python scripts/notebooks.py
 .venv/bin/python -m scripts.failover_table
 # The picture is of one result's report: the page over all parts begins with a list of answers.
 .venv/bin/fanbench report results/reference/broadcast

@@ -53,6 +53,11 @@ class Manifest(Document):
     scenario: Scenario
     host: dict[str, str]
     versions: dict[str, str]
+    """Of programs, as they say themselves."""
+    libraries: dict[str, str] = Field(default_factory=dict)
+    """Versions of the libraries that the numbers depend on; a client library may have the name of its program."""
+    fanbench: dict[str, str] = Field(default_factory=dict)
+    """`version`, and the `commit` of a checkout."""
     settings: dict[str, dict[str, int]] = Field(default_factory=dict)
     """By contender that is a cluster, what decides how long its failover takes."""
     stopping: Stopping = Field(default_factory=Stopping)

@@ -81,6 +81,8 @@ class FurtherColumns(Document):
     load_core: Measured
     negative: int
     """Latencies below zero."""
+    fault: str
+    """The kinds of faults that were done in it, with blanks between; empty where nothing was broken."""
 
 
 MAIN_COLUMNS = tuple(MainColumns.model_fields)

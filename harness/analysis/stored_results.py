@@ -9,7 +9,7 @@ from pathlib import Path
 from core.plain_text import plain
 from harness.analysis.fault_outcomes import is_about_faults
 from harness.results.run_record import Comparison, Run
-from harness.results.store import load_capacity, load_results, result_folders
+from harness.results.store import INCOMPLETE, PARTIAL, load_capacity, load_results, result_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,30 @@ class Result:
         return [(n, run) for n, run in numbered if run.contender == contender and run.valid and run.transport == "sse"]
 
 
+def newest_folders(own: Path, reference: Path) -> list[Path]:
+    """The complete result directories in `own`, if a comparison with a valid run is among them, else those in `reference`."""
+    complete = [
+        path.parent
+        for path in sorted(own.glob("*/manifest.json"))
+        if not path.parent.name.endswith((PARTIAL, INCOMPLETE))
+    ]
+    compared = any(one.compares and any(run.valid for run in one.comparison.runs) for one in map(load, complete))
+    return complete if compared else result_folders(reference)
+
+
+def load(folder: Path) -> Result:
+    """One result directory.
+
+    Raises:
+        UsageError: it is none, or is damaged.
+    """
+    return Result(plain(folder.name), load_results(folder), load_capacity(folder) is not None)
+
+
 def load_all(paths: Sequence[Path]) -> list[Result]:
     """Every result directory among the paths and right below them.
 
     Raises:
         UsageError: there is none, or one is damaged.
     """
-    return [
-        Result(plain(folder.name), load_results(folder), load_capacity(folder) is not None)
-        for folder in result_folders(*paths)
-    ]
+    return [load(folder) for folder in result_folders(*paths)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from core.scenario import Scenario
 from harness.analysis.judgement_words import CERTAIN, beaten, listed, ms, not_settled, of_figure, unbeaten
@@ -22,6 +23,15 @@ def workload(scenario: Scenario) -> str:
     replicas = "1 replica" if scenario.replicas == 1 else f"{scenario.replicas} replicas"
     clients = "1 client" if scenario.clients == 1 else f"{scenario.clients:,} clients"
     return f"{clients} on {replicas} at {scenario.rate_hz:g} events/s"
+
+
+def offered_workload(comparison: Comparison) -> str:
+    """`500 clients on 2 replicas at 32 events/s`: the rate that the schedule held, which need not be the one asked for."""
+    offered = [run.figures["offered_hz"] for run in comparison.runs if run.valid and "offered_hz" in run.figures]
+    if not offered:
+        return workload(comparison.scenario)
+    rate = float(f"{median(offered):.3g}")
+    return workload(comparison.scenario.model_copy(update={"rate_hz": rate}))
 
 
 def verdict(comparison: Comparison) -> list[str]:
@@ -62,7 +72,7 @@ def _nothing(comparison: Comparison) -> str:
 def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
     """Who leads each promise; and, in the same sentence where it stays short, who is how much slower."""
     ranked = [family for family in found if family.judgement.contenders]
-    opening = f"For {workload(comparison.scenario)}"
+    opening = f"For {offered_workload(comparison)}"
     if not ranked:
         return [f"{opening}, {_too_few([s for family in found for s in family.standings])}."]
     rest = {family.delivery: _followers(family) for family in found if any(s.runs for s in family.standings)}

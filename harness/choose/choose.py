@@ -7,26 +7,30 @@ is the same; a heavier one on which the objective held, and a lighter one on whi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from brokers.anti_patterns import anti_pattern
 from brokers.contenders import all_contenders, cluster_contenders
 from core.errors import UsageError
-from core.resources import resource_folder
-from harness.analysis.fault_outcomes import is_fault_run
+from harness.analysis.costs import Cost, Prices, cost_of
+from harness.analysis.fault_evidence import same_machine
 from harness.analysis.judgement_words import listed
-from harness.analysis.standings import FLOOR, families
+from harness.analysis.judgements import FamilyJudgement
+from harness.analysis.next_commands import NextCommand
+from harness.analysis.standings import FLOOR, Family, families, standings
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
 from harness.analysis.stored_results import Result
 from harness.analysis.verdict import workload
-from harness.choose.failover_queries import against_on_nodes, doubts_on_nodes, parse_silence_s
-from harness.choose.needs import Needs
+from harness.choose.failover_queries import against_on_nodes, said_on_nodes
+from harness.choose.fault_queries import said_of_deploys
+from harness.choose.gaps import Unmeasured, gaps_of
+from harness.choose.needs import Needs, unknown_programs
 from harness.choose.result_queries import against, doubts, span
 
-SCENARIO_OF = {"poisson": "rooms", "burst": "burst"}
-"""The scenario that has a schedule which no option of `fanbench compare` gives."""
-REFERENCE = resource_folder("reference")
+STANDS_FOR = 2.0
+"""A load that many times the measured one is warned of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,71 +43,121 @@ class Judged:
 
 
 @dataclass(slots=True)
-class Recommendation:
+class Answer:
     """What the results say to the needs."""
 
+    base: Result
+    """The comparison whose load is nearest to the needed one."""
+    results: Sequence[Result]
+    """Those of the same machine, which the answer rests on."""
     ruled_out: list[Judged] = field(default_factory=list)
     left: dict[str, list[list[Judged]]] = field(default_factory=dict)
-    """By promise: groups that cannot be told apart, best first."""
+    """By promise: groups that are not different at p99, best first."""
     sure: list[str] = field(default_factory=list)
-    not_measured: list[str] = field(default_factory=list)
-    command: str = ""
+    warnings: list[str] = field(default_factory=list)
+    not_measured: list[Unmeasured] = field(default_factory=list)
+    costs: dict[str, Cost] = field(default_factory=dict)
+    """By contender that is left, where prices were given."""
+    currency: str = ""
+
+    @property
+    def host(self) -> Mapping[str, str]:
+        """The machine that the answer was measured on."""
+        return self.base.comparison.host
+
+    @property
+    def commands(self) -> list[NextCommand]:
+        """What would fill the gaps, each once."""
+        return [gap.command for gap in self.not_measured if gap.command is not None]
 
 
-def choose(needs: Needs, results: Sequence[Result]) -> Recommendation:
+def choose(
+    needs: Needs, results: Sequence[Result], prices: Prices | None = None, here: Mapping[str, str] | None = None
+) -> Answer:
     """Rule out, order what is left, say how sure that is and what was not measured.
+
+    Where results are of several machines, those of `here`, this machine, go first, and of others only one is used.
 
     Raises:
         UsageError: the results hold no valid run of any contender.
     """
-    parse_silence_s(needs.max_silence)
-    base = _nearest(needs, results)
-    answer = Recommendation()
+    base = _nearest(needs, results, here)
+    used = [result for result in results if same_machine(result.comparison.host, base.comparison.host)]
+    answer = Answer(base, used, warnings=_warnings(needs, base, len(results) - len(used)))
     clusters = {contender.name for contender in cluster_contenders()}
-    runs = [run for result in results for run in result.comparison.runs]
+    runs = [run for result in used for run in result.comparison.runs]
     names = {
         run.contender: run.delivery
         for run in runs
         if run.contender.partition("?")[0] not in {FLOOR, *clusters} and not anti_pattern(run.contender)
     }
     left: dict[str, str] = {}
-    unclear: dict[str, list[str]] = {}
     for name, delivery in names.items():
-        speaks_against = (*against(name, delivery, needs, results), *against_on_nodes(name, needs, results))
+        speaks_against = (*against(name, delivery, needs, used), *against_on_nodes(name, needs, used))
         if speaks_against:
-            answer.ruled_out.append(Judged(name, delivery, speaks_against))
-        elif not base.runs_of(name):
-            answer.not_measured.append(f"{name} on {workload(base.comparison.scenario)} (no valid run in {base.name})")
-        else:
+            answer.ruled_out.append(Judged(name, delivery, tuple(dict.fromkeys(speaks_against))))
+        elif base.runs_of(name):
             left[name] = delivery
-            unclear[name] = [*doubts(name, needs, results), *doubts_on_nodes(name, needs, results)]
-    _order(answer, needs, base, left, unclear)
-    _gaps(answer, needs, results, base, list(left), list(names))
-    answer.command = _command(needs, base, list(left) or list(names))
+    _order(answer, needs, left)
+    unmeasured = [name for name in names if not base.runs_of(name) and name not in _out(answer)]
+    answer.not_measured = gaps_of(needs, used, base, _in_turn(answer, needs), list(names), unmeasured)
+    if prices is not None:
+        answer.currency = prices.currency
+        by_name = {standing.contender: standing for standing in standings(base.comparison)}
+        needed_hz = needs.deliveries_hz(base.comparison.scenario)
+        found = {name: cost_of(by_name[name], prices, needed_hz) for name in left if name in by_name}
+        answer.costs = {name: cost for name, cost in found.items() if cost is not None}
     return answer
 
 
-def _nearest(needs: Needs, results: Sequence[Result]) -> Result:
-    """The comparison whose load is nearest to the needed one: of its shape, if any is; of equals with most contenders."""
+def _in_turn(answer: Answer, needs: Needs) -> list[str]:
+    """What is left, best first and promise by promise in turn; what runs already before all else."""
+    columns = [[judged.contender for group in groups for judged in group] for groups in answer.left.values()]
+    names = [name for row in zip_longest(*columns) for name in row if name]
+    programs = {contender.name: contender.program for contender in all_contenders()}
+    return sorted(names, key=lambda name: programs.get(name) not in needs.have)
+
+
+def _out(answer: Answer) -> set[str]:
+    return {judged.contender for judged in answer.ruled_out}
+
+
+def _nearest(needs: Needs, results: Sequence[Result], here: Mapping[str, str] | None) -> Result:
+    """The comparison whose load is nearest to the needed one: of its shape, and of this machine, if any is; of equals the newest."""
     found = [result for result in results if result.compares and any(run.valid for run in result.comparison.runs)]
     if not found:
         raise UsageError(
             "the results hold no comparison with a valid run; give directories that fanbench compare wrote"
         )
 
-    def nearness(result: Result) -> tuple[bool, float, int, str]:
+    def nearness(result: Result) -> tuple[bool, bool, float, str, int]:
         scenario = result.comparison.scenario
         distance = sum(abs(math.log(measured / needed)) for measured, needed in needs.workload(scenario).values())
         contenders = {run.contender for run in result.comparison.runs if run.valid}
-        return needs.has_shape_of(scenario), -distance, len(contenders), result.comparison.started_utc
+        own = here is not None and same_machine(result.comparison.host, here)
+        return needs.has_shape_of(scenario), own, -distance, result.comparison.started_utc, len(contenders)
 
     return max(found, key=nearness)
 
 
-def _order(
-    answer: Recommendation, needs: Needs, base: Result, left: dict[str, str], unclear: dict[str, list[str]]
-) -> None:
+def _warnings(needs: Needs, base: Result, others: int) -> list[str]:
+    """Where a smaller load, or another machine's results, stand for what is needed."""
+    scenario = base.comparison.scenario
+    said = [*unknown_programs(needs)]
+    clients = needs.clients or scenario.clients
+    if clients >= STANDS_FOR * scenario.clients:
+        said.append(
+            f"{scenario.clients:,} clients stand for {clients:,} here, {clients / scenario.clients:.3g} times as many: what holds "
+            f"at {workload(scenario)} need not hold there"
+        )
+    if others:
+        said.append(f"{others} of the results are of another machine and were left out")
+    return said
+
+
+def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
     """Group what is left by p99 on the nearest load, each promise for itself; what runs already goes first in its group."""
+    base = answer.base
     runs = [run for run in base.comparison.runs if run.contender in left]
     programs = {contender.name: contender.program for contender in all_contenders()}
     for family in families(replace(base.comparison, runs=runs)) if runs else []:
@@ -115,101 +169,39 @@ def _order(
         for group in groups:
             at_hand = [name for name in group if programs.get(name) in needs.have]
             ordered = at_hand + [name for name in group if name not in at_hand]
-            found.append(
-                [
-                    Judged(
-                        name,
-                        family.delivery,
-                        (
-                            span(base, name),
-                            *([f"{programs[name]} runs already"] if name in at_hand else []),
-                            *(["too few valid rounds to be ranked"] if family.groups and name not in ranked else []),
-                            *unclear[name],
-                        ),
-                    )
-                    for name in ordered
-                ]
-            )
+            found.append([_judged(answer, needs, family, name, name in at_hand) for name in ordered])
         answer.left[family.delivery] = found
-        answer.sure.append(_certainty(family.delivery, family.groups, names))
+        answer.sure.append(_certainty(family, names))
 
 
-def _certainty(delivery: str, groups: Sequence[Sequence[str]], names: Sequence[str]) -> str:
-    if not groups:
+def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bool) -> Judged:
+    programs = {contender.name: contender.program for contender in all_contenders()}
+    said = [span(answer.base, name)]
+    said += [f"{programs[name]} runs already"] if at_hand else []
+    ranked = name in family.judgement.contenders
+    said += [] if ranked or not family.judgement.contenders else ["too few valid rounds to be ranked"]
+    said += doubts(name, needs, answer.results)
+    said += said_on_nodes(name, needs, answer.results)
+    said += said_of_deploys(name, needs, answer.results)
+    return Judged(name, family.delivery, tuple(said))
+
+
+def _certainty(family: Family, names: Sequence[str]) -> str:
+    judgement, delivery = family.judgement, family.delivery
+    if not judgement.contenders:
         return f"{delivery}: not sure, fewer than {MIN_ROUNDS} rounds: the order is of single figures"
     if len(names) == 1:
         return f"{delivery}: {names[0]} is the only one left"
-    if len(groups[0]) == 1:
-        return f"{delivery}: {groups[0][0]} is faster than each of the others, at {CONFIDENCE:.0%} certainty"
-    others = "; the others are slower" if len(groups) > 1 else ""
-    return f"{delivery}: {listed(groups[0])} cannot be told apart{others}, at {CONFIDENCE:.0%} certainty"
+    best = [name for name in names if name in judgement.unbeaten]
+    return f"{delivery}: {_best(judgement, best)}, at {CONFIDENCE:.0%} certainty"
 
 
-def _gaps(
-    answer: Recommendation,
-    needs: Needs,
-    results: Sequence[Result],
-    base: Result,
-    left: Sequence[str],
-    names: Sequence[str],
-) -> None:
-    """What the answer would need and no run shows."""
-    if needs.relation(base.comparison.scenario) != "same":
-        answer.not_measured.append(
-            f"the needed load: the nearest is {workload(base.comparison.scenario)}, "
-            f"{base.comparison.scenario.payload_bytes} bytes ({base.name})"
-        )
-    tried = {run.contender for result in results for run in result.comparison.runs if is_fault_run(run) and run.valid}
-    untried = [name for name in left if name not in tried]
-    if untried:
-        answer.not_measured.append(f"what a fault does to {listed(untried)}")
-    absent = [c.name for c in all_contenders() if c.name not in names and c.name != FLOOR]
-    absent = [
-        name
-        for name in absent
-        if not needs.promise or _delivery(name) == needs.promise or needs.promise == "at-most-once"
-    ]
-    if absent:
-        answer.not_measured.append(f"{listed(absent)} (in none of the results)")
-
-
-def _delivery(name: str) -> str:
-    return next(contender.delivery for contender in all_contenders() if contender.name == name)
-
-
-def _command(needs: Needs, base: Result, names: Sequence[str]) -> str:
-    """What would settle it: those that are left, on the needed load, with rounds enough for a verdict."""
-    scenario = base.comparison.scenario
-    options = {
-        "clients": needs.clients or scenario.clients,
-        "replicas": needs.replicas or scenario.replicas,
-        "rate": f"{needs.rate_hz or scenario.rate_hz:g}",
-        "payload-bytes": needs.payload_bytes or scenario.payload_bytes,
-        "topics": needs.topics,
-        "rounds": max(MIN_ROUNDS, scenario.rounds),
-    }
-    if needs.schedule != "constant":
-        options = {"scenario": SCENARIO_OF[needs.schedule]} | options
-    return " ".join(["fanbench compare", *sorted(names), *(f"--{name} {value}" for name, value in options.items())])
-
-
-def in_words(answer: Recommendation) -> str:
-    """The answer for a terminal: what is left in order, what was ruled out and by what, and what would settle it."""
-    lines = []
-    for delivery, groups in answer.left.items():
-        lines.append(f"Left, {delivery}:" if len(answer.left) > 1 else "Left:")
-        for place, group in enumerate(groups, 1):
-            for judged in group:
-                mark = f"{place}." if judged is group[0] else "  "
-                lines.append(f"  {mark} {judged.contender}: {'; '.join(judged.reasons)}")
-    lines += ["Nothing is left."] if not answer.left else ["How sure:", *(f"  {said}" for said in answer.sure)]
-    if answer.ruled_out:
-        lines += ["Ruled out:", *(f"  {j.contender}: {'; '.join(j.reasons)}" for j in answer.ruled_out)]
-    if answer.not_measured:
-        lines += ["Not measured:", *(f"  {said}" for said in answer.not_measured)]
-    return "\n".join([*lines, "What would settle it:", f"  {answer.command}"])
-
-
-def as_json(answer: Recommendation) -> dict[str, object]:
-    """The answer for a program."""
-    return asdict(answer)
+def _best(judgement: FamilyJudgement, best: Sequence[str]) -> str:
+    others = "; the others are slower" if len(best) < len(judgement.contenders) else ""
+    if len(best) == 1:
+        return f"{best[0]} is faster than each of the others"
+    if judgement.choice == "equivalent":
+        return f"{listed(best)} are equivalent{others}"
+    if judgement.choice == "different":
+        return f"{listed(best)} are each faster in another figure{others}"
+    return f"it is not settled which of {listed(best)} is faster{others}"

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from brokers.contenders import cluster_contenders
-from core.errors import UsageError
 from harness.analysis.failovers import Failover, failovers
 from harness.analysis.statistics import Interval
 from harness.analysis.stored_results import Result
+from harness.choose.fault_queries import lost_too_much, parse_silence_s
 from harness.choose.needs import Needs
-
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
-
-
-def parse_silence_s(text: str) -> float | None:
-    """`5s` or `800ms` in seconds; None for an empty text.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if not text:
-        return None
-    match = _SECONDS.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"max_silence = {text!r}: no time; write 5s or 800ms")
-    return float(match[1]) / (1000 if match[2] == "ms" else 1)
 
 
 def forms_of(name: str) -> list[str]:
@@ -35,56 +19,87 @@ def forms_of(name: str) -> list[str]:
 
 
 def against_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """Why a contender is ruled out where it has to run on several nodes."""
+    """Why a contender is ruled out where it has to run on several nodes: each cluster that it may become is."""
     if needs.nodes == 1:
         return
     forms = forms_of(name)
     if not forms:
         yield f"fanbench knows no cluster of it, and {needs.nodes} nodes are asked for"
         return
+    found = {form: against_form(form, needs, results) for form in forms}
+    if all(found.values()):
+        yield from (f"as {form} {said}" for form, reasons in found.items() for said in reasons)
+
+
+def against_form(form: str, needs: Needs, results: Sequence[Result]) -> list[str]:
+    """What speaks against one cluster: a silence that is too long, and losses that were not to be."""
     limit_s = parse_silence_s(needs.max_silence)
-    if limit_s is None:
-        return
-    worst = {form: _worst(form, results) for form in forms}
-    if all(found is not None and found[0] > limit_s for found in worst.values()):
-        for form, found in worst.items():
-            assert found is not None
-            yield f"{_said(form, found)}, and {needs.max_silence} is the limit"
+    worst = _worst(form, results)
+    said = []
+    if limit_s is not None and worst is not None and worst[0] > limit_s:
+        said.append(f"{_silent(worst)}, and {needs.max_silence} is the limit")
+    for one, result in _newest(form, results):
+        if one.outcome.runs and (lost := lost_too_much(one.outcome, result, needs)):
+            said.append(lost)
+    return said
 
 
-def doubts_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """What was measured of its clusters, and what was not."""
+def said_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
+    """What was measured of its clusters, those that are ruled out too."""
     if needs.nodes == 1:
         return []
-    limit_s = parse_silence_s(needs.max_silence)
     said = []
     for form in forms_of(name):
-        found = _worst(form, results)
-        if found is None:
-            command = f"fanbench faults {form} --rounds 5"
-            said.append(f"how long its clients hear nothing as {form} was not measured: {command}")
-        elif limit_s is not None and found[0] > limit_s:
-            said.append(f"not as {form}: {_said(form, found)}")
-        else:
-            said.append(_said(form, found))
+        worst = _worst(form, results)
+        if worst is not None:
+            against = against_form(form, needs, results)
+            said.append(f"not as {form}: {'; '.join(against)}" if against else f"as {form} {_silent(worst)}")
     return said
+
+
+def forms_not_measured(names: Sequence[str], needs: Needs, results: Sequence[Result]) -> list[str]:
+    """The clusters of these contenders that no valid run of a fault of nodes shows."""
+    if needs.nodes == 1:
+        return []
+    return [form for name in names for form in forms_of(name) if _worst(form, results) is None]
+
+
+class FittingForm(NamedTuple):
+    """A cluster that nothing speaks against."""
+
+    silence_s: float
+    """Of its worst fault of nodes."""
+    name: str
+    said: str
+    """The silence with its fault and where it stands."""
+
+
+def fitting_form(name: str, needs: Needs, results: Sequence[Result]) -> FittingForm | None:
+    """Of the clusters of a contender that were measured and fit, the one whose worst silence is the shortest."""
+    found = [
+        FittingForm(worst[0], form, _silent(worst))
+        for form in forms_of(name)
+        if (worst := _worst(form, results)) is not None and not against_form(form, needs, results)
+    ]
+    return min(found, default=None)
 
 
 Found = tuple[float, Failover, Result]
 
 
-def _worst(form: str, results: Sequence[Result]) -> Found | None:
-    """The fault of nodes with the longest mean silence, in the newest result that has any."""
-    newest = sorted(results, key=lambda result: result.comparison.started_utc, reverse=True)
-    for result in newest:
-        found = [
-            (_mean(one.silence_s), one, result)
-            for one in failovers(result.comparison)
-            if one.outcome.contender == form and one.silence_s is not None
-        ]
+def _newest(form: str, results: Sequence[Result]) -> list[tuple[Failover, Result]]:
+    """The faults of nodes of a cluster, in the newest result that has any."""
+    for result in sorted(results, key=lambda result: result.comparison.started_utc, reverse=True):
+        found = [one for one in failovers(result.comparison) if one.outcome.contender == form and one.outcome.runs]
         if found:
-            return max(found, key=lambda entry: entry[0])
-    return None
+            return [(one, result) for one in found]
+    return []
+
+
+def _worst(form: str, results: Sequence[Result]) -> Found | None:
+    """The fault of nodes with the longest mean silence."""
+    found = [(_mean(one.silence_s), one, result) for one, result in _newest(form, results) if one.silence_s is not None]
+    return max(found, key=lambda entry: entry[0], default=None)
 
 
 def _mean(value: Interval | float | None) -> float:
@@ -92,7 +107,7 @@ def _mean(value: Interval | float | None) -> float:
     return value.estimate if isinstance(value, Interval) else value
 
 
-def _said(form: str, found: Found) -> str:
+def _silent(found: Found) -> str:
     silence_s, one, result = found
     runs = "one run" if len(one.outcome.runs) == 1 else f"mean of {len(one.outcome.runs)} runs"
-    return f"as {form} silent for {silence_s:.3g} s in {one.outcome.fault}, its worst fault of nodes ({runs}, {result.name})"
+    return f"silent for {silence_s:.3g} s in {one.outcome.fault}, its worst fault of nodes ({runs}, {result.name})"

@@ -33,11 +33,19 @@ class Needs(BaseModel):
     memory_mb: float | None = Field(None, gt=0, description="memory that the broker may take, for instance 200")
 
     nodes: Literal[1, 3] = Field(1, description="nodes that the broker runs on: 1 or 3")
-    max_silence: str = Field("", description="how long clients may hear nothing when a node dies, for instance '5s'")
+    max_silence: str = Field(
+        "", description="how long clients may hear nothing when a broker or a node dies, for instance '5s'"
+    )
+    deploys_daily: float = Field(0, ge=0, description="how often a day the replicas are restarted, for instance 3")
 
     def objective(self) -> Slo | None:
         """The objective, taken apart; None without one."""
         return Slo.parse(self.slo) if self.slo else None
+
+    def deliveries_hz(self, scenario: Scenario) -> float:
+        """Deliveries per second at the needed load, with what is not asked as the scenario has it."""
+        clients = self.clients or scenario.clients
+        return clients * (self.rate_hz or scenario.rate_hz) / self.topics
 
     def workload(self, scenario: Scenario) -> dict[str, tuple[float, float]]:
         """Each dimension of load that is asked for, as (what a scenario has, what is needed)."""
@@ -74,8 +82,7 @@ def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
     leave a field as it is.
 
     Raises:
-        UsageError: the file cannot be read, a field is unknown or out of range, the objective cannot be read, or a
-            program that runs already is none that is known.
+        UsageError: the file cannot be read, a field is unknown or out of range, or the objective cannot be read.
     """
     fields = read_toml(file, "needs", "docs/needs.toml") if file else {}
     where = str(file) if file else "fanbench choose"
@@ -91,8 +98,18 @@ def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
         hint = Needs.model_fields[name].description
         raise UsageError(f"{where}: {name} = {first['input']!r}: {first['msg']}. {name}: {hint}") from error
     needs.objective()
-    known = {contender.program for contender in all_contenders() if contender.program}
+    return needs
+
+
+def unknown_programs(needs: Needs) -> list[str]:
+    """What is said of each program that runs already and that fanbench has no adapter for."""
+    known = sorted({contender.program for contender in all_contenders() if contender.program})
+    said = []
     for program in needs.have:
         if program not in known:
-            raise UsageError(f"{where}: have = {program!r}: no such program; {nearest(program, known)}")
-    return needs
+            hint = nearest(program, known)
+            near = f" ({hint})" if hint.startswith("did you mean") else ""
+            said.append(
+                f"fanbench has no adapter for {program}{near}: docs/adapters.md shows how to write one in a file of your own; what is said here is of {', '.join(known)}"
+            )
+    return said

@@ -8,11 +8,13 @@ from brokers.contenders import all_contenders
 from brokers.registry import installed
 from core.contracts.run_record import SummaryRow
 from core.scenario import Scenario
-from harness.analysis.fault_outcomes import is_fault_run, outcomes
+from harness.analysis.fault_outcomes import is_fault_run
 from harness.analysis.slo import Slo
 from harness.analysis.stored_results import Result
 from harness.analysis.verdict import workload
+from harness.choose.fault_queries import against_in_faults
 from harness.choose.needs import Needs
+from harness.choose.quoting import cite
 from harness.results.run_record import Run
 from harness.results.summary import row_of
 
@@ -27,22 +29,24 @@ def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -
         yield "its adapter cannot replay what was published before (declared by the adapter)"
     yield from _too_large(name, needs, results)
     yield from _breaks_objective(name, needs, results)
-    if needs.promise == "at-least-once":
-        for result in results:
-            for outcome in outcomes([run for _, run in result.runs_of(name)]):
-                if outcome.broken_promise:
-                    worst = max(outcome.runs, key=lambda run: run.lost)
-                    number = result.comparison.runs.index(worst) + 1
-                    yield f"lost {worst.lost} of {worst.expected} in {outcome.fault} ({cite(result, number)})"
+    yield from against_in_faults(name, needs, results)
 
 
-def _sizes(name: str, needs: Needs, results: Sequence[Result]) -> list[tuple[float, int, Result]]:
-    """What the broker took on loads no heavier than the needed one, with the run and its directory."""
+def _fits(name: str, limit_mb: float, needs: Needs, results: Sequence[Result]) -> bool:
+    """Whether the broker took no more on a load that is heavier than the needed one."""
+    sizes = _sizes(name, needs, results, ("heavier",))
+    return bool(sizes) and max(size for size, _, _ in sizes) <= limit_mb
+
+
+def _sizes(
+    name: str, needs: Needs, results: Sequence[Result], relations: Sequence[str] = ("same", "lighter")
+) -> list[tuple[float, int, Result]]:
+    """What the broker took on loads of these relations to the needed one, with the run and its directory."""
     found = [
         (row_of(run, number).main.broker_rss_mb, number, result)
         for result, runs in _loads(name, results)
         for number, run in runs
-        if needs.relation(run.scenario) in ("same", "lighter")
+        if needs.relation(run.scenario) in relations
     ]
     return [(float(size), number, result) for size, number, result in found if size is not None]
 
@@ -105,6 +109,14 @@ def _loads(name: str, results: Sequence[Result]) -> Iterator[tuple[Result, list[
             yield result, runs
 
 
+def objective_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> bool:
+    """Whether no run shows that the contender holds the objective at the needed load, and none that it does not."""
+    objective = needs.objective()
+    if objective is None or _holds(name, objective, needs, results, ("same", "heavier")):
+        return False
+    return not any(needs.relation(runs[0][1].scenario) == "same" for _, runs in _loads(name, results))
+
+
 def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
     """What speaks neither clearly for a contender nor against it."""
     said = []
@@ -114,9 +126,11 @@ def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
             broken = [number for number, run in runs if objective.broken_by(run)]
             if broken and needs.relation(runs[0][1].scenario) == "same":
                 said.append(f"breaks {objective} in {len(broken)} of {len(runs)} rounds ({cite(result, broken[0])})")
-        if not said and not _holds(name, objective, needs, results, ("same", "heavier")):
-            said.append(f"whether it holds {objective} at the needed load was not measured")
-    if needs.memory_mb is not None and not _sizes(name, needs, results):
+    if (
+        needs.memory_mb is not None
+        and not _sizes(name, needs, results)
+        and not _fits(name, needs.memory_mb, needs, results)
+    ):
         said.append("its broker's memory was not measured on such a load")
     if needs.replay and replays(name) is None:
         said.append("whether it can replay is not known here: its adapter is not installed")
@@ -141,7 +155,3 @@ def replays(name: str) -> bool | None:
     urls = {contender.name: contender.url for contender in all_contenders()}
     adapter = installed().serving(urls.get(name, name).partition("://")[0])
     return None if adapter is None else adapter.replay
-
-
-def cite(result: Result, number: int) -> str:
-    return f"run {number} of {result.name}"

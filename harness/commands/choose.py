@@ -7,19 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.resources import resource_folder
-from harness.analysis.stored_results import load_all
-from harness.choose.choose import as_json, choose, in_words
+from harness.analysis.costs import read_prices
+from harness.analysis.stored_results import Result, load_all, newest_folders
+from harness.choose.choose import choose
 from harness.choose.needs import Needs
+from harness.choose.wording import as_json, in_words
+from harness.runner.host import describe_host
 
 REFERENCE = resource_folder("reference")
+OWN = Path("results")
+"""Where `fanbench compare` writes, unless it is told otherwise."""
 
 
-def choose_command(folders: Sequence[Path], needs: Needs, json_answer: bool) -> int:
-    """The command; without folders it reads results/reference. Exit code 0 when something is left, else 1.
+def choose_command(folders: Sequence[Path], needs: Needs, json_answer: bool, prices: Path | None = None) -> int:
+    """The command; without folders it reads results/, and where nothing was compared there yet, results/reference.
+
+    Exit code 0 when something is left, else 1.
 
     Raises:
-        UsageError: a folder holds no results.
+        UsageError: a folder holds no results, or the prices cannot be read.
     """
-    answer = choose(needs, load_all(folders or [REFERENCE]))
-    print(json.dumps(as_json(answer)) if json_answer else in_words(answer))
+    read = read_prices(prices) if prices else None
+    here = describe_host()
+    answer = choose(needs, load_all(folders) if folders else newest_results(OWN), read, here)
+    print(json.dumps(as_json(answer, needs, here)) if json_answer else in_words(answer, needs, here))
     return 0 if answer.left else 1
+
+
+def newest_results(own: Path) -> list[Result]:
+    """The complete results in `own`, if a comparison is among them, else the reference."""
+    return load_all(newest_folders(own, REFERENCE))

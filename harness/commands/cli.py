@@ -277,10 +277,31 @@ def report(
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="a result directory", show_default=False, parser=absolute_path)],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="where the files go; hgrm/ in the result directory without", show_default=False, parser=absolute_path
+        ),
+    ] = None,
+) -> None:
+    """Write the histograms of a result directory as .hgrm files, which HDR plotters read."""
+    from harness.results.hgrm import write_hgrm
+
+    written = write_hgrm(folder, out)
+    print(plain(f"{len(written)} files in {written[0].parent}"))
+
+
+@app.command()
 def choose(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="result directories; results/reference without", show_default=False, parser=absolute_path),
+        typer.Argument(
+            help="result directories; results/ without, else results/reference",
+            show_default=False,
+            parser=absolute_path,
+        ),
     ] = None,
     needs: Annotated[
         Path | None, typer.Option(help="a TOML file such as docs/needs.toml", show_default=False, parser=absolute_path)
@@ -300,8 +321,15 @@ def choose(
     memory_mb: Annotated[float | None, typer.Option(help="memory the broker may take", show_default=False)] = None,
     nodes: Annotated[int | None, typer.Option(help="nodes that the broker runs on: 1 or 3", show_default="1")] = None,
     max_silence: Annotated[
-        str, typer.Option(help="how long clients may hear nothing when a node dies: 5s", show_default=False)
+        str, typer.Option(help="how long clients may hear nothing when a broker or node dies: 5s", show_default=False)
     ] = "",
+    deploys_daily: Annotated[
+        float | None, typer.Option(help="how often a day the replicas are restarted", show_default="0")
+    ] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(help="a TOML file such as examples/prices.toml", show_default=False, parser=absolute_path),
+    ] = None,
     json_answer: AsJson = False,
 ) -> None:
     """Hold your needs against stored results: what is ruled out by which measurement, and what is left in order."""
@@ -324,8 +352,9 @@ def choose(
         "memory_mb": memory_mb,
         "nodes": nodes,
         "max_silence": max_silence,
+        "deploys_daily": deploys_daily,
     }
-    raise typer.Exit(choose_command(folders or [], parse_needs(needs, given), json_answer))
+    raise typer.Exit(choose_command(folders or [], parse_needs(needs, given), json_answer, prices))
 
 
 @app.command()

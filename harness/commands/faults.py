@@ -12,13 +12,13 @@ from rich.markup import escape
 
 from brokers.contender import Contender
 from core.errors import UsageError, nearest
-from core.fault import KINDS, WHAT, Fault, FaultKind
+from core.fault import KINDS, TAIL_S, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.judgement_words import listed
 from harness.results.answer import run_json
 from harness.results.run_record import Run
-from harness.runner.faults import TAIL_S, impossible
+from harness.runner.faults import impossible
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import Job

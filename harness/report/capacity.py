@@ -9,8 +9,8 @@ from harness.analysis.judgement_words import ms
 from harness.analysis.standings import standings
 from harness.report.bar_charts import LOAD_UNITS, capacities
 from harness.report.comparison import FANOUT
-from harness.report.line_charts import knee, load_curves
-from harness.report.view import Cell, Chart, Table, View, draw_charts, method
+from harness.report.line_charts import knee, load_lines
+from harness.report.view import Cell, Chart, Table, View, draw_charts, lines_chart, method
 from harness.results.run_record import Comparison
 
 
@@ -37,7 +37,7 @@ def _pictures(comparison: Comparison, search: Capacity) -> list[Chart]:
     figure = knee(search)
     text = f"p99 of every run of the search. A circle met {search.slo}; a cross broke it, or a check of the run."
     found = [Chart("knee", "Where it breaks", text, to_svg(figure))] if figure else []
-    return found + draw_charts([FANOUT], standings(comparison))
+    return found + draw_charts([FANOUT], standings(comparison))[0]
 
 
 def points_table(search: Capacity) -> Table:
@@ -80,10 +80,8 @@ def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
             charts.append(
                 Chart(f"capacity-{len(charts)}", f"How many {LOAD_UNITS[vary]} it holds", text, to_svg(figure))
             )
-        curves = (
-            load_curves(dict(zip(titles, (search for _, search in alike), strict=True))) if len(alike) > 1 else None
-        )
+        curves = load_lines(dict(zip(titles, (search for _, search in alike), strict=True))) if len(alike) > 1 else None
         if curves is not None:
             text = "p99 of the runs at each load that no check refused: their median, and the band from the lowest to the highest."
-            charts.append(Chart(f"capacity-{len(charts)}", f"Latency over {LOAD_UNITS[vary]}", text, to_svg(curves)))
+            charts.append(lines_chart(f"capacity-{len(charts)}", f"Latency over {LOAD_UNITS[vary]}", text, curves))
     return charts

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from brokers.anti_patterns import anti_pattern
+from harness.analysis.fault_evidence import NO_EVIDENCE, FaultEvidence
 from harness.analysis.judgement_words import listed, ms
+from harness.analysis.order import in_order
+from harness.analysis.recommendation import recommend
 from harness.analysis.standings import Family, Standing, families, standings
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
 from harness.analysis.verdict import verdict
 from harness.report import bar_charts as charts
 from harness.report import line_charts as charts_lines
+from harness.report.decision import decision_table, next_steps
+from harness.report.further_figures import further_figures
 from harness.report.transports import transport_tables
 from harness.report.view import (
     LEVEL,
@@ -64,8 +69,8 @@ HEADINGS = {
     "share": "broker's share",
     "delivered": "delivered/expected",
     "lost": "lost",
-    "broker_cpu": "broker CPU s/M",
-    "server_cpu": "server CPU s/M",
+    "broker_cpu": "broker CPU, s a million",
+    "server_cpu": "server CPU, s a million",
     "broker_mb": "broker MB",
     "server_mb": "server MB",
     "runs": "valid",
@@ -74,65 +79,83 @@ HEADINGS = {
 _NOTE = (
     f"Latencies of all valid runs together, from the instant an event was due; its range: where p99 lies with {LEVEL} "
     "certainty. Group: those with the same letter cannot be told apart at p99, a is the fastest of its promise. Broker's "
-    "share: of the mean latency. CPU s/M: CPU seconds per million deliveries. MB: peak resident memory. Valid: rounds "
+    "share: of the mean latency. CPU: seconds for a million deliveries. MB: peak resident memory. Valid: rounds "
     "in which a run passed every check, of those wanted."
 )
-FANOUT: Drawing = (
+FANOUT = Drawing(
     "fanout",
     "More clients on a replica",
     "Half of the deliveries took less than this from the replica to the client.",
-    charts_lines.fanout_by_clients,
+    charts_lines.fanout_lines,
+    "one load was measured; `fanbench capacity` with a contender's name measures many (4 min).",
 )
 _CHARTS: tuple[Drawing, ...] = (
-    (
+    Drawing(
         "hops",
         "Where the time goes",
         "Mean latency of a delivery, split into its hops: how late the event was sent, its way through the broker, and its "
         "way from the replica to the client.",
         charts.hops,
     ),
-    (
+    Drawing(
         "percentiles",
         "How the slow ones fare",
-        f"Latency that this share of deliveries stays below; the band is the {LEVEL} range over rounds.",
-        charts_lines.percentiles,
+        f"Latency that this share of deliveries stays below; the {LEVEL} range over rounds is the band, or stands beside the values.",
+        charts_lines.percentile_lines,
     ),
-    (
+    Drawing(
         "broker",
         "The broker hop alone",
         "The same for the time from the send to the replica: what the choice of a broker changes.",
-        lambda found: charts_lines.percentiles([s for s in found if not s.floor], "broker"),
+        lambda found: charts_lines.percentile_lines([s for s in found if not s.floor], "broker"),
     ),
-    (
+    Drawing(
         "timeline",
         "Over time",
-        "p99 of each second of a run: the median of the rounds, the band from the lowest to the highest round.",
-        charts_lines.timeline,
+        "p99 of each second of a run: the median of the rounds, with the lowest and the highest round.",
+        charts_lines.timeline_lines,
+        f"runs of under {charts_lines.LEAST_SECONDS} s show nothing; `fanbench compare --duration 10` measures longer ones.",
     ),
-    (
+    Drawing(
         "cpu",
         "What it costs in CPU",
         "CPU seconds of each part for a million deliveries. The load is the measuring side: no service pays for it.",
         charts.cpu,
     ),
-    ("memory", "What it costs in memory", "Peak resident memory of each part.", charts.memory),
+    Drawing("memory", "What it costs in memory", "Peak resident memory of each part.", charts.memory),
     FANOUT,
 )
 
 
-def comparison_view(comparison: Comparison, *, draw: bool = True) -> View:
-    """The report of a comparison; without `draw` it has no charts, which is quick."""
-    found = list(comparison.verdict) or verdict(comparison)
-    pictures = draw_charts(_CHARTS, standings(comparison)) if draw else []
+def comparison_view(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENCE, *, draw: bool = True) -> View:
+    """The report of a comparison and of what faults did to its contenders; without `draw` it has no charts, which is quick."""
+    pictures, not_drawn = draw_charts(_CHARTS, in_order(comparison)) if draw else ([], ())
     tables = [
+        *transport_tables(comparison),
         main_table(comparison),
         *losses(comparison),
-        *transport_tables(comparison),
         *further_figures(comparison),
         *settings_tables(comparison),
         *refused_runs(comparison),
     ]
-    return View(comparison, found, pictures, tables, method(comparison, _how(comparison)))
+    shown = View(
+        comparison, comparison_verdict(comparison, evidence), pictures, tables, method(comparison, _how(comparison))
+    )
+    if len({run.transport for run in comparison.runs}) > 1:
+        return shown
+    return replace(
+        shown,
+        decision=decision_table(comparison, evidence),
+        next_steps=next_steps(comparison, evidence),
+        not_drawn=not_drawn,
+    )
+
+
+def comparison_verdict(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENCE) -> list[str]:
+    """What to take and how certain that is, where that can be said; then what the numbers allow us to say."""
+    several = len({run.transport for run in comparison.runs}) > 1
+    advice = None if several else recommend(comparison, evidence)
+    return [*((advice.sentence, advice.certainty) if advice else ()), *verdict(comparison)]
 
 
 def _how(comparison: Comparison) -> list[str]:
@@ -238,21 +261,9 @@ def losses(comparison: Comparison) -> list[Table]:
             Cell(f"{standing.total('lost'):,}", "bad"),
             *(Cell(f"{standing.lost_to(cause):,}") for cause in CAUSES),
         ]
-        for standing in standings(comparison)
+        for standing in in_order(comparison)
         if standing.total("lost")
     ]
     headings = ["contender", "lost", *CAUSE_WORDS.values()]
     note = "Of all valid runs together; each missing delivery is charged to one cause, the surest evidence first."
     return [Table("What was lost, and why", headings, rows, note)] if rows else []
-
-
-def further_figures(comparison: Comparison) -> list[Table]:
-    """What only some comparisons measure: the median over the valid rounds of each of the runs' own figures."""
-    names = sorted({name for run in comparison.runs for name in run.figures})
-    rows = []
-    for standing in standings(comparison):
-        figures = [standing.median_figure(name) for name in names]
-        if any(figure is not None for figure in figures):
-            rows.append([Cell(standing.contender, small=standing.delivery), *(Cell(number(f)) for f in figures)])
-    headings = ["contender", *(name.replace("_", " ") for name in names)]
-    return [Table("Further figures", headings, rows, "Median over the valid rounds.")] if rows else []

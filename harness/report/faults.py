@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from core.fault import WHAT
 from harness.analysis.failovers import failovers
-from harness.analysis.fault_outcomes import FaultOutcome, outcomes, over_runs, stands_out
+from harness.analysis.fault_outcomes import AT_LEAST_ONCE, FaultOutcome, outcomes, over_runs, stands_out
 from harness.analysis.judgement_words import listed, ms
 from harness.analysis.statistics import MIN_ROUNDS, mean_interval
 from harness.report.failovers import failover_charts, failover_details, failover_table, seconds
 from harness.report.view import LEVEL, Cell, Table, View, method, number, refused_runs, settings_tables
-from harness.results.run_record import CAUSES, PARTS, Comparison
+from harness.results.run_record import CAUSE_WORDS, CAUSES, PARTS, Comparison
 
 
 def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
@@ -19,7 +19,7 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
     found, nodes = outcomes(comparison.runs), failovers(comparison)
     verdict = list(comparison.verdict) or faults_verdict(comparison)
     tables = [failover_table(nodes), failover_details(nodes), *settings_tables(comparison)] if nodes else []
-    tables += [] if len(nodes) == len(found) else [matrix(found), details(found)]
+    tables += [] if len(nodes) == len(found) else [matrix(found), *details(found)]
     tables += [] if nodes else settings_tables(comparison)
     tables += [*refused_runs(comparison), meanings(found)]
     how = "Each fault came within the measured phase of a run of its own, and was undone by itself; clients came back alone."
@@ -122,7 +122,7 @@ def matrix(found: Sequence[FaultOutcome]) -> Table:
     """Contender x fault: lost, silence and duplicates in words; the colour is the promise, kept or not."""
     kinds = list(dict.fromkeys(outcome.fault for outcome in found))
     by_cell = {(outcome.contender, outcome.fault): outcome for outcome in found}
-    promises = {outcome.contender: outcome.delivery for outcome in found}
+    promises = _in_order(found)
     rows = [
         [Cell(name, small=promise), *(_cell(by_cell.get((name, kind))) for kind in kinds)]
         for name, promise in promises.items()
@@ -134,6 +134,17 @@ def matrix(found: Sequence[FaultOutcome]) -> Table:
         "broken, or not every client came back."
     )
     return Table("What each fault did", ["contender", *kinds], rows, note)
+
+
+def _in_order(found: Sequence[FaultOutcome]) -> dict[str, str]:
+    """The contenders with their promises: at-most-once first, and who lost least, then who was silent for least, first."""
+    totals: dict[str, tuple[bool, int, float]] = {}
+    for outcome in found:
+        _, lost, silence = totals.get(outcome.contender, (False, 0, 0.0))
+        longest = max(silence, outcome.worst("silence_ms") or 0.0)
+        totals[outcome.contender] = (outcome.delivery == AT_LEAST_ONCE, lost + outcome.total("lost"), longest)
+    promises = {outcome.contender: outcome.delivery for outcome in found}
+    return {name: promises[name] for name in sorted(totals, key=lambda name: totals[name])}
 
 
 def _cell(outcome: FaultOutcome | None) -> Cell:
@@ -155,46 +166,36 @@ def _cell(outcome: FaultOutcome | None) -> Cell:
     return Cell(head, "bad" if bad else "warn" if lost else "good", " · ".join(words))
 
 
-def details(found: Sequence[FaultOutcome]) -> Table:
-    """Every figure of every cell."""
-    headings = [
-        "contender, fault",
-        "lost",
-        "of",
-        *(cause.replace("_", " ") for cause in CAUSES),
-        "twice",
-        "out of order",
-    ]
-    headings += [
-        "replayed",
-        "reconnects",
-        "back p50 ms",
-        "back max ms",
-        "silence ms",
-        "others' p99 before ms",
-        "others' p99 ms",
-        *(f"{part} MB" for part in PARTS),
-    ]
-    rows = []
-    for outcome in found:
-        if not outcome.runs:
-            continue
+def details(found: Sequence[FaultOutcome]) -> list[Table]:
+    """Every figure of every cell: what was lost, and the times."""
+    order = list(_in_order(found))
+    measured = sorted(
+        (outcome for outcome in found if outcome.runs), key=lambda outcome: order.index(outcome.contender)
+    )
+    counted, timed = [], []
+    for outcome in measured:
+        head = Cell(outcome.contender, small=outcome.fault)
         causes = [sum(run.lost_by_cause.get(cause, 0) for run in outcome.runs) for cause in CAUSES]
         counts = [outcome.total("lost"), outcome.total("expected"), *causes]
         counts += [outcome.total("duplicated"), outcome.total("reordered")]
-        figures: tuple[str, ...] = ("replayed", "reconnects", "recovery_p50_ms", "recovery_max_ms", "silence_ms")
-        figures += ("before_p99_ms", "bystanders_p99_ms")
-        memory = [
+        seen = [number(outcome.worst(name)) for name in ("replayed", "reconnects")]
+        counted.append([head, *(Cell(f"{count:,}") for count in counts), *map(Cell, seen)])
+        figures = ("recovery_p50_ms", "recovery_max_ms", "silence_ms", "before_p99_ms", "bystanders_p99_ms")
+        sizes = [
             max((run.usage[part].rss_mb for run in outcome.runs if part in run.usage), default=None) for part in PARTS
         ]
-        cells = [Cell(f"{count:,}") for count in counts]
-        cells += [Cell(number(value)) for value in (*(outcome.worst(name) for name in figures), *memory)]
-        rows.append([Cell(outcome.contender, small=outcome.fault), *cells])
-    note = (
-        "Lost is split into its causes. Back: from the fault to a client's first event after it. MB: peak resident memory. "
-        "The largest of all rounds, sums for counts."
+        values = [*(outcome.worst(name) for name in figures), *sizes]
+        timed.append([head, *(Cell(number(value)) for value in values)])
+    lost = ["contender, fault", "lost", "of", *(CAUSE_WORDS[cause] for cause in CAUSES), "twice", "out of order"]
+    times = ["contender, fault", "back p50 ms", "back max ms", "silence ms", "others' p99 before ms", "others' p99 ms"]
+    sums = "Sums over all rounds; lost is split into its causes. Replayed, reconnects: the most of any round."
+    most = (
+        "The largest of all rounds. Back: from the fault to a client's first event after it. MB: peak resident memory."
     )
-    return Table("In figures", headings, rows, note)
+    return [
+        Table("What was lost, in figures", [*lost, "replayed", "reconnects"], counted, sums),
+        Table("Times and memory", [*times, *(f"{part} MB" for part in PARTS)], timed, most),
+    ]
 
 
 def meanings(found: Sequence[FaultOutcome]) -> Table:

@@ -1,22 +1,24 @@
 """Line charts of a comparison: percentiles, time, clients per replica, and load in a capacity search.
 
-Like harness/report/bar_charts.py: each function returns a matplotlib Figure, or None when there is nothing to draw.
+Like harness/report/bar_charts.py: each function returns a matplotlib Figure, or None when there is nothing to draw. Those
+that end in `_lines` return what the report draws on both scales.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from core.contracts.capacity import Capacity
 from core.histogram import Histogram
-from harness.analysis.standings import FLOOR, Standing, percentile_band
+from harness.analysis.judgements import TAIL_EVENTS
+from harness.analysis.standings import Standing, percentile_band
 from harness.analysis.statistics import Interval
 from harness.report.bar_charts import LOAD_UNITS
-from harness.report.chart_style import FONT, LIGHT, LINES, label_lines, new_figure, shortened, style
+from harness.report.chart_style import LIGHT, new_figure, style
+from harness.report.lines import Curve, Floats, Lines
 from harness.results.run_record import LATENCY
 
 if TYPE_CHECKING:
@@ -24,24 +26,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NINES = {50: "50", 90: "90", 99: "99", 99.9: "99.9", 99.99: "99.99", 99.999: "99.999"}
+_ASKED = (50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97, 98, 99, 99.5, 99.9, 99.99, 99.999)
+"""Percentiles at which a pointer finds values."""
 _MEDIAN = float(np.log10(2))  # 50 % on the axis of nines
-Floats = npt.NDArray[np.float64]
-Curve = tuple[Floats, Floats, Floats, Floats]
-"""x, and y with its lower and upper bound."""
-MANY = len(LINES)
-"""More lines than this get a small chart each."""
+LEAST_SECONDS = 4
+"""Shorter runs show nothing over time."""
 
 
 def percentiles(standings: Sequence[Standing], hop: str = LATENCY) -> Figure | None:
     """Latency by percentile from the median up, on an axis of nines, with a band of what resampled rounds give."""
+    lines = percentile_lines(standings, hop)
+    return lines.figure() if lines else None
+
+
+def percentile_lines(standings: Sequence[Standing], hop: str = LATENCY) -> Lines | None:
+    """The lines of `percentiles`; a line ends where its events carry no further percentile."""
     curves: dict[str, Curve] = {}
     for standing in standings:
         histograms = [run.histograms[hop] for run in standing.runs if hop in run.histograms]
-        count = sum(histogram.count for histogram in histograms)
-        if not count:
+        if not sum(histogram.count for histogram in histograms):
             continue
-        # Beyond 1 - 10/count a percentile rests on fewer than ten deliveries.
-        nines = np.linspace(_MEDIAN, max(1.0, np.log10(count / 10)), 50)
+        nines = np.linspace(_MEDIAN, max(1.0, np.log10(standing.events / TAIL_EVENTS)), 50)
         band = percentile_band(histograms, (100 * (1 - 10**-nines)).tolist())
         curves[standing.contender] = (nines, *_columns(band))
     if not curves:
@@ -49,11 +54,16 @@ def percentiles(standings: Sequence[Standing], hop: str = LATENCY) -> Figure | N
     furthest = max(curve[0][-1] for curve in curves.values())
 
     def finish(axes: Axes) -> None:
-        ticks = {-np.log10(1 - q / 100): text for q, text in _NINES.items() if -np.log10(1 - q / 100) <= furthest}
+        ticks = {_nines(q): text for q, text in _NINES.items() if _nines(q) <= furthest + 1e-9}
         axes.set_xticks(list(ticks), list(ticks.values()))
         axes.set_xlim(_MEDIAN, furthest)
 
-    return _lines(curves, "percentile of deliveries", "latency, ms", finish)
+    marks = [(_nines(q), f"p{q:g}, ms") for q in _ASKED]
+    return Lines(curves, "percentile of deliveries", "latency, ms", finish, marks)
+
+
+def _nines(percentile: float) -> float:
+    return float(-np.log10(1 - percentile / 100))
 
 
 def _columns(band: Sequence[Interval]) -> tuple[Floats, Floats, Floats]:
@@ -63,13 +73,19 @@ def _columns(band: Sequence[Interval]) -> tuple[Floats, Floats, Floats]:
 
 def timeline(standings: Sequence[Standing]) -> Figure | None:
     """p99 of each second of a run: the median over rounds, with a band from the lowest to the highest round."""
+    lines = timeline_lines(standings)
+    return lines.figure() if lines else None
+
+
+def timeline_lines(standings: Sequence[Standing]) -> Lines | None:
+    """The lines of `timeline`; None where runs are shorter than LEAST_SECONDS."""
     curves: dict[str, Curve] = {}
     for standing in standings:
         by_second: dict[float, list[float]] = {}
         for run in standing.runs:
             for row in run.timeline:
                 by_second.setdefault(row.t_s, []).append(max(row.p99_ms, 1e-3))
-        if len(by_second) > 1:
+        if len(by_second) >= LEAST_SECONDS:
             seconds = sorted(by_second)
             values = [by_second[second] for second in seconds]
             middle, low, high = (np.array([pick(found) for found in values]) for pick in (np.median, np.min, np.max))
@@ -77,11 +93,19 @@ def timeline(standings: Sequence[Standing]) -> Figure | None:
     if not curves:
         return None
     last = max(curve[0][-1] for curve in curves.values())
-    return _lines(curves, "time, s", "p99 of that second, ms", lambda axes: axes.set_xlim(0, last))
+    every = sorted({float(second) for curve in curves.values() for second in curve[0]})
+    marks = [(second, f"second {second:g}, p99 in ms") for second in every]
+    return Lines(curves, "time, s", "p99 of that second, ms", lambda axes: axes.set_xlim(0, last), marks)
 
 
 def fanout_by_clients(standings: Sequence[Standing]) -> Figure | None:
     """Fan-out p50 against clients per replica; needs runs at two or more of them."""
+    lines = fanout_lines(standings)
+    return lines.figure() if lines else None
+
+
+def fanout_lines(standings: Sequence[Standing]) -> Lines | None:
+    """The lines of `fanout_by_clients`."""
     curves: dict[str, Curve] = {}
     for standing in standings:
         at: dict[float, list[Histogram]] = {}
@@ -94,11 +118,19 @@ def fanout_by_clients(standings: Sequence[Standing]) -> Figure | None:
     if not curves:
         return None
     most = max(curve[0][-1] for curve in curves.values())
-    return _lines(curves, "clients per replica", "fan-out p50, ms", lambda axes: axes.set_xlim(0, most))
+    every = sorted({float(clients) for curve in curves.values() for clients in curve[0]})
+    marks = [(clients, f"{clients:,.0f} clients, p50 in ms") for clients in every]
+    return Lines(curves, "clients per replica", "fan-out p50, ms", lambda axes: axes.set_xlim(0, most), marks)
 
 
 def load_curves(searches: Mapping[str, Capacity]) -> Figure | None:
     """p99 over the load, a curve for each search by its name; runs that a check refused are no part of it."""
+    lines = load_lines(searches)
+    return lines.figure() if lines else None
+
+
+def load_lines(searches: Mapping[str, Capacity]) -> Lines | None:
+    """The lines of `load_curves`."""
     curves: dict[str, Curve] = {}
     for name, search in searches.items():
         at: dict[int, list[float]] = {}
@@ -114,7 +146,10 @@ def load_curves(searches: Mapping[str, Capacity]) -> Figure | None:
     if not curves:
         return None
     most, unit = max(curve[0][-1] for curve in curves.values()), next(iter(searches.values())).vary
-    return _lines(curves, LOAD_UNITS.get(unit, unit), "p99, ms", lambda axes: axes.set_xlim(0, most))
+    words = LOAD_UNITS.get(unit, unit)
+    every = sorted({float(load) for curve in curves.values() for load in curve[0]})
+    marks = [(load, f"{load:,.0f} {words}, p99 in ms") for load in every]
+    return Lines(curves, words, "p99, ms", lambda axes: axes.set_xlim(0, most), marks)
 
 
 def knee(search: Capacity) -> Figure | None:
@@ -150,62 +185,3 @@ def knee(search: Capacity) -> Figure | None:
                 va="bottom",
             )
         return figure
-
-
-def _lines(curves: Mapping[str, Curve], x_label: str, y_label: str, finish: Callable[[Axes], object]) -> Figure:
-    """Lines with bands: in one chart while their labels fit, else a small chart for each contender."""
-    low = min(float(curve[2].min()) for curve in curves.values())
-    high = max(float(curve[3].max()) for curve in curves.values())
-    with style():
-        many = len(curves) > MANY
-        rows = (len(curves) + 1) // 2
-        figure, grid = new_figure(120 * rows + 40, rows, 2) if many else new_figure(280)
-        for axes in grid:
-            if high / low > 30:
-                axes.set_yscale("log")
-                axes.yaxis.set_major_formatter("{x:g}")
-            else:
-                axes.set_ylim(0, high * 1.05)
-            axes.grid()
-            axes.set_axisbelow(True)
-            axes.tick_params(axis="x", pad=6)
-            finish(axes)
-        if many:
-            _one_each(grid, curves)
-        else:
-            _together(grid[0], curves)
-        if many:
-            figure.supxlabel(x_label, color=LIGHT["muted"], fontsize=FONT)
-            figure.supylabel(y_label, color=LIGHT["muted"], fontsize=FONT)
-        else:
-            grid[0].set_xlabel(x_label)
-            grid[0].set_ylabel(y_label)
-            label_lines(
-                grid[0], [(c[0][-1], c[1][-1], name, _colour(name, i)) for i, (name, c) in enumerate(curves.items())]
-            )
-        return figure
-
-
-def _colour(name: str, place: int) -> str:
-    return LIGHT["muted"] if name == FLOOR else LINES[place]
-
-
-def _together(axes: Axes, curves: Mapping[str, Curve]) -> None:
-    for place, (name, (x, middle, low, high)) in enumerate(curves.items()):
-        colour = _colour(name, place)
-        axes.fill_between(x, low, high, color=colour, alpha=0.14, lw=0)
-        axes.plot(x, middle, color=colour, lw=2)
-
-
-def _one_each(grid: Sequence[Axes], curves: Mapping[str, Curve]) -> None:
-    """Each contender's curve over the range of them all in grey."""
-    for axes in grid[len(curves) :]:
-        axes.set_visible(False)
-    x_all = np.unique(np.concatenate([curve[0] for curve in curves.values()]))
-    every = [np.interp(x_all, x, middle, right=np.nan) for x, middle, *_ in curves.values()]
-    lowest, highest = np.nanmin(every, axis=0), np.nanmax(every, axis=0)
-    for axes, (name, (x, middle, low, high)) in zip(grid, curves.items(), strict=False):
-        axes.fill_between(x_all, lowest, highest, color=LIGHT["grid"], lw=0)
-        axes.fill_between(x, low, high, color=LIGHT["blue"], alpha=0.25, lw=0)
-        axes.plot(x, middle, color=LIGHT["blue"], lw=2)
-        axes.set_title(shortened(name), loc="left", color=LIGHT["ink"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -12,30 +12,56 @@ from typing import TYPE_CHECKING
 
 from core.paths import absolute_path
 from core.resources import resource_folder
-from harness.analysis.stored_results import Result, load_all
+from harness.analysis.stored_results import Result, load_all, newest_folders
 from harness.report.chart_style import to_svg
 from harness.report.view import Table
+from harness.results.store import load_manifest, result_folders
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS = "FANBENCH_RESULTS"
-"""Environment: the result directory, or directory of such, to read in place of results/reference."""
+"""Environment: the result directory, or directory of such, to read in place of the newest ones."""
 
 
-def results_path() -> Path:
-    """Where the notebooks read: `FANBENCH_RESULTS`, or results/reference."""
-    given = os.environ.get(RESULTS)
-    return absolute_path(given) if given else resource_folder("reference")
+def folders() -> list[Path]:
+    """The result directories that the notebooks read: what `FANBENCH_RESULTS` names, else the newest here.
 
-
-def results() -> list[Result]:
-    """Every result directory there.
+    Those are the complete ones in results/, where a comparison is among them, else results/reference.
 
     Raises:
         UsageError: there is none.
     """
-    return load_all([results_path()])
+    given = os.environ.get(RESULTS)
+    reference = resource_folder("reference")
+    return result_folders(absolute_path(given)) if given else newest_folders(reference.parent, reference)
+
+
+def results() -> list[Result]:
+    """Every result directory there."""
+    return load_all(folders())
+
+
+def results_folders(found: Sequence[Result]) -> list[Path]:
+    """Where these results lie."""
+    by_name = {folder.name: folder for folder in folders()}
+    return [by_name[result.name] for result in found]
+
+
+def newest(found: Sequence[Result]) -> Result:
+    """The newest comparison, with a constant rate if any has it."""
+    compared = [result for result in found if result.compares]
+    return max(compared, key=lambda one: (one.comparison.scenario.schedule == "constant", one.comparison.started_utc))
+
+
+def results_shown() -> str:
+    """Which directories are read, from the checkout's top, and of which day each is."""
+    top = resource_folder("reference").parents[1]
+    lines = []
+    for folder in folders():
+        shown = folder.resolve().relative_to(top) if folder.resolve().is_relative_to(top) else Path(folder.name)
+        lines.append(f"{shown} ({load_manifest(folder).started_utc[:10]})")
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.contracts.capacity import Capacity
 from core.errors import FanbenchError
+from harness.analysis.fault_evidence import NO_EVIDENCE, FaultEvidence, faults_beside
 from harness.analysis.fault_outcomes import is_about_faults
-from harness.analysis.verdict import workload
+from harness.analysis.verdict import offered_workload
 from harness.report import view
 from harness.report.capacity import capacity_view, together
 from harness.report.chart_style import shortened
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TEMPLATE = "report.html.j2"
+SCRIPT = "values.js"
+"""All that the page runs: its content security policy has the script's hash, and lets no other one run."""
 _TERMINAL = {
     "contender": "contender",
     "place": "group",
@@ -53,7 +58,7 @@ def write_report(folder: Path, comparison: Comparison, search: Capacity | None =
     Raises:
         FanbenchError: the directory cannot be written to.
     """
-    view = view_of(comparison, search)
+    view = view_of(comparison, search, faults_beside(folder, comparison))
     page = folder / "report.html"
     try:
         said = store_verdict(folder, comparison, view.verdict)
@@ -66,8 +71,12 @@ def write_report(folder: Path, comparison: Comparison, search: Capacity | None =
     return WrittenReport(page, said)
 
 
-def view_of(comparison: Comparison, search: Capacity | None = None, *, draw: bool = True) -> View:
+def view_of(
+    comparison: Comparison, search: Capacity | None = None, evidence: FaultEvidence = NO_EVIDENCE, *, draw: bool = True
+) -> View:
     """What the report shows of a comparison, of faults or of a capacity search, which comes with what it found.
+
+    `evidence` is what faults did to a comparison's contenders.
 
     The verdict is worked out anew, except that of a search, which has said itself what it found.
     """
@@ -76,14 +85,14 @@ def view_of(comparison: Comparison, search: Capacity | None = None, *, draw: boo
     comparison = replace(comparison, verdict=())
     if is_about_faults(comparison):
         return faults_view(comparison, draw=draw)
-    return comparison_view(comparison, draw=draw)
+    return comparison_view(comparison, evidence, draw=draw)
 
 
 def render(views: Sequence[View], shared: Sequence[Chart] = (), titles: Sequence[str] = ()) -> str:
     """One self-contained page for one result directory or several, by their titles; `shared` charts are of all of them."""
     import jinja2
 
-    from harness.report.chart_style import THEMES, for_page
+    from harness.report.chart_style import THEMES, WIDTH, for_page
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
@@ -93,11 +102,15 @@ def render(views: Sequence[View], shared: Sequence[Chart] = (), titles: Sequence
         undefined=jinja2.StrictUndefined,
     )
     environment.globals["for_page"] = for_page
+    script = Path(__file__).with_name("templates").joinpath(SCRIPT).read_text(encoding="utf-8").strip()
     environment.filters["with_code"] = with_code
     return environment.get_template(TEMPLATE).render(
         titled=list(zip(titles or [view.comparison.name for view in views], views, strict=True)),
         shared=shared,
         themes=THEMES,
+        width=WIDTH,
+        script=script,
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
     )
 
 
@@ -137,23 +150,28 @@ def build_report(folders: Sequence[Path], markdown: bool) -> str:
     """
     found = result_folders(*folders)
     if markdown:
-        return "\n\n".join(as_markdown(view_of(*stored, draw=False)) for stored in _stored(found))
+        return "\n\n".join(map(as_markdown, _stored_views(found, draw=False)[0]))
     if len(found) == 1:
-        return str(write_report(found[0], *_stored(found)[0]).page)
-    stored = _stored(found)
-    views = [view_of(comparison, search) for comparison, search in stored]
+        return str(write_report(found[0], load_results(found[0]), load_capacity(found[0])).page)
+    views, searches = _stored_views(found, draw=True)
     titles = titles_of(found, views)
-    searches = [(title, search) for title, (_, search) in zip(titles, stored, strict=True) if search]
+    named = [(title, search) for title, search in zip(titles, searches, strict=True) if search]
     page = found[0].resolve().parent / "report.html"
     try:
-        write_text(page, render(views, together(searches), titles))
+        write_text(page, render(views, together(named), titles))
     except OSError as error:
         raise FanbenchError(f"{page}: {error.strerror}; give write permission") from error
     return str(page)
 
 
-def _stored(folders: Sequence[Path]) -> list[tuple[Comparison, Capacity | None]]:
-    return [(load_results(folder), load_capacity(folder)) for folder in folders]
+def _stored_views(folders: Sequence[Path], *, draw: bool) -> tuple[list[View], list[Capacity | None]]:
+    """The view of each directory, with the faults beside it, and what a search found."""
+    views, searches = [], []
+    for folder in folders:
+        comparison, search = load_results(folder), load_capacity(folder)
+        views.append(view_of(comparison, search, faults_beside(folder, comparison), draw=draw))
+        searches.append(search)
+    return views, searches
 
 
 def as_markdown(view: View) -> str:
@@ -161,7 +179,7 @@ def as_markdown(view: View) -> str:
     comparison = view.comparison
     answer, *rest = view.verdict or ["No verdict."]
     lines = [f"**{_cell(answer)}**", "", *(f"- {_cell(sentence)}" for sentence in rest)]
-    for table in view.tables:
+    for table in [*([view.decision] if view.decision else []), *view.tables]:
         lines += ["", f"#### {table.title}", "", "| " + " | ".join(map(_cell, table.headings)) + " |"]
         lines += ["|" + "|".join(["---", *("--:" for _ in table.headings[1:])]) + "|"]
         for row in table.rows:
@@ -169,7 +187,7 @@ def as_markdown(view: View) -> str:
             lines.append("| " + " | ".join(texts) + " |")
     host = _cell(", ".join(comparison.host.values()))
     command = comparison.command.replace("`", "'")
-    return "\n".join([*lines, "", f"{workload(comparison.scenario)} · {host} · `{command}`"])
+    return "\n".join([*lines, "", f"{offered_workload(comparison)} · {host} · `{command}`"])
 
 
 def _cell(text: str) -> str:
@@ -197,7 +215,7 @@ def terminal_table(comparison: Comparison) -> Table:
     from rich.text import Text
 
     table = Table(
-        title=f"{comparison.name}: {workload(comparison.scenario)}, latency in ms",
+        title=f"{comparison.name}: {offered_workload(comparison)}, latency in ms",
         title_justify="left",
         box=None,
         padding=(0, 1, 0, 0),

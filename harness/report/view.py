@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from harness.analysis.judgement_words import ms
 from harness.analysis.standings import Standing
 from harness.analysis.statistics import CONFIDENCE, Interval
-from harness.analysis.verdict import workload
+from harness.analysis.verdict import offered_workload
+from harness.report.lines import Lines, Tip
 from harness.results.run_record import Comparison
 from harness.results.summary import value_of
 
@@ -17,9 +18,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVEL = f"{CONFIDENCE:.0%}"
-Drawing = tuple[str, str, str, Callable[[Sequence[Standing]], "Figure | None"]]
-"""A chart's name, title and text, and what draws it."""
-_GREY = " Grey: the range of all contenders."
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A chart that a report has where there are values for it."""
+
+    name: str
+    title: str
+    text: str
+    draw: Callable[[Sequence[Standing]], Figure | Lines | None]
+    otherwise: str = ""
+    """What the report says where there are none: the command that would measure them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,12 @@ class Chart:
     text: str
     svg: str
     """The document as it is saved below charts/."""
+    other_svg: str = ""
+    """The same on the other scale; empty where there is one scale."""
+    other_scale: str = ""
+    """What that scale is called."""
+    tips: tuple[Tip, ...] = ()
+    """The values that a pointer finds, with where on the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +79,12 @@ class View:
     charts: list[Chart]
     tables: list[Table]
     method: list[str]
+    decision: Table | None = None
+    """The table of the first screen."""
+    next_steps: tuple[str, ...] = ()
+    """The commands that fill the table's dashes."""
+    not_drawn: tuple[str, ...] = ()
+    """The charts that there are no values for, each with the command that would measure them."""
 
 
 def number(value: Interval | float | None) -> str:
@@ -90,7 +112,7 @@ def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
     """How the figures came about, for a reader who doubts them; `how` is what this kind of measurement adds."""
     scenario = comparison.scenario
     return [
-        f"Workload: {workload(scenario)}, {scenario.payload_bytes} bytes each, schedule {scenario.schedule}, topics "
+        f"Workload: {offered_workload(comparison)}, {scenario.payload_bytes} bytes each, schedule {scenario.schedule}, topics "
         f"{scenario.topics}; {scenario.warmup_s:g} s of warm-up, then {scenario.duration_s:g} s that count.",
         *how,
         "Open loop: each event has an instant at which it is due, and latency counts from it, so a stall anywhere shows in "
@@ -100,17 +122,35 @@ def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
     ]
 
 
-def draw_charts(drawings: Iterable[Drawing], found: Sequence[Standing]) -> list[Chart]:
-    """Every chart for which there are values."""
+def draw_charts(drawings: Iterable[Drawing], found: Sequence[Standing]) -> tuple[list[Chart], tuple[str, ...]]:
+    """Every chart for which there are values, and what is said of the others."""
+    drawn, missing = [], []
+    for one in drawings:
+        made = one.draw(found)
+        if made is None:
+            missing += [f"{one.title}: {one.otherwise}"] if one.otherwise else []
+        else:
+            drawn.append(_drawn(one, made))
+    return drawn, tuple(missing)
+
+
+def _drawn(drawing: Drawing, made: Figure | Lines) -> Chart:
     from harness.report.chart_style import to_svg
 
-    drawn = []
-    for name, title, text, draw in drawings:
-        figure = draw(found)
-        if figure is not None:
-            one_each = len(figure.axes) > 1
-            drawn.append(Chart(name, title, text + (_GREY if one_each else ""), to_svg(figure)))
-    return drawn
+    if isinstance(made, Lines):
+        return lines_chart(drawing.name, drawing.title, drawing.text, made)
+    return Chart(drawing.name, drawing.title, drawing.text, to_svg(made))
+
+
+def lines_chart(name: str, title: str, text: str, lines: Lines) -> Chart:
+    """A chart of lines on both scales, with its values."""
+    from harness.report.chart_style import to_svg
+
+    figure = lines.figure()
+    svg = to_svg(figure)
+    other = to_svg(lines.figure(log=not lines.logarithmic))
+    scale = "linear" if lines.logarithmic else "logarithmic"
+    return Chart(name, title, text, svg, other, scale, lines.tips(figure))
 
 
 def settings_tables(comparison: Comparison) -> list[Table]:

@@ -125,6 +125,8 @@ def manifest_text(comparison: Comparison) -> str:
         scenario=comparison.scenario,
         host=comparison.host,
         versions=comparison.versions,
+        libraries=comparison.libraries,
+        fanbench=comparison.fanbench,
         settings=comparison.settings,
         stopping=comparison.stopping,
         order=tuple(_manifest_run(run, number, comparison.scenario) for number, run in runs),

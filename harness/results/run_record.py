@@ -93,7 +93,7 @@ class Comparison:
     command: str
     host: dict[str, str]
     versions: dict[str, str]
-    """Of programs (as they say themselves) and libraries."""
+    """Of programs, as they say themselves."""
     settings: dict[str, dict[str, int]] = field(default_factory=dict)
     """By contender that is a cluster, what decides how long its failover takes."""
     stopping: Stopping = field(default_factory=Stopping)
@@ -102,6 +102,10 @@ class Comparison:
     """False when it was interrupted; the finished runs are kept."""
     verdict: tuple[str, ...] = ()
     """What the numbers allow us to say, the answer first; empty until it was worked out."""
+    libraries: dict[str, str] = field(default_factory=dict)
+    """Versions of libraries."""
+    fanbench: dict[str, str] = field(default_factory=dict)
+    """The `version` that measured it, and the `commit` of a checkout."""
 
     @property
     def rounds(self) -> int:

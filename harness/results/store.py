@@ -162,6 +162,8 @@ def open_results(
     command: str,
     host: Mapping[str, str],
     versions: Mapping[str, str],
+    libraries: Mapping[str, str] | None = None,
+    fanbench: Mapping[str, str] | None = None,
     settings: Mapping[str, dict[str, int]] | None = None,
     stopping: Stopping | None = None,
 ) -> ResultFolder:
@@ -187,6 +189,8 @@ def open_results(
         command=as_shown(command),
         host=_without_passwords(host),
         versions=_without_passwords(versions),
+        libraries=dict(libraries or {}),
+        fanbench=dict(fanbench or {}),
         settings=dict(settings or {}),
         stopping=stopping or Stopping(),
         complete=False,
@@ -213,7 +217,7 @@ def load_results(folder: Path) -> Comparison:
     Raises:
         UsageError: it is not a result directory, or one of its files is damaged; the message names the file.
     """
-    manifest = _document(folder, "manifest.json", Manifest)
+    manifest = load_manifest(folder)
     try:
         runs = _runs(folder, manifest)
     except DocumentError as error:
@@ -226,11 +230,22 @@ def load_results(folder: Path) -> Comparison:
         command=manifest.command,
         host=manifest.host,
         versions=manifest.versions,
+        libraries=manifest.libraries,
+        fanbench=manifest.fanbench,
         settings=manifest.settings,
         stopping=manifest.stopping,
         complete=manifest.complete,
         verdict=manifest.verdict,
     )
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """What a result directory says of itself, without its runs' figures.
+
+    Raises:
+        UsageError: it is not a result directory, or its manifest is damaged.
+    """
+    return _document(folder, "manifest.json", Manifest)
 
 
 def load_capacity(folder: Path) -> Capacity | None:

@@ -115,6 +115,7 @@ def _further(run: Run, number: int) -> FurtherColumns:
         generator_core=generator.busiest_core if generator else None,
         load_core=load.busiest_core if load else None,
         negative=sum(histogram.negative for histogram in run.histograms.values()),
+        fault=" ".join(fault.kind for fault in run.scenario.faults),
     )
 
 

@@ -12,7 +12,7 @@ from brokers.limits import no_node_to_break
 from brokers.programs.namespaces import why_not
 from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError
-from core.fault import LAST_SIGNS_S, Fault, FaultKind
+from core.fault import LAST_SIGNS_S, TAIL_S, Fault, FaultKind
 from harness.runner import cluster_faults
 from harness.runner.hearing import Hearing
 from harness.runner.polling import poll
@@ -22,8 +22,6 @@ from harness.runner.testbed import Testbed
 REPLICA_READY_S = 20.0
 MENDING_S = 150.0
 """What undoing may take: a broker that starts again, or replicas one after the other."""
-TAIL_S = 4.0
-"""How long events go on after the last fault was undone: every adapter and client connects again within half of it."""
 Undo = Callable[[], None]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil
@@ -75,6 +76,26 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def own_version() -> dict[str, str]:
+    """The version of fanbench, and where it runs from a checkout the commit; a commit with changes says so."""
+    found = {"version": version("fanbench")}
+    root = Path(__file__).parents[2]
+    if (root / ".git").exists():
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+        found |= {"commit": f"{commit[:12]}{' with changes' if changed else ''}"} if commit else {}
+    return found
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        return subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def descriptor_limit() -> int:

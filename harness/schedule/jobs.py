@@ -19,7 +19,13 @@ from core.scenario import Scenario
 from harness.results.run_record import Comparison, Run
 from harness.results.store import ResultFolder, open_results
 from harness.runner.broker_pool import BrokerPool
-from harness.runner.host import describe_host, library_versions, raise_descriptor_limit, require_descriptors
+from harness.runner.host import (
+    describe_host,
+    library_versions,
+    own_version,
+    raise_descriptor_limit,
+    require_descriptors,
+)
 from harness.runner.run import Launched, Say, failed_run, run_once
 from harness.schedule.retry_queue import REPEATS, Job, RetryQueue
 from harness.schedule.stopping import UntilSettled
@@ -46,14 +52,15 @@ def start_results(
     Raises:
         UsageError: it cannot be made.
     """
-    versions = library_versions() | {c.program: c.program_version() for c in contenders if c.program}
     return open_results(
         out,
         name,
         scenario=scenario,
         command=command_line(),
         host=describe_host(),
-        versions=versions,
+        versions={c.program: c.program_version() for c in contenders if c.program},
+        libraries=library_versions(),
+        fanbench=own_version(),
         settings={contender.name: contender.settings for contender in contenders if contender.settings},
         stopping=stopping,
     )

@@ -12,7 +12,7 @@ from core.paths import absolute_path, file_to_write
 from core.scenario import load_scenario
 from core.settings import read_settings
 from generator.settings import GeneratorSettings
-from harness.report.notebook import RESULTS, results_path
+from harness.report.notebook import RESULTS, folders
 from load.settings import read_settings as read_load_settings
 from server.settings import ServerSettings
 from tests.elsewhere import put_decoys
@@ -88,4 +88,5 @@ def test_a_scenario_file(here):
 
 def test_the_results_that_the_notebooks_read(here, monkeypatch):
     monkeypatch.setenv(RESULTS, "mine")
-    assert results_path() == here / "mine"
+    with pytest.raises(UsageError, match=str(here / "mine")):
+        folders()

@@ -6,9 +6,11 @@ import pytest
 
 from core.errors import UsageError
 from harness.analysis.stored_results import load_all
-from harness.choose.choose import choose, in_words
-from harness.choose.failover_queries import forms_of, parse_silence_s
+from harness.choose.choose import choose
+from harness.choose.failover_queries import forms_of
+from harness.choose.fault_queries import parse_silence_s
 from harness.choose.needs import Needs, parse_needs
+from harness.choose.wording import in_words
 from tests.harness import made_up
 from tests.harness.choose.test_choose import stored
 
@@ -49,28 +51,23 @@ def test_three_nodes_rule_out_what_has_no_cluster_and_what_is_silent_for_too_lon
     assert any(reason.startswith("not as valkey-sentinel: ") for reason in left["valkey"])
     # The worst of its faults of nodes is what counts.
     assert any("as nats-cluster silent for 0.53 s in rolling-restart" in reason for reason in left["nats"])
-    assert "Ruled out" in in_words(answer)
+    assert "Ruled out" in in_words(answer, Needs(nodes=3, max_silence="5s"))
 
 
 def test_what_was_not_measured_is_said_with_the_command(results: Path) -> None:
     answer = choose(Needs(nodes=3), load_all([next(results.glob("*broadcast"))]))
-    (reason,) = [
-        r
-        for groups in answer.left.values()
-        for g in groups
-        for j in g
-        if j.contender == "nats"
-        for r in j.reasons
-        if "nats-cluster" in r
-    ]
-    assert reason.endswith("was not measured: fanbench faults nats-cluster --rounds 5")
+    (gap,) = [gap for gap in answer.not_measured if "nats-cluster" in gap.what]
+    assert gap.command is not None
+    assert " nats-cluster " in gap.command.command
+    assert gap.command.command.endswith("--fault leader-kill --fault connected-node-kill --rounds 5")
+    assert gap.command.minutes > 1
 
 
 def test_one_node_asks_nothing_of_clusters_and_names_none(results: Path) -> None:
     left, out, answer = chosen(results)
     assert set(left) == {"valkey", "nats", "mosquitto", "redis"}
     assert not out
-    assert "cluster" not in " ".join(answer.not_measured)
+    assert "cluster" not in " ".join(gap.what for gap in answer.not_measured)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("5s", 5.0), ("800ms", 0.8), ("1.5 s", 1.5), ("", None)])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from brokers.contenders import all_contenders
 from harness.analysis.standings import standings
@@ -24,7 +25,7 @@ PAPER = 1047
 LAYOUT = """() => {
   const wrong = [], page = document.documentElement;
   if (page.scrollWidth > page.clientWidth) wrong.push(`the page is ${page.scrollWidth} wide`);
-  const pictures = [...document.querySelectorAll('svg')].filter(svg => svg.querySelector('text'));
+  const pictures = [...document.querySelectorAll('svg')].filter(svg => svg.querySelector('text') && svg.clientWidth);
   for (const svg of pictures) {
     const frame = svg.getBoundingClientRect();
     if (frame.right > page.clientWidth + 1) wrong.push(`a picture ends at ${frame.right}`);
@@ -94,6 +95,41 @@ def test_no_label_overlaps_and_nothing_leaves_the_window(page: Page, report: Pat
     page.set_viewport_size({"width": width, "height": 900})
     pictures, wrong = opened(page, report).evaluate(LAYOUT)
     assert (pictures, wrong) == (9, [])
+    for switch in page.locator(".scale input").all():
+        switch.check()
+    assert page.evaluate(LAYOUT) == [9, []]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_table_that_is_wider_than_the_window_says_so_and_scrolls(page: Page, report: Path, width: int) -> None:  # noqa: F811
+    page.set_viewport_size({"width": width, "height": 900})
+    opened(page, report)
+    cards = page.evaluate("""() => [...document.querySelectorAll('.card')].map(card => [
+        card.scrollWidth > card.clientWidth + 1, card.previousElementSibling?.checkVisibility(), getComputedStyle(card).overflowX])""")
+    tables = [(wide, hint) for wide, hint, overflow in cards if overflow == "auto" and hint is not None]
+    assert tables
+    assert all(hint or not wide for wide, hint in tables)
+    assert any(wide for wide, _ in tables) is (page.locator(".wide:visible").count() > 0)
+
+
+def test_a_pointer_finds_the_values_of_every_contender(page: Page, report: Path) -> None:  # noqa: F811
+    page.set_viewport_size({"width": 1280, "height": 900})
+    opened(page, report)
+    figure = page.locator("figure[data-tips]").first
+    figure.scroll_into_view_if_needed()
+    box = figure.locator("svg").first.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.15, box["y"] + box["height"] / 2)
+    tip = figure.locator(".tip")
+    expect(tip).to_be_visible()
+    lines = tip.inner_text().splitlines()
+    assert re.fullmatch(r"p[\d.]+, ms", lines[0])
+    assert sorted(line.split()[0] for line in lines[1:]) == sorted(NAMES)
+    assert all(re.fullmatch(r"\S+ [\d.]+ \([\d.]+–[\d.]+\)", line) for line in lines[1:])
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2)
+    expect(tip).not_to_have_text("\n".join(lines))
+    page.mouse.move(1, 1)
+    expect(tip).to_be_hidden()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -113,9 +149,25 @@ def test_on_paper_no_table_is_cut_off_and_the_method_is_there(page: Page, report
     opened(page, report)
     assert page.evaluate(CUT_OFF) == []
     assert page.get_by_text("Open loop: each event").first.is_visible()
+    assert page.locator(".scale:visible, .tip:visible, .wide:visible").count() == 0
 
 
-def test_no_script_runs_in_the_page_and_its_pictures_are_all_there(report: Path, page: Page) -> None:  # noqa: F811
+def test_of_several_results_the_first_screens_are_on_paper(page: Page, report: Path) -> None:  # noqa: F811
+    opened(page, report)
+    compared = page.locator(".decided")
+    assert compared.get_by_text("In pictures").is_visible()
+    page.emulate_media(media="print")
+    assert not compared.get_by_text("In pictures").is_visible()
+    assert compared.get_by_text("The rest of this result is on the screen").is_visible()
+    assert page.get_by_text("What each fault did").is_visible()
+
+
+def test_on_paper_it_has_twelve_pages_at_most(page: Page, report: Path) -> None:  # noqa: F811
+    pages = re.findall(rb"/Type\s*/Page\b", opened(page, report).pdf(prefer_css_page_size=True))
+    assert 2 < len(pages) <= 12
+
+
+def test_no_other_script_runs_in_the_page_and_its_pictures_are_all_there(report: Path, page: Page) -> None:  # noqa: F811
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     text = report.read_text(encoding="utf-8")
@@ -124,7 +176,7 @@ def test_no_script_runs_in_the_page_and_its_pictures_are_all_there(report: Path,
     assert pictures > 5
     assert complaints == []  # the policy blocks nothing that the page needs
     smuggled = text.replace(
-        "<main>",
+        '<main class="several">',
         "<main><img src=x onerror='window.ran=1'><script>window.ran=1</script><svg onload='window.ran=1'></svg>",
     )
     page.set_content(smuggled)

@@ -1,0 +1,118 @@
+"""What faults did to the contenders of a comparison: in its own result directory or in others of the same machine.
+
+A comparison breaks nothing, and what decides is often the bad day. So a report and `fanbench choose` put the faults
+beside it: each contender and kind of fault from the newest result directory that has a valid run of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brokers.contenders import cluster_contenders
+from core.errors import UsageError
+from core.fault import KINDS, WHAT, FaultKind
+from core.plain_text import plain
+from harness.analysis.fault_outcomes import FaultOutcome, outcomes
+from harness.analysis.stored_results import Result
+from harness.results.run_record import Comparison
+from harness.results.store import load_manifest, load_results
+
+SAME_MACHINE = ("cpu", "cores", "memory")
+"""What of a result's host must be equal for two results to be of one machine; a newer kernel is no other machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFault:
+    """What one fault did to one contender, and the result directory that says so."""
+
+    outcome: FaultOutcome
+    result: str
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        """The fewest and the most deliveries that one of its runs lost."""
+        counts = [run.lost for run in self.outcome.runs]
+        return min(counts), max(counts)
+
+    @property
+    def silence_s(self) -> tuple[float, float] | None:
+        """The longest silence of any client: in the run where it was shortest, and where it was longest."""
+        values = self.outcome.values("silence_ms")
+        return (min(values) / 1000, max(values) / 1000) if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultEvidence:
+    """By contender and kind of fault, the newest valid runs."""
+
+    cells: Mapping[tuple[str, FaultKind], FoundFault] = field(default_factory=dict)
+
+    def of(self, contender: str, kind: FaultKind) -> FoundFault | None:
+        """What the fault did to the contender; None where no valid run says."""
+        return self.cells.get((base_name(contender), kind))
+
+    def kinds(self, contenders: Sequence[str]) -> list[FaultKind]:
+        """The faults of brokers, links, replicas and clients that were measured with any of the contenders."""
+        names = {base_name(contender) for contender in contenders}
+        found = {kind for name, kind in self.cells if name in names and not WHAT[kind].of_nodes}
+        return [kind for kind in KINDS if kind in found]
+
+    def failovers(self, contender: str) -> dict[str, list[FoundFault]]:
+        """The faults of nodes of each cluster that the contender may become, by the cluster's name; measured ones only."""
+        forms = [cluster.name for cluster in cluster_contenders() if cluster.of == base_name(contender)]
+        found = {
+            form: [cell for (name, kind), cell in self.cells.items() if name == form and WHAT[kind].of_nodes]
+            for form in forms
+        }
+        return {form: cells for form, cells in found.items() if cells}
+
+    def lost_by(self, contender: str) -> list[FoundFault]:
+        """The faults in which the contender lost something, its clusters apart."""
+        name = base_name(contender)
+        return [cell for (of, _), cell in self.cells.items() if of == name and cell.lost[1]]
+
+
+NO_EVIDENCE = FaultEvidence()
+
+
+def base_name(contender: str) -> str:
+    """The name without what tells apart a contender that is compared with itself."""
+    return contender.partition("#")[0]
+
+
+def evidence_of(results: Sequence[Result]) -> FaultEvidence:
+    """The evidence of several result directories: of each contender and fault the newest that has a valid run."""
+    cells: dict[tuple[str, FaultKind], FoundFault] = {}
+    for result in sorted(results, key=lambda result: result.comparison.started_utc):
+        runs = [run for run in result.comparison.runs if run.transport == "sse"]
+        for outcome in outcomes(runs):
+            if outcome.runs:
+                cells[base_name(outcome.contender), outcome.fault] = FoundFault(outcome, result.name)
+    return FaultEvidence(cells)
+
+
+def same_machine(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether two results' hosts are one machine, as far as both of their manifests say."""
+    return all(one[key] == other[key] for key in SAME_MACHINE if key in one and key in other)
+
+
+def faults_beside(folder: Path, comparison: Comparison) -> FaultEvidence:
+    """The evidence of a comparison's own directory `folder` and of the complete results of faults beside it.
+
+    Beside it are the other directories in the same parent that were measured on the same machine. One that cannot be
+    read is left out: nobody asked for it.
+    """
+    found = [Result(plain(folder.name), comparison, False)]
+    for path in sorted(folder.resolve().parent.glob("*/manifest.json")):
+        if path.parent == folder.resolve():
+            continue
+        try:
+            manifest = load_manifest(path.parent)
+            every = bool(manifest.scenario.faults) or all("faults" in entry.scenario for entry in manifest.order)
+            if every and manifest.order and manifest.complete and same_machine(manifest.host, comparison.host):
+                found.append(Result(plain(path.parent.name), load_results(path.parent), False))
+        except UsageError:
+            continue
+    return evidence_of(found)

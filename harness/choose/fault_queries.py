@@ -1,0 +1,121 @@
+"""What faults say against a contender: what it lost, and how long its clients heard nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from core.errors import UsageError
+from core.fault import FaultKind
+from harness.analysis.fault_outcomes import AT_LEAST_ONCE, FaultOutcome, outcomes
+from harness.analysis.slo import Condition
+from harness.analysis.stored_results import Result
+from harness.choose.needs import Needs
+from harness.choose.quoting import cite
+from harness.results.run_record import Run
+
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
+_OF_THE_BROKER: tuple[FaultKind, ...] = ("broker-kill", "broker-stop")
+"""With three nodes it is the cluster's faults that count in place of these."""
+_OF_A_DEPLOY: FaultKind = "replica-restart"
+Found = tuple[FaultOutcome, Result]
+
+
+def parse_silence_s(text: str) -> float | None:
+    """`5s` or `800ms` in seconds; None for an empty text.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not text:
+        return None
+    match = _SECONDS.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"max_silence = {text!r}: no time; write 5s or 800ms")
+    return float(match[1]) / (1000 if match[2] == "ms" else 1)
+
+
+def faults_of(name: str, needs: Needs, results: Sequence[Result]) -> list[Found]:
+    """The faults of a contender that count for the needs, each in the newest result that has a valid run of it."""
+    newest: dict[FaultKind, Found] = {}
+    for result in sorted(results, key=lambda result: result.comparison.started_utc):
+        for outcome in outcomes([run for _, run in result.runs_of(name)]):
+            newest[outcome.fault] = (outcome, result)
+    left_out = _OF_THE_BROKER if needs.nodes > 1 else ()
+    return [found for kind, found in newest.items() if kind not in left_out]
+
+
+def against_in_faults(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
+    """What it lost in a fault though that was not to be lost, and a silence that was too long, each with its run."""
+    limit_s = parse_silence_s(needs.max_silence)
+    for outcome, result in faults_of(name, needs, results):
+        said = lost_too_much(outcome, result, needs)
+        if said:
+            yield said
+        silence_s = (outcome.worst("silence_ms") or 0) / 1000
+        if limit_s is not None and silence_s > limit_s and outcome.fault in ("broker-kill", *_deploys(needs)):
+            worst = max(outcome.runs, key=lambda run: run.figures.get("silence_ms", 0))
+            figure = f"silence_ms {worst.figures['silence_ms']:g} in {outcome.fault} ({cite(result, _number(result, worst))})"
+            yield f"{figure}, and {needs.max_silence} is the limit"
+
+
+def lost_too_much(outcome: FaultOutcome, result: Result, needs: Needs) -> str:
+    """`lost 7 of 5000 in broker-kill (run 2 of faults)` where the promise or the objective forbids it; else empty."""
+    promised = needs.promise == AT_LEAST_ONCE and outcome.broken_promise
+    forbidden = any(condition.broken_by(run) for condition in _loss_conditions(needs) for run in outcome.runs)
+    return _loss(outcome, result) if promised or forbidden else ""
+
+
+def _loss_conditions(needs: Needs) -> list[Condition]:
+    objective = needs.objective()
+    return [one for one in objective.conditions if one.figure == "lost"] if objective else []
+
+
+def _loss(outcome: FaultOutcome, result: Result) -> str:
+    worst = max(outcome.runs, key=lambda run: run.lost)
+    return f"lost {worst.lost} of {worst.expected} in {outcome.fault} ({cite(result, _number(result, worst))})"
+
+
+def _deploys(needs: Needs) -> tuple[FaultKind, ...]:
+    return (_OF_A_DEPLOY,) if needs.deploys_daily else ()
+
+
+def _number(result: Result, run: Run) -> int:
+    return next(number for number, one in enumerate(result.comparison.runs, 1) if one is run)
+
+
+def said_of_deploys(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
+    """What each deploy does to a contender: what it loses when the replicas are restarted in turn."""
+    if not needs.deploys_daily:
+        return []
+    often = f"{needs.deploys_daily:g} deploy{'' if needs.deploys_daily == 1 else 's'} a day"
+    for outcome, result in faults_of(name, needs, results):
+        if outcome.fault == _OF_A_DEPLOY:
+            return [f"{often}: {_loss(outcome, result)} each"]
+    return []
+
+
+def asks_of_faults(needs: Needs) -> bool:
+    """Whether what faults do decides."""
+    asked = needs.promise == AT_LEAST_ONCE or needs.max_silence or needs.nodes > 1
+    return bool(asked or _loss_conditions(needs))
+
+
+def may_lose_nothing(needs: Needs) -> bool:
+    """Whether the objective bounds what may be lost."""
+    return bool(_loss_conditions(needs))
+
+
+def faults_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> bool:
+    """Whether no fault that counts for the needs was measured with the contender."""
+    kinds = {outcome.fault for outcome, _ in faults_of(name, needs, results)}
+    return not kinds or (bool(needs.deploys_daily) and _OF_A_DEPLOY not in kinds)
+
+
+def kept_everything(name: str, needs: Needs, results: Sequence[Result]) -> str:
+    """`it lost nothing in 11 faults (faults)`; empty where it lost something or nothing was measured."""
+    found = faults_of(name, needs, results)
+    if not found or any(outcome.total("lost") for outcome, _ in found):
+        return ""
+    kinds = "the one fault" if len(found) == 1 else f"{len(found)} faults"
+    return f"it lost nothing in {kinds} ({', '.join(dict.fromkeys(result.name for _, result in found))})"

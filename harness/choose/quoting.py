@@ -1,0 +1,10 @@
+"""How an answer names where a figure stands."""
+
+from __future__ import annotations
+
+from harness.analysis.stored_results import Result
+
+
+def cite(result: Result, number: int) -> str:
+    """`run 12 of 20251124T013600Z-broadcast`."""
+    return f"run {number} of {result.name}"

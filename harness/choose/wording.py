@@ -1,0 +1,78 @@
+"""An answer for a terminal and for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
+
+from harness.analysis.fault_evidence import same_machine
+from harness.choose.advice import advice
+from harness.choose.choose import Answer
+from harness.choose.needs import Needs
+
+
+def in_words(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None) -> str:
+    """Whose machine it was, what is left in order, what was ruled out and by what, what was not measured, what to take."""
+    lines = [machine(answer, here), *(f"Careful: {said}." for said in answer.warnings)]
+    for delivery, groups in answer.left.items():
+        lines.append(f"Left, {delivery}:" if len(answer.left) > 1 else "Left:")
+        for place, group in enumerate(groups, 1):
+            for judged in group:
+                mark = f"{place}." if judged is group[0] else "  "
+                lines.append(f"  {mark} {judged.contender}: {'; '.join(judged.reasons)}")
+    lines += ["Nothing is left."] if not answer.left else ["How sure:", *(f"  {said}" for said in answer.sure)]
+    if answer.ruled_out:
+        lines += ["Ruled out:", *(f"  {j.contender}: {'; '.join(j.reasons)}" for j in answer.ruled_out)]
+    if answer.costs:
+        lines += ["The broker's cost at the given prices:", *(f"  {said}" for said in costs(answer))]
+    if answer.not_measured:
+        lines.append("Not measured:")
+        for gap in answer.not_measured:
+            lines.append(f"  {gap.what}")
+            lines += [f"    {gap.command}"] if gap.command else []
+    return "\n".join([*lines, advice(answer, needs)])
+
+
+def costs(answer: Answer) -> list[str]:
+    """What each contender's broker costs."""
+    money = answer.currency
+    return [
+        f"{name}: {decimal(cost.per_million)} {money} a million deliveries at the measured load, {decimal(cost.per_month)} {money} "
+        f"a month at the needed one ({cost.scaled:.3g} times as many deliveries)"
+        for name, cost in sorted(answer.costs.items(), key=lambda one: one[1].per_month)
+    ]
+
+
+def decimal(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    return format(Decimal(f"{value:.3g}"), "f")
+
+
+def machine(answer: Answer, here: Mapping[str, str] | None) -> str:
+    """On whose machine, and when."""
+    host = ", ".join(answer.host[key] for key in ("cpu", "memory", "system") if key in answer.host) or "not told"
+    when = answer.base.comparison.started_utc[:10]
+    results = ", ".join(result.name for result in answer.results)
+    whose = "this machine" if here is not None and same_machine(answer.host, here) else "another machine"
+    whose = "a machine" if here is None else whose
+    return f"Measured on {whose} ({host}), {when}: {results}."
+
+
+def as_json(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None) -> dict[str, object]:
+    """The answer for a program."""
+    return {
+        "measured_on": dict(answer.host),
+        "this_machine": None if here is None else same_machine(answer.host, here),
+        "load": answer.base.name,
+        "results": [result.name for result in answer.results],
+        "warnings": answer.warnings,
+        "left": {
+            delivery: [[asdict(j) for j in group] for group in groups] for delivery, groups in answer.left.items()
+        },
+        "sure": answer.sure,
+        "ruled_out": [asdict(judged) for judged in answer.ruled_out],
+        "costs": {name: asdict(cost) | {"currency": answer.currency} for name, cost in answer.costs.items()},
+        "not_measured": [asdict(gap) for gap in answer.not_measured],
+        "advice": advice(answer, needs),
+    }

@@ -1,0 +1,33 @@
+"""The table of what only some comparisons measure."""
+
+from __future__ import annotations
+
+from harness.analysis.order import in_order
+from harness.report.view import Cell, Table, number
+from harness.results.run_record import Comparison
+
+_FURTHER = {
+    "broker_growth_mb_min": "broker grew, MB a minute",
+    "server_growth_mb_min": "replicas grew, MB a minute",
+    "generator_growth_mb_min": "generator grew, MB a minute",
+    "load_growth_mb_min": "load grew, MB a minute",
+    "connect_p50_ms": "connect p50 ms",
+    "connect_p99_ms": "connect p99 ms",
+    "connection_kb": "KB a connection",
+    "event_bytes": "bytes an event",
+    "offered_hz": "events/s offered",
+    "others_cores": "cores of others",
+}
+"""The columns of the runs' own figures in words."""
+
+
+def further_figures(comparison: Comparison) -> list[Table]:
+    """What only some comparisons measure: the median over the valid rounds of each of the runs' own figures."""
+    names = sorted({name for run in comparison.runs for name in run.figures})
+    rows = []
+    for standing in in_order(comparison):
+        figures = [standing.median_figure(name) for name in names]
+        if any(figure is not None for figure in figures):
+            rows.append([Cell(standing.contender, small=standing.delivery), *(Cell(number(f)) for f in figures)])
+    headings = ["contender", *(_FURTHER.get(name, name.replace("_", " ")) for name in names)]
+    return [Table("Further figures", headings, rows, "Median over the valid rounds.")] if rows else []

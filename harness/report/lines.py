@@ -1,0 +1,125 @@
+"""A chart of lines: all contenders in one, each named at its end, on either scale, with the values that a pointer asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.analysis.judgement_words import ms
+from harness.analysis.standings import FLOOR
+from harness.report.chart_style import LIGHT, LINES, label_lines, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+Curve = tuple[Floats, Floats, Floats, Floats]
+"""x, and y with its lower and upper bound."""
+Tip = tuple[float, str]
+"""Where on the picture, in SVG units from its left, and the values there, one line each."""
+MANY = len(LINES)
+"""With more lines than this their bands would hide one another, and are left out: the values have the range."""
+_PROGRAMS = ("valkey", "redis", "nats", "rabbitmq", "mosquitto")
+_DASHES = ("solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (5, 1.5, 1.2, 1.5)))
+"""The first contender of a program is solid, the others are not."""
+_ROW = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Curves by contender, and how their axes are to look."""
+
+    curves: Mapping[str, Curve]
+    x_label: str
+    y_label: str
+    finish: Callable[[Axes], object]
+    """What the horizontal axis needs."""
+    marks: Sequence[tuple[float, str]]
+    """Where along it a pointer finds values, and what the place is called."""
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the usual scale is: where the curves are so far apart that a linear one would show the highest alone."""
+        low = min(float(curve[2].min()) for curve in self.curves.values())
+        high = max(float(curve[3].max()) for curve in self.curves.values())
+        return high / low > 30
+
+    def figure(self, log: bool | None = None) -> Figure:
+        """The chart on the scale that is asked for, or on the usual one."""
+        log = self.logarithmic if log is None else log
+        styles = line_styles(list(self.curves))
+        with style():
+            figure, grid = new_figure(max(280, _ROW * len(self.curves) + 64))
+            axes = grid[0]
+            if log:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.yaxis.set_minor_formatter("")
+            else:
+                axes.set_ylim(
+                    0, max(float(curve[3 if self._banded else 1].max()) for curve in self.curves.values()) * 1.05
+                )
+            axes.grid()
+            axes.set_axisbelow(True)
+            axes.tick_params(axis="x", pad=9)
+            self.finish(axes)
+            for name, (x, middle, low, high) in self.curves.items():
+                colour, dashes = styles[name]
+                if self._banded:
+                    axes.fill_between(x, low, high, color=colour, alpha=0.14, lw=0)
+                axes.plot(x, middle, color=colour, lw=2, ls=dashes)
+            axes.set_xlabel(self.x_label)
+            axes.set_ylabel(self.y_label)
+            label_lines(axes, [(c[0][-1], c[1][-1], name, styles[name][0]) for name, c in self.curves.items()])
+            return figure
+
+    @property
+    def _banded(self) -> bool:
+        return len(self.curves) <= MANY
+
+    def tips(self, figure: Figure) -> tuple[Tip, ...]:
+        """The values at each mark, the lowest first, with where it lies on a figure of this chart."""
+        axes = figure.axes[0]
+        left, right = axes.get_xlim()
+        found = []
+        for x, called in self.marks:
+            here = [
+                (float(np.interp(x, xs, middle)), name, float(np.interp(x, xs, low)), float(np.interp(x, xs, high)))
+                for name, (xs, middle, low, high) in self.curves.items()
+                if xs[0] - 1e-9 <= x <= xs[-1] + 1e-9
+            ]
+            if here and left <= x <= right:
+                rows = [f"{name} {ms(value)} ({ms(low)}–{ms(high)})" for value, name, low, high in sorted(here)]
+                found.append(
+                    (round(float(axes.transData.transform((x, axes.get_ylim()[1]))[0]), 1), "\n".join([called, *rows]))
+                )
+        return tuple(found)
+
+
+def line_styles(names: Sequence[str]) -> dict[str, tuple[str, object]]:
+    """A colour for each program, and dashes that tell its contenders apart: the same in every chart of the names."""
+    programs = [_program(name) for name in names if name != FLOOR]
+    spare = [name for name in dict.fromkeys(programs) if name not in _PROGRAMS]
+    of_program = {name: LINES[place % len(LINES)] for place, name in enumerate([*_PROGRAMS, *spare])}
+    used: dict[str, int] = {}
+    found: dict[str, tuple[str, object]] = {}
+    for name in names:
+        if name == FLOOR:
+            found[name] = (LIGHT["muted"], "solid")
+            continue
+        program = _program(name)
+        place = used.get(program, 0)
+        used[program] = place + 1
+        found[name] = (of_program[program], _DASHES[place % len(_DASHES)])
+    return found
+
+
+def _program(name: str) -> str:
+    """Whose colour it has: the program's for one of ours, else its own."""
+    first = name.partition(" ")[0].partition("#")[0].partition("-")[0]
+    return first if first in _PROGRAMS else name
