@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from core.sse import SSEEvent
-from core.stamp import StampError, decode
+from core.stamp import Phase, ReceivedStamp, StampError, decode, parse_id, read_passed_on
 from load.ledger import Series
 from load.transport import Dialect
 
@@ -24,7 +24,7 @@ class Event:
     """One event as one replica sent it; `arrived` notes an arrival at a bystander (wall clock, nanoseconds)."""
 
     __slots__ = (
-        "arrivals", "arrived", "aside", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series",
+        "arrivals", "arrived", "aside", "content", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series",
         "server", "wire_bytes",
     )  # fmt: skip
 
@@ -36,6 +36,8 @@ class Event:
         self.server = server
         self.id = id
         self.due_ns = self.sent_ns = self.received_ns = 0
+        self.content = ""
+        """What it carries beside its stamp."""
         self.wire_bytes = 0
         """What it took on the connection, framing and all; 0 until a read had it alone."""
         self.arrivals = array("q")
@@ -51,6 +53,16 @@ class Event:
             self.aside = array("q", (now_ns,))
         else:
             self.aside.append(now_ns)
+
+
+class Source(NamedTuple):
+    """What a compact stamp does not say, as it is the same for the whole connection."""
+
+    server: str
+    topic: str
+
+
+UNKNOWN = Source("", "")
 
 
 class GapFrame(NamedTuple):
@@ -109,14 +121,16 @@ class SeriesRegistry:
         self._frozen = False
         self._last_seqs: Mapping[tuple[str, str], int] | None = None
 
-    def item(self, sse: SSEEvent) -> Item:
-        """What one SSE event is to us."""
+    def item(self, sse: SSEEvent, source: Source = UNKNOWN) -> Item:
+        """What one SSE event is to us, on a connection to that source."""
         try:
             if sse.event == "gap":
                 fields = orjson.loads(sse.data)
                 return GapFrame(str(fields["cause"]), fields.get("topic"))
             if sse.event != "message":
                 return Foreign(f"event type {sse.event[:40]}")
+            if not sse.data.startswith("{") and (passed_on := read_passed_on(sse.data)) is not None:
+                return self._compact(passed_on, sse.id, source)
             return self._event(sse.data.encode(), sse.id)
         except StampError as error:
             return Foreign(str(error))
@@ -129,17 +143,32 @@ class SeriesRegistry:
         server, received_ns = fields.get("server"), fields.get("received_ns")
         if not isinstance(server, str) or type(received_ns) is not int:
             raise StampError("server and received_ns are missing; is it a replica that sent this?")
-        key = (stamp.stream, stamp.topic)
+        event = self._make((stamp.stream, stamp.topic), stamp.seq, stamp.phase, stamp.due_ns, server, id)
+        event.sent_ns, event.received_ns, event.content = stamp.sent_ns, received_ns, fields.get("pad", "")
+        return event
+
+    def _compact(self, stamp: ReceivedStamp, id: str, source: Source) -> Event:
+        place = parse_id(id)
+        if place is None:
+            raise StampError("a compact stamp without an id of ours")
+        if source is UNKNOWN:
+            raise StampError("a compact stamp; start the load with --stamp compact")
+        stream, seq = place
+        event = self._make((stream, source.topic), seq, stamp.phase, stamp.due_ns, source.server, id)
+        event.sent_ns, event.received_ns, event.content = stamp.sent_ns, stamp.received_ns, stamp.payload
+        return event
+
+    def _make(self, key: tuple[str, str], seq: int, phase: Phase, due_ns: int, server: str, id: str) -> Event:
         series = self.series.get(key)
         if series is None:
             series = self.series[key] = Series(*key)
-        measured = stamp.phase == "measure" and stamp.due_ns >= self._measure_from_ns
-        measured = measured and (self._last_seqs is None or stamp.seq <= self._last_seqs.get(key, -1))
-        self._newest_due_ns = max(self._newest_due_ns, stamp.due_ns)
-        event = Event(series, stamp.seq, measured, server, id)
-        event.due_ns, event.sent_ns, event.received_ns = stamp.due_ns, stamp.sent_ns, received_ns
-        if event.measured and not self._frozen:
-            series.note(event.seq)
+        measured = phase == "measure" and due_ns >= self._measure_from_ns
+        measured = measured and (self._last_seqs is None or seq <= self._last_seqs.get(key, -1))
+        self._newest_due_ns = max(self._newest_due_ns, due_ns)
+        event = Event(series, seq, measured, server, id)
+        event.due_ns = due_ns
+        if measured and not self._frozen:
+            series.note(seq)
         self.fresh.append(event)
         return event
 
@@ -176,11 +205,19 @@ class SeriesRegistry:
 
 
 class Feed:
-    """Remembers what reads meant, for all clients of one dialect; `forget` before each `SeriesRegistry.harvest`."""
+    """Remembers what reads meant, for all clients of one dialect; `forget` before each `SeriesRegistry.harvest`.
 
-    __slots__ = ("_bytes", "_cache", "_dialect", "_pieces", "_registry", "get")
+    `source` is where they are, which compact stamps do not say. A client that shares its topic with nobody has a feed of its own,
+    which need not `remember`.
+    """
 
-    def __init__(self, registry: SeriesRegistry, dialect: Dialect) -> None:
+    __slots__ = ("_bytes", "_cache", "_dialect", "_pieces", "_registry", "_remembers", "_source", "get")
+
+    def __init__(
+        self, registry: SeriesRegistry, dialect: Dialect, source: Source = UNKNOWN, *, remember: bool = True
+    ) -> None:
+        self._source = source
+        self._remembers = remember
         self._registry = registry
         self._dialect = dialect
         self._cache: dict[bytes, Parsed] = {}
@@ -197,7 +234,7 @@ class Feed:
 
     def decoder(self) -> Decoder:
         """A decoder for the start of a stream, or for bytes that end within an event."""
-        return Decoder(self._dialect, self._registry)
+        return Decoder(self._dialect, self._registry, self._source)
 
     def parse(self, data: bytes) -> Parsed | None:
         """What the bytes mean to a stream that is between two events; None if they end within one.
@@ -220,8 +257,9 @@ class Feed:
         parsed = Parsed(tuple(items), retry_ms, framing.reply)
         if len(items) == 1 and isinstance(items[0], Event) and not framing.reply:
             items[0].wire_bytes = len(data)
-        self._remember(data)
-        self._cache[data] = parsed
+        if self._remembers:
+            self._remember(data)
+            self._cache[data] = parsed
         return parsed
 
     def _piece(self, piece: bytes) -> tuple[tuple[Item, ...], int | None] | None:
@@ -232,9 +270,10 @@ class Feed:
             events = parser.feed(piece)
             if not parser.idle:
                 return None
-            known = tuple(self._registry.item(event) for event in events), parser.retry_ms
-            self._remember(piece)
-            self._pieces[piece] = known
+            known = tuple(self._registry.item(event, self._source) for event in events), parser.retry_ms
+            if self._remembers:
+                self._remember(piece)
+                self._pieces[piece] = known
         return known
 
     def _remember(self, data: bytes) -> None:
@@ -247,9 +286,10 @@ class Feed:
 class Decoder:
     """One client's own decoder, used while its stream is not between two events."""
 
-    __slots__ = ("_framing", "_parser", "_registry")
+    __slots__ = ("_framing", "_parser", "_registry", "_source")
 
-    def __init__(self, dialect: Dialect, registry: SeriesRegistry) -> None:
+    def __init__(self, dialect: Dialect, registry: SeriesRegistry, source: Source) -> None:
+        self._source = source
         self._framing = dialect.framing()
         self._parser = dialect.parser()
         self._registry = registry
@@ -271,6 +311,6 @@ class Decoder:
             Http1Error: the framing is broken.
         """
         events: Iterable[SSEEvent] = (event for piece in self._framing.feed(data) for event in self._parser.feed(piece))
-        items = tuple(self._registry.item(event) for event in events)
+        items = tuple(self._registry.item(event, self._source) for event in events)
         reply, self._framing.reply = self._framing.reply, b""
         return Parsed(items, self._parser.retry_ms, reply)

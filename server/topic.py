@@ -27,7 +27,7 @@ class Topic:
         self.users = 0
         """Clients that listen or are about to."""
         self.filling = False
-        """The broker still replays: what comes is history, and goes to no client."""
+        """The broker still replays: what comes is history, and goes to those alone that asked for the topic from its start."""
         self.subscribed_ns = 0
         self.heard_s = 0.0
         """When the latest frame came (monotonic clock)."""
