@@ -18,7 +18,7 @@ from brokers.api import Gap
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, Refusal, shown, standard_kind
 from brokers.inbox import CAPACITY_BYTES, DEFAULT_CAPACITY, Inbox
-from brokers.recent_entries import RecentEntries
+from brokers.recent_entries import RECENT, RecentEntries
 from brokers.topic_names import TopicNames
 from brokers.waiting import finish, reason
 
@@ -77,6 +77,7 @@ class LogReader(Generic[P]):
         self._may_go = asyncio.Event()
         self._may_go.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._keeps = endpoint.get(RECENT)
         self._replays = 0
         self._recent: RecentEntries[P] | None = None
 
@@ -174,8 +175,8 @@ class LogReader(Generic[P]):
     async def _past(self, names: Iterable[str], since_ns: int) -> AsyncGenerator[Sequence[Entry], None]:
         """The history of topics up to now. From the second time on the reader keeps what passes, so that this costs little."""
         self._replays += 1
-        if self._recent is None and self._replays > 1:
-            self._recent = RecentEntries(self.position)
+        if self._recent is None and self._replays > 1 and self._keeps:
+            self._recent = RecentEntries(self.position, self._keeps)
         recent = self._recent
         if recent is None:
             kept: list[Entry] = []

@@ -9,15 +9,22 @@ from __future__ import annotations
 from collections import deque
 from typing import Generic, TypeVar
 
+from brokers.options import whole_number
+
 P = TypeVar("P")
-MAX_BYTES = 16 * 1024 * 1024
-"""Of payloads kept."""
+RECENT = whole_number(
+    "recent", "entries that a reader keeps, so that a topic that is new has its history at once", 100_000
+)
+"""As many as a stream keeps by default: older ones are not at the broker either."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Of payloads kept, whatever their number."""
 
 
 class RecentEntries(Generic[P]):
     """All entries behind `position`, of whatever topic, oldest first."""
 
-    def __init__(self, position: P) -> None:
+    def __init__(self, position: P, capacity: int) -> None:
+        self._capacity = capacity
         self.position = position
         """Of the last entry that is not here; everything after it is."""
         self._since_ns: int | None = None
@@ -36,13 +43,13 @@ class RecentEntries(Generic[P]):
             payloads = self._payloads[name] = deque()
         payloads.append(payload)
         self._held_bytes += len(payload)
-        while self._held_bytes > MAX_BYTES:
+        while len(self._order) > self._capacity or self._held_bytes > MAX_BYTES:
             self._let_go()
 
     @property
     def roomy(self) -> bool:
         """Whether as much as is here would fit in once more."""
-        return self._held_bytes < MAX_BYTES // 2
+        return self._held_bytes < MAX_BYTES // 2 and len(self._order) < self._capacity // 2
 
     def covers(self, since_ns: int) -> bool:
         """Whether everything published from that moment on is here."""
@@ -50,7 +57,8 @@ class RecentEntries(Generic[P]):
 
     def put_before(self, older: list[tuple[str, bytes]], since_ns: int) -> None:
         """What lies between that moment and `position`, which is needed no more if it all fits in."""
-        if self._held_bytes + sum(len(payload) for _, payload in older) > MAX_BYTES:
+        size_bytes = self._held_bytes + sum(len(payload) for _, payload in older)
+        if size_bytes > MAX_BYTES or len(self._order) + len(older) > self._capacity:
             return
         self._since_ns = since_ns
         for name, payload in reversed(older):

@@ -100,10 +100,14 @@ async def test_what_it_keeps_goes_when_the_stream_is_another_one():
 
 def test_it_is_bounded_in_bytes(monkeypatch):
     monkeypatch.setattr("brokers.recent_entries.MAX_BYTES", 1_000)
-    recent = RecentEntries(0)
+    recent = RecentEntries(0, 1_000)
     for position in range(1, 101):
         recent.add(position, f"t{position}", b"x" * 100)
     assert len(recent) == 10
     assert recent.position == 90
     assert recent.of("t1") == []
     assert recent.of("t100") == [b"x" * 100]
+    few = RecentEntries(0, 3)
+    for position in range(1, 9):
+        few.add(position, "t", b"%d" % position)
+    assert (few.position, few.of("t")) == (5, [b"6", b"7", b"8"])
