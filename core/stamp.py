@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import orjson
@@ -23,9 +22,20 @@ COMPACT_BYTES = 40
 _STREAM_LENGTH = 8
 _LARGEST_SEQ = 10**12  # one that no run reaches
 _ID = re.compile(r"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})\Z")
+_PLAIN = r"[ !#-\[\]-~]"
+_FIELDS = (
+    rf'"stream":"([a-z0-9]{{1,32}})","seq":(0|[1-9][0-9]{{0,17}}),"topic":"({_PLAIN}+)","phase":"(warmup|measure)",'
+    rf'"due_ns":(0|[1-9][0-9]{{0,18}}),"sent_ns":(0|[1-9][0-9]{{0,18}}),"pad":"({_PLAIN}*)"\}}\Z'
+)
+_EXACT = re.compile((r"\{" + _FIELDS).encode())
+"""What `encode` writes, but for topics with characters that JSON escapes or that are not ASCII: read in half the time."""
+_EXACT_RECEIVED = re.compile(rf'\{{"server":"({_PLAIN}*)","received_ns":(0|[1-9][0-9]{{0,18}}),' + _FIELDS)
 _COMPACT = re.compile(rb"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})([wm])([0-9a-f]{1,15})\.([0-9a-f]{1,12}) ")
 _RECEIVED = re.compile(r"([wm])([0-9a-f]{1,15})\.([0-9a-f]{1,12})\.(-?[0-9a-f]{1,12}) ")
 _LETTERS: dict[Phase, str] = {"warmup": "w", "measure": "m"}
+_WORDS: dict[bytes, Phase] = {b"warmup": "warmup", b"measure": "measure"}
+_SHORT_BYTES = 1024
+"""Up to here the pattern is faster than a parser of JSON."""
 _PHASES: dict[str, Phase] = {"w": "warmup", "m": "measure"}
 _NS_PER_US = 1000
 
@@ -34,8 +44,7 @@ class StampError(ValueError):
     """A payload that is not an event of ours; the message names what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """Who published an event, its place in the stream, and when it was due and sent (wall clock, nanoseconds)."""
 
     stream: str
@@ -49,6 +58,15 @@ class Stamp:
     def id(self) -> str:
         """The SSE id: the same at every replica, since it comes from the generator."""
         return f"{self.stream}-{self.seq}"
+
+
+class ReceivedEvent(NamedTuple):
+    """A readable event as a replica sends it on."""
+
+    stamp: Stamp
+    server: str
+    received_ns: int
+    pad: str
 
 
 class ReceivedStamp(NamedTuple):
@@ -100,6 +118,10 @@ def decode(payload: bytes, topic: str = "") -> Stamp:
     Raises:
         StampError: neither UTF-8 JSON nor a compact stamp, not one line, or a stamp field is missing or of a wrong kind.
     """
+    exact = _EXACT.match(payload) if len(payload) <= _SHORT_BYTES else None
+    if exact is not None:
+        stream, seq, name, phase, due_ns, sent_ns, _ = exact.groups()
+        return Stamp(stream.decode(), int(seq), name.decode(), _WORDS[phase], int(due_ns), int(sent_ns))
     if b"\n" in payload or b"\r" in payload:
         raise StampError("not one line")
     match = _COMPACT.match(payload)
@@ -125,6 +147,16 @@ def decode(payload: bytes, topic: str = "") -> Stamp:
     if not isinstance(stamp.stream, str) or parse_id(stamp.id) is None:
         raise StampError("stream must be 1 to 32 characters of a-z and 0-9, seq below 10^18")
     return stamp
+
+
+def read_received(data: str) -> ReceivedEvent | None:
+    """Read what a replica makes of what `encode` wrote; None for anything else, which may be an event all the same."""
+    match = _EXACT_RECEIVED.match(data) if len(data) <= _SHORT_BYTES else None
+    if match is None:
+        return None
+    server, received_ns, stream, seq, topic, phase, due_ns, sent_ns, pad = match.groups()
+    stamp = Stamp(stream, int(seq), topic, "warmup" if phase == "warmup" else "measure", int(due_ns), int(sent_ns))
+    return ReceivedEvent(stamp, server, int(received_ns), pad)
 
 
 def _decode_compact(match: re.Match[bytes], payload: bytes, topic: str) -> Stamp:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from core.sse import SSEEvent
-from core.stamp import Phase, ReceivedStamp, StampError, decode, parse_id, read_passed_on
+from core.stamp import Phase, ReceivedEvent, ReceivedStamp, StampError, decode, parse_id, read_passed_on, read_received
 from load.ledger import Series
 from load.transport import Dialect
 
@@ -94,11 +94,11 @@ class Parsed:
         self.items = items
         self.retry_ms = retry_ms
         self.reply = reply
-        self.last = next((item for item in reversed(items) if isinstance(item, Event)), None)
-        event = items[0] if len(items) == 1 and not reply else None
-        if isinstance(event, Event):
+        if len(items) == 1 and isinstance(event := items[0], Event) and not reply:
+            self.last: Event | None = event
             self.series, self.seq, self.next_seq, self.arrived = event.series, event.seq, event.next_seq, event.arrived
         else:
+            self.last = next((item for item in reversed(items) if isinstance(item, Event)), None)
             self.series, self.seq, self.next_seq, self.arrived = _NO_SERIES, -1, -1, _never
 
 
@@ -129,6 +129,8 @@ class SeriesRegistry:
                 return GapFrame(str(fields["cause"]), fields.get("topic"))
             if sse.event != "message":
                 return Foreign(f"event type {sse.event[:40]}")
+            if (received := read_received(sse.data)) is not None:
+                return self._readable(received, sse.id)
             if not sse.data.startswith("{") and (passed_on := read_passed_on(sse.data)) is not None:
                 return self._compact(passed_on, sse.id, source)
             return self._event(sse.data.encode(), sse.id)
@@ -143,8 +145,12 @@ class SeriesRegistry:
         server, received_ns = fields.get("server"), fields.get("received_ns")
         if not isinstance(server, str) or type(received_ns) is not int:
             raise StampError("server and received_ns are missing; is it a replica that sent this?")
-        event = self._make((stamp.stream, stamp.topic), stamp.seq, stamp.phase, stamp.due_ns, server, id)
-        event.sent_ns, event.received_ns, event.content = stamp.sent_ns, received_ns, fields.get("pad", "")
+        return self._readable(ReceivedEvent(stamp, server, received_ns, str(fields.get("pad", ""))), id)
+
+    def _readable(self, received: ReceivedEvent, id: str) -> Event:
+        stamp = received.stamp
+        event = self._make((stamp.stream, stamp.topic), stamp.seq, stamp.phase, stamp.due_ns, received.server, id)
+        event.sent_ns, event.received_ns, event.content = stamp.sent_ns, received.received_ns, received.pad
         return event
 
     def _compact(self, stamp: ReceivedStamp, id: str, source: Source) -> Event:
@@ -242,6 +248,10 @@ class Feed:
         Raises:
             Http1Error: the framing is broken.
         """
+        piece = self._dialect.sole_piece(data)
+        if piece is not None:
+            known = self._piece(piece)
+            return None if known is None else self._known(data, Parsed(*known))
         framing = self._dialect.framing()
         items: list[Item] = []
         retry_ms = None
@@ -254,8 +264,11 @@ class Feed:
                 return None
             items += known[0]
             retry_ms = known[1] if known[1] is not None else retry_ms
-        parsed = Parsed(tuple(items), retry_ms, framing.reply)
-        if len(items) == 1 and isinstance(items[0], Event) and not framing.reply:
+        return self._known(data, Parsed(tuple(items), retry_ms, framing.reply))
+
+    def _known(self, data: bytes, parsed: Parsed) -> Parsed:
+        items = parsed.items
+        if len(items) == 1 and isinstance(items[0], Event) and not parsed.reply:
             items[0].wire_bytes = len(data)
         if self._remembers:
             self._remember(data)
@@ -266,11 +279,16 @@ class Feed:
         """The items of one chunk or message. Reads that hold several differ from client to client, the pieces do not."""
         known = self._pieces.get(piece)
         if known is None:
-            parser = self._dialect.between()
-            events = parser.feed(piece)
-            if not parser.idle:
-                return None
-            known = tuple(self._registry.item(event, self._source) for event in events), parser.retry_ms
+            event, retry_ms = self._dialect.whole(piece), None
+            if event is not None:
+                items: tuple[Item, ...] = (self._registry.item(event, self._source),)
+            else:
+                parser = self._dialect.between()
+                events = parser.feed(piece)
+                if not parser.idle:
+                    return None
+                items, retry_ms = tuple(self._registry.item(one, self._source) for one in events), parser.retry_ms
+            known = items, retry_ms
             if self._remembers:
                 self._remember(piece)
                 self._pieces[piece] = known

@@ -18,6 +18,7 @@ from core.stamp import (
     parse_id,
     pass_on_compact,
     read_passed_on,
+    read_received,
 )
 
 STAMP = Stamp("k3f9", 17, "events", "measure", 1_700_000_000_000_000_000, 1_700_000_000_000_000_001)
@@ -142,3 +143,38 @@ def test_what_is_no_compact_stamp_is_named(payload, reason):
 def test_whatever_comes_is_no_passed_on_stamp_or_is_one(data):
     found = read_passed_on(data)
     assert found is None or data.endswith(found.payload)
+
+
+names = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=8)
+pads = st.text(st.sampled_from('ab "\\}{,é\n'), max_size=12)
+
+
+@given(
+    names,
+    pads,
+    st.sampled_from(["warmup", "measure", "other"]),
+    st.integers(-1, 10**18),
+    st.sampled_from(["", " ", "x"]),
+)
+def test_the_pattern_and_the_parser_of_json_agree(topic, pad, phase, number, behind):
+    fields = {"stream": "k3f9", "seq": 17, "topic": topic, "phase": phase, "due_ns": number, "sent_ns": 5, "pad": pad}
+    payload = orjson.dumps(fields) + behind.encode()
+    found = []
+    for short_bytes in (10_000, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("core.stamp._SHORT_BYTES", short_bytes)
+            try:
+                found.append(decode(payload))
+            except StampError as error:
+                found.append(str(error))
+    assert found[0] == found[1]
+
+
+@given(names, pads, names)
+def test_what_a_replica_sends_on_is_read_as_json_is(topic, pad, server):
+    stamp = Stamp("k3f9", 17, topic, "measure", 1, 2)
+    fields = {"server": server, "received_ns": 3} | stamp._asdict() | {"pad": pad}
+    received = read_received(orjson.dumps(fields).decode())
+    assert received is None or received == (stamp, server, 3, pad)
+    plain = {"server": "replica-1", "received_ns": 3} | stamp._replace(topic="room-1")._asdict() | {"pad": "x" * 50}
+    assert read_received(orjson.dumps(plain).decode()).server == "replica-1"
