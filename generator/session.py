@@ -8,9 +8,9 @@ from pathlib import Path
 
 from brokers.registry import open_endpoint
 from core.contracts import codec
-from generator.metrics import PublishedMetrics, served
 from core.contracts.session_rules import SessionRules
 from core.errors import UsageError
+from generator.metrics import PublishedMetrics, served
 from generator.publish import EventPublisher
 from generator.settings import GeneratorSettings
 
