@@ -22,6 +22,7 @@ MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
 FIXED_S = 1.0
 """What a run takes besides its phases and its connections, on an idle machine."""
+TopicOrder = Literal["turn", "random"]
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
 
@@ -43,6 +44,9 @@ class Scenario(BaseModel):
     )
     stamp: StampForm = Field("readable", description="readable: JSON; compact: up to 40 bytes beside payload_bytes")
     topics: TopicList = Field("events", description="topic names: events · a,b · room-{0..999}")
+    topic_order: TopicOrder = Field(
+        "turn", description="which topic is next: turn or random, without doubles in a burst"
+    )
     topic_skew: float = Field(0.0, ge=0, le=5, description="Zipf exponent of clients over topics; 0 spreads evenly")
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     burst_events: int = Field(10, ge=1, description="events due at one instant under the burst schedule")

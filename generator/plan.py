@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import itertools
+import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from core.contracts.session_rules import NS_PER_S, SessionRules
+from core.scenario import TopicOrder
 from core.stamp import Phase
 from core.token_sessions import TokenSession, sessions
 from generator.schedule import Schedule
@@ -22,12 +25,21 @@ class DueEvent(NamedTuple):
     """Of a session's event; None: what fills it is of no importance."""
 
 
-def plan_topics(schedule: Schedule, topics: Sequence[str], warmup_s: float, duration_s: float) -> Iterator[DueEvent]:
-    """Topics in turn; `duration_s` 0 is without end."""
+def plan_topics(schedule: Schedule, topics: Iterator[str], warmup_s: float, duration_s: float) -> Iterator[DueEvent]:
+    """One of the topics for each instant of the schedule; `duration_s` 0 is without end."""
     warmup_ns = int(warmup_s * NS_PER_S)
     end_ns = warmup_ns + int(duration_s * NS_PER_S) if duration_s else None
-    for i, offset_ns in enumerate(schedule.until_ns(end_ns)):
-        yield DueEvent(offset_ns, "warmup" if offset_ns < warmup_ns else "measure", topics[i % len(topics)], None)
+    for offset_ns, topic in zip(schedule.until_ns(end_ns), topics, strict=False):  # the topics have no end
+        yield DueEvent(offset_ns, "warmup" if offset_ns < warmup_ns else "measure", topic, None)
+
+
+def in_order(topics: Sequence[str], order: TopicOrder, burst_events: int, seed: int) -> Iterator[str]:
+    """The topics in turn, or at random: then the events of a burst go to different ones, as far as there are so many."""
+    if order == "turn":
+        yield from itertools.cycle(topics)
+    rng = random.Random(seed)
+    while True:
+        yield from rng.sample(topics, min(burst_events, len(topics)))
 
 
 def plan_sessions(rules: SessionRules) -> Iterator[DueEvent]:

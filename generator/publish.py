@@ -22,7 +22,7 @@ from core.topics import expand_topics
 from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
 from generator.payload import build, build_around, require_size
-from generator.plan import DueEvent, plan_sessions, plan_topics
+from generator.plan import DueEvent, in_order, plan_sessions, plan_topics
 from generator.schedule import NS_PER_S, Schedule
 from generator.settings import GeneratorSettings
 
@@ -123,7 +123,9 @@ class EventPublisher:
         if rules is not None:
             return plan_sessions(rules)
         schedule = Schedule(settings.schedule, settings.rate_hz, settings.burst_events, settings.seed)
-        return plan_topics(schedule, self._topics, settings.warmup_s, settings.duration_s)
+        at_once = settings.burst_events if settings.schedule == "burst" else 1
+        topics = in_order(self._topics, settings.topic_order, at_once, settings.seed)
+        return plan_topics(schedule, topics, settings.warmup_s, settings.duration_s)
 
     async def flush(self, timeout_s: float = FLUSH_S) -> None:
         """Wait for the publishes under way; those still open after `timeout_s` count as failed."""

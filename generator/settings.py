@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings
 
 from brokers.endpoint import with_absolute_files
 from core.logs import LogFormat
-from core.scenario import ScheduleKind
+from core.scenario import ScheduleKind, TopicOrder
 from core.settings import FileToRead, FileToWrite, settings_config
 from core.stamp import StampForm
 from core.topics import DEFAULT_TOPIC, TopicList
@@ -35,6 +35,9 @@ class GeneratorSettings(BaseSettings):
         "readable", description="readable: JSON; compact: a few bytes, and payload_bytes is what is beside them"
     )
     topics: TopicList = Field(DEFAULT_TOPIC, description="topic names, taken in turn: events, or a,b, or room-{0..999}")
+    topic_order: TopicOrder = Field(
+        "turn", description="which topic is next: turn or random, without doubles in a burst"
+    )
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     burst_events: int = Field(10, ge=1, description="events due at one instant under the burst schedule")
     seed: int = Field(1, ge=0, description="of the poisson schedule")

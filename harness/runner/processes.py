@@ -24,6 +24,7 @@ from core.forked import ForkServer
 from core.ports import free_port, free_ports
 from core.process import OWN_PYTHON, Child, spawn
 from core.scenario import Scenario
+from core.topics import expand_topics
 from harness.runner.host import load_processes
 from harness.runner.polling import poll
 
@@ -175,6 +176,7 @@ def replica_limits(scenario: Scenario) -> dict[str, object]:
     rules = scenario.sessions
     return (history_limits(rules) if rules else {}) | {
         "max_clients": max(16_384, scenario.clients + _SPARE_CLIENTS),
+        "max_topics": max(20_000, len(expand_topics(scenario.topics)) + _SPARE_CLIENTS),
         "max_event_bytes": max(256 * 1024, event_bytes),
         "client_buffer_bytes": max(1024 * 1024, 4 * event_bytes),
     }
@@ -197,6 +199,7 @@ def generator_settings(scenario: Scenario, rules: Path | None = None) -> dict[st
         "rate_hz": scenario.rate_hz,
         "payload_bytes": scenario.payload_bytes,
         "topics": scenario.topics,
+        "topic_order": scenario.topic_order,
         "schedule": scenario.schedule,
         "burst_events": scenario.burst_events,
         "seed": scenario.seed,

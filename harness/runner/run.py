@@ -19,6 +19,7 @@ from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError, TransientError
 from core.scenario import Scenario
 from core.token_sessions import expected_deliveries as expected_of_visits
+from core.topics import expand_topics
 from harness.results.run_record import Run
 from harness.runner.assemble_run import Findings, assemble_run
 from harness.runner.faults import Timeline, require_possible
@@ -31,6 +32,8 @@ from harness.runner.testbed import Testbed, set_up
 BACK_TIMEOUT_S = 5.0
 QUIET_S = 3.0
 """After a fault, at-most-once: nobody is going to send again what has not come by then."""
+PROBES_HZ = 1_000.0
+"""So many topics at least have their probe in a second, on a machine with other work."""
 AHEAD_S = 0.5
 """Sessions start so long after generator and load are told when: by then both know."""
 _STEP_S = 0.02
@@ -117,7 +120,8 @@ def _connect(testbed: Testbed, patience: Patience) -> int:
     if scenario.sessions:  # who comes when a session begins
         return poll_growth("users", longest_s, testbed.visitors, scenario.clients, testbed.alive())
     connected = poll_growth("clients connected", longest_s, testbed.connected, scenario.clients, testbed.alive())
-    poll("first event at every client", patience.probe_s, lambda: _all_reached(testbed), testbed.alive())
+    probe_s = patience.probe_s + len(expand_topics(scenario.topics)) / PROBES_HZ
+    poll("first event at every client", probe_s, lambda: _all_reached(testbed), testbed.alive())
     testbed.count_broker_connections()
     return connected
 
