@@ -57,7 +57,7 @@ class LatencyRecorder:
         self.spans["broker"].record_ns(received_ns - sent_ns, counts)
         self.spans["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
         latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
-        self.spans["since_sent"].record_ns(latency_ns - np.repeat(sent_ns - due_ns, counts))
+        self.spans["since_sent"].record_ns(arrived_ns - np.repeat(sent_ns, counts))
         self._by_server([event.server for event, _ in due], counts, latency_ns)
         self._by_second(np.repeat(due_ns // _SECOND_NS, counts), latency_ns)
         self.deliveries += len(latency_ns)
