@@ -12,7 +12,8 @@ from errno import EINPROGRESS
 from typing import Any, Protocol
 
 from load.client_state import Counters
-from load.frames import UNKNOWN, Feed, SeriesRegistry, Source
+from load.feed import Feed
+from load.frames import UNKNOWN, SeriesRegistry, Source
 from load.http1 import Origin
 from load.transport import Dialect, Transport
 

@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 from load.client_state import DISARMED, ClientState
 from load.connection_pool import ConnectionPool, begin_connecting, retry_delay_s
-from load.frames import Decoder, Event, Feed, Parsed
+from load.feed import Decoder, Feed
+from load.frames import Event, Parsed
 from load.http1 import Http1Error, split_head
 
 READ_BYTES = 65_536

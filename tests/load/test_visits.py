@@ -12,7 +12,8 @@ from core.sse import encode_event
 from core.stamp import Stamp, encode, encode_compact, pass_on_compact
 from core.token_sessions import sessions, visits
 from load.client_state import ClientState, Counters
-from load.frames import Event, Feed, SeriesRegistry, Source
+from load.feed import Feed
+from load.frames import Event, SeriesRegistry, Source
 from load.ledger import Track
 from load.transport import PLAIN
 from load.visit_progress import VisitProgress, VisitTimes

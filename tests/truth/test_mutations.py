@@ -6,8 +6,8 @@ import pytest
 
 from core.histogram import Histogram
 from load.client_state import ClientState
+from load.feed import Feed
 from load.finalize import charge
-from load.frames import Feed
 from load.latency_recorder import LatencyRecorder
 from load.ledger import Cause, Delivery, Track
 from load.reader import StreamReader
