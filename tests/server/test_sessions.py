@@ -15,10 +15,10 @@ from tests.server.program import SseClient, running
 from tests.waiting import wait_until
 
 STREAM = "sessions"
-TOKEN = b"x" * 2_000
+TOKEN = b"token"
 FEW_KB = 3.0
 """By how much a replica may grow for each topic that is over: names that are remembered and noise of the allocator (1.4 was
-seen), and not its history, which has three times as much."""
+seen). A topic that stayed would take more, with its history."""
 
 
 def stamp_of(topic: str, seq: int = 0) -> Stamp:
