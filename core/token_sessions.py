@@ -1,4 +1,4 @@
-"""Topics that live and die, as a schedule that every program computes alike: docs/decisions/0014 has why.
+"""Topics that live and die, as a schedule that every program computes alike: docs/decisions/0015 has why.
 
 A session is a topic of its own: it begins, its events come in bursts as a model gives its tokens, an end marker is the last,
 and nobody ever uses its name again. A visit is one client's stay at it. Both follow from the rules alone.
