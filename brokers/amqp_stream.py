@@ -26,6 +26,7 @@ from brokers.errors import Refusal
 from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
 from brokers.options import text, whole_number
+from brokers.recent_entries import RECENT
 from brokers.reconnect import finish, keep_up, reason
 from brokers.topic_names import TopicNames
 
@@ -172,7 +173,7 @@ class AmqpStreamAdapter:
     replay = True
     max_topic_bytes = MAX_TOPIC_BYTES
     default_ports: Mapping[str, int] = {"amqp+stream": PORT, "amqps+stream": TLS_PORT}
-    options = (STREAM, BYTES, MAX_AGE, PASSIVE, HEARTBEAT, inbox.BUFFER, *tls.OPTIONS)
+    options = (STREAM, BYTES, MAX_AGE, PASSIVE, HEARTBEAT, RECENT, inbox.BUFFER, *tls.OPTIONS)
 
     def producer(self, endpoint: Endpoint) -> AbstractAsyncContextManager[AmqpProducer]:
         """Connect, and stay connected."""

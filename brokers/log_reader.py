@@ -18,6 +18,7 @@ from brokers.api import Gap
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, Refusal, shown, standard_kind
 from brokers.inbox import CAPACITY_BYTES, DEFAULT_CAPACITY, Inbox
+from brokers.recent_entries import RECENT, RecentEntries
 from brokers.topic_names import TopicNames
 from brokers.waiting import finish, reason
 
@@ -76,6 +77,9 @@ class LogReader(Generic[P]):
         self._may_go = asyncio.Event()
         self._may_go.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._keeps = endpoint.get(RECENT)
+        self._replays = 0
+        self._recent: RecentEntries[P] | None = None
 
     def take_now(self, position: P, name: str, payload: bytes) -> bool:
         """Hand on an entry, or keep it until the history before it has come; False if there is no room: `take` waits."""
@@ -90,6 +94,8 @@ class LogReader(Generic[P]):
         elif (topic := self.topics.get(name)) is not None:
             self.inbox.put(topic, payload)
         self.position = position
+        if self._recent is not None:
+            self._recent.add(position, name, payload)
         return True
 
     async def take(self, position: P, name: str, payload: bytes) -> None:
@@ -132,7 +138,7 @@ class LogReader(Generic[P]):
         self._joins |= dict.fromkeys(names, join)
         try:
             try:
-                async with contextlib.aclosing(self._history(since_ns, self.position)) as history:
+                async with contextlib.aclosing(self._past(names, since_ns)) as history:
                     async for entries in history:
                         if not begun.done():
                             begun.set_result(None)
@@ -166,6 +172,31 @@ class LogReader(Generic[P]):
                     del self._joins[name]
             self._may_go.set()
 
+    async def _past(self, names: Iterable[str], since_ns: int) -> AsyncGenerator[Sequence[Entry], None]:
+        """The history of topics up to now. From the second time on the reader keeps what passes, so that this costs little."""
+        self._replays += 1
+        if self._recent is None and self._replays > 1 and self._keeps:
+            self._recent = RecentEntries(self.position, self._keeps)
+        recent = self._recent
+        if recent is None:
+            kept: list[Entry] = []
+            older: list[Entry] | None = None
+            upto = self.position
+        else:  # at once: what comes from now on is held back as live
+            upto, kept = recent.position, [(name, payload) for name in names for payload in recent.of(name)]
+            if recent.covers(since_ns):
+                yield kept
+                return
+            older = [] if recent.roomy else None
+        async with contextlib.aclosing(self._history(since_ns, upto)) as history:
+            async for entries in history:
+                if older is not None:
+                    older += entries
+                yield entries
+        if recent is not None and older is not None and upto == recent.position and not recent.covers(since_ns):
+            recent.put_before(older, since_ns)
+        yield kept
+
     async def _put(self, join: _Join, name: str, payload: bytes) -> None:
         while name in join.topics and self.inbox.full:
             await self.inbox.room()
@@ -196,12 +227,15 @@ class LogReader(Generic[P]):
 
     def resumed(self, lost: int | None = 0) -> None:
         """Tell the interruption; `lost` entries were taken off the stream, or the stream itself was (None)."""
+        if lost != 0:
+            self._recent = None
         if self._cause is not None:
             self._tell(Gap(self._cause, lost))
         self._cause = None
 
     def trimmed(self, lost: int | None) -> None:
         """Tell that the stream dropped entries before they were read."""
+        self._recent = None
         self._tell(Gap("trimmed: the broker dropped entries before they were read", lost))
 
     async def close(self) -> None:

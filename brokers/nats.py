@@ -16,13 +16,11 @@ from brokers.link import Link
 from brokers.nats_dialler import calls
 from brokers.nats_errors import ERRORS
 from brokers.nats_link import NatsConnection
+from brokers.nats_requests import publish
 from brokers.nats_subjects import MAX_TOPIC_BYTES, topic_names
 from brokers.nats_subscriptions import Msg, Subscription, confirm, end_subscription, subscribe
-from brokers.reconnect import keep_up, uncancelled
+from brokers.reconnect import keep_up
 from brokers.waiting import reason
-
-_CALM_BYTES = 1_000_000
-"""Half of what nats-py lets pile up before a publish waits."""
 
 
 class NatsProducer:
@@ -41,12 +39,8 @@ class NatsProducer:
         subject = self._name_of(topic)
         if link.refused and (error := link.refused.pop(subject, None)) is not None:
             raise self._line.failed(topic, error)
-        client = link.client
         try:
-            if client.pending_data_size < _CALM_BYTES:
-                await client.publish(subject, payload)
-            else:  # it waits for the socket, and there it swallows a cancellation
-                await uncancelled(client.publish(subject, payload))
+            await publish(link.client, subject, payload)
         except ERRORS as error:
             raise self._line.failed(topic, error) from None
 

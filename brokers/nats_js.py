@@ -16,6 +16,7 @@ from brokers.nats_js_consumer import JetStreamConsumer
 from brokers.nats_link import NatsConnection
 from brokers.nats_stream import answer_of, ensure_stream, subjects_of
 from brokers.nats_subjects import MAX_TOPIC_BYTES, taken_by, topic_names
+from brokers.recent_entries import RECENT
 from brokers.reconnect import finish, keep_up
 
 
@@ -63,7 +64,7 @@ class JetStreamAdapter:
     replay = True
     max_topic_bytes = MAX_TOPIC_BYTES
     default_ports = nats_options.ports(*schemes)
-    options = (*nats_stream.OPTIONS, *nats_options.OPTIONS, inbox.BUFFER, *tls.OPTIONS)
+    options = (*nats_stream.OPTIONS, *nats_options.OPTIONS, RECENT, inbox.BUFFER, *tls.OPTIONS)
 
     @asynccontextmanager
     async def producer(self, endpoint: Endpoint) -> AsyncIterator[JetStreamProducer]:

@@ -19,6 +19,7 @@ from brokers.errors import BrokerError, Refusal, standard_kind
 from brokers.link import Link
 from brokers.log_reader import Entry, LogReader
 from brokers.options import text, whole_number
+from brokers.recent_entries import RECENT
 from brokers.reconnect import finish, heartbeat_s, keep_up, quietly
 from brokers.redis_answers import Batch, TooLargeError
 from brokers.redis_link import (
@@ -249,7 +250,7 @@ class RedisStreamsAdapter:
     replay = True
     max_topic_bytes = MAX_TOPIC_BYTES
     default_ports = ports(*schemes)
-    options = (STREAM, LENGTH, inbox.BUFFER, DATABASE, ROLE, *SENTINEL_OPTIONS, *tls.OPTIONS)
+    options = (STREAM, LENGTH, RECENT, inbox.BUFFER, DATABASE, ROLE, *SENTINEL_OPTIONS, *tls.OPTIONS)
 
     async def clean_up(self, endpoint: Endpoint) -> None:
         """Remove the run's stream; one that the URL names is somebody's own.

@@ -9,17 +9,20 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from core.contracts.session_rules import ByteRange, Range, SessionRules, Share
 from core.errors import UsageError, nearest
 from core.fault import Fault
 from core.paths import absolute_path, read_small_text
 from core.plain_text import plain
-from core.stamp import smallest_bytes
+from core.stamp import StampForm, smallest_bytes
+from core.token_sessions import mean_lifetime_s
 from core.topics import TopicList, expand_topics
 
 MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
 FIXED_S = 1.0
 """What a run takes besides its phases and its connections, on an idle machine."""
+TopicOrder = Literal["turn", "random"]
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
 
@@ -33,8 +36,17 @@ class Scenario(BaseModel):
     clients: int = Field(500, ge=1, description="SSE connections, spread evenly over the replicas")
     replicas: int = Field(2, ge=1, le=64, description="SSE server processes")
     rate_hz: float = Field(20.0, gt=0, le=1_000_000, description="events per second over all topics together")
-    payload_bytes: int = Field(200, ge=1, le=1_048_576, description="size of a published event")
+    payload_bytes: int = Field(
+        200,
+        ge=0,
+        le=1_048_576,
+        description="size of a published event, stamp included unless it is compact; 0: the stamp alone",
+    )
+    stamp: StampForm = Field("readable", description="readable: JSON; compact: up to 40 bytes beside payload_bytes")
     topics: TopicList = Field("events", description="topic names: events · a,b · room-{0..999}")
+    topic_order: TopicOrder = Field(
+        "turn", description="which topic is next: turn or random, without doubles in a burst"
+    )
     topic_skew: float = Field(0.0, ge=0, le=5, description="Zipf exponent of clients over topics; 0 spreads evenly")
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     burst_events: int = Field(10, ge=1, description="events due at one instant under the burst schedule")
@@ -45,7 +57,35 @@ class Scenario(BaseModel):
     rounds: int = Field(0, ge=0, le=1000, description="runs of each contender, in shuffled order; 0: until settled")
     load_processes: int = Field(0, ge=0, le=256, description="Locust processes; 0: as many as the load asks for")
     seed: int = Field(1, ge=0, description="of the order of runs and of random schedules")
+    topic_arrivals_hz: float = Field(
+        0.0, ge=0, le=10_000, description="sessions that begin per second, each a topic that ends again; 0: topics stay"
+    )
+    topic_lifetime_s: Range = Field((5.0, 60.0), description="least and most seconds that a session lives")
+    topic_rate_hz: Range = Field((30.0, 100.0), description="least and most events per second of a session")
+    topic_payload_bytes: ByteRange = Field(
+        (4, 40), description="least and most bytes of a session's event beside its stamp"
+    )
+    clients_per_topic: int = Field(1, ge=1, le=16, description="clients of each session from its beginning")
+    second_tab: Share = Field(0.0, description="share of the sessions that get one more client in the middle")
+    late_join: Share = Field(
+        0.0, description="share of the clients that open their stream in the middle of the session"
+    )
+    resume: Share = Field(0.0, description="share of the clients that go on at another replica, by their last id")
+    leave_early: Share = Field(0.0, description="share of the clients that leave before the end of the session")
     faults: tuple[Fault, ...] = Field((), description="what breaks within the measured phase; see docs/faults.md")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_follows_from_sessions(cls, fields: object) -> object:
+        """With sessions the rate and the number of clients follow from them: the means of what is there at a time."""
+        if not isinstance(fields, dict) or not (rules := _rules_of(fields)):
+            return fields
+        live = rules.arrivals_hz * mean_lifetime_s(rules)
+        follows = {
+            "rate_hz": round(live * sum(rules.rate_hz) / 2, 1),
+            "clients": max(1, round(live * (rules.clients + rules.second_tab / 2))),
+        }
+        return fields | follows
 
     @field_validator("name", "description")
     @classmethod
@@ -56,10 +96,13 @@ class Scenario(BaseModel):
 
     @model_validator(mode="after")
     def _payload_holds_its_stamp(self) -> Scenario:
+        if self.stamp == "compact" or not self.payload_bytes or self.topic_arrivals_hz:
+            return self
         least = smallest_bytes(expand_topics(self.topics))
         if self.payload_bytes < least:
             raise ValueError(
-                f"payload_bytes = {self.payload_bytes}: the stamp of an event takes {least}; give {least} or more"
+                f"payload_bytes = {self.payload_bytes}: the stamp of an event takes {least}; give {least} or more, "
+                'or stamp = "compact"'
             )
         return self
 
@@ -68,6 +111,11 @@ class Scenario(BaseModel):
         """About how many seconds a run takes, with the start and the end of its programs."""
         return self.warmup_s + self.duration_s + self.clients / self.connect_hz + FIXED_S
 
+    @property
+    def sessions(self) -> SessionRules | None:
+        """The rules of its sessions; None where topics stay."""
+        return _rules_of(self.model_dump())
+
     def with_fields(self, **fields: object) -> Scenario:
         """This scenario with some fields replaced; None leaves a field as it is.
 
@@ -75,7 +123,33 @@ class Scenario(BaseModel):
             UsageError: a field is unknown or its value out of range.
         """
         given = {name: value for name, value in fields.items() if value is not None}
+        if self.topic_arrivals_hz and (fixed := [name for name in ("rate_hz", "clients") if name in given]):
+            raise UsageError(
+                f"the command line: {fixed[0]} = {given[fixed[0]]}: in a scenario of sessions it follows from topic_arrivals_hz; "
+                "copy the scenario's file, and change that"
+            )
         return parse_scenario(self.model_dump() | given, where="the command line")
+
+
+_OF_RULES = {
+    "arrivals_hz": "topic_arrivals_hz",
+    "lifetime_s": "topic_lifetime_s",
+    "rate_hz": "topic_rate_hz",
+    "payload_bytes": "topic_payload_bytes",
+    "clients": "clients_per_topic",
+} | {name: name for name in ("seed", "second_tab", "late_join", "resume", "leave_early", "warmup_s", "duration_s")}
+"""The rules of sessions by the scenario's fields."""
+
+
+def _rules_of(fields: Mapping[str, object]) -> SessionRules | None:
+    """The rules that these fields of a scenario give; None without sessions, or where a field is wrong, which is told later."""
+    if not fields.get("topic_arrivals_hz"):
+        return None
+    known = {name: fields.get(field, Scenario.model_fields[field].default) for name, field in _OF_RULES.items()}
+    try:
+        return SessionRules.model_validate(known)
+    except ValidationError:
+        return None
 
 
 def parse_scenario(fields: Mapping[str, object], where: str) -> Scenario:

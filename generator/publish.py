@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from brokers.api import Producer
 from core.clock import ClockPair, now_ns
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.measures import PhaseCounts
+from core.contracts.session_rules import SessionRules
 from core.errors import FanbenchError
 from core.histogram import Histogram
 from core.latency_buckets import LatencyBuckets
@@ -20,7 +21,8 @@ from core.stamp import Phase, Stamp, new_stream
 from core.topics import expand_topics
 from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
-from generator.payload import build, require_size
+from generator.payload import build, build_around, require_size
+from generator.plan import DueEvent, in_order, plan_sessions, plan_topics
 from generator.schedule import NS_PER_S, Schedule
 from generator.settings import GeneratorSettings
 
@@ -33,6 +35,8 @@ _LOG_INTERVAL_S = 1.0
 _FOLD = 4_096
 """Latenesses kept before they are folded, a third of a millisecond's work."""
 _SHORT_NS = 5_000_000
+_AT_ONCE = 32
+"""Overdue events whose publishes are begun before they have their turn: a third of a millisecond's work."""
 
 _log = logging.getLogger("fanbench.generator")
 
@@ -40,20 +44,30 @@ _log = logging.getLogger("fanbench.generator")
 class EventPublisher:
     """One stream of events, and the account of what became of them.
 
+    With `rules` the topics are sessions, which begin and end; without, those of the settings.
+
     Raises:
         UsageError: the payload is smaller than its stamp.
     """
 
-    def __init__(self, producer: Producer, settings: GeneratorSettings, delivery: str = "at-most-once") -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        settings: GeneratorSettings,
+        delivery: str = "at-most-once",
+        rules: SessionRules | None = None,
+    ) -> None:
         self._publish_one = WatchedPublish(producer.publish)
         self._outbox = Outbox(self._publish_one) if delivery == "at-least-once" else None
         self._count = 0
         self._settings = settings
-        self._topics = expand_topics(settings.topics)
+        self._rules = rules
+        self._topics = [] if rules else expand_topics(settings.topics)
         self.stream = new_stream()
-        require_size(settings.payload_bytes, self._topics)
-        self._seqs = dict.fromkeys(self._topics, 0)
-        self._published: dict[str, Counter[Phase]] = {topic: Counter() for topic in self._topics}
+        if self._topics and settings.stamp == "readable":
+            require_size(settings.payload_bytes, self._topics)
+        self._seqs: defaultdict[str, int] = defaultdict(int)
+        self._published: defaultdict[str, Counter[Phase]] = defaultdict(Counter)
         self.failed = 0
         self.schedule_lag = LatencyBuckets()
         self._last_logged_s = float("-inf")
@@ -68,36 +82,50 @@ class EventPublisher:
         self._step_ns = 0
 
     async def probe_until(self, start: asyncio.Event) -> None:
-        """Publish one warm-up event (a probe) on each topic every second until `start` is set."""
+        """Publish one warm-up event (a probe) on each topic every second until `start` is set; sessions have none."""
         while not start.is_set():
             for topic in self._topics:
-                await self._send(topic, "warmup", now_ns())
+                await self._room()
+                self._begin(DueEvent(0, "warmup", topic, None), now_ns())
+                await asyncio.sleep(0)
             try:
                 await asyncio.wait_for(start.wait(), PROBE_INTERVAL_S)
             except TimeoutError:
                 continue
 
-    async def run(self) -> None:
-        """Follow the schedule to its end. What is under way then is waited for by `flush`."""
+    async def run(self, starts_ns: int = 0) -> None:
+        """Follow the schedule to its end, from that instant or from now. What is under way then is waited for by `flush`."""
         self._clock = ClockPair.read()
-        due: Iterator[tuple[int, Phase, str]] = self._plan(self._clock.wall_ns)
-        for due_ns, phase, topic in due:
-            # uvloop, in a replica, may wake a millisecond early, and late by what the loop was busy with when it set the
-            # timer: a fan-out. So a long wait is halved, until nothing was busy; nothing is sent before it is due.
-            while (wait_ns := due_ns - now_ns()) > 0:  # noqa: ASYNC110 - for a moment, not for an event
-                await asyncio.sleep((wait_ns if wait_ns < _SHORT_NS else wait_ns // 2) / NS_PER_S)
-            await self._send(topic, phase, due_ns)
+        start_ns = starts_ns or self._clock.wall_ns
+        begun = 0
+        for event in self._plan(start_ns):
+            due_ns = start_ns + event.offset_ns
+            if due_ns > now_ns():
+                await self._until(due_ns)
+                begun = 0
+            elif begun == _AT_ONCE:
+                await asyncio.sleep(0)
+                begun = 0
+            await self._room()
+            self._begin(event, due_ns)
+            begun += 1
+        await asyncio.sleep(0)  # the last ones begin
 
-    def _plan(self, start_ns: int) -> Iterator[tuple[int, Phase, str]]:
-        settings = self._settings
-        warmup_ns = int(settings.warmup_s * NS_PER_S)
-        self._measure_from_ns = start_ns + warmup_ns
-        end_ns = warmup_ns + int(settings.duration_s * NS_PER_S) if settings.duration_s else None
+    async def _until(self, due_ns: int) -> None:
+        # uvloop, in a replica, may wake a millisecond early, and late by what the loop was busy with when it set the
+        # timer: a fan-out. So a long wait is halved, until nothing was busy; nothing is sent before it is due.
+        while (wait_ns := due_ns - now_ns()) > 0:  # noqa: ASYNC110 - for a moment, not for an event
+            await asyncio.sleep((wait_ns if wait_ns < _SHORT_NS else wait_ns // 2) / NS_PER_S)
+
+    def _plan(self, start_ns: int) -> Iterator[DueEvent]:
+        settings, rules = self._settings, self._rules
+        self._measure_from_ns = start_ns + int((rules or settings).warmup_s * NS_PER_S)
+        if rules is not None:
+            return plan_sessions(rules)
         schedule = Schedule(settings.schedule, settings.rate_hz, settings.burst_events, settings.seed)
-        for i, offset_ns in enumerate(schedule.until_ns(end_ns)):
-            phase: Phase = "warmup" if offset_ns < warmup_ns else "measure"
-            self._scheduled += phase == "measure"
-            yield start_ns + offset_ns, phase, self._topics[i % len(self._topics)]
+        at_once = settings.burst_events if settings.schedule == "burst" else 1
+        topics = in_order(self._topics, settings.topic_order, at_once, settings.seed)
+        return plan_topics(schedule, topics, settings.warmup_s, settings.duration_s)
 
     async def flush(self, timeout_s: float = FLUSH_S) -> None:
         """Wait for the publishes under way; those still open after `timeout_s` count as failed."""
@@ -110,25 +138,33 @@ class EventPublisher:
             self.failed += await self._outbox.emptied(timeout_s)
         self._step_ns = self._clock.step_ns(ClockPair.read())
 
-    async def _send(self, topic: str, phase: Phase, due_ns: int) -> None:
+    async def _room(self) -> None:
         while len(self._under_way) >= MAX_IN_FLIGHT:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+
+    def _begin(self, event: DueEvent, due_ns: int) -> None:
+        """Begin to publish: the tasks have their first turn in this order, and stamp there, next to the write."""
+        topic = event.topic
         seq = self._seqs[topic]
         self._seqs[topic] = seq + 1
-        self._published[topic][phase] += 1
+        self._published[topic][event.phase] += 1
+        self._scheduled += event.phase == "measure"
+        self._count += 1
+        task = asyncio.create_task(self._publish(event, seq, due_ns, self._count))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    def _build(self, event: DueEvent, seq: int, due_ns: int) -> bytes:
         sent_ns = now_ns()
         self.schedule_lag.add(sent_ns - due_ns)
-        if phase == "measure":
+        if event.phase == "measure":
             self._note_lateness(sent_ns - due_ns)
             self._first_ns = self._first_ns or sent_ns
             self._last_ns = sent_ns
-        payload = build(Stamp(self.stream, seq, topic, phase, due_ns, sent_ns), self._settings.payload_bytes)
-        self._count += 1
-        task = asyncio.create_task(self._publish(Letter(self._count, topic, payload)))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        # The task starts now, so that the stamp and the write lie next to each other.
-        await asyncio.sleep(0)
+        stamp = Stamp(self.stream, seq, event.topic, event.phase, due_ns, sent_ns)
+        if event.content is None:
+            return build(stamp, self._settings.payload_bytes, self._settings.stamp)
+        return build_around(stamp, event.content, self._settings.stamp)
 
     def _note_lateness(self, lateness_ns: int) -> None:
         self._measured += 1
@@ -140,7 +176,8 @@ class EventPublisher:
         self._lateness.record_ns(self._lateness_ns)
         self._lateness_ns = array("q")
 
-    async def _publish(self, letter: Letter) -> None:
+    async def _publish(self, event: DueEvent, seq: int, due_ns: int, number: int) -> None:
+        letter = Letter(number, event.topic, self._build(event, seq, due_ns))
         if self._outbox:  # not empty: what is younger waits its turn
             self._keep(self._outbox, letter)
             return
@@ -186,7 +223,8 @@ class EventPublisher:
         self._fold_lateness()
         lateness = self._lateness
         # A phase that ended late took longer, which lowers the rate; one without an end is as long as it took.
-        took_s = max(self._settings.duration_s, (self._last_ns - self._measure_from_ns) / NS_PER_S, 1 / NS_PER_S)
+        planned_s = (self._rules or self._settings).duration_s
+        took_s = max(planned_s, (self._last_ns - self._measure_from_ns) / NS_PER_S, 1 / NS_PER_S)
         return GeneratorReport(
             stream=self.stream,
             published={topic: _counts(phases) for topic, phases in self._published.items() if phases},
@@ -194,7 +232,7 @@ class EventPublisher:
             retried=self.retried,
             longest_outage_ms=self._publish_one.longest_ms(),
             scheduled=self._scheduled,
-            offered_hz=self._scheduled / (self._settings.duration_s or took_s),
+            offered_hz=self._scheduled / (planned_s or took_s),
             achieved_hz=self._measured / took_s,
             measure_started_ns=self._first_ns,
             measure_ended_ns=self._last_ns,

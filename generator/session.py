@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 from brokers.registry import open_endpoint
 from core.contracts import codec
+from core.contracts.session_rules import SessionRules
+from core.errors import UsageError
 from generator.metrics import PublishedMetrics, served
 from generator.publish import EventPublisher
 from generator.settings import GeneratorSettings
@@ -22,14 +25,17 @@ async def run_session(settings: GeneratorSettings) -> None:
     loop, start = asyncio.get_running_loop(), asyncio.Event()
     if settings.hold:
         loop.add_signal_handler(signal.SIGUSR1, start.set)
+    rules = read_rules(settings.sessions) if settings.sessions else None
     async with adapter.producer(endpoint) as producer:
-        publisher = EventPublisher(producer, settings, endpoint.delivery)
+        publisher = EventPublisher(producer, settings, endpoint.delivery, rules)
         metrics = PublishedMetrics(publisher, producer.link, settings.rate_hz)
         try:
             with served(metrics, settings.metrics_host, settings.metrics_port):
                 if settings.hold:
                     await publisher.probe_until(start)
-                schedule = asyncio.create_task(publisher.run())
+                # Read again: by now it may say when the schedule starts, which the load is told too.
+                starts_ns = read_rules(settings.sessions).starts_ns if settings.sessions else 0
+                schedule = asyncio.create_task(publisher.run(starts_ns))
                 if settings.hold:
                     loop.add_signal_handler(signal.SIGUSR1, schedule.cancel)
                 await _ended(schedule)
@@ -37,6 +43,18 @@ async def run_session(settings: GeneratorSettings) -> None:
             await publisher.flush()
             if settings.report is not None:
                 codec.write(publisher.report(), settings.report)
+
+
+def read_rules(path: Path) -> SessionRules:
+    """The rules of sessions in a file.
+
+    Raises:
+        UsageError: there is no such file. DocumentError: it holds something else.
+    """
+    rules = codec.read(SessionRules, path)
+    if rules is None:
+        raise UsageError(f"FANBENCH_SESSIONS={path}: no such file; docs/scenarios.md has a model")
+    return rules
 
 
 async def _ended(schedule: asyncio.Task[None]) -> None:

@@ -9,8 +9,9 @@ from pydantic_settings import BaseSettings
 
 from brokers.endpoint import with_absolute_files
 from core.logs import LogFormat
-from core.scenario import ScheduleKind
+from core.scenario import ScheduleKind, TopicOrder
 from core.settings import FileToRead, FileToWrite, settings_config
+from core.stamp import StampForm
 from core.topics import DEFAULT_TOPIC, TopicList
 
 
@@ -29,8 +30,14 @@ class GeneratorSettings(BaseSettings):
         None, description="file whose first line is the broker's password, in place of one in the URL"
     )
     rate_hz: float = Field(5.0, gt=0, le=1_000_000, description="events per second over all topics together")
-    payload_bytes: int = Field(200, ge=1, le=1_048_576, description="size of a published event")
+    payload_bytes: int = Field(200, ge=0, le=1_048_576, description="size of a published event; 0: its stamp alone")
+    stamp: StampForm = Field(
+        "readable", description="readable: JSON; compact: a few bytes, and payload_bytes is what is beside them"
+    )
     topics: TopicList = Field(DEFAULT_TOPIC, description="topic names, taken in turn: events, or a,b, or room-{0..999}")
+    topic_order: TopicOrder = Field(
+        "turn", description="which topic is next: turn or random, without doubles in a burst"
+    )
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     burst_events: int = Field(10, ge=1, description="events due at one instant under the burst schedule")
     seed: int = Field(1, ge=0, description="of the poisson schedule")
@@ -42,4 +49,7 @@ class GeneratorSettings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65_535, description="port of GET /metrics, for Prometheus; 0: none")
     metrics_host: str = Field("127.0.0.1", description="address that it listens on; 0.0.0.0 for every interface")
     log_format: LogFormat = Field("text", description="text, or json: an object a line, its time with the zone")
+    sessions: FileToRead = Field(
+        None, description="JSON file with the rules of sessions, which take the place of topics, rate and schedule"
+    )
     report: FileToWrite = Field(None, description="write what was published to this JSON file at the end")

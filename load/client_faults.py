@@ -21,6 +21,10 @@ def obey(session: Session, order: LoadOrder, clients_of_run: int) -> None:
 
     What is done to clients begins when it is done, a moment after it was ordered: a mark before it moves there.
     """
+    if order.do == "begin":
+        if session.visits is not None:
+            session.visits.begin(order.at_ns)
+        return
     if order.do == "mark":
         session.mark(order.at_ns)
         return

@@ -9,6 +9,7 @@ from core.contracts.load_result import Cause
 from load.frames import Event, Foreign, GapFrame, Item
 from load.ledger import Delivery, Series, Track
 from load.recovery import Recovery
+from load.visit_progress import VisitProgress
 
 DISARMED = Track(None)
 """No event belongs to it: a client in this track takes the long way with every read."""
@@ -47,11 +48,16 @@ class ClientState:
     """One client's side of the ledger."""
 
     __slots__ = (
-        "_counters", "_down_ns", "_reached", "_resumed_ns", "_tracks", "aside", "connected", "opened_once", "recovery", "topic",
+        "_counters", "_down_ns", "_reached", "_resumed_ns", "_tracks", "aside", "connected", "opened_once", "recovery", "start_id",
+        "topic", "visit",
     )  # fmt: skip
 
-    def __init__(self, topic: str, counters: Counters) -> None:
+    def __init__(self, topic: str, counters: Counters, start_id: str = "") -> None:
         self.topic = topic
+        self.start_id = start_id
+        """The id that it sends before it has got any event."""
+        self.visit: VisitProgress | None = None
+        """Where it takes part in a session: its events are looked at one by one."""
         self.connected = False
         self.opened_once = False
         self.aside = False
@@ -105,6 +111,8 @@ class ClientState:
 
     def _event(self, event: Event, now_ns: int) -> Track:
         series = event.series
+        if self.visit is not None and self.visit.beyond(event.seq):
+            return DISARMED
         track = self._tracks.get(series)
         if track is None:
             if series.topic != self.topic:
@@ -114,9 +122,13 @@ class ClientState:
         verdict = track.take(event.seq)
         if verdict is Delivery.DOUBLE:
             self._counters.duplicated += event.measured
+            if self.visit is not None:
+                self.visit.doubled += 1
         else:
             event.arrive(now_ns, self.aside)
             self._counters.reordered += event.measured and verdict is Delivery.LATE
+            if self.visit is not None:
+                self.visit.note(event, now_ns)
         if not self._reached:
             self._reached = True
             self._counters.reached += 1
@@ -128,7 +140,7 @@ class ClientState:
         if event.received_ns < self._resumed_ns:
             self._counters.replayed += event.measured and verdict is not Delivery.DOUBLE
             return DISARMED
-        watched = self.aside or (self.recovery is not None and self.recovery.waiting)
+        watched = self.aside or self.visit is not None or (self.recovery is not None and self.recovery.waiting)
         return DISARMED if watched else track
 
     def _gap(self, gap: GapFrame) -> None:

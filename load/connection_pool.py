@@ -12,7 +12,8 @@ from errno import EINPROGRESS
 from typing import Any, Protocol
 
 from load.client_state import Counters
-from load.frames import Feed, SeriesRegistry
+from load.feed import Feed
+from load.frames import UNKNOWN, SeriesRegistry, Source
 from load.http1 import Origin
 from load.transport import Dialect, Transport
 
@@ -112,14 +113,21 @@ class ConnectionPool:
     on_break: Callable[[str], None]
     """Told why a stream ended."""
     token: str = ""
+    compact: bool = False
+    """Whether stamps are compact, so that what they leave out must be known of the connection."""
+    apart: bool = False
+    """Whether no two clients get the same bytes, or hardly any."""
     gate: ConnectThrottle = field(default_factory=ConnectThrottle)
     connecting: set[Connecting] = field(default_factory=set)
     rng: random.Random = field(default_factory=random.Random)
-    feeds: dict[Dialect, Feed] = field(default_factory=dict)
+    feeds: dict[tuple[Dialect, Source], Feed] = field(default_factory=dict)
 
-    def feed(self, dialect: Dialect) -> Feed:
-        """What all readers of connections in this dialect share."""
-        found = self.feeds.get(dialect)
+    def feed(self, dialect: Dialect, server: str, topic: str) -> Feed:
+        """What all readers of such connections share: to anywhere, unless it takes the server and the topic to understand them."""
+        source = Source(server, topic) if self.compact else UNKNOWN
+        if self.apart:
+            return Feed(self.registry, dialect, source, remember=False)
+        found = self.feeds.get((dialect, source))
         if found is None:
-            found = self.feeds[dialect] = Feed(self.registry, dialect)
+            found = self.feeds[dialect, source] = Feed(self.registry, dialect, source)
         return found

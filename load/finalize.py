@@ -10,6 +10,7 @@ from core.contracts.load_result import Cause
 from core.histogram import Histogram
 from load.ledger import Track
 from load.session import SeatedClient, Session
+from load.visits import VisitAccount
 from load.worker_result import (
     Horizon,
     Seen,
@@ -36,7 +37,9 @@ def drain(session: Session, horizon: Horizon, drain_s: float, users: int) -> Wor
 
 def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
     """What this process measured to the end of the test; `horizon` is what the clients of all processes saw."""
+    account = session.visits.finish() if session.visits is not None else None
     result = _measured(session)
+    _enter_visits(result, account)
     result.tally.users = users
     result.tally.connected = session.counters.connected
     result.tally.bystanders = sum(not client.state.aside for client in session.clients)
@@ -50,11 +53,21 @@ def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
 
 def hand_over(session: Session) -> WorkerResult:
     """What this process measured until now, when it leaves a test that goes on: all its clients have left."""
+    account = session.visits.finish() if session.visits is not None else None
     result = _measured(session)
+    _enter_visits(result, account)
     horizon = horizon_of(session.series)
     for client in (*session.clients, *session.left):
         _enter_left(client, result, horizon)
     return result
+
+
+def _enter_visits(result: WorkerResult, account: VisitAccount | None) -> None:
+    """Their clients have left, and are in no other account."""
+    if account is not None:
+        result.visits = account.tally
+        result.causes.update(account.causes)
+        result.tally.received += account.received
 
 
 def _measured(session: Session) -> WorkerResult:
@@ -121,16 +134,18 @@ def charge(track: Track, horizon: Horizon, *, connected: bool, stays: bool) -> C
 
 def _recovery(session: Session) -> dict[SpanName, Histogram]:
     """Over the clients, since the last mark: until the first event, and the longest silence; empty without a mark."""
-    marked = [client for client in session.clients if client.state.recovery is not None]
+    marked = list(session.visits.account.recoveries) if session.visits is not None else []
+    # Where no client hears anything any more, no arrival says until when there was something to hear.
+    last_ns = max(session.recorder.last_arrival_ns, session.published_until_ns)
+    for client in session.clients:
+        recovery = client.state.recovery
+        if recovery is not None:
+            recovery.heard(client.reader.arrival_ns, max(last_ns, client.reader.arrival_ns))
+            marked.append(recovery)
     if not marked:
         return {}
     first_ns, silence_ns = [], []
-    # Where no client hears anything any more, no arrival says until when there was something to hear.
-    last_ns = max(session.recorder.last_arrival_ns, session.published_until_ns)
-    for client in marked:
-        recovery = client.state.recovery
-        assert recovery is not None
-        recovery.heard(client.reader.arrival_ns, max(last_ns, client.reader.arrival_ns))
+    for recovery in marked:
         silence_ns.append(recovery.longest_silence_ns)
         if recovery.first_event_ns is not None:
             first_ns.append(recovery.first_event_ns)

@@ -121,6 +121,15 @@ def split_head(data: bytes, *, complete: bool = False) -> tuple[ResponseHead, by
     return ResponseHead(status, headers), rest
 
 
+def sole_chunk(data: bytes) -> bytes | None:
+    """The content of a chunk that is whole and alone; None for anything else, which is `ChunkedBody`'s to read."""
+    end = data.find(b"\r\n", 0, 10)
+    if end < 1 or not data.endswith(b"\r\n") or data[:end].strip(b"0123456789abcdefABCDEF"):
+        return None
+    size = int(data[:end], 16)
+    return data[end + 2 : -2] if 0 < size == len(data) - end - 4 else None
+
+
 class _ChunksSeen:
     """What httptools has called back with. Apart from ChunkedBody, which would be garbage in a cycle for each read."""
 

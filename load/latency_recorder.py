@@ -18,7 +18,7 @@ OPEN_SECONDS = 5
 """A second of due time stays open for this long, then only its buckets that are not empty are kept."""
 
 _SECOND_NS = 1_000_000_000
-_SPANS: tuple[SpanName, ...] = ("schedule", "broker", "fanout", "connect", "downtime")
+_SPANS: tuple[SpanName, ...] = ("schedule", "broker", "fanout", "since_sent", "connect", "downtime")
 
 
 class LatencyRecorder:
@@ -52,11 +52,12 @@ class LatencyRecorder:
         counts = np.array([len(arrivals) for _, arrivals in due])
         stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event, _ in due], np.int64)
         due_ns, sent_ns, received_ns = stamps.T
-        arrived_ns = np.concatenate([np.frombuffer(arrivals, np.int64) for _, arrivals in due])
+        arrived_ns = np.frombuffer(b"".join(arrivals for _, arrivals in due), np.int64)
         self.spans["schedule"].record_ns(sent_ns - due_ns, counts)
         self.spans["broker"].record_ns(received_ns - sent_ns, counts)
         self.spans["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
         latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
+        self.spans["since_sent"].record_ns(arrived_ns - np.repeat(sent_ns, counts))
         self._by_server([event.server for event, _ in due], counts, latency_ns)
         self._by_second(np.repeat(due_ns // _SECOND_NS, counts), latency_ns)
         self.deliveries += len(latency_ns)

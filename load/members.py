@@ -67,6 +67,7 @@ class Members:
             reached=sum(one.reached for one in told),
             deliveries=sum(one.deliveries for one in told) + sum(one.deliveries for one in left),
             reconnects=sum(one.reconnects for one in told) + sum(one.reconnects for one in left),
+            visitors=sum(one.visitors for one in told),
         )
 
     def horizon(self) -> Horizon:
@@ -95,4 +96,4 @@ class Members:
 
 
 def _without_counts(status: LoadStatus) -> LoadStatus:
-    return LoadStatus(clients=status.clients, reached=status.reached)
+    return LoadStatus(clients=status.clients, reached=status.reached, visitors=status.visitors)

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from core.contracts.codec import Document
 from core.contracts.load_orders import LoadOrder
 from core.contracts.load_status import LoadStatus
+from core.contracts.session_rules import SessionRules
 from load.worker_result import Horizon, SeqBounds, SeriesKey
 
 
@@ -41,6 +42,12 @@ class Begin(Document):
     clients: int
     """How many this worker is to hold, as far as is known now."""
     measure_from_ns: int
+    users: int = 0
+    """How many the whole run is to have."""
+    compact: bool = False
+    """Whether stamps are compact."""
+    sessions: SessionRules | None = None
+    """The users take visits to these."""
 
     def changed(self, clients: int | None = None, measure_from_ns: int | None = None) -> Begin:
         """The same test for so many clients, or measured from another instant."""
@@ -52,6 +59,9 @@ class Begin(Document):
             token=self.token,
             clients=self.clients if clients is None else clients,
             measure_from_ns=self.measure_from_ns if measure_from_ns is None else measure_from_ns,
+            users=self.users,
+            compact=self.compact,
+            sessions=self.sessions,
         )
 
 

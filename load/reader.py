@@ -12,10 +12,12 @@ from contextlib import suppress
 from socket import SO_ERROR, SOL_SOCKET
 from time import time_ns
 from typing import Any
+from urllib.parse import unquote
 
 from load.client_state import DISARMED, ClientState
 from load.connection_pool import ConnectionPool, begin_connecting, retry_delay_s
-from load.frames import Decoder, Event, Feed, Parsed
+from load.feed import Decoder, Feed
+from load.frames import Event, Parsed
 from load.http1 import Http1Error, split_head
 
 READ_BYTES = 65_536
@@ -100,7 +102,7 @@ class StreamReader:
         request = self._pool.transport.request(
             self._pool.addresses[self._replica].origin,
             self.state.topic,
-            last_event_id=last.id if last else "",
+            last_event_id=last.id if last else self.state.start_id,
             token=self._pool.token,
         )
         try:
@@ -126,7 +128,7 @@ class StreamReader:
         except (OSError, Http1Error) as error:
             self.fail(getattr(error, "strerror", None) or str(error))
             return
-        self._feed = self._pool.feed(dialect)
+        self._feed = self._pool.feed(dialect, unquote(head.headers.get("fanbench-server", "")), self.state.topic)
         self._get = self._feed.get
         self._decoder = self._feed.decoder()
         self._head = b""
@@ -213,6 +215,14 @@ class StreamReader:
         """Lose the connection, and come back as after any loss, or after `back_s` seconds."""
         if self.state.connected:
             self._broken(reason, back_s)
+
+    def move(self) -> None:
+        """Go on at the next replica, by the last id, as a client whose network changed; no error if it is not connected."""
+        if self.state.connected and not self.closed:
+            self._release()
+            self.state.closed(time_ns())
+            self._replica = (self._replica + 1) % len(self._pool.addresses)
+            self._later(0.0)
 
     def _settle(self, failure: str) -> None:
         """An attempt is over: make room at the gate and tell how it went."""

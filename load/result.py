@@ -12,6 +12,7 @@ from core.contracts.load_result import (
     MeasuredSecond,
     RecoveryTimes,
     ServedClients,
+    VisitResult,
 )
 from core.contracts.measures import Span
 from core.histogram import Histogram
@@ -43,6 +44,7 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], brea
         foreign=sum(totals.foreign.values()),
         duration_s=duration_s(totals),
         latency_ms=spans["latency"].summary_ms(),
+        since_sent_ms=_time(totals, "since_sent").summary_ms(),
         hops_ms=_hops(spans),
         event_bytes=round(tally.wire_bytes / tally.sized, 1) if tally.sized else None,
         connect_ms=_time(totals, "connect").summary_ms(),
@@ -60,6 +62,7 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], brea
         breaches=tuple(breaches),
         recovery=_recovery(totals),
         bystanders=_bystanders(totals, spans["latency"]),
+        visits=_visits(totals),
     )
 
 
@@ -119,6 +122,25 @@ def _bystanders(totals: WorkerResult, latency: Histogram) -> Bystanders | None:
     )
 
 
+def _visits(totals: WorkerResult) -> VisitResult | None:
+    """What visits to sessions came to; None where there were no sessions."""
+    tally = totals.visits
+    if tally is None:
+        return None
+    return VisitResult(
+        due=tally.due,
+        opened=tally.opened,
+        complete=tally.complete,
+        wrong=tally.wrong,
+        late=tally.late,
+        moved=tally.moved,
+        expected=tally.expected,
+        first_event_ms=_time(totals, "first_token").summary_ms(),
+        gap_sent_ms=_time(totals, "gap_sent").summary_ms(),
+        gap_seen_ms=_time(totals, "gap_seen").summary_ms(),
+    )
+
+
 def duration_s(totals: WorkerResult) -> float:
     """Seconds from the first measured due instant to the last measured arrival."""
     if totals.first_due_ns is None:
@@ -151,6 +173,8 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
 def missing_clients(totals: WorkerResult, asked: int) -> str | None:
     """Clients asked for that are not there, or the other way round."""
     tally = totals.tally
+    if totals.visits is not None:
+        return missing_visits(totals, asked)
     reasons = totals.refused + totals.disconnects
     why = ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
     if tally.users and not tally.clients:
@@ -160,6 +184,18 @@ def missing_clients(totals: WorkerResult, asked: int) -> str | None:
     return (
         f"{asked} clients were asked for: at the end {tally.users} users were there, {tally.clients} of them had been "
         f"connected, {tally.connected} still were" + (f" ({why})" if why else "")
+    )
+
+
+def missing_visits(totals: WorkerResult, asked: int) -> str | None:
+    """Users that are not there to visit sessions, or visits that never connected."""
+    visits, users = totals.visits, totals.tally.users
+    if visits is None or (users == asked and visits.opened == visits.due):
+        return None
+    why = ", ".join(f"{count} x {reason}" for reason, count in sorted(totals.refused.items()))
+    return (
+        f"{asked} users were asked for, {users} were there; of {visits.due} visits {visits.opened} were connected"
+        + (f" ({why})" if why else "")
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from time import time_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from core.contracts.load_status import LoadStatus
+from core.contracts.session_rules import SessionRules
+from core.histogram import Histogram
 from load.client_state import ClientState, Counters
 from load.connection_pool import ConnectionPool, ReplicaAddress
 from load.frames import SeriesRegistry
@@ -19,6 +21,7 @@ from load.plan import Seat, Seating
 from load.reader import StreamReader
 from load.recovery import NOTICED_NS, Recovery
 from load.transport import SSE, Transport
+from load.visits import Visitor, Visits
 from load.worker_result import Horizon, SeriesKey, horizon_of
 
 TICK_S = 0.2
@@ -36,6 +39,13 @@ class SeatedClient:
         self.reader = reader
 
 
+class Attendance(NamedTuple):
+    """Sessions instead of topics that stay, and how many users take the visits in turn."""
+
+    rules: SessionRules
+    users: int
+
+
 class Session:
     """The clients of this process from the start of a test to its end; load/finalize.py draws the balance."""
 
@@ -51,6 +61,8 @@ class Session:
         on_break: Callable[[str], None],
         on_fold: Callable[[npt.NDArray[np.int64], int], None],
         measure_from_ns: int = 0,
+        compact: bool = False,
+        sessions: Attendance | None = None,
     ) -> None:
         rehearse()
         self.counters = Counters()
@@ -79,7 +91,12 @@ class Session:
             on_connect=self._connected,
             on_break=on_break,
             token=token,
+            compact=compact,
+            apart=sessions is not None,
         )
+        self.visits: Visits | None = None
+        if sessions is not None:
+            self.visits = Visits(sessions.rules, sessions.users, len(addresses), self, loop)
 
     @property
     def series(self) -> Collection[Series]:
@@ -91,17 +108,34 @@ class Session:
             self._connect_ns.append(took_ns)
         self._tell_connect(took_ns, failure)
 
-    def join(self, number: int) -> SeatedClient:
-        """Seat one more client there, which begins to connect."""
+    def join(self, number: int) -> SeatedClient | Visitor:
+        """Seat one more client there, which begins to connect; with sessions, one more user that takes visits."""
+        if self.visits is not None:
+            return self.visits.sit(number)
         seat = self._seating.seat(number)
-        state = ClientState(seat.topic, self.counters)
+        return self._connect(seat, ClientState(seat.topic, self.counters))
+
+    def _connect(self, seat: Seat, state: ClientState) -> SeatedClient:
         client = SeatedClient(seat, state, StreamReader(state, seat.replica, self._pool))
         self.clients.add(client)
         client.reader.start()
         return client
 
-    def leave(self, client: SeatedClient) -> None:
+    def admit(self, topic: str, user: int, replica: int, state: ClientState) -> SeatedClient:
+        """Begin to connect the client of a visit."""
+        return self._connect(Seat(user, topic, replica), state)
+
+    def dismiss(self, client: SeatedClient) -> None:
+        """The client of a visit goes; the visits' account has what it got."""
+        client.reader.close()
+        self.clients.discard(client)
+
+    def leave(self, client: SeatedClient | Visitor) -> None:
         """A client goes by its own will: what it lacks so far is lost, what comes later is not its concern."""
+        if isinstance(client, Visitor):
+            if self.visits is not None:
+                self.visits.rise(client.seat.number)
+            return
         client.reader.close()
         self.clients.discard(client)
         tracks = client.state.tracks.values()
@@ -154,13 +188,15 @@ class Session:
         for feed in self._pool.feeds.values():
             feed.forget()
         self._fold()
+        now_ns = time_ns()
         for histogram, spans_ns in (
             (self.recorder.spans["connect"], self._connect_ns),
             (self.recorder.spans["downtime"], self.counters.downtimes_ns),
         ):
             histogram.record_ns(spans_ns)
             spans_ns.clear()
-        now_ns = time_ns()
+        if self.visits is not None:
+            self._fold_visits(self.visits, now_ns)
         for reader in list(self._pool.connecting):
             if reader.started_ns < now_ns - CONNECT_DEADLINE_NS:
                 reader.fail("no answer in time")
@@ -168,6 +204,12 @@ class Session:
             for client in self.clients:
                 if client.reader.arrival_ns < now_ns - NOTICED_NS:
                     client.reader.disarm()
+
+    def _fold_visits(self, visits: Visits, now_ns: int) -> None:
+        visits.tick(now_ns)
+        for name, spans_ns in visits.times.by_span().items():
+            self.recorder.spans.setdefault(name, Histogram()).record_ns(spans_ns)
+            del spans_ns[:]
 
     def _fold(self) -> None:
         recorder = self.recorder
@@ -183,6 +225,7 @@ class Session:
             reached=counters.reached,
             deliveries=self.recorder.deliveries,
             reconnects=counters.reconnects,
+            visitors=len(self.visits.present) if self.visits is not None else 0,
         )
 
     def behind(self, horizon: Horizon) -> int:

@@ -14,7 +14,7 @@ from load.http1 import parse_origin
 from load.locust_table import LocustTable
 from load.messages import Begin
 from load.plan import Seating
-from load.session import Session
+from load.session import Attendance, Session
 from load.transport import Transport
 
 DESCRIPTORS_BESIDE_CLIENTS = 100
@@ -45,6 +45,8 @@ class SessionFactory:
             on_break=self.table.broken,
             on_fold=self.table.delivered,
             measure_from_ns=begin.measure_from_ns,
+            compact=begin.compact,
+            sessions=None if begin.sessions is None else Attendance(begin.sessions, max(1, begin.users)),
         )
 
 

@@ -7,8 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from core.contracts.codec import read
+from core.contracts.session_rules import SessionRules
 from core.errors import UsageError
 from core.paths import file_to_write
+from core.stamp import StampForm
 from core.token import check_token
 from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
 from load.document_files import regular_file
@@ -25,6 +28,11 @@ class LoadSettings(BaseModel):
 
     replicas: str = Field("", description="base URLs of the replicas, by commas; default: --host")
     topic: TopicList = Field(DEFAULT_TOPIC, description="topics, each client takes one: events · a,b · room-{0..999}")
+    stamp: StampForm = Field("readable", description="form of the events' stamps: readable or compact")
+    sessions: RegularFile = Field(
+        None,
+        description="JSON file with the rules of sessions; users then take visits to them, from the order 'begin' on",
+    )
     topic_skew: float = Field(0.0, ge=0, le=5, description="Zipf exponent of clients over topics; 0 spreads evenly")
     wait: float = Field(0.0, ge=0, le=600, description="seconds to wait at the start for every replica to be ready")
     drain: float = Field(
@@ -51,6 +59,19 @@ class LoadSettings(BaseModel):
     def topics(self) -> list[str]:
         """The topics by name."""
         return expand_topics(self.topic)
+
+    def rules(self) -> SessionRules | None:
+        """The rules of sessions, if there are to be any.
+
+        Raises:
+            UsageError: there is no such file. DocumentError: it holds something else.
+        """
+        if self.sessions is None:
+            return None
+        rules = read(SessionRules, self.sessions)
+        if rules is None:
+            raise UsageError(f"--sessions {self.sessions}: no such file; docs/scenarios.md has a model")
+        return rules
 
     def origins(self, host: str | None) -> list[Origin]:
         """The replicas' addresses.

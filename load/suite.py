@@ -109,6 +109,9 @@ class Suite:
             token=settings.token,
             clients=clients,
             measure_from_ns=NOT_YET_NS if settings.warmup else 0,
+            users=clients,
+            compact=settings.stamp == "compact",
+            sessions=settings.rules(),
         )
 
     def _open_page(self) -> ResultPage:

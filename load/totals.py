@@ -9,6 +9,7 @@ from core.contracts.codec import Document
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
 from load.second_counts import SecondCounts
+from load.visit_tally import VisitTally
 from load.worker_result import Seen, SeriesKey, ServerTopic, SpanName, Tally, WorkerResult
 
 
@@ -65,6 +66,7 @@ class Totals(Document):
     seconds: str
     first_due_ns: int | None
     last_arrival_ns: int
+    visits: VisitTally | None = None
 
     @classmethod
     def of(cls, test: int, measure_from_ns: int, result: WorkerResult) -> Totals:
@@ -84,6 +86,7 @@ class Totals(Document):
             seconds=result.seconds.encode(),
             first_due_ns=result.first_due_ns,
             last_arrival_ns=result.last_arrival_ns,
+            visits=result.visits,
         )
 
     def result(self) -> WorkerResult:
@@ -100,6 +103,7 @@ class Totals(Document):
             seconds=SecondCounts.decode(self.seconds),
             first_due_ns=self.first_due_ns,
             last_arrival_ns=self.last_arrival_ns,
+            visits=self.visits,
         )
         for one in self.seen:
             result.seen.setdefault(SeriesKey(one.stream, one.topic), []).append(one.seen)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.sse import SSEEvent, SSEParser
-from load.http1 import ChunkedBody, Origin, PlainBody, ResponseHead, encode_request
+from core.sse import SSEEvent, SSEParser, read_whole
+from load.http1 import ChunkedBody, Origin, PlainBody, ResponseHead, encode_request, sole_chunk
 from load.websocket import MessageFrames, MessageParser, encode_upgrade, require_upgraded
 
 
@@ -39,6 +39,18 @@ def _sse_between_events() -> SSEParser:
     return parser
 
 
+def _not_one(_: bytes) -> bytes | None:
+    return None
+
+
+def _no_event(_: bytes) -> SSEEvent | None:
+    return None
+
+
+def _as_it_is(data: bytes) -> bytes | None:
+    return data
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How the bytes of a connection become events."""
@@ -48,10 +60,14 @@ class Dialect:
     """For the start of a stream."""
     between: Callable[[], Parser]
     """For a stream that stands between two events."""
+    sole_piece: Callable[[bytes], bytes | None] = _not_one
+    """What is in the framing where there is one piece, whole and alone; None for anything else, which takes `framing`."""
+    whole: Callable[[bytes], SSEEvent | None] = _no_event
+    """The event that a piece is, if it is one as replicas write it; None for anything else, which takes `between`."""
 
 
-CHUNKED = Dialect(ChunkedBody, SSEParser, _sse_between_events)
-PLAIN = Dialect(PlainBody, SSEParser, _sse_between_events)
+CHUNKED = Dialect(ChunkedBody, SSEParser, _sse_between_events, sole_chunk, read_whole)
+PLAIN = Dialect(PlainBody, SSEParser, _sse_between_events, _as_it_is, read_whole)
 MESSAGES = Dialect(MessageFrames, MessageParser, MessageParser)
 
 

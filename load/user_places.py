@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from load.session import SeatedClient, Session
+from load.visits import Visitor
 
 
 class UserPlace:
@@ -13,7 +14,7 @@ class UserPlace:
     __slots__ = ("client", "session")
 
     def __init__(self) -> None:
-        self.client: SeatedClient | None = None
+        self.client: SeatedClient | Visitor | None = None
         self.session: Session | None = None
 
 

@@ -11,11 +11,14 @@ from core.contracts.load_result import Cause
 from core.histogram import Histogram
 from load.ledger import Series, Track
 from load.second_counts import SecondCounts
+from load.visit_tally import VisitTally
 
 SpanName = Literal[
-    "schedule", "broker", "fanout", "connect", "downtime", "bystanders", "before", "first_event", "silence"
-]
-"""The hops; `bystanders` and `before` since a client was set aside; `first_event` and `silence` since a mark, a value a client."""
+    "schedule", "broker", "fanout", "connect", "downtime", "bystanders", "before", "first_event", "silence",
+    "since_sent", "first_token", "gap_sent", "gap_seen",
+]  # fmt: skip
+"""The hops, and `since_sent`, latency without the schedule hop; `bystanders` and `before` since a client was set aside; `first_event` and `silence` since a mark, a value a client;
+`first_token`, `gap_sent` and `gap_seen` of visits to sessions."""
 
 
 class SeriesKey(NamedTuple):
@@ -139,6 +142,8 @@ class WorkerResult:
     """Each second of due time to its latency."""
     first_due_ns: int | None = None
     last_arrival_ns: int = 0
+    visits: VisitTally | None = None
+    """Of visits to sessions, where there are any."""
 
     @property
     def lost(self) -> int:
@@ -181,3 +186,6 @@ class WorkerResult:
         starts = [at for at in (self.first_due_ns, other.first_due_ns) if at is not None]
         self.first_due_ns = min(starts, default=None)
         self.last_arrival_ns = max(self.last_arrival_ns, other.last_arrival_ns)
+        if other.visits is not None:
+            self.visits = self.visits or VisitTally()
+            self.visits.add(other.visits)

@@ -172,8 +172,9 @@ async def _ws(websocket: WebSocket) -> None:
 
 async def _sse_head(request: Request) -> ASGIApp:
     """What a stream would begin with: the same checks, but nothing is subscribed."""
-    check(request, request.app.state.replica)
-    return stream_head
+    replica: Replica = request.app.state.replica
+    check(request, replica)
+    return stream_head(replica.name)
 
 
 async def _stats(request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import random
+from collections.abc import Sequence
 from functools import partial
 
 from fastapi import HTTPException
@@ -14,11 +15,12 @@ from core.errors import FanbenchError
 from core.topics import DEFAULT_TOPIC
 from server.named_heartbeats import LONGEST_S
 from server.replica import Replica
-from server.resume import read_ids
+from server.resume import Given, is_placed, read_ids
 from server.resume_request import read_last_ids
 from server.settings import ServerSettings
 from server.stream import Admitted
 from server.subscription_settings import TooManyTopicsError
+from server.topic import Topic
 
 MAX_TOPIC_BYTES = 1_024
 """Of UTF-8: a replica's own bound. A broker's, which may be lower, is the adapter's to know."""
@@ -43,7 +45,7 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
     given = read_ids(ids.values, names, unread=ids.unread)
     replica.joining += 1
     try:
-        topics = await replica.link.require(names)
+        topics = await replica.link.require(names, partial(_has_place, given))
     except TopicRefusedError as error:
         raise HTTPException(*_refusal(error)) from error
     except TooManyTopicsError as error:
@@ -54,6 +56,11 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
     finally:
         replica.joining -= 1
     return Admitted(names, given, read_heartbeat_s(request), partial(replica.link.release, topics))
+
+
+def _has_place(given: Given | None, topics: Sequence[Topic]) -> bool:
+    """Whether a client can be placed while history still comes: at the start, or behind its ids."""
+    return given is not None and is_placed(given, {topic.name: topic.history for topic in topics})
 
 
 def check(request: HTTPConnection, replica: Replica) -> list[str]:

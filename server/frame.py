@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from core.sse import encode_comment, encode_event
-from core.stamp import Stamp
+from core.stamp import Stamp, pass_on_compact
 
 OPENINGS = 64
 """How many retry times there are: with the default of 1 s, one each 16 ms."""
@@ -70,7 +70,11 @@ class Frame:
         if wire is Wire.PLAIN:
             return self.body
         data = self.chunk[self.chunk.index(b"\ndata: ") + 7 : -4]
-        return text_frame(data if self.seq >= 0 else b'{"event":"gap",' + data[1:])
+        if self.seq < 0:
+            data = b'{"event":"gap",' + data[1:]
+        elif not data.startswith(b"{"):
+            data = f"{self.stream}-{self.seq}".encode() + data  # a compact stamp, as it was published
+        return text_frame(data)
 
 
 def join(frames: Sequence[Frame], wire: Wire) -> bytes:
@@ -93,8 +97,15 @@ class FrameMaker:
         self._prefix = b'{"server":%b,"received_ns":' % orjson.dumps(server)
 
     def event(self, stamp: Stamp, payload: bytes, received_ns: int) -> Frame:
-        """`id: STREAM-SEQ`, and the published object with `server` and `received_ns` as its first fields."""
-        body = b"id: %b\ndata: %b%d,%b\n\n" % (stamp.id.encode(), self._prefix, received_ns, payload[1:])
+        """`id: STREAM-SEQ`, and what was published with the instant of its arrival.
+
+        To a readable event `server` and `received_ns` are added as its first fields, to a compact stamp received - sent.
+        """
+        id = stamp.id.encode()
+        if payload.startswith(b"{"):
+            body = b"id: %b\ndata: %b%d,%b\n\n" % (id, self._prefix, received_ns, payload[1:])
+        else:
+            body = b"id: %b\ndata: %b\n\n" % (id, pass_on_compact(stamp, payload, received_ns))
         return Frame(stamp.topic, stamp.stream, stamp.seq, stamp.sent_ns, body)
 
     def gap(self, topic: str, cause: str, lost: int | None, sent_ns: int) -> Frame:

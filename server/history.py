@@ -90,10 +90,9 @@ class History:
             self._note(frame)
         bound = self._bound
         oldest_ns = now_ns - bound.age_ns  # not by the frame's own clock, which may be anybody's
-        while len(self) and (
-            len(self) > bound.events
-            or self.held_bytes > bound.size_bytes
-            or self._frames[self._dropped].sent_ns < oldest_ns
+        frames = self._frames
+        while (held := len(frames) - self._dropped) and (
+            held > bound.events or self.held_bytes > bound.size_bytes or frames[self._dropped].sent_ns < oldest_ns
         ):
             self._let_go()
         return self.held_bytes - before

@@ -71,6 +71,7 @@ class Hub:
 
     def open_topic(self, name: str, complete_since_ns: int) -> Topic:
         """Begin to keep a topic, before it is subscribed."""
+        self.ledger.open_topic(name)
         topic = self.topics[name] = Topic(name, History(self._settings.history, complete_since_ns), self._sender)
         return topic
 
@@ -78,6 +79,7 @@ class Hub:
         """Let go of a topic that has no clients, with its history."""
         topic = self.topics.pop(name)
         self.history_bytes -= topic.history.held_bytes
+        self.ledger.close_topic(name)
 
     def accept(self, name: str, payload: bytes) -> None:
         """Take one message from the broker; it leaves at the end of this turn of the event loop."""
@@ -127,8 +129,7 @@ class Hub:
         over = self.history_bytes - self._settings.history_total_bytes
         if over > 0:
             self.history_bytes -= topic.history.shrink(over)
-        if topic.filling:
-            return
+        # While history comes only those listen that want all of it.
         if not topic.pending:
             if not self._dirty:
                 self._loop.call_soon(self.flush)

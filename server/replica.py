@@ -73,6 +73,7 @@ class Replica:
         self.link = Subscriptions(self.hub, adapter, self.endpoint, link_settings)
         self._named_heartbeats = NamedHeartbeats(name, self.endpoint.scheme, lambda: self.link.broker.connected)
         self.stream_settings = StreamSettings(
+            server=name,
             openings=Openings(name, settings.retry_ms),
             named_heartbeats=self._named_heartbeats,
             client_buffer_bytes=settings.client_buffer_bytes,

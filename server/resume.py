@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from core.stamp import parse_id
+from core.token_sessions import START_ID
 from server.history import History
 
 MAX_IDS = 64
@@ -42,6 +43,8 @@ class Given(NamedTuple):
     of_any: dict[str, int]
     fault: str
     """What was wrong with what it sent; empty if every id was one."""
+    from_start: bool = False
+    """It has nothing yet, and wants each topic from its first event."""
 
 
 def read_ids(values: Sequence[str], topics: Sequence[str], *, unread: str = "") -> Given | None:
@@ -49,6 +52,8 @@ def read_ids(values: Sequence[str], topics: Sequence[str], *, unread: str = "") 
     of_topic: dict[str, dict[str, int]] = {}
     of_any: dict[str, int] = {}
     values = [value for value in values if value]
+    if values == [START_ID]:
+        return Given({}, {}, "", from_start=True)
     fault = f"more than {MAX_IDS} ids" if len(values) > MAX_IDS else ""
     known = frozenset(topics)
     for value in values[:MAX_IDS]:
@@ -73,6 +78,10 @@ def resume(given: Given | None, histories: Mapping[str, History], overlap_ns: in
     if given is None:
         return Position({topic: history.end for topic, history in histories.items()}, {}, [])
     position = Position({}, {}, [])
+    if given.from_start:
+        for topic, history in histories.items():
+            _begin_at_start(topic, history, position)
+        return position
     anchor_ns = _anchor(given, histories)
     for topic, history in histories.items():
         seqs = given.of_topic.get(topic)
@@ -84,6 +93,28 @@ def resume(given: Given | None, histories: Mapping[str, History], overlap_ns: in
             position.gaps.append(Told(topic, f"{given.fault or 'unknown id'}; what is held follows", None))
             position.cursors[topic] = history.start
     return position
+
+
+def is_placed(given: Given, histories: Mapping[str, History]) -> bool:
+    """Whether its place is known before all history has come: the start of the topics, or behind an id of each that is held."""
+    if given.from_start:
+        return True
+    return bool(given.of_topic) and all(
+        topic in given.of_topic
+        and all(
+            (span := history.spans.get(stream)) is not None and span.floor <= seq <= span.last
+            for stream, seq in given.of_topic[topic].items()
+        )
+        for topic, history in histories.items()
+    )
+
+
+def _begin_at_start(topic: str, history: History, position: Position) -> None:
+    """From the first event that is held, and a gap if that is not the first of its stream: seqs begin at 0."""
+    lacking = sum(span.floor + 1 for span in history.spans.values())
+    if lacking:
+        position.gaps.append(Told(topic, "history does not reach back to the start", lacking))
+    position.cursors[topic] = history.start
 
 
 def _resume_exactly(topic: str, history: History, seqs: Mapping[str, int], overlap_ns: int, position: Position) -> None:

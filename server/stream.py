@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from starlette.responses import JSONResponse
 
@@ -36,6 +37,7 @@ PIPELINED = "a request follows /sse on the same connection and could never be an
 class StreamSettings:
     """What all streams of a replica share."""
 
+    server: str
     openings: Openings
     named_heartbeats: NamedHeartbeats
     client_buffer_bytes: int
@@ -80,7 +82,7 @@ class EventStream:
             await JSONResponse({"error": PIPELINED}, 400, {"connection": "close"})(scope, receive, send)
             return
         writer.attach(transport, connection.descriptor)
-        await _start(send)
+        await _start(send, self._settings.server)
         if writer.gone:
             return
         head = connection.detach()
@@ -96,7 +98,7 @@ class EventStream:
         pump = asyncio.ensure_future(writer.pump(send))
         watch = asyncio.ensure_future(_disconnected(receive))
         try:
-            await _start(send)
+            await _start(send, self._settings.server)
             join(self._hub, self._settings, client, self._admitted)
             await asyncio.wait([pump, watch], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -121,14 +123,19 @@ def join(hub: Hub, settings: StreamSettings, client: Client, admitted: Admitted,
         settings.named_heartbeats.add(client, admitted.heartbeat_s)
 
 
-async def stream_head(_: Scope, __: Receive, send: Send) -> None:
+def stream_head(server: str) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """The answer to HEAD: the head of a stream."""
-    await _start(send)
-    await send({"type": "http.response.body", "body": b""})
+
+    async def answer(_: Scope, __: Receive, send: Send) -> None:
+        await _start(send, server)
+        await send({"type": "http.response.body", "body": b""})
+
+    return answer
 
 
-async def _start(send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+async def _start(send: Send, server: str) -> None:
+    headers = [*HEADERS, (b"fanbench-server", quote(server).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from brokers.api import Adapter, Consumer, Message
 from brokers.endpoint import Endpoint
@@ -19,8 +19,15 @@ from server.replaying import all_replayed
 from server.subscription_settings import SubscriptionSettings, TooManyTopicsError
 from server.topic import Topic
 
+Enough = Callable[[Sequence[Topic]], bool]
+POLL_S = 0.02
 _SLACK_S = 2.0
 _log = logging.getLogger("fanbench.server")
+
+
+def _all_of_it(_: Sequence[Topic]) -> bool:
+    """Nothing is enough until the history is there."""
+    return False
 
 
 class Subscriptions:
@@ -37,6 +44,9 @@ class Subscriptions:
         self.broker = BrokerState(settings.ready_grace_s, str(endpoint), self._loop)
         self._refused = RefusedTopics(self._loop)
         self._confirmed: dict[str, asyncio.Future[None]] = {}
+        """By topic: the broker has confirmed it, and its history has come."""
+        self._subscribed: dict[str, asyncio.Future[None]] = {}
+        """By topic: the broker has confirmed it."""
         self._wanted: list[str] = []
         self._idle: dict[str, float] = {}
         self._work = asyncio.Event()
@@ -47,8 +57,10 @@ class Subscriptions:
         """Whether clients are served well here: subscribed, and connected but for the grace."""
         return self.filled.is_set() and self.broker.within_grace
 
-    async def require(self, names: Sequence[str]) -> list[Topic]:
-        """Return once these topics are subscribed; they stay so until `release`.
+    async def require(self, names: Sequence[str], enough: Enough = _all_of_it) -> list[Topic]:
+        """Return once these topics are subscribed, and their history is there; they stay subscribed until `release`.
+
+        `enough` says of the topics whether as much history has come as it takes: the client then gets the rest as it comes.
 
         Raises:
             TooManyTopicsError: there is no room for another topic. TopicRefusedError: the broker refused one of these,
@@ -65,15 +77,21 @@ class Subscriptions:
             )
         for name in new:
             self._want(name)
-        topics, futures = [self._hub.topics[name] for name in names], [self._confirmed[name] for name in names]
+        topics = [self._hub.topics[name] for name in names]
+        subscribed, filled = [self._subscribed[name] for name in names], [self._confirmed[name] for name in names]
         for topic in topics:
             topic.users += 1
             self._idle.pop(topic.name, None)
         try:
-            for future in futures:
+            for future in subscribed:
                 if not future.done():
                     await asyncio.shield(future)
                 future.result()
+            while not all(future.done() for future in filled) and not enough(topics):
+                await asyncio.wait(filled, timeout=POLL_S)
+            for future in filled:
+                if future.done():
+                    future.result()
         except BaseException:
             self.release(topics)
             raise
@@ -98,7 +116,7 @@ class Subscriptions:
             self._idle[name] = self._loop.time() + self._settings.linger_s
 
     def _want(self, name: str) -> None:
-        self._confirmed[name] = self._loop.create_future()
+        self._confirmed[name], self._subscribed[name] = self._loop.create_future(), self._loop.create_future()
         self._hub.open_topic(name, now_ns())
         self._wanted.append(name)
         self._work.set()
@@ -191,6 +209,7 @@ class Subscriptions:
             topic.subscribed_ns = moment_ns
             topic.heard_s = self._loop.time()
             topic.history.complete_since_ns = since_ns or moment_ns
+            self._subscribed[topic.name].set_result(None)
         if since_ns is None:
             self._confirm(topics)
         else:
@@ -234,17 +253,18 @@ class Subscriptions:
         for error in dict.fromkeys(errors.values()):
             _log.warning("%s", error)
         for name, error in errors.items():
-            future = self._confirmed.pop(name)
+            futures = [self._subscribed.pop(name), self._confirmed.pop(name)]
             self._idle.pop(name, None)
             self._hub.close_topic(name)
-            future.set_exception(error)
-            future.exception()  # there may be nobody left to ask for it
+            for future in futures:
+                future.set_exception(error)
+                future.exception()  # there may be nobody left to ask for it
 
     async def _let_go(self, consumer: Consumer) -> None:
         now_s = self._loop.time()
         names = [name for name, until_s in self._idle.items() if until_s <= now_s and self._confirmed[name].done()]
         for name in names:
-            del self._idle[name], self._confirmed[name]
+            del self._idle[name], self._confirmed[name], self._subscribed[name]
             self._hub.close_topic(name)
         if names:
             try:

@@ -13,13 +13,25 @@ from server.history import History
 class Topic:
     """What the hub keeps of one topic."""
 
-    __slots__ = ("ahead", "filling", "groups", "heard_s", "history", "name", "pending", "subscribed_ns", "users")
+    __slots__ = (
+        "_sender",
+        "ahead",
+        "filling",
+        "groups",
+        "heard_s",
+        "history",
+        "name",
+        "pending",
+        "subscribed_ns",
+        "users",
+    )
 
     def __init__(self, name: str, history: History, sender: Sender | None = None) -> None:
         self.name = name
         self.history = history
-        self.groups = {wire: BroadcastGroup(sender) for wire in Wire}
-        """The live clients, by how their bytes are framed."""
+        self.groups: dict[Wire, BroadcastGroup] = {}
+        """The live clients, by how their bytes are framed; a topic of one client has one group."""
+        self._sender = sender
         self.ahead: dict[Client, set[str]] = {}
         """Live clients that have events which have not come here yet, and of which streams."""
         self.pending: list[Frame] = []
@@ -27,7 +39,7 @@ class Topic:
         self.users = 0
         """Clients that listen or are about to."""
         self.filling = False
-        """The broker still replays: what comes is history, and goes to no client."""
+        """The broker still replays: what comes is history, and goes to those alone that asked for the topic from its start."""
         self.subscribed_ns = 0
         self.heard_s = 0.0
         """When the latest frame came (monotonic clock)."""
@@ -40,14 +52,14 @@ class Topic:
         frames, self.pending = self.pending, []
         events = count_events(frames)
         clients = 0
-        for wire, group in self.groups.items():
-            if group:
-                clients += len(group)
-                for client in group.write(join(frames, wire)):
-                    drop(client, "send failed")
+        for wire, group in list(self.groups.items()):
+            clients += len(group)
+            for client in group.write(frames[0].on(wire) if len(frames) == 1 else join(frames, wire)):
+                drop(client, "send failed")
         deliveries = clients * events
-        for client in list(self.ahead):
-            deliveries += self._let_pass(client, frames)
+        if self.ahead:
+            for client in list(self.ahead):
+                deliveries += self._let_pass(client, frames)
         return deliveries
 
     def _let_pass(self, client: Client, frames: list[Frame]) -> int:
@@ -63,7 +75,7 @@ class Topic:
                 streams.discard(frame.stream)
         if not streams:
             del self.ahead[client]
-            self.groups[client.writer.wire].add(client)
+            self._listens(client)
         return deliveries
 
     def add(self, client: Client) -> None:
@@ -72,7 +84,14 @@ class Topic:
         if streams:
             self.ahead[client] = streams
         else:
-            self.groups[client.writer.wire].add(client)
+            self._listens(client)
+
+    def _listens(self, client: Client) -> None:
+        wire = client.writer.wire
+        group = self.groups.get(wire)
+        if group is None:
+            group = self.groups[wire] = BroadcastGroup(self._sender)
+        group.add(client)
 
     def _lags(self, stream: str, seq: int) -> bool:
         """Whether the stream has not come so far here yet."""
@@ -81,5 +100,9 @@ class Topic:
 
     def remove(self, client: Client) -> None:
         """The client gets nothing more; no error if it was not live."""
-        self.groups[client.writer.wire].remove(client)
+        group = self.groups.get(client.writer.wire)
+        if group is not None:
+            group.remove(client)
+            if not len(group):
+                del self.groups[client.writer.wire]
         self.ahead.pop(client, None)

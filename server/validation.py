@@ -9,6 +9,7 @@ from core.stamp import Stamp, StampError, decode
 from server.ledger import Ledger
 
 LOG_INTERVAL_S = 10.0
+_BLANKS = b" \t"
 
 _log = logging.getLogger("fanbench.server")
 
@@ -23,10 +24,10 @@ def inspect(topic: str, payload: bytes, max_event_bytes: int) -> Stamp:
         raise StampError("no bytes")
     if len(payload) > max_event_bytes:
         raise StampError("too large")
-    stamp = decode(payload)
+    stamp = decode(payload, topic)
     if stamp.topic != topic:
         raise StampError("topic mismatch")
-    if not payload.startswith(b"{"):
+    if payload[0] in _BLANKS:
         raise StampError("blanks before the object")
     return stamp
 

@@ -10,7 +10,8 @@ from benchmarks.events import Events
 from core.histogram import Histogram
 from core.sse import SSEParser
 from load.client_state import DISARMED, ClientState, Counters
-from load.frames import Feed, SeriesRegistry
+from load.feed import Feed
+from load.frames import SeriesRegistry
 from load.ledger import Series, Track
 from load.transport import CHUNKED
 

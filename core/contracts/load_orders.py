@@ -14,7 +14,8 @@ class LoadOrder(Document):
 
     remedy: ClassVar[str] = "docs/load.md lists the orders"
     version: Literal[1] = 1
-    do: Literal["mark", "cut", "stall", "churn", "published"]
+    do: Literal["mark", "cut", "stall", "churn", "published", "begin"]
+    """`begin`: the schedule of sessions starts at `at_ns`."""
     share: float = Field(1.0, gt=0, le=1)
     """Of the clients."""
     for_s: float = Field(0.0, ge=0)

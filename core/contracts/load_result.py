@@ -90,8 +90,33 @@ class Bystanders(Document):
     """Latency of all clients until then."""
 
 
+class VisitResult(Document):
+    """Over the visits of clients to sessions; docs/scenarios.md explains them."""
+
+    due: int
+    """Visits that were to open."""
+    opened: int
+    """Of those, the ones that were connected."""
+    complete: int
+    """Of those, the ones that got every event up to their last, exactly once, with the right bytes."""
+    wrong: int
+    """Events whose bytes are not those that were sent."""
+    late: int
+    """Visits that opened in the middle of their session."""
+    moved: int
+    """Visits that went on at another replica."""
+    expected: int
+    """Measured events of the visits that were due."""
+    first_event_ms: Percentiles
+    """From the opening of a visit, or from when its session's first event was due, to its first event."""
+    gap_sent_ms: Percentiles
+    """Between an event and the one before it, as they were sent."""
+    gap_seen_ms: Percentiles
+    """Between the same two as they arrived."""
+
+
 class LoadResult(Document):
-    """One measurement. `recovery` and `bystanders` are there only after a fault."""
+    """One measurement. `recovery` and `bystanders` are there only after a fault, `visits` only with sessions."""
 
     version: Literal[1] = 1
     asked: int
@@ -115,6 +140,8 @@ class LoadResult(Document):
     foreign: int
     duration_s: float
     latency_ms: Percentiles
+    since_sent_ms: Percentiles
+    """Latency without the schedule hop: what it would be had the generator never been late."""
     hops_ms: HopPercentiles
     event_bytes: float | None
     connect_ms: Percentiles
@@ -135,12 +162,13 @@ class LoadResult(Document):
     """Thresholds of `--fail-if` that were passed."""
     recovery: RecoveryTimes | None = None
     bystanders: Bystanders | None = None
+    visits: VisitResult | None = None
 
     @model_serializer(mode="wrap")
-    def _without_faults(self, fields: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out what only a fault gives, where there was none."""
+    def _with_what_there_was(self, fields: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out what only a fault or sessions give, where there were none."""
         written: dict[str, object] = fields(self)
-        return {name: value for name, value in written.items() if name not in _OF_FAULTS or value is not None}
+        return {name: value for name, value in written.items() if name not in _AT_TIMES or value is not None}
 
 
-_OF_FAULTS = ("recovery", "bystanders")
+_AT_TIMES = ("recovery", "bystanders", "visits")

@@ -18,3 +18,5 @@ class LoadStatus(Document):
     deliveries: int = 0
     """Measured ones so far."""
     reconnects: int = 0
+    visitors: int = 0
+    """Users that take visits to sessions, where there are sessions."""

@@ -62,8 +62,12 @@ class Needs(BaseModel):
         return dimensions
 
     def has_shape_of(self, scenario: Scenario) -> bool:
-        """Whether a scenario has as many topics as are needed, and the schedule."""
-        return len(expand_topics(scenario.topics)) == self.topics and scenario.schedule == self.schedule
+        """Whether a scenario has as many topics as are needed, and the schedule; topics that come and go are another shape."""
+        return (
+            not scenario.topic_arrivals_hz
+            and len(expand_topics(scenario.topics)) == self.topics
+            and scenario.schedule == self.schedule
+        )
 
     def relation(self, scenario: Scenario) -> Literal["same", "lighter", "heavier", "other"]:
         """How a scenario's load compares with the needed one; one of another shape says nothing about it."""

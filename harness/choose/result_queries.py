@@ -95,7 +95,8 @@ def _figures(row: SummaryRow, figure: str) -> str:
 
 def _load(scenario: Scenario) -> tuple[object, ...]:
     size = (scenario.clients, scenario.replicas, scenario.rate_hz, scenario.payload_bytes)
-    return (*size, scenario.topics, scenario.topic_skew, scenario.schedule, scenario.burst_events)
+    shape = (scenario.topics, scenario.topic_order, scenario.topic_skew, scenario.schedule, scenario.burst_events)
+    return (*size, *shape, scenario.stamp, scenario.sessions)
 
 
 def _loads(name: str, results: Sequence[Result]) -> Iterator[tuple[Result, list[tuple[int, Run]]]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.scenario import Scenario
 from harness.analysis.judgement_words import ms
 from harness.analysis.standings import Standing
 from harness.analysis.statistics import CONFIDENCE, Interval
@@ -108,12 +109,26 @@ def refused_runs(comparison: Comparison) -> list[Table]:
     return [Table("Refused runs", headings, rows, note)] if rows else []
 
 
+def events_in_words(scenario: Scenario) -> str:
+    """What is published, of what size and when."""
+    rules = scenario.sessions
+    if rules is None:
+        size = f"{scenario.payload_bytes} bytes each" + (
+            " beside a compact stamp" if scenario.stamp == "compact" else ""
+        )
+        return f"{size}, schedule {scenario.schedule}, topics {scenario.topics}"
+    return (
+        f"{rules.payload_bytes[0]} to {rules.payload_bytes[1]} bytes each beside a {scenario.stamp} stamp: {rules.arrivals_hz:g} sessions "
+        f"begin per second, each a topic that lives {rules.lifetime_s[0]:g} to {rules.lifetime_s[1]:g} s"
+    )
+
+
 def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
     """How the figures came about, for a reader who doubts them; `how` is what this kind of measurement adds."""
     scenario = comparison.scenario
     return [
-        f"Workload: {offered_workload(comparison)}, {scenario.payload_bytes} bytes each, schedule {scenario.schedule}, topics "
-        f"{scenario.topics}; {scenario.warmup_s:g} s of warm-up, then {scenario.duration_s:g} s that count.",
+        f"Workload: {offered_workload(comparison)}, {events_in_words(scenario)}; {scenario.warmup_s:g} s of warm-up, then "
+        f"{scenario.duration_s:g} s that count.",
         *how,
         "Open loop: each event has an instant at which it is due, and latency counts from it, so a stall anywhere shows in "
         "full. Nothing due is left out.",

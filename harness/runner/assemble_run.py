@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from brokers.contender import Contender
-from core.contracts.load_result import LoadResult
+from core.contracts.load_result import LoadResult, VisitResult
 from core.cores import usable_cores
 from core.histogram import Histogram
 from core.scenario import Scenario
+from core.token_sessions import visits
 from harness.results.run_record import Run
 from harness.runner.checks import Facts, disturbed, problems
 from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_cause
@@ -83,7 +84,8 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         # Each replica that generates itself has the whole rate, so theirs are averaged.
         offered_hz=sum(report.offered_hz for report in reports) / len(reports),
         achieved_hz=sum(report.achieved_hz for report in reports) / len(reports),
-        lateness_p99_ms=max(report.lateness_ms.p99 for report in reports),
+        latency_ms=load.latency_ms,
+        since_sent_ms=load.since_sent_ms,
         failed_publishes=sum(report.failed for report in reports),
         clients_at_start=findings.clients_at_start,
         clients_at_end=load.connected,
@@ -101,6 +103,8 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         cores=usable_cores(),
         stood_still_s=findings.window.stood_still_s,
         silent_replicas=sum(stats is None for stats in findings.evidence.stats),
+        visits=load.visits,
+        visits_planned=sum(1 for _ in visits(scenario.sessions)) if scenario.sessions else 0,
     )
 
 
@@ -110,13 +114,40 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
     figures = {"connect_p50_ms": load.connect_ms.p50, "connect_p99_ms": load.connect_ms.p99}
     if findings.window.seconds >= GROWTH_NEEDS_S:
         figures |= {f"{part}_growth_mb_min": slope for part, slope in findings.window.rss_mb_per_min.items()}
-    figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
+    if load.visits is not None:
+        figures |= _visit_figures(scenario, findings, load.visits)
+    else:
+        figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
     if load.event_bytes:
         figures["event_bytes"] = load.event_bytes
     figures["others_cores"] = round(findings.window.others_cores, 3)
     figures["offered_hz"] = round(sum(report.offered_hz for report in reports) / len(reports), 3)
     figures |= findings.of_testbed
     return figures | _fault_figures(findings) if scenario.faults else figures
+
+
+def _visit_figures(scenario: Scenario, findings: Findings, seen: VisitResult) -> dict[str, float]:
+    seconds = scenario.warmup_s + scenario.duration_s
+    figures = {
+        "complete_visits": round(seen.complete / seen.due, 5) if seen.due else 0.0,
+        "first_event_p50_ms": seen.first_event_ms.p50,
+        "first_event_p99_ms": seen.first_event_ms.p99,
+        "gap_sent_p50_ms": seen.gap_sent_ms.p50,
+        "gap_sent_p99_ms": seen.gap_sent_ms.p99,
+        "gap_seen_p50_ms": seen.gap_seen_ms.p50,
+        "gap_seen_p99_ms": seen.gap_seen_ms.p99,
+        "visits": float(seen.due),
+        "moved_visits": float(seen.moved),
+        "subscribes_hz": round((seen.opened + seen.moved) / seconds, 3),
+    }
+    # All that replicas grew by from before the first session, over the topics that they hold, lingering ones among them.
+    topics = sum(len(stats.topics) for stats in findings.evidence.stats if stats is not None)
+    if topics:
+        figures["topic_kb"] = round(findings.grown_mb * 1000 / topics, 2)
+    if findings.window.seconds >= GROWTH_NEEDS_S and scenario.topic_arrivals_hz:
+        grown_mb_s = findings.window.rss_mb_per_min.get("server", 0.0) / 60
+        figures["finished_topic_kb"] = round(grown_mb_s * 1000 / scenario.topic_arrivals_hz, 2)
+    return figures
 
 
 def _fault_figures(findings: Findings) -> dict[str, float]:

@@ -28,6 +28,8 @@ class Evidence:
     client_causes: Mapping[Cause, int]
     """What the clients' own ledgers charge their losses to, see docs/load.md."""
     each_its_own: bool = False
+    of_visits: int | None = None
+    """What the visits to sessions expect together, where there are sessions; then `clients` is empty."""
 
     def heard_by(self, place: int) -> Sequence[GeneratorReport]:
         """The reports of the generators that replica `place` hears."""
@@ -36,6 +38,8 @@ class Evidence:
 
 def expected_deliveries(evidence: Evidence) -> int:
     """Published x clients of the topic, over all replicas and the streams that each hears."""
+    if evidence.of_visits is not None:
+        return evidence.of_visits
     return sum(
         count * by_topic.get(topic, 0)
         for place, by_topic in enumerate(evidence.clients)

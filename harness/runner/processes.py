@@ -18,11 +18,13 @@ from core.contracts.load_orders import LoadOrder
 from core.contracts.load_result import LoadResult
 from core.contracts.load_status import LoadStatus
 from core.contracts.replica_stats import ReplicaStats
+from core.contracts.session_rules import SessionRules
 from core.errors import TransientError
 from core.forked import ForkServer
 from core.ports import free_port, free_ports
 from core.process import OWN_PYTHON, Child, spawn
 from core.scenario import Scenario
+from core.topics import expand_topics
 from harness.runner.host import load_processes
 from harness.runner.polling import poll
 
@@ -171,19 +173,33 @@ def wait_ready(replicas: Sequence[ReplicaProcess]) -> None:
 def replica_limits(scenario: Scenario) -> dict[str, object]:
     """A replica's limits where the scenario goes beyond its own: one may get every client, and each the largest event."""
     event_bytes = scenario.payload_bytes + _STAMPS_BYTES
-    return {
+    rules = scenario.sessions
+    return (history_limits(rules) if rules else {}) | {
         "max_clients": max(16_384, scenario.clients + _SPARE_CLIENTS),
+        "max_topics": max(20_000, len(expand_topics(scenario.topics)) + _SPARE_CLIENTS),
         "max_event_bytes": max(256 * 1024, event_bytes),
         "client_buffer_bytes": max(1024 * 1024, 4 * event_bytes),
     }
 
 
-def generator_settings(scenario: Scenario) -> dict[str, object]:
-    """The scenario as settings of the generator, told to hold."""
+def history_limits(rules: SessionRules) -> dict[str, object]:
+    """What it takes to give a whole session to a client that comes late; no topic is there from the start."""
+    longest_s, most_hz = rules.lifetime_s[1], rules.rate_hz[1]
     return {
+        "topics": "",
+        "history_events": max(2_000, 2 * round(longest_s * most_hz)),
+        "history_age_s": max(120.0, 2 * longest_s),
+    }
+
+
+def generator_settings(scenario: Scenario, rules: Path | None = None) -> dict[str, object]:
+    """The scenario as settings of the generator, told to hold; `rules` is the file with those of its sessions."""
+    return ({"sessions": rules} if rules else {}) | {
+        "stamp": scenario.stamp,
         "rate_hz": scenario.rate_hz,
         "payload_bytes": scenario.payload_bytes,
         "topics": scenario.topics,
+        "topic_order": scenario.topic_order,
         "schedule": scenario.schedule,
         "burst_events": scenario.burst_events,
         "seed": scenario.seed,
@@ -249,9 +265,14 @@ def locustfile_path(name: str) -> Path:
 
 
 def start_load(
-    scenario: Scenario, urls: Sequence[str], folder: Path, locustfile: str = "sse.py", extra: Mapping[str, object] = {}
+    scenario: Scenario,
+    urls: Sequence[str],
+    folder: Path,
+    locustfile: str = "sse.py",
+    extra: Mapping[str, object] = {},
+    rules: Path | None = None,
 ) -> Load:
-    """Start Locust, headless, with one user for each client of the scenario."""
+    """Start Locust, headless, with one user for each client of the scenario; `rules` is the file with those of its sessions."""
     out, status, control = folder / "load.json", folder / "load.status.json", folder / "load.control.jsonl"
     control.touch()
     env = child_env(
@@ -259,11 +280,13 @@ def start_load(
             "load_replicas": ",".join(urls),
             "load_topic": scenario.topics,
             "load_topic_skew": scenario.topic_skew,
+            "load_stamp": scenario.stamp,
             "load_out": out,
             "load_status": status,
             "load_control": control,
             "load_wait": READY_TIMEOUT_S,
             "load_drain": 0,  # fanbench waits itself, for what was expected
+            **({"load_sessions": rules} if rules else {}),
             **extra,
         }
     )

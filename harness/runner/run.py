@@ -13,11 +13,13 @@ from pathlib import Path
 from brokers.contender import Broker, Contender
 from brokers.limits import limit
 from core.clock import ClockWatch
-from core.contracts.codec import read
+from core.contracts.codec import read, write
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError, TransientError
 from core.scenario import Scenario
+from core.token_sessions import expected_deliveries as expected_of_visits
+from core.topics import expand_topics
 from harness.results.run_record import Run
 from harness.runner.assemble_run import Findings, assemble_run
 from harness.runner.faults import Timeline, require_possible
@@ -30,6 +32,10 @@ from harness.runner.testbed import Testbed, set_up
 BACK_TIMEOUT_S = 5.0
 QUIET_S = 3.0
 """After a fault, at-most-once: nobody is going to send again what has not come by then."""
+PROBES_HZ = 1_000.0
+"""So many topics at least have their probe in a second, on a machine with other work."""
+AHEAD_S = 0.5
+"""Sessions start so long after generator and load are told when: by then both know."""
 _STEP_S = 0.02
 
 Say = Callable[[str], None]
@@ -80,15 +86,19 @@ def run_once(
         say("connecting")
         at_start = _connect(testbed, patience)
         grown_mb = rss_mb(testbed.roots()["server"]) - testbed.server_mb
-        clients = testbed.clients_of_topics()
+        rules = scenario.sessions
+        clients = [] if rules else testbed.clients_of_topics()
         clock = ClockWatch()
         window, reports = _measure(testbed, say, clock, patience)
         say("draining")
-        known = Evidence(reports, [], clients, {}, each_its_own=contender.embedded)
+        of_visits = expected_of_visits(rules) if rules else None
+        known = Evidence(reports, [], clients, {}, each_its_own=contender.embedded, of_visits=of_visits)
         _drain(testbed, expected_deliveries(known), clock)
         still = {part: window.stood_still_s.get(part, 0.0) for part in stopped_now(testbed.roots())}
         window = replace(window, stood_still_s=window.stood_still_s | still)
         back = _all_back(testbed)
+        if rules:  # nobody was connected at the start
+            grown_mb = rss_mb(testbed.roots()["server"]) - testbed.server_mb
         stats = testbed.stats()
         load = testbed.load.finish(patience.end_s)
     evidence = replace(known, stats=stats, client_causes=load.causes)
@@ -107,8 +117,11 @@ def _connect(testbed: Testbed, patience: Patience) -> int:
     """Wait until the replicas count every client and a probe reached each; how many are connected then."""
     scenario = testbed.scenario
     longest_s = patience.connect_s + 1 / scenario.connect_hz
+    if scenario.sessions:  # who comes when a session begins
+        return poll_growth("users", longest_s, testbed.visitors, scenario.clients, testbed.alive())
     connected = poll_growth("clients connected", longest_s, testbed.connected, scenario.clients, testbed.alive())
-    poll("first event at every client", patience.probe_s, lambda: _all_reached(testbed), testbed.alive())
+    probe_s = patience.probe_s + len(expand_topics(scenario.topics)) / PROBES_HZ
+    poll("first event at every client", probe_s, lambda: _all_reached(testbed), testbed.alive())
     testbed.count_broker_connections()
     return connected
 
@@ -120,10 +133,15 @@ def _all_reached(testbed: Testbed) -> bool | None:
 def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) -> tuple[Window, list[GeneratorReport]]:
     """Start the schedule, and follow it to its end: the window covers phase `measure`."""
     scenario = testbed.scenario
+    starts_ns = time.time_ns() + (int(AHEAD_S * 1e9) if scenario.sessions else 0)
+    if scenario.sessions and testbed.rules_file is not None:
+        write(scenario.sessions.started(starts_ns), testbed.rules_file)
     for child in testbed.generators:
         child.send_signal(signal.SIGUSR1)
+    if scenario.sessions:
+        testbed.load.tell(LoadOrder(do="begin", at_ns=starts_ns))
     say("warming up")
-    time.sleep(scenario.warmup_s)
+    time.sleep(max(0.0, (starts_ns - time.time_ns()) / 1e9) + scenario.warmup_s)
     say("measuring")
     sampler = Sampler(testbed.roots)
     sampler.start()
@@ -150,11 +168,13 @@ def _break(testbed: Testbed, clock: ClockWatch) -> None:
     deadline_s = time.monotonic() + timeline.longest_s
     while not timeline.step():
         clock.look()
-        for child in (*testbed.generators, *testbed.alive()):
+        for child in (*(() if testbed.scenario.sessions else testbed.generators), *testbed.alive()):
             child.require_alive()
         if time.monotonic() > deadline_s:
             raise TransientError(f"the faults were not over in time; see the logs in {testbed.load.out.parent}")
         time.sleep(_STEP_S)
+    if testbed.scenario.sessions:
+        return  # their schedule has an end of its own, which the load knows as well
     for child in testbed.generators:
         child.send_signal(signal.SIGUSR1)
 
@@ -187,7 +207,7 @@ def _all_back(testbed: Testbed) -> bool:
         for child in testbed.alive():
             child.require_alive()
         ready = all(stats is not None and stats.ready for stats in testbed.stats())
-        if ready and testbed.load.status().clients >= testbed.scenario.clients:
+        if ready and (testbed.scenario.sessions or testbed.load.status().clients >= testbed.scenario.clients):
             return True
         if time.monotonic() > deadline:
             return False

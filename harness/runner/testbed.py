@@ -11,8 +11,9 @@ from pathlib import Path
 from brokers.contender import Broker, Contender
 from brokers.per_client_server import server_arguments
 from brokers.programs.cluster import Cluster
+from core.contracts.codec import write
 from core.contracts.replica_stats import ReplicaStats
-from core.errors import FanbenchError
+from core.errors import FanbenchError, UsageError
 from core.process import Child
 from core.scenario import Scenario
 from core.topics import expand_topics
@@ -45,6 +46,8 @@ class Testbed:
     """Who gets SIGUSR1: the generator, or the replicas that generate themselves."""
     reports: list[Path]
     children: Children
+    rules_file: Path | None = None
+    """With the rules of sessions, where the scenario has sessions."""
     links: list[BrokerLink] = field(default_factory=list)
     """One for each replica, in their order; only where the scenario has faults."""
     generator_link: BrokerLink | None = None
@@ -79,6 +82,10 @@ class Testbed:
         """Clients by the count of the replicas that answer."""
         return sum(stats.clients for stats in self.stats() if stats is not None)
 
+    def visitors(self) -> int:
+        """Users that are ready to visit sessions."""
+        return self.load.status().visitors
+
     def clients_of_topics(self) -> list[dict[str, int]]:
         """For each replica, its clients by topic.
 
@@ -96,6 +103,26 @@ class Testbed:
         return [self.load.child, *(replica.child for replica in self.replicas if not replica.down)]
 
 
+def write_rules(contender: Contender, scenario: Scenario, folder: Path, transport: str) -> Path | None:
+    """The file with the rules of the scenario's sessions; None where topics stay.
+
+    Raises:
+        UsageError: the contender or the transport cannot have what the scenario asks for.
+    """
+    if scenario.stamp == "compact" and transport != "sse":
+        raise UsageError(f'transport {transport}: stamp = "compact" takes Server-Sent Events; leave one of them out')
+    rules = scenario.sessions
+    if rules is None:
+        return None
+    if contender.embedded:
+        raise UsageError(
+            f"{contender.name} generates in each replica, so that a session would be another one at each; leave it out"
+        )
+    path = folder / "sessions.json"
+    write(rules, path)
+    return path
+
+
 def set_up(
     contender: Contender,
     scenario: Scenario,
@@ -105,7 +132,12 @@ def set_up(
     stack: ExitStack,
     transport: str,
 ) -> Testbed:
-    """Start replicas, generator (on hold) and Locust; return when the replicas are ready and Locust was started."""
+    """Start replicas, generator (on hold) and Locust; return when the replicas are ready and Locust was started.
+
+    Raises:
+        UsageError: the scenario cannot be run with this contender or transport.
+    """
+    rules_file = write_rules(contender, scenario, folder, transport)
     links: list[BrokerLink] = []
     generator_link = None
     if any(fault.needs_broker for fault in scenario.faults) and broker.running is not None:
@@ -113,7 +145,7 @@ def set_up(
         generator_link = BrokerLink(contender, broker.running.listeners, stack)
     generator_url, replica_urls = urls_of(contender, scenario, broker)
     base: dict[str, object] = {"broker_url": generator_url, "delivery": contender.delivery}
-    schedule = generator_settings(scenario)
+    schedule = generator_settings(scenario, rules_file)
     shared = base | replica_limits(scenario) | (schedule if contender.embedded else {})
     each: list[Mapping[str, object]] = [shared | {"broker_url": url} for url in replica_urls]
     if links:
@@ -129,7 +161,9 @@ def set_up(
     # Locust takes as long to start as a replica does, so all start together, and its clients wait for the replicas.
     urls = [replica.url for replica in replicas]
     client_links = ClientLinks(urls, stack) if any(fault.before_clients for fault in scenario.faults) else None
-    load = start_load(scenario, client_links.urls if client_links else urls, folder, f"{transport}.py")
+    load = start_load(
+        scenario, client_links.urls if client_links else urls, folder, f"{transport}.py", rules=rules_file
+    )
     children.add(load.child)
     wait_ready(replicas)
     server_mb = rss_mb([replica.child.pid for replica in replicas])
@@ -142,6 +176,7 @@ def set_up(
         generators,
         reports,
         children,
+        rules_file,
         links,
         generator_link,
         client_links,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.sse import SSEEvent, SSEParser, encode_comment, encode_event
+from core.sse import SSEEvent, SSEParser, encode_comment, encode_event, read_whole
 
 TABLE = [
     ("one line", b"data: hi\n\n", [("message", "hi", "")]),
@@ -109,3 +109,22 @@ def test_not_idle_while_anything_is_held_back(held):
     parser = SSEParser()
     parser.feed(held)
     assert not parser.idle
+
+
+LINES = [b"id: s-1", b"id: s\0", b"id:", b"id: \xff", b"data: x", b"data: {}", b"data:y", b"data", b"data: ", b"event: gap", b"", b": c", b"retry: 5"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=5), st.sampled_from([b"\n", b"\r\n", b"\r"]), st.booleans())
+def test_what_is_read_as_a_whole_is_what_the_parser_makes_of_it(lines, end, closed):
+    block = end.join(lines) + (end + end if closed else b"")
+    found = read_whole(block)
+    parser = SSEParser()
+    parser.feed(b"\n")
+    events = parser.feed(block)
+    if found is not None:
+        assert (events, parser.idle, parser.last_event_id) == ([found], True, found.id)
+
+
+def test_what_replicas_write_is_read_as_a_whole():
+    assert read_whole(encode_event("größe", id="s-1")) == SSEEvent("message", "größe", "s-1")
+    assert read_whole(encode_event("x", id="s-1", event="gap")) is None

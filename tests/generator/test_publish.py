@@ -126,7 +126,9 @@ class VirtualTime:
         monkeypatch.setattr("generator.publish.asyncio.sleep", self.sleep)
 
     async def sleep(self, seconds):
-        self.now_ns += round(seconds * 1e9)
+        until_ns = self.now_ns + round(seconds * 1e9)
+        await self._turn()  # what is ready has its turn, which may take time, before the timer is looked at
+        self.now_ns = max(self.now_ns, until_ns)
         await self._turn()
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from core.sse import encode_comment, encode_event
 from core.stamp import Stamp, encode
-from load.frames import Event, Feed, Foreign, GapFrame, SeriesRegistry
+from load.feed import Feed
+from load.frames import Event, Foreign, GapFrame, SeriesRegistry
 from load.transport import CHUNKED, PLAIN
 
 
@@ -87,7 +88,7 @@ def test_a_closed_stream_is_told():
 
 
 def test_memory_of_the_cache_is_bounded(monkeypatch):
-    monkeypatch.setattr("load.frames.MAX_CACHE_BYTES", 5_000)
+    monkeypatch.setattr("load.feed.MAX_CACHE_BYTES", 5_000)
     feed = Feed(SeriesRegistry(), CHUNKED)
     frames = [chunk(frame(seq)) for seq in range(100)]
     for data in frames:

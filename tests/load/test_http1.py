@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UsageError
-from load.http1 import ChunkedBody, Http1Error, encode_request, parse_origin, split_head
+from load.http1 import ChunkedBody, Http1Error, encode_request, parse_origin, sole_chunk, split_head
 
 BODIES = st.lists(st.binary(min_size=1, max_size=40), max_size=8)
 
@@ -122,3 +122,18 @@ def test_request(url, authority, path):
 def test_bad_replica_urls_are_refused(url):
     with pytest.raises(UsageError, match="replica"):
         parse_origin(url)
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=20), max_size=3),
+    st.binary(max_size=6)
+    | st.sampled_from([b"", b"0\r\n\r\n", b"3\r\nab", b"+3\r\nabc\r\n", b"3;x=1\r\nabc\r\n", b"0003\r\nabc\r\n"]),
+)
+def test_a_chunk_that_is_alone_is_what_the_body_makes_of_it(contents, behind):
+    data = b"".join(b"%x\r\n%b\r\n" % (len(content), content) for content in contents) + behind
+    sole = sole_chunk(data)
+    if len(contents) == 1 and not behind:
+        assert sole == contents[0]
+    if sole is not None:
+        body = ChunkedBody()
+        assert (b"".join(body.feed(data)), body.between, body.ended) == (sole, True, False)

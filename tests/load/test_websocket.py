@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from wsproto import ConnectionType, WSConnection, events
 
 from core.stamp import Stamp, encode
-from load.frames import Event, Feed, Foreign, GapFrame, SeriesRegistry
+from load.feed import Feed
+from load.frames import Event, Foreign, GapFrame, SeriesRegistry
 from load.http1 import Http1Error, parse_origin, split_head
 from load.transport import MESSAGES, WEBSOCKET
 from load.websocket import MessageFrames, encode_upgrade

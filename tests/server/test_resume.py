@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.stamp import decode
 from server.frame import FrameMaker
 from server.history import History, HistoryBound
-from server.resume import MAX_AHEAD, MAX_IDS, Given, read_ids, resume
+from server.resume import MAX_AHEAD, MAX_IDS, Given, is_placed, read_ids, resume
 from tests.server.made_up import SECOND_NS, ConnectionWriter, connect, event, make_hub, turns
 from tests.server.test_subscriptions import until
 
@@ -309,3 +309,36 @@ def test_look_ups_find_what_a_walk_finds(
             assert history.after(*wanted) == history.start + (beyond[0] if beyond else len(held))
         payload = event(stream, seq)
         history.append(make.event(decode(payload), payload, 1), 1)
+
+
+def history_of(*seqs: int) -> History:
+    hub = make_hub(history=HistoryBound(100, 10**9, 10**20))
+    for seq in seqs:
+        hub.accept("t", event("s", seq))
+    return hub.topics["t"].history
+
+
+async def test_a_client_that_has_nothing_gets_all_that_is_held_and_is_told_what_is_not() -> None:
+    given = read_ids(["0"], ["t"])
+    assert given is not None
+    assert given.from_start
+    whole, late = history_of(0, 1, 2), history_of(5, 6)
+    assert resume(given, {"t": whole}, 0) == ({"t": whole.start}, {}, [])
+    position = resume(given, {"t": late}, 0)
+    assert position.cursors == {"t": late.start}
+    assert [(gap.topic, gap.lost) for gap in position.gaps] == [("t", 5)]
+
+
+async def test_a_place_is_known_at_the_start_and_behind_an_id_that_is_held() -> None:
+    histories = {"t": history_of(3, 4, 5)}
+    for ids, placed in (
+        (["0"], True),
+        (["s-4"], True),
+        (["s-5"], True),
+        (["s-6"], False),
+        (["s-1"], False),
+        (["v-4"], False),
+    ):
+        given = read_ids(ids, ["t"])
+        assert given is not None
+        assert is_placed(given, histories) is placed, ids

@@ -1,7 +1,7 @@
 """The link to the broker, against an adapter that does what the test tells it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,7 @@ from brokers.link import Link
 from core.contracts.measures import PhaseCounts
 from server.subscription_settings import SubscriptionSettings, TooManyTopicsError
 from server.subscriptions import Subscriptions
+from server.topic import Topic
 from tests.server.made_up import ConnectionWriter, connect, event, make_hub, turns
 
 DEADLINE_S = 10
@@ -305,3 +306,35 @@ async def test_readiness_follows_the_link_after_a_grace() -> None:
         assert hasty.broker.cause == "no route to host"
         broker.link.came_up()
         await until(lambda: hasty.ready and patient.broker.connected, "ready again")
+
+
+async def test_a_client_whose_place_is_known_does_not_wait_for_the_rest_of_the_history() -> None:
+    broker = Broker(replay=True)
+    async with linked(broker) as link:
+        hub = link._hub
+
+        def has_three(topics: Sequence[Topic]) -> bool:
+            return len(topics[0].history) >= 3
+
+        waiting = asyncio.create_task(link.require(["new"], has_three))
+        await until(lambda: "new" in hub.topics and hub.topics["new"].filling, "history comes")
+        hub.accept("new", event("s", 0, topic="new"))
+        hub.accept("new", event("s", 1, topic="new"))
+        await turns()
+        assert not waiting.done()
+        hub.accept("new", event("s", 2, topic="new"))
+        (topic,) = await waiting
+        assert topic.filling, "more may come"
+        at_once = await asyncio.gather(*(link.require(["new"], lambda _: True) for _ in range(3)))
+        assert at_once == [[topic]] * 3
+        (again,) = await link.require(["new"])
+        assert not again.filling, "who did not say what is enough waits for all"
+
+
+async def test_a_refused_topic_fails_those_too_that_do_not_wait_for_history() -> None:
+    broker = Broker(replay=True)
+    async with linked(broker) as link:
+        broker.refuse = DOWN
+        with pytest.raises(BrokerError, match="no answer"):
+            await link.require(["new"], lambda _: True)
+        assert set(link._hub.topics) == {"events"}

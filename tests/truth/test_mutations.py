@@ -6,8 +6,8 @@ import pytest
 
 from core.histogram import Histogram
 from load.client_state import ClientState
+from load.feed import Feed
 from load.finalize import charge
-from load.frames import Feed
 from load.latency_recorder import LatencyRecorder
 from load.ledger import Cause, Delivery, Track
 from load.reader import StreamReader
@@ -46,7 +46,7 @@ MUTATIONS = {  # what is broken: the case that must notice, the function, what t
     "down is under way": ("down to the end", Track.lost, "X = A or B", f"X = {Cause.TAIL}"),
     "a chunk is an event": ("framings", Feed.parse, "I += P[0]", "I += P[0][:1]"),
     "cut events dropped": ("framings", StreamReader._slowly, "D = X = D or F()", "D = X = F()"),
-    "resumes from the start": ("closed", StreamReader._writable, "A if B else ''", "''"),
+    "resumes from the start": ("closed", StreamReader._writable, "A if B else C", "C"),
     "foreign ignored": ("not ours", ClientState._foreign, "X += 1", "X += 0"),
     "gaps ignored": ("left out with a gap", ClientState._gap, "X += 1", "X += 0"),
 }  # fmt: skip

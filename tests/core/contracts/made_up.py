@@ -78,6 +78,7 @@ def load_result(deliveries: int = 200, **fields: object) -> LoadResult:
         "negatives": {},
         "duration_s": 2.0,
         "latency_ms": PERCENTILES,
+        "since_sent_ms": PERCENTILES,
         "hops_ms": HopPercentiles(schedule=PERCENTILES, broker=PERCENTILES, fanout=PERCENTILES),
         "event_bytes": None,
         "connect_ms": PERCENTILES,

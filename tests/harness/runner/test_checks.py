@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from core.contracts.load_result import VisitResult
+from core.contracts.measures import Percentiles
 from core.fault import KINDS, WHAT, Fault
 from core.scenario import Scenario
 from harness.results.run_record import Usage
@@ -13,7 +15,8 @@ GOOD = Facts(
     scenario=Scenario(clients=100, rate_hz=20),
     offered_hz=20.0,
     achieved_hz=20.0,
-    lateness_p99_ms=0.4,
+    latency_ms=Percentiles(p50=2.0, p90=4.0, p99=8.0, p999=20.0, max=30.0),
+    since_sent_ms=Percentiles(p50=1.9, p90=3.8, p99=7.5, p999=19.0, max=29.0),
     failed_publishes=0,
     clients_at_start=100,
     clients_at_end=100,
@@ -30,6 +33,12 @@ GOOD = Facts(
     others_cores=0.05,
     cores=2,
 )
+LATE = Percentiles(p50=2.0, p90=4.0, p99=10.0, p999=20.0, max=30.0)
+HALF_LATE = Percentiles(p50=2.5, p90=4.0, p99=8.0, p999=20.0, max=30.0)
+VISITS = VisitResult(
+    due=30, opened=30, complete=30, wrong=0, late=3, moved=4, expected=16_000,
+    first_event_ms=LATE, gap_sent_ms=LATE, gap_seen_ms=LATE,
+)  # fmt: skip
 BUSY = Usage(cpu_s=7.6, rss_mb=80, busiest_core=0.95)
 
 
@@ -48,7 +57,8 @@ def test_what_is_lost_is_a_finding_and_not_a_fault_of_the_run():
         ({"achieved_hz": 19.7}, ["achieved 19.7 of 20", "lower --rate"]),
         ({"offered_hz": 20.3}, ["achieved 20.0 of 20.3", "lower --rate"]),
         ({"offered_hz": 0.0, "achieved_hz": 0.0}, ["no event was due", "raise --rate"]),
-        ({"lateness_p99_ms": 5.5}, ["generator late", "5.5 ms", "limit 5.0"]),
+        ({"latency_ms": LATE}, ["generator late: p99", "10.0 ms", "7.5 ms but for its lateness", "may make 2.0 ms"]),
+        ({"latency_ms": HALF_LATE}, ["generator late: p50", "2.5 ms", "may make 0.5 ms"]),
         ({"usage": GOOD.usage | {"load": BUSY}}, ["load at 95%", "lower --clients"]),
         ({"usage": GOOD.usage | {"server": BUSY}}, ["the replica is the bottleneck", "add --replicas"]),
         ({"usage": GOOD.usage | {"server": BUSY, "load": BUSY}}, ["the replica is the bottleneck"]),
@@ -75,6 +85,32 @@ def test_each_check_fires_alone_and_says_what_to_do(change, words):
     assert len(found) == 1
     for word in words:
         assert word in found[0]
+
+
+OF_SESSIONS = replace(GOOD, clients_at_start=7, clients_at_end=2, reconnects=4, visits=VISITS, visits_planned=30)
+
+
+def visits_with(**fields):
+    return {"visits": VISITS.model_copy(update=fields)}
+
+
+def test_clients_of_sessions_come_and_go():
+    assert problems(OF_SESSIONS) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"visits_planned": 31}, ["visits missing: of 31", "30 were begun"]),
+        (visits_with(opened=29), ["visits missing", "29 connected"]),
+        ({"reconnects": 6}, ["2 reconnected beside the 4 that move"]),
+        (visits_with(wrong=5), ["5 events came with other bytes"]),
+    ],
+)
+def test_each_check_of_sessions_fires_alone(change, words):
+    (found,) = problems(replace(OF_SESSIONS, **change))
+    for word in words:
+        assert word in found
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "SIGSTOP" in WHAT[kind].meaning])

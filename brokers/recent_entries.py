@@ -1,0 +1,79 @@
+"""What passed through a reader of a stored stream lately, by topic: a topic that is subscribed now has its history from here.
+
+The reader reads every topic's entries anyway. Without this each new topic would have the whole stream read once more, which with
+a new topic every second is most of what a replica does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, TypeVar
+
+from brokers.options import whole_number
+
+P = TypeVar("P")
+RECENT = whole_number(
+    "recent", "entries that a reader keeps, so that a topic that is new has its history at once", 100_000
+)
+"""As many as a stream keeps by default: older ones are not at the broker either."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Of payloads kept, whatever their number."""
+
+
+class RecentEntries(Generic[P]):
+    """All entries behind `position`, of whatever topic, oldest first."""
+
+    def __init__(self, position: P, capacity: int) -> None:
+        self._capacity = capacity
+        self.position = position
+        """Of the last entry that is not here; everything after it is."""
+        self._since_ns: int | None = None
+        self._order: deque[tuple[P, str]] = deque()
+        self._payloads: dict[str, deque[bytes]] = {}
+        self._held_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def add(self, position: P, name: str, payload: bytes) -> None:
+        """Keep an entry, and let go of the oldest ones that are over the bound."""
+        self._order.append((position, name))
+        payloads = self._payloads.get(name)
+        if payloads is None:
+            payloads = self._payloads[name] = deque()
+        payloads.append(payload)
+        self._held_bytes += len(payload)
+        while len(self._order) > self._capacity or self._held_bytes > MAX_BYTES:
+            self._let_go()
+
+    @property
+    def roomy(self) -> bool:
+        """Whether as much as is here would fit in once more."""
+        return self._held_bytes < MAX_BYTES // 2 and len(self._order) < self._capacity // 2
+
+    def covers(self, since_ns: int) -> bool:
+        """Whether everything published from that moment on is here."""
+        return self._since_ns is not None and since_ns >= self._since_ns
+
+    def put_before(self, older: list[tuple[str, bytes]], since_ns: int) -> None:
+        """What lies between that moment and `position`, which is needed no more if it all fits in."""
+        size_bytes = self._held_bytes + sum(len(payload) for _, payload in older)
+        if size_bytes > MAX_BYTES or len(self._order) + len(older) > self._capacity:
+            return
+        self._since_ns = since_ns
+        for name, payload in reversed(older):
+            self._order.appendleft((self.position, name))
+            self._payloads.setdefault(name, deque()).appendleft(payload)
+            self._held_bytes += len(payload)
+
+    def _let_go(self) -> None:
+        self._since_ns = None
+        self.position, name = self._order.popleft()
+        payloads = self._payloads[name]
+        self._held_bytes -= len(payloads.popleft())
+        if not payloads:
+            del self._payloads[name]
+
+    def of(self, name: str) -> list[bytes]:
+        """The payloads of one topic, oldest first."""
+        return list(self._payloads.get(name, ()))

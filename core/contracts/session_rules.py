@@ -1,0 +1,73 @@
+"""What sessions follow from: the file `FANBENCH_SESSIONS` of the generator, `FANBENCH_LOAD_SESSIONS` of the load."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from core.contracts.codec import Document
+
+NS_PER_S = 1_000_000_000
+
+
+def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < pair[0] <= pair[1]:
+        raise ValueError(f"[{pair[0]:g}, {pair[1]:g}]: give the least, over 0, and the most")
+    return pair
+
+
+def _sizes(pair: tuple[int, int]) -> tuple[int, int]:
+    if not 0 <= pair[0] <= pair[1] <= MAX_TOKEN_BYTES:
+        raise ValueError(f"[{pair[0]}, {pair[1]}]: give the least and the most, {MAX_TOKEN_BYTES} at most")
+    return pair
+
+
+MAX_TOKEN_BYTES = 4096
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+"""The least and the most of what is drawn between them."""
+ByteRange = Annotated[tuple[int, int], AfterValidator(_sizes)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SessionRules(Document):
+    """All that sessions and visits follow from."""
+
+    remedy: ClassVar[str] = "docs/scenarios.md lists what sessions are made of"
+    version: Literal[1] = 1
+    seed: int = Field(1, ge=0)
+    arrivals_hz: float = Field(gt=0, le=10_000)
+    """Sessions that begin in a second, as a Poisson process."""
+    lifetime_s: Range
+    """From a session's beginning to its end marker; its logarithm is what is drawn evenly."""
+    rate_hz: Range
+    """Events per second of a session."""
+    payload_bytes: ByteRange
+    clients: int = Field(1, ge=1, le=16)
+    """Visits of each session that belong to it from its beginning."""
+    second_tab: Share = 0.0
+    """Share of the sessions that get one more visit, at another replica, in the middle."""
+    late_join: Share = 0.0
+    """Share of the other visits that open in the middle."""
+    resume: Share = 0.0
+    """Share of the visits that move to another replica, going on with their last id."""
+    leave_early: Share = 0.0
+    """Share of the visits that leave before the end marker."""
+    warmup_s: float = Field(ge=0, le=1_000_000)
+    duration_s: float = Field(gt=0, le=1_000_000)
+    starts_ns: int = Field(0, ge=0)
+    """When the schedule starts (wall clock); 0: not known yet, or when the generator does."""
+
+    @property
+    def end_ns(self) -> int:
+        """The end of the schedule, from its start; every event is due before it."""
+        return int((self.warmup_s + self.duration_s) * NS_PER_S)
+
+    @property
+    def warmup_ns(self) -> int:
+        """What is due from then on, from the schedule's start, is measured."""
+        return int(self.warmup_s * NS_PER_S)
+
+    def started(self, starts_ns: int) -> SessionRules:
+        """The same, with an instant at which they start."""
+        return self.model_copy(update={"starts_ns": starts_ns})

@@ -1,0 +1,139 @@
+"""What the bytes of a read mean, once for all clients: fan-out sends the same bytes to each of them.
+
+The bytes of one read mean the same at every client whose stream is between two events, so the hot path is one look-up;
+everything else is decoded with the client's own decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from core.sse import SSEEvent
+from load.frames import UNKNOWN, Event, Item, Parsed, SeriesRegistry, Source
+from load.transport import Dialect
+
+MAX_CACHE_BYTES = 8 * 1024 * 1024
+
+
+class Feed:
+    """Remembers what reads meant, for all clients of one dialect; `forget` before each `SeriesRegistry.harvest`.
+
+    `source` is where they are, which compact stamps do not say. A client that shares its topic with nobody has a feed of its own,
+    which need not `remember`.
+    """
+
+    __slots__ = ("_bytes", "_cache", "_dialect", "_pieces", "_registry", "_remembers", "_source", "get")
+
+    def __init__(
+        self, registry: SeriesRegistry, dialect: Dialect, source: Source = UNKNOWN, *, remember: bool = True
+    ) -> None:
+        self._source = source
+        self._remembers = remember
+        self._registry = registry
+        self._dialect = dialect
+        self._cache: dict[bytes, Parsed] = {}
+        self._pieces: dict[bytes, tuple[tuple[Item, ...], int | None]] = {}
+        self._bytes = 0
+        self.get = self._cache.get
+        """What the bytes of a whole read meant, if they were seen lately."""
+
+    def forget(self) -> None:
+        """Empty the cache; what is still under way is parsed again."""
+        self._cache.clear()
+        self._pieces.clear()
+        self._bytes = 0
+
+    def decoder(self) -> Decoder:
+        """A decoder for the start of a stream, or for bytes that end within an event."""
+        return Decoder(self._dialect, self._registry, self._source)
+
+    def parse(self, data: bytes) -> Parsed | None:
+        """What the bytes mean to a stream that is between two events; None if they end within one.
+
+        Raises:
+            Http1Error: the framing is broken.
+        """
+        piece = self._dialect.sole_piece(data)
+        if piece is not None:
+            known = self._piece(piece)
+            return None if known is None else self._known(data, Parsed(*known))
+        framing = self._dialect.framing()
+        items: list[Item] = []
+        retry_ms = None
+        pieces = framing.feed(data)
+        if framing.ended or not framing.between:
+            return None
+        for piece in pieces:
+            known = self._piece(piece)
+            if known is None:
+                return None
+            items += known[0]
+            retry_ms = known[1] if known[1] is not None else retry_ms
+        return self._known(data, Parsed(tuple(items), retry_ms, framing.reply))
+
+    def _known(self, data: bytes, parsed: Parsed) -> Parsed:
+        items = parsed.items
+        if len(items) == 1 and isinstance(items[0], Event) and not parsed.reply:
+            items[0].wire_bytes = len(data)
+        if self._remembers:
+            self._remember(data)
+            self._cache[data] = parsed
+        return parsed
+
+    def _piece(self, piece: bytes) -> tuple[tuple[Item, ...], int | None] | None:
+        """The items of one chunk or message. Reads that hold several differ from client to client, the pieces do not."""
+        known = self._pieces.get(piece)
+        if known is None:
+            event, retry_ms = self._dialect.whole(piece), None
+            if event is not None:
+                items: tuple[Item, ...] = (self._registry.item(event, self._source),)
+            else:
+                parser = self._dialect.between()
+                events = parser.feed(piece)
+                if not parser.idle:
+                    return None
+                items, retry_ms = tuple(self._registry.item(one, self._source) for one in events), parser.retry_ms
+            known = items, retry_ms
+            if self._remembers:
+                self._remember(piece)
+                self._pieces[piece] = known
+        return known
+
+    def _remember(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._bytes > MAX_CACHE_BYTES:
+            self.forget()
+            self._bytes = len(data)
+
+
+class Decoder:
+    """One client's own decoder, used while its stream is not between two events."""
+
+    __slots__ = ("_framing", "_parser", "_registry", "_source")
+
+    def __init__(self, dialect: Dialect, registry: SeriesRegistry, source: Source) -> None:
+        self._source = source
+        self._framing = dialect.framing()
+        self._parser = dialect.parser()
+        self._registry = registry
+
+    @property
+    def between(self) -> bool:
+        """Whether the shared feed can take over again."""
+        return self._framing.between and self._parser.idle and not self._framing.ended
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server closed the stream in good order."""
+        return self._framing.ended
+
+    def feed(self, data: bytes) -> Parsed:
+        """Take the next bytes of the stream.
+
+        Raises:
+            Http1Error: the framing is broken.
+        """
+        events: Iterable[SSEEvent] = (event for piece in self._framing.feed(data) for event in self._parser.feed(piece))
+        items = tuple(self._registry.item(event, self._source) for event in events)
+        reply, self._framing.reply = self._framing.reply, b""
+        return Parsed(items, self._parser.retry_ms, reply)

@@ -1,0 +1,94 @@
+"""One visit as it goes: what its client got of its session, and what is to be done next. Pure but for what it tells."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from core.token_sessions import TokenSession, Visit
+from load.frames import Event
+from load.worker_result import SpanName
+
+
+@dataclass(slots=True)
+class VisitTimes:
+    """What the visits of a process took, in nanoseconds, since the last fold."""
+
+    first_event_ns: array[int] = field(default_factory=lambda: array("q"))
+    """From the opening, or from when the first event was due if that was later, to its arrival."""
+    gap_sent_ns: array[int] = field(default_factory=lambda: array("q"))
+    """Between an event and the one before it, as they were sent."""
+    gap_seen_ns: array[int] = field(default_factory=lambda: array("q"))
+    """Between the same two as they arrived."""
+
+    def by_span(self) -> dict[SpanName, array[int]]:
+        """The same by the names of their histograms."""
+        return {"first_token": self.first_event_ns, "gap_sent": self.gap_sent_ns, "gap_seen": self.gap_seen_ns}
+
+
+class VisitProgress:
+    """`note` is called for each event that is new to the client; `beyond` says which are none of its concern."""
+
+    __slots__ = (
+        "_before", "_before_ns", "_due_ns", "_on_end", "_on_move", "_times", "doubled", "ended", "heard", "moved",
+        "opened_ns", "session", "visit", "wrong",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        session: TokenSession,
+        visit: Visit,
+        starts_ns: int,
+        opened_ns: int,
+        times: VisitTimes,
+        *,
+        on_move: Callable[[], object],
+        on_end: Callable[[], object],
+    ) -> None:
+        self.session = session
+        self.visit = visit
+        self.opened_ns = opened_ns
+        self.doubled = 0
+        self.wrong = 0
+        """Events whose bytes are not those that were sent."""
+        self.ended = False
+        """Whether its last event has come."""
+        self.heard = False
+        self.moved = False
+        self._due_ns = starts_ns + session.due_ns[0]
+        self._times = times
+        self._before: Event | None = None
+        self._before_ns = 0
+        self._on_move = on_move
+        self._on_end = on_end
+
+    def beyond(self, seq: int) -> bool:
+        """Whether the client has left before this event, though it may be in the same read."""
+        return seq > self.visit.last_seq
+
+    def note(self, event: Event, now_ns: int) -> None:
+        """A new event came."""
+        seq = event.seq
+        if seq > self.session.last_seq or event.content.encode() != self.session.payload(seq):
+            self.wrong += 1
+        if not self.heard:
+            self.heard = True
+            if self.session.measured_from == 0:
+                self._times.first_event_ns.append(now_ns - max(self.opened_ns, self._due_ns))
+        opened_ns = self.opened_ns
+        if event.sent_ns < opened_ns:  # history, which is due to this client from when the client asked for it
+            event.due_ns = event.sent_ns = opened_ns
+            event.received_ns = max(event.received_ns, opened_ns)
+        before = self._before
+        if before is not None and seq == before.seq + 1 and event.measured and before.sent_ns > opened_ns:
+            self._times.gap_sent_ns.append(event.sent_ns - before.sent_ns)
+            self._times.gap_seen_ns.append(now_ns - self._before_ns)
+        self._before, self._before_ns = event, now_ns
+        if seq >= self.visit.last_seq:
+            self.ended = True
+            self._on_end()
+        elif not self.moved and 0 <= self.visit.moves_after_seq <= seq:
+            self.moved = True
+            self._before = None  # the pause that follows is the move's
+            self._on_move()

@@ -1,0 +1,28 @@
+"""What is counted over the visits to sessions, as a value that adds up with those of other processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(slots=True)
+class VisitTally:
+    """What is counted over the visits of a process."""
+
+    due: int = 0
+    """Visits that were to open by now, of users that are here."""
+    opened: int = 0
+    """Of those, the ones that were connected."""
+    complete: int = 0
+    """Of those, the ones that got every event up to their last, once, with the right bytes."""
+    wrong: int = 0
+    """Events whose bytes are not those that were sent."""
+    moved: int = 0
+    late: int = 0
+    expected: int = 0
+    """Measured events of all that were due."""
+
+    def add(self, other: VisitTally) -> None:
+        """Add another's counts to this one."""
+        for one in fields(VisitTally):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
