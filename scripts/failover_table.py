@@ -1,12 +1,12 @@
 """Writes README's failover table, and the column of it in the table of contenders: `python -m scripts.failover_table`.
 
-The figures are those of results/reference/failovers. tests/test_docs.py holds README against what this writes.
+The figures are those of results/reference/failovers*. tests/test_docs.py holds README against what this writes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from brokers.contenders import all_contenders, cluster_contenders
@@ -17,7 +17,7 @@ from harness.results.run_record import Comparison
 from harness.results.store import load_results
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "results" / "reference" / "failovers"
+FOLDERS = sorted((ROOT / "results" / "reference").glob("failovers*"))
 BEGIN, END = "<!-- scripts/failover_table.py writes this -->\n", "<!-- to here -->\n"
 _CONTENDER = re.compile(r"(\| `([a-z0-9-]+)` \|.*promises \|)[^|]*\|$")
 DECIDE = {"down_after_ms", "node_timeout_ms"}
@@ -34,11 +34,11 @@ def table(found: Sequence[Failover]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def deaths(comparison: Comparison) -> list[Failover]:
+def deaths(comparisons: Iterable[Comparison]) -> list[Failover]:
     """Of each contender the fault that its clients may notice: its leader's death, else that of a node they are connected to."""
     names = {contender.name: contender for contender in cluster_contenders()}
     found = []
-    for one in failovers(comparison):
+    for one in (one for comparison in comparisons for one in failovers(comparison)):
         contender = names.get(one.outcome.contender)
         leads = contender is not None and contender.clients_at != "any node, none leads"
         if one.silences_s and one.outcome.fault == ("leader-kill" if leads else "connected-node-kill"):
@@ -51,7 +51,7 @@ def _row(one: Failover) -> str:
     node = "" if outcome.fault == "leader-kill" else " (none leads: the node that a replica is connected to dies)"
     lost = f"{outcome.total('lost'):,} of {outcome.total('expected'):,}" if outcome.total("lost") else "0"
     settings = ", ".join(f"`{name}` {value:,}" for name, value in one.settings.items() if name in DECIDE)
-    why = slowness(outcome.contender, outcome.fault)
+    why = slowness(outcome.contender, outcome.fault) if outcome.fault == "leader-kill" else None
     cells = (
         f"`{outcome.contender}`{node}",
         outcome.delivery,
@@ -77,9 +77,9 @@ def silences(name: str, found: Sequence[Failover]) -> str:
     return ", ".join(cells)
 
 
-def written(readme: str, comparison: Comparison) -> str:
+def written(readme: str, comparisons: Iterable[Comparison]) -> str:
     """README with the table between its two marks, and the last column of the table of contenders."""
-    found = deaths(comparison)
+    found = deaths(comparisons)
     head, _, rest = readme.partition(BEGIN)
     _, _, tail = rest.partition(END)
     lines = []
@@ -92,7 +92,7 @@ def written(readme: str, comparison: Comparison) -> str:
 def main() -> None:
     """Write it."""
     path = ROOT / "README.md"
-    path.write_text(written(path.read_text(encoding="utf-8"), load_results(FOLDER)), encoding="utf-8")
+    path.write_text(written(path.read_text(encoding="utf-8"), map(load_results, FOLDERS)), encoding="utf-8")
 
 
 if __name__ == "__main__":
