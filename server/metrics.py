@@ -13,7 +13,7 @@ from server.replica import Replica
 DISCONNECTS = ("client left", "slow", "stalled", "flooding", "send failed", "max age", "server stopped")
 REFUSALS = ("400", "401", "403", "503")
 FOREIGN = (
-    *("not one line", "not UTF-8 JSON", "not a JSON object"),
+    *("not one line", "not UTF-8", "not UTF-8 JSON", "not a JSON object"),
     *(f"stamp field '{name}' is missing" for name in ("stream", "seq", "topic", "phase", "due_ns", "sent_ns")),
     "seq, due_ns and sent_ns must be whole numbers from 0",
     "topic must be text, phase 'warmup' or 'measure'",
@@ -22,6 +22,7 @@ FOREIGN = (
     # The adapters'. A plug-in may have others: those are there from the first such message on.
     *("an entry that cannot be decoded", "an entry without the fields topic and payload"),
     *("a message that cannot be decoded", "a topic that is not UTF-8", "a subject that is not UTF-8"),
+    "a notification with the mark of base64 that is none",
 )
 
 

@@ -44,7 +44,7 @@ MUTATIONS = {  # what is broken: the case that must notice, the function, what t
     "warm-up can be lost": ("left out of the warm-up", Track.lost, "min(L, H) - max(F, M) + 1", "min(L, H) - F + 1", "for F, L, C in A: ..."),
     "each loss is unexplained": ("left out with a gap", Track.take, "A or B", "B"),
     "down is under way": ("down to the end", Track.lost, "X = A or B", f"X = {Cause.TAIL}"),
-    "a chunk is an event": ("framings", Feed.parse, "I += P[0]", "I += P[0][:1]"),
+    "a chunk is an event": ("framings", Feed._piece, "E = A.feed(P)", "E = A.feed(P)[:1]"),
     "cut events dropped": ("framings", StreamReader._slowly, "D = X = D or F()", "D = X = F()"),
     "resumes from the start": ("closed", StreamReader._writable, "A if B else C", "C"),
     "foreign ignored": ("not ours", ClientState._foreign, "X += 1", "X += 0"),
