@@ -16,6 +16,11 @@ _NO_REPLAY = (
 
 _NO_LEADER = "RabbitMQ 3.10 elects no leader of a quorum queue whose members were all killed at once: all run again, and nobody leads"
 
+_COPIED_LATER = (
+    "a primary acknowledges before its replicas have a copy: what it had not sent them yet dies with it, or is thrown away when "
+    "it comes back as a replica"
+)
+
 _SPLIT = (
     "a primary that is cut off from its replicas goes on acknowledging, and throws that away when it comes back as a replica: "
     "min_replicas_to_write=1 has it stop after ten seconds"
@@ -25,6 +30,8 @@ _LIMITS: dict[tuple[str, FaultKind], str] = {
     ("mosquitto-qos1", "broker-kill"): _SESSIONS,
     ("mosquitto-qos1", "replica-kill"): _NO_REPLAY.format(product="MQTT"),
     ("mosquitto-qos1", "replica-restart"): _NO_REPLAY.format(product="MQTT"),
+    ("valkey-streams-sentinel", "leader-kill"): _COPIED_LATER,
+    ("valkey-streams-sentinel", "leader-pause"): _COPIED_LATER,
     ("valkey-streams-sentinel", "leader-cut"): _SPLIT,
     ("rabbitmq-quorum", "cluster-kill"): _NO_LEADER,
     ("rabbitmq-confirms", "replica-kill"): _NO_REPLAY.format(product="an AMQP exchange"),

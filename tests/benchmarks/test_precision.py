@@ -50,6 +50,7 @@ def test_a_difference_that_is_there_is_found_and_the_width_is_that_of_the_noise(
     assert np.exp(np.median(found.half_widths)) == pytest.approx(np.exp(3.2 * 0.02 * (2 / 24) ** 0.5), rel=0.01)
 
 
+@pytest.mark.slow
 def test_stored_rounds_give_a_table_with_every_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("valkey", "nats", "redis")
     for rounds, kept in ((12, tmp_path / "enough"), (5, tmp_path / "few")):

@@ -9,9 +9,11 @@ import pytest
 
 from brokers.contenders import find_contender
 from brokers.limits import _LIMITS, limit
+from brokers.programs.redis_ask import ask, ask_info
 from brokers.programs.running import Running
 from core.fault import KINDS
 from tests.missing import missing
+from tests.waiting import wait_until
 
 
 def started(contender: str, folder: Path) -> Running:
@@ -53,6 +55,22 @@ async def kept_through(end: str, folder) -> bytes:
                 await subscriber.subscribe("t", qos=1)
             await publisher.publish("t", b"afterwards", qos=1)
             return await first_of(subscriber)
+
+
+@pytest.mark.usefixtures("integration")
+def test_a_primary_of_valkey_acknowledges_what_no_replica_has(tmp_path):
+    with started("valkey-streams", tmp_path / "one") as primary, started("valkey-streams", tmp_path / "two") as replica:
+        address, other = primary.listeners["redis"], replica.listeners["redis"]
+        ask(other, "REPLICAOF", *address.rsplit(":", 1))
+        wait_until(lambda: ask_info(other, "INFO", "replication")["master_link_status"] == "up", "it follows", 20)
+        replica.pause()
+        for _ in range(20):  # more than sockets hold, so that what follows waits in the primary, as on a slow link
+            ask(address, "SET", "big", "x" * 1_000_000)
+        assert ask(address, "XADD", "events", "*", "payload", "acknowledged")
+        primary.kill()
+        replica.resume()
+        ask(other, "REPLICAOF", "NO", "ONE")
+        assert ask(other, "XLEN", "events") == 0
 
 
 @pytest.mark.usefixtures("integration")

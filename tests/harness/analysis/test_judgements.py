@@ -103,6 +103,7 @@ def test_each_figure_is_judged_apart() -> None:
     assert (found.figure, found.slower) == (BROKER.name, "nats")
 
 
+@pytest.mark.slow
 def test_what_is_not_settled_says_about_how_many_rounds_would_do() -> None:
     judged = judged_of(1.0, sd=0.5, rounds=24, round_s=10.0)
     one = judged.pair(P50, "valkey", "nats")

@@ -24,6 +24,7 @@ def test_equals_are_hardly_ever_told_apart_under_stopping(contenders, noise) -> 
         assert ended.told_apart.any(axis=(1, 2)).sum() <= 0.05 * 1000
 
 
+@pytest.mark.slow
 def test_a_comparison_that_is_quiet_ends_early_and_a_noisy_one_goes_on() -> None:
     rng = np.random.default_rng(1)
     noise = normal(rng, (50, 5, 3, LOOKS[-1]))

@@ -369,6 +369,7 @@ def test_results_of_another_machine_are_left_out_and_counted(tmp_path: Path) -> 
     assert found.warnings == ["1 of the results are of another machine and were left out"]
 
 
+@pytest.mark.slow
 def test_without_folders_the_results_here_are_read_and_else_the_reference(tmp_path: Path) -> None:
     assert {result.name for result in newest_results(tmp_path)} == {
         path.name for path in REFERENCE.iterdir() if path.is_dir()

@@ -42,6 +42,7 @@ def search_runs() -> list[Run]:
     ]
 
 
+@pytest.mark.slow
 def test_a_capacity_search_keeps_its_verdict_and_shows_every_run(tmp_path: Path) -> None:
     folder = stored(tmp_path, search_runs(), made_up.search())
     page = Page(Path(build_report([folder], markdown=False)).read_text())
@@ -203,6 +204,7 @@ def test_no_valid_fault_run_is_no_verdict() -> None:
     assert "nothing can be said" in sentence
 
 
+@pytest.mark.slow
 def test_the_method_says_when_it_could_end_and_whether_it_did() -> None:
     def told(**fields: object) -> str:
         runs = [made_up.run(name, r) for r in range(1, 9) for name in ("valkey", "nats")]
@@ -216,6 +218,7 @@ def test_the_method_says_when_it_could_end_and_whether_it_did() -> None:
     assert "It could end" not in told()
 
 
+@pytest.mark.slow
 def test_a_percentile_that_the_events_do_not_carry_is_not_shown() -> None:
     def row(rounds: int) -> tuple[str, str, str]:
         runs = [made_up.run(name, r) for r in range(1, rounds + 1) for name in ("valkey", "nats")]

@@ -22,6 +22,7 @@ def stored(parent: Path, runs: list[Run]) -> Path:
     return folder.finish(complete=True)
 
 
+@pytest.mark.slow
 def test_each_contender_and_hop_has_a_file_with_the_percentiles_of_its_valid_runs(tmp_path: Path) -> None:
     runs = [made_up.run(name, r) for r in (1, 2) for name in ("valkey", "redis://a/b")]
     runs.append(made_up.run("valkey", 3, fanout_ms=900, problems=("late",)))
@@ -45,6 +46,7 @@ def test_each_contender_and_hop_has_a_file_with_the_percentiles_of_its_valid_run
     assert re.search(rf"TotalCount +=\s+{merged.count}", text)
 
 
+@pytest.mark.slow
 def test_faults_are_files_of_their_own_and_another_directory_may_be_named(tmp_path: Path) -> None:
     folder = stored(tmp_path, [made_up.run("valkey", 1), made_up.fault_run("valkey", "link-cut")])
     names = {path.name for path in write_hgrm(folder, tmp_path / "elsewhere")}
