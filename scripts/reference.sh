@@ -9,11 +9,11 @@
 # when a part failed, the same command goes on. When every part that was asked for is there they replace results/reference,
 # or, where parts were named, those alone.
 #
-# WITHIN (seconds, for each of broadcast, rooms and burst), ROUNDS, DURATION (seconds) and MINUTES change it: a part that would not fit into MINUTES is not begun.
+# ROUNDS, DURATION (seconds) and MINUTES change it: a part that would not fit into MINUTES is not begun.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fanbench=.venv/bin/fanbench
-within=${WITHIN:-360} rounds=${ROUNDS:-5} duration=${DURATION:-2.5} minutes=${MINUTES:-600}
+rounds=${ROUNDS:-5} duration=${DURATION:-2.5} minutes=${MINUTES:-600}
 fresh=results/reference.new work=results/reference.part
 all=(broadcast rooms burst transports faults capacity-valkey capacity-nats)
 trap 'exit 130' INT # fanbench itself ends with 1 on Ctrl-C, like a comparison with a refused contender
@@ -46,7 +46,7 @@ measure() { # PART MINUTES COMMAND…: at most so many minutes; what is kept is 
 begin() { # PART
   local timing=(--warmup 0.5 --duration "$duration")
   case $1 in
-    broadcast | rooms | burst) measure "$1" 14 compare --all --scenario "$1" --within "$within" ;;
+    broadcast | rooms | burst) measure "$1" 14 compare --all --scenario "$1" --rounds "$rounds" "${timing[@]}" ;;
     transports) measure "$1" 5 compare valkey nats --transport sse,ws --rounds "$rounds" "${timing[@]}" ;;
     faults) # 77 runs: the contenders of two promises, each through every fault
       measure "$1" 18 faults valkey valkey-streams rabbitmq rabbitmq-stream mosquitto-qos1 nats nats-jetstream \
