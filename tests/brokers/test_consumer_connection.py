@@ -107,6 +107,7 @@ async def test_what_cannot_be_named_is_never_sent():
         assert line.forget([*bad, "good"]) == ["good"]
 
 
+@pytest.mark.slow
 async def test_a_topic_that_costs_the_connection_is_refused_and_the_others_of_the_batch_are_not():
     broker = Broker(deadly={"poison"})
     async with connected(broker) as line:

@@ -192,6 +192,7 @@ async def test_dials_that_time_out_after_a_failed_task_group_are_followed_by_mor
         assert line.link.cause
 
 
+@pytest.mark.slow
 async def test_no_stray_cancellation_ends_reconnecting():
     line = ReconnectLoop(fail=lambda number: OSError("no") if 0 < number < 4 else None)
 

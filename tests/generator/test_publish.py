@@ -147,6 +147,7 @@ SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.toml"))
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.slow
 async def test_every_scenario_can_achieve_its_rate_whatever_the_seed(path, seed, monkeypatch):
     VirtualTime(monkeypatch)
     scenario = load_scenario(path.stem, path.parent)

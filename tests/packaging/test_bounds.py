@@ -46,6 +46,7 @@ def test_the_lock_satisfies_pyproject() -> None:
     assert wrong == [], "run `make lock`"
 
 
+@pytest.mark.slow
 def test_what_the_programs_import_is_a_dependency() -> None:
     distributions, named = packages_distributions(), {canonicalize_name(need.name) for need in DIRECT}
     missing = set()

@@ -81,6 +81,7 @@ def test_a_search_without_an_answer_has_no_bar() -> None:
     assert capacities([made_up.search(held=None)]) is None
 
 
+@pytest.mark.slow
 def test_searches_beside_each_other_have_a_curve_each_in_one_chart() -> None:
     points = made_up.search().points
     refused = points[-1].model_copy(update={"load": 9000, "held": False, "by_harness": True})

@@ -8,12 +8,14 @@ from core.errors import TransientError
 from harness.runner.polling import poll_growth
 
 
+@pytest.mark.slow
 def test_what_grows_slowly_may_take_longer_than_one_step():
     began = time.monotonic()
     assert poll_growth("clients connected", 1.0, lambda: int((time.monotonic() - began) / 0.25), 8) == 8
     assert time.monotonic() - began > 1.0
 
 
+@pytest.mark.slow
 def test_what_grows_no_more_is_named_with_how_far_it_came():
     began = time.monotonic()
     with pytest.raises(TransientError, match=r"clients connected: 3 of 8 so far, and one more: not within 1 s"):
