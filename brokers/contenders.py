@@ -138,6 +138,21 @@ def cluster_contenders() -> list[Contender]:
     return list(_CLUSTERED)
 
 
+def declared(name: str) -> Contender | None:
+    """The contender as it is declared, of a name in results: with `?settings` after it, or `#2` where it ran twice.
+
+    None for a broker at a URL, a cluster, an anti-pattern, and for what this version does not know.
+    """
+    base = name.partition("#")[0].partition("?")[0]
+    return next((one for one in all_contenders() if one.name == base), None)
+
+
+def program_of_result(name: str) -> str | None:
+    """The program that a contender in results runs on, where it is one of ours."""
+    found = declared(name)
+    return None if found is None else found.program
+
+
 def find_contender(name_or_url: str) -> Contender:
     """The contender of that name, or one for a running broker at a URL.
 

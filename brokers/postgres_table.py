@@ -40,7 +40,7 @@ _INSERT = """
 WITH stored AS (INSERT INTO {table} (topic, payload) SELECT * FROM unnest($1::text[], $2::bytea[]))
 SELECT pg_notify($3, '')
 """
-"""One transaction, one round trip, and one notification however many rows; docs/decisions/0013 has what two would cost."""
+"""One transaction, one round trip, and one notification however many rows; docs/decisions/0014 has what two would cost."""
 _PAGE = """
 SELECT xid, id, topic, CASE WHEN xid = $1 AND id = $2 THEN '' ELSE payload END AS payload, settled FROM (
     SELECT *, sum(octet_length(payload)) OVER (ORDER BY xid, id) - octet_length(payload) AS before FROM ({rows}) AS page
@@ -61,14 +61,17 @@ _END = "SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin, pg_snapshot_xmax
 _HAS = "SELECT 1 FROM {table} WHERE xid = $1::xid8 AND id = $2::bigint"
 _LAST = "SELECT xid, id FROM {table} ORDER BY xid DESC, id DESC LIMIT 1"
 _TRIM = """
-WITH surplus AS (
-    SELECT greatest(0, (SELECT id FROM {table} ORDER BY xid DESC, id DESC LIMIT 1)
-        - (SELECT id FROM {table} ORDER BY xid, id LIMIT 1) + 1 - $1::bigint) AS many,
+WITH ends AS (
+    SELECT (SELECT id FROM {table} ORDER BY xid DESC, id DESC LIMIT 1) AS last,
+        (SELECT id FROM {table} ORDER BY xid, id LIMIT 1) AS first,
         set_config('synchronous_commit', 'off', true)
 )
-DELETE FROM {table} WHERE (xid, id) IN (SELECT xid, id FROM {table} ORDER BY xid, id LIMIT (SELECT many FROM surplus))
+DELETE FROM {table} WHERE (xid, id) IN (
+    SELECT xid, id FROM {table} ORDER BY xid, id LIMIT (SELECT greatest(0, last - first + 1 - $1::bigint) FROM ends)
+) AND id <= (SELECT last - $1::bigint FROM ends)
 """
-"""What a crash brings back is trimmed again: the transaction need not wait for the disk."""
+"""What a crash brings back is trimmed again: the transaction need not wait for the disk. Ids that were rolled back leave holes,
+so that the distance of the ends is more than the rows between: the newest ids stay whatever it says."""
 
 
 class Place(NamedTuple):

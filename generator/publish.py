@@ -215,8 +215,7 @@ class EventPublisher:
 
     def sent(self) -> dict[str, int]:
         """Events handed to the adapter so far, by phase."""
-        phases: tuple[Phase, ...] = ("warmup", "measure")
-        return {phase: sum(counts[phase] for counts in self._published.values()) for phase in phases}
+        return {"warmup": self._count - self._scheduled, "measure": self._scheduled}
 
     def report(self) -> GeneratorReport:
         """What was published so far."""

@@ -20,6 +20,7 @@ from server.resume_request import read_last_ids
 from server.settings import ServerSettings
 from server.stream import Admitted
 from server.subscription_settings import TooManyTopicsError
+from server.subscriptions import all_of_it
 from server.topic import Topic
 
 MAX_TOPIC_BYTES = 1_024
@@ -45,7 +46,7 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
     given = read_ids(ids.values, names, unread=ids.unread)
     replica.joining += 1
     try:
-        topics = await replica.link.require(names, partial(_has_place, given))
+        topics = await replica.link.require(names, all_of_it if given is None else partial(_has_place, given))
     except TopicRefusedError as error:
         raise HTTPException(*_refusal(error)) from error
     except TooManyTopicsError as error:
@@ -58,9 +59,9 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
     return Admitted(names, given, read_heartbeat_s(request), partial(replica.link.release, topics))
 
 
-def _has_place(given: Given | None, topics: Sequence[Topic]) -> bool:
+def _has_place(given: Given, topics: Sequence[Topic]) -> bool:
     """Whether a client can be placed while history still comes: at the start, or behind its ids."""
-    return given is not None and is_placed(given, {topic.name: topic.history for topic in topics})
+    return is_placed(given, {topic.name: topic.history for topic in topics})
 
 
 def check(request: HTTPConnection, replica: Replica) -> list[str]:

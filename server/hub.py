@@ -103,6 +103,8 @@ class Hub:
                 return  # a replay after a reconnect: it is here already
         elif span is not None and stamp.seq > span.last + 1:
             self._tell_hole(topic, stamp, stamp.seq - span.last - 1, received_ns)
+        if span is None and stamp.seq and topic.from_start:
+            self._tell_hole(topic, stamp, stamp.seq, received_ns)
         if not topic.filling:
             self.ledger.broker_hop.add(received_ns - stamp.sent_ns)
         self._add(topic, self._make.event(stamp, payload, received_ns), received_ns)
@@ -150,9 +152,10 @@ class Hub:
 
     # The clients' side
 
-    def join(self, client: Client, position: Position, opening: bytes) -> None:
+    def join(self, client: Client, position: Position, opening: bytes, *, from_start: bool = False) -> None:
         """Begin a client's stream: what opens it, the gaps it must know of, then history and live events.
 
+        With `from_start` it wants each stream from its first event, so that one which comes without that has a gap.
         All its topics are subscribed. No event lies between what it is replayed and what it then gets live.
         """
         if client.state is State.GONE:
@@ -160,6 +163,9 @@ class Hub:
         self.flush()
         self.clients[client] = None
         self.ledger.connects += 1
+        if from_start:
+            for name in client.topics:
+                self.topics[name].from_start = True
         wire = client.writer.wire
         parts = [opening]
         parts += [self._make.gap(gap.topic, gap.cause, gap.lost, 0).on(wire) for gap in position.gaps]

@@ -118,7 +118,9 @@ def join(hub: Hub, settings: StreamSettings, client: Client, admitted: Admitted,
         client.writer.finish()
         return
     histories = {name: hub.topics[name].history for name in client.topics}
-    hub.join(client, resume(admitted.given, histories, settings.resume_overlap_ns), opening)
+    given = admitted.given
+    position = resume(given, histories, settings.resume_overlap_ns)
+    hub.join(client, position, opening, from_start=given is not None and given.from_start)
     if admitted.heartbeat_s and client.state is not State.GONE:
         settings.named_heartbeats.add(client, admitted.heartbeat_s)
 

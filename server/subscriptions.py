@@ -25,7 +25,7 @@ _SLACK_S = 2.0
 _log = logging.getLogger("fanbench.server")
 
 
-def _all_of_it(_: Sequence[Topic]) -> bool:
+def all_of_it(_: Sequence[Topic]) -> bool:
     """Nothing is enough until the history is there."""
     return False
 
@@ -48,6 +48,8 @@ class Subscriptions:
         self._subscribed: dict[str, asyncio.Future[None]] = {}
         """By topic: the broker has confirmed it."""
         self._wanted: list[str] = []
+        self._polling = 0
+        """Clients that look now and then whether enough of the history has come."""
         self._idle: dict[str, float] = {}
         self._work = asyncio.Event()
         self._fills: set[asyncio.Task[None]] = set()
@@ -57,7 +59,7 @@ class Subscriptions:
         """Whether clients are served well here: subscribed, and connected but for the grace."""
         return self.filled.is_set() and self.broker.within_grace
 
-    async def require(self, names: Sequence[str], enough: Enough = _all_of_it) -> list[Topic]:
+    async def require(self, names: Sequence[str], enough: Enough = all_of_it) -> list[Topic]:
         """Return once these topics are subscribed, and their history is there; they stay subscribed until `release`.
 
         `enough` says of the topics whether as much history has come as it takes: the client then gets the rest as it comes.
@@ -87,15 +89,28 @@ class Subscriptions:
                 if not future.done():
                     await asyncio.shield(future)
                 future.result()
-            while not all(future.done() for future in filled) and not enough(topics):
-                await asyncio.wait(filled, timeout=POLL_S)
+            if enough is not all_of_it:
+                await self._until_enough(filled, topics, enough)
             for future in filled:
+                if enough is all_of_it and not future.done():
+                    await asyncio.shield(future)
                 if future.done():
                     future.result()
         except BaseException:
             self.release(topics)
             raise
         return topics
+
+    async def _until_enough(
+        self, filled: Sequence[asyncio.Future[None]], topics: Sequence[Topic], enough: Enough
+    ) -> None:
+        self._polling += 1
+        try:
+            while not all(future.done() for future in filled) and not enough(topics):  # noqa: ASYNC110 - a history tells nobody
+                # The more look, the more seldom each does: looking must not keep the history from coming.
+                await asyncio.sleep(POLL_S * (1 + self._polling / 50))
+        finally:
+            self._polling -= 1
 
     def release(self, topics: Sequence[Topic]) -> None:
         """Undo one `require`. A topic that nobody uses lingers."""

@@ -17,6 +17,7 @@ class Topic:
         "_sender",
         "ahead",
         "filling",
+        "from_start",
         "groups",
         "heard_s",
         "history",
@@ -40,6 +41,8 @@ class Topic:
         """Clients that listen or are about to."""
         self.filling = False
         """The broker still replays: what comes is history, and goes to those alone that asked for the topic from its start."""
+        self.from_start = False
+        """A client wanted each stream from its first event."""
         self.subscribed_ns = 0
         self.heard_s = 0.0
         """When the latest frame came (monotonic clock)."""

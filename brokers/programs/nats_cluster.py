@@ -36,6 +36,9 @@ _SETTINGS = (
     ),
 )
 
+_OWN = "$"
+"""What the server's own streams begin with, such as those of MQTT's sessions: they outlive the runs that share a cluster."""
+
 
 def _build(plan: Blueprint) -> Cluster:
     """Features: `jetstream` (streams in files), `mqtt` (an MQTT listener on each node)."""
@@ -126,6 +129,8 @@ def _leader(nodes: Mapping[str, Running], features: Collection[str], _topic: str
         except OSError:
             continue
         for stream in streams:
+            if str(stream["config"]["name"]).startswith(_OWN):
+                continue
             name = stream.get("cluster", {}).get("leader", "")
             for other, node in nodes.items():
                 if name == _server_name(other):

@@ -34,9 +34,16 @@ class Network(Protocol):
 class Loopback:
     """All nodes on 127.0.0.1."""
 
+    def __init__(self) -> None:
+        self._given: set[int] = set()
+
     def addresses(self, count: int) -> list[str]:
         """See Network."""
-        return [f"127.0.0.1:{port}" for port in free_ports(count)]
+        found: list[int] = []
+        while len(found) < count:  # a port that was given before is free until its node listens
+            found += [port for port in free_ports(count - len(found)) if port not in self._given]
+            self._given.update(found)
+        return [f"127.0.0.1:{port}" for port in found]
 
     def enter(self, _address: str, /) -> list[str]:
         """See Network."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from brokers.anti_patterns import anti_pattern
 from brokers.contender import Contender
-from brokers.contenders import all_contenders
+from brokers.contenders import all_contenders, declared
 from brokers.registry import installed
 from core.fault import FaultKind
-from harness.analysis.fault_evidence import FaultEvidence, base_name
+from harness.analysis.fault_evidence import FaultEvidence
 from harness.analysis.fault_outcomes import AT_LEAST_ONCE
 from harness.analysis.judgement_words import listed
 from harness.analysis.judgements import FIGURES, P99, FamilyJudgement, PairJudgement
@@ -147,8 +147,7 @@ def _or(names: Sequence[str]) -> str:
 
 
 def _known(names: Sequence[str]) -> list[Contender]:
-    known = {contender.name: contender for contender in all_contenders()}
-    return [known[base_name(name)] for name in names if base_name(name) in known]
+    return [contender for name in names if (contender := declared(name)) is not None]
 
 
 def _replays(contender: Contender) -> bool:

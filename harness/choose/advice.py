@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brokers.contenders import all_contenders
+from brokers.contenders import program_of_result
 from harness.analysis.fault_outcomes import AT_LEAST_ONCE
 from harness.analysis.judgements import FIGURES
 from harness.analysis.standings import families
@@ -59,7 +59,7 @@ def _next(answer: Answer) -> list[str]:
 def _because(answer: Answer, needs: Needs, first: Judged) -> list[str]:
     name = first.contender
     said = []
-    program = next((one.program for one in all_contenders() if one.name == name), None)
+    program = program_of_result(name)
     if program in needs.have:
         said.append(f"{program} runs already")
     said.append(_place(answer, name))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from brokers.anti_patterns import anti_pattern
-from brokers.contenders import all_contenders, cluster_contenders
+from brokers.contenders import cluster_contenders, program_of_result
 from core.errors import UsageError
 from harness.analysis.costs import Cost, Prices, cost_of
 from harness.analysis.fault_evidence import same_machine
@@ -114,8 +114,7 @@ def _in_turn(answer: Answer, needs: Needs) -> list[str]:
     """What is left, best first and promise by promise in turn; what runs already before all else."""
     columns = [[judged.contender for group in groups for judged in group] for groups in answer.left.values()]
     names = [name for row in zip_longest(*columns) for name in row if name]
-    programs = {contender.name: contender.program for contender in all_contenders()}
-    return sorted(names, key=lambda name: programs.get(name) not in needs.have)
+    return sorted(names, key=lambda name: program_of_result(name) not in needs.have)
 
 
 def _out(answer: Answer) -> set[str]:
@@ -159,7 +158,6 @@ def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
     """Group what is left by p99 on the nearest load, each promise for itself; what runs already goes first in its group."""
     base = answer.base
     runs = [run for run in base.comparison.runs if run.contender in left]
-    programs = {contender.name: contender.program for contender in all_contenders()}
     for family in families(replace(base.comparison, runs=runs)) if runs else []:
         names = [standing.contender for standing in family.standings]
         groups = [list(group) for group in family.groups] or [names]
@@ -167,7 +165,7 @@ def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
         groups += [[name for name in names if name not in ranked]] if len(ranked) < len(names) else []
         found: list[list[Judged]] = []
         for group in groups:
-            at_hand = [name for name in group if programs.get(name) in needs.have]
+            at_hand = [name for name in group if program_of_result(name) in needs.have]
             ordered = at_hand + [name for name in group if name not in at_hand]
             found.append([_judged(answer, needs, family, name, name in at_hand) for name in ordered])
         answer.left[family.delivery] = found
@@ -175,9 +173,8 @@ def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
 
 
 def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bool) -> Judged:
-    programs = {contender.name: contender.program for contender in all_contenders()}
     said = [span(answer.base, name)]
-    said += [f"{programs[name]} runs already"] if at_hand else []
+    said += [f"{program_of_result(name)} runs already"] if at_hand else []
     ranked = name in family.judgement.contenders
     said += [] if ranked or not family.judgement.contenders else ["too few valid rounds to be ranked"]
     said += doubts(name, needs, answer.results)

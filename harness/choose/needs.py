@@ -58,7 +58,7 @@ class Needs(BaseModel):
         if self.rate_hz is not None:
             dimensions["rate_hz"] = (scenario.rate_hz, self.rate_hz)
         if self.payload_bytes is not None:
-            dimensions["payload_bytes"] = (scenario.payload_bytes, self.payload_bytes)
+            dimensions["payload_bytes"] = (max(1, scenario.payload_bytes), self.payload_bytes)
         return dimensions
 
     def has_shape_of(self, scenario: Scenario) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from brokers.contenders import all_contenders
+from brokers.contenders import declared
 from brokers.registry import installed
 from core.contracts.run_record import SummaryRow
 from core.scenario import Scenario
@@ -153,6 +153,6 @@ def span(result: Result, name: str) -> str:
 
 def replays(name: str) -> bool | None:
     """Whether the contender's adapter declares replay; None for one that is unknown here."""
-    urls = {contender.name: contender.url for contender in all_contenders()}
-    adapter = installed().serving(urls.get(name, name).partition("://")[0])
+    contender = declared(name)
+    adapter = installed().serving((contender.url if contender else name).partition("://")[0])
     return None if adapter is None else adapter.replay

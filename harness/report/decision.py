@@ -29,6 +29,7 @@ FAULT_TITLES: dict[FaultKind, str] = {
     "link-delay": "link slow",
     "link-stall": "link stalls",
     "generator-cut": "generator cut off",
+    "proxy-stall": "proxy stalls",
     "replica-kill": "replica killed",
     "replica-restart": "replicas restarted",
     "clients-stall": "clients stall",
@@ -38,6 +39,8 @@ FAULT_TITLES: dict[FaultKind, str] = {
     "follower-kill": "follower killed",
     "connected-node-kill": "connected node killed",
     "leader-pause": "leader hangs",
+    "leader-cut": "leader cut off",
+    "minority-cut": "follower cut off",
     "rolling-restart": "nodes restarted",
     "cluster-kill": "all nodes killed",
 }

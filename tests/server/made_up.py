@@ -115,7 +115,8 @@ def connect(
     client = writer.client = Client(topics, writer)
     given: Given | None = read_ids(ids, topics)
     histories = {name: hub.topics[name].history for name in topics}
-    hub.join(client, resume(given, histories, overlap_ns), b": hello\n\n")
+    from_start = given is not None and given.from_start
+    hub.join(client, resume(given, histories, overlap_ns), b": hello\n\n", from_start=from_start)
     return client
 
 

@@ -203,6 +203,17 @@ async def test_events_that_never_came_are_told_although_the_broker_said_nothing(
     assert hub.ledger.holes == 2
 
 
+async def test_a_client_that_asks_from_the_start_is_told_what_came_before_the_first_event_that_came() -> None:
+    hub = make_hub()
+    writer = ConnectionWriter(hub)
+    connect(hub, writer, ids=["0"])
+    hub.accept("t", event("s", 50))
+    hub.accept("t", event("other", 0))
+    await turns()
+    assert [e.event for e in writer.events] == ["gap", "message", "message"]
+    assert json.loads(writer.gaps[0])["lost"] == 50
+
+
 async def test_what_a_broker_replays_at_subscribe_goes_to_history_only() -> None:
     hub = make_hub()
     topic = hub.topics["t"]

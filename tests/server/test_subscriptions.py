@@ -331,6 +331,29 @@ async def test_a_client_whose_place_is_known_does_not_wait_for_the_rest_of_the_h
         assert not again.filling, "who did not say what is enough waits for all"
 
 
+async def test_many_that_wait_for_a_place_look_no_more_often_than_few() -> None:
+    broker = Broker(replay=True)
+    async with linked(broker) as link:
+        clients, looks = 4000, 0
+
+        def never(_: Sequence[Topic]) -> bool:
+            nonlocal looks
+            looks += 1
+            return False
+
+        waiting = [asyncio.create_task(link.require(["new"], never)) for _ in range(clients)]
+        await until(lambda: "new" in link._hub.topics and link._hub.topics["new"].filling, "history comes")
+        hub, seq = link._hub, 0
+        while looks < 2 * clients:  # while it comes nobody is let in
+            hub.accept("new", event("s", seq, topic="new"))
+            seq += 1
+            await asyncio.sleep(0.01)
+        assert seq > 15, "the more there are, the later each looks again"
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_a_refused_topic_fails_those_too_that_do_not_wait_for_history() -> None:
     broker = Broker(replay=True)
     async with linked(broker) as link:

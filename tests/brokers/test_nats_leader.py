@@ -1,0 +1,16 @@
+"""Which node of a NATS cluster is broken as the leader, where the server keeps streams of its own."""
+
+from types import SimpleNamespace
+
+from brokers.programs import nats_cluster
+
+
+def stream(name, port):
+    return {"config": {"name": name}, "cluster": {"leader": nats_cluster._server_name(f"127.0.0.1:{port}")}}
+
+
+def test_the_server_s_own_streams_lead_nobody(monkeypatch):
+    nodes = {f"127.0.0.1:{port}": SimpleNamespace(port=port) for port in (4001, 4002)}
+    streams = [stream("$MQTT_sess", 4001), stream("fanbench-run", 4002)]
+    monkeypatch.setattr(nats_cluster, "_streams", lambda _address: streams)
+    assert nats_cluster._leader(nodes, ["jetstream"], "events").port == 4002
