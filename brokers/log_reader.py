@@ -18,7 +18,7 @@ from brokers.api import Gap
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, Refusal, shown, standard_kind
 from brokers.inbox import CAPACITY_BYTES, DEFAULT_CAPACITY, Inbox
-from brokers.recent_entries import RECENT, RecentEntries
+from brokers.recent_entries import MAX_BYTES, RECENT, RecentEntries
 from brokers.topic_names import TopicNames
 from brokers.waiting import finish, reason
 
@@ -177,7 +177,7 @@ class LogReader(Generic[P]):
         self._replays += 1
         if self._recent is None and self._replays > 1 and self._keeps:
             self._recent = RecentEntries(self.position, self._keeps)
-        recent = self._recent
+        recent, older_bytes = self._recent, 0
         if recent is None:
             kept: list[Entry] = []
             older: list[Entry] | None = None
@@ -192,6 +192,9 @@ class LogReader(Generic[P]):
             async for entries in history:
                 if older is not None:
                     older += entries
+                    older_bytes += sum(len(payload) for _, payload in entries)
+                    if older_bytes > MAX_BYTES:  # it would not be kept
+                        older = None
                 yield entries
         if recent is not None and older is not None and upto == recent.position and not recent.covers(since_ns):
             recent.put_before(older, since_ns)

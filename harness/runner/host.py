@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from core.build import UNKNOWN, installed_version, source_commit
 from core.cores import usable_cores
 from core.errors import UsageError
 from core.scenario import Scenario
@@ -80,12 +81,11 @@ def library_versions() -> dict[str, str]:
 
 def own_version() -> dict[str, str]:
     """The version of fanbench, and where it runs from a checkout the commit; a commit with changes says so."""
-    found = {"version": version("fanbench")}
-    root = Path(__file__).parents[2]
-    if (root / ".git").exists():
-        commit = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-        found |= {"commit": f"{commit[:12]}{' with changes' if changed else ''}"} if commit else {}
+    found = {"version": installed_version()}
+    commit = source_commit()
+    if commit != UNKNOWN:
+        changed = _git(Path(__file__).parents[2], "status", "--porcelain", "--untracked-files=no")
+        found["commit"] = f"{commit[:12]}{' with changes' if changed else ''}"
     return found
 
 

@@ -133,6 +133,20 @@ async def test_rows_beyond_the_length_are_deleted_and_a_reader_that_was_away_is_
             assert rows <= 100 + 100
 
 
+async def test_ids_that_were_rolled_back_do_not_have_the_newest_rows_deleted(endpoint):
+    table = OutboxTable(endpoint)
+    async with connected(endpoint) as session:
+        for payload in ("one", "two"):
+            await session.execute(insert(endpoint, "t", payload))
+        await session.execute(
+            f"SELECT nextval(pg_get_serial_sequence('{table.name}', 'id')) FROM generate_series(1, 50)"
+        )
+        await session.execute(insert(endpoint, "t", "newest"))
+        await table.trim(session, 10)
+        rows = await session.fetch(f"SELECT payload FROM {table.quoted}")
+    assert [row["payload"] for row in rows] == [b"newest"]
+
+
 async def test_what_an_application_stores_without_a_notify_is_read_all_the_same(bench, endpoint):
     async with connected(endpoint) as session, bench.reader("t", endpoint=endpoint) as (_, reader):
         await session.execute(insert(endpoint, "t", "silent"))
