@@ -74,7 +74,7 @@ notebooks: $(STAMP)  ## run every notebook from the top on results/reference, ou
 	@FANBENCH_RESULTS=results/reference $(PY) scripts/notebooks.py
 
 # Versions and hashes; no address of a registry is written.
-COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q
+COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q
 
 lock: $(STAMP)  ## pin the dependencies again, with hashes; PACKAGE=name for that one alone
 	@$(COMPILE) --all-extras --group dev --group bench --group supply $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) -o requirements.lock pyproject.toml

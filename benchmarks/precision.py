@@ -22,8 +22,8 @@ from harness.analysis.judgements import BROKER, CPU, FIGURES, P50, P99
 from harness.analysis.standings import standings
 from harness.commands.compare import plan
 from harness.report.notebook import RESULTS
+from harness.results.load import load_results
 from harness.results.run_record import Comparison, Run
-from harness.results.store import load_results
 from harness.runner.contenders import choose_contenders
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import REPEATS, SPARE_ROUNDS

@@ -23,8 +23,8 @@ from core.errors import FanbenchError, UsageError
 from core.paths import absolute_path
 from core.scenario import Scenario
 from core.topics import topic_pattern
+from harness.results.load import load_results
 from harness.results.run_record import LATENCY, Run
-from harness.results.store import load_results
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import Job
 

@@ -13,8 +13,8 @@ from brokers.contenders import all_contenders, cluster_contenders
 from brokers.limits import slowness
 from harness.analysis.failovers import Failover, failovers
 from harness.report.failovers import seconds
+from harness.results.load import load_results
 from harness.results.run_record import Comparison
-from harness.results.store import load_results
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = sorted((ROOT / "results" / "reference").glob("failovers*"))

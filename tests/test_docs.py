@@ -98,7 +98,7 @@ def test_every_command_is_documented():
 
 def test_the_figures_of_sse_beside_websocket_are_those_of_the_reference():
     from harness.report.transports import transport_tables
-    from harness.results.store import load_results
+    from harness.results.load import load_results
 
     table = next(table for table in transport_tables(load_results(ROOT / "results" / "reference" / "transports")))
     lines = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8").splitlines()

@@ -16,8 +16,8 @@ from core.fault import KINDS, WHAT, FaultKind
 from core.plain_text import plain
 from harness.analysis.fault_outcomes import FaultOutcome, outcomes
 from harness.analysis.stored_results import Result
+from harness.results.load import load_manifest, load_results
 from harness.results.run_record import Comparison
-from harness.results.store import load_manifest, load_results
 
 SAME_MACHINE = ("cpu", "cores", "memory")
 """What of a result's host must be equal for two results to be of one machine; a newer kernel is no other machine."""

@@ -11,8 +11,8 @@ from typing import Self
 from core.errors import UsageError, nearest
 from core.scenario import Scenario
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS, Interval, independent_ratio
+from harness.results.load import load_results
 from harness.results.run_record import Comparison, Run
-from harness.results.store import load_results
 from harness.results.summary import COLUMNS, row_of
 
 EXAMPLE = "p99_ms>+15%"

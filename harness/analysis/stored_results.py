@@ -8,8 +8,9 @@ from pathlib import Path
 
 from core.plain_text import plain
 from harness.analysis.fault_outcomes import is_about_faults
+from harness.results.load import load_capacity, load_results, result_folders
 from harness.results.run_record import Comparison, Run
-from harness.results.store import INCOMPLETE, PARTIAL, load_capacity, load_results, result_folders
+from harness.results.store import INCOMPLETE, PARTIAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,17 @@ Each command imports what it needs when it runs, once the scenario was found goo
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from core.errors import FanbenchError, UsageError
+from core.errors import UsageError
 from core.paths import absolute_path
 from core.plain_text import plain
-from harness.commands.arguments import hide_passwords
+from harness.commands.endings import exit_code_of
 from harness.commands.interrupts import end_as_ctrl_c_does
 from harness.commands.options import (
     AsJson,
@@ -37,8 +36,6 @@ from harness.commands.options import (
     Warmup,
     scenario_from,
 )
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE)
 
 app = typer.Typer(
     name="fanbench",
@@ -377,52 +374,7 @@ def demo(
 def main() -> None:
     """Run the command line: exit code 0 done, 1 a check or a program failed, 2 bad usage."""
     end_as_ctrl_c_does()
-    try:
-        hide_passwords()
-        code = app(standalone_mode=False)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = 130
-    except UsageError as error:
-        code = _fail(str(error), 2)
-    except FanbenchError as error:
-        code = _fail(str(error), 1)
-    except OSError as error:
-        code = _cannot_write(error)
-    except Exception as error:
-        code = _usage(error)
-    sys.exit(code)
-
-
-def _cannot_write(error: OSError) -> int:
-    """One line for an output that takes no more. Others are raised on."""
-    if error.errno not in _FULL:
-        raise error
-    if not error.filename:  # the output itself: Python would try to write the rest when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if error.errno == errno.EPIPE:  # whoever read has had enough, like `head`
-        return 1
-    return _fail(f"{error.filename or 'standard output'}: {error.strerror}; make room, or write elsewhere", 1)
-
-
-def _usage(error: Exception) -> int:
-    """One line for a wrong option or argument; typer's own messages do not name the value. Others are raised on."""
-    if not hasattr(error, "format_message"):
-        raise error
-    given = ""
-    for option in getattr(getattr(error, "param", None), "opts", ()):
-        words = [word.partition("=")[2] for word in sys.argv if word.startswith(f"{option}=")]
-        if option in sys.argv[:-1]:
-            words.append(sys.argv[sys.argv.index(option) + 1])
-        given = f"{option} {words[0]}: " if words else given
-    message = error.format_message().rstrip(".")
-    command = " ".join(["fanbench", *getattr(getattr(error, "ctx", None), "command_path", "").split()[1:]])
-    return _fail(f"{given}{message}; see `{command} --help`", 2) if message else 2
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"fanbench: {plain(message)}", file=sys.stderr)
-    return code
+    sys.exit(exit_code_of(partial(app, standalone_mode=False)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from core.resources import resource_folder
 from harness.analysis.stored_results import Result, load_all, newest_folders
 from harness.report.chart_style import to_svg
 from harness.report.view import Table
-from harness.results.store import load_manifest, result_folders
+from harness.results.load import load_manifest, result_folders
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

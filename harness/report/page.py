@@ -21,8 +21,9 @@ from harness.report.chart_style import shortened
 from harness.report.comparison import comparison_view, table_rows
 from harness.report.faults import faults_view
 from harness.report.view import Chart, View
+from harness.results.load import load_capacity, load_results, result_folders
 from harness.results.run_record import Comparison
-from harness.results.store import load_capacity, load_results, result_folders, store_verdict, write_text
+from harness.results.store import store_verdict, write_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup

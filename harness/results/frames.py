@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.results.store import load_results
+from harness.results.load import load_results
 
 
 def summary_frame(*folders: Path) -> pd.DataFrame:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from core.errors import FanbenchError, UsageError
 from core.histogram import Histogram
+from harness.results.load import load_results
 from harness.results.run_record import HOPS, LATENCY
-from harness.results.store import load_results, write_text
+from harness.results.store import write_text
 
 _NOT_FILE_NAME = re.compile(r"[^A-Za-z0-9._#-]+")
 

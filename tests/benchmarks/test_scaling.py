@@ -13,8 +13,9 @@ from benchmarks.scaling_charts import draw
 from benchmarks.scaling_claims import claims
 from core.errors import UsageError
 from core.histogram import Histogram
+from harness.results.load import load_results
 from harness.results.run_record import Run, Usage
-from harness.results.store import load_results, open_results
+from harness.results.store import open_results
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,7 +3,7 @@
 import csv
 import re
 
-from harness.results.store import load_results
+from harness.results.load import load_results
 from scripts.failover_table import FOLDERS, ROOT, deaths, written
 
 

@@ -15,8 +15,9 @@ from harness.capacity import capacity_runs as probes
 from harness.capacity.capacity_runs import Budget, CapacityRuns, PermanentFailureError, at_load, by_weather, judge
 from harness.capacity.findings import as_found, bounds, in_words
 from harness.capacity.search import SearchAnswer
+from harness.results.load import load_capacity, load_results
 from harness.results.run_record import Run, Usage
-from harness.results.store import load_capacity, load_results, open_results
+from harness.results.store import open_results
 from harness.schedule.retry_queue import REPEATS
 from tests.harness import made_up
 from tests.harness.command import fanbench

@@ -24,7 +24,8 @@ from hdrh.histogram import HdrHistogram
 
 from harness.analysis.fault_evidence import faults_beside
 from harness.report.page import render, view_of
-from harness.results.store import load_results, open_results
+from harness.results.load import load_results
+from harness.results.store import open_results
 from tests.harness import made_up
 
 ROOT = Path(__file__).parents[3]

@@ -29,8 +29,9 @@ from harness.report.chart_style import THEMES, spread
 from harness.report.comparison import comparison_view, table_rows
 from harness.report.page import as_markdown, build_report, terminal_table, titles_of, view_of, with_code
 from harness.report.view import View
+from harness.results.load import load_results
 from harness.results.run_record import Run
-from harness.results.store import load_results, open_results
+from harness.results.store import open_results
 from tests.harness import made_up
 
 pytestmark = pytest.mark.slow  # renders whole reports

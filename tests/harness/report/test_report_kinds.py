@@ -17,8 +17,9 @@ from harness.report.comparison import table_rows
 from harness.report.faults import faults_verdict, matrix
 from harness.report.line_charts import fanout_by_clients, knee, load_curves
 from harness.report.page import build_report, view_of
+from harness.results.load import load_capacity, load_results
 from harness.results.run_record import Run
-from harness.results.store import load_capacity, load_results, open_results, store_capacity
+from harness.results.store import open_results, store_capacity
 from tests.harness import made_up
 from tests.harness.report.test_report import Page, assert_no_overlap
 

@@ -10,7 +10,7 @@ from harness.analysis.standings import standings
 from harness.analysis.stored_results import Result
 from harness.report.page import view_of
 from harness.report.transports import transport_tables
-from harness.results.store import load_results
+from harness.results.load import load_results
 from harness.schedule.transports import parse_transports
 from tests.harness import made_up
 from tests.harness.command import fanbench

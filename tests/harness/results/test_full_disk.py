@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import FanbenchError
-from harness.results.store import load_results
+from harness.results.load import load_results
 from tests.harness import made_up
 from tests.harness.command import FANBENCH
 from tests.harness.results.test_store import opened

@@ -10,8 +10,9 @@ import pytest
 from core.errors import UsageError
 from core.histogram import Histogram
 from harness.results.hgrm import write_hgrm
+from harness.results.load import load_results
 from harness.results.run_record import Run
-from harness.results.store import load_results, open_results
+from harness.results.store import open_results
 from tests.harness import made_up
 
 

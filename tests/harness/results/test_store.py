@@ -12,8 +12,9 @@ import pytest
 from core.contracts.load_result import MeasuredSecond
 from core.errors import UsageError
 from harness.results.frames import summary_frame, timeline_frame
+from harness.results.load import load_capacity, load_results, result_folders
 from harness.results.run_record import Comparison, Run, Usage
-from harness.results.store import ResultFolder, load_capacity, load_results, open_results, result_folders, store_verdict
+from harness.results.store import ResultFolder, open_results, store_verdict
 from tests.harness import made_up
 
 PUBLISHED = (

@@ -9,7 +9,7 @@ from brokers.programs.probe import answers
 from brokers.programs.running import Running, launch
 from core.ports import free_port
 from core.process import spawn
-from harness.results.store import load_results
+from harness.results.load import load_results
 from tests.harness.command import fanbench
 
 USER, PASSWORD = "writer", "writes-only"

@@ -14,8 +14,9 @@ from core.contracts.manifest import Stopping
 from core.scenario import Scenario
 from harness.analysis.standings import families, settled
 from harness.commands.compare import plan, rounds_held
+from harness.results.load import load_results
 from harness.results.run_record import Comparison, Run
-from harness.results.store import load_results, open_results
+from harness.results.store import open_results
 from harness.schedule import jobs as schedule
 from harness.schedule.retry_queue import Job
 from harness.schedule.stopping import UntilSettled, planned_looks, planned_rounds
