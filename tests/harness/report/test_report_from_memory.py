@@ -11,7 +11,7 @@ from core.contracts.capacity import Capacity
 from core.contracts.load_result import MeasuredSecond
 from harness.report import page
 from harness.report.page import build_report, write_report
-from harness.results import store
+from harness.results import load
 from harness.results.run_record import Run, Usage
 from harness.results.store import open_results, store_capacity
 from tests.harness import made_up
@@ -58,7 +58,7 @@ def test_both_are_the_same(
         store_capacity(folder, search)
 
     with monkeypatch.context() as patched:  # nothing that is in memory is read back
-        for module in (store, page):
+        for module in (load, page):
             patched.delattr(module, "load_results")
         written = write_report(folder, results.comparison, search)
     files = {path: path.read_text() for path in folder.rglob("*") if path.is_file()}
