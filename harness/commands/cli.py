@@ -79,7 +79,11 @@ def compare(
     ] = "sse",
     repeats: Annotated[int, typer.Option(min=0, help="how often a run that the machine disturbed is done again")] = 3,
     within: Annotated[
-        float, typer.Option(min=10, help="without --rounds: seconds after which no more rounds are begun")
+        float,
+        typer.Option(
+            min=10,
+            help="without --rounds: no round is begun that would not end in these seconds, but 5 are done in any case",
+        ),
     ] = 360.0,
     margin: Annotated[
         float, typer.Option(min=1.01, max=10, help="figures whose ratio lies within this factor are equivalent")

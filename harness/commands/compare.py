@@ -143,7 +143,7 @@ def _rounds(scenario: Scenario, runs: int, precision: Precision) -> tuple[Scenar
     """The scenario with a number of rounds, and what ends them before; None where the number was given."""
     if scenario.rounds:
         return scenario, None
-    planned = planned_rounds(scenario, runs, precision.within_s)
+    planned = planned_rounds(scenario.run_s * runs, precision.within_s)
     return scenario.with_fields(rounds=planned), UntilSettled(planned, precision.within_s, precision.margin)
 
 
@@ -159,8 +159,8 @@ def _announcement(
     about = f"about {max(1, round(seconds / 60))} min"
     rounds = f"{scenario.rounds} rounds"
     if until:
-        rounds = f"rounds until all is settled, {scenario.rounds} at most,"
-        about = f"{max(1, round(precision.within_s / 60))} min at most"
+        rounds = f"rounds until all is settled, {MIN_ROUNDS} at least,"
+        about = f"about {max(1, round(precision.within_s / 60))} min"
     over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
     return (
         f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "

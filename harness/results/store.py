@@ -65,7 +65,7 @@ class ResultFolder:
         self._save()
 
     def set_stopping(self, stopping: Stopping) -> None:
-        """Store how the comparison ended."""
+        """Store when the comparison may end, or that it did."""
         self.comparison = replace(self.comparison, stopping=stopping)
         self._save()
 

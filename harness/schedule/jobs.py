@@ -148,6 +148,10 @@ def _run_all(
                 )
             elif run.permanent:
                 progress.console.print("    another run would fail for the same reason: none like it is done")
-            if until is not None and queue.round_over and until.ends(job.round, results.comparison):
+            if until is not None and queue.round_over:
+                last = until.ends(job.round, results.comparison)
                 results.set_stopping(until.stopping)
-                queue.end_rounds()
+                if job.round == 1:
+                    progress.console.print(f"    {until.plan}", highlight=False)
+                queue.end_rounds(after=0 if last else until.stopping.looks[-1])
+                progress.update(task, total=queue.total)

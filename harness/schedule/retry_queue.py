@@ -104,9 +104,10 @@ class RetryQueue:
         """Whether the job that `next` gave last was the last of its round."""
         return not self._queue
 
-    def end_rounds(self) -> None:
-        """Do no more rounds; jobs of another scenario, such as a cut of every connection, are still to come."""
-        kept = [job for job in self._rest if job.scenario != self._ranked[0].scenario]
+    def end_rounds(self, after: int = 0) -> None:
+        """Do no rounds after that one; jobs of another scenario, such as a cut of every connection, are still to come."""
+        scenario = self._ranked[0].scenario
+        kept = [job for job in self._rest if job.round <= after or job.scenario != scenario]
         self.total -= len(self._rest) - len(kept)
         self._rest = deque(kept)
         self._spare_rounds = 0
