@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from core.contracts.session_rules import ByteRange, Range, SessionRules, Share
 from core.errors import UsageError, nearest
-from core.fault import Fault
+from core.fault import TAIL_S, Fault
 from core.paths import absolute_path, read_small_text
 from core.plain_text import plain
 from core.stamp import StampForm, smallest_bytes
@@ -20,8 +20,8 @@ from core.topics import TopicList, expand_topics
 
 MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
-FIXED_S = 1.0
-"""What a run takes besides its phases and its connections, on an idle machine."""
+FIXED_S = 3.5
+"""What a run takes besides its phases and its connections on an idle machine: the programs' start, most of it the broker's."""
 TopicOrder = Literal["turn", "random"]
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
@@ -110,6 +110,10 @@ class Scenario(BaseModel):
     def run_s(self) -> float:
         """About how many seconds a run takes, with the start and the end of its programs."""
         return self.warmup_s + self.duration_s + self.clients / self.connect_hz + FIXED_S
+
+    def broken_run_s(self, fault: Fault) -> float:
+        """About how many seconds a run takes in which that breaks: it goes on until the fault was undone, and its tail."""
+        return self.run_s + max(0.0, fault.at_s + fault.lasting_s + TAIL_S - self.duration_s)
 
     @property
     def sessions(self) -> SessionRules | None:

@@ -13,7 +13,7 @@ from math import ceil
 from brokers.contender import Contender
 from brokers.contenders import all_contenders, cluster_contenders
 from brokers.limits import no_node_to_break
-from core.fault import KINDS, TAIL_S, WHAT, Fault, FaultKind
+from core.fault import KINDS, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 
 CAPACITY_S = 240.0
@@ -45,7 +45,7 @@ def faults_command(names: Sequence[str]) -> NextCommand | None:
     if not contenders:
         return None
     kinds = [kind for kind in KINDS if not WHAT[kind].of_nodes]
-    seconds = len(contenders) * sum(_fault_s(kind) for kind in kinds)
+    seconds = len(contenders) * sum(_FAULTS.broken_run_s(Fault(kind=kind, at_s=_AT_S)) for kind in kinds)
     return NextCommand("faults", _line("faults", [one.name for one in contenders]), _minutes(seconds))
 
 
@@ -61,7 +61,9 @@ def failovers_of(clusters: Sequence[str], rounds: int = 5) -> NextCommand | None
     found = [known[name] for name in clusters if name in known]
     if not found:
         return None
-    seconds = rounds * sum(_fault_s(kind) for one in found for kind in _node_faults(one))
+    seconds = rounds * sum(
+        _FAULTS.broken_run_s(Fault(kind=kind, at_s=_AT_S)) for one in found for kind in _node_faults(one)
+    )
     words = [word for kind in NODE_DEATHS for word in ("--fault", kind)]
     line = " ".join([_line("faults", [one.name for one in found]), *words, f"--rounds {rounds}"])
     return NextCommand("failovers", line, _minutes(seconds))
@@ -69,11 +71,6 @@ def failovers_of(clusters: Sequence[str], rounds: int = 5) -> NextCommand | None
 
 def _node_faults(cluster: Contender) -> list[FaultKind]:
     return [kind for kind in NODE_DEATHS if no_node_to_break(cluster, kind) is None]
-
-
-def _fault_s(kind: FaultKind) -> float:
-    fault = Fault(kind=kind, at_s=_AT_S)
-    return _FAULTS.run_s + max(0.0, _AT_S + fault.lasting_s + TAIL_S - _FAULTS.duration_s)
 
 
 def capacity_command(name: str, options: Mapping[str, object]) -> NextCommand:

@@ -129,7 +129,7 @@ def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence)
     broken = {name: [kind for kind in REPLICA_FAULTS if evidence.of(name, kind)] for name in found}
     proven = [name for name in found if broken[name]]
     rest = [name for name in found if not broken[name]]
-    said = f"If no event may be lost on a replica's restart take {_or(proven or found)}"
+    said = f"If no event may be lost on a replica's restart take {listed(proven or found, 'or')}"
     where = "measured here" if stored is None else "tried in a fault here"
     if not proven:
         return [f"{said}, which {_replay(found)} (declared, not {where})."]
@@ -140,10 +140,6 @@ def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence)
 
 def _replay(names: Sequence[str]) -> str:
     return "replays" if len(names) == 1 else "replay"
-
-
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _known(names: Sequence[str]) -> list[Contender]:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from brokers.contender import Contender
 from core.errors import UsageError, nearest
-from core.fault import KINDS, TAIL_S, WHAT, Fault, FaultKind
+from core.fault import KINDS, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.judgement_words import listed
@@ -83,11 +83,6 @@ def left_out(contenders: Sequence[Contender], faults: Sequence[Fault]) -> list[s
     return [f"not done: {listed(list(dict.fromkeys(names)))}: {why}" for why, names in kinds.items()]
 
 
-def _about_s(job: Job) -> float:
-    scenario, (fault,) = job.scenario, job.scenario.faults
-    return scenario.run_s + max(0.0, fault.at_s + fault.lasting_s + TAIL_S - scenario.duration_s)
-
-
 def _line(run: Run) -> str:
     kind = run.scenario.faults[0].kind
     head = f"  {escape(run.contender)} {kind}: "
@@ -119,7 +114,7 @@ def faults_command(
 
     jobs = plan(contenders, faults, scenario)
     console = Console(stderr=json_answer)
-    minutes = sum(_about_s(job) for job in jobs) / 60
+    minutes = sum(job.scenario.broken_run_s(*job.scenario.faults) for job in jobs) / 60
     console.print(
         f"{len(jobs)} runs: {escape(', '.join(c.name for c in contenders))} through {len(faults)} fault{'s' if len(faults) > 1 else ''}, "
         f"{scenario.clients} clients on {scenario.replicas} replicas, {scenario.rate_hz:g} events/s, about {minutes:.0f} min",
