@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 PYTEST := $(PY) -m pytest --dist loadfile --no-loadscope-reorder  # tests/durations.py puts the longest files first
 
-.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist brokers browser reference reference-pages lock sbom clean notebook notebooks
+.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist brokers browser reference reference-pages lock sbom docs clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,13 +77,16 @@ notebooks: $(STAMP)  ## run every notebook from the top on results/reference, ou
 COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q
 
 lock: $(STAMP)  ## pin the dependencies again, with hashes; PACKAGE=name for that one alone
-	@$(COMPILE) --all-extras --group dev --group bench --group supply $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) -o requirements.lock pyproject.toml
+	@$(COMPILE) --all-extras --group dev --group bench --group supply --group docs $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) -o requirements.lock pyproject.toml
 	@$(COMPILE) -c requirements.lock -o deploy/requirements.lock deploy/requirements.txt
 
 sbom: $(STAMP)  ## dist/sbom.cdx.json: what an installation holds, as CycloneDX
 	@mkdir -p dist
 	@$(VENV)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.cdx.json
 	@echo dist/sbom.cdx.json
+
+docs: $(STAMP)  ## build the documentation as a site in dist/docs; a warning or a dead link fails it
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet && echo dist/docs/index.html
 
 clean:  ## remove .venv, caches and unfinished results
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks results/*.partial
