@@ -46,7 +46,7 @@ class Rule:
         if (relation == ">") != (sign == "+"):
             raise UsageError(f"--fail-if {text!r}: a rise is >+N%, a fall <-N%; write for instance '{EXAMPLE}'")
         if sign == "-" and float(number) >= 100:
-            raise UsageError(f"--fail-if {text!r}: no figure can fall by {number} %; give less than 100")
+            raise UsageError(f"--fail-if {text!r}: no figure can fall by {number}%; give less than 100")
         return cls(column, sign == "+", 1 + float(f"{sign}{number}") / 100, text.strip())
 
     def broken(self, ratio: Interval) -> bool:
@@ -143,7 +143,7 @@ class BaselineGate:
 
 
 def _per_cent(ratio: float) -> str:
-    return f"{100 * (ratio - 1):+.0f} %"
+    return f"{100 * (ratio - 1):+.0f}%"
 
 
 def _named(contender: str, transport: str) -> str:

@@ -26,14 +26,14 @@ def listed(words: Sequence[str]) -> str:
 
 
 def times(ratio: Interval, how: str = "slower") -> str:
-    """`1.4 x slower [1.3, 1.6]`."""
+    """`1.4x slower [1.3, 1.6]`."""
     digits = 2 if ratio.estimate < 1.995 else 1
-    return f"{ratio.estimate:.{digits}f} x {how} [{ratio.low:.{digits}f}, {ratio.high:.{digits}f}]"
+    return f"{ratio.estimate:.{digits}f}x {how} [{ratio.low:.{digits}f}, {ratio.high:.{digits}f}]"
 
 
 def within(margin: float) -> str:
-    """`equivalent within 1.25 x`."""
-    return f"equivalent within {margin:g} x"
+    """`equivalent within 1.25x`."""
+    return f"equivalent within {margin:g}x"
 
 
 def unbeaten(judged: FamilyJudgement) -> str:
@@ -44,7 +44,7 @@ def unbeaten(judged: FamilyJudgement) -> str:
     if judged.choice == "equivalent":
         return f"{listed(best)} are {within(judged.margin)} at {_figures(judged, best)}"
     if judged.choice == "different":
-        return f"{listed(best)} are each faster in another figure ({listed(_trade_offs(judged))})"
+        return f"each of {listed(best)} is faster in a different figure ({listed(_trade_offs(judged))})"
     return f"it is not settled which of {listed(best)} is faster, or whether they are equivalent"
 
 
@@ -92,10 +92,10 @@ def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
     how = "more" if figure is CPU else "slower"
     alike, alone = _alike(judged, figure, first, equal)
     said = [f"{listed(alike)} are {within(judged.margin)}"] if equal else []
-    said += [f"so {_is(alone)} {listed(alone)}, to {first} alone"] if alone else []
+    said += [f"{listed(alone)} {_is(alone)} equivalent to {first} only"] if alone else []
     slower = [f"{name} is {times(one.ratio, how)}" for name, one in against.items() if _apart(one)]
     open_ = [name for name, one in against.items() if not one.settled]
-    said += [f"against {first}, {listed(slower)}"] if slower else []
+    said += [f"compared with {first}, {listed(slower)}"] if slower else []
     said += [f"not settled between {first} and {listed(open_)}"] if open_ else []
     return "; ".join(said)
 
@@ -137,14 +137,14 @@ def _pairs(pairs: Sequence[PairJudgement]) -> str:
 
 def _range(ratio: Interval) -> str:
     if not math.isfinite(ratio.high):  # too early a look to say anything
-        return f"{ratio.estimate:.2f} x so far"
-    return f"{ratio.estimate:.2f} x [{ratio.low:.2f}, {ratio.high:.2f}]"
+        return f"{ratio.estimate:.2f}x so far"
+    return f"{ratio.estimate:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 def _more(rest: Sequence[PairJudgement]) -> str:
     most = max(rest, key=lambda one: one.rounds_needed)
     if most.rounds_needed > MOST_ROUNDS:
-        return f"over {MOST_ROUNDS} more rounds would be needed: what differs is close to the margin"
+        return f"more than {MOST_ROUNDS} further rounds would be needed: the difference is close to the margin"
     rounds = "1 more round" if most.rounds_needed == 1 else f"{most.rounds_needed} more rounds"
     minutes = max(1, round(most.minutes_needed))
     return f"about {rounds} ({minutes} {'minute' if minutes == 1 else 'minutes'}): --rounds {most.rounds + most.rounds_needed}"

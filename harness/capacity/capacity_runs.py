@@ -140,7 +140,7 @@ class CapacityRuns:
         point = judge(run, self._slo, load, usable_cores())
         self.points.append(point)
         self.runs.append(run)
-        breaks = "the harness ends here" if point.by_harness else "breaks"
+        breaks = "the harness reached its limit" if point.by_harness else "breaks"
         verdict = "holds" if point.held else f"{breaks if point.judged else 'not judged'}: {point.why}"
         words = escape(f"p99 {point.p99_ms:.1f} ms, lost {point.lost:,}: {verdict}")
         self.console.print(f"  {head}, {words}", highlight=False)

@@ -52,7 +52,7 @@ def in_words(found: Capacity) -> str:
     if found.held is None:
         why = next((f"; {point.why}" for point in reversed(found.points) if point.why), "")
         return (
-            f"{found.contender}: no load was found that holds {found.slo}: {found.note or 'nothing was measured'}{why}"
+            f"{found.contender}: found no load that holds {found.slo}: {found.note or 'nothing was measured'}{why}"
         )
     said = f"{_times(found, found.held, 'held')}{_interval(found)}"
     if not found.confirmed:
@@ -90,7 +90,7 @@ def _break(found: Capacity) -> str:
     broken = next((point for point in judged if not point.by_harness), None)
     if broken is None:
         return (
-            f"the harness ends at {found.broke:,}, which says nothing against {found.contender}: "
+            f"the harness reached its limit at {found.broke:,}, which says nothing about {found.contender}: "
             f"{_times(found, found.broke, 'refused')}, first: {judged[0].why}"
         )
     return f"{found.broke:,} {_times(found, found.broke, 'broke')}, first: {broken.why}"

@@ -62,7 +62,7 @@ class Search:
                 self._bisect()
                 self._confirm()
         except _OutOfTime:
-            answer.note = "the time was used up before it could be confirmed; give it more with --within"
+            answer.note = "the time was up before it could be confirmed; allow more with --within"
         self._review()
         return answer
 
@@ -103,7 +103,7 @@ class Search:
             else:
                 answer.broke = load
         if answer.held is None:
-            answer.note = f"no bound found: even the least load, {least:,}, does not hold"
+            answer.note = f"no limit found: even the smallest load, {least:,}, does not hold"
 
     def _coarse(self) -> bool:
         """Whether there are loads between `held` and `broke` that are further apart than the precision."""
@@ -170,11 +170,11 @@ class Search:
             return
         if answer.broke is None:
             whole = answer.held == self._bounds.most
-            answer.note = "no bound found: " + (
-                "it is the largest load that fits here" if whole else "the time was used up; give it more with --within"
+            answer.note = "no limit found: " + (
+                "it is the largest load that this machine can carry" if whole else "the time was up; allow more with --within"
             )
         elif False not in answer.outcomes(answer.broke):
             answer.confirmed = False
             answer.note = f"no run at {answer.broke:,} could be judged"
         elif self._coarse():
-            answer.note = "the time was used up before the step became finer; give it more with --within"
+            answer.note = "the time was up before the step became finer; allow more with --within"

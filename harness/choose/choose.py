@@ -126,7 +126,7 @@ def _nearest(needs: Needs, results: Sequence[Result], here: Mapping[str, str] | 
     found = [result for result in results if result.compares and any(run.valid for run in result.comparison.runs)]
     if not found:
         raise UsageError(
-            "the results hold no comparison with a valid run; give directories that fanbench compare wrote"
+            "the results contain no comparison with a valid run; give directories that fanbench compare wrote"
         )
 
     def nearness(result: Result) -> tuple[bool, bool, float, str, int]:
@@ -146,11 +146,11 @@ def _warnings(needs: Needs, base: Result, others: int) -> list[str]:
     clients = needs.clients or scenario.clients
     if clients >= STANDS_FOR * scenario.clients:
         said.append(
-            f"{scenario.clients:,} clients stand for {clients:,} here, {clients / scenario.clients:.3g} times as many: what holds "
+            f"{scenario.clients:,} measured clients stand for {clients:,}, {clients / scenario.clients:.3g} times as many: what holds "
             f"at {workload(scenario)} need not hold there"
         )
     if others:
-        said.append(f"{others} of the results are of another machine and were left out")
+        said.append(f"{others} of the results are from another machine and were left out")
     return said
 
 
@@ -174,7 +174,7 @@ def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
 
 def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bool) -> Judged:
     said = [span(answer.base, name)]
-    said += [f"{program_of_result(name)} runs already"] if at_hand else []
+    said += [f"you already run {program_of_result(name)}"] if at_hand else []
     ranked = name in family.judgement.contenders
     said += [] if ranked or not family.judgement.contenders else ["too few valid rounds to be ranked"]
     said += doubts(name, needs, answer.results)
@@ -186,7 +186,7 @@ def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bo
 def _certainty(family: Family, names: Sequence[str]) -> str:
     judgement, delivery = family.judgement, family.delivery
     if not judgement.contenders:
-        return f"{delivery}: not sure, fewer than {MIN_ROUNDS} rounds: the order is of single figures"
+        return f"{delivery}: not certain, because there are fewer than {MIN_ROUNDS} rounds; the order is by single figures"
     if len(names) == 1:
         return f"{delivery}: {names[0]} is the only one left"
     best = [name for name in names if name in judgement.unbeaten]
@@ -196,9 +196,9 @@ def _certainty(family: Family, names: Sequence[str]) -> str:
 def _best(judgement: FamilyJudgement, best: Sequence[str]) -> str:
     others = "; the others are slower" if len(best) < len(judgement.contenders) else ""
     if len(best) == 1:
-        return f"{best[0]} is faster than each of the others"
+        return f"{best[0]} is faster than all others"
     if judgement.choice == "equivalent":
         return f"{listed(best)} are equivalent{others}"
     if judgement.choice == "different":
-        return f"{listed(best)} are each faster in another figure{others}"
+        return f"each of {listed(best)} is faster in a different figure{others}"
     return f"it is not settled which of {listed(best)} is faster{others}"

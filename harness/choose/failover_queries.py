@@ -24,7 +24,7 @@ def against_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> Iter
         return
     forms = forms_of(name)
     if not forms:
-        yield f"fanbench knows no cluster of it, and {needs.nodes} nodes are asked for"
+        yield f"fanbench knows no cluster of it, and {needs.nodes} nodes are required"
         return
     found = {form: against_form(form, needs, results) for form in forms}
     if all(found.values()):

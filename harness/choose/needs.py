@@ -27,10 +27,10 @@ class Needs(BaseModel):
     topics: int = Field(1, ge=1, description="topics that the clients are spread over, for instance 100")
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     promise: Literal["at-most-once", "at-least-once"] | None = Field(None, description="at-most-once or at-least-once")
-    replay: bool = Field(False, description="whether a restarted replica must get the past back: true or false")
+    replay: bool = Field(False, description="whether a restarted replica must get earlier events: true or false")
     slo: str = Field("", description="what must hold, for instance 'p99<100ms, lost=0'")
-    have: tuple[str, ...] = Field((), description="programs that run already, for instance ['redis']")
-    memory_mb: float | None = Field(None, gt=0, description="memory that the broker may take, for instance 200")
+    have: tuple[str, ...] = Field((), description="programs that you already run, for instance ['redis']")
+    memory_mb: float | None = Field(None, gt=0, description="memory that the broker may use, in MB, for instance 200")
 
     nodes: Literal[1, 3] = Field(1, description="nodes that the broker runs on: 1 or 3")
     max_silence: str = Field(
@@ -114,6 +114,6 @@ def unknown_programs(needs: Needs) -> list[str]:
             hint = nearest(program, known)
             near = f" ({hint})" if hint.startswith("did you mean") else ""
             said.append(
-                f"fanbench has no adapter for {program}{near}: docs/adapters.md shows how to write one in a file of your own; what is said here is of {', '.join(known)}"
+                f"fanbench has no adapter for {program}{near}: docs/adapters.md shows how to write one; this answer is about {', '.join(known)}"
             )
     return said

@@ -134,7 +134,7 @@ def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
     ):
         said.append("its broker's memory was not measured on such a load")
     if needs.replay and replays(name) is None:
-        said.append("whether it can replay is not known here: its adapter is not installed")
+        said.append("whether it can replay is unknown here: its adapter is not installed")
     return said
 
 

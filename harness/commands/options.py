@@ -25,7 +25,7 @@ def _load_processes(text: str) -> int:
 
 Contenders = Annotated[
     list[str] | None,
-    typer.Argument(help="names as in `fanbench doctor`, or URLs of brokers of your own", show_default=False),
+    typer.Argument(help="names that `fanbench doctor` lists, or URLs of your own brokers", show_default=False),
 ]
 ScenarioName = Annotated[str, typer.Option("--scenario", "-s", help="a name in scenarios/, or a path to a TOML file")]
 Clients = Annotated[int | None, typer.Option(help="SSE clients, over all replicas", show_default=False)]
@@ -36,21 +36,21 @@ Topics = Annotated[
 ]
 PayloadBytes = Annotated[int | None, typer.Option(help="size of a published event", show_default=False)]
 Duration = Annotated[float | None, typer.Option(help="measured seconds of each run", show_default=False)]
-Warmup = Annotated[float | None, typer.Option(help="seconds before them that do not count", show_default=False)]
+Warmup = Annotated[float | None, typer.Option(help="seconds before the measured ones", show_default=False)]
 Rounds = Annotated[
-    int | None, typer.Option(help="runs of each contender; 0 to go on until all is settled", show_default=False)
+    int | None, typer.Option(help="runs of each contender; 0: until all pairs are settled", show_default=False)
 ]
 LoadProcesses = Annotated[
     int | None,
     typer.Option(
-        help="Locust processes that hold the clients; auto: as many as the load asks for",
+        help="Locust processes that hold the clients; auto: as many as the load needs",
         show_default=False,
         metavar="auto|N",
         parser=_load_processes,
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="of the order of runs and of random schedules", show_default=False)]
-Out = Annotated[Path, typer.Option(help="where result directories go", parser=absolute_path)]
+Seed = Annotated[int | None, typer.Option(help="seed of the order of runs and of random schedules", show_default=False)]
+Out = Annotated[Path, typer.Option(help="directory for the results", parser=absolute_path)]
 Axis = Literal["clients", "rate", "replicas", "topics"]
 LaunchedBy = Annotated[
     Literal["auto", "local", "docker"],

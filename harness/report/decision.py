@@ -210,14 +210,14 @@ def _note(comparison: Comparison, evidence: FaultEvidence) -> str:
     used += [cell.result for name in names for cells in evidence.failovers(name).values() for cell in cells]
     sources = ", ".join(sorted(set(used)))
     faults = (
-        "Faults, and nodes that die: deliveries lost, and below it for how many seconds a client heard nothing, from the lowest to the highest "
-        f"run, in {sources}, measured on this machine under the load that is named there. One of 3 nodes dies: the worst such fault, of the cluster "
-        "for which it is shortest. "
+        "Faults and dying nodes: deliveries lost, and below that the seconds in which a client heard nothing, from the lowest to the highest "
+        f"run, in {sources}, measured on this machine at the load given there. One of 3 nodes dies: the worst such fault, for the cluster "
+        "in which it is shortest. "
     )
     return (
-        f"p99 with its {LEVEL} range; broker hop, from the send to the replica: p50, below it p99; lost here: of the deliveries of this load. "
-        f"{faults if sources else ''}CPU and memory: the broker's at this load, below it for a million (M) deliveries. Green: nothing lost; yellow: "
-        "lost as the promise allows; red: a promise was broken. A dash: not measured, or nothing to say."
+        f"p99 with its {LEVEL} range. Broker hop, from the send to the replica: p50, and p99 below it. Lost here: deliveries lost at this load. "
+        f"{faults if sources else ''}CPU and memory: the broker's at this load, and below that per million (M) deliveries. Green: nothing lost. Yellow: "
+        "lost, as the promise allows. Red: a promise was broken. A dash: not measured, or not applicable."
     )
 
 
@@ -230,6 +230,6 @@ def next_steps(comparison: Comparison, evidence: FaultEvidence) -> tuple[str, ..
         ("A node of three", failovers_command([name for name in names if not evidence.failovers(name)])),
     )
     said = [
-        f"{what}: not measured on this machine with every contender; {step} does it." for what, step in found if step
+        f"{what}: not measured on this machine with every contender; run {step}." for what, step in found if step
     ]
-    return (*said, *(["Then `fanbench report` with this directory puts them in."] if said else []))
+    return (*said, *(["Then run `fanbench report` with this directory to include them."] if said else []))

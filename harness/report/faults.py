@@ -22,7 +22,7 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
     tables += [] if len(nodes) == len(found) else [matrix(found), *details(found)]
     tables += [] if nodes else settings_tables(comparison)
     tables += [*refused_runs(comparison), meanings(found)]
-    how = "Each fault came within the measured phase of a run of its own, and was undone by itself; clients came back alone."
+    how = "Each fault came within the measured phase of a separate run and was undone automatically; clients reconnected without help."
     return View(comparison, verdict, failover_charts(nodes) if draw else [], tables, method(comparison, [how]))
 
 
@@ -39,7 +39,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
     said = [
         f"Through {through}, {listed(keepers)} lost nothing."
         if keepers
-        else f"Nobody came through {through} without loss."
+        else f"No contender came through {through} without loss."
     ]
     said += [
         f"{o.contender} promises at-least-once and lost {o.total('lost'):,} of {o.total('expected'):,} in {o.fault}"
@@ -55,7 +55,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
         else "Every client came back without help."
     )
     if not comparison.complete:
-        said.append("The runs were interrupted: only those that were finished are here.")
+        said.append("The runs were interrupted: only the finished ones are here.")
     return said
 
 
@@ -97,8 +97,8 @@ def _blast_radius(found: Sequence[FaultOutcome]) -> list[str]:
         if ratios:
             ratio, before, during = worst
             said.append(
-                f"{fault} took the others' p99 from {ms(before)} to {ms(during)} ms in the worst run ({ratio:.2f} x)"
-                f"{_whose(ratios, 'worst', 1, ' x')}"
+                f"{fault} raised the others' p99 from {ms(before)} to {ms(during)} ms in the worst run ({ratio:.2f}x)"
+                f"{_whose(ratios, 'worst', 1, 'x')}"
             )
     return [f"Blast radius: {'; '.join(said)}."] if said else []
 
@@ -114,8 +114,8 @@ def _whose(by_name: Mapping[str, Sequence[float]], how: str, per: float, unit: s
             f"in the mean of {len(by_name[name])} runs"
         )
     if min(map(len, by_name.values())) < MIN_ROUNDS:
-        return f", which names nobody: that takes {MIN_ROUNDS} valid runs of each (--rounds {MIN_ROUNDS})"
-    return ", which names nobody: the contenders' ranges overlap"
+        return f"; no contender is named, because that takes {MIN_ROUNDS} valid runs of each (--rounds {MIN_ROUNDS})"
+    return "; no contender is named, because the ranges overlap"
 
 
 def matrix(found: Sequence[FaultOutcome]) -> Table:
@@ -128,10 +128,10 @@ def matrix(found: Sequence[FaultOutcome]) -> Table:
         for name, promise in promises.items()
     ]
     note = (
-        "Lost deliveries of all that were expected; silence: the longest time in which a client got nothing, the mean of the runs and "
-        f"the range in which it lies at {LEVEL}, of fewer than {MIN_ROUNDS} runs the lowest and the highest; twice: "
-        "deliveries that came more than once. Green: nothing lost. Yellow: lost as the promise allows. Red: the promise was "
-        "broken, or not every client came back."
+        "Lost: deliveries, of all expected. Silence: the longest time in which a client got nothing; the mean of the runs and its "
+        f"{LEVEL} interval, or the lowest and the highest if there are fewer than {MIN_ROUNDS} runs. Twice: deliveries that arrived "
+        "more than once. Green: nothing lost. Yellow: lost, as the promise allows. Red: the promise was broken, or not every "
+        "client came back."
     )
     return Table("What each fault did", ["contender", *kinds], rows, note)
 
@@ -188,9 +188,9 @@ def details(found: Sequence[FaultOutcome]) -> list[Table]:
         timed.append([head, *(Cell(number(value)) for value in values)])
     lost = ["contender, fault", "lost", "of", *(CAUSE_WORDS[cause] for cause in CAUSES), "twice", "out of order"]
     times = ["contender, fault", "back p50 ms", "back max ms", "silence ms", "others' p99 before ms", "others' p99 ms"]
-    sums = "Sums over all rounds; lost is split into its causes. Replayed, reconnects: the most of any round."
+    sums = "Sums over all rounds; lost is split by cause. Replayed and reconnects: the highest of any round."
     most = (
-        "The largest of all rounds. Back: from the fault to a client's first event after it. MB: peak resident memory."
+        "The highest of all rounds. Back: from the fault to a client's first event after it. MB: peak resident memory."
     )
     return [
         Table("What was lost, in figures", [*lost, "replayed", "reconnects"], counted, sums),
@@ -202,4 +202,4 @@ def meanings(found: Sequence[FaultOutcome]) -> Table:
     """What happens in each fault, and how it is undone."""
     kinds = dict.fromkeys(outcome.fault for outcome in found)
     rows = [[Cell(kind), Cell(WHAT[kind].meaning, "text"), Cell(WHAT[kind].undone, "text")] for kind in kinds]
-    return Table("The faults", ["fault", "what happens", "undone how"], rows)
+    return Table("The faults", ["fault", "what happens", "how it is undone"], rows)

@@ -37,7 +37,7 @@ _TERMINAL = {
     "place": "group",
     "p50": "p50",
     "p99": "p99",
-    "p99_range": "its range",
+    "p99_range": "p99 range",
     "broker_p99": "broker\np99",
     "delivered": "delivered\n/expected",
     "lost": "lost",

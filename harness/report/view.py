@@ -104,8 +104,8 @@ def refused_runs(comparison: Comparison) -> list[Table]:
             p99 = value_of(run, "p99_ms")
             figures = (str(run.round), "–" if p99 is None else ms(p99), f"{run.lost:,}" if run.expected else "–")
             rows.append([Cell(run.contender), *map(Cell, figures), Cell("; ".join(run.problems), "text")])
-    note = "A refused run is kept and shown, and never ranked: its figures say more about the measurement than about the broker."
-    headings = ["contender", "round", "p99 ms", "lost", "why, and what to do"]
+    note = "A refused run is kept and shown but never ranked: its figures say more about the measurement than about the broker."
+    headings = ["contender", "round", "p99 ms", "lost", "reason, and what to do"]
     return [Table("Refused runs", headings, rows, note)] if rows else []
 
 
@@ -114,12 +114,12 @@ def events_in_words(scenario: Scenario) -> str:
     rules = scenario.sessions
     if rules is None:
         size = f"{scenario.payload_bytes} bytes each" + (
-            " beside a compact stamp" if scenario.stamp == "compact" else ""
+            " besides a compact stamp" if scenario.stamp == "compact" else ""
         )
         return f"{size}, schedule {scenario.schedule}, topics {scenario.topics}"
     return (
-        f"{rules.payload_bytes[0]} to {rules.payload_bytes[1]} bytes each beside a {scenario.stamp} stamp: {rules.arrivals_hz:g} sessions "
-        f"begin per second, each a topic that lives {rules.lifetime_s[0]:g} to {rules.lifetime_s[1]:g} s"
+        f"{rules.payload_bytes[0]} to {rules.payload_bytes[1]} bytes each besides a {scenario.stamp} stamp: {rules.arrivals_hz:g} sessions "
+        f"begin per second, each a topic that lasts {rules.lifetime_s[0]:g} to {rules.lifetime_s[1]:g} s"
     )
 
 
@@ -128,12 +128,12 @@ def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
     scenario = comparison.scenario
     return [
         f"Workload: {offered_workload(comparison)}, {events_in_words(scenario)}; {scenario.warmup_s:g} s of warm-up, then "
-        f"{scenario.duration_s:g} s that count.",
+        f"{scenario.duration_s:g} s measured.",
         *how,
-        "Open loop: each event has an instant at which it is due, and latency counts from it, so a stall anywhere shows in "
-        "full. Nothing due is left out.",
+        "Open loop: each event has an instant at which it is due, and latency counts from that instant, so a stall anywhere shows in "
+        "full. No due event is skipped.",
         "Every delivery is accounted for: delivered + lost = events × clients.",
-        "All parts ran on the machine below, and shared it: take ratios from here, not absolute times for another machine.",
+        "All parts shared the machine below: transfer ratios to another machine, not absolute times.",
     ]
 
 
@@ -176,7 +176,7 @@ def settings_tables(comparison: Comparison) -> list[Table]:
         for setting, value in settings.items()
     ]
     note = (
-        "Of clusters, what decides how long a failover takes. ?name=value after a contender's name changes one, as in "
-        "valkey-sentinel?down_after_ms=5000. docs/brokers.md says what each means."
+        "For clusters, the settings that decide how long a failover takes. ?name=value after a contender's name changes one, as in "
+        "valkey-sentinel?down_after_ms=5000. docs/brokers.md explains each."
     )
-    return [Table("What the brokers were set to", ["contender", "setting", "value"], rows, note)] if rows else []
+    return [Table("Broker settings", ["contender", "setting", "value"], rows, note)] if rows else []

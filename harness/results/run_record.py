@@ -16,12 +16,12 @@ LATENCY = "latency"
 TRANSPORTS = {"sse": "Server-Sent Events", "ws": "WebSocket"}
 """By the name of their locustfile in load/."""
 CAUSE_WORDS = {
-    "broker": "not handed over by the broker",
+    "broker": "not delivered by the broker",
     "gap": "gap reported by the adapter",
     "slow_client": "dropped with a slow client",
     "connection_down": "connection down",
-    "unexplained": "missing without a word",
-    "under_way": "under way at the deadline",
+    "unexplained": "missing without a gap",
+    "under_way": "in flight at the deadline",
 }
 """What a missing delivery is charged to."""
 CAUSES = tuple(CAUSE_WORDS)

@@ -113,10 +113,10 @@ def test_refused_runs_count_for_nothing_but_are_told() -> None:
 @pytest.mark.parametrize(
     ("runs", "words"),
     [
-        ([], "No run was finished: there is nothing to compare."),
+        ([], "No run finished, so there is nothing to compare."),
         (
             [made_up.run(problems=("generator late",))],
-            "No run is valid, so nothing can be said; the report has the reasons.",
+            "No run is valid, so there is no verdict; the report has the reasons.",
         ),
     ],
 )

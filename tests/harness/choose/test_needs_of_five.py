@@ -174,7 +174,7 @@ def test_it_ends_with_what_to_take_why_and_what_else(told: Told) -> None:
     assert match[1] in left
     for program in needs.have:
         if any(name.startswith(program) for name in left):
-            assert f"{program} runs already" in last
+            assert f"you already run {program}" in last
         else:
             assert re.search(rf"\b{program}\b.* on it\n +`fanbench compare .*\b{program}\b", said)
 
