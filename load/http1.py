@@ -47,7 +47,7 @@ def parse_origin(url: str) -> Origin:
     except ValueError as error:
         raise UsageError(f"replica {url!r}: {error}; give it as http://HOST:PORT") from error
     if parts.scheme == "https":
-        raise UsageError(f"replica {url!r}: the load side speaks no TLS; aim at the replica's own http:// port")
+        raise UsageError(f"replica {url!r}: the load does not support TLS; use the replica's own http:// port")
     if parts.scheme != "http" or not parts.hostname:
         raise UsageError(f"replica {url!r} is not an http:// URL with a host; give it as http://HOST:PORT")
     return Origin(url, parts.hostname, port, parts.path.rstrip("/"))
