@@ -31,8 +31,8 @@ from brokers.reconnect import finish, keep_up, reason
 from brokers.topic_names import TopicNames
 
 STREAM = text("stream", "exchange and queue that all topics share", default_words="fanbench.stream, or the run's")
-BYTES = whole_number("bytes", "size that the stream keeps, about", 1_000_000_000, 1)
-MAX_AGE = text("max_age", "age that the stream keeps, as RabbitMQ writes it: 7D, 12h, 30m", default_words="any")
+BYTES = whole_number("bytes", "approximate size of the stream", 1_000_000_000, 1)
+MAX_AGE = text("max_age", "maximum age in the stream, in RabbitMQ's notation: 7D, 12h, 30m", default_words="any")
 
 
 def stream_of(endpoint: Endpoint) -> str:

@@ -40,13 +40,13 @@ def _read_run_name(value: str) -> str:
     return value
 
 
-PASSWORD_FILE = file("password_file", "file whose first line is the password, in place of one in the URL")
+PASSWORD_FILE = file("password_file", "file whose first line is the password, instead of one in the URL")
 RUN_NAME: Option[str] = replace(
-    text("run_name", "what the names of all that is created at the broker begin with", "", OWN_NAME),
+    text("run_name", "prefix of the names of everything that is created at the broker", "", OWN_NAME),
     read=_read_run_name,
 )
 MAX_TOPIC_BYTES = whole_number(
-    "max_topic_bytes", "longest topic, for a broker that takes less than its protocol", 0, 1, "the protocol's"
+    "max_topic_bytes", "longest topic, for a broker that allows less than its protocol", 0, 1, "the protocol's"
 )
 EVERY_URL: tuple[Option[Any], ...] = (PASSWORD_FILE, RUN_NAME, MAX_TOPIC_BYTES)
 """Options that any broker URL may have, whatever its adapter declares."""

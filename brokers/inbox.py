@@ -10,7 +10,7 @@ from brokers.api import Gap, Message
 from brokers.options import whole_number
 
 DEFAULT_CAPACITY = 65_536
-BUFFER = whole_number("buffer", "messages held for a reader that is behind, then a gap", DEFAULT_CAPACITY)
+BUFFER = whole_number("buffer", "messages buffered for a slow reader; beyond that there is a gap", DEFAULT_CAPACITY)
 CAPACITY_BYTES = 64 * 1024 * 1024
 """Of payloads, whatever their number: 65,536 of a quarter of a megabyte would be 16 GB. One message always has room."""
 _TURN = 256

@@ -10,9 +10,7 @@ from brokers.contender import Contender
 from core.fault import FaultKind
 
 _SESSIONS = "mosquitto writes sessions to disk when it shuts down cleanly: SIGKILL loses the sessions created since then, with their queued messages"
-_NO_REPLAY = (
-    "{product} keeps events only for existing subscribers: a replica that starts fresh gets no earlier events"
-)
+_NO_REPLAY = "{product} keeps events only for existing subscribers: a replica that starts fresh gets no earlier events"
 
 _NO_LEADER = "RabbitMQ 3.10 elects no leader for a quorum queue if all its members were killed at once: they all run again, without a leader"
 

@@ -29,12 +29,12 @@ from brokers.reconnect import finish, keep_up, quietly
 from brokers.topic_names import TopicNames
 from core.errors import UsageError
 
-QOS = choice("qos", "in place of naming the delivery", ("0", "1"), "", "0")
-VERSION = choice("version", "of the protocol", ("3.1.1", "5"), "", "5 with QoS 1, else 3.1.1")
-CLIENT_ID = text("client_id", "client id of the consumer, one for each replica; -producer is put to the producer's",
+QOS = choice("qos", "alternative to naming the delivery", ("0", "1"), "", "0")
+VERSION = choice("version", "protocol version", ("3.1.1", "5"), "", "5 with QoS 1, else 3.1.1")
+CLIENT_ID = text("client_id", "client id of the consumer, one for each replica; the producer's gets the suffix -producer",
                  "", "a new one")  # fmt: skip
 SESSION_EXPIRY = whole_number(
-    "session_expiry_s", "seconds that the broker keeps the session of a lost QoS 1 consumer, with version 5", 60
+    "session_expiry_s", "seconds for which the broker keeps the session of a lost QoS 1 consumer, with version 5", 60
 )
 _SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
 

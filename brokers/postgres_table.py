@@ -17,8 +17,8 @@ from brokers.errors import BrokerError, CauseKind
 from brokers.options import text, whole_number
 from brokers.postgres_link import PostgresSession
 
-TABLE = text("table", "the table of events, with its schema if need be", default_words="fanbench, or the run's name")
-LENGTH = whole_number("length", "rows that the table keeps, about", 100_000, 1)
+TABLE = text("table", "the table of events, with its schema if necessary", default_words="fanbench, or the run's name")
+LENGTH = whole_number("length", "approximate number of rows that the table keeps", 100_000, 1)
 _NAME_BYTES = 63
 PAGE = 500
 PAGE_BYTES = 8 * 1024 * 1024

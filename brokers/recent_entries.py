@@ -12,9 +12,7 @@ from typing import Generic, TypeVar
 from brokers.options import whole_number
 
 P = TypeVar("P")
-RECENT = whole_number(
-    "recent", "entries that a reader keeps, so that a topic that is new has its history at once", 100_000
-)
+RECENT = whole_number("recent", "entries that a reader keeps, so that a new topic has its history at once", 100_000)
 """As many as a stream keeps by default: older ones are not at the broker either."""
 MAX_BYTES = 64 * 1024 * 1024
 """Of payloads kept, whatever their number."""

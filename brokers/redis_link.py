@@ -51,7 +51,7 @@ __all__ = [
     "watch_primary",
 ]
 
-DATABASE = whole_number("db", "database, as the URL's path gives it too", 0)
+DATABASE = whole_number("db", "database; the URL's path can give it too", 0)
 MAX_TOPIC_BYTES = 65_536
 """The protocol's own limit is 512 MB, which is nobody's name of a topic."""
 

@@ -20,9 +20,9 @@ WATCH_S = 1.0
 """How often a side asks whether its server is still the primary."""
 PORT = 6379
 SENTINEL_PORT = 26379
-ROLE = choice("role", "which server will do: the primary, or any", ("primary", "any"), "primary")
-SENTINEL_USER = text("sentinel_user", "user at the sentinels, where they ask for one", "", "none")
-SENTINEL_PASSWORD_FILE = file("sentinel_password_file", "file whose first line is the sentinels' password")
+ROLE = choice("role", "which server is acceptable: the primary, or any", ("primary", "any"), "primary")
+SENTINEL_USER = text("sentinel_user", "user at the Sentinels, if they require one", "", "none")
+SENTINEL_PASSWORD_FILE = file("sentinel_password_file", "file whose first line is the Sentinels' password")
 SENTINEL_OPTIONS = (SENTINEL_USER, SENTINEL_PASSWORD_FILE)
 
 Ask = Callable[..., Awaitable[Any]]

@@ -42,7 +42,9 @@ class Scenario(BaseModel):
         le=1_048_576,
         description="size of a published event, including the stamp unless it is compact; 0: only the stamp",
     )
-    stamp: StampForm = Field("readable", description="readable: JSON; compact: up to 40 bytes in addition to payload_bytes")
+    stamp: StampForm = Field(
+        "readable", description="readable: JSON; compact: up to 40 bytes in addition to payload_bytes"
+    )
     topics: TopicList = Field("events", description="topic names: events · a,b · room-{0..999}")
     topic_order: TopicOrder = Field(
         "turn", description="how topics are chosen: turn, or random without repeats in a burst"
@@ -54,11 +56,16 @@ class Scenario(BaseModel):
     warmup_s: float = Field(2.0, ge=0, le=1_000_000, description="seconds of events that do not count")
     duration_s: float = Field(8.0, gt=0, le=1_000_000, description="seconds of events that count")
     drain_s: float = Field(5.0, ge=0, le=1_000_000, description="seconds to wait for late events before they are lost")
-    rounds: int = Field(0, ge=0, le=1000, description="runs of each contender, in shuffled order; 0: until all pairs are settled")
+    rounds: int = Field(
+        0, ge=0, le=1000, description="runs of each contender, in shuffled order; 0: until all pairs are settled"
+    )
     load_processes: int = Field(0, ge=0, le=256, description="Locust processes; 0: as many as the load needs")
     seed: int = Field(1, ge=0, description="seed of the order of runs and of random schedules")
     topic_arrivals_hz: float = Field(
-        0.0, ge=0, le=10_000, description="sessions that begin per second, each a topic that ends again; 0: topics are permanent"
+        0.0,
+        ge=0,
+        le=10_000,
+        description="sessions that begin per second, each a topic that ends again; 0: topics are permanent",
     )
     topic_lifetime_s: Range = Field((5.0, 60.0), description="shortest and longest session, in seconds")
     topic_rate_hz: Range = Field((30.0, 100.0), description="least and most events per second of a session")
@@ -67,9 +74,7 @@ class Scenario(BaseModel):
     )
     clients_per_topic: int = Field(1, ge=1, le=16, description="clients of each session from its start")
     second_tab: Share = Field(0.0, description="share of the sessions that get another client half-way")
-    late_join: Share = Field(
-        0.0, description="share of the clients that connect in the middle of the session"
-    )
+    late_join: Share = Field(0.0, description="share of the clients that connect in the middle of the session")
     resume: Share = Field(0.0, description="share of the clients that resume at another replica, by their last id")
     leave_early: Share = Field(0.0, description="share of the clients that leave before the end of the session")
     faults: tuple[Fault, ...] = Field((), description="what breaks within the measured phase; see docs/faults.md")

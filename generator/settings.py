@@ -47,7 +47,9 @@ class GeneratorSettings(BaseSettings):
         False, description="publish a probe on each topic every second, start at SIGUSR1, end at the next"
     )
     metrics_port: int = Field(0, ge=0, le=65_535, description="port of GET /metrics, for Prometheus; 0: none")
-    metrics_host: str = Field("127.0.0.1", description="address on which metrics are served; 0.0.0.0 for every interface")
+    metrics_host: str = Field(
+        "127.0.0.1", description="address on which metrics are served; 0.0.0.0 for every interface"
+    )
     log_format: LogFormat = Field("text", description="text, or json: one object per line, with time zone")
     sessions: FileToRead = Field(
         None, description="JSON file with the rules of sessions, which replace topics, rate and schedule"

@@ -154,12 +154,12 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
     missing = missing_clients(totals, asked)
     wrong = [missing] if missing else []
     if asked == 0 and not tally.clients and not tally.left:
-        wrong.append("no clients were asked for; give their number, such as -u 100")
+        wrong.append("no clients were requested; give their number, such as -u 100")
     elif tally.deliveries == 0 and (tally.clients or not wrong):
         wrong.append("no measured event was delivered: is a generator running, and did it publish to these topics?")
     if tally.received != tally.deliveries:
         wrong.append(
-            f"the clients' ledgers hold {tally.received} deliveries, the histograms were given {tally.deliveries}: "
+            f"the clients' ledgers hold {tally.received} deliveries, the histograms {tally.deliveries}: "
             "a defect in fanbench, please report it"
         )
     return wrong + [
@@ -182,7 +182,7 @@ def missing_clients(totals: WorkerResult, asked: int) -> str | None:
     if tally.users == tally.clients == tally.connected == asked:
         return None
     return (
-        f"{asked} clients were asked for: at the end {tally.users} users were there, {tally.clients} of them had been "
+        f"{asked} clients were requested: at the end there were {tally.users} users, {tally.clients} of them had "
         f"connected, {tally.connected} still were" + (f" ({why})" if why else "")
     )
 
@@ -193,9 +193,8 @@ def missing_visits(totals: WorkerResult, asked: int) -> str | None:
     if visits is None or (users == asked and visits.opened == visits.due):
         return None
     why = ", ".join(f"{count} x {reason}" for reason, count in sorted(totals.refused.items()))
-    return (
-        f"{asked} users were asked for, {users} were there; of {visits.due} visits {visits.opened} were connected"
-        + (f" ({why})" if why else "")
+    return f"{asked} users were requested, there were {users}; of {visits.due} visits {visits.opened} connected" + (
+        f" ({why})" if why else ""
     )
 
 

@@ -44,16 +44,12 @@ class LoadSettings(BaseModel):
         None, description="file to follow for orders to mark a fault, or to cut, stall or churn clients"
     )
     token: Annotated[str, AfterValidator(check_token)] = Field("", description="bearer token for /sse")
-    run_name: str = Field(
-        "", description="name of the run: a master accepts only workers with the same name"
-    )
+    run_name: str = Field("", description="name of the run: a master accepts only workers with the same name")
     warmup: float = Field(
         0.0, ge=0, le=3600, description="seconds after the start of the last client before events count"
     )
 
-    fail_if: tuple[str, ...] = Field(
-        (), description="fail if FIGURE>NUMBER, such as p99_ms>100 or lost>0; repeatable"
-    )
+    fail_if: tuple[str, ...] = Field((), description="fail if FIGURE>NUMBER, such as p99_ms>100 or lost>0; repeatable")
 
     @property
     def topics(self) -> list[str]:

@@ -48,7 +48,8 @@ class ServerSettings(BaseSettings):
     )
 
     topics: str = Field(
-        DEFAULT_TOPIC, description="topics subscribed from the start, others when their first client connects: a,b or room-{0..9}"
+        DEFAULT_TOPIC,
+        description="topics subscribed from the start, others when their first client connects: a,b or room-{0..9}",
     )
     topic_linger_s: float = Field(
         30.0, ge=0, description="how long a topic without clients stays subscribed, with its history"
@@ -84,9 +85,7 @@ class ServerSettings(BaseSettings):
     batch_sends: bool = Field(
         True, description="send to many clients with one system call (io_uring), if the kernel allows it"
     )
-    stall_timeout_s: float = Field(
-        30.0, gt=0, description="how long a client may read nothing of its replay"
-    )
+    stall_timeout_s: float = Field(30.0, gt=0, description="how long a client may read nothing of its replay")
 
     history_events: int = Field(2_000, ge=0, description="events kept for each topic, for clients that resume")
     history_bytes: int = Field(4 * MIB, ge=0, description="bytes kept for each topic, for clients that resume")

@@ -69,6 +69,6 @@ def test_it_loads_nothing_from_elsewhere(site):
 
 def test_every_page_of_the_docs_is_on_the_site(site):
     written = {path.name for path in site}
-    pages = [path for path in (ROOT / "docs").rglob("*.md")]
+    pages = list((ROOT / "docs").rglob("*.md"))
     assert len(pages) > 20
     assert [page.name for page in pages if page.with_suffix(".html").name not in written] == []

@@ -73,4 +73,4 @@ def require_image(image: str) -> None:
     try:
         docker("pull", "--quiet", image, timeout_s=PULL_TIMEOUT_S)
     except FanbenchError as error:
-        raise FanbenchError(f"image {image} cannot be had ({error}); see `docker pull {image}`") from error
+        raise FanbenchError(f"image {image} is not available ({error}); see `docker pull {image}`") from error

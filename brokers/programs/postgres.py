@@ -43,11 +43,13 @@ exec "$1/pgbench" -n -R "$3" -c {_BACKGROUND_CLIENTS} -T 1000000 -f "$4"
 """
 
 _SETTINGS = (
-    Setting("fsync", 1, "1: what is committed outlives a crash of the machine; 0: of the program alone", 0, 1),
+    Setting("fsync", 1, "1: commits survive a crash of the machine; 0: only a crash of the program", 0, 1),
     Setting(
-        "synchronous_commit", 1, "1: a commit waits for the disk; 0: it does not, and a crash takes the last", 0, 1
+        "synchronous_commit", 1, "1: a commit waits for the disk; 0: it does not, and a crash loses the last ones", 0, 1
     ),
-    Setting("background_commits_hz", 0, "commits a second by other writers, each a row and a NOTIFY", 0, 100_000),
+    Setting(
+        "background_commits_hz", 0, "commits per second by other writers, each with a row and a NOTIFY", 0, 100_000
+    ),
 )
 
 

@@ -51,9 +51,7 @@ def in_words(found: Capacity) -> str:
     """The answer as one sentence: what holds with its interval, where it breaks, and what broke first."""
     if found.held is None:
         why = next((f"; {point.why}" for point in reversed(found.points) if point.why), "")
-        return (
-            f"{found.contender}: found no load that holds {found.slo}: {found.note or 'nothing was measured'}{why}"
-        )
+        return f"{found.contender}: found no load that holds {found.slo}: {found.note or 'nothing was measured'}{why}"
     said = f"{_times(found, found.held, 'held')}{_interval(found)}"
     if not found.confirmed:
         words = f"{found.contender}: at least {found.held:,} {found.vary} held {found.slo} ({said}), not confirmed: {found.note}"

@@ -171,7 +171,9 @@ class Search:
         if answer.broke is None:
             whole = answer.held == self._bounds.most
             answer.note = "no limit found: " + (
-                "it is the largest load that this machine can carry" if whole else "the time was up; allow more with --within"
+                "it is the largest load that this machine can carry"
+                if whole
+                else "the time was up; allow more with --within"
             )
         elif False not in answer.outcomes(answer.broke):
             answer.confirmed = False

@@ -111,9 +111,7 @@ def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
         return f"If a node may die, look at {forms[0]}: `fanbench choose --nodes 3`."
     others = _runner_up(answer, first)
     return (
-        f"If it does not suit you, take {others}."
-        if others
-        else "If it does not suit you, no other contender is left."
+        f"If it does not suit you, take {others}." if others else "If it does not suit you, no other contender is left."
     )
 
 
@@ -134,4 +132,6 @@ def _nothing_left(answer: Answer) -> str:
     out: Sequence[Judged] = sorted(answer.ruled_out, key=lambda judged: len(judged.reasons))
     if not out:
         return "Take none yet: nothing was measured."
-    return f"Take none: each is ruled out. If you can accept this: {'; '.join(out[0].reasons)}, take {out[0].contender}."
+    return (
+        f"Take none: each is ruled out. If you can accept this: {'; '.join(out[0].reasons)}, take {out[0].contender}."
+    )

@@ -186,7 +186,9 @@ def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bo
 def _certainty(family: Family, names: Sequence[str]) -> str:
     judgement, delivery = family.judgement, family.delivery
     if not judgement.contenders:
-        return f"{delivery}: not certain, because there are fewer than {MIN_ROUNDS} rounds; the order is by single figures"
+        return (
+            f"{delivery}: not certain, because there are fewer than {MIN_ROUNDS} rounds; the order is by single figures"
+        )
     if len(names) == 1:
         return f"{delivery}: {names[0]} is the only one left"
     best = [name for name in names if name in judgement.unbeaten]

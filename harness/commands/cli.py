@@ -67,16 +67,12 @@ def compare(
     ] = False,
     baseline: Annotated[
         Path | None,
-        typer.Option(
-            help="an earlier result directory to compare with", show_default=False, parser=absolute_path
-        ),
+        typer.Option(help="an earlier result directory to compare with", show_default=False, parser=absolute_path),
     ] = None,
     fail_if: Annotated[
         str, typer.Option(help="with --baseline: exit code 1 if a figure changed significantly and by more than this")
     ] = "p99_ms>+15%",
-    transport: Annotated[
-        str, typer.Option(help="how clients connect: sse, ws, or both, as sse,ws")
-    ] = "sse",
+    transport: Annotated[str, typer.Option(help="how clients connect: sse, ws, or both, as sse,ws")] = "sse",
     repeats: Annotated[int, typer.Option(min=0, help="how often to repeat a run that the machine disturbed")] = 3,
     within: Annotated[
         float, typer.Option(min=10, help="without --rounds: seconds after which no further round starts")
@@ -265,7 +261,9 @@ def conformance(
 @app.command()
 def report(
     folders: Annotated[list[Path], typer.Argument(help="result directories", show_default=False, parser=absolute_path)],
-    markdown: Annotated[bool, typer.Option("--markdown", help="print the report as Markdown, for a pull request")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="print the report as Markdown, for a pull request")
+    ] = False,
 ) -> None:
     """Rebuild report.html of result directories."""
     from harness.report.page import build_report
@@ -279,7 +277,9 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="directory for the files; default: hgrm/ in the result directory", show_default=False, parser=absolute_path
+            help="directory for the files; default: hgrm/ in the result directory",
+            show_default=False,
+            parser=absolute_path,
         ),
     ] = None,
 ) -> None:
@@ -314,11 +314,16 @@ def choose(
     promise: Annotated[str | None, typer.Option(help="at-most-once or at-least-once", show_default=False)] = None,
     replay: Annotated[bool, typer.Option("--replay", help="a restarted replica must get earlier events")] = False,
     slo: Annotated[str, typer.Option(help="the objective, such as 'p99<100ms, lost=0'", show_default=False)] = "",
-    have: Annotated[list[str] | None, typer.Option(help="a program that you already run, repeatable", show_default=False)] = None,
+    have: Annotated[
+        list[str] | None, typer.Option(help="a program that you already run, repeatable", show_default=False)
+    ] = None,
     memory_mb: Annotated[float | None, typer.Option(help="memory that the broker may use", show_default=False)] = None,
     nodes: Annotated[int | None, typer.Option(help="nodes that the broker runs on: 1 or 3", show_default="1")] = None,
     max_silence: Annotated[
-        str, typer.Option(help="how long clients may hear nothing when a broker or node dies, such as 5s", show_default=False)
+        str,
+        typer.Option(
+            help="how long clients may hear nothing when a broker or node dies, such as 5s", show_default=False
+        ),
     ] = "",
     deploys_daily: Annotated[
         float | None, typer.Option(help="how many times a day the replicas are restarted", show_default="0")

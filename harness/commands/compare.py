@@ -159,8 +159,8 @@ def _announcement(
     about = f"about {max(1, round(seconds / 60))} min"
     rounds = f"{scenario.rounds} rounds"
     if until:
-        rounds = f"rounds until all is settled, {MIN_ROUNDS} at least,"
-        about = f"about {max(1, round(precision.within_s / 60))} min"
+        rounds = f"rounds until all pairs are settled, at most {scenario.rounds},"
+        about = f"at most {max(1, round(precision.within_s / 60))} min"
     over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
     return (
         f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "

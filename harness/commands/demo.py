@@ -93,12 +93,12 @@ def _say(
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     url = front or replicas[0].url
-    line(f"{name}, {len(replicas)} replicas, {scenario.rate_hz:g} events/s. Ctrl-C ends it.")
+    line(f"{name}, {len(replicas)} replicas, {scenario.rate_hz:g} events/s. Ctrl-C stops it.")
     line(f"  open      {url}/")
     line(f"  or        curl -N {url}/sse")
     line(
         f"  replicas  {'  '.join(replica.url for replica in replicas)}"
-        + ("" if front else "  (no nginx here to put in front)")
+        + ("" if front else "  (nginx is not installed, so there is no proxy)")
     )
     locust = shlex.quote(str(Path(sysconfig.get_path("scripts"), "fanbench-locust")))
     line(f"  load      {locust} --headless -u 200 -r 100 -t 20s --host {url}")
@@ -117,5 +117,5 @@ def _watch(console: Console, replicas: Sequence[ReplicaProcess], others: Sequenc
             if not living:
                 replica.child.require_alive()
             left = ", ".join(other.name for other in living)
-            console.print(f"{replica.name} ended; its clients go on through {left}", highlight=False)
+            console.print(f"{replica.name} ended; its clients continue at {left}", highlight=False)
         time.sleep(0.5)

@@ -186,9 +186,7 @@ def _looks(comparison: Comparison) -> str:
     looks = comparison.stopping.looks
     if len(looks) < 2:
         return ""
-    ended = (
-        "it did, because every pair was settled" if comparison.stopping.settled else "it ran until its time was up"
-    )
+    ended = "it did, because every pair was settled" if comparison.stopping.settled else "it ran until its time was up"
     return f"It could stop after {listed([str(look) for look in looks[:-1]])} rounds, which the intervals account for; {ended}. "
 
 
@@ -265,5 +263,7 @@ def losses(comparison: Comparison) -> list[Table]:
         if standing.total("lost")
     ]
     headings = ["contender", "lost", *CAUSE_WORDS.values()]
-    note = "All valid runs together. Each missing delivery is charged to one cause, the one with the strongest evidence."
+    note = (
+        "All valid runs together. Each missing delivery is charged to one cause, the one with the strongest evidence."
+    )
     return [Table("What was lost, and why", headings, rows, note)] if rows else []

@@ -229,7 +229,5 @@ def next_steps(comparison: Comparison, evidence: FaultEvidence) -> tuple[str, ..
         ("Faults", faults_command([name for name in names if not evidence.kinds([name])])),
         ("A node of three", failovers_command([name for name in names if not evidence.failovers(name)])),
     )
-    said = [
-        f"{what}: not measured on this machine with every contender; run {step}." for what, step in found if step
-    ]
+    said = [f"{what}: not measured on this machine with every contender; run {step}." for what, step in found if step]
     return (*said, *(["Then run `fanbench report` with this directory to include them."] if said else []))

@@ -85,7 +85,7 @@ def _generator_late(facts: Facts) -> str | None:
         limit_ms = max(least_ms, MAX_LATE_SHARE * without)
         if counted - without > limit_ms:
             return (
-                f"generator late: {name} of latency is {counted:.1f} ms, and {without:.1f} ms but for its lateness, "
+                f"generator late: {name} of latency is {counted:.1f} ms, and {without:.1f} ms without its lateness, "
                 f"which may make {limit_ms:.1f} ms; free the machine, or lower --rate"
             )
     return None
@@ -123,15 +123,15 @@ def _visits(facts: Facts, visits: VisitResult) -> str | None:
     if facts.visits_planned == visits.due == visits.opened and facts.reconnects == visits.moved:
         return None
     return (
-        f"visits missing: of {facts.visits_planned} that the schedule holds {visits.due} were begun and {visits.opened} connected; "
-        f"{facts.reconnects - visits.moved} reconnected beside the {visits.moved} that move; see the replicas' logs"
+        f"visits missing: of {facts.visits_planned} planned visits {visits.due} started and {visits.opened} connected; "
+        f"{facts.reconnects - visits.moved} reconnected besides the {visits.moved} that move; see the replicas' logs"
     )
 
 
 def _wrong_bytes(facts: Facts) -> str | None:
     if facts.visits is None or not facts.visits.wrong:
         return None
-    return f"{facts.visits.wrong} events came with other bytes than were sent: what carries them changes them; see the logs"
+    return f"{facts.visits.wrong} events arrived with different bytes than were sent; something on the way changes them; see the logs"
 
 
 def _load(facts: Facts) -> str | None:
@@ -147,8 +147,8 @@ def _counts(facts: Facts) -> str | None:
         )
     if facts.found_missing > lost:
         return (
-            f"counts do not add up: the clients miss {facts.found_missing} deliveries, and {facts.expected} expected less "
-            f"{facts.delivered} delivered are {lost}; this is a fault in fanbench, please report it"
+            f"counts do not add up: the clients lack {facts.found_missing} deliveries, but {facts.expected} expected minus "
+            f"{facts.delivered} delivered is {lost}; this is a fault in fanbench, please report it"
         )
     wrong = {f"histogram '{hop}' has": count for hop, count in facts.histogram_counts.items()}
     wrong["the clients' ledgers have"] = facts.received
@@ -161,7 +161,9 @@ def _counts(facts: Facts) -> str | None:
 def _negative(facts: Facts) -> str | None:
     if facts.negative == 0:
         return None
-    return f"{facts.negative} latencies below zero: the clocks of two hosts differ, or one was set; synchronise them"
+    return (
+        f"{facts.negative} latencies below zero: the clocks of two hosts differ, or one was adjusted; synchronise them"
+    )
 
 
 def _clock(facts: Facts) -> str | None:
@@ -169,7 +171,7 @@ def _clock(facts: Facts) -> str | None:
         return None
     return (
         f"the wall clock moved {facts.clock_step_ns / 1e6:+.1f} ms against the monotonic one "
-        f"(limit {MAX_STEP_NS / 1e6:g} ms): stop what sets the clock, and repeat"
+        f"(limit {MAX_STEP_NS / 1e6:g} ms): stop the program that adjusts the clock, and repeat"
     )
 
 
@@ -197,8 +199,8 @@ def _stood_still(facts: Facts) -> str | None:
     for part, seconds in facts.stood_still_s.items():
         if part not in meant:
             return (
-                f"{_WHO[part]} stood still for about {seconds:.1f} s, stopped by a signal (SIGSTOP, a debugger): what is lost "
-                "or late is not the contender's; find out who stops it, and repeat"
+                f"{_WHO[part]} was stopped for about {seconds:.1f} s by a signal (SIGSTOP, a debugger): losses and "
+                "delays are not the contender's; find out what stops it, and repeat"
             )
     return None
 
@@ -207,8 +209,8 @@ def _silent(facts: Facts) -> str | None:
     if not facts.silent_replicas:
         return None
     return (
-        f"{facts.silent_replicas} of {facts.scenario.replicas} replicas did not answer at the end, so what they received is not "
-        "known; see the replicas' logs"
+        f"{facts.silent_replicas} of {facts.scenario.replicas} replicas did not answer at the end, so what they received is "
+        "unknown; see the replicas' logs"
     )
 
 

@@ -153,11 +153,11 @@ def impossible(fault: Fault, contender: Contender) -> str | None:
     if fault.of_nodes:
         return no_node_to_break(contender, fault.kind) or (why_not() if fault.of_links else None)
     if fault.needs_broker and contender.clustered:
-        return f"{contender.name} has nodes, which tell clients where they are; take a fault of nodes, such as cluster-kill"
+        return f"{contender.name} is a cluster, whose nodes tell clients their addresses; use a fault of nodes, such as cluster-kill"
     if fault.needs_broker and contender.program is None:
-        return f"{contender.name} has no broker program of ours to break"
+        return f"{contender.name} has no broker program that fanbench started and could break"
     if fault.ends_a_replica and contender.embedded:
-        return f"{contender.name} generates in the replicas, so that the events would end with one"
+        return f"{contender.name} generates events in the replicas, so the events would end with a replica"
     return None
 
 

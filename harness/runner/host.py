@@ -147,8 +147,8 @@ def require_descriptors(scenario: Scenario) -> None:
     most = most_clients(scenario.replicas, processes)
     if scenario.clients > most:
         raise UsageError(
-            f"clients = {scenario.clients}: a process here may hold {descriptor_limit()} descriptors and {local_ports()} "
-            f"ports to a replica, which fits {most} clients on {scenario.replicas} replicas and {processes} Locust processes; "
+            f"clients = {scenario.clients}: each process may use {descriptor_limit()} descriptors and {local_ports()} "
+            f"ports to a replica, which is enough for {most} clients on {scenario.replicas} replicas and {processes} Locust processes; "
             f"give --clients {most} or less, more --load-processes or --replicas, or raise the limit (ulimit -Hn)"
         )
 
@@ -175,7 +175,7 @@ def disturbances(busy: Sequence[tuple[str, int, float]]) -> list[str]:
     """What will disturb a measurement here, each with what to do."""
     found = [f"{name} (process {pid}) uses {cores:.0%} of a core: stop it while measuring" for name, pid, cores in busy]
     if usable_cores() < 2:
-        found.append("less than two cores: server and clients take it from each other; use a machine with two or more")
+        found.append("fewer than two cores: server and clients compete for it; use a machine with two or more")
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor.exists() and governor.read_text(encoding="utf-8").strip() == "powersave":
         found.append("CPU governor 'powersave': choose 'performance' (cpupower frequency-set -g performance)")

@@ -248,7 +248,7 @@ class Load:
         """
         self.child.send_signal(signal.SIGTERM)
         if not self.child.wait(timeout_s):
-            words = "it is past its limit: lower --clients or --rate"
+            words = "it is beyond its limit; lower --clients or --rate"
             raise TransientError(
                 f"Locust did not end within {timeout_s:g} s of SIGTERM; {words}; {self.child.last_words()}"
             )

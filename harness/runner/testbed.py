@@ -110,13 +110,13 @@ def write_rules(contender: Contender, scenario: Scenario, folder: Path, transpor
         UsageError: the contender or the transport cannot have what the scenario asks for.
     """
     if scenario.stamp == "compact" and transport != "sse":
-        raise UsageError(f'transport {transport}: stamp = "compact" takes Server-Sent Events; leave one of them out')
+        raise UsageError(f'transport {transport}: stamp = "compact" needs Server-Sent Events; leave one of them out')
     rules = scenario.sessions
     if rules is None:
         return None
     if contender.embedded:
         raise UsageError(
-            f"{contender.name} generates in each replica, so that a session would be another one at each; leave it out"
+            f"{contender.name} generates events in each replica, so sessions would differ between replicas; leave it out"
         )
     path = folder / "sessions.json"
     write(rules, path)

@@ -144,12 +144,11 @@ def _run_all(
             progress.console.print(line(run), highlight=False)
             if again:
                 progress.console.print(
-                    "    the machine may have disturbed it: it is done again at the end of its round"
+                    "    the machine may have disturbed it; it will be repeated at the end of its round"
                 )
             elif run.permanent:
-                progress.console.print("    another run would fail for the same reason: none like it is done")
-            if until is not None and queue.round_over:
-                last = until.ends(job.round, results.comparison)
+                progress.console.print("    another run would fail for the same reason, so similar runs are skipped")
+            if until is not None and queue.round_over and until.ends(job.round, results.comparison):
                 results.set_stopping(until.stopping)
                 if job.round == 1:
                     progress.console.print(f"    {until.plan}", highlight=False)

@@ -30,11 +30,16 @@ def test_every_command_has_its_options():
 
 
 @pytest.mark.parametrize(
-    ("model", "prefix"), [(ServerSettings, "FANBENCH_"), (GeneratorSettings, "FANBENCH_"), (LoadSettings, "FANBENCH_LOAD_"), (Scenario, "")]
+    ("model", "prefix"),
+    [(ServerSettings, "FANBENCH_"), (GeneratorSettings, "FANBENCH_"), (LoadSettings, "FANBENCH_LOAD_"), (Scenario, "")],
 )
 def test_every_setting_has_a_row(model, prefix):
     rows = [line for line in settings().splitlines() if line.startswith("| `")]
     for name, field in model.model_fields.items():
         variable = f"{prefix}{name}".upper() if prefix else name
-        (row,) = [row for row in rows if row.startswith(f"| `{variable}` |") and row.endswith(f"| {field.description or ''} |")][:1]
+        (row,) = [
+            row
+            for row in rows
+            if row.startswith(f"| `{variable}` |") and row.endswith(f"| {field.description or ''} |")
+        ][:1]
         assert len(row.split(" | ")) == 4, row
