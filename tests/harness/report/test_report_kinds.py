@@ -133,7 +133,7 @@ def blast_radius(runs: list[Run]) -> str:
 def test_one_run_of_each_names_nobody() -> None:
     line = blast_radius([stalled("valkey", 11.0), stalled("nats", 194.8)])
     assert line == (
-        "Blast radius: clients-stall took the others' p99 from 10.0 to 195 ms in the worst run (19.48 x), which names nobody: "
+        "Blast radius: clients-stall raised the others' p99 from 10.0 to 195 ms in the worst run (19.48x); no contender is named, because "
         "that takes 5 valid runs of each (--rounds 5)."
     )
 
@@ -143,14 +143,14 @@ def test_who_stands_out_over_rounds_is_named_with_its_interval_and_nobody_where_
     apart = [stalled(n, ms + r / 10, r) for r in rounds for n, ms in (("valkey", 11.0), ("nats", 30.0))]
     mean = mean_interval([3.0 + r / 100 for r in rounds])
     assert blast_radius(apart) == (
-        "Blast radius: clients-stall took the others' p99 from 10.0 to 30.5 ms in the worst run (3.05 x); nats is worst, "
-        f"{mean.estimate:.2f} x [{mean.low:.2f}, {mean.high:.2f}] in the mean of 5 runs."
+        "Blast radius: clients-stall raised the others' p99 from 10.0 to 30.5 ms in the worst run (3.05x); nats is worst, "
+        f"{mean.estimate:.2f}x [{mean.low:.2f}, {mean.high:.2f}] in the mean of 5 runs."
     )
     alike = [stalled(n, ms + 3 * r, r) for r in rounds for n, ms in (("valkey", 11.0), ("nats", 12.0))]
-    assert blast_radius(alike).endswith("(2.70 x), which names nobody: the contenders' ranges overlap.")
+    assert blast_radius(alike).endswith("(2.70x); no contender is named, because the ranges overlap.")
     few = [run for run in apart if run.round < 5 or run.contender == "valkey"]
     assert "names nobody: that takes 5 valid runs of each" in blast_radius(few)
-    assert blast_radius([stalled("nats", 30.0)]).endswith("(3.00 x), with nats.")
+    assert blast_radius([stalled("nats", 30.0)]).endswith("(3.00x), with nats.")
 
 
 def test_a_cell_of_several_rounds_has_their_mean_and_its_interval() -> None:
