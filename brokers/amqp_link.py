@@ -174,7 +174,7 @@ def _closed_by(closing: asyncio.Future[Any]) -> Exception:
 async def _beat(link: AmqpConnection) -> None:
     """Ask for a sign of life until none comes: AMQP's own heartbeat takes three times as long to give up.
 
-    During an alarm the broker answers nothing; AMQP's heartbeats go on, and have to do.
+    During an alarm the broker answers nothing; AMQP's heartbeats continue, and have to do.
     """
     with contextlib.suppress(*errors):
         while True:

@@ -22,7 +22,7 @@ from brokers.reconnect import finish
 _EVERY_S = 1.0
 _AGAIN_S = 2.0
 _RETURNS = 2
-"""In a row, after which a binding is gone: one may be of a connection that is being dialled anew."""
+"""In a row, after which a binding is gone: one may be of a connection that is being dialled again."""
 Canary = tuple[str, str]
 """Exchange, and the routing key by which the consumer's queue is bound to it for this alone; both empty for none."""
 NO_CANARY: Canary = ("", "")

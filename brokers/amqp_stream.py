@@ -92,7 +92,7 @@ class AmqpStreamConsumer:
         end = await end_of(self.link.target, link, self._stream)
         if not self._began:
             self._began, self.feed.position = True, end
-        elif end < self.feed.position:  # deleted and made anew, or back without its last entries
+        elif end < self.feed.position:  # deleted and recreated, or back without its last entries
             self.feed.trimmed(None)
             self.feed.position = end
         self._reader = AmqpStreamReader(link.channel, self._stream)
@@ -123,7 +123,7 @@ class AmqpStreamConsumer:
             missing = offset - self.feed.position - 1
             if missing > 0:
                 self.feed.trimmed(missing)
-            elif missing < 0:  # a broker that came back without its data numbers anew
+            elif missing < 0:  # a broker that came back without its data restarts its numbering
                 self.feed.trimmed(None)
             if not self.feed.take_now(offset, topic, payload):
                 await self.feed.take(offset, topic, payload)

@@ -95,7 +95,7 @@ class AmqpStreamReader:
 async def mark(endpoint: Endpoint, stream: str) -> str | None:
     """Write a marker to the stream, on a connection of its own, which an alarm may block; returns its routing key.
 
-    None where the broker takes none: an alarm, or a user who may only read.
+    None if the broker takes none: an alarm, or a user who may only read.
     """
     marker = _MARKER + secrets.token_hex(8)
     try:

@@ -29,7 +29,7 @@ class Gap(NamedTuple):
     cause: str
     """`connection lost`, `overflow`, `trimmed`, `forbidden` or `invalid`, and what the broker said."""
     lost: int | None
-    """How many messages are missing, where the adapter knows; None where it cannot know."""
+    """How many messages are missing, where the adapter knows; None if it cannot know."""
     topic: str | None = None
     """The topic it concerns; None for all that this consumer is subscribed to."""
 
@@ -46,11 +46,11 @@ class LinkState(Protocol):
 
     @property
     def notice(self) -> str:
-        """What does not work although it is connected: an alarm, a part of a cluster that is lost. Empty where all does."""
+        """What does not work although it is connected: an alarm, a part of a cluster that is lost. Empty if all does."""
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """By reason, the messages that were passed by because they are none of ours or cannot be read."""
+        """By reason, the messages that were passed by because they are not fanbench's or cannot be read."""
 
     async def changed(self) -> None:
         """Return when `connected` or `notice` has changed."""
@@ -72,7 +72,7 @@ class Producer(Protocol):
 
 
 class Consumer(Protocol):
-    """Receives. Its buffer is bounded: what does not fit is dropped and told as a Gap."""
+    """Receives. Its buffer is bounded: what does not fit is dropped and reported as a Gap."""
 
     @property
     def link(self) -> LinkState: ...

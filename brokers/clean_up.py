@@ -51,13 +51,13 @@ def run_on(url: str, delivery: str) -> Iterator[str]:
     try:
         yield named
     finally:
-        clean_up(named, endpoint.delivery)  # what is left is told; the guard would fare no better
+        clean_up(named, endpoint.delivery)  # what is left is reported; the guard would fare no better
         call_off()
         path.unlink(missing_ok=True)
 
 
 def clean_up(url: str, delivery: str) -> bool:
-    """Remove what bears the URL's run name, within CLEAN_UP_S; what is left is told in the log. Blocks."""
+    """Remove what bears the URL's run name, within CLEAN_UP_S; what is left is logged. Blocks."""
     adapter, endpoint = open_endpoint(url, delivery)
     try:
         asyncio.run(_clean_up(adapter, endpoint))
@@ -85,7 +85,7 @@ def _remember(url: str, delivery: str) -> tuple[Path, list[str | Path]]:
 
 
 def main(argv: list[str]) -> int:
-    """Clean up by a file that `run_on` left; exit code 0 where there is nothing more to do."""
+    """Clean up by a file that `run_on` left; exit code 0 if there is nothing more to do."""
     path = Path(argv[0])
     try:
         url, delivery = json.loads(path.read_text(encoding="utf-8"))

@@ -148,7 +148,7 @@ def declared(name: str) -> Contender | None:
 
 
 def program_of_result(name: str) -> str | None:
-    """The program that a contender in results runs on, where it is one of ours."""
+    """The program that a contender in results runs on, where it is one of fanbench's."""
     found = declared(name)
     return None if found is None else found.program
 

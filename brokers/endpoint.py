@@ -83,7 +83,7 @@ class Endpoint:
     """Without its leading slash: a database number, a virtual host."""
     options: dict[str, str] = field(repr=False)
     delivery: str
-    """The promise that is asked for: at-most-once or at-least-once."""
+    """The promise that is requested: at-most-once or at-least-once."""
     timeout_s: float = CONNECT_TIMEOUT_S
     """How long connecting, subscribing or a confirmation may take before it is an error."""
 
@@ -147,7 +147,7 @@ class Endpoint:
 def parse_url(url: str, delivery: str, default_port: int | None = None) -> Endpoint:
     """Take a broker URL apart: `scheme://[user[:password]@]host[:port][,host[:port]…][/path][?option=value&…]`.
 
-    A scheme that is or ends with `unix` has the path of a socket in place of hosts and path.
+    A scheme that is or ends with `unix` has the path of a socket instead of hosts and path.
 
     Raises:
         UsageError: not a URL, a port is not a number from 1 to 65535, an option stands twice, or something in it is not

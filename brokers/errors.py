@@ -19,9 +19,9 @@ class Reaction(enum.StrEnum):
     """What an error means for the connection on which it came."""
 
     GONE = "gone"
-    """It is of no more use: drop it, resolve the name again and dial anew."""
+    """It is of no more use: drop it, resolve the name again and dial again."""
     REFUSED = "refused"
-    """It is good; what was asked for is the caller's affair."""
+    """It is good; what was requested is the caller's affair."""
     TRANSIENT = "transient"
     """It is good, and may do later what it does not do now."""
 
@@ -202,7 +202,7 @@ class Refusal(NamedTuple):
 
 
 def refusal_of(kind: CauseKind, words: str) -> Refusal | None:
-    """The refusal that an error about a topic is, or None where it says nothing about the topic."""
+    """The refusal that an error about a topic is, or None if it says nothing about the topic."""
     kinds: dict[CauseKind, RefusalKind] = {CauseKind.PERMISSION: "forbidden", CauseKind.INVALID: "invalid"}
     return Refusal(kinds[kind], words) if kind in kinds else None
 
@@ -220,7 +220,7 @@ def refuse_history(endpoint: Endpoint, since_ns: int | None) -> None:
     """For adapters without replay.
 
     Raises:
-        BrokerError: history is asked for.
+        BrokerError: history is requested.
     """
     if since_ns is not None:
         step = "use one with replay, see docs/brokers.md"

@@ -19,7 +19,7 @@ _TURN = 256
 class Inbox:
     """Messages in the order they came, at most `capacity` of them and CAPACITY_BYTES, for one iterating task.
 
-    What comes while it is full is dropped until half of it is free again, and told as one Gap where it is missing:
+    What comes while it is full is dropped until half of it is free again, and reported as one Gap where it is missing:
     letting in every message that finds a free place would give a reader that is behind a Gap for each message.
     """
 

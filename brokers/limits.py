@@ -1,6 +1,6 @@
 """Where a product cannot keep a declared promise, recovers slowly, or has nothing to break, and why: by kind of fault.
 
-Each reason is shown on the bare product, without an adapter of ours, in tests/brokers/test_limits.py and, of clusters,
+Each reason is shown on the bare product, without a fanbench adapter, in tests/brokers/test_limits.py and, of clusters,
 test_rabbitmq_cluster.py, test_nats_elections.py and test_cuts.py.
 """
 
@@ -54,7 +54,7 @@ def limit(contender: str, fault: FaultKind) -> str | None:
 
 
 def slowness(contender: str, fault: FaultKind) -> str | None:
-    """Why the product itself leaves clients without events for seconds in this fault; None where nothing is known."""
+    """Why the product itself leaves clients without events for seconds in this fault; None if nothing is known."""
     return _SLOW.get((contender.partition("?")[0], fault))
 
 

@@ -24,7 +24,7 @@ class Link:
         self.cause = "" if connected else "not connected yet"
         """Why it is not connected, in words of the broker or its library, without secrets; empty while it is."""
         self.notice = ""
-        """What does not work although it is connected, in the broker's words, such as an alarm; empty where all does."""
+        """What does not work although it is connected, in the broker's words, such as an alarm; empty if all does."""
         self.skipped: Counter[str] = Counter()
         """Messages that were passed by because nobody can read them, by reason."""
         self._waiting: set[asyncio.Future[None]] = set()
@@ -40,7 +40,7 @@ class Link:
             self._waiting.discard(waiting)
 
     def drop(self, cause: str) -> None:
-        """This connection is of no more use, by what the broker answered: have it dialled anew. Idempotent."""
+        """This connection is of no more use, by what the broker answered: have it dialled again. Idempotent."""
         if self._drop is not None and not self._drop.done():
             self._drop.set_result(cause)
 

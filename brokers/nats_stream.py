@@ -195,7 +195,7 @@ def told(endpoint: Endpoint, action: str, error: Exception) -> BrokerError:
 
 
 async def remove_stream(endpoint: Endpoint, link: NatsConnection) -> None:
-    """Delete the stream; no error where there is none.
+    """Delete the stream; no error if there is none.
 
     Raises:
         BrokerError: JetStream's own reason.

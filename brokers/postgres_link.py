@@ -49,7 +49,7 @@ _BY_STATE: dict[str, CauseKind] = {
     "28P01": CauseKind.AUTHENTICATION,
     "3D000": CauseKind.NOT_FOUND,
     "42501": CauseKind.PERMISSION,
-    "42P01": CauseKind.ELSEWHERE,  # a table that was there is gone: the next connection makes it anew
+    "42P01": CauseKind.ELSEWHERE,  # a table that was there is gone: the next connection recreates it
     "53100": CauseKind.BLOCKED,
     "53200": CauseKind.BLOCKED,
     "53300": CauseKind.LIMIT,

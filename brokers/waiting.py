@@ -47,7 +47,7 @@ async def quietly(work: Coroutine[Any, Any, None], timeout_s: float) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line; its kind where it says nothing. Of an error of ours the cause alone."""
+    """What an exception says, on one line; its kind where it says nothing. Of a fanbench error the cause alone."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, BrokerError):

@@ -21,7 +21,7 @@ from core.topics import TopicList, expand_topics
 MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
 FIXED_S = 1.0
-"""What a run takes besides its phases and its connections, on an idle machine."""
+"""Duration of a run besides its phases and its connects, on an idle machine."""
 TopicOrder = Literal["turn", "random"]
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
@@ -82,7 +82,7 @@ class Scenario(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _what_follows_from_sessions(cls, fields: object) -> object:
-        """With sessions the rate and the number of clients follow from them: the means of what is there at a time."""
+        """With sessions, the rate and the number of clients follow from them: the average numbers at any time."""
         if not isinstance(fields, dict) or not (rules := _rules_of(fields)):
             return fields
         live = rules.arrivals_hz * mean_lifetime_s(rules)
@@ -113,16 +113,16 @@ class Scenario(BaseModel):
 
     @property
     def run_s(self) -> float:
-        """About how many seconds a run takes, with the start and the end of its programs."""
+        """Approximate seconds of a run, including the start and the end of its programs."""
         return self.warmup_s + self.duration_s + self.clients / self.connect_hz + FIXED_S
 
     @property
     def sessions(self) -> SessionRules | None:
-        """The rules of its sessions; None where topics stay."""
+        """The rules of its sessions; None if topics stay."""
         return _rules_of(self.model_dump())
 
     def with_fields(self, **fields: object) -> Scenario:
-        """This scenario with some fields replaced; None leaves a field as it is.
+        """This scenario with some fields replaced; None keeps a field.
 
         Raises:
             UsageError: a field is unknown or its value out of range.

@@ -34,7 +34,7 @@ class ConnectionWriter(Protocol):
         """From now on the full bound holds: a client that passes it is too slow. Until then, a small one paces a replay."""
 
     def finish(self) -> None:
-        """Send what is held, end the stream in good order, and close."""
+        """Send the buffered bytes, end the stream cleanly, and close."""
 
     def abort(self) -> None:
         """Close at once, and throw away what is held."""

@@ -30,7 +30,7 @@ class ConnectionLimits:
         self._begins: deque[Callable[[], None]] = deque()
 
     def enter(self, arrival: Arrival, connections: int) -> bool:
-        """The connection owes us a request from now on; False if there is no room for it."""
+        """Marks a request incomplete from now on; False if there is no room for it."""
         if connections > self._max_connections:
             self.turned_away += 1
             return False
@@ -38,7 +38,7 @@ class ConnectionLimits:
         return True
 
     def owe(self, arrival: Arrival) -> None:
-        """The connection owes us the rest of a request; it has done so since the first such word."""
+        """Marks a request incomplete; counts from the first mark."""
         self._waiting.setdefault(arrival, self._loop.time())
 
     def leave(self, arrival: Arrival) -> None:

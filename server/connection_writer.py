@@ -83,7 +83,7 @@ class TransportWriter:
             self._hub.drop(self.client, "flooding")
 
     def half_closed(self) -> None:
-        """The client sends no more: its stream ends in good order, since a client that is gone looks the same."""
+        """The client sends no more: its stream ends cleanly, because a client that is gone looks the same."""
         if self.client is not None:
             self._hub.end([self.client], "client left")
 

@@ -1,4 +1,4 @@
-"""How clients leave the hub: by themselves, sent away in good order, or dropped with what is held for them."""
+"""How clients leave the hub: on their own, disconnected cleanly, or dropped with their buffered events."""
 
 from __future__ import annotations
 

@@ -152,4 +152,4 @@ ENDINGS: Mapping[Wire, bytes] = {
     Wire.PLAIN: b"",
     Wire.WEBSOCKET: b"\x88\x02\x03\xe9",  # close, 1001: going away
 }
-"""What ends a stream in good order."""
+"""Bytes that end a stream cleanly."""

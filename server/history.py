@@ -13,7 +13,7 @@ MAX_STREAMS = 256
 """Streams remembered of a topic. One that is forgotten counts as unknown, which a client is told as a gap."""
 _TRIM_AT = 512
 INDEX_IDLE_NS = 60 * 10**9
-"""How long an index stays that nobody asks."""
+"""How long an unused index is kept."""
 
 
 @dataclass(frozen=True, slots=True)

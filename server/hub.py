@@ -231,7 +231,7 @@ class Hub:
         on_tick()
 
     def end(self, clients: Iterable[Client], reason: str) -> None:
-        """End these streams in good order, with all that came for them."""
+        """End these streams cleanly, with all their events."""
         self.flush()
         for client in clients:
             self.leave(client, reason)
@@ -242,7 +242,7 @@ class Hub:
         return [client for client in self.clients if client.ends_s <= now_s and client.state is State.LIVE]
 
     def close(self) -> None:
-        """End the tick; nobody joins from now on."""
+        """End the tick; no client joins from now on."""
         self.stopping = True
         if self._ticker is not None:
             self._ticker.cancel()

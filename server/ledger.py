@@ -28,7 +28,7 @@ class Ledger:
         self.gaps = 0
         """Interruptions that the adapter told."""
         self.gap_lost: Counter[str] = Counter()
-        """Events that it said were lost in them, by topic; `*`: of any of its topics."""
+        """Events that it reported lost, by topic; `*`: unknown topic."""
         self.holes = 0
         """Events that never came although a later one of their stream did."""
         self.replayed = 0

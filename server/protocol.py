@@ -218,14 +218,14 @@ class StreamProtocol(HttpToolsProtocol):
         return b"".join(head.parts)
 
     def pause_writing(self) -> None:
-        """The transport holds too much."""
+        """The transport's buffer is too full."""
         if self._listener is not None:
             self._listener.paused()
         else:
             super().pause_writing()
 
     def resume_writing(self) -> None:
-        """The transport has sent enough of it."""
+        """The transport's buffer has drained enough."""
         if self._listener is not None:
             self._listener.resumed()
         super().resume_writing()

@@ -169,7 +169,7 @@ class ServerSettings(BaseSettings):
         return size_bytes
 
     def preset_topics(self) -> list[str]:
-        """The topics subscribed from the start; none for an empty setting."""
+        """The topics to subscribe at the start; none for an empty setting."""
         return expand_topics(self.topics) if self.topics else []
 
     def server_name(self, port: int) -> str:

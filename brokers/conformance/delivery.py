@@ -129,7 +129,7 @@ class DeliveryPromises:
                 require(reader.payloads == expected, "the consumers share the messages")
 
     async def test_unsubscribe_stops(self, broker: Workbench) -> None:
-        """Nothing of a topic comes once unsubscribe has returned; other topics go on; subscribing again works."""
+        """Nothing of a topic comes once unsubscribe has returned; other topics continue; subscribing again works."""
         topic, other = broker.topic(), broker.topic()
         async with broker.producer() as producer, broker.reader(topic, other) as (consumer, reader):
             await producer.publish(topic, b"before")

@@ -44,7 +44,7 @@ class FailurePromises:
 
     @needs("program")
     async def test_broker_killed_and_restarted(self, broker: Workbench) -> None:
-        """The broker is killed and comes back: publishing raises meanwhile, then a Gap is told, then messages flow."""
+        """The broker is killed and comes back: publishing raises meanwhile, then a Gap is reported, then messages flow."""
         topic = broker.topic()
         assert broker.running is not None
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
@@ -57,7 +57,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_link_cut(self, broker: Workbench) -> None:
-        """The link is cut and comes back: publishing raises meanwhile, then a Gap is told, then messages flow."""
+        """The link is cut and comes back: publishing raises meanwhile, then a Gap is reported, then messages flow."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (_, reader):
@@ -80,7 +80,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_silent_link_is_noticed(self, broker: Workbench) -> None:
-        """A link that passes nothing and says nothing (a pulled cable) is noticed: a Gap is told when it is back."""
+        """A link that passes nothing and says nothing (a pulled cable) is noticed: a Gap is reported when it is back."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             hasty = impatient(endpoint)
@@ -99,7 +99,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_publishes_over_a_silent_link_end(self, broker: Workbench) -> None:
-        """A publish under way over a link that falls silent returns or raises BrokerError, and the next ones go through."""
+        """A publish in flight over a link that falls silent returns or raises BrokerError, and the next ones go through."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             hasty = impatient(endpoint)

@@ -82,7 +82,7 @@ class GonePromises:
 
     @needs("elsewhere", "link")
     async def test_not_here_any_more(self, broker: Workbench) -> None:
-        """An answer that means "not here any more" has the broker dialled anew: its name may stand for another by then."""
+        """An answer that means "not here any more" has the broker dialled again: its name may stand for another by then."""
         assert broker.provocations.elsewhere is not None
         topic = broker.topic()
         run_name = new_run_name()
@@ -122,12 +122,12 @@ class GonePromises:
             await self._arrives(producer, topic, reader, b"another run goes on")
             require(not reader.gaps, f"another run was interrupted: {reader.gaps}")
         await adapter.clean_up(others)
-        await adapter.clean_up(others)  # where there is nothing left to remove
+        await adapter.clean_up(others)  # if there is nothing left to remove
         left = await broker.provocations.leftovers(others)
         require(not left, f"left behind: {left}")
 
     async def _run_to_its_end(self, broker: Workbench, endpoint: Endpoint) -> None:
-        """As a run does that was killed, where a link can be cut: nothing is closed in good order."""
+        """As a run does that was killed, where a link can be cut: nothing is closed cleanly."""
         topic = broker.topic()
         if endpoint.port is None:
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (_, reader):

@@ -96,7 +96,7 @@ class LinkPromises:
 
     @needs("link")
     async def test_reconnecting_never_ends(self, broker: Workbench) -> None:
-        """Attempts that are refused, and attempts that are never answered, are followed by more, for ever."""
+        """Attempts that are refused, and attempts that are never answered, are followed by more, forever."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             hasty = impatient(endpoint, 0.5)

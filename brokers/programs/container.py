@@ -123,7 +123,7 @@ class ContainerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its first process on this machine; None where the daemon is elsewhere or in a virtual machine."""
+        """Its first process on this machine; None if the daemon is elsewhere or in a virtual machine."""
         return self._pid
 
     @property

@@ -49,7 +49,7 @@ def docker(*words: str, timeout_s: float = _TIMEOUT_S) -> str:
 
 @cache
 def why_not() -> str:
-    """Why no container can run here, and what to do, in one line; empty where a Docker daemon answers."""
+    """Why no container can run here, and what to do, in one line; empty if a Docker daemon answers."""
     if find_docker() is None:
         return "docker is not installed here; install Docker, or leave out `--launch docker`"
     try:

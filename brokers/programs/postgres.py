@@ -1,4 +1,4 @@
-"""PostgreSQL, by its wheel or as the system has it: a database cluster of its own, made anew at each start."""
+"""PostgreSQL, by its wheel or as the system has it: a database cluster of its own, recreated at each start."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _number(folder: str) -> float:
 
 @cache
 def as_user() -> list[str]:
-    """What stands before a command so that it does not run as root; nothing where fanbench does not either.
+    """What stands before a command so that it does not run as root; nothing if fanbench does not either.
 
     Raises:
         FanbenchError: it is root, and cannot become anybody else.
@@ -152,7 +152,7 @@ def server_command(executable: Path, data: Path, options: Collection[str]) -> li
     """Runs the server on a folder of `initialise`, on 127.0.0.1 alone."""
     own = ("listen_addresses=127.0.0.1", "unix_socket_directories=", *OPTIONS, *options)
     words = [word for option in own for word in ("-c", option)]
-    # The bond to our life does not outlive the change of users, so that it is made anew behind it.
+    # The bond to our life does not outlive the change of users, so that it is recreated behind it.
     bond = bound_to_us() if as_user() else []
     return [*as_user(), *bond, executable, "-D", data / "db", *words]
 

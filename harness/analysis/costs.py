@@ -64,7 +64,7 @@ class Cost:
 
 
 def cost_of(standing: Standing, prices: Prices, needed_deliveries_hz: float | None = None) -> Cost | None:
-    """The cost of a contender's broker; None where its CPU or memory was not measured.
+    """The cost of a contender's broker; None if its CPU or memory was not measured.
 
     `needed_deliveries_hz` is clients x events per second of each; without it the measured load is the needed one.
     """

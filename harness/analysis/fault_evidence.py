@@ -50,7 +50,7 @@ class FaultEvidence:
     cells: Mapping[tuple[str, FaultKind], FoundFault] = field(default_factory=dict)
 
     def of(self, contender: str, kind: FaultKind) -> FoundFault | None:
-        """What the fault did to the contender; None where no valid run says."""
+        """What the fault did to the contender; None if no valid run says."""
         return self.cells.get((base_name(contender), kind))
 
     def kinds(self, contenders: Sequence[str]) -> list[FaultKind]:

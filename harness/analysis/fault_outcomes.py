@@ -76,7 +76,7 @@ def over_runs(values: Sequence[float]) -> Interval | float | None:
 def stands_out(by_name: Mapping[str, Sequence[float]]) -> str | None:
     """The name whose values lie above those of all others, by their means' intervals.
 
-    None where the intervals overlap, or somebody has fewer than MIN_ROUNDS values: then no name can be given.
+    None if the intervals overlap, or somebody has fewer than MIN_ROUNDS values: then no name can be given.
     """
     if any(len(values) < MIN_ROUNDS for values in by_name.values()):
         return None

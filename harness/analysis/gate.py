@@ -23,7 +23,7 @@ _MAY_DIFFER = {"name", "description", "rounds", "seed", "connect_hz", "drain_s"}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A figure of summary.csv and the change from the baseline that is too much: factor 1.15 is +15 %."""
+    """A figure of summary.csv and the change from the baseline that is too much: factor 1.15 is +15%."""
 
     column: str
     rises: bool

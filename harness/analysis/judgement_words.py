@@ -81,7 +81,7 @@ def beaten(judged: FamilyJudgement) -> list[str]:
 
 
 def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
-    """One figure by itself, against the contender that is best in it; empty where there are no pairs."""
+    """One figure by itself, against the contender that is best in it; empty if there are no pairs."""
     pairs = judged.by_figure.get(figure.name, ())
     if not pairs:
         return ""
@@ -117,7 +117,7 @@ def _is(names: Sequence[str]) -> str:
 
 
 def not_settled(judged: FamilyJudgement) -> str:
-    """Which pairs of the headline figures more rounds would settle, and how many; empty where all are settled."""
+    """Which pairs of the headline figures more rounds would settle, and how many; empty if all are settled."""
     rest = judged.unsettled
     if not rest:
         return ""

@@ -29,7 +29,7 @@ TAIL_EVENTS = 2
 
 @dataclass(frozen=True, slots=True)
 class JudgedFigure:
-    """A figure by which contenders are told apart."""
+    """A figure by which contenders are distinguished."""
 
     name: str
     words: str
@@ -37,7 +37,7 @@ class JudgedFigure:
     """Of one run; positive, the smaller the better; None when it was not measured."""
     percentile: float | None = None
     headline: bool = True
-    """Whether a comparison goes on until every pair is settled on it."""
+    """Whether a comparison continues until every pair is settled on it."""
 
 
 def cpu_us_per_delivery(run: Run) -> float | None:
@@ -76,7 +76,7 @@ class PairJudgement:
     """That both have."""
     margin: float
     rounds_needed: int = 0
-    """About so many more would settle it; 0 where it is settled."""
+    """About so many more would settle it; 0 if it is settled."""
     minutes_needed: float = 0.0
     """What they would take, with all contenders of the comparison."""
 
@@ -113,7 +113,7 @@ class FamilyJudgement:
     """Every pair, by the figure's name; empty for a figure that the events do not carry or that was not measured."""
 
     def pair(self, figure: JudgedFigure, one: str, other: str) -> PairJudgement | None:
-        """What one figure says of two contenders, in either order; None where it was not judged."""
+        """What one figure says of two contenders, in either order; None if it was not judged."""
         wanted = {one, other}
         return next((j for j in self.by_figure.get(figure.name, ()) if {j.faster, j.slower} == wanted), None)
 

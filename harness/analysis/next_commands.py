@@ -39,7 +39,7 @@ class NextCommand:
 
 
 def faults_command(names: Sequence[str]) -> NextCommand | None:
-    """Every fault of brokers, links, replicas and clients for these contenders; None where none can be broken."""
+    """Every fault of brokers, links, replicas and clients for these contenders; None if none can be broken."""
     known = {contender.name: contender for contender in all_contenders()}
     contenders = [known[name] for name in names if name in known and known[name].program is not None]
     if not contenders:
@@ -50,7 +50,7 @@ def faults_command(names: Sequence[str]) -> NextCommand | None:
 
 
 def failovers_command(names: Sequence[str]) -> NextCommand | None:
-    """Every fault of nodes for the clusters that these contenders may become; None where they have none."""
+    """Every fault of nodes for the clusters that these contenders may become; None if they have none."""
     forms = [cluster for cluster in cluster_contenders() if cluster.of in names]
     return failovers_of([cluster.name for cluster in forms])
 

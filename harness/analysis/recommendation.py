@@ -117,7 +117,7 @@ def _group(group: Sequence[tuple[float, str, str]]) -> str:
 
 
 def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence) -> list[str]:
-    """What to take if no event may be lost on a replica's restart: what replays, and lost nothing where that was broken."""
+    """What to take if no event may be lost on a replica's restart: contenders that replay and lost nothing in such a fault."""
     if stored is None:
         programs = {contender.program for contender in _known(_unbeaten(first))}
         found = [one.name for one in all_contenders() if one.program in programs and _replays(one)]

@@ -94,7 +94,7 @@ def _followers(family: Family) -> list[str]:
 
 
 def _apart(found: Sequence[Family]) -> list[str]:
-    """The broker hop and CPU by themselves, since a sum of hops hides the first; then what is not settled."""
+    """The broker hop and CPU on their own, since a sum of hops hides the first; then what is not settled."""
     several = len([family for family in found if len(family.judgement.contenders) > 1]) > 1
     said = [
         f"{head}{f' among {family.delivery}' if several else ''}: {words}."

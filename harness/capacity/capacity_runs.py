@@ -1,4 +1,4 @@
-"""The runs of a capacity search: one load is tried, judged, and told; a run that the machine disturbed is done again."""
+"""The runs of a capacity search: try one load, judge it and report it; a run that the machine disturbed is repeated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.schedule.retry_queue import REPEATS, Job
 FULL_MACHINE = 0.85
 """Of all cores, used by the run's own processes: from here on it was the load that made the generator late."""
 PATIENCE = Patience(connect_s=15.0, probe_s=6.0, report_s=8.0, end_s=8.0)
-"""A load that needs longer is beyond the limit, and the search has to go on."""
+"""A load that needs longer is beyond the limit, and the search has to continue."""
 _GUESS_S = 10.0
 """What a run takes besides its phases, before one was measured."""
 

@@ -13,7 +13,7 @@ Affords = Callable[[int], bool]
 
 @dataclass(frozen=True, slots=True)
 class SearchBounds:
-    """Where to look, and how finely: `precision` 0.1 ends when the steps are 10 % apart."""
+    """Where to look, and how finely: `precision` 0.1 ends when the steps are 10% apart."""
 
     start: int
     least: int
@@ -124,7 +124,7 @@ class Search:
                 answer.broke = middle
 
     def _confirm(self) -> None:
-        """Hold again at the answer, break again above it; a surprise moves the bracket and the search goes on."""
+        """Hold again at the answer, break again above it; a surprise moves the bracket and the search continues."""
         answer = self.answer
         assert answer.held is not None
         for _ in range(self._bounds.confirmations):
@@ -145,7 +145,7 @@ class Search:
         self._descend(1 + 2 * self._bounds.precision)
 
     def _breaks_again(self, load: int) -> bool:
-        """Whether a load that broke does so again. A single break may be chance: two runs in a row must gainsay it."""
+        """Whether a load that broke does so again. A single break may be chance: two runs in a row must contradict it."""
         if any(self.answer.outcomes(load)):
             return True  # it held once and broke in a further run: it does not hold every time
         return not self._probe(load) or not self._probe(load)

@@ -16,7 +16,7 @@ from harness.results.run_record import Run
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
 _OF_THE_BROKER: tuple[FaultKind, ...] = ("broker-kill", "broker-stop")
-"""With three nodes it is the cluster's faults that count in place of these."""
+"""With three nodes it is the cluster's faults that count instead of these."""
 _OF_A_DEPLOY: FaultKind = "replica-restart"
 Found = tuple[FaultOutcome, Result]
 
@@ -113,7 +113,7 @@ def faults_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> b
 
 
 def kept_everything(name: str, needs: Needs, results: Sequence[Result]) -> str:
-    """`it lost nothing in 11 faults (faults)`; empty where it lost something or nothing was measured."""
+    """`it lost nothing in 11 faults (faults)`; empty if it lost something or nothing was measured."""
     found = faults_of(name, needs, results)
     if not found or any(outcome.total("lost") for outcome, _ in found):
         return ""

@@ -48,7 +48,7 @@ class Needs(BaseModel):
         return clients * (self.rate_hz or scenario.rate_hz) / self.topics
 
     def workload(self, scenario: Scenario) -> dict[str, tuple[float, float]]:
-        """Each dimension of load that is asked for, as (what a scenario has, what is needed)."""
+        """Each dimension of load that is requested, as (what a scenario has, what is needed)."""
         dimensions: dict[str, tuple[float, float]] = {}
         if self.clients is not None:
             replicas = self.replicas or scenario.replicas
@@ -82,7 +82,7 @@ class Needs(BaseModel):
 
 
 def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
-    """The needs of a TOML file, with the options `given` in place of its own; None, False and an empty text
+    """The needs of a TOML file, with the options `given` instead of its own; None, False and an empty text
     leave a field as it is.
 
     Raises:

@@ -252,7 +252,7 @@ def _row(standing: Standing, place: str, wanted_rounds: int) -> ContenderRow:
 
 
 def losses(comparison: Comparison) -> list[Table]:
-    """What was lost, split into its causes; nothing where nothing was."""
+    """What was lost, split into its causes; nothing if nothing was."""
     rows = [
         [
             Cell(standing.contender, small=standing.delivery),

@@ -50,7 +50,7 @@ class Lines:
         return high / low > 30
 
     def figure(self, log: bool | None = None) -> Figure:
-        """The chart on the scale that is asked for, or on the usual one."""
+        """The chart on the scale that is requested, or on the usual one."""
         log = self.logarithmic if log is None else log
         styles = line_styles(list(self.curves))
         with style():
@@ -120,6 +120,6 @@ def line_styles(names: Sequence[str]) -> dict[str, tuple[str, object]]:
 
 
 def _program(name: str) -> str:
-    """Whose colour it has: the program's for one of ours, else its own."""
+    """Whose colour it has: the program's for one of fanbench's, else its own."""
     first = name.partition(" ")[0].partition("#")[0].partition("-")[0]
     return first if first in _PROGRAMS else name

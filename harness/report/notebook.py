@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS = "FANBENCH_RESULTS"
-"""Environment: the result directory, or directory of such, to read in place of the newest ones."""
+"""Environment: the result directory, or directory of such, to read instead of the newest ones."""
 
 
 def folders() -> list[Path]:

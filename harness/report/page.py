@@ -79,7 +79,7 @@ def view_of(
 
     `evidence` is what faults did to a comparison's contenders.
 
-    The verdict is worked out anew, except that of a search, which has said itself what it found.
+    The verdict is worked out again, except that of a search, which has said itself what it found.
     """
     if search is not None:
         return capacity_view(comparison, search, draw=draw)

@@ -12,7 +12,7 @@ from harness.results.run_record import TRANSPORTS, Comparison, Run
 
 
 class _Figure(NamedTuple):
-    """A row of the table: what it says of a run, None where the run does not tell."""
+    """A row of the table: what it says of a run, None if the run does not tell."""
 
     name: str
     cut: bool

@@ -23,14 +23,14 @@ LEVEL = f"{CONFIDENCE:.0%}"
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A chart that a report has where there are values for it."""
+    """A chart that a report has if there are values for it."""
 
     name: str
     title: str
     text: str
     draw: Callable[[Sequence[Standing]], Figure | Lines | None]
     otherwise: str = ""
-    """What the report says where there are none: the command that would measure them."""
+    """What the report says if there are none: the command that would measure them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Chart:
     svg: str
     """The document as it is saved below charts/."""
     other_svg: str = ""
-    """The same on the other scale; empty where there is one scale."""
+    """The same on the other scale; empty if there is one scale."""
     other_scale: str = ""
     """What that scale is called."""
     tips: tuple[Tip, ...] = ()
@@ -169,7 +169,7 @@ def lines_chart(name: str, title: str, text: str, lines: Lines) -> Chart:
 
 
 def settings_tables(comparison: Comparison) -> list[Table]:
-    """What the programs were set to, as it was declared for each contender; nothing where there is nothing to set."""
+    """What the programs were set to, as it was declared for each contender; nothing if there is nothing to set."""
     rows = [
         [Cell(name), Cell(setting, "text"), Cell(f"{value:,}")]
         for name, settings in comparison.settings.items()

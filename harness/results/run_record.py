@@ -93,9 +93,9 @@ class Comparison:
     command: str
     host: dict[str, str]
     versions: dict[str, str]
-    """Of programs, as they say themselves."""
+    """Of programs, as they report them."""
     settings: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By contender that is a cluster, what decides how long its failover takes."""
+    """By cluster, the settings that decide how long its failover takes."""
     stopping: Stopping = field(default_factory=Stopping)
     """When it could end, and the margin within which figures are equivalent."""
     complete: bool = True

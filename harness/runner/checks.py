@@ -246,6 +246,6 @@ def problems(facts: Facts) -> tuple[str, ...]:
 
 
 def disturbed(facts: Facts) -> bool:
-    """Whether the run is refused and the machine's weather is among the reasons."""
+    """Whether the run is refused and the machine's state is among the reasons."""
     checks = [check for check in WEATHER if check in UNDER_FAULTS or not facts.scenario.faults]
     return any(check(facts) is not None for check in checks)

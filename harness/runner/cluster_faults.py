@@ -145,7 +145,7 @@ def _leader(testbed: Testbed) -> Running:
 
 
 def _led_by(testbed: Testbed) -> Running | None:
-    """The leader, where there is one."""
+    """The leader, if there is one."""
     return None if testbed.contender.clients_at == "any node, none leads" else _leader(testbed)
 
 

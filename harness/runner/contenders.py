@@ -17,7 +17,7 @@ def choose_contenders(
 ) -> list[Contender]:
     """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
 
-    With `clusters` those of several nodes in place of those of one.
+    With `clusters` those of several nodes instead of those of one.
 
     With `launch="docker"` every program can run here, or none can, which is an error.
 

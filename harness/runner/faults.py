@@ -26,7 +26,7 @@ Undo = Callable[[], None]
 
 
 def _nothing() -> None:
-    """What ends by itself needs no undoing."""
+    """No-op undo."""
 
 
 def _broker_kill(testbed: Testbed, _fault: Fault) -> Undo:

@@ -61,6 +61,6 @@ class ClientLinks:
         self.urls = [f"http://{proxy.address}" for proxy in self._proxies]
 
     def hold(self, seconds: float) -> None:
-        """Pass nothing on for so long, and keep the connections; returns when it begins."""
+        """Pass nothing on for this long, and keep the connections; returns when it begins."""
         for proxy in self._proxies:
             proxy.hold(seconds)

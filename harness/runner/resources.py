@@ -173,7 +173,7 @@ def connections_to(roots: Sequence[int], listeners: Iterable[str]) -> int:
 
 
 def _cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of all threads of the process; 0 where it has ended.
+    """CPU seconds of all threads of the process; 0 if it has ended.
 
     Linux counts them in nanoseconds and shows them in ticks of 10 ms: a tenth of what a replica uses in a short run.
     """

@@ -68,7 +68,7 @@ class Testbed:
         return roots
 
     def stats(self) -> list[ReplicaStats | None]:
-        """Each replica's `/stats`; None where it does not answer."""
+        """Each replica's `/stats`; None if it does not answer."""
         return [replica.stats() for replica in self.replicas]
 
     def count_broker_connections(self) -> None:
@@ -104,7 +104,7 @@ class Testbed:
 
 
 def write_rules(contender: Contender, scenario: Scenario, folder: Path, transport: str) -> Path | None:
-    """The file with the rules of the scenario's sessions; None where topics stay.
+    """The file with the rules of the scenario's sessions; None if topics stay.
 
     Raises:
         UsageError: the contender or the transport cannot have what the scenario asks for.

@@ -94,8 +94,8 @@ def run_jobs(
 
     `until` ends the rounds before all are done.
 
-    Ctrl-C ends the run under way, stops its children and keeps the finished ones, marked incomplete. A run that
-    fails is kept as refused, and the others go on.
+    Ctrl-C ends the run in flight, stops its children and keeps the finished ones, marked incomplete. A run that
+    fails is kept as refused, and the others continue.
 
     Raises:
         UsageError: a scenario does not fit this machine.

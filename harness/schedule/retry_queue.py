@@ -12,7 +12,7 @@ from harness.results.run_record import Run
 from harness.runner.run import USUAL_PATIENCE, Patience
 
 REPEATS = 3
-"""How often a run that the machine disturbed is done again; the refused ones stay in the result."""
+"""How often a run that the machine disturbed is repeated; the refused ones stay in the result."""
 SPARE_ROUNDS = 3
 """How many rounds more there may be, for those in which a contender has no valid run after all."""
 
@@ -48,7 +48,7 @@ class RetryQueue:
     A disturbed run comes again at the end of its round, `repeats` times at most. Then, if `spare_rounds`, whole rounds
     are added until every contender that there is hope for has as many valid rounds in common with the others as were
     wanted: differences are paired by round. There is none for one that was at its own limit, or that had no valid run
-    in a whole round's tries. What a permanent failure ended is not done again at all: neither in the rounds to come nor
+    in a whole round's tries. What a permanent failure ended is not repeated at all: neither in the rounds to come nor
     with another fault.
     """
 
@@ -80,7 +80,7 @@ class RetryQueue:
         return job
 
     def done(self, job: Job, run: Run) -> bool:
-        """Take note of the run of the job that `next` gave last; whether it is done again."""
+        """Take note of the run of the job that `next` gave last; whether it is repeated."""
         key = _key(job)
         if run.valid:
             self._valid[key].add(job.round)

@@ -17,7 +17,7 @@ class Slot(NamedTuple):
 
 
 def shuffled_rounds(contenders: int, rounds: int, seed: int) -> list[Slot]:
-    """Each round holds each contender once; its order is shuffled anew, the same for the same seed."""
+    """Each round holds each contender once; its order is shuffled again, the same for the same seed."""
     rng = random.Random(seed)
     return [
         Slot(number, index) for number in range(1, rounds + 1) for index in rng.sample(range(contenders), contenders)

@@ -56,7 +56,7 @@ def test_what_is_not_settled_names_the_pairs_the_rounds_and_the_minutes() -> Non
     )
     many = judged(*(pair("p99", "a", name, OPEN, more=600) for name in "bcde"))
     assert not_settled(many) == (
-        "Not settled: at p99 4 pairs; over 500 more rounds would be needed: what differs is close to the margin."
+        "Not settled: at p99 4 pairs; more than 500 further rounds would be needed: the difference is close to the margin."
     )
 
 

@@ -23,7 +23,7 @@ def test_equals_are_equivalent_within_the_margin() -> None:
     assert words.startswith("For 50 clients on 2 replicas at 20 events/s, valkey")
     assert "are equivalent within 1.25x at p50, p90, p99 and the broker hop (98% certain)." in words
     assert "not settled" not in words.lower()
-    assert "take what you run already. `fanbench choose`" in words
+    assert "keep what you already run. `fanbench choose`" in words
     assert "Nothing was lost." in words
 
 

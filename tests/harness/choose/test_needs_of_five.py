@@ -194,4 +194,6 @@ def test_each_gets_the_answer_that_the_data_gives() -> None:
     assert "Take mosquitto because mosquitto runs already" in said["iot"]
     assert re.search(r"Take (nats-jetstream|valkey-streams|rabbitmq-stream)\b", said["bank"])
     assert "fanbench knows no cluster of it" in said["bank"]
-    assert re.search(r"(Take|Next, because it was not measured: `fanbench compare .*)\bpostgres\b", said["start-up"].splitlines()[-1])
+    assert re.search(
+        r"(Take|Next, because it was not measured: `fanbench compare .*)\bpostgres\b", said["start-up"].splitlines()[-1]
+    )

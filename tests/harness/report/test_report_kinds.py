@@ -115,7 +115,7 @@ def test_the_verdict_on_faults_names_kept_and_broken_promises() -> None:
         "Through all 2 faults, streams lost nothing.",
         "qos1 promises at-least-once and lost 7 of 5,000 in broker-kill: qos1 keeps 1,000 messages.",
         "Lost as at-most-once allows: valkey 40 in broker-kill.",
-        "The longest silence of a client was 2.4 s, in broker-kill, which names nobody: that takes 5 valid runs of each (--rounds 5).",
+        "The longest silence of a client was 2.4 s, in broker-kill; no contender is named, because that takes 5 valid runs of each (--rounds 5).",
         "Not every client came back without help: qos1 in clients-cut.",
     ]
 
@@ -149,7 +149,7 @@ def test_who_stands_out_over_rounds_is_named_with_its_interval_and_nobody_where_
     alike = [stalled(n, ms + 3 * r, r) for r in rounds for n, ms in (("valkey", 11.0), ("nats", 12.0))]
     assert blast_radius(alike).endswith("(2.70x); no contender is named, because the ranges overlap.")
     few = [run for run in apart if run.round < 5 or run.contender == "valkey"]
-    assert "names nobody: that takes 5 valid runs of each" in blast_radius(few)
+    assert "no contender is named, because that takes 5 valid runs of each" in blast_radius(few)
     assert blast_radius([stalled("nats", 30.0)]).endswith("(3.00x), with nats.")
 
 
