@@ -88,7 +88,7 @@ class Replica:
 
     def start(self) -> None:
         """Start to connect; the hub's clients wait for it."""
-        if self._generates:  # first: its imports hold up the loop for a second, in which no connect may be under way
+        if self._generates:  # first: its imports hold up the loop for a second, in which no connect may be in flight
             self._tasks.append(self._watch(self._generate()))
         self._tasks.append(self._watch(self.link.run()))
         self.hub.tick(self._tick)

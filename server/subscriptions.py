@@ -149,7 +149,9 @@ class Subscriptions:
                 async with self._adapter.consumer(self._endpoint) as consumer:
                     await self._serve(consumer)
                 cause = "the adapter's consumer ended"
-            except Exception as error:  # the adapter may be third-party; its errors must not affect the replica's clients
+            except (
+                Exception
+            ) as error:  # the adapter may be third-party; its errors must not affect the replica's clients
                 if isinstance(error, FanbenchError) and not self.filled.is_set():
                     raise
                 cause = f"{type(error).__name__}: {self._endpoint.hide_secrets(reason(error))}"

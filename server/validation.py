@@ -44,7 +44,9 @@ class EventValidator:
         """The event's stamp, or None for a foreign message, which is counted by its reason."""
         try:
             stamp = inspect(topic, payload, self._max_event_bytes)
-        except Exception as error:  # catch everything: a message that stopped the consumer would be redelivered again and again
+        except (
+            Exception
+        ) as error:  # catch everything: a message that stopped the consumer would be redelivered again and again
             self.pass_by(topic, payload, str(error) if isinstance(error, StampError) else type(error).__name__)
             return None
         self._ledger.receive(stamp)

@@ -62,7 +62,7 @@ class SocketProtocol(WSProtocol):
 
     def detach(self) -> None:
         """The handshake is done, and the listener handles the end: the application may return."""
-        # uvicorn closes the connection of an application that returns, unless a close is under way already.
+        # uvicorn closes the connection of an application that returns, unless a close is in flight already.
         self.close_timer = self.loop.call_later(0, bool)
 
     def data_received(self, data: bytes) -> None:
