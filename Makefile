@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml requirements.lock scripts/setup.sh
 	@scripts/setup.sh $(VENV)
 	@touch $@
 
-compare: $(STAMP)  ## the main job: compare the brokers found here until all is settled, 6 minutes at most
+compare: $(STAMP)  ## the main job: compare the brokers found here until all is settled, about 6 minutes
 	@$(VENV)/bin/fanbench compare
 
 brokers: $(STAMP)  ## install redis-server, mosquitto, rabbitmq-server, nginx, caddy and postgresql by apt or brew

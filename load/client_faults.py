@@ -17,7 +17,7 @@ CHURN_AWAY_S = 0.5
 
 
 def obey(session: Session, order: LoadOrder, clients_of_run: int) -> None:
-    """Do what the order says to the clients of this process; what takes time goes on by itself.
+    """Do what the order says to the clients of this process; what takes time continues by itself.
 
     What is done to clients begins when it is done, a moment after it was ordered: a mark before it moves there.
     """

@@ -30,7 +30,7 @@ class Counters:
     gaps: int = 0
     reconnects: int = 0
     foreign: Counter[str] = field(default_factory=Counter)
-    """Events that are none of ours, or of a topic that was not asked for, by reason."""
+    """Events that are not fanbench's, or of a topic that was not asked for, by reason."""
     disconnects: Counter[str] = field(default_factory=Counter)
     """Streams that ended without our doing, by reason."""
     refused: Counter[str] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class Counters:
     """How long clients were without a connection, since the last tick."""
 
     def restart(self) -> None:
-        """Count anew; who is connected and reached stays so."""
+        """Count from zero; who is connected and reached stays so."""
         self.duplicated = self.reordered = self.replayed = self.gaps = self.reconnects = 0
         self.foreign, self.disconnects, self.refused = Counter(), Counter(), Counter()
 
@@ -61,7 +61,7 @@ class ClientState:
         self.connected = False
         self.opened_once = False
         self.aside = False
-        """Whether a fault is done to this client: its deliveries are told apart from the bystanders' from then on."""
+        """Whether a fault is done to this client: its deliveries are distinguished from the bystanders' from then on."""
         self.recovery: Recovery | None = None
         self._counters = counters
         self._tracks: dict[Series, Track] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _socket  # the C type: Locust has put gevent's own class, with two watchers to each socket, in place of socket.socket
+import _socket  # the C type: Locust has put gevent's own class, with two watchers to each socket, instead of socket.socket
 import os
 import random
 from collections import deque
@@ -23,7 +23,7 @@ JITTER = 0.2
 
 
 def retry_delay_s(retry_ms: int | None, failures: int, rng: random.Random) -> float:
-    """How long to stay away: the server's `retry:`, doubled for each failure since, at most 5 s, and ±20 % by chance."""
+    """How long to stay away: the server's `retry:`, doubled for each failure since, at most 5 s, and ±20% at random."""
     base = DEFAULT_RETRY_S if retry_ms is None else retry_ms / 1000
     return min(base * 2.0 ** min(failures, 16), max(base, LONGEST_RETRY_S)) * rng.uniform(1 - JITTER, 1 + JITTER)
 
@@ -38,7 +38,7 @@ class Connecting(Protocol):
         """Begin."""
 
     def fail(self, reason: str) -> None:
-        """Treat the attempt under way as failed."""
+        """Treat the attempt in flight as failed."""
 
 
 class ConnectThrottle:

@@ -38,7 +38,7 @@ class Feed:
         """What the bytes of a whole read meant, if they were seen lately."""
 
     def forget(self) -> None:
-        """Empty the cache; what is still under way is parsed again."""
+        """Empty the cache; what is still in flight is parsed again."""
         self._cache.clear()
         self._pieces.clear()
         self._bytes = 0
@@ -124,7 +124,7 @@ class Decoder:
 
     @property
     def ended(self) -> bool:
-        """Whether the server closed the stream in good order."""
+        """Whether the server closed the stream cleanly."""
         return self._framing.ended
 
     def feed(self, data: bytes) -> Parsed:

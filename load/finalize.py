@@ -52,7 +52,7 @@ def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
 
 
 def hand_over(session: Session) -> WorkerResult:
-    """What this process measured until now, when it leaves a test that goes on: all its clients have left."""
+    """What this process measured until now, when it leaves a test that continues: all its clients have left."""
     account = session.visits.finish() if session.visits is not None else None
     result = _measured(session)
     _enter_visits(result, account)

@@ -1,4 +1,4 @@
-"""What comes on a stream: events, gaps and what is none of ours, and the registry in which all clients' events meet."""
+"""What comes on a stream: events, gaps and what is not fanbench's, and the registry in which all clients' events meet."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Http1Error(Exception):
-    """What the other end sent is not the HTTP that was asked for; the message says what came instead."""
+    """What the other end sent is not the HTTP that was requested; the message says what came instead."""
 
 
 @dataclass(frozen=True, slots=True)

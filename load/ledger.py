@@ -46,7 +46,7 @@ class Series:
         self.seen = Track(self)
 
     def restart(self) -> None:
-        """Forget which measured events anyone got; the tracks go on."""
+        """Forget which measured events anyone got; the tracks continue."""
         self.low_seq = self.high_seq = None
         self.seen = Track(self)
 

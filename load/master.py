@@ -44,7 +44,7 @@ from load.worker_roster import CanReach, WorkerRoster
 POLL_S = 0.02
 ANSWER_DEADLINE_S = 10.0
 GRACE_S = 1.0
-"""A worker that is told to end is asked to go on for so long: a Ctrl-C ends the master, too, which then wants totals."""
+"""A worker that is told to end is asked to continue for this long: a Ctrl-C ends the master, too, which then wants totals."""
 
 log = logging.getLogger("fanbench.load")
 
@@ -109,7 +109,7 @@ class MasterMeasurement:
 
     def _on_began(self, worker: str, member: Member, began: Began) -> None:
         member.began = began
-        if began.problem and self._running:  # it came late, so that the test goes on with the others
+        if began.problem and self._running:  # it came late, so that the test continues with the others
             self._note(f"worker {worker} cannot begin: {began.problem}")
             member.gone = True
             self._workers.dismiss(worker)
@@ -239,7 +239,7 @@ class MasterMeasurement:
         return self._begin.test
 
     def _await(self, answered: Callable[[Member], bool], deadline_s: float) -> None:
-        """Wait for the answer of every worker that is there, at most so long."""
+        """Wait for the answer of every worker that is there, at most this long."""
         waited_s = 0.0
         while waited_s < deadline_s:
             self.tick()

@@ -12,10 +12,10 @@ from load.messages import Begin
 from load.worker_result import WorkerResult
 
 Target = Callable[[], int]
-"""How many clients the run is to have: the last number that was asked for."""
+"""How many clients the run is to have: the last number that was requested."""
 
 AHEAD_NS = 300_000_000
-"""Measuring begins anew so much later than it is ordered, twice as much with each further try: by then every worker knows."""
+"""Measuring starts again this much later than it is ordered, twice as much with each further try: by then every worker knows."""
 
 
 @dataclass(frozen=True, slots=True)

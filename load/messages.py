@@ -121,7 +121,7 @@ class Measuring(Document):
     test: int
     asked_ns: int
     from_ns: int
-    """What is due from then on counts here; later than was asked for if an event that was due between came already."""
+    """What is due from then on counts here; later than was requested if an event that was due between came already."""
 
 
 class WorkerStatus(Document):
@@ -183,7 +183,7 @@ class Leaving(Document):
 
 
 class HandOver(Document):
-    """Master to a worker that is leaving: the test goes on without it; send your totals now."""
+    """Master to a worker that is leaving: the test continues without it; send your totals now."""
 
     version: Literal[1] = 1
     test: int

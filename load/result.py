@@ -20,7 +20,7 @@ from load.worker_result import SpanName, WorkerResult
 
 
 def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], breaches: Sequence[str] = ()) -> LoadResult:
-    """What `--out` holds; `asked` is how many clients were asked for last, `breaches` what `--fail-if` found."""
+    """What `--out` holds; `asked` is how many clients were requested last, `breaches` what `--fail-if` found."""
     tally = totals.tally
     spans = _spans(totals)
     return LoadResult(
@@ -123,7 +123,7 @@ def _bystanders(totals: WorkerResult, latency: Histogram) -> Bystanders | None:
 
 
 def _visits(totals: WorkerResult) -> VisitResult | None:
-    """What visits to sessions came to; None where there were no sessions."""
+    """What visits to sessions came to; None if there were no sessions."""
     tally = totals.visits
     if tally is None:
         return None

@@ -18,7 +18,7 @@ class SeatPool:
     """The seats of a run, by the name of the process that holds them.
 
     A process asks for as many seats as it has users without one. It gets them when they are free, so that a run never
-    has more clients than were asked for, even while Locust moves users from one worker to another.
+    has more clients than were requested, even while Locust moves users from one worker to another.
     """
 
     def __init__(self) -> None:

@@ -162,7 +162,7 @@ class Session:
         return horizon_of(self.series)
 
     def measure_until(self, horizon: Horizon) -> None:
-        """Count events up to there, the same for all clients of the run: the generator may go on, and some hear it first."""
+        """Count events up to there, the same for all clients of the run: the generator may continue, and some hear it first."""
         self._registry.measure_until({(key.stream, key.topic): bounds.high_seq for key, bounds in horizon.items()})
 
     def mark(self, at_ns: int) -> None:

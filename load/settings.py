@@ -82,7 +82,7 @@ class LoadSettings(BaseModel):
 
 
 ON_THE_PAGE = ("replicas", "topic", "topic_skew", "drain", "warmup", "token")
-"""Options that the web page offers, for each test anew. Paths are none of them: who can open the page is not who may write
+"""Options that the web page offers for each new test. Paths are none of them: who can open the page is not who may write
 files here."""
 
 

@@ -218,7 +218,7 @@ class Suite:
         return build_result(totals, self._asked(), problems, breaches) if breaches else result
 
     def _report(self, **_: Any) -> None:
-        """Everything has ended: the summary is the last word, beside Locust's JSON if that was asked for."""
+        """Everything has ended: the summary is the last word, beside Locust's JSON if that was requested."""
         if self._result is not None and self._page is None:
             stream = sys.stderr if self._environment.parsed_options.json else sys.stdout
             print_summary(self._result, stream)

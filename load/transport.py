@@ -61,7 +61,7 @@ class Dialect:
     between: Callable[[], Parser]
     """For a stream that stands between two events."""
     sole_piece: Callable[[bytes], bytes | None] = _not_one
-    """What is in the framing where there is one piece, whole and alone; None for anything else, which takes `framing`."""
+    """What is in the framing if there is one piece, whole and alone; None for anything else, which takes `framing`."""
     whole: Callable[[bytes], SSEEvent | None] = _no_event
     """The event that a piece is, if it is one as replicas write it; None for anything else, which takes `between`."""
 

@@ -1,4 +1,4 @@
-"""What the judgements of a family come to, in words: who is equivalent, who is how much slower, what is not settled."""
+"""The judgements of a family in words: who is equivalent, who is slower and by how much, what is not settled."""
 
 from __future__ import annotations
 

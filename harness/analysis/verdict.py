@@ -1,4 +1,4 @@
-"""The verdict in words: what the numbers of a comparison allow us to say, the answer first."""
+"""The verdict in words: what a comparison's numbers allow us to conclude, the answer first."""
 
 from __future__ import annotations
 

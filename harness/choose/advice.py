@@ -1,4 +1,4 @@
-"""The last sentences of an answer: take X because A, B; if C then Y."""
+"""The last sentences of an answer: take X because A, B; if C, take Y."""
 
 from __future__ import annotations
 

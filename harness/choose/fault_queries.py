@@ -1,4 +1,4 @@
-"""What faults say against a contender: what it lost, and how long its clients heard nothing."""
+"""What faults show against a contender: what it lost, and how long its clients heard nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an answer would need and no run shows: each named once, with the command that measures it and its minutes."""
+"""The gaps of an answer: what no run has measured, each with the command that measures it and its minutes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stored results say for and against a contender; each figure with the run and the directory that it stands in."""
+"""What stored results say for and against a contender; each figure with its run and directory."""
 
 from __future__ import annotations
 

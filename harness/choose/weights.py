@@ -1,4 +1,4 @@
-"""A ranking by weights of one's own, and how much it depends on the weights and on chance."""
+"""A ranking by your own weights, and how much it depends on the weights and on chance."""
 
 from __future__ import annotations
 

@@ -75,7 +75,11 @@ def compare(
     transport: Annotated[str, typer.Option(help="how clients connect: sse, ws, or both, as sse,ws")] = "sse",
     repeats: Annotated[int, typer.Option(min=0, help="how often to repeat a run that the machine disturbed")] = 3,
     within: Annotated[
-        float, typer.Option(min=10, help="without --rounds: seconds after which no further round starts")
+        float,
+        typer.Option(
+            min=10,
+            help="without --rounds: start no round that would not end within these seconds; 5 rounds run in any case",
+        ),
     ] = 360.0,
     margin: Annotated[
         float, typer.Option(min=1.01, max=10, help="figures whose ratio is within this factor are equivalent")
@@ -85,7 +89,7 @@ def compare(
 ) -> None:
     """Compare contenders with each other: the main job.
 
-    Without --rounds it continues until every pair is settled, or --within has passed. Without names it takes the harness floor `memory` and the first contender of each program found here.
+    Without --rounds it continues until every pair is settled, or --within has passed; five rounds run in any case. Without names it takes the harness floor `memory` and the first contender of each program found here.
     """
     workload = scenario_from(
         scenario,

@@ -143,7 +143,7 @@ def faults_command(
 def held(runs: Sequence[Run]) -> bool:
     """Whether each cell has a valid run in each round, with every client back and nothing lost that was promised."""
     cells = {(run.contender, run.scenario.faults[0].kind, run.round) for run in runs}
-    valid = [run for run in runs if run.valid]  # a refused one may have been done again
+    valid = [run for run in runs if run.valid]  # a refused one may have been repeated
     if cells != {(run.contender, run.scenario.faults[0].kind, run.round) for run in valid}:
         return False
     return all(cell.recovered and (not cell.broken_promise or cell.notes) for cell in outcomes(valid))

@@ -62,7 +62,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")
 
 
 def scenario_from(name: str, topics: str | None = None, **fields: object) -> Scenario:
-    """The named scenario with the command line's fields in place of its own."""
+    """The named scenario with the command line's fields instead of its own."""
     from core.resources import resource_folder
     from core.scenario import load_scenario
     from core.topics import topic_pattern

@@ -1,4 +1,4 @@
-"""The decision table: what a person weighs, one row for each contender, one screen."""
+"""The decision table: what matters for a choice, one row per contender, on one screen."""
 
 from __future__ import annotations
 

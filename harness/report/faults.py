@@ -1,4 +1,4 @@
-"""The report of faults: what each did to each contender, beside what the contender promises."""
+"""The report of faults: what each did to each contender, compared with the contender's promise."""
 
 from __future__ import annotations
 

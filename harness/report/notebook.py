@@ -1,4 +1,4 @@
-"""What the notebooks share: which results to read, and the report's charts and tables as notebook output."""
+"""Shared by the notebooks: the results to read, and the report's charts and tables as notebook output."""
 
 from __future__ import annotations
 

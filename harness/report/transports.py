@@ -1,4 +1,4 @@
-"""The table that holds Server-Sent Events beside WebSocket."""
+"""The table that compares Server-Sent Events with WebSocket."""
 
 from __future__ import annotations
 

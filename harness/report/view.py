@@ -1,4 +1,4 @@
-"""What a report shows, as plain texts, tables and charts: the template only lays it out."""
+"""The content of a report as texts, tables and charts; the template only lays it out."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ from harness.results.run_record import Usage
 
 MIN_ACHIEVED = 0.99
 MAX_LATE_SHARE = 0.25
-"""By how much of itself lateness may raise a figure of latency."""
+"""The share by which lateness may raise a latency figure."""
 LEAST_LATE_MS = {"p50": 0.5, "p90": 1.0, "p99": 2.0}
-"""Below this the operating system's timers, not the generator, decide."""
+"""Below this, the operating system's timers decide, not the generator."""
 MAX_CORE = 0.90
 MAX_OTHERS_SHARE = 0.15
 """Of the machine's cores: 0.3 cores of two."""
@@ -24,7 +24,7 @@ MAX_OTHERS_SHARE = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the checks look at; counts are of phase `measure`."""
+    """The facts that the checks use; counts are of phase `measure`."""
 
     scenario: Scenario
     offered_hz: float
@@ -33,19 +33,19 @@ class Facts:
     latency_ms: Percentiles
     """From the due instants."""
     since_sent_ms: Percentiles
-    """From the sent ones: what latency would be had the generator never been late."""
+    """From the sent instants: as if the generator had never been late."""
     failed_publishes: int
     clients_at_start: int
     clients_at_end: int
     reconnects: int
     expected: int
-    """What was published x the clients of its topic."""
+    """Published events x clients of the topic."""
     delivered: int
     """By the histograms' assemble_run."""
     received: int
-    """The same by the clients' ledgers: which seqs each of them holds."""
+    """The same by the clients' ledgers."""
     found_missing: int
-    """What the clients' ledgers know to be missing; what no client ever got they cannot know."""
+    """Deliveries that the clients' ledgers know to be missing; they cannot know events that no client got."""
     load_problems: tuple[str, ...]
     histogram_counts: Mapping[str, int]
     """Values by hop, negative ones among them."""
@@ -55,9 +55,9 @@ class Facts:
     others_cores: float
     cores: float
     stood_still_s: Mapping[str, float] = field(default_factory=dict)
-    """By part, for how long one of its processes was stopped by a signal."""
+    """By part, how long one of its processes was stopped by a signal."""
     silent_replicas: int = 0
-    """That did not answer at the end: what they received and dropped is not known."""
+    """Replicas that did not answer at the end: what they received and dropped is unknown."""
     visits: VisitResult | None = None
     """Where there are sessions."""
     visits_planned: int = 0
@@ -96,7 +96,7 @@ _REMEDIES = {
     "load": "the load is the bottleneck; give more --load-processes if cores are free, or lower --clients or --rate",
     "generator": "the generator is the bottleneck; lower --rate",
 }
-"""What is measured first: where it is at its limit too, the load is not the news."""
+"""Order of the check: if this part is at its limit too, report it, not the load."""
 
 
 def _parts(facts: Facts) -> str | None:
@@ -232,15 +232,15 @@ CHECKS: tuple[Check, ...] = (
     _others,
 )
 UNDER_FAULTS: tuple[Check, ...] = (_stood_still, _load, _wrong_bytes, _counts, _negative, _clock)
-"""What holds also while things are broken on purpose: lateness, missing clients and failed publishes are findings then."""
+"""Checks that also apply during faults, when lateness, missing clients and failed publishes are findings."""
 
 
 WEATHER: tuple[Check, ...] = (_stood_still, _generator_late, _clock, _others)
-"""What a noisy machine causes: such a run is worth another try. A part at its limit would be there again."""
+"""Problems that a noisy machine causes: such a run is worth repeating. A part at its limit would be at its limit again."""
 
 
 def problems(facts: Facts) -> tuple[str, ...]:
-    """Why the run is refused, in words; empty when it may be ranked."""
+    """The reasons why the run is refused; empty if it may be ranked."""
     checks = UNDER_FAULTS if facts.scenario.faults else CHECKS
     return tuple(problem for check in checks if (problem := check(facts)) is not None)
 

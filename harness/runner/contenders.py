@@ -38,7 +38,7 @@ def choose_contenders(
 
 
 def require_answer(contender: Contender) -> None:
-    """Connect once to a running broker, so that a wrong address or password is told before anything is measured."""
+    """Connect once to a running broker, so that a wrong address or password shows before the measurement."""
 
     async def connect() -> None:
         adapter, endpoint = open_endpoint(contender.url, contender.delivery)

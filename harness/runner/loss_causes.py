@@ -1,4 +1,4 @@
-"""The ledger of causes: every delivery that is missing is charged to one cause, the surest evidence first."""
+"""Charges every missing delivery to one cause, by the strongest evidence."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ ANY_TOPIC = "*"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What generators, replicas and clients say of the run's deliveries."""
+    """The reports of generators, replicas and clients about the run's deliveries."""
 
     reports: Sequence[GeneratorReport]
     """The generators'; with `each_its_own` replica i hears report i only, else each replica hears all."""
     stats: Sequence[ReplicaStats | None]
-    """The replicas' last words; None if one did not answer."""
+    """The replicas' final statistics; None for one that did not answer."""
     clients: Sequence[ByTopic]
     """For each replica its clients by topic, before the measured phase."""
     client_causes: Mapping[Cause, int]
-    """What the clients' own ledgers charge their losses to, see docs/load.md."""
+    """The losses by cause in the clients' own ledgers, see docs/load.md."""
     each_its_own: bool = False
     of_visits: int | None = None
-    """What the visits to sessions expect together, if there are sessions; then `clients` is empty."""
+    """The deliveries that all visits to sessions expect, if there are sessions; `clients` is then empty."""
 
     def heard_by(self, place: int) -> Sequence[GeneratorReport]:
         """The reports of the generators that replica `place` hears."""

@@ -1,4 +1,4 @@
-"""Waiting for what other programs do: at most this long, and only while they are alive."""
+"""Waits for other programs, with a deadline, and only while they are alive."""
 
 from __future__ import annotations
 

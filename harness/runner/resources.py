@@ -40,12 +40,12 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was used between `start` and `stop`."""
+    """The usage between `start` and `stop`."""
 
     seconds: float
     parts: dict[str, Usage]
     rss_mb_per_min: dict[str, float]
-    """How fast each part's memory grew: the slope of a straight line through the second half of the samples."""
+    """The growth of each part's memory: the slope of a line through the second half of the samples."""
     others_cores: float
     """Cores that processes which are no part of the run kept busy; fanbench itself not among them."""
     stood_still_s: dict[str, float] = field(default_factory=dict)

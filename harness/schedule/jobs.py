@@ -1,4 +1,4 @@
-"""A list of runs to do: one after the other, stored as each ends, with progress; Ctrl-C keeps the finished ones."""
+"""Runs a list of jobs one after the other with progress and stores each; Ctrl-C keeps the finished ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def command_line() -> str:
 def start_results(
     out: Path, name: str, scenario: Scenario, contenders: Sequence[Contender], stopping: Stopping | None = None
 ) -> ResultFolder:
-    """A new result directory that says what runs on what, and when it may end.
+    """A new result directory with the scenario, the machine, and when the comparison may stop.
 
     Raises:
         UsageError: it cannot be made.

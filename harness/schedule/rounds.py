@@ -1,4 +1,4 @@
-"""The order of runs: interleaved rounds, shuffled, so that drift of the machine falls on every contender alike."""
+"""The order of runs: interleaved rounds, shuffled, so that drift of the machine affects every contender equally."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shuffled_rounds(contenders: int, rounds: int, seed: int) -> list[Slot]:
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """The names with `#2`, `#3` … behind repeats: a contender may be compared with itself."""
+    """The names with suffixes `#2`, `#3` … for repeats: a contender may be compared with itself."""
     seen: dict[str, int] = {}
     result = []
     for name in names:
