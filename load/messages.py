@@ -1,4 +1,4 @@
-"""What master and workers tell one another, over Locust's own connection; docs/decisions/0008-locust-workers.md has why; load/totals.py has the last of them.
+"""The messages between master and workers over Locust's connection; docs/decisions/0008-locust-workers.md has why; load/totals.py has the last of them.
 
 Each message is a `Document` with a version. `test` is the test that it is about, by the instant at which that began:
 what comes late from an earlier test is left alone.
@@ -23,7 +23,7 @@ class Join(Document):
 
 
 class Refused(Document):
-    """Master to a worker that it does not take."""
+    """Master to a worker that it rejects."""
 
     version: Literal[1] = 1
     reason: str
@@ -40,10 +40,10 @@ class Begin(Document):
     topic_skew: float
     token: str
     clients: int
-    """How many this worker is to hold, as far as is known now."""
+    """The clients of this worker, as far as known."""
     measure_from_ns: int
     users: int = 0
-    """How many the whole run is to have."""
+    """The clients of the whole run."""
     compact: bool = False
     """Whether stamps are compact."""
     sessions: SessionRules | None = None
@@ -74,7 +74,7 @@ class Began(Document):
 
 
 class SeatsWanted(Document):
-    """Worker to master: so many users have no seat."""
+    """Worker to master: this many users have no seat."""
 
     version: Literal[1] = 1
     test: int

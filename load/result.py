@@ -97,7 +97,7 @@ def _encoded(spans: dict[Span, Histogram]) -> EncodedHistograms:
 
 
 def _recovery(totals: WorkerResult) -> RecoveryTimes | None:
-    """What clients saw since the last mark; None if there was none."""
+    """The clients' recovery since the last mark; None if there was none."""
     if "silence" not in totals.spans:
         return None
     first, silence = _time(totals, "first_event"), _time(totals, "silence")
@@ -110,7 +110,7 @@ def _recovery(totals: WorkerResult) -> RecoveryTimes | None:
 
 
 def _bystanders(totals: WorkerResult, latency: Histogram) -> Bystanders | None:
-    """What the others saw since the last mark; None if there was none."""
+    """The bystanders since the last mark; None if there was none."""
     if "silence" not in totals.spans:
         return None
     theirs = _time(totals, "bystanders") if "bystanders" in totals.spans else latency
@@ -123,7 +123,7 @@ def _bystanders(totals: WorkerResult, latency: Histogram) -> Bystanders | None:
 
 
 def _visits(totals: WorkerResult) -> VisitResult | None:
-    """What visits to sessions came to; None if there were no sessions."""
+    """The visits to sessions; None if there were no sessions."""
     tally = totals.visits
     if tally is None:
         return None
@@ -149,7 +149,7 @@ def duration_s(totals: WorkerResult) -> float:
 
 
 def check(totals: WorkerResult, asked: int) -> list[str]:
-    """What does not add up, in words; nothing if all is well."""
+    """What does not add up, in words; empty if everything does."""
     tally = totals.tally
     missing = missing_clients(totals, asked)
     wrong = [missing] if missing else []
@@ -171,7 +171,7 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
 
 
 def missing_clients(totals: WorkerResult, asked: int) -> str | None:
-    """Clients asked for that are not there, or the other way round."""
+    """Missing or surplus clients."""
     tally = totals.tally
     if totals.visits is not None:
         return missing_visits(totals, asked)
@@ -188,7 +188,7 @@ def missing_clients(totals: WorkerResult, asked: int) -> str | None:
 
 
 def missing_visits(totals: WorkerResult, asked: int) -> str | None:
-    """Users that are not there to visit sessions, or visits that never connected."""
+    """Missing users, or visits that never connected."""
     visits, users = totals.visits, totals.tally.users
     if visits is None or (users == asked and visits.opened == visits.due):
         return None

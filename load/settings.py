@@ -22,7 +22,7 @@ RegularFile = Annotated[Path | None, BeforeValidator(lambda path: regular_file(p
 
 
 class LoadSettings(BaseModel):
-    """What the suite was told, as environment FANBENCH_LOAD_* or on the command line."""
+    """The suite's options, from FANBENCH_LOAD_* or the command line."""
 
     model_config = ConfigDict(frozen=True)
 

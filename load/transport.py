@@ -1,4 +1,4 @@
-"""The transports that a client may use, and what they differ in: the request, the answer, how bytes become events."""
+"""The transports of a client and their differences: the request, the response, how bytes become events."""
 
 from __future__ import annotations
 
