@@ -148,7 +148,8 @@ def _run_all(
                 )
             elif run.permanent:
                 progress.console.print("    another run would fail for the same reason, so similar runs are skipped")
-            if until is not None and queue.round_over and until.ends(job.round, results.comparison):
+            if until is not None and queue.round_over:
+                last = until.ends(job.round, results.comparison)
                 results.set_stopping(until.stopping)
                 if job.round == 1:
                     progress.console.print(f"    {until.plan}", highlight=False)
