@@ -1,4 +1,4 @@
-"""Whether a broker that answers still confirms what is published on a channel."""
+"""Detects whether a broker that answers still confirms publishes on a channel."""
 
 from __future__ import annotations
 

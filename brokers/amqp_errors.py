@@ -1,4 +1,4 @@
-"""What RabbitMQ means by closing a channel or a connection: its own words, and the cause that they tell."""
+"""Why RabbitMQ closed a channel or a connection: its words, and the cause that they mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What RabbitMQ says of a connection besides its answers, and aiormq tells nobody: alarms, and messages that come back."""
+"""Notifications of RabbitMQ that aiormq does not pass on: alarms and returned messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the adapter `amqp` creates at RabbitMQ: its exchange, and the queue of a consumer."""
+"""The objects that the adapter `amqp` creates at RabbitMQ: its exchange, and the queue of a consumer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishes in a consumer's place, once a second: RabbitMQ tells a consumer neither of an alarm nor of a lost binding.
+"""Publishes on behalf of a consumer, once a second: RabbitMQ tells a consumer neither about an alarm nor about a lost binding.
 
 It tells a connection of an alarm on its first publish during it, and reads nothing from it from then on: so this is a
 connection of its own. And it returns a mandatory message that reaches no queue: so the consumer's own is bound to one.

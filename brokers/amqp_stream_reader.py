@@ -1,4 +1,4 @@
-"""Reading a RabbitMQ stream by offset, and finding its end, which the broker does not tell."""
+"""Reads a RabbitMQ stream by offset, and finds its end, which the broker does not report."""
 
 from __future__ import annotations
 

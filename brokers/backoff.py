@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt, and how often to ask for a sign of life: the same for all adapters."""
+"""Delays before the next attempt, and the interval for signs of life: the same for all adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client library is asked to do with a connection, and a producer's connection that is kept up."""
+"""The calls of a client library, and a producer's connection that reconnects."""
 
 from __future__ import annotations
 

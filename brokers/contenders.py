@@ -1,4 +1,4 @@
-"""What can be compared: program + adapter + delivery, by name; and a running broker of the user's own, by URL."""
+"""Everything that can be compared: program + adapter + delivery, by name; and the user's own broker, by URL."""
 
 from __future__ import annotations
 

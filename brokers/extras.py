@@ -1,4 +1,4 @@
-"""Whether the client library of an adapter is installed, and how to get it, by the metadata of the adapter's package."""
+"""Finds out whether an adapter's client library is installed, and how to get it, from its package's metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bounded buffer between a broker's connection and whoever iterates the consumer."""
+"""The bounded buffer between a broker's connection and the reader of the consumer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Inbox:
         return len(self._items) <= self._capacity // 2 and self._held_bytes <= CAPACITY_BYTES // 2
 
     async def room(self) -> None:
-        """Wait until half of the buffer is free: for adapters that let the broker keep what does not fit."""
+        """Wait until half of the buffer is free; for adapters that leave the rest at the broker."""
         while not self._half_free:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
@@ -73,7 +73,7 @@ class Inbox:
         self._wake()
 
     def hold(self) -> None:
-        """Keep back what comes from now on until `release`: the connection is lost."""
+        """Hold back new messages until `release`: the connection is lost."""
         if self._readable is None:
             self._tell_lost()
             self._readable = len(self._items)
@@ -158,7 +158,7 @@ class Inbox:
 
 
 class Lane:
-    """A part of what comes into an inbox, with connections of its own: its interruption holds nothing else back."""
+    """A part of an inbox with separate connections: its interruption does not delay the rest."""
 
     __slots__ = ("_inbox", "_topics", "discard", "put")
 

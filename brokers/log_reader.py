@@ -1,4 +1,4 @@
-"""What the readers of stored streams do alike: Redis streams, JetStream, RabbitMQ streams.
+"""Shared code for readers of stored streams: Redis streams, JetStream, RabbitMQ streams.
 
 All topics share one stream, which each consumer reads by position and filters here: a thousand topics cost no more than
 one, and a reader that comes back continues where it was, so nothing is missing. A full buffer stops the reading, and the

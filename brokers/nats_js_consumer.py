@@ -1,4 +1,4 @@
-"""A consumer of JetStream that is missed when it is gone, and continues after what was read last."""
+"""A JetStream consumer whose loss is noticed, and which continues after the last message read."""
 
 from __future__ import annotations
 

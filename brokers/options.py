@@ -1,4 +1,4 @@
-"""URL options (`?name=value`) as an adapter declares them: name, kind, meaning and default in one place."""
+"""URL options (`?name=value`) as adapters declare them: name, kind, meaning and default in one place."""
 
 from __future__ import annotations
 

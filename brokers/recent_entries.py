@@ -1,4 +1,4 @@
-"""What passed through a reader of a stored stream lately, by topic: a topic that is subscribed now has its history from here.
+"""Recent entries of a stored stream, by topic: a newly subscribed topic gets its history from here.
 
 The reader reads every topic's entries anyway. Without this each new topic would have the whole stream read once more, which with
 a new topic every second is most of what a replica does.

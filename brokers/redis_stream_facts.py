@@ -1,4 +1,4 @@
-"""What Redis says of a stream: its ids and counts, also where an entry of it is too large to be looked at."""
+"""What Redis reports about a stream: its ids and counts, even if an entry is too large to read."""
 
 from __future__ import annotations
 

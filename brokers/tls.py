@@ -1,4 +1,4 @@
-"""TLS by URL scheme, with files of the user's own: whom to trust, who we are, and which name to expect."""
+"""TLS by URL scheme, with the user's files: trusted authorities, client certificate, expected name."""
 
 from __future__ import annotations
 

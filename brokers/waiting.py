@@ -1,4 +1,4 @@
-"""Awaiting what must not be cut off half-way, and saying in one line what an exception says."""
+"""Awaits calls that must not be cancelled half-way, and formats exceptions in one line."""
 
 from __future__ import annotations
 

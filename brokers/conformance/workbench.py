@@ -1,4 +1,4 @@
-"""What promises are proved with: a broker, its endpoints, and readers with deadlines."""
+"""The tools that prove promises: a broker, its endpoints, and readers with deadlines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a broker program offers, as a structural protocol."""
+"""The interface of a broker program, as a structural protocol."""
 
 from __future__ import annotations
 

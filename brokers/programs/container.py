@@ -1,4 +1,4 @@
-"""A container that a fault can kill and start again, and that is gone when fanbench is, however that ends."""
+"""A container that a fault can kill and restart, and that is removed when fanbench ends, in any way."""
 
 from __future__ import annotations
 

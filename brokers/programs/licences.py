@@ -1,4 +1,4 @@
-"""Under which licence each program is, as SPDX names it; docs/brokers.md has the sources."""
+"""The licence of each program, by its SPDX name; docs/brokers.md has the sources."""
 
 from __future__ import annotations
 

@@ -213,11 +213,11 @@ def test_the_method_says_when_it_could_end_and_whether_it_did() -> None:
         return " ".join(view_of(made_up.comparison(runs, **fields), draw=False).method)
 
     looks = (8, 12, 16)
-    assert "It could end after 8 and 12 rounds, which the intervals allow for; it did" in told(
+    assert "It could stop after 8 and 12 rounds, which the intervals account for; it did" in told(
         stopping=Stopping(looks=looks, settled=True)
     )
-    assert "it went on to the end of its time" in told(stopping=Stopping(looks=looks))
-    assert "It could end" not in told()
+    assert "it ran until its time was up" in told(stopping=Stopping(looks=looks))
+    assert "It could stop" not in told()
 
 
 @pytest.mark.slow
