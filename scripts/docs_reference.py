@@ -6,7 +6,7 @@ generator and the Locust suite, and every field of a scenario. tests/scripts/tes
 
 from __future__ import annotations
 
-import re
+import inspect
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
-from typer.cli import get_docs_for_click
 
 from core.scenario import Scenario
 from generator.settings import GeneratorSettings
@@ -29,12 +28,38 @@ KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text
 
 
 def commands() -> str:
-    """The page of the commands: usage, arguments and options of each, in Markdown."""
-    command = typer.main.get_command(app)
-    context = typer.Context(command, info_name="fanbench")
-    text = get_docs_for_click(obj=command, ctx=context, name="fanbench", title="Commands and options")
-    text = re.sub(r"(?m)^\* `--help`: .*\n", "", text)
-    return f"{NOTE}\n\n{text.strip()}\n"
+    """The page of the commands: what each does, its arguments and its options, in Markdown."""
+    command: Any = typer.main.get_command(app)
+    parts = [
+        NOTE,
+        "# Commands and options",
+        "`fanbench COMMAND --help` prints the same. [cli.md](../cli.md) explains what the commands have in common.",
+    ]
+    for name, one in command.commands.items():
+        words = [f"[{param.name.upper()}]" for param in one.params if param.param_type_name == "argument"]
+        parts += [f"## `fanbench {name}`", inspect.cleandoc(one.help or ""), f"    fanbench {' '.join([name, '[OPTIONS]', *words])}"]
+        rows = [f"| {_named(param)} | {_shown(param)} | {_cell(param.help)} |" for param in one.params]
+        parts.append("\n".join(["| argument or option | default | meaning |", "|---|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _named(param: Any) -> str:
+    names = [param.name.upper()] if param.param_type_name == "argument" else sorted(param.opts, key=len, reverse=True)
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _shown(param: Any) -> str:
+    """The default, if it says something: not for switches, and not for what is unset."""
+    if isinstance(param.show_default, str):
+        return f"`{param.show_default}`"
+    default = param.default
+    if isinstance(default, bool) or not isinstance(default, (str, int, float, Path)) or default == "":
+        return ""
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+
+
+def _cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
 
 
 def settings() -> str:
@@ -61,7 +86,7 @@ def _program(title: str, how: str, model: type[BaseModel], prefix: str) -> tuple
 def _table(head: str, model: type[BaseModel], named: Callable[[str], str]) -> str:
     rows = [f"| {head} | value | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        meaning = (field.description or "").replace("|", "\\|")
+        meaning = _cell(field.description)
         rows.append(f"| `{named(name)}` | {_kind(field.annotation)} | {_default(field)} | {meaning} |")
     return "\n".join(rows)
 

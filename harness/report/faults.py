@@ -30,7 +30,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
     """Who kept everything, who broke a promise, who lost what the promise allows, who was longest silent."""
     found = [outcome for outcome in outcomes(comparison.runs) if outcome.runs]
     if not found:
-        return ["No fault run is valid, so nothing can be said; the report has the reasons."]
+        return ["No fault run is valid, so there is no verdict; the report has the reasons."]
     names = list(dict.fromkeys(outcome.contender for outcome in found))
     kinds = len({outcome.fault for outcome in found})
     losers = {outcome.contender for outcome in found if outcome.total("lost")}
