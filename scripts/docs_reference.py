@@ -37,7 +37,11 @@ def commands() -> str:
     ]
     for name, one in command.commands.items():
         words = [f"[{param.name.upper()}]" for param in one.params if param.param_type_name == "argument"]
-        parts += [f"## `fanbench {name}`", inspect.cleandoc(one.help or ""), f"    fanbench {' '.join([name, '[OPTIONS]', *words])}"]
+        parts += [
+            f"## `fanbench {name}`",
+            inspect.cleandoc(one.help or ""),
+            f"    fanbench {' '.join([name, '[OPTIONS]', *words])}",
+        ]
         rows = [f"| {_named(param)} | {_shown(param)} | {_cell(param.help)} |" for param in one.params]
         parts.append("\n".join(["| argument or option | default | meaning |", "|---|---|---|", *rows]))
     return "\n\n".join(parts) + "\n"

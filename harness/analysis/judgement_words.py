@@ -10,7 +10,7 @@ from harness.analysis.statistics import CONFIDENCE, Interval
 
 CERTAIN = f" ({CONFIDENCE:.0%} certain)"
 MOST_ROUNDS = 500
-"""More are not worth a number: the difference, if there is one, is too small to find here."""
+"""Beyond this no number is given: the difference, if any, is too small to find here."""
 _FEW_PAIRS = 3
 _WHERE = {figure.name: f"at {figure.words}" for figure in FIGURES} | {BROKER.name: "in the broker hop"}
 
@@ -37,7 +37,7 @@ def within(margin: float) -> str:
 
 
 def unbeaten(judged: FamilyJudgement) -> str:
-    """Who is best of the family, without the others: in one clause."""
+    """The best contenders of the family, in one clause."""
     best = judged.unbeaten
     if len(best) == 1:
         return f"{best[0]} is the fastest"
@@ -67,7 +67,7 @@ def _apart(one: PairJudgement) -> bool:
 
 
 def beaten(judged: FamilyJudgement) -> list[str]:
-    """Each contender that another beats, with the largest of its differences from the first that is not beaten."""
+    """Each beaten contender, with its largest difference from the first unbeaten one."""
     best = judged.unbeaten
     said = []
     for name in judged.contenders:
@@ -81,7 +81,7 @@ def beaten(judged: FamilyJudgement) -> list[str]:
 
 
 def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
-    """One figure by itself, against the contender that is best in it; empty if there are no pairs."""
+    """One figure, compared with the contender that is best in it; empty without pairs."""
     pairs = judged.by_figure.get(figure.name, ())
     if not pairs:
         return ""
@@ -103,7 +103,7 @@ def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
 def _alike(
     judged: FamilyJudgement, figure: JudgedFigure, first: str, equal: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Those of which each is equivalent to each, and those that are equivalent to the first and not to all of them."""
+    """The contenders that are pairwise equivalent, and those that are equivalent to the first only."""
     alike = [first]
     alone: list[str] = []
     for name in equal:
@@ -117,7 +117,7 @@ def _is(names: Sequence[str]) -> str:
 
 
 def not_settled(judged: FamilyJudgement) -> str:
-    """Which pairs of the headline figures more rounds would settle, and how many; empty if all are settled."""
+    """The unsettled pairs of the headline figures, and the rounds that would settle them; empty if all are settled."""
     rest = judged.unsettled
     if not rest:
         return ""

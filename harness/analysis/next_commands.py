@@ -1,4 +1,4 @@
-"""The commands that fill what no run shows yet, each with the minutes that it takes here.
+"""The commands that fill gaps in the results, each with its duration in minutes.
 
 A command names only what is missing. tests/harness/choose/test_needs_of_five.py parses what is said with the command line itself.
 """
@@ -17,18 +17,18 @@ from core.fault import KINDS, TAIL_S, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 
 CAPACITY_S = 240.0
-"""What `fanbench capacity` takes at most, unless it is told otherwise."""
+"""The default time limit of `fanbench capacity`."""
 NODE_DEATHS: tuple[FaultKind, ...] = ("leader-kill", "connected-node-kill")
-"""What is asked of a cluster first: the others of its faults take as long again."""
+"""The most important faults of a cluster; its other faults would take as long again."""
 _FAULTS = Scenario(name="faults", clients=200, rate_hz=50, warmup_s=1, duration_s=8, rounds=1)
 """The timing of scenarios/faults.toml, under which `fanbench faults` runs."""
 _AT_S = 2.0
-"""When a fault begins, unless `--at` says otherwise."""
+"""The default of `--at`: when a fault begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextCommand:
-    """A command line, what it would show, and about how long it takes."""
+    """A command line, what it would show, and its approximate duration."""
 
     shows: str
     command: str
@@ -56,7 +56,7 @@ def failovers_command(names: Sequence[str]) -> NextCommand | None:
 
 
 def failovers_of(clusters: Sequence[str], rounds: int = 5) -> NextCommand | None:
-    """The death of a node for these clusters, in rounds enough for an interval; None without any."""
+    """The death of a node for these clusters, with enough rounds for an interval; None without clusters."""
     known = {cluster.name: cluster for cluster in cluster_contenders()}
     found = [known[name] for name in clusters if name in known]
     if not found:

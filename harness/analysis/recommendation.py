@@ -25,7 +25,7 @@ from harness.results.run_record import Comparison
 
 REPLICA_FAULTS: tuple[FaultKind, ...] = ("replica-kill", "replica-restart")
 _ALIKE = 1.5
-"""Contenders whose slowness differs by less than this are named together."""
+"""Contenders whose slowness differs by less than this factor are named together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _take(family: Family) -> str:
 
 
 def _unbeaten(family: Family) -> list[str]:
-    """Those that no other beats; an anti-pattern is no advice, however fast it is."""
+    """The unbeaten contenders without anti-patterns, which are never recommended."""
     return [name for name in _ordered(family) if name in family.judgement.unbeaten and not anti_pattern(name)]
 
 

@@ -1,4 +1,4 @@
-"""Finds the largest load that holds: doubling, then bisection, then confirmation in further runs. Pure of any clock."""
+"""Finds the largest load that holds: doubling, then bisection, then confirmation in further runs. Uses no clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 Oracle = Callable[[int], bool | None]
 """Whether a load holds in one run, which may be noisy; None when the run could not be judged."""
 Affords = Callable[[int], bool]
-"""Whether there is time for so many further runs."""
+"""Whether there is time for this many further runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class SearchAnswer:
     probes: list[tuple[int, bool | None]] = field(default_factory=list)
     """Each load tried and whether it held, in order."""
     note: str = ""
-    """Why there is no bound, why it is not confirmed, or why it is coarse; empty when there is nothing to add."""
+    """Why there is no limit, why it is not confirmed, or why it is coarse; otherwise empty."""
 
     def outcomes(self, load: int) -> list[bool | None]:
-        """What the runs at one load gave, in order."""
+        """The outcomes at one load, in order."""
         return [held for tried, held in self.probes if tried == load]
 
 
@@ -45,7 +45,7 @@ class _OutOfTime(Exception):  # noqa: N818 - a way out of nested steps, not an e
 
 
 class Search:
-    """One search. `answer` is true at any moment, so that what was found remains when a run is interrupted."""
+    """One search. `answer` is valid at any time, so that an interrupted search keeps its findings."""
 
     def __init__(self, holds: Oracle, bounds: SearchBounds, affords: Affords) -> None:
         self._holds = holds
@@ -137,7 +137,7 @@ class Search:
             answer.held, answer.broke = answer.broke, self._broke_above(answer.broke)
 
     def _fall_back(self, broke: int) -> None:
-        """The answer broke in a further run: it is a load that breaks, and a smaller one must hold."""
+        """The answer broke in a further run: treat it as a load that breaks, and find a smaller one that holds."""
         answer = self.answer
         answer.broke = broke
         held = {load for load, held in answer.probes if held and load < broke}
@@ -164,7 +164,7 @@ class Search:
         return None
 
     def _review(self) -> None:
-        """Say what a confirmed answer lacks; without a judged run above it there is no limit, only a load that holds."""
+        """Note what a confirmed answer lacks; without a judged run above it there is no limit, only a load that holds."""
         answer = self.answer
         if not answer.confirmed:
             return

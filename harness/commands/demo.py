@@ -1,4 +1,4 @@
-"""`fanbench demo`: the whole picture on one machine without Docker, to look at in a browser."""
+"""`fanbench demo`: the whole system on one machine without Docker, to watch in a browser."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _say(
 
 
 def _watch(console: Console, replicas: Sequence[ReplicaProcess], others: Sequence[Child]) -> NoReturn:
-    """Until one of `others` ends, or the last replica: one that dies is part of the show."""
+    """Wait until one of `others` or the last replica ends; a dying replica is part of the demo."""
     living = list(replicas)
     while True:
         for child in others:

@@ -1,4 +1,4 @@
-"""`fanbench doctor`: what can run here, how to get the rest, what fits, and what will disturb."""
+"""`fanbench doctor`: what can run here, how to get the rest, what fits, and what would disturb."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ContenderHere:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Everything that doctor says, under the names that `--json` has."""
+    """Everything that doctor reports, with the names of `--json`."""
 
     contenders: list[ContenderHere]
     clusters: list[ContenderHere]

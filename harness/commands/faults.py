@@ -1,4 +1,4 @@
-"""`fanbench faults`: every contender through every fault, seen from the clients."""
+"""`fanbench faults`: takes every contender through every fault, observed from the clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fanbench hop`: generator to consumer with no SSE, and whose CPU ends first: the broker's or its client library's."""
+"""`fanbench hop`: generator to consumer without SSE; which saturates first, the broker or its client library?"""
 
 from __future__ import annotations
 

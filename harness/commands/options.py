@@ -1,4 +1,4 @@
-"""The options that several commands of `fanbench` take, and the scenario that they make up."""
+"""The options that several commands of `fanbench` share, and the scenario that they define."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")
 
 
 def scenario_from(name: str, topics: str | None = None, **fields: object) -> Scenario:
-    """The named scenario with the command line's fields instead of its own."""
+    """The named scenario, overridden by the command line's fields."""
     from core.resources import resource_folder
     from core.scenario import load_scenario
     from core.topics import topic_pattern

@@ -168,7 +168,9 @@ def test_every_command_is_one_that_the_command_line_takes(told: Told) -> None:
 def test_it_ends_with_what_to_take_why_and_what_else(told: Told) -> None:
     needs, answer, said = told
     last = said.splitlines()[-1]
-    match = re.match(r"Take (\S+)(?:, run as \S+,)? because (.+?)\. If .+?(, take |, look at | no other contender ).+", last)
+    match = re.match(
+        r"Take (\S+)(?:, run as \S+,)? because (.+?)\. If .+?(, take |, look at | no other contender ).+", last
+    )
     assert match, last
     left = {judged.contender for groups in answer.left.values() for group in groups for judged in group}
     assert match[1] in left
