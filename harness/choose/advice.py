@@ -17,7 +17,7 @@ from harness.choose.result_queries import replays, span
 
 
 def advice(answer: Answer, needs: Needs) -> str:
-    """What to take and why, and what to take where something else matters; or what to give up where nothing is left."""
+    """What to take and why, and the alternative; or what to give up if nothing is left."""
     first = _first(answer, needs)
     if first is None:
         return _nothing_left(answer)
@@ -52,7 +52,7 @@ def _proven(name: str, answer: Answer, needs: Needs) -> bool:
 
 
 def _next(answer: Answer) -> list[str]:
-    """The first command that fills a gap: what it shows may change the answer."""
+    """The first command that fills a gap: its result may change the answer."""
     return [f"Next, because it was not measured: {answer.commands[0]}."] if answer.commands else []
 
 
@@ -73,7 +73,7 @@ def _because(answer: Answer, needs: Needs, first: Judged) -> list[str]:
 
 
 def _place(answer: Answer, name: str) -> str:
-    """How it stands to the others at the measured load, with its p99 and where that stands."""
+    """Its rank at the measured load, with its p99 and the source."""
     figure = span(answer.base, name)
     family = next(one for one in families(answer.base.comparison) if any(s.contender == name for s in one.standings))
     judgement = family.judgement
@@ -98,7 +98,7 @@ def _place(answer: Answer, name: str) -> str:
 
 
 def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
-    """If C then Y: a shorter silence, the promise that was not asked for, three nodes, or another one that is left."""
+    """If C, take Y: for a shorter silence, a stronger promise, three nodes, or another remaining contender."""
     quietest = _quietest(answer, needs)
     if quietest is not None and quietest[0] != first.contender:
         name, form = quietest
@@ -116,7 +116,7 @@ def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
 
 
 def _quietest(answer: Answer, needs: Needs) -> tuple[str, FittingForm] | None:
-    """Of what is left, the contender whose cluster is silent for the shortest time."""
+    """The remaining contender whose cluster has the shortest silence."""
     names = [j.contender for groups in answer.left.values() for group in groups for j in group]
     found = [(form, name) for name in names if needs.nodes > 1 and (form := fitting_form(name, needs, answer.results))]
     return (min(found)[1], min(found)[0]) if found else None
@@ -128,7 +128,7 @@ def _runner_up(answer: Answer, first: Judged) -> str:
 
 
 def _nothing_left(answer: Answer) -> str:
-    """Whose reasons are fewest: what would have to be given up for it."""
+    """The contender with the fewest reasons against it: what would have to be given up."""
     out: Sequence[Judged] = sorted(answer.ruled_out, key=lambda judged: len(judged.reasons))
     if not out:
         return "Take none yet: nothing was measured."

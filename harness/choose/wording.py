@@ -1,4 +1,4 @@
-"""An answer for a terminal and for a program."""
+"""The answer as text and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.choose.needs import Needs
 
 
 def in_words(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None) -> str:
-    """Whose machine it was, what is left in order, what was ruled out and by what, what was not measured, what to take."""
+    """The answer as text: the machine, the remaining contenders, the ruled-out ones with reasons, the gaps, the advice."""
     lines = [machine(answer, here), *(f"Careful: {said}." for said in answer.warnings)]
     for delivery, groups in answer.left.items():
         lines.append(f"Left, {delivery}:" if len(answer.left) > 1 else "Left:")

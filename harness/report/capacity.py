@@ -1,4 +1,4 @@
-"""The report of a capacity search, and of several beside each other."""
+"""The report of a capacity search, and of several side by side."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _broke(point: CapacityPoint) -> Cell:
 
 
 def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
-    """Two charts for each kind of search: the largest load that held, and p99 over the load, contender beside contender.
+    """Two charts for each kind of search, with all contenders: the largest load that held, and p99 over the load.
 
     Searches come with their titles, which tell apart those of the same contender.
     """

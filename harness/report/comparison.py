@@ -152,7 +152,7 @@ def comparison_view(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENC
 
 
 def comparison_verdict(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENCE) -> list[str]:
-    """What to take and how certain that is, where that can be said; then what the numbers allow us to say."""
+    """The recommendation and its certainty, if there is one; then the verdict."""
     several = len({run.transport for run in comparison.runs}) > 1
     advice = None if several else recommend(comparison, evidence)
     return [*((advice.sentence, advice.certainty) if advice else ()), *verdict(comparison)]
@@ -172,7 +172,7 @@ def _how(comparison: Comparison) -> list[str]:
 
 
 def anti_patterns_told(comparison: Comparison) -> list[str]:
-    """A sentence for each contender that nobody should take for a broker's figures."""
+    """A warning for each contender whose figures are not the broker's."""
     names = sorted({run.contender for run in comparison.runs})
     return [
         f"{name} is an anti-pattern: {words}. It runs a server written as in tutorials instead of the hub, so its figures "
@@ -252,7 +252,7 @@ def _row(standing: Standing, place: str, wanted_rounds: int) -> ContenderRow:
 
 
 def losses(comparison: Comparison) -> list[Table]:
-    """What was lost, split into its causes; nothing if nothing was."""
+    """The losses by cause; empty without losses."""
     rows = [
         [
             Cell(standing.contender, small=standing.delivery),

@@ -59,7 +59,7 @@ class _Row:
 
 
 def decision_table(comparison: Comparison, evidence: FaultEvidence) -> Table:
-    """The table; a cell that nothing was measured for has a dash."""
+    """The table; an unmeasured cell has a dash."""
     rows = [_Row(standing, _known(standing.contender), comparison, evidence) for standing in in_order(comparison)]
     columns = _columns(evidence.kinds([row.standing.contender for row in rows]))
     cells = [[_head(row), *(cell(row) for _, cell in columns)] for row in rows]
@@ -134,7 +134,7 @@ def _fault(row: _Row, kind: FaultKind) -> Cell:
 
 
 def _failover(row: _Row) -> Cell:
-    """The cluster that a contender may become whose worst fault of nodes is the shortest silence, and that fault."""
+    """The contender's cluster form with the shortest worst silence, and that fault."""
     worst = {form: _worst(cells) for form, cells in row.evidence.failovers(row.standing.contender).items()}
     measured = [(cell.silence_s, form, cell) for form, cell in worst.items() if cell.silence_s is not None]
     if not measured:
@@ -164,7 +164,7 @@ def count(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds to a tenth: a silence is no more exact."""
+    """Seconds with one decimal: silences are no more exact."""
     return f"{value:.1f}"
 
 

@@ -27,7 +27,7 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
 
 
 def faults_verdict(comparison: Comparison) -> list[str]:
-    """Who kept everything, who broke a promise, who lost what the promise allows, who was longest silent."""
+    """Sentences: who lost nothing, who broke a promise, who lost within the promise, whose silence was longest."""
     found = [outcome for outcome in outcomes(comparison.runs) if outcome.runs]
     if not found:
         return ["No fault run is valid, so there is no verdict; the report has the reasons."]
@@ -71,7 +71,7 @@ def _allowed(found: Sequence[FaultOutcome]) -> list[str]:
 
 
 def _silence(found: Sequence[FaultOutcome]) -> list[str]:
-    """The longest of any run, and whose it is where the rounds tell the contenders apart."""
+    """The longest silence of any run, and the contender if the rounds distinguish them."""
     silences = [(silence, outcome) for outcome in found if (silence := outcome.worst("silence_ms")) is not None]
     if not silences:
         return []
@@ -83,7 +83,7 @@ def _silence(found: Sequence[FaultOutcome]) -> list[str]:
 
 
 def _blast_radius(found: Sequence[FaultOutcome]) -> list[str]:
-    """What a fault done to some clients did to the latency of the others: the worst run of each fault, and whose it is."""
+    """The effect of a fault of some clients on the latency of the others: the worst run of each fault, and its contender."""
     said = []
     for fault in dict.fromkeys(outcome.fault for outcome in found):
         ratios: dict[str, list[float]] = {}
@@ -104,7 +104,7 @@ def _blast_radius(found: Sequence[FaultOutcome]) -> list[str]:
 
 
 def _whose(by_name: Mapping[str, Sequence[float]], how: str, per: float, unit: str) -> str:
-    """Who stands out, with the interval that shows it; or why nobody is named."""
+    """The contender that stands out, with its interval; or why none is named."""
     if len(by_name) == 1:
         return f", with {next(iter(by_name))}"
     if (name := stands_out(by_name)) is not None:
@@ -137,7 +137,7 @@ def matrix(found: Sequence[FaultOutcome]) -> Table:
 
 
 def _in_order(found: Sequence[FaultOutcome]) -> dict[str, str]:
-    """The contenders with their promises: at-most-once first, and who lost least, then who was silent for least, first."""
+    """The contenders with their promises: at-most-once first, then by losses, then by silence."""
     totals: dict[str, tuple[bool, int, float]] = {}
     for outcome in found:
         _, lost, silence = totals.get(outcome.contender, (False, 0, 0.0))

@@ -1,4 +1,4 @@
-"""The table of what only some comparisons measure."""
+"""The table of figures that only some comparisons measure."""
 
 from __future__ import annotations
 

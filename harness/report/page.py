@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "report.html.j2"
 SCRIPT = "values.js"
-"""All that the page runs: its content security policy has the script's hash, and lets no other one run."""
+"""The page's only script: the content security policy allows it by its hash, and blocks others."""
 _TERMINAL = {
     "contender": "contender",
     "place": "group",
@@ -116,7 +116,7 @@ def render(views: Sequence[View], shared: Sequence[Chart] = (), titles: Sequence
 
 
 def with_code(sentence: str) -> Markup:
-    """The sentence as HTML: what stands in backticks as code, all else as text."""
+    """The sentence as HTML: text in backticks as code, everything else as text."""
     from markupsafe import Markup
 
     parts = re.split("`([^`]+)`", sentence)

@@ -12,11 +12,11 @@ from harness.results.run_record import TRANSPORTS, Comparison, Run
 
 
 class _Figure(NamedTuple):
-    """A row of the table: what it says of a run, None if the run does not tell."""
+    """A row of the table."""
 
     name: str
     cut: bool
-    """Whether the run with the cut tells it, not the others."""
+    """Whether the value comes from the run with the cut."""
     unit: str
 
 

@@ -56,7 +56,7 @@ class Cell:
 
     text: str
     kind: str = ""
-    """`text` stands left; `good`, `warn` and `bad` have a colour, and say the same in words."""
+    """`text` is left-aligned; `good`, `warn` and `bad` have a colour, and say the same in words."""
     small: str = ""
     """A second line."""
 
@@ -124,7 +124,7 @@ def events_in_words(scenario: Scenario) -> str:
 
 
 def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
-    """How the figures came about, for a reader who doubts them; `how` is what this kind of measurement adds."""
+    """How the figures were measured; `how` adds what is specific to this kind of measurement."""
     scenario = comparison.scenario
     return [
         f"Workload: {offered_workload(comparison)}, {events_in_words(scenario)}; {scenario.warmup_s:g} s of warm-up, then "
