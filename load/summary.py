@@ -73,15 +73,15 @@ def _recovery(recovery: RecoveryTimes) -> str:
 def _remarks(result: LoadResult) -> list[str]:
     remarks = [*result.problems, *result.breaches]
     if result.left:
-        remarks.append(f"{result.left:,} clients left before the end, as workers or the number of users changed")
+        remarks.append(f"{result.left:,} clients left before the end, because workers or the number of users changed")
     if result.unreached:
         remarks.append(f"{result.unreached:,} connected clients never got an event: is a generator running?")
     if result.negative:
         remarks.append(f"{result.negative:,} negative durations: the clocks of the hosts differ")
     if result.foreign:
-        remarks.append(f"{result.foreign:,} events were not ours: {_reasons(result.foreign_kinds)}")
+        remarks.append(f"{result.foreign:,} foreign events: {_reasons(result.foreign_kinds)}")
     if result.disconnects:
-        remarks.append(f"streams that broke: {_reasons(result.disconnects)}")
+        remarks.append(f"broken streams: {_reasons(result.disconnects)}")
     return remarks
 
 

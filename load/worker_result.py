@@ -143,7 +143,7 @@ class WorkerResult:
     first_due_ns: int | None = None
     last_arrival_ns: int = 0
     visits: VisitTally | None = None
-    """Of visits to sessions, where there are any."""
+    """Of visits to sessions, if there are any."""
 
     @property
     def lost(self) -> int:

@@ -1,4 +1,4 @@
-"""The commands that fill what no run shows yet, each with the minutes that it takes here.
+"""The commands that fill gaps in the results, each with its duration in minutes.
 
 A command names only what is missing. tests/harness/choose/test_needs_of_five.py parses what is said with the command line itself.
 """
@@ -17,18 +17,18 @@ from core.fault import KINDS, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 
 CAPACITY_S = 240.0
-"""What `fanbench capacity` takes at most, unless it is told otherwise."""
+"""The default time limit of `fanbench capacity`."""
 NODE_DEATHS: tuple[FaultKind, ...] = ("leader-kill", "connected-node-kill")
-"""What is asked of a cluster first: the others of its faults take as long again."""
+"""The most important faults of a cluster; its other faults would take as long again."""
 _FAULTS = Scenario(name="faults", clients=200, rate_hz=50, warmup_s=1, duration_s=8, rounds=1)
 """The timing of scenarios/faults.toml, under which `fanbench faults` runs."""
 _AT_S = 2.0
-"""When a fault begins, unless `--at` says otherwise."""
+"""The default of `--at`: when a fault begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextCommand:
-    """A command line, what it would show, and about how long it takes."""
+    """A command line, what it would show, and its approximate duration."""
 
     shows: str
     command: str
@@ -39,7 +39,7 @@ class NextCommand:
 
 
 def faults_command(names: Sequence[str]) -> NextCommand | None:
-    """Every fault of brokers, links, replicas and clients for these contenders; None where none can be broken."""
+    """Every fault of brokers, links, replicas and clients for these contenders; None if none can be broken."""
     known = {contender.name: contender for contender in all_contenders()}
     contenders = [known[name] for name in names if name in known and known[name].program is not None]
     if not contenders:
@@ -50,13 +50,13 @@ def faults_command(names: Sequence[str]) -> NextCommand | None:
 
 
 def failovers_command(names: Sequence[str]) -> NextCommand | None:
-    """Every fault of nodes for the clusters that these contenders may become; None where they have none."""
+    """Every fault of nodes for the clusters that these contenders may become; None if they have none."""
     forms = [cluster for cluster in cluster_contenders() if cluster.of in names]
     return failovers_of([cluster.name for cluster in forms])
 
 
 def failovers_of(clusters: Sequence[str], rounds: int = 5) -> NextCommand | None:
-    """The death of a node for these clusters, in rounds enough for an interval; None without any."""
+    """The death of a node for these clusters, with enough rounds for an interval; None without clusters."""
     known = {cluster.name: cluster for cluster in cluster_contenders()}
     found = [known[name] for name in clusters if name in known]
     if not found:

@@ -1,4 +1,4 @@
-"""Whether every replica hands over events at the rate at which they are published."""
+"""Checks whether every replica delivers events at the rate at which they are published."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.topics import expand_topics
 from harness.runner.testbed import Testbed
 
 ENOUGH = 0.9
-"""Of what is due: a schedule is not even, and counts are looked at now and then."""
+"""Share of the due events that suffices: schedules are uneven, and counts are sampled."""
 _LOOK_S = 0.2
 
 

@@ -1,4 +1,4 @@
-"""Rounds until every pair is settled, or the time is spent: when a comparison may end."""
+"""Decides when a comparison may stop: when every pair is settled, or the time is up."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ _LOOKS = 6
 
 
 def planned_rounds(round_s: float, within_s: float) -> int:
-    """How many rounds of `round_s` seconds the time is enough for, at least what a verdict needs."""
+    """The number of rounds of `round_s` seconds that fit into the time, at least as many as a verdict needs."""
     return max(MIN_ROUNDS, min(1000, int(within_s / round_s)))
 
 
 def planned_looks(rounds: int) -> tuple[int, ...]:
-    """After which rounds it is judged whether all is settled: six times at most, the last time at the end."""
+    """The rounds after which to judge whether all is settled: at most six looks, the last one at the end."""
     evenly = {-(-rounds * part // _LOOKS) for part in range(1, _LOOKS + 1)}
     return tuple(sorted(look for look in evenly if look >= FIRST_LOOK or look == rounds))
 
 
 class UntilSettled:
-    """Says after each round whether it was the last. `stopping` is what the intervals must allow for, then.
+    """Says after each round whether it was the last. `stopping` is then what the intervals must account for.
 
-    The first round shows how long a round takes; how many there will be, and when they are looked at, is planned by that.
-    No figure has been looked at by then, so the plan may depend on it. As many rounds as a verdict needs are done in any case.
+    The first round shows how long a round takes; the number of rounds and the looks are planned from that. No figure
+    has been looked at by then, so the plan may depend on it. As many rounds as a verdict needs run in any case.
     """
 
     def __init__(
         self, rounds: int, within_s: float, margin: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`rounds` are the most that there can be: the schedule ends there by itself."""
+        """`rounds` is the maximum: the schedule ends there."""
         self.stopping = Stopping(margin=margin, looks=planned_looks(rounds))
         self._clock = clock
         self._began_s = self._round_began_s = clock()
         self._most, self._within_s = rounds, within_s
         self.plan = ""
-        """After the first round: how long it took, and how many there will be, in words."""
+        """After the first round: how long it took and the planned number of rounds, in words."""
 
     def ends(self, rounds: int, comparison: Comparison) -> bool:
         """Whether `rounds`, of which `comparison` holds the runs, are enough."""

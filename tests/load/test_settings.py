@@ -32,7 +32,7 @@ def test_bad_values_are_refused(options, says):
     [
         ("", None, "no replica"),
         (" , ", "", "no replica"),
-        ("", "https://x", "speaks no TLS"),
+        ("", "https://x", "does not support TLS"),
         ("http://a,b", None, "'b'"),
     ],
 )
