@@ -117,7 +117,7 @@ class Endpoint:
 
     @property
     def secrets(self) -> set[str]:
-        """What no text may show."""
+        """The secrets that no text may show."""
         token = self.username if self.scheme.startswith("nats") and self.password is None else None
         found = {self.password or "", token or ""}
         return found - {self.username or ""} | {token or ""}  # a password that is the user's name is no secret

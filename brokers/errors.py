@@ -16,7 +16,7 @@ _SHOWN = 60
 
 
 class Reaction(enum.StrEnum):
-    """What an error means for the connection on which it came."""
+    """The meaning of an error for its connection."""
 
     GONE = "gone"
     """The connection is useless: drop it, resolve the name again and dial again."""
@@ -104,12 +104,12 @@ _LASTING = {
 
 
 def reaction_to(kind: CauseKind) -> Reaction:
-    """What a cause means for the connection."""
+    """The meaning of a cause for the connection."""
     return _MEANING[kind][0]
 
 
 def next_step(kind: CauseKind) -> str:
-    """What a person can do about a cause."""
+    """The next step for a cause."""
     return _MEANING[kind][1]
 
 
@@ -133,7 +133,7 @@ def _of_ssl(error: ssl.SSLError) -> CauseKind | None:
 
 
 def standard_kind(error: BaseException) -> CauseKind:
-    """What the types of the standard library say, or the error's words; adapters look at their library's types first."""
+    """The kind by the standard library's types, or by the error's words; adapters check their library's types first."""
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, ssl.SSLError) and (found := _of_ssl(link)) is not None:

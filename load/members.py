@@ -17,7 +17,7 @@ class Member:
     status: LoadStatus | None = None
     had_seats: bool = False
     measure_from_ns: int = 0
-    """From when on it measures, as it has said."""
+    """The time from which it measures, as reported."""
     saw: Horizon | None = None
     result: WorkerResult | None = None
     gone: bool = False
@@ -71,7 +71,7 @@ class Members:
         )
 
     def horizon(self) -> Horizon:
-        """What the clients of all members saw."""
+        """The horizon over all members."""
         members = self.by_name.values()
         return widest(
             [one.saw for one in members if one.saw is not None]
@@ -79,7 +79,7 @@ class Members:
         )
 
     def total(self) -> WorkerResult:
-        """What all members measured."""
+        """The measurements of all members."""
         total = WorkerResult()
         for one in self.by_name.values():
             if one.result is not None:

@@ -178,7 +178,7 @@ async def _sse_head(request: Request) -> ASGIApp:
 
 
 async def _stats(request: Request) -> Response:
-    """What this replica received, delivered and dropped."""
+    """The replica's counters: received, delivered, dropped."""
     replica: Replica = request.app.state.replica
     require_token(request, replica.settings)
     return Response(encode(stats(replica)), media_type="application/json")

@@ -31,7 +31,7 @@ async def _refused_publish(producer: Producer, topic: str) -> Refusal:
 
 
 def _unusable(broker: Workbench) -> tuple[str, list[str]]:
-    """The longest topic that can be used, and some that cannot: too long in bytes, empty, no text at all."""
+    """The longest valid topic, and some invalid ones: too long in bytes, empty, not text."""
     endpoint = broker.endpoint()
     limit = min(broker.adapter.max_topic_bytes, endpoint.get(MAX_TOPIC_BYTES) or broker.adapter.max_topic_bytes)
     longest = broker.topic().ljust(limit, "x")
