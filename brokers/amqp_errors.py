@@ -52,7 +52,7 @@ class BlockedError(ConnectionError):
     """The broker accepts no messages on this connection for now: `connection.blocked`, an alarm."""
 
     def __init__(self, words: str) -> None:
-        super().__init__(f"the broker takes no messages for now ({words}): this one was dropped")
+        super().__init__(f"the broker accepts no messages for now ({words}): this one was dropped")
 
 
 class UnroutableError(ConnectionError):

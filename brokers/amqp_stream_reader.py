@@ -116,7 +116,7 @@ async def mark(endpoint: Endpoint, stream: str) -> str | None:
         if kind_of(error) is not CauseKind.PERMISSION:
             raise
         why = words_of(error)
-    _log.warning("%s: cannot mark the end of the stream: %s; reading to where it falls silent", endpoint, why)
+    _log.warning("%s: cannot mark the end of the stream: %s; reading until it falls silent", endpoint, why)
     return None
 
 

@@ -108,7 +108,7 @@ class ConsumerConnection(Generic[C]):
             if self.connection is connection and not await self._lost_within(_NOTICE_S):
                 raise
             if len(names) == 1 and tries >= _TRIES:
-                words = f"the connection was lost each time it was asked for: {reason(error)}"
+                words = f"the connection was lost at each request for it: {reason(error)}"
                 return {names[0]: Refusal("invalid", words)}
         return await self._confirm_alone(names, tries)
 

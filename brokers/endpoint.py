@@ -196,7 +196,7 @@ def _options(url: str, query: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in found:
-            raise UsageError(f"broker URL {redact(url)}: option '{name}' stands twice; leave one out")
+            raise UsageError(f"broker URL {redact(url)}: option '{name}' is given twice; leave one out")
         found[name] = value
     return found
 

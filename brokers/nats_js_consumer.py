@@ -216,7 +216,7 @@ class JetStreamConsumer:
         while True:
             if self._reading.consumer is not None:
                 await self._until_gone(link, self._reading)
-                _log.warning("%s: the consumer is gone at the broker; starting another one", self._endpoint)
+                _log.warning("%s: the consumer disappeared at the broker; starting another one", self._endpoint)
             async with asyncio.timeout(_ELECTION_S):
                 await self._begin(link, await look_at_stream(self._endpoint, link), patiently=True)
 

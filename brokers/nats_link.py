@@ -163,7 +163,7 @@ def _login_error(endpoint: Endpoint, link: NatsConnection, error: BaseException)
     said = error if link.error is None or not isinstance(error, Error) else link.error
     told = link.client._server_info or {}
     if told.get("tls_verify") and not endpoint.get(CERT_FILE) and isinstance(said, ConnectionError):
-        cause = f"{reason(said)}: the broker asks for a certificate of the client"  # its alert is not always read
+        cause = f"{reason(said)}: the broker requires a client certificate"  # its alert is not always read
         return BrokerError(endpoint, "connect", cause, CauseKind.TLS_CLIENT)
     if told.get("auth_required"):
         if type(said) is Error:  # what the broker says; nats-py's own errors are of further classes

@@ -190,7 +190,7 @@ def told(endpoint: Endpoint, action: str, error: Exception) -> BrokerError:
     kind = kind_of(error) or standard_kind(error)
     step = _STEPS.get(error.code, "") if isinstance(error, AnswerError) else ""
     if kind is CauseKind.ELSEWHERE and not step:
-        step = "check that JetStream is enabled for this account and has a leader; it is tried again by itself"
+        step = "check that JetStream is enabled for this account and has a leader; it is retried automatically"
     return BrokerError(endpoint, action, reason(error), kind, step)
 
 

@@ -116,7 +116,7 @@ class ClientState:
         track = self._tracks.get(series)
         if track is None:
             if series.topic != self.topic:
-                self._foreign(Foreign(f"topic {series.topic[:40]}, which was not asked for"))
+                self._foreign(Foreign(f"topic {series.topic[:40]}, which was not requested"))
                 return DISARMED
             track = self._tracks[series] = Track(series)
         verdict = track.take(event.seq)

@@ -88,7 +88,7 @@ class ResponseHead:
         if not kind.lower().startswith("text/event-stream"):
             raise Http1Error(f"{kind} instead of text/event-stream")
         if self.headers.get("content-encoding", "identity") != "identity":
-            raise Http1Error(f"content-encoding {self.headers['content-encoding']}, which was not asked for")
+            raise Http1Error(f"content-encoding {self.headers['content-encoding']}, which was not requested")
 
 
 def split_head(data: bytes, *, complete: bool = False) -> tuple[ResponseHead, bytes] | None:

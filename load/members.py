@@ -89,7 +89,7 @@ class Members:
     def without_totals(self) -> list[str]:
         """The members whose deliveries are missing, in words."""
         return [
-            f"worker {name} ended without its totals: what its clients got is missing; see its log, and run again"
+            f"worker {name} ended without its totals: its clients' deliveries are missing; see its log, and run again"
             for name, one in self.by_name.items()
             if one.result is None and one.had_seats
         ]

@@ -96,11 +96,11 @@ class GonePromises:
                 accepted = proxy.accepted
                 async with broker.provocations.elsewhere(endpoint):
                     await publish_until_refused(producer, topic)
-                    await polled(lambda: proxy.accepted >= accepted + 2, "both sides dialled anew")
+                    await polled(lambda: proxy.accepted >= accepted + 2, "both sides dialled again")
                 sides = (producer, consumer)
                 await polled(lambda: all(side.link.connected for side in sides), "both sides are connected again")
                 await self._arrives(producer, topic, reader, b"after")
-                require(reader.gaps or endpoint.delivery == "at-least-once", "the interruption was not told")
+                require(reader.gaps or endpoint.delivery == "at-least-once", "the interruption was not reported")
 
     async def _arrives(self, producer: Producer, topic: str, reader: MessageReader, payload: bytes) -> None:
         await publish_until_taken(producer, topic, payload)

@@ -58,7 +58,7 @@ async def _becomes(link: LinkState, connected: bool, whose: str) -> None:
                 await link.changed()
     except TimeoutError:
         word = "connected" if connected else "not connected"
-        raise BrokenPromiseError(f"the {whose}'s link is not told as {word} within {DEADLINE_S:g} s") from None
+        raise BrokenPromiseError(f"the {whose}'s link is not reported as {word} within {DEADLINE_S:g} s") from None
     require(bool(link.cause) is not connected, f"the {whose}'s link says {link.cause!r} while connected={connected}")
 
 
@@ -92,7 +92,7 @@ class LinkPromises:
                 await _becomes(one.link, True, "consumer")
                 await _becomes(producer.link, True, "producer")
                 await self._flows(broker, topic, producer, reader)
-        require(not one.link.connected, "a closed consumer's link is told as connected")
+        require(not one.link.connected, "a closed consumer's link is reported as connected")
 
     @needs("link")
     async def test_reconnecting_never_ends(self, broker: Workbench) -> None:
@@ -105,10 +105,10 @@ class LinkPromises:
                 await _becomes(one.link, False, "consumer")
                 await _becomes(producer.link, False, "producer")
                 refused = proxy.accepted
-                await polled(lambda: proxy.accepted >= refused + 6, "both sides try again where they are refused")
+                await polled(lambda: proxy.accepted >= refused + 6, "both sides retry after a refusal")
                 proxy.restore(flowing=False)
                 silent = proxy.accepted
-                await polled(lambda: proxy.accepted >= silent + 6, "both sides try again where nobody answers")
+                await polled(lambda: proxy.accepted >= silent + 6, "both sides retry without an answer")
                 for task in asyncio.all_tasks():
                     if task.get_name().endswith(" line"):
                         task.cancel()
