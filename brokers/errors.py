@@ -63,8 +63,14 @@ _MEANING: dict[CauseKind, tuple[Reaction, str]] = {
     CauseKind.BLOCKED: (Reaction.TRANSIENT, "wait until the broker accepts messages again; its log has the reason"),
     CauseKind.INVALID: (Reaction.REFUSED, "use another name"),
     CauseKind.TLS_UNTRUSTED: (Reaction.REFUSED, "give its certificate authority with ?ca_file=PATH"),
-    CauseKind.TLS_NAME: (Reaction.REFUSED, "connect by a name in the certificate, or give that name with ?server_name=NAME"),
-    CauseKind.TLS_CLIENT: (Reaction.REFUSED, "give a certificate that the broker trusts with ?cert_file=PATH&key_file=PATH"),
+    CauseKind.TLS_NAME: (
+        Reaction.REFUSED,
+        "connect by a name in the certificate, or give that name with ?server_name=NAME",
+    ),
+    CauseKind.TLS_CLIENT: (
+        Reaction.REFUSED,
+        "give a certificate that the broker trusts with ?cert_file=PATH&key_file=PATH",
+    ),
     CauseKind.WRONG_PROTOCOL: (Reaction.REFUSED, "check the port, and whether it uses TLS as the scheme says"),
     CauseKind.UNKNOWN: (Reaction.REFUSED, "see the broker's log"),
 }
