@@ -36,7 +36,12 @@ def _as_json(file: Path, found: Verification) -> dict[str, object]:
         "sha256": found.sha256,
         "verified": not found.differences,
         "results": [
-            {"name": one.name, "runs": one.runs, "derived_by": one.figures.derived_by, "command": one.figures.command}
+            {
+                "name": one.name,
+                "runs": len(one.stored.comparison.runs),
+                "derived_by": one.figures.derived_by,
+                "command": one.figures.command,
+            }
             for one in found.results
         ],
         "differences": [asdict(one) for one in found.differences],
@@ -49,7 +54,9 @@ def _in_words(file: Path, found: Verification) -> list[str]:
     lines = [f"{file}", f"SHA-256 {found.sha256}"]
     for result in found.results:
         figures = result.figures
-        lines.append(f"{result.name}: {result.runs} runs from {figures.started_utc}, repeated by: {figures.command}")
+        lines.append(
+            f"{result.name}: {len(result.stored.comparison.runs)} runs from {figures.started_utc}, repeated by: {figures.command}"
+        )
     other = next((one.figures.derived_by for one in found.results if one.figures.derived_by != here), None)
     if other is not None:
         lines.append(f"bundled by {_which(other)}, derived again by {_which(here)}")

@@ -10,19 +10,19 @@ from core.scenario import Scenario
 from core.topics import expand_topics
 from harness.analysis.capacity_answers import p99_at_held
 from harness.analysis.slo import Slo
-from harness.publish.differences import Difference, unequal
+from harness.publish.contradictions import Contradiction, unequal
 from harness.results.run_record import LATENCY, Comparison, Run
 
 
-def capacity_differences(where: str, found: Capacity, comparison: Comparison) -> Iterator[Difference]:
+def capacity_differences(where: str, found: Capacity, comparison: Comparison) -> Iterator[Contradiction]:
     """The differences of capacity.json; `where` names it."""
     if len(found.points) != len(comparison.runs):
-        yield Difference(f"{where}: points", f"{len(found.points)} of them", f"{len(comparison.runs)}, one a run")
+        yield Contradiction(f"{where}: points", f"{len(found.points)} of them", f"{len(comparison.runs)}, one a run")
         return
     try:
         slo = Slo.parse(found.slo)
     except UsageError as error:
-        yield Difference(f"{where}: slo", repr(found.slo), f"an objective: {error}")
+        yield Contradiction(f"{where}: slo", repr(found.slo), f"an objective: {error}")
         return
     for number, (point, run) in enumerate(zip(found.points, comparison.runs, strict=True), 1):
         yield from unequal(f"{where}: run {number}: contender", found.contender, run.contender)
@@ -58,16 +58,16 @@ def _load(scenario: Scenario, axis: Axis) -> int:
             return len(expand_topics(scenario.topics))
 
 
-def _answer(where: str, found: Capacity) -> Iterator[Difference]:
+def _answer(where: str, found: Capacity) -> Iterator[Contradiction]:
     """The load that held did so in most of its runs, and the next that did not lies above it."""
     if found.held is not None and not _held_mostly(found, found.held):
-        yield Difference(f"{where}: held", f"{found.held}", "a load that held in most of its runs")
+        yield Contradiction(f"{where}: held", f"{found.held}", "a load that held in most of its runs")
     if found.broke is None:
         return
     if found.broke <= (found.held or 0):
-        yield Difference(f"{where}: broke", f"{found.broke}", f"a load above {found.held}, which held")
+        yield Contradiction(f"{where}: broke", f"{found.broke}", f"a load above {found.held}, which held")
     if not any(point.load == found.broke and not point.held for point in found.points):
-        yield Difference(f"{where}: broke", f"{found.broke}", "a load of which a run did not hold")
+        yield Contradiction(f"{where}: broke", f"{found.broke}", "a load of which a run did not hold")
 
 
 def _held_mostly(found: Capacity, load: int) -> bool:

@@ -14,7 +14,7 @@ from harness.analysis.standings import standings
 from harness.analysis.verdict import offered_workload
 from harness.publish.site_results import SiteResult
 from harness.publish.trends import TrendPoint, trend_charts
-from harness.report.comparison import ContenderRow, table_rows
+from harness.report.comparison import ContenderRow
 from harness.report.faults import matrix
 from harness.report.view import Cell, Chart, Table
 
@@ -92,7 +92,7 @@ def _points(name: str, result: SiteResult) -> list[TrendPoint]:
 
 
 def _head(result: SiteResult) -> Cell:
-    return Cell(result.date, small=result.comparison.name, link=UP + result.page)
+    return Cell(result.date, small=result.title, link=UP + result.page)
 
 
 def _on(name: str, result: SiteResult) -> list[Cell]:
@@ -107,8 +107,7 @@ def _measured(name: str, results: Sequence[SiteResult]) -> Table:
     rows = [
         [_head(result), *_on(name, result), *_figures(row)]
         for result in results
-        if result.kind in ("comparison", "transports")
-        for row in table_rows(result.comparison)
+        for row in result.rows
         if _is_of(name, row.contender)
     ]
     headings = [

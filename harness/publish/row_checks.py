@@ -18,7 +18,7 @@ from core.contracts.run_record import (
 from core.errors import UsageError
 from core.topics import expand_topics
 from harness.analysis.fault_evidence import base_name
-from harness.publish.differences import Difference, unequal
+from harness.publish.contradictions import Contradiction, unequal
 from harness.results.read_file import read_file
 from harness.results.run_record import Comparison, Run
 from harness.results.summary import row_of
@@ -30,7 +30,7 @@ _BUCKET = 1.002
 """A value in a histogram is known to three significant digits."""
 
 
-def row_differences(folder: Path, manifest: Manifest, comparison: Comparison) -> Iterator[Difference]:
+def row_differences(folder: Path, manifest: Manifest, comparison: Comparison) -> Iterator[Contradiction]:
     """The differences of summary.csv, timeline.csv and histograms.json of a result directory that was read back."""
     name = folder.name
     rows = read_summary(read_file(folder, "summary.csv"), f"{name}/summary.csv")
@@ -58,7 +58,7 @@ def row_differences(folder: Path, manifest: Manifest, comparison: Comparison) ->
 
 def _names(
     name: str, entry: ManifestRun, row: SummaryRow, seconds: Sequence[TimelineRow], encoded: RunHistograms
-) -> Iterator[Difference]:
+) -> Iterator[Contradiction]:
     """Contender and round stand in all four files."""
     said = (entry.contender, entry.round)
     of = f"run {entry.run}"
@@ -69,14 +69,14 @@ def _names(
         yield from unequal(where, (second.contender, second.round), said)
 
 
-def _figures(name: str, run: Run, row: SummaryRow, number: int) -> Iterator[Difference]:
+def _figures(name: str, run: Run, row: SummaryRow, number: int) -> Iterator[Contradiction]:
     """Latencies from the histograms, the workload from the scenario, `valid` from the problems: as when they were stored."""
     derived = row_of(run, number)
     where = f"{name}/summary.csv: run {number} of {run.contender}: "
     yield from unequal(where, row.cells(), derived.cells())
 
 
-def _counts(where: str, run: Run) -> Iterator[Difference]:
+def _counts(where: str, run: Run) -> Iterator[Contradiction]:
     yield from unequal(f"{where}: lost", run.lost, run.expected - run.delivered)
     if run.lost_by_cause:
         yield from unequal(f"{where}: lost, the sum of its causes", sum(run.lost_by_cause.values()), run.lost)
@@ -85,13 +85,13 @@ def _counts(where: str, run: Run) -> Iterator[Difference]:
             count = histogram.count + histogram.negative
             yield from unequal(f"{where}: delivered, beside the histogram '{hop}'", run.delivered, count)
         for rule in broken_rules(run):
-            yield Difference(f"{where}: valid", "true", f"false: {rule}")
+            yield Contradiction(f"{where}: valid", "true", f"false: {rule}")
     yield from _expected(where, run)
     known = _delivery(run.contender)
     yield from unequal(f"{where}: delivery", run.delivery, known or run.delivery)
 
 
-def _expected(where: str, run: Run) -> Iterator[Difference]:
+def _expected(where: str, run: Run) -> Iterator[Contradiction]:
     """Published x clients where there is one topic and one generator; else no more than that."""
     scenario = run.scenario
     most = run.published * scenario.clients
@@ -100,7 +100,7 @@ def _expected(where: str, run: Run) -> Iterator[Difference]:
     if len(expand_topics(scenario.topics)) == 1 and base_name(run.contender) != "memory":
         yield from unequal(f"{where}: expected, published x clients", run.expected, most)
     elif run.expected > most:
-        yield Difference(f"{where}: expected", f"{run.expected}", f"{most} at most: published x clients")
+        yield Contradiction(f"{where}: expected", f"{run.expected}", f"{most} at most: published x clients")
 
 
 def _delivery(contender: str) -> str:
@@ -111,7 +111,7 @@ def _delivery(contender: str) -> str:
         return ""
 
 
-def _timeline(where: str, run: Run, seconds: Sequence[TimelineRow]) -> Iterator[Difference]:
+def _timeline(where: str, run: Run, seconds: Sequence[TimelineRow]) -> Iterator[Contradiction]:
     """Seconds in turn, deliveries that add up, and latencies that the run's histogram has room for."""
     if not seconds:
         return
@@ -122,9 +122,9 @@ def _timeline(where: str, run: Run, seconds: Sequence[TimelineRow]) -> Iterator[
     for second in seconds:
         at = f"{where}, second {second.t_s}"
         if second.p50_ms > second.p99_ms + _ROUNDED_MS:
-            yield Difference(f"{at}: p50_ms", f"{second.p50_ms}", f"{second.p99_ms} at most: its p99_ms")
+            yield Contradiction(f"{at}: p50_ms", f"{second.p50_ms}", f"{second.p99_ms} at most: its p99_ms")
         if second.p99_ms > second.max_ms * _BUCKET + _ROUNDED_MS:
-            yield Difference(f"{at}: p99_ms", f"{second.p99_ms}", f"{second.max_ms} at most: its max_ms")
+            yield Contradiction(f"{at}: p99_ms", f"{second.p99_ms}", f"{second.max_ms} at most: its max_ms")
     most = max(second.max_ms for second in seconds)
     if run.valid and not longest / _BUCKET - _ROUNDED_MS <= most <= longest * _BUCKET + _ROUNDED_MS:
-        yield Difference(f"{where}: max_ms, the largest", f"{most}", f"{longest:.3f}, the run's own")
+        yield Contradiction(f"{where}: max_ms, the largest", f"{most}", f"{longest:.3f}, the run's own")

@@ -56,7 +56,7 @@ def _pages(results: Sequence[SiteResult], left_out: Sequence[LeftOut]) -> dict[s
     index = templates.get_template("index.html.j2").render(
         title="Measured with fanbench",
         results=[
-            (result, _answer(result), [(name, addresses[name]) for name in result.contenders]) for result in results
+            (result, result.answer, [(name, addresses[name]) for name in result.contenders]) for result in results
         ],
         choices=_choices(results),
         contenders=addresses,
@@ -72,14 +72,9 @@ def _pages(results: Sequence[SiteResult], left_out: Sequence[LeftOut]) -> dict[s
         files[address] = text.encode()
     for result in results:
         links = {"All results": "../../index.html", f"The bundle: {result.bundle.file}": f"../../{result.bundle.file}"}
-        files[result.page] = render([result.view(draw=True)], titles=[result.name], links=links).encode()
+        files[result.page] = render([result.report()], titles=[result.title], links=links).encode()
         files[result.bundle.file] = result.bundle.data
     return files
-
-
-def _answer(result: SiteResult) -> str:
-    verdict = result.view(draw=False).verdict
-    return verdict[0] if verdict else "No verdict."
 
 
 def _addresses(results: Sequence[SiteResult]) -> dict[str, str]:

@@ -12,17 +12,21 @@ from core.contracts.capacity import Capacity
 from core.contracts.codec import DocumentError
 from core.errors import UsageError
 from core.plain_text import plain
-from harness.analysis.fault_evidence import base_name, faults_beside
-from harness.analysis.stored_results import load
+from harness.analysis.fault_evidence import base_name, results_of_faults
+from harness.analysis.stored_results import Result
 from harness.publish.archive import SUFFIX, unpack
-from harness.publish.verify import verify_members
-from harness.report.page import view_of
+from harness.publish.derive import StoredResult
+from harness.publish.verify import VerifiedResult, verify_members
+from harness.report.comparison import ContenderRow, table_rows
 from harness.report.view import View
-from harness.results.load import load_capacity
 from harness.results.run_record import Comparison
+
+COMPARED = ("comparison", "transports")
+"""The kinds of results that have a row of figures for each contender."""
 
 MOST_NAMED = 3
 """Differences of one bundle that are told."""
+_BEGAN = re.compile(r"^\d{8}T\d{6}Z-(?=.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,17 @@ class SiteResult:
     bundle: SiteBundle
     name: str
     kind: str
-    comparison: Comparison
-    search: Capacity | None
-    folder: Path
-    """Its unpacked copy, while the site is built."""
+    stored: StoredResult
+    beside: tuple[Result, ...]
+    """The results of faults in the same bundle."""
+    verdict: tuple[str, ...]
+    rows: tuple[ContenderRow, ...]
+    """The main table of a comparison."""
+
+    @property
+    def title(self) -> str:
+        """Its name without the instant at which it began."""
+        return _BEGAN.sub("", self.name)
 
     @property
     def page(self) -> str:
@@ -80,9 +91,24 @@ class SiteResult:
         """The contenders that ran in it, by name."""
         return sorted({base_name(run.contender) for run in self.comparison.runs})
 
-    def view(self, *, draw: bool) -> View:
-        """Its report, derived from its runs."""
-        return view_of(self.comparison, self.search, faults_beside(self.folder, self.comparison), draw=draw)
+    @property
+    def answer(self) -> str:
+        """The first sentence of its verdict, which was derived again."""
+        return self.verdict[0] if self.verdict else "No verdict."
+
+    @property
+    def comparison(self) -> Comparison:
+        """Its runs, and on what."""
+        return self.stored.comparison
+
+    @property
+    def search(self) -> Capacity | None:
+        """What it found, where it is a capacity search."""
+        return self.stored.search
+
+    def report(self) -> View:
+        """Its report with charts."""
+        return self.stored.view(self.beside, draw=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +167,17 @@ def read_bundles(files: Sequence[Path], scratch: Path) -> SiteResults:
             continue
         seen.add(digest)
         bundle = SiteBundle(_stem(file, stems), file.read_bytes(), digest, verified[0].figures.derived_by)
-        results += [_result(bundle, folder / one.name) for one in verified]
+        beside = tuple(results_of_faults(folder))
+        results += [_result(bundle, one, beside) for one in verified]
     results.sort(key=lambda one: (one.comparison.started_utc, one.bundle.stem, one.name), reverse=True)
     return SiteResults(tuple(results), tuple(left_out))
 
 
-def _result(bundle: SiteBundle, folder: Path) -> SiteResult:
-    loaded = load(folder)
-    return SiteResult(bundle, plain(folder.name), loaded.kind, loaded.comparison, load_capacity(folder), folder)
+def _result(bundle: SiteBundle, verified: VerifiedResult, beside: tuple[Result, ...]) -> SiteResult:
+    stored = verified.stored
+    kind = Result(verified.name, stored.comparison, stored.search is not None).kind
+    rows = tuple(table_rows(stored.comparison)) if kind in COMPARED else ()
+    return SiteResult(bundle, plain(verified.name), kind, stored, beside, verified.figures.verdict, rows)
 
 
 def _stem(file: Path, taken: set[str]) -> str:

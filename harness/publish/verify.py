@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,14 +13,13 @@ from core.contracts.bundle import BundleIndex
 from core.contracts.codec import DocumentError, decode
 from core.contracts.report_figures import ReportFigures
 from core.errors import UsageError
-from harness.analysis.capacity_answers import in_words
-from harness.analysis.fault_evidence import faults_beside
+from harness.analysis.fault_evidence import results_of_faults
+from harness.analysis.stored_results import Result
 from harness.publish.archive import INDEX, REPORT, RESULT_FILES, unpack
 from harness.publish.capacity_checks import capacity_differences
-from harness.publish.derive import figures_of
-from harness.publish.differences import Difference, unequal
+from harness.publish.contradictions import Contradiction, unequal
+from harness.publish.derive import StoredResult, load
 from harness.publish.row_checks import row_differences
-from harness.results.load import load_capacity, load_manifest, load_results
 from harness.results.read_file import read_file
 
 
@@ -31,7 +30,7 @@ class VerifiedResult:
     name: str
     figures: ReportFigures
     """As they are stored."""
-    runs: int
+    stored: StoredResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Verification:
     sha256: str
     """Of the whole file."""
     results: tuple[VerifiedResult, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[Contradiction, ...]
     """None of them: every figure follows from the histograms and rows, and every file has its hash."""
 
 
@@ -67,7 +66,7 @@ def verify(path: Path) -> Verification:
 
 def verify_members(
     members: Mapping[str, bytes], folder: Path
-) -> tuple[tuple[VerifiedResult, ...], tuple[Difference, ...]]:
+) -> tuple[tuple[VerifiedResult, ...], tuple[Contradiction, ...]]:
     """Check the files of a bundle, which are written into the empty `folder` for that.
 
     Raises:
@@ -76,12 +75,14 @@ def verify_members(
     index = decode(BundleIndex, members[INDEX], INDEX)
     differences = list(_hashes(index, members))
     names = write_results(members, folder)
+    beside = results_of_faults(folder)
     results = []
     for name in names:
+        stored = load(folder / name)
         figures = decode(ReportFigures, read_file(folder / name, REPORT), f"{name}/{REPORT}")
-        runs, own = _result(folder / name, figures)
-        results.append(VerifiedResult(name, figures, runs))
-        differences += own
+        results.append(VerifiedResult(name, figures, stored))
+        differences += measured_differences(stored)
+        differences += _reported(stored, figures, beside)
     return tuple(results), tuple(differences)
 
 
@@ -105,22 +106,22 @@ def write_results(members: Mapping[str, bytes], folder: Path) -> list[str]:
     return names
 
 
-def _hashes(index: BundleIndex, members: Mapping[str, bytes]) -> Iterator[Difference]:
+def _hashes(index: BundleIndex, members: Mapping[str, bytes]) -> Iterator[Contradiction]:
     derived = {name: sha256(data).hexdigest() for name, data in sorted(members.items()) if name != INDEX}
     yield from unequal(f"{INDEX}: sha256 of ", dict(sorted(index.files.items())), derived)
 
 
-def _result(folder: Path, stored: ReportFigures) -> tuple[int, list[Difference]]:
-    name = folder.name
-    manifest, comparison, search = load_manifest(folder), load_results(folder), load_capacity(folder)
-    found = list(row_differences(folder, manifest, comparison))
-    if search is not None:
-        found += capacity_differences(f"{name}/capacity.json", search, comparison)
-        verdict: tuple[str, ...] = (in_words(search),)
-        found += unequal(f"{name}/manifest.json: verdict", manifest.verdict, verdict)
-    evidence = faults_beside(folder, comparison)
-    derived = figures_of(comparison, search, evidence, derived_by=stored.derived_by, logs=stored.logs)
-    if search is None:
-        found += unequal(f"{name}/manifest.json: verdict", manifest.verdict, derived.verdict)
-    found += unequal(f"{name}/{REPORT}: ", stored, derived)
-    return len(comparison.runs), found
+def measured_differences(stored: StoredResult) -> list[Contradiction]:
+    """Where the files of a result directory contradict each other, whatever is reported of them."""
+    name = stored.folder.name
+    found = list(row_differences(stored.folder, stored.manifest, stored.comparison))
+    if stored.search is not None:
+        found += capacity_differences(f"{name}/capacity.json", stored.search, stored.comparison)
+    return found
+
+
+def _reported(stored: StoredResult, figures: ReportFigures, beside: Sequence[Result]) -> list[Contradiction]:
+    derived = stored.figures(beside, derived_by=figures.derived_by, logs=figures.logs)
+    name = stored.folder.name
+    verdict = unequal(f"{name}/manifest.json: verdict", stored.manifest.verdict, derived.verdict)
+    return [*verdict, *unequal(f"{name}/{REPORT}: ", figures, derived)]

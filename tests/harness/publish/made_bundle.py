@@ -22,6 +22,7 @@ from harness.results.store import open_results, store_capacity
 from tests.harness import made_up
 
 SMALL = Scenario(name="broadcast", clients=10, replicas=2, rate_hz=10, duration_s=4, warmup_s=1, rounds=5)
+FAULTS = SMALL.with_fields(name="faults", faults=[{"kind": "replica-kill"}])
 HOST = {"cpu": "2 x an example", "memory": "8 GB", "system": "Linux", "python": "3.11.7"}
 FIGURES = {"connect_p50_ms": 1.25, "connect_p99_ms": 3.5, "offered_hz": 10.0, "others_cores": 0.01}
 RESULTS = ("compared", "faults", "search")
@@ -41,10 +42,9 @@ def compared_runs() -> list[Run]:
 
 def fault_runs() -> list[Run]:
     """Two contenders through a fault, of which one loses something."""
-    scenario = SMALL.with_fields(name="faults", faults=[{"kind": "replica-kill"}])
     return [
-        made_up.fault_run("valkey", "replica-kill", scenario=scenario, lost={"connection_down": 40}),
-        made_up.fault_run("nats", "replica-kill", scenario=scenario, silence_ms=450),
+        made_up.fault_run("valkey", "replica-kill", scenario=FAULTS, lost={"connection_down": 40}),
+        made_up.fault_run("nats", "replica-kill", scenario=FAULTS, silence_ms=450),
     ]
 
 
@@ -80,7 +80,7 @@ def store_search(folder: Path) -> Path:
 def results(parent: Path) -> Path:
     """The directory with one result of each kind."""
     store(parent / "compared", compared_runs())
-    store(parent / "faults", fault_runs(), scenario=SMALL.with_fields(name="faults", faults=[{"kind": "replica-kill"}]))
+    store(parent / "faults", fault_runs(), scenario=FAULTS)
     store_search(parent / "search")
     (parent / "compared" / "logs").mkdir(exist_ok=True)
     (parent / "compared" / "logs" / "broker.log").write_text("ready\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -25,28 +24,28 @@ from tests.ui.conftest import browser, page  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.slow
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
-LATER = "2026-11-28"
+PARTS = ("capacity-valkey", "failovers-connected", "transports")
+"""Of the reference results, the small ones: a verdict over 16 contenders takes seconds."""
+EARLIER, LATER = "2026-11-25", "2026-11-28"
 LINK = re.compile(r'<a href="([^"#]+)"')
 
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with three bundles."""
+    """Reference results, a comparison of two days and versions, one that was forged, and one that was cut off."""
     folder = tmp_path_factory.mktemp("bundles")
-    write_bundle([REFERENCE], folder / "reference.fanbench.zip")
-    later = tmp_path_factory.mktemp("later") / "broadcast"
-    shutil.copytree(REFERENCE / "broadcast", later)
-    manifest = json.loads((later / "manifest.json").read_text())
-    manifest["started_utc"] = f"{LATER}T09:00:00Z"
-    manifest["versions"]["nats"] = "2.16.0"
-    manifest["fanbench"] = {"version": "0.2.0", "commit": "c0ffee12"}
-    (later / "manifest.json").write_text(json.dumps(manifest))
-    write_bundle([later], folder / "later.fanbench.zip")
+    write_bundle([REFERENCE / part for part in PARTS], folder / "reference.fanbench.zip")
+    for date, version in ((EARLIER, "2.15.1"), (LATER, "2.16.0")):
+        made = tmp_path_factory.mktemp("made") / "compared"
+        made_bundle.store(made, made_bundle.compared_runs(), date=date, versions={"valkey": "9.1.0", "nats": version})
+        if date == EARLIER:
+            made_bundle.store(made.with_name("faults"), made_bundle.fault_runs(), scenario=made_bundle.FAULTS)
+        write_bundle([made], folder / f"{date}.fanbench.zip")
     made = made_bundle.store(tmp_path_factory.mktemp("made") / "faults", made_bundle.fault_runs())
     members = made_bundle.bundle(made, folder / "forged.fanbench.zip")
     lied = members["faults/report.json"].replace(b"40 lost", b"4 lost")
     packed(made_bundle.sealed(members | {"faults/report.json": lied}), folder / "forged.fanbench.zip")
-    (folder / "cut.fanbench.zip").write_bytes((folder / "later.fanbench.zip").read_bytes()[:1000])
+    (folder / "cut.fanbench.zip").write_bytes((folder / "reference.fanbench.zip").read_bytes()[:1000])
     return folder
 
 
@@ -73,14 +72,23 @@ def files(site: WrittenSite) -> dict[str, bytes]:
 
 
 def test_it_has_each_result_each_contender_and_each_bundle(site: WrittenSite, bundles: Path) -> None:
-    stored = [path.parent.name for path in REFERENCE.glob("*/manifest.json")]
     found = files(site)
-    assert {f"results/reference/{name}.html" for name in stored} <= found.keys()
-    assert site.results == len(stored) + 1
-    assert {"contenders/nats.html", "contenders/valkey-streams.html", "contenders/memory.html"} <= found.keys()
-    assert found["bundles/later.fanbench.zip"] == (bundles / "later.fanbench.zip").read_bytes()
-    assert verify(site.index.parent / "bundles" / "reference.fanbench.zip").differences == ()
+    assert {f"results/reference/{name}.html" for name in PARTS} <= found.keys()
+    assert site.results == len(PARTS) + 3
+    assert {"contenders/nats.html", "contenders/valkey-cluster-classic.html", "contenders/memory.html"} <= found.keys()
+    assert found[f"bundles/{LATER}.fanbench.zip"] == (bundles / f"{LATER}.fanbench.zip").read_bytes()
+    assert verify(site.index.parent / "bundles" / f"{LATER}.fanbench.zip").differences == ()
     assert not [name for name in found if "forged" in name]
+
+
+@pytest.mark.soak
+def test_all_of_the_reference_results_make_a_site(tmp_path: Path) -> None:
+    bundle = write_bundle([REFERENCE], tmp_path / "reference.fanbench.zip")
+    assert verify(bundle).differences == ()
+    stored = {path.parent.name for path in REFERENCE.glob("*/manifest.json")}
+    written = write_site([bundle], tmp_path / "site")
+    assert written.results == len(stored)
+    assert {path.stem for path in (tmp_path / "site" / "results" / "reference").glob("*.html")} == stored
 
 
 def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(site: WrittenSite) -> None:
@@ -112,9 +120,10 @@ def test_a_page_of_a_contender_has_its_figures_its_trends_and_the_commands(site:
     ):
         assert f"<h3>{title}</h3>" in text
     assert "2.16.0" in text
-    assert "fanbench compare --all --scenario broadcast --rounds 5" in text
+    assert "fanbench compare valkey nats --rounds 5" in text
+    assert "fanbench compare valkey nats --transport sse,ws --rounds 5" in text
     assert "replica-kill" in text
-    alone = (site.index.parent / "contenders" / "valkey-sentinel.html").read_text()
+    alone = (site.index.parent / "contenders" / "nats-cluster.html").read_text()
     assert "No trend yet: it takes two results of one workload on one machine" in alone
 
 
@@ -145,7 +154,7 @@ def test_filters_show_what_was_asked_for_and_the_address_keeps_them(
     page.goto(f"{address}/index.html")
     shown, count = page.locator(".results > li:visible"), page.locator("#count")
     expect(count).to_have_text(f"{site.results} of {site.results} results")
-    page.get_by_label("contender").select_option("valkey-sentinel")
+    page.get_by_label("contender").select_option("nats-cluster")
     expect(count).to_have_text(f"1 of {site.results} results")
     assert "failovers" in shown.first.inner_text()
     page.get_by_label("contender").select_option("nats")
@@ -167,7 +176,7 @@ def test_filters_show_what_was_asked_for_and_the_address_keeps_them(
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["index.html", "contenders/nats.html", "results/later/broadcast.html"])
+@pytest.mark.parametrize("name", ["index.html", "contenders/nats.html", f"results/{LATER}/compared.html"])
 def test_nothing_leaves_the_window_and_no_label_overlaps(name: str, width: int, page: Page, address: str) -> None:  # noqa: F811
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{address}/{name}")

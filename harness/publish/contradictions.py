@@ -13,8 +13,8 @@ MOST_SHOWN = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """A stored value that does not follow from the rest of the bundle."""
+class Contradiction:
+    """A stored value that differs from what follows from the rest of the bundle."""
 
     where: str
     """File and field: `broadcast/summary.csv: run 3 of valkey: p99_ms`."""
@@ -30,7 +30,7 @@ def _short(text: str) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
-def unequal(where: str, stored: object, derived: object) -> Iterator[Difference]:
+def unequal(where: str, stored: object, derived: object) -> Iterator[Contradiction]:
     """One difference for each leaf of two values of the same shape that is not equal, down to cells and sentences."""
     if isinstance(stored, BaseModel) and type(stored) is type(derived):
         for name in type(stored).model_fields:
@@ -41,10 +41,10 @@ def unequal(where: str, stored: object, derived: object) -> Iterator[Difference]
     elif isinstance(stored, tuple) and isinstance(derived, tuple):
         yield from _in_turn(where, stored, derived)
     elif stored != derived:
-        yield Difference(where, _said(stored), _said(derived))
+        yield Contradiction(where, _said(stored), _said(derived))
 
 
-def _in_turn(where: str, stored: Sequence[object], derived: Sequence[object]) -> Iterator[Difference]:
+def _in_turn(where: str, stored: Sequence[object], derived: Sequence[object]) -> Iterator[Contradiction]:
     for place in range(max(len(stored), len(derived))):
         one = stored[place] if place < len(stored) else MISSING
         other = derived[place] if place < len(derived) else MISSING
