@@ -99,9 +99,9 @@ class Hub:
         stamp = self._validator.read(name, payload)
         if stamp is None:
             return
-        topic.heard_s = self._loop.time()
         span = topic.history.spans.get(stamp.stream)
         if topic.filling:
+            topic.heard_s = self._loop.time()
             if stamp.sent_ns >= topic.subscribed_ns > 0:
                 topic.filling = False
             elif span is not None and stamp.seq <= span.last:
