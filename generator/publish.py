@@ -39,7 +39,7 @@ _FOLD = 4_096
 """Latenesses kept before they are folded, a third of a millisecond's work."""
 _SHORT_NS = 5_000_000
 _GRAIN_NS = 250_000
-"""Between two wakings: what is due meanwhile leaves together. A waking costs as much as the event, here and in each program behind."""
+"""Least time between two wake-ups: events that are due in between are sent together. A wake-up costs as much as an event, in each program."""
 _AT_ONCE = 32
 """Overdue events whose publishes are begun before they have their turn: a third of a millisecond's work."""
 
