@@ -52,7 +52,7 @@ class SingleSize:
 
 
 FULL = SingleSize((1_000, JUDGED_HZ, 8_000, 10_000), (500, 1_000), topics=100, seconds=5.0, rounds=3)
-QUICK = SingleSize((200,), (20,), topics=20, seconds=0.5, rounds=1, contenders=("valkey",))
+QUICK = SingleSize((200,), (50,), topics=20, seconds=1.5, rounds=1, contenders=("valkey",))
 
 
 def single(size: SingleSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
