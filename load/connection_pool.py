@@ -120,14 +120,20 @@ class ConnectionPool:
     gate: ConnectThrottle = field(default_factory=ConnectThrottle)
     connecting: set[Connecting] = field(default_factory=set)
     rng: random.Random = field(default_factory=random.Random)
-    feeds: dict[tuple[Dialect, Source], Feed] = field(default_factory=dict)
+    topics: set[str] = field(default_factory=set)
+    """That had a client."""
+    feeds: dict[tuple[Dialect, Source, bool], Feed] = field(default_factory=dict)
 
     def feed(self, dialect: Dialect, server: str, topic: str) -> Feed:
         """What all readers of such connections share: to anywhere, unless it takes the server and the topic to understand them."""
         source = Source(server, topic) if self.compact else UNKNOWN
         if self.apart:
             return Feed(self.registry, dialect, source, remember=False)
-        found = self.feeds.get((dialect, source))
+        # The first client of a topic may stay the only one: what it gets need not be remembered.
+        remember = topic in self.topics
+        self.topics.add(topic)
+        key = dialect, source, remember
+        found = self.feeds.get(key)
         if found is None:
-            found = self.feeds[dialect, source] = Feed(self.registry, dialect, source)
+            found = self.feeds[key] = Feed(self.registry, dialect, source, remember=remember)
         return found
