@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import adapters, fanout, fixed, idle, loads, microscope, precision, single, stock
+from benchmarks import adapters, fanout, fixed, idle, loads, microscope, precision, single, stock, units
 from benchmarks.figures import FigureTable
 from benchmarks.machine import Cores, on_cores, stay_on
 from benchmarks.report import print_table, write_json
@@ -75,6 +75,11 @@ def run_single(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[Fi
     return [single.single(single.QUICK if quick else single.FULL, folder, cores, say)]
 
 
+def run_units(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
+    """Part (j)."""
+    return [units.units(units.QUICK if quick else units.FULL, folder, cores, say)]
+
+
 PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[FigureTable]]] = {
     "fanout": run_fanout,
     "loads": run_loads,
@@ -85,6 +90,7 @@ PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[FigureTable]]] = {
     "stock": run_stock,
     "precision": run_precision,
     "single": run_single,
+    "units": run_units,
 }
 
 

@@ -53,7 +53,7 @@ class TcpProxy:
         self._server: asyncio.Server | None = None
         self._port = 0
         self._links: set[asyncio.Task[None]] = set()
-        self._delay_s = 0.0
+        self._there_s = self._back_s = 0.0
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._cut = False
@@ -96,9 +96,9 @@ class TcpProxy:
         """Reset every connection, and each new one at once, until `restore`."""
         self._call(self._do_cut())
 
-    def delay(self, seconds: float) -> None:
-        """Hold each byte back for this long in each direction; order is kept."""
-        self._call(self._set(delay_s=seconds))
+    def delay(self, seconds: float, back_s: float | None = None) -> None:
+        """Hold each byte back for this long in each direction, or for `back_s` towards the client; order is kept."""
+        self._call(self._set(delays_s=(seconds, seconds if back_s is None else back_s)))
 
     def stall(self) -> None:
         """Read nothing and pass nothing on in either direction, and keep every connection open: senders soon see backpressure."""
@@ -110,7 +110,7 @@ class TcpProxy:
 
     def restore(self, *, flowing: bool = True) -> None:
         """End the disturbance, except a stall; the ends must reconnect what was cut."""
-        self._call(self._set(delay_s=0.0, flowing=flowing, cut=False))
+        self._call(self._set(delays_s=(0.0, 0.0), flowing=flowing, cut=False))
 
     def _call(self, work: Coroutine[None, None, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
@@ -135,9 +135,11 @@ class TcpProxy:
         if links:
             await asyncio.wait(links)
 
-    async def _set(self, delay_s: float | None = None, flowing: bool | None = None, cut: bool | None = None) -> None:
-        if delay_s is not None:
-            self._delay_s = delay_s
+    async def _set(
+        self, delays_s: tuple[float, float] | None = None, flowing: bool | None = None, cut: bool | None = None
+    ) -> None:
+        if delays_s is not None:
+            self._there_s, self._back_s = delays_s
         if flowing is not None:
             self._flowing.set() if flowing else self._flowing.clear()
         if cut is not None:
@@ -166,8 +168,8 @@ class TcpProxy:
         for end in (writer, far_writer):
             end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BYTES)
         pumps = [
-            asyncio.ensure_future(self._pump(reader, far_writer, self._tap)),
-            asyncio.ensure_future(self._pump(far_reader, writer)),
+            asyncio.ensure_future(self._pump(reader, far_writer, lambda: self._there_s, self._tap)),
+            asyncio.ensure_future(self._pump(far_reader, writer, lambda: self._back_s)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
@@ -178,7 +180,11 @@ class TcpProxy:
             far_writer.transport.abort()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tap: Callable[[bytes], None] | None = None
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        delay_s: Callable[[], float],
+        tap: Callable[[bytes], None] | None = None,
     ) -> None:
         queue: _Queue = asyncio.Queue(_QUEUED_CHUNKS)
         sending = asyncio.ensure_future(self._send(queue, writer))
@@ -186,7 +192,7 @@ class TcpProxy:
             while data := await self._read(reader):
                 if tap is not None:
                     tap(data)
-                await queue.put((self._loop.time() + self._delay_s, data))
+                await queue.put((self._loop.time() + delay_s(), data))
             await queue.put((0.0, b""))
             await sending
         finally:

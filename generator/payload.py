@@ -16,12 +16,21 @@ def require_size(payload_bytes: int, topics: list[str]) -> None:
         )
 
 
-def build(stamp: Stamp, payload_bytes: int, form: StampForm = "readable") -> bytes:
-    """The event's bytes: a readable one padded to `payload_bytes`, or a compact stamp and that many bytes beside it."""
+def build(stamp: Stamp, payload_bytes: int, form: StampForm = "readable", mark: str = "") -> bytes:
+    """The event's bytes: a readable one padded to `payload_bytes`, or a compact stamp and that many bytes beside it.
+
+    The filling begins with the mark of the generator's clock, where there is room for it.
+    """
     if form == "compact":
-        return encode_compact(stamp, b"x" * payload_bytes)
+        return encode_compact(stamp, filling(payload_bytes, mark))
     bare = encode(stamp)
-    return bare[:-2] + b"x" * (payload_bytes - len(bare)) + bare[-2:]
+    return bare[:-2] + filling(payload_bytes - len(bare), mark) + bare[-2:]
+
+
+def filling(size_bytes: int, mark: str) -> bytes:
+    """So many bytes of no importance, but for the mark in front of them."""
+    known = mark.encode() if len(mark) <= size_bytes else b""
+    return known + b"x" * (size_bytes - len(known))
 
 
 def build_around(stamp: Stamp, content: bytes, form: StampForm) -> bytes:

@@ -22,6 +22,7 @@ from core.latency_buckets import LatencyBuckets
 from core.stamp import Phase, Stamp, new_stream
 from core.topics import expand_topics
 from generator.alarm import Alarm
+from generator.clocks import ReplicaClocks
 from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
 from generator.payload import build, build_around, require_size
@@ -70,6 +71,7 @@ class EventPublisher:
         self._rules = rules
         self._topics = [] if rules else expand_topics(settings.topics)
         self.stream = new_stream()
+        self.clocks = ReplicaClocks()
         if self._topics and settings.stamp == "readable":
             require_size(settings.payload_bytes, self._topics)
         self._seqs: defaultdict[str, int] = defaultdict(int)
@@ -220,7 +222,7 @@ class EventPublisher:
             self._last_ns = sent_ns
         stamp = Stamp(self.stream, seq, event.topic, event.phase, due_ns, sent_ns)
         if event.content is None:
-            return build(stamp, self._settings.payload_bytes, self._settings.stamp)
+            return build(stamp, self._settings.payload_bytes, self._settings.stamp, self.clocks.mark)
         return build_around(stamp, event.content, self._settings.stamp)
 
     def _note_lateness(self, lateness_ns: int) -> None:
@@ -294,6 +296,7 @@ class EventPublisher:
             lateness_histogram=lateness.encode(),
             lateness_negative=lateness.negative,
             clock_step_ns=self._step_ns,
+            clocks=self.clocks.offsets(),
             cpu_s=time.process_time(),
         )
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from brokers.registry import open_endpoint
 from core.contracts import codec
 from core.contracts.session_rules import SessionRules
 from core.errors import UsageError
+from generator.clocks import compared
 from generator.metrics import PublishedMetrics, served
 from generator.publish import EventPublisher
 from generator.settings import GeneratorSettings
@@ -30,7 +33,7 @@ async def run_session(settings: GeneratorSettings) -> None:
         publisher = EventPublisher(producer, settings, endpoint.delivery, rules)
         metrics = PublishedMetrics(publisher, producer.link, settings.rate_hz)
         try:
-            with served(metrics, settings.metrics_host, settings.metrics_port):
+            async with served_and_compared(metrics, publisher, settings):
                 if settings.hold:
                     await publisher.probe_until(start)
                 # Read again: by now it may say when the schedule starts, which the load is told too.
@@ -43,6 +46,16 @@ async def run_session(settings: GeneratorSettings) -> None:
             await publisher.flush()
             if settings.report is not None:
                 codec.write(publisher.report(), settings.report)
+
+
+@asynccontextmanager
+async def served_and_compared(
+    metrics: PublishedMetrics, publisher: EventPublisher, settings: GeneratorSettings
+) -> AsyncIterator[None]:
+    """What goes on beside the publishing: the page of metrics, and the comparison of clocks."""
+    with served(metrics, settings.metrics_host, settings.metrics_port):
+        async with compared(publisher.clocks, settings.replica_urls()):
+            yield
 
 
 def read_rules(path: Path) -> SessionRules:

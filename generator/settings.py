@@ -54,4 +54,12 @@ class GeneratorSettings(BaseSettings):
     sessions: FileToRead = Field(
         None, description="JSON file with the rules of sessions, which replace topics, rate and schedule"
     )
+    replicas: str = Field(
+        "",
+        description="base URLs of the replicas, by commas, where their clocks are not this host's: they are compared",
+    )
     report: FileToWrite = Field(None, description="write what was published to this JSON file at the end")
+
+    def replica_urls(self) -> list[str]:
+        """The replicas' base URLs."""
+        return [url.strip() for url in self.replicas.split(",") if url.strip()]

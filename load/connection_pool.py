@@ -84,14 +84,23 @@ class ReplicaAddress:
     sockaddr: SocketAddress
 
 
-def begin_connecting(address: ReplicaAddress) -> Any:
-    """A socket that is connecting to the address.
+def _from_anywhere(_: Any) -> None:
+    """Let the system choose the source address."""
+
+
+def begin_connecting(address: ReplicaAddress, leave_from: Callable[[Any], None] = _from_anywhere) -> Any:
+    """A socket that is connecting to the address; `leave_from` may bind it to a source address.
 
     Raises:
         OSError: the connect failed at once.
     """
     sock = _socket.socket(address.family, _socket.SOCK_STREAM)
     sock.setblocking(False)
+    try:
+        leave_from(sock)
+    except OSError:
+        sock.close()
+        raise
     code = sock.connect_ex(address.sockaddr)
     if code not in (0, EINPROGRESS):
         sock.close()
@@ -117,6 +126,7 @@ class ConnectionPool:
     """Whether stamps are compact, so that what they leave out must be known of the connection."""
     apart: bool = False
     """Whether clients rarely get the same bytes."""
+    leave_from: Callable[[Any], None] = _from_anywhere
     gate: ConnectThrottle = field(default_factory=ConnectThrottle)
     connecting: set[Connecting] = field(default_factory=set)
     rng: random.Random = field(default_factory=random.Random)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from time import time_ns
 
 import gevent
 
@@ -71,7 +72,8 @@ def _enter_visits(result: WorkerResult, account: VisitAccount | None) -> None:
 
 
 def _measured(session: Session) -> WorkerResult:
-    session.tick()
+    session.tick(hold=False)
+    session.probes.stop()
     session.recorder.close()
     counters, recorder = session.counters, session.recorder
     tally = Tally(
@@ -99,6 +101,7 @@ def _measured(session: Session) -> WorkerResult:
         },
         first_due_ns=recorder.first_due_ns,
         last_arrival_ns=recorder.last_arrival_ns,
+        clocks=session.clocks.finish(time_ns()),
     )
 
 

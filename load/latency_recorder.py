@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from time import time_ns
 
 import numpy as np
 import numpy.typing as npt
 
+from core.contracts.measures import Span
 from core.histogram import Histogram
+from load.clock_correction import ClockCorrection
 from load.frames import Event
 from load.ledger import Series
 from load.second_counts import SecondCounts
@@ -24,7 +27,8 @@ _SPANS: tuple[SpanName, ...] = ("schedule", "broker", "fanout", "since_sent", "c
 class LatencyRecorder:
     """The histograms of one process. Each delivery counts once in each hop and once in its server's latency."""
 
-    def __init__(self) -> None:
+    def __init__(self, clocks: ClockCorrection | None = None) -> None:
+        self._clocks = clocks or ClockCorrection()
         self.spans: dict[SpanName, Histogram] = {name: Histogram() for name in _SPANS}
         self.servers: dict[str, Histogram] = {}
         self.seconds = SecondCounts()
@@ -51,23 +55,39 @@ class LatencyRecorder:
             return np.empty(0, np.int64)
         counts = np.array([len(arrivals) for _, arrivals in due])
         stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event, _ in due], np.int64)
-        due_ns, sent_ns, received_ns = stamps.T
         arrived_ns = np.frombuffer(b"".join(arrivals for _, arrivals in due), np.int64)
+        first_ns, last_ns, seconds = int(stamps[:, 0].min()), int(arrived_ns.max()), stamps[:, 0] // _SECOND_NS
+        shifts = self._clocks.shifts([event for event, _ in due], counts, time_ns(), int(arrived_ns.min()))
+        if shifts is not None:
+            stamps -= np.column_stack([shifts.generator_ns, shifts.generator_ns, shifts.server_ns])
+            last_ns += int(shifts.generator_ns[-1])  # by the generator's clock, as what is due first
+        due_ns, sent_ns, received_ns = stamps.T
         self.spans["schedule"].record_ns(sent_ns - due_ns, counts)
         self.spans["broker"].record_ns(received_ns - sent_ns, counts)
         self.spans["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
         latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
         self.spans["since_sent"].record_ns(arrived_ns - np.repeat(sent_ns, counts))
+        if self.spans["broker"].negative or self.spans["fanout"].negative or self.spans["since_sent"].negative:
+            self._note_lowest(stamps, arrived_ns, counts)
         self._by_server([event.server for event, _ in due], counts, latency_ns)
-        self._by_second(np.repeat(due_ns // _SECOND_NS, counts), latency_ns)
+        self._by_second(np.repeat(seconds, counts), latency_ns)
         self.deliveries += len(latency_ns)
         sizes = np.array([event.wire_bytes for event, _ in due])
         self.sized += int(counts[sizes > 0].sum())
         self.wire_bytes += int((counts * sizes).sum())
-        first = int(due_ns.min())
-        self.first_due_ns = first if self.first_due_ns is None else min(first, self.first_due_ns)
-        self.last_arrival_ns = max(self.last_arrival_ns, int(arrived_ns.max()))
+        self.first_due_ns = first_ns if self.first_due_ns is None else min(first_ns, self.first_due_ns)
+        self.last_arrival_ns = max(self.last_arrival_ns, last_ns)
         return latency_ns
+
+    def _note_lowest(
+        self, stamps: npt.NDArray[np.int64], arrived_ns: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+    ) -> None:
+        """How far below zero the hops go, which the histograms do not say."""
+        tally = self._clocks.tally
+        tally.note_lowest("broker", int((stamps[:, 2] - stamps[:, 1]).min()))
+        spans: tuple[tuple[Span, int], ...] = (("fanout", 2), ("latency", 0))
+        for span, column in spans:
+            tally.note_lowest(span, int((arrived_ns - np.repeat(stamps[:, column], counts)).min()))
 
     def tell_bystanders_apart(self) -> None:
         """From now on count those deliveries once more that reach clients to whom no fault is done.

@@ -79,7 +79,7 @@ class StreamReader:
         self.started_ns = time_ns()
         self._pool.connecting.add(self)
         try:
-            self._sock = begin_connecting(self._pool.addresses[self._replica])
+            self._sock = begin_connecting(self._pool.addresses[self._replica], self._pool.leave_from)
         except OSError as error:
             self.fail(error.strerror or str(error))
             return

@@ -16,6 +16,7 @@ from core.contracts.load_result import (
 )
 from core.contracts.measures import Span
 from core.histogram import Histogram
+from load.clock_problems import clock_problems, comparison, wide_bounds
 from load.worker_result import SpanName, WorkerResult
 
 
@@ -23,6 +24,7 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], brea
     """What `--out` holds; `asked` is how many clients were requested last, `breaches` what `--fail-if` found."""
     tally = totals.tally
     spans = _spans(totals)
+    wide = wide_bounds(totals.clocks, spans)
     return LoadResult(
         asked=asked,
         clients=tally.clients,
@@ -57,7 +59,9 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], brea
         refused=dict(totals.refused),
         timeline=_timeline(totals),
         histograms=_encoded(spans),
-        problems=(*problems, *check(totals, asked)),
+        problems=(*problems, *check(totals, asked), *clock_problems(totals.clocks), *([wide] if wide else [])),
+        clocks=comparison(totals.clocks),
+        wide_bounds=wide,
         missing_clients=missing_clients(totals, asked),
         breaches=tuple(breaches),
         recovery=_recovery(totals),

@@ -13,6 +13,8 @@ from core.contracts.load_status import LoadStatus
 from core.contracts.session_rules import SessionRules
 from core.histogram import Histogram
 from load.client_state import ClientState, Counters
+from load.clock_correction import ClockCorrection
+from load.clock_probes import Probes
 from load.connection_pool import ConnectionPool, ReplicaAddress
 from load.frames import SeriesRegistry
 from load.latency_recorder import LatencyRecorder, rehearse
@@ -20,6 +22,7 @@ from load.ledger import Series
 from load.plan import Seat, Seating
 from load.reader import StreamReader
 from load.recovery import NOTICED_NS, Recovery
+from load.source_addresses import SourceAddresses
 from load.transport import SSE, Transport
 from load.visits import Visitor, Visits
 from load.worker_result import Horizon, SeriesKey, horizon_of
@@ -63,11 +66,14 @@ class Session:
         measure_from_ns: int = 0,
         compact: bool = False,
         sessions: Attendance | None = None,
+        sources: SourceAddresses | None = None,
     ) -> None:
         rehearse()
         self.counters = Counters()
         self._seating = seating
-        self.recorder = LatencyRecorder()
+        self.clocks = ClockCorrection()
+        self.recorder = LatencyRecorder(self.clocks)
+        self.probes = Probes(self.clocks.known)
         self.clients: set[SeatedClient] = set()
         self.left: list[SeatedClient] = []
         """Clients that left voluntarily and lack something."""
@@ -93,6 +99,7 @@ class Session:
             token=token,
             compact=compact,
             apart=sessions is not None,
+            leave_from=(sources or SourceAddresses()).bind,
         )
         self.visits: Visits | None = None
         if sessions is not None:
@@ -110,6 +117,7 @@ class Session:
 
     def join(self, number: int) -> SeatedClient | Visitor:
         """Seat one more client there, which begins to connect; with sessions, one more user that takes visits."""
+        self.probes.start(self._pool.addresses)
         if self.visits is not None:
             return self.visits.sit(number)
         seat = self._seating.seat(number)
@@ -147,9 +155,10 @@ class Session:
 
     def measure_from(self, at_ns: int) -> int:
         """Forget what was measured; what is due from that instant on counts, or from the later one that is returned."""
-        self.tick()
+        self.tick(hold=False)
         from_ns = self._registry.measure_from(at_ns)
-        self.recorder = LatencyRecorder()
+        self.clocks.restart()
+        self.recorder = LatencyRecorder(self.clocks)
         self.counters.restart()
         self.left.clear()
         self.left_whole = self.received_by_left = 0
@@ -157,7 +166,7 @@ class Session:
 
     def freeze(self) -> Horizon:
         """The test ends: what these clients saw. What comes from now on waits for `measure_until`."""
-        self.tick()
+        self.tick(hold=False)
         self._registry.freeze()
         return horizon_of(self.series)
 
@@ -177,17 +186,19 @@ class Session:
 
     def set_aside(self, clients: Iterable[SeatedClient]) -> None:
         """A fault affects these clients: record the others' latency separately."""
-        self.tick()
+        self.tick(hold=False)
         self.recorder.tell_bystanders_apart()
         for client in clients:
             client.state.aside = True
             client.reader.disarm()
 
-    def tick(self) -> None:
-        """Fold what came since the last tick, and tell its latencies in nanoseconds."""
+    def tick(self, *, hold: bool = True) -> None:
+        """Fold what came since the last tick, unless `hold` is to wait for replicas' clocks; tell its latencies in nanoseconds."""
         for feed in self._pool.feeds.values():
             feed.forget()
-        self._fold()
+        self.clocks.look()
+        if not (hold and self.probes.waiting()):
+            self._fold()
         now_ns = time_ns()
         for histogram, spans_ns in (
             (self.recorder.spans["connect"], self._connect_ns),

@@ -15,6 +15,7 @@ from load.locust_table import LocustTable
 from load.messages import Begin
 from load.plan import Seating
 from load.session import Attendance, Session
+from load.source_addresses import SourceAddresses
 from load.transport import Transport
 
 DESCRIPTORS_BESIDE_CLIENTS = 100
@@ -26,6 +27,8 @@ class SessionFactory:
 
     transport: Transport
     table: LocustTable
+    sources: tuple[str, ...] = ()
+    """The addresses of this host that its clients leave from; empty leaves it to the system."""
 
     def open(self, begin: Begin) -> Session:
         """The session of that test, without a client.
@@ -33,8 +36,10 @@ class SessionFactory:
         Raises:
             UsageError: a replica's name is unknown, or this process may not hold so many connections.
         """
+        sources = SourceAddresses(self.sources)
         addresses = resolve([parse_origin(url) for url in begin.replicas])
         require_descriptors(begin.clients)
+        sources.require_ports(begin.clients, addresses)
         return Session(
             gevent.get_hub().loop,
             addresses,
@@ -47,6 +52,7 @@ class SessionFactory:
             measure_from_ns=begin.measure_from_ns,
             compact=begin.compact,
             sessions=None if begin.sessions is None else Attendance(begin.sessions, max(1, begin.users)),
+            sources=sources,
         )
 
 

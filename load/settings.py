@@ -44,6 +44,9 @@ class LoadSettings(BaseModel):
         None, description="file to follow for orders to mark a fault, or to cut, stall or churn clients"
     )
     token: Annotated[str, AfterValidator(check_token)] = Field("", description="bearer token for /sse")
+    source_addresses: str = Field(
+        "", description="addresses of this host for outgoing connections, by commas: each has 28,232 ports to a replica"
+    )
     run_name: str = Field("", description="name of the run: a master accepts only workers with the same name")
     warmup: float = Field(
         0.0, ge=0, le=3600, description="seconds after the start of the last client before events count"

@@ -9,6 +9,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
+from core.contracts.clock import ClockComparison
 from core.contracts.load_result import LoadResult, RecoveryTimes
 
 _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
@@ -36,6 +37,8 @@ def _print(result: LoadResult, console: Console) -> None:
         f"in {result.duration_s:.1f} s: {rate:,.0f} deliveries/s"
     )
     console.print(_latencies(result))
+    if result.clocks is not None and result.clocks.offsets:
+        console.print(_clocks(result.clocks))
     by_cause = {cause.value: count for cause, count in result.causes.items()}
     causes = ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(by_cause.items()))
     console.print(
@@ -62,6 +65,13 @@ def _latencies(result: LoadResult) -> Table:
     return table
 
 
+def _clocks(clocks: ClockComparison) -> str:
+    """How far the clocks are from the reference's, and how exactly the hops are known."""
+    ahead = ", ".join(f"{name} {one.ahead_ms:+,.2f} ±{one.bound_ms:,.2f}" for name, one in clocks.offsets.items())
+    bounds = ", ".join(f"{span} ±{bound_ms:,.2f}" for span, bound_ms in clocks.bounds_ms.items())
+    return f"clocks against {clocks.reference}'s, corrected, in ms: {ahead}; figures are within: {bounds or 'nothing measured'}"
+
+
 def _recovery(recovery: RecoveryTimes) -> str:
     return (
         f"after the last fault: first event p50 {recovery.first_event_ms.p50:,.0f} ms, "
@@ -76,8 +86,6 @@ def _remarks(result: LoadResult) -> list[str]:
         remarks.append(f"{result.left:,} clients left before the end, because workers or the number of users changed")
     if result.unreached:
         remarks.append(f"{result.unreached:,} connected clients never got an event: is a generator running?")
-    if result.negative:
-        remarks.append(f"{result.negative:,} negative durations: the clocks of the hosts differ")
     if result.foreign:
         remarks.append(f"{result.foreign:,} foreign events: {_reasons(result.foreign_kinds)}")
     if result.disconnects:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from core.contracts.codec import Document
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
+from load.clock_tally import ClockTally
 from load.second_counts import SecondCounts
 from load.visit_tally import VisitTally
 from load.worker_result import Seen, SeriesKey, ServerTopic, SpanName, Tally, WorkerResult
@@ -67,6 +68,7 @@ class Totals(Document):
     first_due_ns: int | None
     last_arrival_ns: int
     visits: VisitTally | None = None
+    clocks: ClockTally
 
     @classmethod
     def of(cls, test: int, measure_from_ns: int, result: WorkerResult) -> Totals:
@@ -87,6 +89,7 @@ class Totals(Document):
             first_due_ns=result.first_due_ns,
             last_arrival_ns=result.last_arrival_ns,
             visits=result.visits,
+            clocks=result.clocks,
         )
 
     def result(self) -> WorkerResult:
@@ -104,6 +107,7 @@ class Totals(Document):
             first_due_ns=self.first_due_ns,
             last_arrival_ns=self.last_arrival_ns,
             visits=self.visits,
+            clocks=self.clocks,
         )
         for one in self.seen:
             result.seen.setdefault(SeriesKey(one.stream, one.topic), []).append(one.seen)

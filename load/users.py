@@ -18,6 +18,7 @@ from load.locust_table import LocustTable
 from load.master import MasterMeasurement
 from load.session_factory import SessionFactory
 from load.settings import add_options
+from load.source_addresses import own_addresses
 from load.suite import Suite
 from load.transport import Transport
 from load.user_places import UserPlaces
@@ -34,13 +35,18 @@ def measure(transport: Transport) -> None:
     """Measure what this locustfile's clients get over `transport`."""
 
     def factory(environment: Any) -> SessionFactory:
-        return SessionFactory(transport, LocustTable(environment, transport.name))
+        sources = own_addresses(environment.parsed_options.source_addresses)
+        return SessionFactory(transport, LocustTable(environment, transport.name), sources)
 
     def start_worker(environment: Any, runner: Any) -> None:
         global _places
         forked = bool(environment.parsed_options.processes)
         argument_parser.default_args_dict()  # now, while nobody waits for it
-        _places = Worker(environment, runner, factory(environment), forked=forked).places
+        try:
+            _places = Worker(environment, runner, factory(environment), forked=forked).places
+        except FanbenchError as error:
+            print(f"fanbench: {error}", file=sys.stderr)
+            sys.exit(exit_code(error))
 
     def start(environment: Any, **_: Any) -> None:
         global _places

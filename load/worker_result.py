@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
+from load.clock_tally import ClockTally
 from load.ledger import Series, Track
 from load.second_counts import SecondCounts
 from load.visit_tally import VisitTally
@@ -144,6 +145,7 @@ class WorkerResult:
     last_arrival_ns: int = 0
     visits: VisitTally | None = None
     """Of visits to sessions, if there are any."""
+    clocks: ClockTally = field(default_factory=ClockTally)
 
     @property
     def lost(self) -> int:
@@ -186,6 +188,7 @@ class WorkerResult:
         starts = [at for at in (self.first_due_ns, other.first_due_ns) if at is not None]
         self.first_due_ns = min(starts, default=None)
         self.last_arrival_ns = max(self.last_arrival_ns, other.last_arrival_ns)
+        self.clocks.add(other.clocks)
         if other.visits is not None:
             self.visits = self.visits or VisitTally()
             self.visits.add(other.visits)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install the broker programs that do not come as wheels: redis-server, mosquitto, rabbitmq-server; nginx with nchan, for
 # `fanbench demo` and the benchmarks; caddy, for the tests of deploy/caddy; and postgresql, whose wheel has no TLS, for the
-# tests of that. Valkey, NATS and PostgreSQL come with `make setup`. Run again, it says what is here.
+# tests of that; and faketime, for the tests of clocks that are wrong. Valkey, NATS and PostgreSQL come with `make setup`. Run again, it says what is here.
 #
 # By apt (as root or by sudo) or by brew. No service that it installs is left running or starts at the next boot:
 # fanbench runs each program itself, on a port of its own, and idle neighbours disturb a measurement.
@@ -21,6 +21,7 @@ formula_of() {
     redis-server) echo redis ;;
     rabbitmq-server) echo rabbitmq ;;
     postgresql) echo postgresql@17 ;;
+    faketime) echo libfaketime ;;
     *) echo "$1" ;;
   esac
 }
@@ -45,7 +46,7 @@ is_here() {
 }
 
 present="" missing=()
-for program in redis-server mosquitto rabbitmq-server nginx nchan caddy postgresql; do
+for program in redis-server mosquitto rabbitmq-server nginx nchan caddy postgresql faketime; do
   if is_here "$program"; then present="$present $program"; else missing+=("$program"); fi
 done
 [ -z "$present" ] || echo "brokers: here:$present"

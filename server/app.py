@@ -15,9 +15,12 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from core.clock import now_ns
+from core.contracts.clock import ClockReading
 from core.contracts.codec import encode
 from core.resources import resource_folder
 from server.auth import admit, check, require_token
+from server.clock import answer_clock
 from server.metrics import Metrics
 from server.origins import ANY, REQUEST_HEADERS, read_origins
 from server.page import page_files
@@ -70,6 +73,7 @@ def open_streams_first(api: FastAPI, prefix: str) -> ASGIApp:
     they are a third of what a connection costs before its first event (docs/decisions/0006).
     """
     paths = {"/sse", f"{prefix}/sse"}
+    clocks = {"/clock", f"{prefix}/clock"}
     to_page = RedirectResponse(f"{prefix}/")  # the page's links are relative to a path with a trailing slash
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,6 +81,8 @@ def open_streams_first(api: FastAPI, prefix: str) -> ASGIApp:
         if kind == "http" and scope["path"] in paths and scope["method"] in ("GET", "HEAD"):
             scope["app"] = api
             await _open_stream(scope, receive, send)
+        elif kind == "http" and scope["path"] in clocks and scope["method"] in ("GET", "HEAD"):
+            await answer_clock(api.state.replica.name, scope, receive, send)
         elif kind == "http" and prefix and scope["path"] == prefix:
             await to_page(scope, receive, send)
         else:
@@ -117,8 +123,9 @@ def create_api(make_replica: Callable[[], Replica]) -> FastAPI:
             (503, "not now"),
         )
     }
-    # Requests for a stream do not reach this route: it is for the documentation, and refuses other methods.
+    # Requests for a stream or a clock do not reach this route: it is for the documentation, and refuses other methods.
     app.get("/sse", responses=refusals, openapi_extra=_STREAM_API, response_model=None)(_sse)
+    app.get("/clock")(_clock)
     app.get("/stats", responses={401: refusals[401]})(_stats)
     app.get("/metrics", responses={401: refusals[401]})(_metrics)
     app.get("/healthz")(_healthz)
@@ -189,6 +196,11 @@ async def _metrics(request: Request) -> Response:
     require_token(request, request.app.state.replica.settings)
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _clock(request: Request) -> ClockReading:
+    """This replica's wall clock, in nanoseconds; the header fanbench-clock says whose clock it is."""
+    return ClockReading(server=request.app.state.replica.name, now_ns=now_ns())
 
 
 async def _healthz() -> Response:

@@ -22,7 +22,7 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 class ServerSettings(BaseSettings):
-    """Serve a broker's events over Server-Sent Events: GET /sse, /stats, /metrics, /healthz, /readyz, and a page at /."""
+    """Serve a broker's events over Server-Sent Events: GET /sse, /clock, /stats, /metrics, /healthz, /readyz, and a page at /."""
 
     model_config = settings_config("python -m server")
 

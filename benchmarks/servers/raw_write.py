@@ -11,6 +11,8 @@ import socket
 import sys
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+NO_CLOCK = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+"""The load asks for a clock, and is no client with that connection."""
 
 
 def main(port: int) -> None:
@@ -38,7 +40,11 @@ def main(port: int) -> None:
                     chunk = b"%x\r\n%b\r\n" % (len(body), body)
                     for client in fds:
                         os.write(client, chunk)
-            elif b"GET " in (request := os.read(fd, 4096)):
+            elif b"GET /clock" in (request := os.read(fd, 4096)):
+                os.write(fd, NO_CLOCK)
+                poll.unregister(fd)
+                fds.pop(fd).close()
+            elif b"GET " in request:
                 os.write(fd, HEAD)
             elif not request:
                 poll.unregister(fd)

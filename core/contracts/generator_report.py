@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from core.contracts.clock import ClockOffset
 from core.contracts.codec import Document
 from core.contracts.measures import Percentiles, PhaseCounts
 
@@ -35,6 +36,8 @@ class GeneratorReport(Document):
     """Latenesses below zero, which the histogram leaves out."""
     clock_step_ns: int
     """How far the wall clock moved against the monotonic one."""
+    clocks: dict[str, ClockOffset]
+    """How far each replica's clock is ahead of the generator's, by its name; empty where they were not compared."""
     cpu_s: float
 
     def measured(self) -> dict[str, int]:

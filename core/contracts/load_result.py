@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
+from core.contracts.clock import ClockComparison
 from core.contracts.codec import Document
 from core.contracts.measures import Percentiles, Span
 
@@ -158,6 +159,10 @@ class LoadResult(Document):
     """Why the measurement is not complete, `missing_clients` among them."""
     missing_clients: str | None = None
     """How the clients at the end differ from the requested number: a problem, unless a fault caused it."""
+    clocks: ClockComparison | None = None
+    """None if no replica reported its clock."""
+    wide_bounds: str | None = None
+    """Hops whose clock bound is too wide: a problem, except in a comparison, which judges differences by the bounds."""
     breaches: tuple[str, ...] = ()
     """Thresholds of `--fail-if` that were exceeded."""
     recovery: RecoveryTimes | None = None

@@ -129,6 +129,22 @@ def not_settled(judged: FamilyJudgement) -> str:
     return f"Not settled: {listed(clauses)}; {_more(rest)}."
 
 
+def blurred(judged: FamilyJudgement) -> str:
+    """The pairs that the hosts' clocks are not known well enough for; empty on one host."""
+    said = [
+        f"{one.faster} and {one.slower} {_WHERE[figure.name]} ({one.ratio.estimate:.2f} x, within {one.clock_bound:.0%})"
+        for figure in FIGURES
+        for one in judged.by_figure.get(figure.name, ())
+        if one.blurred
+    ]
+    if not said:
+        return ""
+    return (
+        f"The hosts' clocks are not known well enough to judge {listed(said[:_FEW_PAIRS])}{' and others' if len(said) > _FEW_PAIRS else ''}: "
+        "more rounds do not help, hosts that are nearer to one another do."
+    )
+
+
 def _pairs(pairs: Sequence[PairJudgement]) -> str:
     if len(pairs) > _FEW_PAIRS:
         return f"{len(pairs)} pairs"

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from statistics import median
 from typing import Literal
 
 from harness.analysis.boundaries import Looks
@@ -23,6 +24,8 @@ from harness.results.summary import value_of
 
 Word = Literal["equivalent", "different", "not settled"]
 MARGIN = 1.25
+MAX_CLOCK_SHARE = 0.10
+"""Of a difference that is claimed, that the bound of the hosts' clocks may be."""
 TAIL_EVENTS = 2
 """The events that a percentile needs beyond it: otherwise a single event sets it."""
 
@@ -38,6 +41,8 @@ class JudgedFigure:
     percentile: float | None = None
     headline: bool = True
     """Whether a comparison continues until every pair is settled on it."""
+    span: str = ""
+    """The hop whose clock bound applies; empty if no clock is compared for it."""
 
 
 def cpu_us_per_delivery(run: Run) -> float | None:
@@ -46,10 +51,10 @@ def cpu_us_per_delivery(run: Run) -> float | None:
     return used_s / run.delivered * 1e6 if used_s and run.delivered else None
 
 
-P50 = JudgedFigure("p50", "p50", lambda run: value_of(run, "p50_ms"), 50)
-P90 = JudgedFigure("p90", "p90", lambda run: value_of(run, "p90_ms"), 90)
-P99 = JudgedFigure("p99", "p99", lambda run: value_of(run, "p99_ms"), 99)
-BROKER = JudgedFigure("broker", "the broker hop", lambda run: value_of(run, "broker_p50_ms"), 50)
+P50 = JudgedFigure("p50", "p50", lambda run: value_of(run, "p50_ms"), 50, span="latency")
+P90 = JudgedFigure("p90", "p90", lambda run: value_of(run, "p90_ms"), 90, span="latency")
+P99 = JudgedFigure("p99", "p99", lambda run: value_of(run, "p99_ms"), 99, span="latency")
+BROKER = JudgedFigure("broker", "the broker hop", lambda run: value_of(run, "broker_p50_ms"), 50, span="broker")
 """Its median: in the sum of all hops it would not show."""
 CPU = JudgedFigure("cpu", "CPU per delivery", cpu_us_per_delivery, headline=False)
 FIGURES = (P50, P90, P99, BROKER, CPU)
@@ -79,6 +84,8 @@ class PairJudgement:
     """Approximate number of further rounds that would settle it; 0 if it is settled."""
     minutes_needed: float = 0.0
     """Their duration, with all contenders of the comparison."""
+    clock_bound: float = 0.0
+    """The bound of the hosts' clocks, as a share of `faster`'s figure; 0 on one host."""
 
     @property
     def told_apart(self) -> bool:
@@ -91,14 +98,22 @@ class PairJudgement:
         return self.ratio.high <= self.margin and self.ratio.low >= 1 / self.margin
 
     @property
+    def blurred(self) -> bool:
+        """Whether the clocks are not known well enough for what would be claimed: a difference, or that it is within the margin."""
+        claimed = self.margin - 1 if self.within_margin else self.ratio.estimate - 1
+        return self.clock_bound > MAX_CLOCK_SHARE * claimed
+
+    @property
     def word(self) -> Word:
         """The judgement."""
+        if self.blurred:
+            return "not settled"
         return "equivalent" if self.within_margin else "different" if self.told_apart else "not settled"
 
     @property
     def settled(self) -> bool:
         """Whether more rounds are of no use."""
-        return self.word != "not settled"
+        return self.blurred or self.word != "not settled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +196,7 @@ def judge_family(
     risk = (1 - CONFIDENCE) / len(FIGURES) / promises
     by_figure = {
         figure.name: tuple(
-            _judgement(figure.name, found, margin, round_s, looks)
+            _judgement(figure, found, margin, round_s, looks, ranked)
             for found in differences(_values(ranked, figure), looks, risk)
         )
         for figure in FIGURES
@@ -200,12 +215,29 @@ def _values(runs: Mapping[str, Sequence[Run]], figure: JudgedFigure) -> dict[str
     return found
 
 
-def _judgement(figure: str, found: Difference, margin: float, round_s: float, looks: Looks) -> PairJudgement:
-    judged = PairJudgement(figure, found.faster, found.slower, found.ratio, found.rounds, margin)
+def _judgement(
+    figure: JudgedFigure,
+    found: Difference,
+    margin: float,
+    round_s: float,
+    looks: Looks,
+    runs: Mapping[str, Sequence[Run]],
+) -> PairJudgement:
+    bound = _clock_bound(figure, runs[found.faster], runs[found.slower])
+    judged = PairJudgement(
+        figure.name, found.faster, found.slower, found.ratio, found.rounds, margin, clock_bound=bound
+    )
     if judged.settled:
         return judged
     more = _rounds_needed(found, margin, looks)
     return replace(judged, rounds_needed=more, minutes_needed=more * round_s / 60)
+
+
+def _clock_bound(figure: JudgedFigure, faster: Sequence[Run], slower: Sequence[Run]) -> float:
+    """The widest bound of the clocks in any of the runs, as a share of the faster's figure."""
+    bound_ms = max((run.figures.get(f"{figure.span}_bound_ms", 0.0) for run in (*faster, *slower)), default=0.0)
+    values = [value for run in faster if (value := figure.value(run))]
+    return bound_ms / median(values) if bound_ms and values else 0.0
 
 
 def _rounds_needed(found: Difference, margin: float, looks: Looks) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from core.scenario import Scenario
-from harness.analysis.judgement_words import CERTAIN, beaten, listed, ms, not_settled, of_figure, unbeaten
+from harness.analysis.judgement_words import CERTAIN, beaten, blurred, listed, ms, not_settled, of_figure, unbeaten
 from harness.analysis.judgements import BROKER, CPU
 from harness.analysis.standings import Family, Standing, families, standings
 from harness.analysis.statistics import MIN_ROUNDS
@@ -102,7 +102,8 @@ def _apart(found: Sequence[Family]) -> list[str]:
         for family in found
         if (words := of_figure(family.judgement, figure))
     ]
-    return said + [words for family in found if (words := not_settled(family.judgement))]
+    said += [words for family in found if (words := not_settled(family.judgement))]
+    return said + [words for family in found if (words := blurred(family.judgement))]
 
 
 def _too_few(found: Sequence[Standing]) -> str:

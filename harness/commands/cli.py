@@ -431,6 +431,40 @@ def choose(
     raise typer.Exit(choose_command(folders or [], parse_needs(needs, given), json_answer, prices))
 
 
+@app.command("size")
+def size_of(
+    clients: Annotated[int, typer.Option(min=1, help="SSE connections in all")],
+    rate: Annotated[float, typer.Option(min=0.0001, help="events per second at each client")],
+    replicas: Annotated[int, typer.Option(min=0, help="0: as many as it takes")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="processes of the load; 0: as many as it takes")] = 0,
+    topics: Annotated[int, typer.Option(min=1, help="so many, of which each client takes one")] = 1,
+    payload_bytes: Annotated[int, typer.Option(min=1, help="size of an event")] = 200,
+    descriptors: Annotated[
+        int, typer.Option(min=200, help="open files that a process may have (ulimit -n)")
+    ] = 1_048_576,
+    source_addresses: Annotated[int, typer.Option(min=1, help="addresses of a worker's host")] = 1,
+    workers_per_host: Annotated[int, typer.Option(min=1, help="processes of the load on one host")] = 1,
+    link_gbit: Annotated[float, typer.Option(min=0.001, help="Gbit/s of a host's link")] = 10.0,
+    units: Annotated[
+        Path | None,
+        typer.Option(help="costs per unit of your own machine (TOML)", show_default=False, parser=absolute_path),
+    ] = None,
+    json_answer: AsJson = False,
+) -> None:
+    """Say how many replicas, workers, descriptors, ports and Gbit/s a load takes, and what ends first."""
+    from harness.commands.size import size_command
+    from harness.size.plan import HostLimits, WantedLoad
+
+    wanted = WantedLoad(clients, rate, replicas, workers, topics, payload_bytes)
+    host = HostLimits(
+        descriptors=descriptors,
+        source_addresses=source_addresses,
+        workers_per_host=workers_per_host,
+        link_gbit=link_gbit,
+    )
+    raise typer.Exit(size_command(wanted, host, units, json_answer))
+
+
 @app.command()
 def demo(
     contender: Annotated[str, typer.Argument(help="a name that `fanbench doctor` lists, or a broker's URL")] = "valkey",

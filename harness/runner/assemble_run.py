@@ -94,9 +94,9 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         delivered=load.deliveries,
         received=load.received,
         found_missing=load.lost,
-        load_problems=tuple(one for one in load.problems if not (scenario.faults and one == load.missing_clients)),
+        load_problems=_load_problems(scenario, load),
         histogram_counts={name: histogram.count + histogram.negative for name, histogram in histograms.items()},
-        negative=sum(one.negative for one in histograms.values()) + sum(r.lateness_negative for r in reports),
+        negative=_negative(load, histograms) + sum(r.lateness_negative for r in reports),
         clock_step_ns=max((findings.clock_step_ns, *(report.clock_step_ns for report in reports)), key=abs),
         usage=findings.window.parts,
         others_cores=findings.window.others_cores,
@@ -106,6 +106,18 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         visits=load.visits,
         visits_planned=sum(1 for _ in visits(scenario.sessions)) if scenario.sessions else 0,
     )
+
+
+def _negative(load: LoadResult, histograms: Mapping[str, Histogram]) -> int:
+    """Durations below zero. Of a hop with a bound the load has judged by how much, and has it among its problems."""
+    bounds = load.clocks.bounds_ms if load.clocks is not None else {}
+    return sum(histogram.negative for span, histogram in histograms.items() if span not in bounds)
+
+
+def _load_problems(scenario: Scenario, load: LoadResult) -> tuple[str, ...]:
+    """Those that refuse a run: clients are missing on purpose under faults, and differences are judged by the clocks' bounds."""
+    judged_elsewhere = {load.wide_bounds, load.missing_clients if scenario.faults else None}
+    return tuple(one for one in load.problems if one not in judged_elsewhere)
 
 
 def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
@@ -118,6 +130,8 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
         figures |= _visit_figures(scenario, findings, load.visits)
     else:
         figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
+    if load.clocks is not None:  # where several hosts' clocks were compared
+        figures |= {f"{span}_bound_ms": bound_ms for span, bound_ms in load.clocks.bounds_ms.items()}
     if load.event_bytes:
         figures["event_bytes"] = load.event_bytes
     figures["others_cores"] = round(findings.window.others_cores, 3)

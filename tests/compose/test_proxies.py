@@ -15,6 +15,7 @@ import pytest
 
 from brokers.contenders import find_contender
 from core.errors import TransientError
+from core.host_clock import HostClock
 from core.ports import free_ports
 from core.process import Child, spawn
 from harness.runner.processes import Children, get, poll
@@ -221,6 +222,18 @@ def test_a_full_replica_sends_browsers_away_to_come_back_and_others_the_reason(
         assert answer.status_code == 503
         assert "limit" in answer.json()["error"]
         close(held)
+
+
+def test_each_replicas_clock_can_be_asked_for(site: Site) -> None:
+    answered = set()
+
+    def both() -> bool:
+        answer = site.get("/clock")
+        assert HostClock.parse(answer.headers["fanbench-clock"]) is not None
+        answered.add(answer.json()["server"])
+        return len(answered) == 2
+
+    wait_until(both, "each replica in turn tells its clock", 30)
 
 
 def test_the_query_and_the_last_id_reach_the_replica(site: Site, publisher: Publisher) -> None:

@@ -25,9 +25,9 @@ UNREAD = 40
 
 
 def clients_of(worker):
-    """How many connections a worker has beside that to the master."""
+    """How many connections a worker has beside that to the master and, with clients, the one that asks for the clock."""
     try:
-        return len(psutil.Process(worker.child.pid).net_connections("tcp")) - 1
+        return max(0, len(psutil.Process(worker.child.pid).net_connections("tcp")) - 2)
     except psutil.NoSuchProcess:
         return 0
 

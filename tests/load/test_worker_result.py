@@ -1,12 +1,16 @@
 """What several processes measured adds up to what one would have measured."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.clock_offset import OffsetInterval
 from core.contracts.codec import decode, encode
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
+from load.clock_tally import ClockTally
 from load.ledger import Series, Track
 from load.messages import Saw, bounds_of, horizon_from
 from load.second_counts import SecondCounts
@@ -39,6 +43,9 @@ def result_of(deliveries_ns, seqs, second=17):
     result.servers["r1"] = histogram
     result.spans["fanout"] = histogram
     result.seconds.add(second, histogram)
+    result.clocks = ClockTally("r1", {"r2": OffsetInterval(-5, 7)})
+    result.clocks.note_bound("fanout", 4)
+    result.clocks.uncompared["r9"] = 1
     return result
 
 
@@ -53,6 +60,9 @@ def test_results_survive_the_wire_and_add_up():
     assert merged.tally == Tally(users=9, deliveries=5)
     assert (merged.causes, merged.lost) == ({Cause.UNEXPLAINED: 6}, 6)
     assert merged.clients == {("r1", "events"): 9}
+    assert merged.clocks == ClockTally(
+        "r1", {"r2": OffsetInterval(-5, 7)}, bounds_ns={"fanout": 4}, uncompared=Counter(r9=3)
+    )
     assert merged.events() == 3
     assert merged.horizon() == {("s", "events"): SeqBounds(1, 5)}
     assert (merged.first_due_ns, merged.last_arrival_ns) == (-9, 7_000_000)

@@ -3,6 +3,7 @@
 import pytest
 
 from brokers.inbox import Inbox
+from core import clock_offset
 from core.clock import ClockPair, ClockWatch
 from core.histogram import Histogram
 from generator.publish import EventPublisher
@@ -11,6 +12,7 @@ from harness.analysis import boundaries, judgements, standings, statistics
 from harness.runner import assemble_run, checks, loss_causes
 from harness.schedule.retry_queue import RetryQueue
 from harness.schedule.rounds import shuffled_rounds
+from load import clock_problems
 from tests.mutation import Mutation, mutate
 from tests.rules.mutating import run_jobs
 
@@ -30,6 +32,7 @@ CLOCK, HISTOGRAM, ACCOUNT = (
     "tests/core/test_histogram.py -k negative",
     "tests/harness/runner/test_assemble_run.py",
 )
+CLOCKS, OFFSET = "tests/load/test_clocks.py", "tests/core/test_clock_offset.py"
 INBOX = "tests/brokers/test_inbox.py"
 NOW_NS = '__import__("time").time_ns()'
 NEVER_PAIRED = "F(A, C) - F(B, C[::-1])"
@@ -86,6 +89,9 @@ MUTATIONS = {  # what is broken: the test that must notice, the function, what t
     "a gap counts twice": (LOSSES, loss_causes.split_by_cause, "max(A, B) - G", "max(A, B)"),
     "what is left has no cause": (LOSSES, loss_causes.split_by_cause, "S | {C: L}", "S | {C: 0}"),
     "the latest clock step counts": (ACCOUNT, assemble_run._facts, "max(A, key=abs)", "min(A, key=abs)"),
+    "a difference within the clocks' bound": (WORDS + " -k that_the_clocks", judgements.PairJudgement.blurred, "A > M * C", "False"),
+    "a hop within the clocks' bound": (CLOCKS + " -k tenth_of_the_median", clock_problems.wide_bounds, "A > M * P", "False"),
+    "an offset that a probe's way moves": (OFFSET + " -k always_within", clock_offset.offset_at, "min(A, B + max(M))", "min(A, B)"),
     "an overflow is not told": (INBOX, Inbox.put, "X += 1", "X += 0"),
 }  # fmt: skip
 

@@ -3,9 +3,11 @@
 import contextlib
 import json
 import socket
+import time
 
 import pytest
 
+from core.host_clock import HostClock
 from tests.server.program import Publisher, Replica, SseClient
 
 
@@ -164,3 +166,20 @@ def test_ten_thousand_pipelined_requests_are_answered_one_by_one(replica: Replic
             answer += data
     assert answer.count(b"HTTP/1.1 200 OK") == count
     assert answer.count(b"HTTP/1.1 ") == count
+
+
+def test_the_clock_is_read_while_it_answers_and_says_whose_it_is(replica: Replica) -> None:
+    before_ns = time.time_ns()
+    code, body, headers = replica.get("/clock")
+    reading = json.loads(body)
+    assert (code, set(reading), reading["server"]) == (200, {"server", "now_ns"}, "replica-1")
+    assert before_ns <= reading["now_ns"] <= time.time_ns()
+    clock = HostClock.parse(headers["fanbench-clock"])
+    assert clock is not None
+    assert clock.is_same(HostClock.read())
+    assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("method", "code"), [("HEAD", 200), ("POST", 405)])
+def test_the_clock_is_asked_for_as_any_other_page(replica: Replica, method: str, code: int) -> None:
+    assert replica.ask(method, "/clock")[0] == code

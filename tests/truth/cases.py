@@ -82,7 +82,8 @@ def violations(case: Case, result: dict[str, Any]) -> list[str]:
     found = {kind: result[kind] for kind in KINDS if result[kind]}
     clients = sum(script["clients"] for script in case.scripts)
     pairs = {
-        "problems": (len(result["problems"]), 1 if case.away else 0),
+        # Of clocks that are apart each hop that is below zero is one: the fan-out and the latency.
+        "problems": (len(result["problems"]), (1 if case.away else 0) + (2 if case.found.get("negative") else 0)),
         "asked": (result["asked"], clients),
         "connected": (result["connected"], clients - case.away),
         "clients": (result["clients"], clients),

@@ -107,6 +107,10 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request and keep the connection until the other end goes."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        if head.startswith("GET /clock"):  # it has none, and this connection is no client
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+            return
         client = Client(writer, self.script, self.number)
         self.number += 1
         if self.script.status != 200:

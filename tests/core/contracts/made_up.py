@@ -35,6 +35,7 @@ def generator_report(**fields: object) -> GeneratorReport:
         "longest_outage_ms": 12.5,
         "lateness_negative": 0,
         "clock_step_ns": 1_000,
+        "clocks": {},
         "cpu_s": 0.5,
     }
     return GeneratorReport.model_validate(usual | fields)

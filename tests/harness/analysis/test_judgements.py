@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from harness.analysis.boundaries import Looks
+from harness.analysis.judgement_words import blurred
 from harness.analysis.judgements import (
     BROKER,
     CPU,
@@ -55,6 +57,35 @@ def test_the_word_is_what_the_interval_allows(
 def test_a_wider_margin_makes_equivalent_what_was_not_settled() -> None:
     assert pair(0.9, 1.1, 1.3, margin=1.5).word == "equivalent"
     assert pair(1.02, 1.1, 1.2, margin=1.1).word == "different"
+
+
+@pytest.mark.parametrize(
+    ("clock_bound", "interval", "word"),
+    [
+        (0.019, (1.1, 1.2, 1.3), "different"),
+        (0.021, (1.1, 1.2, 1.3), "not settled"),  # over a tenth of the fifth by which they differ
+        (0.024, (0.9, 1.05, 1.2), "equivalent"),
+        (0.026, (0.9, 1.05, 1.2), "not settled"),  # over a tenth of the margin
+    ],
+)
+def test_nothing_is_claimed_that_the_clocks_of_several_hosts_cannot_carry(
+    clock_bound: float, interval: tuple[float, float, float], word: str
+) -> None:
+    judged = replace(pair(*interval), clock_bound=clock_bound)
+    assert judged.word == word
+    assert judged.settled  # more rounds would not narrow the bound
+
+
+def test_the_bound_of_the_clocks_is_held_against_the_figure_of_its_hop() -> None:
+    near = np.exp(np.random.default_rng(4).normal(0, 0.01, (2, 12)))
+    runs = runs_of({"valkey": {"latency": 10 * near[0]}, "nats": {"latency": 15 * near[1]}})
+    bounded = {name: [replace(run, figures={"latency_bound_ms": 0.6}) for run in found] for name, found in runs.items()}
+    for of, word in ((runs, "different"), (bounded, "not settled")):
+        judged = judge_family("at-most-once", of, margin=1.25, looks=Looks())
+        one = judged.pair(P50, "valkey", "nats")
+        assert one is not None
+        assert one.word == word
+    assert "hosts' clocks are not known well enough to judge valkey and nats at p50" in blurred(judged)
 
 
 def runs_of(logs: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, list[Run]]:

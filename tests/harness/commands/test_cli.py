@@ -34,6 +34,8 @@ MANY = 1_000_000  # more than any number of Locust processes holds
         (["compare", "valkey", "--warmup", "nan"], ["warmup_s", "nan"]),
         (["report", "/nowhere/at/all"], ["/nowhere/at/all", "not a result directory"]),
         (["capacity", "valkey", "--slo", "p98<3ms"], ["p98", "p99"]),
+        (["size", "--clients", "9", "--rate", "900", "--topics", "90"], ["81000 events/s", "lower --rate"]),
+        (["size", "--clients", "9", "--rate", "1", "--units", "/nowhere"], ["--units", "docs/scale.md"]),
         (["compar"], ["compar", "compare"]),
         (["capacity"], ["either a contender or --all"]),
         (["capacity", "valkey", "--all"], ["valkey", "either a contender or --all"]),

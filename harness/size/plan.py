@@ -1,0 +1,190 @@
+"""How many replicas, workers, descriptors, ports and bits a load takes, and what ends first. Pure arithmetic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from core.errors import UsageError
+from harness.size.units import ProgramUnits, UnitCosts
+
+MAX_CORE = 0.90
+"""Of a core, where a run is refused: a process has one."""
+SPARE_DESCRIPTORS = 100
+DEFAULT_MAX_CLIENTS = 16_384
+"""A replica's own limit, unless FANBENCH_MAX_CLIENTS says otherwise."""
+US_PER_S = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WantedLoad:
+    """What is to be held: `rate_hz` events a second at each client, of one of `topics`."""
+
+    clients: int
+    rate_hz: float
+    replicas: int = 0
+    """0: as many as it takes."""
+    workers: int = 0
+    topics: int = 1
+    payload_bytes: int = 200
+
+    @property
+    def deliveries_hz(self) -> float:
+        """Over all clients."""
+        return self.clients * self.rate_hz
+
+    @property
+    def events_hz(self) -> float:
+        """Published a second."""
+        return self.rate_hz * self.topics
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """What a host gives to the processes on it."""
+
+    descriptors: int = 1_048_576
+    """Of one process."""
+    ports: int = 28_232
+    """Of one source address to one replica's address."""
+    source_addresses: int = 1
+    workers_per_host: int = 1
+    link_gbit: float = 10.0
+
+
+class UsedShare(NamedTuple):
+    """How much of a limit is used: 1.0 is all of it."""
+
+    what: str
+    share: float
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class SizedPlan:
+    """What the load takes. CPU in cores, a process's own where it says so; memory in MB."""
+
+    wanted: WantedLoad
+    replicas: int
+    workers: int
+    clients_per_replica: int
+    clients_per_worker: int
+    replica_core: float
+    worker_core: float
+    generator_core: float
+    broker_core: float
+    replica_mb: float
+    worker_mb: float
+    replica_descriptors: int
+    worker_descriptors: int
+    ports: int
+    """Of a worker's host, to each replica."""
+    gbit_s: float
+    replica_gbit_s: float
+    limits: tuple[UsedShare, ...]
+    """The fullest first."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether no limit is passed."""
+        return all(limit.share <= 1 for limit in self.limits)
+
+    @property
+    def ends_first(self) -> UsedShare:
+        """The limit that a larger load meets first."""
+        return self.limits[0]
+
+
+def size(wanted: WantedLoad, units: UnitCosts, host: HostLimits) -> SizedPlan:
+    """The plan for a load.
+
+    Raises:
+        UsageError: one event alone takes more than a core of a replica or of a process of the load.
+    """
+    replicas = wanted.replicas or _replicas(wanted, units)
+    workers = wanted.workers or _workers(wanted, units, host, replicas)
+    at_replica, at_worker = math.ceil(wanted.clients / replicas), math.ceil(wanted.clients / workers)
+    events_hz = wanted.events_hz
+    # A worker reads each event once from every replica that it has clients at.
+    worker_events_hz = events_hz * min(replicas, at_worker)
+    gbit_s = wanted.deliveries_hz * _bytes(wanted, units) * 8 / 1e9
+    plan = SizedPlan(
+        wanted=wanted,
+        replicas=replicas,
+        workers=workers,
+        clients_per_replica=at_replica,
+        clients_per_worker=at_worker,
+        replica_core=_core(units.replica, at_replica * wanted.rate_hz, events_hz),
+        worker_core=_core(units.worker, at_worker * wanted.rate_hz, worker_events_hz),
+        generator_core=events_hz * units.generator.event_us / US_PER_S,
+        broker_core=events_hz * (units.broker.event_us + replicas * units.broker.copy_us) / US_PER_S,
+        replica_mb=_mb(units.replica, at_replica),
+        worker_mb=_mb(units.worker, at_worker),
+        replica_descriptors=at_replica + SPARE_DESCRIPTORS,
+        worker_descriptors=at_worker + SPARE_DESCRIPTORS,
+        ports=math.ceil(at_worker * host.workers_per_host / replicas),
+        gbit_s=gbit_s,
+        replica_gbit_s=gbit_s / replicas,
+        limits=(),
+    )
+    return _with_limits(plan, host)
+
+
+def _core(units: ProgramUnits, deliveries_hz: float, events_hz: float) -> float:
+    return (deliveries_hz * units.delivery_us + events_hz * units.event_us) / US_PER_S
+
+
+def _mb(units: ProgramUnits, clients: int) -> float:
+    return units.base_mb + clients * units.client_kb / 1000
+
+
+def _bytes(wanted: WantedLoad, units: UnitCosts) -> float:
+    return units.wire.frame_bytes + wanted.payload_bytes - 200 + units.wire.packet_bytes
+
+
+def _replicas(wanted: WantedLoad, units: UnitCosts) -> int:
+    left = MAX_CORE - _core(units.replica, 0, wanted.events_hz)
+    if left <= 0:
+        raise UsageError(
+            f"{wanted.events_hz:g} events/s: a replica gets every event, and these alone fill its core; lower --rate or --topics"
+        )
+    by_cpu = wanted.deliveries_hz * units.replica.delivery_us / US_PER_S / left
+    return max(1, math.ceil(by_cpu), math.ceil(wanted.clients / DEFAULT_MAX_CLIENTS))
+
+
+def _workers(wanted: WantedLoad, units: UnitCosts, host: HostLimits, replicas: int) -> int:
+    left = MAX_CORE - _core(units.worker, 0, wanted.events_hz * replicas)
+    if left <= 0:
+        raise UsageError(
+            f"{wanted.events_hz:g} events/s of {replicas} replicas: reading each event once from each fills a core; "
+            "lower --rate, --topics or --replicas"
+        )
+    by_cpu = wanted.deliveries_hz * units.worker.delivery_us / US_PER_S / left
+    by_descriptors = wanted.clients / (host.descriptors - SPARE_DESCRIPTORS)
+    by_ports = wanted.clients * host.workers_per_host / (host.ports * host.source_addresses * replicas)
+    return max(1, math.ceil(by_cpu), math.ceil(by_descriptors), math.ceil(by_ports))
+
+
+def _with_limits(plan: SizedPlan, host: HostLimits) -> SizedPlan:
+    more_workers = "give more --workers"
+    limits = [
+        UsedShare("a replica's core", plan.replica_core / MAX_CORE, "give more --replicas"),
+        UsedShare("a worker's core", plan.worker_core / MAX_CORE, more_workers),
+        UsedShare("the generator's core", plan.generator_core / MAX_CORE, "publish fewer events"),
+        UsedShare("the broker's core", plan.broker_core / MAX_CORE, "give fewer --replicas, or a broker of several cores"),
+        UsedShare("a replica's descriptors", plan.replica_descriptors / host.descriptors, "raise `ulimit -n`"),
+        UsedShare("a worker's descriptors", plan.worker_descriptors / host.descriptors, f"raise `ulimit -n`, or {more_workers}"),
+        UsedShare(
+            "ports of a worker's host to a replica",
+            plan.ports / (host.ports * host.source_addresses),
+            "give its hosts more addresses (--source-addresses), or more hosts",
+        ),
+        UsedShare("a replica's link", plan.replica_gbit_s / host.link_gbit, "give more --replicas on hosts of their own"),
+        UsedShare(
+            "a worker host's link",
+            plan.gbit_s / plan.workers * host.workers_per_host / host.link_gbit,
+            "spread workers over more hosts",
+        ),
+    ]  # fmt: skip
+    return replace(plan, limits=tuple(sorted(limits, key=lambda limit: -limit.share)))

@@ -1,0 +1,133 @@
+"""Moves the instants of events into this process's own clock, and takes account of how exactly that is known."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from core.clock import MAX_STEP_NS, ClockWatch
+from core.clock_offset import SAME, OffsetInterval
+from core.host_clock import ClockMark, HostClock, mark_text
+from load.clock_tally import ClockTally
+from load.clocks import KnownClocks
+from load.frames import Event
+
+GENERATOR = "the generator"
+Ints = npt.NDArray[np.int64]
+
+
+class Shifts(NamedTuple):
+    """By how much each event's instants are ahead of this process's clock, in nanoseconds."""
+
+    generator_ns: Ints
+    server_ns: Ints
+
+
+class _Pair(NamedTuple):
+    """A replica and a generator; None for a clock that is not known."""
+
+    server: OffsetInterval | None
+    generator: OffsetInterval | None
+    one: bool
+    """Whether both read the same clock."""
+
+
+class ClockCorrection:
+    """The clocks of one process during a test."""
+
+    def __init__(self) -> None:
+        self.known = KnownClocks(HostClock.read())
+        self.tally = ClockTally()
+        self._watch = ClockWatch()
+        self._generators: dict[str, HostClock] = {}
+        """Each stream's, as its first mark said."""
+        self._last_mark: ClockMark | None = None
+
+    def restart(self) -> None:
+        """Measuring begins anew."""
+        self.tally = ClockTally()
+        self._watch = ClockWatch()
+        self._generators.clear()
+        self.known.forgive()
+
+    def shifts(self, events: Sequence[Event], counts: Ints, now_ns: int, oldest_ns: int) -> Shifts | None:
+        """Of each of these events, which came to so many clients since `oldest_ns`; None where all is one clock."""
+        firsts: dict[tuple[str, str], int] = {}
+        which = [firsts.setdefault((event.server, mark_text(event.content)), at) for at, event in enumerate(events)]
+        reach_ns = max(0, now_ns - oldest_ns)
+        pairs = {at: self._pair(events[at], text, now_ns, reach_ns) for (_, text), at in firsts.items()}
+        if all(pair.server is SAME and pair.generator is SAME for pair in pairs.values()):
+            return None
+        deliveries = np.bincount(which, weights=counts)
+        generator_ns, server_ns = np.zeros(len(events), np.int64), np.zeros(len(events), np.int64)
+        for at, pair in pairs.items():
+            self._note(pair, events[at].server, int(deliveries[at]))
+            generator_ns[at] = pair.generator.ns if pair.generator is not None else 0
+            server_ns[at] = pair.server.ns if pair.server is not None else 0
+        return Shifts(generator_ns[which], server_ns[which])
+
+    def _pair(self, event: Event, text: str, now_ns: int, reach_ns: int) -> _Pair:
+        mark = ClockMark.parse(text)
+        replica = self.known.replicas.get(event.server)
+        generator = self.known.generator_ahead(mark, now_ns, reach_ns)
+        if mark is not None:
+            self._look_at(event.series.stream, mark)
+        if replica is None:
+            return _Pair(SAME if self.known.without_clock else None, generator, one=False)
+        one = mark is not None and replica.clock is not None and mark.clock.is_same(replica.clock)
+        return _Pair(replica.ahead(now_ns, reach_ns), generator, one)
+
+    def _look_at(self, stream: str, mark: ClockMark) -> None:
+        self._last_mark = mark
+        step_ns = mark.clock.boot_ns - self._generators.setdefault(stream, mark.clock).boot_ns
+        if abs(step_ns) > MAX_STEP_NS:
+            self.tally.note_set(GENERATOR, step_ns)
+
+    def _note(self, pair: _Pair, server: str, deliveries: int) -> None:
+        tally = self.tally
+        if pair.server is None:
+            tally.uncompared[server] += deliveries
+        else:
+            tally.note_bound("fanout", pair.server.bound_ns)
+        if pair.generator is None:
+            tally.unknown_generator += deliveries
+        else:
+            tally.note_bound("latency", pair.generator.bound_ns)
+        if pair.server is not None and pair.generator is not None:
+            tally.note_bound("broker", 0 if pair.one else pair.server.bound_ns + pair.generator.bound_ns)
+
+    def look(self) -> None:
+        """Take note of clocks that were set; call it often."""
+        self._watch.look()
+        if abs(self._watch.farthest_ns) > MAX_STEP_NS:
+            self.tally.note_set(socket.gethostname(), self._watch.farthest_ns)
+        for name in self.known.stepped():
+            self.tally.note_set(name, 0)
+
+    def finish(self, now_ns: int) -> ClockTally:
+        """What was found, and the offsets as they are now."""
+        self.look()
+        tally, known = self.tally, self.known
+        for name, replica in known.replicas.items():
+            if replica.one:  # what came before it was known needed no correction
+                tally.uncompared.pop(name, None)
+        if known.replicas:
+            tally.reference = min(known.replicas)
+            ahead = known.offsets(now_ns)
+            if tally.reference in ahead:
+                tally.offsets = self._against(ahead.pop(tally.reference), ahead, now_ns)
+        return tally
+
+    def _against(
+        self, reference: OffsetInterval, ahead: dict[str, OffsetInterval], now_ns: int
+    ) -> dict[str, OffsetInterval]:
+        """The clocks that are not the reference's, against it."""
+        known = dict(ahead) | {socket.gethostname(): SAME}
+        generator = self.known.generator_ahead(self._last_mark, now_ns) if self._last_mark is not None else None
+        if generator is not None:
+            known[GENERATOR] = generator
+        return {name: one.minus(reference) for name, one in known.items() if not (one is SAME and reference is SAME)}

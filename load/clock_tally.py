@@ -1,0 +1,58 @@
+"""What a process found of clocks while it measured, as a value that adds up with those of other processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from core.clock_offset import OffsetInterval
+from core.contracts.measures import Span
+
+
+@dataclass(slots=True)
+class ClockTally:
+    """Of deliveries and clocks. A process that met no clock of a replica has compared nothing."""
+
+    reference: str = ""
+    """The replica with the lowest name whose clock was read."""
+    offsets: dict[str, OffsetInterval] = field(default_factory=dict)
+    """Of replicas, hosts of the load and the generator, how far each is ahead of the reference."""
+    bounds_ns: dict[Span, int] = field(default_factory=dict)
+    """The widest bound that a delivery of the hop had."""
+    lowest_ns: dict[Span, int] = field(default_factory=dict)
+    """The lowest of the hop's durations, where one was below zero."""
+    were_set: dict[str, int] = field(default_factory=dict)
+    """Whose clocks were set, and by how many nanoseconds; 0 where that is not known."""
+    uncompared: Counter[str] = field(default_factory=Counter)
+    """Deliveries of replicas whose clock could not be compared, by replica."""
+    unknown_generator: int = 0
+    """Deliveries of generators whose clock could not be compared."""
+
+    def note_bound(self, span: Span, bound_ns: int) -> None:
+        """A delivery had this bound."""
+        self.bounds_ns[span] = max(self.bounds_ns.get(span, 0), bound_ns)
+
+    def note_lowest(self, span: Span, lowest_ns: int) -> None:
+        """A delivery took so long, which counts where it is below zero."""
+        if lowest_ns < 0:
+            self.lowest_ns[span] = min(self.lowest_ns.get(span, 0), lowest_ns)
+
+    def note_set(self, whose: str, by_ns: int) -> None:
+        """A clock was set."""
+        self.were_set[whose] = max(self.were_set.get(whose, 0), by_ns, key=abs)
+
+    def add(self, other: ClockTally) -> None:
+        """Add what another process found."""
+        references = [one for one in (self.reference, other.reference) if one]
+        self.reference = min(references, default="")
+        for name, offset in other.offsets.items():
+            known = self.offsets.get(name, offset)
+            self.offsets[name] = known.intersect(offset) or known
+        for span, bound_ns in other.bounds_ns.items():
+            self.note_bound(span, bound_ns)
+        for span, lowest_ns in other.lowest_ns.items():
+            self.note_lowest(span, lowest_ns)
+        for whose, by_ns in other.were_set.items():
+            self.note_set(whose, by_ns)
+        self.uncompared.update(other.uncompared)
+        self.unknown_generator += other.unknown_generator

@@ -1,0 +1,87 @@
+"""The clocks that this process meets: those of the replicas, and of the generators whose events it gets.
+
+All instants are moved into this process's own clock, so that hops are differences of one clock. Nothing here reads a socket.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.clock_offset import SAME, OffsetEstimator, OffsetInterval
+from core.host_clock import ClockMark, HostClock, short_name
+
+
+@dataclass(slots=True)
+class ReplicaClock:
+    """One replica's clock, as this process knows it."""
+
+    clock: HostClock | None
+    """None where the replica does not say which it is."""
+    one: bool
+    """Whether it is our own."""
+    estimator: OffsetEstimator = field(default_factory=OffsetEstimator)
+
+    def ahead(self, at_ns: int, reach_ns: int = 0) -> OffsetInterval | None:
+        """How far it is ahead of ours at that instant and up to `reach_ns` before it; None before a probe."""
+        return SAME if self.one else self.estimator.at(at_ns, reach_ns)
+
+
+class KnownClocks:
+    """What this process knows of other clocks; `own` is its own one."""
+
+    def __init__(self, own: HostClock) -> None:
+        self.own = own
+        self.replicas: dict[str, ReplicaClock] = {}
+        self.without_clock = False
+        """Whether some replica has no `GET /clock`."""
+
+    @property
+    def all_one(self) -> bool:
+        """Whether no replica is known to read another clock than ours."""
+        return all(replica.one for replica in self.replicas.values())
+
+    def heard(self, server: str, clock: HostClock | None, probe_ns: tuple[int, int, int]) -> None:
+        """A replica has answered; `probe_ns` is when it was asked, what it read, and when the answer was here."""
+        left_ns, remote_ns, back_ns = probe_ns
+        one = clock is not None and clock.is_same(self.own) and left_ns <= remote_ns <= back_ns
+        replica = self.replicas.get(server)
+        if replica is None:
+            replica = self.replicas[server] = ReplicaClock(clock, one)
+        elif replica.one and not one:
+            # It was our clock until now, and is another: it was set, or ours was.
+            replica.one, replica.estimator.stepped = False, True
+        replica.clock = clock
+        replica.estimator.add(left_ns, remote_ns, back_ns)
+
+    def stepped(self) -> list[str]:
+        """The replicas whose clocks were set against ours, or ours against theirs."""
+        return sorted(name for name, replica in self.replicas.items() if replica.estimator.stepped)
+
+    def forgive(self) -> None:
+        """Measuring begins anew."""
+        for replica in self.replicas.values():
+            replica.estimator.forgive()
+
+    def generator_ahead(self, mark: ClockMark | None, at_ns: int, reach_ns: int = 0) -> OffsetInterval | None:
+        """How far the clock of an event's generator is ahead of ours; None where that is not known.
+
+        It is that of the process or the replica that reads the same clock, or follows from the replica that it compared itself with. An
+        event without a mark is taken for one of this host where every replica is on this host.
+        """
+        if mark is None:
+            return SAME if self.all_one else None
+        if mark.clock.is_same(self.own):
+            return SAME
+        compared = None
+        for name, replica in self.replicas.items():
+            if replica.clock is not None and mark.clock.is_same(replica.clock):
+                return replica.ahead(at_ns, reach_ns)
+            if mark.ahead is not None and short_name(name) == mark.server:
+                compared = replica
+        ours = compared.ahead(at_ns, reach_ns) if compared is not None else None
+        return ours.minus(mark.ahead) if ours is not None and mark.ahead is not None else None
+
+    def offsets(self, at_ns: int) -> dict[str, OffsetInterval]:
+        """Of each replica that reads another clock, how far it is ahead of ours."""
+        known = {name: replica.ahead(at_ns) for name, replica in self.replicas.items()}
+        return {name: ahead for name, ahead in known.items() if ahead is not None}

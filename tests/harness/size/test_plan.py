@@ -1,0 +1,108 @@
+"""What a load takes, by arithmetic that can be done by hand."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import UsageError
+from harness.commands.size import as_json, in_words
+from harness.size.plan import MAX_CORE, HostLimits, WantedLoad, size
+from harness.size.units import read_units
+
+COSTS = read_units()
+MILLION = WantedLoad(1_000_000, 1.0, replicas=50, workers=40)
+
+
+def test_a_million_clients_on_fifty_replicas_and_forty_workers():
+    plan = size(MILLION, COSTS, HostLimits())
+    assert (plan.clients_per_replica, plan.clients_per_worker) == (20_000, 25_000)
+    assert plan.replica_core == pytest.approx(20_000 * COSTS.replica.delivery_us / 1e6, rel=0.01)
+    assert plan.worker_core == pytest.approx(25_000 * COSTS.worker.delivery_us / 1e6, rel=0.05)
+    assert plan.ports == 500
+    assert plan.gbit_s == pytest.approx(1e6 * (COSTS.wire.frame_bytes + COSTS.wire.packet_bytes) * 8 / 1e9)
+    assert plan.fits
+    assert plan.ends_first.what == "a worker's core"
+
+
+loads = st.builds(
+    WantedLoad,
+    clients=st.integers(1, 5_000_000),
+    rate_hz=st.floats(0.001, 20),
+    replicas=st.integers(0, 200),
+    workers=st.just(0),
+    topics=st.integers(1, 20),
+)
+
+
+@given(loads)
+def test_the_number_of_workers_is_the_smallest_that_fits(wanted):
+    try:
+        plan = size(wanted, COSTS, HostLimits())
+    except UsageError:
+        return
+    assert plan.clients_per_worker * plan.workers >= wanted.clients
+    assert plan.clients_per_replica * plan.replicas >= wanted.clients
+    of_workers = {one.what: one.share for one in plan.limits if "worker" in one.what and "link" not in one.what}
+    rounded = 1 + 1 / plan.clients_per_worker  # clients are whole
+    assert max(of_workers.values()) <= rounded + 0.001
+
+
+@given(loads, st.floats(1.1, 10))
+def test_a_larger_load_takes_no_less(wanted, factor):
+    larger = WantedLoad(math.ceil(wanted.clients * factor), wanted.rate_hz, wanted.replicas, 0, wanted.topics)
+    try:
+        plan, more = size(wanted, COSTS, HostLimits()), size(larger, COSTS, HostLimits())
+    except UsageError:
+        return
+    assert more.workers >= plan.workers or more.replicas > plan.replicas
+    assert more.gbit_s >= plan.gbit_s
+
+
+@pytest.mark.parametrize(
+    ("limits", "what"),
+    [
+        (HostLimits(descriptors=1_000), "a worker's descriptors"),
+        (HostLimits(ports=100), "ports of a worker's host to a replica"),
+        (HostLimits(link_gbit=0.001), "a worker host's link"),
+    ],
+)
+def test_the_limit_that_ends_first_is_named_with_what_to_do(limits, what):
+    plan = size(MILLION, COSTS, limits)
+    assert not plan.fits
+    assert plan.ends_first.what == what
+    words = in_words(plan, COSTS, limits)
+    assert f"It does not fit: {what}" in words
+    assert plan.ends_first.remedy in words
+
+
+def test_more_source_addresses_give_more_ports():
+    one, two = (size(MILLION, COSTS, HostLimits(ports=400, source_addresses=number)) for number in (1, 2))
+    assert (one.fits, two.fits) == (False, True)
+
+
+def test_events_that_alone_fill_a_core_are_refused():
+    with pytest.raises(UsageError, match="a replica gets every event"):
+        size(WantedLoad(10, 1000.0, topics=100), COSTS, HostLimits())
+
+
+def test_the_answer_for_programs_has_every_number():
+    plan = size(MILLION, COSTS, HostLimits())
+    answer = json.loads(as_json(plan, COSTS))
+    assert answer["workers"] == 40
+    assert answer["limits"][0]["what"] == answer["ends_first"]
+    assert answer["fits"] is True
+    assert plan.worker_core < MAX_CORE
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [("nonsense", "docs/scale.md"), ("measured = 'x'", "replica"), (None, "No such file")]
+)
+def test_a_table_that_cannot_be_used_is_named(tmp_path, text, named):
+    path = tmp_path / "units.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=named):
+        read_units(path)

@@ -1,0 +1,168 @@
+"""Replicas and generator whose clocks are wrong, by libfaketime: each offset is found within its bound, and hops are corrected.
+
+What is set is known exactly; so is the difference of two ways, which a proxy makes.
+"""
+
+import json
+import signal
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from brokers.contenders import find_contender
+from core.ports import free_ports
+from core.process import OWN_PYTHON
+from core.tcp_proxy import TcpProxy
+from harness.runner.processes import child_env, get
+from load.clock_correction import GENERATOR
+from tests.missing import missing
+from tests.truth.measuring import ROOT, process
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("integration")
+
+CLIENTS = 20
+LIBRARY = "*/faketime/libfaketimeMT.so.1"
+START_S = 60.0
+WRONG_MS = 250.0
+"""No hop of these programs takes so long at the median; an offset that is not corrected does, or is below zero."""
+
+
+def wrong_clock(text):
+    """The environment of a program whose clock is wrong: `+0.5` is half a second ahead, `%FILE` follows a file."""
+    libraries = [str(path) for path in Path("/usr/lib").glob(LIBRARY)]
+    if not libraries:
+        missing("libfaketime is not installed; make brokers does it")
+    env = {
+        "LD_PRELOAD": libraries[0],
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+    if text.startswith("%"):
+        return env | {"FAKETIME_TIMESTAMP_FILE": text[1:], "FAKETIME_NO_CACHE": "1"}
+    return env | {"FAKETIME": text}
+
+
+class Hosts:
+    """A broker, replicas, a generator and the load, each with a clock of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.urls = []
+        self._stack = ExitStack()
+
+    def __enter__(self):
+        self.broker = self._stack.enter_context(find_contender("valkey").launched(self.folder))
+        return self
+
+    def __exit__(self, *error):
+        self._stack.close()
+
+    def start(self, name, *command, clock=None, **settings):
+        env = child_env(settings) | (wrong_clock(clock) if clock else {})
+        log = self.folder / f"{name}.log"
+        return self._stack.enter_context(process(*OWN_PYTHON, "-m", *command, log=log, env=env, cwd=ROOT))
+
+    def replica(self, name, clock, there_s=0.0, back_s=0.0):
+        (port,) = free_ports(1)
+        self.start(name, "server", clock=clock, port=port, server=name, broker_url=self.broker.url)
+        address = f"127.0.0.1:{port}"
+        wait_until(lambda: get(f"http://{address}/readyz"), f"{name} is ready", START_S)
+        if there_s or back_s:
+            proxy = self._stack.enter_context(TcpProxy(address))
+            proxy.delay(there_s, back_s)
+            address = proxy.address
+        self.urls.append(f"http://{address}")
+
+    def measured(self, generator_clock, *, compares=True, seconds=2.0, meanwhile=lambda: None):
+        """What the load wrote, of events whose generator has that clock."""
+        out, status = self.folder / "out.json", self.folder / "status.json"
+        words = [
+            "-f",
+            ROOT / "load" / "sse.py",
+            "--headless",
+            "-u",
+            CLIENTS,
+            "-r",
+            CLIENTS,
+            "--replicas",
+            ",".join(self.urls),
+        ]
+        load = self.start("load", "load", *words, "--host", self.urls[0], "--out", out, "--status", status)
+        wait_until(
+            lambda: status.exists() and json.loads(status.read_text())["clients"] == CLIENTS, "all connect", START_S
+        )
+        report = self.folder / "report.json"
+        replicas = {"replicas": ",".join(self.urls)} if compares else {}
+        times = {"rate_hz": 50, "warmup_s": 1.5, "duration_s": seconds}
+        url = {"broker_url": self.broker.url, "report": report}
+        self.start("generator", "generator", clock=generator_clock, **url, **times, **replicas)
+        meanwhile()
+        wait_until(report.exists, "the generator has ended", START_S)
+        load.send_signal(signal.SIGTERM)
+        load.wait(START_S)
+        return json.loads(out.read_text())
+
+
+def require_within_bounds(result, **ahead_ms):
+    """Every offset is the one that was set, to within its bound."""
+    found = result["clocks"]["offsets"]
+    for name, true_ms in ahead_ms.items():
+        one = found[{"generator": GENERATOR, "load": socket.gethostname()}.get(name, name)]
+        assert abs(one["ahead_ms"] - true_ms) <= one["bound_ms"] + 0.001, (name, true_ms, found)
+
+
+def require_corrected(result):
+    """No hop shows an offset, and nothing but the width of bounds is wrong."""
+    for hop in ("broker", "fanout"):
+        assert 0 <= result["hops_ms"][hop]["p50"] < WRONG_MS, result["hops_ms"]
+    assert result["latency_ms"]["p50"] < WRONG_MS
+    assert [one for one in result["problems"] if one != result["wide_bounds"]] == []
+
+
+def test_every_clock_is_wrong_and_one_way_is_longer_than_the_way_back(tmp_path):
+    with Hosts(tmp_path) as hosts:
+        hosts.replica("replica-1", "+0.5")
+        hosts.replica("replica-2", "-0.5", there_s=0.002, back_s=0.008)
+        result = hosts.measured("-0.02")
+    require_within_bounds(result, load=-500, generator=-520)
+    require_within_bounds(result, **{"replica-2": -1000})
+    assert result["clocks"]["offsets"]["replica-2"]["bound_ms"] >= 5  # half of the 10 ms there and back
+    require_corrected(result)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("replica", ["-0.5", "-0.02", "+0.02", "+0.5"])
+@pytest.mark.parametrize("generator", ["-0.5", "+0.02"])
+def test_offsets_are_found(tmp_path, replica, generator):
+    with Hosts(tmp_path) as hosts:
+        hosts.replica("replica-1", replica)
+        result = hosts.measured(generator)
+    replica_ms, generator_ms = 1000 * float(replica), 1000 * float(generator)
+    require_within_bounds(result, load=-replica_ms)
+    if generator != replica:
+        require_within_bounds(result, generator=generator_ms - replica_ms)
+    require_corrected(result)
+
+
+@pytest.mark.soak
+def test_a_clock_that_drifts_is_corrected(tmp_path):
+    with Hosts(tmp_path) as hosts:
+        hosts.replica("replica-1", "+0.1 x1.0002")
+        result = hosts.measured(None, seconds=10.0)
+    require_corrected(result)
+
+
+@pytest.mark.soak
+def test_a_generator_that_nobody_compares_and_a_clock_that_is_set_are_problems(tmp_path):
+    clock = tmp_path / "clock"
+    clock.write_text("+0.1\n")
+    with Hosts(tmp_path) as hosts:
+        hosts.replica("replica-1", f"%{clock}")
+        result = hosts.measured("+0.2", compares=False, meanwhile=lambda: clock.write_text("+0.15\n"))
+    problems = " ".join(result["problems"])
+    assert "the clock of replica-1 was set" in problems
+    assert "give the generator FANBENCH_REPLICAS" in problems
