@@ -32,19 +32,19 @@ def _offset(interval: OffsetInterval) -> ClockOffset:
 def clock_problems(tally: ClockTally) -> list[str]:
     """Why the instants cannot be trusted."""
     found = [
-        f"the clock of {whose} was set{f' by {by_ns / 1e6:+.1f} ms' if by_ns else ''} while it was measured: stop what sets it, and repeat"
+        f"the clock of {whose} was set{f' by {by_ns / 1e6:+.1f} ms' if by_ns else ''} during the measurement; stop what sets it, and run again"
         for whose, by_ns in sorted(tally.were_set.items())
     ]
     if tally.uncompared:
         names = ", ".join(sorted(tally.uncompared))
         found.append(
-            f"{tally.uncompared.total():,} deliveries of {names} came before its clock was known, or it never answered GET /clock: "
-            "their hops are not known; give --warmup, and let the load reach each replica"
+            f"{tally.uncompared.total():,} deliveries of {names} came before it answered GET /clock, so their hops are not known; "
+            "give --warmup, and check that the load reaches each replica"
         )
     if tally.unknown_generator:
         found.append(
-            f"{tally.unknown_generator:,} deliveries come from a generator whose clock is none of the replicas' or the load's, and that has not "
-            "compared it: latency and broker hop are not known; give the generator FANBENCH_REPLICAS and events of 200 bytes or more"
+            f"{tally.unknown_generator:,} deliveries come from a generator on another host that did not compare its clock, so their "
+            "latency and broker hop are not known; give the generator FANBENCH_REPLICAS=URL,URL and events of 200 bytes or more"
         )
     return found + _negatives(tally)
 
@@ -74,6 +74,6 @@ def wide_bounds(tally: ClockTally, spans: Mapping[Span, Histogram]) -> str | Non
     if not wide:
         return None
     return (
-        f"the clocks are not known well enough (limit {MAX_SHARE:.0%} of the p50): {', '.join(wide)}; bring the hosts nearer to one another, "
-        "or measure hops that take longer"
+        f"the clocks are not known well enough (limit {MAX_SHARE:.0%} of the p50): {', '.join(wide)}; place the hosts "
+        "in one network, or measure longer hops"
     )
