@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from core.contracts.codec import Document
 from core.contracts.load_orders import LoadOrder
-from core.contracts.load_status import LoadStatus
+from core.contracts.load_status import LoadStatus, WorkerUsage
 from core.contracts.session_rules import SessionRules
 from load.worker_result import Horizon, SeqBounds, SeriesKey
 
@@ -130,6 +130,7 @@ class WorkerStatus(Document):
     version: Literal[1] = 1
     test: int
     status: LoadStatus
+    usage: WorkerUsage
 
 
 class SeriesBounds(NamedTuple):

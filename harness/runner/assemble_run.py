@@ -11,7 +11,7 @@ from core.cores import usable_cores
 from core.histogram import Histogram
 from core.scenario import Scenario
 from core.token_sessions import visits
-from harness.results.run_record import Run
+from harness.results.run_record import OTHERS, PARTS, Run
 from harness.runner.checks import Facts, disturbed, problems
 from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_cause
 from harness.runner.resources import Window
@@ -30,8 +30,8 @@ class Findings:
     clients_at_start: int
     all_back: bool
     """Whether at the end every client was connected again, on replicas that are ready."""
-    grown_mb: float
-    """Growth of the replicas' memory when every client was connected."""
+    grown_mb: float | None
+    """By how much the replicas' memory had grown when every client was connected; None where nobody watched."""
     clock_step_ns: int
     """The farthest that the wall clock moved against the monotonic one, from the measured phase to the drain's end."""
     of_testbed: Mapping[str, float] = field(default_factory=dict)
@@ -60,11 +60,18 @@ def assemble_run(contender: Contender, scenario: Scenario, number: int, findings
         lost_by_cause=split_by_cause(lost, evidence),
         histograms=histograms,
         usage=findings.window.parts,
+        not_watched=_not_watched(contender, findings.window),
         timeline=list(load.timeline),
         figures=_figures(scenario, findings),
         problems=problems(facts),
         disturbed=disturbed(facts),
     )
+
+
+def _not_watched(contender: Contender, window: Window) -> tuple[str, ...]:
+    """What used CPU and memory unseen. `memory` has no broker, and its generator is in the replicas."""
+    missing = () if contender.embedded else tuple(part for part in PARTS if part not in window.parts)
+    return (*missing, OTHERS) if window.others_cores is None else missing
 
 
 def _histograms(load: LoadResult) -> dict[str, Histogram]:
@@ -117,10 +124,12 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
     if load.visits is not None:
         figures |= _visit_figures(scenario, findings, load.visits)
     else:
-        figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
+        if findings.grown_mb is not None:
+            figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
     if load.event_bytes:
         figures["event_bytes"] = load.event_bytes
-    figures["others_cores"] = round(findings.window.others_cores, 3)
+    if findings.window.others_cores is not None:
+        figures["others_cores"] = round(findings.window.others_cores, 3)
     figures["offered_hz"] = round(sum(report.offered_hz for report in reports) / len(reports), 3)
     figures |= findings.of_testbed
     return figures | _fault_figures(findings) if scenario.faults else figures
@@ -142,10 +151,11 @@ def _visit_figures(scenario: Scenario, findings: Findings, seen: VisitResult) ->
     }
     # All that replicas grew by from before the first session, over the topics that they hold, lingering ones among them.
     topics = sum(len(stats.topics) for stats in findings.evidence.stats if stats is not None)
-    if topics:
+    if topics and findings.grown_mb is not None:
         figures["topic_kb"] = round(findings.grown_mb * 1000 / topics, 2)
-    if findings.window.seconds >= GROWTH_NEEDS_S and scenario.topic_arrivals_hz:
-        grown_mb_s = findings.window.rss_mb_per_min.get("server", 0.0) / 60
+    growth = findings.window.rss_mb_per_min.get("server")
+    if findings.window.seconds >= GROWTH_NEEDS_S and scenario.topic_arrivals_hz and growth is not None:
+        grown_mb_s = growth / 60
         figures["finished_topic_kb"] = round(grown_mb_s * 1000 / scenario.topic_arrivals_hz, 2)
     return figures
 

@@ -47,6 +47,7 @@ def replica_stats(**fields: object) -> ReplicaStats:
         "pid": 4711,
         "ready": True,
         "broker": "redis://127.0.0.1:6379",
+        "delivery": "at-most-once",
         "broker_connected": True,
         "broker_notice": "",
         "clients": 10,

@@ -72,7 +72,7 @@ KEYS = {
     ),
     "replica stats": (
         replica_stats(gap_lost={"*": 3}),
-        "version server pid ready broker broker_connected broker_notice clients topics received delivered gaps gap_lost holes foreign disconnects refused "
+        "version server pid ready broker delivery broker_connected broker_notice clients topics received delivered gaps gap_lost holes foreign disconnects refused "
         "dropped replayed connects turned_away batch_sends buffered_bytes history_events history_bytes",
     ),
     "load result": (
@@ -81,7 +81,7 @@ KEYS = {
         "gaps negative negatives foreign duration_s latency_ms since_sent_ms hops_ms event_bytes connect_ms downtime_ms servers topics "
         "causes foreign_kinds disconnects refused timeline histograms problems missing_clients breaches",
     ),
-    "load status": (LoadStatus(clients=3, reached=2), "version clients reached deliveries reconnects visitors"),
+    "load status": (LoadStatus(clients=3, reached=2), "version clients reached deliveries reconnects visitors joined workers"),
     "load order": (LoadOrder(do="stall", share=0.1, for_s=2), "version do share for_s at_ns"),
     "manifest": (
         MANIFEST,
