@@ -83,7 +83,7 @@ class FurtherColumns(Document):
     """Latencies below zero."""
     fault: str
     """The kinds of faults that were done in it, with blanks between; empty where nothing was broken."""
-    not_watched: str = ""
+    not_watched: str
     """Parts whose CPU and memory nobody saw, and `others` for the rest of the machines, with blanks between."""
 
 

@@ -163,6 +163,31 @@ def test_a_command_that_fails_is_told_with_its_exit_code_and_last_word(brokers, 
 
 
 @pytest.mark.soak
+def test_the_hop_to_replicas_of_ones_own_is_counted_and_timed_there(brokers, own):
+    words = [
+        "hop",
+        *brokers,
+        "--replicas-at",
+        ",".join(own.urls),
+        "--deploy",
+        own.deploy,
+        "--rate",
+        200,
+        "--duration",
+        1,
+    ]
+    done = fanbench(*words, "--json", timeout_s=200)
+    rows = json.loads(done.stdout)
+    assert [row["contender"] for row in rows] == brokers, done.stderr
+    for row in rows:
+        assert row["lost"] == 0
+        assert row["messages"] == 2 * 200
+        assert 0 < row["p50_us"] <= row["p99_us"]
+        assert row["client_us"] > 0
+        assert row["broker_us"] is None
+
+
+@pytest.mark.soak
 def test_clients_are_cut_and_ones_own_command_breaks_what_it_likes(brokers, own, tmp_path):
     own.restart({"FANBENCH_BROKER_URL": brokers[1], "FANBENCH_DELIVERY": "at-most-once"})
     own.start_proxy()
