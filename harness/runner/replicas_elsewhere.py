@@ -18,7 +18,7 @@ from core.plain_text import plain
 READY_TIMEOUT_S = 120.0
 """After `--deploy` has ended: for images that are pulled, and replicas that start one after the other."""
 _POLL_S = 0.25
-_ANSWER_S = 5.0
+_ANSWER_S = 10.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Without http_proxy, as the clients connect."""
 
