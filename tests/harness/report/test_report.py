@@ -364,7 +364,7 @@ def test_what_nobody_watched_is_told_in_words_and_is_never_a_figure() -> None:
     view = comparison_view(made_up.comparison(unseen), draw=False)
     said = next(line for line in view.method if "Not watched: " in line)
     assert "CPU and memory of the broker, CPU and memory of the replicas and what else kept the machines busy" in said
-    assert not any("All parts ran on the machine below" in line for line in view.method)
+    assert not any("All parts shared the machine below" in line for line in view.method)
     assert view.decision is not None
     assert sum(cell.text == "not watched" for cell in view.decision.rows[0]) == 2
 
