@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 from urllib.parse import urlsplit
 
 from core.errors import UsageError
@@ -48,5 +48,5 @@ def parse_origin(url: str) -> Origin:
         )
     if parts.query or parts.fragment:
         raise UsageError(f"server {url!r}: the URL has a query; give it with --path or --query")
-    scheme = cast("Scheme", parts.scheme)
+    scheme: Scheme = "https" if parts.scheme == "https" else "http"
     return Origin(url, scheme, parts.hostname, port or DEFAULT_PORTS[scheme], parts.path.rstrip("/"))
