@@ -18,7 +18,7 @@ class GeneratorReport(Document):
     failed: int
     """Events whose publish raised; with at-least-once, those that were given up."""
     retried: int
-    """Publishes done again, with at-least-once."""
+    """Publishes repeated, with at-least-once."""
     longest_outage_ms: float
     """Longest time from the start of a publish that failed, or waited, to the next success."""
     scheduled: int
