@@ -13,6 +13,7 @@ RUN pip install --require-hashes --no-deps -r /tmp/requirements.lock && useradd 
 # The entry points by which a replica finds its adapters come with the package's metadata, hence the install;
 # the code itself runs from /app, with the page that a replica serves at /.
 COPY pyproject.toml LICENSE README.md ./
+COPY scripts/build_hook.py scripts/build_hook.py
 COPY core core
 COPY brokers brokers
 COPY server server
@@ -24,9 +25,15 @@ RUN pip install --no-deps --no-build-isolation -e .
 # The user that runs it may not write here, and without bytecode each start would compile every library again: seconds of CPU.
 RUN python -m compileall -q core brokers server generator load deploy
 
-# Which source this is, for the metrics: an image has no repository.
+# Which source this is, for the metrics and the labels: an image has no repository. `make image` gives both.
 ARG FANBENCH_COMMIT=
+ARG FANBENCH_VERSION=
 ENV FANBENCH_COMMIT=${FANBENCH_COMMIT}
+LABEL org.opencontainers.image.title="fanbench" \
+      org.opencontainers.image.description="Server, generator and Locust suite of fanbench: which message broker between services and SSE replicas" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${FANBENCH_VERSION}" \
+      org.opencontainers.image.revision="${FANBENCH_COMMIT}"
 
 USER fanbench
 ENTRYPOINT ["python", "/app/deploy/entrypoint.py"]

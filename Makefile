@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 PYTEST := $(PY) -m pytest --dist loadfile --no-loadscope-reorder  # tests/durations.py puts the longest files first
 
-.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist brokers browser reference reference-pages lock sbom docs clean notebook notebooks
+.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist image brokers browser reference reference-pages lock sbom docs clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ scaling: $(STAMP)  ## draw into docs/images how cost grows with clients, rate, p
 
 dist: $(STAMP)  ## build the standalone wheel and the sdist into dist/
 	@rm -rf dist && $(VENV)/bin/uv build -q --out-dir dist && ls dist/*
+
+image:  ## build the image fanbench:VERSION, labelled with the version and the commit
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) && \
+	docker build -t fanbench:$$version --build-arg FANBENCH_VERSION=$$version --build-arg FANBENCH_COMMIT=$$(git rev-parse HEAD 2>/dev/null || cat core/commit.txt) .
 
 check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/ruff check .

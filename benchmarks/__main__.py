@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import adapters, fanout, fixed, idle, loads, microscope, precision, stock
+from benchmarks import adapters, fanout, fixed, idle, loads, microscope, precision, single, stock
 from benchmarks.figures import FigureTable
 from benchmarks.machine import Cores, on_cores, stay_on
 from benchmarks.report import print_table, write_json
@@ -70,6 +70,11 @@ def run_precision(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable
         return [precision.precision(precision.QUICK if quick else precision.FULL, folder, say)]
 
 
+def run_single(folder: Path, cores: Cores, quick: bool, say: Say) -> Iterable[FigureTable]:
+    """Part (i)."""
+    return [single.single(single.QUICK if quick else single.FULL, folder, cores, say)]
+
+
 PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[FigureTable]]] = {
     "fanout": run_fanout,
     "loads": run_loads,
@@ -79,6 +84,7 @@ PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[FigureTable]]] = {
     "fixed": run_fixed,
     "stock": run_stock,
     "precision": run_precision,
+    "single": run_single,
 }
 
 

@@ -42,7 +42,7 @@ def hear_alarms(link: AmqpConnection) -> None:
         link.alarm.clear()
         link.takes_messages.set()
         told = f"; {dropped} were dropped meanwhile" if dropped else ""
-        _log.warning("%s: the broker takes messages again%s", link.endpoint, told)
+        _log.warning("%s: the broker accepts messages again%s", link.endpoint, told)
         link.tell("")
 
     link.takes_messages.set()

@@ -62,7 +62,7 @@ class AmqpConnection:
     unroutable: bool = False
     """Whether the broker returned a mandatory message because no queue is bound."""
     tell: Callable[[str], None] = lambda _: None
-    """Told why the broker takes no messages, and "" when it does again."""
+    """Told why the broker accepts no messages, and "" when it does again."""
 
     @property
     def timeout_s(self) -> float:

@@ -48,7 +48,7 @@ class AmqpPublisher:
         """Return once it is written, or, on a channel with confirms, once the broker has confirmed it.
 
         Raises:
-            BlockedError: it was dropped, because the broker takes no messages for now.
+            BlockedError: it was dropped, because the broker accepts no messages for now.
             UnroutableError: it was dropped, or one before it, because no queue is bound to take it.
         """
         if link.blocked or link.waiting:

@@ -5,15 +5,16 @@ docs/adapters.md explains each promise; brokers/conformance proves it; brokers/s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from brokers.endpoint import Endpoint
-from brokers.errors import Refusal
+from brokers.errors import BrokerError, Refusal
 from brokers.options import Option
 
 Delivery = Literal["at-most-once", "at-least-once"]
+Done = Callable[[BrokerError | None], None]
 
 
 class Message(NamedTuple):
@@ -71,6 +72,20 @@ class Producer(Protocol):
         """
 
 
+@runtime_checkable
+class BeginsPublishing(Protocol):
+    """A producer that can do without a task for each publish: optional, and the same promises."""
+
+    def begin(self, topic: str, payload: bytes, done: Done) -> None:
+        """Begin to publish; it leaves with the next `flush` at the latest.
+
+        `done` is called once, perhaps before this returns: with None where `publish` would return, or with what it would raise.
+        """
+
+    def flush(self) -> None:
+        """Send what was begun, all of it as one."""
+
+
 class Consumer(Protocol):
     """Receives. Its buffer is bounded: messages that do not fit are dropped and reported as a Gap."""
 
@@ -93,6 +108,14 @@ class Consumer(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         """Messages in order per topic and producer, and a Gap wherever some may be missing."""
+
+
+@runtime_checkable
+class GivesBatches(Protocol):
+    """What a consumer's `__aiter__` may return: an iterator that can give all that has come at once."""
+
+    async def batch(self) -> Sequence[Message | Gap]:
+        """What iterating would yield without waiting, and at least one; StopAsyncIteration at the end."""
 
 
 class Adapter(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from brokers.api import Gap, Message
 from brokers.options import whole_number
@@ -133,6 +133,22 @@ class Inbox:
         self._turn += 1
         if self._turn % _TURN == 0:
             await asyncio.sleep(0)  # a full buffer must not keep the rest of the program waiting
+        await self._something()
+        return self._take()
+
+    async def batch(self) -> Sequence[Message | Gap]:
+        """What has come, and at least one; not so much that the rest of the program would have to wait.
+
+        Raises:
+            StopAsyncIteration: the buffer was closed, and nothing is left.
+        """
+        if self._items:
+            await asyncio.sleep(0)
+        await self._something()
+        count = len(self._items) if self._readable is None else self._readable
+        return [self._take() for _ in range(min(count, _TURN))]
+
+    async def _something(self) -> None:
         while not self._items or self._readable == 0:
             if self._readable is None:
                 self._tell_lost()
@@ -147,6 +163,8 @@ class Inbox:
                 await self._waiter
             finally:
                 self._waiter = None
+
+    def _take(self) -> Message | Gap:
         if self._readable is not None:
             self._readable -= 1
         item = self._items.popleft()

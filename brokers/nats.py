@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from brokers import inbox, nats_options, tls
-from brokers.api import Delivery, Gap, Message
+from brokers.api import Delivery, Done, Gap, Message
 from brokers.connection import ProducerConnection
 from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
-from brokers.errors import Refusal
+from brokers.errors import BrokerError, Refusal
 from brokers.link import Link
 from brokers.nats_dialler import calls
 from brokers.nats_errors import ERRORS
 from brokers.nats_link import NatsConnection
-from brokers.nats_requests import publish
+from brokers.nats_requests import post, pub, publish, takes_at_once
 from brokers.nats_subjects import MAX_TOPIC_BYTES, topic_names
-from brokers.nats_subscriptions import Msg, Subscription, confirm, end_subscription, subscribe
+from brokers.nats_subscriptions import Subscription, confirm, end_payloads, subscribe_payloads
 from brokers.reconnect import keep_up
 from brokers.waiting import reason
 
@@ -29,20 +31,57 @@ class NatsProducer:
     def __init__(self, line: ProducerConnection[NatsConnection]) -> None:
         self._line = line
         self._name_of = line.name_of
+        self._begun: list[bytes] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Of messages that nats-py does not take at once."""
         self.link = line.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once nats-py has taken the message; the broker confirms nothing, and refuses the one before it."""
+        self.flush()
+        link, subject = self._ready(topic)
+        try:
+            await publish(link.client, subject, payload)
+        except ERRORS as error:
+            raise self._line.failed(topic, error) from None
+
+    def begin(self, topic: str, payload: bytes, done: Done) -> None:
+        """The same without a task, as long as nats-py would not have to wait."""
+        try:
+            link, subject = self._ready(topic)
+        except BrokerError as error:
+            done(error)
+            return
+        if self._tasks or not takes_at_once(link.client, payload):
+            task = asyncio.create_task(self._publish(topic, payload, done))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        self._begun.append(pub(subject, payload))
+        done(None)
+
+    async def _publish(self, topic: str, payload: bytes, done: Done) -> None:
+        try:
+            await self.publish(topic, payload)
+        except BrokerError as error:
+            done(error)
+        else:
+            done(None)
+
+    def flush(self) -> None:
+        """Hand what was begun to nats-py."""
+        begun, self._begun = self._begun, []
+        if begun and (link := self._line.connection) is not None:
+            post(link.client, begun)
+
+    def _ready(self, topic: str) -> tuple[NatsConnection, str]:
         link = self._line.connection
         if link is None:
             raise self._line.failed(topic)
         subject = self._name_of(topic)
         if link.refused and (error := link.refused.pop(subject, None)) is not None:
             raise self._line.failed(topic, error)
-        try:
-            await publish(link.client, subject, payload)
-        except ERRORS as error:
-            raise self._line.failed(topic, error) from None
+        return link, subject
 
 
 class NatsConsumer:
@@ -75,12 +114,7 @@ class NatsConsumer:
         return {subject: Refusal("forbidden", reason(link.refused[subject])) for subject in refused}
 
     async def _subscribe(self, link: NatsConnection, subject: str) -> Subscription:
-        topic, put = self.line.topics[subject], self.inbox.put
-
-        def take(message: Msg) -> None:
-            put(topic, message.data)
-
-        return await subscribe(link, subject, take)
+        return await subscribe_payloads(link, subject, partial(self.inbox.put, self.line.topics[subject]))
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop at once here, and tell the broker."""
@@ -90,7 +124,7 @@ class NatsConsumer:
             for subject in subjects:
                 subscription = link.subscriptions.pop(subject, None)
                 if subscription is not None:
-                    await end_subscription(subscription)
+                    await end_payloads(link, subscription)
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox

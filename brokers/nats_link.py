@@ -16,6 +16,7 @@ from brokers import nats_options
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind
 from brokers.nats_errors import Error, kind_of, violation
+from brokers.nats_parser import SinkParser
 from brokers.nats_requests import Requests
 from brokers.reconnect import finish, heartbeat_s, quietly, reason, uncancelled
 from brokers.tls import CERT_FILE
@@ -45,9 +46,11 @@ class NatsConnection:
     pass_by: Callable[[str], None] = lambda _: None
     """Told of each message that has no topic."""
     requests: Requests = field(init=False)
+    parser: SinkParser = field(init=False)
 
     def __post_init__(self) -> None:
         self.requests = Requests(self.client)
+        self.parser = self.client._ps = SinkParser(self.client)
         _harden(self.client, self._no_text)
 
     def _no_text(self) -> None:

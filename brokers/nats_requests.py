@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -23,6 +24,26 @@ async def publish(client: Any, subject: str, payload: bytes, reply: str = "") ->
         await client.publish(subject, payload, reply=reply)
     else:
         await uncancelled(client.publish(subject, payload, reply=reply))
+
+
+def takes_at_once(client: Any, payload: bytes) -> bool:
+    """Whether nats-py would take this message without waiting, and without an error."""
+    fits: bool = len(payload) <= client.max_payload
+    return fits and bool(client.is_connected) and bool(client.pending_data_size < CALM_BYTES)
+
+
+def post(client: Any, commands: Sequence[bytes]) -> None:
+    """Have nats-py write what `pub` made, which costs it a task's turn for all of them."""
+    data = b"".join(commands)
+    client._pending.append(data)
+    client._pending_data_size += len(data)
+    if client._flush_queue.empty():
+        client._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+
+def pub(subject: str, payload: bytes) -> bytes:
+    """A message as the protocol has it."""
+    return b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload)
 
 
 class Requests:

@@ -70,6 +70,23 @@ async def subscribe(link: NatsConnection, subject: str, take: Callable[[Msg], No
     return subscription
 
 
+async def subscribe_payloads(link: NatsConnection, subject: str, take: Callable[[bytes], None]) -> Subscription:
+    """The same for the payload alone, past nats-py's own parser."""
+    subscription = await subscribe(link, subject, lambda message: take(message.data))
+    link.parser.sinks[_number(subscription)] = take
+    return subscription
+
+
+async def end_payloads(link: NatsConnection, subscription: Subscription) -> None:
+    """Hand on nothing more of it, and tell the broker."""
+    link.parser.sinks.pop(_number(subscription), None)
+    await end_subscription(subscription)
+
+
+def _number(subscription: Subscription) -> bytes:
+    return b"%d" % subscription._id
+
+
 async def end_subscription(subscription: Subscription) -> None:
     """Without it the broker removes a push consumer too."""
     with contextlib.suppress(*ERRORS):  # closed

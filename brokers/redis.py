@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from brokers import inbox, tls
-from brokers.api import Delivery, Gap, Message
+from brokers.api import Delivery, Done, Gap, Message
 from brokers.connection import Calls
 from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import Endpoint
-from brokers.errors import Refusal
+from brokers.errors import BrokerError, Refusal
 from brokers.link import Link
 from brokers.reconnect import keep_up
 from brokers.redis_link import (
@@ -37,16 +37,23 @@ class RedisProducer:
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
-        self._submit = pipe.submit
         self._name_of = pipe.names.of
         self.link = pipe.link
+        self.flush = pipe.flush
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the broker answered: it has written the message to every subscriber's connection."""
         try:
-            await self._submit("PUBLISH", self._name_of(topic), payload)
+            await self._pipe.submit("PUBLISH", self._name_of(topic), payload)
         except ResponseError as error:
             raise self._pipe.failed(topic, error) from None
+
+    def begin(self, topic: str, payload: bytes, done: Done) -> None:
+        """The same without a task."""
+        try:
+            self._pipe.publish(topic, ("PUBLISH", self._name_of(topic), payload), done)
+        except BrokerError as error:
+            done(error)
 
 
 class RedisConsumer:

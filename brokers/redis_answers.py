@@ -5,6 +5,7 @@ hiredis holds an answer until it is whole, so that the bound stands where its by
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 ANSWER_BYTES = 64 * 1024 * 1024
@@ -17,7 +18,7 @@ class TooLargeError(Exception):
     """An answer is larger than the bound; the connection is of no more use. No OSError: redis-py would make one of its own of it."""
 
 
-class _BoundedReader:
+class BoundedReader:
     """In the place of hiredis' reader, around it."""
 
     __slots__ = ("_gets", "_reader", "_whole_bytes", "last_bytes")
@@ -31,18 +32,30 @@ class _BoundedReader:
         """Of the last answer, but for what came in one piece with others."""
 
     def feed(self, data: bytes) -> None:
+        """Take what came.
+
+        Raises:
+            TooLargeError: an answer is over the bound.
+        """
         self._whole_bytes += len(data)
         if self._whole_bytes > ANSWER_BYTES:
             raise TooLargeError(f"the broker sends an answer of over {ANSWER_BYTES >> 20} MiB")
         self._reader.feed(data)
 
     def gets(self, *decode: bool) -> Any:
+        """The next answer, or an `object` while it is not whole."""
         answer = self._gets(*decode)
         if self._whole_bytes and type(answer) is not object:  # that is redis-py's sign for an answer that is not whole
             self.last_bytes, self._whole_bytes = self._whole_bytes, 0
         return answer
 
+    def whole(self) -> Iterator[Any]:
+        """The answers that are whole, up to now."""
+        while type(answer := self.gets()) is not object:
+            yield answer
+
     def has_data(self) -> bool:
+        """Whether a part of an answer is here."""
         found: bool = self._reader.has_data()
         return found
 
@@ -71,10 +84,15 @@ class Batch:
 def bound_answers(connection: Any) -> None:
     """Bound the answers on a connection that has just been made; redis-py has no setting for it."""
     parser: Any = connection._parser
-    parser._reader = _BoundedReader(parser._reader)
+    parser._reader = BoundedReader(parser._reader)
+
+
+def answers_of(connection: Any) -> BoundedReader:
+    """What makes answers of the bytes that come on a connection."""
+    parser: Any = connection._parser
+    reader: BoundedReader = parser._reader
+    return reader
 
 
 def _last_bytes(connection: Any) -> int:
-    parser: Any = connection._parser
-    size_bytes: int = parser._reader.last_bytes
-    return size_bytes
+    return answers_of(connection).last_bytes

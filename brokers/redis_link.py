@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import (
     NoPermissionError,
     RedisError,
@@ -39,6 +40,7 @@ __all__ = [
     "MAX_TOPIC_BYTES",
     "Connection",
     "NoPermissionError",
+    "RedisConnectionError",
     "RedisError",
     "ResponseError",
     "ask",

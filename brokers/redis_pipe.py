@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from hiredis import pack_command
 
+from brokers.api import Done
 from brokers.connection import publish_error
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind, standard_kind
 from brokers.link import Link
 from brokers.reconnect import heartbeat_s
+from brokers.redis_feed import RedisFeed
 from brokers.redis_link import (
     MAX_TOPIC_BYTES,
     Connection,
@@ -21,11 +24,13 @@ from brokers.redis_link import (
     close,
     kind_of,
     open_connection,
-    send,
     watch_primary,
 )
 from brokers.redis_primary import WATCH_S, by_sentinel, require_primary
 from brokers.topic_names import TopicNames
+
+Command = tuple[str | bytes | int, ...]
+Answered = Callable[[Any], None]
 
 
 class Pipe:
@@ -41,25 +46,60 @@ class Pipe:
         self.kind_of = kind_of
         self._endpoint = endpoint
         self._key = key
-        self._connection: Connection | None = None
+        self._feed: RedisFeed | None = None
         self._cause = "not connected"
-        self._replies: deque[asyncio.Future[Any]] = deque()
-        self._unsent: list[bytes] = []
-        self._wake = asyncio.Event()
+        self._waiting: deque[Answered] = deque()
 
-    def submit(self, *command: str | bytes | int) -> asyncio.Future[Any]:
-        """Send a command; the future has its reply, or its error.
+    def begin(self, command: Command, answered: Answered) -> None:
+        """Send a command with the next `flush`; `answered` is called with its reply, or its error.
 
         Raises:
             BrokerError: there is no connection.
         """
-        if self._connection is None:
+        if self._feed is None:
             raise self._down()
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._replies.append(future)
+        self._waiting.append(answered)
         # hiredis' own: redis-py's, which is Python, takes as long as all else of a publish.
-        self._unsent.append(pack_command(command))  # type: ignore[arg-type]
-        self._wake.set()
+        self._feed.write(pack_command(command))  # type: ignore[arg-type]
+
+    def publish(self, topic: str, command: Command, done: Done) -> None:
+        """The same for a command that publishes on a topic; see `BeginsPublishing`.
+
+        Raises:
+            BrokerError: there is no connection.
+        """
+
+        def answered(reply: Any) -> None:
+            if isinstance(reply, ResponseError):
+                reply = self.failed(topic, reply)
+            done(reply if isinstance(reply, BrokerError) else None)
+
+        self.begin(command, answered)
+
+    def flush(self) -> None:
+        """Send what was begun."""
+        if self._feed is not None:
+            self._feed.flush()
+
+    def submit(self, *command: str | bytes | int) -> asyncio.Future[Any]:
+        """Send a command at the end of this turn of the event loop; the future has its reply, or its error.
+
+        Raises:
+            BrokerError: there is no connection.
+        """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def answered(reply: Any) -> None:
+            if future.done():  # its caller was cancelled
+                return
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+        self.begin(command, answered)
+        if self._feed is not None:
+            self._feed.flush_soon()
         return future
 
     def _down(self) -> BrokerError:
@@ -75,36 +115,15 @@ class Pipe:
 
     async def serve(self, connection: Connection) -> None:
         """Write, read and ask for signs of life until one of them fails."""
-        self._connection = connection
+        self._feed = RedisFeed(connection, self._answer)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._write(connection))
-            tasks.create_task(self._read(connection))
+            tasks.create_task(self._feed.wait_end())
             tasks.create_task(self._beat())
             if by_sentinel(self._endpoint):
                 tasks.create_task(watch_primary(self._endpoint, self.link.target, itself=False))
 
-    async def _write(self, connection: Connection) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            unsent, self._unsent = self._unsent, []
-            await send(connection, unsent)
-
-    async def _read(self, connection: Connection) -> None:
-        replies = self._replies
-        while True:
-            reply: Any
-            try:
-                reply = await connection.read_response()
-            except ResponseError as error:
-                reply = error
-            future = replies.popleft()
-            if future.done():  # its caller was cancelled
-                continue
-            if isinstance(reply, Exception):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
+    def _answer(self, reply: Any) -> None:
+        self._waiting.popleft()(reply)
 
     async def _beat(self) -> None:
         """A sign of life that says whether the server is still the primary; PING for a user who may not ask that."""
@@ -124,14 +143,11 @@ class Pipe:
 
     def lost(self, cause: str) -> None:
         """Fail what waits for a reply."""
-        self._connection = None
+        self._feed = None
         self._cause = f"connection lost: {cause}"
-        self._unsent.clear()
-        self._wake.clear()
-        replies, self._replies = self._replies, deque()
-        for future in replies:
-            if not future.done():
-                future.set_exception(self._down())
+        waiting, self._waiting = self._waiting, deque()
+        for answered in waiting:
+            answered(self._down())
 
     async def hang_up(self, connection: Connection) -> None:
         """Close the socket."""

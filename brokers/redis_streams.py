@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from brokers import inbox, tls
-from brokers.api import Delivery, Gap, Message
+from brokers.api import Delivery, Done, Gap, Message
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, Refusal, standard_kind
 from brokers.link import Link
@@ -73,17 +73,27 @@ class RedisStreamsProducer:
         self._pipe = pipe
         self._name_of = pipe.names.of
         self.link = pipe.link
+        self.flush = pipe.flush
         self._stream = stream_of(endpoint)
         self._length = endpoint.get(LENGTH)
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the entry is in the stream."""
-        name = self._name_of(topic)
-        command = ("XADD", self._stream, "MAXLEN", "~", self._length, "*", "topic", name, "payload", payload)
         try:
-            await self._pipe.submit(*command)
+            await self._pipe.submit(*self._adds(topic, payload))
         except ResponseError as error:
             raise self._pipe.failed(topic, error) from None
+
+    def begin(self, topic: str, payload: bytes, done: Done) -> None:
+        """The same without a task."""
+        try:
+            self._pipe.publish(topic, self._adds(topic, payload), done)
+        except BrokerError as error:
+            done(error)
+
+    def _adds(self, topic: str, payload: bytes) -> tuple[str | bytes | int, ...]:
+        name = self._name_of(topic)
+        return ("XADD", self._stream, "MAXLEN", "~", self._length, "*", "topic", name, "payload", payload)
 
 
 class RedisStreamsConsumer:

@@ -7,9 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from brokers.endpoint import Endpoint
 from brokers.reconnect import heartbeat_s
+from brokers.redis_feed import RedisFeed
 from brokers.redis_link import Connection, ResponseError, send
 from brokers.topic_names import TOPICS
 
@@ -56,6 +58,9 @@ class Subscriber:
         self._early: list[tuple[str, bytes]] = []
         """What came between the confirmations of a new connection."""
         self._heard = False
+        self._feed: RedisFeed | None = None
+        """None while the connection is made."""
+        self._confirmations = {verbs.subscribe.lower().encode(), verbs.unsubscribe.lower().encode()}
 
     async def subscribe(self, names: Sequence[str], *, new: bool) -> None:
         """Return once each is confirmed; the broker refuses all topics of a command if it refuses one.
@@ -79,43 +84,46 @@ class Subscriber:
         await self._confirmed(self.verbs.unsubscribe, names)
 
     async def _confirmed(self, command: str, names: Sequence[str]) -> None:
+        if self._feed is not None and self._feed.ended:
+            raise ConnectionError("connection lost")
         asked = _Asked(len(names), asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
-        await send(self.connection, self.connection.pack_command(command, *names))
+        packed = self.connection.pack_command(command, *names)
+        if self._feed is None:
+            await send(self.connection, packed)
+        else:
+            self._feed.write(b"".join(packed))
+            self._feed.flush()
         await asked.answer
 
     async def serve(self) -> None:
         """Read, and ask for signs of life, until one of them fails; whoever waits for a confirmation is told."""
         try:
+            early, self._early = self._early, []
+            for name, payload in early:
+                self._take(name, payload)
+            await send(self.connection, [])  # what was written by redis-py leaves first
+            feed = self._feed = RedisFeed(self.connection, self._came)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read())
-                tasks.create_task(self._beat())
+                tasks.create_task(feed.wait_end())
+                tasks.create_task(self._beat(feed))
         finally:
             waiting, self._waiting = self._waiting, deque()
             for asked in waiting:
                 if not asked.answer.done():
                     asked.answer.set_exception(ConnectionError("connection lost"))
 
-    async def _read(self) -> None:
-        message, take, connection = self.verbs.message, self._take, self.connection
-        confirmations = {self.verbs.subscribe.lower().encode(), self.verbs.unsubscribe.lower().encode()}
-        early, self._early = self._early, []
-        for name, payload in early:
-            take(name, payload)
-        while True:
-            try:
-                reply = await connection.read_response()
-            except ResponseError as error:
-                self._answered(error)
-                continue
-            self._heard = True
-            if reply[0] == message:
-                take(_text(reply[1]), reply[2])
-            elif reply[0] in confirmations:
-                if not self._waiting:
-                    # The server ends a sharded subscription by itself when its slot goes to another node.
-                    raise ConnectionError("MOVED: the broker ended a subscription")
-                self._answered(None)
+    def _came(self, answer: Any) -> None:
+        self._heard = True
+        if isinstance(answer, ResponseError):
+            self._answered(answer)
+        elif answer[0] == self.verbs.message:
+            self._take(_text(answer[1]), answer[2])
+        elif answer[0] in self._confirmations:
+            if not self._waiting:
+                # The server ends a sharded subscription by itself when its slot goes to another node.
+                raise ConnectionError("MOVED: the broker ended a subscription")
+            self._answered(None)
 
     def _answered(self, error: ResponseError | None) -> None:
         """Commands are answered in their order, with a confirmation for each topic or with one error."""
@@ -135,11 +143,12 @@ class Subscriber:
         else:
             asked.answer.set_exception(error)
 
-    async def _beat(self) -> None:
+    async def _beat(self, feed: RedisFeed) -> None:
         while True:
             await asyncio.sleep(heartbeat_s(self._endpoint))
             self._heard = False
-            await send(self.connection, self.connection.pack_command("PING"))
+            feed.write(b"".join(self.connection.pack_command("PING")))
+            feed.flush()
             await asyncio.sleep(self._endpoint.timeout_s)
             if not self._heard:
                 raise TimeoutError

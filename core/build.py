@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 UNKNOWN = "unknown"
+RECORDED = "core/commit.txt"
+"""In a wheel and an sdist, which have no repository either: scripts/build_hook.py puts it there."""
 _VARIABLE = "FANBENCH_COMMIT"
 """Set where an image is built, which has no repository."""
 
@@ -23,8 +25,20 @@ def installed_version() -> str:
 
 @cache
 def source_commit() -> str:
-    """The commit from FANBENCH_COMMIT, or of the running checkout; `unknown` for a wheel."""
-    return os.environ.get(_VARIABLE) or checked_out(Path(__file__).parents[1]) or UNKNOWN
+    """The commit from FANBENCH_COMMIT, of the running checkout, or recorded in the wheel or sdist; else `unknown`."""
+    return commit_of(Path(__file__).parents[1]) or UNKNOWN
+
+
+def commit_of(folder: Path) -> str:
+    """The commit of a tree that holds the package `core`; empty if it is not known."""
+    return os.environ.get(_VARIABLE) or checked_out(folder) or _recorded(folder / RECORDED)
+
+
+def _recorded(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def checked_out(folder: Path) -> str:

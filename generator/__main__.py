@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import selectors
 import signal
 import sys
+
+import uvloop
 
 from core.errors import FanbenchError
 from core.logs import log_to_stderr
@@ -24,19 +25,13 @@ async def _main(settings: GeneratorSettings) -> None:
         await run_session(settings)
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    # select() takes its time-out in microseconds, epoll and uvloop in whole milliseconds, which would
-    # put up to a millisecond into the schedule hop.
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
-
-
 def main() -> None:
     """Run until the schedule ends or SIGTERM; exit code 2 for what another start would meet again, 1 for a broker that
     does not answer at first."""
     try:
         settings = read_settings(GeneratorSettings, sys.argv[1:])
         log_to_stderr("info", settings.log_format)
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_main(settings))
     except FanbenchError as error:
         exit_with(error)

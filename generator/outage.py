@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
+from brokers.api import Done
+from brokers.errors import BrokerError
 from core.errors import FanbenchError
 from core.latency_buckets import NS_PER_S, LatencyBuckets
 
@@ -29,8 +31,27 @@ class WatchedPublish:
         try:
             await self._publish(topic, payload)
         except FanbenchError:
-            self._down_since_s = started_s if self._down_since_s is None else min(self._down_since_s, started_s)
+            self._failed(started_s)
             raise
+        self._succeeded(started_s)
+
+    def watch(self, done: Done) -> Done:
+        """Watch a publish that begins now: what to call when it is done, which calls `done`."""
+        started_s = time.monotonic()
+
+        def watched(error: BrokerError | None) -> None:
+            if error is None:
+                self._succeeded(started_s)
+            else:
+                self._failed(started_s)
+            done(error)
+
+        return watched
+
+    def _failed(self, started_s: float) -> None:
+        self._down_since_s = started_s if self._down_since_s is None else min(self._down_since_s, started_s)
+
+    def _succeeded(self, started_s: float) -> None:
         now_s = time.monotonic()
         self.took.add(round((now_s - started_s) * NS_PER_S))
         if self._down_since_s is not None and started_s >= self._down_since_s:

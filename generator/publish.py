@@ -8,8 +8,10 @@ import time
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partial
 
-from brokers.api import Producer
+from brokers.api import BeginsPublishing, Producer
+from brokers.errors import BrokerError
 from core.clock import ClockPair, now_ns
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.measures import PhaseCounts
@@ -19,6 +21,7 @@ from core.histogram import Histogram
 from core.latency_buckets import LatencyBuckets
 from core.stamp import Phase, Stamp, new_stream
 from core.topics import expand_topics
+from generator.alarm import Alarm
 from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
 from generator.payload import build, build_around, require_size
@@ -35,6 +38,8 @@ _LOG_INTERVAL_S = 1.0
 _FOLD = 4_096
 """Latenesses kept before they are folded, a third of a millisecond's work."""
 _SHORT_NS = 5_000_000
+_GRAIN_NS = 250_000
+"""Least time between two wake-ups: events that are due in between are sent together. A wake-up costs as much as an event, in each program."""
 _AT_ONCE = 32
 """Overdue events whose publishes are begun before they have their turn: a third of a millisecond's work."""
 
@@ -58,6 +63,7 @@ class EventPublisher:
         rules: SessionRules | None = None,
     ) -> None:
         self._publish_one = WatchedPublish(producer.publish)
+        self._begins = producer if isinstance(producer, BeginsPublishing) else None
         self._outbox = Outbox(self._publish_one) if delivery == "at-least-once" else None
         self._count = 0
         self._settings = settings
@@ -69,9 +75,13 @@ class EventPublisher:
         self._seqs: defaultdict[str, int] = defaultdict(int)
         self._published: defaultdict[str, Counter[Phase]] = defaultdict(Counter)
         self.failed = 0
+        self.in_flight = 0
+        """Publishes in flight."""
         self.schedule_lag = LatencyBuckets()
         self._last_logged_s = float("-inf")
         self._under_way: set[asyncio.Task[None]] = set()
+        """The tasks of a producer that needs one for each publish."""
+        self._one_done: asyncio.Future[None] | None = None
         self._lateness = Histogram()
         Histogram().record_ns([0])  # numpy's first time takes 40 ms, by which events would be late
         self._lateness_ns = array("q")
@@ -87,6 +97,7 @@ class EventPublisher:
             for topic in self._topics:
                 await self._room()
                 self._begin(DueEvent(0, "warmup", topic, None), now_ns())
+                self._send_begun()
                 await asyncio.sleep(0)
             try:
                 await asyncio.wait_for(start.wait(), PROBE_INTERVAL_S)
@@ -98,24 +109,29 @@ class EventPublisher:
         self._clock = ClockPair.read()
         start_ns = starts_ns or self._clock.wall_ns
         begun = 0
-        for event in self._plan(start_ns):
-            due_ns = start_ns + event.offset_ns
-            if due_ns > now_ns():
-                await self._until(due_ns)
-                begun = 0
-            elif begun == _AT_ONCE:
-                await asyncio.sleep(0)
-                begun = 0
-            await self._room()
-            self._begin(event, due_ns)
-            begun += 1
+        with Alarm() as alarm:
+            for event in self._plan(start_ns):
+                due_ns = start_ns + event.offset_ns
+                if due_ns > (sent_ns := now_ns()):
+                    self._send_begun()
+                    await self._until(max(due_ns, sent_ns + _GRAIN_NS), alarm)
+                    begun = 0
+                elif begun == _AT_ONCE:
+                    self._send_begun()
+                    await asyncio.sleep(0)
+                    begun = 0
+                if self.in_flight >= MAX_IN_FLIGHT:
+                    await self._room()
+                self._begin(event, due_ns)
+                begun += 1
+        self._send_begun()
         await asyncio.sleep(0)  # the last ones begin
 
-    async def _until(self, due_ns: int) -> None:
-        # uvloop, in a replica, may wake a millisecond early, and late by what the loop was busy with when it set the
+    async def _until(self, due_ns: int, alarm: Alarm) -> None:
+        # A loop's own timer may wake a millisecond early, and late by what the loop was busy with when it set the
         # timer: a fan-out. So a long wait is halved, until nothing was busy; nothing is sent before it is due.
-        while (wait_ns := due_ns - now_ns()) > 0:  # noqa: ASYNC110 - for a moment, not for an event
-            await asyncio.sleep((wait_ns if wait_ns < _SHORT_NS else wait_ns // 2) / NS_PER_S)
+        while (wait_ns := due_ns - now_ns()) > 0:
+            await alarm.sleep((wait_ns if wait_ns < _SHORT_NS else wait_ns // 2) / NS_PER_S)
 
     def _plan(self, start_ns: int) -> Iterator[DueEvent]:
         settings, rules = self._settings, self._rules
@@ -129,30 +145,71 @@ class EventPublisher:
 
     async def flush(self, timeout_s: float = FLUSH_S) -> None:
         """Wait for the publishes in flight; those still open after `timeout_s` count as failed."""
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way, timeout=timeout_s)
-            for task in late:
+        self._send_begun()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.in_flight:
+                    await self._next_done()
+        except TimeoutError:
+            self.failed += self.in_flight
+            for task in self._under_way:
                 task.cancel()
-            self.failed += len(late)
         if self._outbox is not None:
             self.failed += await self._outbox.emptied(timeout_s)
         self._step_ns = self._clock.step_ns(ClockPair.read())
 
     async def _room(self) -> None:
-        while len(self._under_way) >= MAX_IN_FLIGHT:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        while self.in_flight >= MAX_IN_FLIGHT:
+            self._send_begun()
+            await self._next_done()
+
+    async def _next_done(self) -> None:
+        self._one_done = asyncio.get_running_loop().create_future()
+        await self._one_done
+
+    def _ended(self) -> None:
+        """A publish under way has ended."""
+        self.in_flight -= 1
+        if self._one_done is not None:
+            if not self._one_done.done():
+                self._one_done.set_result(None)
+            self._one_done = None
 
     def _begin(self, event: DueEvent, due_ns: int) -> None:
-        """Begin to publish: the tasks have their first turn in this order, and stamp there, next to the write."""
+        """Begin to publish, in this order, and stamp next to the write: a task does so when it has its first turn."""
         topic = event.topic
         seq = self._seqs[topic]
         self._seqs[topic] = seq + 1
         self._published[topic][event.phase] += 1
         self._scheduled += event.phase == "measure"
         self._count += 1
+        self.in_flight += 1
+        if self._begins is not None:
+            self._begin_without_task(self._begins, Letter(self._count, topic, self._build(event, seq, due_ns)))
+            return
         task = asyncio.create_task(self._publish(event, seq, due_ns, self._count))
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._task_done)
+
+    def _begin_without_task(self, producer: BeginsPublishing, letter: Letter) -> None:
+        if self._outbox:  # not empty: what is younger waits its turn
+            self._keep(self._outbox, letter)
+            self._ended()
+        else:
+            producer.begin(letter.topic, letter.payload, self._publish_one.watch(partial(self._done, letter)))
+
+    def _send_begun(self) -> None:
+        if self._begins is not None:
+            self._begins.flush()
+
+    def _done(self, letter: Letter, error: BrokerError | None) -> None:
+        self._ended()
+        if error is not None:
+            self._failed(letter, error)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._ended()
 
     def _build(self, event: DueEvent, seq: int, due_ns: int) -> bytes:
         sent_ns = now_ns()
@@ -184,24 +241,22 @@ class EventPublisher:
         try:
             await self._publish_one(letter.topic, letter.payload)
         except FanbenchError as error:
-            if self._outbox is None:
-                self.failed += 1
-            else:
-                self._keep(self._outbox, letter)
-            if time.monotonic() - self._last_logged_s >= _LOG_INTERVAL_S:
-                self._last_logged_s = time.monotonic()
-                _log.warning("%s (%d failed so far)", error, self.failed)
+            self._failed(letter, error)
+
+    def _failed(self, letter: Letter, error: FanbenchError) -> None:
+        if self._outbox is None:
+            self.failed += 1
+        else:
+            self._keep(self._outbox, letter)
+        if time.monotonic() - self._last_logged_s >= _LOG_INTERVAL_S:
+            self._last_logged_s = time.monotonic()
+            _log.warning("%s (%d failed so far)", error, self.failed)
 
     def _keep(self, outbox: Outbox, letter: Letter) -> None:
         if len(outbox) < MAX_IN_FLIGHT:
             outbox.add(letter)
         else:
             self.failed += 1
-
-    @property
-    def in_flight(self) -> int:
-        """Publishes in flight."""
-        return len(self._under_way)
 
     @property
     def retried(self) -> int:

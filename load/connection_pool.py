@@ -127,24 +127,31 @@ class ConnectionPool:
     gate: ConnectThrottle = field(default_factory=ConnectThrottle)
     connecting: set[Connecting] = field(default_factory=set)
     rng: random.Random = field(default_factory=random.Random)
-    feeds: dict[tuple[WireFormat, Source], Feed] = field(default_factory=dict)
+    topics: set[str] = field(default_factory=set)
+    """That had a client."""
+    feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
 
     def feed(self, wire_format: WireFormat, server: str, topic: str) -> Feed:
         """What all readers of such connections share: to anywhere, unless it takes the server and the topic to understand them."""
         source = Source(server, topic) if self.compact else UNKNOWN
         if self.apart:
             return Feed(self.registry, wire_format, source, remember=False)
-        return self._shared_feed(wire_format, source)
+        return self._shared_feed(wire_format, source, topic)
 
     def endpoint_feed(self, wire_format: WireFormat, topic: str, connection: str, *, shared: bool) -> Feed:
         """What all readers of such a topic at the endpoint share, unless their bytes or their numbers are their own."""
         source = Source("", topic, connection)
         if connection or not shared:
             return Feed(self.interpreter or self.registry, wire_format, source, remember=False)
-        return self._shared_feed(wire_format, source)
+        return self._shared_feed(wire_format, source, topic)
 
-    def _shared_feed(self, wire_format: WireFormat, source: Source) -> Feed:
-        found = self.feeds.get((wire_format, source))
+    def _shared_feed(self, wire_format: WireFormat, source: Source, topic: str) -> Feed:
+        # The first client of a topic may stay the only one: what it gets need not be remembered.
+        remember = topic in self.topics
+        self.topics.add(topic)
+        key = wire_format, source, remember
+        found = self.feeds.get(key)
         if found is None:
-            found = self.feeds[wire_format, source] = Feed(self.interpreter or self.registry, wire_format, source)
+            interpreter = self.interpreter or self.registry
+            found = self.feeds[key] = Feed(interpreter, wire_format, source, remember=remember)
         return found

@@ -84,6 +84,8 @@ def join(frames: Sequence[Frame], wire: Wire) -> bytes:
 
 def count_events(frames: Sequence[Frame]) -> int:
     """How many of the frames are published events."""
+    if len(frames) == 1:
+        return int(frames[0].seq >= 0)
     return sum(frame.seq >= 0 for frame in frames)
 
 
@@ -101,11 +103,11 @@ class FrameMaker:
 
         To a readable event `server` and `received_ns` are added as its first fields, to a compact stamp received - sent.
         """
-        id = stamp.id.encode()
+        head = f"id: {stamp.stream}-{stamp.seq}\ndata: ".encode()
         if payload.startswith(b"{"):
-            body = b"id: %b\ndata: %b%d,%b\n\n" % (id, self._prefix, received_ns, payload[1:])
+            body = b"%b%b%d,%b\n\n" % (head, self._prefix, received_ns, payload[1:])
         else:
-            body = b"id: %b\ndata: %b\n\n" % (id, pass_on_compact(stamp, payload, received_ns))
+            body = b"%b%b\n\n" % (head, pass_on_compact(stamp, payload, received_ns))
         return Frame(stamp.topic, stamp.stream, stamp.seq, stamp.sent_ns, body)
 
     def gap(self, topic: str, cause: str, lost: int | None, sent_ns: int) -> Frame:

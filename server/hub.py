@@ -62,6 +62,7 @@ class Hub:
         self._order = 0
         self._dirty: list[Topic] = []
         self._dirty_since_ns = 0
+        self._held = False
         self._departures = Departures(self.clients, self.topics, self.ledger, loop)
         self._replay = Replay(self.topics, self.ledger, self._make, loop, go_live=self.go_live, drop=self.drop)
         self._beats = Heartbeats(settings.heartbeat_s)
@@ -81,8 +82,12 @@ class Hub:
         self.history_bytes -= topic.history.held_bytes
         self.ledger.close_topic(name)
 
+    def hold(self) -> None:
+        """Keep the messages that follow until the next `flush`, which the caller must call."""
+        self._held = True
+
     def accept(self, name: str, payload: bytes) -> None:
-        """Take one message from the broker; it is sent at the end of this turn of the event loop."""
+        """Take one message from the broker; it is sent at the end of this turn of the event loop, at the latest."""
         received_ns = now_ns()
         try:
             topic = self.topics.get(name)
@@ -94,9 +99,9 @@ class Hub:
         stamp = self._validator.read(name, payload)
         if stamp is None:
             return
-        topic.heard_s = self._loop.time()
         span = topic.history.spans.get(stamp.stream)
         if topic.filling:
+            topic.heard_s = self._loop.time()
             if stamp.sent_ns >= topic.subscribed_ns > 0:
                 topic.filling = False
             elif span is not None and stamp.seq <= span.last:
@@ -134,7 +139,8 @@ class Hub:
         # While history is loading, only clients that want all of it listen.
         if not topic.pending:
             if not self._dirty:
-                self._loop.call_soon(self.flush)
+                if not self._held:
+                    self._loop.call_soon(self.flush)
                 self._dirty_since_ns = received_ns
             self._dirty.append(topic)
         topic.pending.append(frame)
@@ -143,6 +149,7 @@ class Hub:
 
     def flush(self) -> None:
         """Write what is pending. Called at the end of a turn, and before a client joins."""
+        self._held = False
         dirty, self._dirty = self._dirty, []
         for topic in dirty:
             if topic.pending:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from brokers.api import Adapter, Consumer, Message
+from brokers.api import Adapter, Consumer, Gap, GivesBatches, Message
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind, Refusal, TopicRefusedError
 from brokers.reconnect import delays_s, reason
@@ -176,13 +177,27 @@ class Subscriptions:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, consumer: Consumer) -> None:
-        accept = self._hub.accept
-        async for item in consumer:
-            if isinstance(item, Message):
-                accept(item.topic, item.payload)
-            else:
-                _log.warning("%s: gap: %s (lost: %s)", self._endpoint, item.cause, item.lost)
-                self._hub.gap(item.cause, item.lost, item.topic)
+        items = aiter(consumer)
+        if not isinstance(items, GivesBatches):
+            async for item in items:
+                self._accept(item)
+            return
+        with contextlib.suppress(StopAsyncIteration):
+            while True:
+                batch = await items.batch()
+                self._hub.hold()
+                try:
+                    for item in batch:
+                        self._accept(item)
+                finally:
+                    self._hub.flush()
+
+    def _accept(self, item: Message | Gap) -> None:
+        if isinstance(item, Message):
+            self._hub.accept(item.topic, item.payload)
+        else:
+            _log.warning("%s: gap: %s (lost: %s)", self._endpoint, item.cause, item.lost)
+            self._hub.gap(item.cause, item.lost, item.topic)
 
     async def _keep(self, consumer: Consumer) -> None:
         """Subscribe wanted topics, in batches, and unsubscribe lingering ones, one operation at a time."""

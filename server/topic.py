@@ -55,9 +55,9 @@ class Topic:
         frames, self.pending = self.pending, []
         events = count_events(frames)
         clients = 0
-        for wire, group in list(self.groups.items()):
+        for wire, group in tuple(self.groups.items()):
             clients += len(group)
-            for client in group.write(frames[0].on(wire) if len(frames) == 1 else join(frames, wire)):
+            for client in group.write(join(frames, wire)):
                 drop(client, "send failed")
         deliveries = clients * events
         if self.ahead:

@@ -187,4 +187,20 @@ PRIVATE_USES = [
         "bound an answer",
         "brokers/redis_answers.py",
     ),
+    PrivateUse(
+        "redis",
+        "redis.asyncio.connection:AbstractConnection",
+        ("_reader", "_writer"),
+        "take a connection over",
+        "brokers/redis_feed.py",
+    ),
+    PrivateUse("python", "asyncio:StreamReader", ("_buffer",), "take a connection over", "brokers/redis_feed.py"),
+    PrivateUse(
+        "nats-py",
+        _NATS,
+        ("_pending", "_pending_data_size", "_flush_queue"),
+        "write many messages as one",
+        "brokers/nats_requests.py",
+    ),
+    PrivateUse("nats-py", _SUBSCRIPTION, ("_id",), "which messages are of it", "brokers/nats_subscriptions.py"),
 ]

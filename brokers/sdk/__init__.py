@@ -3,7 +3,19 @@
 The conformance kit, which only tests need, is in `brokers.sdk.testing`. docs/adapters.md explains how they go together.
 """
 
-from brokers.api import Adapter, CleansUp, Consumer, Delivery, Gap, LinkState, Message, Producer
+from brokers.api import (
+    Adapter,
+    BeginsPublishing,
+    CleansUp,
+    Consumer,
+    Delivery,
+    Done,
+    Gap,
+    GivesBatches,
+    LinkState,
+    Message,
+    Producer,
+)
 from brokers.connection import Calls, ProducerConnection, publish_error
 from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import RUN_NAME, Address, Endpoint
@@ -33,6 +45,7 @@ __all__ = [
     "TLS_OPTIONS",
     "Adapter",
     "Address",
+    "BeginsPublishing",
     "BrokerError",
     "Calls",
     "CauseKind",
@@ -40,8 +53,10 @@ __all__ = [
     "Consumer",
     "ConsumerConnection",
     "Delivery",
+    "Done",
     "Endpoint",
     "Gap",
+    "GivesBatches",
     "Inbox",
     "Link",
     "LinkState",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from core.contracts.codec import Document, encode, validate
+from core.contracts.codec import Document, decode, encode, validate
 from core.contracts.table import Cell, Counted, Measured, from_cells, read_table, write_table
 
 
@@ -185,3 +185,12 @@ def read_timeline(text: str, where: str) -> list[TimelineRow]:
 def histograms_text(records: Sequence[RunRecord]) -> str:
     """histograms.json: the histograms of each run, by hop."""
     return encode(HistogramsFile(runs=tuple(record.histograms for record in records)), indent=1) + "\n"
+
+
+def read_histograms(text: str, where: str) -> HistogramsFile:
+    """Read what `histograms_text` wrote.
+
+    Raises:
+        DocumentError: a field is missing, unknown or of a wrong kind.
+    """
+    return decode(HistogramsFile, text, where)

@@ -104,15 +104,26 @@ def faults_beside(folder: Path, comparison: Comparison) -> FaultEvidence:
     Beside it are the other directories in the same parent that were measured on the same machine. One that cannot be
     read is left out: nobody asked for it.
     """
-    found = [Result(plain(folder.name), comparison, False)]
-    for path in sorted(folder.resolve().parent.glob("*/manifest.json")):
-        if path.parent == folder.resolve():
+    return evidence_among(plain(folder.name), comparison, results_of_faults(folder.resolve().parent, folder.resolve()))
+
+
+def evidence_among(name: str, comparison: Comparison, beside: Sequence[Result]) -> FaultEvidence:
+    """The evidence of a comparison by its name, and of those results of faults beside it that are of its machine."""
+    others = [one for one in beside if one.name != name and same_machine(one.comparison.host, comparison.host)]
+    return evidence_of([Result(name, comparison, False), *others])
+
+
+def results_of_faults(parent: Path, without: Path | None = None) -> list[Result]:
+    """The complete results of faults right below a directory. One that cannot be read is left out: nobody asked for it."""
+    found = []
+    for path in sorted(parent.glob("*/manifest.json")):
+        if path.parent == without:
             continue
         try:
             manifest = load_manifest(path.parent)
             every = bool(manifest.scenario.faults) or all("faults" in entry.scenario for entry in manifest.order)
-            if every and manifest.order and manifest.complete and same_machine(manifest.host, comparison.host):
+            if every and manifest.order and manifest.complete:
                 found.append(Result(plain(path.parent.name), load_results(path.parent), False))
         except UsageError:
             continue
-    return evidence_of(found)
+    return found

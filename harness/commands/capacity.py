@@ -14,9 +14,10 @@ from brokers.contender import Contender
 from brokers.programs.catalogue import Launch
 from core.contracts.capacity import Axis, Capacity
 from core.scenario import Scenario
+from harness.analysis.capacity_answers import in_words
 from harness.analysis.slo import Slo
 from harness.capacity.capacity_runs import CapacityRuns, PermanentFailureError
-from harness.capacity.findings import as_found, bounds, in_words
+from harness.capacity.findings import as_found, bounds
 from harness.capacity.search import Search
 from harness.results.run_record import Comparison
 from harness.results.store import store_capacity

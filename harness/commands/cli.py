@@ -47,6 +47,26 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from core.build import installed_version, source_commit
+
+        print(f"fanbench {installed_version()} (commit {source_commit()})")
+        raise typer.Exit
+
+
+@app.callback()
+def _fanbench(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="print the version and the commit of the source", is_eager=True, callback=_show_version
+        ),
+    ] = False,
+) -> None:
+    """Which message broker should sit between your services and your SSE replicas, and does it matter at your scale?"""
+
+
 @app.command()
 def compare(
     contenders: Contenders = None,
@@ -292,6 +312,54 @@ def export(
 
     written = write_hgrm(folder, out)
     print(plain(f"{len(written)} files in {written[0].parent}"))
+
+
+@app.command()
+def bundle(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="result directories, or one that holds some", show_default=False, parser=absolute_path),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="the file to write; DIR.fanbench.zip beside the first directory without",
+            show_default=False,
+            parser=absolute_path,
+        ),
+    ] = None,
+) -> None:
+    """Pack result directories into one file that a stranger can verify."""
+    from harness.commands.publish import bundle_command
+
+    raise typer.Exit(bundle_command(folders, out))
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="a bundle", show_default=False, parser=absolute_path)],
+    json_answer: AsJson = False,
+) -> None:
+    """Derive every figure and the verdict of a bundle again, and name each value that differs."""
+    from harness.commands.publish import verify_command
+
+    raise typer.Exit(verify_command(file, json_answer))
+
+
+@app.command()
+def site(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="bundles, or directories that hold some", show_default=False, parser=absolute_path),
+    ],
+    out: Annotated[Path, typer.Option(help="the directory to write the site into", parser=absolute_path)] = Path(
+        "site"
+    ),
+) -> None:
+    """Build a static site over many bundles: filters, a page for each contender, trends, and the commands that repeat them."""
+    from harness.commands.publish import site_command
+
+    raise typer.Exit(site_command(paths, out))
 
 
 @app.command()

@@ -12,7 +12,7 @@ from core.contracts.hop import HopFigures, HopPlan, LoopFigures, LoopPlan
 from core.errors import FanbenchError
 from core.process import OWN_PYTHON
 from core.scenario import Scenario
-from harness.runner.checks import MIN_ACHIEVED
+from harness.results.validity import MIN_ACHIEVED
 from harness.runner.processes import child_env
 from harness.runner.resources import Sampler
 

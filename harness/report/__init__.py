@@ -1,1 +1,1 @@
-"""report.html, charts, tables and notebook output. Imported by commands; never imports runner."""
+"""report.html, charts, tables and notebook output. Imported by publish and commands; never imports runner."""

@@ -1,7 +1,7 @@
 """The look of charts: colours for colour-blind readers, labels next to what they name, SVG for page and file.
 
 Charts are drawn with the light colours. Within the page each colour is replaced by its CSS variable, so that the
-reader's light or dark theme, and paper, decide; harness/report/templates/report.html.j2 takes the variables from THEMES.
+reader's light or dark theme, and paper, decide; harness/report/templates/style.css.j2 takes the variables from THEMES.
 """
 
 from __future__ import annotations

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,18 +17,16 @@ from harness.report.capacity import capacity_view, together
 from harness.report.chart_style import shortened
 from harness.report.comparison import comparison_view, table_rows
 from harness.report.faults import faults_view
+from harness.report.html import SCRIPT, environment, read_script
 from harness.report.view import Chart, View
 from harness.results.load import load_capacity, load_results, result_folders
 from harness.results.run_record import Comparison
 from harness.results.store import store_verdict, write_text
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
     from rich.table import Table
 
 TEMPLATE = "report.html.j2"
-SCRIPT = "values.js"
-"""The page's only script: the content security policy allows it by its hash, and blocks others."""
 _TERMINAL = {
     "contender": "contender",
     "place": "group",
@@ -89,39 +84,22 @@ def view_of(
     return comparison_view(comparison, evidence, draw=draw)
 
 
-def render(views: Sequence[View], shared: Sequence[Chart] = (), titles: Sequence[str] = ()) -> str:
-    """One self-contained page for one result directory or several, by their titles; `shared` charts are of all of them."""
-    import jinja2
+def render(
+    views: Sequence[View],
+    shared: Sequence[Chart] = (),
+    titles: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
+) -> str:
+    """One self-contained page for one result directory or several, by their titles; `shared` charts are of all of them.
 
-    from harness.report.chart_style import THEMES, WIDTH, for_page
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals["for_page"] = for_page
-    script = Path(__file__).with_name("templates").joinpath(SCRIPT).read_text(encoding="utf-8").strip()
-    environment.filters["with_code"] = with_code
-    return environment.get_template(TEMPLATE).render(
+    `links` lead from the page to others of a site.
+    """
+    template = environment().get_template(TEMPLATE)
+    return template.render(
         titled=list(zip(titles or [view.comparison.name for view in views], views, strict=True)),
         shared=shared,
-        themes=THEMES,
-        width=WIDTH,
-        script=script,
-        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
-    )
-
-
-def with_code(sentence: str) -> Markup:
-    """The sentence as HTML: text in backticks as code, everything else as text."""
-    from markupsafe import Markup
-
-    parts = re.split("`([^`]+)`", sentence)
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+        script=read_script(SCRIPT),
+        links=links or {},
     )
 
 

@@ -59,6 +59,8 @@ class Cell:
     """`text` is left-aligned; `good`, `warn` and `bad` have a colour, and say the same in words."""
     small: str = ""
     """A second line."""
+    link: str = ""
+    """Where the text leads, on the pages of a site."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from core.contracts.capacity import Capacity
 from core.contracts.codec import D, DocumentError, decode
 from core.contracts.manifest import Manifest
-from core.contracts.run_record import HistogramsFile, RunRecord, TimelineRow, read_summary, read_timeline
+from core.contracts.run_record import RunRecord, TimelineRow, read_histograms, read_summary, read_timeline
 from core.errors import UsageError
 from core.topics import expand_topics
 from harness.results.read_file import read_file
@@ -86,7 +86,10 @@ def _runs(folder: Path, manifest: Manifest) -> list[Run]:
     seconds: dict[int, list[TimelineRow]] = {}
     for second in read_timeline(read_file(folder, "timeline.csv"), f"{folder}/timeline.csv"):
         seconds.setdefault(second.run, []).append(second)
-    encoded = {entry.run: entry for entry in _document(folder, "histograms.json", HistogramsFile).runs}
+    encoded = {
+        entry.run: entry
+        for entry in read_histograms(read_file(folder, "histograms.json"), f"{folder}/histograms.json").runs
+    }
     _require_few_topics(manifest, folder)
     runs = []
     for entry in manifest.order:

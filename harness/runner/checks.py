@@ -11,13 +11,12 @@ from core.contracts.measures import Percentiles
 from core.fault import WHAT
 from core.scenario import Scenario
 from harness.results.run_record import Usage
+from harness.results.validity import MAX_CORE, MIN_ACHIEVED
 
-MIN_ACHIEVED = 0.99
 MAX_LATE_SHARE = 0.25
 """The share by which lateness may raise a latency figure."""
 LEAST_LATE_MS = {"p50": 0.5, "p90": 1.0, "p99": 2.0}
 """Below this, the operating system's timers decide, not the generator."""
-MAX_CORE = 0.90
 MAX_OTHERS_SHARE = 0.15
 """Share of the machine's cores: 0.3 of two cores."""
 

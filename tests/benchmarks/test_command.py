@@ -51,6 +51,7 @@ def test_every_part_is_there(quick: tuple[str, dict[str, Any]]) -> None:
         "fixed",
         "stock",
         "precision",
+        "single",
     } <= set(tables(found))
     for table in found["tables"]:
         assert table["title"] in printed

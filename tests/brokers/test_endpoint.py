@@ -152,7 +152,7 @@ def test_an_address_is_written_as_it_is_dialled():
         ("nats://[::1", "a host or port is not one"),
         ("nats://::1", "a host or port is not one"),
         ("redis+unix://host/run.sock", "names no socket"),
-        ("redis://h?buffer=1&buffer=2", "'buffer' stands twice"),
+        ("redis://h?buffer=1&buffer=2", "'buffer' is given twice"),
         ("redis://h/0#x", "has a #"),
     ],
 )

@@ -138,7 +138,7 @@ def test_each_command_refuses_where_docker_is_not_installed(command, only_docker
     ("script", "said"),
     [
         (SILENT, ["the Docker daemon does not answer", "Cannot connect to the Docker daemon", "start it"]),
-        (ANSWERS, ["image valkey/valkey:8-alpine cannot be had", "not found", "docker pull"]),
+        (ANSWERS, ["image valkey/valkey:8-alpine is not available", "not found", "docker pull"]),
     ],
     ids=["no daemon", "no image"],
 )

@@ -1,6 +1,7 @@
 """The bounded buffer: order kept, every loss counted, and a Gap exactly where something is missing."""
 
 import asyncio
+import contextlib
 
 import pytest
 from hypothesis import given
@@ -137,3 +138,39 @@ async def test_a_full_buffer_lets_others_run():
     for _ in range(1000):
         await anext(inbox)
     assert ran.is_set()
+
+
+@given(steps=st.lists(st.sampled_from(["put", "hold", "release", "gap"]), max_size=40))
+def test_batches_have_what_iterating_has(steps):
+    async def run(*, in_batches):
+        inbox, got = Inbox(8), []
+        for number, step in enumerate(steps):
+            if step == "put":
+                inbox.put("t", b"%d" % number)
+            elif step == "gap":
+                inbox.gap(Gap(f"told {number}", None))
+            elif step == "hold":
+                inbox.hold()
+            else:
+                inbox.release(Gap(f"after {number}", None))
+        inbox.close()
+        if not in_batches:
+            return [item async for item in inbox]
+        with contextlib.suppress(StopAsyncIteration):
+            while True:
+                got += await inbox.batch()
+        return got
+
+    assert asyncio.run(run(in_batches=True)) == asyncio.run(run(in_batches=False))
+
+
+async def test_a_batch_waits_for_one_and_leaves_the_rest_of_the_program_its_turn():
+    inbox, turns = Inbox(), []
+    waiting = asyncio.create_task(inbox.batch())
+    await asyncio.sleep(0)
+    put(inbox, b"1", b"2")
+    assert await waiting == [Message("t", b"1"), Message("t", b"2")]
+    put(inbox, *[b"%d" % i for i in range(1_000)])
+    asyncio.get_running_loop().call_soon(turns.append, "turn")
+    assert 1 <= len(await inbox.batch()) < 1_000
+    assert turns == ["turn"]

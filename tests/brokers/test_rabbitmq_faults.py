@@ -72,13 +72,13 @@ async def test_at_least_once_waits_for_the_end_of_an_alarm(workbench, caplog):
             await asyncio.sleep(0)
             async with workbench.reader(workbench.topic()):  # a replica that starts meanwhile
                 assert not any(publish.done() for publish in publishes + late)
-            assert "takes no messages for now: low on memory" in caplog.text
+            assert "accepts no messages for now: low on memory" in caplog.text
         await asyncio.gather(*publishes, *late)
         await reader.count(200)
         assert reader.payloads == [b"%d" % i for i in range(200)]
         assert not reader.gaps
         await polled(lambda: not consumer.link.notice, "the end of the notice")
-    assert "takes messages again" in caplog.text
+    assert "accepts messages again" in caplog.text
 
 
 async def told(publish):

@@ -113,7 +113,7 @@ async def test_cancelling_while_closing_still_closes():
         (OSError("certificate verify failed"), "ca_file"),
         (OSError("certificate verify failed: Hostname mismatch"), "server_name"),
         (OSError("NOPERM this user has no permissions"), "grant it to this user"),
-        (OSError("PRECONDITION_FAILED - inequivalent arg"), "there with other settings"),
+        (OSError("PRECONDITION_FAILED - inequivalent arg"), "exists with other settings"),
         (TimeoutError(), "no answer within 1 s"),
     ],
 )

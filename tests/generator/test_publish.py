@@ -36,12 +36,37 @@ class Recorder:
             raise BrokerError(parse_url("redis://x", "at-most-once"), "publish", "gone")
 
 
+class Beginner(Recorder):
+    """The same without a task for each; nothing is there before it is sent."""
+
+    def __init__(self, stalled=False, fail=False):
+        super().__init__(stalled, fail)
+        self.begun = []
+        self.open = []
+
+    def begin(self, topic, payload, done):
+        self.begun.append((decode(payload), done))
+
+    def flush(self):
+        self.stamps += [stamp for stamp, _ in self.begun]
+        self.open += [done for _, done in self.begun]
+        self.begun = []
+        while self.open and self.release.is_set():
+            error = BrokerError(parse_url("redis://x", "at-most-once"), "publish", "gone") if self.fail else None
+            self.open.pop(0)(error)
+
+
+@pytest.fixture(params=[Recorder, Beginner])
+def recorder_of(request):
+    return request.param
+
+
 def settings(**fields):
     return GeneratorSettings(**({"rate_hz": 200, "warmup_s": 0.1, "duration_s": 0.3} | fields))
 
 
-async def test_sequences_are_gap_free_per_topic_and_phases_follow_each_other():
-    recorder = Recorder()
+async def test_sequences_are_gap_free_per_topic_and_phases_follow_each_other(recorder_of):
+    recorder = recorder_of()
     publisher = EventPublisher(recorder, settings(topics="a,b,c"))
     await publisher.run()
     await publisher.flush()
@@ -57,27 +82,28 @@ async def test_sequences_are_gap_free_per_topic_and_phases_follow_each_other():
     assert sum(publisher.report().measured().values()) == 60
 
 
-async def test_the_schedule_never_waits_for_an_acknowledgement():
-    recorder = Recorder(stalled=True)
+async def test_the_schedule_never_waits_for_an_acknowledgement(recorder_of):
+    recorder = recorder_of(stalled=True)
     publisher = EventPublisher(recorder, settings())
     async with asyncio.timeout(10):
         await publisher.run()
     assert len(recorder.stamps) == 80
     recorder.release.set()
     await publisher.flush()
+    assert publisher.in_flight == 0
     assert publisher.report().failed == 0
 
 
-async def test_due_instants_are_the_schedules_and_sends_are_never_early():
-    recorder = Recorder()
+async def test_due_instants_are_the_schedules_and_sends_are_never_early(recorder_of):
+    recorder = recorder_of()
     await EventPublisher(recorder, settings(warmup_s=0)).run()
     first = recorder.stamps[0].due_ns
     assert [stamp.due_ns - first for stamp in recorder.stamps] == [i * 5_000_000 for i in range(60)]
     assert all(stamp.sent_ns >= stamp.due_ns for stamp in recorder.stamps)
 
 
-async def test_a_stall_shows_as_lateness_and_nothing_due_is_skipped():
-    recorder = Recorder()
+async def test_a_stall_shows_as_lateness_and_nothing_due_is_skipped(recorder_of):
+    recorder = recorder_of()
     publisher = EventPublisher(recorder, settings(warmup_s=0))
     task = asyncio.create_task(publisher.run())
     while len(recorder.stamps) < 5:
@@ -90,22 +116,22 @@ async def test_a_stall_shows_as_lateness_and_nothing_due_is_skipped():
     assert report.lateness_ms.max >= 150
 
 
-async def test_failed_publishes_are_counted():
-    publisher = EventPublisher(Recorder(fail=True), settings())
+async def test_failed_publishes_are_counted(recorder_of):
+    publisher = EventPublisher(recorder_of(fail=True), settings())
     await publisher.run()
     await publisher.flush()
     assert publisher.report().failed == 80
 
 
-async def test_publishes_still_open_at_the_end_count_as_failed():
-    publisher = EventPublisher(Recorder(stalled=True), settings())
+async def test_publishes_still_open_at_the_end_count_as_failed(recorder_of):
+    publisher = EventPublisher(recorder_of(stalled=True), settings())
     await publisher.run()
     await publisher.flush(timeout_s=0.05)
     assert publisher.report().failed == 80
 
 
-async def test_probes_come_before_the_schedule_and_do_not_count():
-    recorder, start = Recorder(), asyncio.Event()
+async def test_probes_come_before_the_schedule_and_do_not_count(recorder_of):
+    recorder, start = recorder_of(), asyncio.Event()
     publisher = EventPublisher(recorder, settings(topics="a,b"))
     probing = asyncio.create_task(publisher.probe_until(start))
     while len(recorder.stamps) < 2:
@@ -123,6 +149,7 @@ class VirtualTime:
         monkeypatch.setattr("generator.publish.now_ns", lambda: self.now_ns)
         monkeypatch.setattr("generator.publish.ClockPair.read", lambda: ClockPair(self.now_ns, self.now_ns))
         self._turn = partial(asyncio.sleep, 0)
+        monkeypatch.setattr("generator.publish.Alarm.sleep", lambda _, seconds: self.sleep(seconds))
         monkeypatch.setattr("generator.publish.asyncio.sleep", self.sleep)
 
     async def sleep(self, seconds):
@@ -197,8 +224,23 @@ class Flaky(Recorder):
         self.stamps.append(decode(payload))
 
 
-async def test_at_least_once_keeps_what_failed_and_publishes_it_in_order():
-    broker = Flaky()
+class FlakyBeginner(Flaky):
+    """The same without a task for each."""
+
+    def begin(self, topic, payload, done):
+        if self.broken:
+            done(BrokerError(parse_url("redis://x", "at-least-once"), "publish", "gone"))
+        else:
+            self.stamps.append(decode(payload))
+            done(None)
+
+    def flush(self):
+        """Everything has left already."""
+
+
+@pytest.mark.parametrize("flaky", [Flaky, FlakyBeginner])
+async def test_at_least_once_keeps_what_failed_and_publishes_it_in_order(flaky):
+    broker = flaky()
     publisher = EventPublisher(broker, settings(topics="a,b"), "at-least-once")
     run = asyncio.create_task(publisher.run())
     while publisher.report().measured().get("b", 0) < 5:
@@ -232,3 +274,22 @@ async def test_a_wall_clock_that_is_set_is_told(step_ns, monkeypatch):
     await run
     await publisher.flush()
     assert publisher.report().clock_step_ns == pytest.approx(step_ns, abs=4_000_000)
+
+
+async def test_publishes_under_way_are_bounded_and_the_generator_is_late_then(monkeypatch, recorder_of):
+    monkeypatch.setattr("generator.publish.MAX_IN_FLIGHT", 10)
+    recorder = recorder_of(stalled=True)
+    publisher = EventPublisher(recorder, settings(warmup_s=0))
+    run = asyncio.create_task(publisher.run())
+    async with asyncio.timeout(20):
+        while len(recorder.stamps) < 10:
+            await asyncio.sleep(0)
+    assert publisher.in_flight == 10
+    recorder.release.set()
+    if isinstance(recorder, Beginner):
+        recorder.flush()
+    async with asyncio.timeout(20):
+        await run
+        await publisher.flush()
+    assert len(recorder.stamps) == 60
+    assert publisher.report().failed == 0

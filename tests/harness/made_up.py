@@ -53,16 +53,16 @@ def run(
     if contender != "memory":
         usage["broker"] = Usage(0.25, 9.5, 0.03)
     p50, p99 = np.percentile(latency, [50, 99])
-    per_second = int(delivered / scenario.duration_s)
+    seconds = int(scenario.duration_s)
     timeline = [
         MeasuredSecond(
             t_s=t,
-            deliveries=per_second,
+            deliveries=delivered // seconds + (t < delivered % seconds),
             p50_ms=round3(p50 * rng.normal(1, 0.02)),
             p99_ms=round3(p99 * rng.normal(1, 0.05)),
             max_ms=round3(latency.max()),
         )
-        for t in range(int(scenario.duration_s))
+        for t in range(seconds)
     ]
     values: dict[str, object] = {
         "published": published,

@@ -16,11 +16,14 @@ import pytest
 
 from core.ports import free_port
 from tests.elsewhere import WRONG, put_decoys
+from tests.packaging.test_release import VERSION
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
 DEADLINE_S = 100.0
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+"""Of the tree that is built: the sdist records it, and the wheel is made of the sdist."""
 
 pytestmark = pytest.mark.timeout(400)  # real programs, which compile their libraries first, beside other tests
 
@@ -63,7 +66,7 @@ class Built(NamedTuple):
 
 @pytest.fixture(scope="session")
 def built(integration, tmp_path_factory):
-    """Wheel and sdist of a copy without git, in which a person has measured; the wheel is made of the sdist."""
+    """Wheel and sdist of a copy without git's store, in which a person has measured; the wheel is made of the sdist."""
     tree = tmp_path_factory.mktemp("tree") / "fanbench"
     shutil.copytree(ROOT, tree, ignore=_not_of_the_tree)
     for name in ("logs/locust.log", "charts/time.svg", "report.html"):
@@ -71,6 +74,8 @@ def built(integration, tmp_path_factory):
         own.parent.mkdir(exist_ok=True)
         own.write_text("of a measurement here")
     shutil.copytree(tree / "results" / "reference" / "burst", tree / "results" / "mine")
+    (tree / ".git").mkdir()
+    (tree / ".git" / "HEAD").write_text(f"{COMMIT}\n")
     uv("build", "-q", "--out-dir", tree / "dist", cwd=tree)
     (wheel,), (sdist,) = (tree / "dist").glob("*.whl"), (tree / "dist").glob("*.tar.gz")
     return Built(wheel, sdist)
@@ -156,6 +161,16 @@ def test_the_wheel_holds_what_the_programs_read_and_nothing_measured_here(built)
     assert {name.split("/")[0] for name in names if not name.startswith("fanbench-")} == {
         "core", "brokers", "server", "generator", "load", "harness",
     }  # fmt: skip
+
+
+def test_it_says_of_which_commit_it_was_built(installed, elsewhere):
+    assert installed.fanbench("--version", cwd=elsewhere).strip() == f"fanbench {VERSION} (commit {COMMIT})"
+
+
+def test_a_stranger_verifies_a_bundle(installed, compared, elsewhere, tmp_path):
+    bundle = tmp_path / "mine.fanbench.zip"
+    installed.fanbench("bundle", compared["folder"], "--out", bundle, cwd=elsewhere)
+    assert json.loads(installed.fanbench("verify", bundle, "--json", cwd=elsewhere))["verified"] is True
 
 
 def test_it_is_the_wheel_that_runs(installed, elsewhere):

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from core.contracts.bundle import BundleIndex
 from core.contracts.capacity import Capacity, CapacityPoint
 from core.contracts.codec import Document, DocumentError, decode, encode, read, write
 from core.contracts.load_orders import LoadOrder
 from core.contracts.load_result import Bystanders, Cause, LoadResult, RecoveryTimes
 from core.contracts.load_status import LoadStatus
 from core.contracts.manifest import Manifest, ManifestRun
+from core.contracts.report_figures import HistogramTotal, ReportCell, ReportFigures, ReportTable, ReportTotals
 from core.contracts.run_record import HistogramsFile, RunHistograms
 from core.scenario import Scenario
 from tests.core.contracts.made_up import PERCENTILES, generator_report, load_result, replica_stats
@@ -44,6 +46,24 @@ CAPACITY = Capacity(
     points=(CapacityPoint(load=400, held=True, p99_ms=1.0, lost=0, why=""),),
 )
 HISTOGRAMS = HistogramsFile(runs=(RunHistograms(run=1, contender="valkey", round=1, histograms={"latency": "HIST"}),))
+REPORT = ReportFigures(
+    derived_by={"version": "0.2.0", "commit": "c0ffee"},
+    name="broadcast",
+    started_utc="2025-11-24T01:36:00Z",
+    complete=True,
+    command="fanbench compare",
+    host={"cores": "2"},
+    versions={"valkey": "9.1"},
+    libraries={},
+    fanbench={},
+    verdict=("valkey leads.",),
+    tables=(ReportTable(title="In figures", headings=("contender",), rows=((ReportCell(text="valkey"),),), note=""),),
+    method=("Open loop.",),
+    totals=ReportTotals(
+        runs=1, columns={"lost": 0}, seconds={}, histograms={"latency": HistogramTotal(count=1, mean_ms=1.5)}
+    ),
+    logs={"broker.log": "0" * 64},
+)
 KEYS = {
     "generator report": (
         generator_report(),
@@ -69,6 +89,12 @@ KEYS = {
     ),
     "capacity": (CAPACITY, "version contender vary slo held broke confirmed note p99_ms points"),
     "histograms": (HISTOGRAMS, "version format runs"),
+    "bundle": (BundleIndex(files={"broadcast/summary.csv": "0" * 64}), "version files"),
+    "report figures": (
+        REPORT,
+        "version derived_by name started_utc complete command host versions libraries fanbench verdict next_steps tables "
+        "method totals logs",
+    ),
 }  # fmt: skip
 """Each document with its keys: they are what users' own programs read, and change with the version only."""
 

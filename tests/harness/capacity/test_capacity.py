@@ -10,10 +10,11 @@ import pytest
 from brokers.contenders import find_contender
 from core.contracts.capacity import CapacityPoint
 from core.topics import expand_topics
+from harness.analysis.capacity_answers import in_words
 from harness.analysis.slo import Slo
 from harness.capacity import capacity_runs as probes
 from harness.capacity.capacity_runs import Budget, CapacityRuns, PermanentFailureError, at_load, by_weather, judge
-from harness.capacity.findings import as_found, bounds, in_words
+from harness.capacity.findings import as_found, bounds
 from harness.capacity.search import SearchAnswer
 from harness.results.load import load_capacity, load_results
 from harness.results.run_record import Run, Usage

@@ -27,7 +27,8 @@ from harness.report import bar_charts as charts
 from harness.report import line_charts as charts_lines
 from harness.report.chart_style import THEMES, spread
 from harness.report.comparison import comparison_view, table_rows
-from harness.report.page import as_markdown, build_report, terminal_table, titles_of, view_of, with_code
+from harness.report.html import with_code
+from harness.report.page import as_markdown, build_report, terminal_table, titles_of, view_of
 from harness.report.view import View
 from harness.results.load import load_results
 from harness.results.run_record import Run

@@ -1,0 +1,91 @@
+"""Commands to a server of Redis and what it sends, without a task in between: redis-py wakes one for each read and each write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from brokers.redis_answers import answers_of
+from brokers.redis_link import RedisConnectionError
+
+
+class RedisFeed(asyncio.Protocol):
+    """A logged-in connection, taken over from redis-py: each answer, or its ResponseError, goes to `take`."""
+
+    def __init__(self, connection: Any, take: Callable[[Any], None]) -> None:
+        """redis-py must have written and read what it was asked for."""
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[Exception] = self._loop.create_future()
+        self._take = take
+        self._answers = answers_of(connection)
+        self._unsent: list[bytes] = []
+        self._paused = self._flushes_soon = False
+        self._transport: asyncio.Transport = connection._writer.transport
+        self._transport.set_protocol(self)
+        self._transport.resume_reading()
+        unread = connection._reader._buffer
+        self.data_received(bytes(unread))
+        unread.clear()
+        if connection._reader.at_eof() or self._transport.is_closing():
+            self.connection_lost(None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is lost: nothing comes any more."""
+        return self._ended.done()
+
+    def write(self, command: bytes) -> None:
+        """Send a packed command, behind those before it, with the next `flush`."""
+        self._unsent.append(command)
+
+    def flush_soon(self) -> None:
+        """Send what was written at the end of this turn of the event loop."""
+        if not self._flushes_soon:
+            self._flushes_soon = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what was written as one; while the socket takes nothing more it waits here."""
+        self._flushes_soon = False
+        if self._unsent and not self._paused:
+            unsent, self._unsent = self._unsent, []
+            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+
+    async def wait_end(self) -> None:
+        """Raise what ended the connection, once it has."""
+        await asyncio.wait([self._ended])
+        raise self._ended.result()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on each answer that is whole."""
+        try:
+            self._answers.feed(data)
+            for answer in self._answers.whole():
+                if isinstance(answer, RedisConnectionError):  # such as LOADING: of no more use
+                    self._break_off(answer)
+                    return
+                self._take(answer)
+        except Exception as error:
+            self._break_off(error)
+
+    def pause_writing(self) -> None:
+        """The socket takes nothing more."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._paused = False
+        self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, by whichever side."""
+        self._end(exc or ConnectionError("closed by the broker"))
+
+    def _break_off(self, error: Exception) -> None:
+        self._end(error)
+        self._transport.abort()
+
+    def _end(self, error: Exception) -> None:
+        if not self._ended.done():
+            self._ended.set_result(error)

@@ -1,0 +1,16 @@
+"""bundle.json: the files of a bundle, which is what one person measured and another can check."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from core.contracts.codec import Document
+
+
+class BundleIndex(Document):
+    """What a bundle holds."""
+
+    remedy: ClassVar[str] = "make the bundle again with fanbench bundle"
+    version: Literal[1] = 1
+    files: dict[str, str]
+    """The SHA-256 of each other file of the bundle in hexadecimal, by its path: `broadcast/summary.csv`."""

@@ -1,0 +1,71 @@
+"""report.json: what the report of a result directory says, as text and numbers that can be derived again and compared."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from core.contracts.codec import Document
+
+
+class ReportCell(Document):
+    """One cell of a table."""
+
+    text: str
+    small: str = ""
+    """A second line."""
+
+
+class ReportTable(Document):
+    """A table of the report; the first cell of each row names it."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[ReportCell, ...], ...]
+    note: str
+
+
+class HistogramTotal(Document):
+    """The runs' histograms of one hop, merged."""
+
+    count: int
+    mean_ms: float
+    """Not rounded."""
+
+
+class ReportTotals(Document):
+    """Sums over all runs of a result directory, refused ones among them, not rounded."""
+
+    runs: int
+    columns: dict[str, float]
+    """By column of summary.csv that holds numbers; what was not measured counts as 0."""
+    seconds: dict[str, float]
+    """By column of timeline.csv that holds measurements."""
+    histograms: dict[str, HistogramTotal]
+    """By hop, and `latency`."""
+
+
+class ReportFigures(Document):
+    """All that the report of one result directory says, and which fanbench derived it."""
+
+    remedy: ClassVar[str] = "make the bundle again with fanbench bundle"
+    version: Literal[1] = 1
+    derived_by: dict[str, str]
+    """The `version` of the fanbench that made the bundle, and its `commit`."""
+    name: str
+    started_utc: str
+    complete: bool
+    command: str
+    """What repeats the measurement."""
+    host: dict[str, str]
+    versions: dict[str, str]
+    libraries: dict[str, str]
+    fanbench: dict[str, str]
+    """The fanbench that measured."""
+    verdict: tuple[str, ...]
+    next_steps: tuple[str, ...] = ()
+    tables: tuple[ReportTable, ...]
+    """In the order of the report, the one of the first screen first."""
+    method: tuple[str, ...]
+    totals: ReportTotals
+    logs: dict[str, str]
+    """The SHA-256 of each file in logs/, which are no part of the bundle."""

@@ -1,0 +1,194 @@
+"""The results of many bundles, each verified, as the pages of a site need them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from core.contracts.capacity import Capacity
+from core.contracts.codec import DocumentError
+from core.errors import UsageError
+from core.plain_text import plain
+from harness.analysis.fault_evidence import base_name, results_of_faults
+from harness.analysis.stored_results import Result
+from harness.publish.archive import SUFFIX, unpack
+from harness.publish.derive import StoredResult
+from harness.publish.verify import VerifiedResult, verify_members
+from harness.report.comparison import ContenderRow, table_rows
+from harness.report.view import View
+from harness.results.run_record import Comparison
+
+COMPARED = ("comparison", "transports")
+"""The kinds of results that have a row of figures for each contender."""
+
+MOST_NAMED = 3
+"""Differences of one bundle that are told."""
+_BEGAN = re.compile(r"^\d{8}T\d{6}Z-(?=.)")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteBundle:
+    """A bundle of a site."""
+
+    stem: str
+    """Unlike any other's: what its file and its folder on the site are called."""
+    data: bytes
+    sha256: str
+    derived_by: dict[str, str]
+
+    @property
+    def file(self) -> str:
+        """Where the bundle lies, from the top of the site."""
+        return f"bundles/{self.stem}{SUFFIX}"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteResult:
+    """One result of a bundle."""
+
+    bundle: SiteBundle
+    name: str
+    kind: str
+    stored: StoredResult
+    beside: tuple[Result, ...]
+    """The results of faults in the same bundle."""
+    verdict: tuple[str, ...]
+    rows: tuple[ContenderRow, ...]
+    """The main table of a comparison."""
+
+    @property
+    def title(self) -> str:
+        """Its name without the instant at which it began."""
+        return _BEGAN.sub("", self.name)
+
+    @property
+    def page(self) -> str:
+        """Where its report lies, from the top of the site."""
+        return f"results/{self.bundle.stem}/{slug(self.name)}.html"
+
+    @property
+    def date(self) -> str:
+        """The day on which it began, as `2026-11-25`."""
+        return self.comparison.started_utc[:10]
+
+    @property
+    def machine(self) -> str:
+        """What it was measured on."""
+        host = self.comparison.host
+        return ", ".join(host[key] for key in ("cpu", "memory", "system") if key in host) or "machine not told"
+
+    @property
+    def version(self) -> str:
+        """The fanbench that measured; of results from before it was kept, the one that made the bundle."""
+        measured = self.comparison.fanbench.get("version")
+        return measured or f"{self.bundle.derived_by.get('version', '?')} (bundled)"
+
+    @property
+    def contenders(self) -> list[str]:
+        """The contenders that ran in it, by name."""
+        return sorted({base_name(run.contender) for run in self.comparison.runs})
+
+    @property
+    def answer(self) -> str:
+        """The first sentence of its verdict, which was derived again."""
+        return self.verdict[0] if self.verdict else "No verdict."
+
+    @property
+    def comparison(self) -> Comparison:
+        """Its runs, and on what."""
+        return self.stored.comparison
+
+    @property
+    def search(self) -> Capacity | None:
+        """What it found, where it is a capacity search."""
+        return self.stored.search
+
+    def report(self) -> View:
+        """Its report with charts."""
+        return self.stored.view(self.beside, draw=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A bundle that the site does not show, and why."""
+
+    file: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteResults:
+    """All that a site shows: results, the newest first."""
+
+    results: tuple[SiteResult, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def bundle_files(paths: Sequence[Path]) -> list[Path]:
+    """The bundles among `paths` and right within them.
+
+    Raises:
+        UsageError: a path is none and holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"{path} holds no *{SUFFIX}; make one with fanbench bundle, or name another directory")
+        found += inside
+    return found
+
+
+def read_bundles(files: Sequence[Path], scratch: Path) -> SiteResults:
+    """Read and verify bundles, which are unpacked into the empty directory `scratch`; the same one twice counts once."""
+    results: list[SiteResult] = []
+    left_out: list[LeftOut] = []
+    seen: set[str] = set()
+    stems: set[str] = set()
+    for number, file in enumerate(files):
+        folder = scratch / f"{number}"
+        folder.mkdir()
+        try:
+            members, digest = unpack(file), sha256(file.read_bytes()).hexdigest()
+            if digest in seen:
+                continue
+            verified, differences = verify_members(members, folder)
+        except (UsageError, DocumentError) as error:
+            left_out.append(LeftOut(file.name, str(error).replace(f"{folder}/", "").replace(str(file), file.name)))
+            continue
+        if differences:
+            said = "; ".join(str(one) for one in differences[:MOST_NAMED])
+            left_out.append(
+                LeftOut(file.name, f"{len(differences)} values do not follow from its measurements: {said}")
+            )
+            continue
+        seen.add(digest)
+        bundle = SiteBundle(_stem(file, stems), file.read_bytes(), digest, verified[0].figures.derived_by)
+        beside = tuple(results_of_faults(folder))
+        results += [_result(bundle, one, beside) for one in verified]
+    results.sort(key=lambda one: (one.comparison.started_utc, one.bundle.stem, one.name), reverse=True)
+    return SiteResults(tuple(results), tuple(left_out))
+
+
+def _result(bundle: SiteBundle, verified: VerifiedResult, beside: tuple[Result, ...]) -> SiteResult:
+    stored = verified.stored
+    kind = Result(verified.name, stored.comparison, stored.search is not None).kind
+    rows = tuple(table_rows(stored.comparison)) if kind in COMPARED else ()
+    return SiteResult(bundle, plain(verified.name), kind, stored, beside, verified.figures.verdict, rows)
+
+
+def _stem(file: Path, taken: set[str]) -> str:
+    stem = slug(file.name.removesuffix(SUFFIX))
+    number = 1
+    while (name := stem if number == 1 else f"{stem}-{number}") in taken:
+        number += 1
+    taken.add(name)
+    return name
+
+
+def slug(text: str) -> str:
+    """The text as a part of an address and the name of a file."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "unnamed"

@@ -1,0 +1,29 @@
+"""The rules of a valid run that its stored figures show by themselves, with the limits that a run is checked against."""
+
+from __future__ import annotations
+
+from harness.results.run_record import Run
+
+MIN_ACHIEVED = 0.99
+"""Of the rate that was offered."""
+MAX_CORE = 0.90
+JUDGED_PARTS = ("server", "load", "generator")
+"""The parts of which none may be above MAX_CORE: the broker may, that is its own limit."""
+
+
+def broken_rules(run: Run) -> list[str]:
+    """What refuses a run, whatever else is said of it; empty where the figures allow that it is valid."""
+    found = [f"{hop} has negative latencies" for hop, histogram in run.histograms.items() if histogram.negative]
+    if run.delivered > run.expected:
+        found.append("more was delivered than expected")
+    if run.scenario.faults:  # lateness and full cores are findings then
+        return found
+    offered = run.figures.get("offered_hz", 0.0)
+    if run.achieved_hz < MIN_ACHIEVED * offered - _ROUNDED:
+        found.append(f"achieved_hz is below {MIN_ACHIEVED:.0%} of offered_hz")
+    full = [part for part in JUDGED_PARTS if part in run.usage and run.usage[part].busiest_core > MAX_CORE + _ROUNDED]
+    return found + [f"{part}_core is above {MAX_CORE}" for part in full]
+
+
+_ROUNDED = 0.001
+"""Stored figures have three decimals."""

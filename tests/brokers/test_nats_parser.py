@@ -1,0 +1,61 @@
+"""Plain messages past nats-py's parser: the same as through it, wherever the bytes are cut."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.protocol.parser import Parser
+
+from brokers.nats_parser import SinkParser
+
+OTHERS = [b"PING\r\n", b"+OK\r\n", b"-ERR 'Permissions Violation for Subscription to \"x\"'\r\n", b"PONG\r\n"]
+
+
+class Client:
+    """What a parser calls, kept in order."""
+
+    def __init__(self):
+        self.seen = []
+
+    async def _process_msg(self, sid, subject, reply, data, headers):
+        self.seen.append((sid, bytes(data), headers))
+
+    async def _process_ping(self):
+        self.seen.append("ping")
+
+    async def _process_pong(self):
+        self.seen.append("pong")
+
+    async def _process_err(self, words):
+        self.seen.append(words)
+
+
+def encode(item):
+    if isinstance(item, bytes):
+        return item
+    sid, reply, payload = item
+    return b"MSG a.b %d %b%d\r\n%b\r\n" % (sid, b"_INBOX.1 " if reply else b"", len(payload), payload)
+
+
+ITEMS = st.one_of(
+    st.sampled_from(OTHERS),
+    st.tuples(st.integers(1, 3), st.booleans(), st.sampled_from([b"", b"x", b"\r\n", b"MSG a 1 1\r\ny", b"z" * 300])),
+)
+
+
+@given(items=st.lists(ITEMS, max_size=12), cuts=st.lists(st.integers(1, 60), max_size=40))
+def test_everything_is_seen_in_order_wherever_it_is_cut(items, cuts):
+    async def through(parser):
+        stream = b"".join(map(encode, items))
+        for size in cuts:
+            await parser.parse(stream[:size])
+            stream = stream[size:]
+        await parser.parse(stream)
+
+    plain, fast = Client(), Client()
+    parser = SinkParser(fast)
+    for sid in (1, 2):  # the third has no sink
+        parser.sinks[b"%d" % sid] = lambda payload, sid=sid: fast.seen.append((sid, payload, None))
+    asyncio.run(through(Parser(plain)))
+    asyncio.run(through(parser))
+    assert fast.seen == plain.seen

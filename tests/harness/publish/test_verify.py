@@ -1,0 +1,203 @@
+"""A bundle is verified: each forged value is found, also where the forger made the hash list anew, or it is one taken on trust."""
+
+from __future__ import annotations
+
+import json
+import random
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from core.contracts.codec import DocumentError
+from core.errors import FanbenchError, UsageError
+from core.histogram import Histogram
+from harness.publish.archive import INDEX
+from harness.publish.trust import ON_TRUST
+from harness.publish.verify import verify, verify_members
+from harness.publish.write_bundle import write_bundle
+from harness.results.load import load_manifest
+from tests.harness.publish import made_bundle
+from tests.harness.publish.made_bundle import Place, forged, packed, places, sealed
+
+FORGED = 200
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_bundle.results(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def bundles(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
+    """The members of a bundle of each kind of result, by its name."""
+    out = tmp_path_factory.mktemp("bundles")
+    return {name: made_bundle.bundle(stored / name, out / f"{name}.zip") for name in made_bundle.RESULTS}
+
+
+def told(members: dict[str, bytes], folder: Path) -> str:
+    """What is said against a bundle; empty where it is verified."""
+    folder.mkdir()
+    try:
+        _, differences = verify_members(members, folder)
+    except (UsageError, DocumentError) as error:
+        return str(error)
+    return "\n".join(map(str, differences))
+
+
+def test_what_was_bundled_is_verified(stored: Path, tmp_path: Path) -> None:
+    path = write_bundle([stored], tmp_path / "all.zip")
+    found = verify(path)
+    assert found.differences == ()
+    assert {one.name: len(one.stored.comparison.runs) for one in found.results} == {
+        "compared": 16,
+        "faults": 2,
+        "search": 4,
+    }
+    figures = {one.name: one.figures for one in found.results}
+    assert list(figures["compared"].logs) == ["broker.log"]
+    assert (
+        figures["search"].verdict[0].startswith("valkey holds p99<30ms, lost=0 up to 20 clients (held in 2 of 2 runs")
+    )
+    assert write_bundle([stored], tmp_path / "again.zip").read_bytes() == path.read_bytes()
+
+
+def test_the_faults_that_a_verdict_rests_on_are_taken_in(bundles: dict[str, dict[str, bytes]]) -> None:
+    assert {name.partition("/")[0] for name in bundles["compared"]} == {"bundle.json", "compared", "faults"}
+    assert b"replica killed" in bundles["compared"]["compared/report.json"]
+
+
+@pytest.mark.slow
+def test_each_of_200_forged_values_is_found(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
+    """One of each field, and more until there are 200.
+
+    The forger makes the hash list anew. What is not found then is one of the fields that are listed as taken on trust, and
+    with the hash list that was published it is found too.
+    """
+    every = [
+        (name, place)
+        for name in made_bundle.RESULTS
+        for place in places(bundles[name])
+        if place.member.startswith(f"{name}/")
+    ]
+    random.Random(23).shuffle(every)
+    every.sort(
+        key=lambda one: one[0] != "compared"
+    )  # whose verdict takes ten times as long: of the others where they will do
+    chosen = list({(place.member.partition("/")[2], place.field): (name, place) for name, place in every}.values())
+    chosen += [one for one in reversed(every) if one not in chosen][: max(0, FORGED - len(chosen))]
+    assert len(chosen) >= FORGED
+    missed, trusted = [], []
+    for number, (name, place) in enumerate(chosen):
+        members = forged(bundles[name], place)
+        if told(sealed(members), tmp_path / f"{number}"):
+            continue
+        assert place.member in told(members, tmp_path / f"{number}-as-published"), place
+        (trusted if on_trust(place) else missed).append(place)
+    assert missed == []
+    assert len(trusted) < FORGED / 4, "most values follow from others"
+
+
+def on_trust(place: Place) -> bool:
+    """Whether the list of what is taken on trust has the field."""
+    file = place.member.partition("/")[2]
+    known = [pattern for one in ON_TRUST if one.file == file for pattern in one.fields]
+    return any(fnmatch(name, pattern) for name in place.field.split(".") for pattern in known)
+
+
+@pytest.mark.parametrize("file", ["bundle.json", "compared/manifest.json", "compared/report.json"])
+def test_a_hash_list_that_leaves_a_file_out_or_names_another_is_found(
+    file: str, bundles: dict[str, dict[str, bytes]], tmp_path: Path
+) -> None:
+    members = bundles["compared"]
+    index = json.loads(members[INDEX])
+    index["files"]["compared/other.json"] = index["files"].pop(file, "0" * 64)
+    said = told(members | {INDEX: json.dumps(index).encode()}, tmp_path / "x")
+    assert "compared/other.json" in said
+    assert file == INDEX or f"sha256 of {file} is missing" in said
+
+
+def test_a_histogram_with_one_delivery_moved_is_found(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
+    """Packed again, so that it can be read: only what is derived of it tells."""
+    members = bundles["compared"]
+    file = json.loads(members["compared/histograms.json"])
+    histogram = Histogram.decode(file["runs"][0]["histograms"]["broker"])
+    indexes, counts = histogram.filled()
+    counts[0] -= 1
+    counts[-1] += 1
+    file["runs"][0]["histograms"]["broker"] = Histogram.of_counts(indexes, counts).encode()
+    said = told(sealed(members | {"compared/histograms.json": json.dumps(file).encode()}), tmp_path / "x")
+    assert "compared/summary.csv: run 1 of valkey: broker_mean_ms is" in said
+    assert "compared/report.json: totals.histograms.broker.mean_ms is" in said
+
+
+def test_a_verdict_forged_in_both_files_is_found(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
+    members = dict(bundles["compared"])
+    for name in ("compared/manifest.json", "compared/report.json"):
+        assert b"nats" in members[name]
+        document = json.loads(members[name])
+        document["verdict"] = [sentence.replace("slower", "faster") for sentence in document["verdict"]]
+        members[name] = json.dumps(document).encode()
+    said = told(sealed(members), tmp_path / "x")
+    assert "compared/manifest.json: verdict[" in said
+    assert "it follows: " in said
+
+
+def test_a_refused_run_made_valid_is_found(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
+    """By the row and the manifest alike; the limits of a valid run still hold."""
+    members = dict(bundles["compared"])
+    rows = members["compared/summary.csv"].decode().splitlines()
+    columns = rows[0].split(",")
+    cells = rows[1].split(",")
+    cells[columns.index("server_core")] = "0.97"
+    members["compared/summary.csv"] = ("\n".join([rows[0], ",".join(cells), *rows[2:]]) + "\n").encode()
+    said = told(sealed(members), tmp_path / "x")
+    assert "run 1 of valkey: valid is true; it follows: false: server_core is above 0.9" in said
+
+
+def test_a_directory_that_contradicts_itself_is_not_bundled(tmp_path: Path) -> None:
+    folder = made_bundle.store(tmp_path / "compared", made_bundle.compared_runs())
+    summary = folder / "summary.csv"
+    p99 = summary.read_text().splitlines()[1].split(",")[14]
+    summary.write_text(summary.read_text().replace(p99, f"{float(p99) + 1:.3f}", 1))
+    with pytest.raises(
+        FanbenchError, match=r"not bundled.*compared/summary.csv: run 1 of valkey: p\d+_ms is .*measure again"
+    ):
+        write_bundle([folder], tmp_path / "x.zip")
+
+
+def test_a_stale_verdict_is_worked_out_anew(tmp_path: Path) -> None:
+    folder = made_bundle.store(tmp_path / "compared", made_bundle.compared_runs())
+    assert load_manifest(folder).verdict == ()
+    found = verify(write_bundle([folder], tmp_path / "x.zip"))
+    assert found.differences == ()
+    assert found.results[0].figures.verdict
+
+
+def test_what_still_runs_and_what_has_one_name_twice_is_refused(stored: Path, tmp_path: Path) -> None:
+    running = tmp_path / "x.partial"
+    (stored / "compared").rename(running)
+    try:
+        with pytest.raises(UsageError, match="still runs, or its fanbench was killed"):
+            write_bundle([running])
+    finally:
+        running.rename(stored / "compared")
+    with pytest.raises(UsageError, match="have one name"):
+        write_bundle([stored / "faults", stored / "faults"])
+
+
+def test_another_version_is_refused_in_words(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
+    members = bundles["faults"]
+    for name, key in (
+        (INDEX, "version"),
+        ("faults/report.json", "version"),
+        ("faults/manifest.json", "schema_version"),
+    ):
+        document = json.loads(members[name]) | {key: 2}
+        path = packed(members | {name: json.dumps(document).encode()}, tmp_path / "x.zip")
+        with pytest.raises(UsageError) as raised:
+            verify(path)
+        assert (
+            f"{path}: {name}: {key} 2 is not the one that this fanbench reads; use the fanbench that wrote it"
+            in str(raised.value)
+        )
