@@ -76,9 +76,17 @@ class LocustTable:
         """A stream has ended."""
         self._environment.stats.log_error(self._name, "stream", reason)
 
-    def delivered(self, latency_ns: npt.NDArray[np.int64], content_bytes: int) -> None:
-        """Enter deliveries of that many bytes together: one by one, Locust's `log` costs more than the delivery itself."""
+    def delivered(self, latency_ns: npt.NDArray[np.int64], untimed: int, content_bytes: int) -> None:
+        """Enter deliveries of that many bytes together: one by one, Locust's `log` costs more than the delivery itself.
+
+        `untimed` more tell no time: they count as requests without one.
+        """
         stats = self._environment.stats
+        for entry in (stats.get(DELIVERY, self._name), stats.total) if untimed else ():
+            entry.log(None, 0 if len(latency_ns) else content_bytes)
+            entry.num_requests += untimed - 1
+            entry.num_none_requests += untimed - 1
+            entry.num_reqs_per_sec[int(entry.last_request_timestamp)] += untimed - 1
         counted = count_ms(latency_ns)
         for entry in (stats.get(DELIVERY, self._name), stats.total) if counted else ():
             for milliseconds, count in counted:

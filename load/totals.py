@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 from core.contracts.codec import Document
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
+from load.clock_bound import ClockBound
+from load.frames import Times
 from load.second_counts import SecondCounts
 from load.visit_tally import VisitTally
 from load.worker_result import Seen, SeriesKey, ServerTopic, SpanName, Tally, WorkerResult
@@ -67,6 +69,9 @@ class Totals(Document):
     first_due_ns: int | None
     last_arrival_ns: int
     visits: VisitTally | None = None
+    told: dict[Times, int]
+    endpoint: bool
+    clock: ClockBound
 
     @classmethod
     def of(cls, test: int, measure_from_ns: int, result: WorkerResult) -> Totals:
@@ -87,6 +92,9 @@ class Totals(Document):
             first_due_ns=result.first_due_ns,
             last_arrival_ns=result.last_arrival_ns,
             visits=result.visits,
+            told=dict(result.told),
+            endpoint=result.endpoint,
+            clock=result.clock,
         )
 
     def result(self) -> WorkerResult:
@@ -104,6 +112,9 @@ class Totals(Document):
             first_due_ns=self.first_due_ns,
             last_arrival_ns=self.last_arrival_ns,
             visits=self.visits,
+            told=Counter(self.told),
+            endpoint=self.endpoint,
+            clock=self.clock,
         )
         for one in self.seen:
             result.seen.setdefault(SeriesKey(one.stream, one.topic), []).append(one.seen)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from brokers.contender import Contender
-from core.contracts.load_result import LoadResult, VisitResult
+from core.contracts.load_result import LoadResult, VisitResult, carried
 from core.cores import usable_cores
 from core.histogram import Histogram
 from core.scenario import Scenario
@@ -53,8 +53,8 @@ def assemble_run(contender: Contender, scenario: Scenario, number: int, findings
         expected=facts.expected,
         delivered=facts.delivered,
         lost=lost,
-        duplicated=load.duplicated,
-        reordered=load.reordered,
+        duplicated=carried(load.duplicated, "duplicated"),
+        reordered=carried(load.reordered, "reordered"),
         gaps=load.gaps,
         achieved_hz=facts.achieved_hz,
         lost_by_cause=split_by_cause(lost, evidence),
@@ -77,9 +77,9 @@ def _not_watched(contender: Contender, window: Window) -> tuple[str, ...]:
 def _histograms(load: LoadResult) -> dict[str, Histogram]:
     """By hop; negative values are not part of the encoding and are given separately."""
     histograms: dict[str, Histogram] = {
-        name: Histogram.decode(text) for name, text in load.histograms.by_span().items()
+        name: Histogram.decode(text) for name, text in carried(load.histograms, "histograms").by_span().items()
     }
-    for name, count in load.negatives.items():
+    for name, count in carried(load.negatives, "negatives").items():
         histograms[name].negative = count
     return histograms
 
@@ -91,16 +91,16 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         # Each embedded generator has the whole rate, so they are averaged.
         offered_hz=sum(report.offered_hz for report in reports) / len(reports),
         achieved_hz=sum(report.achieved_hz for report in reports) / len(reports),
-        latency_ms=load.latency_ms,
-        since_sent_ms=load.since_sent_ms,
+        latency_ms=carried(load.latency_ms, "latency_ms"),
+        since_sent_ms=carried(load.since_sent_ms, "since_sent_ms"),
         failed_publishes=sum(report.failed for report in reports),
         clients_at_start=findings.clients_at_start,
         clients_at_end=load.connected,
         reconnects=load.reconnects,
         expected=expected_deliveries(findings.evidence),
         delivered=load.deliveries,
-        received=load.received,
-        found_missing=load.lost,
+        received=carried(load.received, "received"),
+        found_missing=carried(load.lost, "lost"),
         load_problems=tuple(one for one in load.problems if not (scenario.faults and one == load.missing_clients)),
         histogram_counts={name: histogram.count + histogram.negative for name, histogram in histograms.items()},
         negative=sum(one.negative for one in histograms.values()) + sum(r.lateness_negative for r in reports),
@@ -170,7 +170,7 @@ def _fault_figures(findings: Findings) -> dict[str, float]:
         figures |= {"silence_ms": recovery.longest_silence_ms.max, "silence_p50_ms": recovery.longest_silence_ms.p50}
     if bystanders is not None and bystanders.before_ms.p99:
         figures |= {"before_p99_ms": bystanders.before_ms.p99, "bystanders_p99_ms": bystanders.latency_ms.p99}
-    figures |= {"replayed": load.replayed, "reconnects": load.reconnects}
+    figures |= {"replayed": carried(load.replayed, "replayed"), "reconnects": load.reconnects}
     figures["retried"] = sum(report.retried for report in reports)
     figures["failed_publishes"] = sum(report.failed for report in reports)
     figures["publish_outage_ms"] = max(report.longest_outage_ms for report in reports)

@@ -16,6 +16,7 @@ from core.clock import ClockWatch
 from core.contracts.codec import read, write
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.load_orders import LoadOrder
+from core.contracts.load_result import carried
 from core.errors import FanbenchError, TransientError
 from core.scenario import Scenario
 from core.token_sessions import expected_deliveries as expected_of_visits
@@ -110,7 +111,7 @@ def run_once(
             grown_mb = testbed.grown_mb()
         stats = testbed.stats()
         load = testbed.load.finish(patience.end_s)
-    evidence = replace(known, stats=stats, client_causes=load.causes)
+    evidence = replace(known, stats=stats, client_causes=carried(load.causes, "causes"))
     findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns, testbed.figures)
     run = assemble_run(contender, scenario, number, findings)
     return replace(run, notes=_limits(run)) if run.lost else run
