@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from time import time_ns
@@ -11,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from gevent.event import AsyncResult, Event as Flag
+from gevent.event import AsyncResult
+from gevent.event import Event as Flag
 from gevent.timeout import Timeout
 
 from core.sse import SSEEvent
@@ -113,18 +113,18 @@ class EventStream:
         self._reader = reader
         reader.start()
 
-    def opened(self, began_ns: int, now_ns: int) -> None:
+    def opened(self, began_ns: int, now_ns: int) -> None:  # noqa: ARG002 - as a reader calls it
         """It is connected."""
         self.connected = True
         self.connects += 1
         self._open.set()
 
-    def closed(self, now_ns: int) -> None:
+    def closed(self, now_ns: int) -> None:  # noqa: ARG002
         """It is not connected any more."""
         self.connected = False
         self._open.clear()
 
-    def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:
+    def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:  # noqa: ARG002
         """Hand on what one read brought."""
         for item in items:
             if isinstance(item, Event) and (event := item.sse) is not None:

@@ -46,7 +46,9 @@ def encode_get(origin: Origin, path: str, headers: Mapping[str, str], last_event
     if last_event_id:
         lines.append(f"Last-Event-ID: {last_event_id}")
     if not path.startswith("/") or not path.isascii() or " " in path:
-        raise UsageError(f"path {path!r}: it begins with a slash, and blanks and letters beyond ASCII are percent-encoded")
+        raise UsageError(
+            f"path {path!r}: it begins with a slash, and blanks and letters beyond ASCII are percent-encoded"
+        )
     if any("\r" in line or "\n" in line for line in lines):
         raise UsageError("a header or the path has a line end in it; leave it out")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -93,7 +93,7 @@ class ListeningDesk:
             self._addresses[host] = resolve([parse_origin(host)])
         addresses = self._addresses[host]
 
-        def encode(origin: Origin, topic: str, *, last_event_id: str = "", token: str = "") -> bytes:
+        def encode(origin: Origin, *_: str, **__: str) -> bytes:
             return request(origin, stream.last_event_id)
 
         pool = ConnectionPool(

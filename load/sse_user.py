@@ -49,7 +49,7 @@ class SSEUser(User):
     abstract = True
     path: str = ""
     """What to listen to from the start on, such as `/events?room=7`; '' listens to nothing until `listen` is called."""
-    headers: Mapping[str, str] = {}  # noqa: RUF012 - Locust's own attributes of a user class are as plain
+    headers: Mapping[str, str] = {}
     """Sent with each request for a stream, such as `{"Authorization": "Bearer …"}`; `on_start` may set it for one user."""
     tell_every: ClassVar[int] = 100
     """Of so many deliveries one has Locust's `request` event fired, which costs more than the delivery; 0: of none."""
@@ -107,7 +107,9 @@ class SSEUser(User):
         """
         host = self.host or self.environment.host
         if not host:
-            raise UsageError(f"{type(self).__name__} has no host; give --host http://HOST:PORT or set `host` in the class")
+            raise UsageError(
+                f"{type(self).__name__} has no host; give --host http://HOST:PORT or set `host` in the class"
+            )
         every_header = {**self.headers, **(headers or {})}
         encode_get(parse_origin(host), path, every_header, "")  # now, where an error reaches who can mend it
         stream = EventStream(name or path.partition("?")[0], on_event or self.on_event, self._failed, self._expected)

@@ -94,7 +94,9 @@ def parse_publish(text: str, headers: tuple[NamedValue, ...] = (), body: str = "
     if method not in ("POST", "PUT") or not parts.scheme:
         raise UsageError(f"publish {text!r}: not a method and an address. {_FORM}")
     if parts.username is not None:
-        raise UsageError(f"publish {method} to {parts.hostname}: the URL has a user name; give credentials with a header. {_FORM}")
+        raise UsageError(
+            f"publish {method} to {parts.hostname}: the URL has a user name; give credentials with a header. {_FORM}"
+        )
     origin = parse_origin(f"{parts.scheme}://{parts.netloc}")
     return origin, publish_request(method, url[len(f"{parts.scheme}://{parts.netloc}") :] or "/", headers, body)
 

@@ -38,7 +38,7 @@ async def stream(whose: str) -> AsyncIterator[str]:
 def customer(authorization: Annotated[str, Header()] = "") -> str:
     """The customer's token."""
     token = authorization.removeprefix("Bearer ")
-    if token not in listeners:
+    if not token or token not in listeners:
         raise HTTPException(401, "log in first")
     return token
 

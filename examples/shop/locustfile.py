@@ -26,7 +26,7 @@ class Customer(SSEUser, FastHttpUser):
         """The shop says when it sent each event: so the table has their latency."""
         return int(json.loads(event.data)["at_ms"] * 1_000_000)
 
-    def on_order(self, event: SSEEvent, stream: EventStream) -> None:
+    def on_order(self, event: SSEEvent, _: EventStream) -> None:
         """Called by the loop that reads all streams: look at it, and let `react` do what has to wait."""
         if json.loads(event.data)["state"] == "shipped":
             self.shipped += 1
@@ -45,7 +45,7 @@ class Customer(SSEUser, FastHttpUser):
     def buy(self) -> None:
         """Click, and see the order go out: how long that took is `order to shipped` in the table."""
         with self.orders.expect("order to shipped", is_shipped):
-            self.client.post("/orders?product=lamp", name="/orders")
+            self.client.post("/orders?product=lamp", name="/orders", headers=self.headers)
 
 
 def is_shipped(event: SSEEvent) -> bool:

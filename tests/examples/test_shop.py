@@ -43,6 +43,8 @@ def test_customers_listen_and_click(shop, tmp_path):
     assert rows["order to shipped"]["min_response_time"] >= 140  # three steps of 50 ms
     assert rows["orders"]["num_requests"] == 3 * bought  # paid, packed, shipped: each delivery is counted
     assert rows["orders"]["num_none_requests"] == 0
-    assert rows["orders"]["min_response_time"] < rows["order to shipped"]["min_response_time"]  # each from its own beginning
+    assert (
+        rows["orders"]["min_response_time"] < rows["order to shipped"]["min_response_time"]
+    )  # each from its own beginning
     assert rows["news"]["num_requests"] > 0
     assert not any(row["num_failures"] for row in rows.values())
