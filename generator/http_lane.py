@@ -93,7 +93,7 @@ class HttpLane(asyncio.Protocol):
             if self._waiting and self._connecting is None and not self._closed:
                 self._connecting = asyncio.create_task(self._connect())
             return
-        while self._waiting and len(self._sent) < self._depth and not self._last:
+        while self._waiting and len(self._sent) < self._depth and not self._transport.is_closing():
             exchange = self._waiting.popleft()
             if not exchange.answered.done():  # the caller may have gone
                 self._sent.append(exchange)

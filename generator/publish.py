@@ -9,7 +9,6 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from brokers.api import Producer
 from core.clock import ClockPair, now_ns
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.measures import PhaseCounts
@@ -23,6 +22,7 @@ from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
 from generator.payload import build, build_around, require_size
 from generator.plan import DueEvent, in_order, plan_sessions, plan_topics
+from generator.publishes import Publishes, failure_reason
 from generator.schedule import NS_PER_S, Schedule
 from generator.settings import GeneratorSettings
 
@@ -52,7 +52,7 @@ class EventPublisher:
 
     def __init__(
         self,
-        producer: Producer,
+        producer: Publishes,
         settings: GeneratorSettings,
         delivery: str = "at-most-once",
         rules: SessionRules | None = None,
@@ -68,7 +68,8 @@ class EventPublisher:
             require_size(settings.payload_bytes, self._topics)
         self._seqs: defaultdict[str, int] = defaultdict(int)
         self._published: defaultdict[str, Counter[Phase]] = defaultdict(Counter)
-        self.failed = 0
+        self.failures: Counter[str] = Counter()
+        """Events that were not published, by reason."""
         self.schedule_lag = LatencyBuckets()
         self._last_logged_s = float("-inf")
         self._under_way: set[asyncio.Task[None]] = set()
@@ -133,9 +134,9 @@ class EventPublisher:
             _, late = await asyncio.wait(self._under_way, timeout=timeout_s)
             for task in late:
                 task.cancel()
-            self.failed += len(late)
+            self._fail(f"not done {timeout_s:g} s after the end", len(late))
         if self._outbox is not None:
-            self.failed += await self._outbox.emptied(timeout_s)
+            self._fail("not taken until the end", await self._outbox.emptied(timeout_s))
         self._step_ns = self._clock.step_ns(ClockPair.read())
 
     async def _room(self) -> None:
@@ -185,7 +186,7 @@ class EventPublisher:
             await self._publish_one(letter.topic, letter.payload)
         except FanbenchError as error:
             if self._outbox is None:
-                self.failed += 1
+                self._fail(failure_reason(error))
             else:
                 self._keep(self._outbox, letter)
             if time.monotonic() - self._last_logged_s >= _LOG_INTERVAL_S:
@@ -196,7 +197,16 @@ class EventPublisher:
         if len(outbox) < MAX_IN_FLIGHT:
             outbox.add(letter)
         else:
-            self.failed += 1
+            self._fail(f"more than {MAX_IN_FLIGHT} waited")
+
+    def _fail(self, reason: str, events: int = 1) -> None:
+        if events:
+            self.failures[reason] += events
+
+    @property
+    def failed(self) -> int:
+        """Events that were not published."""
+        return self.failures.total()
 
     @property
     def in_flight(self) -> int:
@@ -228,6 +238,7 @@ class EventPublisher:
             stream=self.stream,
             published={topic: _counts(phases) for topic, phases in self._published.items() if phases},
             failed=self.failed,
+            failures=dict(self.failures),
             retried=self.retried,
             longest_outage_ms=self._publish_one.longest_ms(),
             scheduled=self._scheduled,

@@ -43,13 +43,13 @@ class HeardEvents:
         self._sent_ns = sent_ns
         self._fresh: list[Event] = []
 
-    def item(self, sse: SSEEvent, source: Source = UNKNOWN) -> Event:
+    def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Event]:
         """The event, with the time at which it was sent where that is known."""
         event = Event(_NUMBERED_BY_NOBODY, 0, True, source.server, sse.id)
         event.sse = sse
         event.sent_ns = self._sent_ns(sse) or 0
         self._fresh.append(event)
-        return event
+        return (event,)
 
     def harvest(self) -> Deliveries:
         """What arrived since the last call. Caches must be emptied first: no arrival is noted on these events after."""
@@ -94,12 +94,11 @@ class EventStream:
         """What it is called in Locust's table."""
         self.events = 0
         """How many events have come."""
-        self.last_event_id = ""
-        """Of the last event that had one: sent as `Last-Event-ID` when it connects again."""
         self.connected = False
         self.connects = 0
         """How often it was connected."""
-        self.topic = self.start_id = ""
+        self.topic = ""
+        self.start_id = ""
         self.recovery: Recovery | None = None
         self._on_event = on_event
         self._on_error = on_error
@@ -107,6 +106,14 @@ class EventStream:
         self._expected: list[Expectation] = []
         self._open = Flag()
         self._reader: Reader | None = None
+
+    @property
+    def last_event_id(self) -> str:
+        """Of the last event that had one: sent as `Last-Event-ID` when it connects again."""
+        return self.start_id
+
+    def rest(self, resting: bool) -> None:
+        """Nobody asks whether it is meant to be without a connection."""
 
     def attach(self, reader: Reader) -> None:
         """Begin to connect with that reader."""
@@ -131,7 +138,7 @@ class EventStream:
                 item.arrivals.append(now_ns)
                 self.events += 1
                 if event.id:
-                    self.last_event_id = event.id
+                    self.start_id = event.id
                 try:
                     self._on_event(event, self)
                 except Exception as error:  # of their own code, of whatever kind: the stream goes on

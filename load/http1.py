@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -32,25 +31,6 @@ def encode_request(origin: Origin, topic: str, *, last_event_id: str = "", token
         lines.append(f"Last-Event-ID: {last_event_id}")
     if token:
         lines.append(f"Authorization: Bearer {token}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-def encode_get(origin: Origin, path: str, headers: Mapping[str, str], last_event_id: str) -> bytes:
-    """The bytes that ask for the stream at that path.
-
-    Raises:
-        UsageError: a header has a line end in it, or the path a blank.
-    """
-    lines = [f"GET {origin.prefix}{path} HTTP/1.1", f"Host: {origin.authority}", "Accept: text/event-stream"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if last_event_id:
-        lines.append(f"Last-Event-ID: {last_event_id}")
-    if not path.startswith("/") or not path.isascii() or " " in path:
-        raise UsageError(
-            f"path {path!r}: it begins with a slash, and blanks and letters beyond ASCII are percent-encoded"
-        )
-    if any("\r" in line or "\n" in line for line in lines):
-        raise UsageError("a header or the path has a line end in it; leave it out")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 

@@ -13,18 +13,21 @@ from typing import Any
 import gevent
 import numpy as np
 
+from core.endpoint.origin import parse_origin
+from core.endpoint.request import StreamEndpoint
 from load.addresses import resolve
 from load.client_state import Counters
 from load.connection_pool import Connecting, ConnectionPool, ConnectThrottle, ReplicaAddress
+from load.endpoint_access import EndpointAccess
 from load.event_stream import EventStream, HeardEvents, SentNs
 from load.feed import Feed
-from load.frames import Source
-from load.http1 import Origin, ResponseHead, parse_origin
+from load.frames import SeriesRegistry, Source
 from load.locust_table import log_many, log_untimed
 from load.reader import StreamReader
 from load.session import CONNECT_DEADLINE_NS, TICK_S
 from load.session_factory import require_descriptors
-from load.transport import SSE, Dialect, Transport
+from load.stream_times import StreamTimes
+from load.transport import SSE, WireFormat
 
 KIND = "SSE"
 """What Locust's table calls the type of these requests."""
@@ -37,7 +40,7 @@ class NamedStreams:
     name: str
     heard: HeardEvents
     tell_every: int
-    feeds: dict[tuple[Dialect, Source], Feed] = field(default_factory=dict)
+    feeds: dict[tuple[WireFormat, Source], Feed] = field(default_factory=dict)
     untold: int = 0
     """Deliveries since one was told by an event of Locust's."""
 
@@ -66,6 +69,9 @@ class ListeningDesk:
         self._gate = ConnectThrottle()
         self._connecting: set[Connecting] = set()
         self._counters = Counters()
+        self._registry = SeriesRegistry()
+        self._times = StreamTimes()
+        self._rng = random.Random()
         self._turn = count()
         self._told: list[_Told] = []
         self._streams: set[EventStream] = set()
@@ -76,7 +82,7 @@ class ListeningDesk:
         stream: EventStream,
         owner: type,
         host: str,
-        request: Callable[[Origin, str], bytes],
+        endpoint: StreamEndpoint,
         sent_ns: SentNs,
         tell_every: int,
         context: Callable[[], Mapping[str, Any]],
@@ -84,29 +90,32 @@ class ListeningDesk:
         """Have a stream connected to that host, and counted under its name among those of its user's class.
 
         Raises:
-            UsageError: the host is no URL that can be used, or its name is unknown.
+            UsageError: the host is no URL that can be used, its name is unknown, or a file of TLS cannot be read.
         """
         named = self._named.get((owner, stream.name))
         if named is None:
             named = self._named[owner, stream.name] = NamedStreams(stream.name, HeardEvents(sent_ns), tell_every)
+        origin = parse_origin(host)
         if host not in self._addresses:
-            self._addresses[host] = resolve([parse_origin(host)])
+            self._addresses[host] = resolve([origin])
         addresses = self._addresses[host]
-
-        def encode(origin: Origin, *_: str, **__: str) -> bytes:
-            return request(origin, stream.last_event_id)
-
+        access = EndpointAccess(endpoint, "", 0)
+        access.times = self._times
+        if origin.scheme == "https":
+            access.require_tls()
         pool = ConnectionPool(
             loop=gevent.get_hub().loop,
             addresses=addresses,
-            transport=Transport(SSE.name, encode, _stream_of),
-            registry=named.heard,
+            transport=SSE,
+            registry=self._registry,
             counters=self._counters,
             on_connect=partial(self._connected, stream.name, context),
             on_break=partial(self._broken, stream.name, context),
+            access=access,
+            interpreter=named.heard,
             gate=self._gate,
             connecting=self._connecting,
-            rng=random.Random(),
+            rng=self._rng,
             feeds=named.feeds,
         )
         self._streams.add(stream)
@@ -149,6 +158,7 @@ class ListeningDesk:
 
     def tick(self) -> None:
         """Enter what came since the last time into Locust's table, and fire its request events."""
+        self._times.restart(0)  # Locust's table has no place for what it notes
         for named in self._named.values():
             self._fold(named)
         told, self._told = self._told, []
@@ -187,10 +197,6 @@ class ListeningDesk:
             start_time=told.ended_s - (told.took_ms or 0.0) / 1000,
             url="",
         )
-
-
-def _stream_of(head: ResponseHead) -> Dialect:
-    return SSE.dialect(head)
 
 
 _desks: dict[Any, ListeningDesk] = {}

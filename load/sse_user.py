@@ -8,18 +8,18 @@ docs/locustfiles.md explains it; examples/shop is a whole locustfile.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import gevent
 import locust.stats
 from gevent.pool import Group
 from locust import User
 
+from core.endpoint.request import NamedValue, StreamEndpoint, StreamRequest, TlsSettings, check_path, parse_header
 from core.errors import UsageError
 from core.sse import SSEEvent
 from core.stamp import StampError, decode
 from load.event_stream import EventStream
-from load.http1 import Origin, encode_get, parse_origin
 from load.listening import ListeningDesk, desk_of
 
 _A_DAY_S = 86_400.0
@@ -29,6 +29,20 @@ _WOULD_BLOCK = "Impossible to call blocking function in the event loop callback"
 def _stay(_: User) -> None:
     """The task of a user that only listens: its streams are read beside it."""
     gevent.sleep(_A_DAY_S)
+
+
+def _path(text: str) -> str:
+    try:
+        return check_path(text)
+    except ValueError as error:
+        raise UsageError(f"path {text!r}: {error}") from None
+
+
+def _fields(headers: Mapping[str, str]) -> tuple[NamedValue, ...]:
+    try:
+        return tuple(parse_header(f"{name}: {value}") for name, value in headers.items())
+    except ValueError as error:
+        raise UsageError(f"headers {', '.join(headers)}: {error}") from None
 
 
 def _bucket(milliseconds: float) -> float:
@@ -51,6 +65,8 @@ class SSEUser(User):
     """What to listen to from the start on, such as `/events?room=7`; '' listens to nothing until `listen` is called."""
     headers: Mapping[str, str] = {}
     """Sent with each request for a stream, such as `{"Authorization": "Bearer …"}`; `on_start` may set it for one user."""
+    tls: TlsSettings = TlsSettings()
+    """Of `https://`: who is trusted, and the certificate of the user; by default the system's authorities and none."""
     tell_every: ClassVar[int] = 100
     """Of so many deliveries one has Locust's `request` event fired, which costs more than the delivery; 0: of none."""
 
@@ -96,28 +112,27 @@ class SSEUser(User):
         *,
         name: str = "",
         headers: Mapping[str, str] | None = None,
+        method: Literal["GET", "POST"] = "GET",
+        body: str = "",
         on_event: Callable[[SSEEvent, EventStream], None] | None = None,
     ) -> EventStream:
         """Begin to listen to a stream of `host`, and return it at once; `stream.wait_connected()` waits for it.
 
         `name` is what Locust's table calls it: by default the path without its query. `headers` are sent beside the user's.
+        A POST has a `body`; its answer is asked for again, a second after it has come whole, until it is hung up.
 
         Raises:
-            UsageError: the host or a header cannot be used.
+            UsageError: the host, the path, a header or a file of TLS cannot be used.
         """
         host = self.host or self.environment.host
         if not host:
-            raise UsageError(
-                f"{type(self).__name__} has no host; give --host http://HOST:PORT or set `host` in the class"
-            )
-        every_header = {**self.headers, **(headers or {})}
-        encode_get(parse_origin(host), path, every_header, "")  # now, where an error reaches who can mend it
+            raise UsageError(f"{type(self).__name__} has no host; give --host http://HOST:PORT or set `host` in the class")
+        request = StreamRequest(
+            method=method, path=_path(path), headers=_fields({**self.headers, **(headers or {})}), body=body
+        )
         stream = EventStream(name or path.partition("?")[0], on_event or self.on_event, self._failed, self._expected)
-
-        def request(origin: Origin, last_event_id: str) -> bytes:
-            return encode_get(origin, path, every_header, last_event_id)
-
-        self._desk.open(stream, type(self), host, request, self.sent_ns, self.tell_every, self.context)
+        endpoint = StreamEndpoint(request=request, tls=self.tls)
+        self._desk.open(stream, type(self), host, endpoint, self.sent_ns, self.tell_every, self.context)
         self.streams.append(stream)
         if not self._linked and self.greenlet is not None:
             self._linked = True

@@ -47,7 +47,7 @@ HISTOGRAMS = HistogramsFile(runs=(RunHistograms(run=1, contender="valkey", round
 KEYS = {
     "generator report": (
         generator_report(),
-        "version stream published failed retried longest_outage_ms scheduled offered_hz achieved_hz measure_started_ns measure_ended_ns "
+        "version stream published failed failures retried longest_outage_ms scheduled offered_hz achieved_hz measure_started_ns measure_ended_ns "
         "lateness_ms lateness_histogram lateness_negative clock_step_ns cpu_s",
     ),
     "replica stats": (
