@@ -126,7 +126,9 @@ class SSEUser(User):
         """
         host = self.host or self.environment.host
         if not host:
-            raise UsageError(f"{type(self).__name__} has no host; give --host http://HOST:PORT or set `host` in the class")
+            raise UsageError(
+                f"{type(self).__name__} has no host; give --host http://HOST:PORT or set `host` in the class"
+            )
         request = StreamRequest(
             method=method, path=_path(path), headers=_fields({**self.headers, **(headers or {})}), body=body
         )

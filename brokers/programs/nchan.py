@@ -55,7 +55,7 @@ class Nchan:
             text = text.replace(mark, value)
         folder.mkdir(parents=True, exist_ok=True)
         config.write_text(text, encoding="utf-8")
-        command = [executable, "-p", data, "-c", config, "-e", "stderr"]
+        command: list[str | Path] = [executable, "-p", data, "-c", config, "-e", "stderr"]
         return launch(
             Running(
                 name=self.name,

@@ -45,7 +45,7 @@ class ScriptHub:
         """Run it; see Program."""
         script, port = self.require(), free_port()
         folder.mkdir(parents=True, exist_ok=True)
-        command = [*OWN_PYTHON, script, str(port)]
+        command: list[str | Path] = [*OWN_PYTHON, script, str(port)]
         return launch(
             Running(
                 name=self.name,

@@ -145,7 +145,7 @@ def test_a_user_hears_its_streams_and_locust_hears_of_them(service, tmp_path):
     told = [(name, failure) for _, name, _, failure in out["told"]]
     assert told.count(("/lost connect", "")) == 2
     assert told.count(("timed connect", "")) == told.count(("ask connect", "")) == told.count(("asked", "")) == 1
-    assert ("/refused connect", "status 503") in told
+    assert ("/refused connect", "status 503 Service Unavailable") in told
     assert told.count(("/lost stream", "closed by the server")) == 1
     # Every second delivery is told, each is counted; without a time of its own none is shown.
     assert told.count(("timed", "")) == 5
