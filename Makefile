@@ -7,57 +7,57 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 PYTEST := $(PY) -m pytest --dist loadfile --no-loadscope-reorder  # tests/durations.py puts the longest files first
 
-.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist brokers browser reference reference-pages lock sbom clean notebook notebooks
+.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist brokers browser reference reference-pages lock sbom docs clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## create .venv with everything pinned in requirements.lock
+setup: $(STAMP)  ## create .venv with everything that requirements.lock pins
 
 $(STAMP): pyproject.toml requirements.lock scripts/setup.sh
 	@scripts/setup.sh $(VENV)
 	@touch $@
 
-compare: $(STAMP)  ## the main job: compare the brokers found here until all is settled, 6 minutes at most
+compare: $(STAMP)  ## the main job: compare the brokers found here until all is settled, about 6 minutes
 	@$(VENV)/bin/fanbench compare
 
 brokers: $(STAMP)  ## install redis-server, mosquitto, rabbitmq-server, nginx, caddy and postgresql by apt or brew
 	@scripts/brokers.sh
 
-browser:  ## install the browser that the tests of the page drive
+browser:  ## install the browser for the tests of the web page
 	@scripts/browser.sh
 
 test: $(STAMP) brokers browser  ## run every test
 	@scripts/test.sh $(PY)
 
-unit: $(STAMP)  ## the tests that start no program, in less than a minute
+unit: $(STAMP)  ## the tests that start no program: less than a minute
 	@$(PYTEST) -n 4 -m unit
 
-lowest: $(STAMP)  ## the fast tests, and the adapters, with the lowest versions that pyproject.toml allows: 10 minutes
+lowest: $(STAMP)  ## the fast tests and the adapters with the lowest versions that pyproject.toml allows: 10 minutes
 	@scripts/lowest.sh
 
-pythons: $(STAMP)  ## the fast tests under the lowest and the highest Python found here: 3 minutes
+pythons: $(STAMP)  ## the fast tests under the lowest and the highest Python on this machine: 3 minutes
 	@$(PY) scripts/pythons.py
 
-durations: $(STAMP) brokers browser  ## run every test and note which files take long, in tests/durations.json
+durations: $(STAMP) brokers browser  ## run every test and record how long each file takes in tests/durations.json
 	@$(PYTEST) -n 5 --record-durations
 
-soak: $(STAMP)  ## scenarios/soak.toml, 250,000 odd connections, fifty runs whose workers come and go, every field of every contract renamed: an hour
+soak: $(STAMP)  ## scenarios/soak.toml, 250,000 unusual connections, fifty runs with changing workers, every contract field renamed: an hour
 	@$(PY) -m pytest -m soak tests
 
-reference: $(STAMP) brokers browser  ## measure results/reference anew: about an hour; again after Ctrl-C, it goes on
+reference: $(STAMP) brokers browser  ## measure results/reference again: about an hour; after Ctrl-C the same command continues
 	@scripts/reference.sh
 
-reference-pages: $(STAMP) browser  ## make the page, the notebooks' outputs and README's picture of results/reference again
+reference-pages: $(STAMP) browser  ## rebuild the page, the notebooks' outputs and README's picture from results/reference
 	@scripts/reference_pages.sh
 
-bench: $(STAMP) brokers  ## the product beside its floors and its neighbours, each ratio from one run: 20 minutes
+bench: $(STAMP) brokers  ## compare fanbench with lower bounds and alternatives, each ratio from one run: 20 minutes
 	@$(PY) -m benchmarks --json results/benchmarks.json
 
-scaling: $(STAMP)  ## draw how cost grows with clients, rate, payload, topics and replicas, into docs/images
+scaling: $(STAMP)  ## draw into docs/images how cost grows with clients, rate, payload, topics and replicas
 	@$(PY) -m benchmarks.scaling
 
-dist: $(STAMP)  ## build the wheel, which runs by itself, and the sdist into dist/
+dist: $(STAMP)  ## build the standalone wheel and the sdist into dist/
 	@rm -rf dist && $(VENV)/bin/uv build -q --out-dir dist && ls dist/*
 
 check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
@@ -66,24 +66,27 @@ check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
-notebook: $(STAMP)  ## open the notebooks that chart results/ in Jupyter, which shows results/ and docs/ too
+notebook: $(STAMP)  ## open the notebooks that chart results/ in Jupyter
 	@case "$$FANBENCH_RESULTS" in ""|/*) ;; *) export FANBENCH_RESULTS="$(CURDIR)/$$FANBENCH_RESULTS";; esac; \
 	$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks $$([ "$$(id -u)" != 0 ] || echo --allow-root)  # root: in a container
 
-notebooks: $(STAMP)  ## run every notebook from the top on results/reference, outputs in place
+notebooks: $(STAMP)  ## run every notebook on results/reference and store the outputs
 	@FANBENCH_RESULTS=results/reference $(PY) scripts/notebooks.py
 
 # Versions and hashes; no address of a registry is written.
 COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q
 
-lock: $(STAMP)  ## pin the dependencies again, with hashes; PACKAGE=name for that one alone
-	@$(COMPILE) --all-extras --group dev --group bench --group supply $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) -o requirements.lock pyproject.toml
+lock: $(STAMP)  ## pin the dependencies again, with hashes; PACKAGE=name for one of them
+	@$(COMPILE) --all-extras --group dev --group bench --group supply --group docs $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) -o requirements.lock pyproject.toml
 	@$(COMPILE) -c requirements.lock -o deploy/requirements.lock deploy/requirements.txt
 
-sbom: $(STAMP)  ## dist/sbom.cdx.json: what an installation holds, as CycloneDX
+sbom: $(STAMP)  ## write dist/sbom.cdx.json: what an installation contains, as CycloneDX
 	@mkdir -p dist
 	@$(VENV)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.cdx.json
 	@echo dist/sbom.cdx.json
+
+docs: $(STAMP)  ## build the documentation as a site in dist/docs; warnings and dead links fail it
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet && echo dist/docs/index.html
 
 clean:  ## remove .venv, caches and unfinished results
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks results/*.partial

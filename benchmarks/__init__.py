@@ -1,1 +1,1 @@
-"""`make bench`: what the product costs beside its floor and its neighbours, each ratio measured in turn in one run."""
+"""`make bench`: the cost of fanbench compared with lower bounds and alternatives; each ratio is measured in turn in one run."""

@@ -83,7 +83,7 @@ PARTS: dict[str, Callable[[Path, Cores, bool, Say], Iterable[FigureTable]]] = {
 
 
 def measure(names: Iterable[str], quick: bool, console: Console) -> tuple[list[FigureTable], dict[str, str]]:
-    """Run the parts and print their tables; a part that fails is named with its reason, and the others go on."""
+    """Run the parts and print their tables; a part that fails is named with its reason, and the others continue."""
     cores = Cores.choose()
     stay_on(cores.others)
     tables: list[FigureTable] = []

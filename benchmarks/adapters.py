@@ -29,7 +29,7 @@ Found = dict[tuple[str, str, str], list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How messages are published: by so many publishers that wait, or with none at a pace; for so long at least."""
+    """How messages are published: by so many publishers that wait, or with none at a pace; for this long at least."""
 
     name: str
     in_flight: int

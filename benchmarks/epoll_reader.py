@@ -1,6 +1,6 @@
 """The reader of the benchmarks: `python epoll_reader.py HOST PORT PATH CLIENTS PAUSE_MS` holds so many event streams.
 
-It imports nothing of ours, so that it can judge both the server and the load. It knows HTTP only as far as the end of
+It imports nothing of fanbench, so that it can judge both the server and the load. It knows HTTP only as far as the end of
 a head, and counts events (by `data:`, which no payload here has in it) and bytes. One JSON line says that all streams
 are open, and one answers each line on stdin with the counts so far; it ends with stdin.
 

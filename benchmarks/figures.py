@@ -1,4 +1,4 @@
-"""What the benchmarks found, as values: figures over rounds, tables of them, and the bars they are held against."""
+"""What the benchmarks found, as values: figures over rounds, tables of them, and the bars they are compared with."""
 
 from __future__ import annotations
 

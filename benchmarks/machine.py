@@ -20,7 +20,7 @@ _PSS = re.compile(rb"^Pss:\s+(\d+) kB$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """The core of the thing measured, and the core of everything else; None where there is but one."""
+    """The core of the thing measured, and the core of everything else; None if there is but one."""
 
     measured: int | None
     others: int | None

@@ -22,7 +22,7 @@ def microscope(seconds: float, folder: Path, cores: Cores, say: Callable[[str], 
     found = folder / "micro.json"
     command = [sys.executable, "-m", "pytest", "benchmarks/micro", "--benchmark-only", "--benchmark-quiet", "-q"]
     command += [f"--benchmark-json={found}", f"--benchmark-max-time={seconds}", "--benchmark-disable-gc"]
-    # pytest-benchmark measures nothing where it believes that pytest-xdist runs it, as in our own tests.
+    # pytest-benchmark measures nothing if it believes that pytest-xdist runs it, as in our own tests.
     command += ["-p", "no:xdist"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     with on_core(cores.measured):

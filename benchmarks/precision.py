@@ -105,7 +105,7 @@ def _ranked(comparison: Comparison) -> dict[str, Mapping[int, Run]]:
 
 def _row(noise: Floats, scenario: Scenario, contenders: int, resampled: int, say: Callable[[str], None]) -> FigureRow:
     """`contenders` of one promise in rounds with the floor: alarms with stopping, power and widths at the last round."""
-    rounds = planned_rounds(scenario, contenders + 1, WITHIN_S)
+    rounds = planned_rounds(scenario.run_s * (contenders + 1), WITHIN_S)
     say(f"{contenders} contenders, {rounds} rounds, {resampled:,} times")
     equal = resample(noise, resampled, contenders, rounds)
     ended = go_through(equal, planned_looks(rounds))

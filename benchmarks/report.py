@@ -28,7 +28,7 @@ def print_table(table: FigureTable, console: Console, judged: bool) -> None:
     columns = list(dict.fromkeys(name for row in table.rows for name in row.figures))
     console.print(table.title, style="bold", highlight=False, markup=False)
     shown = RichTable(box=None, pad_edge=False)
-    shown.add_column("")
+    shown.add_column("", no_wrap=True)
     for column in columns:
         shown.add_column(column, justify="right")
     for row in table.rows:

@@ -66,7 +66,7 @@ def noise_of(runs: Mapping[str, Mapping[int, Run]]) -> Floats:
 
 
 def resample(noise: Floats, comparisons: int, contenders: int, rounds: int, seed: int = 1) -> Floats:
-    """Comparisons of equals: whole rounds drawn with replacement, of contenders drawn anew for each comparison.
+    """Comparisons of equals: whole rounds drawn with replacement, of contenders drawn again for each comparison.
 
     The shape is (comparisons, figures, contenders, rounds). The mean of n drawn values varies by (n-1)/n too little, n being the
     stored rounds; the noise is scaled up by that.

@@ -1,4 +1,4 @@
-"""The servers that are held against each other. Each is told events from outside, and sends them to all its clients."""
+"""The servers that are compared with each other. Each is told events from outside, and sends them to all its clients."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from brokers.options import choice
 from brokers.reconnect import finish, keep_up
 from brokers.topic_names import TopicNames
 
-CONFIRMS = choice("confirms", "in place of naming the delivery", ("true", "false"), "", "false")
+CONFIRMS = choice("confirms", "alternative to naming the delivery", ("true", "false"), "", "false")
 
 
 def with_confirms(endpoint: Endpoint) -> bool:

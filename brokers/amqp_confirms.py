@@ -1,4 +1,4 @@
-"""Whether a broker that answers still confirms what is published on a channel."""
+"""Detects whether a broker that answers still confirms publishes on a channel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Confirms:
         self._refused = False
 
     def began(self, now_s: float) -> None:
-        """A publish is under way."""
+        """A publish is in flight."""
         self._under_way += 1
         if self._since_s is None:
             self._since_s = now_s
@@ -34,7 +34,7 @@ class Confirms:
         self._refused = True
 
     def ended(self, now_s: float) -> None:
-        """A publish is no longer under way, however that came: a caller may have been cancelled."""
+        """A publish is no longer in flight, however that came: a caller may have been cancelled."""
         self._under_way -= 1
         if self._under_way and self._since_s is None:
             self._since_s = now_s  # the others wait from the last confirmation on

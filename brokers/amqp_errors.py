@@ -1,4 +1,4 @@
-"""What RabbitMQ means by closing a channel or a connection: its own words, and the cause that they tell."""
+"""Why RabbitMQ closed a channel or a connection: its words, and the cause that they mean."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class BlockedError(ConnectionError):
 
 
 class UnroutableError(ConnectionError):
-    """No queue is bound to take a message: the exchange was made anew, or its bindings were removed."""
+    """No queue is bound to take a message: the exchange was recreated, or its bindings were removed."""
 
     def __init__(self, exchange: str) -> None:
         super().__init__(f"exchange '{exchange}' has no binding that takes it to a queue: somebody removed that")
@@ -92,7 +92,7 @@ def kind_of(error: BaseException) -> CauseKind | None:
 
 
 def forbidden_topic(error: BaseException) -> str | None:
-    """The topic that the broker names as forbidden: the same error ends all that is under way on its channel."""
+    """The topic that the broker names as forbidden: the same error ends all that is in flight on its channel."""
     match = _TOPIC.match(words_of(error))
     return match[1] if match else None
 

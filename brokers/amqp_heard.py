@@ -1,4 +1,4 @@
-"""What RabbitMQ says of a connection besides its answers, and aiormq tells nobody: alarms, and messages that come back."""
+"""Notifications of RabbitMQ that aiormq does not pass on: alarms and returned messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _log = logging.getLogger("fanbench.brokers")
 
 
 def hear_returns(link: AmqpConnection) -> None:
-    """Note that a message came back; aiormq looks for it by an id of its own, which none of ours has."""
+    """Note that a message came back; aiormq looks for it by its own kind of id, which fanbench's messages lack."""
     channel = link.channel
 
     async def returned(frame: Any) -> None:

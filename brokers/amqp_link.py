@@ -28,7 +28,7 @@ from brokers.tls import tls_context
 PORT, TLS_PORT = 5672, 5671
 MAX_TOPIC_BYTES = 255
 """A routing key is a short string, whose length is one byte."""
-HEARTBEAT = whole_number("heartbeat", "AMQP's heartbeat in seconds: after two without a word the broker gives up", 4, 1)
+HEARTBEAT = whole_number("heartbeat", "AMQP heartbeat in seconds: the broker gives up after two silent intervals", 4, 1)
 
 # A lost connection is our news to tell, in one line and without a traceback.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
@@ -174,7 +174,7 @@ def _closed_by(closing: asyncio.Future[Any]) -> Exception:
 async def _beat(link: AmqpConnection) -> None:
     """Ask for a sign of life until none comes: AMQP's own heartbeat takes three times as long to give up.
 
-    During an alarm the broker answers nothing; AMQP's heartbeats go on, and have to do.
+    During an alarm the broker answers nothing; AMQP's heartbeats continue, and have to do.
     """
     with contextlib.suppress(*errors):
         while True:

@@ -19,7 +19,7 @@ from brokers.topic_names import TopicNames
 
 _DRAIN_EVERY = 64
 _REMEMBER_S = 30.0
-"""For so long a forbidden topic is refused here: RabbitMQ ends the channel, with all that is under way, for each."""
+"""How long a forbidden topic is refused here: for each one RabbitMQ ends the channel, with everything in flight on it."""
 _REMEMBERED = 1_024
 
 
@@ -126,7 +126,7 @@ class AmqpProducer:
         self._forbidden.pop(name, None)
 
     def _failed(self, topic: str, name: str, error: Exception) -> BrokerError:
-        """Of all that was under way on a channel only the topic that the broker named is refused."""
+        """Of all that was in flight on a channel only the topic that the broker named is refused."""
         self._note(error)
         if forbidden_topic(error) not in (None, name):
             return self.line.failed(topic, ConnectionError("connection lost: another topic was refused on it"))

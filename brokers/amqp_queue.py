@@ -1,4 +1,4 @@
-"""What the adapter `amqp` creates at RabbitMQ: its exchange, and the queue of a consumer."""
+"""The objects that the adapter `amqp` creates at RabbitMQ: its exchange, and the queue of a consumer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from brokers.amqp_link import AmqpConnection
 from brokers.endpoint import RUN_NAME, Endpoint
 from brokers.options import choice, flag, text
 
-EXCHANGE = text("exchange", "name of the exchange that is published to", default_words="fanbench, or the run's name")
+EXCHANGE = text("exchange", "name of the exchange", default_words="fanbench, or the run's name")
 EXCHANGE_TYPE = choice("exchange_type", "type of the exchange", ("direct", "topic", "fanout"), "direct")
-PASSIVE = flag("passive", "declare nothing that is shared: what is named must exist, whatever its settings")
+PASSIVE = flag("passive", "declare nothing that is shared: the named objects must exist, with any settings")
 QUEUE_TYPE = choice("queue_type", "type of the queues with confirms", ("classic", "quorum"), "classic")
 
 QUEUE_EXPIRES_MS = 60_000

@@ -1,4 +1,4 @@
-"""Publishes in a consumer's place, once a second: RabbitMQ tells a consumer neither of an alarm nor of a lost binding.
+"""Publishes on behalf of a consumer, once a second: RabbitMQ tells a consumer neither about an alarm nor about a lost binding.
 
 It tells a connection of an alarm on its first publish during it, and reads nothing from it from then on: so this is a
 connection of its own. And it returns a mandatory message that reaches no queue: so the consumer's own is bound to one.
@@ -22,7 +22,7 @@ from brokers.reconnect import finish
 _EVERY_S = 1.0
 _AGAIN_S = 2.0
 _RETURNS = 2
-"""In a row, after which a binding is gone: one may be of a connection that is being dialled anew."""
+"""In a row, after which a binding is gone: one may be of a connection that is being dialled again."""
 Canary = tuple[str, str]
 """Exchange, and the routing key by which the consumer's queue is bound to it for this alone; both empty for none."""
 NO_CANARY: Canary = ("", "")

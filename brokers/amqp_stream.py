@@ -31,8 +31,8 @@ from brokers.reconnect import finish, keep_up, reason
 from brokers.topic_names import TopicNames
 
 STREAM = text("stream", "exchange and queue that all topics share", default_words="fanbench.stream, or the run's")
-BYTES = whole_number("bytes", "size that the stream keeps, about", 1_000_000_000, 1)
-MAX_AGE = text("max_age", "age that the stream keeps, as RabbitMQ writes it: 7D, 12h, 30m", default_words="any")
+BYTES = whole_number("bytes", "approximate size of the stream", 1_000_000_000, 1)
+MAX_AGE = text("max_age", "maximum age in the stream, in RabbitMQ's notation: 7D, 12h, 30m", default_words="any")
 
 
 def stream_of(endpoint: Endpoint) -> str:
@@ -92,7 +92,7 @@ class AmqpStreamConsumer:
         end = await end_of(self.link.target, link, self._stream)
         if not self._began:
             self._began, self.feed.position = True, end
-        elif end < self.feed.position:  # deleted and made anew, or back without its last entries
+        elif end < self.feed.position:  # deleted and recreated, or back without its last entries
             self.feed.trimmed(None)
             self.feed.position = end
         self._reader = AmqpStreamReader(link.channel, self._stream)
@@ -123,7 +123,7 @@ class AmqpStreamConsumer:
             missing = offset - self.feed.position - 1
             if missing > 0:
                 self.feed.trimmed(missing)
-            elif missing < 0:  # a broker that came back without its data numbers anew
+            elif missing < 0:  # a broker that came back without its data restarts its numbering
                 self.feed.trimmed(None)
             if not self.feed.take_now(offset, topic, payload):
                 await self.feed.take(offset, topic, payload)

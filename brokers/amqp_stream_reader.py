@@ -1,4 +1,4 @@
-"""Reading a RabbitMQ stream by offset, and finding its end, which the broker does not tell."""
+"""Reads a RabbitMQ stream by offset, and finds its end, which the broker does not report."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class AmqpStreamReader:
 async def mark(endpoint: Endpoint, stream: str) -> str | None:
     """Write a marker to the stream, on a connection of its own, which an alarm may block; returns its routing key.
 
-    None where the broker takes none: an alarm, or a user who may only read.
+    None if the broker takes none: an alarm, or a user who may only read.
     """
     marker = _MARKER + secrets.token_hex(8)
     try:

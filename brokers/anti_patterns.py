@@ -1,4 +1,4 @@
-"""Contenders that show a price: servers as many tutorials write them, beside the hub, on the same broker and load.
+"""Contenders that show the cost of anti-patterns: servers as in many tutorials, with the same broker and load.
 
 They take part only where they are named, and `fanbench choose` never proposes them.
 """

@@ -24,14 +24,14 @@ class Message(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A place where continuity may be broken: messages may be missing between those before and those after it."""
+    """A place where messages may be missing, between the one before and the one after it."""
 
     cause: str
     """`connection lost`, `overflow`, `trimmed`, `forbidden` or `invalid`, and what the broker said."""
     lost: int | None
-    """How many messages are missing, where the adapter knows; None where it cannot know."""
+    """How many messages are missing; None if the adapter cannot know."""
     topic: str | None = None
-    """The topic it concerns; None for all that this consumer is subscribed to."""
+    """Its topic; None for all topics of this consumer."""
 
 
 class LinkState(Protocol):
@@ -46,18 +46,18 @@ class LinkState(Protocol):
 
     @property
     def notice(self) -> str:
-        """What does not work although it is connected: an alarm, a part of a cluster that is lost. Empty where all does."""
+        """What does not work although it is connected: an alarm, a lost part of a cluster. Empty if everything works."""
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """By reason, the messages that were passed by because they are none of ours or cannot be read."""
+        """By reason, the messages that were skipped because they are foreign or unreadable."""
 
     async def changed(self) -> None:
         """Return when `connected` or `notice` has changed."""
 
 
 class Producer(Protocol):
-    """Publishes. Order is kept per topic in the order of the calls, also of calls that overlap."""
+    """Publishes. Order is kept per topic in the order of the calls, also for concurrent calls."""
 
     @property
     def link(self) -> LinkState: ...
@@ -66,13 +66,13 @@ class Producer(Protocol):
         """Return once the endpoint's delivery promise is met.
 
         Raises:
-            TopicRefusedError: this topic cannot be used; it harms no other.
-            BrokerError: the promise cannot be met, for instance because the connection is down.
+            TopicRefusedError: this topic cannot be used; others are not affected.
+            BrokerError: the promise cannot be met, for example because the connection is down.
         """
 
 
 class Consumer(Protocol):
-    """Receives. Its buffer is bounded: what does not fit is dropped and told as a Gap."""
+    """Receives. Its buffer is bounded: messages that do not fit are dropped and reported as a Gap."""
 
     @property
     def link(self) -> LinkState: ...
@@ -96,7 +96,7 @@ class Consumer(Protocol):
 
 
 class Adapter(Protocol):
-    """What the entry points of the group `fanbench.brokers` name, one for each scheme.
+    """The object that the entry points of the group `fanbench.brokers` name, one for each scheme.
 
     `producer` and `consumer` connect on entry, within the endpoint's deadline; closing is idempotent and
     cancellation-safe and leaves no task and no socket. Reconnecting is theirs, with brokers.reconnect.
@@ -109,9 +109,9 @@ class Adapter(Protocol):
     deliveries: tuple[Delivery, ...]
     """The promises that an endpoint may ask for, the default first."""
     replay: bool
-    """Whether `subscribe(since_ns=…)` brings back what was published before."""
+    """Whether `subscribe(since_ns=…)` replays earlier messages."""
     max_topic_bytes: int
-    """The longest name of a topic that the protocol takes, in bytes of UTF-8."""
+    """The longest topic name that the protocol allows, in bytes of UTF-8."""
     options: tuple[Option[Any], ...]
     """URL options that it understands."""
 
@@ -125,7 +125,7 @@ class CleansUp(Protocol):
     """An adapter that creates something at the broker: streams, queues, sessions."""
 
     async def clean_up(self, endpoint: Endpoint) -> None:
-        """Remove everything whose name begins with the endpoint's `run_name`; there may be nothing left to remove.
+        """Remove everything whose name begins with the endpoint's `run_name`; there may be nothing to remove.
 
         Raises:
             BrokerError: it cannot be removed.

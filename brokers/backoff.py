@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt, and how often to ask for a sign of life: the same for all adapters."""
+"""Delays before the next attempt, and the interval for signs of life: the same for all adapters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEARTBEAT_S = 2.5
 
 
 def delays_s(rng: random.Random | None = None) -> Iterator[float]:
-    """Seconds to wait before each further attempt, without end: 0.05, 0.1, 0.2 … 1, each ±20 % by chance.
+    """Seconds to wait before each further attempt, without end: 0.05, 0.1, 0.2 … 1, each ±20% at random.
 
     Jitter keeps the replicas of one service from coming back in step.
     """
@@ -27,5 +27,5 @@ def delays_s(rng: random.Random | None = None) -> Iterator[float]:
 
 
 def heartbeat_s(endpoint: Endpoint) -> float:
-    """How often a connection is asked for a sign of life; without one for the endpoint's deadline it counts as lost."""
+    """How often to ask a connection for a sign of life; without one within the endpoint's deadline it counts as lost."""
     return min(HEARTBEAT_S, endpoint.timeout_s / 2)

@@ -1,4 +1,4 @@
-"""What a run creates at somebody's broker bears the run's name, and is removed at its end, however that comes.
+"""Removes what a run creates at a broker. It carries the run's name, and is removed however the run ends.
 
 `python -m brokers.clean_up FILE` removes it after fanbench itself was killed: FILE, which only its owner can read, has the
 URL, because a command line is seen by everybody.
@@ -36,7 +36,7 @@ def new_run_name() -> str:
 
 @contextmanager
 def run_on(url: str, delivery: str) -> Iterator[str]:
-    """The URL with a run's name; on leaving, what bears it is removed. The same URL where the adapter creates nothing.
+    """The URL with a run's name; on exit everything with this name is removed. The same URL where the adapter creates nothing.
 
     A URL that has a `run_name` keeps it, and what bears it: whoever chose the name looks after it.
     """
@@ -51,13 +51,13 @@ def run_on(url: str, delivery: str) -> Iterator[str]:
     try:
         yield named
     finally:
-        clean_up(named, endpoint.delivery)  # what is left is told; the guard would fare no better
+        clean_up(named, endpoint.delivery)  # what is left is reported; the guard would fare no better
         call_off()
         path.unlink(missing_ok=True)
 
 
 def clean_up(url: str, delivery: str) -> bool:
-    """Remove what bears the URL's run name, within CLEAN_UP_S; what is left is told in the log. Blocks."""
+    """Remove everything with the URL's run name, within CLEAN_UP_S; log what is left. Blocks."""
     adapter, endpoint = open_endpoint(url, delivery)
     try:
         asyncio.run(_clean_up(adapter, endpoint))
@@ -85,7 +85,7 @@ def _remember(url: str, delivery: str) -> tuple[Path, list[str | Path]]:
 
 
 def main(argv: list[str]) -> int:
-    """Clean up by a file that `run_on` left; exit code 0 where there is nothing more to do."""
+    """Clean up by a file that `run_on` left; exit code 0 if there is nothing more to do."""
     path = Path(argv[0])
     try:
         url, delivery = json.loads(path.read_text(encoding="utf-8"))

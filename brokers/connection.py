@@ -1,4 +1,4 @@
-"""What a client library is asked to do with a connection, and a producer's connection that is kept up."""
+"""The calls of a client library, and a producer's connection that reconnects."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Calls(Generic[C]):
 def publish_error(endpoint: Endpoint, link: Link, topic: str, error: BaseException, kind: CauseKind) -> BrokerError:
     """The error of a publish that the broker or its library refused; the topic's own refusal where it is one.
 
-    An answer that means "not here any more" has the connection dialled anew.
+    An answer that means "not here any more" has the connection dialled again.
     """
     words = reason(error)
     refusal = refusal_of(kind, words)

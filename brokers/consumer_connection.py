@@ -1,4 +1,4 @@
-"""A consumer's connection, kept up: each topic is confirmed or refused by itself, and subscribed again after a reconnect."""
+"""A consumer's connection: confirms or refuses each topic separately, and resubscribes after a reconnect."""
 
 from __future__ import annotations
 

@@ -60,11 +60,11 @@ class Contender:
     given: tuple[tuple[str, str], ...] = ()
     """Settings of its program that a person chose."""
     server: str = ""
-    """Which server of examples/per-client-server its replicas are; empty where they are ours."""
+    """Which server of examples/per-client-server its replicas are; empty if they are ours."""
     anti_pattern: str = ""
     """What nobody should do as it does, in words; empty for most."""
     kept: str = ""
-    """How its program keeps what was published, as fanbench runs it; empty where nothing is kept. docs/brokers.md has the sources."""
+    """How its program keeps what was published, as fanbench runs it; empty if nothing is kept. docs/brokers.md has the sources."""
 
     @property
     def clustered(self) -> bool:
@@ -73,7 +73,7 @@ class Contender:
 
     @property
     def settings(self) -> dict[str, int]:
-        """What its program or cluster is set to, by name; empty where there is nothing to set.
+        """What its program or cluster is set to, by name; empty if there is nothing to set.
 
         Raises:
             UsageError: one that a person chose does not exist, or takes no such value.
@@ -107,7 +107,7 @@ class Contender:
 
     @property
     def embedded(self) -> bool:
-        """Whether there is no broker, and each replica generates by itself."""
+        """Whether there is no broker, and each replica generates its own events."""
         return self.url.startswith("memory:")
 
     @property
@@ -142,7 +142,7 @@ class Contender:
         return ", or `--launch docker`" if self.launch == "auto" and not docker.why_not() else ""
 
     def program_version(self) -> str:
-        """Empty where there is no program, or it is not found."""
+        """Empty if there is no program, or it is not found."""
         return "" if self.program is None else self._launcher(self.program).version()
 
     def require_runnable(self) -> None:

@@ -1,4 +1,4 @@
-"""What can be compared: program + adapter + delivery, by name; and a running broker of the user's own, by URL."""
+"""Everything that can be compared: program + adapter + delivery, by name; and the user's own broker, by URL."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def declared(name: str) -> Contender | None:
 
 
 def program_of_result(name: str) -> str | None:
-    """The program that a contender in results runs on, where it is one of ours."""
+    """The program that a contender in results runs on, where it is one of fanbench's."""
     found = declared(name)
     return None if found is None else found.program
 

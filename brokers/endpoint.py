@@ -1,4 +1,4 @@
-"""Where a broker is and what is asked of it: a URL, taken apart, that never shows its secrets."""
+"""A broker's address and options: a parsed URL that never shows its secrets."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def _read_run_name(value: str) -> str:
     return value
 
 
-PASSWORD_FILE = file("password_file", "file whose first line is the password, in place of one in the URL")
+PASSWORD_FILE = file("password_file", "file whose first line is the password, instead of one in the URL")
 RUN_NAME: Option[str] = replace(
-    text("run_name", "what the names of all that is created at the broker begin with", "", OWN_NAME),
+    text("run_name", "prefix of the names of everything that is created at the broker", "", OWN_NAME),
     read=_read_run_name,
 )
 MAX_TOPIC_BYTES = whole_number(
-    "max_topic_bytes", "longest topic, for a broker that takes less than its protocol", 0, 1, "the protocol's"
+    "max_topic_bytes", "longest topic, for a broker that allows less than its protocol", 0, 1, "the protocol's"
 )
 EVERY_URL: tuple[Option[Any], ...] = (PASSWORD_FILE, RUN_NAME, MAX_TOPIC_BYTES)
-"""Options that any broker URL may have, whatever its adapter declares."""
+"""Options of every broker URL, whatever its adapter declares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,16 @@ class Endpoint:
     url: str = field(repr=False)
     scheme: str
     hosts: tuple[Address, ...]
-    """At least one, in the URL's order; a dial is given an endpoint with one of them, see `at`."""
+    """At least one, in the URL's order; each dial gets an endpoint with one of them, see `at`."""
     username: str | None = field(repr=False)  # with NATS it may be a token
     password: str | None = field(repr=False)
     path: str
     """Without its leading slash: a database number, a virtual host."""
     options: dict[str, str] = field(repr=False)
     delivery: str
-    """The promise that is asked for: at-most-once or at-least-once."""
+    """The promise that is requested: at-most-once or at-least-once."""
     timeout_s: float = CONNECT_TIMEOUT_S
-    """How long connecting, subscribing or a confirmation may take before it is an error."""
+    """Deadline for connecting, subscribing and confirmations."""
 
     def __str__(self) -> str:
         return redact(self.url)
@@ -106,13 +106,13 @@ class Endpoint:
 
     @property
     def place(self) -> str:
-        """Scheme, hosts and path as they were written: what tells brokers apart, and no user, secret or option."""
+        """Scheme, hosts and path as written, which identify a broker, without user, secrets and options."""
         start, _, _, rest = take_apart(self.url)
         return start + rest.partition("?")[0].rstrip("/")
 
     @property
     def prefix(self) -> str:
-        """What the name of everything that an adapter creates at the broker begins with."""
+        """The prefix of the name of everything that an adapter creates at the broker."""
         return self.get(RUN_NAME) or OWN_NAME
 
     @property
@@ -147,7 +147,7 @@ class Endpoint:
 def parse_url(url: str, delivery: str, default_port: int | None = None) -> Endpoint:
     """Take a broker URL apart: `scheme://[user[:password]@]host[:port][,host[:port]…][/path][?option=value&…]`.
 
-    A scheme that is or ends with `unix` has the path of a socket in place of hosts and path.
+    A scheme that is or ends with `unix` has the path of a socket instead of hosts and path.
 
     Raises:
         UsageError: not a URL, a port is not a number from 1 to 65535, an option stands twice, or something in it is not
@@ -202,7 +202,7 @@ def _options(url: str, query: str) -> dict[str, str]:
 
 
 def with_absolute_files(url: str) -> str:
-    """The URL with each option that names a file by a relative path, such as `ca_file`, made absolute."""
+    """The URL with the relative paths of file options, such as `ca_file`, made absolute."""
 
     def absolute(option: re.Match[str]) -> str:
         path = Path(unquote_plus(option[2]))

@@ -1,4 +1,4 @@
-"""The errors of adapters: what is the cause, what to do next, and what it means for the connection. One place for all."""
+"""The errors of adapters: the cause, the next step, and the meaning for the connection, for all adapters."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Reaction(enum.StrEnum):
     """What an error means for the connection on which it came."""
 
     GONE = "gone"
-    """It is of no more use: drop it, resolve the name again and dial anew."""
+    """The connection is useless: drop it, resolve the name again and dial again."""
     REFUSED = "refused"
-    """It is good; what was asked for is the caller's affair."""
+    """It is good; what was requested is the caller's affair."""
     TRANSIENT = "transient"
     """It is good, and may do later what it does not do now."""
 
@@ -41,7 +41,7 @@ class CauseKind(enum.StrEnum):
     """It is there with other settings."""
     LIMIT = "limit"
     BLOCKED = "blocked"
-    """The broker takes nothing for now: an alarm, a full disk, a data set that is loaded."""
+    """The broker accepts nothing for now: an alarm, a full disk, a data set that is being loaded."""
     INVALID = "invalid"
     TLS_UNTRUSTED = "certificate of an unknown authority"
     TLS_NAME = "certificate of another name"
@@ -86,7 +86,7 @@ _WORDS: tuple[tuple[CauseKind, tuple[str, ...]], ...] = (
       "unreachable")),
     (CauseKind.LOST, ("connection reset", "broken pipe", "connection lost", "connection closed", "not connected")),
 )  # fmt: skip
-"""The last resort, in this order, for libraries that have one type for many causes."""
+"""The last resort, in this order, for libraries with one exception type for many causes."""
 
 
 _LASTING = {
@@ -100,7 +100,7 @@ _LASTING = {
     CauseKind.TLS_CLIENT,
     CauseKind.WRONG_PROTOCOL,
 }
-"""What stays as it is until somebody changes it: another try ends the same way. Of all else, a broker may come back."""
+"""Permanent causes: a retry ends in the same way. For all others, the broker may come back."""
 
 
 def reaction_to(kind: CauseKind) -> Reaction:
@@ -114,7 +114,7 @@ def next_step(kind: CauseKind) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it was raised for, whether its library says so or not."""
+    """The error and its causes, explicit or implicit."""
     for _ in range(8):
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
@@ -162,7 +162,7 @@ def shown(topic: str) -> str:
 
 
 class BrokerError(FanbenchError):
-    """A broker did not do what was asked: which broker, the action, the cause and the next step, in one line."""
+    """A broker failed to do something: the broker, the action, the cause and the next step, in one line."""
 
     def __init__(
         self,
@@ -202,13 +202,13 @@ class Refusal(NamedTuple):
 
 
 def refusal_of(kind: CauseKind, words: str) -> Refusal | None:
-    """The refusal that an error about a topic is, or None where it says nothing about the topic."""
+    """The refusal that an error expresses, or None if it is not about the topic."""
     kinds: dict[CauseKind, RefusalKind] = {CauseKind.PERMISSION: "forbidden", CauseKind.INVALID: "invalid"}
     return Refusal(kinds[kind], words) if kind in kinds else None
 
 
 class TopicRefusedError(BrokerError):
-    """A topic cannot be used; the connection and the other topics are as they were."""
+    """A topic cannot be used; the connection and other topics are not affected."""
 
     def __init__(self, endpoint: Endpoint, action: str, topic: str, refusal: Refusal) -> None:
         super().__init__(endpoint, f"{action} {shown(topic)}", f"{refusal.kind}: {refusal.reason}", refusal.cause)
@@ -220,7 +220,7 @@ def refuse_history(endpoint: Endpoint, since_ns: int | None) -> None:
     """For adapters without replay.
 
     Raises:
-        BrokerError: history is asked for.
+        BrokerError: history is requested.
     """
     if since_ns is not None:
         step = "use one with replay, see docs/brokers.md"

@@ -1,4 +1,4 @@
-"""Whether the client library of an adapter is installed, and how to get it, by the metadata of the adapter's package."""
+"""Finds out whether an adapter's client library is installed, and how to get it, from its package's metadata."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 
 def not_installed(entry: EntryPoint) -> str | None:
-    """`aiomqtt is not installed: pip install 'fanbench[mqtt]'`; None where everything that it needs is installed.
+    """`aiomqtt is not installed: pip install 'fanbench[mqtt]'`; None if everything that it needs is installed.
 
     An entry point names in square brackets the extras that it needs. What one without extras needs are the package's
     own requirements.

@@ -1,4 +1,4 @@
-"""The bounded buffer between a broker's connection and whoever iterates the consumer."""
+"""The bounded buffer between a broker's connection and the reader of the consumer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from brokers.api import Gap, Message
 from brokers.options import whole_number
 
 DEFAULT_CAPACITY = 65_536
-BUFFER = whole_number("buffer", "messages held for a reader that is behind, then a gap", DEFAULT_CAPACITY)
+BUFFER = whole_number("buffer", "messages buffered for a slow reader; beyond that there is a gap", DEFAULT_CAPACITY)
 CAPACITY_BYTES = 64 * 1024 * 1024
 """Of payloads, whatever their number: 65,536 of a quarter of a megabyte would be 16 GB. One message always has room."""
 _TURN = 256
@@ -19,7 +19,7 @@ _TURN = 256
 class Inbox:
     """Messages in the order they came, at most `capacity` of them and CAPACITY_BYTES, for one iterating task.
 
-    What comes while it is full is dropped until half of it is free again, and told as one Gap where it is missing:
+    What comes while it is full is dropped until half of it is free again, and reported as one Gap where it is missing:
     letting in every message that finds a free place would give a reader that is behind a Gap for each message.
     """
 
@@ -49,7 +49,7 @@ class Inbox:
         return len(self._items) <= self._capacity // 2 and self._held_bytes <= CAPACITY_BYTES // 2
 
     async def room(self) -> None:
-        """Wait until half of the buffer is free: for adapters that let the broker keep what does not fit."""
+        """Wait until half of the buffer is free; for adapters that leave the rest at the broker."""
         while not self._half_free:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
@@ -73,7 +73,7 @@ class Inbox:
         self._wake()
 
     def hold(self) -> None:
-        """Keep back what comes from now on until `release`: the connection is lost."""
+        """Hold back new messages until `release`: the connection is lost."""
         if self._readable is None:
             self._tell_lost()
             self._readable = len(self._items)
@@ -158,7 +158,7 @@ class Inbox:
 
 
 class Lane:
-    """A part of what comes into an inbox, with connections of its own: its interruption holds nothing else back."""
+    """A part of an inbox with separate connections: its interruption does not delay the rest."""
 
     __slots__ = ("_inbox", "_topics", "discard", "put")
 

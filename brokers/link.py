@@ -1,4 +1,4 @@
-"""Whether one side's connection is up, and what it has passed by: what readiness, metrics and the log follow."""
+"""The state of one side's connection and its skipped messages, for readiness, metrics and the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _log = logging.getLogger("fanbench.brokers")
 
 
 class Link:
-    """The state of a producer's or consumer's connection. `keep_up` tells it; whoever wants to know reads it."""
+    """The state of a producer's or consumer's connection. `keep_up` sets it."""
 
     __slots__ = ("_drop", "_waiting", "cause", "connected", "notice", "skipped", "target")
 
@@ -22,11 +22,11 @@ class Link:
         """The endpoint with the one host that is connected to, or is to be dialled: `keep_up` sets it before each dial."""
         self.connected = connected
         self.cause = "" if connected else "not connected yet"
-        """Why it is not connected, in words of the broker or its library, without secrets; empty while it is."""
+        """Why it is not connected, in the words of the broker or its library, without secrets; empty while connected."""
         self.notice = ""
-        """What does not work although it is connected, in the broker's words, such as an alarm; empty where all does."""
+        """What does not work although it is connected, in the broker's words, such as an alarm; empty if all does."""
         self.skipped: Counter[str] = Counter()
-        """Messages that were passed by because nobody can read them, by reason."""
+        """Unreadable messages that were skipped, by reason."""
         self._waiting: set[asyncio.Future[None]] = set()
         self._drop: asyncio.Future[str] | None = None
 
@@ -40,7 +40,7 @@ class Link:
             self._waiting.discard(waiting)
 
     def drop(self, cause: str) -> None:
-        """This connection is of no more use, by what the broker answered: have it dialled anew. Idempotent."""
+        """The broker's answer makes this connection useless: dial again. Idempotent."""
         if self._drop is not None and not self._drop.done():
             self._drop.set_result(cause)
 
@@ -51,14 +51,14 @@ class Link:
             self._tell()
 
     def pass_by(self, reason: str) -> None:
-        """Count a message that is no topic's of ours; the log has the first, the tenth, the hundredth and so on."""
+        """Count a message without a usable topic; log the first, the tenth, the hundredth and so on."""
         self.skipped[reason] += 1
         count = str(self.skipped[reason])
         if count.strip("0") == "1":
             _log.warning("%s: passed by a message: %s (%s so far)", self.target, reason, count)
 
     def came_up(self) -> asyncio.Future[str]:
-        """For `keep_up`: there is a connection. The future has the cause when somebody drops it."""
+        """For `keep_up`: there is a connection. The future gets the cause when it is dropped."""
         self._drop = asyncio.get_running_loop().create_future()
         self.connected, self.cause = True, ""
         self._tell()

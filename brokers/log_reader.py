@@ -1,7 +1,7 @@
-"""What the readers of stored streams do alike: Redis streams, JetStream, RabbitMQ streams.
+"""Shared code for readers of stored streams: Redis streams, JetStream, RabbitMQ streams.
 
 All topics share one stream, which each consumer reads by position and filters here: a thousand topics cost no more than
-one, and a reader that comes back goes on where it was, so nothing is missing. A full buffer stops the reading, and the
+one, and a reader that comes back continues where it was, so nothing is missing. A full buffer stops the reading, and the
 broker keeps the rest.
 """
 
@@ -133,7 +133,7 @@ class LogReader(Generic[P]):
         return refused
 
     async def _replay(self, names: dict[str, str], since_ns: int, begun: asyncio.Future[None]) -> None:
-        """Put the history of topics before what is live of them; the other topics go on meanwhile."""
+        """Put the history of topics before what is live of them; the other topics continue meanwhile."""
         join = _Join(names)
         self._joins |= dict.fromkeys(names, join)
         try:

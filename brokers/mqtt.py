@@ -1,7 +1,7 @@
 """MQTT 3.1.1 and 5, through aiomqtt (paho inside): Mosquitto, and the MQTT listeners of nats-server and RabbitMQ.
 
 QoS 0 is at most once. QoS 1 is at least once: the broker keeps a session for each consumer and sends what it missed. That
-session must not stay for ever when a replica is killed: docs/decisions/0010-mqtt-sessions.md.
+session must not stay forever when a replica is killed: docs/decisions/0010-mqtt-sessions.md.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from brokers.reconnect import finish, keep_up, quietly
 from brokers.topic_names import TopicNames
 from core.errors import UsageError
 
-QOS = choice("qos", "in place of naming the delivery", ("0", "1"), "", "0")
-VERSION = choice("version", "of the protocol", ("3.1.1", "5"), "", "5 with QoS 1, else 3.1.1")
-CLIENT_ID = text("client_id", "client id of the consumer, one for each replica; -producer is put to the producer's",
+QOS = choice("qos", "alternative to naming the delivery", ("0", "1"), "", "0")
+VERSION = choice("version", "protocol version", ("3.1.1", "5"), "", "5 with QoS 1, else 3.1.1")
+CLIENT_ID = text("client_id", "client id of the consumer, one for each replica; the producer's gets the suffix -producer",
                  "", "a new one")  # fmt: skip
 SESSION_EXPIRY = whole_number(
-    "session_expiry_s", "seconds that the broker keeps the session of a lost QoS 1 consumer, with version 5", 60
+    "session_expiry_s", "seconds for which the broker keeps the session of a lost QoS 1 consumer, with version 5", 60
 )
 _SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
 
@@ -97,10 +97,10 @@ class MqttConsumer:
         self._topics = self.line.topics
         self._scout = Scout(self._new_scout, self._qos)
         self._known = False
-        """Whether the broker may keep a session of ours."""
+        """Whether the broker may keep a session of fanbench."""
 
     async def _dial(self, endpoint: Endpoint) -> Connection:
-        """The first connection ends the session that a dead replica of this name left; later ones go on with ours."""
+        """The first connection ends the session that a dead replica of this name left; later ones continue with ours."""
         if self._keeps and not self._known and self._plan.version < 5:
             await mqtt_sessions.forget(endpoint, self._plan)  # there a clean session ends with its connection
         connection = await connect(self._new(endpoint))

@@ -24,7 +24,7 @@ MAX_PACKET_BYTES = 268_435_455
 HEADERS_BYTES = 16
 """At most, of a publish besides its topic and its payload."""
 IN_FLIGHT = 64
-"""Publishes under way at once, or fewer where the broker says so."""
+"""Publishes in flight at once, or fewer where the broker says so."""
 WEBSOCKET_PATH = "mqtt"
 """Where the URL has none: what brokers take, if they look at it."""
 
@@ -37,7 +37,7 @@ class ClientPlan:
     version: int
     """3 for MQTT 3.1.1, or 5."""
     expiry_s: int | None = None
-    """How long the broker keeps the session after the connection is lost; None where it ends with the connection."""
+    """How long the broker keeps the session after the connection is lost; None if it ends with the connection."""
     clean: bool = True
     """Whether the broker forgets a session of this name that it has."""
 

@@ -54,7 +54,7 @@ class PublishRefusedError(MqttError):
 
 
 class NoAnswerError(MqttError):
-    """The broker closed the connection in place of an answer to CONNECT; why, its log alone may say."""
+    """The broker closed the connection instead of an answer to CONNECT; why, its log alone may say."""
 
     def __init__(self) -> None:
         like = "as one does that has reached its limit of connections, or that speaks another protocol, or TLS, there"
@@ -84,7 +84,7 @@ def kind_of(error: BaseException) -> CauseKind | None:
 
 
 def refusal_of_code(code: Any, qos: int = 0) -> Refusal | None:
-    """What a code of SUBACK means where `qos` was asked for; None for a confirmation."""
+    """What a code of SUBACK means where `qos` was requested; None for a confirmation."""
     value = code_of(code)
     if value < qos:
         return Refusal("forbidden", f"the broker grants QoS {value} where QoS {qos} was asked for")

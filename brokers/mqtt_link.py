@@ -134,7 +134,7 @@ class Connection:
     async def publish(self, name: str, payload: bytes, qos: int, retain_s: int | None = None) -> None:
         """QoS 0: return once it is written to the socket. QoS 1: once the broker acknowledged it.
 
-        With `retain_s` the broker keeps it for so long, for those who subscribe later; needs version 5.
+        With `retain_s` the broker keeps it for this long, for those who subscribe later; needs version 5.
 
         Raises:
             MqttError: the broker refused it, or the connection was lost. ValueError: no name of a topic.

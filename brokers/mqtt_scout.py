@@ -16,7 +16,7 @@ from brokers.mqtt_link import Connection, MqttError, connect, disconnect
 from brokers.reconnect import finish, uncancelled
 
 _TRIES = 2
-"""A connection may be lost for another reason while a topic is asked for; hardly twice, right after it was made."""
+"""A connection may be lost for another reason while a topic is requested; hardly twice, right after it was made."""
 _FORBIDDEN = "the broker hung up each time on this topic alone, as some do in place of saying that it is forbidden"
 
 

@@ -1,4 +1,4 @@
-"""Topics for which a broker may have hung up on a producer: RabbitMQ 3 does so in place of refusing a publish."""
+"""Topics for which a broker may have hung up on a producer: RabbitMQ 3 does so instead of refusing a publish."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from brokers.topic_names import TOPICS
 
 _FRESH_S = 2.0
 _REMEMBER_S = 30.0
-"""For so long a topic that was refused is refused here: each time that it is asked for costs a connection."""
+"""How long a refused topic is refused here: each request for it costs a connection."""
 
 
 class Suspects:
@@ -30,7 +30,7 @@ class Suspects:
         self._under_way: Counter[str] = Counter()
 
     def settle(self, name: str) -> bool:
-        """Take a topic that is new as it is, and forget the oldest where there are too many; False for a suspect."""
+        """Take a topic that is new as it is, and forget the oldest if there are too many; False for a suspect."""
         if name in self._suspects:
             return False
         self._first_s[name] = asyncio.get_running_loop().time()

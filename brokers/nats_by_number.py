@@ -22,7 +22,7 @@ from brokers.nats_stream import ask, stream_of, subjects_of, time_ns
 from brokers.nats_subscriptions import Msg
 
 _AGAIN_S = 0.02
-"""Until the end of the stream is asked for again."""
+"""Until the end of the stream is requested again."""
 _TRY_S = 0.1
 _MOST_AT_ONCE = 32
 
@@ -37,7 +37,7 @@ class Stored(NamedTuple):
 
 
 async def stored(endpoint: Endpoint, link: NatsConnection, which: dict[str, Any]) -> Stored | None:
-    """One message, `which` by JetStream's words for it; None where there is none.
+    """One message, `which` by JetStream's words for it; None if there is none.
 
     Raises:
         AnswerError, Error, OSError: see `ask`.
@@ -52,7 +52,7 @@ async def stored(endpoint: Endpoint, link: NatsConnection, which: dict[str, Any]
 
 
 async def stored_ns(endpoint: Endpoint, link: NatsConnection, number: int) -> int | None:
-    """When a message was stored; None where it is not there, or this user may not look."""
+    """When a message was stored; None if it is not there, or this user may not look."""
     try:
         found = await stored(endpoint, link, {"seq": number})
     except ERRORS:

@@ -1,4 +1,4 @@
-"""Dialling NATS: the hosts of the URL, and those of the cluster that its servers named."""
+"""Dials NATS: the hosts of the URL, and those that the cluster's servers announced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nats-py and the server say when something does not work, and what it means."""
+"""The error messages of nats-py and the server, and their meaning."""
 
 from __future__ import annotations
 

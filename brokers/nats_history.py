@@ -1,4 +1,4 @@
-"""What a stream of JetStream has from a moment on, by a consumer of its own."""
+"""Reads a JetStream stream from a point in time, with a separate consumer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A consumer of JetStream that is missed when it is gone, and goes on after what was read last."""
+"""A JetStream consumer whose loss is noticed, and which continues after the last message read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from brokers.reconnect import finish, quietly
 
 _LOOK_S = HEARTBEAT_S
 _ELECTION_S = 20.0
-"""JetStream's own group elects a leader within 4 to 9 s, more on a busy machine; then the connection is dialled anew."""
+"""JetStream's own group elects a leader within 4 to 9 s, more on a busy machine; then the connection is dialled again."""
 _MISSES = 2
 """Looks without a message or a heartbeat after which the server is asked whether the consumer is there."""
 _log = logging.getLogger("fanbench.brokers")

@@ -134,7 +134,7 @@ async def dial(endpoint: Endpoint) -> NatsConnection:
             closed_cb=link.on_closed,
             lame_duck_mode_cb=link.on_lame_duck,
             allow_reconnect=False,
-            max_reconnect_attempts=1,  # nats-py tries for ever without; it also paces attempts itself
+            max_reconnect_attempts=1,  # nats-py tries forever without; it also paces attempts itself
             reconnect_time_wait=0,
             connect_timeout=endpoint.timeout_s,
             ping_interval=heartbeat_s(endpoint),
@@ -208,7 +208,7 @@ def _require_tasks(link: NatsConnection) -> None:
 
 
 async def hang_up(link: NatsConnection) -> None:
-    """Write what is not written yet, and close. Requests and writes under way fail; nats-py lets them wait."""
+    """Write what is not written yet, and close. Requests and writes in flight fail; nats-py lets them wait."""
     try:
         await link.client.close()
     finally:

@@ -11,11 +11,13 @@ from brokers.tls import SERVER_NAME, tls_context
 from core.errors import UsageError
 
 PORT = 4222
-TOKEN_FILE = file("token_file", "file whose first line is the token, in place of one in the URL")
+TOKEN_FILE = file("token_file", "file whose first line is the token, instead of one in the URL")
 CREDS_FILE = file("creds_file", "credentials file: a JWT and the seed of its nkey")
 NKEY_FILE = file("nkey_file", "file with the seed of an nkey")
-INBOX_PREFIX = text("inbox_prefix", "what the subjects of answers begin with", "_INBOX")
-DISCOVER = flag("discover", "go to servers of the cluster that the URL does not name, where those do not answer", True)
+INBOX_PREFIX = text("inbox_prefix", "prefix of reply subjects", "_INBOX")
+DISCOVER = flag(
+    "discover", "try servers of the cluster that the URL does not name, if the named ones do not answer", True
+)
 OPTIONS = (TOKEN_FILE, CREDS_FILE, NKEY_FILE, INBOX_PREFIX, DISCOVER)
 SCHEMES = ("", "+tls", "+ws", "+wss")
 """What an adapter's scheme ends with: plain, TLS, WebSocket, WebSocket with TLS."""

@@ -81,7 +81,7 @@ class Requests:
                 answer.set_exception(error)
 
     def close(self) -> None:
-        """The connection is gone: whoever waits is told."""
+        """The connection is gone: all waiters are notified."""
         self._fail(ConnectionClosedError())
 
     def _fail(self, error: Exception) -> None:

@@ -20,16 +20,14 @@ from brokers.options import choice, flag, text, whole_number
 from brokers.waiting import reason
 
 STREAM = text("stream", "name of the stream that all topics share", default_words="fanbench, or the run's name")
-SUBJECT = text("subject", "what the subjects of its topics begin with", default_words="the stream's name")
-CREATE = flag("create", "create the stream where it is missing", default=True)
+SUBJECT = text("subject", "prefix of the subjects of its topics", default_words="the stream's name")
+CREATE = flag("create", "create the stream if it is missing", default=True)
 LENGTH = whole_number("length", "messages that the stream keeps", 100_000, 1)
-MAX_BYTES = whole_number(
-    "max_bytes", "bytes that the stream keeps, where the account asks for a bound", 0, 1, "no bound"
-)
-REPLICAS = whole_number("replicas", "servers that keep the stream", 1, 1)
-STORAGE = choice("storage", "where they keep it", ("file", "memory"), "file")
+MAX_BYTES = whole_number("max_bytes", "bytes that the stream keeps, if the account requires a limit", 0, 1, "no limit")
+REPLICAS = whole_number("replicas", "servers that store the stream", 1, 1)
+STORAGE = choice("storage", "where they store it", ("file", "memory"), "file")
 CLUSTER = text("placement_cluster", "cluster in which the stream is placed", default_words="any")
-TAGS = text("placement_tags", "tags of the servers that keep the stream, with commas between", default_words="none")
+TAGS = text("placement_tags", "tags of the servers that store the stream, comma-separated", default_words="none")
 DOMAIN = text("domain", "JetStream domain", default_words="the server's own")
 OPTIONS = (STREAM, SUBJECT, CREATE, LENGTH, MAX_BYTES, REPLICAS, STORAGE, CLUSTER, TAGS, DOMAIN)
 """`length`, `max_bytes`, `replicas`, `storage` and the placement are for a stream that is created: an existing one is its owner's."""
@@ -197,7 +195,7 @@ def told(endpoint: Endpoint, action: str, error: Exception) -> BrokerError:
 
 
 async def remove_stream(endpoint: Endpoint, link: NatsConnection) -> None:
-    """Delete the stream; no error where there is none.
+    """Delete the stream; no error if there is none.
 
     Raises:
         BrokerError: JetStream's own reason.

@@ -1,4 +1,4 @@
-"""Subscriptions of NATS: each message goes straight to a function, and a ping confirms what was asked for."""
+"""Subscriptions of NATS: each message goes straight to a function, and a ping confirms what was requested."""
 
 from __future__ import annotations
 

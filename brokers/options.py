@@ -1,4 +1,4 @@
-"""URL options (`?name=value`) as an adapter declares them: name, kind, meaning and default in one place."""
+"""URL options (`?name=value`) as adapters declare them: name, kind, meaning and default in one place."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def text(name: str, meaning: str, default: str = "", default_words: str = "") ->
 
 
 def file(name: str, meaning: str, default_words: str = "none") -> Option[str]:
-    """The path of a file; empty where none is given. By `_file` at the end of its name it is known to be a path.
+    """The path of a file; empty if none is given. By `_file` at the end of its name it is known to be a path.
 
     Raises:
         ValueError: the name ends in something else.

@@ -52,7 +52,7 @@ def built_in_table() -> str:
 
 
 def with_table(text: str) -> str:
-    """The page with the table between its marks, anew."""
+    """The page with a new table between its markers."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{built_in_table()}\n{END}{after}"

@@ -1,4 +1,4 @@
-"""The servers of examples/per-client-server: what the replicas of an anti-pattern are, in place of ours."""
+"""The servers of examples/per-client-server: what the replicas of an anti-pattern are, instead of ours."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class PostgresConsumer:
         """Return once the server confirmed or refused each, which may be after a reconnect; the refused ones.
 
         Raises:
-            BrokerError: it did not confirm within the endpoint's deadline; or history is asked for.
+            BrokerError: it did not confirm within the endpoint's deadline; or history is requested.
         """
         return await self.line.subscribe(topics, since_ns)
 

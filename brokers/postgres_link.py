@@ -23,16 +23,16 @@ ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientE
 """What asyncpg raises."""
 SSL_MODE = choice(
     "sslmode",
-    "TLS as libpq knows it: require checks nothing, verify-full, the default with an option of TLS, authority and name",
+    "TLS as in libpq: require checks nothing; verify-full, the default with a TLS option, checks authority and name",
     ("disable", "prefer", "require", "verify-ca", "verify-full"),
     "prefer",
 )
 SSL_NEGOTIATION = choice(
-    "sslnegotiation", "direct: TLS from the first byte, as from PostgreSQL 17 on", ("postgres", "direct"), "postgres"
+    "sslnegotiation", "direct: TLS from the first byte (PostgreSQL 17 and later)", ("postgres", "direct"), "postgres"
 )
 TARGET = choice(
     "target_session_attrs",
-    "which server will do: one that takes writes, one that is no standby, or any",
+    "which server is acceptable: a writable one, one that is not a standby, or any",
     ("read-write", "primary", "any"),
     "read-write",
 )
@@ -49,7 +49,7 @@ _BY_STATE: dict[str, CauseKind] = {
     "28P01": CauseKind.AUTHENTICATION,
     "3D000": CauseKind.NOT_FOUND,
     "42501": CauseKind.PERMISSION,
-    "42P01": CauseKind.ELSEWHERE,  # a table that was there is gone: the next connection makes it anew
+    "42P01": CauseKind.ELSEWHERE,  # a table that was there is gone: the next connection recreates it
     "53100": CauseKind.BLOCKED,
     "53200": CauseKind.BLOCKED,
     "53300": CauseKind.LIMIT,

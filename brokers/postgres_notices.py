@@ -50,7 +50,7 @@ def text_of(payload: bytes) -> str:
 
 
 def another_text_of(text: str, number: int) -> str | None:
-    """Another notification that carries the same payload, another one for each number; None where that does not fit.
+    """Another notification that carries the same payload, a different one for each number; None if it does not fit.
 
     Of equal notifications in one transaction PostgreSQL delivers one.
     """

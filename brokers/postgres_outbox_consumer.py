@@ -17,7 +17,7 @@ from brokers.postgres_table import START, OutboxTable, Page, Place
 from brokers.topic_names import TopicNames
 
 MAX_TOPIC_BYTES = 65_536
-"""A bound of ours: PostgreSQL itself takes 1 GB."""
+"""fanbench's own limit: PostgreSQL itself takes 1 GB."""
 _SESSION = "SET enable_seqscan = off; SET jit = off"
 """A plan that was made while the table was small stays for a minute, and would read all of it each time."""
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.001, 0.05

@@ -1,4 +1,4 @@
-"""Publishes to PostgreSQL through one connection: what comes while a request is under way goes together in the next."""
+"""Publishes to PostgreSQL through one connection: what comes while a request is in flight goes together in the next."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class PostgresSender(Generic[D]):
         return batch
 
     async def _send_batch(self, session: PostgresSession, batch: Sequence[Outgoing[D]]) -> None:
-        """One request; where the server refuses it, each by itself, so that one message harms no other."""
+        """One request; where the server refuses it, each separately, so that one message harms no other."""
         if not batch:
             return
         try:

@@ -1,7 +1,7 @@
 """The outbox: a table of events, read in an order that no commit can come too late for.
 
 An id is taken when a row is inserted, and rows show when their transaction commits: 11 may be there before 10, and a reader
-that went on behind 11 would never see 10. So a row has the number of its transaction besides, rows are read in the order of
+that continued behind 11 would never see 10. So a row has the number of its transaction besides, rows are read in the order of
 (transaction, id), and only up to the oldest transaction that is still open: of those before it nothing can come any more.
 """
 
@@ -17,8 +17,8 @@ from brokers.errors import BrokerError, CauseKind
 from brokers.options import text, whole_number
 from brokers.postgres_link import PostgresSession
 
-TABLE = text("table", "the table of events, with its schema if need be", default_words="fanbench, or the run's name")
-LENGTH = whole_number("length", "rows that the table keeps, about", 100_000, 1)
+TABLE = text("table", "the table of events, with its schema if necessary", default_words="fanbench, or the run's name")
+LENGTH = whole_number("length", "approximate number of rows that the table keeps", 100_000, 1)
 _NAME_BYTES = 63
 PAGE = 500
 PAGE_BYTES = 8 * 1024 * 1024
@@ -151,7 +151,7 @@ class OutboxTable:
             raise
 
     async def facts(self, session: PostgresSession) -> TableFacts:
-        """Look at the table; its oid is 0 where there is none."""
+        """Look at the table; its oid is 0 if there is none."""
         ((xmin, xmax, oid),) = await session.fetch(self._end)
         return TableFacts(oid or 0, Place(xmin, 0), xmax)
 
@@ -168,7 +168,7 @@ class OutboxTable:
         return bool(await session.fetch(_HAS.format(table=self.quoted), *place))
 
     async def last(self, session: PostgresSession) -> Place:
-        """The last row's place; START where there is none."""
+        """The last row's place; START if there is none."""
         found = await session.fetch(_LAST.format(table=self.quoted))
         return Place(*found[0]) if found else START
 

@@ -1,4 +1,4 @@
-"""What passed through a reader of a stored stream lately, by topic: a topic that is subscribed now has its history from here.
+"""Recent entries of a stored stream, by topic: a newly subscribed topic gets its history from here.
 
 The reader reads every topic's entries anyway. Without this each new topic would have the whole stream read once more, which with
 a new topic every second is most of what a replica does.
@@ -12,9 +12,7 @@ from typing import Generic, TypeVar
 from brokers.options import whole_number
 
 P = TypeVar("P")
-RECENT = whole_number(
-    "recent", "entries that a reader keeps, so that a topic that is new has its history at once", 100_000
-)
+RECENT = whole_number("recent", "entries that a reader keeps, so that a new topic has its history at once", 100_000)
 """As many as a stream keeps by default: older ones are not at the broker either."""
 MAX_BYTES = 64 * 1024 * 1024
 """Of payloads kept, whatever their number."""

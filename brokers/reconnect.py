@@ -1,4 +1,4 @@
-"""The one reconnect policy of all adapters, so that a comparison of faults compares brokers and not defaults."""
+"""The reconnect policy of all adapters, so that a comparison of faults compares brokers, not defaults."""
 
 from __future__ import annotations
 

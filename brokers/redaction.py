@@ -1,4 +1,4 @@
-"""Broker URLs, and what libraries say of them, without their secrets: found by their place, so that no other word changes."""
+"""Removes secrets from broker URLs and from library messages, by position, so that no other word changes."""
 
 from __future__ import annotations
 

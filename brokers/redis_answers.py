@@ -1,4 +1,4 @@
-"""Bounds what one answer of Redis may take: a broken or hostile server announces 2 GB and sends without end.
+"""Limits the size of one Redis reply: a broken or hostile server may announce 2 GB and send without end.
 
 hiredis holds an answer until it is whole, so that the bound stands where its bytes come in.
 """

@@ -1,7 +1,7 @@
 """Redis and Valkey Cluster: sharded publish/subscribe (SPUBLISH), where each topic lives on the primary of its slot.
 
-Each shard is kept up by itself: when its node is lost or a slot moves, the map of slots is read anew and this shard alone
-is dialled anew, with a Gap for each of its topics. The topics of the others go on.
+Each shard is kept up by itself: when its node is lost or a slot moves, the map of slots is read again and this shard alone
+is dialled again, with a Gap for each of its topics. The topics of the others continue.
 """
 
 from __future__ import annotations

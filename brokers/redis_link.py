@@ -51,7 +51,7 @@ __all__ = [
     "watch_primary",
 ]
 
-DATABASE = whole_number("db", "database, as the URL's path gives it too", 0)
+DATABASE = whole_number("db", "database; the URL's path can give it too", 0)
 MAX_TOPIC_BYTES = 65_536
 """The protocol's own limit is 512 MB, which is nobody's name of a topic."""
 
@@ -195,7 +195,7 @@ async def _connected(endpoint: Endpoint, username: str | None, password: str | N
         options |= {"host": endpoint.host, "port": endpoint.port or PORT, "socket_connect_timeout": endpoint.timeout_s}
         connection = SSLConnection(**options) if secure else Connection(**options)
     if secure:
-        connection.ssl_context.context = tls_context(endpoint)  # in place of one that redis-py would make
+        connection.ssl_context.context = tls_context(endpoint)  # instead of one that redis-py would make
     try:
         await connection.connect()
         bound_answers(connection)
@@ -251,7 +251,7 @@ async def close(connection: Connection) -> None:
 
 
 async def send(connection: Connection, commands: list[bytes]) -> None:
-    """Write packed commands. redis-py would connect anew where the connection is lost, and lose replies with that.
+    """Write packed commands. redis-py would reconnect where the connection is lost, and lose replies with that.
 
     Raises:
         ConnectionError: the connection is lost.

@@ -31,7 +31,7 @@ from brokers.topic_names import TopicNames
 class Pipe:
     """Commands and their replies through one connection, without waiting for one before the next is sent.
 
-    A `ReconnectLoop` for `keep_up`. redis-py's pool takes a connection for each command under way, and refuses the 101st.
+    A `ReconnectLoop` for `keep_up`. redis-py's pool takes a connection for each command in flight, and refuses the 101st.
     """
 
     def __init__(self, endpoint: Endpoint, link: Link | None = None, key: str = "") -> None:

@@ -1,6 +1,6 @@
 """Finds the primary of Redis and Valkey: by Sentinel, and by what a server says of itself when dialled and while it is used.
 
-After a failover by hand a server keeps its connections: a demoted one takes PUBLISH and hands it to nobody elsewhere, and
+After a manual failover a server keeps its connections: a demoted one takes PUBLISH and hands it to nobody elsewhere, and
 its subscribers hear nothing of the new primary. So both sides ask again and again.
 """
 
@@ -20,9 +20,9 @@ WATCH_S = 1.0
 """How often a side asks whether its server is still the primary."""
 PORT = 6379
 SENTINEL_PORT = 26379
-ROLE = choice("role", "which server will do: the primary, or any", ("primary", "any"), "primary")
-SENTINEL_USER = text("sentinel_user", "user at the sentinels, where they ask for one", "", "none")
-SENTINEL_PASSWORD_FILE = file("sentinel_password_file", "file whose first line is the sentinels' password")
+ROLE = choice("role", "which server is acceptable: the primary, or any", ("primary", "any"), "primary")
+SENTINEL_USER = text("sentinel_user", "user at the Sentinels, if they require one", "", "none")
+SENTINEL_PASSWORD_FILE = file("sentinel_password_file", "file whose first line is the Sentinels' password")
 SENTINEL_OPTIONS = (SENTINEL_USER, SENTINEL_PASSWORD_FILE)
 
 Ask = Callable[..., Awaitable[Any]]
@@ -52,7 +52,7 @@ def service_of(endpoint: Endpoint) -> tuple[str, str]:
 
 
 async def require_primary(endpoint: Endpoint, ask: Ask) -> bool:
-    """Raise unless the server is a primary; False where this user may not ask.
+    """Raise unless the server is a primary; False if this user may not ask.
 
     HELLO without words changes nothing, needs no key, and is refused to a connection that should have a password.
 

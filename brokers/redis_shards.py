@@ -22,7 +22,7 @@ N = TypeVar("N")
 S = TypeVar("S")
 M = TypeVar("M")
 Owners = Sequence[Address | None]
-"""The primary of each slot, None where it has none now."""
+"""The primary of each slot, None if it has none now."""
 
 
 @lru_cache(TOPICS)
@@ -82,7 +82,7 @@ class _First:
 
 
 async def shards_of(endpoint: Endpoint, cluster: ClusterMap) -> list[list[int]]:
-    """The slots of each primary, as they are now. They stay together: a slot that moves has its shard dialled anew.
+    """The slots of each primary, as they are now. They stay together: a slot that moves has its shard dialled again.
 
     Raises:
         BrokerError: no host of the URL answers.
@@ -177,7 +177,7 @@ class ShardLinks:
 
     @property
     def connected(self) -> bool:
-        """Whether a shard is connected to: its topics go on, whatever becomes of the others."""
+        """Whether a shard is connected to: its topics continue, whatever becomes of the others."""
         return any(link.connected for link in self._links)
 
     @property

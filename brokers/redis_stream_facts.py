@@ -1,4 +1,4 @@
-"""What Redis says of a stream: its ids and counts, also where an entry of it is too large to be looked at."""
+"""What Redis reports about a stream: its ids and counts, even if an entry is too large to read."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def order(position: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class RedisStreamFacts:
-    """All 0 where there is no such stream."""
+    """All 0 if there is no such stream."""
 
     first: bytes = START
-    """Id of the first entry that is still there, or `last` where there is none."""
+    """Id of the first entry that is still there, or `last` if there is none."""
     last: bytes = START
     """Id of the last entry that was ever added."""
     length: int = 0
     added: int = 0
     """How many entries were ever added: fewer than before means another stream of this name."""
     following: bytes = b""
-    """Id of the entry behind the position, where that was asked for and there is one."""
+    """Id of the entry behind the position, where that was requested and there is one."""
 
 
 async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:

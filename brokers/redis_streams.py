@@ -40,7 +40,7 @@ from brokers.redis_stream_facts import START, RedisStreamFacts, facts_of, ids_of
 from brokers.topic_names import TopicNames
 
 STREAM = text("stream", "key of the stream that all topics share", default_words="fanbench, or the run's name")
-LENGTH = whole_number("length", "entries that the stream keeps, about", 100_000, 1)
+LENGTH = whole_number("length", "approximate number of entries that the stream keeps", 100_000, 1)
 
 
 def stream_of(endpoint: Endpoint) -> str:

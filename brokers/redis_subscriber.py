@@ -16,7 +16,7 @@ from brokers.topic_names import TOPICS
 
 @dataclass(slots=True)
 class _Asked:
-    """A command under way."""
+    """A command in flight."""
 
     confirmations: int
     """That are still to come, one for each topic."""

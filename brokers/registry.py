@@ -25,7 +25,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 class AdapterRegistry:
     """The adapters by the URL schemes that entry points are named after.
 
-    They are loaded as schemes are asked for: the client libraries of all of them take a program a third of its start.
+    They are loaded as schemes are requested: the client libraries of all of them take a program a third of its start.
     """
 
     entries: dict[str, EntryPoint]
@@ -100,7 +100,7 @@ def _load(entry: EntryPoint, registry: AdapterRegistry) -> None:
     try:
         adapter = entry.load()
         faults = "; ".join(sorted(_faults(adapter)))
-    except (Exception, SystemExit) as error:  # a stranger's module may raise anything; the others must go on working
+    except (Exception, SystemExit) as error:  # a stranger's module may raise anything; the others must keep working
         if isinstance(error, ImportError) and (how := not_installed(entry)) is not None:
             registry.not_installed[scheme] = how
         else:
@@ -117,9 +117,9 @@ def _load(entry: EntryPoint, registry: AdapterRegistry) -> None:
 
 @cache
 def installed() -> AdapterRegistry:
-    """The adapters installed here, none of them loaded before its scheme is asked for.
+    """The adapters installed here, none of them loaded before its scheme is requested.
 
-    A scheme of ours stays ours; of two plug-ins with one scheme neither is taken.
+    A built-in scheme cannot be taken; of two plug-ins with one scheme neither is taken.
     """
     found = AdapterRegistry({})
     by_scheme: dict[str, list[EntryPoint]] = {}
@@ -193,7 +193,7 @@ def _why_not(found: AdapterRegistry, scheme: str) -> str:
 
 
 def _delivery(adapter: Adapter, endpoint: Endpoint, delivery: str | None) -> str:
-    """What is asked for by name, or by an option such as `qos=1` or `confirms=true`, or the adapter's default."""
+    """What is requested by name, or by an option such as `qos=1` or `confirms=true`, or the adapter's default."""
     named: Mapping[str, Mapping[str, str]] = getattr(adapter, "delivery_options", {})
     for option in endpoint.options.keys() & named.keys():
         value = endpoint.options[option]

@@ -16,7 +16,7 @@ from brokers.waiting import finish, quietly, reason
 from core.errors import FanbenchError
 
 STEADY_S = 2.0
-"""A connection that lasted so long was a good one: after it the waits begin anew."""
+"""A connection that lasted so long was a good one: after it the delays start again."""
 LEAST_DIAL_S = 1.0
 """What each of several hosts has at least, where the deadline allows it."""
 _TELL_S = 10.0
@@ -193,7 +193,7 @@ class Supervisor(Generic[C]):
             await self._to_its_end(quietly(self._line.hang_up(dialling.result()), self._endpoint.timeout_s))
 
     async def _cancelled(self, task: asyncio.Task[Any], timeout_s: float) -> None:
-        """Cancel a task and wait for its end, but not for ever: reconnecting must go on."""
+        """Cancel a task and wait for its end, but not forever: reconnecting must continue."""
         task.cancel()
         await self._to_its_end(_waited(task, timeout_s))
         if not task.done():

@@ -1,4 +1,4 @@
-"""TLS by URL scheme, with files of the user's own: whom to trust, who we are, and which name to expect."""
+"""TLS by URL scheme, with the user's files: trusted authorities, client certificate, expected name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from brokers.options import Option, file, text
 from core.errors import UsageError
 
 CA_FILE = file("ca_file", "PEM file with the certificate authorities to trust", "the system's")
-CERT_FILE = file("cert_file", "PEM file with this client's certificate, where the broker asks for one")
+CERT_FILE = file("cert_file", "PEM file with this client's certificate, if the broker requires one")
 KEY_FILE = file("key_file", "PEM file with the key of cert_file", "in cert_file")
 SERVER_NAME = text("server_name", "name that the broker's certificate must have", "", "the host")
 OPTIONS: tuple[Option[str], ...] = (CA_FILE, CERT_FILE, KEY_FILE, SERVER_NAME)

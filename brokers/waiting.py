@@ -1,4 +1,4 @@
-"""Awaiting what must not be cut off half-way, and saying in one line what an exception says."""
+"""Awaits calls that must not be cancelled half-way, and formats exceptions in one line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def quietly(work: Coroutine[Any, Any, None], timeout_s: float) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line; its kind where it says nothing. Of an error of ours the cause alone."""
+    """What an exception says, on one line; its kind where it says nothing. Of a fanbench error the cause alone."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, BrokerError):

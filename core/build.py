@@ -28,7 +28,7 @@ def source_commit() -> str:
 
 
 def checked_out(folder: Path) -> str:
-    """The commit of a checkout, without running git; empty where it is none, or keeps its references another way."""
+    """The commit of a checkout, without running git; empty if it is none, or keeps its references another way."""
     git = folder / ".git"
     try:
         if git.is_file():  # a worktree

@@ -16,7 +16,7 @@ def usable_cores(cgroups: Path = _CGROUP, own: Path = _OWN) -> float:
 
 
 def _quotas(cgroups: Path, own: Path) -> list[float]:
-    """The limits of cgroup v2, innermost first; none where there is no such thing."""
+    """The limits of cgroup v2, innermost first; none if there is no such thing."""
     try:
         lines = own.read_text(encoding="ascii").splitlines()
     except OSError:

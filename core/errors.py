@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 
 class FanbenchError(Exception):
-    """A failure told in one line; the command ends with exit code 1."""
+    """A failure reported in one line; the command ends with exit code 1."""
 
     transient: bool = False
-    """Whether another try may succeed where nothing was changed. What is not known to pass is not repeated."""
+    """Whether a retry may succeed without a change. Only causes that are known to pass are retried."""
 
 
 class TransientError(FanbenchError):
-    """Something took too long, or a process ended: another try may succeed."""
+    """Something took too long, or a process ended: a retry may succeed."""
 
     transient = True
 
@@ -24,11 +24,11 @@ class UsageError(FanbenchError):
 
 
 REFUSED = 2
-"""Exit code of a replica, a generator or a load that another start would end with again."""
+"""Exit code of a replica, a generator or a load if another start would fail in the same way."""
 
 
 def exit_code(error: FanbenchError) -> int:
-    """What a replica, a generator or a load ends with: whoever started it learns whether to try again."""
+    """The exit code of a replica, a generator or a load: it tells the caller whether to retry."""
     return 1 if error.transient else REFUSED
 
 

@@ -1,4 +1,4 @@
-"""Faults as values: what breaks, when within the measured phase, for how long. Each is undone by itself."""
+"""Faults as values: what breaks, when within the measured phase, and for how long. Each is undone automatically."""
 
 from __future__ import annotations
 
@@ -32,109 +32,109 @@ FaultKind = Literal[
 
 
 TAIL_S = 4.0
-"""How long events go on after the last fault was undone: every adapter and client connects again within half of it."""
+"""How long events continue after the last fault was undone: every adapter and client reconnects within half of it."""
 LAST_SIGNS_S = 2.0
-"""How long every replica must deliver before a node that was broken comes back."""
+"""How long every replica must deliver before a broken node comes back."""
 
 
 class Kind(NamedTuple):
-    """What every fault of one kind has in common."""
+    """What all faults of one kind share."""
 
     meaning: str
     undone: str
     for_s: float = 2.0
-    """How long it usually lasts."""
+    """Its default duration."""
     share: float | None = None
-    """Of the clients, usually, where it is done to clients."""
+    """Default share of the clients, for faults of clients."""
     of_nodes: bool = False
-    """Whether it is done to nodes of a cluster."""
+    """Whether it breaks nodes of a cluster."""
     stops_broker: bool = False
-    """Whether a process of the broker is stopped by a signal, on purpose."""
+    """Whether it stops a process of the broker with a signal, on purpose."""
     of_links: bool = False
-    """Whether it is done to the links between nodes, which must have networks of their own."""
+    """Whether it breaks the links between nodes, which then need separate networks."""
 
 
-_NODE_BACK = "it is started again once every replica has delivered for two seconds, or after for_s, else 20 s"
-_MENDED = "the links are mended; a node that is not back by itself 30 s later is started again"
+_NODE_BACK = "it is started again once every replica has delivered for two seconds, or after for_s (20 s by default)"
+_MENDED = "the links are restored; a node that has not rejoined 30 s later is restarted"
 _CUT_S = 15.0
-"""Longer than any product here takes to call a silent node down, RabbitMQ's 7.5 to 12.5 s with net_ticktime_s = 10."""
+"""Longer than any product here takes to declare a silent node down, RabbitMQ's 7.5 to 12.5 s with net_ticktime_s = 10."""
 WHAT: dict[FaultKind, Kind] = {
-    "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with the data it left"),
+    "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with its data"),
     # Longer than the heartbeat of the adapters, 2.5 s: they must notice.
     "broker-stop": Kind("the broker is stopped (SIGSTOP)", "it is continued (SIGCONT)", for_s=5.0, stops_broker=True),
     "link-cut": Kind(
-        "the connections between one replica and the broker are cut, and new ones refused",
-        "new ones are let through; the replica connects by itself",
+        "the connections between one replica and the broker are cut, and new ones are refused",
+        "new connections are accepted; the replica reconnects",
     ),
     "link-delay": Kind(
-        "the link between one replica and the broker is slower by delay_ms in each direction", "it is as fast as before"
+        "the link between one replica and the broker gets delay_ms slower in each direction", "the delay ends"
     ),
     "link-stall": Kind(
-        "one replica stops reading from the broker: its link takes nothing and is not closed",
-        "the link takes again, first what has piled up",
+        "one replica stops reading from the broker, and its link stays open",
+        "it reads again, first the backlog",
     ),
     "generator-cut": Kind(
-        "the connections between the generator and the broker are cut, and new ones refused",
-        "new ones are let through; the generator connects by itself",
+        "the connections between the generator and the broker are cut, and new ones are refused",
+        "new connections are accepted; the generator reconnects",
     ),
     "proxy-stall": Kind(
-        "a proxy between the replicas and their clients passes nothing on, and keeps the connections",
-        "it passes on what it has held back",
+        "a proxy between the replicas and their clients forwards nothing, and keeps the connections open",
+        "it forwards what it held back",
         for_s=3.0,
     ),
     "replica-kill": Kind("one replica gets SIGKILL", "it is started again on its port"),
     "replica-restart": Kind(
-        "each replica in turn is told to end (SIGTERM): a rolling restart",
-        "each is started again on its port before the next is told to end",
+        "each replica in turn gets SIGTERM: a rolling restart",
+        "each is started again on its port before the next one is stopped",
         for_s=0.0,
     ),
     "clients-stall": Kind("a share of the clients stops reading", "they read again", for_s=5.0, share=0.1),
     "clients-cut": Kind(
         "a share of the clients' connections is cut at once: a reconnect storm",
-        "the clients connect by themselves",
+        "the clients reconnect",
         for_s=0.0,
         share=1.0,
     ),
     "clients-churn": Kind(
-        "a share of the clients closes and comes back every second", "they stay connected", for_s=5.0, share=0.1
+        "a share of the clients disconnects and reconnects every second", "they stay connected", for_s=5.0, share=0.1
     ),
     "leader-kill": Kind(
-        "the node that leads gets SIGKILL: the primary, or the leader of the stream or queue",
+        "the leader gets SIGKILL: the primary, or the leader of the stream or queue",
         _NODE_BACK,
         20.0,
         of_nodes=True,
     ),
-    "follower-kill": Kind("a node that does not lead gets SIGKILL", _NODE_BACK, 20.0, of_nodes=True),
+    "follower-kill": Kind("a follower gets SIGKILL", _NODE_BACK, 20.0, of_nodes=True),
     "connected-node-kill": Kind(
-        "a node that a replica is connected to gets SIGKILL, one that does not lead where there is one",
+        "a node that a replica is connected to gets SIGKILL, if possible a follower",
         _NODE_BACK,
         20.0,
         of_nodes=True,
     ),
     "leader-pause": Kind(
-        "the node that leads is stopped (SIGSTOP)",
-        "it is continued (SIGCONT) once every replica has delivered for two seconds, or after for_s, else 20 s",
+        "the leader is stopped (SIGSTOP)",
+        "it is continued (SIGCONT) once every replica has delivered for two seconds, or after for_s (20 s by default)",
         20.0,
         of_nodes=True,
         stops_broker=True,
     ),
     "leader-cut": Kind(
-        "the links between the node that leads and the others are cut, and clients still reach all: a split brain",
+        "the links between the leader and the other nodes are cut, while clients still reach all nodes: a split brain",
         _MENDED,
         for_s=_CUT_S,
         of_nodes=True,
         of_links=True,
     ),
     "minority-cut": Kind(
-        "the links between a node that does not lead, one that a replica is connected to if there is one, and the others are cut",
+        "the links between a follower, if possible one that a replica is connected to, and the other nodes are cut",
         _MENDED,
         for_s=_CUT_S,
         of_nodes=True,
         of_links=True,
     ),
     "rolling-restart": Kind(
-        "each node in turn is told to end (SIGTERM), the leader last: an upgrade",
-        "each is started again, and the cluster is whole, before the next is told to end",
+        "each node in turn gets SIGTERM, the leader last: an upgrade",
+        "each is started again, and the cluster is whole, before the next one",
         for_s=0.0,
         of_nodes=True,
     ),
@@ -196,7 +196,7 @@ class Fault(BaseModel):
 
     @property
     def of_nodes(self) -> bool:
-        """Whether it is done to nodes of a cluster."""
+        """Whether it breaks nodes of a cluster."""
         return WHAT[self.kind].of_nodes
 
     @property
@@ -206,7 +206,7 @@ class Fault(BaseModel):
 
     @property
     def of_links(self) -> bool:
-        """Whether it is done to the links between nodes, which must have networks of their own."""
+        """Whether it breaks the links between nodes, which then need separate networks."""
         return WHAT[self.kind].of_links
 
     @property

@@ -1,8 +1,8 @@
-"""Becomes programs of ours that it has imported already: run as `python -m core.fork_server MODULE...` (core/forked.py).
+"""Becomes fanbench programs that it has imported already: run as `python -m core.fork_server MODULE...` (core/forked.py).
 
 It imports the modules, and then reads requests from stdin, a line of JSON each: `number`, `program` (whose `__main__`
 has a `main()`), `log`, `env`. For each it forks, and answers on stdout with `number` and `pid`, and with `number`
-and `exit_code` when that process has ended. When stdin closes, because whoever asked has ended or was killed, it kills
+and `exit_code` when that process has ended. When stdin closes, because the requester has ended or was killed, it kills
 what still runs. Requests come from our own parent alone, over a pipe.
 """
 
@@ -37,7 +37,7 @@ class ForkRequest(TypedDict):
 
 
 def _answer(**fields: int) -> None:
-    with contextlib.suppress(BrokenPipeError):  # whoever asked is gone: stdin says so next, and all is killed
+    with contextlib.suppress(BrokenPipeError):  # the requester is gone: stdin says so next, and all is killed
         os.write(1, json.dumps(fields).encode() + b"\n")
 
 

@@ -1,6 +1,6 @@
 """Our own Python programs, started within milliseconds: forked by a process that has imported their libraries already.
 
-A replica takes most of a second of a core to import its libraries, on each start anew (docs/decisions/0005). What comes
+A replica takes most of a second of a core to import its libraries, on each start (docs/decisions/0005). What comes
 is a process of its own like any other: own process group, environment, log, command line in `ps`, and exit code.
 """
 
@@ -45,7 +45,7 @@ class Forked:
         return self._server.wait(self._number, timeout)
 
     def send_signal(self, sig: int) -> None:
-        """Send it a signal; nothing happens if it has ended."""
+        """Send it a signal; a no-op if it has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, sig)
@@ -73,7 +73,7 @@ class ForkServer:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - the fork server's stderr, as long as it may write
 
     def start(self) -> None:
-        """Have it begin to import, unless it runs; returns at once."""
+        """Start importing, unless it runs already; returns at once."""
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 return
@@ -111,7 +111,7 @@ class ForkServer:
         return Forked(self, number, pid)
 
     def _why(self, process: subprocess.Popen[bytes]) -> str:
-        """What keeps it from starting programs, and how to see it oneself."""
+        """Why it cannot start programs, and how to find out."""
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
         found = "does not answer" if process.poll() is None else f"ended with exit code {process.returncode}"
@@ -119,7 +119,7 @@ class ForkServer:
         return f"{found}: {said[0] if said else 'it said nothing'}; see what `{command}` says"
 
     def spawn(self, name: str, program: str, log: Path, env: Mapping[str, str]) -> Child:
-        """`core.process.spawn` of one of the programs; a fork of what is not Linux may crash, and is started anew."""
+        """`core.process.spawn` of one of the programs; a fork of what is not Linux may crash, and is restarted."""
         if sys.platform != "linux":
             return spawn(name, [*OWN_PYTHON, "-m", program], log, env=env)
         return adopt(name, self.fork(program, log, env), log)

@@ -4,7 +4,7 @@ The parent writes `+PGID` when it starts a group and `-PGID` when the group is g
 the parent exited or was killed with SIGKILL, the groups still listed get SIGTERM, then SIGKILL. What is no child of
 the parent, a container, has a command that removes it: `+WORD<tab>WORD...`, and the same with `-` when it is gone; the
 commands still listed are run last. The guard lives in a session of its own, so neither Ctrl-C nor the end of a terminal
-reaches it. It imports nothing of ours: it must start in a few milliseconds.
+reaches it. It imports nothing of fanbench: it must start in a few milliseconds.
 """
 
 import os

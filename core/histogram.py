@@ -56,7 +56,7 @@ def _indexes(values_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _require_small(text: str) -> None:
-    """A histogram of ours is some kilobytes; compressed zeros of a megabyte are a gigabyte, which the library would hold.
+    """A fanbench histogram has a few kilobytes; compressed zeros of a megabyte are a gigabyte, which the library would hold.
 
     Raises:
         ValueError: it is larger than all of its counts can be.

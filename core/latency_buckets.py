@@ -1,4 +1,4 @@
-"""Latencies counted in buckets, as Prometheus' histograms have them: cheap to add to, and only read when somebody asks."""
+"""Latencies counted in buckets, as in Prometheus' histograms: cheap to add to, and read only on request."""
 
 from __future__ import annotations
 

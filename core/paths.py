@@ -1,4 +1,4 @@
-"""Paths that a person gives, made absolute once, where they enter: command line, environment, a broker's URL.
+"""Paths that a person gives, made absolute once, at the entry point: command line, environment, a broker's URL.
 
 From there on a path means the same file in every process, whatever directory a child is started in.
 """
@@ -17,7 +17,7 @@ def absolute_path(path: str | Path) -> Path:
 
 
 def file_to_write(path: str | Path) -> Path:
-    """The absolute path of a file that a program will write, perhaps at its very end: so what is wrong is said at once.
+    """The absolute path of a file that a program will write, perhaps at its very end: so that errors show at once.
 
     Raises:
         ValueError: its directory does not exist, or it is a directory itself.

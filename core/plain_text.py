@@ -1,4 +1,4 @@
-"""Text from elsewhere that goes to a terminal: its control characters could clear the screen, or write what nobody said."""
+"""Text from elsewhere that goes to a terminal: its control characters could clear the screen or fake output."""
 
 from __future__ import annotations
 

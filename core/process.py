@@ -17,15 +17,15 @@ from core.errors import REFUSED, FanbenchError, TransientError
 
 STOP_GRACE_S = 3.0
 OWN_PYTHON = [sys.executable, "-P"]
-"""Starts our own Python programs: `-P` keeps the current directory off their path, where a person's own folder named
-core or server would be imported in place of ours."""
+"""Starts fanbench's own Python programs. `-P` keeps the current directory off their path, so that a user's folder named
+core or server is not imported by mistake."""
 _SETPRIV = shutil.which("setpriv") if sys.platform == "linux" else None
 DIES_WITH_PARENT = [_SETPRIV, "--pdeathsig", "KILL"] if _SETPRIV else []
-"""Becomes the command that follows; the kernel kills it when the thread that started it is gone. So it ends also where
-fanbench and its guard were killed together. What it starts itself is not bound so."""
+"""Execs the command that follows; the kernel kills it when the thread that started it ends, so it ends even if fanbench
+and its guard are killed together. Its own children are not covered."""
 ONCE_GUARDED = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh"]
-"""Becomes the command that follows once it is told to. The guard is to know a child's group before the child does
-anything: if fanbench is killed in between, the shell reads the end of its input and is gone."""
+"""Waits for `go` on stdin, then execs the command. The guard must know a child's group before the child does anything: if
+fanbench is killed in between, the shell reads the end of its input and exits."""
 
 
 class _Guard:
@@ -141,7 +141,7 @@ class Child:
 def when_killed(command: Sequence[str | Path]) -> Callable[[], None]:
     """Have the guard run a command if fanbench ends without calling what is returned, which calls it off.
 
-    For what is no child of ours: a container. The command must do no harm where there is nothing left to do.
+    For what is not a child of fanbench: a container. The command must do no harm if there is nothing left to do.
     """
     line = "\t".join(str(word) for word in command)
     _guard.tell(f"+{line}")
@@ -149,7 +149,7 @@ def when_killed(command: Sequence[str | Path]) -> Callable[[], None]:
 
 
 def adopt(name: str, process: Process, log: Path) -> Child:
-    """A process that is the leader of its group and ends by itself if fanbench ends, watched by the guard from now on."""
+    """A process that is the leader of its group and ends on its own if fanbench ends, watched by the guard from now on."""
     _guard.tell(f"+{process.pid}")
     return Child(name, process, log)
 

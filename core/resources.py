@@ -1,4 +1,4 @@
-"""The files that the programs read beside their code: scenarios, the page, configurations, the reference results, servers of anti-patterns, dialects."""
+"""The data files that the programs read: scenarios, the page, configurations, the reference results, servers of anti-patterns, dialects."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from core.contracts.session_rules import ByteRange, Range, SessionRules, Share
 from core.errors import UsageError, nearest
-from core.fault import Fault
+from core.fault import TAIL_S, Fault
 from core.paths import absolute_path, read_small_text
 from core.plain_text import plain
 from core.stamp import StampForm, smallest_bytes
@@ -20,8 +20,8 @@ from core.topics import TopicList, expand_topics
 
 MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
-FIXED_S = 1.0
-"""What a run takes besides its phases and its connections, on an idle machine."""
+FIXED_S = 3.5
+"""Duration of a run besides its phases and its connects on an idle machine: starting programs, mostly the broker."""
 TopicOrder = Literal["turn", "random"]
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
@@ -35,17 +35,19 @@ class Scenario(BaseModel):
     description: str = ""
     clients: int = Field(500, ge=1, description="SSE connections, spread evenly over the replicas")
     replicas: int = Field(2, ge=1, le=64, description="SSE server processes")
-    rate_hz: float = Field(20.0, gt=0, le=1_000_000, description="events per second over all topics together")
+    rate_hz: float = Field(20.0, gt=0, le=1_000_000, description="events per second over all topics")
     payload_bytes: int = Field(
         200,
         ge=0,
         le=1_048_576,
-        description="size of a published event, stamp included unless it is compact; 0: the stamp alone",
+        description="size of a published event, including the stamp unless it is compact; 0: only the stamp",
     )
-    stamp: StampForm = Field("readable", description="readable: JSON; compact: up to 40 bytes beside payload_bytes")
+    stamp: StampForm = Field(
+        "readable", description="readable: JSON; compact: up to 40 bytes in addition to payload_bytes"
+    )
     topics: TopicList = Field("events", description="topic names: events · a,b · room-{0..999}")
     topic_order: TopicOrder = Field(
-        "turn", description="which topic is next: turn or random, without doubles in a burst"
+        "turn", description="how topics are chosen: turn, or random without repeats in a burst"
     )
     topic_skew: float = Field(0.0, ge=0, le=5, description="Zipf exponent of clients over topics; 0 spreads evenly")
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
@@ -54,30 +56,33 @@ class Scenario(BaseModel):
     warmup_s: float = Field(2.0, ge=0, le=1_000_000, description="seconds of events that do not count")
     duration_s: float = Field(8.0, gt=0, le=1_000_000, description="seconds of events that count")
     drain_s: float = Field(5.0, ge=0, le=1_000_000, description="seconds to wait for late events before they are lost")
-    rounds: int = Field(0, ge=0, le=1000, description="runs of each contender, in shuffled order; 0: until settled")
-    load_processes: int = Field(0, ge=0, le=256, description="Locust processes; 0: as many as the load asks for")
-    seed: int = Field(1, ge=0, description="of the order of runs and of random schedules")
-    topic_arrivals_hz: float = Field(
-        0.0, ge=0, le=10_000, description="sessions that begin per second, each a topic that ends again; 0: topics stay"
+    rounds: int = Field(
+        0, ge=0, le=1000, description="runs of each contender, in shuffled order; 0: until all pairs are settled"
     )
-    topic_lifetime_s: Range = Field((5.0, 60.0), description="least and most seconds that a session lives")
+    load_processes: int = Field(0, ge=0, le=256, description="Locust processes; 0: as many as the load needs")
+    seed: int = Field(1, ge=0, description="seed of the order of runs and of random schedules")
+    topic_arrivals_hz: float = Field(
+        0.0,
+        ge=0,
+        le=10_000,
+        description="sessions that begin per second, each a topic that ends again; 0: topics are permanent",
+    )
+    topic_lifetime_s: Range = Field((5.0, 60.0), description="shortest and longest session, in seconds")
     topic_rate_hz: Range = Field((30.0, 100.0), description="least and most events per second of a session")
     topic_payload_bytes: ByteRange = Field(
-        (4, 40), description="least and most bytes of a session's event beside its stamp"
+        (4, 40), description="least and most bytes of a session's event, without its stamp"
     )
-    clients_per_topic: int = Field(1, ge=1, le=16, description="clients of each session from its beginning")
-    second_tab: Share = Field(0.0, description="share of the sessions that get one more client in the middle")
-    late_join: Share = Field(
-        0.0, description="share of the clients that open their stream in the middle of the session"
-    )
-    resume: Share = Field(0.0, description="share of the clients that go on at another replica, by their last id")
+    clients_per_topic: int = Field(1, ge=1, le=16, description="clients of each session from its start")
+    second_tab: Share = Field(0.0, description="share of the sessions that get another client half-way")
+    late_join: Share = Field(0.0, description="share of the clients that connect in the middle of the session")
+    resume: Share = Field(0.0, description="share of the clients that resume at another replica, by their last id")
     leave_early: Share = Field(0.0, description="share of the clients that leave before the end of the session")
     faults: tuple[Fault, ...] = Field((), description="what breaks within the measured phase; see docs/faults.md")
 
     @model_validator(mode="before")
     @classmethod
     def _what_follows_from_sessions(cls, fields: object) -> object:
-        """With sessions the rate and the number of clients follow from them: the means of what is there at a time."""
+        """With sessions, the rate and the number of clients follow from them: the average numbers at any time."""
         if not isinstance(fields, dict) or not (rules := _rules_of(fields)):
             return fields
         live = rules.arrivals_hz * mean_lifetime_s(rules)
@@ -108,16 +113,20 @@ class Scenario(BaseModel):
 
     @property
     def run_s(self) -> float:
-        """About how many seconds a run takes, with the start and the end of its programs."""
+        """Approximate seconds of a run, including the start and the end of its programs."""
         return self.warmup_s + self.duration_s + self.clients / self.connect_hz + FIXED_S
+
+    def broken_run_s(self, fault: Fault) -> float:
+        """About how many seconds a run takes in which that breaks: it goes on until the fault was undone, and its tail."""
+        return self.run_s + max(0.0, fault.at_s + fault.lasting_s + TAIL_S - self.duration_s)
 
     @property
     def sessions(self) -> SessionRules | None:
-        """The rules of its sessions; None where topics stay."""
+        """The rules of its sessions; None if topics stay."""
         return _rules_of(self.model_dump())
 
     def with_fields(self, **fields: object) -> Scenario:
-        """This scenario with some fields replaced; None leaves a field as it is.
+        """This scenario with some fields replaced; None keeps a field.
 
         Raises:
             UsageError: a field is unknown or its value out of range.

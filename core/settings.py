@@ -61,7 +61,7 @@ def read_settings(cls: type[T], argv: Sequence[str] = ()) -> T:
 
 
 def _without_secrets(value: object) -> str:
-    """A value that was refused. What stands behind a scheme may hold a password, and where it ends is not known."""
+    """A refused value. The text after a scheme may contain a password, whose end is unknown, so it is hidden."""
     return _BEHIND_SCHEME.sub("***", repr(value))
 
 

@@ -12,7 +12,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _LINE_END_BYTES = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 _RETRY_DIGITS = 18
-"""More are no time that anybody means, and from 4,301 on no number that Python reads."""
+"""More digits are not a plausible time, and Python refuses 4,301 or more."""
 
 
 class SSEEvent(NamedTuple):

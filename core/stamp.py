@@ -18,7 +18,7 @@ import orjson
 Phase = Literal["warmup", "measure"]
 StampForm = Literal["readable", "compact"]
 COMPACT_BYTES = 40
-"""What a compact stamp takes beside the payload where a client gets it, up to seq 9,999 and a second of delay in each hop."""
+"""Size of a compact stamp at the client, up to seq 9,999 and one second of delay in each hop."""
 _STREAM_LENGTH = 8
 _LARGEST_SEQ = 10**12  # one that no run reaches
 _ID = re.compile(r"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})\Z")
@@ -35,13 +35,13 @@ _RECEIVED = re.compile(r"([wm])([0-9a-f]{1,15})\.([0-9a-f]{1,12})\.(-?[0-9a-f]{1
 _LETTERS: dict[Phase, str] = {"warmup": "w", "measure": "m"}
 _WORDS: dict[bytes, Phase] = {b"warmup": "warmup", b"measure": "measure"}
 _SHORT_BYTES = 1024
-"""Up to here the pattern is faster than a parser of JSON."""
+"""Up to this size the pattern is faster than a JSON parser."""
 _PHASES: dict[str, Phase] = {"w": "warmup", "m": "measure"}
 _NS_PER_US = 1000
 
 
 class StampError(ValueError):
-    """A payload that is not an event of ours; the message names what is wrong with it."""
+    """A payload that is not a fanbench event; the message names what is wrong with it."""
 
 
 class Stamp(NamedTuple):
@@ -61,7 +61,7 @@ class Stamp(NamedTuple):
 
 
 class ReceivedEvent(NamedTuple):
-    """A readable event as a replica sends it on."""
+    """A readable event as a replica sends it."""
 
     stamp: Stamp
     server: str
@@ -70,7 +70,7 @@ class ReceivedEvent(NamedTuple):
 
 
 class ReceivedStamp(NamedTuple):
-    """A compact stamp as a replica sends it on, its id apart; nanoseconds of the wall clock."""
+    """A compact stamp as a replica sends it, without its id; nanoseconds of the wall clock."""
 
     phase: Phase
     due_ns: int
@@ -80,7 +80,7 @@ class ReceivedStamp(NamedTuple):
 
 
 def new_stream() -> str:
-    """A name for one generator's start, unlike any other: 8 lower-case base-32 characters."""
+    """A unique name for one start of a generator: 8 lower-case base-32 characters."""
     return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(_STREAM_LENGTH))
 
 
@@ -91,7 +91,7 @@ def parse_id(text: str) -> tuple[str, int] | None:
 
 
 def encode(stamp: Stamp, pad: str = "") -> bytes:
-    """The published bytes of an event; `pad` brings it to the wanted size and must be plain ASCII."""
+    """The published bytes of an event; `pad` fills it up to the wanted size and must be plain ASCII."""
     return (
         f'{{"stream":"{stamp.stream}","seq":{stamp.seq},"topic":{orjson.dumps(stamp.topic).decode()},'
         f'"phase":"{stamp.phase}","due_ns":{stamp.due_ns},"sent_ns":{stamp.sent_ns},"pad":"{pad}"}}'

@@ -1,4 +1,4 @@
-"""A TCP proxy on 127.0.0.1 whose links can be cut, delayed or stalled: what a bad network does, made to order.
+"""A TCP proxy on 127.0.0.1 whose links can be cut, delayed or stalled: a bad network on demand.
 
 It runs an event loop in a thread of its own, so that both blocking code and tests with a loop of theirs can use it.
 """
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 _CHUNK = 65_536
 _QUEUED_CHUNKS = 256
-"""Chunks under way in one direction while delayed; past it the sender feels back-pressure, as on a real link."""
+"""Chunks in flight in one direction while delayed; beyond that the sender sees backpressure, as on a real link."""
 _KERNEL_BYTES = 256 * 1024
 """The kernel's receive buffer of each end: left to grow to megabytes, it would hide a stalled link from the sender."""
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class TcpProxy:
 
     @property
     def address(self) -> str:
-        """`127.0.0.1:port`, to be given in place of the target."""
+        """`127.0.0.1:port`, to be given instead of the target."""
         return f"{self._listen_on[0]}:{self._port}"
 
     @property
@@ -84,12 +84,12 @@ class TcpProxy:
 
     @property
     def connections(self) -> int:
-        """Links that are open now."""
+        """Open links."""
         return len(self._links)
 
     @property
     def accepted(self) -> int:
-        """Connections that came so far, those that were cut at once among them."""
+        """Connections so far, including those that were cut at once."""
         return self._accepted
 
     def cut(self) -> None:
@@ -97,19 +97,19 @@ class TcpProxy:
         self._call(self._do_cut())
 
     def delay(self, seconds: float) -> None:
-        """Hold each byte back for so long in each direction; order is kept."""
+        """Hold each byte back for this long in each direction; order is kept."""
         self._call(self._set(delay_s=seconds))
 
     def stall(self) -> None:
-        """Read nothing and pass nothing on in either direction, and keep every connection open: senders soon feel it."""
+        """Read nothing and pass nothing on in either direction, and keep every connection open: senders soon see backpressure."""
         self._call(self._set(flowing=False))
 
     def hold(self, seconds: float) -> None:
-        """As `stall`, and for exactly so long: what was held back is passed on after it."""
+        """Like `stall`, for exactly this long; then what was held back is forwarded."""
         self._call(self._hold(seconds))
 
     def restore(self, *, flowing: bool = True) -> None:
-        """An undisturbed link again, or one that is stalled still; what was cut must be connected anew by its ends."""
+        """End the disturbance, except a stall; the ends must reconnect what was cut."""
         self._call(self._set(delay_s=0.0, flowing=flowing, cut=False))
 
     def _call(self, work: Coroutine[None, None, T]) -> T:

@@ -1,4 +1,4 @@
-"""The bearer token of a replica: which text can be one, and how it is read from a file."""
+"""The bearer token of a replica: which text is valid, and how it is read from a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def check_token(text: str) -> str:
     """The token, if any client can send it.
 
     Raises:
-        ValueError: it has a blank at an end, which HTTP strips, or a character that no header may have.
+        ValueError: it has a leading or trailing blank, which HTTP strips, or a character that is not allowed in a header.
     """
     if text != text.strip() or not text.isprintable():
         raise ValueError("a token is printable text without a blank at either end")

@@ -1,4 +1,4 @@
-"""Topics that live and die, as a schedule that every program computes alike: docs/decisions/0015 has why.
+"""Sessions (topics that live and die), as a schedule that every program computes in the same way: docs/decisions/0015 has why.
 
 A session is a topic of its own: it begins, its events come in bursts as a model gives its tokens, an end marker is the last,
 and nobody ever uses its name again. A visit is one client's stay at it. Both follow from the rules alone.
@@ -17,12 +17,12 @@ from typing import NamedTuple
 from core.contracts.session_rules import MAX_TOKEN_BYTES, NS_PER_S, SessionRules
 
 START_ID = "0"
-"""What a client sends as the id of its last event to get a topic from its start."""
+"""The last event id with which a client requests a topic from its start."""
 END_MARKER = b"[end]"
 FIRST_EVENT_S = (0.2, 0.8)
-"""After a session's beginning, while the model thinks: time in which a client opens its stream."""
+"""Time from a session's start to its first event, in which clients connect."""
 SHORTEST_S = 1.0
-"""The last session begins so long before the end of the run."""
+"""The last session begins this long before the end of the run."""
 MOST_AT_ONCE = 6
 """Events of a burst."""
 _TOPIC = "session-"
@@ -30,7 +30,7 @@ _TEXT = bytes(random.Random("tokens").choices(b"abcdefghijklmnopqrstuvwxyz    ,.
 
 
 def mean_lifetime_s(rules: SessionRules) -> float:
-    """The mean of the lifetimes that are drawn."""
+    """The mean of the random lifetimes."""
     return sum(_lifetime_s(rules.lifetime_s, (i + 0.5) / 100) for i in range(100)) / 100
 
 
@@ -43,16 +43,16 @@ class Visit(NamedTuple):
     """One client's stay at a session."""
 
     number: int
-    """Among all visits of the run."""
+    """Its number among all visits of the run."""
     opens_ns: int
     """From the start of the schedule."""
     late: bool
     turn: int
-    """Which replica it takes, modulo how many there are."""
+    """Its replica, modulo their number."""
     last_seq: int
-    """It leaves after this event; that of the end marker unless it leaves early."""
+    """The seq after which it leaves: the end marker's, unless it leaves early."""
     moves_after_seq: int
-    """The event after which it goes on at the next replica; -1: it stays."""
+    """The event after which it continues at the next replica; -1: it stays."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class TokenSession:
         return _TEXT[start : start + self.sizes[seq]]
 
     def expected(self, visit: Visit) -> int:
-        """How many measured events a visit is to get."""
+        """The number of measured events that a visit should get."""
         return max(0, visit.last_seq - self.measured_from + 1)
 
 
 def sessions(rules: SessionRules) -> Iterator[TokenSession]:
-    """The sessions of a run, by their beginnings; those without an event before the end are none."""
+    """The sessions of a run, ordered by start; sessions without an event before the end are left out."""
     arrivals = random.Random(rules.seed)
     at_s, number, visits = 0.0, 0, 0
     while True:
@@ -164,5 +164,5 @@ def visits(rules: SessionRules) -> Iterator[PlannedVisit]:
 
 
 def expected_deliveries(rules: SessionRules) -> int:
-    """What all visits together are to get of the measured events."""
+    """The number of measured events that all visits together should get."""
     return sum(session.expected(visit) for session in sessions(rules) for visit in session.visits)

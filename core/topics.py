@@ -1,4 +1,4 @@
-"""Topic lists as text, and which client listens to which topic: the same answer in every program."""
+"""Topic lists as text, and which client listens to which topic: with the same result in every program."""
 
 from __future__ import annotations
 

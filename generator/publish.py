@@ -27,10 +27,10 @@ from generator.schedule import NS_PER_S, Schedule
 from generator.settings import GeneratorSettings
 
 MAX_IN_FLIGHT = 20_000
-"""Publishes under way at once. Past it the generator waits, is late, and the schedule hop shows it: memory stays bounded."""
+"""Publishes in flight at once. Past it the generator waits, is late, and the schedule hop shows it: memory stays bounded."""
 PROBE_INTERVAL_S = 1.0
 FLUSH_S = 10.0
-"""For what is under way at the end: a broker that has just come back has everything to take that waited for it."""
+"""For what is in flight at the end: a broker that has just come back has everything to take that waited for it."""
 _LOG_INTERVAL_S = 1.0
 _FOLD = 4_096
 """Latenesses kept before they are folded, a third of a millisecond's work."""
@@ -95,7 +95,7 @@ class EventPublisher:
                 continue
 
     async def run(self, starts_ns: int = 0) -> None:
-        """Follow the schedule to its end, from that instant or from now. What is under way then is waited for by `flush`."""
+        """Follow the schedule to its end, from that instant or from now. What is in flight then is waited for by `flush`."""
         self._clock = ClockPair.read()
         start_ns = starts_ns or self._clock.wall_ns
         begun = 0
@@ -129,7 +129,7 @@ class EventPublisher:
         return plan_topics(schedule, topics, settings.warmup_s, settings.duration_s)
 
     async def flush(self, timeout_s: float = FLUSH_S) -> None:
-        """Wait for the publishes under way; those still open after `timeout_s` count as failed."""
+        """Wait for the publishes in flight; those still open after `timeout_s` count as failed."""
         if self._under_way:
             _, late = await asyncio.wait(self._under_way, timeout=timeout_s)
             for task in late:
@@ -210,7 +210,7 @@ class EventPublisher:
 
     @property
     def in_flight(self) -> int:
-        """Publishes under way."""
+        """Publishes in flight."""
         return len(self._under_way)
 
     @property

@@ -21,13 +21,13 @@ class GeneratorSettings(BaseSettings):
     model_config = settings_config("python -m generator")
 
     broker_url: Annotated[str, AfterValidator(with_absolute_files)] = Field(
-        "redis://127.0.0.1:6379", description="the broker, by URL scheme: redis:// nats:// amqp:// mqtt://"
+        "redis://127.0.0.1:6379", description="the broker's URL: redis:// nats:// amqp:// mqtt:// …"
     )
     delivery: Literal["at-most-once", "at-least-once"] | None = Field(
-        None, description="the promise asked of the adapter (default: its first)"
+        None, description="the delivery promise (default: the adapter's first)"
     )
     broker_password_file: FileToRead = Field(
-        None, description="file whose first line is the broker's password, in place of one in the URL"
+        None, description="file whose first line is the broker's password, instead of one in the URL"
     )
     publish: str = Field(
         "",
@@ -45,27 +45,29 @@ class GeneratorSettings(BaseSettings):
     publish_pipeline: int = Field(
         16, ge=1, le=10_000, description="with publish: requests under way on a connection before its answers; 1: none"
     )
-    rate_hz: float = Field(5.0, gt=0, le=1_000_000, description="events per second over all topics together")
-    payload_bytes: int = Field(200, ge=0, le=1_048_576, description="size of a published event; 0: its stamp alone")
+    rate_hz: float = Field(5.0, gt=0, le=1_000_000, description="events per second over all topics")
+    payload_bytes: int = Field(200, ge=0, le=1_048_576, description="size of a published event; 0: only its stamp")
     stamp: StampForm = Field(
-        "readable", description="readable: JSON; compact: a few bytes, and payload_bytes is what is beside them"
+        "readable", description="readable: JSON; compact: a few bytes, in addition to payload_bytes"
     )
-    topics: TopicList = Field(DEFAULT_TOPIC, description="topic names, taken in turn: events, or a,b, or room-{0..999}")
+    topics: TopicList = Field(DEFAULT_TOPIC, description="topic names: events, or a,b, or room-{0..999}")
     topic_order: TopicOrder = Field(
-        "turn", description="which topic is next: turn or random, without doubles in a burst"
+        "turn", description="how topics are chosen: turn, or random without repeats in a burst"
     )
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     burst_events: int = Field(10, ge=1, description="events due at one instant under the burst schedule")
-    seed: int = Field(1, ge=0, description="of the poisson schedule")
-    warmup_s: float = Field(0.0, ge=0, description="seconds of events in phase warmup before those in phase measure")
-    duration_s: float = Field(0.0, ge=0, description="seconds of phase measure; 0 goes on until stopped")
+    seed: int = Field(1, ge=0, description="seed of the poisson schedule")
+    warmup_s: float = Field(0.0, ge=0, description="seconds of phase warmup, before phase measure")
+    duration_s: float = Field(0.0, ge=0, description="seconds of phase measure; 0: until stopped")
     hold: bool = Field(
         False, description="publish a probe on each topic every second, start at SIGUSR1, end at the next"
     )
     metrics_port: int = Field(0, ge=0, le=65_535, description="port of GET /metrics, for Prometheus; 0: none")
-    metrics_host: str = Field("127.0.0.1", description="address that it listens on; 0.0.0.0 for every interface")
-    log_format: LogFormat = Field("text", description="text, or json: an object a line, its time with the zone")
+    metrics_host: str = Field(
+        "127.0.0.1", description="address on which metrics are served; 0.0.0.0 for every interface"
+    )
+    log_format: LogFormat = Field("text", description="text, or json: one object per line, with time zone")
     sessions: FileToRead = Field(
-        None, description="JSON file with the rules of sessions, which take the place of topics, rate and schedule"
+        None, description="JSON file with the rules of sessions, which replace topics, rate and schedule"
     )
     report: FileToWrite = Field(None, description="write what was published to this JSON file at the end")

@@ -26,7 +26,7 @@ LOCUSTFILES = ("sse", "ws")
 
 
 def with_locustfile(words: Sequence[str], env: Mapping[str, str] = os.environ) -> list[str]:
-    """The words for Locust, with one of our locustfiles unless another is named."""
+    """The arguments for Locust, with one of fanbench's locustfiles unless another is named."""
     if words[:1] and words[0] in LOCUSTFILES:
         name, words = words[0], words[1:]
     elif "LOCUST_LOCUSTFILE" in env or any(_names_a_locustfile(word) for word in words):

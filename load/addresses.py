@@ -1,4 +1,4 @@
-"""From the replicas' names to the addresses that clients connect to."""
+"""Resolves the replicas' names to addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROBE_S = 2.0
 
 
 def resolve(origins: Sequence[Origin]) -> list[ReplicaAddress]:
-    """Each address of each replica's name, in an order that is the same for all workers.
+    """Each address of each replica's name, in the same order for all workers.
 
     Raises:
         UsageError: a name is unknown.

@@ -14,7 +14,7 @@ M = TypeVar("M", bound=Document)
 
 
 def message_name(kind: type[Document]) -> str:
-    """What Locust calls a message of that kind."""
+    """Locust's name for a message of that kind."""
     return f"fanbench-{kind.__name__.lower()}"
 
 
@@ -25,7 +25,7 @@ class Channel:
         self._runner = runner
 
     def listen(self, kind: type[M], listener: Callable[[str, M], None], *, apart: bool = False) -> None:
-        """Have the listener called with the sender's name and the message; `apart` in a greenlet of its own."""
+        """Call the listener with the sender's name and the message; with `apart` in a separate greenlet."""
 
         def read(msg: Any, **_: Any) -> None:
             try:

@@ -1,4 +1,4 @@
-"""What is done to clients on order: their connections are cut, they stop reading, they come and go."""
+"""Carries out orders on clients: cuts their connections, stops their reading, or churns them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHURN_AWAY_S = 0.5
 
 
 def obey(session: Session, order: LoadOrder, clients_of_run: int) -> None:
-    """Do what the order says to the clients of this process; what takes time goes on by itself.
+    """Carry out the order on the clients of this process; longer actions continue in the background.
 
     What is done to clients begins when it is done, a moment after it was ordered: a mark before it moves there.
     """

@@ -13,36 +13,36 @@ from load.recovery import Recovery
 from load.visit_progress import VisitProgress
 
 DISARMED = Track(None)
-"""No event belongs to it: a client in this track takes the long way with every read."""
+"""No event belongs to this track: a client in it takes the slow path with every read."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """What is counted over all clients of this process. Only events of phase `measure` count where events do."""
+    """Counters over all clients of this process. Event counters count only phase `measure`."""
 
     connected: int = 0
     """Clients connected now."""
     reached: int = 0
-    """Clients that got an event, of whatever phase, on the connection they have now."""
+    """Clients that got an event, of either phase, on their current connection."""
     duplicated: int = 0
     reordered: int = 0
     replayed: int = 0
-    """Deliveries that a replica had received before the client was back: brought by resuming."""
+    """Deliveries of events from before the client's return: recovered by resuming."""
     gaps: int = 0
     reconnects: int = 0
     resting: int = 0
     """Clients that have no connection by their own will: told to stop, or between two answers."""
     foreign: Counter[str] = field(default_factory=Counter)
-    """Events that are none of ours, or of a topic that was not asked for, by reason."""
+    """Events that are not fanbench's, or of a topic that was not requested, by reason."""
     disconnects: Counter[str] = field(default_factory=Counter)
-    """Streams that ended without our doing, by reason."""
+    """Streams that ended without an action of ours, by reason."""
     refused: Counter[str] = field(default_factory=Counter)
     """Attempts to connect that failed, by reason."""
     downtimes_ns: list[int] = field(default_factory=list)
-    """How long clients were without a connection, since the last tick."""
+    """How long clients were disconnected, since the last tick."""
 
     def restart(self) -> None:
-        """Count anew; who is connected, resting and reached stays so."""
+        """Count from zero; who is connected, resting and reached stays so."""
         self.duplicated = self.reordered = self.replayed = self.gaps = self.reconnects = 0
         self.foreign, self.disconnects, self.refused = Counter(), Counter(), Counter()
 
@@ -80,13 +80,13 @@ class ClientState:
         self.topic = topic
         self._any_topic = any_topic  # the request named none
         self.start_id = start_id
-        """The id that it sends before it has got any event."""
+        """The id that it sends before its first event."""
         self.visit: VisitProgress | None = None
-        """Where it takes part in a session: its events are looked at one by one."""
+        """Its session, if any: its events are then checked one by one."""
         self.connected = False
         self.opened_once = False
         self.aside = False
-        """Whether a fault is done to this client: its deliveries are told apart from the bystanders' from then on."""
+        """Whether a fault is done to this client: its deliveries are distinguished from the bystanders' from then on."""
         self.recovery: Recovery | None = None
         self._counters = counters
         self._tracks: dict[Series, Track] = {}
@@ -101,7 +101,7 @@ class ClientState:
         return self._tracks
 
     def opened(self, began_ns: int, now_ns: int) -> None:
-        """The client is connected, having begun to connect at `began_ns`."""
+        """The client is connected; the attempt started at `began_ns`."""
         self.connected = True
         self._counters.connected += 1
         if self.opened_once and not self._resting:
@@ -117,7 +117,7 @@ class ClientState:
         self._resting = resting
 
     def closed(self, now_ns: int) -> None:
-        """The client's connection is gone; what comes to be missing until it is back is charged to that."""
+        """The client is disconnected; events missing until it is back are charged to that."""
         self.connected = False
         self._down_ns = now_ns
         self._counters.connected -= 1
@@ -127,7 +127,7 @@ class ClientState:
             track.expect(Cause.CONNECTION)
 
     def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:
-        """Enter what one read brought to a client in this track; the one to be in from here, or DISARMED."""
+        """Record what one read brought to a client in this track; returns the next track, or DISARMED."""
         for item in items:
             if isinstance(item, Event) and item.series is track.series and item.seq == track.next_seq:
                 track.next_seq = item.next_seq  # as in the reader's hot path: reads hold several events under pressure

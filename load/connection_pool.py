@@ -1,8 +1,8 @@
-"""What the readers of a process share: where to connect, how many at a time, when again, and whom to tell."""
+"""State that the readers of a process share: where to connect, how many at a time, when to retry, and what to notify."""
 
 from __future__ import annotations
 
-import _socket  # the C type: Locust has put gevent's own class, with two watchers to each socket, in place of socket.socket
+import _socket  # the C type: Locust has put gevent's own class, with two watchers to each socket, instead of socket.socket
 import os
 import random
 from collections import deque
@@ -26,13 +26,13 @@ JITTER = 0.2
 
 
 def retry_delay_s(retry_ms: int | None, failures: int, rng: random.Random) -> float:
-    """How long to stay away: the server's `retry:`, doubled for each failure since, at most 5 s, and ±20 % by chance."""
+    """How long to stay away: the server's `retry:`, doubled for each failure since, at most 5 s, and ±20% at random."""
     base = DEFAULT_RETRY_S if retry_ms is None else retry_ms / 1000
     return min(base * 2.0 ** min(failures, 16), max(base, LONGEST_RETRY_S)) * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
 class Connecting(Protocol):
-    """What waits at the gate, and what may take too long once it is through."""
+    """An attempt to connect, at the gate and beyond it."""
 
     started_ns: int
     closed: bool
@@ -41,11 +41,11 @@ class Connecting(Protocol):
         """Begin."""
 
     def fail(self, reason: str) -> None:
-        """Treat the attempt under way as failed."""
+        """Treat the attempt in flight as failed."""
 
 
 class ConnectThrottle:
-    """Lets `limit` connections be made at a time: a thousand at one instant would overflow a listener's queue."""
+    """Limits concurrent connects: a thousand at one instant would overflow a listener's queue."""
 
     def __init__(self, limit: int = 256) -> None:
         self._free = limit
@@ -58,7 +58,7 @@ class ConnectThrottle:
         self._admit()
 
     def leave(self) -> None:
-        """One that was let in is connected, or has failed."""
+        """An admitted attempt has succeeded or failed."""
         self._free += 1
         self._admit()
 
@@ -80,7 +80,7 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class ReplicaAddress:
-    """A replica as the sockets see it: address family and address, found once."""
+    """A replica as sockets see it: address family and address, resolved once."""
 
     origin: Origin
     family: int
@@ -88,10 +88,10 @@ class ReplicaAddress:
 
 
 def begin_connecting(address: ReplicaAddress) -> Any:
-    """A socket that is on its way to the address.
+    """A socket that is connecting to the address.
 
     Raises:
-        OSError: it did not even begin.
+        OSError: the connect failed at once.
     """
     sock = _socket.socket(address.family, _socket.SOCK_STREAM)
     sock.setblocking(False)
@@ -112,7 +112,7 @@ class ConnectionPool:
     registry: SeriesRegistry
     counters: Counters
     on_connect: Callable[[int, str], None]
-    """Told each attempt's duration in nanoseconds, and what failed or ''."""
+    """Called with each attempt's duration in nanoseconds, and the failure or ''."""
     on_break: Callable[[str], None]
     """Told why a stream ended."""
     token: str = ""
@@ -123,7 +123,7 @@ class ConnectionPool:
     compact: bool = False
     """Whether stamps are compact, so that what they leave out must be known of the connection."""
     apart: bool = False
-    """Whether no two clients get the same bytes, or hardly any."""
+    """Whether clients rarely get the same bytes."""
     gate: ConnectThrottle = field(default_factory=ConnectThrottle)
     connecting: set[Connecting] = field(default_factory=set)
     rng: random.Random = field(default_factory=random.Random)

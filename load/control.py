@@ -1,4 +1,4 @@
-"""Orders that come while the clients run: JSON lines appended to a file, which every process of the load follows."""
+"""Reads orders while the clients run: JSON lines appended to a file, which every process of the load follows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _CHOICE_SEED = 1
 
 
 class Control:
-    """Follows one file from where it ends now."""
+    """Follows a file from its current end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read_bytes = path.stat().st_size if path.exists() else 0
 
     def orders(self) -> list[LoadOrder]:
-        """What was appended since the last call, whole lines only; lines that are no orders are logged and skipped."""
+        """The complete lines appended since the last call; lines that are not orders are logged and skipped."""
         try:
             status = self._path.stat()
             if status.st_size <= self._read_bytes:
@@ -48,5 +48,5 @@ class Control:
 
 
 def chosen(clients: int, share: float) -> set[int]:
-    """The numbers of that share of the clients 0..clients-1: by chance, but the same in every process and time."""
+    """The numbers of that share of the clients 0..clients-1: random, but the same in every process and each time."""
     return set(Random(_CHOICE_SEED).sample(range(clients), round(clients * share)))

@@ -23,8 +23,6 @@ class DialectEvents:
         """What one SSE event is, on a connection to that source."""
         if self._reader.ends(sse):
             return (StreamEnd(),)
-        if self._reader.ignores(sse):
-            return ()
         try:
             readings = self._reader.read(sse, source.topic)
         except DialectMismatchError as error:

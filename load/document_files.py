@@ -1,4 +1,4 @@
-"""The files that the suite writes: replaced in one step, through links, and nothing but regular files."""
+"""Writes the suite's files: replaced in one step, through links, regular files only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def regular_file(text: str | Path) -> Path:
 
 
 def write_document(document: Document, path: Path) -> None:
-    """Write the document to that path: a reader finds the old one or the new one.
+    """Write the document to that path atomically.
 
     Raises:
         FanbenchError: it cannot be written; the old one is still there, and no part of the new one.

@@ -1,4 +1,4 @@
-"""What the bytes of a read mean, once for all clients: fan-out sends the same bytes to each of them.
+"""Decodes the bytes of a read once for all clients: fan-out sends the same bytes to each of them.
 
 The bytes of one read mean the same at every client whose stream is between two events, so the hot path is one look-up;
 everything else is decoded with the client's own decoder.
@@ -22,7 +22,7 @@ class Interpreter(Protocol):
 
 
 class Feed:
-    """Remembers what reads meant, for all clients whose connections are framed alike; `forget` before each `SeriesRegistry.harvest`.
+    """Caches decoded reads for all clients whose connections are framed alike; `forget` before each `SeriesRegistry.harvest`.
 
     `source` is where they are, which compact stamps do not say. A client that shares its topic with nobody has a feed of its own,
     which need not `remember`.
@@ -41,10 +41,10 @@ class Feed:
         self._pieces: dict[bytes, tuple[tuple[Item, ...], int | None]] = {}
         self._bytes = 0
         self.get = self._cache.get
-        """What the bytes of a whole read meant, if they were seen lately."""
+        """The decoded read, if its bytes were seen recently."""
 
     def forget(self) -> None:
-        """Empty the cache; what is still under way is parsed again."""
+        """Empty the cache; what is still in flight is parsed again."""
         self._cache.clear()
         self._pieces.clear()
         self._bytes = 0
@@ -54,7 +54,7 @@ class Feed:
         return Decoder(self._wire_format, self._interpreter, self._source)
 
     def parse(self, data: bytes) -> Parsed | None:
-        """What the bytes mean to a stream that is between two events; None if they end within one.
+        """Decode bytes for a stream that is between two events; None if they end within one.
 
         Raises:
             Http1Error: the framing is broken.
@@ -116,7 +116,7 @@ class Feed:
 
 
 class Decoder:
-    """One client's own decoder, used while its stream is not between two events."""
+    """A client's own decoder, used while its stream is in the middle of an event."""
 
     __slots__ = ("_framing", "_interpreter", "_parser", "_source")
 
@@ -133,7 +133,7 @@ class Decoder:
 
     @property
     def ended(self) -> bool:
-        """Whether the server closed the stream in good order."""
+        """Whether the server closed the stream cleanly."""
         return self._framing.ended
 
     def feed(self, data: bytes) -> Parsed:

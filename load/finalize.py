@@ -1,4 +1,4 @@
-"""The balance of a session: what its clients got and lack, counted up to what all clients of the run saw."""
+"""The balance of a session: what its clients got and lack, up to what all clients of the run saw."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def drain(session: Session, horizon: Horizon, drain_s: float, users: int) -> Wor
 
 
 def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
-    """What this process measured to the end of the test; `horizon` is what the clients of all processes saw."""
+    """This process's measurement at the end of the test; `horizon` is what the clients of all processes saw."""
     account = session.visits.finish() if session.visits is not None else None
     result = _measured(session)
     _enter_visits(result, account)
@@ -55,7 +55,7 @@ def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
 
 
 def hand_over(session: Session) -> WorkerResult:
-    """What this process measured until now, when it leaves a test that goes on: all its clients have left."""
+    """This process's measurement when it leaves a running test: all its clients have left."""
     account = session.visits.finish() if session.visits is not None else None
     result = _measured(session)
     _enter_visits(result, account)
@@ -66,7 +66,7 @@ def hand_over(session: Session) -> WorkerResult:
 
 
 def _enter_visits(result: WorkerResult, account: VisitAccount | None) -> None:
-    """Their clients have left, and are in no other account."""
+    """Their clients have left, and are counted nowhere else."""
     if account is not None:
         result.visits = account.tally
         result.causes.update(account.causes)
@@ -133,7 +133,7 @@ def _enter_tracks(client: SeatedClient, result: WorkerResult, horizon: Horizon, 
 
 
 def charge(track: Track, horizon: Horizon, *, connected: bool, stays: bool) -> Counter[Cause]:
-    """What one client lost of one series, by cause; one that left before the end (`stays` false) has no tail."""
+    """One client's losses in one series, by cause; a client that left early (`stays` false) has no tail."""
     series = track.series
     bounds = horizon.get(SeriesKey(series.stream, series.topic)) if series else None
     if bounds is None:
@@ -166,7 +166,7 @@ def _streams(session: Session) -> dict[SpanName, Histogram]:
 def _recovery(session: Session) -> dict[SpanName, Histogram]:
     """Over the clients, since the last mark: until the first event, and the longest silence; empty without a mark."""
     marked = list(session.visits.account.recoveries) if session.visits is not None else []
-    # Where no client hears anything any more, no arrival says until when there was something to hear.
+    # If no client hears anything any more, no arrival shows until when events were due.
     last_ns = max(session.recorder.last_arrival_ns, session.published_until_ns)
     for client in session.clients:
         recovery = client.state.recovery

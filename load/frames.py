@@ -1,4 +1,4 @@
-"""What comes on a stream: events, gaps and what is none of ours, and the registry in which all clients' events meet."""
+"""The items of a stream (events, gaps, foreign events) and the registry that all clients share."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ class Event:
         self.times = Times.ALL
         """Where it tells no due instant, `due_ns` is when this process first had it."""
         self.content = ""
-        """What it carries beside its stamp."""
+        """Its payload besides the stamp."""
         self.wire_bytes = 0
-        """What it took on the connection, framing and all; 0 until a read had it alone."""
+        """Its bytes on the connection, including framing; 0 until a read contained only it."""
         self.sse: SSEEvent | None = None
         """The event itself, where somebody's own code is to see it (load/event_stream.py)."""
         self.arrivals = array("q")
         self.arrived = self.arrivals.append
         self.aside: array[int] | None = None
-        """Arrivals at clients to whom a fault is done."""
+        """Arrivals at clients that a fault affects."""
 
     def arrive(self, now_ns: int, aside: bool) -> None:
-        """Note an arrival, set aside or not."""
+        """Record an arrival, set aside or not."""
         if not aside:
             self.arrived(now_ns)
         elif self.aside is None:
@@ -65,7 +65,7 @@ class Event:
 
 
 class Source(NamedTuple):
-    """What an event may not say, as it is the same for the whole connection."""
+    """What an event may omit, because it is the same for the whole connection."""
 
     server: str
     topic: str
@@ -84,7 +84,7 @@ class GapFrame(NamedTuple):
 
 
 class Foreign(NamedTuple):
-    """An event that is not of ours, and why not."""
+    """A foreign event, and the reason."""
 
     reason: str
 
@@ -97,7 +97,7 @@ Item = Event | GapFrame | Foreign | StreamEnd
 
 
 class Parsed:
-    """What the bytes of one read meant.
+    """The decoded bytes of one read.
 
     When that is a single event and nothing is owed for it, `series`, `seq`, `next_seq` and `arrived` are the event's
     own, so that the hot path needs no further look; otherwise `series` is one that no client is in.
@@ -129,13 +129,13 @@ _UNIDENTIFIED = Series("", "")
 
 
 class SeriesRegistry:
-    """The series and the events of this process: what the clients' ledgers and the histograms have in common."""
+    """The series and the events of this process, shared by the clients' ledgers and the histograms."""
 
     def __init__(self, measure_from_ns: int = 0) -> None:
         self._measure_from_ns = measure_from_ns
         self.series: dict[tuple[str, str], Series] = {}
         self.fresh: list[Event] = []
-        """Events made since the last `harvest`."""
+        """Events created since the last `harvest`."""
         self._newest_due_ns = 0
         self._frozen = False
         self._last_seqs: Mapping[tuple[str, str], int] | None = None
@@ -145,7 +145,7 @@ class SeriesRegistry:
         return (self.item(sse, source),)
 
     def item(self, sse: SSEEvent, source: Source = UNKNOWN) -> Item:
-        """What one SSE event is to us, on a connection to that source."""
+        """Classify one SSE event on a connection to that source."""
         try:
             if sse.event == "gap":
                 fields = orjson.loads(sse.data)
@@ -236,7 +236,7 @@ class SeriesRegistry:
                 series.note(event.seq)
 
     def harvest(self) -> list[Event]:
-        """The events made since the last call, and not held. Caches must be emptied first: no arrival is noted on them after."""
+        """The events created since the last call, without the held ones. Caches must be emptied first: no arrival is noted on them after."""
         if self._frozen:
             return []
         fresh, self.fresh = self.fresh, []

@@ -1,4 +1,4 @@
-"""HTTP/1.1, as much of it as an event stream needs: the request, the response's head, the chunked body."""
+"""The part of HTTP/1.1 that an event stream needs: the request, the response's head, the chunked body."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Http1Error(Exception):
-    """What the other end sent is not the HTTP that was asked for; the message says what came instead."""
+    """The response is not the expected HTTP; the message says what came instead."""
 
 
 def encode_request(origin: Origin, topic: str, *, last_event_id: str = "", token: str = "") -> bytes:
-    """The bytes that ask for the stream of one topic, the way a browser's EventSource does."""
+    """The request for the stream of one topic, as a browser's EventSource sends it."""
     lines = [
         f"GET {origin.prefix}/sse?topic={quote(topic, safe='')} HTTP/1.1",
         f"Host: {origin.authority}",
@@ -92,7 +92,7 @@ def split_head(data: bytes, *, complete: bool = False) -> tuple[ResponseHead, by
 
 
 def sole_chunk(data: bytes) -> bytes | None:
-    """The content of a chunk that is whole and alone; None for anything else, which is `ChunkedBody`'s to read."""
+    """The content of a single complete chunk; None for anything else, which `ChunkedBody` reads."""
     end = data.find(b"\r\n", 0, 10)
     if end < 1 or not data.endswith(b"\r\n") or data[:end].strip(b"0123456789abcdefABCDEF"):
         return None
@@ -124,7 +124,7 @@ class _ChunksSeen:
 
 
 class ChunkedBody:
-    """Takes chunked framing off a body, wherever its bytes are cut (RFC 9112, section 7.1).
+    """Removes chunked framing from a body, wherever its bytes are split (RFC 9112, section 7.1).
 
     `between` is true when the last byte fed ended a chunk; `ended` once the last chunk has come.
     """

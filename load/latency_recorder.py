@@ -1,4 +1,4 @@
-"""Deliveries folded into histograms, a few times a second and many at once."""
+"""Folds deliveries into histograms in bulk, a few times a second."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LatencyRecorder:
         self.unidentified = 0
         """Deliveries of events that nothing tells from others."""
         self.sized = 0
-        """Deliveries of which the bytes are known, `wire_bytes` in all."""
+        """Deliveries with known size; `wire_bytes` is their total."""
         self.wire_bytes = 0
         self.first_due_ns: int | None = None
         self.last_arrival_ns = 0

@@ -1,4 +1,4 @@
-"""The ledger: what each client should have got and what it did get, exactly, from the numbers of the events alone.
+"""The ledger: what each client should have received and what it received, exactly, from the event numbers alone.
 
 Nothing here knows sockets, clocks or Locust. A `Track` follows one client through one series; the reader's hot path
 does the usual step, `seq == next_seq`, itself and leaves everything else to `take`.
@@ -14,7 +14,7 @@ from core.contracts.load_result import Cause
 
 
 class Delivery(Enum):
-    """What a delivery was to its client."""
+    """The kind of a delivery for its client."""
 
     NEW = "new"
     LATE = "late"
@@ -23,7 +23,7 @@ class Delivery(Enum):
 
 
 class SeqSpan(NamedTuple):
-    """Consecutive seqs, both ends included, and what their absence is charged to."""
+    """Consecutive missing seqs, both ends included, and their cause."""
 
     first: int
     last: int
@@ -46,19 +46,19 @@ class Series:
         self.seen = Track(self)
 
     def restart(self) -> None:
-        """Forget which measured events anyone got; the tracks go on."""
+        """Forget which measured events anyone got; the tracks continue."""
         self.low_seq = self.high_seq = None
         self.seen = Track(self)
 
     def note(self, seq: int) -> None:
-        """Take note that a measured event exists."""
+        """Record that a measured event exists."""
         self.seen.take(seq)
         self.low_seq = seq if self.low_seq is None else min(seq, self.low_seq)
         self.high_seq = seq if self.high_seq is None else max(seq, self.high_seq)
 
 
 class Track:
-    """What one client got of one series: everything from `first_seq` to `next_seq` - 1 but the `missing` spans."""
+    """What one client got of one series: `first_seq` to `next_seq` - 1 without the `missing` spans."""
 
     __slots__ = ("cause", "first_seq", "missing", "next_seq", "series")
 
@@ -89,7 +89,7 @@ class Track:
         return self._fill(seq)
 
     def expect(self, cause: Cause) -> None:
-        """Say beforehand what a hole before the next event is to be charged to; an earlier word of it stays."""
+        """Set the cause of a hole before the next event in advance; an earlier cause stays."""
         self.cause = self.cause or cause
 
     def _lack(self, span: SeqSpan) -> None:
@@ -135,12 +135,12 @@ class Track:
         return lost
 
     def count(self) -> int:
-        """How many different seqs came."""
+        """The number of distinct seqs."""
         lacking = sum(last - first + 1 for first, last, _ in self.missing or ())
         return self.next_seq - self.first_seq - lacking if self.first_seq >= 0 else 0
 
     def measured(self) -> int:
-        """How many different measured seqs came."""
+        """The number of distinct measured seqs."""
         series = self.series
         if series is None or series.low_seq is None or series.high_seq is None:
             return 0

@@ -97,7 +97,11 @@ class TlsLink:
 
     def flush(self) -> bool:
         """Send what is encrypted; whether nothing is left."""
-        self._unsent = _send(self._sock, self._unsent + self._outgoing.read())
+        try:
+            self._unsent = _send(self._sock, self._unsent + self._outgoing.read())
+        except (BrokenPipeError, ConnectionResetError):
+            self.receive()  # the server may have said why it hung up, and then this raises that
+            raise
         return not self._unsent
 
     def receive(self) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The measurement where Locust is a single process."""
+"""The measurement in a single Locust process."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LocalMeasurement:
             self.places.seat(grant.numbers)
 
     def begin(self, begin: Begin) -> list[str]:
-        """A test begins; what keeps it from beginning, in words."""
+        """Start a test; returns what prevents it, in words."""
         self._session = None
         self._pool = SeatPool()
         self._session = self._factory.open(begin)
@@ -51,7 +51,7 @@ class LocalMeasurement:
         return []
 
     def tick(self) -> None:
-        """Fold what came, and give out the seats that a higher target has made."""
+        """Fold the arrivals, and hand out the seats that a higher target has created."""
         if self._session is not None:
             self._session.tick()
             self._deal()
@@ -66,7 +66,7 @@ class LocalMeasurement:
             obey(self._session, order, self._target())
 
     def measure_from(self, at_ns: int) -> None:
-        """Forget what was measured; what is due from that instant on counts."""
+        """Discard the measurements; events due from that instant on count."""
         if self._session is not None:
             self._session.measure_from(at_ns)
 

@@ -1,4 +1,4 @@
-"""What we change in Locust itself, where it has no option for it. docs/decisions/0008-locust-workers.md has the reasons."""
+"""Changes to Locust itself where it has no option. docs/decisions/0008-locust-workers.md has the reasons."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     The latter gets Locust's environment and runner, before the worker has sent a word.
     """
     locust.runners.WORKER_REPORT_INTERVAL = 0.5  # 3 s would make totals and web UI lag behind the clients
-    # A worker that waits long for a core is not gone; can_reach notices those that are.
+    # A worker that waits long for a core is not lost; can_reach detects lost ones.
     locust.runners.HEARTBEAT_LIVENESS = MASTER_HEARTBEATS
     locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # its own knows whole milliseconds only
     locust.stats.proper_round = round_ms  # type: ignore[attr-defined, assignment]  # likewise, for the page's minimum and maximum
@@ -88,7 +88,7 @@ def _noting_its_end(dispatch: Callable[[Any], Iterator[Any]]) -> Callable[[Any],
 
 
 def why_refused(text: str, run: str) -> str:
-    """Why a worker that sent this as its `Join` is none of the run's; '' if it is."""
+    """Why a worker with this `Join` does not belong to the run; '' if it does."""
     try:
         join = decode(Join, text, "its first message")
     except DocumentError as error:
@@ -99,7 +99,7 @@ def why_refused(text: str, run: str) -> str:
 
 
 def _admitting(handle: Callable[..., None], run_of: Callable[[Any], str]) -> Callable[..., None]:
-    """Have the master take workers only that have named its run: before Locust counts them and gives them users."""
+    """Make the master accept only workers that named its run, before Locust counts them and gives them users."""
     admitted: set[str] = set()
     refused: set[str] = set()
 
@@ -127,7 +127,7 @@ def _admitting(handle: Callable[..., None], run_of: Callable[[Any], str]) -> Cal
 def _naming_the_run(
     connect: Callable[[Any], None], run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], None]
 ) -> Callable[[Any], None]:
-    """Have the worker name its run before it says that it is ready, and end where it is refused."""
+    """Make the worker name its run before it is ready, and end if it is refused."""
 
     @wraps(connect)
     def connect_to_master(runner: Any) -> None:

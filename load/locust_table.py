@@ -1,4 +1,4 @@
-"""What the suite enters into Locust's own table, charts and errors; Locust's environment is passed in.
+"""Feeds Locust's own table, charts and errors; Locust's environment is passed in.
 
 Locust's charts show its total row. Only deliveries are entered there: what it takes to connect is in a row of its own.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 _FINE_MS = 10
-"""Below this, tenths of a millisecond are kept apart: a delivery often takes less than one."""
+"""Below this, tenths of a millisecond are kept: a delivery often takes less than 1 ms."""
 CONNECT, DELIVERY = "connect", "delivery"
 
 
@@ -64,7 +64,7 @@ class LocustTable:
         environment.stats.log_request = self._log
 
     def _log(self, kind: str, name: str, took_ms: float, size_bytes: int) -> None:
-        """What Locust's own listener enters for a `request`: ours are entered already."""
+        """Locust's own listener would record a `request`: ours are recorded already."""
         if kind != self._name or name not in (CONNECT, DELIVERY):
             self._log_request(kind, name, took_ms, size_bytes)
 

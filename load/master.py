@@ -1,4 +1,4 @@
-"""The measurement where workers hold the clients: the master gives out the seats and collects from everyone ever seen.
+"""The measurement with workers: the master hands out the seats and collects from every worker ever seen.
 
 docs/decisions/0008-locust-workers.md describes the protocol. Locust's runner is passed in.
 """
@@ -44,7 +44,7 @@ from load.worker_roster import CanReach, WorkerRoster
 POLL_S = 0.02
 ANSWER_DEADLINE_S = 10.0
 GRACE_S = 1.0
-"""A worker that is told to end is asked to go on for so long: a Ctrl-C ends the master, too, which then wants totals."""
+"""A worker that is told to end is asked to continue for this long: a Ctrl-C ends the master, too, which then wants totals."""
 
 log = logging.getLogger("fanbench.load")
 
@@ -74,7 +74,7 @@ class MasterMeasurement:
         runner.environment.events.worker_connect.add_listener(self._on_connect)
 
     def _about(self, kind: type[Any], listener: Callable[[str, Member, Any], None], *, apart: bool = False) -> None:
-        """Listen for messages about the test that is on, from workers that take part in it."""
+        """Listen for messages about the current test from workers that take part in it."""
 
         def heard(worker: str, message: Any) -> None:
             member = self._members.by_name.get(worker)
@@ -84,7 +84,7 @@ class MasterMeasurement:
         self._channel.listen(kind, heard, apart=apart)
 
     def begin(self, begin: Begin) -> list[str]:
-        """A test begins: every worker prepares for it before Locust sends it users."""
+        """Start a test: every worker prepares before Locust sends it users."""
         self._begin = begin
         self._pool = SeatPool()
         self._problems = []
@@ -109,7 +109,7 @@ class MasterMeasurement:
 
     def _on_began(self, worker: str, member: Member, began: Began) -> None:
         member.began = began
-        if began.problem and self._running:  # it came late, so that the test goes on with the others
+        if began.problem and self._running:  # it came late, so that the test continues with the others
             self._note(f"worker {worker} cannot begin: {began.problem}")
             member.gone = True
             self._workers.dismiss(worker)
@@ -157,7 +157,7 @@ class MasterMeasurement:
         self._deal()
 
     def tick(self) -> None:
-        """Notice who is gone, and have Locust give its users to the others."""
+        """Detect lost workers, and have Locust give their users to the others."""
         self._workers.look_for_lost()
         for worker, member in self._members.by_name.items():
             if not member.gone and not self._workers.has(worker):
@@ -167,16 +167,16 @@ class MasterMeasurement:
             self._workers.rebalance()
 
     def status(self) -> LoadStatus:
-        """The numbers of the workers that are there, together, and the deliveries of those that have left."""
+        """The sums over present workers, plus the deliveries of those that have left."""
         return self._members.status(self._begin.measure_from_ns if self._begin is not None else None)
 
     def obey(self, order: LoadOrder) -> None:
-        """Have every worker do what the order says."""
+        """Forward the order to every worker."""
         for worker in self._members.there():
             self._send(worker, ClientOrder(test=self._test(), order=order, clients=self._target()))
 
     def measure_from(self, at_ns: int) -> None:
-        """Have every worker forget what it measured; what is due from that instant on counts."""
+        """Make every worker discard its measurements; events due from that instant on count."""
         if self._begin is not None:
             self._ahead_ns = AHEAD_NS
             self._order_to_measure(at_ns)
@@ -209,7 +209,7 @@ class MasterMeasurement:
         self._order_to_measure(max(time.time_ns(), told.from_ns) + self._ahead_ns)
 
     def collect(self, drain_s: float) -> CollectedResult:
-        """End the measurement on all workers; what those that are gone cannot tell is a problem."""
+        """End the measurement on all workers; missing totals of lost workers are a problem."""
         if self._begin is None:
             return CollectedResult()
         self._collecting = True
@@ -239,7 +239,7 @@ class MasterMeasurement:
         return self._begin.test
 
     def _await(self, answered: Callable[[Member], bool], deadline_s: float) -> None:
-        """Wait for the answer of every worker that is there, at most so long."""
+        """Wait for the answer of every worker that is there, at most this long."""
         waited_s = 0.0
         while waited_s < deadline_s:
             self.tick()

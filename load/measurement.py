@@ -1,4 +1,4 @@
-"""What the suite asks of those that hold the clients: of this process, or of the workers."""
+"""What the suite needs from the holders of the clients: this process, or the workers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from load.messages import Begin
 from load.worker_result import WorkerResult
 
 Target = Callable[[], int]
-"""How many clients the run is to have: the last number that was asked for."""
+"""How many clients the run is to have: the last number that was requested."""
 
 AHEAD_NS = 300_000_000
-"""Measuring begins anew so much later than it is ordered, twice as much with each further try: by then every worker knows."""
+"""Measuring starts again this much later than it is ordered, twice as much with each further try: by then every worker knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class CollectedResult:
 
 
 class Measurement(Protocol):
-    """The clients of a run, wherever they are."""
+    """The clients of a run, in whatever process."""
 
     def begin(self, begin: Begin) -> list[str]:
-        """A test begins, or is tried before it does; what keeps it from beginning, in words."""
+        """Start a test, or try to; returns what prevents it, in words."""
 
     def tick(self) -> None:
         """Called five times a second."""
@@ -42,7 +42,7 @@ class Measurement(Protocol):
         """Do what the order says."""
 
     def measure_from(self, at_ns: int) -> None:
-        """Forget what was measured; what is due from that instant on counts, or from a later one, the same for all clients."""
+        """Discard the measurements; events due from that instant on count, or from a later one, the same for all clients."""
 
     def collect(self, drain_s: float) -> CollectedResult:
         """End the measurement: wait that long for what some clients have and others lack, then count."""

@@ -1,4 +1,4 @@
-"""The workers that have taken part in a test, and what they have told of it so far."""
+"""The workers that have taken part in a test, and their reports so far."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Member:
     saw: Horizon | None = None
     result: WorkerResult | None = None
     gone: bool = False
-    """It has ended, or does not answer any more."""
+    """It has ended, or no longer answers."""
 
     def measures(self, from_ns: int) -> None:
         """It has forgotten what it measured before."""
@@ -41,7 +41,7 @@ class Members:
         return [name for name, one in self.by_name.items() if not one.gone]
 
     def why_not_begun(self, deadline_s: float) -> list[str]:
-        """What keeps members from beginning, in words."""
+        """What prevents members from starting, in words."""
         reasons = []
         for name, one in self.by_name.items():
             if one.began is None and not one.gone:
@@ -87,7 +87,7 @@ class Members:
         return total
 
     def without_totals(self) -> list[str]:
-        """Whose clients' deliveries are missing, in words."""
+        """The members whose deliveries are missing, in words."""
         return [
             f"worker {name} ended without its totals: what its clients got is missing; see its log, and run again"
             for name, one in self.by_name.items()

@@ -1,4 +1,4 @@
-"""What master and workers tell one another, over Locust's own connection; docs/decisions/0008-locust-workers.md has why; load/totals.py has the last of them.
+"""The messages between master and workers over Locust's connection; docs/decisions/0008-locust-workers.md has why; load/totals.py has the last of them.
 
 Each message is a `Document` with a version. `test` is the test that it is about, by the instant at which that began:
 what comes late from an earlier test is left alone.
@@ -24,7 +24,7 @@ class Join(Document):
 
 
 class Refused(Document):
-    """Master to a worker that it does not take."""
+    """Master to a worker that it rejects."""
 
     version: Literal[1] = 1
     reason: str
@@ -41,10 +41,10 @@ class Begin(Document):
     topic_skew: float
     token: str
     clients: int
-    """How many this worker is to hold, as far as is known now."""
+    """The clients of this worker, as far as known."""
     measure_from_ns: int
     users: int = 0
-    """How many the whole run is to have."""
+    """The clients of the whole run."""
     compact: bool = False
     """Whether stamps are compact."""
     sessions: SessionRules | None = None
@@ -78,7 +78,7 @@ class Began(Document):
 
 
 class SeatsWanted(Document):
-    """Worker to master: so many users have no seat."""
+    """Worker to master: this many users have no seat."""
 
     version: Literal[1] = 1
     test: int
@@ -125,7 +125,7 @@ class Measuring(Document):
     test: int
     asked_ns: int
     from_ns: int
-    """What is due from then on counts here; later than was asked for if an event that was due between came already."""
+    """What is due from then on counts here; later than was requested if an event that was due between came already."""
 
 
 class WorkerStatus(Document):
@@ -187,7 +187,7 @@ class Leaving(Document):
 
 
 class HandOver(Document):
-    """Master to a worker that is leaving: the test goes on without it; send your totals now."""
+    """Master to a worker that is leaving: the test continues without it; send your totals now."""
 
     version: Literal[1] = 1
     test: int

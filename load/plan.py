@@ -1,4 +1,4 @@
-"""Which topic and which replica belong to a seat of the run: the same answer in every process, whoever sits there."""
+"""Assigns a topic and a replica to each seat of the run, in the same way in every process."""
 
 from __future__ import annotations
 

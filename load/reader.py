@@ -255,11 +255,11 @@ class StreamReader:
         return self._last.last if self._last else None
 
     def disarm(self) -> None:
-        """Take the long way with the next event, where more is looked at."""
+        """Take the slow path with the next event, which checks more."""
         self._track = DISARMED
 
     def pause(self) -> bool:
-        """Stop reading, if connected: what comes meanwhile waits in the buffers of the kernel and the server."""
+        """Stop reading, if connected: data waits in the buffers of the kernel and the server."""
         if self.state.connected:
             self._watcher.stop()
         return self.state.connected
@@ -270,7 +270,7 @@ class StreamReader:
             self._watcher.start(self._on_data())
 
     def cut(self, reason: str, back_s: float | None = None) -> None:
-        """Lose the connection, and come back as after any loss, or after `back_s` seconds."""
+        """Drop the connection, and reconnect as after any loss, or after `back_s` seconds."""
         if self.state.connected:
             self._broken(reason, back_s)
 
@@ -283,7 +283,7 @@ class StreamReader:
             self._later(0.0)
 
     def _settle(self, failure: str) -> None:
-        """An attempt is over: make room at the gate and tell how it went."""
+        """An attempt is over: free its place at the gate and report the result."""
         self._pool.connecting.discard(self)
         self._pool.on_connect(time_ns() - self.started_ns, failure)
         self._pool.gate.leave()

@@ -1,4 +1,4 @@
-"""Wait until replicas are ready, so that a load may be started together with them."""
+"""Waits until replicas are ready, so that a load can be started together with them."""
 
 from __future__ import annotations
 

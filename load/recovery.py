@@ -1,11 +1,11 @@
-"""What one client saw of a fault: when the first event after it came, and how long it heard nothing."""
+"""One client's recovery from a fault: the first event after it, and the longest silence."""
 
 from __future__ import annotations
 
 from load.frames import Event
 
 NOTICED_NS = 200_000_000
-"""Silences are looked for this often; shorter ones count as none."""
+"""Silences are checked this often; shorter ones count as none."""
 
 
 class Recovery:

@@ -24,7 +24,7 @@ from load.worker_result import SpanName, WorkerResult
 
 
 def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], breaches: Sequence[str] = ()) -> LoadResult:
-    """What `--out` holds; `asked` is how many clients were asked for last, `breaches` what `--fail-if` found."""
+    """What `--out` holds; `asked` is how many clients were requested last, `breaches` what `--fail-if` found."""
     tally = totals.tally
     spans = _spans(totals)
     return LoadResult(
@@ -121,7 +121,7 @@ def _encoded(spans: dict[Span, Histogram]) -> EncodedHistograms:
 
 
 def _recovery(totals: WorkerResult) -> RecoveryTimes | None:
-    """What clients saw since the last mark; None if there was none."""
+    """The clients' recovery since the last mark; None if there was none."""
     if "silence" not in totals.spans:
         return None
     first, silence = _time(totals, "first_event"), _time(totals, "silence")
@@ -134,7 +134,7 @@ def _recovery(totals: WorkerResult) -> RecoveryTimes | None:
 
 
 def _bystanders(totals: WorkerResult, latency: Histogram) -> Bystanders | None:
-    """What the others saw since the last mark; None if there was none."""
+    """The bystanders since the last mark; None if there was none."""
     if "silence" not in totals.spans:
         return None
     theirs = _time(totals, "bystanders") if "bystanders" in totals.spans else latency
@@ -147,7 +147,7 @@ def _bystanders(totals: WorkerResult, latency: Histogram) -> Bystanders | None:
 
 
 def _visits(totals: WorkerResult) -> VisitResult | None:
-    """What visits to sessions came to; None where there were no sessions."""
+    """The visits to sessions; None if there were no sessions."""
     tally = totals.visits
     if tally is None:
         return None
@@ -173,12 +173,12 @@ def duration_s(totals: WorkerResult) -> float:
 
 
 def check(totals: WorkerResult, asked: int) -> list[str]:
-    """What does not add up, in words; nothing if all is well."""
+    """What does not add up, in words; empty if everything does."""
     tally = totals.tally
     missing = missing_clients(totals, asked)
     wrong = [missing] if missing else []
     if asked == 0 and not tally.clients and not tally.left:
-        wrong.append("no clients were asked for; give their number, such as -u 100")
+        wrong.append("no clients were requested; give their number, such as -u 100")
     elif tally.deliveries == 0 and (tally.clients or not wrong):
         wrong.append(
             _nothing_came(totals)
@@ -187,7 +187,7 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
         )
     if totals.has_ledger and tally.received != tally.deliveries:
         wrong.append(
-            f"the clients' ledgers hold {tally.received} deliveries, the histograms were given {tally.deliveries}: "
+            f"the clients' ledgers hold {tally.received} deliveries, the histograms {tally.deliveries}: "
             "a defect in fanbench, please report it"
         )
     return wrong + [
@@ -209,7 +209,7 @@ def _counted(reasons: Counter[str]) -> str:
 
 
 def missing_clients(totals: WorkerResult, asked: int) -> str | None:
-    """Clients asked for that are not there, or the other way round."""
+    """Missing or surplus clients."""
     tally = totals.tally
     if totals.visits is not None:
         return missing_visits(totals, asked)
@@ -220,20 +220,19 @@ def missing_clients(totals: WorkerResult, asked: int) -> str | None:
     if tally.users == tally.clients == tally.connected + tally.resting == asked:
         return None
     return (
-        f"{asked} clients were asked for: at the end {tally.users} users were there, {tally.clients} of them had been "
+        f"{asked} clients were requested: at the end there were {tally.users} users, {tally.clients} of them had "
         f"connected, {tally.connected} still were" + (f" ({why})" if why else "")
     )
 
 
 def missing_visits(totals: WorkerResult, asked: int) -> str | None:
-    """Users that are not there to visit sessions, or visits that never connected."""
+    """Missing users, or visits that never connected."""
     visits, users = totals.visits, totals.tally.users
     if visits is None or (users == asked and visits.opened == visits.due):
         return None
     why = ", ".join(f"{count} x {reason}" for reason, count in sorted(totals.refused.items()))
-    return (
-        f"{asked} users were asked for, {users} were there; of {visits.due} visits {visits.opened} were connected"
-        + (f" ({why})" if why else "")
+    return f"{asked} users were requested, there were {users}; of {visits.due} visits {visits.opened} connected" + (
+        f" ({why})" if why else ""
     )
 
 

@@ -88,7 +88,7 @@ class ResultPage:
         return answer
 
     def _before(self) -> Any:
-        """Say why a test cannot start, where the form shows it, before Locust starts it."""
+        """Show in the form why a test cannot start, before Locust starts it."""
         if request.method != "POST" or not request.path.endswith("/swarm"):
             return None
         try:

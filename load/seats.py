@@ -1,4 +1,4 @@
-"""Who sits where in the whole run: each seat is given to one process at a time, the lowest free one first."""
+"""Assigns the seats of the whole run: each to one process at a time, the lowest free one first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SeatPool:
     """The seats of a run, by the name of the process that holds them.
 
     A process asks for as many seats as it has users without one. It gets them when they are free, so that a run never
-    has more clients than were asked for, even while Locust moves users from one worker to another.
+    has more clients than were requested, even while Locust moves users from one worker to another.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class SeatPool:
         self._asking: dict[str, int] = {}
 
     def ask(self, holder: str, count: int) -> None:
-        """A process needs so many more seats; `deal` gives them."""
+        """A process needs this many more seats; `deal` hands them out."""
         self._asking[holder] = self._asking.get(holder, 0) + count
 
     def deal(self, seats: int) -> list[Grant]:
-        """Give out what is free of that many seats, to those that asked first."""
+        """Hand out the free ones of that many seats, to the earliest requests."""
         grants = []
         for holder, wanted in list(self._asking.items()):
             numbers = [self._take(holder) for _ in range(min(wanted, seats - len(self._holders)))]
@@ -61,6 +61,6 @@ class SeatPool:
                 heapq.heappush(self._free, number)
 
     def forget(self, holder: str) -> None:
-        """A process has ended: its seats are free, and it asks for none."""
+        """A process has ended: free its seats and drop its requests."""
         self._asking.pop(holder, None)
         self.give_back(holder, [number for number, one in self._holders.items() if one == holder])

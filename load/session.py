@@ -1,4 +1,4 @@
-"""One measurement in one process: its clients, their ledger, the tick that folds what came, and the end of it."""
+"""One measurement in one process: its clients, their ledger, the tick that folds arrivals, and its end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONNECT_DEADLINE_NS = 10_000_000_000
 
 
 class SeatedClient:
-    """A seat, the state of who sits there, and the reader that feeds it."""
+    """A seat, its client's state, and the reader that feeds it."""
 
     __slots__ = ("reader", "seat", "state")
 
@@ -73,7 +73,7 @@ class Session:
         self.recorder = LatencyRecorder()
         self.clients: set[SeatedClient] = set()
         self.left: list[SeatedClient] = []
-        """Clients that went by their own will and lack something."""
+        """Clients that left voluntarily and lack something."""
         self.left_whole = 0
         """Clients that had been connected, went by their own will and lack nothing."""
         self.ended_ns = 0
@@ -88,7 +88,7 @@ class Session:
         self._connect_ns: list[int] = []
         self.marked = False
         self.published_until_ns = 0
-        """When the last event was due, where somebody told it: until then a client that hears nothing is silent."""
+        """When the last event was due, if reported: until then a client that hears nothing is silent."""
         self._on_fold = on_fold
         self._tell_connect = on_connect
         self._pool = ConnectionPool(
@@ -143,7 +143,7 @@ class Session:
         self.clients.discard(client)
 
     def leave(self, client: SeatedClient | Visitor) -> None:
-        """A client goes by its own will: what it lacks so far is lost, what comes later is not its concern."""
+        """A client leaves voluntarily: what it lacks so far is lost; later events do not count for it."""
         if isinstance(client, Visitor):
             if self.visits is not None:
                 self.visits.rise(client.seat.number)
@@ -186,7 +186,7 @@ class Session:
         return horizon_of(self.series)
 
     def measure_until(self, horizon: Horizon) -> None:
-        """Count events up to there, the same for all clients of the run: the generator may go on, and some hear it first."""
+        """Count events up to there, the same for all clients of the run: the generator may continue, and some hear it first."""
         self._registry.measure_until({(key.stream, key.topic): bounds.high_seq for key, bounds in horizon.items()})
 
     def mark(self, at_ns: int) -> None:
@@ -200,7 +200,7 @@ class Session:
             client.reader.disarm()
 
     def set_aside(self, clients: Iterable[SeatedClient]) -> None:
-        """A fault is done to these clients: tell the others' latency apart."""
+        """A fault affects these clients: record the others' latency separately."""
         self.tick()
         self.recorder.tell_bystanders_apart()
         for client in clients:
@@ -246,7 +246,7 @@ class Session:
         self._on_fold(latency_ns, count - len(latency_ns), round(count * mean_bytes))
 
     def status(self) -> LoadStatus:
-        """This process's numbers of the moment."""
+        """This process's current numbers."""
         counters = self.counters
         return LoadStatus(
             clients=counters.connected,

@@ -24,7 +24,7 @@ DESCRIPTORS_BESIDE_CLIENTS = 100
 
 @dataclass(frozen=True, slots=True)
 class SessionFactory:
-    """What sessions of this process have in common."""
+    """State that the sessions of this process share."""
 
     transport: Transport
     table: LocustTable

@@ -24,33 +24,31 @@ ReadFile = Annotated[str, AfterValidator(lambda path: str(absolute_path(path)) i
 
 
 class LoadSettings(BaseModel):
-    """What the suite was told, as environment FANBENCH_LOAD_* or on the command line."""
+    """The suite's options, from FANBENCH_LOAD_* or the command line."""
 
     model_config = ConfigDict(frozen=True)
 
-    replicas: str = Field("", description="base URLs of the replicas, by commas; default: --host")
-    topic: TopicList = Field(DEFAULT_TOPIC, description="topics, each client takes one: events · a,b · room-{0..999}")
+    replicas: str = Field("", description="base URLs of the replicas, comma-separated; default: --host")
+    topic: TopicList = Field(DEFAULT_TOPIC, description="topics, one per client: events · a,b · room-{0..999}")
     stamp: StampForm = Field("readable", description="form of the events' stamps: readable or compact")
     sessions: RegularFile = Field(
         None,
-        description="JSON file with the rules of sessions; users then take visits to them, from the order 'begin' on",
+        description="JSON file with the rules of sessions; users visit them after the order 'begin'",
     )
     topic_skew: float = Field(0.0, ge=0, le=5, description="Zipf exponent of clients over topics; 0 spreads evenly")
-    wait: float = Field(0.0, ge=0, le=600, description="seconds to wait at the start for every replica to be ready")
+    wait: float = Field(0.0, ge=0, le=600, description="seconds to wait at the start until every replica is ready")
     drain: float = Field(
-        1.0, ge=0, le=600, description="seconds to wait at the end for what some clients have and others lack"
+        1.0, ge=0, le=600, description="seconds to wait at the end for events that some clients have and others lack"
     )
     out: RegularFile = Field(None, description="file to write the result to, as JSON, at the end")
-    status: RegularFile = Field(None, description="file to write the numbers of the moment to, five times a second")
+    status: RegularFile = Field(None, description="file to write the current numbers to, five times a second")
     control: File = Field(
-        None, description="file that is followed for orders to mark a fault, cut, stall or churn clients"
+        None, description="file to follow for orders to mark a fault, or to cut, stall or churn clients"
     )
     token: Annotated[str, AfterValidator(check_token)] = Field("", description="bearer token for /sse")
-    run_name: str = Field(
-        "", description="name of the run: a master takes only workers that were started with the same"
-    )
+    run_name: str = Field("", description="name of the run: a master accepts only workers with the same name")
     warmup: float = Field(
-        0.0, ge=0, le=3600, description="seconds after the last client was started from which on events count"
+        0.0, ge=0, le=3600, description="seconds after the start of the last client before events count"
     )
 
     path: str = Field(
@@ -71,9 +69,7 @@ class LoadSettings(BaseModel):
     client_cert: ReadFile = Field("", description="PEM certificate of the clients, where the server asks for one")
     client_key: ReadFile = Field("", description="PEM key of --client-cert; default: in the same file")
 
-    fail_if: tuple[str, ...] = Field(
-        (), description="a result that fails, as FIGURE>NUMBER: p99_ms>100, lost>0; may be given several times"
-    )
+    fail_if: tuple[str, ...] = Field((), description="fail if FIGURE>NUMBER, such as p99_ms>100 or lost>0; repeatable")
 
     @property
     def topics(self) -> list[str]:
@@ -106,7 +102,7 @@ class LoadSettings(BaseModel):
 
 
 ON_THE_PAGE = ("replicas", "topic", "topic_skew", "drain", "warmup", "token")
-"""Options that the web page offers, for each test anew. Paths are none of them: who can open the page is not who may write
+"""Options that the web page offers for each new test. Paths are none of them: who can open the page is not who may write
 files here."""
 
 

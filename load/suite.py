@@ -36,9 +36,9 @@ from load.thresholds import parse_thresholds
 from load.worker_result import WorkerResult
 
 ORDERS_S = 0.02
-"""How often orders are looked for: how late a fault's mark may be noticed."""
+"""How often orders are read, which bounds how late a fault's mark is noticed."""
 NOT_YET_NS = 2**62
-"""Measuring begins when all clients are there and warm; until then nothing is due late enough."""
+"""Measuring starts when all clients are there and warm; until then no event is due late enough."""
 
 log = logging.getLogger("fanbench.load")
 
@@ -75,7 +75,7 @@ class Suite:
         gevent.spawn(self._obey_forever)
 
     def _check(self) -> None:
-        """Raise now for what cannot work."""
+        """Raise at once for options that cannot work."""
         origins = self._settings.origins(self._environment.host)
         self._endpoint(self._settings, origins)
         if not self._settings.wait:
@@ -88,7 +88,7 @@ class Suite:
             raise
 
     def _begin(self, **_: Any) -> None:
-        """A test starts, unless something keeps it from that."""
+        """Start a test, unless something prevents it."""
         self._result = None
         self._began_ns = time.time_ns()
         self._problems = []
@@ -228,7 +228,7 @@ class Suite:
         return build_result(totals, self._asked(), problems, breaches) if breaches else result
 
     def _report(self, **_: Any) -> None:
-        """Everything has ended: the summary is the last word, beside Locust's JSON if that was asked for."""
+        """Everything has ended: the summary is the last word, beside Locust's JSON if that was requested."""
         if self._result is not None and self._page is None:
             stream = sys.stderr if self._environment.parsed_options.json else sys.stdout
             print_summary(self._result, stream)

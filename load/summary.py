@@ -91,7 +91,7 @@ def _recovery(recovery: RecoveryTimes) -> str:
 def _remarks(result: LoadResult) -> list[str]:
     remarks = [*result.problems, *result.breaches]
     if result.left:
-        remarks.append(f"{result.left:,} clients left before the end, as workers or the number of users changed")
+        remarks.append(f"{result.left:,} clients left before the end, because workers or the number of users changed")
     if result.unreached:
         hint = "is a generator running?" if result.streams is None else "does the service send any to their topics?"
         remarks.append(f"{result.unreached:,} connected clients never got an event: {hint}")
@@ -101,7 +101,7 @@ def _remarks(result: LoadResult) -> list[str]:
         what = "not ours" if result.streams is None else "not as the dialect says"
         remarks.append(f"{result.foreign:,} events were {what}: {_reasons(result.foreign_kinds)}")
     if result.disconnects:
-        remarks.append(f"streams that broke: {_reasons(result.disconnects)}")
+        remarks.append(f"broken streams: {_reasons(result.disconnects)}")
     if result.refused and result.streams is not None:
         remarks.append(f"attempts that got no stream: {_reasons(result.refused)}")
     return remarks

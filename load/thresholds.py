@@ -1,4 +1,4 @@
-"""`--fail-if`: what a result must not be, for a run that is a gate."""
+"""`--fail-if`: thresholds of a run that is a gate."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def _figure(name: str, result: LoadResult) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A result fails if the figure compares so with the limit."""
+    """A result fails if the figure exceeds the limit in this direction."""
 
     figure: str
     comparison: str
     limit: float
 
     def breach(self, result: LoadResult) -> str:
-        """What is over the limit, in words; '' if nothing is."""
+        """The exceeded limit, in words; '' if none is."""
         value = _figure(self.figure, result)
         if value is None:
             return f"{self.figure} is not known of these events, so that nobody can say whether it is {self.comparison} {self.limit:g}"

@@ -1,4 +1,4 @@
-"""The transports that a client may use, and what they differ in: the request, the answer, how bytes become events."""
+"""The transports of a client and their differences: the request, the response, how bytes become events."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class WireFormat:
     between: Callable[[], Parser]
     """For a stream that stands between two events."""
     sole_piece: Callable[[bytes], bytes | None] = _not_one
-    """What is in the framing where there is one piece, whole and alone; None for anything else, which takes `framing`."""
+    """What is in the framing if there is one piece, whole and alone; None for anything else, which takes `framing`."""
     whole: Callable[[bytes], SSEEvent | None] = _no_event
     """The event that a piece is, if it is one as replicas write it; None for anything else, which takes `between`."""
 

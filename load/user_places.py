@@ -1,4 +1,4 @@
-"""The users of this process: each has a client once there is a seat for it."""
+"""The users of this process; each has a client once there is a seat for it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class UserPlaces:
 
     @property
     def users(self) -> int:
-        """How many are here, with a client or without."""
+        """The number of users, with or without a client."""
         return self._present
 
     @property
@@ -57,7 +57,7 @@ class UserPlaces:
         self._flush_soon()
 
     def close(self) -> None:
-        """The test is over, or cannot begin: nobody gets a client, and seats are no longer given back."""
+        """The test is over, or cannot start: no user gets a client, and seats are no longer returned."""
         self._session, self._asked = None, 0
         self._returned.clear()
 

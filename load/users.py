@@ -85,7 +85,7 @@ def interrupt_main(**_: Any) -> None:
 
 
 class _RunName:
-    """The name of the run that this process belongs to: found once, so that nobody can change it from the page."""
+    """The name of this process's run: read once, so that the page cannot change it."""
 
     def __init__(self) -> None:
         self._name: str | None = None
@@ -111,7 +111,7 @@ class StreamUser(User):
     wait_time = constant(FOREVER_S)
 
     def on_start(self) -> None:
-        """Take a place: the reader connects and reads by itself once there is a seat, this greenlet sleeps."""
+        """Take a place: the reader connects and reads on its own once there is a seat; this greenlet sleeps."""
         self._place = _places.enter()
 
     def on_stop(self) -> None:

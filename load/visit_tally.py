@@ -12,7 +12,7 @@ class VisitTally:
     due: int = 0
     """Visits that were to open by now, of users that are here."""
     opened: int = 0
-    """Of those, the ones that were connected."""
+    """Of these, the connected ones."""
     complete: int = 0
     """Of those, the ones that got every event up to their last, once, with the right bytes."""
     wrong: int = 0

@@ -40,7 +40,7 @@ from load.worker_result import WorkerResult
 ANSWER_DEADLINE_S = 10.0
 POLL_S = 0.02
 MASTER_SILENT_S = 15.0
-"""Without a heartbeat of its master for so long, a worker ends. Locust would take a minute."""
+"""Without a heartbeat of its master for this long, a worker ends. Locust would take a minute."""
 
 log = logging.getLogger("fanbench.load")
 
@@ -134,7 +134,7 @@ class Worker:
         self._channel.send(Totals.of(self._begin.test, self._begin.measure_from_ns, result))
 
     def _leave(self) -> None:
-        """The worker leaves a test that goes on, or that the master has ended without a question."""
+        """The worker leaves a test that continues, or that the master has ended without a question."""
         if not self._told_totals:
             self._tell_totals(hand_over(self._session) if self._session is not None else WorkerResult())
 

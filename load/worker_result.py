@@ -159,7 +159,7 @@ class WorkerResult:
     """Whether the clients were at an endpoint that is none of ours."""
     clock: ClockBound = field(default_factory=ClockBound)
     visits: VisitTally | None = None
-    """Of visits to sessions, where there are any."""
+    """Of visits to sessions, if there are any."""
 
     @property
     def lost(self) -> int:

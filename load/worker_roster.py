@@ -46,7 +46,7 @@ class WorkerRoster:
                 self._runner.clients[name].heartbeat = -1
 
     def rebalance(self) -> None:
-        """Have Locust deal out users anew where it has noted that workers have changed and does nothing about it.
+        """Have Locust deal out users again where it has noted that workers have changed and does nothing about it.
 
         It does not act after a worker was missing, nor in the second after a ramp: the users of a worker that is gone
         would be nobody's.

@@ -1,6 +1,6 @@
-"""Writes README's failover table, and the column of it in the table of contenders: `python -m scripts.failover_table`.
+"""Writes README's failover table and the last column of its table of contenders: `python -m scripts.failover_table`.
 
-The figures are those of results/reference/failovers*. tests/test_docs.py holds README against what this writes.
+The figures come from results/reference/failovers*. tests/scripts/test_failover_table.py compares README with them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ FOLDERS = sorted((ROOT / "results" / "reference").glob("failovers*"))
 BEGIN, END = "<!-- scripts/failover_table.py writes this -->\n", "<!-- to here -->\n"
 _CONTENDER = re.compile(r"(\| `([a-z0-9-]+)` \|.*promises \|)[^|]*\|$")
 DECIDE = {"down_after_ms", "node_timeout_ms"}
-"""Settings that decide how long it takes; others, such as how often files are synced, decide what is lost."""
+"""Settings that decide how long a failover takes; others, such as how often files are synced, decide what is lost."""
 
 
 def table(found: Sequence[Failover]) -> str:
-    """The table in Markdown: a row a contender, the shortest silence first."""
+    """The table in Markdown: one row for each contender, the shortest silence first."""
     lines = [
-        "| three nodes | promise | clients hear nothing for | deliveries lost | of them answered OK | decided by |",
+        "| three nodes | promise | clients hear nothing for | deliveries lost | of them acknowledged | decided by |",
         "|---|---|---|---|---|---|",
         *map(_row, sorted(found, key=lambda one: max(one.silences_s))),
     ]
@@ -35,7 +35,7 @@ def table(found: Sequence[Failover]) -> str:
 
 
 def deaths(comparisons: Iterable[Comparison]) -> list[Failover]:
-    """Of each contender the fault that its clients may notice: its leader's death, else that of a node they are connected to."""
+    """For each contender the fault that its clients may notice: the death of its leader, or of a node that they are connected to."""
     names = {contender.name: contender for contender in cluster_contenders()}
     found = []
     for one in (one for comparison in comparisons for one in failovers(comparison)):
@@ -48,7 +48,7 @@ def deaths(comparisons: Iterable[Comparison]) -> list[Failover]:
 
 def _row(one: Failover) -> str:
     outcome = one.outcome
-    node = "" if outcome.fault == "leader-kill" else " (none leads: the node that a replica is connected to dies)"
+    node = "" if outcome.fault == "leader-kill" else " (no leader: a node with a connected replica dies)"
     lost = f"{outcome.total('lost'):,} of {outcome.total('expected'):,}" if outcome.total("lost") else "0"
     settings = ", ".join(f"`{name}` {value:,}" for name, value in one.settings.items() if name in DECIDE)
     why = slowness(outcome.contender, outcome.fault) if outcome.fault == "leader-kill" else None
@@ -58,16 +58,16 @@ def _row(one: Failover) -> str:
         seconds(one.silence_s),
         lost,
         f"{one.lost_though_published:,}",
-        settings or ("elections, which take 4 to 9 s" if why else ""),
+        settings or ("elections: 4 to 9 s" if why else ""),
     )
     return f"| {' | '.join(cells)} |"
 
 
 def silences(name: str, found: Sequence[Failover]) -> str:
-    """The cell of a contender of one process: what each of its clusters was silent for."""
+    """The cell of a single-process contender: the longest silence of each of its clusters."""
     program = next((one.program for one in all_contenders() if one.name == name), None)
     if program == "mosquitto":
-        return "it has no cluster"
+        return "no cluster"
     forms = [contender.name for contender in cluster_contenders() if contender.of == name]
     by_name = {one.outcome.contender: one for one in found}
     cells = [
@@ -78,7 +78,7 @@ def silences(name: str, found: Sequence[Failover]) -> str:
 
 
 def written(readme: str, comparisons: Iterable[Comparison]) -> str:
-    """README with the table between its two marks, and the last column of the table of contenders."""
+    """README with the table between its two markers, and the last column of the table of contenders."""
     found = deaths(comparisons)
     head, _, rest = readme.partition(BEGIN)
     _, _, tail = rest.partition(END)

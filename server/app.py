@@ -45,14 +45,14 @@ _STREAM_API: dict[str, Any] = {
 
 
 def create_app(settings: ServerSettings, make_replica: Callable[[], Replica]) -> ASGIApp:
-    """The ASGI application; it makes its replica when it starts, in the loop that serves it."""
+    """The ASGI application; it creates its replica at startup, in the loop that serves it."""
     app = open_streams_first(create_api(make_replica), settings.root_path)
     origins = read_origins(settings.cors_origins)
     return let_read(app, origins) if origins else app
 
 
 def let_read(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """Let pages of these origins read the answers. Cookies and the like go only where each origin is named."""
+    """Let pages of these origins read the responses. Credentials are allowed only if the origins are named."""
     return CORSMiddleware(
         app,
         allow_origins=origins,
@@ -70,7 +70,7 @@ def open_streams_first(api: FastAPI, prefix: str) -> ASGIApp:
     they are a third of what a connection costs before its first event (docs/decisions/0006).
     """
     paths = {"/sse", f"{prefix}/sse"}
-    to_page = RedirectResponse(f"{prefix}/")  # the addresses in the page are relative to a path with a slash at its end
+    to_page = RedirectResponse(f"{prefix}/")  # the page's links are relative to a path with a trailing slash
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -88,7 +88,7 @@ def open_streams_first(api: FastAPI, prefix: str) -> ASGIApp:
 
 
 def create_api(make_replica: Callable[[], Replica]) -> FastAPI:
-    """All that is no stream: routes, page and documentation."""
+    """Everything except streams: routes, page and documentation."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -117,7 +117,7 @@ def create_api(make_replica: Callable[[], Replica]) -> FastAPI:
             (503, "not now"),
         )
     }
-    # What asks for a stream does not come here: it is for the documentation, and to refuse other methods.
+    # Requests for a stream do not reach this route: it is for the documentation, and refuses other methods.
     app.get("/sse", responses=refusals, openapi_extra=_STREAM_API, response_model=None)(_sse)
     app.get("/stats", responses={401: refusals[401]})(_stats)
     app.get("/metrics", responses={401: refusals[401]})(_metrics)
@@ -153,7 +153,7 @@ async def _say_error(_: HTTPConnection, error: Exception) -> Response:
 
 
 async def _sse(request: Request) -> EventStream:
-    """Events as they come, as Server-Sent Events; resumes behind `Last-Event-ID`."""
+    """Live events as Server-Sent Events; resumes after `Last-Event-ID`."""
     replica: Replica = request.app.state.replica
     return EventStream(replica.hub, replica.stream_settings, await admit(request, replica))
 
@@ -171,7 +171,7 @@ async def _ws(websocket: WebSocket) -> None:
 
 
 async def _sse_head(request: Request) -> ASGIApp:
-    """What a stream would begin with: the same checks, but nothing is subscribed."""
+    """The head of a stream: the same checks, without subscribing."""
     replica: Replica = request.app.state.replica
     check(request, replica)
     return stream_head(replica.name)

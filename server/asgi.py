@@ -1,6 +1,6 @@
 """The application for other ASGI servers: `uvicorn server.asgi:app --workers 2`, `hypercorn server.asgi:app`.
 
-Set by the environment alone. Such a server lends no transport, so every stream goes through its `send`: the same events
+Set by the environment alone. Such a server exposes no transport, so every stream uses its `send`: the same events
 at two to three times the CPU, and no WebSocket. `python -m server` is the way to run one replica fast.
 """
 
@@ -34,7 +34,7 @@ def make_app(settings: ServerSettings) -> ASGIApp:
         FanbenchError: the broker's URL or delivery cannot be used.
     """
     broker = open_endpoint(settings.broker_url, settings.delivery)
-    # Workers share the settings and the port: without the process they could not be told apart.
+    # Workers share the settings and the port: without the process they could not be distinguished.
     name = settings.server or f"{socket.gethostname()}:{os.getpid()}"
 
     def make_replica() -> Replica:
@@ -52,7 +52,7 @@ def _end_worker(error: FanbenchError) -> None:
 
 
 def _stop_with_server(replica: Replica, loop: asyncio.AbstractEventLoop) -> None:
-    """At SIGTERM and SIGINT end the streams too: the server waits for them, and they would never end by themselves."""
+    """At SIGTERM and SIGINT end the streams too: the server waits for them, and they would never end on their own."""
 
     def chain(sig: signal.Signals) -> None:
         before = signal.getsignal(sig)

@@ -1,4 +1,4 @@
-"""Lets a client in: its token, its topics and ids, the replica's limits, and its topics' subscriptions. Each refusal says what to do."""
+"""Admits clients: checks the token, topics, ids and limits, and subscribes the topics. Each refusal says what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from server.subscriptions import all_of_it
 from server.topic import Topic
 
 MAX_TOPIC_BYTES = 1_024
-"""Of UTF-8: a replica's own bound. A broker's, which may be lower, is the adapter's to know."""
+"""In bytes of UTF-8: the replica's own limit. The adapter knows the broker's, which may be lower."""
 
 
 async def admit(request: HTTPConnection, replica: Replica) -> Admitted:
@@ -60,12 +60,12 @@ async def _admit(request: HTTPConnection, replica: Replica) -> Admitted:
 
 
 def _has_place(given: Given, topics: Sequence[Topic]) -> bool:
-    """Whether a client can be placed while history still comes: at the start, or behind its ids."""
+    """Whether a client's position is known while history is still loading: at the start, or after its ids."""
     return is_placed(given, {topic.name: topic.history for topic in topics})
 
 
 def check(request: HTTPConnection, replica: Replica) -> list[str]:
-    """What can be said of a client before its topics are subscribed; returns their names.
+    """Checks that need no subscription; returns the topics' names.
 
     Raises:
         HTTPException: 400, 401, or 503 with Retry-After when there is no room.
@@ -87,7 +87,7 @@ def _later(replica: Replica) -> dict[str, str]:
 
 
 def _refusal(error: TopicRefusedError) -> tuple[int, str]:
-    """Status and words for a topic that the broker, or its protocol, refuses."""
+    """Status and text for a topic that the broker, or its protocol, refuses."""
     kind, reason = error.refusal
     if kind == "forbidden":
         return 403, f"topic {shown(error.topic)}: the broker forbids it: {reason}; ask for a topic that is granted here"
@@ -95,12 +95,12 @@ def _refusal(error: TopicRefusedError) -> tuple[int, str]:
 
 
 def _spread_s(mean_s: int) -> int:
-    """From half to one and a half of it: clients that are refused together must not come back together."""
+    """±50%: clients that are refused together must not come back together."""
     return random.randint(-(-mean_s // 2), mean_s * 3 // 2)
 
 
 def require_token(request: HTTPConnection, settings: ServerSettings) -> None:
-    """Compare the bearer token, in constant time. `?token=` serves EventSource, which can send no header.
+    """Compare the bearer token, in constant time. `?token=` is for EventSource, which cannot send headers.
 
     Raises:
         HTTPException: 401, the token is missing or wrong.
@@ -121,7 +121,7 @@ def require_token(request: HTTPConnection, settings: ServerSettings) -> None:
 
 
 def _bearer(request: HTTPConnection) -> bytes:
-    """The token in the header, as it came; empty if there is none."""
+    """The token in the header, unchanged; empty if there is none."""
     for name, value in request.scope["headers"]:
         if name == b"authorization":
             scheme, _, given = value.partition(b" ")
@@ -130,7 +130,7 @@ def _bearer(request: HTTPConnection) -> bytes:
 
 
 def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:
-    """The topics of `?topic=a&topic=b`, without doubles; the default topic if there are none.
+    """The topics of `?topic=a&topic=b`, without duplicates; the default topic if there are none.
 
     Raises:
         HTTPException: 400, a name cannot be used or there are too many.
@@ -157,7 +157,7 @@ def read_heartbeat_s(request: HTTPConnection) -> int:
     """How often the client wants `event: heartbeat`, in seconds; 0 if it did not ask.
 
     Raises:
-        HTTPException: 400, it is no whole number of seconds, or too many.
+        HTTPException: 400, it is not a whole number of seconds, or too large.
     """
     if b"heartbeat" not in request.scope["query_string"]:
         return 0

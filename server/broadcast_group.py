@@ -1,4 +1,4 @@
-"""The live clients of a topic whose bytes are framed alike, and the one loop, or one system call, that writes to all."""
+"""The live clients of a topic with the same framing, and the loop, or the system call, that writes to all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from server.client import Client
 
 LEAST = 16
-"""Clients from which on a batch costs less than a loop of writes."""
+"""Number of clients from which a batch is cheaper than a loop of writes."""
 
 _log = logging.getLogger("fanbench.server")
 
@@ -24,7 +24,7 @@ class Sender(Protocol):
     """False once it has failed."""
 
     def send(self, descriptors: npt.NDArray[np.int32], data: bytes) -> list[tuple[int, int]]:
-        """Which did not take all: place, and bytes taken or a negated errno. OSError if it can send no more."""
+        """The sockets that did not take everything: place, and bytes taken or a negated errno. OSError if it can send no more."""
 
 
 class BroadcastGroup:
@@ -42,7 +42,7 @@ class BroadcastGroup:
         self._writes: dict[Client, Callable[[bytes], None]] = {}
         """Clients that are written to one by one."""
         self._places: dict[Client, int] = {}
-        """Where the others are in the lists below, which have no holes."""
+        """Position of the others in the lists below, which are dense."""
         self._clients: list[Client] = []
         self._held: list[Callable[[], int]] = []
         self._descriptors = np.empty(0, dtype=np.int32)
@@ -51,7 +51,7 @@ class BroadcastGroup:
         return len(self._writes) + len(self._clients)
 
     def add(self, client: Client) -> None:
-        """Write to this client from now on."""
+        """Add a client."""
         if self._sender is None or client.writer.descriptor < 0:
             self._writes[client] = client.write
             return
@@ -63,7 +63,7 @@ class BroadcastGroup:
         self._descriptors[place] = client.writer.descriptor
 
     def remove(self, client: Client) -> None:
-        """Write to it no more; no error if it was not here."""
+        """Remove a client; a no-op if it is not here."""
         self._writes.pop(client, None)
         place = self._places.pop(client, None)
         if place is None:

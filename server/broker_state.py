@@ -1,4 +1,4 @@
-"""Whether the broker is there, as readiness, metrics, /stats and the log tell it."""
+"""The state of the broker, for readiness, metrics, /stats and the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _log = logging.getLogger("fanbench.server")
 
 
 class BrokerState:
-    """Follows the consumer's link. Ready lasts for a grace after it is lost: a blip must not empty a load balancer."""
+    """Follows the consumer's link. Readiness lasts for a grace after the link is lost: a blip must not empty a load balancer."""
 
     def __init__(self, grace_s: float, broker: str, loop: asyncio.AbstractEventLoop) -> None:
         self._grace_s = grace_s
@@ -33,22 +33,22 @@ class BrokerState:
 
     @property
     def down_s(self) -> float:
-        """For how long it has been down; 0 while it is up."""
+        """Seconds since it went down; 0 while it is up."""
         return 0.0 if self._down_since_s is None else self._loop.time() - self._down_since_s
 
     @property
     def within_grace(self) -> bool:
-        """Whether it is up, or has not been down for longer than the grace."""
+        """Whether it is up, or has been down for no longer than the grace."""
         return self._down_since_s is None or self.down_s <= self._grace_s
 
     @property
     def notice(self) -> str:
-        """What does not work although it is connected, such as an alarm at the broker; empty where all does."""
+        """What does not work although it is connected, such as an alarm at the broker; empty if all does."""
         return self._link.notice if self._link is not None and self.connected else ""
 
     @property
     def skipped(self) -> Counter[str]:
-        """By reason, messages that the adapter passed by, since the replica's start."""
+        """By reason, messages that the adapter skipped since the replica's start."""
         return self._skipped + Counter(self._link.skipped if self._link is not None else {})
 
     def is_about_a_part(self, error: Exception) -> bool:
@@ -79,7 +79,7 @@ class BrokerState:
             self._down_since_s, self._told_away = None, False
 
     def tell_away(self) -> None:
-        """Say once in the log when the grace is over."""
+        """Log once when the grace is over."""
         if not self.within_grace and not self._told_away:
             self._told_away = True
             _log.error(

@@ -1,4 +1,4 @@
-"""One connected client as the hub sees it, and what the hub asks of the connection behind it."""
+"""One connected client as the hub sees it, and what the hub needs from its connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from server.frame import Wire
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
-"""What thousands of clients share that have no use for a table of their own."""
+"""An empty table that thousands of clients share."""
 
 
 class ConnectionWriter(Protocol):
@@ -19,39 +19,39 @@ class ConnectionWriter(Protocol):
 
     wire: Wire
     descriptor: int
-    """Of the socket, which may be sent to while nothing is held; -1 where bytes must not go past the connection."""
+    """The socket's descriptor, which may be sent to while nothing is buffered; -1 if bytes must go through the connection."""
 
     def write(self, data: bytes) -> None:
-        """Send these bytes, or hold them."""
+        """Send these bytes, or buffer them."""
 
     def write_many(self, parts: Sequence[bytes]) -> None:
         """The same for several, which are not copied."""
 
     def held_bytes(self) -> int:
-        """Bytes held and not sent."""
+        """Buffered bytes that are not sent yet."""
 
     def go_live(self) -> None:
-        """From now on the full bound holds: a client that passes it is too slow. Until then, a small one paces a replay."""
+        """Apply the full limit from now on: a client beyond it is too slow. Until then a small limit paces a replay."""
 
     def finish(self) -> None:
-        """Send what is held, end the stream in good order, and close."""
+        """Send the buffered bytes, end the stream cleanly, and close."""
 
     def abort(self) -> None:
-        """Close at once, and throw away what is held."""
+        """Close at once, and discard the buffer."""
 
 
 class State(enum.Enum):
-    """Where a client is in its life."""
+    """The state of a client."""
 
     JOINING = "joining"
     CATCHING_UP = "catching up"
-    """It gets history, at the pace at which it takes it."""
+    """It gets history, as fast as it reads."""
     LIVE = "live"
     GONE = "gone"
 
 
 class Client:
-    """A client's topics and its place in them. The hub changes it, and tells it what becomes of its connection."""
+    """A client's topics and its position in them. The hub updates it."""
 
     __slots__ = ("blocked_s", "cursors", "ends_s", "has", "state", "topics", "write", "writer")
 
@@ -61,10 +61,10 @@ class Client:
         self.write: Callable[[bytes], None] = writer.write
         self.state = State.JOINING
         self.cursors: Mapping[str, int] = NOTHING
-        """While it catches up: the next position in each topic's history."""
+        """While catching up: the next position in each topic's history."""
         self.has: Mapping[str, Mapping[str, int]] = NOTHING
         """What it said it has: by topic and stream, up to which seq; until it is past that."""
         self.ends_s = math.inf
-        """When its stream is as old as it may get (monotonic clock)."""
+        """When its stream reaches its maximum age (monotonic clock)."""
         self.blocked_s: float | None = None
-        """Since when (monotonic clock) it has taken nothing of its replay."""
+        """Since when (monotonic clock) it has read nothing of its replay."""

@@ -1,4 +1,4 @@
-"""Where connections come in: how many, for how long without a request, and how many requests begin at once."""
+"""Limits of new connections: how many, how long without a request, and how many requests start at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 REQUESTS_PER_TURN = 8
-"""Requests begun in one turn of the event loop, some 2 ms of work: in a storm of connects, events must not wait for all."""
+"""Requests started in one turn of the event loop, about 2 ms of work: a storm of connects must not delay events."""
 
 
 class Arrival(Protocol):
@@ -19,18 +19,18 @@ class Arrival(Protocol):
 
 
 class ConnectionLimits:
-    """The way in to a replica. Requests begin in the order in which they came."""
+    """Admits connections to a replica. Requests start in the order of their arrival."""
 
     def __init__(self, max_connections: int, loop: asyncio.AbstractEventLoop) -> None:
         self.turned_away = 0
-        """Connections closed for want of a complete request, or for want of room."""
+        """Connections closed without a complete request, or for lack of room."""
         self._max_connections = max_connections
         self._loop = loop
         self._waiting: dict[Arrival, float] = {}
         self._begins: deque[Callable[[], None]] = deque()
 
     def enter(self, arrival: Arrival, connections: int) -> bool:
-        """The connection owes us a request from now on; False if there is no room for it."""
+        """Marks a request incomplete from now on; False if there is no room for it."""
         if connections > self._max_connections:
             self.turned_away += 1
             return False
@@ -38,15 +38,15 @@ class ConnectionLimits:
         return True
 
     def owe(self, arrival: Arrival) -> None:
-        """The connection owes us the rest of a request; it has done so since the first such word."""
+        """Marks a request incomplete; counts from the first mark."""
         self._waiting.setdefault(arrival, self._loop.time())
 
     def leave(self, arrival: Arrival) -> None:
-        """Its request is complete, or it is gone."""
+        """Its request is complete, or the connection is closed."""
         self._waiting.pop(arrival, None)
 
     def expire(self, before_s: float) -> None:
-        """Refuse the connections that have owed a request since before that moment of the loop's clock."""
+        """Refuse the connections whose request has been incomplete since before that time of the loop's clock."""
         late: list[Arrival] = []
         for arrival, since_s in self._waiting.items():
             if since_s >= before_s:
@@ -58,7 +58,7 @@ class ConnectionLimits:
             arrival.refuse(b"408 Request Timeout", "no complete request in time; send it at once")
 
     def admit(self, begin: Callable[[], None]) -> None:
-        """Call `begin` when it is this request's turn, which is at once unless many come together."""
+        """Call `begin` when it is this request's turn: at once, unless many arrive together."""
         if not self._begins:
             self._loop.call_soon(self._let_in)
         self._begins.append(begin)

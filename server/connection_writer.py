@@ -1,4 +1,4 @@
-"""The two ways to a client: its connection's transport, written to directly, or ASGI's `send`, which works anywhere."""
+"""The two ways to write to a client: its connection's transport, directly, or ASGI's `send`, which works everywhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class TransportWriter:
-    """Writes to the transport that server.protocol lends. The transport's own high-water mark finds a slow client."""
+    """Writes to the transport that server.protocol exposes. The transport's high-water mark detects a slow client."""
 
     __slots__ = (
         "_bound_bytes",
@@ -54,7 +54,7 @@ class TransportWriter:
         self._transport.writelines(parts)
 
     def go_live(self) -> None:
-        """The full bound holds from now on."""
+        """Apply the full limit from now on."""
         self._transport.set_write_buffer_limits(high=self._bound_bytes)
 
     def finish(self) -> None:
@@ -78,22 +78,22 @@ class TransportWriter:
             self._hub.resumed(self.client)
 
     def flooding(self) -> None:
-        """The client sends without end; nothing of it is wanted."""
+        """The client sends without pause, which is not allowed."""
         if self.client is not None:
             self._hub.drop(self.client, "flooding")
 
     def half_closed(self) -> None:
-        """The client sends no more: its stream ends in good order, since a client that is gone looks the same."""
+        """The client sends no more: its stream ends cleanly, because a client that is gone looks the same."""
         if self.client is not None:
             self._hub.end([self.client], "client left")
 
     def leaving(self) -> None:
-        """The client takes nothing more."""
+        """The client reads nothing more."""
         if self.client is not None:
             self._hub.leave(self.client, "client left")
 
     def lost(self) -> None:
-        """The connection is gone. Without the client no circle is left, which only a full collection would find."""
+        """The connection is closed. Drop the client, so that no reference cycle waits for a full garbage collection."""
         self.leaving()
         self.client = None
         self.gone = True
@@ -101,7 +101,7 @@ class TransportWriter:
 
 
 class SendWriter:
-    """A bounded queue in front of ASGI's `send`, for servers that lend no transport."""
+    """A bounded queue in front of ASGI's `send`, for servers that expose no transport."""
 
     __slots__ = (
         "_bound_bytes",
@@ -147,7 +147,7 @@ class SendWriter:
         return self._held_bytes
 
     def go_live(self) -> None:
-        """The full bound holds from now on."""
+        """Apply the full limit from now on."""
         self._bound_bytes = self._full_bound_bytes
 
     def finish(self) -> None:

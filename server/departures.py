@@ -1,4 +1,4 @@
-"""How clients leave the hub: by themselves, sent away in good order, or dropped with what is held for them."""
+"""How clients leave the hub: on their own, disconnected cleanly, or dropped with their buffered events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from server.memory import CLIENT_BYTES, FreedMemory
 from server.topic import Topic
 
 BUDGET_S = 0.002
-"""How long dropping may hold the event loop before everything else has its turn again."""
+"""How long dropping may occupy the event loop before everything else gets its turn."""
 
 
 class Departures:
@@ -31,7 +31,7 @@ class Departures:
         self._loop = loop
         self._slow: deque[Client] = deque()
         self._doomed: deque[Client] = deque()
-        """Those that have left the tables, and whose connections are still to be cut."""
+        """Clients that have left the tables, whose connections are still to be cut."""
         self._scheduled = False
         self._freed = FreedMemory()
 
@@ -49,7 +49,7 @@ class Departures:
         client.cursors = client.has = NOTHING
 
     def drop(self, client: Client, reason: str) -> None:
-        """Disconnect a client soon; what its connection holds is thrown away, and it can resume by id."""
+        """Disconnect a client soon and discard its buffer; it can resume by id."""
         if client.state is State.GONE:
             return
         self._ledger.dropped += self._count_held(client)
@@ -58,7 +58,7 @@ class Departures:
         self._schedule()
 
     def find_slow(self, client: Client) -> None:
-        """Its connection holds more than its bound: drop it when the write under way is done."""
+        """Its buffer exceeds the limit: drop it after the current write."""
         self._slow.append(client)
         self._schedule()
 
@@ -68,7 +68,7 @@ class Departures:
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        """Drop for a while: thousands become slow by the same event, and what they hold takes a second to throw away."""
+        """Drop for a while: the same event makes thousands slow, and discarding their buffers takes a second."""
         self._scheduled = False
         until_s = self._loop.time() + BUDGET_S
         while (self._slow or self._doomed) and self._loop.time() < until_s:

@@ -1,4 +1,4 @@
-"""What a replica writes: each event becomes bytes once, whatever the number of its clients."""
+"""The bytes that a replica writes: each event is encoded once, whatever the number of clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.sse import encode_comment, encode_event
 from core.stamp import Stamp, pass_on_compact
 
 OPENINGS = 64
-"""How many retry times there are: with the default of 1 s, one each 16 ms."""
+"""Number of different retry times: with the default of 1 s, one every 16 ms."""
 
 
 class Wire(enum.Enum):
@@ -28,7 +28,7 @@ class Wire(enum.Enum):
 
 
 def chunk(body: bytes) -> bytes:
-    """`body` as one HTTP/1.1 chunk; it must not be empty, which would end the stream."""
+    """`body` as one HTTP/1.1 chunk; it must not be empty, because that would end the stream."""
     return b"%x\r\n%b\r\n" % (len(body), body)
 
 
@@ -54,7 +54,7 @@ class Frame:
         self.sent_ns = sent_ns
         self.chunk = chunk(body)
         self.order = 0
-        """Its place among all frames of the replica; set when it enters a history."""
+        """Its position among all frames of the replica; set when it enters a history."""
         self.total_bytes = 0
         """Bytes of its topic's frames up to and with this one; set when it enters a history."""
 
@@ -88,7 +88,7 @@ def count_events(frames: Sequence[Frame]) -> int:
 
 
 class FrameMaker:
-    """Makes the frames of one replica."""
+    """Builds the frames of one replica."""
 
     __slots__ = ("_prefix", "_server")
 
@@ -152,4 +152,4 @@ ENDINGS: Mapping[Wire, bytes] = {
     Wire.PLAIN: b"",
     Wire.WEBSOCKET: b"\x88\x02\x03\xe9",  # close, 1001: going away
 }
-"""What ends a stream in good order."""
+"""Bytes that end a stream cleanly."""

@@ -1,4 +1,4 @@
-"""What a topic's clients got lately, so that one that comes back can have what it missed."""
+"""A topic's recent events, so that a client that comes back gets what it missed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from server.frame import Frame
 from server.history_index import HistoryIndex
 
 MAX_STREAMS = 256
-"""Streams remembered of a topic. One that is forgotten counts as unknown, which a client is told as a gap."""
+"""Streams remembered of a topic. One that is forgotten counts as unknown, which a client is reported as a gap."""
 _TRIM_AT = 512
 INDEX_IDLE_NS = 60 * 10**9
-"""How long an index stays that nobody asks."""
+"""How long an unused index is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryBound:
-    """How much of a topic is kept."""
+    """The limits of a topic's history."""
 
     events: int
     size_bytes: int
@@ -57,29 +57,29 @@ class History:
     def __init__(self, bound: HistoryBound, complete_since_ns: int) -> None:
         self._bound = bound
         self._frames: list[Frame] = []
-        self._dropped = 0  # of the list's head, cut off now and then
+        self._dropped = 0  # of the list's head, trimmed now and then
         self._index: HistoryIndex | None = None
         self._index_used = False
         self._index_until_ns = 0
         self._disordered = False  # an event came twice or late, as a broker may do after a reconnect
         self.start = 0
-        """Position of the oldest frame held."""
+        """Position of the oldest frame."""
         self.held_bytes = 0
         self.total_bytes = 0
         self.spans: dict[str, HistorySpan] = {}
         self.complete_since_ns = complete_since_ns
-        """Nothing sent from this moment on (wall clock) has been let go."""
+        """All events sent since this moment (wall clock) are still held."""
 
     def __len__(self) -> int:
         return len(self._frames) - self._dropped
 
     @property
     def end(self) -> int:
-        """Position of the next frame to come."""
+        """Position of the next frame."""
         return self.start + len(self)
 
     def append(self, frame: Frame, now_ns: int) -> int:
-        """Keep a frame, let go what is over the bound; return how many bytes are held more (or less) than before."""
+        """Keep a frame and discard what exceeds the limits; return by how many bytes the history grew (or shrank)."""
         before = self.held_bytes
         size = len(frame.chunk)
         self.total_bytes += size
@@ -89,7 +89,7 @@ class History:
         if frame.stream:
             self._note(frame)
         bound = self._bound
-        oldest_ns = now_ns - bound.age_ns  # not by the frame's own clock, which may be anybody's
+        oldest_ns = now_ns - bound.age_ns  # not by the frame's own clock, which may be wrong
         frames = self._frames
         while (held := len(frames) - self._dropped) and (
             held > bound.events or self.held_bytes > bound.size_bytes or frames[self._dropped].sent_ns < oldest_ns
@@ -98,7 +98,7 @@ class History:
         return self.held_bytes - before
 
     def expire(self, now_ns: int) -> int:
-        """Let go what is too old; return how many bytes that was."""
+        """Discard frames that are too old; return their bytes."""
         if self._index_used:
             self._index_used, self._index_until_ns = False, now_ns + INDEX_IDLE_NS
         elif now_ns > self._index_until_ns:
@@ -109,7 +109,7 @@ class History:
         return before - self.held_bytes
 
     def shrink(self, wanted_bytes: int) -> int:
-        """Let go the oldest frames until `wanted_bytes` are free; return how many bytes that was."""
+        """Discard the oldest frames until `wanted_bytes` are free; return their bytes."""
         before = self.held_bytes
         while len(self) and before - self.held_bytes < wanted_bytes:
             self._let_go()
@@ -146,7 +146,7 @@ class History:
         return self._frames[first : first + count]
 
     def walk(self, position: int) -> Iterator[Frame]:
-        """Frames from `position` on, for as long as nothing is appended or let go."""
+        """Frames from `position` on; valid until something is appended or discarded."""
         for index in range(self._dropped + position - self.start, len(self._frames)):
             yield self._frames[index]
 
@@ -162,7 +162,7 @@ class History:
         return None if index is None else self._frames[index]
 
     def after(self, stream: str, seq: int) -> int:
-        """The position from which on every frame of `stream` beyond `seq` lies, and the gaps told in front of them."""
+        """The position from which on every frame of `stream` beyond `seq` lies, and the gaps reported in front of them."""
         guess = None if self._disordered else self._guess(stream, seq)
         if guess is not None:
             index = guess + 1
@@ -174,7 +174,7 @@ class History:
         return self.start + index - self._dropped
 
     def _indexed(self) -> HistoryIndex:
-        """The index with every frame held; made anew where most of it is of frames let go."""
+        """The index of every held frame; rebuilt if most of its entries are of discarded frames."""
         index = self._index
         self._index_used = True
         if index is None or index.end < self.start or index.entries > 2 * len(self) + _TRIM_AT:

@@ -1,4 +1,4 @@
-"""Where an id stands in a topic's history, by hash and by bisection, made when somebody first asks for it.
+"""Where an id stands in a topic's history, by hash and by bisection, built on first use.
 
 One topic with one stream needs none of it: its ids tell their place. Where several streams share a topic, a client that
 resumes would have every frame walked for each of its ids.
@@ -13,13 +13,13 @@ from server.frame import Frame
 
 
 class HistoryIndex:
-    """Positions of frames by id. Frames that were let go stay in it until it is made anew."""
+    """Positions of frames by id. Discarded frames stay in it until it is rebuilt."""
 
     __slots__ = ("_by_id", "_maxima", "_places", "end", "entries")
 
     def __init__(self, start: int) -> None:
         self.end = start
-        """Position of the next frame to be entered."""
+        """Position of the next frame to enter."""
         self.entries = 0
         self._by_id: dict[tuple[str, int], int] = {}
         self._maxima: dict[str, list[int]] = {}

@@ -1,4 +1,4 @@
-"""The fan-out of one replica: what comes from the broker goes to each client of its topic, as bytes made once.
+"""The fan-out of one replica: each message from the broker goes to each client of its topic, encoded once.
 
 No timer, task or queue belongs to a client: fan-out is one send to many connections, and one tick serves them all.
 Everything here runs in one event loop and nothing awaits, so that joining, leaving and writing are never half done.
@@ -26,7 +26,7 @@ from server.topic import Topic
 from server.validation import EventValidator
 
 FLUSH_BYTES = 64 * 1024
-"""Pending bytes of a topic at which they leave before the turn of the event loop ends."""
+"""Pending bytes of a topic that are sent before the turn of the event loop ends."""
 
 
 STOPPED = "server stopped"
@@ -34,7 +34,7 @@ STOPPED = "server stopped"
 
 @dataclass(frozen=True, slots=True)
 class HubSettings:
-    """What the hub needs of the settings."""
+    """The settings that the hub needs."""
 
     server: str
     history: HistoryBound
@@ -70,23 +70,23 @@ class Hub:
     # The broker's side
 
     def open_topic(self, name: str, complete_since_ns: int) -> Topic:
-        """Begin to keep a topic, before it is subscribed."""
+        """Start to hold a topic, before it is subscribed."""
         self.ledger.open_topic(name)
         topic = self.topics[name] = Topic(name, History(self._settings.history, complete_since_ns), self._sender)
         return topic
 
     def close_topic(self, name: str) -> None:
-        """Let go of a topic that has no clients, with its history."""
+        """Drop a topic without clients, with its history."""
         topic = self.topics.pop(name)
         self.history_bytes -= topic.history.held_bytes
         self.ledger.close_topic(name)
 
     def accept(self, name: str, payload: bytes) -> None:
-        """Take one message from the broker; it leaves at the end of this turn of the event loop."""
+        """Take one message from the broker; it is sent at the end of this turn of the event loop."""
         received_ns = now_ns()
         try:
             topic = self.topics.get(name)
-        except TypeError:  # of an adapter that hands over something else than a name
+        except TypeError:  # an adapter may deliver something that is not a name
             self._validator.pass_by(name, payload, "no topic")
             return
         if topic is None:
@@ -110,7 +110,7 @@ class Hub:
         self._add(topic, self._make.event(stamp, payload, received_ns), received_ns)
 
     def gap(self, cause: str, lost: int | None, name: str | None) -> None:
-        """Tell the clients of a topic, or of all, that some of its events may be missing from here on."""
+        """Send the clients of a topic, or of all topics, a gap: events may be missing from here on."""
         self.ledger.gaps += 1
         if lost and (name is None or name in self.topics):
             self.ledger.gap_lost["*" if name is None else name] += lost
@@ -119,7 +119,7 @@ class Hub:
             self._add(topic, self._make.gap(topic.name, cause, lost, moment_ns), moment_ns)
 
     def _tell_hole(self, topic: Topic, stamp: Stamp, lost: int, received_ns: int) -> None:
-        # seq is gap-free at the generator, so whatever came between was lost, by a broker that may not have said so.
+        # seq is gap-free at the generator, so a hole is a loss, even if the broker did not report it.
         self.ledger.holes += lost
         frame = self._make.gap(topic.name, f"missing before {stamp.id}", lost, stamp.sent_ns)
         self._add(topic, frame, received_ns)
@@ -131,7 +131,7 @@ class Hub:
         over = self.history_bytes - self._settings.history_total_bytes
         if over > 0:
             self.history_bytes -= topic.history.shrink(over)
-        # While history comes only those listen that want all of it.
+        # While history is loading, only clients that want all of it listen.
         if not topic.pending:
             if not self._dirty:
                 self._loop.call_soon(self.flush)
@@ -181,7 +181,7 @@ class Hub:
             self._replay.add(client)
 
     def go_live(self, client: Client) -> None:
-        """The client has all of history, and gets each event as it comes."""
+        """The client has the whole history, and gets live events from now on."""
         self.flush()
         client.state = State.LIVE
         client.cursors = NOTHING
@@ -202,11 +202,11 @@ class Hub:
             client.blocked_s = self._loop.time()
 
     def resumed(self, client: Client) -> None:
-        """The client's connection took what was held."""
+        """The client's buffer has drained."""
         self._replay.resumed(client)
 
     def drop(self, client: Client, reason: str) -> None:
-        """Disconnect a client; what its connection holds is thrown away, and it can resume by id."""
+        """Disconnect a client and discard its buffer; it can resume by id."""
         self._departures.drop(client, reason)
 
     def leave(self, client: Client, reason: str) -> None:
@@ -214,13 +214,13 @@ class Hub:
         self._departures.leave(client, reason)
 
     def buffered_bytes(self) -> int:
-        """Bytes held for all clients and not sent."""
+        """Bytes buffered for all clients."""
         return sum(client.writer.held_bytes() for client in self.clients)
 
     # The tick
 
     def tick(self, on_tick: Callable[[], None]) -> None:
-        """Once a second, from the first call on: heartbeats for a share of the clients, and what has come of age."""
+        """Once a second, from the first call on: heartbeats for a share of the clients, and streams that reached their maximum age."""
         self._ticker = self._loop.call_later(1.0, self.tick, on_tick)
         self._beats.tick(self.clients, self._loop.time())
         self._replay.drop_stalled(self._settings.stall_timeout_s)
@@ -231,18 +231,18 @@ class Hub:
         on_tick()
 
     def end(self, clients: Iterable[Client], reason: str) -> None:
-        """End these streams in good order, with all that came for them."""
+        """End these streams cleanly, with all their events."""
         self.flush()
         for client in clients:
             self.leave(client, reason)
             client.writer.finish()
 
     def outlived(self, now_s: float) -> list[Client]:
-        """The live clients whose streams are as old as they may get."""
+        """The live clients whose streams have reached their maximum age."""
         return [client for client in self.clients if client.ends_s <= now_s and client.state is State.LIVE]
 
     def close(self) -> None:
-        """End the tick; nobody joins from now on."""
+        """End the tick; no client joins from now on."""
         self.stopping = True
         if self._ticker is not None:
             self._ticker.cancel()

@@ -1,13 +1,13 @@
-"""How much a stream's client may send. It has nothing to say, but reading costs everyone else's time."""
+"""Limits what a stream's client may send. It has nothing to send, and reading costs everyone else's time."""
 
 from __future__ import annotations
 
 LEAST_READ_BYTES = 64
-"""What a read counts at least: bytes that come one by one cost a read each."""
+"""Minimum cost of a read: single bytes cost a read each."""
 
 
 class InboundBudget:
-    """So many bytes and frames in each second, by the loop's clock."""
+    """Bytes and frames per second, by the loop's clock."""
 
     __slots__ = ("_bytes", "_frames", "_max_bytes", "_max_frames", "_since_s")
 
@@ -18,13 +18,13 @@ class InboundBudget:
         self._since_s = 0.0
 
     def take_read(self, size_bytes: int, now_s: float) -> bool:
-        """Whether what was read just now is within the bounds."""
+        """Whether the latest read is within the limits."""
         if now_s - self._since_s >= 1.0:
             self._since_s, self._bytes, self._frames = now_s, 0, 0
         self._bytes += max(size_bytes, LEAST_READ_BYTES)
         return self._bytes <= self._max_bytes
 
     def take_frame(self) -> bool:
-        """Whether one more frame is within them; its bytes were read before."""
+        """Whether one more frame is within the limits; its bytes were counted before."""
         self._frames += 1
         return self._frames <= self._max_frames

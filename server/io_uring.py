@@ -1,4 +1,4 @@
-"""Sends the same bytes to many sockets with one system call: io_uring, where the kernel has it and allows it.
+"""Sends the same bytes to many sockets with one system call: io_uring, if the kernel has it and allows it.
 
 A fan-out is one send to each client. As a system call each, the way into the kernel and out again, and Python's loop
 around it, are a sixth of its cost; docs/decisions/0003-batched-sends.md has the figures. The ring is used for nothing
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 Descriptors = npt.NDArray[np.int32]
 Short = list[tuple[int, int]]
-"""Sockets that did not take all: place among the descriptors, and the bytes taken or a negated errno."""
+"""Sockets that did not take everything: index among the descriptors, and bytes taken or a negated errno."""
 
 ENTRIES = 128
 """Sends to a system call, a power of two: about a millisecond, in which the kernel may let nothing else have the core."""
@@ -92,7 +92,7 @@ class IoUring:
         self._sent = self._seen = 0
         """What was submitted and what was reaped since the beginning."""
         self.usable = True
-        """False for ever once a send failed: the ring may still hold what the kernel did not take."""
+        """False permanently after a failed send: the ring may still hold what the kernel did not take."""
 
     def _prove(self) -> None:
         """Send a byte, and then to a full socket: both must be done when the system call returns."""
@@ -111,7 +111,7 @@ class IoUring:
                 raise OSError(errno.EOPNOTSUPP, f"this kernel's io_uring answers {taken} and {refused} to two sends")
 
     def send(self, descriptors: Descriptors, data: bytes) -> Short:
-        """Send `data` to each socket, and tell those that did not take all of it.
+        """Send `data` to each socket; return those that did not take all of it.
 
         Raises:
             OSError: the kernel took no more sends; which of them left is then not known, and the ring is not `usable`.
@@ -168,5 +168,5 @@ class IoUring:
         return short
 
     def close(self) -> None:
-        """Give the ring back."""
+        """Release the ring."""
         os.close(self._fd)

@@ -1,4 +1,4 @@
-"""What a replica counts: what the broker handed over, what went to clients, and what did not and why."""
+"""A replica's counters: what the broker delivered, what went to clients, and what did not, with the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ANY_TOPIC = "*"
 MAX_PAIRS = 200_000
 """Streams x topics counted one by one; what a hostile publisher adds beyond that is counted as stream `*`."""
 CLOSED_TOPICS = 1_000
-"""Topics let go whose counts are kept one by one; those let go before them are counted as topic `*` of their streams."""
+"""Dropped topics whose counts are kept separately; earlier ones count as topic `*` of their streams."""
 
 
 class Ledger:
@@ -22,32 +22,32 @@ class Ledger:
         self.received: dict[tuple[str, str], list[int]] = {}
         """By (stream, topic): events of phase warmup and of phase measure."""
         self.written = 0
-        """Frames handed to connections, heartbeats and gaps not among them."""
+        """Frames handed to connections, without heartbeats and gaps."""
         self.dropped = 0
-        """Of those, the ones that a slow client's disconnect threw away."""
+        """Of these, the ones discarded with a slow client."""
         self.gaps = 0
-        """Interruptions that the adapter told."""
+        """Interruptions that the adapter reported."""
         self.gap_lost: Counter[str] = Counter()
-        """Events that it said were lost in them, by topic; `*`: of any of its topics."""
+        """Events that it reported lost, by topic; `*`: unknown topic."""
         self.holes = 0
         """Events that never came although a later one of their stream did."""
         self.replayed = 0
-        """Of the frames written, those that came from history."""
+        """Of the written frames, those from history."""
         self.foreign: Counter[str] = Counter()
         self.disconnects: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.connects = 0
         self.broker_hop = LatencyBuckets()
-        """From sent to received, of each event that was not a replay by the broker."""
+        """From sent to received, for each event that the broker did not replay."""
         self.fanout = LatencyBuckets()
-        """Of each turn of the event loop that brought events: from the first one's receipt until all were written."""
+        """For each turn of the event loop with events: from the receipt of the first until all were written."""
         self._closed: dict[str, None] = {}
-        """Topics let go, the one let go first ahead."""
+        """Dropped topics, the oldest first."""
         self._streams: dict[str, dict[str, None]] = {}
-        """By topic, the streams that it has counts of."""
+        """By topic, the streams with counts."""
 
     def receive(self, stamp: Stamp) -> None:
-        """Count an event that the broker handed over."""
+        """Count an event that the broker delivered."""
         key = (stamp.stream, stamp.topic)
         counts = self.received.get(key)
         if counts is None:
@@ -58,11 +58,11 @@ class Ledger:
         counts[stamp.phase == "measure"] += 1
 
     def open_topic(self, name: str) -> None:
-        """A topic is kept, perhaps again."""
+        """A topic is held, perhaps again."""
         self._closed.pop(name, None)
 
     def close_topic(self, name: str) -> None:
-        """A topic was let go."""
+        """A topic was dropped."""
         self._closed[name] = None
         if len(self._closed) <= CLOSED_TOPICS:
             return

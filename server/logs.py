@@ -1,4 +1,4 @@
-"""Logging: no secret is written, and no stranger can fill the log."""
+"""Logging: no secrets, and no client can flood the log."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def hide_token(record: logging.LogRecord) -> bool:
 
 
 def _hidden(parameter: re.Match[str]) -> str:
-    """With stars for a token, however its name is written: `%74oken=` is the same to a server."""
+    """With `***` for a token, however its name is spelled: `%74oken=` means the same to a server."""
     return f"{parameter[1]}=***" if unquote_plus(parameter[1]).lower() == "token" else parameter[0]
 
 
 def set_up_logging(settings: ServerSettings) -> None:
-    """To stderr, by the level and the format of the settings."""
+    """Log to stderr, with the level and the format of the settings."""
     log_to_stderr(settings.log_level, settings.log_format)
     logging.getLogger("uvicorn.error").addFilter(Calm())
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))

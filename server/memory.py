@@ -1,4 +1,4 @@
-"""Gives memory that was freed back to the system.
+"""Returns freed memory to the system.
 
 glibc keeps what thousands of connections held, although all of it was freed: pieces that live on lie between. Of 1.2 GB that
 slow clients had held, 600 MB stayed. malloc_trim gives all whole pages back, at some 0.1 ms for each MB that it finds.
@@ -10,13 +10,13 @@ import ctypes
 from collections.abc import Callable
 
 ENOUGH_BYTES = 32 * 1024 * 1024
-"""Freed since the last time, from which on it is worth the walk through the heap."""
+"""Freed bytes that make a walk through the heap worthwhile."""
 CLIENT_BYTES = 8 * 1024
-"""What a client frees that held nothing."""
+"""Bytes that a client without a buffer frees."""
 
 
 class FreedMemory:
-    """Counts what was freed, and gives it back when that is enough."""
+    """Counts freed bytes, and returns them when they are enough."""
 
     __slots__ = ("_freed_bytes", "_rest", "_trim")
 
@@ -26,18 +26,18 @@ class FreedMemory:
         self._rest = False
 
     def add(self, size_bytes: int) -> None:
-        """So much was freed, or will be when this turn of the event loop ends."""
+        """These bytes were freed, or will be at the end of this turn of the event loop."""
         self._freed_bytes += size_bytes
 
     def give_back(self) -> None:
-        """Give it back if it is enough."""
+        """Return it if it is enough."""
         if self._freed_bytes >= ENOUGH_BYTES:
             self._freed_bytes = 0
             self._rest = True
             self._trim()
 
     def tick(self) -> None:
-        """Called once a second: the same, and what came free only after the last time."""
+        """Called once a second: the same, including what became free after the last time."""
         if self._rest:
             self._rest, self._freed_bytes = False, 0
             self._trim()
@@ -48,7 +48,7 @@ class FreedMemory:
 def _find_trim() -> Callable[[], None]:
     try:
         trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):  # another C library has its own ways
+    except (AttributeError, OSError):  # another C library behaves differently
         return lambda: None
 
     def call() -> None:

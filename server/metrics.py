@@ -19,7 +19,7 @@ FOREIGN = (
     "topic must be text, phase 'warmup' or 'measure'",
     "stream must be 1 to 32 characters of a-z and 0-9, seq below 10^18",
     *("no bytes", "too large", "topic mismatch", "blanks before the object", "no topic"),
-    # The adapters'. A plug-in may have others: those are there from the first such message on.
+    # The adapters' reasons. A plug-in may have others, which appear with their first message.
     *("an entry that cannot be decoded", "an entry without the fields topic and payload"),
     *("a message that cannot be decoded", "a topic that is not UTF-8", "a subject that is not UTF-8"),
     "a notification with the mark of base64 that is none",
@@ -27,7 +27,7 @@ FOREIGN = (
 
 
 class Metrics:
-    """The page, made anew for each scrape; nothing else counts for it but what `/stats` counts too, and two histograms."""
+    """The page, built for each scrape from the counters of `/stats` and two histograms."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica

@@ -1,4 +1,4 @@
-"""`event: heartbeat` for the clients that ask for it by `?heartbeat=SECONDS`: a page can tell a quiet stream from a dead one.
+"""`event: heartbeat` for the clients that ask for it by `?heartbeat=SECONDS`: a page can distinguish a quiet stream from a dead one.
 
 A comment, the heartbeat that everyone gets, keeps the connection open but reaches no code of a page.
 """
@@ -18,7 +18,7 @@ LONGEST_S = 300
 
 
 class NamedHeartbeats:
-    """Beats clients at the intervals that they asked for, and all at once when the broker comes or goes."""
+    """Sends heartbeats at the requested intervals, and to all clients when the broker disconnects or returns."""
 
     def __init__(self, server: str, broker: str, connected: Callable[[], bool]) -> None:
         self._server = server
@@ -27,10 +27,10 @@ class NamedHeartbeats:
         self._was_connected = connected()
         self._turn = 0
         self._by_interval: dict[int, list[dict[Client, None]]] = {}
-        """For each interval in seconds as many groups: one has its turn at each tick."""
+        """For each interval in seconds as many groups; each tick serves one."""
 
     def add(self, client: Client, interval_s: int) -> None:
-        """Beat this client now, and from now on."""
+        """Send this client a heartbeat now, and regularly."""
         groups = self._by_interval.setdefault(interval_s, [{} for _ in range(interval_s)])
         groups[self._turn % interval_s][client] = None
         client.write(self._make(interval_s, client.writer.wire))

@@ -1,4 +1,4 @@
-"""The origins of FANBENCH_CORS_ORIGINS, as browsers write them, and nothing that no browser ever sends."""
+"""The origins of FANBENCH_CORS_ORIGINS, in the form that browsers send; other forms are refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 ANY = "*"
 REQUEST_HEADERS = ("Authorization", "Cache-Control", "Content-Type", "Last-Event-ID", "Pragma", "X-Requested-With")
-"""What clients that read streams by fetch send; a browser asks before it sends one that is not among the plainest."""
+"""Headers of clients that read streams with fetch; a browser preflights all but the simplest."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ALLOWED = re.compile(r"[a-z0-9.\-_:\[\]]+")
 
@@ -16,7 +16,7 @@ def read_origins(text: str) -> list[str]:
     """The comma-separated origins; `*` stands for every one.
 
     Raises:
-        ValueError: one of them could never match; it says how to write it.
+        ValueError: one of them can never match; the message says how to write it.
     """
     origins = [origin.strip() for origin in text.split(",") if origin.strip()]
     for origin in origins:
@@ -49,7 +49,7 @@ def _require_origin(origin: str) -> None:
 
 
 def is_same_site(origin: str, host: str | None) -> bool:
-    """Whether a page of that origin was served by the host that it asks."""
+    """Whether a page of that origin was served by the requested host."""
     try:
         return urlsplit(origin).netloc == host
     except ValueError:

@@ -1,4 +1,4 @@
-"""The page in `ui/` as a replica serves it: its files, and what a browser is told about them."""
+"""Serves the page in `ui/`: its files and their headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     # The address of the page may hold ?token=.
     "referrer-policy": "no-referrer",
-    # The policy of the page's own meta element, and what only a header can say: no site may frame it.
+    # The policy of the page's meta element, and one rule that only a header can set: no site may frame it.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

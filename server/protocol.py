@@ -1,4 +1,4 @@
-"""uvicorn's httptools protocol, which also lends a stream the connection's transport and keeps bad clients in bounds.
+"""uvicorn's httptools protocol, which also exposes the connection's transport to a stream, and limits misbehaving clients.
 
 The connection is offered as the ASGI extension EXTENSION. Whoever takes it writes framed bytes to its transport once the
 response has begun. What uvicorn does for each `send` (a coroutine, a dictionary, a join) is then not paid for each
@@ -23,13 +23,13 @@ from server.lent_connection import EXTENSION, Listener, RequestHead, forget_scop
 from server.request_faults import explain, refusal, require_host
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a request's head, and of its body, which nothing here has a use for."""
+"""Limit of a request's head, and of its body, which no endpoint uses."""
 SLICE_BYTES = 2048
-"""What is parsed at once: some hundred of the smallest requests, a millisecond of work. A usual head is one slice."""
+"""Bytes parsed at once: about a hundred of the smallest requests, 1 ms of work. A typical head is one slice."""
 TURN_BYTES = 16 * 1024
-"""What is parsed of one connection in one turn of the event loop."""
+"""Bytes parsed per connection and turn of the event loop."""
 MAX_STREAM_BYTES_PER_S = 256 * 1024
-"""What a stream's client may send."""
+"""Limits of what a stream's client may send."""
 
 
 class StreamProtocol(HttpToolsProtocol):
@@ -39,39 +39,39 @@ class StreamProtocol(HttpToolsProtocol):
         super().__init__(**uvicorn_arguments)
         self._doorway = connection_limits
         self._head_bytes = 0
-        """Of the head or the body that is coming in."""
+        """Bytes of the incoming head or body."""
         self._listener: Listener | None = None
         self._budget: InboundBudget | None = None
         self._slice = b""
-        """What the parser was fed last."""
+        """The parser's latest input."""
         self._in_body = False
-        """The request's head is whole and its body is not."""
+        """The request's head is complete, its body is not."""
         self._held = b""
-        """What came behind a request that has no answer yet."""
+        """Input after a request that has no answer yet."""
         self._refusal = b""
-        """The answer to what could not be read, which waits for those before it."""
+        """The answer to unreadable input, which waits for earlier answers."""
         self.half_closed = False
-        """The client sends no more, and waits for its answers."""
+        """The client sends no more and waits for its answers."""
         self.descriptor = -1
-        """The socket's, for those who send past the transport."""
+        """The socket's descriptor, for senders that bypass the transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or turn it away when there are too many.
 
-        It does what uvicorn's does, but asks once for the socket, which uvloop makes anew each time it is asked.
+        It does what uvicorn's does, but asks once for the socket, which uvloop makes again each time it is asked.
         """
         sock = transport.get_extra_info("socket")
         self.descriptor = sock.fileno()
         self.connections.add(self)
         self.transport, self.flow, self.scheme = transport, FlowControl(transport), "http"
         self.server = sock.getsockname()[:2]
-        with contextlib.suppress(OSError):  # a client that is gone has no address any more
+        with contextlib.suppress(OSError):  # a disconnected client has no address any more
             self.client = sock.getpeername()[:2]
         if not self._doorway.enter(self, len(self.connections)):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, a slice at a time; a stream's client has nothing more to say."""
+        """Feed the parser, one slice at a time; a stream's client sends nothing more."""
         if self._listener is not None:
             self._budget = self._budget or InboundBudget(MAX_STREAM_BYTES_PER_S)
             if not self._budget.take_read(len(data), self.loop.time()):
@@ -115,7 +115,7 @@ class StreamProtocol(HttpToolsProtocol):
             self.refuse(b"413 Content Too Large", "the request's body is over 64 KiB; nothing here takes one")
 
     def _hold(self, data: bytes) -> None:
-        """Go on with this when the answer under way is complete, or in the next turn of the event loop."""
+        """Go on with this when the answer in flight is complete, or in the next turn of the event loop."""
         self._held = data
         self.flow.pause_reading()
         if not self._is_answering():
@@ -128,7 +128,7 @@ class StreamProtocol(HttpToolsProtocol):
             self._feed(held)
 
     def _is_answering(self) -> bool:
-        """A request is whole and has no whole answer yet: the next one waits, as its bytes."""
+        """A request is complete without a complete answer: the next one waits as bytes."""
         return self.cycle is not None and not self.cycle.response_complete and not self._in_body
 
     def on_message_begin(self) -> None:
@@ -138,14 +138,14 @@ class StreamProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
-        """Begin with the request, unless it breaks a rule that the parser does not know."""
+        """Start the request, unless it breaks a rule that the parser does not know."""
         require_host(self.parser.get_http_version(), self.headers)
         self._head_bytes = 0
         self._in_body = True
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Begin with the request when it is its turn."""
+        """Start the request when it is its turn."""
         self._doorway.admit(functools.partial(super()._start_asgi_task, cycle, app))
 
     def on_message_complete(self) -> None:
@@ -174,7 +174,7 @@ class StreamProtocol(HttpToolsProtocol):
         return self.half_closed
 
     def send_400_response(self, _: str) -> None:
-        """Say what was wrong, behind the answers to the requests before."""
+        """Report the error, after the answers to earlier requests."""
         self._doorway.leave(self)
         answer = refusal(b"400 Bad Request", explain(sys.exception(), self._slice))
         if self._is_answering():
@@ -218,26 +218,26 @@ class StreamProtocol(HttpToolsProtocol):
         return b"".join(head.parts)
 
     def pause_writing(self) -> None:
-        """The transport holds too much."""
+        """The transport's buffer is too full."""
         if self._listener is not None:
             self._listener.paused()
         else:
             super().pause_writing()
 
     def resume_writing(self) -> None:
-        """The transport has sent enough of it."""
+        """The transport's buffer has drained enough."""
         if self._listener is not None:
             self._listener.resumed()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever took the connection, at once: nothing may be written to it any more."""
+        """Notify the connection's user at once: nothing more may be written to it."""
         self._doorway.leave(self)
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.lost()
         super().connection_lost(exc)
         if self.cycle is not None and self.cycle.response_complete:
-            # Each refers to this connection, and it to them: only a full collection, which is rare, would find them.
+            # They form a reference cycle with this connection, which only a rare full garbage collection would find.
             forget_scope(self.cycle.scope)
             self.cycle = self.scope = self.headers = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Gives clients that resume what they missed, in order of arrival, a slice at a time so that live events go on."""
+"""Replays missed events to clients that resume, in order of arrival, one slice at a time so that live events continue."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from server.topic import Topic
 
 SLICE_FRAMES = 256
 SLICE_BYTES = 64 * 1024
-"""What is written to a client at once, but for a larger event. Without chunks around it, each client's is a copy of its own."""
+"""Bytes written to a client at once, except for a larger event. Without chunk framing each client needs its own copy."""
 BUDGET_S = 0.002
-"""How long replays may hold the event loop before everything else has its turn again."""
+"""How long replays may occupy the event loop before everything else gets its turn."""
 
 
 class Replay:
-    """The queue of clients that catch up. They move through the topics' shared history; nothing is copied for them."""
+    """The queue of clients that are catching up. They read the topics' shared history; nothing is copied for them."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Replay:
         self._schedule()
 
     def resumed(self, client: Client) -> None:
-        """The connection of a client that was waited for takes bytes again: it is next."""
+        """A client's connection accepts bytes again: it is next."""
         client.blocked_s = None
         if client in self._blocked:
             self._blocked.discard(client)
@@ -117,7 +117,7 @@ class Replay:
         return frames + held
 
     def drop_stalled(self, timeout_s: float) -> None:
-        """Disconnect the clients that have taken nothing of their replay for `timeout_s` seconds."""
+        """Disconnect the clients that have read nothing of their replay for `timeout_s` seconds."""
         if not self._blocked:
             return
         self._blocked = {client for client in self._blocked if client.state is State.CATCHING_UP}

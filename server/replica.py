@@ -1,4 +1,4 @@
-"""One replica: its hub, its link to the broker, and the generator beside it if it is told to run one."""
+"""One replica: its hub, its link to the broker, and optionally a generator in the same process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def load_companion(name: str) -> Companion:
 
 
 class Replica:
-    """Made and used in one event loop. `on_failure` is called once if it cannot start or go on."""
+    """Created and used in one event loop. `on_failure` is called once if it cannot start or continue."""
 
     def __init__(
         self,
@@ -80,15 +80,15 @@ class Replica:
             resume_overlap_ns=int(settings.resume_overlap_s * NS_PER_S),
         )
         self.joining = 0
-        """Clients admitted that have no stream yet."""
+        """Admitted clients without a stream yet."""
         self._generates = settings.generate or adapter.name == "memory"
         self._on_failure = on_failure
         self._tasks: list[asyncio.Task[None]] = []
         self._stop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to connect; the hub's clients wait for it."""
-        if self._generates:  # first: its imports hold up the loop for a second, in which no connect may be under way
+        """Start to connect; the hub's clients wait for it."""
+        if self._generates:  # first: its imports hold up the loop for a second, in which no connect may be in flight
             self._tasks.append(self._watch(self._generate()))
         self._tasks.append(self._watch(self.link.run()))
         self.hub.tick(self._tick)
@@ -115,7 +115,7 @@ class Replica:
         self.connection_limits.expire(self._loop.time() - self.settings.head_timeout_s)
 
     def begin_stop(self, on_end: Callable[[], None]) -> None:
-        """Refuse new streams, end those there are by and by, and call `on_end`. Returns at once."""
+        """Refuse new streams, end the open ones gradually, and call `on_end`. Returns at once."""
 
         async def stop() -> None:
             await end_by_and_by(self.hub, self.settings.stop_spread_s)
@@ -124,7 +124,7 @@ class Replica:
         self._stop = asyncio.create_task(stop())
 
     def end_streams(self) -> None:
-        """End what streams there are at once, and refuse new ones."""
+        """End all streams at once, and refuse new ones."""
         self.hub.close()
         end(self.hub, list(self.hub.clients), STOPPED)
 

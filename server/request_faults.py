@@ -1,4 +1,4 @@
-"""What is wrong with a request that cannot be read, in words, and the answer that says so."""
+"""Describes what is wrong with an unreadable request, and answers it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def require_host(version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
 
 
 def explain(error: BaseException | None, data: bytes) -> str:
-    """What the parser found wrong in `data`, and what to do."""
+    """The parser's error in `data`, and what to do about it."""
     if isinstance(error, Exception) and isinstance(error.__context__, RequestError):
         return str(error.__context__)
     if data.startswith(_TLS_HANDSHAKE):
@@ -52,7 +52,7 @@ def explain(error: BaseException | None, data: bytes) -> str:
 
 
 def refusal(status: bytes, words: str) -> bytes:
-    """A whole response that says so and ends the connection."""
+    """A complete response that says so and closes the connection."""
     body = orjson.dumps({"error": words})
     head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
     return head % (status, len(body)) + body

@@ -1,4 +1,4 @@
-"""From what a client says it has got last, where in each topic's history to go on. docs/server.md tells it in words.
+"""Decides from a client's last event ids where to resume in each topic's history; docs/server.md explains the rules.
 
 Pure: it reads histories and changes nothing.
 """
@@ -13,15 +13,15 @@ from core.token_sessions import START_ID
 from server.history import History
 
 MAX_IDS = 64
-"""As many as the page sends; they fit into a browser's URL with their topics."""
+"""The maximum that the page sends; with their topics they fit into a browser's URL."""
 MAX_BARE_IDS = 4
-"""Without their topic each has to be looked for in every topic. An EventSource sends one."""
+"""An id without its topic must be searched in every topic. An EventSource sends one."""
 MAX_AHEAD = 10_000
 """How many events a client may be ahead of this replica, which happens when the replica lags behind another one."""
 
 
 class Told(NamedTuple):
-    """A gap that a resuming client is told before anything else: `event: gap`."""
+    """A gap that a resuming client gets first: `event: gap`."""
 
     topic: str
     cause: str
@@ -29,7 +29,7 @@ class Told(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where a client goes on: `cursors` by topic; what it `has` by topic and stream, up to which seq; gaps to tell."""
+    """Where a client resumes: `cursors` by topic; the last seq that it `has` by topic and stream; gaps to report."""
 
     cursors: dict[str, int]
     has: dict[str, dict[str, int]]
@@ -42,9 +42,9 @@ class Given(NamedTuple):
     of_topic: dict[str, dict[str, int]]
     of_any: dict[str, int]
     fault: str
-    """What was wrong with what it sent; empty if every id was one."""
+    """What was wrong with the ids; empty if all were valid."""
     from_start: bool = False
-    """It has nothing yet, and wants each topic from its first event."""
+    """It has no events yet, and wants each topic from its first event."""
 
 
 def read_ids(values: Sequence[str], topics: Sequence[str], *, unread: str = "") -> Given | None:
@@ -67,14 +67,14 @@ def read_ids(values: Sequence[str], topics: Sequence[str], *, unread: str = "") 
         if seqs is of_any and len(of_any) >= MAX_BARE_IDS and stream not in of_any:
             fault = f"more than {MAX_BARE_IDS} ids without their topic"
             continue
-        seqs[stream] = min(seq, seqs.get(stream, seq))  # of two, the earlier: rather some events twice than one lost
+        seqs[stream] = min(seq, seqs.get(stream, seq))  # of two, the earlier one: duplicates are better than losses
     if not values and unread:
         fault = f"'{unread:.40}' is not read as an id (send Last-Event-ID, or ?last_event_id=)"
     return Given(of_topic, of_any, fault) if values or unread else None
 
 
 def resume(given: Given | None, histories: Mapping[str, History], overlap_ns: int) -> Position:
-    """Where a client of these topics goes on; without an id, at what comes next."""
+    """Where a client of these topics resumes; without an id, at the next event."""
     if given is None:
         return Position({topic: history.end for topic, history in histories.items()}, {}, [])
     position = Position({}, {}, [])
@@ -118,7 +118,7 @@ def _begin_at_start(topic: str, history: History, position: Position) -> None:
 
 
 def _resume_exactly(topic: str, history: History, seqs: Mapping[str, int], overlap_ns: int, position: Position) -> None:
-    """Go on behind the ids given of this topic; streams that they do not name are repeated from `overlap_ns` before."""
+    """Resume after the given ids of this topic; streams that they do not name are repeated from `overlap_ns` before."""
     start = history.end
     others = set(history.spans) - set(seqs)
     for stream, seq in seqs.items():

@@ -1,4 +1,4 @@
-"""Which ids a request gives: the header and the query parameters by which clients say what they got last."""
+"""Reads the last event ids of a request, from the header and the query parameters that clients use."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _RESUMES = {
     *("after", "afterid", "cursor", "eventid", "from", "fromid", "id", "lastid", "lastseenid", "lastseq"),
     *("offset", "position", "resume", "resumefrom", "resumeid", "seq", "since", "sinceid", "start"),
 }
-"""Names by which clients of other servers resume, as `_plain` writes them."""
+"""Parameter names with which clients of other servers resume, as `_plain` writes them."""
 
 
 class LastIds(NamedTuple):
-    """The values that are ids, or should be; and the first name that looks like a resume and is none of ours."""
+    """The values that are, or should be, ids; and the first name that looks like a resume but is not supported."""
 
     values: Sequence[str]
     unread: str
@@ -28,7 +28,7 @@ NONE = LastIds((), "")
 
 
 def read_last_ids(request: HTTPConnection) -> LastIds:
-    """What the client says it got last. The header wins: EventSource keeps it up to date, and its URL not."""
+    """The client's last event ids. The header wins, because EventSource keeps it up to date, but not its URL."""
     values: list[str] = []
     unread = ""
     for name, value in request.scope["headers"]:

@@ -27,15 +27,15 @@ from server.websocket import MAX_MESSAGE_BYTES, SocketProtocol
 
 BACKLOG = 8192
 SPARE_CONNECTIONS = 64
-"""Connections beyond the clients': for /stats and the like."""
+"""Connections in addition to the clients', for /stats and similar."""
 UNACKNOWLEDGED_MS = 60_000
-"""A client that acknowledges nothing of what was sent to it for so long is gone, whatever its end says."""
+"""A client that acknowledges nothing of what was sent to it for this long is gone, whatever its end says."""
 
 _log = logging.getLogger("fanbench.server")
 
 
 class ReplicaServer(uvicorn.Server):
-    """uvicorn's server; at SIGTERM and SIGINT it ends the streams, serves what is under way, and returns."""
+    """uvicorn's server; at SIGTERM and SIGINT it ends the streams, finishes open requests, and returns."""
 
     replica: Replica | None = None
     failure: FanbenchError | None = None
@@ -43,14 +43,14 @@ class ReplicaServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals in the loop, and do not raise them again: a clean stop exits with 0."""
+        """Handle signals in the loop without raising them again: a clean stop exits with 0."""
         loop = asyncio.get_running_loop()
         for sig in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sig, self.stop)
         yield
 
     def stop(self) -> None:
-        """Begin to stop; a second signal ends at once what streams there still are."""
+        """Start to stop; a second signal ends the remaining streams at once."""
         if self.replica is None or self._stopping:
             self._end()
         else:
@@ -69,10 +69,10 @@ class ReplicaServer(uvicorn.Server):
 
 
 def listen(host: str, port: int, send_buffer_bytes: int) -> socket.socket:
-    """A listening socket whose connections inherit its options.
+    """A listening socket; connections inherit its options.
 
     Raises:
-        UsageError: the address cannot be listened on. TransientError: somebody else listens there.
+        UsageError: the address cannot be listened on. TransientError: the address is in use.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -95,7 +95,7 @@ def listen(host: str, port: int, send_buffer_bytes: int) -> socket.socket:
 async def serve(
     settings: ServerSettings, broker: tuple[Adapter, Endpoint], sock: socket.socket
 ) -> FanbenchError | None:
-    """Serve until a signal comes; returns why it could not go on, if that is so."""
+    """Serve until a signal comes; returns the reason if it had to stop."""
     name = settings.server_name(sock.getsockname()[1])
     connection_limits = ConnectionLimits(settings.max_clients + SPARE_CONNECTIONS, asyncio.get_running_loop())
 
@@ -121,7 +121,7 @@ async def serve(
     server = ReplicaServer(config)
     host, port = sock.getsockname()[:2]
     _log.info("%s serves on http://%s:%d, broker %s", name, f"[{host}]" if ":" in host else host, port, broker[1])
-    # What exists now stays; a collection that walks it, and every client, would hold up events.
+    # Existing objects stay; a garbage collection over them and every client would delay events.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
@@ -133,7 +133,7 @@ def run(settings: ServerSettings, broker: tuple[Adapter, Endpoint]) -> None:
     """Listen and serve until SIGTERM or SIGINT.
 
     Raises:
-        UsageError: the address cannot be listened on. TransientError: somebody else listens there. BrokerError: the
+        UsageError: the address cannot be listened on. TransientError: the address is in use. BrokerError: the
             broker does not answer, or refuses.
     """
     sock = listen(settings.host, settings.port, settings.send_buffer_bytes)

@@ -28,89 +28,88 @@ class ServerSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one and logs it")
-    root_path: str = Field("", description="prefix of every path, which the proxy in front keeps: like /events")
+    root_path: str = Field("", description="prefix of every path, such as /events, if the proxy in front keeps it")
     server: str = Field("", max_length=200, description="this replica's name in its events (default: HOSTNAME:PORT)")
 
     broker_url: Annotated[str, AfterValidator(with_absolute_files)] = Field(
-        "memory://", description="the broker, by URL scheme: redis:// nats:// amqp:// mqtt://; memory:// is none"
+        "memory://", description="the broker's URL: redis:// nats:// amqp:// mqtt:// …; memory:// uses no broker"
     )
     delivery: Literal["at-most-once", "at-least-once"] | None = Field(
-        None, description="the promise asked of the adapter (default: its first)"
+        None, description="the delivery promise (default: the adapter's first)"
     )
     broker_password_file: FileToRead = Field(
-        None, description="file whose first line is the broker's password, in place of one in the URL"
+        None, description="file whose first line is the broker's password, instead of one in the URL"
     )
     ready_grace_s: float = Field(
         2.0, ge=0, description="how long /readyz stays 200 after the link to the broker is lost"
     )
     generate: bool = Field(
-        False, description="run the generator in this process too, by its own settings; memory:// always does"
+        False, description="run the generator in this process too, with its own settings; memory:// always does"
     )
 
     topics: str = Field(
-        DEFAULT_TOPIC, description="topics subscribed from the start, others at their first client: a,b or room-{0..9}"
+        DEFAULT_TOPIC,
+        description="topics subscribed from the start, others when their first client connects: a,b or room-{0..9}",
     )
     topic_linger_s: float = Field(
         30.0, ge=0, description="how long a topic without clients stays subscribed, with its history"
     )
     max_topics: int = Field(20_000, ge=1, description="topics subscribed at once; a client that wants more gets 503")
-    max_topics_per_client: int = Field(32, ge=1, description="topics of one client; more are refused with 400")
-    max_clients: int = Field(16_384, ge=1, description="clients at once; a further one gets 503 with Retry-After")
-    max_event_bytes: int = Field(256 * KIB, ge=1, description="a larger event from the broker is counted and passed by")
+    max_topics_per_client: int = Field(32, ge=1, description="topics per client; more are refused with 400")
+    max_clients: int = Field(16_384, ge=1, description="concurrent clients; a further one gets 503 with Retry-After")
+    max_event_bytes: int = Field(256 * KIB, ge=1, description="larger events from the broker are counted and skipped")
 
     retry_ms: int = Field(
         1000,
         ge=0,
-        description="how long clients wait before they connect again, sent as retry:; each its own time, up to half more or less",
+        description="how long clients wait before they reconnect, sent as retry:, ±50% at random",
     )
-    retry_after_s: int = Field(2, ge=0, description="Retry-After of a 503, up to half more or less by chance")
+    retry_after_s: int = Field(2, ge=0, description="Retry-After of a 503, ±50% at random")
     stop_spread_s: float = Field(
         2.0,
         ge=0,
-        description="at SIGTERM the streams end over so long, the oldest first, so that they do not move at once",
+        description="at SIGTERM the streams end spread over this time, the oldest first, so that not all clients move at once",
     )
     max_stream_age_s: float = Field(
         0.0,
         ge=0,
-        description="age at which streams end, up to a quarter more or less, so that replicas balance after a deployment; 0: none",
+        description="age at which streams end, ±25%, so that replicas rebalance after a deployment; 0: never",
     )
     heartbeat_s: float = Field(15.0, gt=0, description="a comment goes to every client this often")
     client_buffer_bytes: int = Field(
         MIB, ge=16 * KIB, description="unsent bytes at which a client is too slow and is disconnected"
     )
     send_buffer_bytes: int = Field(
-        128 * KIB, ge=0, description="the kernel's send buffer of a connection (it doubles this); 0 leaves it to grow"
+        128 * KIB, ge=0, description="the kernel's send buffer of a connection (the kernel doubles it); 0 lets it grow"
     )
     batch_sends: bool = Field(
-        True, description="send to many clients with one system call (io_uring), where the kernel allows it"
+        True, description="send to many clients with one system call (io_uring), if the kernel allows it"
     )
-    stall_timeout_s: float = Field(
-        30.0, gt=0, description="how long a client may take nothing while it is being replayed to"
-    )
+    stall_timeout_s: float = Field(30.0, gt=0, description="how long a client may read nothing of its replay")
 
-    history_events: int = Field(2_000, ge=0, description="events kept of each topic for clients that resume")
-    history_bytes: int = Field(4 * MIB, ge=0, description="bytes kept of each topic for clients that resume")
-    history_age_s: float = Field(120.0, ge=0, description="age up to which events are kept for clients that resume")
-    history_total_bytes: int = Field(256 * MIB, ge=0, description="bytes kept for clients that resume, of all topics")
+    history_events: int = Field(2_000, ge=0, description="events kept for each topic, for clients that resume")
+    history_bytes: int = Field(4 * MIB, ge=0, description="bytes kept for each topic, for clients that resume")
+    history_age_s: float = Field(120.0, ge=0, description="maximum age of events kept for clients that resume")
+    history_total_bytes: int = Field(256 * MIB, ge=0, description="bytes kept over all topics, for clients that resume")
     resume_overlap_s: float = Field(
         1.0,
         ge=0,
-        description="what one id cannot place (other topics, other generators) is repeated from this far back",
+        description="how far back to repeat events that one id cannot place (other topics, other generators)",
     )
 
-    token_file: FileToRead = Field(None, description="file whose first line is the token, in place of FANBENCH_TOKEN")
+    token_file: FileToRead = Field(None, description="file whose first line is the token, instead of FANBENCH_TOKEN")
     token: SecretStr | None = Field(
         None,
         validate_default=True,
-        description="bearer token that /sse, /ws, /stats and /metrics then ask for; set it in the environment",
+        description="bearer token that /sse, /ws, /stats and /metrics require; set it in the environment",
     )
     cors_origins: str = Field(
         "", description="origins whose pages may read the streams, comma-separated, or *; none by default"
     )
-    head_timeout_s: float = Field(10.0, gt=0, description="a connection without a whole request by then is closed")
-    access_log: bool = Field(False, description="log each request, its token hidden")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
-    log_format: LogFormat = Field("text", description="text, or json: an object a line, its time with the zone")
+    head_timeout_s: float = Field(10.0, gt=0, description="a connection without a complete request by then is closed")
+    access_log: bool = Field(False, description="log each request, without its token")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
+    log_format: LogFormat = Field("text", description="text, or json: one object per line, with time zone")
 
     @field_validator("delivery", "token", mode="before")
     @classmethod
@@ -170,7 +169,7 @@ class ServerSettings(BaseSettings):
         return size_bytes
 
     def preset_topics(self) -> list[str]:
-        """The topics subscribed from the start; none for an empty setting."""
+        """The topics to subscribe at the start; none for an empty setting."""
         return expand_topics(self.topics) if self.topics else []
 
     def server_name(self, port: int) -> str:

@@ -1,4 +1,4 @@
-"""GET /stats: what a replica tells of itself, as JSON."""
+"""GET /stats: a replica's counters, as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from server.replica import Replica
 
 
 def stats(replica: Replica) -> ReplicaStats:
-    """What the replica counts, as it is now."""
+    """The replica's counters now."""
     hub, ledger = replica.hub, replica.hub.ledger
     return ReplicaStats(
         server=replica.name,

@@ -1,4 +1,4 @@
-"""The end of a replica's streams. Clients that are sent away together come back together, so they are sent away by and by."""
+"""Ends a replica's streams. Clients that are disconnected together reconnect together, so this happens gradually."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from server.client import Client
 from server.hub import STOPPED, Hub
 
 LEAVE_S = 1.0
-"""How long clients have to take what is held for them when their stream ends."""
+"""How long clients may take to read their buffered events when their stream ends."""
 _STEP_S = 0.05
 _LEAST_PER_STEP = 10
-"""So that the end of a few clients takes no time."""
+"""Minimum pace, so that a few clients end at once."""
 
 
 async def end_by_and_by(hub: Hub, spread_s: float) -> None:
-    """End every stream within `spread_s` seconds, the oldest first; the others go on until it is their turn."""
+    """End every stream within `spread_s` seconds, the oldest first; the others continue until their turn."""
     hub.stopping = True
     steps = max(1, math.ceil(spread_s / _STEP_S))
     share = max(_LEAST_PER_STEP, math.ceil(len(hub.clients) / steps))
@@ -29,12 +29,12 @@ async def end_by_and_by(hub: Hub, spread_s: float) -> None:
 
 
 def end(hub: Hub, clients: list[Client], reason: str) -> None:
-    """End these streams in good order, and close what has not taken it after LEAVE_S."""
+    """End these streams cleanly, and close connections that have not read the end after LEAVE_S."""
     hub.end(clients, reason)
     asyncio.get_running_loop().call_later(LEAVE_S, abort, clients)
 
 
 def abort(clients: Iterable[Client]) -> None:
-    """Close what has not taken the end of its stream."""
+    """Close connections that have not read the end of their stream."""
     for client in clients:
         client.writer.abort()

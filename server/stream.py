@@ -27,7 +27,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MEDIA_TYPE = "text/event-stream"
 HEADERS = [
     (b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()),
-    (b"cache-control", b"no-store, no-transform"),  # no-transform: a compressor would hold events back
+    (b"cache-control", b"no-store, no-transform"),  # no-transform: a compressor would delay events
     (b"x-accel-buffering", b"no"),  # nginx: pass each event on at once
 ]
 PIPELINED = "a request follows /sse on the same connection and could never be answered; send it on another one"
@@ -35,7 +35,7 @@ PIPELINED = "a request follows /sse on the same connection and could never be an
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """What all streams of a replica share."""
+    """State that all streams of a replica share."""
 
     server: str
     openings: Openings
@@ -45,7 +45,7 @@ class StreamSettings:
 
 
 class Admitted(NamedTuple):
-    """A client whose topics are subscribed, until `release` is called, once, whatever happens."""
+    """A client whose topics are subscribed until `release` is called, exactly once, in every case."""
 
     topics: Sequence[str]
     given: Given | None
@@ -65,7 +65,7 @@ class EventStream:
         self._admitted = admitted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the stream over the connection's transport if it is lent, or else with `send`."""
+        """Serve the stream over the connection's transport if it is available, otherwise with `send`."""
         connection = scope.get("extensions", {}).get(EXTENSION)
         if connection is None:
             await self._serve_by_send(receive, send)
@@ -73,7 +73,7 @@ class EventStream:
             await self._serve_directly(connection, scope, receive, send)
 
     async def _serve_directly(self, connection: StreamProtocol, scope: Scope, receive: Receive, send: Send) -> None:
-        """Return once the stream is open: from then on it lives in the hub and in its connection alone."""
+        """Return once the stream is open; from then on only the hub and its connection hold it."""
         wire = Wire.PLAIN if scope["http_version"] == "1.0" else Wire.CHUNKED
         writer = TransportWriter(self._hub, wire, self._settings.client_buffer_bytes, self._admitted.release)
         transport = connection.take(scope, writer)
@@ -111,7 +111,7 @@ class EventStream:
 
 
 def join(hub: Hub, settings: StreamSettings, client: Client, admitted: Admitted, head: bytes = b"") -> None:
-    """Hand an open stream to the hub, from where its ids say; `head` is what must go before all else."""
+    """Hand an open stream to the hub, at the position of its ids; `head` must be sent first."""
     opening = head + settings.openings.pick(client.writer.wire)
     if hub.stopping:
         client.write(opening)

@@ -1,4 +1,4 @@
-"""What the replica's subscriptions need of its settings, and the error where their limit is reached."""
+"""The settings of the replica's subscriptions, and the error when their limit is reached."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from core.errors import FanbenchError
 
 
 class TooManyTopicsError(FanbenchError):
-    """The replica is subscribed to as many topics as it may be."""
+    """The replica has reached its limit of topics."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSettings:
-    """What the link needs of the settings."""
+    """The settings that the link needs."""
 
     preset: Sequence[str]
     max_topics: int

@@ -1,4 +1,4 @@
-"""The replica's side of the broker: one consumer, and a subscription for each topic that somebody listens to."""
+"""The replica's side of the broker: one consumer, with a subscription for each topic that has clients."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _log = logging.getLogger("fanbench.server")
 
 
 def all_of_it(_: Sequence[Topic]) -> bool:
-    """Nothing is enough until the history is there."""
+    """Nothing suffices until the history is loaded."""
     return False
 
 
 class Subscriptions:
-    """Keeps the hub's topics subscribed. `run` is its life; clients `require` topics and `release` them."""
+    """Keeps the hub's topics subscribed while `run` runs; clients `require` topics and `release` them."""
 
     def __init__(self, hub: Hub, adapter: Adapter, endpoint: Endpoint, settings: SubscriptionSettings) -> None:
         self.filled = asyncio.Event()
-        """The topics of the settings are subscribed, and their history is filled."""
+        """The topics of the settings are subscribed, and their history is loaded."""
         self._hub = hub
         self._adapter = adapter
         self._endpoint = endpoint
@@ -49,14 +49,14 @@ class Subscriptions:
         """By topic: the broker has confirmed it."""
         self._wanted: list[str] = []
         self._polling = 0
-        """Clients that look now and then whether enough of the history has come."""
+        """Clients that poll whether enough of the history has arrived."""
         self._idle: dict[str, float] = {}
         self._work = asyncio.Event()
         self._fills: set[asyncio.Task[None]] = set()
 
     @property
     def ready(self) -> bool:
-        """Whether clients are served well here: subscribed, and connected but for the grace."""
+        """Whether clients are served well here: subscribed, and connected except for the grace."""
         return self.filled.is_set() and self.broker.within_grace
 
     async def require(self, names: Sequence[str], enough: Enough = all_of_it) -> list[Topic]:
@@ -107,7 +107,7 @@ class Subscriptions:
         self._polling += 1
         try:
             while not all(future.done() for future in filled) and not enough(topics):  # noqa: ASYNC110 - a history tells nobody
-                # The more look, the more seldom each does: looking must not keep the history from coming.
+                # The more clients poll, the less often each does: polling must not delay the history.
                 await asyncio.sleep(POLL_S * (1 + self._polling / 50))
         finally:
             self._polling -= 1
@@ -120,7 +120,7 @@ class Subscriptions:
                 self._linger(topic.name)
 
     def tick(self) -> None:
-        """Called once a second: let the topics go that have lingered long enough, and say if the broker is away."""
+        """Called once a second: unsubscribe topics that have lingered long enough, and log if the broker is away."""
         self.broker.tell_away()
         self._refused.expire()
         if self._idle and next(iter(self._idle.values())) <= self._loop.time():
@@ -149,12 +149,14 @@ class Subscriptions:
                 async with self._adapter.consumer(self._endpoint) as consumer:
                     await self._serve(consumer)
                 cause = "the adapter's consumer ended"
-            except Exception as error:  # an adapter may be a stranger's; the replica's clients must not pay for it
+            except (
+                Exception
+            ) as error:  # the adapter may be third-party; its errors must not affect the replica's clients
                 if isinstance(error, FanbenchError) and not self.filled.is_set():
                     raise
                 cause = f"{type(error).__name__}: {self._endpoint.hide_secrets(reason(error))}"
             self.broker.note(False, cause)
-            # Adapters reconnect by themselves, so this one gave up.
+            # Adapters reconnect on their own, so this one gave up.
             _log.error("%s: %s; starting its consumer again", self._endpoint, cause)
             self._hub.gap(f"connection lost: {cause}", None, None)
             self._wanted = list(self._confirmed)
@@ -183,7 +185,7 @@ class Subscriptions:
                 self._hub.gap(item.cause, item.lost, item.topic)
 
     async def _keep(self, consumer: Consumer) -> None:
-        """Subscribe what is wanted, in batches, and unsubscribe what has lingered: one thing at a time."""
+        """Subscribe wanted topics, in batches, and unsubscribe lingering ones, one operation at a time."""
         while True:
             if self._wanted:
                 batch, self._wanted = self._wanted, []
@@ -196,7 +198,7 @@ class Subscriptions:
             await self._let_go(consumer)
 
     async def _subscribe(self, consumer: Consumer, batch: list[str]) -> None:
-        # A topic that was live before the consumer was started anew is not filled again.
+        # The history of a topic that was live before the consumer restarted is not loaded again.
         fresh = [name for name in batch if not self._confirmed[name].done()]
         since_ns = None
         if self._adapter.replay and len(fresh) == len(batch):
@@ -208,7 +210,7 @@ class Subscriptions:
             async with asyncio.timeout(self._endpoint.timeout_s + _SLACK_S):
                 refused = await consumer.subscribe(*batch, since_ns=since_ns)
         except (FanbenchError, TimeoutError) as error:
-            if not self.filled.is_set() or len(fresh) < len(batch):  # clients listen to the others: start anew
+            if not self.filled.is_set() or len(fresh) < len(batch):  # clients listen to the other topics: restart
                 raise self._unconfirmed(error) from None
             if len(batch) > 1 and self.broker.is_about_a_part(error):
                 for half in (batch[::2], batch[1::2]):
@@ -237,7 +239,7 @@ class Subscriptions:
         return error if isinstance(error, FanbenchError) else silent
 
     def _refuse(self, refused: Mapping[str, Refusal]) -> None:
-        """Tell whoever asked for these topics, and nobody else.
+        """Notify only the clients that requested these topics.
 
         Raises:
             TopicRefusedError: one of them is a topic of the settings, which this replica cannot start without.
@@ -248,7 +250,7 @@ class Subscriptions:
                 raise error
             self._refused.add(name, error)
         self._fail({name: error for name, error in errors.items() if not self._confirmed[name].done()})
-        for name, refusal in refused.items():  # what was confirmed once, and is not any more
+        for name, refusal in refused.items():  # confirmed earlier, and no longer
             if name in self._confirmed:
                 _log.warning("%s", errors[name])
                 self._hub.gap(f"{refusal.kind}: {errors[name].refusal.reason}", None, name)
@@ -273,7 +275,7 @@ class Subscriptions:
             self._hub.close_topic(name)
             for future in futures:
                 future.set_exception(error)
-                future.exception()  # there may be nobody left to ask for it
+                future.exception()  # perhaps no client wants it any more
 
     async def _let_go(self, consumer: Consumer) -> None:
         now_s = self._loop.time()

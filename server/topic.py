@@ -11,7 +11,7 @@ from server.history import History
 
 
 class Topic:
-    """What the hub keeps of one topic."""
+    """The hub's state for one topic."""
 
     __slots__ = (
         "_sender",
@@ -34,18 +34,18 @@ class Topic:
         """The live clients, by how their bytes are framed; a topic of one client has one group."""
         self._sender = sender
         self.ahead: dict[Client, set[str]] = {}
-        """Live clients that have events which have not come here yet, and of which streams."""
+        """Live clients that are ahead of this replica, with the streams in which they are."""
         self.pending: list[Frame] = []
-        """Frames that came in this turn of the event loop and leave at its end."""
+        """Frames that arrived in this turn of the event loop and are sent at its end."""
         self.users = 0
-        """Clients that listen or are about to."""
+        """Clients that listen, or are about to."""
         self.filling = False
         """The broker still replays: what comes is history, and goes to those alone that asked for the topic from its start."""
         self.from_start = False
         """A client wanted each stream from its first event."""
         self.subscribed_ns = 0
         self.heard_s = 0.0
-        """When the latest frame came (monotonic clock)."""
+        """When the latest frame arrived (monotonic clock)."""
 
     def flush(self, drop: Callable[[Client, str], None]) -> int:
         """Write what is pending to every live client, as one send each; return how many deliveries of events that were.
@@ -66,7 +66,7 @@ class Topic:
         return deliveries
 
     def _let_pass(self, client: Client, frames: list[Frame]) -> int:
-        """Give a client that is ahead what it does not have yet; once it is in step it goes to the others."""
+        """Send a client that is ahead only what it lacks; once it is in step it joins the others."""
         deliveries = 0
         has, streams = client.has.get(self.name, NOTHING), self.ahead[client]
         for frame in frames:
@@ -102,7 +102,7 @@ class Topic:
         return span is not None and seq > span.last
 
     def remove(self, client: Client) -> None:
-        """The client gets nothing more; no error if it was not live."""
+        """Remove the client; a no-op if it was not live."""
         group = self.groups.get(client.writer.wire)
         if group is not None:
             group.remove(client)

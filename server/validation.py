@@ -1,4 +1,4 @@
-"""From what a broker delivers to a frame: our events are stamped and counted, all else is counted and passed by."""
+"""From what a broker delivers to a frame: fanbench events are stamped and counted; everything else is counted and skipped."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def inspect(topic: str, payload: bytes, max_event_bytes: int) -> Stamp:
     """The stamp of an event that was published on `topic`.
 
     Raises:
-        StampError: the message is no event of ours, or could not be sent on as one; the reason has no value in it.
+        StampError: the message is not a fanbench event, or cannot be sent as one; the reason contains no value.
     """
-    if not isinstance(payload, bytes):  # an adapter may be a stranger's
+    if not isinstance(payload, bytes):  # the adapter may be third-party
         raise StampError("no bytes")
     if len(payload) > max_event_bytes:
         raise StampError("too large")
@@ -33,7 +33,7 @@ def inspect(topic: str, payload: bytes, max_event_bytes: int) -> Stamp:
 
 
 class EventValidator:
-    """Decides what is an event of ours. What is not never reaches a client, and fills no log."""
+    """Decides what is a fanbench event. Anything else never reaches a client, and does not flood the log."""
 
     def __init__(self, max_event_bytes: int, ledger: Ledger) -> None:
         self._max_event_bytes = max_event_bytes
@@ -41,17 +41,19 @@ class EventValidator:
         self._logged_s: dict[str, float] = {}
 
     def read(self, topic: str, payload: bytes) -> Stamp | None:
-        """The event's stamp, or None for a message that is not ours, which is counted by its reason."""
+        """The event's stamp, or None for a foreign message, which is counted by its reason."""
         try:
             stamp = inspect(topic, payload, self._max_event_bytes)
-        except Exception as error:  # whatever breaks, a message that stopped the consumer would come again and again
+        except (
+            Exception
+        ) as error:  # catch everything: a message that stopped the consumer would be redelivered again and again
             self.pass_by(topic, payload, str(error) if isinstance(error, StampError) else type(error).__name__)
             return None
         self._ledger.receive(stamp)
         return stamp
 
     def pass_by(self, topic: object, payload: object, reason: str) -> None:
-        """Count a message that is not ours, and log the first one of its reason in a while."""
+        """Count a foreign message, and log the first one of its reason in a while."""
         self._ledger.foreign[reason] += 1
         now_s = time.monotonic()
         if now_s - self._logged_s.get(reason, float("-inf")) >= LOG_INTERVAL_S:

@@ -26,15 +26,15 @@ from server.settings import ServerSettings
 from server.stream import Admitted, StreamSettings, join
 
 MAX_MESSAGE_BYTES = 4096
-"""What a client may send at once; it has nothing to say."""
+"""Maximum size of a client's message; clients have nothing to send."""
 MAX_FRAMES_PER_S = 1_000
 MAX_BYTES_PER_S = 64 * 1024
 MAX_EARLY_BYTES = 128 * 1024
-"""What may come before the handshake is answered, its head among it."""
+"""Maximum input before the handshake is answered, including its head."""
 SLICE_BYTES = 1024
-"""What is parsed at once: some 170 empty frames."""
+"""Bytes parsed at once: about 170 empty frames."""
 LINGER_S = 1.0
-"""How long a client that was closed may take to read why, before its connection is cut."""
+"""How long a closed client may take to read the reason before its connection is cut."""
 
 
 class SocketProtocol(WSProtocol):
@@ -53,7 +53,7 @@ class SocketProtocol(WSProtocol):
         self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
 
     def take(self, listener: Listener) -> asyncio.Transport | None:
-        """Lend the transport to `listener`; None if the connection is gone."""
+        """Lend the transport to `listener`; None if the connection is closed."""
         if self.transport.is_closing():
             return None
         self._listener = listener
@@ -61,8 +61,8 @@ class SocketProtocol(WSProtocol):
         return self.transport
 
     def detach(self) -> None:
-        """The handshake is done, and the listener will see to the end: the application may return."""
-        # uvicorn closes the connection of an application that returns, unless a close is under way already.
+        """The handshake is done, and the listener handles the end: the application may return."""
+        # uvicorn closes the connection of an application that returns, unless a close is in flight already.
         self.close_timer = self.loop.call_later(0, bool)
 
     def data_received(self, data: bytes) -> None:
@@ -83,7 +83,7 @@ class SocketProtocol(WSProtocol):
                     return
 
     def _read(self, data: bytes) -> bool:
-        """Handle what these bytes complete; False once the connection is closing."""
+        """Handle the messages that these bytes complete; False once the connection is closing."""
         try:
             self.conn.receive_data(data)
             return all(map(self._handle, self.conn.events()))
@@ -132,20 +132,20 @@ class SocketProtocol(WSProtocol):
         self.loop.call_later(LINGER_S, self.transport.abort)
 
     def pause_writing(self) -> None:
-        """The transport holds too much."""
+        """The transport's buffer is too full."""
         if self._listener is not None:
             self._listener.paused()
         else:
             super().pause_writing()
 
     def resume_writing(self) -> None:
-        """The transport has sent enough of it."""
+        """The transport's buffer has drained enough."""
         if self._listener is not None:
             self._listener.resumed()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever took the connection, at once."""
+        """Notify the connection's owner at once."""
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.lost()
@@ -169,7 +169,7 @@ def require_origin(connection: HTTPConnection, settings: ServerSettings) -> None
 
 
 def require_transport(connection: HTTPConnection) -> None:
-    """Refuse where the connection is not lent.
+    """Refuse if the connection is not available.
 
     Raises:
         HTTPException: 501, another server than `python -m server` runs the application.
@@ -179,7 +179,7 @@ def require_transport(connection: HTTPConnection) -> None:
 
 
 async def serve_socket(websocket: WebSocket, hub: Hub, settings: StreamSettings, admitted: Admitted) -> None:
-    """Open one client's stream and return: from then on it lives in the hub and in its connection alone."""
+    """Open one client's stream and return; from then on only the hub and its connection hold it."""
     extensions: Mapping[str, Any] = websocket.scope.get("extensions", {})
     connection: SocketProtocol = extensions[EXTENSION]
     writer = TransportWriter(hub, Wire.WEBSOCKET, settings.client_buffer_bytes, admitted.release)

@@ -20,7 +20,9 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/*.md"), ROOT / "results" / "README.md"]
 )
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
-FOLDERS = "|".join({path.name for path in ROOT.glob("[a-z]*/")} - {"results"})  # a run makes what is in results/
+FOLDERS = "|".join(
+    {path.name for path in ROOT.glob("[a-z]*/")} - {"results", "dist"}
+)  # runs and builds make what is in these
 NAMED = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
 
 

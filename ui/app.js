@@ -119,7 +119,7 @@ function paintFigures(now) {
   // Due, sent and received are read on the servers' clocks, only the arrival on this one.
   const behind = recent && recent.lowestMs < -0.5;
   at("skew").hidden = !behind;
-  if (behind) write("skew", `This machine's clock is at least ${formatMs(-recent.lowestMs)} behind the server's: latency and fan-out are too small by that.`);
+  if (behind) write("skew", `This machine's clock is at least ${formatMs(-recent.lowestMs)} behind the server's: latency and fan-out are too low by this amount.`);
 }
 
 function paintHops(bar, hops) {
@@ -154,7 +154,7 @@ function showState(state, detail) {
   badge.dataset.state = state;
   badge.dataset.broker = away ? "away" : "here";
   write("state-name", name);
-  write("state-detail", away ? "the replica has lost its broker and connects to it again" : detail);
+  write("state-detail", away ? "the replica has lost its broker and is reconnecting" : detail);
   at("retry").hidden = state !== "reconnecting" && state !== "refused";
   schedulePaint();
 }

@@ -10,7 +10,7 @@ const MAX_IDS = 60;
 
 /**
  * Calls `onState(state, detail)` with `connecting`, `live`, `reconnecting` or `refused`, and for each item `onEvent(event,
- * atMs)` (null for what is no event of ours), `onGap(fields, atMs)` or `onHeartbeat(fields)`. `reconnects` counts streams
+ * atMs)` (null for a foreign event), `onGap(fields, atMs)` or `onHeartbeat(fields)`. `reconnects` counts streams
  * opened after the first.
  *
  * The browser's own reconnect knows one last id, which is exact for one topic and one generator; it gives up when an answer
@@ -134,7 +134,7 @@ export class Feed {
   /** A connection can end without a word: a replica that hangs, a network that is gone. */
   #watch() {
     const silentS = (performance.now() - this.#heardMs) / 1000;
-    if (this.#live && silentS > SILENT_S) this.#wait(`nothing came for ${Math.round(silentS)} s, not even a heartbeat`);
+    if (this.#live && silentS > SILENT_S) this.#wait(`no event and no heartbeat for ${Math.round(silentS)} s`);
   }
 
   async #onError(refused) {
@@ -169,7 +169,7 @@ export class Feed {
   }
 
   #explainSlowness() {
-    const why = "no answer yet; over HTTP/1.1 a browser opens six connections to a host, other tabs may hold them";
+    const why = "no answer yet; over HTTP/1.1 a browser opens six connections to a host, and other tabs may use them all";
     this.#listeners.onState(this.#trying, why);
   }
 }

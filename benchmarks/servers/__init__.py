@@ -1,1 +1,1 @@
-"""The servers that the replica is held against, one file each, as their users would write them."""
+"""The servers that the replica is compared with, one file each, as their users would write them."""

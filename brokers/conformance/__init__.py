@@ -85,7 +85,7 @@ def promises(features: set[str]) -> Iterator[tuple[str, set[str]]]:
 
 
 def run_conformance(name_or_url: str, report: Callable[[PromiseOutcome], None], launch: Launch = "auto") -> bool:
-    """Prove every promise of a contender, or of the adapter and the running broker behind a URL.
+    """Prove every promise of a contender, or of the adapter and running broker of a URL.
 
     Calls `report` for each; returns whether none is broken.
 

@@ -1,4 +1,4 @@
-"""Promises about what arrives."""
+"""Promises about delivery."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DeliveryPromises:
     """One test for each."""
 
     async def test_bytes_unchanged(self, broker: Workbench) -> None:
-        """Payload bytes arrive unchanged: empty, binary, 64 KiB or the most that the adapter declares, under a non-ASCII topic."""
+        """Payload bytes arrive unchanged: empty, binary, 64 KiB or the declared maximum, under a non-ASCII topic."""
         most = min(65_536, payload_bound(broker) or 65_536)
         payloads = [b"", bytes(range(256)), b"\r\n" * 10, b"{}", (bytes(range(256)) * 256)[:most]]
         topic = broker.topic() + "-größe-日本"
@@ -42,7 +42,7 @@ class DeliveryPromises:
 
     @needs("payload bound")
     async def test_payload_over_the_bound_is_refused(self, broker: Workbench) -> None:
-        """A payload over the bound that the adapter declares is refused as over a limit, and harms no other."""
+        """A payload over the declared maximum is refused as over a limit, and does not affect others."""
         topic, bound = broker.topic(), payload_bound(broker)
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
             for payload in (b"\xff" * (bound + 1), b"\xff" * 10 * bound):
@@ -62,7 +62,7 @@ class DeliveryPromises:
             require(not reader.gaps, f"a gap was told: {reader.gaps}")
 
     async def test_topics_isolated(self, broker: Workbench) -> None:
-        """A consumer gets its own topics and no others: case counts, and no character is a wildcard."""
+        """A consumer gets only its own topics: case matters, and no character is a wildcard."""
         base = broker.topic()
         names = [
             "a",
@@ -95,7 +95,7 @@ class DeliveryPromises:
                 )
 
     async def test_subscribe_is_a_barrier(self, broker: Workbench) -> None:
-        """What is published once subscribe has returned arrives, from the first message on."""
+        """Everything published after subscribe has returned arrives, from the first message on."""
         async with broker.producer() as producer, broker.reader() as (consumer, reader):
             for i in range(1, 51):
                 topic = broker.topic()
@@ -104,7 +104,7 @@ class DeliveryPromises:
                 await reader.count(i)
 
     async def test_burst_complete_and_in_order(self, broker: Workbench) -> None:
-        """A burst of 10,000 publishes that overlap arrives complete, in order, and without a double."""
+        """A burst of 10,000 concurrent publishes arrives complete, in order, without duplicates."""
         topic = broker.topic()
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
             expected = [b"%06d" % i for i in range(BURST)]
@@ -129,7 +129,7 @@ class DeliveryPromises:
                 require(reader.payloads == expected, "the consumers share the messages")
 
     async def test_unsubscribe_stops(self, broker: Workbench) -> None:
-        """Nothing of a topic comes once unsubscribe has returned; other topics go on; subscribing again works."""
+        """After unsubscribe has returned, no message of the topic arrives; other topics continue; resubscribing works."""
         topic, other = broker.topic(), broker.topic()
         async with broker.producer() as producer, broker.reader(topic, other) as (consumer, reader):
             await producer.publish(topic, b"before")
@@ -144,7 +144,7 @@ class DeliveryPromises:
             require(reader.payloads == [b"before", b"other", b"again"], f"got {reader.payloads}")
 
     async def test_thousand_topics(self, broker: Workbench) -> None:
-        """A consumer may have 1,000 topics, subscribed in calls that overlap."""
+        """A consumer can have 1,000 topics, subscribed in concurrent calls."""
         topics = [broker.topic() for _ in range(1_000)]
         patient = replace(broker.endpoint(), timeout_s=DEADLINE_S)  # how long all of them take is the machine's affair
         async with broker.producer(patient) as producer, broker.reader(endpoint=patient) as (consumer, reader):
@@ -154,7 +154,7 @@ class DeliveryPromises:
             require({m.topic: m.payload for m in reader.messages} == {t: t.encode() for t in topics}, "topics mixed up")
 
     async def test_overflow_is_told(self, broker: Workbench) -> None:
-        """A reader that is behind has a bounded buffer, and is told by Gaps how many it lost; or it loses nothing."""
+        """A slow reader has a bounded buffer, and Gaps report how many messages it lost; or it loses nothing."""
         topic, total = broker.topic(), 20 * SMALL_BUFFER
         small = broker.endpoint(buffer=SMALL_BUFFER)
         async with broker.producer() as producer, broker.consumer(small) as consumer:
@@ -177,7 +177,7 @@ class DeliveryPromises:
 
     @needs("replay")
     async def test_replay(self, broker: Workbench) -> None:
-        """Subscribing from a moment on brings what was stored since, then what is live, without a hole or a double."""
+        """Subscribing from a point in time replays the stored messages, then live ones, without holes or duplicates."""
         topic = broker.topic()
         async with broker.producer() as producer, broker.reader() as (consumer, reader):
             for i in range(150):
@@ -198,7 +198,7 @@ class DeliveryPromises:
             await reader.until(lambda: reader.payloads[-1] == b"live", "what is live, behind a history of nothing")
 
     async def test_unsupported_delivery(self, broker: Workbench) -> None:
-        """A promise that the adapter does not make, and an option that it does not know, are refused by name."""
+        """An undeclared delivery promise and an unknown option are refused by name."""
         for url, delivery, named in (
             (broker.url, "exactly-once", "exactly-once"),
             (broker.endpoint().url + ("&" if "?" in broker.url else "?") + "bufer=1", None, "buffer"),

@@ -1,4 +1,4 @@
-"""Promises about what happens when something goes wrong, and when something ends."""
+"""Promises about failures and endings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FailurePromises:
 
     @needs("program")
     async def test_broker_killed_and_restarted(self, broker: Workbench) -> None:
-        """The broker is killed and comes back: publishing raises meanwhile, then a Gap is told, then messages flow."""
+        """The broker is killed and comes back: publishing raises meanwhile, then a Gap is reported, then messages flow."""
         topic = broker.topic()
         assert broker.running is not None
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
@@ -57,7 +57,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_link_cut(self, broker: Workbench) -> None:
-        """The link is cut and comes back: publishing raises meanwhile, then a Gap is told, then messages flow."""
+        """The link is cut and comes back: publishing raises meanwhile, then a Gap is reported, then messages flow."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (_, reader):
@@ -80,7 +80,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_silent_link_is_noticed(self, broker: Workbench) -> None:
-        """A link that passes nothing and says nothing (a pulled cable) is noticed: a Gap is told when it is back."""
+        """A silently dead link (a pulled cable) is noticed: a Gap is reported when it is back."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             hasty = impatient(endpoint)
@@ -99,7 +99,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_publishes_over_a_silent_link_end(self, broker: Workbench) -> None:
-        """A publish under way over a link that falls silent returns or raises BrokerError, and the next ones go through."""
+        """A publish in flight over a link that falls silent returns or raises BrokerError, and later ones succeed."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             hasty = impatient(endpoint)
@@ -121,7 +121,7 @@ class FailurePromises:
 
     @needs("link", "at-least-once")
     async def test_link_cut_loses_nothing(self, broker: Workbench) -> None:
-        """At least once: what was acknowledged while a consumer's link was down arrives when it is back."""
+        """At least once: messages acknowledged while a consumer's link was down arrive when it is back."""
         topic = broker.topic()
         expected = [b"%d" % i for i in range(300)]
         with broker.proxy() as (proxy, endpoint):
@@ -136,7 +136,7 @@ class FailurePromises:
 
     @needs("program", "at-least-once")
     async def test_restart_loses_nothing_acknowledged(self, broker: Workbench) -> None:
-        """At least once: an orderly restart of the broker loses nothing that was acknowledged, and keeps the order."""
+        """At least once: a clean restart of the broker loses no acknowledged message, and keeps the order."""
         topic, running = broker.topic(), broker.running
         assert running is not None
         acknowledged: list[bytes] = []
@@ -165,7 +165,7 @@ class FailurePromises:
             require([payload for payload in arrived if payload in known] == acknowledged, "out of order")
 
     async def test_closing(self, broker: Workbench) -> None:
-        """Closing twice does nothing, and leaves no task and no socket; publishing on what is closed raises."""
+        """Closing twice is a no-op and leaves no task or socket; publishing after close raises."""
         topic, adapter, endpoint = broker.topic(), broker.adapter, broker.endpoint()
         async with broker.producer() as warm, broker.reader(topic):
             await warm.publish(topic, b"libraries and threads are loaded")
@@ -184,7 +184,7 @@ class FailurePromises:
                     require(False, "publish on a closed producer did not raise")
 
     async def test_cancelling(self, broker: Workbench) -> None:
-        """Cancelling a publish, an iteration or a close in the middle breaks nothing and leaves nothing behind."""
+        """Cancelling a publish, an iteration or a close breaks nothing and leaves nothing behind."""
         topic = broker.topic()
         async with broker.producer() as producer, broker.consumer() as consumer:
             await consumer.subscribe(topic)
@@ -216,7 +216,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_nobody_there(self, broker: Workbench) -> None:
-        """A host that is unknown, a port that refuses or never answers: a clear error in bounded time, nothing left."""
+        """An unknown host, a closed port, a port that never answers: a clear error in bounded time, nothing left behind."""
         async with silent_server() as (silent, _), nothing_left():
             for address in ("nowhere.invalid:1", "127.0.0.1:1", silent):
                 url = with_address(with_credentials(broker.url, "fanbench", WRONG_PASSWORD), address)
@@ -242,7 +242,7 @@ class FailurePromises:
 
     @needs("password")
     async def test_wrong_password(self, broker: Workbench) -> None:
-        """The right password connects; a wrong one is a clear error that is not transient, and no error shows a password."""
+        """The right password connects; a wrong one is a clear, permanent error; no error shows a password."""
         with broker.guarded() as (url, user, password):
             async with broker.producer(broker.endpoint(with_credentials(url, user, password))):
                 pass

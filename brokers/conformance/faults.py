@@ -1,4 +1,4 @@
-"""Disturbances, and waiting for their consequences with a deadline."""
+"""Disturbances, and waits for their consequences, with deadlines."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class RunningPrograms:
         return Workbench(contender, contender.url.format_map(running.listeners), running, self.folder, provocations)
 
     def missing(self, name: str) -> NoReturn:
-        """Skip the test, or on a CI machine fail it: its program is not installed."""
+        """Skip the test, or fail it in CI, because its program is not installed."""
         report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         report(f"{name} is not installed here; {program_of(name, 'auto').install_hint}")
 

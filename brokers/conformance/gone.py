@@ -1,4 +1,4 @@
-"""Promises about what is gone at the broker: a consumer, the broker's place in its cluster, and a run with all it made."""
+"""Promises about things that disappear at the broker: a consumer, the broker's role in its cluster, and everything of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class GonePromises:
 
     @needs("vanish")
     async def test_vanished_consumer_is_noticed(self, broker: Workbench) -> None:
-        """A consumer that is gone at the broker is noticed: messages flow again, and a Gap stands where some are missing."""
+        """A consumer that disappeared at the broker is noticed: messages flow again, with a Gap where some are missing."""
         for way, vanish in broker.provocations.vanish.items():
             run_name = new_run_name()
             endpoint = broker.endpoint(None, run_name=run_name, **broker.provocations.options_of(run_name))
@@ -82,7 +82,7 @@ class GonePromises:
 
     @needs("elsewhere", "link")
     async def test_not_here_any_more(self, broker: Workbench) -> None:
-        """An answer that means "not here any more" has the broker dialled anew: its name may stand for another by then."""
+        """An answer that means "not here any more" makes the adapter dial again, because the name may now point to another server."""
         assert broker.provocations.elsewhere is not None
         topic = broker.topic()
         run_name = new_run_name()
@@ -108,7 +108,7 @@ class GonePromises:
 
     @needs("leftovers")
     async def test_clean_up_leaves_nothing(self, broker: Workbench) -> None:
-        """What an adapter creates bears the run's name; clean_up removes it all, and nothing of another run."""
+        """Everything that an adapter creates carries the run's name; clean_up removes all of it, and nothing of another run."""
         assert broker.provocations.leftovers is not None
         adapter, topic = broker.adapter, broker.topic()
         require(isinstance(adapter, CleansUp), "the adapter has no clean_up")
@@ -122,12 +122,12 @@ class GonePromises:
             await self._arrives(producer, topic, reader, b"another run goes on")
             require(not reader.gaps, f"another run was interrupted: {reader.gaps}")
         await adapter.clean_up(others)
-        await adapter.clean_up(others)  # where there is nothing left to remove
+        await adapter.clean_up(others)  # if there is nothing left to remove
         left = await broker.provocations.leftovers(others)
         require(not left, f"left behind: {left}")
 
     async def _run_to_its_end(self, broker: Workbench, endpoint: Endpoint) -> None:
-        """As a run does that was killed, where a link can be cut: nothing is closed in good order."""
+        """As a run does that was killed, where a link can be cut: nothing is closed cleanly."""
         topic = broker.topic()
         if endpoint.port is None:
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (_, reader):

@@ -1,4 +1,4 @@
-"""Promises about the connection: whether it is up is known, and it is made again at every address of the broker."""
+"""Promises about the connection: its state is known, and it is re-established at every address of the broker."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class LinkPromises:
 
     @needs("link")
     async def test_reconnecting_never_ends(self, broker: Workbench) -> None:
-        """Attempts that are refused, and attempts that are never answered, are followed by more, for ever."""
+        """After refused attempts and attempts without an answer, it keeps trying forever."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             hasty = impatient(endpoint, 0.5)

@@ -1,4 +1,4 @@
-"""What a promise needs somebody to do to the broker: one set of functions for each contender.
+"""Operations on the broker that some promises need: one set of functions for each contender.
 
 They stand in the modules provoke_*.py, by the name of the contender. A stranger's adapter gives its own as `provocations` of its subclass of Conformance.
 """

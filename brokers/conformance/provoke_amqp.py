@@ -59,7 +59,7 @@ async def _delete_queues(endpoint: Endpoint) -> None:
 
 
 async def _delete_exchange(endpoint: Endpoint) -> None:
-    """With all its bindings: a producer makes it anew, and nothing of what it takes reaches a queue."""
+    """With all its bindings: a producer recreates it, and nothing of what it takes reaches a queue."""
     await _asked(endpoint, _DELETE_EXCHANGE)
 
 

@@ -69,7 +69,7 @@ def _on_stream(command: str, *words: str | int) -> Callable[[Endpoint], Awaitabl
 
 @asynccontextmanager
 async def _demoted(endpoint: Endpoint) -> AsyncIterator[None]:
-    """A replica of nobody that can be reached; its connections stay, as after REPLICAOF by hand."""
+    """A replica of nobody that can be reached; its connections stay, as after a manual REPLICAOF."""
     await _ask(endpoint, "REPLICAOF", "127.0.0.1", free_port())
     try:
         yield

@@ -1,4 +1,4 @@
-"""Promises about topics: each is confirmed or refused by itself, whatever others ask for."""
+"""Promises about topics: each is confirmed or refused separately."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def _refused_publish(producer: Producer, topic: str) -> Refusal:
             except TopicRefusedError as error:
                 require(error.topic == topic, f"the refusal of {topic!r:.60} is told for {error.topic!r:.60}")
                 return error.refusal
-            except BrokerError:  # connected anew, for instance
+            except BrokerError:  # reconnected, for instance
                 pass
             await asyncio.sleep(RETRY_S)
 
@@ -42,7 +42,7 @@ class TopicPromises:
     """One test for each."""
 
     async def test_unusable_topic_harms_no_other(self, broker: Workbench) -> None:
-        """A topic over the limit, in bytes, or one that is no text is refused by itself, and the longest allowed works."""
+        """A topic over the limit in bytes, or one that is not text, is refused separately; the longest allowed one works."""
         longest, bad = _unusable(broker)
         good = [broker.topic(), broker.topic(), longest]
         async with broker.producer() as producer, broker.reader() as (consumer, reader):
@@ -77,7 +77,7 @@ class TopicPromises:
 
     @needs("restricted")
     async def test_forbidden_topic_harms_no_other(self, broker: Workbench) -> None:
-        """A topic that the broker forbids is refused with its words, the others go on, and it is never asked for again."""
+        """A forbidden topic is refused with the broker's words; the others continue, and it is never requested again."""
         assert broker.provocations.restricted is not None
         heard = bytearray()
         with broker.provocations.restricted(broker.folder / f"restricted-{secrets.token_hex(4)}") as restricted:

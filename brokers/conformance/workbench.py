@@ -1,4 +1,4 @@
-"""What promises are proved with: a broker, its endpoints, and readers with deadlines."""
+"""The tools that prove promises: a broker, its endpoints, and readers with deadlines."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class Workbench:
 
 
 def payload_bound(broker: Workbench) -> int:
-    """The largest payload that the adapter declares, whatever it holds; 0 where it declares none."""
+    """The largest payload that the adapter declares, whatever it holds; 0 if it declares none."""
     return int(getattr(broker.adapter, "max_payload_bytes", 0))
 
 

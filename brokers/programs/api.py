@@ -1,4 +1,4 @@
-"""What a broker program offers, as a structural protocol."""
+"""The interface of a broker program, as a structural protocol."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Program(Protocol):
         """
 
     def version(self) -> str:
-        """Its version; empty where it is not found."""
+        """Its version; empty if it is not found."""
 
     def start(self, folder: Path, features: Collection[str] = ()) -> Running | Cluster:
         """Run it on free ports of 127.0.0.1 with a directory of its own; return once a protocol round trip answered at each node.

@@ -1,4 +1,4 @@
-"""A container that a fault can kill and start again, and that is gone when fanbench is, however that ends."""
+"""A container that a fault can kill and restart, and that is removed when fanbench ends, in any way."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class ContainerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its first process on this machine; None where the daemon is elsewhere or in a virtual machine."""
+        """Its first process on this machine; None if the daemon is elsewhere or in a virtual machine."""
         return self._pid
 
     @property

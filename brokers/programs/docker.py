@@ -49,7 +49,7 @@ def docker(*words: str, timeout_s: float = _TIMEOUT_S) -> str:
 
 @cache
 def why_not() -> str:
-    """Why no container can run here, and what to do, in one line; empty where a Docker daemon answers."""
+    """Why no container can run here, and what to do, in one line; empty if a Docker daemon answers."""
     if find_docker() is None:
         return "docker is not installed here; install Docker, or leave out `--launch docker`"
     try:
@@ -73,4 +73,4 @@ def require_image(image: str) -> None:
     try:
         docker("pull", "--quiet", image, timeout_s=PULL_TIMEOUT_S)
     except FanbenchError as error:
-        raise FanbenchError(f"image {image} cannot be had ({error}); see `docker pull {image}`") from error
+        raise FanbenchError(f"image {image} is not available ({error}); see `docker pull {image}`") from error

@@ -25,7 +25,7 @@ _LATER_START_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a container is made of, for the features that were asked for."""
+    """What a container is made of, for the features that were requested."""
 
     ports: Mapping[str, int]
     """Its ports by protocol."""
@@ -34,7 +34,7 @@ class Setup:
     command: list[str] = field(default_factory=list)
     """What replaces the image's command, or is added to its entry point."""
     files: Mapping[str, str | Path] = field(default_factory=dict)
-    """A file of ours, or a text, at a path of its own."""
+    """A file of fanbench, or a text, at a path of its own."""
     credentials: tuple[str, str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,7 +56,7 @@ class OfficialImage:
 
     @property
     def install_hint(self) -> str:
-        """What is missing; empty where a Docker daemon answers."""
+        """What is missing; empty if a Docker daemon answers."""
         return why_not()
 
     def find(self) -> Path | None:

@@ -1,4 +1,4 @@
-"""Under which licence each program is, as SPDX names it; docs/brokers.md has the sources."""
+"""The licence of each program, by its SPDX name; docs/brokers.md has the sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REDIS = (
 
 
 def licence(program: str, version: str) -> str:
-    """The licence of a program, or of a cluster of it such as `valkey-sentinel`; empty where it is not known.
+    """The licence of a program, or of a cluster of it such as `valkey-sentinel`; empty if it is not known.
 
     Redis changed its licence twice, so of Redis the version decides, and without one nothing is said.
     """

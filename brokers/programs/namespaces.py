@@ -156,7 +156,7 @@ def _link_to(switch: Child) -> tuple[str, IPv4Network]:
             raise
         return name, subnet
     raise FanbenchError(
-        f"no free /24 in {MEASURING} for the nodes' networks; `ip route show table all` has who uses them"
+        f"no free /24 in {MEASURING} for the nodes' networks; `ip route show table all` shows what uses them"
     )
 
 

@@ -1,4 +1,4 @@
-"""One request to a nats-server of ours, with a plain socket."""
+"""One request to a nats-server that fanbench started, with a plain socket."""
 
 from __future__ import annotations
 

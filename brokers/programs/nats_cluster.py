@@ -31,7 +31,7 @@ _SETTINGS = (
     Setting(
         "ping_interval_s",
         int(_SHARED["ping_interval"]),
-        "how often a node asks whether a silent one of its connections is alive",
+        "how often a node checks whether a silent connection is alive",
         1,
     ),
 )
@@ -122,7 +122,7 @@ def _streams(address: str) -> list[dict[str, Any]]:
 def _leader(nodes: Mapping[str, Running], features: Collection[str], _topic: str) -> Running:
     """Of the stream. Core and MQTT have none: each node hands on what it gets."""
     if "jetstream" not in features:
-        raise FanbenchError("no node leads in NATS core; break the node that replicas are connected to")
+        raise FanbenchError("NATS core has no leader; break the node that replicas are connected to")
     for address in nodes:
         try:
             streams = _streams(address)

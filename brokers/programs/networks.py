@@ -1,4 +1,4 @@
-"""Where the nodes of a cluster live: all on 127.0.0.1, or each in a network of its own (brokers/programs/namespaces.py)."""
+"""Where the nodes of a cluster run: all on 127.0.0.1, or each in a separate network (brokers/programs/namespaces.py)."""
 
 from __future__ import annotations
 

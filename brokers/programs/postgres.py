@@ -1,4 +1,4 @@
-"""PostgreSQL, by its wheel or as the system has it: a database cluster of its own, made anew at each start."""
+"""PostgreSQL, by its wheel or as the system has it: a database cluster of its own, recreated at each start."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ exec "$1/pgbench" -n -R "$3" -c {_BACKGROUND_CLIENTS} -T 1000000 -f "$4"
 """
 
 _SETTINGS = (
-    Setting("fsync", 1, "1: what is committed outlives a crash of the machine; 0: of the program alone", 0, 1),
+    Setting("fsync", 1, "1: commits survive a crash of the machine; 0: only a crash of the program", 0, 1),
     Setting(
-        "synchronous_commit", 1, "1: a commit waits for the disk; 0: it does not, and a crash takes the last", 0, 1
+        "synchronous_commit", 1, "1: a commit waits for the disk; 0: it does not, and a crash loses the last ones", 0, 1
     ),
-    Setting("background_commits_hz", 0, "commits a second by other writers, each a row and a NOTIFY", 0, 100_000),
+    Setting(
+        "background_commits_hz", 0, "commits per second by other writers, each with a row and a NOTIFY", 0, 100_000
+    ),
 )
 
 
@@ -128,7 +130,7 @@ def _number(folder: str) -> float:
 
 @cache
 def as_user() -> list[str]:
-    """What stands before a command so that it does not run as root; nothing where fanbench does not either.
+    """What stands before a command so that it does not run as root; nothing if fanbench does not either.
 
     Raises:
         FanbenchError: it is root, and cannot become anybody else.
@@ -150,7 +152,7 @@ def server_command(executable: Path, data: Path, options: Collection[str]) -> li
     """Runs the server on a folder of `initialise`, on 127.0.0.1 alone."""
     own = ("listen_addresses=127.0.0.1", "unix_socket_directories=", *OPTIONS, *options)
     words = [word for option in own for word in ("-c", option)]
-    # The bond to our life does not outlive the change of users, so that it is made anew behind it.
+    # The bond to our life does not outlive the change of users, so that it is recreated behind it.
     bond = bound_to_us() if as_user() else []
     return [*as_user(), *bond, executable, "-D", data / "db", *words]
 

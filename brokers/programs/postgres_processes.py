@@ -56,7 +56,7 @@ class PostgresProcesses:
                 process.send_signal(sig)
 
     def stop(self, grace_s: float) -> None:
-        """End it at once in good order, which SIGTERM would not: it waits for its clients. Idempotent."""
+        """End it at once cleanly, which SIGTERM would not: it waits for its clients. Idempotent."""
         if self.returncode is None:
             self.send_signal(signal.SIGCONT)
             self._server.send_signal(signal.SIGINT)
@@ -80,5 +80,5 @@ class PostgresProcesses:
         try:
             words = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[6].split()
             ctypes.CDLL(None).shmctl(int(words[1]), _IPC_RMID, None)
-        except (OSError, LookupError, ValueError, AttributeError):  # it ended in good order, or never began
+        except (OSError, LookupError, ValueError, AttributeError):  # it ended cleanly, or never began
             return

@@ -8,7 +8,7 @@ _TIMEOUT_S = 1.0
 
 
 def answers(port: int, exchange: list[tuple[bytes, bytes]], host: str = "127.0.0.1") -> bool:
-    """Whether the peer answers each `send` with bytes that hold `expect`; send nothing where the peer speaks first."""
+    """Whether the peer answers each `send` with bytes that hold `expect`; send nothing if the peer speaks first."""
     try:
         with socket.create_connection((host, port), _TIMEOUT_S) as connection:
             connection.settimeout(_TIMEOUT_S)

@@ -25,7 +25,7 @@ _REAL = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 # RabbitMQ asks epmd for its neighbours. Without one it starts a daemon that outlives it and serves every Erlang here.
 _WITH_EPMD = 'port=$1; shift; "$@" epmd -port "$port" -address 127.0.0.1 & exec "$0"'
 _nodes: dict[int, dict[str, str]] = {}
-"""The environment of each node of ours, by its AMQP port."""
+"""The environment of each node that fanbench started, by its AMQP port."""
 _before: dict[int, list[str]] = {}
 """What precedes a command that is to reach a node, by its AMQP port."""
 _LOOPBACK = "127.0.0.1"
@@ -102,9 +102,9 @@ def nodes() -> list[int]:
 
 
 def evaluate(port: int, expression: str) -> str:
-    """What a node of ours answers to an expression of Erlang's: what an operator would ask rabbitmqctl to do. Blocks.
+    """What a node that fanbench started answers to an expression of Erlang's: what an operator would ask rabbitmqctl to do. Blocks.
 
-    erl_call takes some milliseconds of CPU, rabbitmqctl, which starts a node of its own, over a second.
+    erl_call takes a few milliseconds of CPU, rabbitmqctl, which starts a node of its own, over a second.
 
     Raises:
         FanbenchError: it does not answer, or the expression fails.
@@ -145,8 +145,8 @@ def _call(executable: Path, port: int, expression: str) -> str:
 
 
 def code_links(executable: Path, enabled: Collection[str], folder: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """What to add to a node's environment `env` so that it loads its code by `link_code`; nothing where that cannot be."""
-    spaced = re.search(r"\s", str(folder))  # arguments of Erlang's are told apart by spaces
+    """What to add to a node's environment `env` so that it loads its code by `link_code`; nothing if that cannot be."""
+    spaced = re.search(r"\s", str(folder))  # arguments of Erlang's are distinguished by spaces
     if spaced or not link_code(executable, enabled, folder):
         return {}
     arguments = env["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
@@ -157,10 +157,10 @@ def code_links(executable: Path, enabled: Collection[str], folder: Path, env: Ma
 
 
 def link_code(executable: Path, enabled: Collection[str], folder: Path) -> bool:
-    """Make `folder` anew, with links to all of the node's code but the plug-ins that are not enabled.
+    """Recreate `folder`, with links to all of the node's code but the plug-ins that are not enabled.
 
     Erlang looks for each of a node's 400 modules in one folder of its code path after the other, 20,000 times in vain
-    where those of all plug-ins are in it: a third of the start's CPU (docs/decisions/0006). False where the code does not
+    where those of all plug-ins are in it: a third of the start's CPU (docs/decisions/0006). False if the code does not
     lie in folders beside the executable: another packaging, which is then used as it is.
     """
     found = {path.name.partition("-")[0]: path for path in executable.resolve().parents[1].glob("plugins/*/")}

@@ -38,7 +38,7 @@ _SETTINGS = (
     Setting(
         "net_ticktime_s",
         int(_SHARED[_TICK]),
-        "after how long without a word a node calls another one down; RabbitMQ's default is 60",
+        "how long a node must be silent before another declares it down; RabbitMQ's default is 60",
         1,
     ),
     Setting(

@@ -1,4 +1,4 @@
-"""One command to a Redis, Valkey or Sentinel of ours, with a plain socket: what an operator would ask redis-cli."""
+"""One command to a Redis, Valkey or Sentinel that fanbench started, with a plain socket: what an operator would ask redis-cli."""
 
 from __future__ import annotations
 

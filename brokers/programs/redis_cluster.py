@@ -27,7 +27,7 @@ _SETTINGS = (
     Setting(
         "node_timeout_ms",
         int(_CLUSTER[_NODE_TIMEOUT]),
-        "how long a node must be silent before the others call it down",
+        "how long a node must be silent before the others declare it down",
         1,
     ),
     FSYNC,

@@ -28,19 +28,19 @@ _SETTINGS = (
     Setting(
         "down_after_ms",
         int(_SENTINEL[_DOWN_AFTER]),
-        "how long the primary must be silent before a Sentinel calls it down",
+        "how long the primary must be silent before a Sentinel declares it down",
         1,
     ),
     Setting(
         "failover_timeout_ms",
         int(_SENTINEL[_FAILOVER_TIMEOUT]),
-        "after which a failover that stands still is tried again",
+        "time after which a stalled failover is retried",
         1,
     ),
     Setting(
         "min_replicas_to_write",
         int(SHARED["min-replicas-to-write"]),
-        "replicas that must be there for the primary to take a write",
+        "replicas that must be connected for the primary to accept a write",
         0,
         NODES - 1,
     ),

@@ -28,7 +28,7 @@ class Started(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """Its first process on this machine; None where that cannot be seen from here."""
+        """Its first process on this machine; None if that cannot be seen from here."""
 
     @property
     def returncode(self) -> int | None:

@@ -20,7 +20,7 @@ class GeneratorReport(Document):
     failures: dict[str, int]
     """The same by reason."""
     retried: int
-    """Publishes done again, with at-least-once."""
+    """Publishes repeated, with at-least-once."""
     longest_outage_ms: float
     """Longest time from the start of a publish that failed, or waited, to the next success."""
     scheduled: int

@@ -56,7 +56,7 @@ class LoopPlan(Document):
     """Publishers that each wait for their publish; 0: at a pace of `rate_hz`, none waits."""
     rate_hz: float = 0.0
     seconds: float = 0.0
-    """The messages are published, and all awaited, again and again for so long; 0: once."""
+    """The messages are published, and all awaited, again and again for this long; 0: once."""
     payload_bytes: int = 200
 
 

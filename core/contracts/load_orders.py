@@ -10,7 +10,7 @@ from core.contracts.codec import Document
 
 
 class LoadOrder(Document):
-    """One line. People write these by hand, too, so that most fields need not be given."""
+    """One line. People also write these by hand, so most fields are optional."""
 
     remedy: ClassVar[str] = "docs/load.md lists the orders"
     version: Literal[1] = 1

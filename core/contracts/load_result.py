@@ -12,16 +12,16 @@ from core.contracts.measures import Percentiles, Span
 
 
 class Cause(Enum):
-    """What a missing delivery is charged to, as far as the client can know."""
+    """The cause of a missing delivery, as far as the client can know."""
 
     CONNECTION = "connection_down"
-    """It fell into a time when the client was not connected, and was not brought back on resuming."""
+    """The client was not connected, and resuming did not recover it."""
     GAP = "gap_reported"
-    """The replica said so with an `event: gap`."""
+    """The replica reported it with an `event: gap`."""
     UNEXPLAINED = "unexplained"
-    """It is missing from the middle of a connected stream: silently, the worst kind."""
+    """It is silently missing from the middle of a connected stream: the worst kind."""
     TAIL = "under_way"
-    """It is missing at the end of a connected stream: others had it, it may have been under way."""
+    """It is missing at the end of a connected stream; others got it, so it may have been in flight."""
 
 
 class SparseDocument(Document):
@@ -61,7 +61,7 @@ class EncodedHistograms(SparseDocument):
 
 
 class ServedClients(Document):
-    """The clients that were at one replica at the end, and what they got from it."""
+    """The clients of one replica at the end, and what they got from it."""
 
     clients: int
     deliveries: int
@@ -104,25 +104,25 @@ class VisitResult(Document):
     """Over the visits of clients to sessions; docs/scenarios.md explains them."""
 
     due: int
-    """Visits that were to open."""
+    """Planned visits."""
     opened: int
-    """Of those, the ones that were connected."""
+    """Of these, the connected ones."""
     complete: int
-    """Of those, the ones that got every event up to their last, exactly once, with the right bytes."""
+    """Of these, the ones that got every event up to their last one, exactly once, with the right bytes."""
     wrong: int
     """Events whose bytes are not those that were sent."""
     late: int
     """Visits that opened in the middle of their session."""
     moved: int
-    """Visits that went on at another replica."""
+    """Visits that continued at another replica."""
     expected: int
     """Measured events of the visits that were due."""
     first_event_ms: Percentiles
     """From the opening of a visit, or from when its session's first event was due, to its first event."""
     gap_sent_ms: Percentiles
-    """Between an event and the one before it, as they were sent."""
+    """Between consecutive events, as sent."""
     gap_seen_ms: Percentiles
-    """Between the same two as they arrived."""
+    """Between the same two, as they arrived."""
 
 
 Knowledge = Literal["stamp", "identity", "time"]
@@ -173,7 +173,7 @@ class LoadResult(Document):
 
     version: Literal[1] = 1
     asked: int
-    """The last number of clients that was asked for."""
+    """The last number of clients that was requested."""
     clients: int
     left: int
     users: int
@@ -194,7 +194,7 @@ class LoadResult(Document):
     duration_s: float
     latency_ms: Percentiles | None = None
     since_sent_ms: Percentiles | None = None
-    """Latency without the schedule hop: what it would be had the generator never been late."""
+    """Latency without the schedule hop: as if the generator had never been late."""
     hops_ms: HopPercentiles | None = None
     event_bytes: float | None
     connect_ms: Percentiles
@@ -210,9 +210,9 @@ class LoadResult(Document):
     problems: tuple[str, ...]
     """Why the measurement is not complete, `missing_clients` among them."""
     missing_clients: str | None = None
-    """How the clients that are there at the end differ from those asked for: a problem, unless they were broken on purpose."""
+    """How the clients at the end differ from the requested number: a problem, unless a fault caused it."""
     breaches: tuple[str, ...] = ()
-    """Thresholds of `--fail-if` that were passed."""
+    """Thresholds of `--fail-if` that were exceeded."""
     recovery: RecoveryTimes | None = None
     bystanders: Bystanders | None = None
     visits: VisitResult | None = None

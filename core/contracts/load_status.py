@@ -1,4 +1,4 @@
-"""The load's numbers of the moment: the file of `--status`, replaced five times a second."""
+"""The load's current numbers: the file of `--status`, replaced five times a second."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class LoadStatus(Document):
     clients: int = 0
     """Connected now."""
     reached: int = 0
-    """Clients that got an event on the connection that they have now."""
+    """Clients that got an event on their current connection."""
     deliveries: int = 0
     """Measured ones so far."""
     reconnects: int = 0
     visitors: int = 0
-    """Users that take visits to sessions, where there are sessions."""
+    """Users that take visits to sessions, if there are sessions."""

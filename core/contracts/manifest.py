@@ -22,7 +22,7 @@ class ManifestRun(Document):
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     negative: dict[str, int]
-    """Latencies below zero by hop, where there were any."""
+    """Latencies below zero by hop, if there were any."""
     disturbed: bool = False
     """Refused for what the machine did to it."""
     permanent: bool = False
@@ -30,14 +30,14 @@ class ManifestRun(Document):
 
 
 class Stopping(Document):
-    """When a comparison could end, which its intervals must allow for."""
+    """When a comparison could stop, which its intervals must account for."""
 
     margin: float = Field(1.25, gt=1)
     """Figures whose ratio lies within it are equivalent."""
     looks: tuple[int, ...] = ()
-    """After which rounds it was judged whether to go on; the last is the number of rounds planned. Empty: at the end alone."""
+    """After which rounds it was judged whether to continue; the last is the number of rounds planned. Empty: at the end alone."""
     settled: bool = False
-    """It ended before that, since every pair was settled."""
+    """It stopped early, because every pair was settled."""
 
 
 class Manifest(Document):
@@ -53,12 +53,12 @@ class Manifest(Document):
     scenario: Scenario
     host: dict[str, str]
     versions: dict[str, str]
-    """Of programs, as they say themselves."""
+    """Of programs, as they report them."""
     libraries: dict[str, str] = Field(default_factory=dict)
     """Versions of the libraries that the numbers depend on; a client library may have the name of its program."""
     fanbench: dict[str, str] = Field(default_factory=dict)
     """`version`, and the `commit` of a checkout."""
     settings: dict[str, dict[str, int]] = Field(default_factory=dict)
-    """By contender that is a cluster, what decides how long its failover takes."""
+    """By cluster, the settings that decide how long its failover takes."""
     stopping: Stopping = Field(default_factory=Stopping)
     order: tuple[ManifestRun, ...]

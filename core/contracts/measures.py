@@ -11,7 +11,7 @@ from core.contracts.codec import Document
 
 Hop = Literal["schedule", "broker", "fanout"]
 Span = Literal["latency", "schedule", "broker", "fanout"]
-"""What has a histogram of its own: the whole way, and each hop of it."""
+"""What has a histogram: the latency, and each hop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,28 +21,28 @@ class ReplicaStats(Document):
     broker_connected: bool
     """Whether the link to it is up now."""
     broker_notice: str
-    """What does not work although it is up, in the broker's words: an alarm, a shard that is lost. Empty where all does."""
+    """What does not work although it is up, in the broker's words: an alarm, a shard that is lost. Empty if all does."""
     clients: int
     """Connected now, by topic in `topics`."""
     topics: dict[str, int]
     received: dict[str, dict[str, PhaseCounts]]
-    """By stream and topic: events that the broker handed over."""
+    """By stream and topic: events that the broker delivered."""
     delivered: int
-    """Frames written to clients and not thrown away with them."""
+    """Frames written to clients, without the dropped ones."""
     gaps: int
-    """Interruptions that the adapter told."""
+    """Interruptions that the adapter reported."""
     gap_lost: dict[str, int]
-    """Events that it said were lost in them, by topic; `*`: of any of its topics."""
+    """Events that it reported lost, by topic; `*`: unknown topic."""
     holes: int
     """Events that never came although a later one of their stream did."""
     foreign: dict[str, int]
-    """Messages that are no events of ours, by reason."""
+    """Messages that are not fanbench events, by reason."""
     disconnects: dict[str, int]
     """Streams ended by the replica, by reason."""
     refused: dict[str, int]
     """Requests refused, by reason."""
     dropped: int
-    """Frames thrown away with a client that was too slow."""
+    """Frames discarded when a slow client was disconnected."""
     replayed: int
     """Frames written from history."""
     connects: int
@@ -51,7 +51,7 @@ class ReplicaStats(Document):
     batch_sends: bool
     """Whether one system call sends to all clients of a topic."""
     buffered_bytes: int
-    """Held for clients that have not taken them yet."""
+    """Held for clients that have not read them yet."""
     history_events: int
     history_bytes: int
 

@@ -82,7 +82,7 @@ class FurtherColumns(Document):
     negative: int
     """Latencies below zero."""
     fault: str
-    """The kinds of faults that were done in it, with blanks between; empty where nothing was broken."""
+    """The kinds of faults that were done in it, with blanks between; empty if nothing was broken."""
 
 
 MAIN_COLUMNS = tuple(MainColumns.model_fields)

@@ -1,4 +1,4 @@
-"""What sessions follow from: the file `FANBENCH_SESSIONS` of the generator, `FANBENCH_LOAD_SESSIONS` of the load."""
+"""The rules of sessions: the file `FANBENCH_SESSIONS` of the generator, `FANBENCH_LOAD_SESSIONS` of the load."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def _sizes(pair: tuple[int, int]) -> tuple[int, int]:
 
 MAX_TOKEN_BYTES = 4096
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
-"""The least and the most of what is drawn between them."""
+"""Lower and upper end of a range to draw from."""
 ByteRange = Annotated[tuple[int, int], AfterValidator(_sizes)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class SessionRules(Document):
-    """All that sessions and visits follow from."""
+    """Everything that determines sessions and visits."""
 
     remedy: ClassVar[str] = "docs/scenarios.md lists what sessions are made of"
     version: Literal[1] = 1

@@ -25,8 +25,14 @@ class Dialect(BaseModel):
 
     name: str = ""
     about: str = Field("", description="a line about the server")
-    stamp: str = Field("", description="where fanbench's own stamp stands, such as data or data.pub.data")
-    items: str = Field("", description="where a list of events stands in one, such as data; 'data' is then one of them")
+    stamp: str = Field(
+        "", description="where fanbench's own stamp stands where it publishes, such as data or data.pub.data"
+    )
+    only: str = Field("", description="a place without which an event is no delivery, such as data.pub")
+    items: str = Field(
+        "",
+        description="where a list of events stands in one, such as data; each place in data is then one in an event of the list",
+    )
     topic: str = Field(
         "", description="where the topic stands, such as data.channel; default: the one that was asked for"
     )
@@ -44,7 +50,7 @@ class Dialect(BaseModel):
         None, description="of the time: s, ms, us or ns since 1970, or iso for text as of RFC 3339"
     )
     ignore: tuple[str, ...] = Field((), description="types of events that are no deliveries, such as ping")
-    end: str = Field("", description="the data that ends an answer in good order, such as [DONE]")
+    end: str = Field("", description="data or type of the event that ends an answer in good order, such as [DONE]")
     shared: bool = Field(True, description="whether all clients of a topic get the same events, under the same numbers")
 
     @field_validator("name", "about")
@@ -54,7 +60,7 @@ class Dialect(BaseModel):
             raise ValueError("it has control characters, which a terminal would obey; leave them out")
         return text
 
-    @field_validator("stamp", "items", "topic", "stream", "seq", "sent")
+    @field_validator("stamp", "only", "items", "topic", "stream", "seq", "sent")
     @classmethod
     def _is_a_place(cls, text: str) -> str:
         if text:
@@ -92,8 +98,6 @@ class Dialect(BaseModel):
             raise ValueError(f"unit = 'iso': id = {self.id!r} has a number; give its unit")
         if (self.stream or "stream" in parts) and not self.numbered:
             raise ValueError("stream says who numbers the events, and no seq does; add seq, or leave stream out")
-        if self.stamp and (self.seq or self.id or self.sent or self.stream):
-            raise ValueError(f"stamp = {self.stamp!r} says all that seq, id, sent and stream would; leave those out")
         return self
 
     @property
@@ -117,9 +121,14 @@ class Dialect(BaseModel):
         return bool(self.sent) or "sent" in self.id_parts
 
     @property
-    def tries_stamp(self) -> bool:
-        """Whether `data` may be a stamp of ours, as nothing else is known."""
-        return not (self.identified or self.timed)
+    def stamp_place(self) -> str:
+        """Where a stamp of ours may stand; `data` where nothing else is known."""
+        return self.stamp or ("" if self.identified or self.timed else "data")
+
+    @property
+    def needs_stamp(self) -> bool:
+        """Whether an event without a stamp is not as the dialect says, as it says nothing else."""
+        return bool(self.stamp) and not (self.seq or self.id or self.sent)
 
 
 def parse_dialect(fields: Mapping[str, object], where: str) -> Dialect:

@@ -41,45 +41,46 @@ class EventReader:
     """Applies one dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
-        places = {
+        self._places: dict[str, Selector] = {
             name: parse_selector(text)
-            for name in ("stamp", "topic", "stream", "seq", "sent")
+            for name in ("topic", "stream", "seq", "sent")
             if (text := str(getattr(dialect, name)))
         }
-        self._places: dict[str, Selector] = places
+        self._stamp = parse_selector(dialect.stamp_place) if dialect.stamp_place else None
+        self._needs_stamp = dialect.needs_stamp
+        self._only = parse_selector(dialect.only) if dialect.only else None
         self._items = parse_selector(dialect.items) if dialect.items else None
         self._pattern = parse_id_pattern(dialect.id) if "{" in dialect.id else None
-        self._key = parse_selector(dialect.id) if dialect.id and self._pattern is None else None
+        by_id = dialect.id and not (self._pattern is not None and dialect.numbered)
+        self._key = parse_selector("id" if self._pattern is not None else dialect.id) if by_id else None
         self._ns = _NS.get(dialect.unit, 0) if dialect.unit else 0
         self._ignore = frozenset(dialect.ignore)
         self._end = dialect.end
-        self._tries_stamp = dialect.tries_stamp
-        self._reads_json = any(one.steps for one in (*places.values(), self._items, self._key) if one is not None)
-
-    def ignores(self, event: SSEEvent) -> bool:
-        """Whether an event is no delivery."""
-        return event.event in self._ignore
+        places = (*self._places.values(), self._stamp, self._only, self._items, self._key)
+        self._reads_json = self._items is not None or any(one.steps for one in places if one is not None)
 
     def ends(self, event: SSEEvent) -> bool:
         """Whether an event ends the answer in good order."""
-        return bool(self._end) and event.data == self._end
+        return bool(self._end) and self._end in (event.data, event.event)
 
     def read(self, event: SSEEvent, asked_topic: str) -> list[Reading]:
-        """What is known of each event in this one: one, unless `items` says where a list of them stands.
+        """What is known of each delivery in this event: of one, of none, or of each in the list that `items` names.
 
         Raises:
             DialectMismatchError: it is not as the dialect says.
         """
+        if event.event in self._ignore:
+            return []
         try:
-            if self._tries_stamp and self._items is None:
-                return [self._maybe_stamped(event, asked_topic)]
-            json = orjson.loads(event.data) if self._reads_json or self._items else None
+            json = orjson.loads(event.data) if self._reads_json else None
+            if self._only is not None and not self._has_only(json):
+                return []
             if self._items is None:
                 return [self._one(event, event.data, json, asked_topic)]
             listed = self._items.find(json)
             if not isinstance(listed, list):
                 raise DialectMismatchError(f"{self._items.text} is no list")
-            return [self._item(event, item, asked_topic) for item in listed]
+            return [self._one(event, _as_text(item), item, asked_topic) for item in listed]
         except orjson.JSONDecodeError:
             raise DialectMismatchError("the data is not JSON") from None
         except StampError as error:
@@ -87,22 +88,21 @@ class EventReader:
         except LookupError as error:
             raise DialectMismatchError(str(error.args[0])) from None
 
-    def _item(self, event: SSEEvent, item: object, asked_topic: str) -> Reading:
-        text = item if isinstance(item, str) else orjson.dumps(item).decode()
-        if self._tries_stamp:
-            return self._maybe_stamped(SSEEvent(event.event, text, event.id), asked_topic)
-        return self._one(event, text, item, asked_topic)
-
-    def _maybe_stamped(self, event: SSEEvent, asked_topic: str) -> Reading:
+    def _has_only(self, json: object) -> bool:
+        assert self._only is not None
         try:
-            return _stamped(event.data, asked_topic)
-        except StampError:
-            return Reading()
+            self._only.find(json)
+        except LookupError:
+            return False
+        return True
 
     def _one(self, event: SSEEvent, data: str, json: object, asked_topic: str) -> Reading:
-        if (place := self._places.get("stamp")) is not None:
-            stamp = _value(place, event, data, json)
-            return _stamped(stamp if isinstance(stamp, str) else orjson.dumps(stamp).decode(), asked_topic)
+        if self._stamp is not None:
+            try:
+                return _stamped(_as_text(_value(self._stamp, event, data, json)), asked_topic)
+            except (StampError, LookupError):
+                if self._needs_stamp:
+                    raise
         parts: Mapping[str, object] = self._pattern.parts(event.id) if self._pattern is not None else {}
         found = {**{name: _value(place, event, data, json) for name, place in self._places.items()}, **parts}
         key = _value(self._key, event, data, json) if self._key is not None else ""
@@ -145,6 +145,10 @@ def _value(place: Selector, event: SSEEvent, data: str, json: object) -> object:
     if place.root == "event":
         return event.event
     return place.find(json) if place.steps else data
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _stamped(text: str, asked_topic: str) -> Reading:

@@ -20,26 +20,26 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 PRIOR_ROUNDS = 4
-"""How many rounds the median variance of all pairs weighs in the variance of one."""
+"""The weight, in rounds, of the median variance of all pairs in the variance of one."""
 SPENDING_POWER = 3
-"""Little is spent early: what differs so much that six rounds show it needs no more."""
+"""Little risk is spent early: a difference that six rounds show is large."""
 _SEED = 20_240_229
 _SIMULATIONS = 40_000
 _LEAST_SIMULATIONS = 10_000
 _MOST_VALUES = 150_000_000
-"""Simulated values in all: above it there are fewer simulations, so that 20 contenders take seconds too."""
+"""Total simulated values: beyond this there are fewer simulations, so that 20 contenders take only seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """After how many rounds a comparison was judged, and whether it ended because it was settled."""
+    """The looks of a comparison, and whether it stopped because it was settled."""
 
     planned: tuple[int, ...] = ()
-    """Ascending; the last is the number of rounds planned. Empty: judged once, at the end."""
+    """Ascending; the last is the planned number of rounds. Empty: judged once, at the end."""
     settled: bool = False
 
     def spent(self, rounds: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """The looks up to `rounds`, and the share of the risk that is spent by each."""
+        """The looks up to `rounds`, and the share of the risk spent by each."""
         most = max((*self.planned[-1:], rounds))
         made = (*(look for look in self.planned if look < rounds), rounds)
         shares = tuple((look / most) ** SPENDING_POWER for look in made)

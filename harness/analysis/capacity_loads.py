@@ -1,4 +1,4 @@
-"""What the runs of a capacity search say of objectives other than its own."""
+"""Evaluates other objectives on the runs of a capacity search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.results.run_record import Run
 
 
 def load_of(run: Run, vary: Axis) -> int:
-    """What a search that varies `vary` had raised it to."""
+    """The value to which a search raised `vary`."""
     scenario = run.scenario
     loads = {"clients": scenario.clients, "rate": int(scenario.rate_hz), "replicas": scenario.replicas}
     return loads[vary] if vary in loads else len(expand_topics(scenario.topics))

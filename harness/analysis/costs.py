@@ -1,4 +1,4 @@
-"""What a contender uses, scaled so that loads can be compared, and what that costs at a person's prices."""
+"""A contender's usage, scaled so that loads can be compared, and its cost at given prices."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SECONDS_AN_HOUR = 3600.0
 
 
 def cores(standing: Standing, part: str) -> float | None:
-    """How many cores a part kept busy: its CPU seconds of all valid runs by their measured seconds."""
+    """The cores that a part kept busy: CPU seconds of all valid runs divided by their measured seconds."""
     used = [(run.usage[part].cpu_s, run.scenario.duration_s) for run in standing.runs if part in run.usage]
     seconds = sum(duration for _, duration in used)
     return sum(cpu for cpu, _ in used) / seconds if seconds else None
 
 
 def mb_hours_per_million(standing: Standing, part: str) -> float | None:
-    """MB hours that a part's memory was held for a million deliveries: the mean of the valid runs."""
+    """MB-hours of a part's memory per million deliveries: the mean of the valid runs."""
     values = [
         run.usage[part].rss_mb * run.scenario.duration_s / _SECONDS_AN_HOUR / run.delivered * _MILLION
         for run in standing.runs
@@ -37,7 +37,7 @@ def mb_hours_per_million(standing: Standing, part: str) -> float | None:
 
 
 class Prices(BaseModel):
-    """What a machine or a service costs; the currency is that of the file."""
+    """Prices of a machine or a service, in the file's currency."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -53,18 +53,18 @@ class Prices(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a contender's broker costs at a load, in the prices' currency."""
+    """The cost of a contender's broker at a load, in the prices' currency."""
 
     per_million: float
-    """For a million deliveries to clients, at the measured load."""
+    """Per million deliveries to clients, at the measured load."""
     per_month: float
-    """At the needed load, of 730 hours: CPU and commands in proportion to the deliveries, memory as it was measured."""
+    """Per month of 730 hours at the needed load: CPU and commands scale with the deliveries, memory as measured."""
     scaled: float
-    """How many times the measured load the needed one is."""
+    """The needed load divided by the measured one."""
 
 
 def cost_of(standing: Standing, prices: Prices, needed_deliveries_hz: float | None = None) -> Cost | None:
-    """The cost of a contender's broker; None where its CPU or memory was not measured.
+    """The cost of a contender's broker; None if its CPU or memory was not measured.
 
     `needed_deliveries_hz` is clients x events per second of each; without it the measured load is the needed one.
     """

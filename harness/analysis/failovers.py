@@ -1,4 +1,4 @@
-"""What a fault of nodes did to clients, over its rounds: the silence with its interval, and what was lost."""
+"""The effect of a fault of nodes on clients, over its rounds: the silence with its interval, and the losses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Failover:
 
     @property
     def silence_s(self) -> Interval | float | None:
-        """Their mean with its interval; of fewer than MIN_ROUNDS runs with the lowest and the highest; None without any."""
+        """Their mean with its interval, or the lowest and the highest for fewer than MIN_ROUNDS runs; None without runs."""
         return over_runs(self.silences_s)
 
     @property
@@ -35,33 +35,33 @@ class Failover:
 
     @property
     def outage_s(self) -> Interval | float | None:
-        """How long publishing did not work: the mean of the runs' longest."""
+        """How long publishing failed: the mean of the runs' longest outages."""
         return over_runs([value / 1000 for value in self.outcome.values("publish_outage_ms")])
 
     @property
     def whole_s(self) -> Interval | float | None:
-        """From the fault until the last client had an event that was due after it: the mean of the runs."""
+        """From the fault until the last client got an event that was due after it: the mean of the runs."""
         return over_runs([value / 1000 for value in self.outcome.values("recovery_max_ms")])
 
     @property
     def led(self) -> int | None:
-        """In how many runs of connected-node-kill the node led as well; None in other faults."""
+        """The number of runs of connected-node-kill in which the node was also the leader; None for other faults."""
         values = self.outcome.values("broken_node_led")
         return int(sum(values)) if values else None
 
     @property
     def helped(self) -> int:
-        """In how many runs a node that had been cut off did not come back by itself, and was started again."""
+        """The number of runs in which a node that was cut off did not rejoin and was restarted."""
         return int(sum(self.outcome.values("needed_help")))
 
     @property
     def lost_though_published(self) -> int:
-        """Deliveries lost whose publish had not failed."""
+        """Lost deliveries whose publish had succeeded."""
         return int(sum(self.outcome.values("lost_though_published")))
 
 
 def failovers(comparison: Comparison) -> list[Failover]:
-    """Those of faults of nodes, in the order in which they ran."""
+    """The failovers of all faults of nodes, in the order in which they ran."""
     found: Sequence[FaultOutcome] = outcomes(comparison.runs)
     return [
         Failover(outcome, comparison.settings.get(outcome.contender, {}))

@@ -20,37 +20,37 @@ from harness.results.load import load_manifest, load_results
 from harness.results.run_record import Comparison
 
 SAME_MACHINE = ("cpu", "cores", "memory")
-"""What of a result's host must be equal for two results to be of one machine; a newer kernel is no other machine."""
+"""The host fields that must be equal for two results to be from one machine; a newer kernel is the same machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFault:
-    """What one fault did to one contender, and the result directory that says so."""
+    """The effect of one fault on one contender, and its result directory."""
 
     outcome: FaultOutcome
     result: str
 
     @property
     def lost(self) -> tuple[int, int]:
-        """The fewest and the most deliveries that one of its runs lost."""
+        """The lowest and the highest losses of its runs."""
         counts = [run.lost for run in self.outcome.runs]
         return min(counts), max(counts)
 
     @property
     def silence_s(self) -> tuple[float, float] | None:
-        """The longest silence of any client: in the run where it was shortest, and where it was longest."""
+        """The longest silence of any client: the lowest and the highest over the runs."""
         values = self.outcome.values("silence_ms")
         return (min(values) / 1000, max(values) / 1000) if values else None
 
 
 @dataclass(frozen=True, slots=True)
 class FaultEvidence:
-    """By contender and kind of fault, the newest valid runs."""
+    """The newest valid runs, by contender and kind of fault."""
 
     cells: Mapping[tuple[str, FaultKind], FoundFault] = field(default_factory=dict)
 
     def of(self, contender: str, kind: FaultKind) -> FoundFault | None:
-        """What the fault did to the contender; None where no valid run says."""
+        """The effect of the fault on the contender; None without a valid run."""
         return self.cells.get((base_name(contender), kind))
 
     def kinds(self, contenders: Sequence[str]) -> list[FaultKind]:
@@ -60,7 +60,7 @@ class FaultEvidence:
         return [kind for kind in KINDS if kind in found]
 
     def failovers(self, contender: str) -> dict[str, list[FoundFault]]:
-        """The faults of nodes of each cluster that the contender may become, by the cluster's name; measured ones only."""
+        """The measured faults of nodes of each cluster form of the contender, by the cluster's name."""
         forms = [cluster.name for cluster in cluster_contenders() if cluster.of == base_name(contender)]
         found = {
             form: [cell for (name, kind), cell in self.cells.items() if name == form and WHAT[kind].of_nodes]
@@ -69,7 +69,7 @@ class FaultEvidence:
         return {form: cells for form, cells in found.items() if cells}
 
     def lost_by(self, contender: str) -> list[FoundFault]:
-        """The faults in which the contender lost something, its clusters apart."""
+        """The faults in which the contender lost something, without its clusters."""
         name = base_name(contender)
         return [cell for (of, _), cell in self.cells.items() if of == name and cell.lost[1]]
 
@@ -78,12 +78,12 @@ NO_EVIDENCE = FaultEvidence()
 
 
 def base_name(contender: str) -> str:
-    """The name without what tells apart a contender that is compared with itself."""
+    """The name without the suffix of a contender that is compared with itself."""
     return contender.partition("#")[0]
 
 
 def evidence_of(results: Sequence[Result]) -> FaultEvidence:
-    """The evidence of several result directories: of each contender and fault the newest that has a valid run."""
+    """The evidence of several result directories: for each contender and fault the newest with a valid run."""
     cells: dict[tuple[str, FaultKind], FoundFault] = {}
     for result in sorted(results, key=lambda result: result.comparison.started_utc):
         runs = [run for run in result.comparison.runs if run.transport == "sse"]
@@ -94,7 +94,7 @@ def evidence_of(results: Sequence[Result]) -> FaultEvidence:
 
 
 def same_machine(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Whether two results' hosts are one machine, as far as both of their manifests say."""
+    """Whether two results are from the same machine, as far as both manifests tell."""
     return all(one[key] == other[key] for key in SAME_MACHINE if key in one and key in other)
 
 

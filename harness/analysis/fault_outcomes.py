@@ -23,7 +23,7 @@ AT_LEAST_ONCE = "at-least-once"
 
 @dataclass(frozen=True, slots=True)
 class FaultOutcome:
-    """What one kind of fault did to one contender, over its valid runs."""
+    """The effect of one kind of fault on one contender, over its valid runs."""
 
     contender: str
     delivery: str
@@ -36,7 +36,7 @@ class FaultOutcome:
         return sum(int(getattr(run, count)) for run in self.runs)
 
     def worst(self, figure: str) -> float | None:
-        """The largest value of a figure in any valid run; None when it was not measured."""
+        """The largest value of a figure in any valid run; None if it was not measured."""
         return max((run.figures[figure] for run in self.runs if figure in run.figures), default=None)
 
     def values(self, figure: str) -> list[float]:
@@ -49,12 +49,12 @@ class FaultOutcome:
 
     @property
     def recovered(self) -> bool:
-        """Whether every client got events again, in every run; also true when it was not measured."""
+        """Whether every client got events again, in every run; also true if it was not measured."""
         return all(run.figures.get("recovered", 1.0) >= 1.0 for run in self.runs)
 
     @property
     def broken_promise(self) -> bool:
-        """Whether something was lost that was promised."""
+        """Whether the delivery promise was broken."""
         return self.delivery == AT_LEAST_ONCE and self.total("lost") > 0
 
     @property
@@ -64,19 +64,19 @@ class FaultOutcome:
 
 
 def over_runs(values: Sequence[float]) -> Interval | float | None:
-    """The mean with its interval; of fewer than MIN_ROUNDS values with the lowest and the highest; None of none."""
+    """The mean with its interval, or the lowest and the highest for fewer than MIN_ROUNDS values; None without values."""
     if not values:
         return None
     if len(values) >= MIN_ROUNDS:
         return mean_interval(values)
-    # No interval of a few values can be had at CONFIDENCE: what was seen, and no more.
+    # A few values give no interval at CONFIDENCE: show only what was observed.
     return Interval(sum(values) / len(values), min(values), max(values)) if len(values) > 1 else values[0]
 
 
 def stands_out(by_name: Mapping[str, Sequence[float]]) -> str | None:
-    """The name whose values lie above those of all others, by their means' intervals.
+    """The name whose mean is above all others, by their intervals.
 
-    None where the intervals overlap, or somebody has fewer than MIN_ROUNDS values: then no name can be given.
+    None if the intervals overlap, or somebody has fewer than MIN_ROUNDS values: then no name can be given.
     """
     if any(len(values) < MIN_ROUNDS for values in by_name.values()):
         return None
@@ -86,12 +86,12 @@ def stands_out(by_name: Mapping[str, Sequence[float]]) -> str | None:
 
 
 def is_fault_run(run: Run) -> bool:
-    """Whether something was broken on purpose in the run."""
+    """Whether the run had a fault."""
     return bool(run.scenario.faults)
 
 
 def is_about_faults(comparison: Comparison) -> bool:
-    """Whether faults are what was measured: a comparison of transports has runs with a fault beside the others."""
+    """Whether faults were the subject: a comparison of transports also has runs with a fault."""
     return bool(comparison.runs) and all(is_fault_run(run) for run in comparison.runs)
 
 

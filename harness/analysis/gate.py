@@ -23,7 +23,7 @@ _MAY_DIFFER = {"name", "description", "rounds", "seed", "connect_hz", "drain_s"}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A figure of summary.csv and the change from the baseline that is too much: factor 1.15 is +15 %."""
+    """A figure of summary.csv and the largest allowed change from the baseline: factor 1.15 is +15%."""
 
     column: str
     rises: bool
@@ -46,11 +46,11 @@ class Rule:
         if (relation == ">") != (sign == "+"):
             raise UsageError(f"--fail-if {text!r}: a rise is >+N%, a fall <-N%; write for instance '{EXAMPLE}'")
         if sign == "-" and float(number) >= 100:
-            raise UsageError(f"--fail-if {text!r}: no figure can fall by {number} %; give less than 100")
+            raise UsageError(f"--fail-if {text!r}: no figure can fall by {number}%; give less than 100")
         return cls(column, sign == "+", 1 + float(f"{sign}{number}") / 100, text.strip())
 
     def broken(self, ratio: Interval) -> bool:
-        """Whether the change is beyond the rule's and significant: its whole range on one side of no change."""
+        """Whether the change exceeds the rule and is significant: its whole interval is on one side of no change."""
         if self.rises:
             return ratio.estimate > self.factor and ratio.low > 1
         return ratio.estimate < self.factor and ratio.high < 1
@@ -58,7 +58,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a rule says of one contender."""
+    """A rule's result for one contender."""
 
     contender: str
     failed: bool
@@ -67,7 +67,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class BaselineGate:
-    """A baseline and the rules that hold against it."""
+    """A baseline and the rules to check against it."""
 
     baseline: Comparison
     rules: tuple[Rule, ...]
@@ -81,7 +81,7 @@ class BaselineGate:
         contenders: Sequence[str],
         transports: Sequence[str] = ("sse",),
     ) -> Self:
-        """Read the baseline and the rules (separated by commas), before anything is measured.
+        """Read the baseline and the comma-separated rules, before anything is measured.
 
         Raises:
             UsageError: the folder is not a result directory, a rule cannot be read, the workload is another one, no
@@ -143,7 +143,7 @@ class BaselineGate:
 
 
 def _per_cent(ratio: float) -> str:
-    return f"{100 * (ratio - 1):+.0f} %"
+    return f"{100 * (ratio - 1):+.0f}%"
 
 
 def _named(contender: str, transport: str) -> str:
@@ -151,7 +151,7 @@ def _named(contender: str, transport: str) -> str:
 
 
 def _valid(comparison: Comparison, contender: str, transport: str) -> list[Run]:
-    """What was measured alike: another transport gives other figures, and so does a run with faults of its own."""
+    """The key of comparable runs: other transports and runs with faults have other figures."""
     same = [run for run in comparison.runs if (run.contender, run.transport) == (contender, transport)]
     return [run for run in same if run.valid and run.scenario.faults == comparison.scenario.faults]
 
@@ -162,7 +162,7 @@ def _figures(comparison: Comparison, contender: str, transport: str, column: str
 
 
 def in_words(findings: Sequence[Finding]) -> str:
-    """The findings, one a line, and what they come to."""
+    """The findings, one per line, and the outcome."""
     failed = sum(finding.failed for finding in findings)
     outcome = (
         "gate passed"

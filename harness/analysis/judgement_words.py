@@ -1,4 +1,4 @@
-"""What the judgements of a family come to, in words: who is equivalent, who is how much slower, what is not settled."""
+"""The judgements of a family in words: who is equivalent, who is slower and by how much, what is not settled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.analysis.statistics import CONFIDENCE, Interval
 
 CERTAIN = f" ({CONFIDENCE:.0%} certain)"
 MOST_ROUNDS = 500
-"""More are not worth a number: the difference, if there is one, is too small to find here."""
+"""Beyond this no number is given: the difference, if any, is too small to find here."""
 _FEW_PAIRS = 3
 _WHERE = {figure.name: f"at {figure.words}" for figure in FIGURES} | {BROKER.name: "in the broker hop"}
 
@@ -20,31 +20,31 @@ def ms(value: float) -> str:
     return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
-def listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def times(ratio: Interval, how: str = "slower") -> str:
-    """`1.4 x slower [1.3, 1.6]`."""
+    """`1.4x slower [1.3, 1.6]`."""
     digits = 2 if ratio.estimate < 1.995 else 1
-    return f"{ratio.estimate:.{digits}f} x {how} [{ratio.low:.{digits}f}, {ratio.high:.{digits}f}]"
+    return f"{ratio.estimate:.{digits}f}x {how} [{ratio.low:.{digits}f}, {ratio.high:.{digits}f}]"
 
 
 def within(margin: float) -> str:
-    """`equivalent within 1.25 x`."""
-    return f"equivalent within {margin:g} x"
+    """`equivalent within 1.25x`."""
+    return f"equivalent within {margin:g}x"
 
 
 def unbeaten(judged: FamilyJudgement) -> str:
-    """Who is best of the family, without the others: in one clause."""
+    """The best contenders of the family, in one clause."""
     best = judged.unbeaten
     if len(best) == 1:
         return f"{best[0]} is the fastest"
     if judged.choice == "equivalent":
         return f"{listed(best)} are {within(judged.margin)} at {_figures(judged, best)}"
     if judged.choice == "different":
-        return f"{listed(best)} are each faster in another figure ({listed(_trade_offs(judged))})"
+        return f"each of {listed(best)} is faster in a different figure ({listed(_trade_offs(judged))})"
     return f"it is not settled which of {listed(best)} is faster, or whether they are equivalent"
 
 
@@ -67,7 +67,7 @@ def _apart(one: PairJudgement) -> bool:
 
 
 def beaten(judged: FamilyJudgement) -> list[str]:
-    """Each contender that another beats, with the largest of its differences from the first that is not beaten."""
+    """Each beaten contender, with its largest difference from the first unbeaten one."""
     best = judged.unbeaten
     said = []
     for name in judged.contenders:
@@ -81,7 +81,7 @@ def beaten(judged: FamilyJudgement) -> list[str]:
 
 
 def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
-    """One figure by itself, against the contender that is best in it; empty where there are no pairs."""
+    """One figure, compared with the contender that is best in it; empty without pairs."""
     pairs = judged.by_figure.get(figure.name, ())
     if not pairs:
         return ""
@@ -92,10 +92,10 @@ def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
     how = "more" if figure is CPU else "slower"
     alike, alone = _alike(judged, figure, first, equal)
     said = [f"{listed(alike)} are {within(judged.margin)}"] if equal else []
-    said += [f"so {_is(alone)} {listed(alone)}, to {first} alone"] if alone else []
+    said += [f"{listed(alone)} {_is(alone)} equivalent to {first} only"] if alone else []
     slower = [f"{name} is {times(one.ratio, how)}" for name, one in against.items() if _apart(one)]
     open_ = [name for name, one in against.items() if not one.settled]
-    said += [f"against {first}, {listed(slower)}"] if slower else []
+    said += [f"compared with {first}, {listed(slower)}"] if slower else []
     said += [f"not settled between {first} and {listed(open_)}"] if open_ else []
     return "; ".join(said)
 
@@ -103,7 +103,7 @@ def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
 def _alike(
     judged: FamilyJudgement, figure: JudgedFigure, first: str, equal: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Those of which each is equivalent to each, and those that are equivalent to the first and not to all of them."""
+    """The contenders that are pairwise equivalent, and those that are equivalent to the first only."""
     alike = [first]
     alone: list[str] = []
     for name in equal:
@@ -117,7 +117,7 @@ def _is(names: Sequence[str]) -> str:
 
 
 def not_settled(judged: FamilyJudgement) -> str:
-    """Which pairs of the headline figures more rounds would settle, and how many; empty where all are settled."""
+    """The unsettled pairs of the headline figures, and the rounds that would settle them; empty if all are settled."""
     rest = judged.unsettled
     if not rest:
         return ""
@@ -137,14 +137,14 @@ def _pairs(pairs: Sequence[PairJudgement]) -> str:
 
 def _range(ratio: Interval) -> str:
     if not math.isfinite(ratio.high):  # too early a look to say anything
-        return f"{ratio.estimate:.2f} x so far"
-    return f"{ratio.estimate:.2f} x [{ratio.low:.2f}, {ratio.high:.2f}]"
+        return f"{ratio.estimate:.2f}x so far"
+    return f"{ratio.estimate:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 def _more(rest: Sequence[PairJudgement]) -> str:
     most = max(rest, key=lambda one: one.rounds_needed)
     if most.rounds_needed > MOST_ROUNDS:
-        return f"over {MOST_ROUNDS} more rounds would be needed: what differs is close to the margin"
+        return f"more than {MOST_ROUNDS} further rounds would be needed: the difference is close to the margin"
     rounds = "1 more round" if most.rounds_needed == 1 else f"{most.rounds_needed} more rounds"
     minutes = max(1, round(most.minutes_needed))
     return f"about {rounds} ({minutes} {'minute' if minutes == 1 else 'minutes'}): --rounds {most.rounds + most.rounds_needed}"

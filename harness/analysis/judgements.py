@@ -24,24 +24,24 @@ from harness.results.summary import value_of
 Word = Literal["equivalent", "different", "not settled"]
 MARGIN = 1.25
 TAIL_EVENTS = 2
-"""A percentile needs so many events beyond it: otherwise a single event sets it."""
+"""The events that a percentile needs beyond it: otherwise a single event sets it."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedFigure:
-    """A figure by which contenders are told apart."""
+    """A figure by which contenders are distinguished."""
 
     name: str
     words: str
     value: Callable[[Run], float | None]
-    """Of one run; positive, the smaller the better; None when it was not measured."""
+    """The value of a run: positive, smaller is better; None if it was not measured."""
     percentile: float | None = None
     headline: bool = True
-    """Whether a comparison goes on until every pair is settled on it."""
+    """Whether a comparison continues until every pair is settled on it."""
 
 
 def cpu_us_per_delivery(run: Run) -> float | None:
-    """CPU of what a service pays for, broker, replicas and generator, in microseconds per delivery."""
+    """CPU that a service pays for (broker, replicas and generator), in microseconds per delivery."""
     used_s = sum(run.usage[part].cpu_s for part in ("broker", "server", "generator") if part in run.usage)
     return used_s / run.delivered * 1e6 if used_s and run.delivered else None
 
@@ -50,13 +50,13 @@ P50 = JudgedFigure("p50", "p50", lambda run: value_of(run, "p50_ms"), 50)
 P90 = JudgedFigure("p90", "p90", lambda run: value_of(run, "p90_ms"), 90)
 P99 = JudgedFigure("p99", "p99", lambda run: value_of(run, "p99_ms"), 99)
 BROKER = JudgedFigure("broker", "the broker hop", lambda run: value_of(run, "broker_p50_ms"), 50)
-"""Its median: in the sum of all hops it would not be seen."""
+"""Its median: in the sum of all hops it would not show."""
 CPU = JudgedFigure("cpu", "CPU per delivery", cpu_us_per_delivery, headline=False)
 FIGURES = (P50, P90, P99, BROKER, CPU)
 
 
 def carried(events: int, percentile: float) -> bool:
-    """Whether so many events make the percentile: TAIL_EVENTS of them lie beyond it.
+    """Whether this many events support the percentile: TAIL_EVENTS of them lie beyond it.
 
     Events count, not deliveries: those of one event reach all clients within one fan-out, so they are late together.
     """
@@ -65,29 +65,29 @@ def carried(events: int, percentile: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PairJudgement:
-    """What the rounds say of two contenders in one figure."""
+    """The judgement of two contenders in one figure."""
 
     figure: str
     faster: str
     slower: str
     ratio: Interval
-    """`slower`'s figure over `faster`'s: the estimate is at least 1."""
+    """The figure of `slower` divided by that of `faster`: the estimate is at least 1."""
     rounds: int
     """That both have."""
     margin: float
     rounds_needed: int = 0
-    """About so many more would settle it; 0 where it is settled."""
+    """Approximate number of further rounds that would settle it; 0 if it is settled."""
     minutes_needed: float = 0.0
-    """What they would take, with all contenders of the comparison."""
+    """Their duration, with all contenders of the comparison."""
 
     @property
     def told_apart(self) -> bool:
-        """Whether the interval excludes 1: they differ, by however little."""
+        """Whether the interval excludes 1: they differ, however slightly."""
         return self.ratio.low > 1
 
     @property
     def within_margin(self) -> bool:
-        """Whether the whole interval lies within the margin: whatever the difference is, it is too small to choose by."""
+        """Whether the whole interval is within the margin: the difference, if any, is too small to matter."""
         return self.ratio.high <= self.margin and self.ratio.low >= 1 / self.margin
 
     @property
@@ -113,12 +113,12 @@ class FamilyJudgement:
     """Every pair, by the figure's name; empty for a figure that the events do not carry or that was not measured."""
 
     def pair(self, figure: JudgedFigure, one: str, other: str) -> PairJudgement | None:
-        """What one figure says of two contenders, in either order; None where it was not judged."""
+        """The judgement of two contenders in one figure, in either order; None if it was not judged."""
         wanted = {one, other}
         return next((j for j in self.by_figure.get(figure.name, ()) if {j.faster, j.slower} == wanted), None)
 
     def headline(self, one: str, other: str) -> tuple[PairJudgement, ...]:
-        """What the headline figures say of two contenders, in the figures' order."""
+        """The judgements of two contenders in the headline figures, in the figures' order."""
         return tuple(judged for figure in FIGURES if figure.headline and (judged := self.pair(figure, one, other)))
 
     def overall(self, one: str, other: str) -> Word:
@@ -132,7 +132,7 @@ class FamilyJudgement:
 
     @property
     def unbeaten(self) -> tuple[str, ...]:
-        """Those that no other beats: is faster in a headline figure and slower in none."""
+        """The contenders that no other beats, that is, is faster in a headline figure and slower in none."""
         return tuple(one for one in self.contenders if not self._beaten(one))
 
     def _beaten(self, one: str) -> bool:
@@ -209,8 +209,8 @@ def _judgement(figure: str, found: Difference, margin: float, round_s: float, lo
 
 
 def _rounds_needed(found: Difference, margin: float, looks: Looks) -> int:
-    """About how many more: the interval shrinks with the root of the rounds, until it excludes 1 or fits into the margin."""
-    if not math.isfinite(found.ratio.high):  # it was interrupted before anything could be said: the rest of the plan
+    """Approximate further rounds: the interval shrinks with the square root of the rounds until it excludes 1 or fits into the margin."""
+    if not math.isfinite(found.ratio.high):  # interrupted before any judgement: the rest of the plan
         return max(1, looks.planned[-1] - found.rounds)
     half_width = math.log(found.ratio.high / found.ratio.estimate)
     estimate = math.log(found.ratio.estimate)

@@ -1,4 +1,4 @@
-"""The commands that fill what no run shows yet, each with the minutes that it takes here.
+"""The commands that fill gaps in the results, each with its duration in minutes.
 
 A command names only what is missing. tests/harness/choose/test_needs_of_five.py parses what is said with the command line itself.
 """
@@ -13,22 +13,22 @@ from math import ceil
 from brokers.contender import Contender
 from brokers.contenders import all_contenders, cluster_contenders
 from brokers.limits import no_node_to_break
-from core.fault import KINDS, TAIL_S, WHAT, Fault, FaultKind
+from core.fault import KINDS, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 
 CAPACITY_S = 240.0
-"""What `fanbench capacity` takes at most, unless it is told otherwise."""
+"""The default time limit of `fanbench capacity`."""
 NODE_DEATHS: tuple[FaultKind, ...] = ("leader-kill", "connected-node-kill")
-"""What is asked of a cluster first: the others of its faults take as long again."""
+"""The most important faults of a cluster; its other faults would take as long again."""
 _FAULTS = Scenario(name="faults", clients=200, rate_hz=50, warmup_s=1, duration_s=8, rounds=1)
 """The timing of scenarios/faults.toml, under which `fanbench faults` runs."""
 _AT_S = 2.0
-"""When a fault begins, unless `--at` says otherwise."""
+"""The default of `--at`: when a fault begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextCommand:
-    """A command line, what it would show, and about how long it takes."""
+    """A command line, what it would show, and its approximate duration."""
 
     shows: str
     command: str
@@ -39,29 +39,31 @@ class NextCommand:
 
 
 def faults_command(names: Sequence[str]) -> NextCommand | None:
-    """Every fault of brokers, links, replicas and clients for these contenders; None where none can be broken."""
+    """Every fault of brokers, links, replicas and clients for these contenders; None if none can be broken."""
     known = {contender.name: contender for contender in all_contenders()}
     contenders = [known[name] for name in names if name in known and known[name].program is not None]
     if not contenders:
         return None
     kinds = [kind for kind in KINDS if not WHAT[kind].of_nodes]
-    seconds = len(contenders) * sum(_fault_s(kind) for kind in kinds)
+    seconds = len(contenders) * sum(_FAULTS.broken_run_s(Fault(kind=kind, at_s=_AT_S)) for kind in kinds)
     return NextCommand("faults", _line("faults", [one.name for one in contenders]), _minutes(seconds))
 
 
 def failovers_command(names: Sequence[str]) -> NextCommand | None:
-    """Every fault of nodes for the clusters that these contenders may become; None where they have none."""
+    """Every fault of nodes for the clusters that these contenders may become; None if they have none."""
     forms = [cluster for cluster in cluster_contenders() if cluster.of in names]
     return failovers_of([cluster.name for cluster in forms])
 
 
 def failovers_of(clusters: Sequence[str], rounds: int = 5) -> NextCommand | None:
-    """The death of a node for these clusters, in rounds enough for an interval; None without any."""
+    """The death of a node for these clusters, with enough rounds for an interval; None without clusters."""
     known = {cluster.name: cluster for cluster in cluster_contenders()}
     found = [known[name] for name in clusters if name in known]
     if not found:
         return None
-    seconds = rounds * sum(_fault_s(kind) for one in found for kind in _node_faults(one))
+    seconds = rounds * sum(
+        _FAULTS.broken_run_s(Fault(kind=kind, at_s=_AT_S)) for one in found for kind in _node_faults(one)
+    )
     words = [word for kind in NODE_DEATHS for word in ("--fault", kind)]
     line = " ".join([_line("faults", [one.name for one in found]), *words, f"--rounds {rounds}"])
     return NextCommand("failovers", line, _minutes(seconds))
@@ -69,11 +71,6 @@ def failovers_of(clusters: Sequence[str], rounds: int = 5) -> NextCommand | None
 
 def _node_faults(cluster: Contender) -> list[FaultKind]:
     return [kind for kind in NODE_DEATHS if no_node_to_break(cluster, kind) is None]
-
-
-def _fault_s(kind: FaultKind) -> float:
-    fault = Fault(kind=kind, at_s=_AT_S)
-    return _FAULTS.run_s + max(0.0, _AT_S + fault.lasting_s + TAIL_S - _FAULTS.duration_s)
 
 
 def capacity_command(name: str, options: Mapping[str, object]) -> NextCommand:

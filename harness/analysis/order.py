@@ -1,4 +1,4 @@
-"""The one order in which every table and chart of a report lists contenders: best first, promise by promise, the floor last."""
+"""The order of contenders in every table and chart of a report: by promise, best first, the floor last."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from harness.results.run_record import Comparison
 
 REPLICA_FAULTS: tuple[FaultKind, ...] = ("replica-kill", "replica-restart")
 _ALIKE = 1.5
-"""Contenders whose slowness differs by less than this are named together."""
+"""Contenders whose slowness differs by less than this factor are named together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +49,26 @@ def recommend(comparison: Comparison, evidence: FaultEvidence) -> Recommendation
 
 
 def _take(family: Family) -> str:
-    """`Take what you run: at this load valkey, redis and nats are equivalent; not mosquitto, 8.2 x slower at p99.`"""
+    """`Keep what you run: at this load valkey, redis and nats are equivalent; not mosquitto, 8.2x slower at p99.`"""
     judgement, best = family.judgement, _unbeaten(family)
     if not best:
-        return "Take none of these: what is fastest here is an anti-pattern."
+        return "Take none of these: the fastest contender here is an anti-pattern."
     if len(judgement.contenders) == 1:
-        return f"There is nothing to choose between: only {best[0]} was measured with rounds enough."
+        return f"There is no choice to make: only {best[0]} was measured with enough rounds."
     rest = _slower(judgement, best, _ordered(family))
     tail = f"; not {rest}" if rest else ""
     if len(best) == 1:
         return f"Take {best[0]}: at this load no other is as fast{tail}."
     if judgement.choice == "equivalent":
-        return f"Take what you run: at this load {listed(best)} are equivalent{tail}."
+        return f"Keep what you run: at this load {listed(best)} are equivalent{tail}."
     if judgement.choice == "different":
         strengths = [f"{name} {_strength(judgement, name, best)}" for name in best]
-        return f"Take what fits you: at this load {listed(strengths)}{tail}."
-    return f"Take what you run for now: at this load it is not settled which of {listed(best)} is faster{tail}."
+        return f"Take what suits you: at this load {listed(strengths)}{tail}."
+    return f"Keep what you run for now: at this load it is not settled which of {listed(best)} is faster{tail}."
 
 
 def _unbeaten(family: Family) -> list[str]:
-    """Those that no other beats; an anti-pattern is no advice, however fast it is."""
+    """The unbeaten contenders without anti-patterns, which are never recommended."""
     return [name for name in _ordered(family) if name in family.judgement.unbeaten and not anti_pattern(name)]
 
 
@@ -80,7 +80,7 @@ def _strength(judgement: FamilyJudgement, name: str, best: Sequence[str]) -> str
     """`is faster in p50 and the broker hop than redis`."""
     wins = {other: [_words(one) for one in judgement.slower_in(other, name)] for other in best if other != name}
     said = [f"is faster in {listed(figures)} than {other}" for other, figures in wins.items() if figures]
-    return listed(said) or "is equivalent to the others or not settled"
+    return listed(said) or "is equivalent to the others, or not settled"
 
 
 def _words(judged: PairJudgement) -> str:
@@ -88,7 +88,7 @@ def _words(judged: PairJudgement) -> str:
 
 
 def _slower(judgement: FamilyJudgement, best: Sequence[str], names: Sequence[str]) -> str:
-    """`rabbitmq, 3.9 x slower at p99, or mosquitto and nats-mqtt, 7.4 to 8.2 x`: against the first of the best."""
+    """`rabbitmq, 3.9x slower at p99, or mosquitto and nats-mqtt, 7.4x to 8.2x`: against the first of the best."""
     ratios: list[tuple[float, str, str]] = []
     for name in names:
         if name in best:
@@ -112,12 +112,12 @@ def _slower(judgement: FamilyJudgement, best: Sequence[str], names: Sequence[str
 
 def _group(group: Sequence[tuple[float, str, str]]) -> str:
     low, high = f"{group[0][0]:.2g}", f"{group[-1][0]:.2g}"
-    often = f"{low} x" if low == high else f"{low} to {high} x"
+    often = f"{low}x" if low == high else f"{low}x to {high}x"
     return f"{listed([name for _, name, _ in group])} ({often} slower in {group[0][2]})"
 
 
 def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence) -> list[str]:
-    """What to take if no event may be lost on a replica's restart: what replays, and lost nothing where that was broken."""
+    """What to take if no event may be lost on a replica's restart: contenders that replay and lost nothing in such a fault."""
     if stored is None:
         programs = {contender.program for contender in _known(_unbeaten(first))}
         found = [one.name for one in all_contenders() if one.program in programs and _replays(one)]
@@ -129,21 +129,17 @@ def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence)
     broken = {name: [kind for kind in REPLICA_FAULTS if evidence.of(name, kind)] for name in found}
     proven = [name for name in found if broken[name]]
     rest = [name for name in found if not broken[name]]
-    said = f"If no event may be lost on a replica's restart take {_or(proven or found)}"
+    said = f"If no event may be lost when a replica restarts, take {listed(proven or found, 'or')}"
     where = "measured here" if stored is None else "tried in a fault here"
     if not proven:
         return [f"{said}, which {_replay(found)} (declared, not {where})."]
     kinds = [kind for kind in REPLICA_FAULTS if all(kind in broken[name] for name in proven)]
     also = f"; {listed(rest)} {_replay(rest)} too, not {where}" if rest else ""
-    return [f"{said}, which lost nothing in any fault ({listed(kinds or REPLICA_FAULTS)} among them){also}."]
+    return [f"{said}, which lost nothing in any fault (including {listed(kinds or REPLICA_FAULTS)}){also}."]
 
 
 def _replay(names: Sequence[str]) -> str:
     return "replays" if len(names) == 1 else "replay"
-
-
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _known(names: Sequence[str]) -> list[Contender]:
@@ -161,7 +157,7 @@ def _certainty(comparison: Comparison, ranked: Sequence[Family]) -> str:
     margin = comparison.stopping.margin
     said = (
         f"{CONFIDENCE:.0%} certain, over every pair in p50, p90, p99, the broker hop and CPU together: {often} valid rounds of each, "
-        f"{offered_workload(comparison)}; equivalent is within {margin:g} x."
+        f"{offered_workload(comparison)}; equivalent means within {margin:g}x."
     )
     open_pairs = [judged for family in ranked for judged in family.judgement.unsettled]
     if not open_pairs:

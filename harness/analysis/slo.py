@@ -77,7 +77,7 @@ class Condition:
 
     def _written(self, value: float) -> str:
         if self.figure in _COUNTS:
-            return f"{value:.3g} %" if self.share else f"{value:,.0f}"
+            return f"{value:.3g}%" if self.share else f"{value:,.0f}"
         return f"{value:.1f} ms"
 
     def __str__(self) -> str:

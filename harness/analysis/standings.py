@@ -1,4 +1,4 @@
-"""Where each contender stands: its runs together, its figures with intervals, its place among those of its promise."""
+"""The standing of each contender: its pooled runs, its figures with intervals, its rank within its promise."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from harness.analysis.statistics import MIN_ROUNDS, Interval, bootstrap_interval
 from harness.results.run_record import HOPS, LATENCY, PARTS, Comparison, Run
 
 FLOOR = "memory"
-"""The contender without a broker: the floor of the harness, shown beside the others and not ranked with them."""
+"""The contender without a broker: the floor of the harness, shown with the others and not ranked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One contender of a comparison, by its valid runs."""
+    """One contender of a comparison, with its valid runs."""
 
     contender: str
     delivery: str
@@ -31,16 +31,16 @@ class Standing:
 
     @property
     def events(self) -> int:
-        """Measured events of all valid runs: what a percentile rests on, however many clients got each."""
+        """Measured events of all valid runs, which support the percentiles, however many clients got each."""
         return self.total("published")
 
     def carries(self, percentile: float) -> bool:
-        """Whether there are events enough to show the percentile."""
+        """Whether there are enough events to show the percentile."""
         return carried(self.events, percentile)
 
     @property
     def highest_carried(self) -> int:
-        """99, 90 or 50: the highest percentile that there are events enough for."""
+        """99, 90 or 50: the highest percentile with enough events."""
         return next((percentile for percentile in (99, 90) if self.carries(percentile)), 50)
 
     def pooled(self, hop: str = LATENCY) -> Histogram:

@@ -1,4 +1,4 @@
-"""The verdict in words: what the numbers of a comparison allow us to say, the answer first."""
+"""The verdict in words: what a comparison's numbers allow us to conclude, the answer first."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ def _advice(found: Sequence[Family]) -> list[str]:
     if not several:
         advice = ""
     elif set(several) == {"equivalent"}:
-        advice = "Any of those that are equivalent will do at this load: take what you run already. "
+        advice = "The equivalent contenders do not differ at this load: keep what you already run. "
     elif "not settled" in several:
-        advice = "Until that is settled nothing measured here speaks for one of them. "
+        advice = "Until this is settled, no measurement here favours one of them. "
     else:
-        advice = "Take the one that is faster in the figure that you need. "
-    return [f"{advice}`fanbench choose` holds these figures against your own needs."]
+        advice = "Take the one that is faster in the figure that matters to you. "
+    return [f"{advice}`fanbench choose` checks these figures against your needs."]
 
 
 def _nothing(comparison: Comparison) -> str:
     if not comparison.runs:
-        return "No run was finished: there is nothing to compare."
-    return "No run is valid, so nothing can be said; the report has the reasons."
+        return "No run finished, so there is nothing to compare."
+    return "No run is valid, so there is no verdict; the report has the reasons."
 
 
 def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
@@ -94,7 +94,7 @@ def _followers(family: Family) -> list[str]:
 
 
 def _apart(found: Sequence[Family]) -> list[str]:
-    """The broker hop and CPU by themselves, since a sum of hops hides the first; then what is not settled."""
+    """The broker hop and CPU on their own, since a sum of hops hides the first; then what is not settled."""
     several = len([family for family in found if len(family.judgement.contenders) > 1]) > 1
     said = [
         f"{head}{f' among {family.delivery}' if several else ''}: {words}."
@@ -135,7 +135,7 @@ def _floor(measured: Sequence[Standing]) -> list[str]:
     floors = [standing for standing in measured if standing.floor]
     if not floors or len(floors) == len(measured):
         return []
-    return [f"Without any broker (memory, the floor of the harness) there remains {_p99(floors[0])}."]
+    return [f"Without a broker (memory, the floor of the harness), {_p99(floors[0])}."]
 
 
 def _broker_share(measured: Sequence[Standing]) -> list[str]:
@@ -154,7 +154,7 @@ def _broker_share(measured: Sequence[Standing]) -> list[str]:
 
 
 def _per_cent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.0095 else f"{100 * share:.1f} %"
+    return f"{100 * share:.0f}%" if share >= 0.0095 else f"{100 * share:.1f}%"
 
 
 def _losses(measured: Sequence[Standing]) -> list[str]:
@@ -163,7 +163,7 @@ def _losses(measured: Sequence[Standing]) -> list[str]:
         return ["Nothing was lost."]
     said = [
         f"{s.contender} lost {s.total('lost'):,} of {s.total('expected'):,} deliveries "
-        f"({100 * s.total('lost') / s.total('expected'):.2g} %: {listed(_causes(s))})"
+        f"({100 * s.total('lost') / s.total('expected'):.2g}%: {listed(_causes(s))})"
         for s in losers
     ]
     rest = "; the others lost nothing" if len(losers) < len(measured) else ""
@@ -189,7 +189,7 @@ def _limits(measured: Sequence[Standing]) -> list[str]:
     by_part = {part: [name for _, of, name in limits if of == part] for part in sorted(parts)}
     said = "; ".join(f"the {part} with {listed(names)}" for part, names in by_part.items())
     return [
-        f"The part nearest its limit was {said}; nearest of all the {part} with {contender}, {core:.0%} of a core in the median run."
+        f"The part nearest its limit was {said}; the nearest was the {part} with {contender}, at {core:.0%} of a core in the median run."
     ]
 
 
@@ -197,8 +197,8 @@ def _distrust(comparison: Comparison, every: Sequence[Standing]) -> list[str]:
     refused = sum(len(standing.refused) for standing in every)
     said = []
     if refused:
-        runs = "1 run" if refused == 1 else f"{refused} runs"
-        said.append(f"{runs} of {len(comparison.runs)} refused and not ranked; the report has the reasons.")
+        runs = "1 run" if len(comparison.runs) == 1 else f"{len(comparison.runs)} runs"
+        said.append(f"{refused} of {runs} refused and not ranked; the report has the reasons.")
     if not comparison.complete:
-        said.append("The comparison was interrupted: it holds only the runs that were finished.")
+        said.append("The comparison was interrupted: it contains only the finished runs.")
     return said

@@ -1,4 +1,4 @@
-"""The runs of a capacity search: one load is tried, judged, and told; a run that the machine disturbed is done again."""
+"""The runs of a capacity search: try one load, judge it and report it; a run that the machine disturbed is repeated."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from harness.schedule.jobs import measure
 from harness.schedule.retry_queue import REPEATS, Job
 
 FULL_MACHINE = 0.85
-"""Of all cores, used by the run's own processes: from here on it was the load that made the generator late."""
+"""Share of all cores used by the run's own processes: beyond this the load itself made the generator late."""
 PATIENCE = Patience(connect_s=15.0, probe_s=6.0, report_s=8.0, end_s=8.0)
-"""A load that needs longer is beyond the limit, and the search has to go on."""
+"""A load that needs longer is beyond the limit, and the search has to continue."""
 _GUESS_S = 10.0
-"""What a run takes besides its phases, before one was measured."""
+"""A run's duration besides its phases, before the first measurement."""
 
 
 def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
@@ -70,11 +70,11 @@ def judge(run: Run, slo: Slo, load: int, cores: float) -> CapacityPoint:
 
 
 class PermanentFailureError(FanbenchError):
-    """A run failed for a reason that no load changes: the search is over."""
+    """A run failed for a reason that does not depend on the load: the search is over."""
 
 
 class Budget:
-    """The seconds that a search may take, and whether some more runs fit: as long as the last ones took."""
+    """The time budget of a search, and whether further runs fit, judged by the last ones."""
 
     def __init__(self, within_s: float, first_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -86,12 +86,12 @@ class Budget:
         self._took_s.append(took_s)
 
     def affords(self, runs: int) -> bool:
-        """Whether so many more runs would end in time."""
+        """Whether this many further runs would end in time."""
         return self._clock() + runs * statistics.fmean(self._took_s[-3:]) <= self._ends_s
 
 
 class CapacityRuns:
-    """The oracle of the search: each call is a run, kept with the others."""
+    """The search's oracle: each call is a run, which is kept."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class CapacityRuns:
         point = judge(run, self._slo, load, usable_cores())
         self.points.append(point)
         self.runs.append(run)
-        breaks = "the harness ends here" if point.by_harness else "breaks"
+        breaks = "the harness reached its limit" if point.by_harness else "breaks"
         verdict = "holds" if point.held else f"{breaks if point.judged else 'not judged'}: {point.why}"
         words = escape(f"p99 {point.p99_ms:.1f} ms, lost {point.lost:,}: {verdict}")
         self.console.print(f"  {head}, {words}", highlight=False)

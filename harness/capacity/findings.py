@@ -1,4 +1,4 @@
-"""What a capacity search found: where it looks, its answer as a document, and the answer as one sentence."""
+"""The plan of a capacity search, and its answer as a document and as a sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST: dict[Axis, int] = {"clients": 10**6, "rate": 100_000, "replicas": 16, "to
 
 
 def bounds(scenario: Scenario, axis: Axis) -> SearchBounds:
-    """Where the search looks: from the scenario's own clients or rate, or from one replica or topic."""
+    """The search's plan: from the scenario's clients or rate, or from one replica or topic."""
     starts: dict[Axis, int] = {"clients": scenario.clients, "rate": int(scenario.rate_hz), "replicas": 1, "topics": 1}
     processes = scenario.load_processes or most_load_processes()
     most = min(_MOST[axis], most_clients(scenario.replicas, processes)) if axis == "clients" else _MOST[axis]
@@ -48,12 +48,10 @@ def as_found(
 
 
 def in_words(found: Capacity) -> str:
-    """The answer as one sentence: what holds with its interval, where it breaks, and what broke first."""
+    """The answer as a sentence: the load that holds with its interval, where it breaks, and what broke first."""
     if found.held is None:
         why = next((f"; {point.why}" for point in reversed(found.points) if point.why), "")
-        return (
-            f"{found.contender}: no load was found that holds {found.slo}: {found.note or 'nothing was measured'}{why}"
-        )
+        return f"{found.contender}: found no load that holds {found.slo}: {found.note or 'nothing was measured'}{why}"
     said = f"{_times(found, found.held, 'held')}{_interval(found)}"
     if not found.confirmed:
         words = f"{found.contender}: at least {found.held:,} {found.vary} held {found.slo} ({said}), not confirmed: {found.note}"
@@ -90,7 +88,7 @@ def _break(found: Capacity) -> str:
     broken = next((point for point in judged if not point.by_harness), None)
     if broken is None:
         return (
-            f"the harness ends at {found.broke:,}, which says nothing against {found.contender}: "
+            f"the harness reached its limit at {found.broke:,}, which says nothing about {found.contender}: "
             f"{_times(found, found.broke, 'refused')}, first: {judged[0].why}"
         )
     return f"{found.broke:,} {_times(found, found.broke, 'broke')}, first: {broken.why}"

@@ -1,4 +1,4 @@
-"""Finds the largest load that holds: doubling, then bisection, then confirmation in further runs. Pure of any clock."""
+"""Finds the largest load that holds: doubling, then bisection, then confirmation in further runs. Uses no clock."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 Oracle = Callable[[int], bool | None]
 """Whether a load holds in one run, which may be noisy; None when the run could not be judged."""
 Affords = Callable[[int], bool]
-"""Whether there is time for so many further runs."""
+"""Whether there is time for this many further runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchBounds:
-    """Where to look, and how finely: `precision` 0.1 ends when the steps are 10 % apart."""
+    """Where to look, and how finely: `precision` 0.1 ends when the steps are 10% apart."""
 
     start: int
     least: int
@@ -33,10 +33,10 @@ class SearchAnswer:
     probes: list[tuple[int, bool | None]] = field(default_factory=list)
     """Each load tried and whether it held, in order."""
     note: str = ""
-    """Why there is no bound, why it is not confirmed, or why it is coarse; empty when there is nothing to add."""
+    """Why there is no limit, why it is not confirmed, or why it is coarse; otherwise empty."""
 
     def outcomes(self, load: int) -> list[bool | None]:
-        """What the runs at one load gave, in order."""
+        """The outcomes at one load, in order."""
         return [held for tried, held in self.probes if tried == load]
 
 
@@ -45,7 +45,7 @@ class _OutOfTime(Exception):  # noqa: N818 - a way out of nested steps, not an e
 
 
 class Search:
-    """One search. `answer` is true at any moment, so that what was found remains when a run is interrupted."""
+    """One search. `answer` is valid at any time, so that an interrupted search keeps its findings."""
 
     def __init__(self, holds: Oracle, bounds: SearchBounds, affords: Affords) -> None:
         self._holds = holds
@@ -62,7 +62,7 @@ class Search:
                 self._bisect()
                 self._confirm()
         except _OutOfTime:
-            answer.note = "the time was used up before it could be confirmed; give it more with --within"
+            answer.note = "the time was up before it could be confirmed; allow more with --within"
         self._review()
         return answer
 
@@ -103,7 +103,7 @@ class Search:
             else:
                 answer.broke = load
         if answer.held is None:
-            answer.note = f"no bound found: even the least load, {least:,}, does not hold"
+            answer.note = f"no limit found: even the smallest load, {least:,}, does not hold"
 
     def _coarse(self) -> bool:
         """Whether there are loads between `held` and `broke` that are further apart than the precision."""
@@ -124,7 +124,7 @@ class Search:
                 answer.broke = middle
 
     def _confirm(self) -> None:
-        """Hold again at the answer, break again above it; a surprise moves the bracket and the search goes on."""
+        """Hold again at the answer, break again above it; a surprise moves the bracket and the search continues."""
         answer = self.answer
         assert answer.held is not None
         for _ in range(self._bounds.confirmations):
@@ -137,7 +137,7 @@ class Search:
             answer.held, answer.broke = answer.broke, self._broke_above(answer.broke)
 
     def _fall_back(self, broke: int) -> None:
-        """The answer broke in a further run: it is a load that breaks, and a smaller one must hold."""
+        """The answer broke in a further run: treat it as a load that breaks, and find a smaller one that holds."""
         answer = self.answer
         answer.broke = broke
         held = {load for load, held in answer.probes if held and load < broke}
@@ -145,7 +145,7 @@ class Search:
         self._descend(1 + 2 * self._bounds.precision)
 
     def _breaks_again(self, load: int) -> bool:
-        """Whether a load that broke does so again. A single break may be chance: two runs in a row must gainsay it."""
+        """Whether a load that broke does so again. A single break may be chance: two runs in a row must contradict it."""
         if any(self.answer.outcomes(load)):
             return True  # it held once and broke in a further run: it does not hold every time
         return not self._probe(load) or not self._probe(load)
@@ -164,17 +164,19 @@ class Search:
         return None
 
     def _review(self) -> None:
-        """Say what a confirmed answer lacks; without a judged run above it there is no limit, only a load that holds."""
+        """Note what a confirmed answer lacks; without a judged run above it there is no limit, only a load that holds."""
         answer = self.answer
         if not answer.confirmed:
             return
         if answer.broke is None:
             whole = answer.held == self._bounds.most
-            answer.note = "no bound found: " + (
-                "it is the largest load that fits here" if whole else "the time was used up; give it more with --within"
+            answer.note = "no limit found: " + (
+                "it is the largest load that this machine can carry"
+                if whole
+                else "the time was up; allow more with --within"
             )
         elif False not in answer.outcomes(answer.broke):
             answer.confirmed = False
             answer.note = f"no run at {answer.broke:,} could be judged"
         elif self._coarse():
-            answer.note = "the time was used up before the step became finer; give it more with --within"
+            answer.note = "the time was up before the step became finer; allow more with --within"

@@ -1,4 +1,4 @@
-"""The last sentences of an answer: take X because A, B; if C then Y."""
+"""The last sentences of an answer: take X because A, B; if C, take Y."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.choose.result_queries import replays, span
 
 
 def advice(answer: Answer, needs: Needs) -> str:
-    """What to take and why, and what to take where something else matters; or what to give up where nothing is left."""
+    """What to take and why, and the alternative; or what to give up if nothing is left."""
     first = _first(answer, needs)
     if first is None:
         return _nothing_left(answer)
@@ -52,8 +52,8 @@ def _proven(name: str, answer: Answer, needs: Needs) -> bool:
 
 
 def _next(answer: Answer) -> list[str]:
-    """The first command that fills a gap: what it shows may change the answer."""
-    return [f"Next: {answer.commands[0]}, since that was not measured."] if answer.commands else []
+    """The first command that fills a gap: its result may change the answer."""
+    return [f"Next, because it was not measured: {answer.commands[0]}."] if answer.commands else []
 
 
 def _because(answer: Answer, needs: Needs, first: Judged) -> list[str]:
@@ -61,7 +61,7 @@ def _because(answer: Answer, needs: Needs, first: Judged) -> list[str]:
     said = []
     program = program_of_result(name)
     if program in needs.have:
-        said.append(f"{program} runs already")
+        said.append(f"you already run {program}")
     said.append(_place(answer, name))
     if needs.promise == AT_LEAST_ONCE:
         said.append(f"it promises {AT_LEAST_ONCE}")
@@ -73,21 +73,21 @@ def _because(answer: Answer, needs: Needs, first: Judged) -> list[str]:
 
 
 def _place(answer: Answer, name: str) -> str:
-    """How it stands to the others at the measured load, with its p99 and where that stands."""
+    """Its rank at the measured load, with its p99 and the source."""
     figure = span(answer.base, name)
     family = next(one for one in families(answer.base.comparison) if any(s.contender == name for s in one.standings))
     judgement = family.judgement
     if name not in judgement.contenders:
-        return f"nothing measured speaks against it, with too few rounds to rank it ({figure})"
+        return f"no measurement rules it out, but it has too few rounds to be ranked ({figure})"
     if len(judgement.contenders) == 1:
-        return f"it is the only one of its promise that was measured ({figure})"
+        return f"it is the only measured contender with its promise ({figure})"
     if name not in judgement.unbeaten:
         worst = max(
             (one for other in judgement.contenders if other != name for one in judgement.slower_in(name, other)),
             key=lambda one: one.ratio.estimate,
         )
         words = next(known.words for known in FIGURES if known.name == worst.figure)
-        return f"though {worst.faster} is {worst.ratio.estimate:.2f} x faster in {words} ({figure})"
+        return f"though {worst.faster} is {worst.ratio.estimate:.2f}x faster in {words} ({figure})"
     if judgement.unbeaten == (name,):
         return f"it is the fastest at {CONFIDENCE:.0%} certainty ({figure})"
     by_choice = {
@@ -98,27 +98,25 @@ def _place(answer: Answer, name: str) -> str:
 
 
 def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
-    """If C then Y: a shorter silence, the promise that was not asked for, three nodes, or another one that is left."""
+    """If C, take Y: for a shorter silence, a stronger promise, three nodes, or another remaining contender."""
     quietest = _quietest(answer, needs)
     if quietest is not None and quietest[0] != first.contender:
         name, form = quietest
-        return f"If a shorter silence counts for more then take {name}, run as {form.name}: {form.said}."
+        return f"If a shorter silence matters more, take {name}, run as {form.name}: {form.said}."
     stored = [j for group in answer.left.get(AT_LEAST_ONCE, []) for j in group if replays(j.contender)]
     if first.delivery != AT_LEAST_ONCE and stored:
-        return f"If no event may be lost on a replica's restart then take {stored[0].contender}."
+        return f"If no event may be lost when a replica restarts, take {stored[0].contender}."
     forms = forms_of(first.contender)
     if needs.nodes == 1 and forms:
-        return f"If a node may die then look at {forms[0]}: `fanbench choose --nodes 3`."
+        return f"If a node may die, look at {forms[0]}: `fanbench choose --nodes 3`."
     others = _runner_up(answer, first)
     return (
-        f"If it does not suit you then take {others}."
-        if others
-        else "If it does not suit you then nothing else is left."
+        f"If it does not suit you, take {others}." if others else "If it does not suit you, no other contender is left."
     )
 
 
 def _quietest(answer: Answer, needs: Needs) -> tuple[str, FittingForm] | None:
-    """Of what is left, the contender whose cluster is silent for the shortest time."""
+    """The remaining contender whose cluster has the shortest silence."""
     names = [j.contender for groups in answer.left.values() for group in groups for j in group]
     found = [(form, name) for name in names if needs.nodes > 1 and (form := fitting_form(name, needs, answer.results))]
     return (min(found)[1], min(found)[0]) if found else None
@@ -130,8 +128,10 @@ def _runner_up(answer: Answer, first: Judged) -> str:
 
 
 def _nothing_left(answer: Answer) -> str:
-    """Whose reasons are fewest: what would have to be given up for it."""
+    """The contender with the fewest reasons against it: what would have to be given up."""
     out: Sequence[Judged] = sorted(answer.ruled_out, key=lambda judged: len(judged.reasons))
     if not out:
         return "Take none yet: nothing was measured."
-    return f"Take none: each is ruled out. If this can be accepted: {'; '.join(out[0].reasons)}, then take {out[0].contender}."
+    return (
+        f"Take none: each is ruled out. If you can accept this: {'; '.join(out[0].reasons)}, take {out[0].contender}."
+    )

@@ -1,4 +1,4 @@
-"""`fanbench choose`: needs against stored results. It cites what was measured and never makes a number up.
+"""`fanbench choose`: checks stored results against needs. It cites measurements and invents no numbers.
 
 Every figure in an answer stands in the summary.csv that is named beside it. A load counts for the needed one when it
 is the same; a heavier one on which the objective held, and a lighter one on which it broke, settle the objective too.
@@ -30,7 +30,7 @@ from harness.choose.needs import Needs, unknown_programs
 from harness.choose.result_queries import against, doubts, span
 
 STANDS_FOR = 2.0
-"""A load that many times the measured one is warned of."""
+"""Warn about a load at least this many times the measured one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Answer:
     base: Result
     """The comparison whose load is nearest to the needed one."""
     results: Sequence[Result]
-    """Those of the same machine, which the answer rests on."""
+    """The results of the same machine, on which the answer is based."""
     ruled_out: list[Judged] = field(default_factory=list)
     left: dict[str, list[list[Judged]]] = field(default_factory=dict)
     """By promise: groups that are not different at p99, best first."""
@@ -57,7 +57,7 @@ class Answer:
     warnings: list[str] = field(default_factory=list)
     not_measured: list[Unmeasured] = field(default_factory=list)
     costs: dict[str, Cost] = field(default_factory=dict)
-    """By contender that is left, where prices were given."""
+    """Costs by remaining contender, if prices were given."""
     currency: str = ""
 
     @property
@@ -111,7 +111,7 @@ def choose(
 
 
 def _in_turn(answer: Answer, needs: Needs) -> list[str]:
-    """What is left, best first and promise by promise in turn; what runs already before all else."""
+    """The remaining contenders by promise, best first; those that already run come first."""
     columns = [[judged.contender for group in groups for judged in group] for groups in answer.left.values()]
     names = [name for row in zip_longest(*columns) for name in row if name]
     return sorted(names, key=lambda name: program_of_result(name) not in needs.have)
@@ -126,7 +126,7 @@ def _nearest(needs: Needs, results: Sequence[Result], here: Mapping[str, str] | 
     found = [result for result in results if result.compares and any(run.valid for run in result.comparison.runs)]
     if not found:
         raise UsageError(
-            "the results hold no comparison with a valid run; give directories that fanbench compare wrote"
+            "the results contain no comparison with a valid run; give directories that fanbench compare wrote"
         )
 
     def nearness(result: Result) -> tuple[bool, bool, float, str, int]:
@@ -140,22 +140,22 @@ def _nearest(needs: Needs, results: Sequence[Result], here: Mapping[str, str] | 
 
 
 def _warnings(needs: Needs, base: Result, others: int) -> list[str]:
-    """Where a smaller load, or another machine's results, stand for what is needed."""
+    """Warnings where a smaller load, or another machine's results, are used."""
     scenario = base.comparison.scenario
     said = [*unknown_programs(needs)]
     clients = needs.clients or scenario.clients
     if clients >= STANDS_FOR * scenario.clients:
         said.append(
-            f"{scenario.clients:,} clients stand for {clients:,} here, {clients / scenario.clients:.3g} times as many: what holds "
+            f"{scenario.clients:,} measured clients stand for {clients:,}, {clients / scenario.clients:.3g} times as many: what holds "
             f"at {workload(scenario)} need not hold there"
         )
     if others:
-        said.append(f"{others} of the results are of another machine and were left out")
+        said.append(f"{others} of the results are from another machine and were left out")
     return said
 
 
 def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
-    """Group what is left by p99 on the nearest load, each promise for itself; what runs already goes first in its group."""
+    """Group the remaining contenders by p99 at the nearest load, for each promise; those that already run go first in their group."""
     base = answer.base
     runs = [run for run in base.comparison.runs if run.contender in left]
     for family in families(replace(base.comparison, runs=runs)) if runs else []:
@@ -174,7 +174,7 @@ def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
 
 def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bool) -> Judged:
     said = [span(answer.base, name)]
-    said += [f"{program_of_result(name)} runs already"] if at_hand else []
+    said += [f"you already run {program_of_result(name)}"] if at_hand else []
     ranked = name in family.judgement.contenders
     said += [] if ranked or not family.judgement.contenders else ["too few valid rounds to be ranked"]
     said += doubts(name, needs, answer.results)
@@ -186,7 +186,9 @@ def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bo
 def _certainty(family: Family, names: Sequence[str]) -> str:
     judgement, delivery = family.judgement, family.delivery
     if not judgement.contenders:
-        return f"{delivery}: not sure, fewer than {MIN_ROUNDS} rounds: the order is of single figures"
+        return (
+            f"{delivery}: not certain, because there are fewer than {MIN_ROUNDS} rounds; the order is by single figures"
+        )
     if len(names) == 1:
         return f"{delivery}: {names[0]} is the only one left"
     best = [name for name in names if name in judgement.unbeaten]
@@ -196,9 +198,9 @@ def _certainty(family: Family, names: Sequence[str]) -> str:
 def _best(judgement: FamilyJudgement, best: Sequence[str]) -> str:
     others = "; the others are slower" if len(best) < len(judgement.contenders) else ""
     if len(best) == 1:
-        return f"{best[0]} is faster than each of the others"
+        return f"{best[0]} is faster than all others"
     if judgement.choice == "equivalent":
         return f"{listed(best)} are equivalent{others}"
     if judgement.choice == "different":
-        return f"{listed(best)} are each faster in another figure{others}"
+        return f"each of {listed(best)} is faster in a different figure{others}"
     return f"it is not settled which of {listed(best)} is faster{others}"

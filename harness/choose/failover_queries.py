@@ -1,4 +1,4 @@
-"""What stored results say of a contender that has to run on three nodes: how long its clients hear nothing when one dies."""
+"""Failovers of a contender that must run on three nodes: how long its clients hear nothing when a node dies."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from harness.choose.needs import Needs
 
 
 def forms_of(name: str) -> list[str]:
-    """The clusters that a contender of one process may become."""
+    """The cluster forms of a single-process contender."""
     return [contender.name for contender in cluster_contenders() if contender.of == name]
 
 
 def against_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """Why a contender is ruled out where it has to run on several nodes: each cluster that it may become is."""
+    """Why a contender is ruled out on several nodes: each of its cluster forms is."""
     if needs.nodes == 1:
         return
     forms = forms_of(name)
     if not forms:
-        yield f"fanbench knows no cluster of it, and {needs.nodes} nodes are asked for"
+        yield f"fanbench knows no cluster of it, and {needs.nodes} nodes are required"
         return
     found = {form: against_form(form, needs, results) for form in forms}
     if all(found.values()):
@@ -32,7 +32,7 @@ def against_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> Iter
 
 
 def against_form(form: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """What speaks against one cluster: a silence that is too long, and losses that were not to be."""
+    """The reasons against one cluster: a silence that is too long, and forbidden losses."""
     limit_s = parse_silence_s(needs.max_silence)
     worst = _worst(form, results)
     said = []
@@ -45,7 +45,7 @@ def against_form(form: str, needs: Needs, results: Sequence[Result]) -> list[str
 
 
 def said_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """What was measured of its clusters, those that are ruled out too."""
+    """The measurements of its clusters, including ruled-out ones."""
     if needs.nodes == 1:
         return []
     said = []
@@ -58,7 +58,7 @@ def said_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> list[st
 
 
 def forms_not_measured(names: Sequence[str], needs: Needs, results: Sequence[Result]) -> list[str]:
-    """The clusters of these contenders that no valid run of a fault of nodes shows."""
+    """The clusters of these contenders without a valid run of a fault of nodes."""
     if needs.nodes == 1:
         return []
     return [form for name in names for form in forms_of(name) if _worst(form, results) is None]
@@ -71,11 +71,11 @@ class FittingForm(NamedTuple):
     """Of its worst fault of nodes."""
     name: str
     said: str
-    """The silence with its fault and where it stands."""
+    """The silence with its fault and its source."""
 
 
 def fitting_form(name: str, needs: Needs, results: Sequence[Result]) -> FittingForm | None:
-    """Of the clusters of a contender that were measured and fit, the one whose worst silence is the shortest."""
+    """The measured and suitable cluster of a contender with the shortest worst silence."""
     found = [
         FittingForm(worst[0], form, _silent(worst))
         for form in forms_of(name)

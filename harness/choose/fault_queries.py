@@ -1,4 +1,4 @@
-"""What faults say against a contender: what it lost, and how long its clients heard nothing."""
+"""What faults show against a contender: what it lost, and how long its clients heard nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.results.run_record import Run
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
 _OF_THE_BROKER: tuple[FaultKind, ...] = ("broker-kill", "broker-stop")
-"""With three nodes it is the cluster's faults that count in place of these."""
+"""With three nodes the cluster's faults count instead of these."""
 _OF_A_DEPLOY: FaultKind = "replica-restart"
 Found = tuple[FaultOutcome, Result]
 
@@ -36,7 +36,7 @@ def parse_silence_s(text: str) -> float | None:
 
 
 def faults_of(name: str, needs: Needs, results: Sequence[Result]) -> list[Found]:
-    """The faults of a contender that count for the needs, each in the newest result that has a valid run of it."""
+    """The faults of a contender that matter for the needs, each in the newest result with a valid run."""
     newest: dict[FaultKind, Found] = {}
     for result in sorted(results, key=lambda result: result.comparison.started_utc):
         for outcome in outcomes([run for _, run in result.runs_of(name)]):
@@ -46,7 +46,7 @@ def faults_of(name: str, needs: Needs, results: Sequence[Result]) -> list[Found]
 
 
 def against_in_faults(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """What it lost in a fault though that was not to be lost, and a silence that was too long, each with its run."""
+    """Forbidden losses in faults, and silences that were too long, each with its run."""
     limit_s = parse_silence_s(needs.max_silence)
     for outcome, result in faults_of(name, needs, results):
         said = lost_too_much(outcome, result, needs)
@@ -85,7 +85,7 @@ def _number(result: Result, run: Run) -> int:
 
 
 def said_of_deploys(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """What each deploy does to a contender: what it loses when the replicas are restarted in turn."""
+    """The effect of a deploy on a contender: its losses when the replicas are restarted in turn."""
     if not needs.deploys_daily:
         return []
     often = f"{needs.deploys_daily:g} deploy{'' if needs.deploys_daily == 1 else 's'} a day"
@@ -102,18 +102,18 @@ def asks_of_faults(needs: Needs) -> bool:
 
 
 def may_lose_nothing(needs: Needs) -> bool:
-    """Whether the objective bounds what may be lost."""
+    """Whether the objective limits losses."""
     return bool(_loss_conditions(needs))
 
 
 def faults_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> bool:
-    """Whether no fault that counts for the needs was measured with the contender."""
+    """Whether no relevant fault was measured with the contender."""
     kinds = {outcome.fault for outcome, _ in faults_of(name, needs, results)}
     return not kinds or (bool(needs.deploys_daily) and _OF_A_DEPLOY not in kinds)
 
 
 def kept_everything(name: str, needs: Needs, results: Sequence[Result]) -> str:
-    """`it lost nothing in 11 faults (faults)`; empty where it lost something or nothing was measured."""
+    """`it lost nothing in 11 faults (faults)`; empty if it lost something or nothing was measured."""
     found = faults_of(name, needs, results)
     if not found or any(outcome.total("lost") for outcome, _ in found):
         return ""

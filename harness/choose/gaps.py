@@ -1,4 +1,4 @@
-"""What an answer would need and no run shows: each named once, with the command that measures it and its minutes."""
+"""The gaps of an answer: what no run has measured, each with the command that measures it and its minutes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from harness.choose.needs import Needs
 from harness.choose.result_queries import objective_not_measured
 
 SCENARIO_OF = {"poisson": "rooms", "burst": "burst"}
-"""The scenario that has a schedule which no option of `fanbench compare` gives."""
+"""The scenario with a schedule that no option of `fanbench compare` can set."""
 WITHIN_S = 360.0
-"""What `fanbench compare` takes, unless it is told otherwise."""
+"""The defaults of `fanbench compare`."""
 MOST = 6
-"""Contenders that a comparison of that length tells apart."""
+"""Contenders that a comparison of that length can distinguish."""
 FAR = 4.0
-"""A load so many times the measured one may be more than the machine holds: how much it holds is asked first."""
+"""Beyond this multiple of the measured load, first check the machine's capacity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Unmeasured:
 
     what: str
     command: NextCommand | None
-    """What would show it; None where fanbench cannot."""
+    """What would show it; None if fanbench cannot."""
 
 
 def gaps_of(
@@ -105,7 +105,7 @@ def _needed_load(
 
 
 def _absent(needs: Needs, names: Sequence[str]) -> list[str]:
-    """Contenders that keep the promise and stand in none of the results."""
+    """Contenders with this promise that are in none of the results."""
     return [
         one.name
         for one in all_contenders()
@@ -116,7 +116,7 @@ def _absent(needs: Needs, names: Sequence[str]) -> list[str]:
 
 
 def load_options(needs: Needs, scenario: Scenario) -> dict[str, object]:
-    """The needed load as options of `fanbench compare`, with the measured one's where nothing is asked."""
+    """The needed load as options of `fanbench compare`, completed from the measured load."""
     options: dict[str, object] = {}
     if needs.schedule != "constant":
         options["scenario"] = SCENARIO_OF[needs.schedule]

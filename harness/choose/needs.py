@@ -1,4 +1,4 @@
-"""What a reader needs of a broker: options of `fanbench choose`, or a TOML file of the same names."""
+"""A user's needs: options of `fanbench choose`, or a TOML file with the same names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.analysis.slo import Slo
 
 
 class Needs(BaseModel):
-    """Each field that is given rules something out or orders what is left; what is not given is not asked."""
+    """Each given field rules something out or orders the rest; a missing field is not checked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,10 +27,10 @@ class Needs(BaseModel):
     topics: int = Field(1, ge=1, description="topics that the clients are spread over, for instance 100")
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     promise: Literal["at-most-once", "at-least-once"] | None = Field(None, description="at-most-once or at-least-once")
-    replay: bool = Field(False, description="whether a restarted replica must get the past back: true or false")
+    replay: bool = Field(False, description="whether a restarted replica must get earlier events: true or false")
     slo: str = Field("", description="what must hold, for instance 'p99<100ms, lost=0'")
-    have: tuple[str, ...] = Field((), description="programs that run already, for instance ['redis']")
-    memory_mb: float | None = Field(None, gt=0, description="memory that the broker may take, for instance 200")
+    have: tuple[str, ...] = Field((), description="programs that you already run, for instance ['redis']")
+    memory_mb: float | None = Field(None, gt=0, description="memory that the broker may use, in MB, for instance 200")
 
     nodes: Literal[1, 3] = Field(1, description="nodes that the broker runs on: 1 or 3")
     max_silence: str = Field(
@@ -43,12 +43,12 @@ class Needs(BaseModel):
         return Slo.parse(self.slo) if self.slo else None
 
     def deliveries_hz(self, scenario: Scenario) -> float:
-        """Deliveries per second at the needed load, with what is not asked as the scenario has it."""
+        """Deliveries per second at the needed load, completed from the scenario."""
         clients = self.clients or scenario.clients
         return clients * (self.rate_hz or scenario.rate_hz) / self.topics
 
     def workload(self, scenario: Scenario) -> dict[str, tuple[float, float]]:
-        """Each dimension of load that is asked for, as (what a scenario has, what is needed)."""
+        """Each requested dimension of load, as (the scenario's value, the needed value)."""
         dimensions: dict[str, tuple[float, float]] = {}
         if self.clients is not None:
             replicas = self.replicas or scenario.replicas
@@ -62,7 +62,7 @@ class Needs(BaseModel):
         return dimensions
 
     def has_shape_of(self, scenario: Scenario) -> bool:
-        """Whether a scenario has as many topics as are needed, and the schedule; topics that come and go are another shape."""
+        """Whether a scenario has the needed number of topics and the needed schedule; sessions are another shape."""
         return (
             not scenario.topic_arrivals_hz
             and len(expand_topics(scenario.topics)) == self.topics
@@ -70,7 +70,7 @@ class Needs(BaseModel):
         )
 
     def relation(self, scenario: Scenario) -> Literal["same", "lighter", "heavier", "other"]:
-        """How a scenario's load compares with the needed one; one of another shape says nothing about it."""
+        """How a scenario's load compares with the needed one; another shape is not comparable."""
         if not self.has_shape_of(scenario):
             return "other"
         pairs = self.workload(scenario).values()
@@ -82,7 +82,7 @@ class Needs(BaseModel):
 
 
 def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
-    """The needs of a TOML file, with the options `given` in place of its own; None, False and an empty text
+    """The needs of a TOML file, with the options `given` instead of its own; None, False and an empty text
     leave a field as it is.
 
     Raises:
@@ -106,7 +106,7 @@ def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
 
 
 def unknown_programs(needs: Needs) -> list[str]:
-    """What is said of each program that runs already and that fanbench has no adapter for."""
+    """A sentence for each program that already runs and has no adapter."""
     known = sorted({contender.program for contender in all_contenders() if contender.program})
     said = []
     for program in needs.have:
@@ -114,6 +114,6 @@ def unknown_programs(needs: Needs) -> list[str]:
             hint = nearest(program, known)
             near = f" ({hint})" if hint.startswith("did you mean") else ""
             said.append(
-                f"fanbench has no adapter for {program}{near}: docs/adapters.md shows how to write one in a file of your own; what is said here is of {', '.join(known)}"
+                f"fanbench has no adapter for {program}{near}: docs/adapters.md shows how to write one; this answer is about {', '.join(known)}"
             )
     return said

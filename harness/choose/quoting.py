@@ -1,4 +1,4 @@
-"""How an answer names where a figure stands."""
+"""How an answer names the source of a figure."""
 
 from __future__ import annotations
 

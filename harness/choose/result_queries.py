@@ -1,4 +1,4 @@
-"""What stored results say for and against a contender; each figure with the run and the directory that it stands in."""
+"""What stored results say for and against a contender; each figure with its run and directory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMPARED_BY = "p99_ms"
 
 
 def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """Each reason that rules a contender out, with the measurement that shows it."""
+    """The reasons that rule a contender out, each with its measurement."""
     if needs.promise == "at-least-once" and delivery != needs.promise:
         yield f"it promises {delivery} only (delivery in summary.csv)"
     if needs.replay and replays(name) is False:
@@ -33,7 +33,7 @@ def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -
 
 
 def _fits(name: str, limit_mb: float, needs: Needs, results: Sequence[Result]) -> bool:
-    """Whether the broker took no more on a load that is heavier than the needed one."""
+    """Whether the broker used no more at a load heavier than the needed one."""
     sizes = _sizes(name, needs, results, ("heavier",))
     return bool(sizes) and max(size for size, _, _ in sizes) <= limit_mb
 
@@ -41,7 +41,7 @@ def _fits(name: str, limit_mb: float, needs: Needs, results: Sequence[Result]) -
 def _sizes(
     name: str, needs: Needs, results: Sequence[Result], relations: Sequence[str] = ("same", "lighter")
 ) -> list[tuple[float, int, Result]]:
-    """What the broker took on loads of these relations to the needed one, with the run and its directory."""
+    """The broker's memory at loads with these relations to the needed one, with the run and its directory."""
     found = [
         (row_of(run, number).main.broker_rss_mb, number, result)
         for result, runs in _loads(name, results)
@@ -60,7 +60,7 @@ def _too_large(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[s
 
 
 def _breaks_objective(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """The objective broken in every round of the needed load or of a lighter one, and held on none that weighs more."""
+    """The objective broken in every round of the needed or a lighter load, and held at no heavier one."""
     objective = needs.objective()
     if objective is None:
         return
@@ -111,7 +111,7 @@ def _loads(name: str, results: Sequence[Result]) -> Iterator[tuple[Result, list[
 
 
 def objective_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> bool:
-    """Whether no run shows that the contender holds the objective at the needed load, and none that it does not."""
+    """Whether no run decides if the contender meets the objective at the needed load."""
     objective = needs.objective()
     if objective is None or _holds(name, objective, needs, results, ("same", "heavier")):
         return False
@@ -119,7 +119,7 @@ def objective_not_measured(name: str, needs: Needs, results: Sequence[Result]) -
 
 
 def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """What speaks neither clearly for a contender nor against it."""
+    """Findings that are neither clearly for nor against a contender."""
     said = []
     objective = needs.objective()
     if objective is not None:
@@ -134,12 +134,12 @@ def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
     ):
         said.append("its broker's memory was not measured on such a load")
     if needs.replay and replays(name) is None:
-        said.append("whether it can replay is not known here: its adapter is not installed")
+        said.append("whether it can replay is unknown here: its adapter is not installed")
     return said
 
 
 def span(result: Result, name: str) -> str:
-    """The middle round's p99 and the range over rounds, each as it stands in summary.csv."""
+    """The median round's p99 and the range over rounds, as in summary.csv."""
     cells = [
         (float(cell), n) for n, run in result.runs_of(name) if (cell := row_of(run, n).cells()[COMPARED_BY]) is not None
     ]
@@ -152,7 +152,7 @@ def span(result: Result, name: str) -> str:
 
 
 def replays(name: str) -> bool | None:
-    """Whether the contender's adapter declares replay; None for one that is unknown here."""
+    """Whether the contender's adapter declares replay; None for an unknown one."""
     contender = declared(name)
     adapter = installed().serving((contender.url if contender else name).partition("://")[0])
     return None if adapter is None else adapter.replay

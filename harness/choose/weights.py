@@ -1,4 +1,4 @@
-"""A ranking by weights of one's own, and how much it depends on the weights and on chance."""
+"""A ranking by your own weights, and how much it depends on the weights and on chance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def weigh(frame: pd.DataFrame, weights: Mapping[str, float], doubt: float = 0.5)
     weighted geometric mean of its figures (median over rounds), each as a multiple of the best one's: 1.0 is best in
     everything, 2.0 is twice as slow or large on the whole. Contenders that lack one of the figures are left out.
 
-    The result has a row per contender, best first, with `score`, `low` and `high` (98 % range of the score over
+    The result has a row per contender, best first, with `score`, `low` and `high` (98% range of the score over
     resampled rounds), `first_by_chance` (in what share of resampled rounds it comes first) and `first_by_weights` (in
     what share of weight sets that differ from the given ones by a log-normal factor of width `doubt`).
 

@@ -1,4 +1,4 @@
-"""An answer for a terminal and for a program."""
+"""The answer as text and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.choose.needs import Needs
 
 
 def in_words(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None) -> str:
-    """Whose machine it was, what is left in order, what was ruled out and by what, what was not measured, what to take."""
+    """The answer as text: the machine, the remaining contenders, the ruled-out ones with reasons, the gaps, the advice."""
     lines = [machine(answer, here), *(f"Careful: {said}." for said in answer.warnings)]
     for delivery, groups in answer.left.items():
         lines.append(f"Left, {delivery}:" if len(answer.left) > 1 else "Left:")
@@ -21,7 +21,7 @@ def in_words(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None
             for judged in group:
                 mark = f"{place}." if judged is group[0] else "  "
                 lines.append(f"  {mark} {judged.contender}: {'; '.join(judged.reasons)}")
-    lines += ["Nothing is left."] if not answer.left else ["How sure:", *(f"  {said}" for said in answer.sure)]
+    lines += ["Nothing is left."] if not answer.left else ["How certain:", *(f"  {said}" for said in answer.sure)]
     if answer.ruled_out:
         lines += ["Ruled out:", *(f"  {j.contender}: {'; '.join(j.reasons)}" for j in answer.ruled_out)]
     if answer.costs:
@@ -38,8 +38,8 @@ def costs(answer: Answer) -> list[str]:
     """What each contender's broker costs."""
     money = answer.currency
     return [
-        f"{name}: {decimal(cost.per_million)} {money} a million deliveries at the measured load, {decimal(cost.per_month)} {money} "
-        f"a month at the needed one ({cost.scaled:.3g} times as many deliveries)"
+        f"{name}: {decimal(cost.per_million)} {money} per million deliveries at the measured load, {decimal(cost.per_month)} {money} "
+        f"per month at the needed load ({cost.scaled:.3g} times as many deliveries)"
         for name, cost in sorted(answer.costs.items(), key=lambda one: one[1].per_month)
     ]
 
@@ -51,7 +51,7 @@ def decimal(value: float) -> str:
 
 def machine(answer: Answer, here: Mapping[str, str] | None) -> str:
     """On whose machine, and when."""
-    host = ", ".join(answer.host[key] for key in ("cpu", "memory", "system") if key in answer.host) or "not told"
+    host = ", ".join(answer.host[key] for key in ("cpu", "memory", "system") if key in answer.host) or "unknown"
     when = answer.base.comparison.started_utc[:10]
     results = ", ".join(result.name for result in answer.results)
     whose = "this machine" if here is not None and same_machine(answer.host, here) else "another machine"

@@ -1,1 +1,1 @@
-"""The command line `fanbench`, one module a command. Nobody imports it but the entry point."""
+"""The command line `fanbench`, one module per command. Nobody imports it except the entry point."""

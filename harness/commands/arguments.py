@@ -1,4 +1,4 @@
-"""Keeps passwords out of `ps`, which shows every user what a process was started with."""
+"""Keeps passwords out of `ps`, which shows every user the arguments of a process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN = Path("/proc/self/cmdline")
 
 
 def hide_passwords() -> None:
-    """If an argument holds a password, have `ps` show `***` in its place; `sys.argv` stays as it is.
+    """If an argument contains a password, make `ps` show `***` instead; `sys.argv` is unchanged.
 
     Raises:
         UsageError: `ps` would still show a password.

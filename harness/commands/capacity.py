@@ -1,4 +1,4 @@
-"""`fanbench capacity`: the largest load that a contender, or one of each program, holds under a service-level objective."""
+"""`fanbench capacity`: the largest load at which a contender, or one of each program, meets an objective."""
 
 from __future__ import annotations
 

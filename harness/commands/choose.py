@@ -1,4 +1,4 @@
-"""`fanbench choose`: needs against stored results, in words or as JSON."""
+"""`fanbench choose`: checks stored results against needs, as text or JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.runner.host import describe_host
 
 REFERENCE = resource_folder("reference")
 OWN = Path("results")
-"""Where `fanbench compare` writes, unless it is told otherwise."""
+"""The default output directory of `fanbench compare`."""
 
 
 def choose_command(folders: Sequence[Path], needs: Needs, json_answer: bool, prices: Path | None = None) -> int:

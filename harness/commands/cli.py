@@ -1,6 +1,6 @@
 """The command line `fanbench`.
 
-Each command imports what it needs when it runs, once the scenario was found good: `--help` must be instant, a refusal quick.
+Each command imports what it needs when it runs, after checking the scenario: `--help` must be instant, and refusals quick.
 """
 
 from __future__ import annotations
@@ -63,33 +63,33 @@ def compare(
     load_processes: LoadProcesses = None,
     out: Out = Path("results"),
     every: Annotated[
-        bool, typer.Option("--all", help="every contender that can run here, not one of each program")
+        bool, typer.Option("--all", help="every contender that can run here, not just one per program")
     ] = False,
     baseline: Annotated[
         Path | None,
-        typer.Option(
-            help="an earlier result directory to hold this one against", show_default=False, parser=absolute_path
-        ),
+        typer.Option(help="an earlier result directory to compare with", show_default=False, parser=absolute_path),
     ] = None,
     fail_if: Annotated[
-        str, typer.Option(help="with --baseline: exit code 1 if a figure changed by more than this, significantly")
+        str, typer.Option(help="with --baseline: exit code 1 if a figure changed significantly and by more than this")
     ] = "p99_ms>+15%",
-    transport: Annotated[
-        str, typer.Option(help="how clients connect: sse, ws, or both side by side as sse,ws")
-    ] = "sse",
-    repeats: Annotated[int, typer.Option(min=0, help="how often a run that the machine disturbed is done again")] = 3,
+    transport: Annotated[str, typer.Option(help="how clients connect: sse, ws, or both, as sse,ws")] = "sse",
+    repeats: Annotated[int, typer.Option(min=0, help="how often to repeat a run that the machine disturbed")] = 3,
     within: Annotated[
-        float, typer.Option(min=10, help="without --rounds: seconds after which no more rounds are begun")
+        float,
+        typer.Option(
+            min=10,
+            help="without --rounds: start no round that would not end within these seconds; 5 rounds run in any case",
+        ),
     ] = 360.0,
     margin: Annotated[
-        float, typer.Option(min=1.01, max=10, help="figures whose ratio lies within this factor are equivalent")
+        float, typer.Option(min=1.01, max=10, help="figures whose ratio is within this factor are equivalent")
     ] = 1.25,
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
-    """Measure contenders against each other: the main job.
+    """Compare contenders with each other: the main job.
 
-    Without --rounds it goes on until every pair is settled, or --within is spent. Without names it takes the harness floor `memory` and the first contender of each program found here.
+    Without --rounds it continues until every pair is settled, or --within has passed; five rounds run in any case. Without names it takes the harness floor `memory` and the first contender of each program found here.
     """
     workload = scenario_from(
         scenario,
@@ -119,15 +119,15 @@ def compare(
 @app.command()
 def capacity(
     contender: Annotated[
-        str | None, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL", show_default=False)
+        str | None, typer.Argument(help="a name that `fanbench doctor` lists, or a broker's URL", show_default=False)
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="the floor and the first contender of each program, one after the other")
     ] = False,
     slo: Annotated[
-        str, typer.Option(help="what must hold: p50 p90 p99 p999 max in ms or s, lost")
+        str, typer.Option(help="the objective: p50 p90 p99 p999 max in ms or s, lost")
     ] = "p99<100ms, lost=0",
-    vary: Annotated[Axis, typer.Option(help="what is raised until it breaks")] = "clients",
+    vary: Annotated[Axis, typer.Option(help="what to raise until the objective breaks")] = "clients",
     scenario: ScenarioName = "broadcast",
     clients: Clients = None,
     load_processes: LoadProcesses = None,
@@ -138,15 +138,15 @@ def capacity(
     duration: Duration = 4.0,
     warmup: Warmup = 1.0,
     within: Annotated[
-        float, typer.Option(min=10, help="seconds that each search may take: with fewer the answer is coarser")
+        float, typer.Option(min=10, help="seconds that each search may take; fewer make the answer coarser")
     ] = 240.0,
     out: Out = Path("results"),
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
-    """Find the largest load that a contender holds, confirmed in separate runs; with --all each contender's, in one chart.
+    """Find the largest load that a contender can carry, confirmed in separate runs; with --all for each program, in one chart.
 
-    It begins at --clients or --rate when it varies these, and at one replica or topic.
+    The search starts at --clients or --rate if it varies them, otherwise at one replica or topic.
     """
     workload = scenario_from(
         scenario,
@@ -174,19 +174,19 @@ def capacity(
 @app.command()
 def faults(
     contenders: Contenders = None,
-    fault: Annotated[list[str] | None, typer.Option(help="one of docs/faults.md, repeatable; all without")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="a fault of docs/faults.md, repeatable; default: all")] = None,
     clusters: Annotated[
-        bool, typer.Option("--clusters", help="every cluster that can run here, through the faults of its nodes")
+        bool, typer.Option("--clusters", help="take every cluster that can run here through the faults of its nodes")
     ] = False,
-    at: Annotated[float, typer.Option(help="seconds into the measured phase at which it begins")] = 2.0,
+    at: Annotated[float, typer.Option(help="seconds into the measured phase at which the fault begins")] = 2.0,
     lasting: Annotated[
         float | None,
-        typer.Option("--for", help="seconds until it is undone; usual for its kind without", show_default=False),
+        typer.Option("--for", help="seconds until it is undone; default: depends on the fault", show_default=False),
     ] = None,
-    delay_ms: Annotated[float, typer.Option(help="of link-delay, in each direction")] = 50.0,
+    delay_ms: Annotated[float, typer.Option(help="delay of link-delay, in each direction")] = 50.0,
     share: Annotated[
         float | None,
-        typer.Option(help="of the clients, for faults done to clients", min=0.001, max=1, show_default=False),
+        typer.Option(help="share of the clients, for faults of clients", min=0.001, max=1, show_default=False),
     ] = None,
     clients: Clients = None,
     rate: Rate = None,
@@ -202,7 +202,7 @@ def faults(
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
-    """Break brokers, links, replicas and clients, and tell from the clients' side what was lost and for how long."""
+    """Break brokers, links, replicas and clients, and report from the clients' side what was lost and how long they heard nothing."""
     workload = scenario_from(
         "faults",
         topics,
@@ -234,7 +234,7 @@ def hop(
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
-    """Measure generator to consumer with no SSE, and say what ends first: the broker or its client library."""
+    """Measure generator to consumer without SSE, and say which saturates first: the broker or its client library."""
     workload = scenario_from("broadcast", rate_hz=rate, payload_bytes=payload_bytes, duration_s=duration)
 
     from harness.commands.hop import hop_command
@@ -244,7 +244,7 @@ def hop(
 
 @app.command()
 def doctor(json_answer: AsJson = False) -> None:
-    """Say what can run here, how to install the rest, how many clients fit, and what will disturb a measurement."""
+    """Report what can run here, how to install the rest, how many clients fit, and what would disturb a measurement."""
     from harness.commands.doctor import doctor_command
 
     raise typer.Exit(doctor_command(json_answer))
@@ -252,11 +252,11 @@ def doctor(json_answer: AsJson = False) -> None:
 
 @app.command()
 def conformance(
-    adapter: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")],
+    adapter: Annotated[str, typer.Argument(help="a name that `fanbench doctor` lists, or a broker's URL")],
     launch: LaunchedBy = "auto",
     json_answer: AsJson = False,
 ) -> None:
-    """Prove an adapter, a built-in or your own: one line for each promise, on the real program."""
+    """Prove an adapter, built-in or your own, on the real program: one line for each promise."""
     from harness.commands.conformance import conformance_command
 
     raise typer.Exit(conformance_command(adapter, json_answer, launch))
@@ -265,9 +265,11 @@ def conformance(
 @app.command()
 def report(
     folders: Annotated[list[Path], typer.Argument(help="result directories", show_default=False, parser=absolute_path)],
-    markdown: Annotated[bool, typer.Option("--markdown", help="print it as Markdown, for a pull request")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="print the report as Markdown, for a pull request")
+    ] = False,
 ) -> None:
-    """Build report.html of result directories again."""
+    """Rebuild report.html of result directories."""
     from harness.report.page import build_report
 
     print(plain(build_report(folders, markdown=markdown)))
@@ -279,11 +281,13 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="where the files go; hgrm/ in the result directory without", show_default=False, parser=absolute_path
+            help="directory for the files; default: hgrm/ in the result directory",
+            show_default=False,
+            parser=absolute_path,
         ),
     ] = None,
 ) -> None:
-    """Write the histograms of a result directory as .hgrm files, which HDR plotters read."""
+    """Write the histograms of a result directory as .hgrm files for HDR plotters."""
     from harness.results.hgrm import write_hgrm
 
     written = write_hgrm(folder, out)
@@ -295,7 +299,7 @@ def choose(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="result directories; results/ without, else results/reference",
+            help="result directories; default: results/, or results/reference if that has no comparison",
             show_default=False,
             parser=absolute_path,
         ),
@@ -312,16 +316,21 @@ def choose(
     ] = None,
     schedule: Annotated[str | None, typer.Option(help="constant, poisson or burst", show_default="constant")] = None,
     promise: Annotated[str | None, typer.Option(help="at-most-once or at-least-once", show_default=False)] = None,
-    replay: Annotated[bool, typer.Option("--replay", help="a restarted replica must get the past back")] = False,
-    slo: Annotated[str, typer.Option(help="what must hold: 'p99<100ms, lost=0'", show_default=False)] = "",
-    have: Annotated[list[str] | None, typer.Option(help="a program that runs already", show_default=False)] = None,
-    memory_mb: Annotated[float | None, typer.Option(help="memory the broker may take", show_default=False)] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="a restarted replica must get earlier events")] = False,
+    slo: Annotated[str, typer.Option(help="the objective, such as 'p99<100ms, lost=0'", show_default=False)] = "",
+    have: Annotated[
+        list[str] | None, typer.Option(help="a program that you already run, repeatable", show_default=False)
+    ] = None,
+    memory_mb: Annotated[float | None, typer.Option(help="memory that the broker may use", show_default=False)] = None,
     nodes: Annotated[int | None, typer.Option(help="nodes that the broker runs on: 1 or 3", show_default="1")] = None,
     max_silence: Annotated[
-        str, typer.Option(help="how long clients may hear nothing when a broker or node dies: 5s", show_default=False)
+        str,
+        typer.Option(
+            help="how long clients may hear nothing when a broker or node dies, such as 5s", show_default=False
+        ),
     ] = "",
     deploys_daily: Annotated[
-        float | None, typer.Option(help="how often a day the replicas are restarted", show_default="0")
+        float | None, typer.Option(help="how many times a day the replicas are restarted", show_default="0")
     ] = None,
     prices: Annotated[
         Path | None,
@@ -329,7 +338,7 @@ def choose(
     ] = None,
     json_answer: AsJson = False,
 ) -> None:
-    """Hold your needs against stored results: what is ruled out by which measurement, and what is left in order."""
+    """Check stored results against your needs: what is ruled out, by which measurement, and what remains, best first."""
     from harness.choose.needs import parse_needs
     from harness.commands.choose import choose_command
 
@@ -356,14 +365,14 @@ def choose(
 
 @app.command()
 def demo(
-    contender: Annotated[str, typer.Argument(help="a name as in `fanbench doctor`, or a broker's URL")] = "valkey",
+    contender: Annotated[str, typer.Argument(help="a name that `fanbench doctor` lists, or a broker's URL")] = "valkey",
     replicas: Replicas = 2,
     rate: Rate = 2.0,
     topics: Topics = "events",
-    port: Annotated[int, typer.Option(help="where the proxy or the first replica listens")] = 8000,
+    port: Annotated[int, typer.Option(help="port of the proxy, or of the first replica without a proxy")] = 8000,
     launch: LaunchedBy = "auto",
 ) -> None:
-    """Run broker, replicas and generator, and say which address to open; Ctrl-C ends it."""
+    """Run broker, replicas and generator, and print the address to open; Ctrl-C stops it."""
     workload = scenario_from("smoke", topics, replicas=replicas, rate_hz=rate)
 
     from harness.commands.demo import demo_command

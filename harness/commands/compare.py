@@ -33,7 +33,7 @@ from harness.schedule.transports import cut_jobs
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How long a comparison may go on, and within what factor figures are equivalent."""
+    """How long a comparison may continue, and within what factor figures are equivalent."""
 
     within_s: float = WITHIN_S
     margin: float = MARGIN
@@ -45,7 +45,7 @@ USUAL = Precision()
 def plan(contenders: Sequence[Contender], scenario: Scenario, transports: Sequence[str] = ("sse",)) -> list[Job]:
     """Each contender once over each transport in every round, in shuffled order; it may be compared with itself.
 
-    Several transports are also told apart by what a loss of all connections does to each, in one run more.
+    Several transports are also distinguished by what a loss of all connections does to each, in one run more.
     """
     names = distinct_names([contender.name for contender in contenders])
     named = [replace(contender, name=name) for contender, name in zip(contenders, names, strict=True)]
@@ -87,7 +87,7 @@ def compare_command(
 ) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
-    `repeats` is how often a run that the machine disturbed is done again; `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 1 when a
+    `repeats` is how often a run that the machine disturbed is repeated; `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 1 when a
     contender has fewer valid rounds than wanted, the comparison was interrupted, or the gate failed. Without `names` two
     contenders with all their rounds are enough: nobody asked for each of those that were found here.
     """
@@ -140,10 +140,10 @@ def compare_command(
 
 
 def _rounds(scenario: Scenario, runs: int, precision: Precision) -> tuple[Scenario, UntilSettled | None]:
-    """The scenario with a number of rounds, and what ends them before; None where the number was given."""
+    """The scenario with a number of rounds, and what ends them before; None if the number was given."""
     if scenario.rounds:
         return scenario, None
-    planned = planned_rounds(scenario, runs, precision.within_s)
+    planned = planned_rounds(scenario.run_s * runs, precision.within_s)
     return scenario.with_fields(rounds=planned), UntilSettled(planned, precision.within_s, precision.margin)
 
 
@@ -159,8 +159,8 @@ def _announcement(
     about = f"about {max(1, round(seconds / 60))} min"
     rounds = f"{scenario.rounds} rounds"
     if until:
-        rounds = f"rounds until all is settled, {scenario.rounds} at most,"
-        about = f"{max(1, round(precision.within_s / 60))} min at most"
+        rounds = f"rounds until all pairs are settled, at least {MIN_ROUNDS},"
+        about = f"about {max(1, round(precision.within_s / 60))} min"
     over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
     return (
         f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "

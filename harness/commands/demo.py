@@ -1,4 +1,4 @@
-"""`fanbench demo`: the whole picture on one machine without Docker, to look at in a browser."""
+"""`fanbench demo`: the whole system on one machine without Docker, to watch in a browser."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def _say(
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     url = front or replicas[0].url
-    line(f"{name}, {len(replicas)} replicas, {scenario.rate_hz:g} events/s. Ctrl-C ends it.")
+    line(f"{name}, {len(replicas)} replicas, {scenario.rate_hz:g} events/s. Ctrl-C stops it.")
     line(f"  open      {url}/")
     line(f"  or        curl -N {url}/sse")
     line(
         f"  replicas  {'  '.join(replica.url for replica in replicas)}"
-        + ("" if front else "  (no nginx here to put in front)")
+        + ("" if front else "  (nginx is not installed, so there is no proxy)")
     )
     locust = shlex.quote(str(Path(sysconfig.get_path("scripts"), "fanbench-locust")))
     line(f"  load      {locust} --headless -u 200 -r 100 -t 20s --host {url}")
@@ -107,7 +107,7 @@ def _say(
 
 
 def _watch(console: Console, replicas: Sequence[ReplicaProcess], others: Sequence[Child]) -> NoReturn:
-    """Until one of `others` ends, or the last replica: one that dies is part of the show."""
+    """Wait until one of `others` or the last replica ends; a dying replica is part of the demo."""
     living = list(replicas)
     while True:
         for child in others:
@@ -117,5 +117,5 @@ def _watch(console: Console, replicas: Sequence[ReplicaProcess], others: Sequenc
             if not living:
                 replica.child.require_alive()
             left = ", ".join(other.name for other in living)
-            console.print(f"{replica.name} ended; its clients go on through {left}", highlight=False)
+            console.print(f"{replica.name} ended; its clients continue at {left}", highlight=False)
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""`fanbench doctor`: what can run here, how to get the rest, what fits, and what will disturb."""
+"""`fanbench doctor`: what can run here, how to get the rest, what fits, and what would disturb."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ContenderHere:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Everything that doctor says, under the names that `--json` has."""
+    """Everything that doctor reports, with the names of `--json`."""
 
     contenders: list[ContenderHere]
     clusters: list[ContenderHere]
@@ -111,7 +111,7 @@ def _show(found: Examination, console: Console) -> None:
     for title, last, rows in (
         ("contenders", "how to get it", found.contenders),
         ("clusters of three nodes, for `fanbench faults --clusters`", "memory", found.clusters),
-        ("anti-patterns, which take part where they are named", "what is wrong with it", found.anti_patterns),
+        ("anti-patterns, which take part only if you name them", "what is wrong with it", found.anti_patterns),
     ):
         table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
         for heading in ("contender", "delivery", "program", "here", last):
@@ -126,7 +126,7 @@ def _show(found: Examination, console: Console) -> None:
 
     say("")
     cuts = " and ".join(kind for kind in KINDS if WHAT[kind].of_links)
-    say(f"links between nodes, for {cuts}: {f'not done: {found.no_cuts}' if found.no_cuts else 'can be cut here'}")
+    say(f"links between nodes, for {cuts}: {f'cannot be cut: {found.no_cuts}' if found.no_cuts else 'can be cut here'}")
     say("adapters: " + ", ".join(f"{name} ({' '.join(schemes)})" for name, schemes in found.adapters.items()))
     for how in dict.fromkeys(found.not_installed.values()):
         say(f"adapter of {' '.join(scheme for scheme, other in found.not_installed.items() if other == how)}: {how}")
@@ -134,14 +134,14 @@ def _show(found: Examination, console: Console) -> None:
         say(f"broken plug-in {name}: {reason}")
     host = found.host
     say(
-        f"machine: {host['cpu']}, of which {host['cores']} cores may be used, {host['memory']}, {host['system']}, Python {host['python']}"
+        f"machine: {host['cpu']}, {host['cores']} cores usable, {host['memory']}, {host['system']}, Python {host['python']}"
     )
     fit = found.most_clients
     say(
         f"clients: {fit['1']:,} fit on 1 replica, {fit['2']:,} on 2, with up to {found.load_processes} Locust processes "
-        f"(a process may hold {found.descriptors:,} descriptors, and {found.local_ports:,} ports to a replica)"
+        f"(each process may use {found.descriptors:,} descriptors, and {found.local_ports:,} ports to a replica)"
     )
     for disturbance in found.disturbances:
-        say(f"will disturb: {disturbance}")
+        say(f"would disturb a measurement: {disturbance}")
     if not found.disturbances:
-        say("nothing seen that would disturb a measurement")
+        say("found nothing that would disturb a measurement")

@@ -1,4 +1,4 @@
-"""How a command line ends: its exit code, and one line for what was wrong."""
+"""Ends a command line: its exit code, and one line for an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fanbench faults`: every contender through every fault, seen from the clients."""
+"""`fanbench faults`: takes every contender through every fault, observed from the clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from brokers.contender import Contender
 from core.errors import UsageError, nearest
-from core.fault import KINDS, TAIL_S, WHAT, Fault, FaultKind
+from core.fault import KINDS, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.judgement_words import listed
@@ -58,7 +58,8 @@ def plan(contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Sce
     pairs = [(c, f) for c in contenders for f in faults if impossible(f, c) is None]
     if not pairs:
         raise UsageError(
-            "; ".join(left_out(contenders, faults)) + "; name another fault, or a contender in `fanbench doctor`"
+            "; ".join(left_out(contenders, faults))
+            + "; name another fault, or a contender that `fanbench doctor` lists"
         )
     for number in range(1, max(1, scenario.rounds) + 1):
         jobs += [
@@ -80,12 +81,7 @@ def left_out(contenders: Sequence[Contender], faults: Sequence[Fault]) -> list[s
         for fault in faults:
             if (why := impossible(fault, contender)) is not None:
                 kinds.setdefault(why, []).append(fault.kind)
-    return [f"not done: {listed(list(dict.fromkeys(names)))}: {why}" for why, names in kinds.items()]
-
-
-def _about_s(job: Job) -> float:
-    scenario, (fault,) = job.scenario, job.scenario.faults
-    return scenario.run_s + max(0.0, fault.at_s + fault.lasting_s + TAIL_S - scenario.duration_s)
+    return [f"skipped: {listed(list(dict.fromkeys(names)))}: {why}" for why, names in kinds.items()]
 
 
 def _line(run: Run) -> str:
@@ -97,7 +93,7 @@ def _line(run: Run) -> str:
     words = [f"{run.lost:,} lost of {run.expected:,}", f"{run.duplicated:,} twice"]
     words += [f"{run.figures['lost_though_published']:,.0f} of them published"] if run.lost else []
     words += [f"silent up to {silence / 1000:.1f} s"] if silence is not None else []
-    words += ["the node had to be started again"] if run.figures.get("needed_help") else []
+    words += ["the node had to be restarted"] if run.figures.get("needed_help") else []
     words += [] if run.figures.get("recovered") else ["[red]not every client came back[/]"]
     return head + ", ".join(words)
 
@@ -119,7 +115,7 @@ def faults_command(
 
     jobs = plan(contenders, faults, scenario)
     console = Console(stderr=json_answer)
-    minutes = sum(_about_s(job) for job in jobs) / 60
+    minutes = sum(job.scenario.broken_run_s(*job.scenario.faults) for job in jobs) / 60
     console.print(
         f"{len(jobs)} runs: {escape(', '.join(c.name for c in contenders))} through {len(faults)} fault{'s' if len(faults) > 1 else ''}, "
         f"{scenario.clients} clients on {scenario.replicas} replicas, {scenario.rate_hz:g} events/s, about {minutes:.0f} min",
@@ -142,7 +138,7 @@ def faults_command(
 def held(runs: Sequence[Run]) -> bool:
     """Whether each cell has a valid run in each round, with every client back and nothing lost that was promised."""
     cells = {(run.contender, run.scenario.faults[0].kind, run.round) for run in runs}
-    valid = [run for run in runs if run.valid]  # a refused one may have been done again
+    valid = [run for run in runs if run.valid]  # a refused one may have been repeated
     if cells != {(run.contender, run.scenario.faults[0].kind, run.round) for run in valid}:
         return False
     return all(cell.recovered and (not cell.broken_promise or cell.notes) for cell in outcomes(valid))

@@ -1,4 +1,4 @@
-"""`fanbench hop`: generator to consumer with no SSE, and whose CPU ends first: the broker's or its client library's."""
+"""`fanbench hop`: generator to consumer without SSE; which saturates first, the broker or its client library?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, lau
     """The command. Exit code 1 if a contender failed, lost messages or did not achieve the rate."""
     chosen = choose_contenders(names, every=not names, launch=launch)
     if names and (embedded := [contender.name for contender in chosen if contender.embedded]):
-        raise UsageError(f"{embedded[0]} has no broker and so no hop; name others, or none for all that run here")
+        raise UsageError(
+            f"{embedded[0]} has no broker and therefore no hop; name other contenders, or none for all that run here"
+        )
     for contender in chosen:
         refuse_anti_pattern(contender, "hop without SSE")
     rows, complaints = [], []
@@ -45,12 +47,12 @@ def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, lau
     elif rows:
         answer = Console()
         answer.print(
-            f"{scenario.rate_hz:,g} messages/s offered; adapter, bare library, broker: us of CPU per message",
+            f"{scenario.rate_hz:,g} messages/s offered; adapter, bare library and broker in µs of CPU per message",
             highlight=False,
         )
         answer.print(_table(rows))
         for row in rows:
-            answer.print(f"{row.contender} is bound by: {row.bound}", highlight=False, markup=False)
+            answer.print(f"{row.contender} is limited by: {row.bound}", highlight=False, markup=False)
     for complaint in complaints:
         console.print(complaint, highlight=False, markup=False)
     return 1 if complaints else 0

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end fanbench as Ctrl-C does: what runs is stopped, what is finished is kept."""
+"""SIGTERM and SIGHUP end fanbench like Ctrl-C: running programs are stopped, finished runs are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that several commands of `fanbench` take, and the scenario that they make up."""
+"""The options that several commands of `fanbench` share, and the scenario that they define."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _load_processes(text: str) -> int:
 
 Contenders = Annotated[
     list[str] | None,
-    typer.Argument(help="names as in `fanbench doctor`, or URLs of brokers of your own", show_default=False),
+    typer.Argument(help="names that `fanbench doctor` lists, or URLs of your own brokers", show_default=False),
 ]
 ScenarioName = Annotated[str, typer.Option("--scenario", "-s", help="a name in scenarios/, or a path to a TOML file")]
 Clients = Annotated[int | None, typer.Option(help="SSE clients, over all replicas", show_default=False)]
@@ -36,21 +36,21 @@ Topics = Annotated[
 ]
 PayloadBytes = Annotated[int | None, typer.Option(help="size of a published event", show_default=False)]
 Duration = Annotated[float | None, typer.Option(help="measured seconds of each run", show_default=False)]
-Warmup = Annotated[float | None, typer.Option(help="seconds before them that do not count", show_default=False)]
+Warmup = Annotated[float | None, typer.Option(help="seconds before the measured ones", show_default=False)]
 Rounds = Annotated[
-    int | None, typer.Option(help="runs of each contender; 0 to go on until all is settled", show_default=False)
+    int | None, typer.Option(help="runs of each contender; 0: until all pairs are settled", show_default=False)
 ]
 LoadProcesses = Annotated[
     int | None,
     typer.Option(
-        help="Locust processes that hold the clients; auto: as many as the load asks for",
+        help="Locust processes that hold the clients; auto: as many as the load needs",
         show_default=False,
         metavar="auto|N",
         parser=_load_processes,
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="of the order of runs and of random schedules", show_default=False)]
-Out = Annotated[Path, typer.Option(help="where result directories go", parser=absolute_path)]
+Seed = Annotated[int | None, typer.Option(help="seed of the order of runs and of random schedules", show_default=False)]
+Out = Annotated[Path, typer.Option(help="directory for the results", parser=absolute_path)]
 Axis = Literal["clients", "rate", "replicas", "topics"]
 LaunchedBy = Annotated[
     Literal["auto", "local", "docker"],
@@ -62,7 +62,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")
 
 
 def scenario_from(name: str, topics: str | None = None, **fields: object) -> Scenario:
-    """The named scenario with the command line's fields in place of its own."""
+    """The named scenario, overridden by the command line's fields."""
     from core.resources import resource_folder
     from core.scenario import load_scenario
     from core.topics import topic_pattern

@@ -1,4 +1,4 @@
-"""Each client library by itself, the way its own documentation shows it: what an adapter and a broker are held against.
+"""Each client library by itself, the way its own documentation shows it: what an adapter and a broker are compared with.
 
 A side is opened with a URL's parts and a function to call for each message; it gives `publish(payload)`. Publisher and reader
 have a connection each, as in a service, where they are different processes: on one, an answer and a message may share a read.
@@ -21,7 +21,7 @@ Publish = Callable[[bytes], Awaitable[Any]]
 
 @asynccontextmanager
 async def redis_pubsub(url: str, got: Got) -> AsyncIterator[Publish]:
-    """redis-py: `publish` through a pool that blocks, as more than 100 under way need, and `pubsub.listen`."""
+    """redis-py: `publish` through a pool that blocks, as more than 100 in flight need, and `pubsub.listen`."""
     import redis.asyncio as redis
 
     pool = redis.BlockingConnectionPool.from_url(url)

@@ -24,7 +24,7 @@ _DEADLINE_S = 60.0
 
 
 class Counter:
-    """Counts messages, and tells when there are enough."""
+    """Counts messages, and signals when there are enough."""
 
     def __init__(self) -> None:
         self.count = 0

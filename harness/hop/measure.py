@@ -1,4 +1,4 @@
-"""What a message costs from generator to consumer with no SSE: through an adapter, and through its bare library."""
+"""The cost of a message from generator to consumer without SSE: through an adapter, and through its bare library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _IN_FLIGHT = 64
 
 @dataclass(frozen=True, slots=True)
 class BareLoop:
-    """What the bare library made in a loop, and the broker's CPU in microseconds for a message meanwhile."""
+    """The bare library's rate in a loop, and the broker's CPU in microseconds per message."""
 
     figures: LoopFigures
     broker_us: float | None
@@ -48,12 +48,12 @@ class ContenderHop:
 
     @property
     def problems(self) -> list[str]:
-        """Why the figures are not to be used, in words."""
+        """Why the figures are unusable."""
         return problems(self.figures, self.offered_hz)
 
 
 def as_json(hop: ContenderHop) -> dict[str, object]:
-    """What `fanbench hop --json` answers of a contender."""
+    """The output of `fanbench hop --json` for a contender."""
     found: dict[str, object] = {"contender": hop.contender, "delivery": hop.delivery, "offered_hz": hop.offered_hz}
     found |= hop.figures.model_dump(exclude={"version"}) | {"broker_us": hop.broker_us, "bare": None}
     if hop.bare is not None:
@@ -140,7 +140,7 @@ def what_binds(library_us: float | None, broker_us: float | None) -> str:
 
 
 def problems(found: HopFigures, offered_hz: float) -> list[str]:
-    """Why the figures of a hop are not to be used, in words."""
+    """Why the figures of a hop are unusable."""
     said = []
     if found.achieved_hz < MIN_ACHIEVED * offered_hz:
         said.append(

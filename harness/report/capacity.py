@@ -1,4 +1,4 @@
-"""The report of a capacity search, and of several beside each other."""
+"""The report of a capacity search, and of several side by side."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def capacity_view(comparison: Comparison, search: Capacity, *, draw: bool = True
 def _how(search: Capacity) -> str:
     return (
         f"The search raised {LOAD_UNITS.get(search.vary, search.vary)} by doubling until {search.slo} or a check of the run "
-        "broke, halved the gap between the largest load that held and the smallest that broke, and confirmed both in "
-        "separate runs. A run that the machine disturbed is not judged, and was done again. One replica set, generator "
-        "and broker were started for each run."
+        "broke. It then bisected between the largest load that held and the smallest that broke, and confirmed both in "
+        "separate runs. Runs that the machine disturbed were not judged, and were repeated. Each run had its own replicas, "
+        "generator and broker."
     )
 
 
@@ -59,11 +59,11 @@ def points_table(search: Capacity) -> Table:
 def _broke(point: CapacityPoint) -> Cell:
     if not point.judged:
         return Cell("not judged")
-    return Cell("the harness ends", "warn") if point.by_harness else Cell("broke", "bad")
+    return Cell("harness limit", "warn") if point.by_harness else Cell("broke", "bad")
 
 
 def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
-    """Two charts for each kind of search: the largest load that held, and p99 over the load, contender beside contender.
+    """Two charts for each kind of search, with all contenders: the largest load that held, and p99 over the load.
 
     Searches come with their titles, which tell apart those of the same contender.
     """

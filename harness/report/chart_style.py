@@ -1,4 +1,4 @@
-"""How charts look: colours that also colour-blind eyes tell apart, labels beside what they name, SVG for page and file.
+"""The look of charts: colours for colour-blind readers, labels next to what they name, SVG for page and file.
 
 Charts are drawn with the light colours. Within the page each colour is replaced by its CSS variable, so that the
 reader's light or dark theme, and paper, decide; harness/report/templates/report.html.j2 takes the variables from THEMES.
@@ -89,7 +89,7 @@ _RC: dict[str, object] = {
 
 
 def style() -> AbstractContextManager[None]:
-    """A context in which figures get our fonts, colours and text as text."""
+    """A context in which figures get fanbench's fonts and colours, and keep text as text."""
     import matplotlib as mpl
 
     return mpl.rc_context(_RC)  # type: ignore[arg-type]  # its stubs want literal keys
@@ -109,7 +109,7 @@ def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, 
 
 
 def shortened(name: str, most: int = 20) -> str:
-    """The name, its middle left out if it is long: the table beside the chart has it whole."""
+    """The name, shortened in the middle if it is long; the table next to the chart has it in full."""
     half = (most - 1) // 2
     return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
 
@@ -134,7 +134,7 @@ def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: fl
 
 
 def lay_out(axes: Axes) -> None:
-    """Give a figure's axes their places for good: what is drawn later is put where they are, and does not move them."""
+    """Fix the positions of a figure's axes, so that later drawing does not move them."""
     figure: Figure = axes.get_figure(root=True)  # type: ignore[assignment]
     figure.draw_without_rendering()
     figure.set_layout_engine(None)

@@ -61,7 +61,7 @@ HEADINGS = {
     "place": "group",
     "p50": "p50 ms",
     "p99": "p99 ms",
-    "p99_range": "its range",
+    "p99_range": "p99 range",
     "p999": "p99.9 ms",
     "longest": "max ms",
     "broker_p99": "broker p99 ms",
@@ -69,60 +69,60 @@ HEADINGS = {
     "share": "broker's share",
     "delivered": "delivered/expected",
     "lost": "lost",
-    "broker_cpu": "broker CPU, s a million",
-    "server_cpu": "server CPU, s a million",
+    "broker_cpu": "broker CPU, s per million",
+    "server_cpu": "server CPU, s per million",
     "broker_mb": "broker MB",
     "server_mb": "server MB",
     "runs": "valid",
 }
 """The columns of the main table in their order; CPU is in seconds per million deliveries."""
 _NOTE = (
-    f"Latencies of all valid runs together, from the instant an event was due; its range: where p99 lies with {LEVEL} "
-    "certainty. Group: those with the same letter cannot be told apart at p99, a is the fastest of its promise. Broker's "
-    "share: of the mean latency. CPU: seconds for a million deliveries. MB: peak resident memory. Valid: rounds "
-    "in which a run passed every check, of those wanted."
+    f"Latencies of all valid runs together, from the instant an event was due. p99 range: its {LEVEL} interval. "
+    "Group: contenders with the same letter could not be told apart at p99; a is the fastest group of its promise. Broker's "
+    "share: of the mean latency. CPU: seconds per million deliveries. MB: peak resident memory. Valid: rounds whose run passed "
+    "every check, out of those wanted."
 )
 FANOUT = Drawing(
     "fanout",
     "More clients on a replica",
-    "Half of the deliveries took less than this from the replica to the client.",
+    "The median time of a delivery from the replica to the client.",
     charts_lines.fanout_lines,
-    "one load was measured; `fanbench capacity` with a contender's name measures many (4 min).",
+    "only one load was measured; `fanbench capacity CONTENDER` measures many (4 min).",
 )
 _CHARTS: tuple[Drawing, ...] = (
     Drawing(
         "hops",
-        "Where the time goes",
-        "Mean latency of a delivery, split into its hops: how late the event was sent, its way through the broker, and its "
-        "way from the replica to the client.",
+        "Latency by hop",
+        "Mean latency of a delivery, split by hop: how late the event was sent, the time through the broker, and the "
+        "time from the replica to the client.",
         charts.hops,
     ),
     Drawing(
         "percentiles",
-        "How the slow ones fare",
-        f"Latency that this share of deliveries stays below; the {LEVEL} range over rounds is the band, or stands beside the values.",
+        "Tail latency",
+        f"The latency that this share of deliveries stays below. The band, or the range next to a value, is the {LEVEL} interval over rounds.",
         charts_lines.percentile_lines,
     ),
     Drawing(
         "broker",
         "The broker hop alone",
-        "The same for the time from the send to the replica: what the choice of a broker changes.",
+        "The same for the time from the send to the replica, which is what the choice of a broker changes.",
         lambda found: charts_lines.percentile_lines([s for s in found if not s.floor], "broker"),
     ),
     Drawing(
         "timeline",
         "Over time",
-        "p99 of each second of a run: the median of the rounds, with the lowest and the highest round.",
+        "p99 of each second of a run: the median over rounds, with the lowest and the highest round.",
         charts_lines.timeline_lines,
-        f"runs of under {charts_lines.LEAST_SECONDS} s show nothing; `fanbench compare --duration 10` measures longer ones.",
+        f"runs shorter than {charts_lines.LEAST_SECONDS} s show nothing; `fanbench compare --duration 10` measures longer ones.",
     ),
     Drawing(
         "cpu",
-        "What it costs in CPU",
-        "CPU seconds of each part for a million deliveries. The load is the measuring side: no service pays for it.",
+        "CPU cost",
+        "CPU seconds of each part per million deliveries. The load is the measuring side; a real service does not pay for it.",
         charts.cpu,
     ),
-    Drawing("memory", "What it costs in memory", "Peak resident memory of each part.", charts.memory),
+    Drawing("memory", "Memory cost", "Peak resident memory of each part.", charts.memory),
     FANOUT,
 )
 
@@ -152,7 +152,7 @@ def comparison_view(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENC
 
 
 def comparison_verdict(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENCE) -> list[str]:
-    """What to take and how certain that is, where that can be said; then what the numbers allow us to say."""
+    """The recommendation and its certainty, if there is one; then the verdict."""
     several = len({run.transport for run in comparison.runs}) > 1
     advice = None if several else recommend(comparison, evidence)
     return [*((advice.sentence, advice.certainty) if advice else ()), *verdict(comparison)]
@@ -165,18 +165,18 @@ def _how(comparison: Comparison) -> list[str]:
         "Three hops: schedule lag (sent − due), broker (received by the replica − sent), fan-out (arrived at the client − "
         "received). Their means add up to the mean latency; percentiles do not, so the broker's share is that of the mean.",
         "Rounds are compared in pairs. In each figure two contenders are equivalent, different or not settled, with a risk "
-        f"of {1 - CONFIDENCE:.0%} that any such statement in this comparison is wrong; this needs {MIN_ROUNDS} rounds. {_looks(comparison)}"
-        "Contenders of unequal promise are not ranked against each other.",
+        f"of {1 - CONFIDENCE:.0%} that any such statement in this comparison is wrong. This needs {MIN_ROUNDS} rounds. {_looks(comparison)}"
+        "Contenders with different promises are not ranked against each other.",
         *anti_patterns_told(comparison),
     ]
 
 
 def anti_patterns_told(comparison: Comparison) -> list[str]:
-    """A sentence for each contender that nobody should take for a broker's figures."""
+    """A warning for each contender whose figures are not the broker's."""
     names = sorted({run.contender for run in comparison.runs})
     return [
-        f"{name} is an anti-pattern: {words}. It runs a server as tutorials write it in place of the hub, so its figures "
-        "are the pattern's and not the broker's."
+        f"{name} is an anti-pattern: {words}. It runs a server written as in tutorials instead of the hub, so its figures "
+        "describe the pattern, not the broker."
         for name in names
         if (words := anti_pattern(name))
     ]
@@ -186,10 +186,8 @@ def _looks(comparison: Comparison) -> str:
     looks = comparison.stopping.looks
     if len(looks) < 2:
         return ""
-    ended = (
-        "it did, since every pair was settled" if comparison.stopping.settled else "it went on to the end of its time"
-    )
-    return f"It could end after {listed([str(look) for look in looks[:-1]])} rounds, which the intervals allow for; {ended}. "
+    ended = "it did, because every pair was settled" if comparison.stopping.settled else "it ran until its time was up"
+    return f"It could stop after {listed([str(look) for look in looks[:-1]])} rounds, which the intervals account for; {ended}. "
 
 
 def main_table(comparison: Comparison) -> Table:
@@ -243,7 +241,7 @@ def _row(standing: Standing, place: str, wanted_rounds: int) -> ContenderRow:
         longest=ms(latency.max_ms()) if latency.count else "–",
         broker_p99=figure(99, "broker"),
         fanout_p99=figure(99, "fanout"),
-        share="–" if share is None or standing.floor else f"{100 * share:.0f} %",
+        share="–" if share is None or standing.floor else f"{100 * share:.0f}%",
         delivered=f"{standing.total('delivered'):,}/{standing.total('expected'):,}" if standing.runs else "–",
         lost=f"{standing.total('lost'):,}" if standing.runs else "–",
         broker_cpu=number(standing.cpu_s_per_million("broker")),
@@ -254,7 +252,7 @@ def _row(standing: Standing, place: str, wanted_rounds: int) -> ContenderRow:
 
 
 def losses(comparison: Comparison) -> list[Table]:
-    """What was lost, split into its causes; nothing where nothing was."""
+    """The losses by cause; empty without losses."""
     rows = [
         [
             Cell(standing.contender, small=standing.delivery),
@@ -265,5 +263,7 @@ def losses(comparison: Comparison) -> list[Table]:
         if standing.total("lost")
     ]
     headings = ["contender", "lost", *CAUSE_WORDS.values()]
-    note = "Of all valid runs together; each missing delivery is charged to one cause, the surest evidence first."
+    note = (
+        "All valid runs together. Each missing delivery is charged to one cause, the one with the strongest evidence."
+    )
     return [Table("What was lost, and why", headings, rows, note)] if rows else []

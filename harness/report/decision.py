@@ -1,4 +1,4 @@
-"""The decision table: what a person weighs, one row for each contender, one screen."""
+"""The decision table: what matters for a choice, one row per contender, on one screen."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Row:
 
 
 def decision_table(comparison: Comparison, evidence: FaultEvidence) -> Table:
-    """The table; a cell that nothing was measured for has a dash."""
+    """The table; an unmeasured cell has a dash."""
     rows = [_Row(standing, _known(standing.contender), comparison, evidence) for standing in in_order(comparison)]
     columns = _columns(evidence.kinds([row.standing.contender for row in rows]))
     cells = [[_head(row), *(cell(row) for _, cell in columns)] for row in rows]
@@ -134,7 +134,7 @@ def _fault(row: _Row, kind: FaultKind) -> Cell:
 
 
 def _failover(row: _Row) -> Cell:
-    """The cluster that a contender may become whose worst fault of nodes is the shortest silence, and that fault."""
+    """The contender's cluster form with the shortest worst silence, and that fault."""
     worst = {form: _worst(cells) for form, cells in row.evidence.failovers(row.standing.contender).items()}
     measured = [(cell.silence_s, form, cell) for form, cell in worst.items() if cell.silence_s is not None]
     if not measured:
@@ -164,7 +164,7 @@ def count(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds to a tenth: a silence is no more exact."""
+    """Seconds with one decimal: silences are no more exact."""
     return f"{value:.1f}"
 
 
@@ -210,14 +210,14 @@ def _note(comparison: Comparison, evidence: FaultEvidence) -> str:
     used += [cell.result for name in names for cells in evidence.failovers(name).values() for cell in cells]
     sources = ", ".join(sorted(set(used)))
     faults = (
-        "Faults, and nodes that die: deliveries lost, and below it for how many seconds a client heard nothing, from the lowest to the highest "
-        f"run, in {sources}, measured on this machine under the load that is named there. One of 3 nodes dies: the worst such fault, of the cluster "
-        "for which it is shortest. "
+        "Faults and dying nodes: deliveries lost, and below that the seconds in which a client heard nothing, from the lowest to the highest "
+        f"run, in {sources}, measured on this machine at the load given there. One of 3 nodes dies: the worst such fault, for the cluster "
+        "in which it is shortest. "
     )
     return (
-        f"p99 with its {LEVEL} range; broker hop, from the send to the replica: p50, below it p99; lost here: of the deliveries of this load. "
-        f"{faults if sources else ''}CPU and memory: the broker's at this load, below it for a million (M) deliveries. Green: nothing lost; yellow: "
-        "lost as the promise allows; red: a promise was broken. A dash: not measured, or nothing to say."
+        f"p99 with its {LEVEL} range. Broker hop, from the send to the replica: p50, and p99 below it. Lost here: deliveries lost at this load. "
+        f"{faults if sources else ''}CPU and memory: the broker's at this load, and below that per million (M) deliveries. Green: nothing lost. Yellow: "
+        "lost, as the promise allows. Red: a promise was broken. A dash: not measured, or not applicable."
     )
 
 
@@ -229,7 +229,5 @@ def next_steps(comparison: Comparison, evidence: FaultEvidence) -> tuple[str, ..
         ("Faults", faults_command([name for name in names if not evidence.kinds([name])])),
         ("A node of three", failovers_command([name for name in names if not evidence.failovers(name)])),
     )
-    said = [
-        f"{what}: not measured on this machine with every contender; {step} does it." for what, step in found if step
-    ]
-    return (*said, *(["Then `fanbench report` with this directory puts them in."] if said else []))
+    said = [f"{what}: not measured on this machine with every contender; run {step}." for what, step in found if step]
+    return (*said, *(["Then run `fanbench report` with this directory to include them."] if said else []))

@@ -39,8 +39,8 @@ def failover_table(found: Sequence[Failover]) -> Table:
         rows.append([Cell(name, small=promise), *cells])
     missing = listed([kind for kind in KINDS if WHAT[kind].of_nodes and kind not in kinds])
     note = (
-        "Seconds in which a client heard nothing, the longest of all clients: the mean of the runs, and the range in which "
-        f"it lies at {LEVEL}; of fewer than {MIN_ROUNDS} runs the lowest and the highest. Lost: deliveries; those whose publish had not failed are named apart. Green: nothing lost. Yellow: lost as at-most-once allows. Red: a promise was broken, or not every client came back."
+        "The longest time, in seconds, in which any client heard nothing: the mean of the runs and its "
+        f"{LEVEL} interval, or the lowest and the highest if there are fewer than {MIN_ROUNDS} runs. Lost: deliveries, and how many of them were published without an error. Green: nothing lost. Yellow: lost, as at-most-once allows. Red: a promise was broken, or not every client came back."
         + (f" Not measured: {missing}." if missing else "")
     )
     return Table("When a node dies: how long clients hear nothing", ["contender", *kinds], rows, note)
@@ -52,7 +52,7 @@ def _absent(name: str, kind: FaultKind) -> Cell:
         why = no_node_to_break(find_contender(name), kind)
     except UsageError:  # measured by another version
         why = None
-    return Cell("cannot be", small=why) if why else Cell("not measured")
+    return Cell("impossible", small=why) if why else Cell("not measured")
 
 
 def _cell(one: Failover) -> Cell:
@@ -91,7 +91,7 @@ def seconds(value: Interval | float | None) -> str:
 def failover_details(found: Sequence[Failover]) -> Table:
     """Every figure of every cell."""
     headings = ["contender, fault", "runs", "silence", "of the median client", "publishing back", "last client back"]
-    headings += ["lost", "of them published", "twice", "out of order", "gaps told", "of"]
+    headings += ["lost", "of them published", "twice", "out of order", "gaps reported", "of"]
     rows = []
     for one in found:
         outcome = one.outcome
@@ -103,8 +103,8 @@ def failover_details(found: Sequence[Failover]) -> Table:
         cells = [Cell(str(len(outcome.runs))), *(Cell(seconds(time)) for time in times)]
         rows.append([Cell(outcome.contender, small=outcome.fault), *cells, *(Cell(f"{count:,}") for count in counts)])
     note = (
-        "Means of the runs, and sums for counts. Publishing back: the longest time from the start of a publish that failed, or "
-        "waited, to the next success. Last client back: from the fault to the first event due after it at the last client."
+        "Means of the runs; counts are sums. Publishing back: the longest time from the start of a publish that failed or "
+        "waited to the next success. Last client back: from the fault until the last client got an event that was due after it."
     )
     return Table("Failovers in figures", headings, rows, note)
 

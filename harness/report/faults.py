@@ -1,4 +1,4 @@
-"""The report of faults: what each did to each contender, beside what the contender promises."""
+"""The report of faults: what each did to each contender, compared with the contender's promise."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
     tables += [] if len(nodes) == len(found) else [matrix(found), *details(found)]
     tables += [] if nodes else settings_tables(comparison)
     tables += [*refused_runs(comparison), meanings(found)]
-    how = "Each fault came within the measured phase of a run of its own, and was undone by itself; clients came back alone."
+    how = "Each fault came within the measured phase of a separate run and was undone automatically; clients reconnected without help."
     return View(comparison, verdict, failover_charts(nodes) if draw else [], tables, method(comparison, [how]))
 
 
 def faults_verdict(comparison: Comparison) -> list[str]:
-    """Who kept everything, who broke a promise, who lost what the promise allows, who was longest silent."""
+    """Sentences: who lost nothing, who broke a promise, who lost within the promise, whose silence was longest."""
     found = [outcome for outcome in outcomes(comparison.runs) if outcome.runs]
     if not found:
-        return ["No fault run is valid, so nothing can be said; the report has the reasons."]
+        return ["No fault run is valid, so there is no verdict; the report has the reasons."]
     names = list(dict.fromkeys(outcome.contender for outcome in found))
     kinds = len({outcome.fault for outcome in found})
     losers = {outcome.contender for outcome in found if outcome.total("lost")}
@@ -39,7 +39,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
     said = [
         f"Through {through}, {listed(keepers)} lost nothing."
         if keepers
-        else f"Nobody came through {through} without loss."
+        else f"No contender came through {through} without loss."
     ]
     said += [
         f"{o.contender} promises at-least-once and lost {o.total('lost'):,} of {o.total('expected'):,} in {o.fault}"
@@ -55,7 +55,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
         else "Every client came back without help."
     )
     if not comparison.complete:
-        said.append("The runs were interrupted: only those that were finished are here.")
+        said.append("The runs were interrupted: only the finished ones are here.")
     return said
 
 
@@ -71,7 +71,7 @@ def _allowed(found: Sequence[FaultOutcome]) -> list[str]:
 
 
 def _silence(found: Sequence[FaultOutcome]) -> list[str]:
-    """The longest of any run, and whose it is where the rounds tell the contenders apart."""
+    """The longest silence of any run, and the contender if the rounds distinguish them."""
     silences = [(silence, outcome) for outcome in found if (silence := outcome.worst("silence_ms")) is not None]
     if not silences:
         return []
@@ -83,7 +83,7 @@ def _silence(found: Sequence[FaultOutcome]) -> list[str]:
 
 
 def _blast_radius(found: Sequence[FaultOutcome]) -> list[str]:
-    """What a fault done to some clients did to the latency of the others: the worst run of each fault, and whose it is."""
+    """The effect of a fault of some clients on the latency of the others: the worst run of each fault, and its contender."""
     said = []
     for fault in dict.fromkeys(outcome.fault for outcome in found):
         ratios: dict[str, list[float]] = {}
@@ -97,14 +97,14 @@ def _blast_radius(found: Sequence[FaultOutcome]) -> list[str]:
         if ratios:
             ratio, before, during = worst
             said.append(
-                f"{fault} took the others' p99 from {ms(before)} to {ms(during)} ms in the worst run ({ratio:.2f} x)"
-                f"{_whose(ratios, 'worst', 1, ' x')}"
+                f"{fault} raised the others' p99 from {ms(before)} to {ms(during)} ms in the worst run ({ratio:.2f}x)"
+                f"{_whose(ratios, 'worst', 1, 'x')}"
             )
     return [f"Blast radius: {'; '.join(said)}."] if said else []
 
 
 def _whose(by_name: Mapping[str, Sequence[float]], how: str, per: float, unit: str) -> str:
-    """Who stands out, with the interval that shows it; or why nobody is named."""
+    """The contender that stands out, with its interval; or why none is named."""
     if len(by_name) == 1:
         return f", with {next(iter(by_name))}"
     if (name := stands_out(by_name)) is not None:
@@ -114,8 +114,8 @@ def _whose(by_name: Mapping[str, Sequence[float]], how: str, per: float, unit: s
             f"in the mean of {len(by_name[name])} runs"
         )
     if min(map(len, by_name.values())) < MIN_ROUNDS:
-        return f", which names nobody: that takes {MIN_ROUNDS} valid runs of each (--rounds {MIN_ROUNDS})"
-    return ", which names nobody: the contenders' ranges overlap"
+        return f"; no contender is named, because that takes {MIN_ROUNDS} valid runs of each (--rounds {MIN_ROUNDS})"
+    return "; no contender is named, because the ranges overlap"
 
 
 def matrix(found: Sequence[FaultOutcome]) -> Table:
@@ -128,16 +128,16 @@ def matrix(found: Sequence[FaultOutcome]) -> Table:
         for name, promise in promises.items()
     ]
     note = (
-        "Lost deliveries of all that were expected; silence: the longest time in which a client got nothing, the mean of the runs and "
-        f"the range in which it lies at {LEVEL}, of fewer than {MIN_ROUNDS} runs the lowest and the highest; twice: "
-        "deliveries that came more than once. Green: nothing lost. Yellow: lost as the promise allows. Red: the promise was "
-        "broken, or not every client came back."
+        "Lost: deliveries, of all expected. Silence: the longest time in which a client got nothing; the mean of the runs and its "
+        f"{LEVEL} interval, or the lowest and the highest if there are fewer than {MIN_ROUNDS} runs. Twice: deliveries that arrived "
+        "more than once. Green: nothing lost. Yellow: lost, as the promise allows. Red: the promise was broken, or not every "
+        "client came back."
     )
     return Table("What each fault did", ["contender", *kinds], rows, note)
 
 
 def _in_order(found: Sequence[FaultOutcome]) -> dict[str, str]:
-    """The contenders with their promises: at-most-once first, and who lost least, then who was silent for least, first."""
+    """The contenders with their promises: at-most-once first, then by losses, then by silence."""
     totals: dict[str, tuple[bool, int, float]] = {}
     for outcome in found:
         _, lost, silence = totals.get(outcome.contender, (False, 0, 0.0))
@@ -188,9 +188,9 @@ def details(found: Sequence[FaultOutcome]) -> list[Table]:
         timed.append([head, *(Cell(number(value)) for value in values)])
     lost = ["contender, fault", "lost", "of", *(CAUSE_WORDS[cause] for cause in CAUSES), "twice", "out of order"]
     times = ["contender, fault", "back p50 ms", "back max ms", "silence ms", "others' p99 before ms", "others' p99 ms"]
-    sums = "Sums over all rounds; lost is split into its causes. Replayed, reconnects: the most of any round."
+    sums = "Sums over all rounds; lost is split by cause. Replayed and reconnects: the highest of any round."
     most = (
-        "The largest of all rounds. Back: from the fault to a client's first event after it. MB: peak resident memory."
+        "The highest of all rounds. Back: from the fault to a client's first event after it. MB: peak resident memory."
     )
     return [
         Table("What was lost, in figures", [*lost, "replayed", "reconnects"], counted, sums),
@@ -202,4 +202,4 @@ def meanings(found: Sequence[FaultOutcome]) -> Table:
     """What happens in each fault, and how it is undone."""
     kinds = dict.fromkeys(outcome.fault for outcome in found)
     rows = [[Cell(kind), Cell(WHAT[kind].meaning, "text"), Cell(WHAT[kind].undone, "text")] for kind in kinds]
-    return Table("The faults", ["fault", "what happens", "undone how"], rows)
+    return Table("The faults", ["fault", "what happens", "how it is undone"], rows)

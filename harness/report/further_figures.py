@@ -1,4 +1,4 @@
-"""The table of what only some comparisons measure."""
+"""The table of figures that only some comparisons measure."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from harness.report.view import Cell, Table, number
 from harness.results.run_record import Comparison
 
 _FURTHER = {
-    "broker_growth_mb_min": "broker grew, MB a minute",
-    "server_growth_mb_min": "replicas grew, MB a minute",
-    "generator_growth_mb_min": "generator grew, MB a minute",
-    "load_growth_mb_min": "load grew, MB a minute",
+    "broker_growth_mb_min": "broker growth, MB per minute",
+    "server_growth_mb_min": "replicas growth, MB per minute",
+    "generator_growth_mb_min": "generator growth, MB per minute",
+    "load_growth_mb_min": "load growth, MB per minute",
     "connect_p50_ms": "connect p50 ms",
     "connect_p99_ms": "connect p99 ms",
-    "connection_kb": "KB a connection",
-    "event_bytes": "bytes an event",
+    "connection_kb": "KB per connection",
+    "event_bytes": "bytes per event",
     "offered_hz": "events/s offered",
-    "others_cores": "cores of others",
+    "others_cores": "cores of other processes",
 }
 """The columns of the runs' own figures in words."""
 

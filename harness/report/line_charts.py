@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NINES = {50: "50", 90: "90", 99: "99", 99.9: "99.9", 99.99: "99.99", 99.999: "99.999"}
 _ASKED = (50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97, 98, 99, 99.5, 99.9, 99.99, 99.999)
 """Percentiles at which a pointer finds values."""
-_MEDIAN = float(np.log10(2))  # 50 % on the axis of nines
+_MEDIAN = float(np.log10(2))  # 50% on the axis of nines
 LEAST_SECONDS = 4
 """Shorter runs show nothing over time."""
 
@@ -78,7 +78,7 @@ def timeline(standings: Sequence[Standing]) -> Figure | None:
 
 
 def timeline_lines(standings: Sequence[Standing]) -> Lines | None:
-    """The lines of `timeline`; None where runs are shorter than LEAST_SECONDS."""
+    """The lines of `timeline`; None if runs are shorter than LEAST_SECONDS."""
     curves: dict[str, Curve] = {}
     for standing in standings:
         by_second: dict[float, list[float]] = {}

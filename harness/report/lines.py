@@ -1,4 +1,4 @@
-"""A chart of lines: all contenders in one, each named at its end, on either scale, with the values that a pointer asks for."""
+"""A line chart: all contenders in one, each labelled at its end, on either scale, with values for the pointer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Curve = tuple[Floats, Floats, Floats, Floats]
 Tip = tuple[float, str]
 """Where on the picture, in SVG units from its left, and the values there, one line each."""
 MANY = len(LINES)
-"""With more lines than this their bands would hide one another, and are left out: the values have the range."""
+"""With more lines than this, bands would overlap and are left out; the values have the range."""
 _PROGRAMS = ("valkey", "redis", "nats", "rabbitmq", "mosquitto")
 _DASHES = ("solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (5, 1.5, 1.2, 1.5)))
 """The first contender of a program is solid, the others are not."""
@@ -32,7 +32,7 @@ _ROW = 17
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Curves by contender, and how their axes are to look."""
+    """Curves by contender, and the look of their axes."""
 
     curves: Mapping[str, Curve]
     x_label: str
@@ -40,7 +40,7 @@ class Lines:
     finish: Callable[[Axes], object]
     """What the horizontal axis needs."""
     marks: Sequence[tuple[float, str]]
-    """Where along it a pointer finds values, and what the place is called."""
+    """Positions at which the pointer shows values, with their labels."""
 
     @property
     def logarithmic(self) -> bool:
@@ -50,7 +50,7 @@ class Lines:
         return high / low > 30
 
     def figure(self, log: bool | None = None) -> Figure:
-        """The chart on the scale that is asked for, or on the usual one."""
+        """The chart on the requested scale, or on the default one."""
         log = self.logarithmic if log is None else log
         styles = line_styles(list(self.curves))
         with style():
@@ -120,6 +120,6 @@ def line_styles(names: Sequence[str]) -> dict[str, tuple[str, object]]:
 
 
 def _program(name: str) -> str:
-    """Whose colour it has: the program's for one of ours, else its own."""
+    """The key of its colour: the program of a built-in contender, otherwise its own name."""
     first = name.partition(" ")[0].partition("#")[0].partition("-")[0]
     return first if first in _PROGRAMS else name

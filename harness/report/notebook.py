@@ -1,4 +1,4 @@
-"""What the notebooks share: which results to read, and the report's charts and tables as notebook output."""
+"""Shared by the notebooks: the results to read, and the report's charts and tables as notebook output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS = "FANBENCH_RESULTS"
-"""Environment: the result directory, or directory of such, to read in place of the newest ones."""
+"""Environment: the result directory, or directory of such, to read instead of the newest ones."""
 
 
 def folders() -> list[Path]:
@@ -55,7 +55,7 @@ def newest(found: Sequence[Result]) -> Result:
 
 
 def results_shown() -> str:
-    """Which directories are read, from the checkout's top, and of which day each is."""
+    """The directories that are read, relative to the checkout, with their dates."""
     top = resource_folder("reference").parents[1]
     lines = []
     for folder in folders():
@@ -96,7 +96,7 @@ def _cell(text: str, small: str) -> str:
 
 
 def show(figure: Figure | None, otherwise: str = "nothing to draw: it was not measured") -> Picture | str:
-    """A figure to be displayed, or a sentence when there is none."""
+    """A figure to display, or a sentence if there is none."""
     return otherwise if figure is None else Picture(figure)
 
 

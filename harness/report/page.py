@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 TEMPLATE = "report.html.j2"
 SCRIPT = "values.js"
-"""All that the page runs: its content security policy has the script's hash, and lets no other one run."""
+"""The page's only script: the content security policy allows it by its hash, and blocks others."""
 _TERMINAL = {
     "contender": "contender",
     "place": "group",
     "p50": "p50",
     "p99": "p99",
-    "p99_range": "its range",
+    "p99_range": "p99 range",
     "broker_p99": "broker\np99",
     "delivered": "delivered\n/expected",
     "lost": "lost",
@@ -79,7 +79,7 @@ def view_of(
 
     `evidence` is what faults did to a comparison's contenders.
 
-    The verdict is worked out anew, except that of a search, which has said itself what it found.
+    The verdict is worked out again, except that of a search, which has said itself what it found.
     """
     if search is not None:
         return capacity_view(comparison, search, draw=draw)
@@ -116,7 +116,7 @@ def render(views: Sequence[View], shared: Sequence[Chart] = (), titles: Sequence
 
 
 def with_code(sentence: str) -> Markup:
-    """The sentence as HTML: what stands in backticks as code, all else as text."""
+    """The sentence as HTML: text in backticks as code, everything else as text."""
     from markupsafe import Markup
 
     parts = re.split("`([^`]+)`", sentence)

@@ -1,4 +1,4 @@
-"""The table that holds Server-Sent Events beside WebSocket."""
+"""The table that compares Server-Sent Events with WebSocket."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.results.run_record import TRANSPORTS, Comparison, Run
 
 
 class _Figure(NamedTuple):
-    """A row of the table: what it says of a run, None where the run does not tell."""
+    """A row of the table."""
 
     name: str
     cut: bool
-    """Whether the run with the cut tells it, not the others."""
+    """Whether the value comes from the run with the cut."""
     unit: str
 
 
@@ -27,17 +27,17 @@ _FIGURES = {
     "connect_p50_ms": _Figure("time to connect, p50", False, " ms"),
     "connection_kb": _Figure("server memory per connection", False, " KB"),
     "recovery_p50_ms": _Figure("first event after a cut, p50", True, " ms"),
-    "replayed": _Figure("deliveries that resuming brought back", True, ""),
+    "replayed": _Figure("deliveries recovered by resuming", True, ""),
     "lost": _Figure("lost in the cut", True, ""),
     "duplicated": _Figure("delivered twice in the cut", True, ""),
 }
 _WORDS = (
-    ("protocol", "HTTP: one long response", "its own frames, after a handshake over HTTP"),
+    ("protocol", "HTTP: one long response", "its own frames, after an HTTP handshake"),
     ("data flow", "server to client", "both ways"),
-    ("implementation", "like any REST endpoint", "a special case, with modules of its own on the server"),
-    ("client", "`EventSource`, in every browser", "the page's own code reads what comes"),
-    ("after a loss", "the browser reconnects and sends Last-Event-ID by itself", "the page's own code must do both"),
-    ("infrastructure", "any that leaves a long response unbuffered", "must pass Upgrade on"),
+    ("implementation", "like any REST endpoint", "a special case, with its own modules on the server"),
+    ("client", "`EventSource`, in every browser", "the page's own code reads the messages"),
+    ("after a loss", "the browser reconnects and sends Last-Event-ID", "the page's own code must do both"),
+    ("infrastructure", "any that does not buffer a long response", "must forward Upgrade"),
     ("payload", "text", "text, or structured packets in binary"),
 )
 """What no run measures."""
@@ -81,8 +81,8 @@ def _table(contender: str, runs: Sequence[Run], transports: Sequence[str]) -> Ta
             cells.append(Cell(text))
         rows.append(cells)
     note = (
-        "Medians over valid rounds; the last four rows are from one run more, in which every connection was cut at once. "
-        "Both ways lead through the same hub and are read by the same client, which resumes on either by the last event's id."
+        "Medians over valid rounds; the last four rows are from one further run, in which every connection was cut at once. "
+        "Both transports use the same hub and the same client, which resumes by the last event's id on either."
     )
     title = f"Server-Sent Events or WebSocket, with {contender}"
     return Table(title, ["", *(TRANSPORTS[name] for name in transports)], rows, note)

@@ -1,4 +1,4 @@
-"""What a report shows, as plain texts, tables and charts: the template only lays it out."""
+"""The content of a report as texts, tables and charts; the template only lays it out."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LEVEL = f"{CONFIDENCE:.0%}"
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A chart that a report has where there are values for it."""
+    """A chart that a report has if there are values for it."""
 
     name: str
     title: str
     text: str
     draw: Callable[[Sequence[Standing]], Figure | Lines | None]
     otherwise: str = ""
-    """What the report says where there are none: the command that would measure them."""
+    """What the report says if there are none: the command that would measure them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Chart:
     svg: str
     """The document as it is saved below charts/."""
     other_svg: str = ""
-    """The same on the other scale; empty where there is one scale."""
+    """The same on the other scale; empty if there is one scale."""
     other_scale: str = ""
     """What that scale is called."""
     tips: tuple[Tip, ...] = ()
@@ -56,7 +56,7 @@ class Cell:
 
     text: str
     kind: str = ""
-    """`text` stands left; `good`, `warn` and `bad` have a colour, and say the same in words."""
+    """`text` is left-aligned; `good`, `warn` and `bad` have a colour, and say the same in words."""
     small: str = ""
     """A second line."""
 
@@ -104,8 +104,8 @@ def refused_runs(comparison: Comparison) -> list[Table]:
             p99 = value_of(run, "p99_ms")
             figures = (str(run.round), "–" if p99 is None else ms(p99), f"{run.lost:,}" if run.expected else "–")
             rows.append([Cell(run.contender), *map(Cell, figures), Cell("; ".join(run.problems), "text")])
-    note = "A refused run is kept and shown, and never ranked: its figures say more about the measurement than about the broker."
-    headings = ["contender", "round", "p99 ms", "lost", "why, and what to do"]
+    note = "A refused run is kept and shown but never ranked: its figures say more about the measurement than about the broker."
+    headings = ["contender", "round", "p99 ms", "lost", "reason, and what to do"]
     return [Table("Refused runs", headings, rows, note)] if rows else []
 
 
@@ -114,26 +114,26 @@ def events_in_words(scenario: Scenario) -> str:
     rules = scenario.sessions
     if rules is None:
         size = f"{scenario.payload_bytes} bytes each" + (
-            " beside a compact stamp" if scenario.stamp == "compact" else ""
+            " besides a compact stamp" if scenario.stamp == "compact" else ""
         )
         return f"{size}, schedule {scenario.schedule}, topics {scenario.topics}"
     return (
-        f"{rules.payload_bytes[0]} to {rules.payload_bytes[1]} bytes each beside a {scenario.stamp} stamp: {rules.arrivals_hz:g} sessions "
-        f"begin per second, each a topic that lives {rules.lifetime_s[0]:g} to {rules.lifetime_s[1]:g} s"
+        f"{rules.payload_bytes[0]} to {rules.payload_bytes[1]} bytes each besides a {scenario.stamp} stamp: {rules.arrivals_hz:g} sessions "
+        f"begin per second, each a topic that lasts {rules.lifetime_s[0]:g} to {rules.lifetime_s[1]:g} s"
     )
 
 
 def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
-    """How the figures came about, for a reader who doubts them; `how` is what this kind of measurement adds."""
+    """How the figures were measured; `how` adds what is specific to this kind of measurement."""
     scenario = comparison.scenario
     return [
         f"Workload: {offered_workload(comparison)}, {events_in_words(scenario)}; {scenario.warmup_s:g} s of warm-up, then "
-        f"{scenario.duration_s:g} s that count.",
+        f"{scenario.duration_s:g} s measured.",
         *how,
-        "Open loop: each event has an instant at which it is due, and latency counts from it, so a stall anywhere shows in "
-        "full. Nothing due is left out.",
+        "Open loop: each event has an instant at which it is due, and latency counts from that instant, so a stall anywhere shows in "
+        "full. No due event is skipped.",
         "Every delivery is accounted for: delivered + lost = events × clients.",
-        "All parts ran on the machine below, and shared it: take ratios from here, not absolute times for another machine.",
+        "All parts shared the machine below: transfer ratios to another machine, not absolute times.",
     ]
 
 
@@ -169,14 +169,14 @@ def lines_chart(name: str, title: str, text: str, lines: Lines) -> Chart:
 
 
 def settings_tables(comparison: Comparison) -> list[Table]:
-    """What the programs were set to, as it was declared for each contender; nothing where there is nothing to set."""
+    """What the programs were set to, as it was declared for each contender; nothing if there is nothing to set."""
     rows = [
         [Cell(name), Cell(setting, "text"), Cell(f"{value:,}")]
         for name, settings in comparison.settings.items()
         for setting, value in settings.items()
     ]
     note = (
-        "Of clusters, what decides how long a failover takes. ?name=value after a contender's name changes one, as in "
-        "valkey-sentinel?down_after_ms=5000. docs/brokers.md says what each means."
+        "For clusters, the settings that decide how long a failover takes. ?name=value after a contender's name changes one, as in "
+        "valkey-sentinel?down_after_ms=5000. docs/brokers.md explains each."
     )
-    return [Table("What the brokers were set to", ["contender", "setting", "value"], rows, note)] if rows else []
+    return [Table("Broker settings", ["contender", "setting", "value"], rows, note)] if rows else []

@@ -1,4 +1,4 @@
-"""What `--json` answers of a run."""
+"""The `--json` output for a run."""
 
 from __future__ import annotations
 

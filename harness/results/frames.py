@@ -1,4 +1,4 @@
-"""Stored results as pandas frames, for notebooks and questions of one's own."""
+"""Stored results as pandas frames, for notebooks and your own questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Result directories, read back: a comparison of one, its manifest alone, a capacity search, and where there are any."""
+"""Result directories, read back: a comparison of one, its manifest alone, a capacity search, and if there are any."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def load_results(folder: Path) -> Comparison:
 
 
 def load_manifest(folder: Path) -> Manifest:
-    """What a result directory says of itself, without its runs' figures.
+    """A result directory's manifest, without its runs' figures.
 
     Raises:
         UsageError: it is not a result directory, or its manifest is damaged.

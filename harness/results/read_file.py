@@ -1,4 +1,4 @@
-"""Reads a file of a result directory, which anybody may have made: nothing in it may hang, fill or steer what reads it."""
+"""Reads a file of a result directory safely: a hostile file must not hang the reader, exhaust memory or control the terminal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_file(folder: Path, name: str) -> str:
 
 
 def _odd(path: Path) -> str:
-    """A FIFO would keep us waiting, a device has no end."""
+    """A FIFO would block, a device has no end."""
     return "it is no regular file" if path.exists() and not path.is_file() else ""
 
 

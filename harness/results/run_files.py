@@ -1,4 +1,4 @@
-"""Between runs and what the files of a result directory hold of them. What is stored is what is reported, to the last digit."""
+"""Converts between runs and the files of a result directory. What is stored is what is reported, to the last digit."""
 
 from __future__ import annotations
 

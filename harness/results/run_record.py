@@ -1,4 +1,4 @@
-"""What a run is and what it found: the values that the runner fills, and that store, statistics and report read."""
+"""A run and its results: the values that the runner fills and that store, statistics and report read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LATENCY = "latency"
 TRANSPORTS = {"sse": "Server-Sent Events", "ws": "WebSocket"}
 """By the name of their locustfile in load/."""
 CAUSE_WORDS = {
-    "broker": "not handed over by the broker",
+    "broker": "not delivered by the broker",
     "gap": "gap reported by the adapter",
     "slow_client": "dropped with a slow client",
     "connection_down": "connection down",
-    "unexplained": "missing without a word",
-    "under_way": "under way at the deadline",
+    "unexplained": "missing without a gap",
+    "under_way": "in flight at the deadline",
 }
-"""What a missing delivery is charged to."""
+"""The cause of a missing delivery, in words."""
 CAUSES = tuple(CAUSE_WORDS)
 
 Part = Literal["broker", "server", "generator", "load"]
@@ -31,7 +31,7 @@ Part = Literal["broker", "server", "generator", "load"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one part (its whole process trees) used within the measured phase."""
+    """The usage of one part (its whole process trees) within the measured phase."""
 
     cpu_s: float
     rss_mb: float
@@ -68,13 +68,13 @@ class Run:
     figures: dict[str, float] = field(default_factory=dict)
     """Further figures by the name of their column in summary.csv, units in the name: `connect_p50_ms`, …"""
     problems: tuple[str, ...] = ()
-    """Why the run is refused, in words with what to do; empty when it is valid."""
+    """Why the run is refused, with the remedy; empty if it is valid."""
     disturbed: bool = False
-    """Refused for what the machine did to it, or for what took too long or died: another try may well be valid."""
+    """Refused because of the machine, a timeout or a dead process: a repeat may be valid."""
     permanent: bool = False
-    """It did not come to its end, for a reason that another try would meet again: a missing library, a refused setting."""
+    """It ended early for a permanent reason: a missing library, a refused setting."""
     notes: tuple[str, ...] = ()
-    """What a reader should know beside the figures, such as why the product itself cannot do better; refuses nothing."""
+    """Remarks besides the figures, such as why the product cannot do better; they refuse nothing."""
 
     @property
     def valid(self) -> bool:
@@ -93,15 +93,15 @@ class Comparison:
     command: str
     host: dict[str, str]
     versions: dict[str, str]
-    """Of programs, as they say themselves."""
+    """Of programs, as they report them."""
     settings: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By contender that is a cluster, what decides how long its failover takes."""
+    """By cluster, the settings that decide how long its failover takes."""
     stopping: Stopping = field(default_factory=Stopping)
     """When it could end, and the margin within which figures are equivalent."""
     complete: bool = True
     """False when it was interrupted; the finished runs are kept."""
     verdict: tuple[str, ...] = ()
-    """What the numbers allow us to say, the answer first; empty until it was worked out."""
+    """What the numbers allow us to conclude, the answer first; empty until it is computed."""
     libraries: dict[str, str] = field(default_factory=dict)
     """Versions of libraries."""
     fanbench: dict[str, str] = field(default_factory=dict)
@@ -109,6 +109,6 @@ class Comparison:
 
     @property
     def rounds(self) -> int:
-        """Those that were wanted: of a comparison that ended when it was settled, or its time was spent, those that began."""
+        """The wanted rounds; if a comparison stopped early, the rounds that started."""
         ranked = [run.round for run in self.runs if run.scenario.faults == self.scenario.faults]
         return max(ranked, default=0) if self.stopping.looks else self.scenario.rounds

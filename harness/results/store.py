@@ -1,4 +1,4 @@
-"""Result directories, written while a comparison runs, so that what is finished survives any end; load.py reads them back.
+"""Result directories, written while a comparison runs, so that finished runs survive any end; load.py reads them back.
 
 The manifest is written last and names the runs that count: what a killed fanbench left half written is not among
 them. results/README.md describes the files.
@@ -32,7 +32,7 @@ from harness.results.run_record import Comparison, Run
 PARTIAL = ".partial"
 INCOMPLETE = "-incomplete"
 LEAST_ROOM_BYTES = 256 * 1024
-"""Below this a disk is full: a run writes about as much."""
+"""Free bytes below which a disk counts as full: a run writes about as much."""
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class ResultFolder:
         self._save()
 
     def set_stopping(self, stopping: Stopping) -> None:
-        """Store how the comparison ended."""
+        """Store when the comparison may end, or that it did."""
         self.comparison = replace(self.comparison, stopping=stopping)
         self._save()
 
@@ -91,7 +91,7 @@ class ResultFolder:
         return self.path
 
     def require_room(self) -> None:
-        """To be called after a run failed, which it may have done for that.
+        """Call this after a failed run, to check whether the disk is the cause.
 
         Raises:
             FanbenchError: the disk is full.
@@ -131,7 +131,7 @@ def store_verdict(folder: Path, comparison: Comparison, verdict: Sequence[str]) 
 
 
 def store_capacity(folder: Path, found: Capacity) -> None:
-    """Write capacity.json: what makes the directory one of a search."""
+    """Write capacity.json, which marks the directory as a search's."""
     write_text(folder / "capacity.json", encode(found, indent=1) + "\n")
 
 
@@ -141,7 +141,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         temporary.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        temporary.unlink(missing_ok=True)  # half a file would keep the room that the next one needs
+        temporary.unlink(missing_ok=True)  # half a file would occupy the space that the next one needs
         raise OSError(error.errno, error.strerror, str(path)) from error  # a write that fails names no file
     temporary.replace(path)
 

@@ -1,4 +1,4 @@
-"""The columns of summary.csv: what of a run stands in each."""
+"""The columns of summary.csv and their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns what the programs reported into a run that has checked itself."""
+"""Assembles a run from the programs' reports, and checks it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_c
 from harness.runner.resources import Window
 
 GROWTH_NEEDS_S = 60.0
-"""A shorter window tells no growth a minute: a program that is still warming up would show a hundred MB."""
+"""A shorter window cannot show growth per minute: a program that is warming up would show 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a run left: what it says of its deliveries, Locust's result, and what was seen from outside."""
+    """The data of a finished run: its deliveries, Locust's result, and observations from outside."""
 
     evidence: Evidence
     load: LoadResult
@@ -31,15 +31,15 @@ class Findings:
     all_back: bool
     """Whether at the end every client was connected again, on replicas that are ready."""
     grown_mb: float
-    """By how much the replicas' memory had grown when every client was connected."""
+    """Growth of the replicas' memory when every client was connected."""
     clock_step_ns: int
     """The farthest that the wall clock moved against the monotonic one, from the measured phase to the drain's end."""
     of_testbed: Mapping[str, float] = field(default_factory=dict)
-    """What was seen of the broker, and what a fault told of itself."""
+    """Observations of the broker, and a fault's own figures."""
 
 
 def assemble_run(contender: Contender, scenario: Scenario, number: int, findings: Findings) -> Run:
-    """The run, having checked itself."""
+    """The checked run."""
     load, evidence = findings.load, findings.evidence
     histograms = _histograms(load)
     facts = _facts(scenario, findings, histograms)
@@ -68,7 +68,7 @@ def assemble_run(contender: Contender, scenario: Scenario, number: int, findings
 
 
 def _histograms(load: LoadResult) -> dict[str, Histogram]:
-    """By hop; what was negative is in no encoding, and comes beside it."""
+    """By hop; negative values are not part of the encoding and are given separately."""
     histograms: dict[str, Histogram] = {
         name: Histogram.decode(text) for name, text in carried(load.histograms, "histograms").by_span().items()
     }
@@ -81,7 +81,7 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
     reports, load = findings.evidence.reports, findings.load
     return Facts(
         scenario=scenario,
-        # Each replica that generates itself has the whole rate, so theirs are averaged.
+        # Each embedded generator has the whole rate, so they are averaged.
         offered_hz=sum(report.offered_hz for report in reports) / len(reports),
         achieved_hz=sum(report.achieved_hz for report in reports) / len(reports),
         latency_ms=carried(load.latency_ms, "latency_ms"),

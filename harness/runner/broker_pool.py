@@ -1,4 +1,4 @@
-"""Clusters that several runs share, as long as each leaves them whole: RabbitMQ's takes 20 s to form."""
+"""Shares clusters between runs as long as each run leaves them whole: RabbitMQ's takes 20 s to form."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from brokers.programs.cluster_program import APART
 from core.errors import TransientError
 
 BACK_S = 20.0
-"""For a cluster to be whole again after a run; later it is stopped, and the next run gets a new one."""
+"""Time for a cluster to be whole again after a run; otherwise it is stopped, and the next run gets a new one."""
 Key = tuple[str, tuple[tuple[str, int], ...], bool]
-"""Program, settings, and whether the nodes live in networks of their own."""
+"""Program, settings, and whether the nodes have separate networks."""
 
 
 class BrokerPool:

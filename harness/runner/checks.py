@@ -14,9 +14,9 @@ from harness.results.run_record import Usage
 
 MIN_ACHIEVED = 0.99
 MAX_LATE_SHARE = 0.25
-"""By how much of itself lateness may raise a figure of latency."""
+"""The share by which lateness may raise a latency figure."""
 LEAST_LATE_MS = {"p50": 0.5, "p90": 1.0, "p99": 2.0}
-"""Below this the operating system's timers, not the generator, decide."""
+"""Below this, the operating system's timers decide, not the generator."""
 MAX_CORE = 0.90
 MAX_OTHERS_SHARE = 0.15
 """Of the machine's cores: 0.3 cores of two."""
@@ -24,7 +24,7 @@ MAX_OTHERS_SHARE = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the checks look at; counts are of phase `measure`."""
+    """The facts that the checks use; counts are of phase `measure`."""
 
     scenario: Scenario
     offered_hz: float
@@ -33,19 +33,19 @@ class Facts:
     latency_ms: Percentiles
     """From the due instants."""
     since_sent_ms: Percentiles
-    """From the sent ones: what latency would be had the generator never been late."""
+    """From the sent instants: as if the generator had never been late."""
     failed_publishes: int
     clients_at_start: int
     clients_at_end: int
     reconnects: int
     expected: int
-    """What was published x the clients of its topic."""
+    """Published events x clients of the topic."""
     delivered: int
     """By the histograms' assemble_run."""
     received: int
-    """The same by the clients' ledgers: which seqs each of them holds."""
+    """The same by the clients' ledgers."""
     found_missing: int
-    """What the clients' ledgers know to be missing; what no client ever got they cannot know."""
+    """Deliveries that the clients' ledgers know to be missing; they cannot know events that no client got."""
     load_problems: tuple[str, ...]
     histogram_counts: Mapping[str, int]
     """Values by hop, negative ones among them."""
@@ -55,9 +55,9 @@ class Facts:
     others_cores: float
     cores: float
     stood_still_s: Mapping[str, float] = field(default_factory=dict)
-    """By part, for how long one of its processes was stopped by a signal."""
+    """By part, how long one of its processes was stopped by a signal."""
     silent_replicas: int = 0
-    """That did not answer at the end: what they received and dropped is not known."""
+    """Replicas that did not answer at the end: what they received and dropped is unknown."""
     visits: VisitResult | None = None
     """Where there are sessions."""
     visits_planned: int = 0
@@ -85,7 +85,7 @@ def _generator_late(facts: Facts) -> str | None:
         limit_ms = max(least_ms, MAX_LATE_SHARE * without)
         if counted - without > limit_ms:
             return (
-                f"generator late: {name} of latency is {counted:.1f} ms, and {without:.1f} ms but for its lateness, "
+                f"generator late: {name} of latency is {counted:.1f} ms, and {without:.1f} ms without its lateness, "
                 f"which may make {limit_ms:.1f} ms; free the machine, or lower --rate"
             )
     return None
@@ -96,7 +96,7 @@ _REMEDIES = {
     "load": "the load is the bottleneck; give more --load-processes if cores are free, or lower --clients or --rate",
     "generator": "the generator is the bottleneck; lower --rate",
 }
-"""What is measured first: where it is at its limit too, the load is not the news."""
+"""Order of the check: if this part is at its limit too, report it, not the load."""
 
 
 def _parts(facts: Facts) -> str | None:
@@ -123,15 +123,15 @@ def _visits(facts: Facts, visits: VisitResult) -> str | None:
     if facts.visits_planned == visits.due == visits.opened and facts.reconnects == visits.moved:
         return None
     return (
-        f"visits missing: of {facts.visits_planned} that the schedule holds {visits.due} were begun and {visits.opened} connected; "
-        f"{facts.reconnects - visits.moved} reconnected beside the {visits.moved} that move; see the replicas' logs"
+        f"visits missing: of {facts.visits_planned} planned visits {visits.due} started and {visits.opened} connected; "
+        f"{facts.reconnects - visits.moved} reconnected besides the {visits.moved} that move; see the replicas' logs"
     )
 
 
 def _wrong_bytes(facts: Facts) -> str | None:
     if facts.visits is None or not facts.visits.wrong:
         return None
-    return f"{facts.visits.wrong} events came with other bytes than were sent: what carries them changes them; see the logs"
+    return f"{facts.visits.wrong} events arrived with different bytes than were sent; something on the way changes them; see the logs"
 
 
 def _load(facts: Facts) -> str | None:
@@ -147,8 +147,8 @@ def _counts(facts: Facts) -> str | None:
         )
     if facts.found_missing > lost:
         return (
-            f"counts do not add up: the clients miss {facts.found_missing} deliveries, and {facts.expected} expected less "
-            f"{facts.delivered} delivered are {lost}; this is a fault in fanbench, please report it"
+            f"counts do not add up: the clients lack {facts.found_missing} deliveries, but {facts.expected} expected minus "
+            f"{facts.delivered} delivered is {lost}; this is a fault in fanbench, please report it"
         )
     wrong = {f"histogram '{hop}' has": count for hop, count in facts.histogram_counts.items()}
     wrong["the clients' ledgers have"] = facts.received
@@ -161,7 +161,9 @@ def _counts(facts: Facts) -> str | None:
 def _negative(facts: Facts) -> str | None:
     if facts.negative == 0:
         return None
-    return f"{facts.negative} latencies below zero: the clocks of two hosts differ, or one was set; synchronise them"
+    return (
+        f"{facts.negative} latencies below zero: the clocks of two hosts differ, or one was adjusted; synchronise them"
+    )
 
 
 def _clock(facts: Facts) -> str | None:
@@ -169,7 +171,7 @@ def _clock(facts: Facts) -> str | None:
         return None
     return (
         f"the wall clock moved {facts.clock_step_ns / 1e6:+.1f} ms against the monotonic one "
-        f"(limit {MAX_STEP_NS / 1e6:g} ms): stop what sets the clock, and repeat"
+        f"(limit {MAX_STEP_NS / 1e6:g} ms): stop the program that adjusts the clock, and repeat"
     )
 
 
@@ -197,8 +199,8 @@ def _stood_still(facts: Facts) -> str | None:
     for part, seconds in facts.stood_still_s.items():
         if part not in meant:
             return (
-                f"{_WHO[part]} stood still for about {seconds:.1f} s, stopped by a signal (SIGSTOP, a debugger): what is lost "
-                "or late is not the contender's; find out who stops it, and repeat"
+                f"{_WHO[part]} was stopped for about {seconds:.1f} s by a signal (SIGSTOP, a debugger): losses and "
+                "delays are not the contender's; find out what stops it, and repeat"
             )
     return None
 
@@ -207,8 +209,8 @@ def _silent(facts: Facts) -> str | None:
     if not facts.silent_replicas:
         return None
     return (
-        f"{facts.silent_replicas} of {facts.scenario.replicas} replicas did not answer at the end, so what they received is not "
-        "known; see the replicas' logs"
+        f"{facts.silent_replicas} of {facts.scenario.replicas} replicas did not answer at the end, so what they received is "
+        "unknown; see the replicas' logs"
     )
 
 
@@ -230,20 +232,20 @@ CHECKS: tuple[Check, ...] = (
     _others,
 )
 UNDER_FAULTS: tuple[Check, ...] = (_stood_still, _load, _wrong_bytes, _counts, _negative, _clock)
-"""What holds also while things are broken on purpose: lateness, missing clients and failed publishes are findings then."""
+"""Checks that also apply during faults, when lateness, missing clients and failed publishes are findings."""
 
 
 WEATHER: tuple[Check, ...] = (_stood_still, _generator_late, _clock, _others)
-"""What a noisy machine causes: such a run is worth another try. A part at its limit would be there again."""
+"""Problems that a noisy machine causes: such a run is worth repeating. A part at its limit would be at its limit again."""
 
 
 def problems(facts: Facts) -> tuple[str, ...]:
-    """Why the run is refused, in words; empty when it may be ranked."""
+    """The reasons why the run is refused; empty if it may be ranked."""
     checks = UNDER_FAULTS if facts.scenario.faults else CHECKS
     return tuple(problem for check in checks if (problem := check(facts)) is not None)
 
 
 def disturbed(facts: Facts) -> bool:
-    """Whether the run is refused and the machine's weather is among the reasons."""
+    """Whether the run is refused and the machine's state is among the reasons."""
     checks = [check for check in WEATHER if check in UNDER_FAULTS or not facts.scenario.faults]
     return any(check(facts) is not None for check in checks)

@@ -1,4 +1,4 @@
-"""Faults of single nodes of a cluster: which node, how it is broken, and how the cluster is made whole again."""
+"""Faults of single nodes of a cluster: chooses the node, breaks it, and restores the cluster."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Undo = Callable[[], None]
 
 
 def leader_kill(testbed: Testbed, _fault: Fault) -> Undo:
-    """SIGKILL to the node that leads."""
+    """SIGKILL to the leader."""
     return _kill(testbed, _leader(testbed))
 
 
 def follower_kill(testbed: Testbed, _fault: Fault) -> Undo:
-    """SIGKILL to a node that does not lead, and that no replica is connected to, if there is one."""
+    """SIGKILL to a follower, if possible one that no replica is connected to."""
     cluster, leads = _cluster(testbed), _led_by(testbed)
     followers = [node for node in cluster.nodes if node is not leads]
     connected = _connected(testbed)
@@ -36,7 +36,7 @@ def follower_kill(testbed: Testbed, _fault: Fault) -> Undo:
 
 
 def connected_node_kill(testbed: Testbed, _fault: Fault) -> Undo:
-    """SIGKILL to a node that a replica is connected to: one that does not lead, if there is one."""
+    """SIGKILL to a node that a replica is connected to, if possible a follower."""
     connected, leads = _connected(testbed), _led_by(testbed)
     if not connected:
         raise TransientError("connected-node-kill: no replica has a connection to a node; see the replicas' logs")
@@ -46,7 +46,7 @@ def connected_node_kill(testbed: Testbed, _fault: Fault) -> Undo:
 
 
 def leader_pause(testbed: Testbed, _fault: Fault) -> Undo:
-    """SIGSTOP to the node that leads."""
+    """SIGSTOP to the leader."""
     cluster, leader = _cluster(testbed), _leader(testbed)
     leader.pause()
 
@@ -58,19 +58,19 @@ def leader_pause(testbed: Testbed, _fault: Fault) -> Undo:
 
 
 def leader_cut(testbed: Testbed, _fault: Fault) -> Undo:
-    """The node that leads cut from the others."""
+    """Cut the leader from the other nodes."""
     return _cut(testbed, _leader(testbed))
 
 
 def minority_cut(testbed: Testbed, _fault: Fault) -> Undo:
-    """A node that does not lead cut from the others, one that a replica is connected to, if there is one."""
+    """Cut a follower from the other nodes, if possible one that a replica is connected to."""
     leads = _led_by(testbed)
     nodes = [*_connected(testbed), *reversed(_cluster(testbed).nodes)]
     return _cut(testbed, next(node for node in nodes if node is not leads))
 
 
 def rolling_restart(testbed: Testbed, _fault: Fault) -> Undo:
-    """Each node in turn told to end and started again, the leader last."""
+    """Stop and start each node in turn, the leader last."""
     cluster, leads = _cluster(testbed), _led_by(testbed)
     others = [node for node in cluster.nodes if node is not leads]
     first, *rest = [*others, leads] if leads is not None else others
@@ -145,7 +145,7 @@ def _leader(testbed: Testbed) -> Running:
 
 
 def _led_by(testbed: Testbed) -> Running | None:
-    """The leader, where there is one."""
+    """The leader, if there is one."""
     return None if testbed.contender.clients_at == "any node, none leads" else _leader(testbed)
 
 

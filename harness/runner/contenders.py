@@ -17,7 +17,7 @@ def choose_contenders(
 ) -> list[Contender]:
     """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
 
-    With `clusters` those of several nodes in place of those of one.
+    With `clusters` those of several nodes instead of those of one.
 
     With `launch="docker"` every program can run here, or none can, which is an error.
 
@@ -38,7 +38,7 @@ def choose_contenders(
 
 
 def require_answer(contender: Contender) -> None:
-    """Connect once to a running broker, so that a wrong address or password is told before anything is measured."""
+    """Connect once to a running broker, so that a wrong address or password shows before the measurement."""
 
     async def connect() -> None:
         adapter, endpoint = open_endpoint(contender.url, contender.delivery)

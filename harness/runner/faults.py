@@ -1,4 +1,4 @@
-"""Breaks what a scenario says, when it says so, and mends it again."""
+"""Applies a scenario's faults at their times, and undoes them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from harness.runner.testbed import Testbed
 
 REPLICA_READY_S = 20.0
 MENDING_S = 150.0
-"""What undoing may take: a broker that starts again, or replicas one after the other."""
+"""Time limit for undoing: a broker that starts again, or replicas one after the other."""
 Undo = Callable[[], None]
 
 
 def _nothing() -> None:
-    """What ends by itself needs no undoing."""
+    """No-op undo."""
 
 
 def _broker_kill(testbed: Testbed, _fault: Fault) -> Undo:
@@ -153,11 +153,11 @@ def impossible(fault: Fault, contender: Contender) -> str | None:
     if fault.of_nodes:
         return no_node_to_break(contender, fault.kind) or (why_not() if fault.of_links else None)
     if fault.needs_broker and contender.clustered:
-        return f"{contender.name} has nodes, which tell clients where they are; take a fault of nodes, such as cluster-kill"
+        return f"{contender.name} is a cluster, whose nodes tell clients their addresses; use a fault of nodes, such as cluster-kill"
     if fault.needs_broker and contender.program is None:
-        return f"{contender.name} has no broker program of ours to break"
+        return f"{contender.name} has no broker program that fanbench started and could break"
     if fault.ends_a_replica and contender.embedded:
-        return f"{contender.name} generates in the replicas, so that the events would end with one"
+        return f"{contender.name} generates events in the replicas, so the events would end with a replica"
     return None
 
 
@@ -166,14 +166,14 @@ class _ToUndo:
     at_s: float
     undo: Undo
     hearing: Hearing | None
-    """Undo it before, once all clients hear events."""
+    """Undo it early, once all clients get events."""
 
     def due(self, elapsed_s: float) -> bool:
         return elapsed_s >= self.at_s or (self.hearing is not None and self.hearing.steady())
 
 
 class Timeline:
-    """The faults of one run, from now on: call `step` often."""
+    """The faults of one run, starting now; call `step` often."""
 
     def __init__(self, faults: Sequence[Fault], testbed: Testbed) -> None:
         self._stage = testbed
@@ -187,12 +187,12 @@ class Timeline:
 
     @property
     def longest_s(self) -> float:
-        """By when everything is over, however long it takes to start again what was ended."""
+        """When everything must be over, including restarts."""
         last_s = max((at_s + fault.lasting_s for at_s, fault in self._to_begin), default=0.0)
         return max(self._end_s, last_s + TAIL_S) + len(self._to_begin) * MENDING_S
 
     def step(self) -> bool:
-        """Begin and undo what is due by now; whether the measured phase is over: its duration, all faults and a tail."""
+        """Start and undo the faults that are due; returns whether the measured phase is over (its duration, all faults and a tail)."""
         while self._to_begin and self._to_begin[0][0] <= self._elapsed_s():
             at_s, fault = self._to_begin.pop(0)
             undo = self._begin(fault)

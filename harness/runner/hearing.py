@@ -1,4 +1,4 @@
-"""Whether every replica hands over events at the rate at which they are published."""
+"""Checks whether every replica delivers events at the rate at which they are published."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.topics import expand_topics
 from harness.runner.testbed import Testbed
 
 ENOUGH = 0.9
-"""Of what is due: a schedule is not even, and counts are looked at now and then."""
+"""Share of the due events that suffices: schedules are uneven, and counts are sampled."""
 _LOOK_S = 0.2
 
 
@@ -22,10 +22,14 @@ class Hearing:
 
     def __init__(self, testbed: Testbed) -> None:
         self._testbed = testbed
-        self._due_hz = testbed.scenario.rate_hz / len(expand_topics(testbed.scenario.topics))
-        """Deliveries a second of one client."""
+        rules = testbed.scenario.sessions
+        self._due_hz = (
+            rules.rate_hz[0] if rules else testbed.scenario.rate_hz / len(expand_topics(testbed.scenario.topics))
+        )
+        """Deliveries a second of one client: of sessions, which differ and come and go, those of the slowest."""
         self._seen: deque[tuple[float, tuple[int, ...]]] = deque()
         self._clients = tuple(sum(topics.values()) for topics in testbed.clients_of_topics())
+        """Of each replica, before the fault: sessions are about as many afterwards."""
         self._steady = False
 
     def steady(self) -> bool:

@@ -1,4 +1,4 @@
-"""The machine in words, and what on it disturbs a measurement."""
+"""Describes the machine, and what on it disturbs a measurement."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from core.scenario import Scenario
 from core.topics import expand_topics
 
 SPARE_DESCRIPTORS = 200
-"""Descriptors that a Locust worker or a replica needs beside its clients' sockets."""
+"""Descriptors that a Locust worker or a replica needs besides its clients' sockets."""
 MOST_PER_PROCESS_HZ = 100_000
-"""Deliveries a second that one Locust process is given: below that its reading does not wait for a core."""
+"""Deliveries per second for one Locust process: below this, reading does not wait for a core."""
 _LIBRARIES = (
     "fastapi",
     "uvicorn",
@@ -80,7 +80,7 @@ def library_versions() -> dict[str, str]:
 
 
 def own_version() -> dict[str, str]:
-    """The version of fanbench, and where it runs from a checkout the commit; a commit with changes says so."""
+    """The version of fanbench and, in a checkout, the commit; uncommitted changes are marked."""
     found = {"version": installed_version()}
     commit = source_commit()
     if commit != UNKNOWN:
@@ -99,7 +99,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def descriptor_limit() -> int:
-    """Descriptors that one process may hold, at the hard limit, which fanbench raises itself to."""
+    """Descriptors that one process may hold: the hard limit, to which fanbench raises itself."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
@@ -110,7 +110,7 @@ def raise_descriptor_limit() -> None:
 
 
 def local_ports() -> int:
-    """Local ports that connections to one address and port can have: Linux' default where it cannot be read."""
+    """Local ports for connections to one address and port; Linux's default if it cannot be read."""
     try:
         first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split())
     except (OSError, ValueError):
@@ -119,12 +119,12 @@ def local_ports() -> int:
 
 
 def most_load_processes() -> int:
-    """Locust processes that `auto` takes at most: one for each core that this process may use."""
+    """The most Locust processes that `auto` starts: one for each usable core."""
     return max(1, int(usable_cores()))
 
 
 def load_processes(scenario: Scenario) -> int:
-    """Locust processes that hold the clients: as the scenario says, else as many as its load asks for.
+    """Locust processes that hold the clients: the scenario's number, otherwise as many as its load needs.
 
     A process holds as many clients as it has descriptors, and reads some 138,000 deliveries a second at its limit.
     """
@@ -136,7 +136,7 @@ def load_processes(scenario: Scenario) -> int:
 
 
 def most_clients(replicas: int, processes: int) -> int:
-    """SSE clients that fit: each takes a descriptor in Locust, one in its replica, and a local port of those to that."""
+    """SSE clients that fit: each needs a descriptor in Locust, one in its replica, and a local port."""
     descriptors = descriptor_limit() - SPARE_DESCRIPTORS
     return min(descriptors * processes, descriptors * replicas, local_ports() * replicas)
 
@@ -147,8 +147,8 @@ def require_descriptors(scenario: Scenario) -> None:
     most = most_clients(scenario.replicas, processes)
     if scenario.clients > most:
         raise UsageError(
-            f"clients = {scenario.clients}: a process here may hold {descriptor_limit()} descriptors and {local_ports()} "
-            f"ports to a replica, which fits {most} clients on {scenario.replicas} replicas and {processes} Locust processes; "
+            f"clients = {scenario.clients}: each process may use {descriptor_limit()} descriptors and {local_ports()} "
+            f"ports to a replica, which is enough for {most} clients on {scenario.replicas} replicas and {processes} Locust processes; "
             f"give --clients {most} or less, more --load-processes or --replicas, or raise the limit (ulimit -Hn)"
         )
 
@@ -172,10 +172,10 @@ def _cores(process: psutil.Process) -> float:
 
 
 def disturbances(busy: Sequence[tuple[str, int, float]]) -> list[str]:
-    """What will disturb a measurement here, each with what to do."""
+    """What would disturb a measurement here, each with the remedy."""
     found = [f"{name} (process {pid}) uses {cores:.0%} of a core: stop it while measuring" for name, pid, cores in busy]
     if usable_cores() < 2:
-        found.append("less than two cores: server and clients take it from each other; use a machine with two or more")
+        found.append("fewer than two cores: server and clients compete for it; use a machine with two or more")
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor.exists() and governor.read_text(encoding="utf-8").strip() == "powersave":
         found.append("CPU governor 'powersave': choose 'performance' (cpupower frequency-set -g performance)")

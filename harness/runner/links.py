@@ -11,7 +11,7 @@ from core.tcp_proxy import TcpProxy
 
 
 class BrokerLink:
-    """One program's way to the broker, through proxies of its own; `url` is what that program is given."""
+    """One program's path to the broker through its own proxies; that program gets `url`."""
 
     def __init__(self, contender: Contender, listeners: Mapping[str, str], stack: ExitStack) -> None:
         used = [name for name in listeners if f"{{{name}}}" in contender.url]
@@ -19,7 +19,7 @@ class BrokerLink:
         self.url = contender.url.format_map({name: proxy.address for name, proxy in self._proxies.items()})
 
     def cut(self) -> None:
-        """Reset its connections, and refuse new ones."""
+        """Reset its connections and refuse new ones."""
         for proxy in self._proxies.values():
             proxy.cut()
 
@@ -29,18 +29,18 @@ class BrokerLink:
             proxy.delay(seconds)
 
     def stall(self) -> None:
-        """Pass nothing on, and keep the connections."""
+        """Forward nothing, and keep the connections open."""
         for proxy in self._proxies.values():
             proxy.stall()
 
     def restore(self) -> None:
-        """An undisturbed link again."""
+        """End the disturbance."""
         for proxy in self._proxies.values():
             proxy.restore()
 
 
 def starting_at(url: str, place: int) -> str:
-    """A broker's URL with its hosts in another order: the one at this place first, then those after it, and round."""
+    """A broker's URL with its hosts rotated: the one at this place comes first."""
     start, userinfo, at, rest = take_apart(url)
     end = min((rest.find(mark) for mark in "/?" if mark in rest), default=len(rest))
     hosts = rest[:end].split(",")
@@ -49,7 +49,7 @@ def starting_at(url: str, place: int) -> str:
 
 
 class ClientLinks:
-    """The clients' way to the replicas, through a proxy before each; `urls` is what Locust is given, in their order.
+    """The clients' path to the replicas through a proxy for each; Locust gets `urls`, in their order.
 
     Unlike a link to the broker it is there for each contender: nodes of a cluster tell clients their own addresses, and so
     lead them around a proxy.
@@ -61,6 +61,6 @@ class ClientLinks:
         self.urls = [f"http://{proxy.address}" for proxy in self._proxies]
 
     def hold(self, seconds: float) -> None:
-        """Pass nothing on for so long, and keep the connections; returns when it begins."""
+        """Forward nothing for this long, and keep the connections open; returns when the stall begins."""
         for proxy in self._proxies:
             proxy.hold(seconds)

@@ -1,4 +1,4 @@
-"""The ledger of causes: every delivery that is missing is charged to one cause, the surest evidence first."""
+"""Charges every missing delivery to one cause, by the strongest evidence."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from core.contracts.replica_stats import ReplicaStats
 ByTopic = Mapping[str, int]
 
 ANY_TOPIC = "*"
-"""Where an adapter told of a loss without knowing the topic."""
+"""Key for losses that an adapter reported without knowing the topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What generators, replicas and clients say of the run's deliveries."""
+    """The reports of generators, replicas and clients about the run's deliveries."""
 
     reports: Sequence[GeneratorReport]
     """The generators'; with `each_its_own` replica i hears report i only, else each replica hears all."""
     stats: Sequence[ReplicaStats | None]
-    """The replicas' last words; None where one did not answer."""
+    """The replicas' final statistics; None for one that did not answer."""
     clients: Sequence[ByTopic]
     """For each replica its clients by topic, before the measured phase."""
     client_causes: Mapping[Cause, int]
-    """What the clients' own ledgers charge their losses to, see docs/load.md."""
+    """The losses by cause in the clients' own ledgers, see docs/load.md."""
     each_its_own: bool = False
     of_visits: int | None = None
-    """What the visits to sessions expect together, where there are sessions; then `clients` is empty."""
+    """The deliveries that all visits to sessions expect, if there are sessions; `clients` is then empty."""
 
     def heard_by(self, place: int) -> Sequence[GeneratorReport]:
         """The reports of the generators that replica `place` hears."""
@@ -83,7 +83,7 @@ def told(missing: Mapping[str, int], gap_lost: Mapping[str, int]) -> dict[str, i
 def split_by_cause(lost: int, evidence: Evidence) -> dict[str, int]:
     """Charge `lost` to causes; the parts sum to it.
 
-    - `gap`: the replica never got it, and its adapter told how many it dropped.
+    - `gap`: the replica never got it, and its adapter reported how many it dropped.
     - `broker`: the replica never got it, publishes that failed among them, or told its clients of the hole.
     - `slow_client`: the replica threw it away with a client that was too slow, and resuming did not bring it back.
     - `connection_down`: the client was not connected.

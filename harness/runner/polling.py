@@ -1,4 +1,4 @@
-"""Waiting for what other programs do: at most so long, and only while they are alive."""
+"""Waits for other programs, with a deadline, and only while they are alive."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def poll(what: str, timeout_s: float, probe: Callable[[], T | None], alive: Sequ
 
 
 def poll_growth(what: str, timeout_s: float, probe: Callable[[], int], target: int, alive: Sequence[Child] = ()) -> int:
-    """Call `probe` until it gives at least `target`; what a busy machine does slowly goes on as long as it grows.
+    """Call `probe` until it gives at least `target`; what a busy machine does slowly continues as long as it grows.
 
     Raises:
         TransientError: it did not grow for `timeout_s` seconds. FanbenchError: one of the children in `alive` ended.

@@ -1,4 +1,4 @@
-"""Starts the programs of a run as child processes: replicas, generator and Locust, told what to do by environment."""
+"""Starts the programs of a run as child processes (replicas, generator and Locust), configured by environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from harness.runner.polling import poll
 READY_TIMEOUT_S = 30.0
 _STAMPS_BYTES = 1024
 _SPARE_CLIENTS = 100
-"""Beyond the clients: those that reconnect before their old connection is seen to have ended."""
+"""In addition to the clients: those that reconnect before the end of their old connection is noticed."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Without http_proxy: it is this machine's own loopback that is asked."""
 OWN_SERVER = ("-m", "server")
@@ -39,7 +39,7 @@ _programs = ForkServer("server.__main__", "server.runner", "generator.__main__")
 
 
 def preload() -> None:
-    """Begin to import what replicas and generator need, while the broker starts."""
+    """Start importing the modules of replicas and generator while the broker starts."""
     _programs.start()
 
 
@@ -56,7 +56,7 @@ class Children:
         self.stop()
 
     def add(self, child: Child) -> Child:
-        """Take charge of a child."""
+        """Take ownership of a child."""
         self._children.append(child)
         return child
 
@@ -82,7 +82,7 @@ def child_env(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def get(url: str, timeout_s: float = 5.0) -> bytes | None:
-    """What a URL answers; None while nobody answers there or it says 503."""
+    """The response of a URL; None while nothing answers there or it returns 503."""
     try:
         with _DIRECT.open(url, timeout=timeout_s) as response:
             body: bytes = response.read()
@@ -101,13 +101,13 @@ class ReplicaProcess:
     folder: Path
     child: Child
     program: Sequence[str] = OWN_SERVER
-    """What Python is given to run it."""
+    """Its Python command line."""
     down: bool = False
-    """Whether a fault has ended it and not started it again yet."""
+    """Whether a fault has ended it and not restarted it yet."""
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -125,7 +125,7 @@ class ReplicaProcess:
         return None if body is None else decode(ReplicaStats, body, f"{self.url}/stats")
 
     def start_again(self) -> None:
-        """Start it with the same settings, not forked, since how long it is away is measured; it is not ready yet."""
+        """Start it with the same settings, not forked, because its absence is measured; it is not ready yet."""
         log, env = _log_and_env(self.name, self.port, self.settings, self.folder)
         self.child = spawn(self.name, [*OWN_PYTHON, *self.program], log, env=env)
         self.down = False
@@ -183,7 +183,7 @@ def replica_limits(scenario: Scenario) -> dict[str, object]:
 
 
 def history_limits(rules: SessionRules) -> dict[str, object]:
-    """What it takes to give a whole session to a client that comes late; no topic is there from the start."""
+    """Settings to replay a whole session to a late client; no topic exists from the start."""
     longest_s, most_hz = rules.lifetime_s[1], rules.rate_hz[1]
     return {
         "topics": "",
@@ -193,7 +193,7 @@ def history_limits(rules: SessionRules) -> dict[str, object]:
 
 
 def generator_settings(scenario: Scenario, rules: Path | None = None) -> dict[str, object]:
-    """The scenario as settings of the generator, told to hold; `rules` is the file with those of its sessions."""
+    """The scenario as settings of the generator, with hold; `rules` is the file with those of its sessions."""
     return ({"sessions": rules} if rules else {}) | {
         "stamp": scenario.stamp,
         "rate_hz": scenario.rate_hz,
@@ -227,7 +227,7 @@ class Load:
     control: Path
 
     def status(self) -> LoadStatus:
-        """What it last said; nothing is counted before its first word.
+        """Its latest status; all counts are 0 before the first.
 
         Raises:
             DocumentError: it is of another version.
@@ -240,7 +240,7 @@ class Load:
             file.write(encode(order) + "\n")
 
     def finish(self, timeout_s: float = 15.0) -> LoadResult:
-        """Tell it to end and read its result.
+        """Stop it and read its result.
 
         Raises:
             FanbenchError: it did not end, or left no result.
@@ -248,7 +248,7 @@ class Load:
         """
         self.child.send_signal(signal.SIGTERM)
         if not self.child.wait(timeout_s):
-            words = "it is past its limit: lower --clients or --rate"
+            words = "it is beyond its limit; lower --clients or --rate"
             raise TransientError(
                 f"Locust did not end within {timeout_s:g} s of SIGTERM; {words}; {self.child.last_words()}"
             )

@@ -1,4 +1,4 @@
-"""nginx in front of the replicas, where it is installed: the configuration that the compose demo uses."""
+"""nginx in front of the replicas, if it is installed, with the configuration of the compose demo."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.runner.processes import Children, get
 
 
 class Proxy(NamedTuple):
-    """A running nginx, and where it serves."""
+    """A running nginx and its address."""
 
     url: str
     child: Child
 
 
 def find_nginx() -> str | None:
-    """Its executable; Debian puts it where a user's PATH does not look."""
+    """Its executable; Debian installs it outside a user's PATH."""
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 

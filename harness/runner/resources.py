@@ -40,12 +40,12 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was used between `start` and `stop`."""
+    """The usage between `start` and `stop`."""
 
     seconds: float
     parts: dict[str, Usage]
     rss_mb_per_min: dict[str, float]
-    """How fast each part's memory grew: the slope of a straight line through the second half of the samples."""
+    """The growth of each part's memory: the slope of a line through the second half of the samples."""
     others_cores: float
     """Cores that processes which are no part of the run kept busy; fanbench itself not among them."""
     stood_still_s: dict[str, float] = field(default_factory=dict)
@@ -173,7 +173,7 @@ def connections_to(roots: Sequence[int], listeners: Iterable[str]) -> int:
 
 
 def _cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of all threads of the process; 0 where it has ended.
+    """CPU seconds of all threads of the process; 0 if it has ended.
 
     Linux counts them in nanoseconds and shows them in ticks of 10 ms: a tenth of what a replica uses in a short run.
     """

@@ -109,13 +109,13 @@ def run_once(
 
 
 def _limits(run: Run) -> tuple[str, ...]:
-    """Why the product itself could not keep its promise, where that is known."""
+    """Why the product itself could not keep its promise, if that is known."""
     reasons = (limit(run.contender, fault.kind) for fault in run.scenario.faults)
     return tuple(dict.fromkeys(reason for reason in reasons if reason is not None))
 
 
 def _connect(testbed: Testbed, patience: Patience) -> int:
-    """Wait until the replicas count every client and a probe reached each; how many are connected then."""
+    """Wait until the replicas count every client and each has received a probe; returns the number of connected clients."""
     scenario = testbed.scenario
     longest_s = patience.connect_s + 1 / scenario.connect_hz
     if scenario.sessions:  # who comes when a session begins
@@ -187,7 +187,7 @@ def _reports(testbed: Testbed, clock: ClockWatch) -> list[GeneratorReport] | Non
 
 
 def _drain(testbed: Testbed, expected: int, clock: ClockWatch) -> None:
-    """Until everything expected was delivered, `drain_s` at most: what comes later is lost."""
+    """Wait until all expected deliveries arrived, for at most `drain_s`; later ones are lost."""
     now_s = time.monotonic()
     deadline_s, quiet_since_s, had = now_s + testbed.scenario.drain_s, now_s, 0
     may_end_early = testbed.scenario.faults and testbed.contender.delivery == "at-most-once"
@@ -216,7 +216,7 @@ def _all_back(testbed: Testbed) -> bool:
 
 
 def failed_run(contender: Contender, scenario: Scenario, number: int, error: FanbenchError) -> Run:
-    """A run that did not come to its end, kept and shown as refused."""
+    """A run that ended early, kept and shown as refused."""
     return Run(
         contender.name,
         number,

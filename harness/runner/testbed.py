@@ -1,4 +1,4 @@
-"""Everything that runs while events are measured, set up for one contender and one scenario."""
+"""Everything that runs during a measurement, set up for one contender and one scenario."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from harness.runner.resources import connections_to, rss_mb
 
 @dataclass(slots=True)
 class Testbed:
-    """The running programs of a run, and how a fault gets at them."""
+    """The running programs of a run, and how faults access them."""
 
     contender: Contender
     scenario: Scenario
@@ -43,7 +43,7 @@ class Testbed:
     replicas: list[ReplicaProcess]
     load: Load
     generators: list[Child]
-    """Who gets SIGUSR1: the generator, or the replicas that generate themselves."""
+    """The processes that get SIGUSR1: the generator, or the replicas with embedded generators."""
     reports: list[Path]
     children: Children
     rules_file: Path | None = None
@@ -54,12 +54,12 @@ class Testbed:
     client_links: ClientLinks | None = None
     """Only where a fault breaks them."""
     figures: dict[str, float] = field(default_factory=dict)
-    """What is seen of the broker, and what a fault tells of itself, as columns of summary.csv."""
+    """Observations of the broker and of faults, as columns of summary.csv."""
     server_mb: float = 0.0
     """Memory of all replicas when they were ready, before any client."""
 
     def roots(self) -> dict[str, list[int]]:
-        """The process ids of each part, as they are now: a fault may have replaced some."""
+        """The current process ids of each part: a fault may have replaced some."""
         roots = {"server": [replica.child.pid for replica in self.replicas], "load": [self.load.child.pid]}
         if not self.contender.embedded:  # otherwise it lives in the replicas, whose CPU holds its own
             roots["generator"] = [child.pid for child in self.generators]
@@ -68,11 +68,11 @@ class Testbed:
         return roots
 
     def stats(self) -> list[ReplicaStats | None]:
-        """Each replica's `/stats`; None where it does not answer."""
+        """Each replica's `/stats`; None if it does not answer."""
         return [replica.stats() for replica in self.replicas]
 
     def count_broker_connections(self) -> None:
-        """Note what the broker's listeners hold: to replicas and generator, and of a cluster to other nodes too."""
+        """Count the connections at the broker's listeners: from replicas and generator and, in a cluster, from other nodes."""
         running = self.broker.running
         if running is not None and running.pids:  # none in a container, where they cannot be seen
             listeners = [address for addresses in running.listeners.values() for address in addresses.split(",")]
@@ -104,19 +104,19 @@ class Testbed:
 
 
 def write_rules(contender: Contender, scenario: Scenario, folder: Path, transport: str) -> Path | None:
-    """The file with the rules of the scenario's sessions; None where topics stay.
+    """The file with the rules of the scenario's sessions; None if topics stay.
 
     Raises:
         UsageError: the contender or the transport cannot have what the scenario asks for.
     """
     if scenario.stamp == "compact" and transport != "sse":
-        raise UsageError(f'transport {transport}: stamp = "compact" takes Server-Sent Events; leave one of them out')
+        raise UsageError(f'transport {transport}: stamp = "compact" needs Server-Sent Events; leave one of them out')
     rules = scenario.sessions
     if rules is None:
         return None
     if contender.embedded:
         raise UsageError(
-            f"{contender.name} generates in each replica, so that a session would be another one at each; leave it out"
+            f"{contender.name} generates events in each replica, so sessions would differ between replicas; leave it out"
         )
     path = folder / "sessions.json"
     write(rules, path)

@@ -1,1 +1,1 @@
-"""Which run comes when: shuffled rounds, repeats, and the loop that does them. Imported by capacity and commands."""
+"""The order of runs: shuffled rounds, repeats, and the loop that runs them. Imported by capacity and commands."""

@@ -1,4 +1,4 @@
-"""A list of runs to do: one after the other, stored as each ends, with progress; Ctrl-C keeps the finished ones."""
+"""Runs a list of jobs one after the other with progress and stores each; Ctrl-C keeps the finished ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def command_line() -> str:
 def start_results(
     out: Path, name: str, scenario: Scenario, contenders: Sequence[Contender], stopping: Stopping | None = None
 ) -> ResultFolder:
-    """A new result directory that says what runs on what, and when it may end.
+    """A new result directory with the scenario, the machine, and when the comparison may stop.
 
     Raises:
         UsageError: it cannot be made.
@@ -94,8 +94,8 @@ def run_jobs(
 
     `until` ends the rounds before all are done.
 
-    Ctrl-C ends the run under way, stops its children and keeps the finished ones, marked incomplete. A run that
-    fails is kept as refused, and the others go on.
+    Ctrl-C ends the run in flight, stops its children and keeps the finished ones, marked incomplete. A run that
+    fails is kept as refused, and the others continue.
 
     Raises:
         UsageError: a scenario does not fit this machine.
@@ -144,10 +144,14 @@ def _run_all(
             progress.console.print(line(run), highlight=False)
             if again:
                 progress.console.print(
-                    "    the machine may have disturbed it: it is done again at the end of its round"
+                    "    the machine may have disturbed it; it will be repeated at the end of its round"
                 )
             elif run.permanent:
-                progress.console.print("    another run would fail for the same reason: none like it is done")
-            if until is not None and queue.round_over and until.ends(job.round, results.comparison):
+                progress.console.print("    another run would fail for the same reason, so similar runs are skipped")
+            if until is not None and queue.round_over:
+                last = until.ends(job.round, results.comparison)
                 results.set_stopping(until.stopping)
-                queue.end_rounds()
+                if job.round == 1:
+                    progress.console.print(f"    {until.plan}", highlight=False)
+                queue.end_rounds(after=0 if last else until.stopping.looks[-1])
+                progress.update(task, total=queue.total)

@@ -1,4 +1,4 @@
-"""Which run comes next: round by round, what the machine disturbed again, and spare rounds where some stayed refused."""
+"""Decides which run comes next: round by round, repeats of disturbed runs, and spare rounds if some stayed refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.results.run_record import Run
 from harness.runner.run import USUAL_PATIENCE, Patience
 
 REPEATS = 3
-"""How often a run that the machine disturbed is done again; the refused ones stay in the result."""
+"""How often a run that the machine disturbed is repeated; the refused ones stay in the result."""
 SPARE_ROUNDS = 3
-"""How many rounds more there may be, for those in which a contender has no valid run after all."""
+"""How many rounds may be added for rounds in which a contender has no valid run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Job:
     scenario: Scenario
     round: int
     label: str
-    """What the progress display and the log folder call it."""
+    """Its name in the progress display and the log folder."""
     transport: str = "sse"
     patience: Patience = USUAL_PATIENCE
 
@@ -38,17 +38,17 @@ def _key(job: Job) -> Key:
 
 
 def _kind(job: Job) -> Key:
-    """What jobs share that fail for the same reason: all but the round and the faults."""
+    """The key of jobs that fail for the same reason: everything except the round and the faults."""
     return (job.contender.name, job.transport, repr(job.scenario.with_fields(faults=())))
 
 
 class RetryQueue:
-    """Hands out jobs with `next`, and learns with `done` what became of each.
+    """Hands out jobs with `next`; `done` reports the result of each.
 
     A disturbed run comes again at the end of its round, `repeats` times at most. Then, if `spare_rounds`, whole rounds
     are added until every contender that there is hope for has as many valid rounds in common with the others as were
     wanted: differences are paired by round. There is none for one that was at its own limit, or that had no valid run
-    in a whole round's tries. What a permanent failure ended is not done again at all: neither in the rounds to come nor
+    in a whole round's tries. What a permanent failure ended is not repeated at all: neither in the rounds to come nor
     with another fault.
     """
 
@@ -64,7 +64,7 @@ class RetryQueue:
         self._hopeless: set[Key] = set()
         self._tries = 0
         self.total = len(jobs)
-        """How many runs there will be, as far as is known now."""
+        """The expected number of runs, as far as known."""
 
     def next(self) -> Job | None:
         """The next job; None when all is done."""
@@ -80,7 +80,7 @@ class RetryQueue:
         return job
 
     def done(self, job: Job, run: Run) -> bool:
-        """Take note of the run of the job that `next` gave last; whether it is done again."""
+        """Take note of the run of the job that `next` gave last; whether it is repeated."""
         key = _key(job)
         if run.valid:
             self._valid[key].add(job.round)
@@ -104,9 +104,10 @@ class RetryQueue:
         """Whether the job that `next` gave last was the last of its round."""
         return not self._queue
 
-    def end_rounds(self) -> None:
-        """Do no more rounds; jobs of another scenario, such as a cut of every connection, are still to come."""
-        kept = [job for job in self._rest if job.scenario != self._ranked[0].scenario]
+    def end_rounds(self, after: int = 0) -> None:
+        """Do no rounds after that one; jobs of another scenario, such as a cut of every connection, are still to come."""
+        scenario = self._ranked[0].scenario
+        kept = [job for job in self._rest if job.round <= after or job.scenario != scenario]
         self.total -= len(self._rest) - len(kept)
         self._rest = deque(kept)
         self._spare_rounds = 0

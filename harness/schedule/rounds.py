@@ -1,4 +1,4 @@
-"""The order of runs: interleaved rounds, shuffled, so that drift of the machine falls on every contender alike."""
+"""The order of runs: interleaved rounds, shuffled, so that drift of the machine affects every contender equally."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Slot(NamedTuple):
 
 
 def shuffled_rounds(contenders: int, rounds: int, seed: int) -> list[Slot]:
-    """Each round holds each contender once; its order is shuffled anew, the same for the same seed."""
+    """Each round holds each contender once; its order is shuffled again, the same for the same seed."""
     rng = random.Random(seed)
     return [
         Slot(number, index) for number in range(1, rounds + 1) for index in rng.sample(range(contenders), contenders)
@@ -25,7 +25,7 @@ def shuffled_rounds(contenders: int, rounds: int, seed: int) -> list[Slot]:
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """The names with `#2`, `#3` … behind repeats: a contender may be compared with itself."""
+    """The names with suffixes `#2`, `#3` … for repeats: a contender may be compared with itself."""
     seen: dict[str, int] = {}
     result = []
     for name in names:

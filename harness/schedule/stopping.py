@@ -1,4 +1,4 @@
-"""Rounds until every pair is settled, or the time is spent: when a comparison may end."""
+"""Decides when a comparison may stop: when every pair is settled, or the time is up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from core.contracts.manifest import Stopping
-from core.scenario import Scenario
 from harness.analysis.standings import settled
 from harness.analysis.statistics import MIN_ROUNDS
 from harness.results.run_record import Comparison
@@ -17,38 +16,60 @@ FIRST_LOOK = 6
 _LOOKS = 6
 
 
-def planned_rounds(scenario: Scenario, contenders: int, within_s: float) -> int:
-    """How many rounds the time is enough for, at least what a verdict needs; the clock ends them if it is less."""
-    return max(MIN_ROUNDS, min(1000, int(within_s / (scenario.run_s * contenders))))
+def planned_rounds(round_s: float, within_s: float) -> int:
+    """The number of rounds of `round_s` seconds that fit into the time, at least as many as a verdict needs."""
+    return max(MIN_ROUNDS, min(1000, int(within_s / round_s)))
 
 
 def planned_looks(rounds: int) -> tuple[int, ...]:
-    """After which rounds it is judged whether all is settled: six times at most, the last time at the end."""
+    """The rounds after which to judge whether all is settled: at most six looks, the last one at the end."""
     evenly = {-(-rounds * part // _LOOKS) for part in range(1, _LOOKS + 1)}
     return tuple(sorted(look for look in evenly if look >= FIRST_LOOK or look == rounds))
 
 
 class UntilSettled:
-    """Says after each round whether it was the last. `stopping` is what the intervals must allow for, then."""
+    """Says after each round whether it was the last. `stopping` is then what the intervals must account for.
+
+    The first round shows how long a round takes; the number of rounds and the looks are planned from that. No figure
+    has been looked at by then, so the plan may depend on it. As many rounds as a verdict needs run in any case.
+    """
 
     def __init__(
         self, rounds: int, within_s: float, margin: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`rounds` are those that are planned: the schedule ends there by itself."""
+        """`rounds` is the maximum: the schedule ends there."""
         self.stopping = Stopping(margin=margin, looks=planned_looks(rounds))
         self._clock = clock
         self._began_s = self._round_began_s = clock()
-        self._within_s = within_s
+        self._most, self._within_s = rounds, within_s
+        self.plan = ""
+        """After the first round: how long it took and the planned number of rounds, in words."""
 
     def ends(self, rounds: int, comparison: Comparison) -> bool:
         """Whether `rounds`, of which `comparison` holds the runs, are enough."""
         now_s = self._clock()
         took_s, self._round_began_s = now_s - self._round_began_s, now_s
+        if rounds == 1:
+            self._plan(took_s)
         if rounds in self.stopping.looks[:-1]:
             as_settled = self.stopping.model_copy(update={"settled": True})
             if settled(replace(comparison, stopping=as_settled)):
                 self.stopping = as_settled
                 return True
-        if rounds >= MIN_ROUNDS and not any(run.valid for run in comparison.runs):
+        if rounds < MIN_ROUNDS:
+            return False
+        if not any(run.valid for run in comparison.runs):
             return True  # each was refused so often that the next would be too
-        return now_s + took_s > self._began_s + self._within_s
+        return rounds >= self.stopping.looks[-1] or now_s + took_s > self._began_s + self._within_s
+
+    def _plan(self, took_s: float) -> None:
+        rounds = min(self._most, planned_rounds(took_s, self._within_s))
+        self.stopping = self.stopping.model_copy(update={"looks": planned_looks(rounds)})
+        self.plan = (
+            f"a round took {took_s:.0f} s: {rounds} rounds at most, about {max(1, round(rounds * took_s / 60))} min"
+        )
+        if rounds * took_s > self._within_s:
+            self.plan += (
+                f"; {self._within_s:g} s are not enough for the {MIN_ROUNDS} rounds that a verdict needs. "
+                "Name fewer contenders for a shorter comparison"
+            )

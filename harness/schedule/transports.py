@@ -1,4 +1,4 @@
-"""The runs that hold Server-Sent Events beside WebSocket: one run more for each, in which every connection is cut."""
+"""The runs that compare Server-Sent Events with WebSocket: one further run for each, in which every connection is cut."""
 
 from __future__ import annotations
 

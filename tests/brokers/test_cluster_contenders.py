@@ -43,7 +43,7 @@ def test_a_setting_changes_the_cluster_and_stays_in_the_name():
         ("valkey-sentinel?down_after_ms=", "not a whole number"),
         ("valkey-sentinel?down_after_ms=-1", "not a whole number"),
         ("valkey-sentinel?down_after_ms=0", "down_after_ms=0: give 1 to "),
-        ("valkey-sentinel?fsync_every_s=5", "fsync_every_s=5: give 0 to 1: 0: the append-only file is synced"),
+        ("valkey-sentinel?fsync_every_s=5", "fsync_every_s=5: give 0 to 1: 0: sync the append-only file"),
         ("valkey-sentinel?min_replicas_to_write=3", "give 0 to 2"),
         ("rabbitmq-cluster?partition_handling=7", "give 0 to 2: 0: ignore; 1: pause_minority; 2: autoheal"),
         ("valkey?down_after_ms=5000", "valkey has no settings; leave out"),

@@ -114,9 +114,9 @@ def test_a_cut_that_cannot_be_made_is_left_out_and_says_why(monkeypatch):
     both = [Fault(kind="leader-cut"), Fault(kind="minority-cut"), Fault(kind="leader-kill")]
     contenders = [find_contender("valkey-sentinel"), find_contender("nats-cluster")]
     assert left_out(contenders, both) == [
-        "not done: leader-cut and minority-cut: needs root",
-        "not done: leader-cut: no node leads in nats-cluster: see minority-cut",
-        "not done: leader-kill: no node leads in nats-cluster: see connected-node-kill",
+        "skipped: leader-cut and minority-cut: needs root",
+        "skipped: leader-cut: nats-cluster has no leader: see minority-cut",
+        "skipped: leader-kill: nats-cluster has no leader: see connected-node-kill",
     ]
 
 

@@ -144,7 +144,7 @@ def test_a_comparison_stores_a_run_that_counts_the_container(engine, tmp_path):
 def test_a_killed_fanbench_leaves_no_container(engine, tmp_path):
     started = Started("demo", "nats", "--launch", "docker", "--port", free_port(), log=tmp_path / "log")
     try:
-        started.wait_for("Ctrl-C ends it")
+        started.wait_for("Ctrl-C stops it")
         assert containers(started.process.pid)
         started.process.send_signal(signal.SIGKILL)
         wait_until(lambda: not containers(started.process.pid), "the end of the container", 5, every_s=0.1)

@@ -154,7 +154,7 @@ def test_a_replica_that_is_not_ready_in_time_leaves_a_result_that_says_so(tmp_pa
 def test_no_clients_are_no_success(started):
     run = started.locust("-u", "0", "-t", "3s")
     assert run.wait() == 1
-    assert started.result()["problems"] == ["no clients were asked for; give their number, such as -u 100"]
+    assert started.result()["problems"] == ["no clients were requested; give their number, such as -u 100"]
 
 
 def test_a_result_that_cannot_be_written_is_exit_code_1_and_leaves_no_part(started, tmp_path):

@@ -225,7 +225,7 @@ def test_ctrl_c_ends_workers_and_master_with_one_whole_result(started, replica):
 def test_users_that_are_not_there_in_time_are_a_problem(started):
     run = started.locust("-u", "100", "-r", "5", "-t", "6s")
     assert run.wait() == 1
-    assert "100 clients were asked for" in problems(started)
+    assert "100 clients were requested" in problems(started)
 
 
 def test_a_run_without_a_delivery_is_no_success(tmp_path):

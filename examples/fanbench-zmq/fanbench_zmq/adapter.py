@@ -73,7 +73,7 @@ class ZmqConsumer:
         """Return once the forwarder confirmed each, which may be after a reconnect; those that cannot be.
 
         Raises:
-            BrokerError: it did not confirm within the endpoint's deadline; or history is asked for.
+            BrokerError: it did not confirm within the endpoint's deadline; or history is requested.
         """
         return await self.line.subscribe(topics, since_ns)
 

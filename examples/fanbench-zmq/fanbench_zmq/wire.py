@@ -9,7 +9,7 @@ from __future__ import annotations
 _MARK, _END = b"\x02", b"\0"
 _SUBSCRIBE, _UNSUBSCRIBE = b"\1", b"\0"
 MAX_TOPIC_BYTES = 65_536
-"""A bound of ours: ZeroMQ has none."""
+"""fanbench's own limit: ZeroMQ has none."""
 
 
 def name_of(topic: str) -> str:

@@ -1,11 +1,14 @@
 """A dialect: what a file may say, what is refused in words, and what events then mean."""
 
+import re
+
 import pytest
 
 from core.endpoint.dialect import Dialect, load_dialect, parse_dialect
 from core.endpoint.reading import DialectMismatchError, EventReader, Reading
 from core.errors import UsageError
-from core.sse import SSEEvent
+from core.resources import resource_folder
+from core.sse import SSEEvent, SSEParser
 from core.stamp import Stamp, encode, encode_compact
 
 STAMP = Stamp("k3f9", 17, "events", "measure", 1_000_000, 2_000_000)
@@ -31,7 +34,6 @@ STAMP = Stamp("k3f9", 17, "events", "measure", 1_000_000, 2_000_000)
         ({"id": "{any}"}, "no part that says anything"),
         ({"id": "{seq}", "seq": "data.n"}, "leave one of them out"),
         ({"stream": "data.epoch"}, "no seq does"),
-        ({"stamp": "data", "seq": "data.n"}, "says all that seq"),
         ({"name": "a\x1b[31m"}, "control characters"),
     ],
 )
@@ -56,9 +58,9 @@ def test_a_file_or_a_name_is_loaded(tmp_path):
 
 
 def test_what_is_known():
-    assert (Dialect().identified, Dialect().timed, Dialect().tries_stamp) == (False, False, True)
+    assert (Dialect().identified, Dialect().timed, Dialect().stamp_place) == (False, False, "data")
     numbered = Dialect(id="{stream}-{seq}")
-    assert (numbered.identified, numbered.numbered, numbered.timed, numbered.tries_stamp) == (True, True, False, False)
+    assert (numbered.identified, numbered.numbered, numbered.timed, numbered.stamp_place) == (True, True, False, "")
     by_id = Dialect(id="data.uuid", sent="data.ts", unit="ms")
     assert (by_id.identified, by_id.numbered, by_id.timed) == (True, False, True)
     assert Dialect(stamp="data.pub.data").identified
@@ -77,7 +79,7 @@ def event(data, id="", kind="message"):
         ({"seq": "id"}, event("x", "17"), Reading(seq=17)),
         ({"seq": "data"}, event("17"), Reading(seq=17)),
         ({"id": "{stream}-{seq}"}, event("x", "k3-f9-17"), Reading(stream="k3-f9", seq=17)),
-        ({"id": "{sent}:{any}", "unit": "s"}, event("x", "1638248608:0"), Reading(sent_ns=1_638_248_608 * 10**9)),
+        ({"id": "{sent}:{any}", "unit": "s"}, event("x", "1638248608:0"), Reading(key="1638248608:0", sent_ns=1_638_248_608 * 10**9)),
         ({"id": "id"}, event("x", "urn:uuid:1"), Reading(key="urn:uuid:1")),
         ({"id": "data.uuid", "topic": "event"}, event('{"uuid":"a"}', kind="news"), Reading(topic="news", key="a")),
         ({"sent": "data.ts", "unit": "ms"}, event('{"ts":1638248608123}'), Reading(sent_ns=1_638_248_608_123 * 10**6)),
@@ -148,6 +150,30 @@ def test_several_events_in_one_are_told_apart():
 
 def test_what_is_no_delivery_and_what_ends_an_answer():
     reader = EventReader(Dialect(ignore=("ping",), end="[DONE]"))
-    assert (reader.ignores(event("", kind="ping")), reader.ignores(event("ping"))) == (True, False)
+    assert (reader.read(event("", kind="ping"), "events"), reader.read(event("ping"), "events")) == ([], [Reading()])
     assert (reader.ends(event("[DONE]")), reader.ends(event("[DONE"))) == (True, False)
+    assert EventReader(Dialect(end="message_stop")).ends(event("{}", kind="message_stop"))
     assert not EventReader(Dialect()).ends(event(""))
+    only = EventReader(Dialect(only="data.pub", seq="data.pub.offset"))
+    assert only.read(event('{"connect":{}}'), "events") == []
+    assert only.read(event('{"pub":{"offset":1}}'), "events") == [Reading(seq=1)]
+
+
+def test_beside_a_stamp_that_is_not_there_the_rest_holds():
+    reader = EventReader(Dialect(stamp="data", id="id"))
+    assert reader.read(event("news", "7"), "events") == [Reading(key="7")]
+    (stamped,) = reader.read(event(encode(STAMP).decode(), "7"), "events")
+    assert stamped.stamp == STAMP
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in resource_folder("dialects").glob("*.toml")))
+def test_the_dialects_that_come_with_fanbench_read_what_their_servers_send(name):
+    dialect = load_dialect(name, resource_folder("dialects"))
+    assert dialect.about
+    text = (resource_folder("dialects") / f"{name}.toml").read_text()
+    (sample,) = re.findall(r"^# sends: (.*)$", text, re.M)
+    (known,) = re.findall(r"^# known of it: (.*)$", text, re.M)
+    (sse,) = SSEParser().feed(sample.replace("|", "\n").encode() + b"\n\n")
+    (reading,) = EventReader(dialect).read(sse, "events")
+    told = {"stamp": reading.stamp, "number": reading.seq, "id": reading.key, "time": reading.sent_ns}
+    assert known == (", ".join(name for name, value in told.items() if value not in (None, "")) or "nothing")

@@ -37,7 +37,7 @@ def test_objectives_are_read(text: str, read: str) -> None:
         ("max<100ms, broker_p99<1ms", "max 120.1 ms (max<100ms wanted); broker_p99 2.0 ms (broker_p99<1ms wanted)"),
         ("lost=0", "lost 50 (lost=0 wanted)"),
         ("lost<0.1%", ""),
-        ("lost<=0.01%", "lost 0.05 % (lost<=0.01% wanted)"),
+        ("lost<=0.01%", "lost 0.05% (lost<=0.01% wanted)"),
         ("fanout_p50<1ms", "fanout_p50 was not measured (fanout_p50<1ms wanted)"),
     ],
 )

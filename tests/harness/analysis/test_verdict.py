@@ -21,9 +21,9 @@ def said(*runs: Run, **fields: object) -> str:
 def test_equals_are_equivalent_within_the_margin() -> None:
     words = said(*(made_up.run(name, number) for number in range(1, 13) for name in ("valkey", "valkey#2")))
     assert words.startswith("For 50 clients on 2 replicas at 20 events/s, valkey")
-    assert "are equivalent within 1.25 x at p50, p90, p99 and the broker hop (98% certain)." in words
+    assert "are equivalent within 1.25x at p50, p90, p99 and the broker hop (98% certain)." in words
     assert "not settled" not in words.lower()
-    assert "take what you run already. `fanbench choose`" in words
+    assert "keep what you already run. `fanbench choose`" in words
     assert "Nothing was lost." in words
 
 
@@ -31,12 +31,12 @@ def test_the_slower_one_is_named_with_its_ratio_and_interval() -> None:
     three = (("valkey", 6), ("nats", 6), ("slow", 9))
     runs = [made_up.run(name, r, fanout_ms=f) for r in range(1, 13) for name, f in three]
     words = said(*runs)
-    assert "are equivalent within 1.25 x at p50, p90, p99 and the broker hop; slow is" in words
+    assert "are equivalent within 1.25x at p50, p90, p99 and the broker hop; slow is" in words
     judged = families(made_up.comparison(runs))[0].judgement
     assert judged.unbeaten in (("nats", "valkey"), ("valkey", "nats"))
     worst = max(judged.slower_in("slow", judged.unbeaten[0]), key=lambda one: one.ratio.estimate)
     assert worst.ratio.low < 1.5 < worst.ratio.high
-    ratio = f"{worst.ratio.estimate:.2f} x slower [{worst.ratio.low:.2f}, {worst.ratio.high:.2f}]"
+    ratio = f"{worst.ratio.estimate:.2f}x slower [{worst.ratio.low:.2f}, {worst.ratio.high:.2f}]"
     assert f"slow is {ratio} at {worst.figure}" in words
 
 
@@ -60,7 +60,7 @@ def test_promises_are_ranked_apart() -> None:
 def test_the_floor_is_shown_and_not_ranked() -> None:
     words = said(*(made_up.run(name, r, broker_ms=b) for r in FIVE for name, b in (("valkey", 3), ("memory", 0.01))))
     assert "valkey has p99" in words
-    assert "Without any broker (memory, the floor of the harness) there remains p99 " in words
+    assert "Without a broker (memory, the floor of the harness), p99 " in words
     assert "slower" not in words
 
 
@@ -71,7 +71,7 @@ def test_the_brokers_share_is_that_of_the_means() -> None:
         return made_up.run(name, number, histograms=made | {"latency": made_up.histogram([10.0] * 100)})
 
     runs = [fixed(name, number, broker) for number in FIVE for name, broker in (("valkey", 0.5), ("rabbitmq", 2.0))]
-    assert "The broker hop is 5 % (valkey) to 20 % (rabbitmq) of the mean latency" in said(*runs)
+    assert "The broker hop is 5% (valkey) to 20% (rabbitmq) of the mean latency" in said(*runs)
     assert "the fan-out to the clients is the largest part" in said(*runs)
 
 
@@ -89,7 +89,7 @@ def test_losses_are_counted_over_all_runs() -> None:
         for name in ("valkey", "nats")
     ]
     assert (
-        "nats lost 10 of 25,000 deliveries (0.04 %: 10 not handed over by the broker); the others lost nothing."
+        "nats lost 10 of 25,000 deliveries (0.04%: 10 not delivered by the broker); the others lost nothing."
         in said(*runs)
     )
 
@@ -97,7 +97,7 @@ def test_losses_are_counted_over_all_runs() -> None:
 def test_a_loss_is_told_with_its_causes_the_largest_first() -> None:
     lost = {"gap": 1, "unexplained": 3}
     runs = [made_up.run(name, number, lost=lost) for number in FIVE for name in ("valkey", "nats")]
-    words = "nats lost 20 of 25,000 deliveries (0.08 %: 15 missing without a word and 5 gap reported by the adapter)"
+    words = "nats lost 20 of 25,000 deliveries (0.08%: 15 missing without a gap and 5 gap reported by the adapter)"
     assert words in said(*runs)
 
 
@@ -106,17 +106,17 @@ def test_refused_runs_count_for_nothing_but_are_told() -> None:
     runs += [made_up.run("nats", r, fanout_ms=1, problems=("generator late",)) for r in FIVE]
     words = said(*runs)
     assert "nats has too few valid rounds for a verdict" in words
-    assert "5 runs of 10 refused and not ranked" in words
+    assert "5 of 10 runs refused and not ranked" in words
     assert "valkey has p99" in words
 
 
 @pytest.mark.parametrize(
     ("runs", "words"),
     [
-        ([], "No run was finished: there is nothing to compare."),
+        ([], "No run finished, so there is nothing to compare."),
         (
             [made_up.run(problems=("generator late",))],
-            "No run is valid, so nothing can be said; the report has the reasons.",
+            "No run is valid, so there is no verdict; the report has the reasons.",
         ),
     ],
 )

@@ -149,15 +149,15 @@ def test_a_confirmed_answer_tells_both_sides_and_the_interval() -> None:
         (
             SearchAnswer(None, None, note="interrupted"),
             [],
-            "no load was found that holds p99<100ms, lost=0: interrupted",
+            "found no load that holds p99<100ms, lost=0: interrupted",
         ),
-        (SearchAnswer(None, 1, note="no bound found: even"), [(1, False)], "no bound found: even; p99 120 ms"),
+        (SearchAnswer(None, 1, note="no limit found: even"), [(1, False)], "no limit found: even; p99 120 ms"),
         (
             SearchAnswer(700, 750, note="no run at 750 could be judged"),
             [(700, True), (750, None)],
             "not confirmed: no run at 750 could be judged; 750: others used 0.9 cores",
         ),
-        (SearchAnswer(9, None, True, note="no bound found: it is"), [(9, True)], "; no bound found: it is"),
+        (SearchAnswer(9, None, True, note="no limit found: it is"), [(9, True)], "; no limit found: it is"),
     ],
 )
 def test_an_answer_says_no_more_than_was_seen(
@@ -178,7 +178,7 @@ def test_what_a_check_refused_is_the_harness_and_never_the_contender() -> None:
         return in_words(as_found("valkey", "clients", SLO, SearchAnswer(4000, 4400, True), points, runs))
 
     assert told(late, late).endswith(
-        f"; the harness ends at 4,400, which says nothing against valkey: refused in 2 of 2 runs, first: {LATE[0]}"
+        f"; the harness reached its limit at 4,400, which says nothing about valkey: refused in 2 of 2 runs, first: {LATE[0]}"
     )
     assert "; 4,400 broke in 2 of 2 runs, first: p99 " in told(late, broken)
 

@@ -28,7 +28,7 @@ def test_finds_the_limit_of_a_steady_system_within_its_precision(limit, start, p
     assert found.held <= limit
     if limit == 100_000:
         assert found.broke is None
-        assert "no bound found" in found.note
+        assert "no limit found" in found.note
     else:
         assert found.broke > limit
         assert found.broke <= max(found.held * (1 + precision), found.held + 1)
@@ -44,7 +44,7 @@ def test_the_answer_and_the_step_above_are_run_again():
 def test_nothing_holds():
     found = answer(lambda load: False, start=64, least=2, most=100)
     assert (found.held, found.confirmed) == (None, False)
-    assert "even the least load, 2" in found.note
+    assert "even the smallest load, 2" in found.note
 
 
 @given(st.integers(0, 200))
@@ -102,7 +102,7 @@ def test_with_little_time_the_answer_is_coarse_and_still_confirmed(runs):
         assert found.outcomes(found.held) == [True] * 3
         assert found.held <= 5000 < found.broke
     if found.broke is None or found.broke > 1.1 * found.held:
-        assert "the time was used up" in found.note
+        assert "the time was up" in found.note
 
 
 def test_what_was_found_remains_when_a_run_is_interrupted():

@@ -87,7 +87,7 @@ def test_equals_are_equal_and_what_runs_already_goes_first(results: Path) -> Non
     assert groups[0][0] == "redis"
     assert sorted(groups[0]) == ["nats", "redis", "valkey"]
     assert groups[1:] == [["rabbitmq"]]
-    assert "redis runs already" in in_words(found, Needs(have=("redis",)))
+    assert "you already run redis" in in_words(found, Needs(have=("redis",)))
     assert any(said.endswith("; the others are slower, at 98% certainty") for said in found.sure)
 
 
@@ -126,7 +126,7 @@ def test_a_lighter_load_that_breaks_rules_out_and_one_that_holds_proves_nothing(
     assert "the needed load (the nearest is 50 clients on 2 replicas" in gaps(found)
     assert re.search("whether .* hold p99<25ms there", gaps(found))
     assert found.warnings == [
-        "50 clients stand for 5,000 here, 100 times as many: what holds at 50 clients on 2 replicas at 20 events/s need not hold there"
+        "50 measured clients stand for 5,000, 100 times as many: what holds at 50 clients on 2 replicas at 20 events/s need not hold there"
     ]
 
 
@@ -148,7 +148,7 @@ def test_memory_is_that_of_the_largest_run(results: Path) -> None:
 def test_without_rounds_enough_it_is_not_sure(tmp_path: Path) -> None:
     folder = stored(tmp_path, "few", [made_up.run(name, 1, fanout_ms=f) for name, f in (("valkey", 6), ("nats", 60))])
     (said,) = choose(Needs(), load_all([folder])).sure
-    assert "not sure, fewer than 5 rounds" in said
+    assert "not certain, because there are fewer than 5 rounds" in said
 
 
 def test_a_refused_contender_is_not_measured_and_not_ruled_out(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_nothing_left_says_so(results: Path) -> None:
     assert found.left == {}
     assert "Nothing is left." in in_words(found, Needs(memory_mb=1))
     assert re.search(
-        r"Take none: each is ruled out\. If this can be accepted: broker_rss_mb .*, then take \w+\.$",
+        r"Take none: each is ruled out\. If you can accept this: broker_rss_mb .*, take \w+\.$",
         in_words(found, Needs(memory_mb=1)),
     )
 
@@ -332,7 +332,7 @@ def test_a_program_that_fanbench_has_no_adapter_for_is_answered(results: Path) -
     assert "(did you mean 'redis'?)" in rediss
     found = choose(needs, loaded(results))
     assert kafka in found.warnings
-    assert in_words(found, needs).splitlines()[-1].startswith("Take redis because redis runs already")
+    assert in_words(found, needs).splitlines()[-1].startswith("Take redis because you already run redis")
 
 
 def test_where_nothing_may_be_lost_what_went_through_faults_goes_first(results: Path) -> None:
@@ -366,7 +366,7 @@ def test_results_of_another_machine_are_left_out_and_counted(tmp_path: Path) -> 
         folder.finish(complete=True)
     found = choose(Needs(), load_all([tmp_path]), None, {"cpu": "one"})
     assert left(found) == {"at-most-once": [["valkey"]]}
-    assert found.warnings == ["1 of the results are of another machine and were left out"]
+    assert found.warnings == ["1 of the results are from another machine and were left out"]
 
 
 @pytest.mark.slow
@@ -389,4 +389,4 @@ def test_each_gap_is_named_once(results: Path) -> None:
     commands = re.findall(r"`(fanbench [^`]+)`", body)
     assert len(commands) == len(set(commands)) >= 3
     assert {command.split()[1] for command in commands} == {"compare", "capacity", "faults"}
-    assert f"Next: `{commands[0]}`" in last
+    assert f"Next, because it was not measured: `{commands[0]}`" in last

@@ -44,7 +44,7 @@ def chosen(results: Path, **needs: object):
 def test_three_nodes_rule_out_what_has_no_cluster_and_what_is_silent_for_too_long(results: Path) -> None:
     left, out, answer = chosen(results, nodes=3, max_silence="5s")
     assert set(left) == {"valkey", "nats"}
-    assert out["mosquitto"] == ("fanbench knows no cluster of it, and 3 nodes are asked for",)
+    assert out["mosquitto"] == ("fanbench knows no cluster of it, and 3 nodes are required",)
     (reason,) = out["redis"]
     assert reason.startswith("as redis-sentinel silent for 6.03 s in leader-kill")
     assert "5s is the limit" in reason

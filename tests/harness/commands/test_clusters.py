@@ -68,7 +68,7 @@ def test_a_fault_of_nodes_is_refused_for_one_process_and_says_why(tmp_path):
 def test_a_leader_that_does_not_exist_is_said(tmp_path):
     done = fanbench("faults", "nats-cluster", "--fault", "leader-kill", "--out", tmp_path)
     assert done.returncode == 2
-    assert "no node leads in nats-cluster: see connected-node-kill" in done.stderr
+    assert "nats-cluster has no leader: see connected-node-kill" in done.stderr
 
 
 @pytest.mark.parametrize("contender", ["valkey-streams-sentinel", "nats-jetstream-r3", "rabbitmq-quorum"])
@@ -81,7 +81,7 @@ def test_a_leader_that_is_cut_off_breaks_no_promise_but_that_of_who_cannot_keep_
     assert run["recovered"] == 1.0
     if contender == "valkey-streams-sentinel":  # acknowledged by a primary that had no replicas, and thrown away
         assert run["lost"] == run["lost_though_published"] > 0
-        assert "goes on acknowledging" in " ".join(done.stderr.split())
+        assert "still acknowledges" in " ".join(done.stderr.split())
     else:
         assert run["lost"] == 0
     assert not [name for name in psutil.net_if_stats() if name.startswith("fanbench-")]
@@ -92,4 +92,4 @@ def test_a_cut_is_left_out_and_said_where_networks_cannot_be_made(tmp_path):
     words = ["faults", "valkey-sentinel", "--fault", "leader-cut", "--out", str(tmp_path)]
     done = subprocess.run([*unshared, *FANBENCH, *words], capture_output=True, text=True, timeout=100)
     assert done.returncode == 2
-    assert "not done: leader-cut: needs " in " ".join(done.stderr.split())
+    assert "skipped: leader-cut: needs " in " ".join(done.stderr.split())

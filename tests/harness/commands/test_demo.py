@@ -32,7 +32,7 @@ def addresses(text):
 
 
 def test_the_demo_streams_events_from_every_replica_and_ends_with_ctrl_c(demo):
-    demo.wait_for("Ctrl-C ends it")
+    demo.wait_for("Ctrl-C stops it")
     demo.wait_for("logs")
     demo.look()
     text = demo.log.read_text()
@@ -75,7 +75,7 @@ def test_a_replica_that_dies_leaves_the_rotation_and_its_client_resumes_through_
                     doomed = json.loads(event.data)["server"]
                     os.kill(pids[doomed], signal.SIGKILL)
         (other,) = pids.keys() - {doomed}
-        demo.wait_for(f"{doomed} ended; its clients go on through {other}")
+        demo.wait_for(f"{doomed} ended; its clients continue at {other}")
         with connect_sse(client, "GET", f"{url}/sse", headers={"Last-Event-ID": seen[-1].id}) as source:
             resumed = next(source.iter_sse())
     assert json.loads(resumed.data)["server"] == other

@@ -49,7 +49,7 @@ def test_nothing_outlives_fanbench_and_its_guard_killed_together(words, awaited,
         if words[0] == "compare":
             wait_until(lambda: started.look() and count(started, "load/sse.py") >= 3, "a master and two workers", 30)
         else:
-            started.wait_for("Ctrl-C ends it")
+            started.wait_for("Ctrl-C stops it")
         started.look()
         guard = the_guard(started)
         for pid in (guard.pid, started.process.pid):

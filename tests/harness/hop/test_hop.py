@@ -105,7 +105,7 @@ class _Anywhere(dict):
 
 
 def test_a_contender_without_a_broker_has_no_hop() -> None:
-    with pytest.raises(UsageError, match="memory has no broker and so no hop"):
+    with pytest.raises(UsageError, match="memory has no broker and therefore no hop"):
         hop_command(["memory"], Scenario(), json_answer=False)
 
 

@@ -86,10 +86,10 @@ def test_a_cell_that_cannot_be_says_why_and_one_with_refused_runs_counts_them():
     runs.append(node_run("valkey-sentinel", "leader-kill", 2, 2000, problems=("the machine was busy",)))
     made = Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
     cells = {row[0].text: row[1:] for row in failover_table(failovers(made)).rows}
-    assert cells["nats-cluster"][1].small == "no node leads in nats-cluster: see connected-node-kill"
+    assert cells["nats-cluster"][1].small == "nats-cluster has no leader: see connected-node-kill"
     connected, led = cells["valkey-sentinel"]
     assert (connected.text, connected.small) == (
-        "cannot be",
+        "impossible",
         "clients of valkey-sentinel are connected to the leader: see leader-kill",
     )
     assert "one run · 1 refused" in led.small
@@ -130,7 +130,7 @@ def test_a_cut_that_finds_no_leader_says_which_fault_does():
     made = Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
     table = failover_table(failovers(made))
     cells = {row[0].text: dict(zip(table.headings[1:], row[1:], strict=True)) for row in table.rows}
-    assert cells["nats-cluster"]["leader-cut"].small == "no node leads in nats-cluster: see minority-cut"
+    assert cells["nats-cluster"]["leader-cut"].small == "nats-cluster has no leader: see minority-cut"
 
 
 def test_every_fault_of_nodes_says_how_it_is_undone():

@@ -303,14 +303,14 @@ def wrong_sentences(screen: FirstScreen, stored: Stored) -> list[str]:
         if both and p99[one] > p99[other]:
             wrong.append(f"{one} stands before {other}")
     for group, low, high, figure in re.findall(
-        r"(?:; not|nor) ([^(]+?) \(([\d.]+)(?: to ([\d.]+))? x slower in ([^)]+)\)", screen.answer
+        r"(?:; not|nor) ([^(]+?) \(([\d.]+)x(?: to ([\d.]+)x)? slower in ([^)]+)\)", screen.answer
     ):
         column = "broker_p50_ms" if figure == "the broker hop" else f"{figure}_ms"
         slow = [name for name in re.split(r", | and ", group) if name in names]
         best = first_named(screen.answer, names)
         ratios = [f"{ratio(stored, column, best, name):.2g}" for name in slow]
         if not slow or {low, high or low} != {min(ratios, key=float), max(ratios, key=float)}:
-            wrong.append(f"{group}: {low} to {high} x slower than {best} in {figure}; the files give {ratios}")
+            wrong.append(f"{group}: {low} to {high}x slower than {best} in {figure}; the files give {ratios}")
     rounds = {len(stored.of(name)) for name in names if name != "memory" and len(stored.of(name)) >= 5}
     often = f"{min(rounds)} valid" if len(rounds) == 1 else f"{min(rounds)} to {max(rounds)} valid"
     if f" {often} rounds of each" not in screen.certainty:
@@ -424,7 +424,7 @@ def test_losses_and_rounds_of_faults_are_what_the_files_give(lossy: Path) -> Non
     cells = {cell[0]: cell for row in screen.rows[1:] if row[0][0] == "nats" for cell in row}
     assert cells["11–22"] == ["11–22", "1.3–1.7 s"]
     assert screen.answer.startswith("Take ")
-    assert re.search(r"not rabbitmq \([\d.]+ x slower in p\d+\)", screen.answer)
+    assert re.search(r"not rabbitmq \([\d.]+x slower in p\d+\)", screen.answer)
 
 
 def test_what_was_not_measured_has_a_dash_and_its_command_with_minutes(lossy: Path) -> None:

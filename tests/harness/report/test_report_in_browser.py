@@ -158,7 +158,7 @@ def test_of_several_results_the_first_screens_are_on_paper(page: Page, report: P
     assert compared.get_by_text("In pictures").is_visible()
     page.emulate_media(media="print")
     assert not compared.get_by_text("In pictures").is_visible()
-    assert compared.get_by_text("The rest of this result is on the screen").is_visible()
+    assert compared.get_by_text("The rest of this result is on screen").is_visible()
     assert page.get_by_text("What each fault did").is_visible()
 
 

@@ -115,7 +115,7 @@ def test_the_verdict_on_faults_names_kept_and_broken_promises() -> None:
         "Through all 2 faults, streams lost nothing.",
         "qos1 promises at-least-once and lost 7 of 5,000 in broker-kill: qos1 keeps 1,000 messages.",
         "Lost as at-most-once allows: valkey 40 in broker-kill.",
-        "The longest silence of a client was 2.4 s, in broker-kill, which names nobody: that takes 5 valid runs of each (--rounds 5).",
+        "The longest silence of a client was 2.4 s, in broker-kill; no contender is named, because that takes 5 valid runs of each (--rounds 5).",
         "Not every client came back without help: qos1 in clients-cut.",
     ]
 
@@ -133,7 +133,7 @@ def blast_radius(runs: list[Run]) -> str:
 def test_one_run_of_each_names_nobody() -> None:
     line = blast_radius([stalled("valkey", 11.0), stalled("nats", 194.8)])
     assert line == (
-        "Blast radius: clients-stall took the others' p99 from 10.0 to 195 ms in the worst run (19.48 x), which names nobody: "
+        "Blast radius: clients-stall raised the others' p99 from 10.0 to 195 ms in the worst run (19.48x); no contender is named, because "
         "that takes 5 valid runs of each (--rounds 5)."
     )
 
@@ -143,14 +143,14 @@ def test_who_stands_out_over_rounds_is_named_with_its_interval_and_nobody_where_
     apart = [stalled(n, ms + r / 10, r) for r in rounds for n, ms in (("valkey", 11.0), ("nats", 30.0))]
     mean = mean_interval([3.0 + r / 100 for r in rounds])
     assert blast_radius(apart) == (
-        "Blast radius: clients-stall took the others' p99 from 10.0 to 30.5 ms in the worst run (3.05 x); nats is worst, "
-        f"{mean.estimate:.2f} x [{mean.low:.2f}, {mean.high:.2f}] in the mean of 5 runs."
+        "Blast radius: clients-stall raised the others' p99 from 10.0 to 30.5 ms in the worst run (3.05x); nats is worst, "
+        f"{mean.estimate:.2f}x [{mean.low:.2f}, {mean.high:.2f}] in the mean of 5 runs."
     )
     alike = [stalled(n, ms + 3 * r, r) for r in rounds for n, ms in (("valkey", 11.0), ("nats", 12.0))]
-    assert blast_radius(alike).endswith("(2.70 x), which names nobody: the contenders' ranges overlap.")
+    assert blast_radius(alike).endswith("(2.70x); no contender is named, because the ranges overlap.")
     few = [run for run in apart if run.round < 5 or run.contender == "valkey"]
-    assert "names nobody: that takes 5 valid runs of each" in blast_radius(few)
-    assert blast_radius([stalled("nats", 30.0)]).endswith("(3.00 x), with nats.")
+    assert "no contender is named, because that takes 5 valid runs of each" in blast_radius(few)
+    assert blast_radius([stalled("nats", 30.0)]).endswith("(3.00x), with nats.")
 
 
 def test_a_cell_of_several_rounds_has_their_mean_and_its_interval() -> None:
@@ -203,7 +203,7 @@ def test_a_directory_of_faults_gets_the_report_of_faults(tmp_path: Path) -> None
 
 def test_no_valid_fault_run_is_no_verdict() -> None:
     (sentence,) = faults_verdict(made_up.comparison([made_up.fault_run("valkey", "link-cut", problems=("x",))]))
-    assert "nothing can be said" in sentence
+    assert "there is no verdict" in sentence
 
 
 @pytest.mark.slow
@@ -213,11 +213,11 @@ def test_the_method_says_when_it_could_end_and_whether_it_did() -> None:
         return " ".join(view_of(made_up.comparison(runs, **fields), draw=False).method)
 
     looks = (8, 12, 16)
-    assert "It could end after 8 and 12 rounds, which the intervals allow for; it did" in told(
+    assert "It could stop after 8 and 12 rounds, which the intervals account for; it did" in told(
         stopping=Stopping(looks=looks, settled=True)
     )
-    assert "it went on to the end of its time" in told(stopping=Stopping(looks=looks))
-    assert "It could end" not in told()
+    assert "it ran until its time was up" in told(stopping=Stopping(looks=looks))
+    assert "It could stop" not in told()
 
 
 @pytest.mark.slow

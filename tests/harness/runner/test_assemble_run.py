@@ -57,7 +57,7 @@ def test_negative_values_stay_with_their_hop() -> None:
     [
         (load_result(210), "210 delivered of 200 expected"),
         (load_result(received=199), "the clients' ledgers have 199 deliveries, the sum is 200"),
-        (load_result(199, received=199, lost=3), "the clients miss 3 deliveries"),
+        (load_result(199, received=199, lost=3), "the clients lack 3 deliveries"),
         (load_result(problems=["worker 2 ended without its totals"]), "worker 2 ended without its totals"),
         (load_result(histograms=load_result(199).histograms), "histogram 'latency' has 199 deliveries"),
     ],

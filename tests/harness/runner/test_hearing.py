@@ -57,6 +57,14 @@ def test_one_that_catches_up_hides_no_other_that_is_silent(replicas):
     assert replicas.run(hearing, 1, 1.0, 1.0)
 
 
+def test_sessions_deliver_at_least_what_the_slowest_of_them_gives(replicas):
+    replicas.scenario = Scenario(stamp="compact", topic_arrivals_hz=1.5, topic_rate_hz=(10, 30), replicas=2)
+    hearing = Hearing(replicas)
+    half = 10 / RATE_HZ  # as a share of what DUE_HZ says
+    assert not replicas.run(hearing, 4, 2.0 * half, 0.5 * half)
+    assert replicas.run(hearing, 3, 1.5 * half, 1.0 * half)
+
+
 def test_a_replica_that_does_not_answer_begins_anew(replicas):
     hearing = Hearing(replicas)
     assert replicas.run(hearing, 3, 1.0, 1.0)

@@ -34,7 +34,7 @@ def test_a_run_with_two_processes_counts_every_delivery(tmp_path):
     scenario = Scenario(clients=20, rate_hz=50, warmup_s=0.5, duration_s=2, load_processes=2, connect_hz=100)
     run = run_once(find_contender("memory"), scenario, 1, tmp_path, lambda _: None)
     assert (run.delivered, run.lost, run.duplicated) == (run.expected, 0, 0)
-    assert not any("clients were asked for" in problem or "worker" in problem for problem in run.problems)
+    assert not any("clients were requested" in problem or "worker" in problem for problem in run.problems)
     assert run.usage["load"].rss_mb > 150  # of a master and two workers
     assert sum(second.deliveries for second in run.timeline) == run.delivered
 

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from brokers.contenders import find_contender
 from core.contracts.manifest import Stopping
-from core.scenario import Scenario
 from harness.analysis.standings import families, settled
 from harness.commands.compare import plan, rounds_held
 from harness.results.load import load_results
@@ -28,11 +27,9 @@ NAMES = ("valkey", "nats")
 
 
 def test_as_many_rounds_are_planned_as_the_time_is_enough_for() -> None:
-    scenario = Scenario(clients=500, connect_hz=1000, warmup_s=0.3, duration_s=1.5)
-    assert scenario.run_s == pytest.approx(0.3 + 1.5 + 0.5 + 1.0)
-    assert planned_rounds(scenario, 3, 360) == 36
-    assert planned_rounds(scenario, 6, 360) == 18
-    assert planned_rounds(scenario, 6, 20) == 5  # a verdict needs them; the clock may end them before
+    assert planned_rounds(10, 360) == 36
+    assert planned_rounds(20, 360) == 18
+    assert planned_rounds(20, 20) == 5  # a verdict needs them
 
 
 def test_looks_are_six_at_most_and_the_last_is_the_end() -> None:
@@ -94,6 +91,23 @@ def test_no_round_is_begun_that_would_not_end_in_time() -> None:
     assert not until.stopping.settled
 
 
+def test_the_first_round_shows_how_many_there_will_be() -> None:
+    until, comparison = go_on(rounds_of(1.1, noisy=True), within_s=100, round_s=8)
+    assert until.plan == "a round took 8 s: 12 rounds at most, about 2 min"
+    assert until.stopping.looks == planned_looks(12)
+    assert comparison.rounds == 12
+
+
+def test_five_rounds_are_done_where_the_time_is_not_enough_for_them() -> None:
+    until, comparison = go_on(rounds_of(2.0), within_s=60, round_s=130)
+    assert until.plan == (
+        "a round took 130 s: 5 rounds at most, about 11 min; 60 s are not enough for the 5 rounds that a verdict needs. "
+        "Name fewer contenders for a shorter comparison"
+    )
+    assert (comparison.rounds, until.stopping.looks) == (5, (5,))
+    assert settled(comparison)
+
+
 def test_where_nothing_is_valid_five_rounds_are_enough() -> None:
     refused = ([made_up.run("valkey", n, scenario=SCENARIO, problems=("late",))] for n in range(1, ROUNDS + 1))
     until, comparison = go_on(refused)
@@ -102,7 +116,7 @@ def test_where_nothing_is_valid_five_rounds_are_enough() -> None:
 
 
 def test_an_interrupted_comparison_spends_no_more_than_its_look() -> None:
-    _, comparison = go_on(rounds_of(1.1, noisy=True), within_s=12.5)
+    _, comparison = go_on(rounds_of(1.1, rounds=12, noisy=True))
     whole, cut = (families(replace(comparison, complete=complete))[0].judgement for complete in (True, False))
     for one, other in zip(whole.headline(*NAMES), cut.headline(*NAMES), strict=True):
         assert other.ratio.high > one.ratio.high
