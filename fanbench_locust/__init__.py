@@ -45,8 +45,9 @@ def _aside() -> Iterator[None]:
 
 
 with _aside():
+    from core.endpoint.request import TlsSettings
     from core.sse import SSEEvent
     from load.event_stream import EventStream, Expectation
     from load.sse_user import SSEUser
 
-__all__ = ["EventStream", "Expectation", "SSEEvent", "SSEUser"]
+__all__ = ["EventStream", "Expectation", "SSEEvent", "SSEUser", "TlsSettings"]

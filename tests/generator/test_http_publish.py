@@ -6,6 +6,7 @@ import subprocess
 import threading
 import urllib.request
 from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 
@@ -14,6 +15,7 @@ from brokers.programs.script_hub import sse_starlette
 from core.contracts.codec import read
 from core.contracts.generator_report import GeneratorReport
 from core.process import OWN_PYTHON
+from tests.load.swarm import swarm
 from tests.missing import missing
 from tests.waiting import wait_until
 
@@ -32,12 +34,20 @@ def run_generator(folder, **settings):
     return report
 
 
+class Hub(NamedTuple):
+    """A service that runs; its dialect has its name."""
+
+    name: str
+    url: str
+
+
 class Reader:
     """Reads one topic's stream with urllib, line by line."""
 
     def __init__(self, url):
         self.events = []
-        self._stream = urllib.request.urlopen(url, timeout=60)
+        asked = urllib.request.Request(url, headers={"Accept": "text/event-stream"})  # nchan refuses others
+        self._stream = urllib.request.urlopen(asked, timeout=60)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
@@ -48,17 +58,17 @@ class Reader:
 
 @pytest.fixture(params=[nchan, sse_starlette], ids=lambda program: program.name)
 def hub(request, integration, tmp_path):
-    """The address of a real service."""
+    """A real service."""
     if request.param.find() is None:
         missing(f"{request.param.name} is not here: {request.param.install_hint}")
     with request.param.start(tmp_path) as running:
-        yield f"http://{running.listeners['http']}"
+        yield Hub(request.param.name, f"http://{running.listeners['http']}")
 
 
 def test_every_event_comes_once_in_its_order_with_the_stamp_of_its_due_instant(hub, tmp_path):
-    readers = {topic: Reader(f"{hub}/sse?topic={topic}") for topic in ("a", "b")}
+    readers = {topic: Reader(f"{hub.url}/sse?topic={topic}") for topic in ("a", "b")}
     env = {
-        "FANBENCH_PUBLISH": f"POST {hub}/publish?topic={{topic}}",
+        "FANBENCH_PUBLISH": f"POST {hub.url}/publish?topic={{topic}}",
         "FANBENCH_TOPICS": "a,b",
         "FANBENCH_RATE_HZ": "1200",
     }
@@ -74,7 +84,33 @@ def test_every_event_comes_once_in_its_order_with_the_stamp_of_its_due_instant(h
 
 
 def test_what_a_service_refuses_is_counted_by_its_reason(hub, tmp_path):
-    env = {"FANBENCH_PUBLISH": f"POST {hub}/nothing/{{topic}}", "FANBENCH_RATE_HZ": "50", "FANBENCH_DURATION_S": "0.2"}
+    env = {
+        "FANBENCH_PUBLISH": f"POST {hub.url}/nothing/{{topic}}",
+        "FANBENCH_RATE_HZ": "50",
+        "FANBENCH_DURATION_S": "0.2",
+    }
     report = run_generator(tmp_path, **env)
     assert report.failed == 10
     assert report.failures in ({"status 404": 10}, {"status 405": 10})
+
+
+def test_the_load_measures_the_service_from_the_due_instants(hub, tmp_path):
+    options = ["--topic", "a,b", "--path", "/sse?topic={topic}", "--dialect", hub.name]
+    with swarm(tmp_path, hub.url) as locusts:
+        one = locusts.locust("-u", "6", "-r", "100", "-t", "60s", *options)
+        locusts.wait_status("clients", 6)
+        env = {
+            "FANBENCH_PUBLISH": f"POST {hub.url}/publish?topic={{topic}}",
+            "FANBENCH_TOPICS": "a,b",
+            "FANBENCH_RATE_HZ": "100",
+        }
+        report = run_generator(tmp_path, **env, FANBENCH_DURATION_S="1")
+        locusts.wait_status("deliveries", 300)
+        one.end()
+        one.wait()
+        result = locusts.result()
+    assert report.failures == {}
+    assert (result["deliveries"], result["lost"], result["duplicated"], result["reordered"]) == (300, 0, 0, 0)
+    assert "stamp" in result["streams"]["knows"]
+    assert set(result["hops_ms"]) == {"schedule"}  # nobody tells where another hop ends
+    assert result["latency_ms"]["p50"] >= result["since_sent_ms"]["p50"]
