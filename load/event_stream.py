@@ -164,7 +164,7 @@ class EventStream:
 
     def wait_event(self, match: Match | None = None, timeout_s: float = 10.0) -> SSEEvent | None:
         """Wait, in a task, for the next event, or for the next that matches; None if it does not come in that time."""
-        expectation = Expectation(self, "", match or _any_event, timeout_s)
+        expectation = self.expect("", match, timeout_s)
         with expectation:
             pass
         return expectation.event
@@ -176,19 +176,12 @@ class EventStream:
         time between the two as a request `name`, a failed one if the event does not come within `timeout_s` of the
         block's end. `event` is it then, or None.
         """
-        return Expectation(self, name, match or _any_event, timeout_s)
+        return Expectation(name, match or _any_event, timeout_s, self._expected, self._on_expected)
 
     def close(self) -> None:
         """Disconnect for good."""
         if self._reader is not None:
             self._reader.close()
-
-    def _enter(self, expectation: Expectation) -> None:
-        self._expected.append(expectation)
-
-    def _leave(self, expectation: Expectation) -> None:
-        if expectation in self._expected:
-            self._expected.remove(expectation)
 
 
 def _any_event(_: SSEEvent) -> bool:
@@ -198,11 +191,19 @@ def _any_event(_: SSEEvent) -> bool:
 class Expectation(AbstractContextManager["Expectation"]):
     """An event that is to follow what a `with` block does."""
 
-    def __init__(self, stream: EventStream, name: str, match: Match, timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        match: Match,
+        timeout_s: float,
+        among: list[Expectation],
+        tell: Callable[[str, int, str], None],
+    ) -> None:
         self.event: SSEEvent | None = None
         self.match = match
-        self._stream = stream
         self._name = name
+        self._among = among
+        self._tell = tell
         self._timeout_s = timeout_s
         self._began_ns = 0
         self._result: AsyncResult[tuple[SSEEvent, int]] = AsyncResult()
@@ -213,7 +214,7 @@ class Expectation(AbstractContextManager["Expectation"]):
 
     def __enter__(self) -> Expectation:
         self._began_ns = time_ns()
-        self._stream._enter(self)
+        self._among.append(self)
         return self
 
     def __exit__(
@@ -223,7 +224,8 @@ class Expectation(AbstractContextManager["Expectation"]):
             if error is None:
                 self._wait()
         finally:
-            self._stream._leave(self)
+            if self in self._among:
+                self._among.remove(self)
 
     def _wait(self) -> None:
         failure, now_ns = "", 0
@@ -232,4 +234,4 @@ class Expectation(AbstractContextManager["Expectation"]):
         except Timeout:
             now_ns, failure = time_ns(), f"no such event within {self._timeout_s:g} s"
         if self._name:
-            self._stream._on_expected(self._name, now_ns - self._began_ns, failure)
+            self._tell(self._name, now_ns - self._began_ns, failure)
