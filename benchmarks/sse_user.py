@@ -13,13 +13,13 @@ from typing import Any
 import gevent
 from locust import events
 
-from fanbench_locust import EventStream, SSEEvent, SSEUser
+from fanbench_locust import SSEEvent, SSEUser, UserStream
 
 STATUS = Path(os.environ["FANBENCH_STATUS"])
-streams: list[EventStream] = []
+streams: list[UserStream] = []
 
 
-class Listener(SSEUser):
+class EventLooker(SSEUser):
     """One stream, and what came last on it."""
 
     last = ""
@@ -28,7 +28,7 @@ class Listener(SSEUser):
         """Listen."""
         streams.append(self.listen("/sse"))
 
-    def on_event(self, event: SSEEvent, _: EventStream) -> None:
+    def on_event(self, event: SSEEvent, _: UserStream) -> None:
         """What a person's own would do at the least: look at the event."""
         self.last = event.data
 

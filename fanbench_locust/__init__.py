@@ -47,7 +47,7 @@ def _aside() -> Iterator[None]:
 with _aside():
     from core.endpoint.request import TlsSettings
     from core.sse import SSEEvent
-    from load.event_stream import EventStream, Expectation
     from load.sse_user import SSEUser
+    from load.user_stream import Expectation, UserStream
 
-__all__ = ["EventStream", "Expectation", "SSEEvent", "SSEUser", "TlsSettings"]
+__all__ = ["Expectation", "SSEEvent", "SSEUser", "TlsSettings", "UserStream"]

@@ -48,7 +48,7 @@ class Event:
         self.wire_bytes = 0
         """Its bytes on the connection, including framing; 0 until a read contained only it."""
         self.sse: SSEEvent | None = None
-        """The event itself, where somebody's own code is to see it (load/event_stream.py)."""
+        """The event itself, where somebody's own code is to see it (load/user_stream.py)."""
         self.arrivals = array("q")
         self.arrived = self.arrivals.append
         self.aside: array[int] | None = None

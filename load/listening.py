@@ -19,7 +19,6 @@ from load.addresses import resolve
 from load.client_state import Counters
 from load.connection_pool import Connecting, ConnectionPool, ConnectThrottle, ReplicaAddress
 from load.endpoint_access import EndpointAccess
-from load.event_stream import EventStream, HeardEvents, SentNs
 from load.feed import Feed
 from load.frames import SeriesRegistry, Source
 from load.locust_table import log_many, log_untimed
@@ -28,6 +27,7 @@ from load.session import CONNECT_DEADLINE_NS, TICK_S
 from load.session_factory import require_descriptors
 from load.stream_times import StreamTimes
 from load.transport import SSE, WireFormat
+from load.user_stream import HeardEvents, SentNs, UserStream
 
 KIND = "SSE"
 """What Locust's table calls the type of these requests."""
@@ -74,12 +74,12 @@ class ListeningDesk:
         self._rng = random.Random()
         self._turn = count()
         self._told: list[_Told] = []
-        self._streams: set[EventStream] = set()
+        self._streams: set[UserStream] = set()
         self._ticking = False
 
     def open(
         self,
-        stream: EventStream,
+        stream: UserStream,
         owner: type,
         host: str,
         endpoint: StreamEndpoint,
@@ -124,7 +124,7 @@ class ListeningDesk:
             self._ticking = True
             gevent.spawn(self._tick_while_open)
 
-    def close(self, stream: EventStream) -> None:
+    def close(self, stream: UserStream) -> None:
         """Disconnect a stream for good."""
         stream.close()
         self._streams.discard(stream)

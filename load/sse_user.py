@@ -19,8 +19,8 @@ from core.endpoint.request import NamedValue, StreamEndpoint, StreamRequest, Tls
 from core.errors import UsageError
 from core.sse import SSEEvent
 from core.stamp import StampError, decode
-from load.event_stream import EventStream
 from load.listening import ListeningDesk, desk_of
+from load.user_stream import UserStream
 
 _A_DAY_S = 86_400.0
 _WOULD_BLOCK = "Impossible to call blocking function in the event loop callback"
@@ -72,7 +72,7 @@ class SSEUser(User):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self.streams: list[EventStream] = []
+        self.streams: list[UserStream] = []
         """What it listens to now."""
         self._reactions = Group()
         self._linked = False
@@ -87,7 +87,7 @@ class SSEUser(User):
         if self.path:
             self.listen(self.path)
 
-    def on_event(self, event: SSEEvent, stream: EventStream) -> None:
+    def on_event(self, event: SSEEvent, stream: UserStream) -> None:
         """Called for each event, unless `listen` was given another function: `event.event`, `event.data`, `event.id`.
 
         It is called by the loop that reads all streams, so it must not wait: neither sleep nor send a request. `react`
@@ -114,8 +114,8 @@ class SSEUser(User):
         headers: Mapping[str, str] | None = None,
         method: Literal["GET", "POST"] = "GET",
         body: str = "",
-        on_event: Callable[[SSEEvent, EventStream], None] | None = None,
-    ) -> EventStream:
+        on_event: Callable[[SSEEvent, UserStream], None] | None = None,
+    ) -> UserStream:
         """Begin to listen to a stream of `host`, and return it at once; `stream.wait_connected()` waits for it.
 
         `name` is what Locust's table calls it: by default the path without its query. `headers` are sent beside the user's.
@@ -132,7 +132,7 @@ class SSEUser(User):
         request = StreamRequest(
             method=method, path=_path(path), headers=_fields({**self.headers, **(headers or {})}), body=body
         )
-        stream = EventStream(name or path.partition("?")[0], on_event or self.on_event, self._failed, self._expected)
+        stream = UserStream(name or path.partition("?")[0], on_event or self.on_event, self._failed, self._expected)
         endpoint = StreamEndpoint(request=request, tls=self.tls)
         self._desk.open(stream, type(self), host, endpoint, self.sent_ns, self.tell_every, self.context)
         self.streams.append(stream)
@@ -141,7 +141,7 @@ class SSEUser(User):
             self.greenlet.link(lambda _: self._leave())
         return stream
 
-    def hang_up(self, stream: EventStream) -> None:
+    def hang_up(self, stream: UserStream) -> None:
         """Close one of its streams."""
         self._desk.close(stream)
         self.streams.remove(stream)

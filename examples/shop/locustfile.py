@@ -4,7 +4,7 @@ import json
 
 from locust import FastHttpUser, between, task
 
-from fanbench_locust import EventStream, SSEEvent, SSEUser
+from fanbench_locust import SSEEvent, SSEUser, UserStream
 
 
 class Customer(SSEUser, FastHttpUser):
@@ -26,7 +26,7 @@ class Customer(SSEUser, FastHttpUser):
         """The shop says when it sent each event: so the table has their latency."""
         return int(json.loads(event.data)["at_ms"] * 1_000_000)
 
-    def on_order(self, event: SSEEvent, _: EventStream) -> None:
+    def on_order(self, event: SSEEvent, _: UserStream) -> None:
         """Called by the loop that reads all streams: look at it, and let `react` do what has to wait."""
         if json.loads(event.data)["state"] == "shipped":
             self.shipped += 1

@@ -80,13 +80,13 @@ def _data_bytes(event: Event) -> int:
     return len(event.sse.data) if event.sse is not None else 0
 
 
-class EventStream:
+class UserStream:
     """One connection that comes back by itself, as a browser's EventSource does, until it or its user is closed."""
 
     def __init__(
         self,
         name: str,
-        on_event: Callable[[SSEEvent, EventStream], None],
+        on_event: Callable[[SSEEvent, UserStream], None],
         on_error: Callable[[Exception], None],
         on_expected: Callable[[str, int, str], None],
     ) -> None:
