@@ -64,8 +64,9 @@ class LatencyRecorder:
         stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event, _ in due], np.int64)
         due_ns, sent_ns, received_ns = stamps.T
         arrived_ns = np.frombuffer(b"".join(arrivals for _, arrivals in due), np.int64)
-        since_ns = sent_ns if times is Times.SENT else due_ns
-        latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(since_ns, counts)
+        latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
+        if times is Times.SENT:
+            latency_ns = arrived_ns - np.repeat(sent_ns, counts)
         if times is Times.ALL:
             self.spans["broker"].record_ns(received_ns - sent_ns, counts)
             self.spans["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
@@ -74,7 +75,7 @@ class LatencyRecorder:
             self.spans["since_sent"].record_ns(arrived_ns - np.repeat(sent_ns, counts))
         if times is not Times.NONE:
             self._by_server([event.server for event, _ in due], counts, latency_ns)
-            self._by_second(np.repeat(since_ns // _SECOND_NS, counts), latency_ns)
+            self._by_second(np.repeat(due_ns // _SECOND_NS, counts), latency_ns)
         self.deliveries += len(latency_ns)
         self.told[times] += len(latency_ns)
         self.unidentified += int(counts[[event.seq < 0 for event, _ in due]].sum())

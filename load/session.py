@@ -76,6 +76,7 @@ class Session:
         """Clients that left voluntarily and lack something."""
         self.left_whole = 0
         """Clients that had been connected, went by their own will and lack nothing."""
+        self._ticked_ns = 0
         self.ended_ns = 0
         """When the test ended; until then a client that hears nothing is silent."""
         self.silences_ns: list[int] = []
@@ -180,7 +181,8 @@ class Session:
 
     def freeze(self) -> Horizon:
         """The test ends: what these clients saw. What comes from now on waits for `measure_until`."""
-        self.ended_ns = time_ns()
+        # Locust's own work at the end holds up the loop: until then only what was read can be said to be silence.
+        self.ended_ns = max([self._ticked_ns, *(client.reader.arrival_ns for client in self.clients)])
         self.tick()
         self._registry.freeze()
         return horizon_of(self.series)
@@ -212,7 +214,7 @@ class Session:
         for feed in self._pool.feeds.values():
             feed.forget()
         self._fold()
-        now_ns = time_ns()
+        now_ns = self._ticked_ns = time_ns()
         for histogram, spans_ns in (
             (self.recorder.spans["connect"], self._connect_ns),
             (self.recorder.spans["downtime"], self.counters.downtimes_ns),

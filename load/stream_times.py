@@ -78,7 +78,7 @@ class StreamNotes:
 
     def quiet_until(self, now_ns: int) -> None:
         """Nothing came until now."""
-        if self.since_ns:
+        if self.since_ns:  # a time before it, of an end that was noticed late, changes nothing
             self.longest_ns = max(self.longest_ns, now_ns - max(self.since_ns, self._from_ns))
 
     def closed(self, now_ns: int) -> None:
