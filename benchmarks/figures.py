@@ -57,7 +57,7 @@ class FigureRow:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a figure must hold: its median at most (or at least) `limit`; without a figure it is not judged."""
+    """The bar of a figure: its median at most (or at least) `limit`; without a figure it is not judged."""
 
     name: str
     figure: Figure | None
@@ -97,7 +97,7 @@ class FigureTable:
     rows: Sequence[FigureRow]
     bars: Sequence[Bar] = ()
     notes: Sequence[str] = field(default=())
-    """What was left out, and why."""
+    """The parts that were left out, and why."""
 
     def to_json(self) -> dict[str, object]:
         """All of it."""

@@ -69,7 +69,7 @@ AXES = {
     "idle-topics": (_idle_topics, (100, 1_000, 10_000), "topics of which 100 have a client, 1 event in 3 s on each"),
     "replicas": (_replicas, (1, 2, 4, 8), "replicas, 2,400 clients x 10 events/s together"),
 }
-"""What is varied: the scenario's fields at each value, the values, and what the figure says of them."""
+"""A varied parameter: the scenario's fields at each value, the values, and the figure's labels."""
 FLAT_ROUNDS = 3
 """Runs for one of another axis, where a cost is claimed to be flat: within a fifth, which one run of 3 s is not."""
 

@@ -1,4 +1,4 @@
-"""What fanbench claims of how cost grows, held against the points of `make scaling`."""
+"""The claims about how cost grows, checked against the points of `make scaling`."""
 
 from __future__ import annotations
 

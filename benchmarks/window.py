@@ -67,7 +67,7 @@ class EpollReader:
 
 
 class Used(NamedTuple):
-    """What a window cost."""
+    """The cost of a window."""
 
     cpu_ns: int
     deliveries: int

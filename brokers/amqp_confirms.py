@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 REFUSED_S = 1.0
-"""For how long a broker may refuse every publish before a new connection is tried."""
+"""How long a broker may refuse every publish before a new connection is tried."""
 UNCONFIRMED_TIMEOUTS = 4
-"""How many deadlines of a call a broker may take to confirm the first of a burst: a slow disk may need several."""
+"""The number of call deadlines within which a broker must confirm the first of a burst: a slow disk may need several."""
 
 
 class Confirms:
@@ -34,7 +34,7 @@ class Confirms:
         self._refused = True
 
     def ended(self, now_s: float) -> None:
-        """A publish is no longer in flight, however that came: a caller may have been cancelled."""
+        """A publish is no longer in flight, for any reason, including cancellation."""
         self._under_way -= 1
         if self._under_way and self._since_s is None:
             self._since_s = now_s  # the others wait from the last confirmation on
@@ -46,7 +46,7 @@ class Confirms:
         self._since_s = None
 
     def failing(self, now_s: float, timeout_s: float) -> str:
-        """What the broker does to all that is published, in words, if it has done so for too long; else empty."""
+        """What the broker does to every publish, if it has done so for too long; otherwise empty."""
         if self._since_s is None:
             return ""
         if self._refused:

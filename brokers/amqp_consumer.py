@@ -25,18 +25,18 @@ PREFETCH = 1_000
 _ACK_EVERY = 64
 _TRIES = 4
 _ANOTHER_NAME = (CauseKind.ELSEWHERE, CauseKind.CONFLICT)
-"""A queue whose node is down, that another connection holds, or that is there with other settings: a new one is made."""
+"""If a queue's node is down, another connection holds it, or it has other settings, a new one is created."""
 
 
 def _pattern(topic: str) -> str:
-    """A topic as a binding key of a topic exchange, where two words stand for any."""
+    """A topic as a binding key of a topic exchange, in which two symbols are wildcards."""
     if not {"*", "#"}.isdisjoint(topic.split(".")):
         raise ValueError("to a topic exchange * and # stand for other words")
     return topic
 
 
 class AmqpConsumer:
-    """One queue; with confirms messages are acknowledged when they are iterated."""
+    """One queue; with confirms, messages are acknowledged when they are iterated."""
 
     def __init__(self, endpoint: Endpoint, durable: bool) -> None:
         self._endpoint = endpoint
@@ -68,13 +68,13 @@ class AmqpConsumer:
         return await self.line.subscribe(topics, since_ns)
 
     def _ended(self, error: Exception) -> None:
-        """A queue that begins with what aiormq cannot decode would end every connection: leave it behind."""
+        """A queue that starts with an undecodable message would end every connection: abandon it."""
         if undecodable(error):
             self.link.pass_by("a message that cannot be decoded")
             self._queue = ""
 
     async def _prepare(self, link: AmqpConnection) -> None:
-        """Declare exchange and queue, and consume; a durable queue brings what came meanwhile."""
+        """Declare exchange and queue, and consume; a durable queue delivers what arrived meanwhile."""
         await declare_exchange(self._endpoint, link)
         self._binder = None
         self._unbound, self._binding = [], asyncio.Lock()  # what was not bound to the lost link is subscribed again
@@ -107,7 +107,7 @@ class AmqpConsumer:
         await channel.basic_consume(self._queue, self._take, no_ack=not durable, consumer_tag=self._queue)
 
     async def _send(self, link: AmqpConnection, names: Sequence[str]) -> Mapping[str, Refusal]:
-        """Calls that overlap are bound together by the first of them that gets its turn."""
+        """The first of several concurrent calls binds for all."""
         self._unbound.extend(names)
         async with self._binding:
             bundle, self._unbound = self._unbound, []
@@ -138,7 +138,7 @@ class AmqpConsumer:
         return []
 
     async def _why(self, error: Exception) -> BaseException:
-        """What the broker said, where a call was too late on a channel that it had closed already."""
+        """The broker's words, if a call came after it had closed the channel."""
         closing = self._binder.closing
         await asyncio.wait([closing], timeout=self._endpoint.timeout_s)
         return (None if not closing.done() or closing.cancelled() else closing.exception()) or error
@@ -152,7 +152,7 @@ class AmqpConsumer:
             await self._acknowledge()
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop at once here, and tell the broker; without a connection the next one does not subscribe."""
+        """Stop locally at once, and tell the broker; without a connection the next one does not subscribe."""
         names = self.line.forget(topics)
         link = self.line.connection
         if link is not None:

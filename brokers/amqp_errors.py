@@ -19,7 +19,7 @@ from brokers.errors import CauseKind
 from brokers.waiting import reason
 
 errors = (AMQPError, ChannelInvalidStateError, OSError, ValueError)
-"""What aiormq raises."""
+"""aiormq's exceptions."""
 
 _TOPIC = re.compile(r"^ACCESS_REFUSED - access to topic '(.*)' in exchange ", re.DOTALL)
 _KINDS: dict[str, tuple[tuple[str, CauseKind], ...]] = {
@@ -49,10 +49,10 @@ _KINDS: dict[str, tuple[tuple[str, CauseKind], ...]] = {
 
 
 class BlockedError(ConnectionError):
-    """The broker takes no messages on this connection for now: `connection.blocked`, an alarm."""
+    """The broker accepts no messages on this connection for now: `connection.blocked`, an alarm."""
 
     def __init__(self, words: str) -> None:
-        super().__init__(f"the broker takes no messages for now ({words}): this one was dropped")
+        super().__init__(f"the broker accepts no messages for now ({words}): this one was dropped")
 
 
 class UnroutableError(ConnectionError):
@@ -63,7 +63,7 @@ class UnroutableError(ConnectionError):
 
 
 def words_of(error: BaseException) -> str:
-    """What the broker said, without aiormq's number before it."""
+    """The broker's words, without aiormq's number."""
     closed = isinstance(error, ConnectionClosed | ChannelClosed)
     return str(error.args[1]) if closed and len(error.args) == 2 and error.args[1] else reason(error)
 
@@ -75,7 +75,7 @@ def worded(error: Exception) -> Exception:
 
 
 def kind_of(error: BaseException) -> CauseKind | None:
-    """What an error of aiormq's means."""
+    """The kind of an aiormq error."""
     if isinstance(error, BlockedError):
         return CauseKind.BLOCKED
     if isinstance(error, UnroutableError):

@@ -33,7 +33,7 @@ def hear_alarms(link: AmqpConnection) -> None:
         link.blocked = str(frame.reason)
         link.takes_messages.clear()
         link.alarm.set()
-        why = f"the broker takes no messages for now: {link.blocked}"
+        why = f"the broker accepts no messages for now: {link.blocked}"
         _log.warning("%s: %s", link.endpoint, why)
         link.tell(why)
 

@@ -30,7 +30,7 @@ MAX_TOPIC_BYTES = 255
 """A routing key is a short string, whose length is one byte."""
 HEARTBEAT = whole_number("heartbeat", "AMQP heartbeat in seconds: the broker gives up after two silent intervals", 4, 1)
 
-# A lost connection is our news to tell, in one line and without a traceback.
+# fanbench reports a lost connection itself, in one line without a traceback.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
@@ -49,7 +49,7 @@ class AmqpConnection:
     heartbeat_s: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     blocked: str = ""
-    """Why the broker takes no messages on this connection for now, in its words: an alarm. Empty while it does."""
+    """Why the broker accepts no messages on this connection for now (an alarm), in its words; otherwise empty."""
     alarm: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while it takes none."""
     takes_messages: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,7 +60,7 @@ class AmqpConnection:
     """Publishes that were refused because of it."""
     confirms: Confirms = field(default_factory=Confirms)
     unroutable: bool = False
-    """Whether the broker returned a mandatory message: no queue is bound to take it."""
+    """Whether the broker returned a mandatory message because no queue is bound."""
     tell: Callable[[str], None] = lambda _: None
     """Told why the broker takes no messages, and "" when it does again."""
 
@@ -74,12 +74,12 @@ class AmqpConnection:
         return await _open_channel(self.connection, confirms)
 
     async def replace_channel(self) -> None:
-        """In place of one that an error ended."""
+        """Replaces a channel that an error closed."""
         self.channel = await self.another_channel()
         self.channel.on_consumer_cancel_callbacks.add(partial(_end, self))
 
     async def may_publish(self) -> None:
-        """Wait, in the order of the calls, until the broker takes messages.
+        """Wait, in the order of the calls, until the broker accepts messages.
 
         Raises:
             ConnectionError: the connection was lost meanwhile.
@@ -97,7 +97,7 @@ class AmqpConnection:
 async def dial(
     confirms: bool, prepare: Callable[[AmqpConnection], Awaitable[None]], endpoint: Endpoint
 ) -> AmqpConnection:
-    """Connect, log in, open a channel, and declare on it what the adapter needs."""
+    """Connect, log in, open a channel, and declare what the adapter needs."""
     secure = endpoint.scheme.startswith("amqps")
     url = make_url(
         host=endpoint.host,
@@ -144,7 +144,7 @@ async def _end(link: AmqpConnection, _: Any) -> None:
 
 
 async def until_lost(link: AmqpConnection) -> None:
-    """Return or raise when the channel, and so the connection, is of no more use."""
+    """Return or raise when the channel, and so the connection, is useless."""
     silent = asyncio.ensure_future(_until_no_confirms(link))
     waiting = [silent, *(asyncio.ensure_future(work) for work in (link.ended.wait(), _beat(link)))]
     channel, connection = link.channel.closing, link.connection.transport.connection.closing

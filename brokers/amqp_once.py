@@ -18,7 +18,7 @@ async def _nothing(_: AmqpConnection) -> None:
 
 @asynccontextmanager
 async def once_connected(endpoint: Endpoint, *, confirms: bool = False) -> AsyncIterator[AmqpConnection]:
-    """To the endpoint's first host, within the block; nobody looks whether it is lost."""
+    """A connection to the endpoint's first host, within the block, without watching for its loss."""
     link = await dial(confirms, _nothing, endpoint)
     try:
         yield link
@@ -27,7 +27,7 @@ async def once_connected(endpoint: Endpoint, *, confirms: bool = False) -> Async
 
 
 async def at_any_host(endpoint: Endpoint, action: str, work: Callable[[AmqpConnection], Awaitable[None]]) -> None:
-    """Do it at the first host that lets it be done.
+    """Do it at the first host that allows it.
 
     Raises:
         BrokerError: none does.

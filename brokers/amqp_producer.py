@@ -96,7 +96,7 @@ class AmqpProducer:
         self._exchange = exchange
         self._publisher = AmqpPublisher(persistent=confirms, mandatory=mandatory)
         self._forbidden: dict[str, tuple[float, str]] = {}
-        """By name: until when it is refused here, and the broker's words."""
+        """By name: when the refusal expires, and the broker's words."""
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once aiormq has taken the message; with confirms once every bound queue has it on disk."""
@@ -112,7 +112,7 @@ class AmqpProducer:
             raise self._failed(topic, name, error) from None
 
     def _note(self, error: Exception) -> None:
-        """What ended the channel may be a publish that had returned."""
+        """An earlier publish, which has returned, may have closed the channel."""
         forbidden = forbidden_topic(error)
         if forbidden is not None:
             if len(self._forbidden) >= _REMEMBERED:

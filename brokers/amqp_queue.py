@@ -18,7 +18,7 @@ QUEUE_TYPE = choice("queue_type", "type of the queues with confirms", ("classic"
 
 QUEUE_EXPIRES_MS = 60_000
 _SLOTS = 1_024
-"""Names that a run's queues may have, so that they can be deleted by name: AMQP lists no queues."""
+"""Possible names of a run's queues, for deleting them by name: AMQP cannot list queues."""
 
 
 def exchange_of(endpoint: Endpoint) -> str:
@@ -47,7 +47,7 @@ def new_queue_name(endpoint: Endpoint) -> str:
 
 
 async def declare_queue(endpoint: Endpoint, link: AmqpConnection, name: str, durable: bool, new: bool) -> None:
-    """The queue of a consumer; `new` where nobody may have it yet.
+    """The queue of a consumer; `new` if it must not exist yet.
 
     Raises:
         ChannelPreconditionFailed: it is new, and there is one of that name already.

@@ -22,7 +22,7 @@ from brokers.reconnect import finish
 _EVERY_S = 1.0
 _AGAIN_S = 2.0
 _RETURNS = 2
-"""In a row, after which a binding is gone: one may be of a connection that is being dialled again."""
+"""Consecutive misses after which a binding counts as lost: a single one may come from a reconnect."""
 Canary = tuple[str, str]
 """Exchange, and the routing key by which the consumer's queue is bound to it for this alone; both empty for none."""
 NO_CANARY: Canary = ("", "")
@@ -60,7 +60,7 @@ class _Sentry:
         self._returns = 0
 
     async def run(self) -> None:
-        """Connect to the link's host, again and again; not for a user who may not publish at all."""
+        """Connect to the link's host repeatedly; not for a user who may not publish at all."""
         while True:
             try:
                 async with once_connected(self._link.target) as other:

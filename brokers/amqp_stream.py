@@ -99,7 +99,7 @@ class AmqpStreamConsumer:
         await self._reader.start(self.feed.position + 1)
 
     def _ended(self, error: Exception) -> None:
-        """What aiormq cannot decode ends every connection that comes to it: go past it when it has done so twice."""
+        """A message that aiormq cannot decode ends every connection that reads it: skip it after the second time."""
         if not undecodable(error):
             return
         if self._odd_after == self.feed.position:
@@ -129,7 +129,7 @@ class AmqpStreamConsumer:
                 await self.feed.take(offset, topic, payload)
 
     async def _history(self, since_ns: int, upto: int) -> AsyncGenerator[Sequence[Entry], None]:
-        """Ends at a marker of its own: where nothing is as young as `since_ns`, the broker sends only what comes next."""
+        """Ends at its own marker: if no entry is as new as `since_ns`, the broker sends only future ones."""
         link = self._link
         if link is None:
             raise ConnectionError("connection lost")

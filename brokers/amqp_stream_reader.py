@@ -21,16 +21,16 @@ from brokers.errors import CauseKind
 _PREFETCH = 1_000
 _ACK_EVERY = 64
 ACK_S = 1.0
-"""RabbitMQ ends a channel that leaves a message without an answer for its `consumer_timeout`."""
+"""RabbitMQ closes a channel that does not answer a message within its `consumer_timeout`."""
 QUIET_S = 1.0
-"""Where no marker can be written, so long a silence is taken for the end."""
+"""If no marker can be written, this much silence counts as the end."""
 _MARKER = "fanbench.marker."
 _OFFSET = "x-stream-offset"
 _log = logging.getLogger("fanbench.brokers")
 
 
 class AmqpStreamReader:
-    """A consumer of the stream on a channel: messages by offset, in order, at most `_PREFETCH` on the way."""
+    """A consumer of the stream on a channel: messages by offset, in order, at most `_PREFETCH` in flight."""
 
     def __init__(self, channel: Any, stream: str) -> None:
         self._channel = channel
@@ -42,7 +42,7 @@ class AmqpStreamReader:
         self._last_tag = 0
 
     async def start(self, offset: int | str | datetime.datetime) -> None:
-        """Return once the broker confirmed; what it writes from then on comes."""
+        """Return once the broker confirmed; later entries arrive."""
         await self._channel.basic_qos(prefetch_count=_PREFETCH)
         await self._channel.basic_consume(self._stream, self._take, consumer_tag=self._tag, arguments={_OFFSET: offset})
 
@@ -51,7 +51,7 @@ class AmqpStreamReader:
         self._wake.set()
 
     async def next(self) -> tuple[int, str, bytes]:
-        """Offset, routing key and payload of the next message; the one before is done with."""
+        """Offset, routing key and payload of the next message; acknowledges the previous one."""
         while not self._arrived:
             self._wake.clear()
             await self._wake.wait()
@@ -82,7 +82,7 @@ class AmqpStreamReader:
                 return offset
 
     async def until_quiet(self) -> int:
-        """Read until nothing has come for a while; returns the last offset, -1 where nothing came."""
+        """Read until nothing has arrived for a while; returns the last offset, -1 if nothing arrived."""
         offset = -1
         while True:
             try:
@@ -116,7 +116,7 @@ async def mark(endpoint: Endpoint, stream: str) -> str | None:
         if kind_of(error) is not CauseKind.PERMISSION:
             raise
         why = words_of(error)
-    _log.warning("%s: cannot mark the end of the stream: %s; reading to where it falls silent", endpoint, why)
+    _log.warning("%s: cannot mark the end of the stream: %s; reading until it falls silent", endpoint, why)
     return None
 
 

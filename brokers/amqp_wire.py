@@ -1,4 +1,4 @@
-"""The bytes under aiormq's connection: its transport, and how the broker refuses to open it."""
+"""The bytes below aiormq's connection: its transport, and the broker's refusal to open it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class AmqpWire:
         del self._reader.readexactly
 
     def refusal(self) -> ConnectionClosed | None:
-        """The broker's words, where it answered by closing the connection."""
+        """The broker's words, if it answered by closing the connection."""
         try:
             frame = pamqp.frame.unmarshal(self._frame)[2]
         except (PAMQPException, ValueError, IndexError):

@@ -107,7 +107,7 @@ class Adapter(Protocol):
     name: str
     schemes: tuple[str, ...]
     deliveries: tuple[Delivery, ...]
-    """The promises that an endpoint may ask for, the default first."""
+    """The promises that an endpoint may request, the default first."""
     replay: bool
     """Whether `subscribe(since_ns=…)` replays earlier messages."""
     max_topic_bytes: int

@@ -51,7 +51,7 @@ def run_on(url: str, delivery: str) -> Iterator[str]:
     try:
         yield named
     finally:
-        clean_up(named, endpoint.delivery)  # what is left is reported; the guard would fare no better
+        clean_up(named, endpoint.delivery)  # what is left is reported; the guard could not do better
         call_off()
         path.unlink(missing_ok=True)
 
@@ -76,7 +76,7 @@ async def _clean_up(adapter: Adapter, endpoint: Endpoint) -> None:
 
 
 def _remember(url: str, delivery: str) -> tuple[Path, list[str | Path]]:
-    """A file with the URL, and the command that cleans up with it and removes it."""
+    """A file with the URL, and the command that uses it to clean up and then removes it."""
     descriptor, name = tempfile.mkstemp(prefix="fanbench-clean-up-")  # only its owner can read it
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump([url, delivery], file)

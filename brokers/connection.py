@@ -30,7 +30,7 @@ def _unrecognised(_: BaseException) -> CauseKind | None:
 
 @dataclass(frozen=True, slots=True)
 class Calls(Generic[C]):
-    """What a client library is asked to do with a connection."""
+    """The calls of a client library on a connection."""
 
     dial: Callable[[Endpoint], Coroutine[Any, Any, C]]
     """Connect to the endpoint's one host; leaves nothing open when it raises."""
@@ -39,12 +39,12 @@ class Calls(Generic[C]):
     hang_up: Callable[[C], Coroutine[Any, Any, None]]
     """Write what is not written yet, and close what is left."""
     errors: tuple[type[Exception], ...]
-    """What the library raises."""
+    """The library's exceptions."""
     kind_of: Callable[[BaseException], CauseKind | None] = _unrecognised
-    """What the library's error means; None for what the standard library's types and the words will tell."""
+    """The kind of a library error; None if the standard library's types or the words decide."""
 
     def kind(self, error: BaseException) -> CauseKind:
-        """What an error means, by the library's types, the standard library's, or its words."""
+        """The kind of an error, by the library's types, the standard library's, or its words."""
         if isinstance(error, BrokerError):
             return error.kind
         return self.kind_of(error) or standard_kind(error)

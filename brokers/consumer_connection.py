@@ -18,7 +18,7 @@ from brokers.waiting import finish, quietly, reason
 C = TypeVar("C")
 _NOTICE_S = 0.25
 _TRIES = 3
-"""A broker may answer what it refuses by closing the connection."""
+"""A broker may refuse by closing the connection."""
 
 
 class ConsumerConnection(Generic[C]):
@@ -104,11 +104,11 @@ class ConsumerConnection(Generic[C]):
         except self._calls.errors as error:
             if reaction_to(self._calls.kind(error)) is Reaction.GONE:
                 self.link.drop(reason(error))
-            # A library may notice a lost connection a moment after a call on it failed.
+            # A library may notice a lost connection shortly after a failed call.
             if self.connection is connection and not await self._lost_within(_NOTICE_S):
                 raise
             if len(names) == 1 and tries >= _TRIES:
-                words = f"the connection was lost each time it was asked for: {reason(error)}"
+                words = f"the connection was lost at each request for it: {reason(error)}"
                 return {names[0]: Refusal("invalid", words)}
         return await self._confirm_alone(names, tries)
 
@@ -123,7 +123,7 @@ class ConsumerConnection(Generic[C]):
         return refused
 
     async def _ask(self, connection: C, names: Sequence[str]) -> dict[str, Refusal]:
-        """One half at a time where the broker refuses several and does not say which; raises what it cannot tell."""
+        """Try one half at a time if the broker refuses several without saying which; raises other errors."""
         try:
             return dict(await self._send(connection, names))
         except self._calls.errors as error:
@@ -146,7 +146,7 @@ class ConsumerConnection(Generic[C]):
         return True
 
     def forget(self, topics: Iterable[str]) -> list[str]:
-        """Take no more messages of these topics; returns the names that were subscribed."""
+        """Stop taking messages of these topics; returns the names that were subscribed."""
         known = self._names.known(topics)
         names = [name for name in known if name in self.topics]
         self._forget(names)

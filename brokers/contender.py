@@ -34,7 +34,7 @@ class Broker(NamedTuple):
 
     @property
     def pids(self) -> list[int]:
-        """The processes whose trees are the broker's CPU and memory, as they are now."""
+        """The current processes whose trees count as the broker's CPU and memory."""
         return [] if self.running is None else self.running.pids
 
 
@@ -48,21 +48,21 @@ class Contender:
     """For adapters; `{redis}`, `{nats}` and so on stand for host:port of the program's listeners."""
     program: str | None = None
     features: tuple[str, ...] = ()
-    """What the program must have switched on."""
+    """Features that the program must enable."""
     primary: bool = False
     """Whether `fanbench compare` without names takes it: the floor, and the first contender of each program."""
     launch: Launch = "auto"
     """How its program is run."""
     clients_at: Literal["any node", "any node, none leads", "the leader"] = "any node"
-    """Of a cluster: where its clients are connected."""
+    """For a cluster: the node that its clients are connected to."""
     of: str = ""
-    """Of a cluster: the contender of one process that it is for an application."""
+    """For a cluster: the single-process contender that it corresponds to."""
     given: tuple[tuple[str, str], ...] = ()
     """Settings of its program that a person chose."""
     server: str = ""
     """Which server of examples/per-client-server its replicas are; empty if they are ours."""
     anti_pattern: str = ""
-    """What nobody should do as it does, in words; empty for most."""
+    """What is wrong with it as a pattern; empty for most."""
     kept: str = ""
     """How its program keeps what was published, as fanbench runs it; empty if nothing is kept. docs/brokers.md has the sources."""
 
@@ -124,7 +124,7 @@ class Contender:
 
     @property
     def install_hint(self) -> str:
-        """What to do where it is not runnable: about its program, and where that is here, about its client library."""
+        """How to make it runnable: install its program or, if that is here, its client library."""
         if self.program is None:
             return ""
         launcher = self._launcher(self.program)

@@ -117,7 +117,7 @@ class Endpoint:
 
     @property
     def secrets(self) -> set[str]:
-        """What no text may show."""
+        """The secrets that no text may show."""
         token = self.username if self.scheme.startswith("nats") and self.password is None else None
         found = {self.password or "", token or ""}
         return found - {self.username or ""} | {token or ""}  # a password that is the user's name is no secret
@@ -196,7 +196,7 @@ def _options(url: str, query: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in found:
-            raise UsageError(f"broker URL {redact(url)}: option '{name}' stands twice; leave one out")
+            raise UsageError(f"broker URL {redact(url)}: option '{name}' is given twice; leave one out")
         found[name] = value
     return found
 

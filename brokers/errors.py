@@ -16,7 +16,7 @@ _SHOWN = 60
 
 
 class Reaction(enum.StrEnum):
-    """What an error means for the connection on which it came."""
+    """The meaning of an error for its connection."""
 
     GONE = "gone"
     """The connection is useless: drop it, resolve the name again and dial again."""
@@ -53,19 +53,25 @@ class CauseKind(enum.StrEnum):
 _MEANING: dict[CauseKind, tuple[Reaction, str]] = {
     CauseKind.UNREACHABLE: (Reaction.GONE, "check host and port, and that the broker runs"),
     CauseKind.SILENT: (Reaction.TRANSIENT, "check host and port, and that the broker is up and not overloaded"),
-    CauseKind.LOST: (Reaction.GONE, "it is connected to again by itself: try again once the broker is back"),
-    CauseKind.ELSEWHERE: (Reaction.GONE, "it is dialled anew by itself: try again in a moment"),
+    CauseKind.LOST: (Reaction.GONE, "it reconnects automatically: try again once the broker is back"),
+    CauseKind.ELSEWHERE: (Reaction.GONE, "it reconnects automatically: try again in a moment"),
     CauseKind.AUTHENTICATION: (Reaction.REFUSED, "check the user and the password in the URL, or in its password_file"),
     CauseKind.PERMISSION: (Reaction.REFUSED, "grant it to this user at the broker, or use another user"),
     CauseKind.NOT_FOUND: (Reaction.REFUSED, "name one that exists, or create it"),
-    CauseKind.CONFLICT: (Reaction.REFUSED, "it is there with other settings: use those, or another name"),
+    CauseKind.CONFLICT: (Reaction.REFUSED, "it exists with other settings: use those, or another name"),
     CauseKind.LIMIT: (Reaction.REFUSED, "raise that limit at the broker, or use less of it"),
-    CauseKind.BLOCKED: (Reaction.TRANSIENT, "wait until the broker takes messages again; its log says why it does not"),
+    CauseKind.BLOCKED: (Reaction.TRANSIENT, "wait until the broker accepts messages again; its log has the reason"),
     CauseKind.INVALID: (Reaction.REFUSED, "use another name"),
-    CauseKind.TLS_UNTRUSTED: (Reaction.REFUSED, "give the authority that signed it with ?ca_file=PATH"),
-    CauseKind.TLS_NAME: (Reaction.REFUSED, "connect by a name that it has, or give that one with ?server_name=NAME"),
-    CauseKind.TLS_CLIENT: (Reaction.REFUSED, "give one that the broker trusts with ?cert_file=PATH&key_file=PATH"),
-    CauseKind.WRONG_PROTOCOL: (Reaction.REFUSED, "check the port, and whether it speaks TLS as the scheme says"),
+    CauseKind.TLS_UNTRUSTED: (Reaction.REFUSED, "give its certificate authority with ?ca_file=PATH"),
+    CauseKind.TLS_NAME: (
+        Reaction.REFUSED,
+        "connect by a name in the certificate, or give that name with ?server_name=NAME",
+    ),
+    CauseKind.TLS_CLIENT: (
+        Reaction.REFUSED,
+        "give a certificate that the broker trusts with ?cert_file=PATH&key_file=PATH",
+    ),
+    CauseKind.WRONG_PROTOCOL: (Reaction.REFUSED, "check the port, and whether it uses TLS as the scheme says"),
     CauseKind.UNKNOWN: (Reaction.REFUSED, "see the broker's log"),
 }
 
@@ -104,12 +110,12 @@ _LASTING = {
 
 
 def reaction_to(kind: CauseKind) -> Reaction:
-    """What a cause means for the connection."""
+    """The meaning of a cause for the connection."""
     return _MEANING[kind][0]
 
 
 def next_step(kind: CauseKind) -> str:
-    """What a person can do about a cause."""
+    """The next step for a cause."""
     return _MEANING[kind][1]
 
 
@@ -133,7 +139,7 @@ def _of_ssl(error: ssl.SSLError) -> CauseKind | None:
 
 
 def standard_kind(error: BaseException) -> CauseKind:
-    """What the types of the standard library say, or the error's words; adapters look at their library's types first."""
+    """The kind by the standard library's types, or by the error's words; adapters check their library's types first."""
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, ssl.SSLError) and (found := _of_ssl(link)) is not None:

@@ -37,7 +37,7 @@ def _first_missing(package: Distribution, extras: tuple[str, ...]) -> str | None
 
 
 def _missing(package: Distribution, extras: tuple[str, ...], seen: set[tuple[str, str]]) -> Iterator[Requirement]:
-    """What the package requires and is not installed, and what that requires, and so on."""
+    """The package's missing requirements, recursively."""
     for requirement in map(Requirement, package.requires or ()):
         always = _applies(requirement, "")
         if not ("" in extras if always else any(_applies(requirement, extra) for extra in extras)):

@@ -65,7 +65,7 @@ class Link:
         return self._drop
 
     def went_down(self, cause: str) -> None:
-        """For `keep_up`: there is none, or nobody looks after it any more."""
+        """For `keep_up`: there is no connection, or it is no longer maintained."""
         self._drop = None
         was, self.connected, self.cause, self.notice = self.connected, False, cause, ""
         if was:

@@ -26,7 +26,7 @@ P = TypeVar("P")
 Entry = tuple[str, bytes]
 """The name of a topic as the broker knows it, and the payload."""
 History = Callable[[int, P], AsyncGenerator[Sequence[Entry], None]]
-"""What the stream has from a moment (wall clock, ns) up to a position, which is included."""
+"""The stream's entries from a time (wall clock, ns) up to and including a position."""
 
 
 @dataclass(slots=True, eq=False)

@@ -14,7 +14,7 @@ from brokers.topic_names import TopicNames
 
 MAX_TOPIC_BYTES = 65_536
 _spaces: dict[str, dict[str, list[Inbox]]] = {}
-"""By the name of the space, then by topic: who is subscribed."""
+"""Subscribers by namespace and topic."""
 
 
 def _space_name(endpoint: Endpoint) -> str:

@@ -155,7 +155,7 @@ class MqttConsumer:
             raise
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop at once here, and tell the broker; without a connection the next one does not subscribe."""
+        """Stop locally at once, and tell the broker; without a connection the next one does not subscribe."""
         names = self.line.forget(topics)
         if names and self.line.connection is not None:
             with contextlib.suppress(MqttError):

@@ -31,7 +31,7 @@ WEBSOCKET_PATH = "mqtt"
 
 @dataclass(frozen=True, slots=True)
 class ClientPlan:
-    """What kind of client connects."""
+    """The kind of client that connects."""
 
     identifier: str
     version: int

@@ -9,7 +9,7 @@ from aiomqtt import MqttCodeError, MqttError
 from brokers.errors import CauseKind, Refusal, RefusalKind
 
 REFUSED = 0x80
-"""From this code on something was refused; a subscription under MQTT 3.1.1 has no other, and no words."""
+"""Codes from here on are refusals; a subscription under MQTT 3.1.1 has only this one, without text."""
 NOT_AUTHORIZED = 0x87
 TOO_LARGE = 0x95
 _CONNECTION = {
@@ -73,7 +73,7 @@ def words_of(code: Any) -> str:
 
 
 def kind_of(error: BaseException) -> CauseKind | None:
-    """What aiomqtt's errors mean."""
+    """The kinds of aiomqtt's errors."""
     if isinstance(error, PublishRefusedError):
         return error.kind
     if isinstance(error, NoAnswerError):
@@ -84,7 +84,7 @@ def kind_of(error: BaseException) -> CauseKind | None:
 
 
 def refusal_of_code(code: Any, qos: int = 0) -> Refusal | None:
-    """What a code of SUBACK means where `qos` was requested; None for a confirmation."""
+    """The meaning of a SUBACK code for a requested `qos`; None for a confirmation."""
     value = code_of(code)
     if value < qos:
         return Refusal("forbidden", f"the broker grants QoS {value} where QoS {qos} was asked for")

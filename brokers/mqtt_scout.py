@@ -17,7 +17,7 @@ from brokers.reconnect import finish, uncancelled
 
 _TRIES = 2
 """A connection may be lost for another reason while a topic is requested; hardly twice, right after it was made."""
-_FORBIDDEN = "the broker hung up each time on this topic alone, as some do in place of saying that it is forbidden"
+_FORBIDDEN = "the broker closed the connection each time for this topic, as some do instead of refusing it"
 
 
 class Scout:

@@ -52,7 +52,7 @@ async def stored(endpoint: Endpoint, link: NatsConnection, which: dict[str, Any]
 
 
 async def stored_ns(endpoint: Endpoint, link: NatsConnection, number: int) -> int | None:
-    """When a message was stored; None if it is not there, or this user may not look."""
+    """When a message was stored; None if it does not exist, or this user may not read it."""
     try:
         found = await stored(endpoint, link, {"seq": number})
     except ERRORS:
@@ -109,7 +109,7 @@ class ByNumber:
                 await asyncio.sleep(_AGAIN_S)
 
     async def _next(self, at_once: int) -> list[Stored]:
-        """So many messages after the position, or fewer: up to the first that is not there."""
+        """At most this many messages after the position, up to the first missing one."""
         first = self._feed.position + 1
         some = await asyncio.gather(
             stored(self._endpoint, self._link, {"seq": first, "next_by_subj": ">"}),  # past what was removed

@@ -15,7 +15,7 @@ from brokers.reconnect import finish, quietly
 
 
 class NatsDialler:
-    """Remembers which other servers the last one named; one for each side."""
+    """Remembers the servers that the last one announced; one for each side."""
 
     def __init__(self) -> None:
         self._pool: list[Any] = []

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 ERRORS: tuple[type[Exception], ...] = (Error, OSError)
-"""What nats-py raises, its own errors and the socket's."""
+"""nats-py's exceptions and the socket's."""
 STREAM_NOT_FOUND, STREAM_NAME_IN_USE, NO_MESSAGE = 10059, 10058, 10037
 _SUBJECT = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 
@@ -72,7 +72,7 @@ _CODES = {
     10120: CauseKind.LIMIT,  # max_bytes of the stream
     10122: CauseKind.LIMIT,
 }
-"""By the server's number of an error (its errors.json); of the others the words decide."""
+"""By the server's error number (its errors.json); for the others the words decide."""
 
 _TYPES: tuple[tuple[type[Exception], CauseKind], ...] = (
     (NoRespondersError, CauseKind.ELSEWHERE),
@@ -98,7 +98,7 @@ _WORDS = (
 
 
 def kind_of(error: BaseException) -> CauseKind | None:
-    """What an error of nats-py or of the server means."""
+    """The kind of an error of nats-py or the server."""
     if isinstance(error, AnswerError) and error.code in _CODES:
         return _CODES[error.code]
     for known, kind in _TYPES:

@@ -45,7 +45,7 @@ _log = logging.getLogger("fanbench.brokers")
 
 @dataclass(slots=True, eq=False)
 class _Reading:
-    """What one consumer at the broker delivers."""
+    """The deliveries of one consumer at the broker."""
 
     consumer: PushConsumer | None = None
     """None until it is known where it begins: what it delivers waits in the backlog."""
@@ -153,7 +153,7 @@ class JetStreamConsumer:
         return from_time(self._read_ns + 1), False
 
     def _taker(self, reading: _Reading) -> Callable[[Msg], None]:
-        """What is called for each message: hands it on at once, or keeps it for `_catch_up` while there is no room."""
+        """Called for each message: passes it on at once, or keeps it for `_catch_up` while there is no room."""
         cut, feed, backlog, wake = self._cut, self.feed, reading.backlog, reading.wake
 
         def take(message: Msg) -> None:
@@ -212,16 +212,16 @@ class JetStreamConsumer:
             tasks.create_task(self._read_on(link))
 
     async def _read_on(self, link: NatsConnection) -> None:
-        """Read, and start a new consumer when the one that there was is gone."""
+        """Read, and start a new consumer when the current one is lost."""
         while True:
             if self._reading.consumer is not None:
                 await self._until_gone(link, self._reading)
-                _log.warning("%s: the consumer is gone at the broker; starting another one", self._endpoint)
+                _log.warning("%s: the consumer disappeared at the broker; starting another one", self._endpoint)
             async with asyncio.timeout(_ELECTION_S):
                 await self._begin(link, await look_at_stream(self._endpoint, link), patiently=True)
 
     async def _until_gone(self, link: NatsConnection, reading: _Reading) -> None:
-        """Return when the server does not know the consumer any more, or does not say so."""
+        """Return when the server no longer knows the consumer, or does not answer."""
         handing = asyncio.create_task(self._catch_up(link, reading), name=f"{self._endpoint} handing on")
         consumer, misses = reading.consumer, 0
         assert consumer is not None

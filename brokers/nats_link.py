@@ -22,14 +22,14 @@ from brokers.tls import CERT_FILE
 
 _CLOSE_TIMEOUT_S = 0.5
 _LOOK_S = 0.5
-"""How often a connection is asked whether nats-py has given it up: it tells so only when all was written."""
+"""How often to check whether nats-py has given up a connection: it reports this only after all was written."""
 _REFUSALS = 4_096
-"""Subjects whose refusal is remembered until somebody asks; the oldest is forgotten first."""
+"""Subjects whose refusal is remembered until it is queried; the oldest is forgotten first."""
 
 
 @dataclass(slots=True)
 class NatsConnection:
-    """A connection, and the event that it is closed for good: nats-py's own reconnecting is off."""
+    """A connection, and the event that it is closed permanently: nats-py's reconnecting is off."""
 
     client: Any = field(default_factory=Client)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -37,7 +37,7 @@ class NatsConnection:
     leaving: str = ""
     """Why the server wants us to go elsewhere; empty while it does not."""
     refused: dict[str, Exception] = field(default_factory=dict)
-    """By subject: what this user may not publish on or subscribe to, which the broker says at some later time."""
+    """Forbidden subjects of this user, which the broker reports asynchronously."""
     subscriptions: dict[str, Subscription | None] = field(default_factory=dict)
     """By subject; None while it is on its way to the broker."""
     confirming: asyncio.Future[None] | None = None
@@ -159,11 +159,11 @@ def _is_encrypted(endpoint: Endpoint, link: NatsConnection) -> bool:
 
 
 def _login_error(endpoint: Endpoint, link: NatsConnection, error: BaseException) -> BaseException:
-    """What the server or the socket said, where nats-py says only that there are no servers."""
+    """The server's or the socket's error, if nats-py only reports that there are no servers."""
     said = error if link.error is None or not isinstance(error, Error) else link.error
     told = link.client._server_info or {}
     if told.get("tls_verify") and not endpoint.get(CERT_FILE) and isinstance(said, ConnectionError):
-        cause = f"{reason(said)}: the broker asks for a certificate of the client"  # its alert is not always read
+        cause = f"{reason(said)}: the broker requires a client certificate"  # its alert is not always read
         return BrokerError(endpoint, "connect", cause, CauseKind.TLS_CLIENT)
     if told.get("auth_required"):
         if type(said) is Error:  # what the broker says; nats-py's own errors are of further classes

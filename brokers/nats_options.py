@@ -1,4 +1,4 @@
-"""What a NATS URL may say about connecting: who we are, how names of inboxes begin, and how the server is reached."""
+"""The connection options of a NATS URL: credentials, inbox prefix, transport."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DISCOVER = flag(
 )
 OPTIONS = (TOKEN_FILE, CREDS_FILE, NKEY_FILE, INBOX_PREFIX, DISCOVER)
 SCHEMES = ("", "+tls", "+ws", "+wss")
-"""What an adapter's scheme ends with: plain, TLS, WebSocket, WebSocket with TLS."""
+"""The suffixes of an adapter's schemes: plain, TLS, WebSocket, WebSocket with TLS."""
 
 
 def is_secure(endpoint: Endpoint) -> bool:

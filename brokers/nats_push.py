@@ -103,12 +103,12 @@ async def is_there(endpoint: Endpoint, link: NatsConnection, consumer: str) -> b
 
 
 def from_number(number: int) -> dict[str, Any]:
-    """Where a consumer begins: at this message, or at the first after it that there is."""
+    """Start of a consumer: this message, or the first existing one after it."""
     return {"deliver_policy": "by_start_sequence", "opt_start_seq": number}
 
 
 def from_time(moment_ns: int) -> dict[str, Any]:
-    """Where a consumer begins: at the first message that was stored then or later."""
+    """Start of a consumer: the first message stored at this time or later."""
     return {"deliver_policy": "by_start_time", "opt_start_time": words_of(moment_ns)}
 
 

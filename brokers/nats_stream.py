@@ -57,7 +57,7 @@ def stream_of(endpoint: Endpoint) -> str:
 
 
 def subjects_of(endpoint: Endpoint) -> str:
-    """What the subjects of the stream's topics begin with."""
+    """The prefix of the subjects of the stream's topics."""
     return endpoint.get(SUBJECT) or stream_of(endpoint)
 
 
@@ -89,7 +89,7 @@ async def ask(endpoint: Endpoint, link: NatsConnection, verb: str, body: Mapping
 
 
 def answer_of(message: Msg) -> Any:
-    """What an answer of JetStream says.
+    """Parse an answer of JetStream.
 
     Raises:
         AnswerError: an error, or no answer of JetStream at all.
@@ -190,7 +190,7 @@ def told(endpoint: Endpoint, action: str, error: Exception) -> BrokerError:
     kind = kind_of(error) or standard_kind(error)
     step = _STEPS.get(error.code, "") if isinstance(error, AnswerError) else ""
     if kind is CauseKind.ELSEWHERE and not step:
-        step = "check that JetStream is enabled for this account and has a leader; it is tried again by itself"
+        step = "check that JetStream is enabled for this account and has a leader; it is retried automatically"
     return BrokerError(endpoint, action, reason(error), kind, step)
 
 

@@ -105,7 +105,7 @@ class PostgresConsumer:
         try:
             payload = payload_of(text)
         except ValueError:
-            self.line.link.pass_by("a notification with the mark of base64 that is none")
+            self.line.link.pass_by("a notification with a base64 marker but invalid content")
             return
         self.inbox.put(topic, payload)
 

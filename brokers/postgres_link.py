@@ -20,7 +20,7 @@ from core.errors import UsageError
 
 PORT = 5432
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""What asyncpg raises."""
+"""asyncpg's exceptions."""
 SSL_MODE = choice(
     "sslmode",
     "TLS as in libpq: require checks nothing; verify-full, the default with a TLS option, checks authority and name",
@@ -68,7 +68,7 @@ class DemotedServerError(ConnectionError):
 
 
 def kind_of(error: BaseException) -> CauseKind | None:
-    """What asyncpg's errors mean; None for what the standard library's types say."""
+    """The kinds of asyncpg's errors; None if the standard library's types decide."""
     if isinstance(error, DemotedServerError | asyncpg.TargetServerAttributeNotMatched):
         return CauseKind.ELSEWHERE
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
@@ -210,7 +210,7 @@ async def dial(endpoint: Endpoint) -> PostgresSession:
 
 
 def tls_of(endpoint: Endpoint) -> tuple[ssl.SSLContext | str | bool, str]:
-    """What asyncpg is to do about TLS, and how it is begun.
+    """asyncpg's TLS mode and negotiation.
 
     Raises:
         UsageError: options that contradict each other, or a file that cannot be used.

@@ -95,7 +95,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one read found."""
+    """The result of one read."""
 
     rows: Sequence[Row]
     """In order, all that can be handed on."""
@@ -109,7 +109,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """What tells a table from another one of its name, and from its own past."""
+    """Identifies a table, as opposed to a namesake or an earlier state of itself."""
 
     oid: int
     end: Place
@@ -184,7 +184,7 @@ class OutboxTable:
         return Page(rows, not waits and _is_full(found), waits, gone)
 
     async def history(self, session: PostgresSession, since_ns: int, place: Place, upto: Place) -> Page:
-        """What was stored from a moment on, behind a place and up to another."""
+        """Rows stored from a time on, after one position and up to another."""
         moment = _EPOCH + timedelta(microseconds=since_ns // 1_000)
         query = self._since if place == START else self._history
         found = await session.fetch(query, *place, *upto, moment)

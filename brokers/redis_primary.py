@@ -106,5 +106,5 @@ async def watch_sentinel(endpoint: Endpoint, address: Address, look: Callable[[E
             except Exception:  # noqa: S112 - that sentinel is away; the next one, or the next turn, may tell
                 continue
             if found != address:
-                raise DemotedError(f"the sentinels name {found} in place of {address}")
+                raise DemotedError(f"the sentinels name {found} instead of {address}")
             break

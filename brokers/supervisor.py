@@ -114,7 +114,7 @@ class Supervisor(Generic[C]):
                 (connection,) = again
                 _log.warning("%s: connected again", self._endpoint)
         finally:
-            self._link.went_down("closed" if self._closing.done() else "nobody reconnects any more")
+            self._link.went_down("closed" if self._closing.done() else "reconnecting has ended")
 
     async def _serve(self, connection: C) -> None:
         """Return when the connection was lost or dropped, or `close` was called, and it is closed."""
@@ -228,7 +228,7 @@ class Supervisor(Generic[C]):
         if self._owner is None or self._owner.done():
             self.close()
         elif not self._closing.done():
-            _log.warning("%s: a stray cancellation; reconnecting goes on", self._endpoint)
+            _log.warning("%s: a stray cancellation; reconnecting continues", self._endpoint)
         while me is not None and me is not self._owner and me.cancelling():
             me.uncancel()
 

@@ -23,7 +23,7 @@ def installed_version() -> str:
 
 @cache
 def source_commit() -> str:
-    """Of FANBENCH_COMMIT, or of the checkout that runs; `unknown` for a wheel."""
+    """The commit from FANBENCH_COMMIT, or of the running checkout; `unknown` for a wheel."""
     return os.environ.get(_VARIABLE) or checked_out(Path(__file__).parents[1]) or UNKNOWN
 
 

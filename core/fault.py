@@ -151,7 +151,7 @@ class Fault(BaseModel):
 
     kind: FaultKind
     at_s: float = Field(2.0, ge=0, description="seconds into the measured phase")
-    for_s: float | None = Field(None, ge=0, description="seconds until it is undone; None: what is usual for its kind")
+    for_s: float | None = Field(None, ge=0, description="seconds until it is undone; None: the default of its kind")
     every_s: float = Field(0.0, ge=0, description="again this often while duration_s lasts; 0: once")
     share: float | None = Field(
         None, gt=0, le=1, description="of the clients, for clients-stall and clients-churn (0.1) and clients-cut (1)"

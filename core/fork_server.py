@@ -42,7 +42,7 @@ def _answer(**fields: int) -> None:
 
 
 def _become(request: ForkRequest) -> object:
-    """In the child: what a program has that was started by its command line, then the program."""
+    """In the child: set up what a program gets from its command line, then run it."""
     with Path(request["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
         for stream, file in enumerate((nothing, log, log)):
             os.dup2(file.fileno(), stream)

@@ -36,5 +36,5 @@ class LatencyBuckets:
         return self._sum_ns / NS_PER_S
 
     def cumulative(self) -> list[int]:
-        """For each of BOUNDS_S how many latencies were no longer, and at the end how many there are."""
+        """Cumulative counts for each of BOUNDS_S, and the total at the end."""
         return list(accumulate(self._counts))

@@ -1,4 +1,4 @@
-"""What /metrics of server and generator have in common: base units, and every series from the first scrape on."""
+"""Shared by /metrics of server and generator: base units, and every series from the first scrape on."""
 
 from __future__ import annotations
 

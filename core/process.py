@@ -60,7 +60,7 @@ _guard = _Guard()
 
 
 class Process(Protocol):
-    """What a child is made of: `subprocess.Popen`, or core.forked.Forked."""
+    """The process of a child: `subprocess.Popen`, or core.forked.Forked."""
 
     pid: int
 

@@ -21,13 +21,13 @@ from core.topics import TopicList, expand_topics
 MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
 FIXED_S = 3.5
-"""Duration of a run besides its phases and its connects on an idle machine: starting programs, mostly the broker."""
+"""Duration of a run besides its phases and its connects, on an idle machine: mostly the start of the broker."""
 TopicOrder = Literal["turn", "random"]
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
 
 class Scenario(BaseModel):
-    """What each run of a comparison does; every field can be overridden on the command line."""
+    """The workload of each run; every field can be overridden on the command line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

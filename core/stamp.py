@@ -28,7 +28,7 @@ _FIELDS = (
     rf'"due_ns":(0|[1-9][0-9]{{0,18}}),"sent_ns":(0|[1-9][0-9]{{0,18}}),"pad":"({_PLAIN}*)"\}}\Z'
 )
 _EXACT = re.compile((r"\{" + _FIELDS).encode())
-"""What `encode` writes, but for topics with characters that JSON escapes or that are not ASCII: read in half the time."""
+"""The output of `encode`, except for topics with escaped or non-ASCII characters: parsed in half the time."""
 _EXACT_RECEIVED = re.compile(rf'\{{"server":"({_PLAIN}*)","received_ns":(0|[1-9][0-9]{{0,18}}),' + _FIELDS)
 _COMPACT = re.compile(rb"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})([wm])([0-9a-f]{1,15})\.([0-9a-f]{1,12}) ")
 _RECEIVED = re.compile(r"([wm])([0-9a-f]{1,15})\.([0-9a-f]{1,12})\.(-?[0-9a-f]{1,12}) ")
@@ -173,7 +173,7 @@ def _decode_compact(match: re.Match[bytes], payload: bytes, topic: str) -> Stamp
 
 
 def pass_on_compact(stamp: Stamp, published: bytes, received_ns: int) -> bytes:
-    """What a replica sends as `data:` of an event with a compact stamp: all behind the id, and received - sent."""
+    """The `data:` of an event with a compact stamp: everything after the id, and received - sent."""
     head, _, payload = published.partition(b" ")
     since_us = received_ns // _NS_PER_US - stamp.sent_ns // _NS_PER_US
     return b"%b.%x %b" % (head[len(stamp.id) :], since_us, payload)

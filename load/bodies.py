@@ -88,7 +88,7 @@ def inflater_of(head: ResponseHead) -> Callable[[], Inflater] | None:
     if coding in ("", "identity"):
         return None
     if coding not in _INFLATERS:
-        raise Http1Error(f"content-encoding {coding}, which was not asked for; gzip, deflate and br are read")
+        raise Http1Error(f"content-encoding {coding}, which was not requested; gzip, deflate and br are read")
     return _INFLATERS[coding]
 
 

@@ -150,7 +150,7 @@ class ClientState:
         found = self._tracks.get(series)
         if found is None:
             if series.topic != self.topic and not self._any_topic:
-                self._foreign(Foreign(f"topic {series.topic[:40]}, which was not asked for"))
+                self._foreign(Foreign(f"topic {series.topic[:40]}, which was not requested"))
                 return DISARMED
             found = self._tracks[series] = Track(series)
         verdict = found.take(event.seq)

@@ -18,7 +18,7 @@ from load.bodies import CompressedBody, SizedBody, inflater_of, length_of
 from load.clock_bound import ClockBound
 from load.connection_pool import ReplicaAddress
 from load.http1 import ChunkedBody, PlainBody, ResponseHead
-from load.links import Link, PlainLink, TlsLink, tls_context
+from load.links import PlainLink, StreamLink, TlsLink, tls_context
 from load.stream_times import StreamTimes
 from load.transport import CHUNKED, PLAIN, WireFormat
 
@@ -66,7 +66,7 @@ class EndpointAccess:
         """
         self._context = tls_context(self.endpoint.tls)
 
-    def link(self, sock: Any, origin: Origin) -> Link:
+    def link(self, sock: Any, origin: Origin) -> StreamLink:
         """The connection on that socket."""
         if origin.scheme == "http":
             return PlainLink(sock)
@@ -146,7 +146,7 @@ def read_tokens(path: Path) -> list[str]:
     return tokens
 
 
-class Shape(NamedTuple):
+class BodyShape(NamedTuple):
     """How an answer's body is read, and whether two clients may share what its bytes mean."""
 
     wire_format: WireFormat
@@ -154,7 +154,7 @@ class Shape(NamedTuple):
     ends_with_connection: bool
 
 
-def shape_of(head: ResponseHead) -> Shape:
+def shape_of(head: ResponseHead) -> BodyShape:
     """How the body behind that head is read.
 
     Raises:
@@ -165,8 +165,8 @@ def shape_of(head: ResponseHead) -> Shape:
     inflater = inflater_of(head)
     bare = not head.chunked and size is None
     if inflater is None and size is None:
-        return Shape(CHUNKED if head.chunked else PLAIN, shared=True, ends_with_connection=bare)
-    return Shape(_unshared(head.chunked, size, inflater), shared=False, ends_with_connection=bare)
+        return BodyShape(CHUNKED if head.chunked else PLAIN, shared=True, ends_with_connection=bare)
+    return BodyShape(_unshared(head.chunked, size, inflater), shared=False, ends_with_connection=bare)
 
 
 def _unshared(chunked: bool, size: int | None, inflater: Any) -> WireFormat:

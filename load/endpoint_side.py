@@ -11,12 +11,12 @@ import gevent
 from load.answers import Redirect, RefusalError, Stop
 from load.client_state import StreamState
 from load.connection_pool import ConnectionPool, ReplicaAddress
-from load.endpoint_access import EndpointAccess, Shape
+from load.endpoint_access import BodyShape, EndpointAccess
 from load.exchange import READ, Exchange
 from load.feed import Feed
 from load.frames import Event, Item
 from load.http1 import Http1Error
-from load.links import Link, why_lost
+from load.links import StreamLink, why_lost
 from load.stream_times import StreamNotes
 
 
@@ -66,7 +66,7 @@ class EndpointSide:
         self._user = user
         self._exchange: Exchange
         self._ends_with_connection = False
-        self.link: Link
+        self.link: StreamLink
         self.notes = StreamNotes(access.times)
 
     @property
@@ -107,7 +107,7 @@ class EndpointSide:
         else:
             self._obey(outcome, split[1])
 
-    def _obey(self, outcome: Redirect | Stop | Shape, rest: bytes) -> None:
+    def _obey(self, outcome: Redirect | Stop | BodyShape, rest: bytes) -> None:
         if isinstance(outcome, Redirect):
             self._reader.hang_up()
             gevent.spawn(self._follow, self._exchange, outcome)
@@ -131,7 +131,7 @@ class EndpointSide:
         """Whether that attempt has not been given up meanwhile."""
         return exchange is self._exchange and self._reader in self._pool.connecting and not self._reader.closed
 
-    def _begin_stream(self, shape: Shape, rest: bytes) -> None:
+    def _begin_stream(self, shape: BodyShape, rest: bytes) -> None:
         now_ns = time_ns()
         self.link = self._exchange.link
         self._ends_with_connection = shape.ends_with_connection

@@ -10,9 +10,9 @@ from core.endpoint.origin import parse_origin
 from core.errors import UsageError
 from load.answers import MAX_REDIRECTS, Redirect, RefusalError, Stop, judge
 from load.connection_pool import ReplicaAddress
-from load.endpoint_access import EndpointAccess, Shape, Target, shape_of
+from load.endpoint_access import BodyShape, EndpointAccess, Target, shape_of
 from load.http1 import ResponseHead, split_head
-from load.links import Link
+from load.links import StreamLink
 
 READ, WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
@@ -28,7 +28,7 @@ class Exchange:
         self._user = user
         self._last_event_id = last_event_id
         self.target: Target = access.first_target(address, topic, user)
-        self.link: Link
+        self.link: StreamLink
         self._asked = False
         self._asked_ns = 0
         self._head = b""
@@ -73,7 +73,7 @@ class Exchange:
             self._access.clock.note(date, self._asked_ns, time_ns())
         return split
 
-    def judge(self, head: ResponseHead) -> Redirect | Stop | Shape:
+    def judge(self, head: ResponseHead) -> Redirect | Stop | BodyShape:
         """What the answer means.
 
         Raises:

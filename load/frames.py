@@ -179,7 +179,7 @@ class SeriesRegistry:
     def _compact(self, stamp: ReceivedStamp, id: str, source: Source) -> Event:
         place = parse_id(id)
         if place is None:
-            raise StampError("a compact stamp without an id of ours")
+            raise StampError("a compact stamp without a fanbench id")
         if source is UNKNOWN:
             raise StampError("a compact stamp; start the load with --stamp compact")
         stream, seq = place

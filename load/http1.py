@@ -52,7 +52,7 @@ class ResponseHead:
             raise Http1Error(f"status {self.status}")
         self.require_event_stream()
         if self.headers.get("content-encoding", "identity") != "identity":
-            raise Http1Error(f"content-encoding {self.headers['content-encoding']}, which was not asked for")
+            raise Http1Error(f"content-encoding {self.headers['content-encoding']}, which was not requested")
 
     def require_event_stream(self) -> None:
         """Raise Http1Error, with the type that came instead, unless the body is an event stream."""

@@ -16,7 +16,7 @@ from core.errors import UsageError
 READ_BYTES = 65_536
 
 
-class Link(Protocol):
+class StreamLink(Protocol):
     """A connection that is made. Each method raises OSError where it is lost; `ssl.SSLError` is one."""
 
     def shake(self) -> bool:

@@ -202,7 +202,7 @@ class MasterMeasurement:
         if self._collecting:
             self._note(
                 f"worker {worker} began to measure {(told.from_ns - told.asked_ns) / 1e9:.1f} s after the others, "
-                "just before the end: what its clients got until then is missing; run longer"
+                "just before the end: its clients' deliveries until then are missing; run longer"
             )
             return
         self._ahead_ns *= 2

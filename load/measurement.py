@@ -20,7 +20,7 @@ AHEAD_NS = 300_000_000
 
 @dataclass(frozen=True, slots=True)
 class CollectedResult:
-    """What was measured, and what is missing, in words."""
+    """The measurement, and what is missing, in words."""
 
     result: WorkerResult = field(default_factory=WorkerResult)
     problems: tuple[str, ...] = ()

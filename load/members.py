@@ -17,7 +17,7 @@ class Member:
     status: LoadStatus | None = None
     had_seats: bool = False
     measure_from_ns: int = 0
-    """From when on it measures, as it has said."""
+    """The time from which it measures, as reported."""
     saw: Horizon | None = None
     result: WorkerResult | None = None
     gone: bool = False
@@ -71,7 +71,7 @@ class Members:
         )
 
     def horizon(self) -> Horizon:
-        """What the clients of all members saw."""
+        """The horizon over all members."""
         members = self.by_name.values()
         return widest(
             [one.saw for one in members if one.saw is not None]
@@ -79,7 +79,7 @@ class Members:
         )
 
     def total(self) -> WorkerResult:
-        """What all members measured."""
+        """The measurements of all members."""
         total = WorkerResult()
         for one in self.by_name.values():
             if one.result is not None:
@@ -89,7 +89,7 @@ class Members:
     def without_totals(self) -> list[str]:
         """The members whose deliveries are missing, in words."""
         return [
-            f"worker {name} ended without its totals: what its clients got is missing; see its log, and run again"
+            f"worker {name} ended without its totals: its clients' deliveries are missing; see its log, and run again"
             for name, one in self.by_name.items()
             if one.result is None and one.had_seats
         ]

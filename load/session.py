@@ -112,7 +112,7 @@ class Session:
 
     @property
     def series(self) -> Collection[Series]:
-        """What this process's clients saw."""
+        """The horizon of this process's clients."""
         return self._registry.series.values()
 
     def _connected(self, took_ns: int, failure: str) -> None:

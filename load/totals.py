@@ -42,7 +42,7 @@ class ClientsAt(NamedTuple):
 
 
 class SeenSeries(NamedTuple):
-    """What was seen of a series."""
+    """The observed range of a series."""
 
     stream: str
     topic: str
@@ -75,7 +75,7 @@ class Totals(Document):
 
     @classmethod
     def of(cls, test: int, measure_from_ns: int, result: WorkerResult) -> Totals:
-        """What a process measured, as it travels."""
+        """A process's measurement, as a message."""
         return cls(
             test=test,
             measure_from_ns=measure_from_ns,
@@ -98,7 +98,7 @@ class Totals(Document):
         )
 
     def result(self) -> WorkerResult:
-        """What the process measured."""
+        """The process's measurement."""
         result = WorkerResult(
             tally=self.tally,
             causes=Counter(self.causes),

@@ -13,7 +13,7 @@ from load.worker_result import SpanName
 
 @dataclass(slots=True)
 class VisitTimes:
-    """What the visits of a process took, in nanoseconds, since the last fold."""
+    """Times of a process's visits since the last fold, in nanoseconds."""
 
     first_event_ns: array[int] = field(default_factory=lambda: array("q"))
     """From the opening, or from when the first event was due if that was later, to its arrival."""

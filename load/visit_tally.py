@@ -1,4 +1,4 @@
-"""What is counted over the visits to sessions, as a value that adds up with those of other processes."""
+"""Counters over the visits to sessions, as a value that can be added to those of other processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(slots=True)
 class VisitTally:
-    """What is counted over the visits of a process."""
+    """Counters over the visits of a process."""
 
     due: int = 0
     """Visits that were to open by now, of users that are here."""

@@ -1,4 +1,4 @@
-"""What one process measured, as a value that adds up with those of others; load/totals.py has how it travels."""
+"""One process's measurement, as a value that can be added to others; load/totals.py encodes it."""
 
 from __future__ import annotations
 
@@ -88,16 +88,16 @@ def count_union(many: Iterable[Seen]) -> int:
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted over the clients of a process. Only events of phase `measure` count where events do."""
+    """Counters over the clients of a process. Event counters count only phase `measure`."""
 
     users: int = 0
     """Locust's users at the end."""
     clients: int = 0
-    """Of the users' clients, those that were ever connected."""
+    """Clients that ever connected."""
     connected: int = 0
-    """Of those, connected at the end."""
+    """Of these, connected at the end."""
     unreached: int = 0
-    """Of those, without a single event."""
+    """Of these, without a single event."""
     left: int = 0
     """Clients that were connected and left before the end."""
     bystanders: int = 0

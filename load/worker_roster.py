@@ -15,7 +15,7 @@ CanReach = Callable[[Any, str], bool]
 
 
 class WorkerRoster:
-    """Who is there, and what Locust is to do when that changes."""
+    """The present workers, and Locust's actions when they change."""
 
     def __init__(self, runner: Any, can_reach: CanReach) -> None:
         self._runner = runner

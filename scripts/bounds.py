@@ -20,7 +20,7 @@ _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 def direct_dependencies() -> Iterator[Requirement]:
-    """What pyproject.toml asks for, extras and all, but for the tools of the tests."""
+    """The requirements of pyproject.toml, including extras, without the test tools."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     for words in (project["dependencies"], *project["optional-dependencies"].values()):
         yield from (need for word in words if (need := Requirement(word)).name != project["name"])

@@ -28,12 +28,12 @@ from server.stream import EventStream, stream_head
 from server.websocket import require_origin, require_transport, serve_socket
 
 UI = resource_folder("ui")
-_NO_PAGE = "fanbench replica. GET /sse streams events; /stats, /metrics, /healthz and /readyz tell how it is.\n"
+_NO_PAGE = "fanbench replica. GET /sse streams events; /stats, /metrics, /healthz and /readyz report its state.\n"
 _QUERY = [
     ("topic", "a topic to listen to; may be repeated (default: events)"),
     ("last_event_id", "STREAM-SEQ of the event got last, or TOPIC:STREAM-SEQ; may be repeated"),
     ("heartbeat", "send `event: heartbeat` so often, in whole seconds"),
-    ("token", "the bearer token, where no header can be sent"),
+    ("token", "the bearer token, if no header can be sent"),
 ]
 _STREAM_API: dict[str, Any] = {
     "parameters": [
@@ -178,7 +178,7 @@ async def _sse_head(request: Request) -> ASGIApp:
 
 
 async def _stats(request: Request) -> Response:
-    """What this replica received, delivered and dropped."""
+    """The replica's counters: received, delivered, dropped."""
     replica: Replica = request.app.state.replica
     require_token(request, replica.settings)
     return Response(encode(stats(replica)), media_type="application/json")

@@ -112,10 +112,10 @@ def require_token(request: HTTPConnection, settings: ServerSettings) -> None:
     # A header is bytes: most clients send UTF-8, a browser's fetch sends Latin-1.
     accepted = (token.encode(), token.encode("latin-1", "replace"))
     if sum(hmac.compare_digest(given, one) for one in accepted) == 0 or not given:
-        words = "wrong token" if given else "this replica asks for a token"
+        words = "wrong token" if given else "this replica requires a token"
         raise HTTPException(
             401,
-            f"{words}; send it as 'Authorization: Bearer TOKEN', or as ?token=TOKEN where no header can be sent",
+            f"{words}; send it as 'Authorization: Bearer TOKEN', or as ?token=TOKEN if no header can be sent",
             {"www-authenticate": "Bearer"},
         )
 

@@ -100,7 +100,7 @@ class BroadcastGroup:
         try:
             short = sender.send(descriptors, data)
         except OSError as error:
-            _log.warning("io_uring failed, each client is sent to by itself from now on: %s", error)
+            _log.warning("io_uring failed; from now on each client gets a separate send: %s", error)
             return list(idle)
         for place, taken in short:
             idle[place].write(data[max(0, taken) :])

@@ -63,7 +63,7 @@ class Client:
         self.cursors: Mapping[str, int] = NOTHING
         """While catching up: the next position in each topic's history."""
         self.has: Mapping[str, Mapping[str, int]] = NOTHING
-        """What it said it has: by topic and stream, up to which seq; until it is past that."""
+        """The last seq that it claimed to have, by topic and stream, until it is past that."""
         self.ends_s = math.inf
         """When its stream reaches its maximum age (monotonic clock)."""
         self.blocked_s: float | None = None

@@ -27,7 +27,7 @@ class HistoryBound:
 
 @dataclass(slots=True)
 class HistorySpan:
-    """What is known of one stream on the topic: events with `floor < seq <= last` are held, unless the broker lost them."""
+    """The state of one stream on the topic: events with `floor < seq <= last` are held, unless the broker lost them."""
 
     floor: int
     last: int

@@ -90,7 +90,7 @@ class IoUring:
         self._slots, self._results = done["user_data"], done["res"]
         self._head, self._done = words[completed[0] // 4 :][:1], words[completed[1] // 4 :][:1]
         self._sent = self._seen = 0
-        """What was submitted and what was reaped since the beginning."""
+        """Submitted and reaped entries since the start."""
         self.usable = True
         """False permanently after a failed send: the ring may still hold what the kernel did not take."""
 

@@ -22,7 +22,7 @@ FOREIGN = (
     # The adapters' reasons. A plug-in may have others, which appear with their first message.
     *("an entry that cannot be decoded", "an entry without the fields topic and payload"),
     *("a message that cannot be decoded", "a topic that is not UTF-8", "a subject that is not UTF-8"),
-    "a notification with the mark of base64 that is none",
+    "a notification with a base64 marker but invalid content",
 )
 
 
@@ -49,7 +49,7 @@ class Metrics:
     def _state(self) -> Iterator[Metric]:
         hub, link = self._replica.hub, self._replica.link
         yield GaugeMetricFamily(
-            "fanbench_ready", "1 when subscribed and, but for the grace, connected", int(link.ready)
+            "fanbench_ready", "1 when subscribed and connected, except for the grace", int(link.ready)
         )
         connected = int(link.broker.connected)
         yield GaugeMetricFamily("fanbench_broker_connected", "1 while the link to the broker is up", connected)
@@ -70,7 +70,7 @@ class Metrics:
         yield CounterMetricFamily("fanbench_broker_hop_negative", words, ledger.broker_hop.negative)
         words = "From the receipt of the first event of a turn to all its bytes being with the connections"
         yield latencies("fanbench_fanout_seconds", words, ledger.fanout)
-        yield CounterMetricFamily("fanbench_gaps", "Interruptions that the adapter told", ledger.gaps)
+        yield CounterMetricFamily("fanbench_gaps", "Interruptions that the adapter reported", ledger.gaps)
         lost = sum(ledger.gap_lost.values())
         yield CounterMetricFamily("fanbench_gap_lost", "Events that it said were lost in them", lost)
         yield CounterMetricFamily("fanbench_holes", "Events that never came", ledger.holes)

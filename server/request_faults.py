@@ -13,7 +13,7 @@ _HTTP_2 = b"PRI * HTTP/2"
 _HINTS = {
     "Pause on PRI/Upgrade": "this is HTTP/2; speak HTTP/1.1 here, or to a proxy that speaks both",
     "Invalid method encountered": "the method is not one of HTTP's; a request begins like GET /sse HTTP/1.1",
-    "Invalid HTTP version": "the HTTP version is none that is spoken here; send HTTP/1.1",
+    "Invalid HTTP version": "the HTTP version is not supported; send HTTP/1.1",
     "Invalid char in url path": "the URL has a character that must be percent-encoded",
 }
 
@@ -36,7 +36,7 @@ def require_host(version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
     if hosts:
         raise RequestError(f"Host is {hosts[0][:80].decode('latin-1')!r}, which is no host; send HOST or HOST:PORT")
     if version != "1.0":
-        raise RequestError("the request has no Host field, which HTTP/1.1 asks for")
+        raise RequestError("the request has no Host field, which HTTP/1.1 requires")
 
 
 def explain(error: BaseException | None, data: bytes) -> str:

@@ -90,7 +90,7 @@ def resume(given: Given | None, histories: Mapping[str, History], overlap_ns: in
         elif anchor_ns is not None:
             _resume_by_time(topic, history, anchor_ns, overlap_ns, position)
         else:
-            position.gaps.append(Told(topic, f"{given.fault or 'unknown id'}; what is held follows", None))
+            position.gaps.append(Told(topic, f"{given.fault or 'unknown id'}; the held events follow", None))
             position.cursors[topic] = history.start
     return position
 
@@ -124,7 +124,7 @@ def _resume_exactly(topic: str, history: History, seqs: Mapping[str, int], overl
     for stream, seq in seqs.items():
         span = history.spans.get(stream)
         if span is None or seq > span.last + MAX_AHEAD:
-            position.gaps.append(Told(topic, "unknown id; what is held follows", None))
+            position.gaps.append(Told(topic, "unknown id; the held events follow", None))
             start = history.start
             continue
         position.has.setdefault(topic, {})[stream] = seq

@@ -50,7 +50,7 @@ def mutate_text(text: str, qualname: str, pattern: str, replacement: str, given:
     broken = _Replace(found, _Fill(bound).fill(_parse(replacement))).visit(tree)
     result = ast.unparse(broken)
     if result == ast.unparse(ast.parse(text)):
-        raise LookupError(f"{place}: {replacement!r} in place of {pattern!r} changes nothing: write the mutation anew")
+        raise LookupError(f"{place}: {replacement!r} instead of {pattern!r} changes nothing: write the mutation anew")
     return result
 
 

@@ -54,18 +54,18 @@ class Conformance(DeliveryPromises, TopicPromises, FailurePromises, LinkPromises
 
 
 class PromiseOutcome(NamedTuple):
-    """What became of one promise."""
+    """The outcome of one promise."""
 
     promise: str
     """In words."""
     status: str
-    """`kept`, `broken`, `not applicable`, or `not yet` for what one of our own adapters has still to keep."""
+    """`kept`, `broken`, `not applicable`, or `not yet` for promises that a built-in adapter does not keep yet."""
     detail: str = ""
     """Why it is not kept, in one line."""
 
 
 def features_of(contender: Contender, own: Provocations | None = None) -> set[str]:
-    """What promises may need: link, program, password, replay, payload bound, two loopbacks, the delivery, provocations."""
+    """Possible requirements of promises: link, program, password, replay, payload limit, two loopbacks, delivery, provocations."""
     adapter, endpoint = open_endpoint(contender.url.replace("{", "").replace("}", ""), contender.delivery)
     found = {endpoint.delivery}
     found |= {"replay"} if adapter.replay else set()
@@ -78,7 +78,7 @@ def features_of(contender: Contender, own: Provocations | None = None) -> set[st
 
 
 def promises(features: set[str]) -> Iterator[tuple[str, set[str]]]:
-    """The name of each promise's test, and what it needs that is not among the features."""
+    """The name of each promise's test, and its requirements that the features lack."""
     for name in itertools.chain.from_iterable(map(vars, _KINDS)):
         if name.startswith("test_"):
             yield name, set(getattr(getattr(Conformance, name), "needs", ())) - features
@@ -136,7 +136,7 @@ async def _require_answer(broker: Workbench) -> None:
 
 
 async def _why_no_link(broker: Workbench) -> str:
-    """Why the broker cannot be reached through a proxy: a TLS certificate, for instance, names another host."""
+    """Why the broker cannot be reached through a proxy: for example, a TLS certificate names another host."""
     with broker.proxy() as (_, endpoint):
         try:
             async with broker.producer(endpoint):
@@ -158,7 +158,7 @@ def _prove(name: str, broker: Workbench) -> PromiseOutcome:
 
     try:
         asyncio.run(prove())
-    except Exception as error:  # an adapter may raise anything; that is what is to be shown
+    except Exception as error:  # an adapter may raise anything; show it
         cause: Any = error
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]

@@ -59,7 +59,7 @@ class DeliveryPromises:
                 )
             await reader.count(4)
             require(reader.payloads == [b"before", b"after"] * 2, f"got {reader.payloads!r:.200}")
-            require(not reader.gaps, f"a gap was told: {reader.gaps}")
+            require(not reader.gaps, f"a gap was reported: {reader.gaps}")
 
     async def test_topics_isolated(self, broker: Workbench) -> None:
         """A consumer gets only its own topics: case matters, and no character is a wildcard."""
@@ -110,7 +110,7 @@ class DeliveryPromises:
             expected = [b"%06d" % i for i in range(BURST)]
             await asyncio.gather(*[producer.publish(topic, payload) for payload in expected])
             await reader.count(BURST)
-            require(not reader.gaps, f"a gap was told: {reader.gaps}")
+            require(not reader.gaps, f"a gap was reported: {reader.gaps}")
             require(reader.payloads == expected, "some are out of order, doubled or lost")
 
     async def test_two_consumers_both_receive(self, broker: Workbench) -> None:
@@ -167,7 +167,7 @@ class DeliveryPromises:
                 def accounted() -> int:
                     return len(reader.messages) + sum(gap.lost or 0 for gap in reader.gaps)
 
-                await reader.until(lambda: accounted() >= total, f"{total} messages received or told as lost")
+                await reader.until(lambda: accounted() >= total, f"{total} messages received or reported lost")
                 require(accounted() == total, f"{accounted()} accounted for of {total}")
                 numbers = [int(payload) for payload in reader.payloads]
                 require(numbers == sorted(set(numbers)), "what did arrive is out of order or doubled")

@@ -35,7 +35,7 @@ async def publish_until_taken(producer: Producer, topic: str, payload: bytes) ->
 
 
 async def publish_until_refused(producer: Producer, topic: str) -> BrokerError:
-    """Publish until it raises, which it must once the loss of the connection is noticed."""
+    """Publish until it raises, as it must once the loss of the connection is noticed."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             while True:
@@ -79,7 +79,7 @@ def restart(running: Running | Cluster) -> None:
 
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """The address of a server that takes connections and never says a word, and the event that it took one."""
+    """The address of a server that accepts connections and stays silent, and the event that it accepted one."""
     accepted = asyncio.Event()
     open_ones: set[asyncio.StreamWriter] = set()
 

@@ -25,7 +25,7 @@ __all__ = ["broker", "running_programs"]
 
 
 class RunningPrograms:
-    """Each program once for the whole session, with the features of all contenders that use it."""
+    """Each program once per session, with the features of all contenders that use it."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder

@@ -60,7 +60,7 @@ class GonePromises:
             await reader.until(lambda: b"new topic" in reader.payloads, "a message of a topic subscribed after it")
 
     async def _last_arrives(self, producer: Producer, topic: str, reader: MessageReader, endpoint: Endpoint) -> None:
-        """At most once it may fall into the interruption, whose first sign may come after the first message: again then."""
+        """With at-most-once the message may be lost in the interruption, so try again."""
         await publish_until_taken(producer, topic, b"last")
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -96,11 +96,11 @@ class GonePromises:
                 accepted = proxy.accepted
                 async with broker.provocations.elsewhere(endpoint):
                     await publish_until_refused(producer, topic)
-                    await polled(lambda: proxy.accepted >= accepted + 2, "both sides dialled anew")
+                    await polled(lambda: proxy.accepted >= accepted + 2, "both sides dialled again")
                 sides = (producer, consumer)
                 await polled(lambda: all(side.link.connected for side in sides), "both sides are connected again")
                 await self._arrives(producer, topic, reader, b"after")
-                require(reader.gaps or endpoint.delivery == "at-least-once", "the interruption was not told")
+                require(reader.gaps or endpoint.delivery == "at-least-once", "the interruption was not reported")
 
     async def _arrives(self, producer: Producer, topic: str, reader: MessageReader, payload: bytes) -> None:
         await publish_until_taken(producer, topic, payload)
@@ -127,7 +127,7 @@ class GonePromises:
         require(not left, f"left behind: {left}")
 
     async def _run_to_its_end(self, broker: Workbench, endpoint: Endpoint) -> None:
-        """As a run does that was killed, where a link can be cut: nothing is closed cleanly."""
+        """Like a killed run, if a link can be cut: nothing is closed cleanly."""
         topic = broker.topic()
         if endpoint.port is None:
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (_, reader):

@@ -28,7 +28,7 @@ _TWO_LOOPBACKS = ("127.0.0.1", "127.0.0.2")
 
 
 def has_two_loopbacks() -> bool:
-    """Whether this machine has 127.0.0.2, as Linux has and macOS has not."""
+    """Whether this machine has 127.0.0.2: Linux does, macOS does not."""
     with contextlib.suppress(OSError), socket.socket() as sock:
         sock.bind((_TWO_LOOPBACKS[1], 0))
         return True
@@ -37,7 +37,7 @@ def has_two_loopbacks() -> bool:
 
 @contextmanager
 def _name_server() -> Iterator[dict[str, str]]:
-    """Within the block this process resolves the names in this dictionary to its addresses."""
+    """Within the block this process resolves the dictionary's names to its addresses."""
     known: dict[str, str] = {}
     real: Any = socket.getaddrinfo
 
@@ -58,7 +58,7 @@ async def _becomes(link: LinkState, connected: bool, whose: str) -> None:
                 await link.changed()
     except TimeoutError:
         word = "connected" if connected else "not connected"
-        raise BrokenPromiseError(f"the {whose}'s link is not told as {word} within {DEADLINE_S:g} s") from None
+        raise BrokenPromiseError(f"the {whose}'s link is not reported as {word} within {DEADLINE_S:g} s") from None
     require(bool(link.cause) is not connected, f"the {whose}'s link says {link.cause!r} while connected={connected}")
 
 
@@ -79,7 +79,7 @@ class LinkPromises:
 
     @needs("link")
     async def test_link_state_follows(self, broker: Workbench) -> None:
-        """Producer and consumer say at once when their connection is lost, and why, and when it is back."""
+        """Producer and consumer report at once when their connection is lost, why, and when it is back."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (one, reader):
@@ -92,7 +92,7 @@ class LinkPromises:
                 await _becomes(one.link, True, "consumer")
                 await _becomes(producer.link, True, "producer")
                 await self._flows(broker, topic, producer, reader)
-        require(not one.link.connected, "a closed consumer's link is told as connected")
+        require(not one.link.connected, "a closed consumer's link is reported as connected")
 
     @needs("link")
     async def test_reconnecting_never_ends(self, broker: Workbench) -> None:
@@ -105,10 +105,10 @@ class LinkPromises:
                 await _becomes(one.link, False, "consumer")
                 await _becomes(producer.link, False, "producer")
                 refused = proxy.accepted
-                await polled(lambda: proxy.accepted >= refused + 6, "both sides try again where they are refused")
+                await polled(lambda: proxy.accepted >= refused + 6, "both sides retry after a refusal")
                 proxy.restore(flowing=False)
                 silent = proxy.accepted
-                await polled(lambda: proxy.accepted >= silent + 6, "both sides try again where nobody answers")
+                await polled(lambda: proxy.accepted >= silent + 6, "both sides retry without an answer")
                 for task in asyncio.all_tasks():
                     if task.get_name().endswith(" line"):
                         task.cancel()
@@ -119,7 +119,7 @@ class LinkPromises:
 
     @needs("link")
     async def test_each_host_is_tried(self, broker: Workbench) -> None:
-        """Of several hosts in a URL the next is tried where one does not answer, at first and later."""
+        """If one of several hosts in a URL does not answer, the next one is tried, at the start and later."""
         topic, target = broker.topic(), str(broker.address)
         with TcpProxy(target) as one, TcpProxy(target) as other:
             endpoint = broker.endpoint(with_address(broker.url, f"127.0.0.1:1,{one.address},{other.address}"))
@@ -132,7 +132,7 @@ class LinkPromises:
 
     @needs("link", "two loopbacks")
     async def test_name_is_resolved_anew(self, broker: Workbench) -> None:
-        """A host name is resolved at each dial: a broker that moved to another address is found there."""
+        """A host name is resolved at each dial, so a broker that moved to another address is found."""
         topic, target = broker.topic(), str(broker.address)
         with _name_server() as known, TcpProxy(target) as old:
             known[_NAME] = _TWO_LOOPBACKS[0]

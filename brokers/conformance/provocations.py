@@ -20,27 +20,27 @@ class Restricted:
 
     url: str = field(repr=False)
     allowed: str
-    """What the topics begin with that this user may publish on and subscribe to; it ends where a word does."""
+    """The prefix of the topics that this user may use; it ends at a word boundary."""
     publish_is_answered: bool = True
-    """Whether the broker answers a publish, and so can refuse one; MQTT's QoS 0 has no answer."""
+    """Whether the broker answers a publish, and so can refuse it; MQTT's QoS 0 has no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provocations:
-    """Each is given the endpoint whose `run_name` nobody else has, so that it finds what an adapter created with it."""
+    """Each gets the endpoint with a unique `run_name`, so that it finds what an adapter created."""
 
     restricted: Callable[[Path], AbstractContextManager[Restricted]] | None = None
-    """Runs a broker in this folder whose user has restricted rights."""
+    """Runs a broker in this folder with a restricted user."""
     vanish: Mapping[str, Callable[[Endpoint], Awaitable[None]]] = field(default_factory=dict)
-    """By way: takes a consumer's own thing off the broker (kills its client, deletes its queue, consumer or stream)."""
+    """By method: removes a consumer at the broker (kills its client, deletes its queue, consumer or stream)."""
     elsewhere: Callable[[Endpoint], AbstractAsyncContextManager[None]] | None = None
     """Within the block the broker answers "not here any more" on open connections, as after a demotion."""
     leftovers: Callable[[Endpoint], Awaitable[list[str]]] | None = None
-    """The names of all at the broker that begin with the endpoint's run name."""
+    """The names at the broker that begin with the endpoint's run name."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """URL options by which `vanish` and `elsewhere` find what is the adapter's; `{run_name}` stands for the run's name."""
+    """URL options that let `vanish` and `elsewhere` find the adapter's objects; `{run_name}` is the run's name."""
     inapplicable: Mapping[str, str] = field(default_factory=dict)
-    """By field: why there is no such thing with this product, for good."""
+    """By field: why this product permanently lacks it."""
 
     @property
     def features(self) -> set[str]:
@@ -59,7 +59,7 @@ Pending = Mapping[str, frozenset[str]]
 
 
 def provocations_of(contender: str) -> Provocations:
-    """Those of a contender that has a name; nothing for a broker that is given by its URL."""
+    """The provocations of a named contender; none for a broker given by URL."""
     found: Provocations | None = _by_contender().get(contender)
     return NOTHING if found is None else found
 

@@ -37,7 +37,7 @@ _STOP_CLOSING = "exit(whereis(fanbench_closer), kill)."
 
 
 async def _asked(endpoint: Endpoint, expression: str) -> str:
-    """What the youngest node says; the endpoint may go through a proxy, whose port is no node's."""
+    """The youngest node's answer; the endpoint may use a proxy, whose port is not a node's."""
     known = nodes()
     port = endpoint.port if endpoint.port in known else known[-1]
     return await asyncio.to_thread(evaluate, port, expression.replace("NAME", endpoint.get(RUN_NAME)))
@@ -45,7 +45,7 @@ async def _asked(endpoint: Endpoint, expression: str) -> str:
 
 @contextmanager
 def _restricted(folder: Path) -> Iterator[Restricted]:
-    """A user who may use topics that begin with `ours.` only: RabbitMQ has such rights for exchanges of type topic."""
+    """A user who may only use topics that begin with `ours.`: RabbitMQ has such permissions for topic exchanges."""
     folder.mkdir(parents=True, exist_ok=True)
     with rabbitmq.start(folder.resolve()) as running:
         address = running.listeners["amqp"]
@@ -59,7 +59,7 @@ async def _delete_queues(endpoint: Endpoint) -> None:
 
 
 async def _delete_exchange(endpoint: Endpoint) -> None:
-    """With all its bindings: a producer recreates it, and nothing of what it takes reaches a queue."""
+    """With all its bindings: a producer recreates it, but its messages reach no queue."""
     await _asked(endpoint, _DELETE_EXCHANGE)
 
 
@@ -69,7 +69,7 @@ async def _close_connections(endpoint: Endpoint) -> None:
 
 @asynccontextmanager
 async def _elsewhere(endpoint: Endpoint) -> AsyncIterator[None]:
-    """Each connection is forced to close, again and again, as by a node in maintenance mode: 320 CONNECTION_FORCED."""
+    """Close each connection by force, repeatedly, like a node in maintenance mode: 320 CONNECTION_FORCED."""
     await _asked(endpoint, _KEEP_CLOSING)
     try:
         yield

@@ -1,4 +1,4 @@
-"""`memory` has no broker: nothing vanishes, moves or has rights."""
+"""`memory` has no broker, so nothing disappears, moves or has permissions."""
 
 from __future__ import annotations
 

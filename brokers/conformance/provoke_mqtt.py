@@ -37,7 +37,7 @@ _SALT, _ROUNDS = b"twelve bytes", 101
 
 
 def _plugin() -> Path:
-    """Mosquitto's own plug-in for rights; with an acl_file it confirms each subscription, and then sends nothing."""
+    """Mosquitto's permission plug-in; with an acl_file it confirms each subscription, and then sends nothing."""
     for folder in _FOLDERS:
         for found in Path(folder).glob(f"**/{_MODULE}"):
             return found
@@ -61,7 +61,7 @@ def _rights() -> dict[str, Any]:
 
 @contextmanager
 def _restricted(qos: int, folder: Path) -> Iterator[Restricted]:
-    """A Mosquitto whose user may use topics that begin with `ours/` only."""
+    """A Mosquitto whose user may only use topics that begin with `ours/`."""
     port = free_port()
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def _restricted(qos: int, folder: Path) -> Iterator[Restricted]:
 
 @contextmanager
 def _restricted_nats(folder: Path) -> Iterator[Restricted]:
-    """A nats-server with the same rights; it drops a forbidden publish, and acknowledges it with QoS 1."""
+    """A nats-server with the same permissions; it drops a forbidden publish, and acknowledges it with QoS 1."""
     port, mqtt_port = free_ports(2)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ ok = rabbit_auth_backend_internal:set_topic_permissions(
 
 @contextmanager
 def _restricted_rabbitmq(folder: Path) -> Iterator[Restricted]:
-    """A RabbitMQ with the same rights. Version 3 hangs up where another broker refuses a topic, and says nothing."""
+    """A RabbitMQ with the same permissions. Version 3 silently closes the connection instead of refusing a topic."""
     folder.mkdir(parents=True, exist_ok=True)
     with rabbitmq.start(folder.resolve(), ["mqtt"]) as running:
         evaluate(int(running.listeners["amqp"].rpartition(":")[2]), _RABBITMQ_RIGHTS)
@@ -127,13 +127,13 @@ async def _steal(endpoint: Endpoint, name: str) -> Connection:
 
 
 async def _take_over_once(endpoint: Endpoint) -> None:
-    """A client of the consumer's name that wants a clean session: the consumer's ends, with all that waits in it."""
+    """A client with the consumer's name requests a clean session: the consumer's session ends, with its queue."""
     await disconnect(await _steal(endpoint, endpoint.get(CLIENT_ID)))
 
 
 @asynccontextmanager
 async def _taken_over(endpoint: Endpoint) -> AsyncIterator[None]:
-    """Somebody else has the names of both, and takes them again whenever the adapter does."""
+    """Another client takes both names, again and again."""
 
     async def take_again(name: str) -> None:
         while True:

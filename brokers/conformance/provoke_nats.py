@@ -31,7 +31,7 @@ _PROVOKER = "provoker"
 
 @contextmanager
 def _restricted(folder: Path) -> Iterator[Restricted]:
-    """A server whose user may use subjects that begin with `ours.` only."""
+    """A server whose user may only use subjects that begin with `ours.`."""
     port, folder = free_port(), folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     subjects = [f"{_ALLOWED}>", "_INBOX.>"]
@@ -53,7 +53,7 @@ def _restricted(folder: Path) -> Iterator[Restricted]:
 
 @asynccontextmanager
 async def _connected(endpoint: Endpoint, user: str | None = None) -> AsyncIterator[NatsConnection]:
-    """A connection of our own, by another name than what is to be provoked."""
+    """A separate connection, with a different name."""
     named = endpoint.options | {"run_name": _PROVOKER}
     own = replace(endpoint, options=named, username=user, password=PASSWORD if user else None)
     link = await dial(own)
@@ -74,7 +74,7 @@ _TIMEOUT_S = 5.0
 
 
 async def _to_each_client(endpoint: Endpoint, what: str) -> None:
-    """KICK or LDM (the word of lame duck mode) to each connection of the run."""
+    """Send KICK or LDM (lame duck mode) to each connection of the run."""
     async with _connected(endpoint, SYSTEM_USER) as link:
         for client in (await _system(link, "CONNZ"))["connections"]:
             if client.get("name") == endpoint.prefix:
@@ -87,7 +87,7 @@ async def _kick(endpoint: Endpoint) -> None:
 
 @asynccontextmanager
 async def _lame_duck(endpoint: Endpoint) -> AsyncIterator[None]:
-    """The server tells each client, again and again, that it is about to stop."""
+    """The server repeatedly tells each client that it is about to stop."""
 
     async def tell() -> None:
         while True:

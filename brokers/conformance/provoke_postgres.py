@@ -19,7 +19,7 @@ _NAMES = "SELECT relname FROM pg_class WHERE starts_with(relname, $1)"
 
 @asynccontextmanager
 async def _connected(endpoint: Endpoint) -> AsyncIterator[PostgresSession]:
-    """A session of our own, by another name than what is to be provoked."""
+    """A separate session, with a different name."""
     session = await dial(replace(endpoint, options={"run_name": _PROVOKER, "target_session_attrs": "any"}))
     try:
         yield session
@@ -42,7 +42,7 @@ def _on_table(statement: str) -> Callable[[Endpoint], Awaitable[None]]:
 
 @asynccontextmanager
 async def _read_only(endpoint: Endpoint) -> AsyncIterator[None]:
-    """A server that takes no writes, on the connections that it has too, as a primary that was demoted in its place."""
+    """A server that refuses writes, also on open connections, like a demoted primary."""
     await _set(endpoint, "ALTER SYSTEM SET default_transaction_read_only = on")
     try:
         yield

@@ -25,7 +25,7 @@ _ACL = f"user default off\nuser {USER} on >{PASSWORD} ~* &{_ALLOWED}* +@all\n"
 
 @contextmanager
 def _restricted(program: str, folder: Path) -> Iterator[Restricted]:
-    """A server whose user may use channels that begin with `ours.` only."""
+    """A server whose user may only use channels that begin with `ours.`."""
     port, folder = free_port(), folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     users = folder / "restricted.acl"
@@ -69,7 +69,7 @@ def _on_stream(command: str, *words: str | int) -> Callable[[Endpoint], Awaitabl
 
 @asynccontextmanager
 async def _demoted(endpoint: Endpoint) -> AsyncIterator[None]:
-    """A replica of nobody that can be reached; its connections stay, as after a manual REPLICAOF."""
+    """A replica of an unreachable primary; its connections stay, as after a manual REPLICAOF."""
     await _ask(endpoint, "REPLICAOF", "127.0.0.1", free_port())
     try:
         yield

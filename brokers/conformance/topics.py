@@ -23,7 +23,7 @@ async def _refused_publish(producer: Producer, topic: str) -> Refusal:
             try:
                 await producer.publish(topic, b"to nobody")
             except TopicRefusedError as error:
-                require(error.topic == topic, f"the refusal of {topic!r:.60} is told for {error.topic!r:.60}")
+                require(error.topic == topic, f"the refusal of {topic!r:.60} is reported for {error.topic!r:.60}")
                 return error.refusal
             except BrokerError:  # reconnected, for instance
                 pass
@@ -31,7 +31,7 @@ async def _refused_publish(producer: Producer, topic: str) -> Refusal:
 
 
 def _unusable(broker: Workbench) -> tuple[str, list[str]]:
-    """The longest topic that can be used, and some that cannot: too long in bytes, empty, no text at all."""
+    """The longest valid topic, and some invalid ones: too long in bytes, empty, not text."""
     endpoint = broker.endpoint()
     limit = min(broker.adapter.max_topic_bytes, endpoint.get(MAX_TOPIC_BYTES) or broker.adapter.max_topic_bytes)
     longest = broker.topic().ljust(limit, "x")
@@ -107,4 +107,4 @@ class TopicPromises:
                     proxy.restore()
                     await reader.until(lambda: reader.gaps, "a Gap")
                     await self._all_arrive(producer, reader, good)
-                    require(theirs.encode() not in heard, "what was refused is asked for again after a reconnect")
+                    require(theirs.encode() not in heard, "a refused topic is requested again after a reconnect")

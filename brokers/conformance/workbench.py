@@ -24,16 +24,16 @@ from core.tcp_proxy import TcpProxy
 
 Promise = Callable[..., Coroutine[Any, Any, None]]
 DEADLINE_S = 20.0
-"""For what must happen at all; a noisy machine may take its time."""
+"""Deadline for things that must happen; a noisy machine may be slow."""
 FIRST_STREAM_S = 2.0
 
 
 class BrokenPromiseError(AssertionError):
-    """What was promised and did not happen."""
+    """A promise that was not kept."""
 
 
 def needs(*features: str) -> Callable[[Promise], Promise]:
-    """A promise is only proved where all of these are so: link, program, replay, at-least-once."""
+    """A promise is only proved if all of these hold: link, program, replay, at-least-once."""
 
     def mark(promise: Promise) -> Promise:
         promise.needs = features  # type: ignore[attr-defined]
@@ -133,7 +133,7 @@ class Workbench:
 
     @contextmanager
     def proxy(self, tap: Callable[[bytes], None] | None = None) -> Iterator[tuple[TcpProxy, Endpoint]]:
-        """A proxy before the broker's first host, and the endpoint that goes through it; `tap` hears what is sent."""
+        """A proxy in front of the broker's first host, and the endpoint through it; `tap` gets what is sent."""
         with TcpProxy(str(self.address), tap=tap) as proxy:
             yield proxy, self.endpoint(with_address(self.url, proxy.address))
 
@@ -163,12 +163,12 @@ def payload_bound(broker: Workbench) -> int:
 
 
 def has_link(endpoint: Endpoint) -> bool:
-    """Whether a proxy can be put before the broker: its port is known, it is no socket's path, and it names no other address."""
+    """Whether a proxy can be put in front of the broker: its port is known, and it is neither a socket path nor a redirecting URL."""
     return endpoint.port is not None and not tells_addresses(endpoint)
 
 
 def tells_addresses(endpoint: Endpoint) -> bool:
-    """Whether the URL's hosts say where the servers are: past a proxy before them."""
+    """Whether the URL's hosts announce the servers' addresses, which bypass a proxy."""
     return endpoint.scheme.endswith(("+sentinel", "+cluster"))
 
 

@@ -15,11 +15,11 @@ class Program(Protocol):
 
     @property
     def name(self) -> str:
-        """What contenders and errors call it."""
+        """Its name in contenders and errors."""
 
     @property
     def install_hint(self) -> str:
-        """What to do where it is not found."""
+        """How to install it."""
 
     def find(self) -> Path | None:
         """Its executable here, or None."""

@@ -48,7 +48,7 @@ IMAGES: dict[str, Program] = {
 
 SETTINGS: dict[str, tuple[Setting, ...]] = {name: cluster.settings for name, cluster in CLUSTERS.items()}
 SETTINGS[postgres.name] = postgres.settings
-"""What can be set, by the name of a program or cluster; most programs have nothing."""
+"""The settings by program or cluster; most programs have none."""
 
 
 def program_of(name: str, launch: Launch, settings: Mapping[str, int] | None = None) -> Program:

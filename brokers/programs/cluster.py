@@ -15,7 +15,7 @@ from brokers.programs.running import Running
 from core.errors import FanbenchError, TransientError
 
 WHOLE_S = 60.0
-"""For the nodes to find one another, or to take back one that was away."""
+"""Time for the nodes to find each other, or to readmit one."""
 _POLL_S = 0.05
 
 
@@ -40,14 +40,14 @@ class Cluster:
     """Whether each node answers and knows the others, and every copy follows its leader."""
     leader: Leader
     watchers: Sequence[Running] = ()
-    """Who decides who leads or where nodes are found, and serves no events."""
+    """Nodes that elect leaders or locate others, and serve no events."""
     watchers_first: bool = False
     """Whether the nodes need the watchers to start."""
     form: Callable[[], None] = field(default=lambda: None)
     """Makes a cluster of nodes that were just started for the first time."""
     credentials: tuple[str, str] | None = None
     network: Network = field(default_factory=Loopback)
-    """Where the nodes live."""
+    """Where the nodes run."""
 
     @property
     def all(self) -> list[Running]:

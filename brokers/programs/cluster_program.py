@@ -21,7 +21,7 @@ APART = "apart"
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """What the nodes of one cluster are made of."""
+    """The ingredients of a cluster's nodes."""
 
     name: str
     executable: Path
@@ -33,7 +33,7 @@ class Blueprint:
     values: Mapping[str, int]
     """Of each setting."""
     network: Network
-    """Where the nodes live."""
+    """Where the nodes run."""
 
     def home(self, node: str) -> Path:
         """A node's own folder."""

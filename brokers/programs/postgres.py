@@ -142,7 +142,7 @@ def as_user() -> list[str]:
     user = next((known[name] for name in _NOT_ROOT if name in known), None)
     if setpriv is None or user is None:
         raise FanbenchError(
-            "postgres refuses to run as root, and there is no setpriv here; run fanbench as another user"
+            "postgres refuses to run as root, and setpriv is missing here; run fanbench as another user"
         )
     ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     return [setpriv, *ids, f"--inh-caps={_RIGHTS}", f"--ambient-caps={_RIGHTS}"]

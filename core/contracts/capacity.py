@@ -17,7 +17,7 @@ class CapacityPoint(Document):
     p99_ms: float
     lost: int
     why: str
-    """What broke: the objective, or the check that refused the run; empty when it held."""
+    """The cause of the break: the objective, or the check that refused the run; empty if it held."""
     judged: bool = True
     """False when the machine disturbed the run, so that it says nothing of the load."""
     by_harness: bool = False
@@ -37,5 +37,5 @@ class Capacity(Document):
     confirmed: bool
     note: str = ""
     p99_ms: tuple[float, float, float] | None = None
-    """Of the runs at `held` together, and its interval: estimate, low, high."""
+    """p99 over the runs at `held`, with its interval: estimate, low, high."""
     points: tuple[CapacityPoint, ...]

@@ -1,4 +1,4 @@
-"""What all documents share: frozen typed fields, a version, and one line that names file and field where one does not fit."""
+"""Base of all documents: frozen typed fields, a version, and one-line errors that name file and field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     remedy: ClassVar[str] = "both programs must be of one version of fanbench"
-    """What to do about a document of this kind that does not fit."""
+    """The remedy for an invalid document of this kind."""
 
 
 class DocumentError(FanbenchError):

@@ -14,7 +14,7 @@ class GeneratorReport(Document):
     version: Literal[1] = 1
     stream: str
     published: dict[str, PhaseCounts]
-    """By topic: events handed to the adapter, those that failed among them."""
+    """By topic: events handed to the adapter, including failed ones."""
     failed: int
     """Events whose publish raised; with at-least-once, those that were given up."""
     failures: dict[str, int]

@@ -1,4 +1,4 @@
-"""What `fanbench hop` asks of its worker processes on stdin, and what they answer on stdout."""
+"""The requests of `fanbench hop` to its worker processes on stdin, and their answers on stdout."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class HopPlan(Document):
 
 
 class HopFigures(Document):
-    """What that took: latencies in microseconds, `client_us` the process's CPU for a message."""
+    """The result: latencies in microseconds; `client_us` is the process's CPU per message."""
 
     version: Literal[1] = 1
     messages: int
@@ -61,7 +61,7 @@ class LoopPlan(Document):
 
 
 class LoopFigures(Document):
-    """What the loop took: `client_us` is the process's CPU for a message, from the first publish to the last arrival."""
+    """The loop's cost: `client_us` is the process's CPU per message, from the first publish to the last arrival."""
 
     version: Literal[1] = 1
     client_us: float

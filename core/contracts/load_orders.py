@@ -1,4 +1,4 @@
-"""What the load is told while its clients run: the lines of `--control`; docs/load.md lists the orders."""
+"""The orders to the load while its clients run: the lines of `--control`; docs/load.md lists them."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class VisitResult(Document):
     expected: int
     """Measured events of the visits that were due."""
     first_event_ms: Percentiles
-    """From the opening of a visit, or from when its session's first event was due, to its first event."""
+    """From the start of a visit, or from the due instant of its session's first event, to its first event."""
     gap_sent_ms: Percentiles
     """Between consecutive events, as sent."""
     gap_seen_ms: Percentiles

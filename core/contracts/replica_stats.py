@@ -21,7 +21,7 @@ class ReplicaStats(Document):
     broker_connected: bool
     """Whether the link to it is up now."""
     broker_notice: str
-    """What does not work although it is up, in the broker's words: an alarm, a shard that is lost. Empty if all does."""
+    """What does not work although it is up, in the broker's words: an alarm, a lost shard. Empty if everything works."""
     clients: int
     """Connected now, by topic in `topics`."""
     topics: dict[str, int]
@@ -56,5 +56,5 @@ class ReplicaStats(Document):
     history_bytes: int
 
     def received_of(self, stream: str) -> dict[str, PhaseCounts]:
-        """By topic, what came of one stream."""
+        """By topic, the counts of one stream."""
         return self.received.get(stream, {})

@@ -96,7 +96,7 @@ class SummaryRow(Document):
     main: MainColumns
     further: FurtherColumns
     figures: dict[str, float]
-    """What only some runs measure, by column: these come last."""
+    """Columns that only some runs have; they come last."""
 
     def cells(self) -> dict[str, Cell]:
         """Every cell by its column."""
@@ -139,7 +139,7 @@ class HistogramsFile(Document):
 
 
 class RunRecord(Document):
-    """What the files hold of one run."""
+    """The data of one run in the files."""
 
     row: SummaryRow
     seconds: tuple[TimelineRow, ...]

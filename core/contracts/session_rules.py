@@ -39,7 +39,7 @@ class SessionRules(Document):
     arrivals_hz: float = Field(gt=0, le=10_000)
     """Sessions that begin in a second, as a Poisson process."""
     lifetime_s: Range
-    """From a session's beginning to its end marker; its logarithm is what is drawn evenly."""
+    """From a session's start to its end marker; its logarithm is distributed uniformly."""
     rate_hz: Range
     """Events per second of a session."""
     payload_bytes: ByteRange
@@ -65,7 +65,7 @@ class SessionRules(Document):
 
     @property
     def warmup_ns(self) -> int:
-        """What is due from then on, from the schedule's start, is measured."""
+        """Events due from this time on, counted from the schedule's start, are measured."""
         return int(self.warmup_s * NS_PER_S)
 
     def started(self, starts_ns: int) -> SessionRules:

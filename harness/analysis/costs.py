@@ -41,7 +41,7 @@ class Prices(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    currency: str = Field("EUR", description="what stands behind amounts, for instance EUR")
+    currency: str = Field("EUR", description="the currency of amounts, for instance EUR")
     core_hour: float = Field(0.0, ge=0, description="of a core for an hour, for instance 0.035")
     gb_hour: float = Field(0.0, ge=0, description="of a GB of memory for an hour, for instance 0.0045")
     million_commands: float = Field(

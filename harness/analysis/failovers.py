@@ -16,7 +16,7 @@ class Failover:
 
     outcome: FaultOutcome
     settings: Mapping[str, int]
-    """What decides its time-outs."""
+    """The settings that decide its timeouts."""
 
     @property
     def silences_s(self) -> list[float]:

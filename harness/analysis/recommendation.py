@@ -49,7 +49,7 @@ def recommend(comparison: Comparison, evidence: FaultEvidence) -> Recommendation
 
 
 def _take(family: Family) -> str:
-    """`Keep what you run: at this load valkey, redis and nats are equivalent; not mosquitto, 8.2x slower at p99.`"""
+    """`Take what you run: at this load valkey, redis and nats are equivalent; not mosquitto, 8.2x slower at p99.`"""
     judgement, best = family.judgement, _unbeaten(family)
     if not best:
         return "Take none of these: the fastest contender here is an anti-pattern."
@@ -60,11 +60,11 @@ def _take(family: Family) -> str:
     if len(best) == 1:
         return f"Take {best[0]}: at this load no other is as fast{tail}."
     if judgement.choice == "equivalent":
-        return f"Keep what you run: at this load {listed(best)} are equivalent{tail}."
+        return f"Take what you run: at this load {listed(best)} are equivalent{tail}."
     if judgement.choice == "different":
         strengths = [f"{name} {_strength(judgement, name, best)}" for name in best]
         return f"Take what suits you: at this load {listed(strengths)}{tail}."
-    return f"Keep what you run for now: at this load it is not settled which of {listed(best)} is faster{tail}."
+    return f"Take what you run for now: at this load it is not settled which of {listed(best)} is faster{tail}."
 
 
 def _unbeaten(family: Family) -> list[str]:

@@ -67,7 +67,7 @@ class Condition:
         return 100 * count / run.expected if run.expected else None
 
     def broken_by(self, run: Run) -> str:
-        """What of the run breaks the condition, in words; empty when it holds."""
+        """How the run breaks the condition; empty if it holds."""
         value = self.value(run)
         if value is None:
             return f"{self.figure} was not measured ({self} wanted)"
@@ -104,7 +104,7 @@ class Slo:
         return cls(tuple(Condition.parse(part) for part in parts))
 
     def broken_by(self, run: Run) -> str:
-        """What of the run breaks the objective, in words; empty when it holds."""
+        """How the run breaks the objective; empty if it holds."""
         return "; ".join(said for condition in self.conditions if (said := condition.broken_by(run)))
 
     def __str__(self) -> str:

@@ -23,7 +23,7 @@ class Result:
 
     @property
     def kind(self) -> str:
-        """What was measured, in a word or two."""
+        """The kind of measurement, in a word or two."""
         if self.search:
             return "capacity search"
         if is_about_faults(self.comparison):

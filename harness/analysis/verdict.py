@@ -13,7 +13,7 @@ from harness.analysis.statistics import MIN_ROUNDS
 from harness.results.run_record import CAUSE_WORDS, Comparison
 
 FEW = 3
-"""So many slower contenders are named in the first sentence."""
+"""The number of slower contenders that the first sentence names."""
 
 _HOP_NAMES = {"schedule": "schedule lag", "broker": "broker hop", "fanout": "fan-out to the clients"}
 
@@ -70,7 +70,7 @@ def _nothing(comparison: Comparison) -> str:
 
 
 def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
-    """Who leads each promise; and, in the same sentence where it stays short, who is how much slower."""
+    """The leaders of each promise and, if the sentence stays short, the slower contenders with their ratios."""
     ranked = [family for family in found if family.judgement.contenders]
     opening = f"For {offered_workload(comparison)}"
     if not ranked:

@@ -25,7 +25,7 @@ class SearchBounds:
 
 @dataclass(slots=True)
 class SearchAnswer:
-    """What is known so far: `held` is the largest load that holds, `broke` the next one above it that does not."""
+    """The findings so far: `held` is the largest load that holds, `broke` the next one above it that does not."""
 
     held: int | None = None
     broke: int | None = None

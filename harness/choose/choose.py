@@ -44,7 +44,7 @@ class Judged:
 
 @dataclass(slots=True)
 class Answer:
-    """What the results say to the needs."""
+    """The answer of the results to the needs."""
 
     base: Result
     """The comparison whose load is nearest to the needed one."""
@@ -67,7 +67,7 @@ class Answer:
 
     @property
     def commands(self) -> list[NextCommand]:
-        """What would fill the gaps, each once."""
+        """The commands that would fill the gaps, each once."""
         return [gap.command for gap in self.not_measured if gap.command is not None]
 
 

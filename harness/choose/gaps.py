@@ -39,7 +39,7 @@ class Unmeasured:
 
     what: str
     command: NextCommand | None
-    """What would show it; None if fanbench cannot."""
+    """The command that would measure it; None if fanbench cannot."""
 
 
 def gaps_of(

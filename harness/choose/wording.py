@@ -35,7 +35,7 @@ def in_words(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None
 
 
 def costs(answer: Answer) -> list[str]:
-    """What each contender's broker costs."""
+    """The cost of each contender's broker."""
     money = answer.currency
     return [
         f"{name}: {decimal(cost.per_million)} {money} per million deliveries at the measured load, {decimal(cost.per_month)} {money} "

@@ -43,7 +43,7 @@ class ContenderHop:
 
     @property
     def bound(self) -> str:
-        """What ends first, in words."""
+        """What saturates first, in words."""
         return what_binds(self.bare.figures.client_us, self.bare.broker_us) if self.bare else what_binds(None, None)
 
     @property
@@ -105,7 +105,7 @@ def _each_us(cpu_s: float, messages: int) -> float:
 def _worker(
     contender: Contender, broker: Broker, module: str, plan: Document, answer: type[D], duration_s: float
 ) -> tuple[D, float]:
-    """What a worker process measured, and the seconds of CPU that the broker used meanwhile."""
+    """A worker process's measurement, and the broker's CPU seconds meanwhile."""
     sampler = Sampler(lambda: {"broker": broker.pids})
     sampler.start()
     try:

@@ -22,7 +22,7 @@ from core.settings import exit_with
 TOPIC = "hop"
 _DRAIN_S = 3.0
 _MOST_UNDER_WAY = 10_000
-"""Where so many publishes wait for an answer, the next one waits too: the achieved rate then says so."""
+"""With this many unanswered publishes the next one waits; the achieved rate shows it."""
 
 
 class _Sent(NamedTuple):
@@ -60,7 +60,7 @@ async def _publish(producer: Producer, plan: HopPlan) -> _Sent:
 
 
 class Arrivals:
-    """What came of the messages that count: each once, a second copy of one makes up for no other."""
+    """The fate of the measured messages, each counted once: a duplicate does not replace a lost one."""
 
     def __init__(self, count: int) -> None:
         self.latencies_ns: array[int] = array("q")

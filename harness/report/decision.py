@@ -49,7 +49,7 @@ FAULT_TITLES: dict[FaultKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What the columns are made of."""
+    """The data of a row."""
 
     standing: Standing
     contender: Contender | None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ROW = 24
 _LEAST_S = 0.01
-"""Where the axis of the strip chart begins."""
+"""Start of the strip chart's axis."""
 
 
 def failover_table(found: Sequence[Failover]) -> Table:

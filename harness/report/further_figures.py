@@ -22,7 +22,7 @@ _FURTHER = {
 
 
 def further_figures(comparison: Comparison) -> list[Table]:
-    """What only some comparisons measure: the median over the valid rounds of each of the runs' own figures."""
+    """Figures that only some comparisons have: the median over valid rounds."""
     names = sorted({name for run in comparison.runs for name in run.figures})
     rows = []
     for standing in in_order(comparison):

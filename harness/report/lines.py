@@ -38,7 +38,7 @@ class Lines:
     x_label: str
     y_label: str
     finish: Callable[[Axes], object]
-    """What the horizontal axis needs."""
+    """Finishes the horizontal axis."""
     marks: Sequence[tuple[float, str]]
     """Positions at which the pointer shows values, with their labels."""
 

@@ -43,7 +43,7 @@ def results() -> list[Result]:
 
 
 def results_folders(found: Sequence[Result]) -> list[Path]:
-    """Where these results lie."""
+    """The directories of these results."""
     by_name = {folder.name: folder for folder in folders()}
     return [by_name[result.name] for result in found]
 

@@ -40,7 +40,7 @@ _WORDS = (
     ("infrastructure", "any that does not buffer a long response", "must forward Upgrade"),
     ("payload", "text", "text, or structured packets in binary"),
 )
-"""What no run measures."""
+"""Rows that are not measured."""
 
 
 def figure_of(run: Run, name: str) -> float | None:

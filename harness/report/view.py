@@ -45,7 +45,7 @@ class Chart:
     other_svg: str = ""
     """The same on the other scale; empty if there is one scale."""
     other_scale: str = ""
-    """What that scale is called."""
+    """The name of that scale."""
     tips: tuple[Tip, ...] = ()
     """The values that a pointer finds, with where on the picture."""
 
@@ -110,7 +110,7 @@ def refused_runs(comparison: Comparison) -> list[Table]:
 
 
 def events_in_words(scenario: Scenario) -> str:
-    """What is published, of what size and when."""
+    """The published events: size and schedule."""
     rules = scenario.sessions
     if rules is None:
         size = f"{scenario.payload_bytes} bytes each" + (
@@ -169,7 +169,7 @@ def lines_chart(name: str, title: str, text: str, lines: Lines) -> Chart:
 
 
 def settings_tables(comparison: Comparison) -> list[Table]:
-    """What the programs were set to, as it was declared for each contender; nothing if there is nothing to set."""
+    """The programs' settings, as declared for each contender; empty without settings."""
     rows = [
         [Cell(name), Cell(setting, "text"), Cell(f"{value:,}")]
         for name, settings in comparison.settings.items()

@@ -15,7 +15,7 @@ from harness.results.run_files import run_of
 from harness.results.run_record import Comparison, Run
 
 MAX_TOPICS_IN_ALL = 1_000_000
-"""Of the scenarios of a result directory that differ."""
+"""Limit of the distinct scenarios of a result directory."""
 
 
 def load_results(folder: Path) -> Comparison:

@@ -97,7 +97,7 @@ def _timeline_row(run: Run, number: int, second: MeasuredSecond) -> TimelineRow:
 
 
 def _manifest_run(run: Run, number: int, base: Scenario) -> ManifestRun:
-    """What manifest.json says of a run; `base` is the comparison's scenario."""
+    """A run's entry in manifest.json; `base` is the comparison's scenario."""
     usual = base.model_dump(mode="json")
     return ManifestRun(
         run=number,

@@ -48,7 +48,7 @@ class ResultFolder:
 
     @property
     def logs(self) -> Path:
-        """Where the output of every child process goes."""
+        """The directory for the output of every child process."""
         return self.path / "logs"
 
     def add_run(self, run: Run) -> Run:

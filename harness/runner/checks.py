@@ -19,7 +19,7 @@ LEAST_LATE_MS = {"p50": 0.5, "p90": 1.0, "p99": 2.0}
 """Below this, the operating system's timers decide, not the generator."""
 MAX_CORE = 0.90
 MAX_OTHERS_SHARE = 0.15
-"""Of the machine's cores: 0.3 cores of two."""
+"""Share of the machine's cores: 0.3 of two cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Facts:
     expected: int
     """Published events x clients of the topic."""
     delivered: int
-    """By the histograms' assemble_run."""
+    """By the histograms' counts."""
     received: int
     """The same by the clients' ledgers."""
     found_missing: int

@@ -17,7 +17,7 @@ from harness.runner.hearing import Hearing
 from harness.runner.testbed import Testbed
 
 ALONE_S = 30.0
-"""For a cluster whose links were mended to be whole by itself; later the node that was cut off is started again."""
+"""Time for a cluster to become whole after its links are restored; then the node that was cut off is restarted."""
 _POLL_S = 0.05
 Undo = Callable[[], None]
 

@@ -39,7 +39,7 @@ _LIBRARIES = (
 
 
 def describe_host() -> dict[str, str]:
-    """What the machine is, for the manifest; no host name, no user, no path."""
+    """A description of the machine for the manifest, without host name, user and paths."""
     memory_gb = psutil.virtual_memory().total / 1e9
     return {
         "cpu": f"{os.cpu_count()} x {_cpu_model()}",

@@ -34,7 +34,7 @@ BACK_TIMEOUT_S = 5.0
 QUIET_S = 3.0
 """After a fault, at-most-once: nobody is going to send again what has not come by then."""
 PROBES_HZ = 1_000.0
-"""So many topics at least have their probe in a second, on a machine with other work."""
+"""The minimum rate of topics that get their probe, per second, on a busy machine."""
 AHEAD_S = 0.5
 """Sessions start so long after generator and load are told when: by then both know."""
 _STEP_S = 0.02
@@ -48,12 +48,12 @@ class Patience:
     """How many seconds a step of a run may take before the run has failed."""
 
     connect_s: float = 60.0
-    """For one more client, beyond what the scenario's `connect_hz` takes."""
+    """Time allowance per client, beyond the scenario's `connect_hz`."""
     probe_s: float = 15.0
     report_s: float = 20.0
-    """For the generator's report, beyond the measured phase and the faults."""
+    """Time allowance for the generator's report, beyond the measured phase and the faults."""
     end_s: float = 15.0
-    """For Locust to end and write its result."""
+    """Time allowance for Locust to end and write its result."""
 
 
 USUAL_PATIENCE = Patience()

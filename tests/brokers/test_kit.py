@@ -144,5 +144,5 @@ async def test_a_link_that_says_nothing_is_found(running_programs, monkeypatch):
     workbench = running_programs.workbench(find_contender("valkey"))
     monkeypatch.setattr("brokers.conformance.links.DEADLINE_S", 0.3)
     monkeypatch.setattr("brokers.link.Link.went_down", lambda self, cause: None)
-    with pytest.raises(BrokenPromiseError, match="link is not told as not connected"):
+    with pytest.raises(BrokenPromiseError, match="link is not reported as not connected"):
         await Conformance().test_link_state_follows(workbench)

@@ -97,7 +97,7 @@ def test_a_body_that_is_not_what_its_head_says_is_refused():
     with pytest.raises(Http1Error, match="compressed body is broken"):
         body.feed(b"5\r\nhello\r\n")
     with pytest.raises(
-        Http1Error, match="content-encoding zstd, which was not asked for; gzip, deflate and br are read"
+        Http1Error, match="content-encoding zstd, which was not requested; gzip, deflate and br are read"
     ):
         inflater_of(head(content_encoding="zstd"))
     with pytest.raises(Http1Error, match="text/html instead of text/event-stream"):

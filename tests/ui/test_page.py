@@ -338,7 +338,7 @@ def test_a_token_in_the_address_opens_a_guarded_replica(page: Page, own_stack: S
     own_stack.generate(rate_hz=20)
     page.goto(own_stack.replica.url)
     expect(page.locator("#state")).to_have_attribute("data-state", "refused")
-    expect(page.locator("#state-detail")).to_contain_text("the server answered 401: this replica asks for a token")
+    expect(page.locator("#state-detail")).to_contain_text("the server answered 401: this replica requires a token")
     open_live(page, own_stack, "?token=only-for-friends")
     expect(page.locator("tbody tr").nth(3)).to_be_visible()
     expect(page.locator("#broker")).to_have_text("Broker redis connected")

@@ -292,7 +292,7 @@ def test_a_load_of_another_shape_says_nothing(tmp_path: Path) -> None:
     stored(tmp_path, "slow", rounds_at(made_up.SCENARIO, broker_ms=4, fanout_ms=10))
     stored(tmp_path, "rooms", rounds_at(rooms), rooms)
     found = answer(tmp_path, **AT_LOAD, slo="p99<25ms")
-    assert set(reasons(found)) == {"valkey", "nats"}, "held in rooms, which was not asked for"
+    assert set(reasons(found)) == {"valkey", "nats"}, "held in rooms, which was not requested"
     assert any(command.command.endswith("--topics 1") for command in found.commands)
     of_rooms = answer(tmp_path, **AT_LOAD, slo="p99<25ms", topics=10, schedule="poisson")
     assert not of_rooms.ruled_out

@@ -107,12 +107,12 @@ def test_the_answer_comes_first_and_every_part_is_there(few: Path) -> None:
     comparison = load_results(few)
     order = [
         comparison.verdict[0],
-        "In pictures",
+        "Charts",
         "In figures",
         "Refused runs",
         "generator late: p99 9 ms; lower --rate",
         "How it was measured",
-        "On what",
+        "Machine and versions",
         "Repeat it",
         "fanbench compare",
     ]
