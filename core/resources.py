@@ -6,11 +6,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-FolderName = Literal["scenarios", "ui", "deploy", "reference", "per-client-server", "dialects"]
+FolderName = Literal["scenarios", "ui", "deploy", "reference", "per-client-server", "hubs", "dialects"]
 
 _IN_THE_CHECKOUT = {
     "reference": Path("results", "reference"),
     "per-client-server": Path("examples", "per-client-server"),
+    "hubs": Path("examples", "hubs"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from core.contracts.load_result import Cause
 from load.frames import Event, Foreign, GapFrame, Item, StreamEnd, Times
@@ -44,6 +45,27 @@ class Counters:
         """Count from zero; who is connected, resting and reached stays so."""
         self.duplicated = self.reordered = self.replayed = self.gaps = self.reconnects = 0
         self.foreign, self.disconnects, self.refused = Counter(), Counter(), Counter()
+
+
+class StreamState(Protocol):
+    """Who a reader reads for: a client with its ledger, or a stream of somebody's own user."""
+
+    topic: str
+    start_id: str
+    connected: bool
+    recovery: Recovery | None
+
+    def opened(self, began_ns: int, now_ns: int) -> None:
+        """It is connected, having begun to connect at `began_ns`."""
+
+    def closed(self, now_ns: int) -> None:
+        """The connection is gone."""
+
+    def rest(self, resting: bool) -> None:
+        """Whether it is meant to be without a connection."""
+
+    def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:
+        """One read brought these; the track to be in from here, or DISARMED."""
 
 
 class ClientState:

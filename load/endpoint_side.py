@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import gevent
 
 from load.answers import Redirect, RefusalError, Stop
-from load.client_state import ClientState
+from load.client_state import StreamState
 from load.connection_pool import ConnectionPool, ReplicaAddress
 from load.endpoint_access import BodyShape, EndpointAccess
 from load.exchange import READ, Exchange
@@ -57,7 +57,7 @@ class EndpointSide:
     )
 
     def __init__(
-        self, reader: Attempt, state: ClientState, pool: ConnectionPool, access: EndpointAccess, user: int
+        self, reader: Attempt, state: StreamState, pool: ConnectionPool, access: EndpointAccess, user: int
     ) -> None:
         self._reader = reader
         self._state = state

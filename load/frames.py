@@ -30,7 +30,7 @@ class Event:
 
     __slots__ = (
         "arrivals", "arrived", "aside", "content", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series",
-        "server", "times", "wire_bytes",
+        "server", "sse", "times", "wire_bytes",
     )  # fmt: skip
 
     def __init__(self, series: Series, seq: int, measured: bool, server: str, id: str) -> None:
@@ -47,6 +47,8 @@ class Event:
         """Its payload besides the stamp."""
         self.wire_bytes = 0
         """Its bytes on the connection, including framing; 0 until a read contained only it."""
+        self.sse: SSEEvent | None = None
+        """The event itself, where somebody's own code is to see it (load/user_stream.py)."""
         self.arrivals = array("q")
         self.arrived = self.arrivals.append
         self.aside: array[int] | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from functools import cache
 from typing import Any, Protocol
 
 from core.endpoint.request import TlsSettings
@@ -137,6 +138,7 @@ def _send(sock: Any, data: bytes) -> bytes:
         return data
 
 
+@cache  # each stream of a user's asks for it
 def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     """What all TLS connections of a process share: who is trusted, and the clients' certificate.
 

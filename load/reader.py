@@ -14,7 +14,7 @@ from time import time_ns
 from typing import Any
 from urllib.parse import unquote
 
-from load.client_state import DISARMED, ClientState
+from load.client_state import DISARMED, StreamState
 from load.connection_pool import ConnectionPool, ReplicaAddress, begin_connecting, retry_delay_s
 from load.endpoint_side import EndpointSide
 from load.feed import Decoder, Feed
@@ -52,7 +52,7 @@ class StreamReader:
         "state",
     )  # fmt: skip
 
-    def __init__(self, state: ClientState, replica: int, pool: ConnectionPool, user: int = 0) -> None:
+    def __init__(self, state: StreamState, replica: int, pool: ConnectionPool, user: int = 0) -> None:
         self.state = state
         self.closed = False
         self.started_ns = 0
@@ -86,7 +86,7 @@ class StreamReader:
         address = self._pool.addresses[self._replica]
         if self._side is not None:
             last = self.last_event()
-            self._side.begin(address, last.id if last else self.state.start_id)
+            self._side.begin(address, (last.id if last else "") or self.state.start_id)
         self.dial(address)
 
     def dial(self, address: ReplicaAddress) -> None:

@@ -24,6 +24,7 @@ def generator_report(**fields: object) -> GeneratorReport:
         "stream": "s",
         "published": {"events": PhaseCounts(warmup=3, measure=20)},
         "failed": 0,
+        "failures": {},
         "retried": 0,
         "scheduled": 20,
         "offered_hz": 10.0,

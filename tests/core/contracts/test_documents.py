@@ -67,7 +67,7 @@ REPORT = ReportFigures(
 KEYS = {
     "generator report": (
         generator_report(),
-        "version stream published failed retried longest_outage_ms scheduled offered_hz achieved_hz measure_started_ns measure_ended_ns "
+        "version stream published failed failures retried longest_outage_ms scheduled offered_hz achieved_hz measure_started_ns measure_ended_ns "
         "lateness_ms lateness_histogram lateness_negative clock_step_ns cpu_s",
     ),
     "replica stats": (
