@@ -1,6 +1,6 @@
-"""Part (b): the load's CPU per delivery, our Locust user beside a bare epoll reader and a plain Locust user.
+"""Part (b): the load's CPU per delivery, our Locust user beside a bare epoll reader, `SSEUser` and a plain Locust user.
 
-All three hold as many clients at the floor's server, each at one of its own; one of them at a time is fed.
+All of them hold as many clients at the floor's server, each at one of its own; one of them at a time is fed.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
-from benchmarks.locust_process import OURS, PLAIN, LocustProcess
+from benchmarks.locust_process import OURS, PLAIN, SSE_USER, LocustProcess
 from benchmarks.machine import Cores, reads
 from benchmarks.rivals import RivalProcess, start_raw_write
 from benchmarks.window import EpollReader, Used, measure_load
 
 LIMIT = 1.3
+USER_LIMIT = 1.5
 WHAT = {
     "load/sse.py": "our Locust user: ledger, histograms, resume",
     "bare reader": "epoll and os.read, counting: the floor",
+    "SSEUser": "what other people's locustfiles build on: a function called per event, all of Locust's figures",
     "plain user": "a Locust user with requests, one Locust request per event",
 }
+
+LOCUSTFILES = {"load/sse.py": OURS, "SSEUser": SSE_USER, "plain user": PLAIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class _RunningReader:
 
 
 def loads(size: LoadSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
-    """Measure the three in turn."""
+    """Measure each in turn."""
     with contextlib.ExitStack() as stack:
         running: dict[str, _RunningReader] = {}
         for name in WHAT:
@@ -63,11 +67,15 @@ def loads(size: LoadSize, folder: Path, cores: Cores, say: Callable[[str], None]
         figures["reads/delivery"] = syscalls[name]
         rows.append(FigureRow(name, figures, what))
     ours = rows[0].figures["x bare reader"]
+    user = used["SSEUser"].over(used["load/sse.py"])
     return FigureTable(
         "loads",
         f"(b) load CPU per delivery: {size.clients:,} clients x {size.rate_hz:g} events/s",
         rows,
-        [Bar("Locust's CPU per delivery over a bare epoll reader's", ours, LIMIT)],
+        [
+            Bar("Locust's CPU per delivery over a bare epoll reader's", ours, LIMIT),
+            Bar("SSEUser's CPU per delivery over that of load/sse.py", user, USER_LIMIT),
+        ],
     )
 
 
@@ -76,8 +84,7 @@ def _hold(
 ) -> EpollReader | LocustProcess:
     if name == "bare reader":
         return stack.enter_context(EpollReader(port, clients, core, pause_ms=0))
-    locustfile = OURS if name == "load/sse.py" else PLAIN
-    return stack.enter_context(LocustProcess(locustfile, port, clients, home, core))
+    return stack.enter_context(LocustProcess(LOCUSTFILES[name], port, clients, home, core))
 
 
 def _in_turn(

@@ -17,6 +17,7 @@ from core.process import spawn
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ROOT / "load" / "sse.py"
 PLAIN = Path(__file__).with_name("plain_user.py")
+SSE_USER = Path(__file__).with_name("sse_user.py")
 CONNECT_S = 60.0
 CONNECT_HZ = 1_000
 

@@ -28,6 +28,7 @@ FaultKind = Literal[
     "minority-cut",
     "rolling-restart",
     "cluster-kill",
+    "deployment-break",
 ]
 
 
@@ -141,6 +142,11 @@ WHAT: dict[FaultKind, Kind] = {
     "cluster-kill": Kind(
         "all nodes get SIGKILL at once", "all are started again, with the data they left", of_nodes=True
     ),
+    "deployment-break": Kind(
+        "--break, a command of your own, is run: whatever it breaks in your deployment",
+        "--mend, another one, is run",
+        for_s=5.0,
+    ),
 }
 
 
@@ -188,6 +194,11 @@ class Fault(BaseModel):
     def done_to_clients(self) -> bool:
         """Whether the load does it, on order."""
         return self.kind.startswith("clients-")
+
+    @property
+    def of_deployment(self) -> bool:
+        """Whether a person's own commands do it to a deployment of their own."""
+        return self.kind.startswith("deployment-")
 
     @property
     def ends_a_replica(self) -> bool:

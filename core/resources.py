@@ -1,4 +1,4 @@
-"""The data files that the programs read: scenarios, the page, configurations, the reference results, servers of anti-patterns."""
+"""The data files that the programs read: scenarios, the page, configurations, the reference results, servers of anti-patterns, dialects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-FolderName = Literal["scenarios", "ui", "deploy", "reference", "per-client-server"]
+FolderName = Literal["scenarios", "ui", "deploy", "reference", "per-client-server", "hubs", "dialects"]
 
 _IN_THE_CHECKOUT = {
     "reference": Path("results", "reference"),
     "per-client-server": Path("examples", "per-client-server"),
+    "hubs": Path("examples", "hubs"),
 }
 
 

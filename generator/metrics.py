@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from brokers.api import LinkState
 from core.errors import TransientError, UsageError
 from core.metrics import build_info, counts, latencies
 from generator.publish import EventPublisher
+from generator.publishes import Connected
 
 
 class PublishedMetrics:
     """Read in another thread: it takes single values, which are whole at any moment."""
 
-    def __init__(self, publisher: EventPublisher, link: LinkState, rate_hz: float) -> None:
+    def __init__(self, publisher: EventPublisher, link: Connected, rate_hz: float) -> None:
         self._publisher = publisher
         self._link = link
         self._rate_hz = rate_hz

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import partial
 
-from brokers.api import BeginsPublishing, Producer
+from brokers.api import BeginsPublishing
 from brokers.errors import BrokerError
 from core.clock import ClockPair, now_ns
 from core.contracts.generator_report import GeneratorReport
@@ -27,6 +27,7 @@ from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
 from generator.payload import build, build_around, require_size
 from generator.plan import DueEvent, in_order, plan_sessions, plan_topics
+from generator.publishes import Publishes, failure_reason
 from generator.schedule import NS_PER_S, Schedule
 from generator.settings import GeneratorSettings
 
@@ -58,7 +59,7 @@ class EventPublisher:
 
     def __init__(
         self,
-        producer: Producer,
+        producer: Publishes,
         settings: GeneratorSettings,
         delivery: str = "at-most-once",
         rules: SessionRules | None = None,
@@ -76,7 +77,8 @@ class EventPublisher:
             require_size(settings.payload_bytes, self._topics)
         self._seqs: defaultdict[str, int] = defaultdict(int)
         self._published: defaultdict[str, Counter[Phase]] = defaultdict(Counter)
-        self.failed = 0
+        self.failures: Counter[str] = Counter()
+        """Events that were not published, by reason."""
         self.in_flight = 0
         """Publishes in flight."""
         self.schedule_lag = LatencyBuckets()
@@ -153,11 +155,11 @@ class EventPublisher:
                 while self.in_flight:
                     await self._next_done()
         except TimeoutError:
-            self.failed += self.in_flight
+            self._fail(f"not done {timeout_s:g} s after the end", self.in_flight)
             for task in self._under_way:
                 task.cancel()
         if self._outbox is not None:
-            self.failed += await self._outbox.emptied(timeout_s)
+            self._fail("not taken until the end", await self._outbox.emptied(timeout_s))
         self._step_ns = self._clock.step_ns(ClockPair.read())
 
     async def _room(self) -> None:
@@ -247,7 +249,7 @@ class EventPublisher:
 
     def _failed(self, letter: Letter, error: FanbenchError) -> None:
         if self._outbox is None:
-            self.failed += 1
+            self._fail(failure_reason(error))
         else:
             self._keep(self._outbox, letter)
         if time.monotonic() - self._last_logged_s >= _LOG_INTERVAL_S:
@@ -258,7 +260,16 @@ class EventPublisher:
         if len(outbox) < MAX_IN_FLIGHT:
             outbox.add(letter)
         else:
-            self.failed += 1
+            self._fail(f"more than {MAX_IN_FLIGHT} waited")
+
+    def _fail(self, reason: str, events: int = 1) -> None:
+        if events:
+            self.failures[reason] += events
+
+    @property
+    def failed(self) -> int:
+        """Events that were not published."""
+        return self.failures.total()
 
     @property
     def retried(self) -> int:
@@ -285,6 +296,7 @@ class EventPublisher:
             stream=self.stream,
             published={topic: _counts(phases) for topic, phases in self._published.items() if phases},
             failed=self.failed,
+            failures=dict(self.failures),
             retried=self.retried,
             longest_outage_ms=self._publish_one.longest_ms(),
             scheduled=self._scheduled,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from brokers.registry import open_endpoint
 from core.contracts import codec
 from core.contracts.session_rules import SessionRules
+from core.endpoint.publish_request import parse_publish
+from core.endpoint.request import parse_header
 from core.errors import UsageError
 from generator.clocks import compared
+from generator.http_producer import http_producer
 from generator.metrics import PublishedMetrics, served
 from generator.publish import EventPublisher
+from generator.publishes import Publishes
 from generator.settings import GeneratorSettings
 
 
@@ -24,13 +28,13 @@ async def run_session(settings: GeneratorSettings) -> None:
     Raises:
         UsageError: a setting cannot be used. BrokerError: the broker does not answer.
     """
-    adapter, endpoint = open_endpoint(settings.broker_url, settings.delivery, settings.broker_password_file)
+    opened, delivery = _producer(settings)
     loop, start = asyncio.get_running_loop(), asyncio.Event()
     if settings.hold:
         loop.add_signal_handler(signal.SIGUSR1, start.set)
     rules = read_rules(settings.sessions) if settings.sessions else None
-    async with adapter.producer(endpoint) as producer:
-        publisher = EventPublisher(producer, settings, endpoint.delivery, rules)
+    async with opened as producer:
+        publisher = EventPublisher(producer, settings, delivery, rules)
         metrics = PublishedMetrics(publisher, producer.link, settings.rate_hz)
         try:
             async with served_and_compared(metrics, publisher, settings):
@@ -56,6 +60,16 @@ async def served_and_compared(
     with served(metrics, settings.metrics_host, settings.metrics_port):
         async with compared(publisher.clocks, settings.replica_urls()):
             yield
+
+
+def _producer(settings: GeneratorSettings) -> tuple[AbstractAsyncContextManager[Publishes], str]:
+    """Who publishes, to a broker or by HTTP, and the promise that is asked of it."""
+    if settings.publish:
+        headers = tuple(parse_header(line) for line in settings.header.get_secret_value().splitlines() if line.strip())
+        origin, request = parse_publish(settings.publish, headers, settings.publish_body)
+        return http_producer(origin, request, settings.publish_connections, settings.publish_pipeline), "at-most-once"
+    adapter, endpoint = open_endpoint(settings.broker_url, settings.delivery, settings.broker_password_file)
+    return adapter.producer(endpoint), endpoint.delivery
 
 
 def read_rules(path: Path) -> SessionRules:

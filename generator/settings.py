@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from brokers.endpoint import with_absolute_files
@@ -28,6 +28,22 @@ class GeneratorSettings(BaseSettings):
     )
     broker_password_file: FileToRead = Field(
         None, description="file whose first line is the broker's password, instead of one in the URL"
+    )
+    publish: str = Field(
+        "",
+        description="publish by HTTP instead: 'POST http://HOST:PORT/PATH/{topic}', to any service that streams events",
+    )
+    header: SecretStr = Field(
+        SecretStr(""),
+        description="with publish: 'Name: value'; several on a line each, such as Authorization: Bearer ...",
+    )
+    publish_body: str = Field(
+        "{event}",
+        description="with publish: what is sent, with {topic} and {event}; {event:text} within a JSON string, {event:form} in a form",
+    )
+    publish_connections: int = Field(8, ge=1, le=1024, description="with publish: connections; a topic keeps to one")
+    publish_pipeline: int = Field(
+        16, ge=1, le=10_000, description="with publish: requests under way on a connection before its answers; 1: none"
     )
     rate_hz: float = Field(5.0, gt=0, le=1_000_000, description="events per second over all topics")
     payload_bytes: int = Field(200, ge=0, le=1_048_576, description="size of a published event; 0: only its stamp")

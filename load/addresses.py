@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from gevent import socket
 
+from core.endpoint.origin import Origin
 from core.errors import UsageError
 from load.connection_pool import ReplicaAddress, SocketAddress
-from load.http1 import Origin
 
 PROBE_S = 2.0
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from core.contracts.load_result import Cause
-from load.frames import Event, Foreign, GapFrame, Item
+from load.frames import Event, Foreign, GapFrame, Item, StreamEnd, Times
 from load.ledger import Delivery, Series, Track
 from load.recovery import Recovery
 from load.visit_progress import VisitProgress
@@ -29,6 +30,8 @@ class Counters:
     """Deliveries of events from before the client's return: recovered by resuming."""
     gaps: int = 0
     reconnects: int = 0
+    resting: int = 0
+    """Clients that have no connection by their own will: told to stop, or between two answers."""
     foreign: Counter[str] = field(default_factory=Counter)
     """Events that are not fanbench's, or of a topic that was not requested, by reason."""
     disconnects: Counter[str] = field(default_factory=Counter)
@@ -39,21 +42,43 @@ class Counters:
     """How long clients were disconnected, since the last tick."""
 
     def restart(self) -> None:
-        """Count from zero; who is connected and reached stays so."""
+        """Count from zero; who is connected, resting and reached stays so."""
         self.duplicated = self.reordered = self.replayed = self.gaps = self.reconnects = 0
         self.foreign, self.disconnects, self.refused = Counter(), Counter(), Counter()
+
+
+class StreamState(Protocol):
+    """Who a reader reads for: a client with its ledger, or a stream of somebody's own user."""
+
+    topic: str
+    start_id: str
+    connected: bool
+    recovery: Recovery | None
+
+    def opened(self, began_ns: int, now_ns: int) -> None:
+        """It is connected, having begun to connect at `began_ns`."""
+
+    def closed(self, now_ns: int) -> None:
+        """The connection is gone."""
+
+    def rest(self, resting: bool) -> None:
+        """Whether it is meant to be without a connection."""
+
+    def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:
+        """One read brought these; the track to be in from here, or DISARMED."""
 
 
 class ClientState:
     """One client's side of the ledger."""
 
     __slots__ = (
-        "_counters", "_down_ns", "_reached", "_resumed_ns", "_tracks", "aside", "connected", "opened_once", "recovery", "start_id",
-        "topic", "visit",
+        "_any_topic", "_counters", "_down_ns", "_reached", "_resting", "_resumed_ns", "_tracks", "aside", "connected", "opened_once",
+        "recovery", "start_id", "topic", "visit",
     )  # fmt: skip
 
-    def __init__(self, topic: str, counters: Counters, start_id: str = "") -> None:
+    def __init__(self, topic: str, counters: Counters, start_id: str = "", *, any_topic: bool = False) -> None:
         self.topic = topic
+        self._any_topic = any_topic  # the request named none
         self.start_id = start_id
         """The id that it sends before its first event."""
         self.visit: VisitProgress | None = None
@@ -66,6 +91,7 @@ class ClientState:
         self._counters = counters
         self._tracks: dict[Series, Track] = {}
         self._reached = False
+        self._resting = False
         self._resumed_ns = 0
         self._down_ns = 0
 
@@ -78,11 +104,17 @@ class ClientState:
         """The client is connected; the attempt started at `began_ns`."""
         self.connected = True
         self._counters.connected += 1
-        if self.opened_once:
+        if self.opened_once and not self._resting:
             self._resumed_ns = began_ns
             self._counters.reconnects += 1
             self._counters.downtimes_ns.append(now_ns - self._down_ns)
         self.opened_once = True
+        self.rest(False)
+
+    def rest(self, resting: bool) -> None:
+        """The client is without a connection by its own will, or no longer."""
+        self._counters.resting += resting - self._resting
+        self._resting = resting
 
     def closed(self, now_ns: int) -> None:
         """The client is disconnected; events missing until it is back are charged to that."""
@@ -101,25 +133,27 @@ class ClientState:
                 track.next_seq = item.next_seq  # as in the reader's hot path: reads hold several events under pressure
                 item.arrived(now_ns)
             elif isinstance(item, Event):
-                track = self._event(item, now_ns)
+                track = self._event(item, now_ns, track)
             elif isinstance(item, GapFrame):
                 self._gap(item)
                 track = DISARMED
-            else:
+            elif not isinstance(item, StreamEnd):
                 self._foreign(item)
         return track
 
-    def _event(self, event: Event, now_ns: int) -> Track:
+    def _event(self, event: Event, now_ns: int, track: Track) -> Track:
         series = event.series
+        if event.seq < 0:
+            return self._unidentified(event, now_ns, track)
         if self.visit is not None and self.visit.beyond(event.seq):
             return DISARMED
-        track = self._tracks.get(series)
-        if track is None:
-            if series.topic != self.topic:
+        found = self._tracks.get(series)
+        if found is None:
+            if series.topic != self.topic and not self._any_topic:
                 self._foreign(Foreign(f"topic {series.topic[:40]}, which was not requested"))
                 return DISARMED
-            track = self._tracks[series] = Track(series)
-        verdict = track.take(event.seq)
+            found = self._tracks[series] = Track(series)
+        verdict = found.take(event.seq)
         if verdict is Delivery.DOUBLE:
             self._counters.duplicated += event.measured
             if self.visit is not None:
@@ -129,15 +163,25 @@ class ClientState:
             self._counters.reordered += event.measured and verdict is Delivery.LATE
             if self.visit is not None:
                 self.visit.note(event, now_ns)
+        self._hear(event, now_ns)
+        return self._after(event, found, verdict)
+
+    def _unidentified(self, event: Event, now_ns: int, track: Track) -> Track:
+        """Nothing tells it from others: a track in which each is the next."""
+        event.arrive(now_ns, self.aside)
+        self._hear(event, now_ns)
+        watched = self.aside or (self.recovery is not None and self.recovery.waiting)
+        return DISARMED if watched else track if track.series is event.series else Track(event.series)
+
+    def _hear(self, event: Event, now_ns: int) -> None:
         if not self._reached:
             self._reached = True
             self._counters.reached += 1
         if self.recovery is not None:
             self.recovery.note(event, now_ns)
-        return self._after(event, track, verdict)
 
     def _after(self, event: Event, track: Track, verdict: Delivery) -> Track:
-        if event.received_ns < self._resumed_ns:
+        if event.times is Times.ALL and event.received_ns < self._resumed_ns:
             self._counters.replayed += event.measured and verdict is not Delivery.DOUBLE
             return DISARMED
         watched = self.aside or self.visit is not None or (self.recovery is not None and self.recovery.waiting)

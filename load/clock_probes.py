@@ -10,10 +10,11 @@ from gevent import socket
 
 from core.contracts.clock import HOST_CLOCK_HEADER, ClockReading
 from core.contracts.codec import DocumentError, decode
+from core.endpoint.origin import Origin
 from core.host_clock import HostClock
 from load.clocks import KnownClocks
 from load.connection_pool import ReplicaAddress
-from load.http1 import ChunkedBody, Http1Error, Origin, ResponseHead, split_head
+from load.http1 import ChunkedBody, Http1Error, ResponseHead, split_head
 
 EVERY_S = 0.1
 ONE_CLOCK_EVERY_S = 1.0

@@ -9,13 +9,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from errno import EINPROGRESS
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from core.endpoint.origin import Origin
 from load.client_state import Counters
-from load.feed import Feed
+from load.feed import Feed, Interpreter
 from load.frames import UNKNOWN, SeriesRegistry, Source
-from load.http1 import Origin
-from load.transport import Dialect, Transport
+from load.transport import Transport, WireFormat
+
+if TYPE_CHECKING:
+    from load.endpoint_access import EndpointAccess
 
 DEFAULT_RETRY_S = 1.0
 LONGEST_RETRY_S = 5.0
@@ -122,6 +125,10 @@ class ConnectionPool:
     on_break: Callable[[str], None]
     """Told why a stream ended."""
     token: str = ""
+    access: EndpointAccess | None = None
+    """How an endpoint is reached, where the clients are not at replicas of ours."""
+    interpreter: Interpreter | None = None
+    """What events are; default: the registry."""
     compact: bool = False
     """Whether stamps are compact, so that what they leave out must be known of the connection."""
     apart: bool = False
@@ -132,18 +139,29 @@ class ConnectionPool:
     rng: random.Random = field(default_factory=random.Random)
     topics: set[str] = field(default_factory=set)
     """That had a client."""
-    feeds: dict[tuple[Dialect, Source, bool], Feed] = field(default_factory=dict)
+    feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
 
-    def feed(self, dialect: Dialect, server: str, topic: str) -> Feed:
+    def feed(self, wire_format: WireFormat, server: str, topic: str) -> Feed:
         """What all readers of such connections share: to anywhere, unless it takes the server and the topic to understand them."""
         source = Source(server, topic) if self.compact else UNKNOWN
         if self.apart:
-            return Feed(self.registry, dialect, source, remember=False)
+            return Feed(self.registry, wire_format, source, remember=False)
+        return self._shared_feed(wire_format, source, topic)
+
+    def endpoint_feed(self, wire_format: WireFormat, topic: str, connection: str, *, shared: bool) -> Feed:
+        """What all readers of such a topic at the endpoint share, unless their bytes or their numbers are their own."""
+        source = Source("", topic, connection)
+        if connection or not shared:
+            return Feed(self.interpreter or self.registry, wire_format, source, remember=False)
+        return self._shared_feed(wire_format, source, topic)
+
+    def _shared_feed(self, wire_format: WireFormat, source: Source, topic: str) -> Feed:
         # The first client of a topic may stay the only one: what it gets need not be remembered.
         remember = topic in self.topics
         self.topics.add(topic)
-        key = dialect, source, remember
+        key = wire_format, source, remember
         found = self.feeds.get(key)
         if found is None:
-            found = self.feeds[key] = Feed(self.registry, dialect, source, remember=remember)
+            interpreter = self.interpreter or self.registry
+            found = self.feeds[key] = Feed(interpreter, wire_format, source, remember=remember)
         return found

@@ -6,31 +6,37 @@ everything else is decoded with the client's own decoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Protocol
 
 from core.sse import SSEEvent
-from load.frames import UNKNOWN, Event, Item, Parsed, SeriesRegistry, Source
-from load.transport import Dialect
+from load.frames import UNKNOWN, Event, Item, Parsed, Source
+from load.transport import WireFormat
 
 MAX_CACHE_BYTES = 8 * 1024 * 1024
 
 
+class Interpreter(Protocol):
+    """What SSE events are to the clients, on a connection to that source."""
+
+    def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Item, ...]: ...
+
+
 class Feed:
-    """Caches decoded reads for all clients of one dialect; `forget` before each `SeriesRegistry.harvest`.
+    """Caches decoded reads for all clients whose connections are framed alike; `forget` before each `SeriesRegistry.harvest`.
 
     `source` is where they are, which compact stamps do not say. A client that shares its topic with nobody has a feed of its own,
     which need not `remember`.
     """
 
-    __slots__ = ("_bytes", "_cache", "_dialect", "_pieces", "_registry", "_remembers", "_source", "get")
+    __slots__ = ("_bytes", "_cache", "_interpreter", "_pieces", "_remembers", "_source", "_wire_format", "get")
 
     def __init__(
-        self, registry: SeriesRegistry, dialect: Dialect, source: Source = UNKNOWN, *, remember: bool = True
+        self, interpreter: Interpreter, wire_format: WireFormat, source: Source = UNKNOWN, *, remember: bool = True
     ) -> None:
         self._source = source
         self._remembers = remember
-        self._registry = registry
-        self._dialect = dialect
+        self._interpreter = interpreter
+        self._wire_format = wire_format
         self._cache: dict[bytes, Parsed] = {}
         self._pieces: dict[bytes, tuple[tuple[Item, ...], int | None]] = {}
         self._bytes = 0
@@ -45,7 +51,7 @@ class Feed:
 
     def decoder(self) -> Decoder:
         """A decoder for the start of a stream, or for bytes that end within an event."""
-        return Decoder(self._dialect, self._registry, self._source)
+        return Decoder(self._wire_format, self._interpreter, self._source)
 
     def parse(self, data: bytes) -> Parsed | None:
         """Decode bytes for a stream that is between two events; None if they end within one.
@@ -53,11 +59,11 @@ class Feed:
         Raises:
             Http1Error: the framing is broken.
         """
-        piece = self._dialect.sole_piece(data)
+        piece = self._wire_format.sole_piece(data)
         if piece is not None:
             known = self._piece(piece)
             return None if known is None else self._known(data, Parsed(*known))
-        framing = self._dialect.framing()
+        framing = self._wire_format.framing()
         items: list[Item] = []
         retry_ms = None
         pieces = framing.feed(data)
@@ -84,20 +90,23 @@ class Feed:
         """The items of one chunk or message. Reads that hold several differ from client to client, the pieces do not."""
         known = self._pieces.get(piece)
         if known is None:
-            event, retry_ms = self._dialect.whole(piece), None
+            event, retry_ms = self._wire_format.whole(piece), None
             if event is not None:
-                items: tuple[Item, ...] = (self._registry.item(event, self._source),)
+                items = self._interpreter.items(event, self._source)
             else:
-                parser = self._dialect.between()
+                parser = self._wire_format.between()
                 events = parser.feed(piece)
                 if not parser.idle:
                     return None
-                items, retry_ms = tuple(self._registry.item(one, self._source) for one in events), parser.retry_ms
+                items, retry_ms = self._all(events), parser.retry_ms
             known = items, retry_ms
             if self._remembers:
                 self._remember(piece)
                 self._pieces[piece] = known
         return known
+
+    def _all(self, events: list[SSEEvent]) -> tuple[Item, ...]:
+        return tuple(item for one in events for item in self._interpreter.items(one, self._source))
 
     def _remember(self, data: bytes) -> None:
         self._bytes += len(data)
@@ -109,13 +118,13 @@ class Feed:
 class Decoder:
     """A client's own decoder, used while its stream is in the middle of an event."""
 
-    __slots__ = ("_framing", "_parser", "_registry", "_source")
+    __slots__ = ("_framing", "_interpreter", "_parser", "_source")
 
-    def __init__(self, dialect: Dialect, registry: SeriesRegistry, source: Source) -> None:
+    def __init__(self, wire_format: WireFormat, interpreter: Interpreter, source: Source) -> None:
         self._source = source
-        self._framing = dialect.framing()
-        self._parser = dialect.parser()
-        self._registry = registry
+        self._framing = wire_format.framing()
+        self._parser = wire_format.parser()
+        self._interpreter = interpreter
 
     @property
     def between(self) -> bool:
@@ -133,7 +142,7 @@ class Decoder:
         Raises:
             Http1Error: the framing is broken.
         """
-        events: Iterable[SSEEvent] = (event for piece in self._framing.feed(data) for event in self._parser.feed(piece))
-        items = tuple(self._registry.item(event, self._source) for event in events)
+        events = (event for piece in self._framing.feed(data) for event in self._parser.feed(piece))
+        items = tuple(item for event in events for item in self._interpreter.items(event, self._source))
         reply, self._framing.reply = self._framing.reply, b""
         return Parsed(items, self._parser.retry_ms, reply)

@@ -9,6 +9,7 @@ import gevent
 
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
+from load.clock_bound import ClockBound
 from load.ledger import Track
 from load.session import SeatedClient, Session
 from load.visits import VisitAccount
@@ -43,6 +44,7 @@ def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
     _enter_visits(result, account)
     result.tally.users = users
     result.tally.connected = session.counters.connected
+    result.tally.resting = session.counters.resting
     result.tally.bystanders = sum(not client.state.aside for client in session.clients)
     horizon = horizon_of(session.series) | horizon
     for client in session.clients:
@@ -87,13 +89,20 @@ def _measured(session: Session) -> WorkerResult:
         replayed=counters.replayed,
         gaps=counters.gaps,
         reconnects=counters.reconnects,
+        unidentified=recorder.unidentified,
     )
+    if session.access is not None:
+        tally.opened, tally.whole = session.access.times.opened, session.access.times.whole
+        tally.redirects, tally.body_bytes = session.access.times.redirects, session.access.times.received_bytes
     return WorkerResult(
         tally=tally,
         foreign=counters.foreign.copy(),
         disconnects=counters.disconnects.copy(),
         refused=counters.refused.copy(),
-        spans=recorder.spans | _recovery(session),
+        spans=recorder.spans | _recovery(session) | _streams(session),
+        told=recorder.told.copy(),
+        endpoint=session.access is not None,
+        clock=session.access.clock if session.access is not None else ClockBound(),
         servers=dict(recorder.servers),
         seconds=recorder.seconds,
         seen={
@@ -133,6 +142,27 @@ def charge(track: Track, horizon: Horizon, *, connected: bool, stays: bool) -> C
         return Counter()
     tail = Cause.TAIL if connected else Cause.CONNECTION
     return Counter(track.lost(*bounds, tail if stays else None))
+
+
+def _streams(session: Session) -> dict[SpanName, Histogram]:
+    """What any stream tells; empty at replicas of ours."""
+    if session.access is None:
+        return {}
+    now_ns = session.ended_ns or time_ns()
+    silences_ns = list(session.silences_ns)
+    for client in session.clients:
+        if client.reader.notes is not None and client.state.opened_once:
+            client.reader.notes.quiet_until(now_ns)
+            silences_ns.append(client.reader.notes.longest_ns)
+    silence = Histogram()
+    silence.record_ns(silences_ns)
+    times = session.access.times
+    return {
+        "stream_first": times.first,
+        "stream_gap": times.gap,
+        "stream_answer": times.answer,
+        "stream_silence": silence,
+    }
 
 
 def _recovery(session: Session) -> dict[SpanName, Histogram]:

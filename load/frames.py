@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from enum import Enum
 from typing import NamedTuple
 
 import orjson
@@ -13,12 +14,23 @@ from core.stamp import Phase, ReceivedEvent, ReceivedStamp, StampError, decode, 
 from load.ledger import Series
 
 
+class Times(Enum):
+    """Which instants an event tells."""
+
+    ALL = "all"
+    """Due, sent, and received at a replica."""
+    DUE = "due"
+    """Due and sent."""
+    SENT = "sent"
+    NONE = "none"
+
+
 class Event:
     """One event as one replica sent it; `arrived` notes an arrival at a bystander (wall clock, nanoseconds)."""
 
     __slots__ = (
         "arrivals", "arrived", "aside", "content", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series",
-        "server", "wire_bytes",
+        "server", "sse", "times", "wire_bytes",
     )  # fmt: skip
 
     def __init__(self, series: Series, seq: int, measured: bool, server: str, id: str) -> None:
@@ -29,10 +41,14 @@ class Event:
         self.server = server
         self.id = id
         self.due_ns = self.sent_ns = self.received_ns = 0
+        self.times = Times.ALL
+        """Where it tells no due instant, `due_ns` is when this process first had it."""
         self.content = ""
         """Its payload besides the stamp."""
         self.wire_bytes = 0
         """Its bytes on the connection, including framing; 0 until a read contained only it."""
+        self.sse: SSEEvent | None = None
+        """The event itself, where somebody's own code is to see it (load/user_stream.py)."""
         self.arrivals = array("q")
         self.arrived = self.arrivals.append
         self.aside: array[int] | None = None
@@ -49,10 +65,12 @@ class Event:
 
 
 class Source(NamedTuple):
-    """What a compact stamp omits, because it is the same for the whole connection."""
+    """What an event may omit, because it is the same for the whole connection."""
 
     server: str
     topic: str
+    connection: str = ""
+    """Where no two connections share their numbers, which one this is."""
 
 
 UNKNOWN = Source("", "")
@@ -71,7 +89,11 @@ class Foreign(NamedTuple):
     reason: str
 
 
-Item = Event | GapFrame | Foreign
+class StreamEnd(NamedTuple):
+    """What ends an answer in good order."""
+
+
+Item = Event | GapFrame | Foreign | StreamEnd
 
 
 class Parsed:
@@ -81,10 +103,12 @@ class Parsed:
     own, so that the hot path needs no further look; otherwise `series` is one that no client is in.
     """
 
-    __slots__ = ("arrived", "items", "last", "next_seq", "reply", "retry_ms", "seq", "series")
+    __slots__ = ("arrived", "ends", "items", "last", "next_seq", "reply", "retry_ms", "seq", "series")
 
     def __init__(self, items: tuple[Item, ...], retry_ms: int | None, reply: bytes = b"") -> None:
         self.items = items
+        self.ends = False
+        """Whether the answer ends with it."""
         self.retry_ms = retry_ms
         self.reply = reply
         if len(items) == 1 and isinstance(event := items[0], Event) and not reply:
@@ -92,6 +116,7 @@ class Parsed:
             self.series, self.seq, self.next_seq, self.arrived = event.series, event.seq, event.next_seq, event.arrived
         else:
             self.last = next((item for item in reversed(items) if isinstance(item, Event)), None)
+            self.ends = any(isinstance(item, StreamEnd) for item in items)
             self.series, self.seq, self.next_seq, self.arrived = _NO_SERIES, -1, -1, _never
 
 
@@ -100,6 +125,7 @@ def _never(_arrival_ns: int) -> None:
 
 
 _NO_SERIES = Series("", "")
+_UNIDENTIFIED = Series("", "")
 
 
 class SeriesRegistry:
@@ -113,6 +139,10 @@ class SeriesRegistry:
         self._newest_due_ns = 0
         self._frozen = False
         self._last_seqs: Mapping[tuple[str, str], int] | None = None
+
+    def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Item, ...]:
+        """What one SSE event is to us, on a connection to that source."""
+        return (self.item(sse, source),)
 
     def item(self, sse: SSEEvent, source: Source = UNKNOWN) -> Item:
         """Classify one SSE event on a connection to that source."""
@@ -142,7 +172,7 @@ class SeriesRegistry:
 
     def _readable(self, received: ReceivedEvent, id: str) -> Event:
         stamp = received.stamp
-        event = self._make((stamp.stream, stamp.topic), stamp.seq, stamp.phase, stamp.due_ns, received.server, id)
+        event = self.make((stamp.stream, stamp.topic), stamp.seq, stamp.phase, stamp.due_ns, received.server, id)
         event.sent_ns, event.received_ns, event.content = stamp.sent_ns, received.received_ns, received.pad
         return event
 
@@ -153,11 +183,21 @@ class SeriesRegistry:
         if source is UNKNOWN:
             raise StampError("a compact stamp; start the load with --stamp compact")
         stream, seq = place
-        event = self._make((stream, source.topic), seq, stamp.phase, stamp.due_ns, source.server, id)
+        event = self.make((stream, source.topic), seq, stamp.phase, stamp.due_ns, source.server, id)
         event.sent_ns, event.received_ns, event.content = stamp.sent_ns, stamp.received_ns, stamp.payload
         return event
 
-    def _make(self, key: tuple[str, str], seq: int, phase: Phase, due_ns: int, server: str, id: str) -> Event:
+    def unidentified(self, first_ns: int, id: str) -> Event:
+        """An event that nothing tells from others: it is counted, and in no ledger."""
+        measured = first_ns >= self._measure_from_ns and not self._frozen and self._last_seqs is None
+        event = Event(_UNIDENTIFIED, -1, measured, "", id)
+        event.next_seq = -1  # each is as the one before it
+        event.due_ns = first_ns
+        self.fresh.append(event)
+        return event
+
+    def make(self, key: tuple[str, str], seq: int, phase: Phase, due_ns: int, server: str, id: str) -> Event:
+        """An event with a number, which is due at that instant, or came then first."""
         series = self.series.get(key)
         if series is None:
             series = self.series[key] = Series(*key)

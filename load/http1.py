@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from core.errors import UsageError
+from core.endpoint.origin import Origin
 
 MAX_HEAD_BYTES = 65_536
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -17,40 +17,6 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 class Http1Error(Exception):
     """The response is not the expected HTTP; the message says what came instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A replica's address, taken apart: `prefix` is the path in front of `/sse`, without a trailing slash."""
-
-    url: str
-    host: str
-    port: int
-    prefix: str
-
-    @property
-    def authority(self) -> str:
-        """The value of the `Host` header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == 80 else f"{host}:{self.port}"
-
-
-def parse_origin(url: str) -> Origin:
-    """A replica's base URL, such as `http://127.0.0.1:8000`.
-
-    Raises:
-        UsageError: it is not an http:// URL with a host.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 80
-    except ValueError as error:
-        raise UsageError(f"replica {url!r}: {error}; give it as http://HOST:PORT") from error
-    if parts.scheme == "https":
-        raise UsageError(f"replica {url!r}: the load does not support TLS; use the replica's own http:// port")
-    if parts.scheme != "http" or not parts.hostname:
-        raise UsageError(f"replica {url!r} is not an http:// URL with a host; give it as http://HOST:PORT")
-    return Origin(url, parts.hostname, port, parts.path.rstrip("/"))
 
 
 def encode_request(origin: Origin, topic: str, *, last_event_id: str = "", token: str = "") -> bytes:
@@ -84,11 +50,15 @@ class ResponseHead:
         """Raise Http1Error, with the status or the type that came instead, unless this begins an event stream."""
         if self.status != 200:
             raise Http1Error(f"status {self.status}")
+        self.require_event_stream()
+        if self.headers.get("content-encoding", "identity") != "identity":
+            raise Http1Error(f"content-encoding {self.headers['content-encoding']}, which was not requested")
+
+    def require_event_stream(self) -> None:
+        """Raise Http1Error, with the type that came instead, unless the body is an event stream."""
         kind = self.headers.get("content-type", "nothing")
         if not kind.lower().startswith("text/event-stream"):
             raise Http1Error(f"{kind} instead of text/event-stream")
-        if self.headers.get("content-encoding", "identity") != "identity":
-            raise Http1Error(f"content-encoding {self.headers['content-encoding']}, which was not requested")
 
 
 def split_head(data: bytes, *, complete: bool = False) -> tuple[ResponseHead, bytes] | None:

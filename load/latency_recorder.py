@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from time import time_ns
 
@@ -11,8 +12,8 @@ import numpy.typing as npt
 
 from core.contracts.measures import Span
 from core.histogram import Histogram
-from load.clock_correction import ClockCorrection
-from load.frames import Event
+from load.clock_correction import ClockCorrection, Shifts
+from load.frames import Event, Times
 from load.ledger import Series
 from load.second_counts import SecondCounts
 from load.worker_result import SpanName
@@ -34,6 +35,10 @@ class LatencyRecorder:
         self.seconds = SecondCounts()
         """Each second of due time, once it is closed."""
         self.deliveries = 0
+        self.told: Counter[Times] = Counter()
+        """Deliveries by the instants that their events tell."""
+        self.unidentified = 0
+        """Deliveries of events that nothing tells from others."""
         self.sized = 0
         """Deliveries with known size; `wire_bytes` is their total."""
         self.wire_bytes = 0
@@ -42,7 +47,7 @@ class LatencyRecorder:
         self._open: dict[int, Histogram] = {}
 
     def fold(self, events: Sequence[Event]) -> npt.NDArray[np.int64]:
-        """Take the arrivals noted on the events, each of which is given once; return the latencies in nanoseconds."""
+        """Take the arrivals noted on the events, each of which is given once; return the latencies in nanoseconds, of those that tell a time."""
         measured = [event for event in events if event.measured]
         bystanders_ns = self._fold([(event, event.arrivals) for event in measured if event.arrivals])
         if "bystanders" in self.spans:
@@ -51,33 +56,50 @@ class LatencyRecorder:
         return np.concatenate([bystanders_ns, self._fold(others)]) if others else bystanders_ns
 
     def _fold(self, due: Sequence[tuple[Event, array[int]]]) -> npt.NDArray[np.int64]:
-        if not due:
-            return np.empty(0, np.int64)
+        by_times: dict[Times, list[tuple[Event, array[int]]]] = {}
+        for event, arrivals in due:
+            by_times.setdefault(event.times, []).append((event, arrivals))
+        folded = [self._fold_alike(times, some) for times, some in by_times.items()]
+        return np.concatenate(folded) if folded else np.empty(0, np.int64)
+
+    def _fold_alike(self, times: Times, due: Sequence[tuple[Event, array[int]]]) -> npt.NDArray[np.int64]:
+        """Events that tell the same instants; each span gets what they carry."""
         counts = np.array([len(arrivals) for _, arrivals in due])
         stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event, _ in due], np.int64)
         arrived_ns = np.frombuffer(b"".join(arrivals for _, arrivals in due), np.int64)
         first_ns, last_ns, seconds = int(stamps[:, 0].min()), int(arrived_ns.max()), stamps[:, 0] // _SECOND_NS
-        shifts = self._clocks.shifts([event for event, _ in due], counts, time_ns(), int(arrived_ns.min()))
-        if shifts is not None:
+        if times is Times.ALL and (shifts := self._shifts(due, counts, int(arrived_ns.min()))) is not None:
             stamps -= np.column_stack([shifts.generator_ns, shifts.generator_ns, shifts.server_ns])
             last_ns += int(shifts.generator_ns[-1])  # by the generator's clock, as what is due first
         due_ns, sent_ns, received_ns = stamps.T
-        self.spans["schedule"].record_ns(sent_ns - due_ns, counts)
-        self.spans["broker"].record_ns(received_ns - sent_ns, counts)
-        self.spans["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
         latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
-        self.spans["since_sent"].record_ns(arrived_ns - np.repeat(sent_ns, counts))
-        if self.spans["broker"].negative or self.spans["fanout"].negative or self.spans["since_sent"].negative:
+        if times is Times.SENT:
+            latency_ns = arrived_ns - np.repeat(sent_ns, counts)
+        if times is Times.ALL:
+            self.spans["broker"].record_ns(received_ns - sent_ns, counts)
+            self.spans["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
+        if times in (Times.ALL, Times.DUE):
+            self.spans["schedule"].record_ns(sent_ns - due_ns, counts)
+            self.spans["since_sent"].record_ns(arrived_ns - np.repeat(sent_ns, counts))
+        if times is Times.ALL and any(self.spans[name].negative for name in ("broker", "fanout", "since_sent")):
             self._note_lowest(stamps, arrived_ns, counts)
-        self._by_server([event.server for event, _ in due], counts, latency_ns)
-        self._by_second(np.repeat(seconds, counts), latency_ns)
+        if times is not Times.NONE:
+            self._by_server([event.server for event, _ in due], counts, latency_ns)
+            self._by_second(np.repeat(seconds, counts), latency_ns)
         self.deliveries += len(latency_ns)
+        self.told[times] += len(latency_ns)
+        self.unidentified += int(counts[[event.seq < 0 for event, _ in due]].sum())
         sizes = np.array([event.wire_bytes for event, _ in due])
         self.sized += int(counts[sizes > 0].sum())
         self.wire_bytes += int((counts * sizes).sum())
         self.first_due_ns = first_ns if self.first_due_ns is None else min(first_ns, self.first_due_ns)
         self.last_arrival_ns = max(self.last_arrival_ns, last_ns)
-        return latency_ns
+        return latency_ns if times is not Times.NONE else np.empty(0, np.int64)
+
+    def _shifts(
+        self, due: Sequence[tuple[Event, array[int]]], counts: npt.NDArray[np.int64], oldest_ns: int
+    ) -> Shifts | None:
+        return self._clocks.shifts([event for event, _ in due], counts, time_ns(), oldest_ns)
 
     def _note_lowest(
         self, stamps: npt.NDArray[np.int64], arrived_ns: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]

@@ -6,6 +6,7 @@ Locust's charts show its total row. Only deliveries are entered there: what it t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,19 +77,15 @@ class LocustTable:
         """A stream has ended."""
         self._environment.stats.log_error(self._name, "stream", reason)
 
-    def delivered(self, latency_ns: npt.NDArray[np.int64], content_bytes: int) -> None:
-        """Enter deliveries of that many bytes together: one by one, Locust's `log` costs more than the delivery itself."""
-        stats = self._environment.stats
-        counted = count_ms(latency_ns)
-        for entry in (stats.get(DELIVERY, self._name), stats.total) if counted else ():
-            for milliseconds, count in counted:
-                entry.log(milliseconds, 0)
-                entry.num_requests += count - 1
-                entry.num_reqs_per_sec[int(entry.last_request_timestamp)] += count - 1
-                entry.total_response_time += milliseconds * (count - 1)
-                entry.response_times[bucket_ms(milliseconds)] += count - 1
-            entry.total_content_length += content_bytes
-        if counted and self._has_listeners():
+    def delivered(self, latency_ns: npt.NDArray[np.int64], untimed: int, content_bytes: int) -> None:
+        """Enter deliveries of that many bytes together: one by one, Locust's `log` costs more than the delivery itself.
+
+        `untimed` more tell no time: they count as requests without one.
+        """
+        stats, timed_bytes = self._environment.stats, content_bytes if len(latency_ns) else 0
+        log_untimed(stats, self._name, DELIVERY, untimed, content_bytes - timed_bytes)
+        log_many(stats, self._name, DELIVERY, latency_ns, timed_bytes, bucket_ms)
+        if len(latency_ns) and self._has_listeners():
             mean_bytes = round(content_bytes / len(latency_ns))
             for took_ns in latency_ns.tolist():
                 self._tell(DELIVERY, took_ns / 1e6, mean_bytes, None)
@@ -110,6 +107,35 @@ class LocustTable:
             start_time=time.time() - took_ms / 1000,
             url="",
         )
+
+
+def log_many(
+    stats: Any,
+    kind: str,
+    name: str,
+    latency_ns: npt.NDArray[np.int64],
+    content_bytes: int,
+    bucket: Callable[[float], float],
+) -> None:
+    """Enter requests together, `content_bytes` long all in all, in a row of Locust's table and in its total."""
+    counted = count_ms(latency_ns)
+    for entry in (stats.get(name, kind), stats.total) if counted else ():
+        for milliseconds, count in counted:
+            entry.log(milliseconds, 0)
+            entry.num_requests += count - 1
+            entry.num_reqs_per_sec[int(entry.last_request_timestamp)] += count - 1
+            entry.total_response_time += milliseconds * (count - 1)
+            entry.response_times[bucket(milliseconds)] += count - 1
+        entry.total_content_length += content_bytes
+
+
+def log_untimed(stats: Any, kind: str, name: str, count: int, content_bytes: int) -> None:
+    """Enter `count` requests of which nobody knows how long they took."""
+    for entry in (stats.get(name, kind), stats.total) if count else ():
+        entry.log(None, content_bytes)
+        entry.num_requests += count - 1
+        entry.num_none_requests += count - 1
+        entry.num_reqs_per_sec[int(entry.last_request_timestamp)] += count - 1
 
 
 def count_ms(latency_ns: npt.NDArray[np.int64]) -> list[tuple[float, int]]:

@@ -134,7 +134,7 @@ class MasterMeasurement:
             self._send(grant.holder, SeatsGiven(test=self._test(), numbers=tuple(grant.numbers)))
 
     def _on_status(self, _: str, member: Member, told: WorkerStatus) -> None:
-        member.status = told.status
+        member.status, member.usage = told.status, told.usage
 
     def _on_saw(self, _: str, member: Member, saw: Saw) -> None:
         member.saw = horizon_from(saw.bounds)
@@ -167,8 +167,9 @@ class MasterMeasurement:
             self._workers.rebalance()
 
     def status(self) -> LoadStatus:
-        """The sums over present workers, plus the deliveries of those that have left."""
-        return self._members.status(self._begin.measure_from_ns if self._begin is not None else None)
+        """The numbers of the workers that are there, together, and the deliveries of those that have left."""
+        status = self._members.status(self._begin.measure_from_ns if self._begin is not None else None)
+        return status.model_copy(update={"joined": len(self._workers.names())})
 
     def obey(self, order: LoadOrder) -> None:
         """Forward the order to every worker."""

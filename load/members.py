@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from core.contracts.load_status import LoadStatus
+from core.contracts.load_status import LoadStatus, WorkerUsage
 from load.messages import Began
 from load.worker_result import Horizon, WorkerResult, widest
 
@@ -15,6 +15,7 @@ class Member:
 
     began: Began | None = None
     status: LoadStatus | None = None
+    usage: WorkerUsage | None = None
     had_seats: bool = False
     measure_from_ns: int = 0
     """The time from which it measures, as reported."""
@@ -68,6 +69,7 @@ class Members:
             deliveries=sum(one.deliveries for one in told) + sum(one.deliveries for one in left),
             reconnects=sum(one.reconnects for one in told) + sum(one.reconnects for one in left),
             visitors=sum(one.visitors for one in told),
+            workers=tuple(one.usage for one in members if one.usage is not None and not one.gone),
         )
 
     def horizon(self) -> Horizon:

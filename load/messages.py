@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 
 from core.contracts.codec import Document
 from core.contracts.load_orders import LoadOrder
-from core.contracts.load_status import LoadStatus
+from core.contracts.load_status import LoadStatus, WorkerUsage
 from core.contracts.session_rules import SessionRules
+from core.endpoint.request import StreamEndpoint
 from load.worker_result import Horizon, SeqBounds, SeriesKey
 
 
@@ -48,6 +49,8 @@ class Begin(Document):
     """Whether stamps are compact."""
     sessions: SessionRules | None = None
     """The users take visits to these."""
+    endpoint: StreamEndpoint | None = None
+    """What the clients listen to, where that is no replica of ours."""
 
     def changed(self, clients: int | None = None, measure_from_ns: int | None = None) -> Begin:
         """The same test for so many clients, or measured from another instant."""
@@ -62,6 +65,7 @@ class Begin(Document):
             users=self.users,
             compact=self.compact,
             sessions=self.sessions,
+            endpoint=self.endpoint,
         )
 
 
@@ -130,6 +134,7 @@ class WorkerStatus(Document):
     version: Literal[1] = 1
     test: int
     status: LoadStatus
+    usage: WorkerUsage
 
 
 class SeriesBounds(NamedTuple):

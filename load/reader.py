@@ -14,11 +14,14 @@ from time import time_ns
 from typing import Any
 from urllib.parse import unquote
 
-from load.client_state import DISARMED, ClientState
-from load.connection_pool import ConnectionPool, begin_connecting, retry_delay_s
+from load.client_state import DISARMED, StreamState
+from load.connection_pool import ConnectionPool, ReplicaAddress, begin_connecting, retry_delay_s
+from load.endpoint_side import EndpointSide
 from load.feed import Decoder, Feed
 from load.frames import Event, Parsed
 from load.http1 import Http1Error, split_head
+from load.links import why_lost
+from load.stream_times import StreamNotes
 
 READ_BYTES = 65_536
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
@@ -38,6 +41,7 @@ class StreamReader:
         "_pool",
         "_replica",
         "_retry_ms",
+        "_side",
         "_sock",
         "_timer",
         "_track",
@@ -48,7 +52,7 @@ class StreamReader:
         "state",
     )  # fmt: skip
 
-    def __init__(self, state: ClientState, replica: int, pool: ConnectionPool) -> None:
+    def __init__(self, state: StreamState, replica: int, pool: ConnectionPool, user: int = 0) -> None:
         self.state = state
         self.closed = False
         self.started_ns = 0
@@ -64,6 +68,7 @@ class StreamReader:
         self._head = b""
         self._track = DISARMED
         self._last: Parsed | None = None
+        self._side = None if pool.access is None else EndpointSide(self, state, pool, pool.access, user)
         self._fd = -1
         self._sock: Any = None
         self._watcher: Any = None
@@ -78,15 +83,24 @@ class StreamReader:
         """Begin to connect; called by the gate."""
         self.started_ns = time_ns()
         self._pool.connecting.add(self)
+        address = self._pool.addresses[self._replica]
+        if self._side is not None:
+            last = self.last_event()
+            self._side.begin(address, (last.id if last else "") or self.state.start_id)
+        self.dial(address)
+
+    def dial(self, address: ReplicaAddress) -> None:
+        """Begin to connect there, as part of the attempt that is on."""
         try:
-            self._sock = begin_connecting(self._pool.addresses[self._replica], self._pool.leave_from)
+            self._sock = begin_connecting(address, self._pool.leave_from)
         except OSError as error:
             self.fail(error.strerror or str(error))
             return
         self._fd = self._sock.fileno()
-        self._watch(_WRITE, self._writable)
+        self.watch(_WRITE, self._writable)
 
-    def _watch(self, events: int, callback: Callable[[], None]) -> None:
+    def watch(self, events: int, callback: Callable[[], None]) -> None:
+        """Call back when the socket is ready for that, and only then."""
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher.close()
@@ -97,6 +111,9 @@ class StreamReader:
         code = self._sock.getsockopt(SOL_SOCKET, SO_ERROR)
         if code:
             self.fail(os.strerror(code))
+            return
+        if self._side is not None:
+            self._side.connected(self._sock)
             return
         last = self.last_event()
         request = self._pool.transport.request(
@@ -111,7 +128,7 @@ class StreamReader:
             self.fail(error.strerror or str(error))
             return
         self._head = b""
-        self._watch(_READ, self._on_head)
+        self.watch(_READ, self._on_head)
 
     def _on_head(self) -> None:
         try:
@@ -122,20 +139,25 @@ class StreamReader:
             if split is None:
                 return
             head, rest = split
-            dialect = self._pool.transport.dialect(head)
+            wire_format = self._pool.transport.wire_format(head)
         except BlockingIOError:
             return
         except (OSError, Http1Error) as error:
             self.fail(getattr(error, "strerror", None) or str(error))
             return
-        self._feed = self._pool.feed(dialect, unquote(head.headers.get("fanbench-server", "")), self.state.topic)
-        self._get = self._feed.get
-        self._decoder = self._feed.decoder()
+        server = unquote(head.headers.get("fanbench-server", ""))
         self._head = b""
+        self.begin_stream(self._pool.feed(wire_format, server, self.state.topic), rest, now_ns)
+
+    def begin_stream(self, feed: Feed, rest: bytes, now_ns: int) -> None:
+        """The answer begins a stream; `rest` is what came with its head."""
+        self._feed = feed
+        self._get = feed.get
+        self._decoder = feed.decoder()
         self._failures = 0
         self._settle("")
         self.state.opened(self.started_ns, now_ns)
-        self._watch(_READ, self._readable)
+        self.watch(_READ, self._on_data())
         if rest:
             self._slowly(rest, None, now_ns)
 
@@ -157,9 +179,35 @@ class StreamReader:
         else:
             self._slowly(data, parsed, now_ns)
 
+    def _on_data(self) -> Callable[[], None]:
+        return self._readable if self._side is None else self._readable_noted
+
+    def _readable_noted(self) -> None:
+        """As `_readable`, at an endpoint: over its link, and gaps are noted."""
+        side = self._side
+        assert side is not None
+        try:
+            data = side.link.receive()
+        except OSError as error:
+            self._broken(why_lost(error))
+            return
+        if data is None:
+            return
+        now_ns = time_ns()
+        parsed = self._get(data)
+        track = self._track
+        if parsed is not None and parsed.series is track.series and parsed.seq == track.next_seq:
+            track.next_seq = parsed.next_seq
+            parsed.arrived(now_ns)
+            self._last = parsed
+            self.arrival_ns = now_ns
+            side.heard_next(len(data), now_ns)
+        else:
+            self._slowly(data, parsed, now_ns)
+
     def _slowly(self, data: bytes, parsed: Parsed | None, now_ns: int) -> None:
         if not data:
-            self._broken("closed by the server")
+            self._end("closed by the server", in_good_order=False)
             return
         track, self._track = self._track, DISARMED
         decoder = self._decoder
@@ -180,17 +228,27 @@ class StreamReader:
             self._last = parsed
             self.arrival_ns = now_ns
         track = self.state.take(parsed.items, now_ns, track)
+        if self._side is not None:
+            self._side.heard(parsed.items, len(data), now_ns)
+            if parsed.ends:
+                self._complete()
+                return
         if parsed.reply:
             with suppress(OSError):  # a server that does not read what it asked for will say so in its own way
                 self._sock.send(parsed.reply)
         if decoder is not None:
             if decoder.ended:
-                self._broken("ended by the server")
+                self._end("ended by the server", in_good_order=True)
                 return
             if not decoder.between:
                 return
             self._decoder = None
         self._track = track
+
+    @property
+    def notes(self) -> StreamNotes | None:
+        """Of gaps and silences, at an endpoint."""
+        return self._side.notes if self._side is not None else None
 
     def last_event(self) -> Event | None:
         """The event that came last."""
@@ -209,7 +267,7 @@ class StreamReader:
     def resume(self) -> None:
         """Read again, if it is the same connection still."""
         if self.state.connected and not self._watcher.active:
-            self._watcher.start(self._readable)
+            self._watcher.start(self._on_data())
 
     def cut(self, reason: str, back_s: float | None = None) -> None:
         """Drop the connection, and reconnect as after any loss, or after `back_s` seconds."""
@@ -230,14 +288,44 @@ class StreamReader:
         self._pool.on_connect(time_ns() - self.started_ns, failure)
         self._pool.gate.leave()
 
-    def fail(self, reason: str) -> None:
-        """The attempt to connect has failed; try again later."""
+    def fail(self, reason: str, wait_s: float | None = None) -> None:
+        """The attempt to connect has failed; try again later, or after what the server asked for."""
         self._release()
         self._pool.counters.refused[reason] += 1
         self._settle(reason)
+        self.state.rest(False)
         self._failures += 1
         self._replica = (self._replica + 1) % len(self._pool.addresses)
-        self._later()
+        self._later(wait_s)
+
+    def stop(self, reason: str) -> None:
+        """The server says that nobody should come back: this client rests from now on."""
+        self._release()
+        self._pool.counters.refused[reason] += 1
+        self._settle(reason)
+        self.state.rest(True)
+
+    def hang_up(self) -> None:
+        """Close the socket; the attempt goes on elsewhere."""
+        self._release()
+
+    def _end(self, reason: str, *, in_good_order: bool) -> None:
+        """The server ends the stream: an answer that is whole, or else a break."""
+        why = reason if self._side is None else self._side.why_broken(reason, in_good_order=in_good_order)
+        if why:
+            self._broken(why)
+        else:
+            self._complete()
+
+    def _complete(self) -> None:
+        """The answer has come whole: ask again after a pause."""
+        assert self._side is not None
+        now_ns = time_ns()
+        self._side.notes.completed(now_ns)
+        self._release()
+        self.state.closed(now_ns)
+        self.state.rest(True)
+        self._later(self._side.pause_s)
 
     def _broken(self, reason: str, back_s: float | None = None) -> None:
         self._release()
@@ -256,6 +344,8 @@ class StreamReader:
     def _release(self) -> None:
         self._track = DISARMED
         self._decoder = None
+        if self._side is not None:
+            self._side.notes.closed(time_ns())
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher.close()
@@ -274,6 +364,7 @@ class StreamReader:
             self._pool.gate.leave()
         if self.state.connected:
             self.state.closed(time_ns())
+        self.state.rest(False)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -6,8 +6,8 @@ import http.client
 import time
 from collections.abc import Sequence
 
+from core.endpoint.origin import Origin
 from core.errors import TransientError
-from load.http1 import Origin
 
 _POLL_S = 0.02
 _ANSWER_S = 2.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from core.contracts.load_result import (
     Bystanders,
@@ -17,6 +19,8 @@ from core.contracts.load_result import (
 from core.contracts.measures import Span
 from core.histogram import Histogram
 from load.clock_problems import clock_problems, comparison, wide_bounds
+from load.frames import Times
+from load.stream_result import stream_figures
 from load.worker_result import SpanName, WorkerResult
 
 
@@ -33,41 +37,61 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], brea
         connected=tally.connected,
         unreached=tally.unreached,
         deliveries=tally.deliveries,
-        received=tally.received,
-        events=totals.events(),
-        lost=totals.lost,
-        duplicated=tally.duplicated,
-        reordered=tally.reordered,
-        replayed=tally.replayed,
         reconnects=tally.reconnects,
         gaps=tally.gaps,
-        negative=sum(one.negative for one in spans.values()),
-        negatives={name: one.negative for name, one in spans.items() if one.negative},
         foreign=sum(totals.foreign.values()),
         duration_s=duration_s(totals),
-        latency_ms=spans["latency"].summary_ms(),
-        since_sent_ms=_time(totals, "since_sent").summary_ms(),
-        hops_ms=_hops(spans),
         event_bytes=round(tally.wire_bytes / tally.sized, 1) if tally.sized else None,
         connect_ms=_time(totals, "connect").summary_ms(),
         downtime_ms=_time(totals, "downtime").summary_ms(),
-        servers=_servers(totals),
+        servers=_servers(totals, spans),
         topics=_topics(totals),
-        causes=dict(totals.causes),
         foreign_kinds=dict(totals.foreign),
         disconnects=dict(totals.disconnects),
         refused=dict(totals.refused),
-        timeline=_timeline(totals),
-        histograms=_encoded(spans),
+        timeline=_timeline(totals) if "latency" in spans else (),
         problems=(*problems, *check(totals, asked), *clock_problems(totals.clocks), *([wide] if wide else [])),
         clocks=comparison(totals.clocks),
         wide_bounds=wide,
         missing_clients=missing_clients(totals, asked),
         breaches=tuple(breaches),
         recovery=_recovery(totals),
-        bystanders=_bystanders(totals, spans["latency"]),
+        bystanders=_bystanders(totals, spans["latency"]) if "latency" in spans else None,
         visits=_visits(totals),
+        streams=stream_figures(totals),
+        **_ledger(totals),
+        **_latencies(totals, spans),
     )
+
+
+def _ledger(totals: WorkerResult) -> dict[str, Any]:
+    """What it takes to tell one event from another."""
+    if not totals.has_ledger:
+        return {}
+    tally = totals.tally
+    return {
+        "received": tally.received,
+        "events": totals.events(),
+        "lost": totals.lost,
+        "causes": dict(totals.causes),
+        "duplicated": tally.duplicated,
+        "reordered": tally.reordered,
+        "replayed": tally.replayed if totals.tell(Times.ALL) else None,
+    }
+
+
+def _latencies(totals: WorkerResult, spans: dict[Span, Histogram]) -> dict[str, Any]:
+    """What it takes to know when events were sent, or due."""
+    if "latency" not in spans:
+        return {}
+    return {
+        "latency_ms": spans["latency"].summary_ms(),
+        "since_sent_ms": _time(totals, "since_sent").summary_ms() if "schedule" in spans else None,
+        "hops_ms": _hops(spans),
+        "negative": sum(one.negative for one in spans.values()),
+        "negatives": {name: one.negative for name, one in spans.items() if one.negative},
+        "histograms": _encoded(spans),
+    }
 
 
 def _time(totals: WorkerResult, name: SpanName) -> Histogram:
@@ -75,29 +99,29 @@ def _time(totals: WorkerResult, name: SpanName) -> Histogram:
 
 
 def _spans(totals: WorkerResult) -> dict[Span, Histogram]:
-    return {
-        "latency": totals.latency(),
-        "schedule": _time(totals, "schedule"),
-        "broker": _time(totals, "broker"),
-        "fanout": _time(totals, "fanout"),
-    }
+    """The spans that every delivery tells."""
+    spans: dict[Span, Histogram] = {}
+    if totals.tell(Times.ALL, Times.DUE) or totals.tell(Times.SENT):  # two kinds of latency are not added up
+        spans["latency"] = totals.latency()
+    if totals.tell(Times.ALL, Times.DUE):
+        spans["schedule"] = _time(totals, "schedule")
+    if totals.tell(Times.ALL):
+        spans |= {"broker": _time(totals, "broker"), "fanout": _time(totals, "fanout")}
+    return spans
 
 
-def _hops(spans: dict[Span, Histogram]) -> HopPercentiles:
+def _hops(spans: dict[Span, Histogram]) -> HopPercentiles | None:
+    if "schedule" not in spans:
+        return None
     return HopPercentiles(
         schedule=spans["schedule"].summary_ms(),
-        broker=spans["broker"].summary_ms(),
-        fanout=spans["fanout"].summary_ms(),
+        broker=spans["broker"].summary_ms() if "broker" in spans else None,
+        fanout=spans["fanout"].summary_ms() if "fanout" in spans else None,
     )
 
 
 def _encoded(spans: dict[Span, Histogram]) -> EncodedHistograms:
-    return EncodedHistograms(
-        latency=spans["latency"].encode(),
-        schedule=spans["schedule"].encode(),
-        broker=spans["broker"].encode(),
-        fanout=spans["fanout"].encode(),
-    )
+    return EncodedHistograms(**{name: one.encode() for name, one in spans.items()})
 
 
 def _recovery(totals: WorkerResult) -> RecoveryTimes | None:
@@ -160,8 +184,12 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
     if asked == 0 and not tally.clients and not tally.left:
         wrong.append("no clients were requested; give their number, such as -u 100")
     elif tally.deliveries == 0 and (tally.clients or not wrong):
-        wrong.append("no measured event was delivered: is a generator running, and did it publish to these topics?")
-    if tally.received != tally.deliveries:
+        wrong.append(
+            _nothing_came(totals)
+            if totals.endpoint
+            else "no measured event was delivered: is a generator running, and did it publish to these topics?"
+        )
+    if totals.has_ledger and tally.received != tally.deliveries:
         wrong.append(
             f"the clients' ledgers hold {tally.received} deliveries, the histograms {tally.deliveries}: "
             "a defect in fanbench, please report it"
@@ -174,6 +202,16 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
     ]
 
 
+def _nothing_came(totals: WorkerResult) -> str:
+    if totals.foreign:
+        return f"no event is as the dialect says: {_counted(totals.foreign)}; mend the file of --dialect"
+    return "no event came: does the service send any to these topics, and was the time long enough?"
+
+
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
+
+
 def missing_clients(totals: WorkerResult, asked: int) -> str | None:
     """Missing or surplus clients."""
     tally = totals.tally
@@ -182,8 +220,8 @@ def missing_clients(totals: WorkerResult, asked: int) -> str | None:
     reasons = totals.refused + totals.disconnects
     why = ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
     if tally.users and not tally.clients:
-        return f"none of {tally.users} clients ever connected: {why or 'no answer'}; is a replica running there?"
-    if tally.users == tally.clients == tally.connected == asked:
+        return f"none of {tally.users} clients ever connected: {why or 'no answer'}; is a {'service' if totals.endpoint else 'replica'} running there?"
+    if tally.users == tally.clients == tally.connected + tally.resting == asked:
         return None
     return (
         f"{asked} clients were requested: at the end there were {tally.users} users, {tally.clients} of them had "
@@ -202,8 +240,11 @@ def missing_visits(totals: WorkerResult, asked: int) -> str | None:
     )
 
 
-def _servers(totals: WorkerResult) -> dict[str, ServedClients]:
+def _servers(totals: WorkerResult, spans: dict[Span, Histogram]) -> dict[str, ServedClients]:
+    """By the names that replicas of ours tell; an endpoint tells none."""
     names = sorted({server for server, _ in totals.clients} | set(totals.servers))
+    if totals.endpoint:
+        names = [name for name in names if name and "latency" in spans]
     servers = {}
     for name in names:
         topics = {topic: count for (server, topic), count in sorted(totals.clients.items()) if server == name}

@@ -13,7 +13,7 @@ from typing import Any
 from flask import request
 
 from core.contracts.codec import encode
-from core.contracts.load_result import LoadResult
+from core.contracts.load_result import LoadResult, StreamFigures
 from core.contracts.measures import Percentiles
 from core.errors import FanbenchError
 
@@ -130,26 +130,37 @@ class ResultPage:
 
 def _rows_of(result: LoadResult) -> list[dict[str, str]]:
     rows = [{"figure": problem} for problem in (*result.problems, *result.breaches)]
-    rows.append(_times("latency", result.deliveries, result.latency_ms))
-    hops = {"schedule": result.hops_ms.schedule, "broker": result.hops_ms.broker, "fan-out": result.hops_ms.fanout}
-    rows += [_times(f"{name} hop", result.deliveries, of) for name, of in hops.items()]
+    times: dict[str, Percentiles | None] = {"latency": result.latency_ms}
+    if (hops := result.hops_ms) is not None:
+        times |= {"schedule hop": hops.schedule, "broker hop": hops.broker, "fan-out hop": hops.fanout}
+    rows += [_times(name, result.deliveries, of) for name, of in times.items() if of is not None]
+    rows += _stream_rows(result.streams) if result.streams is not None else []
     rows += [_times(f"at {name}", one.deliveries, one.latency_ms) for name, one in result.servers.items()]
     rows.append(_times("connect", result.clients + result.left + result.reconnects, result.connect_ms))
-    counts = {
+    counts: dict[str, int | None] = {
         "clients": result.clients,
         "clients asked for": result.asked,
         "clients that left": result.left,
         "events": result.events,
         "lost": result.lost,
-        **{f"lost: {cause.value.replace('_', ' ')}": count for cause, count in result.causes.items()},
+        **{f"lost: {cause.value.replace('_', ' ')}": count for cause, count in (result.causes or {}).items()},
         "duplicated": result.duplicated,
         "reordered": result.reordered,
         "reconnects": result.reconnects,
-        "gaps": result.gaps,
+        "gaps": result.gaps if result.streams is None else None,
     }
-    return rows + [{"figure": name, "count": f"{count:,}"} for name, count in counts.items()]
+    return rows + [{"figure": name, "count": f"{count:,}"} for name, count in counts.items() if count is not None]
 
 
-def _times(figure: str, count: int, of: Percentiles) -> dict[str, str]:
+def _stream_rows(streams: StreamFigures) -> list[dict[str, str]]:
+    times = {"first event": streams.first_event_ms, "gap between events": streams.gap_ms}
+    times |= {"longest silence of a client": streams.silence_ms, "whole answer": streams.answer_ms}
+    counts = {"first event": streams.opened, "whole answer": streams.whole}
+    return [_times(name, counts.get(name), of) for name, of in times.items() if of is not None]
+
+
+def _times(figure: str, count: int | None, of: Percentiles) -> dict[str, str]:
     shown = {"p50": of.p50, "p90": of.p90, "p99": of.p99, "p999": of.p999, "max": of.max}
-    return {"figure": figure, "count": f"{count:,}"} | {name: f"{value:,.2f}" for name, value in shown.items()}
+    return {"figure": figure, "count": "" if count is None else f"{count:,}"} | {
+        name: f"{value:,.2f}" for name, value in shown.items()
+    }

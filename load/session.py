@@ -16,6 +16,8 @@ from load.client_state import ClientState, Counters
 from load.clock_correction import ClockCorrection
 from load.clock_probes import Probes
 from load.connection_pool import ConnectionPool, ReplicaAddress
+from load.dialect_events import DialectEvents
+from load.endpoint_access import EndpointAccess
 from load.frames import SeriesRegistry
 from load.latency_recorder import LatencyRecorder, rehearse
 from load.ledger import Series
@@ -62,11 +64,12 @@ class Session:
         token: str = "",
         on_connect: Callable[[int, str], None],
         on_break: Callable[[str], None],
-        on_fold: Callable[[npt.NDArray[np.int64], int], None],
+        on_fold: Callable[[npt.NDArray[np.int64], int, int], None],
         measure_from_ns: int = 0,
         compact: bool = False,
         sessions: Attendance | None = None,
         sources: SourceAddresses | None = None,
+        access: EndpointAccess | None = None,
     ) -> None:
         rehearse()
         self.counters = Counters()
@@ -78,10 +81,17 @@ class Session:
         self.left: list[SeatedClient] = []
         """Clients that left voluntarily and lack something."""
         self.left_whole = 0
-        """Clients that were connected, left voluntarily and lack nothing."""
+        """Clients that had been connected, went by their own will and lack nothing."""
+        self._ticked_ns = 0
+        self.ended_ns = 0
+        """When the test ended; until then a client that hears nothing is silent."""
+        self.silences_ns: list[int] = []
+        """At an endpoint, the longest silence of each client that went."""
         self.received_by_left = 0
         """What those of `left_whole` received."""
         self._registry = SeriesRegistry(measure_from_ns)
+        self.access = access
+        """How the endpoint is reached, where the clients are not at replicas of ours."""
         self._connect_ns: list[int] = []
         self.marked = False
         self.published_until_ns = 0
@@ -97,6 +107,8 @@ class Session:
             on_connect=self._connected,
             on_break=on_break,
             token=token,
+            access=access,
+            interpreter=DialectEvents(self._registry, access.endpoint.dialect) if access is not None else None,
             compact=compact,
             apart=sessions is not None,
             leave_from=(sources or SourceAddresses()).bind,
@@ -117,14 +129,16 @@ class Session:
 
     def join(self, number: int) -> SeatedClient | Visitor:
         """Seat one more client there, which begins to connect; with sessions, one more user that takes visits."""
-        self.probes.start(self._pool.addresses)
+        if self.access is None:  # a service of somebody else answers no GET /clock
+            self.probes.start(self._pool.addresses)
         if self.visits is not None:
             return self.visits.sit(number)
         seat = self._seating.seat(number)
-        return self._connect(seat, ClientState(seat.topic, self.counters))
+        any_topic = self.access is not None and not self.access.endpoint.request.names_topic
+        return self._connect(seat, ClientState(seat.topic, self.counters, any_topic=any_topic))
 
     def _connect(self, seat: Seat, state: ClientState) -> SeatedClient:
-        client = SeatedClient(seat, state, StreamReader(state, seat.replica, self._pool))
+        client = SeatedClient(seat, state, StreamReader(state, seat.replica, self._pool, seat.number))
         self.clients.add(client)
         client.reader.start()
         return client
@@ -146,6 +160,8 @@ class Session:
             return
         client.reader.close()
         self.clients.discard(client)
+        if client.reader.notes is not None:
+            self.silences_ns.append(client.reader.notes.longest_ns)
         tracks = client.state.tracks.values()
         if any(track.missing for track in tracks):
             self.left.append(client)
@@ -162,10 +178,21 @@ class Session:
         self.counters.restart()
         self.left.clear()
         self.left_whole = self.received_by_left = 0
+        if self.access is not None:
+            self._restart_notes(self.access, from_ns)
         return from_ns
+
+    def _restart_notes(self, access: EndpointAccess, from_ns: int) -> None:
+        access.times.restart(from_ns)
+        self.silences_ns.clear()
+        for client in self.clients:
+            if client.reader.notes is not None:
+                client.reader.notes.restart(from_ns)
 
     def freeze(self) -> Horizon:
         """The test ends: what these clients saw. What comes from now on waits for `measure_until`."""
+        # Locust's own work at the end holds up the loop: until then only what was read can be said to be silence.
+        self.ended_ns = max([self._ticked_ns, *(client.reader.arrival_ns for client in self.clients)])
         self.tick(hold=False)
         self._registry.freeze()
         return horizon_of(self.series)
@@ -199,13 +226,15 @@ class Session:
         self.clocks.look()
         if not (hold and self.probes.waiting()):
             self._fold()
-        now_ns = time_ns()
+        now_ns = self._ticked_ns = time_ns()
         for histogram, spans_ns in (
             (self.recorder.spans["connect"], self._connect_ns),
             (self.recorder.spans["downtime"], self.counters.downtimes_ns),
         ):
             histogram.record_ns(spans_ns)
             spans_ns.clear()
+        if self.access is not None:
+            self.access.times.fold(now_ns)
         if self.visits is not None:
             self._fold_visits(self.visits, now_ns)
         for reader in list(self._pool.connecting):
@@ -224,9 +253,11 @@ class Session:
 
     def _fold(self) -> None:
         recorder = self.recorder
+        before = recorder.deliveries
         latency_ns = recorder.fold(self._registry.harvest())
+        count = recorder.deliveries - before
         mean_bytes = recorder.wire_bytes / recorder.sized if recorder.sized else 0.0
-        self._on_fold(latency_ns, round(len(latency_ns) * mean_bytes))
+        self._on_fold(latency_ns, count - len(latency_ns), round(count * mean_bytes))
 
     def status(self) -> LoadStatus:
         """This process's current numbers."""

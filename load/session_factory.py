@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gevent
 
+from core.endpoint.origin import Origin, parse_origin
 from core.errors import UsageError
 from core.topics import expand_topics
 from load.addresses import resolve
-from load.http1 import parse_origin
+from load.endpoint_access import EndpointAccess
 from load.locust_table import LocustTable
 from load.messages import Begin
 from load.plan import Seating
 from load.session import Attendance, Session
 from load.source_addresses import SourceAddresses
-from load.transport import Transport
+from load.transport import SSE, Transport
 
 DESCRIPTORS_BESIDE_CLIENTS = 100
 
@@ -34,10 +36,12 @@ class SessionFactory:
         """The session of that test, without a client.
 
         Raises:
-            UsageError: a replica's name is unknown, or this process may not hold so many connections.
+            UsageError: a server's name is unknown, a file of an endpoint cannot be used, or this process may not hold so many connections.
         """
         sources = SourceAddresses(self.sources)
-        addresses = resolve([parse_origin(url) for url in begin.replicas])
+        origins = [parse_origin(url) for url in begin.replicas]
+        access = self._access(begin, origins)
+        addresses = resolve(origins)
         require_descriptors(begin.clients)
         sources.require_ports(begin.clients, addresses)
         return Session(
@@ -53,7 +57,19 @@ class SessionFactory:
             compact=begin.compact,
             sessions=None if begin.sessions is None else Attendance(begin.sessions, max(1, begin.users)),
             sources=sources,
+            access=access,
         )
+
+    def _access(self, begin: Begin, origins: Sequence[Origin]) -> EndpointAccess | None:
+        """How the endpoint is reached; None at replicas of ours."""
+        if begin.endpoint is None:
+            return None
+        if self.transport is not SSE:
+            raise UsageError("https://, --path, --dialect and the like are for SSE; use load/sse.py, or drop them")
+        access = EndpointAccess(begin.endpoint, begin.token, begin.measure_from_ns)
+        if any(origin.scheme == "https" for origin in origins):
+            access.require_tls()
+        return access
 
 
 def require_descriptors(clients: int) -> None:

@@ -9,16 +9,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from core.contracts.codec import read
 from core.contracts.session_rules import SessionRules
+from core.endpoint.origin import Origin, parse_origin
+from core.endpoint.request import Method
 from core.errors import UsageError
-from core.paths import file_to_write
+from core.paths import absolute_path, file_to_write
 from core.stamp import StampForm
 from core.token import check_token
 from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
 from load.document_files import regular_file
-from load.http1 import Origin, parse_origin
 
 File = Annotated[Path | None, BeforeValidator(lambda path: file_to_write(path) if path else None)]
 RegularFile = Annotated[Path | None, BeforeValidator(lambda path: regular_file(path) if path else None)]
+ReadFile = Annotated[str, AfterValidator(lambda path: str(absolute_path(path)) if path else "")]
 
 
 class LoadSettings(BaseModel):
@@ -52,6 +54,24 @@ class LoadSettings(BaseModel):
         0.0, ge=0, le=3600, description="seconds after the start of the last client before events count"
     )
 
+    path: str = Field(
+        "", description="path of the stream, such as /events/{topic}; default: that of fanbench's replicas"
+    )
+    query: tuple[str, ...] = Field((), description="part of the query, as name=value; may be given several times")
+    header: tuple[str, ...] = Field((), description="header, as 'Name: value'; may be given several times")
+    cookie: tuple[str, ...] = Field((), description="cookie, as name=value; may be given several times")
+    method: Method = Field("GET", description="GET, or POST for an answer that is streamed and ends")
+    body: str = Field("", description="JSON body of a POST, or @FILE; {topic} and {user} are filled in")
+    pause: float = Field(
+        1.0, ge=0, le=3600, description="seconds until a client asks again where the answer to its POST has ended"
+    )
+    tokens: ReadFile = Field("", description="file of bearer tokens, one a line: client n sends that of line n")
+    dialect: str = Field("", description="what the events say: the name of a dialect of fanbench's, or a TOML file")
+    ca_file: ReadFile = Field("", description="PEM certificates to trust for https://, instead of the system's")
+    sni: str = Field("", description="name that the server's certificate must have; default: the host")
+    client_cert: ReadFile = Field("", description="PEM certificate of the clients, where the server asks for one")
+    client_key: ReadFile = Field("", description="PEM key of --client-cert; default: in the same file")
+
     fail_if: tuple[str, ...] = Field((), description="fail if FIGURE>NUMBER, such as p99_ms>100 or lost>0; repeatable")
 
     @property
@@ -73,20 +93,24 @@ class LoadSettings(BaseModel):
         return rules
 
     def origins(self, host: str | None) -> list[Origin]:
-        """The replicas' addresses.
+        """The servers' addresses.
 
         Raises:
-            UsageError: there is none, or one is not an http:// URL.
+            UsageError: there is none, or one is not an http:// or https:// URL.
         """
         urls = [url.strip() for url in (self.replicas or host or "").split(",") if url.strip()]
         if not urls:
-            raise UsageError("no replica to connect to; give --host http://HOST:PORT or --replicas URL,URL")
+            raise UsageError("no server to connect to; give --host http://HOST:PORT or --replicas URL,URL")
         return [parse_origin(url) for url in urls]
 
 
 ON_THE_PAGE = ("replicas", "topic", "topic_skew", "drain", "warmup", "token")
 """Options that the web page offers for each new test. Paths are none of them: who can open the page is not who may write
 files here."""
+
+
+SECRET = ("token", "header", "cookie", "body")
+"""Options of which the value is not shown."""
 
 
 def add_options(parser: Any) -> None:
@@ -101,7 +125,7 @@ def add_options(parser: Any) -> None:
             default=None if several else default,
             env_var=f"FANBENCH_LOAD_{name.upper()}",
             help=field.description,
-            is_secret=name == "token",
+            is_secret=name in SECRET,
             include_in_web_ui=name in ON_THE_PAGE,
         )
 
@@ -122,6 +146,6 @@ def read_settings(options: Any) -> LoadSettings:
         name = str(first["loc"][0])
         reason = first["msg"].removeprefix("Value error, ")
         hint = LoadSettings.model_fields[name].description
-        shown = "***" if name == "token" else repr(first["input"])
+        shown = "***" if name in SECRET else repr(first["input"])
         # Without its cause, which holds the value.
         raise UsageError(f"--{name.replace('_', '-')} {shown}: {reason}. It takes: {hint}") from None

@@ -9,7 +9,7 @@ import atexit
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +18,12 @@ import gevent
 from gevent.lock import RLock
 
 from core.contracts.load_result import LoadResult
+from core.endpoint.origin import Origin
+from core.endpoint.request import StreamEndpoint
 from core.errors import FanbenchError, exit_code
 from load.control import Control
 from load.document_files import write_document
+from load.endpoint_settings import endpoint_of
 from load.measurement import AHEAD_NS, CollectedResult, Measurement
 from load.messages import Begin
 from load.readiness import wait_ready
@@ -74,6 +77,7 @@ class Suite:
     def _check(self) -> None:
         """Raise at once for options that cannot work."""
         origins = self._settings.origins(self._environment.host)
+        self._endpoint(self._settings, origins)
         if not self._settings.wait:
             return
         try:
@@ -112,7 +116,13 @@ class Suite:
             users=clients,
             compact=settings.stamp == "compact",
             sessions=settings.rules(),
+            endpoint=self._endpoint(settings, settings.origins(host)),
         )
+
+    def _endpoint(self, settings: LoadSettings, origins: Sequence[Origin]) -> StreamEndpoint | None:
+        """What the clients listen to, where that is no replica of ours."""
+        options = self._environment.parsed_options
+        return endpoint_of(settings, origins, several=bool(options.master or options.processes))
 
     def _open_page(self) -> ResultPage:
         runner = self._environment.runner

@@ -11,6 +11,8 @@ from rich.table import Table
 
 from core.contracts.clock import ClockComparison
 from core.contracts.load_result import LoadResult, RecoveryTimes
+from core.contracts.measures import Percentiles
+from load.stream_words import stream_lines
 
 _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
@@ -31,37 +33,53 @@ def summary_text(result: LoadResult) -> str:
 
 def _print(result: LoadResult, console: Console) -> None:
     rate = result.deliveries / result.duration_s if result.duration_s else 0.0
+    of_events = "" if result.events is None else f" of {result.events:,} events"
     console.print()
     console.print(
-        f"[bold]{result.deliveries:,} deliveries[/] of {result.events:,} events to {result.clients:,} clients "
+        f"[bold]{result.deliveries:,} deliveries[/]{of_events} to {result.clients:,} clients "
         f"in {result.duration_s:.1f} s: {rate:,.0f} deliveries/s"
     )
-    console.print(_latencies(result))
+    console.print(_times(result))
     if result.clocks is not None and result.clocks.offsets:
         console.print(_clocks(result.clocks))
-    by_cause = {cause.value: count for cause, count in result.causes.items()}
-    causes = ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(by_cause.items()))
-    console.print(
-        f"lost {result.lost:,}{f' ({causes})' if causes else ''}, duplicated {result.duplicated:,}, "
-        f"reordered {result.reordered:,}, reconnects {result.reconnects:,}, gaps {result.gaps:,}"
-    )
+    console.print(_counts(result))
+    if result.streams is not None:
+        for line in stream_lines(result.streams):
+            console.print(line, highlight=False)
     if result.recovery is not None:
         console.print(_recovery(result.recovery))
     for line in _remarks(result):
         console.print(f"[yellow]![/] {line}", highlight=False)
 
 
-def _latencies(result: LoadResult) -> Table:
-    table = Table(title="milliseconds from the due instant", title_justify="left", box=None, pad_edge=False)
+def _counts(result: LoadResult) -> str:
+    if result.lost is None:
+        return f"reconnects {result.reconnects:,}"
+    by_cause = {cause.value: count for cause, count in (result.causes or {}).items()}
+    causes = ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(by_cause.items()))
+    line = f"lost {result.lost:,}{f' ({causes})' if causes else ''}, duplicated {result.duplicated:,}, "
+    line += f"reordered {result.reordered:,}, reconnects {result.reconnects:,}"
+    return line if result.streams is not None else f"{line}, gaps {result.gaps:,}"
+
+
+def _times(result: LoadResult) -> Table:
+    since = "the due instant" if result.hops_ms is not None else "when it was sent"
+    title = f"milliseconds from {since}" if result.latency_ms is not None else "milliseconds"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for name in _COLUMNS:
         table.add_column(name, justify="right")
-    hops = result.hops_ms
-    rows = {"latency": result.latency_ms, "  schedule hop": hops.schedule, "  broker hop": hops.broker}
-    rows |= {"  fanout hop": hops.fanout}
+    rows: dict[str, Percentiles | None] = {"latency": result.latency_ms}
+    if (hops := result.hops_ms) is not None:
+        rows |= {"  schedule hop": hops.schedule, "  broker hop": hops.broker, "  fanout hop": hops.fanout}
     rows |= {f"  at {name}": one.latency_ms for name, one in result.servers.items() if one.deliveries}
+    if (streams := result.streams) is not None:
+        rows |= {"connect": result.connect_ms, "first event": streams.first_event_ms}
+        rows |= {"gap between events": streams.gap_ms, "longest silence of a client": streams.silence_ms}
+        rows |= {"whole answer": streams.answer_ms}
     for name, ms in rows.items():
-        table.add_row(name, *(f"{value:,.2f}" for value in (ms.p50, ms.p90, ms.p99, ms.p999, ms.max)))
+        if ms is not None:
+            table.add_row(name, *(f"{value:,.2f}" for value in (ms.p50, ms.p90, ms.p99, ms.p999, ms.max)))
     return table
 
 
@@ -85,11 +103,17 @@ def _remarks(result: LoadResult) -> list[str]:
     if result.left:
         remarks.append(f"{result.left:,} clients left before the end, because workers or the number of users changed")
     if result.unreached:
-        remarks.append(f"{result.unreached:,} connected clients never got an event: is a generator running?")
+        hint = "is a generator running?" if result.streams is None else "does the service send any to their topics?"
+        remarks.append(f"{result.unreached:,} connected clients never got an event: {hint}")
+    if result.negative and result.streams is not None:  # at replicas it is a problem
+        remarks.append(f"{result.negative:,} negative durations: the service's clock and this host's differ")
     if result.foreign:
-        remarks.append(f"{result.foreign:,} foreign events: {_reasons(result.foreign_kinds)}")
+        what = "not ours" if result.streams is None else "not as the dialect says"
+        remarks.append(f"{result.foreign:,} events were {what}: {_reasons(result.foreign_kinds)}")
     if result.disconnects:
         remarks.append(f"broken streams: {_reasons(result.disconnects)}")
+    if result.refused and result.streams is not None:
+        remarks.append(f"attempts that got no stream: {_reasons(result.refused)}")
     return remarks
 
 

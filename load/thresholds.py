@@ -18,7 +18,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
-_COUNTS: dict[str, Callable[[LoadResult], float]] = {
+_COUNTS: dict[str, Callable[[LoadResult], float | None]] = {
     "clients": lambda result: result.clients,
     "left": lambda result: result.left,
     "unreached": lambda result: result.unreached,
@@ -40,13 +40,17 @@ _PERCENTILES: dict[str, Callable[[Percentiles], float]] = {
     "p999_ms": lambda of: of.p999,
     "max_ms": lambda of: of.max,
 }
-_SPANS: dict[str, Callable[[LoadResult], Percentiles]] = {
+_SPANS: dict[str, Callable[[LoadResult], Percentiles | None]] = {
     "": lambda result: result.latency_ms,
-    "schedule_": lambda result: result.hops_ms.schedule,
-    "broker_": lambda result: result.hops_ms.broker,
-    "fanout_": lambda result: result.hops_ms.fanout,
+    "schedule_": lambda result: result.hops_ms.schedule if result.hops_ms else None,
+    "broker_": lambda result: result.hops_ms.broker if result.hops_ms else None,
+    "fanout_": lambda result: result.hops_ms.fanout if result.hops_ms else None,
     "connect_": lambda result: result.connect_ms,
     "downtime_": lambda result: result.downtime_ms,
+    "first_event_": lambda result: result.streams.first_event_ms if result.streams else None,
+    "gap_": lambda result: result.streams.gap_ms if result.streams else None,
+    "silence_": lambda result: result.streams.silence_ms if result.streams else None,
+    "answer_": lambda result: result.streams.answer_ms if result.streams else None,
 }
 
 
@@ -55,11 +59,13 @@ def figure_names() -> list[str]:
     return [*(span + name for span in _SPANS for name in _PERCENTILES), *_COUNTS]
 
 
-def _figure(name: str, result: LoadResult) -> float:
+def _figure(name: str, result: LoadResult) -> float | None:
+    """None where the events do not carry it."""
     if name in _COUNTS:
         return _COUNTS[name](result)
     span = next(one for one in sorted(_SPANS, reverse=True) if name.startswith(one))
-    return _PERCENTILES[name.removeprefix(span)](_SPANS[span](result))
+    of = _SPANS[span](result)
+    return None if of is None else _PERCENTILES[name.removeprefix(span)](of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ class Threshold:
     def breach(self, result: LoadResult) -> str:
         """The exceeded limit, in words; '' if none is."""
         value = _figure(self.figure, result)
+        if value is None:
+            return f"{self.figure} is not known of these events, so that nobody can say whether it is {self.comparison} {self.limit:g}"
         if not _COMPARE[self.comparison](value, self.limit):
             return ""
         return f"{self.figure} is {value:g}, which is {self.comparison} {self.limit:g}"

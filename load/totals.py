@@ -8,7 +8,9 @@ from typing import Literal, NamedTuple
 from core.contracts.codec import Document
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
+from load.clock_bound import ClockBound
 from load.clock_tally import ClockTally
+from load.frames import Times
 from load.second_counts import SecondCounts
 from load.visit_tally import VisitTally
 from load.worker_result import Seen, SeriesKey, ServerTopic, SpanName, Tally, WorkerResult
@@ -69,6 +71,9 @@ class Totals(Document):
     last_arrival_ns: int
     visits: VisitTally | None = None
     clocks: ClockTally
+    told: dict[Times, int]
+    endpoint: bool
+    clock: ClockBound
 
     @classmethod
     def of(cls, test: int, measure_from_ns: int, result: WorkerResult) -> Totals:
@@ -90,6 +95,9 @@ class Totals(Document):
             last_arrival_ns=result.last_arrival_ns,
             visits=result.visits,
             clocks=result.clocks,
+            told=dict(result.told),
+            endpoint=result.endpoint,
+            clock=result.clock,
         )
 
     def result(self) -> WorkerResult:
@@ -108,6 +116,9 @@ class Totals(Document):
             last_arrival_ns=self.last_arrival_ns,
             visits=self.visits,
             clocks=self.clocks,
+            told=Counter(self.told),
+            endpoint=self.endpoint,
+            clock=self.clock,
         )
         for one in self.seen:
             result.seen.setdefault(SeriesKey(one.stream, one.topic), []).append(one.seen)

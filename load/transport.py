@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.endpoint.origin import Origin
 from core.sse import SSEEvent, SSEParser, read_whole
-from load.http1 import ChunkedBody, Origin, PlainBody, ResponseHead, encode_request, sole_chunk
+from load.http1 import ChunkedBody, PlainBody, ResponseHead, encode_request, sole_chunk
 from load.websocket import MessageFrames, MessageParser, encode_upgrade, require_upgraded
 
 
@@ -52,7 +53,7 @@ def _as_it_is(data: bytes) -> bytes | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class WireFormat:
     """How the bytes of a connection become events."""
 
     framing: Callable[[], Framing]
@@ -66,9 +67,9 @@ class Dialect:
     """The event that a piece is, if it is one as replicas write it; None for anything else, which takes `between`."""
 
 
-CHUNKED = Dialect(ChunkedBody, SSEParser, _sse_between_events, sole_chunk, read_whole)
-PLAIN = Dialect(PlainBody, SSEParser, _sse_between_events, _as_it_is, read_whole)
-MESSAGES = Dialect(MessageFrames, MessageParser, MessageParser)
+CHUNKED = WireFormat(ChunkedBody, SSEParser, _sse_between_events, sole_chunk, read_whole)
+PLAIN = WireFormat(PlainBody, SSEParser, _sse_between_events, _as_it_is, read_whole)
+MESSAGES = WireFormat(MessageFrames, MessageParser, MessageParser)
 
 
 class Request(Protocol):
@@ -83,16 +84,16 @@ class Transport:
 
     name: str
     request: Request
-    dialect: Callable[[ResponseHead], Dialect]
+    wire_format: Callable[[ResponseHead], WireFormat]
     """What follows a response's head; raises Http1Error unless that begins a stream."""
 
 
-def _sse(head: ResponseHead) -> Dialect:
+def _sse(head: ResponseHead) -> WireFormat:
     head.require_stream()
     return CHUNKED if head.chunked else PLAIN
 
 
-def _websocket(head: ResponseHead) -> Dialect:
+def _websocket(head: ResponseHead) -> WireFormat:
     require_upgraded(head)
     return MESSAGES
 

@@ -19,10 +19,13 @@ from load.master import MasterMeasurement
 from load.session_factory import SessionFactory
 from load.settings import add_options
 from load.source_addresses import own_addresses
+from load.sse_user import SSEUser
 from load.suite import Suite
 from load.transport import Transport
 from load.user_places import UserPlaces
 from load.worker import Worker
+
+__all__ = ["SSEUser", "StreamUser", "measure"]
 
 FOREVER_S = 10**8
 _FORKED_RUN = secrets.token_hex(8)

@@ -11,8 +11,9 @@ import orjson
 from wsproto.frame_protocol import FrameProtocol
 from wsproto.utilities import generate_accept_token, generate_nonce
 
+from core.endpoint.origin import Origin
 from core.sse import SSEEvent
-from load.http1 import Http1Error, Origin, ResponseHead
+from load.http1 import Http1Error, ResponseHead
 
 _KEY = generate_nonce()  # RFC 6455 wants one for each connection; one a process serves the check
 _ACCEPT = generate_accept_token(_KEY).decode()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gevent
+import psutil
 
+from core.contracts.load_status import WorkerUsage
 from core.errors import FanbenchError
 from load.channel import Channel
 from load.client_faults import obey
@@ -56,6 +59,7 @@ class Worker:
         self._begin: Begin | None = None
         self._session: Session | None = None
         self._told_totals = True
+        self._process = psutil.Process()
         self._parent = os.getppid() if forked else 0
         if forked:  # what is printed at the end is the master's
             environment.parsed_options.json, environment.parsed_options.json_file = False, None
@@ -161,7 +165,16 @@ class Worker:
             self._require_master(silent_s)
             if self._session is not None and not self._told_totals:
                 self._session.tick()
-                self._channel.send(WorkerStatus(test=self._test(), status=self._session.status()))
+                told = WorkerStatus(test=self._test(), status=self._session.status(), usage=self._usage())
+                self._channel.send(told)
+
+    def _usage(self) -> WorkerUsage:
+        return WorkerUsage(
+            name=self._runner.client_id,
+            cpu_s=time.process_time(),
+            rss_bytes=self._process.memory_info().rss,
+            at_s=time.monotonic(),
+        )
 
     def _require_master(self, silent_s: float) -> None:
         """End with the master: without one nobody stops these clients, nobody asks what they got."""

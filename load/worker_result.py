@@ -9,17 +9,19 @@ from typing import Literal, NamedTuple
 
 from core.contracts.load_result import Cause
 from core.histogram import Histogram
+from load.clock_bound import ClockBound
 from load.clock_tally import ClockTally
+from load.frames import Times
 from load.ledger import Series, Track
 from load.second_counts import SecondCounts
 from load.visit_tally import VisitTally
 
 SpanName = Literal[
     "schedule", "broker", "fanout", "connect", "downtime", "bystanders", "before", "first_event", "silence",
-    "since_sent", "first_token", "gap_sent", "gap_seen",
+    "since_sent", "first_token", "gap_sent", "gap_seen", "stream_first", "stream_gap", "stream_silence", "stream_answer",
 ]  # fmt: skip
 """The hops, and `since_sent`, latency without the schedule hop; `bystanders` and `before` since a client was set aside; `first_event` and `silence` since a mark, a value a client;
-`first_token`, `gap_sent` and `gap_seen` of visits to sessions."""
+`first_token`, `gap_sent` and `gap_seen` of visits to sessions; those with `stream_` of an endpoint, `stream_silence` a value a client."""
 
 
 class SeriesKey(NamedTuple):
@@ -109,6 +111,15 @@ class Tally:
     replayed: int = 0
     gaps: int = 0
     reconnects: int = 0
+    resting: int = 0
+    """Clients that have no connection at the end by their own will."""
+    unidentified: int = 0
+    """Deliveries of events that nothing tells from others: they are in no ledger."""
+    opened: int = 0
+    """At an endpoint: answers that began a stream, `whole` those that ended in good order."""
+    whole: int = 0
+    redirects: int = 0
+    body_bytes: int = 0
 
     def add(self, other: Tally) -> None:
         """Add another's counts to this one."""
@@ -143,6 +154,11 @@ class WorkerResult:
     """Each second of due time to its latency."""
     first_due_ns: int | None = None
     last_arrival_ns: int = 0
+    told: Counter[Times] = field(default_factory=Counter)
+    """Deliveries by the instants that their events tell."""
+    endpoint: bool = False
+    """Whether the clients were at an endpoint that is none of ours."""
+    clock: ClockBound = field(default_factory=ClockBound)
     visits: VisitTally | None = None
     """Of visits to sessions, if there are any."""
     clocks: ClockTally = field(default_factory=ClockTally)
@@ -151,6 +167,17 @@ class WorkerResult:
     def lost(self) -> int:
         """Deliveries that are missing."""
         return sum(self.causes.values())
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether every delivery is in one."""
+        return self.tally.unidentified == 0 and (self.tally.deliveries > 0 or not self.endpoint)
+
+    def tell(self, *times: Times) -> bool:
+        """Whether every delivery tells one of these."""
+        if not self.endpoint:
+            return True
+        return 0 < self.tally.deliveries == sum(self.told[one] for one in times)
 
     def events(self) -> int:
         """How many different measured events any client got."""
@@ -189,6 +216,9 @@ class WorkerResult:
         self.first_due_ns = min(starts, default=None)
         self.last_arrival_ns = max(self.last_arrival_ns, other.last_arrival_ns)
         self.clocks.add(other.clocks)
+        self.told.update(other.told)
+        self.endpoint = self.endpoint or other.endpoint
+        self.clock.meet(other.clock)
         if other.visits is not None:
             self.visits = self.visits or VisitTally()
             self.visits.add(other.visits)

@@ -16,6 +16,7 @@ def stats(replica: Replica) -> ReplicaStats:
         pid=os.getpid(),
         ready=replica.link.ready and not hub.stopping,
         broker=str(replica.endpoint),
+        delivery=replica.endpoint.delivery,
         broker_connected=replica.link.broker.connected,
         broker_notice=replica.link.broker.notice,
         clients=len(hub.clients),

@@ -61,3 +61,8 @@ def postgres_answers(port: int, user: str = "fanbench", database: str = "postgre
     words = b"\x00".join((b"user", user.encode(), b"database", database.encode(), b"\x00"))
     message = (8 + len(words)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + words
     return answers(port, [(message, b"R\x00\x00\x00")])
+
+
+def http_answers(port: int) -> bool:
+    """HTTP: any answer at all, with whatever status."""
+    return answers(port, [(b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.")])

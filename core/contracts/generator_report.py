@@ -18,6 +18,8 @@ class GeneratorReport(Document):
     """By topic: events handed to the adapter, including failed ones."""
     failed: int
     """Events whose publish raised; with at-least-once, those that were given up."""
+    failures: dict[str, int]
+    """The same by reason."""
     retried: int
     """Publishes repeated, with at-least-once."""
     longest_outage_ms: float

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from core.contracts.clock import ClockComparison
-from core.contracts.codec import Document
+from core.contracts.codec import Document, DocumentError
 from core.contracts.measures import Percentiles, Span
 
 
@@ -25,30 +25,40 @@ class Cause(Enum):
     """It is missing at the end of a connected stream; others got it, so it may have been in flight."""
 
 
-class HopPercentiles(Document):
-    """By hop, in milliseconds."""
+class SparseDocument(Document):
+    """A document of which the fields that are None are left out where it is written."""
+
+    @model_serializer(mode="wrap")
+    def _with_what_there_is(self, fields: SerializerFunctionWrapHandler) -> dict[str, object]:
+        written: dict[str, object] = fields(self)
+        return {name: value for name, value in written.items() if value is not None}
+
+
+class HopPercentiles(SparseDocument):
+    """By hop, in milliseconds; only a replica of ours tells where the broker's hop ends."""
 
     schedule: Percentiles
-    broker: Percentiles
-    fanout: Percentiles
+    broker: Percentiles | None = None
+    fanout: Percentiles | None = None
 
 
-class EncodedHistograms(Document):
-    """HDR V2, base64, microseconds: the latency and each hop."""
+class EncodedHistograms(SparseDocument):
+    """HDR V2, base64, microseconds: of the whole way and of each hop that is known."""
 
     latency: str
-    schedule: str
-    broker: str
-    fanout: str
+    schedule: str | None = None
+    broker: str | None = None
+    fanout: str | None = None
 
     def by_span(self) -> dict[Span, str]:
-        """The same, by name."""
-        return {
+        """The same by name."""
+        found: dict[Span, str | None] = {
             "latency": self.latency,
             "schedule": self.schedule,
             "broker": self.broker,
             "fanout": self.fanout,
         }
+        return {span: text for span, text in found.items() if text is not None}
 
 
 class ServedClients(Document):
@@ -116,8 +126,51 @@ class VisitResult(Document):
     """Between the same two, as they arrived."""
 
 
+Knowledge = Literal["stamp", "identity", "time"]
+"""`stamp`: ours, and so all; `identity`: one event is told from another, so there is a ledger; `time`: when it was sent."""
+
+
+class ClockOffset(Document):
+    """Server's clock less ours, as the `Date` headers of its answers bound it; low over high: several clocks answered."""
+
+    low_ms: float
+    high_ms: float
+
+
+class StreamFigures(SparseDocument):
+    """What the streams of an endpoint tell, whatever is known of their events; milliseconds. Absent is what never happened."""
+
+    knows: tuple[Knowledge, ...]
+    """What every delivery told; the figures beside this follow from it."""
+    opened: int
+    """Answers that began a stream."""
+    whole: int
+    """Of those, the ones that ended in good order, as an answer to a POST does."""
+    redirects: int
+    body_bytes: int
+    """What came of the bodies, framing and compression and all."""
+    stamped: int
+    """Deliveries with our stamp, `timed` those with another time, `unidentified` those that nothing tells from others."""
+    timed: int
+    unidentified: int
+    events_per_s: float | None = None
+    """Deliveries per second over all clients."""
+    first_event_ms: Percentiles | None = None
+    """From the first SYN to the first event of a stream."""
+    gap_ms: Percentiles | None = None
+    """Between an event and the one before it, on one connection."""
+    silence_ms: Percentiles | None = None
+    """Over the clients: the longest time without an event while connected."""
+    answer_ms: Percentiles | None = None
+    """From the first SYN to the end of a whole answer."""
+    clock_offset_ms: ClockOffset | None = None
+
+
 class LoadResult(Document):
-    """One measurement. `recovery` and `bystanders` are there only after a fault, `visits` only with sessions."""
+    """One measurement. `recovery` and `bystanders` are there only after a fault, `visits` only with sessions, `streams` only of an endpoint.
+
+    What the events of an endpoint do not carry is absent.
+    """
 
     version: Literal[1] = 1
     asked: int
@@ -128,33 +181,33 @@ class LoadResult(Document):
     connected: int
     unreached: int
     deliveries: int
-    received: int
-    events: int
-    lost: int
-    duplicated: int
-    reordered: int
-    replayed: int
+    received: int | None = None
+    events: int | None = None
+    lost: int | None = None
+    duplicated: int | None = None
+    reordered: int | None = None
+    replayed: int | None = None
     reconnects: int
     gaps: int
-    negative: int
-    negatives: dict[Span, int]
+    negative: int | None = None
+    negatives: dict[Span, int] | None = None
     foreign: int
     duration_s: float
-    latency_ms: Percentiles
-    since_sent_ms: Percentiles
+    latency_ms: Percentiles | None = None
+    since_sent_ms: Percentiles | None = None
     """Latency without the schedule hop: as if the generator had never been late."""
-    hops_ms: HopPercentiles
+    hops_ms: HopPercentiles | None = None
     event_bytes: float | None
     connect_ms: Percentiles
     downtime_ms: Percentiles
     servers: dict[str, ServedClients]
     topics: dict[str, int]
-    causes: dict[Cause, int]
+    causes: dict[Cause, int] | None = None
     foreign_kinds: dict[str, int]
     disconnects: dict[str, int]
     refused: dict[str, int]
     timeline: tuple[MeasuredSecond, ...]
-    histograms: EncodedHistograms
+    histograms: EncodedHistograms | None = None
     problems: tuple[str, ...]
     """Why the measurement is not complete, `missing_clients` among them."""
     missing_clients: str | None = None
@@ -168,12 +221,28 @@ class LoadResult(Document):
     recovery: RecoveryTimes | None = None
     bystanders: Bystanders | None = None
     visits: VisitResult | None = None
+    streams: StreamFigures | None = None
 
     @model_serializer(mode="wrap")
     def _with_what_there_was(self, fields: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out what only a fault or sessions give, if there were none."""
+        """Leave out what only a fault, sessions or other events would give."""
         written: dict[str, object] = fields(self)
-        return {name: value for name, value in written.items() if name not in _AT_TIMES or value is not None}
+        return {name: value for name, value in written.items() if value is not None or name in _NULL_IF_NONE}
 
 
-_AT_TIMES = ("recovery", "bystanders", "visits")
+_NULL_IF_NONE = ("event_bytes", "missing_clients")
+
+T = TypeVar("T")
+
+
+def carried(value: T | None, name: str) -> T:
+    """A figure that the events must carry where all replicas are ours.
+
+    Raises:
+        DocumentError: it is absent.
+    """
+    if value is None:
+        raise DocumentError(
+            f"the load's result has no {name}: not all events have fanbench's stamp; are all servers its replicas?"
+        )
+    return value

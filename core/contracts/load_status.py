@@ -7,6 +7,17 @@ from typing import Literal
 from core.contracts.codec import Document
 
 
+class WorkerUsage(Document):
+    """What one worker process has used since its start, as it told last."""
+
+    name: str
+    """As Locust's master calls it: the host's name and an id."""
+    cpu_s: float
+    rss_bytes: int
+    at_s: float
+    """When it looked, by a clock of its own that never steps: only differences count."""
+
+
 class LoadStatus(Document):
     """Over all processes of the load."""
 
@@ -19,4 +30,8 @@ class LoadStatus(Document):
     """Measured ones so far."""
     reconnects: int = 0
     visitors: int = 0
-    """Users that take visits to sessions, if there are sessions."""
+    """Users that take visits to sessions, where there are sessions."""
+    joined: int = 0
+    """Workers that the master has, before a test begins too; 0 where there is no master."""
+    workers: tuple[WorkerUsage, ...] = ()
+    """Those that are there and have told."""

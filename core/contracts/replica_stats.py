@@ -18,6 +18,8 @@ class ReplicaStats(Document):
     """The broker confirmed the subscriptions, its link has not been down beyond the grace, and the replica is not ending."""
     broker: str
     """URL, its secrets hidden."""
+    delivery: str
+    """The promise that is asked of it: at-most-once or at-least-once."""
     broker_connected: bool
     """Whether the link to it is up now."""
     broker_notice: str

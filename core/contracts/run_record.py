@@ -82,7 +82,9 @@ class FurtherColumns(Document):
     negative: int
     """Latencies below zero."""
     fault: str
-    """The kinds of faults that were done in it, with blanks between; empty if nothing was broken."""
+    """The kinds of faults that were done in it, with blanks between; empty where nothing was broken."""
+    not_watched: str
+    """Parts whose CPU and memory nobody saw, and `others` for the rest of the machines, with blanks between."""
 
 
 MAIN_COLUMNS = tuple(MainColumns.model_fields)

@@ -86,6 +86,7 @@ def add_measuring(app: FastAPI) -> None:
             "pid": os.getpid(),
             "ready": True,
             "broker": f"{broker.scheme}://{broker.hostname}:{broker.port}",
+            "delivery": "at-most-once",
             "broker_connected": True,
             "broker_notice": "",
             "batch_sends": False,

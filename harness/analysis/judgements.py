@@ -46,8 +46,14 @@ class JudgedFigure:
 
 
 def cpu_us_per_delivery(run: Run) -> float | None:
-    """CPU that a service pays for (broker, replicas and generator), in microseconds per delivery."""
-    used_s = sum(run.usage[part].cpu_s for part in ("broker", "server", "generator") if part in run.usage)
+    """CPU of what a service pays for, broker, replicas and generator, in microseconds per delivery.
+
+    None where nobody watched one of them: the sum of the others is no figure, and a contender that is watched would lose by it.
+    """
+    paid_for = ("broker", "server", "generator")
+    if any(part in run.not_watched for part in paid_for):
+        return None
+    used_s = sum(run.usage[part].cpu_s for part in paid_for if part in run.usage)
     return used_s / run.delivered * 1e6 if used_s and run.delivered else None
 
 

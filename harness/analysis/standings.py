@@ -86,6 +86,10 @@ class Standing:
         """The largest resident memory of a part in any valid run."""
         return max((run.usage[part].rss_mb for run in self.runs if part in run.usage), default=None)
 
+    def not_watched(self, part: str) -> bool:
+        """Whether the part ran and nobody saw its CPU and memory in any valid run."""
+        return bool(self.runs) and all(part in run.not_watched for run in self.runs)
+
     def median_figure(self, name: str) -> float | None:
         """The median over valid runs of one of the runs' own figures."""
         values = [run.figures[name] for run in self.runs if name in run.figures]

@@ -16,8 +16,9 @@ from core.errors import FanbenchError
 from core.scenario import Scenario
 from core.topics import topic_pattern
 from harness.analysis.slo import Slo
-from harness.results.run_record import LATENCY, Run
+from harness.results.run_record import LATENCY, OTHERS, PARTS, Run
 from harness.results.store import ResultFolder
+from harness.runner.deployment import Deployment
 from harness.runner.run import Patience
 from harness.schedule.jobs import measure
 from harness.schedule.retry_queue import REPEATS, Job
@@ -47,7 +48,8 @@ def by_weather(run: Run, cores: float) -> bool:
 
     Where the run's own processes fill the machine, a late generator is what the load does, and would be late again.
     """
-    own_cores = sum(usage.cpu_s for usage in run.usage.values()) / run.scenario.duration_s
+    here = {"generator"} if OTHERS in run.not_watched else set(PARTS)  # what runs elsewhere takes none of these cores
+    own_cores = sum(usage.cpu_s for part, usage in run.usage.items() if part in here) / run.scenario.duration_s
     return run.disturbed and own_cores < FULL_MACHINE * cores
 
 
@@ -101,7 +103,9 @@ class CapacityRuns:
         slo: Slo,
         results: ResultFolder,
         within_s: float,
+        deployment: Deployment | None = None,
     ) -> None:
+        self._deployment = deployment
         self._contender, self._scenario, self._axis, self._slo = contender, scenario, axis, slo
         self._results = results
         self._budget = Budget(within_s, scenario.warmup_s + scenario.duration_s + _GUESS_S)
@@ -131,7 +135,7 @@ class CapacityRuns:
         number = len(self.points) + 1
         scenario = at_load(self._scenario, self._axis, load)
         label = f"run {number} {self._contender.file_name}"
-        job = Job(self._contender, scenario, number, label, patience=PATIENCE)
+        job = Job(self._contender, scenario, number, label, patience=PATIENCE, deployment=self._deployment)
         began_s = time.monotonic()
         head = escape(f"run {number}: {load:,} {self._axis}")
         with self.console.status(head) as status:

@@ -13,6 +13,7 @@ from rich.table import Table
 from brokers.contender import Contender
 from brokers.programs.catalogue import Launch
 from core.contracts.capacity import Axis, Capacity
+from core.errors import UsageError
 from core.scenario import Scenario
 from harness.analysis.capacity_answers import in_words
 from harness.analysis.slo import Slo
@@ -22,6 +23,7 @@ from harness.capacity.search import Search
 from harness.results.run_record import Comparison
 from harness.results.store import store_capacity
 from harness.runner.contenders import choose_contenders
+from harness.runner.deployment import Deployment
 from harness.runner.host import raise_descriptor_limit
 from harness.schedule.jobs import start_results
 
@@ -35,12 +37,18 @@ def capacity_command(
     json_answer: bool,
     within_s: float,
     launch: Launch = "auto",
+    deployment: Deployment | None = None,
 ) -> int:
     """The command, for one contender or, without a name, for the floor and one of each program, one after the other.
 
     Exit code 0 with a confirmed answer of each, 1 without one. The searches of several lie in one directory, with a page over all.
     """
-    contenders = choose_contenders([name] if name else [], every=False, launch=launch)
+    if deployment is not None and axis == "replicas":
+        raise UsageError(
+            "--vary replicas: --replicas-at names the replicas that there are, and fanbench starts none there; vary clients, "
+            "rate or topics"
+        )
+    contenders = choose_contenders([name] if name else [], every=False, launch=launch, deployment=deployment)
 
     from harness.report.page import build_report, write_report  # matplotlib takes half a second to import
 
@@ -49,7 +57,7 @@ def capacity_command(
         out = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-capacity-{axis}-all"
     told, confirmed, page = [], 0, ""
     for contender in contenders:
-        folder, comparison, found = _search(contender, axis, slo, scenario, out, within_s)
+        folder, comparison, found = _search(contender, axis, slo, scenario, out, within_s, deployment)
         page = str(write_report(folder, comparison, found).page)
         told.append(found.model_dump() | {"folder": str(folder)})
         confirmed += found.confirmed
@@ -67,11 +75,17 @@ def capacity_command(
 
 
 def _search(
-    contender: Contender, axis: Axis, slo: Slo, scenario: Scenario, out: Path, within_s: float
+    contender: Contender,
+    axis: Axis,
+    slo: Slo,
+    scenario: Scenario,
+    out: Path,
+    within_s: float,
+    deployment: Deployment | None,
 ) -> tuple[Path, Comparison, Capacity]:
     """One search, stored: its directory, its runs and its answer. Ctrl-C leaves an incomplete one."""
     results = start_results(out, f"capacity-{contender.file_name}-{axis}", scenario, [contender])
-    probes = CapacityRuns(contender, scenario, axis, slo, results, within_s)
+    probes = CapacityRuns(contender, scenario, axis, slo, results, within_s, deployment)
     probes.console.print(f"[bold]{escape(contender.name)}[/]: {axis} until {escape(str(slo))} breaks", highlight=False)
     search = Search(probes.holds, bounds(scenario, axis), probes.affords)
     complete = False

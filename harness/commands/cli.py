@@ -20,20 +20,28 @@ from harness.commands.interrupts import end_as_ctrl_c_does
 from harness.commands.options import (
     AsJson,
     Axis,
+    Break,
     Clients,
+    ClientsAt,
     Contenders,
+    Deploy,
     Duration,
     LaunchedBy,
     LoadProcesses,
+    MasterAt,
+    Mend,
     Out,
     PayloadBytes,
     Rate,
     Replicas,
+    ReplicasAt,
     Rounds,
+    RunName,
     ScenarioName,
     Seed,
     Topics,
     Warmup,
+    WorkersExpected,
     scenario_from,
 )
 
@@ -105,6 +113,12 @@ def compare(
         float, typer.Option(min=1.01, max=10, help="figures whose ratio is within this factor are equivalent")
     ] = 1.25,
     launch: LaunchedBy = "auto",
+    replicas_at: ReplicasAt = "",
+    clients_at: ClientsAt = "",
+    workers_expected: WorkersExpected = None,
+    master_at: MasterAt = "",
+    run_name: RunName = "",
+    deploy: Deploy = "",
     json_answer: AsJson = False,
 ) -> None:
     """Compare contenders with each other: the main job.
@@ -126,13 +140,20 @@ def compare(
     )
 
     from harness.commands.compare import Precision, compare_command
+    from harness.runner.deployment import parse_deployment
     from harness.schedule.transports import parse_transports
+
+    deployment = parse_deployment(replicas_at, clients_at, workers_expected, master_at, run_name, deploy, "", "")
+    if deployment is not None:
+        workload = deployment.workload(workload, replicas)
 
     gate = None if baseline is None else (baseline, fail_if)
     over = parse_transports(transport)
     precision = Precision(within, margin)
     raise typer.Exit(
-        compare_command(contenders or [], every, workload, out, json_answer, gate, repeats, over, launch, precision)
+        compare_command(
+            contenders or [], every, workload, out, json_answer, gate, repeats, over, launch, precision, deployment
+        )
     )
 
 
@@ -162,6 +183,12 @@ def capacity(
     ] = 240.0,
     out: Out = Path("results"),
     launch: LaunchedBy = "auto",
+    replicas_at: ReplicasAt = "",
+    clients_at: ClientsAt = "",
+    workers_expected: WorkersExpected = None,
+    master_at: MasterAt = "",
+    run_name: RunName = "",
+    deploy: Deploy = "",
     json_answer: AsJson = False,
 ) -> None:
     """Find the largest load that a contender can carry, confirmed in separate runs; with --all for each program, in one chart.
@@ -187,8 +214,15 @@ def capacity(
 
     from harness.analysis.slo import Slo
     from harness.commands.capacity import capacity_command
+    from harness.runner.deployment import parse_deployment
 
-    raise typer.Exit(capacity_command(contender, vary, Slo.parse(slo), workload, out, json_answer, within, launch))
+    deployment = parse_deployment(replicas_at, clients_at, workers_expected, master_at, run_name, deploy, "", "")
+    if deployment is not None:
+        workload = deployment.workload(workload, replicas)
+
+    raise typer.Exit(
+        capacity_command(contender, vary, Slo.parse(slo), workload, out, json_answer, within, launch, deployment)
+    )
 
 
 @app.command()
@@ -220,6 +254,14 @@ def faults(
     load_processes: LoadProcesses = None,
     out: Out = Path("results"),
     launch: LaunchedBy = "auto",
+    replicas_at: ReplicasAt = "",
+    clients_at: ClientsAt = "",
+    workers_expected: WorkersExpected = None,
+    master_at: MasterAt = "",
+    run_name: RunName = "",
+    deploy: Deploy = "",
+    breaking: Break = "",
+    mending: Mend = "",
     json_answer: AsJson = False,
 ) -> None:
     """Break brokers, links, replicas and clients, and report from the clients' side what was lost and how long they heard nothing."""
@@ -239,10 +281,17 @@ def faults(
 
     from harness.commands.faults import choose_faults, faults_command
     from harness.runner.contenders import choose_contenders
+    from harness.runner.deployment import parse_deployment
 
-    found = choose_contenders(contenders or [], every=False, launch=launch, clusters=clusters)
-    chosen = choose_faults(fault or [], at, lasting, share, delay_ms, found)
-    raise typer.Exit(faults_command(found, chosen, workload, out, json_answer))
+    deployment = parse_deployment(
+        replicas_at, clients_at, workers_expected, master_at, run_name, deploy, breaking, mending
+    )
+    if deployment is not None:
+        workload = deployment.workload(workload, replicas)
+
+    found = choose_contenders(contenders or [], every=False, launch=launch, clusters=clusters, deployment=deployment)
+    chosen = choose_faults(fault or [], at, lasting, share, delay_ms, found, deployment)
+    raise typer.Exit(faults_command(found, chosen, workload, out, json_answer, deployment))
 
 
 @app.command()
@@ -252,14 +301,24 @@ def hop(
     payload_bytes: PayloadBytes = None,
     duration: Duration = 4.0,
     launch: LaunchedBy = "auto",
+    replicas_at: ReplicasAt = "",
+    deploy: Deploy = "",
     json_answer: AsJson = False,
 ) -> None:
-    """Measure generator to consumer without SSE, and say which saturates first: the broker or its client library."""
+    """Measure generator to consumer without SSE, and say which saturates first: the broker or its client library.
+
+    With --replicas-at the consumers are those replicas.
+    """
     workload = scenario_from("broadcast", rate_hz=rate, payload_bytes=payload_bytes, duration_s=duration)
 
     from harness.commands.hop import hop_command
+    from harness.runner.deployment import parse_deployment
 
-    raise typer.Exit(hop_command(contenders or [], workload, json_answer, launch))
+    deployment = parse_deployment(replicas_at, "", None, "", "", deploy, "", "")
+    if deployment is not None:
+        workload = deployment.workload(workload)
+
+    raise typer.Exit(hop_command(contenders or [], workload, json_answer, launch, deployment))
 
 
 @app.command()

@@ -23,6 +23,7 @@ from harness.report.transports import transport_tables
 from harness.results.answer import run_json
 from harness.results.run_record import Comparison, Run
 from harness.runner.contenders import choose_contenders
+from harness.runner.deployment import Deployment
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import REPEATS, SPARE_ROUNDS, Job
@@ -42,7 +43,12 @@ class Precision:
 USUAL = Precision()
 
 
-def plan(contenders: Sequence[Contender], scenario: Scenario, transports: Sequence[str] = ("sse",)) -> list[Job]:
+def plan(
+    contenders: Sequence[Contender],
+    scenario: Scenario,
+    transports: Sequence[str] = ("sse",),
+    deployment: Deployment | None = None,
+) -> list[Job]:
     """Each contender once over each transport in every round, in shuffled order; it may be compared with itself.
 
     Several transports are also distinguished by what a loss of all connections does to each, in one run more.
@@ -54,7 +60,7 @@ def plan(contenders: Sequence[Contender], scenario: Scenario, transports: Sequen
     for slot in shuffled_rounds(len(pairs), scenario.rounds, scenario.seed):
         contender, transport = pairs[slot.place]
         label = f"round {slot.round} {contender.file_name}" + (f" {transport}" if len(transports) > 1 else "")
-        jobs.append(Job(contender, scenario, slot.round, label, transport))
+        jobs.append(Job(contender, scenario, slot.round, label, transport, deployment=deployment))
     return jobs + (cut_jobs(named, transports, scenario) if len(transports) > 1 else [])
 
 
@@ -84,6 +90,7 @@ def compare_command(
     transports: Sequence[str] = ("sse",),
     launch: Launch = "auto",
     precision: Precision = USUAL,
+    deployment: Deployment | None = None,
 ) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
@@ -91,7 +98,7 @@ def compare_command(
     contender has fewer valid rounds than wanted, the comparison was interrupted, or the gate failed. Without `names` two
     contenders with all their rounds are enough: nobody asked for each of those that were found here.
     """
-    contenders = choose_contenders(names, every, launch)
+    contenders = choose_contenders(names, every, launch, deployment=deployment, transports=transports)
     for contender in contenders if "ws" in transports else ():
         refuse_anti_pattern(contender, "WebSocket")
 
@@ -105,9 +112,10 @@ def compare_command(
     distinct = distinct_names([contender.name for contender in contenders])
     gate = BaselineGate.open(*gated, scenario, distinct, transports) if gated else None
     console = Console(stderr=json_answer)
-    jobs = plan(contenders, scenario, transports)
+    jobs = plan(contenders, scenario, transports, deployment)
     console.print(_announcement(contenders, scenario, transports, jobs, precision, until), highlight=False)
-    require_descriptors(scenario)
+    if deployment is None:
+        require_descriptors(scenario)
     stopping = until.stopping if until else Stopping(margin=precision.margin)
     outcome = run_jobs(
         jobs,

@@ -18,6 +18,7 @@ from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.judgement_words import listed
 from harness.results.answer import run_json
 from harness.results.run_record import Run
+from harness.runner.deployment import Deployment
 from harness.runner.faults import impossible
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
@@ -31,8 +32,11 @@ def choose_faults(
     share: float | None,
     delay_ms: float = 50.0,
     contenders: Sequence[Contender] = (),
+    deployment: Deployment | None = None,
 ) -> list[Fault]:
     """The named faults, or all that are meant for the contenders: those of nodes for clusters, the others for the rest.
+
+    For a deployment of a person's own, those that can be done there.
 
     `share` is of the clients, for faults that are done to clients.
 
@@ -44,10 +48,17 @@ def choose_faults(
             raise UsageError(f"no fault '{name}'; {nearest(name, KINDS)}")
     clustered = {contender.clustered for contender in contenders} or {False}
     kinds: list[FaultKind] = [kind for kind in KINDS if (kind in names if names else WHAT[kind].of_nodes in clustered)]
-    return [Fault(kind=kind, at_s=at_s, for_s=for_s, share=share, delay_ms=delay_ms) for kind in kinds]
+    found = [Fault(kind=kind, at_s=at_s, for_s=for_s, share=share, delay_ms=delay_ms) for kind in kinds]
+    if names:
+        return found
+    if deployment is None:
+        return [fault for fault in found if not fault.of_deployment]
+    return [fault for fault in found if fault.done_to_clients or (fault.of_deployment and deployment.breaking)]
 
 
-def plan(contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Scenario) -> list[Job]:
+def plan(
+    contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Scenario, deployment: Deployment | None = None
+) -> list[Job]:
     """Each contender through each fault that can be done to it, in every round, in shuffled order.
 
     Raises:
@@ -55,10 +66,10 @@ def plan(contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Sce
     """
     rng = random.Random(scenario.seed)
     jobs: list[Job] = []
-    pairs = [(c, f) for c in contenders for f in faults if impossible(f, c) is None]
+    pairs = [(c, f) for c in contenders for f in faults if impossible(f, c, deployment) is None]
     if not pairs:
         raise UsageError(
-            "; ".join(left_out(contenders, faults))
+            "; ".join(left_out(contenders, faults, deployment))
             + "; name another fault, or a contender that `fanbench doctor` lists"
         )
     for number in range(1, max(1, scenario.rounds) + 1):
@@ -68,18 +79,21 @@ def plan(contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Sce
                 scenario.with_fields(faults=(fault,)),
                 number,
                 f"round {number} {contender.file_name} {fault.kind}",
+                deployment=deployment,
             )
             for contender, fault in rng.sample(pairs, len(pairs))
         ]
     return jobs
 
 
-def left_out(contenders: Sequence[Contender], faults: Sequence[Fault]) -> list[str]:
+def left_out(
+    contenders: Sequence[Contender], faults: Sequence[Fault], deployment: Deployment | None = None
+) -> list[str]:
     """Which faults cannot be done to which contenders, and why: a sentence for each reason."""
     kinds: dict[str, list[str]] = {}
     for contender in contenders:
         for fault in faults:
-            if (why := impossible(fault, contender)) is not None:
+            if (why := impossible(fault, contender, deployment)) is not None:
                 kinds.setdefault(why, []).append(fault.kind)
     return [f"skipped: {listed(list(dict.fromkeys(names)))}: {why}" for why, names in kinds.items()]
 
@@ -104,16 +118,18 @@ def faults_command(
     scenario: Scenario,
     out: Path,
     json_answer: bool,
+    deployment: Deployment | None = None,
 ) -> int:
     """The command. Exit code 0 when each cell has a valid run, every client came back and promises were kept, else 1.
 
     A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it.
     """
-    require_descriptors(scenario)
+    if deployment is None:
+        require_descriptors(scenario)
 
     from harness.report.page import write_report  # matplotlib takes half a second to import
 
-    jobs = plan(contenders, faults, scenario)
+    jobs = plan(contenders, faults, scenario, deployment)
     console = Console(stderr=json_answer)
     minutes = sum(job.scenario.broken_run_s(*job.scenario.faults) for job in jobs) / 60
     console.print(
@@ -121,7 +137,7 @@ def faults_command(
         f"{scenario.clients} clients on {scenario.replicas} replicas, {scenario.rate_hz:g} events/s, about {minutes:.0f} min",
         highlight=False,
     )
-    for sentence in left_out(contenders, faults):
+    for sentence in left_out(contenders, faults, deployment):
         console.print(f"  {escape(sentence)}", highlight=False)
     outcome = run_jobs(jobs, start_results(out, "faults", scenario, contenders), console, _line)
     report = write_report(outcome.folder, outcome.comparison)

@@ -15,13 +15,21 @@ from brokers.anti_patterns import refuse_anti_pattern
 from brokers.programs.catalogue import Launch
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
+from harness.hop.elsewhere import measure_elsewhere
 from harness.hop.measure import ContenderHop, as_json, measure_contender
 from harness.runner.contenders import choose_contenders
+from harness.runner.deployment import Deployment
 
 
-def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, launch: Launch = "auto") -> int:
+def hop_command(
+    names: Sequence[str],
+    scenario: Scenario,
+    json_answer: bool,
+    launch: Launch = "auto",
+    deployment: Deployment | None = None,
+) -> int:
     """The command. Exit code 1 if a contender failed, lost messages or did not achieve the rate."""
-    chosen = choose_contenders(names, every=not names, launch=launch)
+    chosen = choose_contenders(names, every=not names, launch=launch, deployment=deployment)
     if names and (embedded := [contender.name for contender in chosen if contender.embedded]):
         raise UsageError(
             f"{embedded[0]} has no broker and therefore no hop; name other contenders, or none for all that run here"
@@ -36,7 +44,11 @@ def hop_command(names: Sequence[str], scenario: Scenario, json_answer: bool, lau
         console.print(f"measuring {escape(contender.name)}", highlight=False)
         try:
             with tempfile.TemporaryDirectory(prefix="fanbench-hop-") as folder:
-                row = measure_contender(contender, scenario, Path(folder))
+                row = (
+                    measure_contender(contender, scenario, Path(folder))
+                    if deployment is None
+                    else measure_elsewhere(contender, scenario, Path(folder), deployment)
+                )
         except FanbenchError as error:
             complaints.append(str(error))
             continue

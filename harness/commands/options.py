@@ -58,6 +58,48 @@ LaunchedBy = Annotated[
         "--launch", help="how programs run: installed ones (auto, local), or containers of official images (docker)"
     ),
 ]
+ReplicasAt = Annotated[
+    str,
+    typer.Option(
+        help="replicas that run elsewhere, each at its own address: http://HOST:PORT,http://HOST:PORT",
+        metavar="URL,URL",
+        show_default=False,
+    ),
+]
+ClientsAt = Annotated[
+    str,
+    typer.Option(
+        help="where clients connect, such as a proxy; the replicas without", metavar="URL,URL", show_default=False
+    ),
+]
+WorkersExpected = Annotated[
+    int | None,
+    typer.Option(help="Locust workers to wait for, which run elsewhere", show_default="1 with --replicas-at"),
+]
+MasterAt = Annotated[
+    str,
+    typer.Option(
+        help="where Locust's master listens for them; 0.0.0.0:5557 lets other machines in",
+        metavar="HOST:PORT",
+        show_default="127.0.0.1:5557",
+    ),
+]
+RunName = Annotated[str, typer.Option(help="what these workers were given as their --run-name", show_default=False)]
+Deploy = Annotated[
+    str,
+    typer.Option(
+        help="run before each run: gives the replicas the broker of FANBENCH_BROKER_URL and FANBENCH_DELIVERY",
+        metavar="CMD",
+        show_default=False,
+    ),
+]
+Break = Annotated[
+    str,
+    typer.Option(
+        "--break", help="the fault deployment-break: breaks something there", metavar="CMD", show_default=False
+    ),
+]
+Mend = Annotated[str, typer.Option("--mend", help="mends what --break broke", metavar="CMD", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")]
 
 

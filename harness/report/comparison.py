@@ -25,7 +25,7 @@ from harness.report.view import (
     View,
     draw_charts,
     method,
-    number,
+    of_part,
     refused_runs,
     settings_tables,
 )
@@ -244,10 +244,10 @@ def _row(standing: Standing, place: str, wanted_rounds: int) -> ContenderRow:
         share="–" if share is None or standing.floor else f"{100 * share:.0f}%",
         delivered=f"{standing.total('delivered'):,}/{standing.total('expected'):,}" if standing.runs else "–",
         lost=f"{standing.total('lost'):,}" if standing.runs else "–",
-        broker_cpu=number(standing.cpu_s_per_million("broker")),
-        server_cpu=number(standing.cpu_s_per_million("server")),
-        broker_mb=number(standing.rss_mb("broker")),
-        server_mb=number(standing.rss_mb("server")),
+        broker_cpu=of_part(standing, "broker", standing.cpu_s_per_million("broker")),
+        server_cpu=of_part(standing, "server", standing.cpu_s_per_million("server")),
+        broker_mb=of_part(standing, "broker", standing.rss_mb("broker")),
+        server_mb=of_part(standing, "server", standing.rss_mb("server")),
     )
 
 

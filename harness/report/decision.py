@@ -17,7 +17,7 @@ from harness.analysis.judgement_words import ms
 from harness.analysis.next_commands import failovers_command, faults_command
 from harness.analysis.order import in_order
 from harness.analysis.standings import Standing
-from harness.report.view import LEVEL, Cell, Table, number
+from harness.report.view import LEVEL, NOT_WATCHED, Cell, Table, number
 from harness.results.run_record import Comparison
 
 NOT_MEASURED = "–"
@@ -43,6 +43,7 @@ FAULT_TITLES: dict[FaultKind, str] = {
     "minority-cut": "follower cut off",
     "rolling-restart": "nodes restarted",
     "cluster-kill": "all nodes killed",
+    "deployment-break": "own command",
 }
 """The kinds of faults in words short enough to head a column."""
 
@@ -171,15 +172,19 @@ def seconds(value: float) -> str:
 def _cpu(row: _Row) -> Cell:
     busy, scaled = cores(row.standing, "broker"), row.standing.cpu_s_per_million("broker")
     if busy is None or scaled is None:
-        return _UNKNOWN
+        return _unseen(row)
     return Cell(number(busy), small=f"{number(scaled)} s/M")
 
 
 def _memory(row: _Row) -> Cell:
     most, scaled = row.standing.rss_mb("broker"), mb_hours_per_million(row.standing, "broker")
     if most is None or scaled is None:
-        return _UNKNOWN
+        return _unseen(row)
     return Cell(number(most), small=f"{number(scaled)} MB h/M")
+
+
+def _unseen(row: _Row) -> Cell:
+    return Cell(NOT_WATCHED) if row.standing.not_watched("broker") else _UNKNOWN
 
 
 def _replay(row: _Row) -> Cell:

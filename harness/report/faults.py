@@ -10,8 +10,8 @@ from harness.analysis.fault_outcomes import AT_LEAST_ONCE, FaultOutcome, outcome
 from harness.analysis.judgement_words import listed, ms
 from harness.analysis.statistics import MIN_ROUNDS, mean_interval
 from harness.report.failovers import failover_charts, failover_details, failover_table, seconds
-from harness.report.view import LEVEL, Cell, Table, View, method, number, refused_runs, settings_tables
-from harness.results.run_record import CAUSE_WORDS, CAUSES, PARTS, Comparison
+from harness.report.view import LEVEL, NOT_WATCHED, Cell, Table, View, method, number, refused_runs, settings_tables
+from harness.results.run_record import CAUSE_WORDS, CAUSES, PARTS, Comparison, Run
 
 
 def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
@@ -181,11 +181,8 @@ def details(found: Sequence[FaultOutcome]) -> list[Table]:
         seen = [number(outcome.worst(name)) for name in ("replayed", "reconnects")]
         counted.append([head, *(Cell(f"{count:,}") for count in counts), *map(Cell, seen)])
         figures = ("recovery_p50_ms", "recovery_max_ms", "silence_ms", "before_p99_ms", "bystanders_p99_ms")
-        sizes = [
-            max((run.usage[part].rss_mb for run in outcome.runs if part in run.usage), default=None) for part in PARTS
-        ]
-        values = [*(outcome.worst(name) for name in figures), *sizes]
-        timed.append([head, *(Cell(number(value)) for value in values)])
+        texts = [*(number(outcome.worst(name)) for name in figures), *(_memory(outcome.runs, part) for part in PARTS)]
+        timed.append([head, *map(Cell, texts)])
     lost = ["contender, fault", "lost", "of", *(CAUSE_WORDS[cause] for cause in CAUSES), "twice", "out of order"]
     times = ["contender, fault", "back p50 ms", "back max ms", "silence ms", "others' p99 before ms", "others' p99 ms"]
     sums = "Sums over all rounds; lost is split by cause. Replayed and reconnects: the highest of any round."
@@ -196,6 +193,14 @@ def details(found: Sequence[FaultOutcome]) -> list[Table]:
         Table("What was lost, in figures", [*lost, "replayed", "reconnects"], counted, sums),
         Table("Times and memory", [*times, *(f"{part} MB" for part in PARTS)], timed, most),
     ]
+
+
+def _memory(runs: Sequence[Run], part: str) -> str:
+    """Of a part, the most in any run."""
+    sizes = [run.usage[part].rss_mb for run in runs if part in run.usage]
+    if not sizes and any(part in run.not_watched for run in runs):
+        return NOT_WATCHED
+    return number(max(sizes, default=None))
 
 
 def meanings(found: Sequence[FaultOutcome]) -> Table:

@@ -7,18 +7,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.scenario import Scenario
-from harness.analysis.judgement_words import ms
+from harness.analysis.judgement_words import listed, ms
 from harness.analysis.standings import Standing
 from harness.analysis.statistics import CONFIDENCE, Interval
 from harness.analysis.verdict import offered_workload
 from harness.report.lines import Lines, Tip
-from harness.results.run_record import Comparison
+from harness.results.run_record import OTHERS, Comparison
 from harness.results.summary import value_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVEL = f"{CONFIDENCE:.0%}"
+_UNSEEN = {
+    "broker": "CPU and memory of the broker",
+    "server": "CPU and memory of the replicas",
+    "generator": "CPU and memory of the generator",
+    "load": "CPU and memory of the load",
+    OTHERS: "what else kept the machines busy",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,27 @@ def number(value: Interval | float | None) -> str:
     return f"{figure:,.0f}" if abs(figure) >= 99.5 else f"{figure:.3g}"
 
 
+NOT_WATCHED = "not watched"
+"""What stands in place of a figure that nobody saw, where it exists all the same."""
+
+
+def of_part(standing: Standing, part: str, value: Interval | float | None) -> str:
+    """A figure of a part's CPU or memory; words where it ran unseen."""
+    return NOT_WATCHED if value is None and standing.not_watched(part) else number(value)
+
+
+def watched_in_words(comparison: Comparison) -> str:
+    """Where the parts ran, and what of them nobody watched."""
+    unseen = dict.fromkeys(part for run in comparison.runs for part in run.not_watched)
+    if not unseen:
+        return "All parts shared the machine below: transfer ratios to another machine, not absolute times."
+    parts = listed([_UNSEEN[part] for part in unseen])
+    return (
+        f"Some of it may have run on other machines than the one below. Not watched: {parts}. Their figures are missing, which is not 0, and CPU per delivery "
+        "is not judged where a part of it is missing."
+    )
+
+
 def refused_runs(comparison: Comparison) -> list[Table]:
     """The runs that are not ranked, with what they measured nevertheless, and why."""
     rows = []
@@ -135,7 +163,7 @@ def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
         "Open loop: each event has an instant at which it is due, and latency counts from that instant, so a stall anywhere shows in "
         "full. No due event is skipped.",
         "Every delivery is accounted for: delivered + lost = events × clients.",
-        "All parts shared the machine below: transfer ratios to another machine, not absolute times.",
+        watched_in_words(comparison),
     ]
 
 

@@ -162,6 +162,7 @@ def run_of(record: RunRecord, entry: ManifestRun, base: Scenario, where: str) ->
         lost_by_cause=_causes(further),
         histograms=_histograms(record.histograms.histograms, entry.negative),
         usage=_usage(main, further),
+        not_watched=tuple(further.not_watched.split()),
         timeline=[_second(row) for row in record.seconds],
         figures=record.row.figures,
         problems=entry.problems,

@@ -11,6 +11,8 @@ from core.histogram import Histogram
 from core.scenario import Scenario
 
 PARTS = ("broker", "server", "generator", "load")
+OTHERS = "others"
+"""In `not_watched`: processes that are no part of the run."""
 HOPS = ("schedule", "broker", "fanout")
 LATENCY = "latency"
 TRANSPORTS = {"sse": "Server-Sent Events", "ws": "WebSocket"}
@@ -63,6 +65,8 @@ class Run:
     """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values."""
     usage: dict[str, Usage] = field(default_factory=dict)
     """By part; `memory` has no broker."""
+    not_watched: tuple[str, ...] = ()
+    """Parts that ran and whose CPU and memory nobody saw, and OTHERS: their figures are missing, which is not 0."""
     timeline: list[MeasuredSecond] = field(default_factory=list)
     """By the events' due instants."""
     figures: dict[str, float] = field(default_factory=dict)

@@ -116,6 +116,7 @@ def _further(run: Run, number: int) -> FurtherColumns:
         load_core=load.busiest_core if load else None,
         negative=sum(histogram.negative for histogram in run.histograms.values()),
         fault=" ".join(fault.kind for fault in run.scenario.faults),
+        not_watched=" ".join(run.not_watched),
     )
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from brokers.contender import Contender
-from core.contracts.load_result import LoadResult, VisitResult
+from core.contracts.load_result import LoadResult, VisitResult, carried
 from core.cores import usable_cores
 from core.histogram import Histogram
 from core.scenario import Scenario
 from core.token_sessions import visits
-from harness.results.run_record import Run
+from harness.results.run_record import OTHERS, PARTS, Run
 from harness.runner.checks import Facts, disturbed, problems
 from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_cause
 from harness.runner.resources import Window
@@ -30,8 +30,8 @@ class Findings:
     clients_at_start: int
     all_back: bool
     """Whether at the end every client was connected again, on replicas that are ready."""
-    grown_mb: float
-    """Growth of the replicas' memory when every client was connected."""
+    grown_mb: float | None
+    """By how much the replicas' memory had grown when every client was connected; None where nobody watched."""
     clock_step_ns: int
     """The farthest that the wall clock moved against the monotonic one, from the measured phase to the drain's end."""
     of_testbed: Mapping[str, float] = field(default_factory=dict)
@@ -53,13 +53,14 @@ def assemble_run(contender: Contender, scenario: Scenario, number: int, findings
         expected=facts.expected,
         delivered=facts.delivered,
         lost=lost,
-        duplicated=load.duplicated,
-        reordered=load.reordered,
+        duplicated=carried(load.duplicated, "duplicated"),
+        reordered=carried(load.reordered, "reordered"),
         gaps=load.gaps,
         achieved_hz=facts.achieved_hz,
         lost_by_cause=split_by_cause(lost, evidence),
         histograms=histograms,
         usage=findings.window.parts,
+        not_watched=_not_watched(contender, findings.window),
         timeline=list(load.timeline),
         figures=_figures(scenario, findings),
         problems=problems(facts),
@@ -67,12 +68,18 @@ def assemble_run(contender: Contender, scenario: Scenario, number: int, findings
     )
 
 
+def _not_watched(contender: Contender, window: Window) -> tuple[str, ...]:
+    """What used CPU and memory unseen. `memory` has no broker, and its generator is in the replicas."""
+    missing = () if contender.embedded else tuple(part for part in PARTS if part not in window.parts)
+    return (*missing, OTHERS) if window.others_cores is None else missing
+
+
 def _histograms(load: LoadResult) -> dict[str, Histogram]:
     """By hop; negative values are not part of the encoding and are given separately."""
     histograms: dict[str, Histogram] = {
-        name: Histogram.decode(text) for name, text in load.histograms.by_span().items()
+        name: Histogram.decode(text) for name, text in carried(load.histograms, "histograms").by_span().items()
     }
-    for name, count in load.negatives.items():
+    for name, count in carried(load.negatives, "negatives").items():
         histograms[name].negative = count
     return histograms
 
@@ -84,16 +91,16 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         # Each embedded generator has the whole rate, so they are averaged.
         offered_hz=sum(report.offered_hz for report in reports) / len(reports),
         achieved_hz=sum(report.achieved_hz for report in reports) / len(reports),
-        latency_ms=load.latency_ms,
-        since_sent_ms=load.since_sent_ms,
+        latency_ms=carried(load.latency_ms, "latency_ms"),
+        since_sent_ms=carried(load.since_sent_ms, "since_sent_ms"),
         failed_publishes=sum(report.failed for report in reports),
         clients_at_start=findings.clients_at_start,
         clients_at_end=load.connected,
         reconnects=load.reconnects,
         expected=expected_deliveries(findings.evidence),
         delivered=load.deliveries,
-        received=load.received,
-        found_missing=load.lost,
+        received=carried(load.received, "received"),
+        found_missing=carried(load.lost, "lost"),
         load_problems=_load_problems(scenario, load),
         histogram_counts={name: histogram.count + histogram.negative for name, histogram in histograms.items()},
         negative=_negative(load, histograms) + sum(r.lateness_negative for r in reports),
@@ -129,12 +136,14 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
     if load.visits is not None:
         figures |= _visit_figures(scenario, findings, load.visits)
     else:
-        figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
+        if findings.grown_mb is not None:
+            figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
     if load.clocks is not None:  # where several hosts' clocks were compared
         figures |= {f"{span}_bound_ms": bound_ms for span, bound_ms in load.clocks.bounds_ms.items()}
     if load.event_bytes:
         figures["event_bytes"] = load.event_bytes
-    figures["others_cores"] = round(findings.window.others_cores, 3)
+    if findings.window.others_cores is not None:
+        figures["others_cores"] = round(findings.window.others_cores, 3)
     figures["offered_hz"] = round(sum(report.offered_hz for report in reports) / len(reports), 3)
     figures |= findings.of_testbed
     return figures | _fault_figures(findings) if scenario.faults else figures
@@ -156,10 +165,11 @@ def _visit_figures(scenario: Scenario, findings: Findings, seen: VisitResult) ->
     }
     # All that replicas grew by from before the first session, over the topics that they hold, lingering ones among them.
     topics = sum(len(stats.topics) for stats in findings.evidence.stats if stats is not None)
-    if topics:
+    if topics and findings.grown_mb is not None:
         figures["topic_kb"] = round(findings.grown_mb * 1000 / topics, 2)
-    if findings.window.seconds >= GROWTH_NEEDS_S and scenario.topic_arrivals_hz:
-        grown_mb_s = findings.window.rss_mb_per_min.get("server", 0.0) / 60
+    growth = findings.window.rss_mb_per_min.get("server")
+    if findings.window.seconds >= GROWTH_NEEDS_S and scenario.topic_arrivals_hz and growth is not None:
+        grown_mb_s = growth / 60
         figures["finished_topic_kb"] = round(grown_mb_s * 1000 / scenario.topic_arrivals_hz, 2)
     return figures
 
@@ -174,7 +184,7 @@ def _fault_figures(findings: Findings) -> dict[str, float]:
         figures |= {"silence_ms": recovery.longest_silence_ms.max, "silence_p50_ms": recovery.longest_silence_ms.p50}
     if bystanders is not None and bystanders.before_ms.p99:
         figures |= {"before_p99_ms": bystanders.before_ms.p99, "bystanders_p99_ms": bystanders.latency_ms.p99}
-    figures |= {"replayed": load.replayed, "reconnects": load.reconnects}
+    figures |= {"replayed": carried(load.replayed, "replayed"), "reconnects": load.reconnects}
     figures["retried"] = sum(report.retried for report in reports)
     figures["failed_publishes"] = sum(report.failed for report in reports)
     figures["publish_outage_ms"] = max(report.longest_outage_ms for report in reports)

@@ -51,7 +51,8 @@ class Facts:
     negative: int
     clock_step_ns: int
     usage: Mapping[str, Usage]
-    others_cores: float
+    others_cores: float | None
+    """None where nobody watched."""
     cores: float
     stood_still_s: Mapping[str, float] = field(default_factory=dict)
     """By part, how long one of its processes was stopped by a signal."""
@@ -176,7 +177,7 @@ def _clock(facts: Facts) -> str | None:
 
 def _others(facts: Facts) -> str | None:
     limit = MAX_OTHERS_SHARE * facts.cores
-    if facts.others_cores <= limit:
+    if facts.others_cores is None or facts.others_cores <= limit:
         return None
     return (
         f"other processes used {facts.others_cores:.2f} of {facts.cores:g} cores (limit {limit:.2f}): "

@@ -10,21 +10,32 @@ from brokers.contenders import all_contenders, cluster_contenders, find_contende
 from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
+from harness.runner.deployment import Deployment
 
 
 def choose_contenders(
-    names: Sequence[str], every: bool, launch: Launch = "auto", *, clusters: bool = False
+    names: Sequence[str],
+    every: bool,
+    launch: Launch = "auto",
+    *,
+    clusters: bool = False,
+    deployment: Deployment | None = None,
+    transports: Sequence[str] = ("sse",),
 ) -> list[Contender]:
     """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
 
     With `clusters` those of several nodes instead of those of one.
 
+    With a `deployment` all are brokers at URLs.
+
     With `launch="docker"` every program can run here, or none can, which is an error.
 
     Raises:
         UsageError: a name is unknown, its program is not installed, Docker does not answer, an image cannot be had, or
-            the broker at a URL does not answer.
+            the broker at a URL does not answer; the deployment cannot have one of them, or these transports.
     """
+    if deployment is not None:
+        deployment.require_usable([find_contender(name) for name in names], transports)
     usual = cluster_contenders() if clusters else [c for c in all_contenders() if every or c.primary]
     chosen = [find_contender(name) for name in names] or usual
     chosen = [contender.launched_by(launch) for contender in chosen]

@@ -14,6 +14,7 @@ from core.contracts.load_orders import LoadOrder
 from core.errors import FanbenchError
 from core.fault import LAST_SIGNS_S, TAIL_S, Fault, FaultKind
 from harness.runner import cluster_faults
+from harness.runner.deployment import Deployment
 from harness.runner.hearing import Hearing
 from harness.runner.polling import poll
 from harness.runner.processes import ReplicaProcess, get
@@ -117,6 +118,13 @@ def _clients_churn(testbed: Testbed, fault: Fault) -> Undo:
     return _nothing
 
 
+def _deployment_break(testbed: Testbed, _fault: Fault) -> Undo:
+    assert testbed.deployment is not None
+    assert testbed.run_own is not None
+    testbed.run_own("--break", testbed.deployment.breaking)
+    return partial(testbed.run_own, "--mend", testbed.deployment.mending)
+
+
 _BREAK: dict[FaultKind, Callable[[Testbed, Fault], Undo]] = {
     "broker-kill": _broker_kill,
     "broker-stop": _broker_stop,
@@ -138,18 +146,28 @@ _BREAK: dict[FaultKind, Callable[[Testbed, Fault], Undo]] = {
     "minority-cut": cluster_faults.minority_cut,
     "rolling-restart": cluster_faults.rolling_restart,
     "cluster-kill": cluster_faults.cluster_kill,
+    "deployment-break": _deployment_break,
 }
 
 
 def require_possible(faults: Sequence[Fault], testbed: Testbed) -> None:
     """Raise FanbenchError if a fault has nothing to break here."""
     for fault in faults:
-        if (why := impossible(fault, testbed.contender)) is not None:
+        if (why := impossible(fault, testbed.contender, testbed.deployment)) is not None:
             raise FanbenchError(f"{fault.kind}: {why}; leave it out")
 
 
-def impossible(fault: Fault, contender: Contender) -> str | None:
+def impossible(fault: Fault, contender: Contender, deployment: Deployment | None = None) -> str | None:
     """Why a fault cannot be done to a contender, in words; None if it can."""
+    if fault.of_deployment:
+        if deployment is None:
+            return "fanbench started everything itself; it is for replicas of your own, see --replicas-at"
+        return None if deployment.breaking else "no command says how; give --break CMD and --mend CMD"
+    if deployment is not None and not fault.done_to_clients:
+        return (
+            "brokers, links and replicas of your own deployment are not fanbench's to break; give --break CMD and --mend CMD, "
+            "which do it there"
+        )
     if fault.of_nodes:
         return no_node_to_break(contender, fault.kind) or (why_not() if fault.of_links else None)
     if fault.needs_broker and contender.clustered:
@@ -211,7 +229,9 @@ class Timeline:
         return time.monotonic() - self._began_s
 
     def _begin(self, fault: Fault) -> Undo:
-        if fault.done_to_clients:  # Locust marks the moment at which it does it to them, if it was told to mark any
+        # Locust marks the moment at which it does it to clients, if it was told to mark any. Within a person's own command
+        # nobody knows when it broke: whatever is silent from its beginning on counts.
+        if fault.done_to_clients or fault.of_deployment:
             self._stage.load.tell(LoadOrder(do="mark", at_ns=time.time_ns()))
             return _BREAK[fault.kind](self._stage, fault)
         undo = _BREAK[fault.kind](self._stage, fault)

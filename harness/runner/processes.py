@@ -271,8 +271,12 @@ def start_load(
     locustfile: str = "sse.py",
     extra: Mapping[str, object] = {},
     rules: Path | None = None,
+    master: Sequence[str] = (),
 ) -> Load:
-    """Start Locust, headless, with one user for each client of the scenario; `rules` is the file with those of its sessions."""
+    """Start Locust, headless, with one user for each client of the scenario; `rules` is the file with those of its sessions.
+
+    `master` are Locust's options of a master whose workers are started elsewhere; without them it starts its own processes.
+    """
     out, status, control = folder / "load.json", folder / "load.status.json", folder / "load.control.jsonl"
     control.touch()
     env = child_env(
@@ -292,7 +296,8 @@ def start_load(
     )
     command: list[str | Path] = [*OWN_PYTHON, "-m", "load", "-f", locustfile_path(locustfile), "--headless"]
     command += ["-u", str(scenario.clients), "-r", f"{scenario.connect_hz:g}", "--host", urls[0], "--skip-log-setup"]
-    processes = load_processes(scenario)
+    command += master
+    processes = 1 if master else load_processes(scenario)
     if processes > 1:
         port = str(free_port())
         command += ["--processes", str(processes), "--master-bind-host", "127.0.0.1", "--master-bind-port", port]

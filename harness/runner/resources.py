@@ -45,9 +45,9 @@ class Window:
     seconds: float
     parts: dict[str, Usage]
     rss_mb_per_min: dict[str, float]
-    """The growth of each part's memory: the slope of a line through the second half of the samples."""
-    others_cores: float
-    """Cores that processes which are no part of the run kept busy; fanbench itself not among them."""
+    """How fast each part's memory grew: the slope of a straight line through the second half of the samples."""
+    others_cores: float | None
+    """Cores that processes which are no part of the run kept busy; fanbench itself not among them. None where nobody watched."""
     stood_still_s: dict[str, float] = field(default_factory=dict)
     """By part, for how long one of its processes was seen stopped by a signal (SIGSTOP, Ctrl-Z, a debugger)."""
 

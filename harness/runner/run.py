@@ -16,17 +16,20 @@ from core.clock import ClockWatch
 from core.contracts.codec import read, write
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.load_orders import LoadOrder
+from core.contracts.load_result import carried
 from core.errors import FanbenchError, TransientError
 from core.scenario import Scenario
 from core.token_sessions import expected_deliveries as expected_of_visits
 from core.topics import expand_topics
 from harness.results.run_record import Run
 from harness.runner.assemble_run import Findings, assemble_run
+from harness.runner.deployment import Deployment
 from harness.runner.faults import Timeline, require_possible
 from harness.runner.loss_causes import Evidence, expected_deliveries
 from harness.runner.polling import poll, poll_growth
 from harness.runner.processes import Children, preload
-from harness.runner.resources import Sampler, Window, rss_mb, stopped_now
+from harness.runner.resources import Window, stopped_now
+from harness.runner.set_up_elsewhere import broker_as_given, set_up_elsewhere
 from harness.runner.testbed import Testbed, set_up
 
 BACK_TIMEOUT_S = 5.0
@@ -67,10 +70,12 @@ def run_once(
     transport: str = "sse",
     patience: Patience = USUAL_PATIENCE,
     launched: Launched = Contender.launched,
+    deployment: Deployment | None = None,
 ) -> Run:
     """Do one run; its logs go to `folder`. No child process is left, whatever happens.
 
-    `launched` gives the broker, and takes it back: by default one of the run's own.
+    `launched` gives the broker, and takes it back: by default one of the run's own. With a `deployment` replicas and
+    load workers are somebody else's.
 
     Raises:
         FanbenchError: a program did not start, did not answer or ended early; the message has its last words.
@@ -78,14 +83,19 @@ def run_once(
     folder.mkdir(parents=True, exist_ok=True)
     contender = contender.apart() if any(fault.of_links for fault in scenario.faults) else contender
     preload()
+    if deployment is not None and not deployment.deploy:
+        launched = broker_as_given
     with launched(contender, folder) as broker, ExitStack() as stack:
         children = stack.enter_context(Children())
-        say("starting replicas and clients")
-        testbed = set_up(contender, scenario, broker, folder, children, stack, transport)
+        if deployment is None:
+            say("starting replicas and clients")
+            testbed = set_up(contender, scenario, broker, folder, children, stack, transport)
+        else:
+            testbed = set_up_elsewhere(contender, scenario, broker, folder, children, deployment, transport, say)
         require_possible(scenario.faults, testbed)
         say("connecting")
         at_start = _connect(testbed, patience)
-        grown_mb = rss_mb(testbed.roots()["server"]) - testbed.server_mb
+        grown_mb = testbed.grown_mb()
         rules = scenario.sessions
         clients = [] if rules else testbed.clients_of_topics()
         clock = ClockWatch()
@@ -98,10 +108,10 @@ def run_once(
         window = replace(window, stood_still_s=window.stood_still_s | still)
         back = _all_back(testbed)
         if rules:  # nobody was connected at the start
-            grown_mb = rss_mb(testbed.roots()["server"]) - testbed.server_mb
+            grown_mb = testbed.grown_mb()
         stats = testbed.stats()
         load = testbed.load.finish(patience.end_s)
-    evidence = replace(known, stats=stats, client_causes=load.causes)
+    evidence = replace(known, stats=stats, client_causes=carried(load.causes, "causes"))
     findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns, testbed.figures)
     run = assemble_run(contender, scenario, number, findings)
     return replace(run, notes=_limits(run)) if run.lost else run
@@ -143,7 +153,7 @@ def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) 
     say("warming up")
     time.sleep(max(0.0, (starts_ns - time.time_ns()) / 1e9) + scenario.warmup_s)
     say("measuring")
-    sampler = Sampler(testbed.roots)
+    sampler = testbed.sampler()
     sampler.start()
     try:
         if scenario.faults:

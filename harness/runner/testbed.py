@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from core.errors import FanbenchError, UsageError
 from core.process import Child
 from core.scenario import Scenario
 from core.topics import expand_topics
+from harness.runner.deployment import Deployment
 from harness.runner.links import BrokerLink, ClientLinks, starting_at
 from harness.runner.processes import (
     OWN_SERVER,
@@ -30,7 +31,9 @@ from harness.runner.processes import (
     start_replicas,
     wait_ready,
 )
-from harness.runner.resources import connections_to, rss_mb
+from harness.runner.replicas_elsewhere import ReplicaElsewhere
+from harness.runner.resources import Sampler, connections_to, rss_mb
+from harness.runner.watch_elsewhere import ElsewhereSampler, replicas_rss_mb
 
 
 @dataclass(slots=True)
@@ -41,6 +44,7 @@ class Testbed:
     scenario: Scenario
     broker: Broker
     replicas: list[ReplicaProcess]
+    """Those that fanbench started: all, or with `elsewhere` none."""
     load: Load
     generators: list[Child]
     """The processes that get SIGUSR1: the generator, or the replicas with embedded generators."""
@@ -54,13 +58,19 @@ class Testbed:
     client_links: ClientLinks | None = None
     """Only where a fault breaks them."""
     figures: dict[str, float] = field(default_factory=dict)
-    """Observations of the broker and of faults, as columns of summary.csv."""
-    server_mb: float = 0.0
-    """Memory of all replicas when they were ready, before any client."""
+    """What is seen of the broker, and what a fault tells of itself, as columns of summary.csv."""
+    server_mb: float | None = 0.0
+    """Memory of all replicas when they were ready, before any client; None where one does not tell."""
+    elsewhere: tuple[ReplicaElsewhere, ...] = ()
+    """The replicas that somebody else runs."""
+    run_own: Callable[[str, str], None] | None = None
+    """Runs a person's own command, given its option and the command; where there is a deployment."""
+    deployment: Deployment | None = None
 
     def roots(self) -> dict[str, list[int]]:
-        """The current process ids of each part: a fault may have replaced some."""
-        roots = {"server": [replica.child.pid for replica in self.replicas], "load": [self.load.child.pid]}
+        """The process ids of each part, as they are now: a fault may have replaced some."""
+        roots = {"server": [replica.child.pid for replica in self.replicas]} if self.replicas else {}
+        roots["load"] = [self.load.child.pid]
         if not self.contender.embedded:  # otherwise it lives in the replicas, whose CPU holds its own
             roots["generator"] = [child.pid for child in self.generators]
         if self.broker.pids:  # not where it is someone else's, or in a virtual machine
@@ -68,8 +78,21 @@ class Testbed:
         return roots
 
     def stats(self) -> list[ReplicaStats | None]:
-        """Each replica's `/stats`; None if it does not answer."""
-        return [replica.stats() for replica in self.replicas]
+        """Each replica's `/stats`; None where it does not answer."""
+        return [replica.stats() for replica in self._all_replicas()]
+
+    def _all_replicas(self) -> list[ReplicaProcess | ReplicaElsewhere]:
+        return [*self.replicas, *self.elsewhere]
+
+    def sampler(self) -> Sampler | ElsewhereSampler:
+        """What follows CPU and memory of every part that can be watched."""
+        here = Sampler(self.roots)
+        return ElsewhereSampler(here, self.elsewhere, lambda: self.load.status().workers) if self.elsewhere else here
+
+    def grown_mb(self) -> float | None:
+        """By how much the replicas' memory has grown since they were ready; None where one does not tell."""
+        now_mb = replicas_rss_mb(self.elsewhere) if self.elsewhere else rss_mb(self.roots()["server"])
+        return None if now_mb is None or self.server_mb is None else now_mb - self.server_mb
 
     def count_broker_connections(self) -> None:
         """Count the connections at the broker's listeners: from replicas and generator and, in a cluster, from other nodes."""
@@ -93,9 +116,10 @@ class Testbed:
             FanbenchError: a replica does not answer, so that its clients are not known.
         """
         found = self.stats()
-        for replica, stats in zip(self.replicas, found, strict=True):
+        for replica, stats in zip(self._all_replicas(), found, strict=True):
             if stats is None:
-                raise FanbenchError(f"{replica.url}/stats: no answer within 5 s; {replica.child.last_words()}")
+                words = replica.child.last_words() if isinstance(replica, ReplicaProcess) else "see its log there"
+                raise FanbenchError(f"{replica.url}/stats: no answer; {words}")
         return [stats.topics for stats in found if stats is not None]
 
     def alive(self) -> list[Child]:

@@ -74,7 +74,9 @@ def measure(job: Job, results: ResultFolder, say: Say, launched: Launched = Cont
     """
     logs = results.logs / job.label.replace(" ", "-")
     try:
-        run = run_once(job.contender, job.scenario, job.round, logs, say, job.transport, job.patience, launched)
+        run = run_once(
+            job.contender, job.scenario, job.round, logs, say, job.transport, job.patience, launched, job.deployment
+        )
     except FanbenchError as error:
         results.require_room()
         run = failed_run(job.contender, job.scenario, job.round, error)
@@ -104,7 +106,8 @@ def run_jobs(
     complete = False
     try:
         for job in jobs:
-            require_descriptors(job.scenario)
+            if job.deployment is None:  # elsewhere the workers themselves say when they cannot begin
+                require_descriptors(job.scenario)
         _run_all(RetryQueue(jobs, repeats, spare_rounds), results, console, line, until)
         complete = True
     except KeyboardInterrupt:

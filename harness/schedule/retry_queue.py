@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from brokers.contender import Contender
 from core.scenario import Scenario
 from harness.results.run_record import Run
+from harness.runner.deployment import Deployment
 from harness.runner.run import USUAL_PATIENCE, Patience
 
 REPEATS = 3
@@ -28,6 +29,8 @@ class Job:
     """Its name in the progress display and the log folder."""
     transport: str = "sse"
     patience: Patience = USUAL_PATIENCE
+    deployment: Deployment | None = None
+    """Where replicas and load workers are, unless fanbench starts them."""
 
 
 Key = tuple[str, str, str]

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
+from core.endpoint.origin import parse_origin
 from load import addresses
-from load.http1 import parse_origin
 
 FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from core.endpoint.origin import parse_origin
 from core.errors import FanbenchError
 from core.ports import free_port
-from load.http1 import parse_origin
 from load.readiness import wait_ready
 
 

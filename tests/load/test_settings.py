@@ -30,9 +30,9 @@ def test_bad_values_are_refused(options, says):
 @pytest.mark.parametrize(
     ("replicas", "host", "says"),
     [
-        ("", None, "no replica"),
-        (" , ", "", "no replica"),
-        ("", "https://x", "does not support TLS"),
+        ("", None, "no server"),
+        (" , ", "", "no server"),
+        ("", "ftp://x", "is not an http"),
         ("http://a,b", None, "'b'"),
     ],
 )

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wsproto import ConnectionType, WSConnection, events
 
+from core.endpoint.origin import parse_origin
 from core.stamp import Stamp, encode
 from load.feed import Feed
 from load.frames import Event, Foreign, GapFrame, SeriesRegistry
-from load.http1 import Http1Error, parse_origin, split_head
+from load.http1 import Http1Error, split_head
 from load.transport import MESSAGES, WEBSOCKET
 from load.websocket import MessageFrames, encode_upgrade
 
@@ -34,16 +35,16 @@ def message(seq):
 
 def test_the_handshake_is_checked():
     _, head = opened()
-    assert WEBSOCKET.dialect(head) is MESSAGES
+    assert WEBSOCKET.wire_format(head) is MESSAGES
     head.headers["sec-websocket-accept"] = "another"
     with pytest.raises(Http1Error, match="handshake"):
-        WEBSOCKET.dialect(head)
+        WEBSOCKET.wire_format(head)
 
 
 def test_a_refusal_has_its_status():
     head, _ = split_head(b"HTTP/1.1 503 Busy\r\n\r\n")
     with pytest.raises(Http1Error, match="503"):
-        WEBSOCKET.dialect(head)
+        WEBSOCKET.wire_format(head)
 
 
 @given(

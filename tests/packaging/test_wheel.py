@@ -149,7 +149,9 @@ def test_the_wheel_holds_what_the_programs_read_and_nothing_measured_here(built)
     names = set(zipfile.ZipFile(built.wheel).namelist())
     kept = {name.removeprefix("core/resources_of_the_wheel/") for name in names}
     expected = [*ROOT.glob("scenarios/*"), *ROOT.glob("ui/*"), *ROOT.glob("deploy/*/*")]
-    expected = [path for path in expected if path.parent.name not in {"grafana", "prometheus"}]  # they watch the demo
+    # What watches the demo, and deployments to copy from a checkout.
+    left_out = {"grafana", "prometheus", "kubernetes", "compose"}
+    expected = [path for path in expected if path.parent.name not in left_out]
     assert {str(path.relative_to(ROOT)) for path in expected if path.suffix != ".pyc"} <= kept
     servers = ROOT.glob("examples/per-client-server/*.py")
     assert {str(path.relative_to(ROOT / "examples")) for path in servers} <= kept
@@ -157,10 +159,9 @@ def test_the_wheel_holds_what_the_programs_read_and_nothing_measured_here(built)
     files = ("manifest.json", "summary.csv", "timeline.csv", "histograms.json")
     assert {f"reference/{folder}/{file}" for folder in stored for file in files} <= kept
     assert not [name for name in kept if "of a measurement" in name or name.endswith((".log", ".svg", "report.html"))]
-    assert {f"{package}/py.typed" for package in ("core", "brokers", "server", "generator", "load", "harness")} <= names
-    assert {name.split("/")[0] for name in names if not name.startswith("fanbench-")} == {
-        "core", "brokers", "server", "generator", "load", "harness",
-    }  # fmt: skip
+    packages = {"core", "brokers", "server", "generator", "load", "harness", "fanbench_locust"}
+    assert {f"{package}/py.typed" for package in packages} <= names
+    assert {name.split("/")[0] for name in names if not name.startswith("fanbench-")} == packages
 
 
 def test_it_says_of_which_commit_it_was_built(installed, elsewhere):
@@ -261,6 +262,32 @@ def test_the_demo_serves_the_page_and_locust_measures_it_from_there(installed, d
     words = ["--headless", "-u", 4, "-r", 4, "-t", "2s", "--host", demo, "--skip-log-setup", "--out", "load.json"]
     installed.fanbench(*words, cwd=elsewhere, program="fanbench-locust")
     assert json.loads((elsewhere / "load.json").read_text())["deliveries"] > 0
+
+
+LOCUSTFILE = """
+from locust import task
+from fanbench_locust import SSEUser
+import load.mine, server.mine  # a person's own
+
+class Listener(SSEUser):
+    path = "/sse"
+
+    @task
+    def wait(self):
+        assert self.streams[0].wait_event(timeout_s=30), "nothing came"
+        print(f"heard; {load.mine.WORDS}, {server.mine.WORDS}")
+        self.environment.runner.quit()
+"""
+
+
+def test_a_locustfile_beside_packages_of_the_same_names_has_our_user_and_its_own_packages(installed, demo, tmp_path):
+    for name in ("load", "server"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+        (tmp_path / name / "mine.py").write_text(f"WORDS = 'their {name}'\n")
+    (tmp_path / "locustfile.py").write_text(LOCUSTFILE)
+    words = ["--headless", "-u", 1, "-t", "60s", "--host", demo]
+    assert "heard; their load, their server" in run(installed.python, "-P", "-m", "locust", *words, cwd=tmp_path)
 
 
 def test_the_generator_by_hand(installed, elsewhere):

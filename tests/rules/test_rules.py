@@ -39,9 +39,9 @@ NEVER_PAIRED = "F(A, C) - F(B, C[::-1])"
 BOUNDS, WORDS = "tests/harness/analysis/test_boundaries.py", "tests/harness/analysis/test_judgements.py"
 
 MUTATIONS = {  # what is broken: the test that must notice, the function, what to find there (see tests/mutation.py), what stands in its place
-    "a send waits for the acknowledgement": (PUBLISH + " -k never_waits", EventPublisher.run, "F(E, D)", "[F(E, D), await asyncio.wait(self._under_way)]"),
-    "due is when it is sent": (PUBLISH + " -k due_instants", EventPublisher.run, "F(E, D)", f"F(E, {NOW_NS})"),
-    "what is late is skipped": (PUBLISH + " -k stall_shows", EventPublisher.run, "F(E, D)", f"{NOW_NS} - D < 50_000_000 and F(E, D)"),
+    "a send waits for the acknowledgement": (PUBLISH + " -k never_waits", EventPublisher.run, "self._begin(E, D)", "[self._begin(E, D), await asyncio.wait(self._under_way)]"),
+    "due is when it is sent": (PUBLISH + " -k due_instants", EventPublisher.run, "self._begin(E, D)", f"self._begin(E, {NOW_NS})"),
+    "what is late is skipped": (PUBLISH + " -k stall_shows", EventPublisher.run, "self._begin(E, D)", f"{NOW_NS} - D < 50_000_000 and self._begin(E, D)"),
     "a send before it is due": (PUBLISH + " -k due_instants", EventPublisher._until, "W > 0", "W > 4_000_000"),
     "lateness is not kept": (PUBLISH + " -k stall_shows", EventPublisher._note_lateness, "X.append(L)", "X.append(0)"),
     "a failed publish is no failure": (PUBLISH + " -k failed_publishes", EventPublisher._failed, "X += 1", "X += 0"),

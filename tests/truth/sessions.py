@@ -25,8 +25,8 @@ def session_of(urls: list[str], clients: int) -> Any:
     """A session with all its clients seated."""
     import gevent
 
+    from core.endpoint.origin import parse_origin
     from load.connection_pool import ReplicaAddress
-    from load.http1 import parse_origin
     from load.plan import Seating
     from load.session import Session
 
@@ -37,7 +37,7 @@ def session_of(urls: list[str], clients: int) -> Any:
         Seating(["events"], 0.0, len(urls)),
         on_connect=lambda _took_ns, _failure: None,
         on_break=lambda _reason: None,
-        on_fold=lambda _latency_ns, _bytes: None,
+        on_fold=lambda _latency_ns, _untimed, _bytes: None,
     )
     for number in range(clients):
         session.join(number)

@@ -23,15 +23,15 @@ STAMPS = "D, S, R = X.T"
 LATENCY = "L: I = A - np.repeat(D, C)"
 
 MUTATIONS = {  # what is broken: the case that must notice, the function, what to find there (see tests/mutation.py), what stands in its place
-    "latency from the send": ("hops", LatencyRecorder._fold, LATENCY, LATENCY.replace("D", "S"), STAMPS),
-    "latency from the replica": ("hops", LatencyRecorder._fold, LATENCY, LATENCY.replace("D", "R"), STAMPS),
-    "broker hop from the due instant": ("hops", LatencyRecorder._fold, "F(R - S, C)", "F(R - D, C)", STAMPS),
-    "fan-out hop from the send": ("hops", LatencyRecorder._fold, "F(A - np.repeat(R, C))", "F(A - np.repeat(S, C))", STAMPS),
-    "schedule hop left out": ("hops", LatencyRecorder._fold, "F(S - D, C)", "F(0 * D, C)", STAMPS),
+    "latency from the send": ("hops", LatencyRecorder._fold_alike, LATENCY, LATENCY.replace("D", "S"), STAMPS),
+    "latency from the replica": ("hops", LatencyRecorder._fold_alike, LATENCY, LATENCY.replace("D", "R"), STAMPS),
+    "broker hop from the due instant": ("hops", LatencyRecorder._fold_alike, "F(R - S, C)", "F(R - D, C)", STAMPS),
+    "fan-out hop from the send": ("hops", LatencyRecorder._fold_alike, "F(A - np.repeat(R, C))", "F(A - np.repeat(S, C))", STAMPS),
+    "schedule hop left out": ("hops", LatencyRecorder._fold_alike, "F(S - D, C)", "F(0 * D, C)", STAMPS),
     "warm-up is measured": ("late warm-up", LatencyRecorder.fold, "[E for E in A if M]", "[E for E in A]"),
     "every second sample dropped": ("nothing", LatencyRecorder._by_server, "L[W == N]", "L[W == N][::2]"),
     "hot path takes no sample": ("nothing", StreamReader._readable, "F(N)", "None", "N = C()"),
-    "negative made positive": ("clocks apart", LatencyRecorder._fold, LATENCY, "L: I = np.abs(A - np.repeat(D, C))"),
+    "negative made positive": ("clocks apart", LatencyRecorder._fold_alike, LATENCY, "L: I = np.abs(A - np.repeat(D, C))"),
     "negative dropped": ("clocks apart", Histogram.record_ns, "if B.any():\n    N += A\n    ...", "if B.any(): ..."),
     "samples lost under load": ("nothing", Session._fold, "L = F(H())", "L = F(H()[1:])"),
     "double counts as delivery": ("doubled", ClientState._event, f"V is {Delivery.DOUBLE}", "False"),

@@ -67,12 +67,12 @@ REPORT = ReportFigures(
 KEYS = {
     "generator report": (
         generator_report(),
-        "version stream published failed retried longest_outage_ms scheduled offered_hz achieved_hz measure_started_ns measure_ended_ns "
+        "version stream published failed failures retried longest_outage_ms scheduled offered_hz achieved_hz measure_started_ns measure_ended_ns "
         "lateness_ms lateness_histogram lateness_negative clock_step_ns clocks cpu_s",
     ),
     "replica stats": (
         replica_stats(gap_lost={"*": 3}),
-        "version server pid ready broker broker_connected broker_notice clients topics received delivered gaps gap_lost holes foreign disconnects refused "
+        "version server pid ready broker delivery broker_connected broker_notice clients topics received delivered gaps gap_lost holes foreign disconnects refused "
         "dropped replayed connects turned_away batch_sends buffered_bytes history_events history_bytes",
     ),
     "load result": (
@@ -81,7 +81,7 @@ KEYS = {
         "gaps negative negatives foreign duration_s latency_ms since_sent_ms hops_ms event_bytes connect_ms downtime_ms servers topics "
         "causes foreign_kinds disconnects refused timeline histograms problems missing_clients clocks wide_bounds breaches",
     ),
-    "load status": (LoadStatus(clients=3, reached=2), "version clients reached deliveries reconnects visitors"),
+    "load status": (LoadStatus(clients=3, reached=2), "version clients reached deliveries reconnects visitors joined workers"),
     "load order": (LoadOrder(do="stall", share=0.1, for_s=2), "version do share for_s at_ns"),
     "manifest": (
         MANIFEST,

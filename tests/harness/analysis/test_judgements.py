@@ -206,6 +206,20 @@ def test_cpu_is_what_a_service_pays_for() -> None:
     assert found.word == "equivalent"
 
 
+def test_cpu_of_which_nobody_watched_a_part_is_judged_against_nobodys() -> None:
+    seen = Usage(1.0, 1, 0.1)
+    watched = {"broker": seen, "server": seen, "generator": seen}
+    unseen = {"usage": {"server": seen, "generator": seen}, "not_watched": ("broker", "others")}
+    assert cpu_us_per_delivery(made_up.run(**unseen)) is None
+    runs = {
+        "a": [made_up.run("a", r, usage=watched) for r in range(1, 6)],
+        "b": [made_up.run("b", r, **unseen) for r in range(1, 6)],
+    }
+    judged = judge_family("at-most-once", runs, margin=1.25, looks=Looks())
+    assert judged.pair(CPU, "a", "b") is None
+    assert judged.pair(P99, "a", "b") is not None
+
+
 def test_a_risk_that_is_shared_by_promises_widens_the_intervals() -> None:
     alone, shared = (judged_of(1.0, sd=0.1, promises=promises).pair(P50, "valkey", "nats") for promises in (1, 2))
     assert alone is not None

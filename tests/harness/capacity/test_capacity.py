@@ -65,6 +65,11 @@ def test_a_late_generator_is_the_load_only_where_the_load_fills_the_machine() ->
     assert by_weather(late, cores=4)
 
 
+def test_replicas_and_workers_elsewhere_take_none_of_this_machines_cores() -> None:
+    late = made_up.run(problems=LATE, disturbed=True, usage=FULL, not_watched=("broker", "others"))
+    assert by_weather(late, cores=2)
+
+
 def test_the_budget_counts_what_the_last_runs_took() -> None:
     now_s = 0.0
     budget = Budget(100.0, first_s=20.0, clock=lambda: now_s)

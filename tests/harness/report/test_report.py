@@ -357,6 +357,18 @@ def test_losses_are_shown_with_their_causes_and_only_where_there_are_any() -> No
     assert "What was lost, and why" not in [one.title for one in view_of_runs(runs(FEW)).tables]
 
 
+def test_what_nobody_watched_is_told_in_words_and_is_never_a_figure() -> None:
+    unseen = [made_up.run("nats://b1", r, usage={}, not_watched=("broker", "server", "others")) for r in FIVE]
+    (row,) = table_rows(made_up.comparison(unseen))
+    assert row.broker_cpu == row.server_cpu == row.broker_mb == row.server_mb == "not watched"
+    view = comparison_view(made_up.comparison(unseen), draw=False)
+    said = next(line for line in view.method if "Not watched: " in line)
+    assert "CPU and memory of the broker, CPU and memory of the replicas and what else kept the machines busy" in said
+    assert not any("All parts shared the machine below" in line for line in view.method)
+    assert view.decision is not None
+    assert sum(cell.text == "not watched" for cell in view.decision.rows[0]) == 2
+
+
 def test_delivered_stands_beside_expected_and_a_round_done_again_counts_once() -> None:
     refused = made_up.run("valkey", 2, problems=("noise",))
     row = next(row for row in table_rows(made_up.comparison([refused, *runs(FEW)])) if row.contender == "valkey")

@@ -1,0 +1,48 @@
+"""A hub as one writes it with FastAPI and sse-starlette: `python examples/hubs/sse_starlette_hub.py PORT`.
+
+POST /publish?topic=T sends to everybody at /sse?topic=T. Each client has a queue of its own. It imports nothing of fanbench.
+"""
+
+import asyncio
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from sse_starlette import EventSourceResponse
+
+app = FastAPI()
+queues: defaultdict[str, set[asyncio.Queue[str]]] = defaultdict(set)
+
+
+async def stream(topic: str) -> AsyncIterator[dict[str, Any]]:
+    """What one client gets."""
+    queue: asyncio.Queue[str] = asyncio.Queue()
+    queues[topic].add(queue)
+    try:
+        yield {"comment": "open"}
+        while True:
+            yield {"data": await queue.get()}
+    finally:
+        queues[topic].discard(queue)
+
+
+@app.get("/sse")
+async def sse(topic: str) -> EventSourceResponse:
+    """A stream without an end."""
+    return EventSourceResponse(stream(topic))
+
+
+@app.post("/publish", status_code=202)
+async def publish(topic: str, request: Request) -> dict[str, int]:
+    """Send an event to all; the answer says to how many."""
+    data = (await request.body()).decode()
+    for queue in queues[topic]:
+        queue.put_nowait(data)
+    return {"clients": len(queues[topic])}
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", access_log=False, backlog=4096)

@@ -1,0 +1,192 @@
+"""One kept HTTP/1.1 connection to a service's publishing address: requests go out in order, some before the answers are here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import deque
+from typing import NamedTuple
+
+from httptools import HttpParserError, HttpResponseParser
+
+from core.endpoint.origin import Origin
+from core.errors import FanbenchError
+
+ANSWER_S = 10.0
+CONNECT_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+"""Between two attempts to connect, doubled for each that failed."""
+_SHOWN_BYTES = 100
+
+
+class PublishError(FanbenchError):
+    """An event was not taken, or nobody knows whether it was; `reason` is the same for all that failed alike."""
+
+    transient = True
+
+    def __init__(self, where: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"publish to {where}: {reason}{f': {detail}' if detail else ''}")
+        self.reason = reason
+
+
+class _Exchange(NamedTuple):
+    request: bytes
+    answered: asyncio.Future[None]
+
+
+class HttpLane(asyncio.Protocol):
+    """Requests in their order over one connection, which is made with the first of them and again when it is lost.
+
+    `depth` of them may be under way; what is beyond waits its turn. After `Connection: close` those that were sent and
+    not answered are sent again, as the server says by it that it takes no more. Where the connection ends without a word
+    they fail: nobody knows whether they were taken.
+    """
+
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, depth: int, answer_s: float = ANSWER_S) -> None:
+        self._origin = origin
+        self._tls = tls
+        self._depth = depth
+        self._answer_s = answer_s
+        self._waiting: deque[_Exchange] = deque()
+        self._sent: deque[_Exchange] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._not_before_s = 0.0
+        self._cause = ""
+        self._parser = HttpResponseParser(self)
+        self._status = 0
+        self._body = b""
+        self._last = False
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._transport is not None
+
+    async def send(self, request: bytes) -> None:
+        """Send, and return once the answer says that the event was taken.
+
+        Raises:
+            PublishError: it says otherwise, or does not come.
+        """
+        if self._transport is None and time.monotonic() < self._not_before_s:
+            raise PublishError(self._origin.url, "not connected", self._cause)
+        exchange = _Exchange(request, asyncio.get_running_loop().create_future())
+        self._waiting.append(exchange)
+        self._advance()
+        try:
+            async with asyncio.timeout(self._answer_s):
+                await exchange.answered
+        except TimeoutError:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(exchange)
+            if exchange in self._sent and self._transport is not None:
+                self._transport.abort()  # what comes after it could not be told from its answer
+            raise PublishError(self._origin.url, f"no answer within {self._answer_s:g} s") from None
+
+    def _advance(self) -> None:
+        if self._transport is None:
+            if self._waiting and self._connecting is None and not self._closed:
+                self._connecting = asyncio.create_task(self._connect())
+            return
+        while self._waiting and len(self._sent) < self._depth and not self._transport.is_closing():
+            exchange = self._waiting.popleft()
+            if not exchange.answered.done():  # the caller may have gone
+                self._sent.append(exchange)
+                self._transport.write(exchange.request)
+
+    async def _connect(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: self, self._origin.host, self._origin.port, ssl=self._tls
+                )
+        except (OSError, TimeoutError, ssl.SSLError) as error:
+            self._connecting = None
+            reason = "no connection in time" if isinstance(error, TimeoutError) else "not connected"
+            self._cause = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 10))
+            self._failures += 1
+            self._not_before_s = time.monotonic() + pause_s
+            self._fail(self._waiting, reason, self._cause)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._connecting, self._failures = None, 0
+        self._parser, self._last = HttpResponseParser(self), False
+        self._transport = transport
+        self._advance()
+
+    def data_received(self, data: bytes) -> None:
+        """Of asyncio.Protocol."""
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            self._fail(self._sent, "no HTTP answer", str(error))
+            if self._transport is not None:
+                self._transport.abort()
+        self._advance()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Of asyncio.Protocol."""
+        self._transport = None
+        if self._last and self._sent:
+            self._waiting.extendleft(reversed(self._sent))
+            self._sent.clear()
+        if self._status and self._sent:  # an answer whose body ends with the connection
+            self.on_message_complete()
+        self._fail(self._sent, "connection lost before the answer", str(error or ""))
+        self._advance()
+
+    def on_message_begin(self) -> None:
+        """Of httptools."""
+        self._status, self._body = 0, b""
+
+    def on_headers_complete(self) -> None:
+        """Of httptools."""
+        self._status = self._parser.get_status_code()
+
+    def on_body(self, piece: bytes) -> None:
+        """Of httptools."""
+        self._body = (self._body + piece)[:_SHOWN_BYTES]
+
+    def on_message_complete(self) -> None:
+        """Of httptools: an answer is whole."""
+        status, self._status = self._status, 0
+        if status < 200 or not self._sent:
+            return
+        exchange = self._sent.popleft()
+        if not exchange.answered.done():
+            if status < 300:
+                exchange.answered.set_result(None)
+            else:
+                exchange.answered.set_exception(self._refusal(status))
+        if self._transport is not None and not self._parser.should_keep_alive():
+            self._last = True
+            self._transport.close()
+
+    def _refusal(self, status: int) -> PublishError:
+        detail = self._body.decode("utf-8", "replace").replace("\n", " ").strip()
+        return PublishError(self._origin.url, f"status {status}", detail)
+
+    def _fail(self, exchanges: deque[_Exchange], reason: str, detail: str) -> None:
+        while exchanges:
+            exchange = exchanges.popleft()
+            if not exchange.answered.done():
+                exchange.answered.set_exception(PublishError(self._origin.url, reason, detail))
+
+    async def close(self) -> None:
+        """End the connection; what is under way fails."""
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        if self._transport is not None:
+            self._transport.abort()
+        for exchanges in (self._waiting, self._sent):
+            self._fail(exchanges, "the generator ended", "")

@@ -1,0 +1,57 @@
+"""Publishes to a service by HTTP, where an adapter would publish to a broker."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from zlib import crc32
+
+from core.endpoint.origin import Origin
+from core.endpoint.publish_request import PublishEncoder, PublishRequest
+from generator.http_lane import HttpLane
+
+
+class HttpProducer:
+    """Some kept connections; a topic keeps to one of them, so that its events arrive in their order."""
+
+    def __init__(self, origin: Origin, request: PublishRequest, connections: int, pipeline: int) -> None:
+        tls = ssl.create_default_context() if origin.scheme == "https" else None
+        self._encoder = PublishEncoder(origin, request)
+        self._lanes = [HttpLane(origin, tls, pipeline) for _ in range(connections)]
+
+    @property
+    def link(self) -> HttpProducer:
+        """Whether it is connected is told by itself."""
+        return self
+
+    @property
+    def connected(self) -> bool:
+        """Whether any of its connections is up."""
+        return any(lane.connected for lane in self._lanes)
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Return once the service has said that it took the event.
+
+        Raises:
+            PublishError: it said otherwise, or did not answer.
+        """
+        lane = self._lanes[crc32(topic.encode()) % len(self._lanes)]
+        await lane.send(self._encoder.encode(topic, payload))
+
+    async def close(self) -> None:
+        """End all connections."""
+        await asyncio.gather(*(lane.close() for lane in self._lanes))
+
+
+@asynccontextmanager
+async def http_producer(
+    origin: Origin, request: PublishRequest, connections: int, pipeline: int
+) -> AsyncIterator[HttpProducer]:
+    """A producer that connects with its first events, and is closed with the block."""
+    producer = HttpProducer(origin, request, connections, pipeline)
+    try:
+        yield producer
+    finally:
+        await producer.close()

@@ -1,0 +1,33 @@
+"""What the generator hands events to, and why one was not taken."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from brokers.errors import BrokerError
+from core.errors import FanbenchError
+from generator.http_lane import PublishError
+
+
+class Connected(Protocol):
+    """Whether a link is up."""
+
+    @property
+    def connected(self) -> bool: ...
+
+
+class Publishes(Protocol):
+    """An adapter's producer, or one of HTTP."""
+
+    @property
+    def link(self) -> Connected: ...
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Return once the event is taken, and raise FanbenchError if it is not."""
+
+
+def failure_reason(error: FanbenchError) -> str:
+    """The same words for all that failed alike."""
+    if isinstance(error, PublishError):
+        return error.reason
+    return error.kind.value if isinstance(error, BrokerError) else type(error).__name__

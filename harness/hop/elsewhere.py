@@ -1,0 +1,147 @@
+"""The broker hop to replicas that somebody else runs: published from here, counted and timed by the replicas themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from brokers.contender import Broker, Contender
+from core.contracts.codec import read
+from core.contracts.generator_report import GeneratorReport
+from core.contracts.hop import HopFigures
+from core.errors import FanbenchError
+from core.scenario import Scenario
+from harness.hop.measure import ContenderHop
+from harness.runner.deployment import Deployment
+from harness.runner.polling import poll
+from harness.runner.processes import Children, generator_settings, start_generator
+from harness.runner.replicas_elsewhere import NotReadyError, ReplicaElsewhere
+from harness.runner.set_up_elsewhere import broker_as_given, give_broker
+
+_WARMUP_S = 0.5
+_REPORT_S = 30.0
+_POLL_S = 0.05
+_BUCKET = "fanbench_broker_hop_seconds_bucket"
+_CPU = "process_cpu_seconds_total"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaCounters:
+    """What a replica's `/metrics` says of the hop; counters only grow."""
+
+    buckets: dict[float, float]
+    """By upper bound in seconds, how many events were received no later than that after they were sent."""
+    cpu_s: float
+
+
+def counters_of(replica: ReplicaElsewhere) -> ReplicaCounters:
+    """A replica's counters of this moment.
+
+    Raises:
+        FanbenchError: it does not answer, or does not tell its CPU (it tells it on Linux alone).
+    """
+    samples = [
+        sample
+        for family in text_string_to_metric_families(replica.ask("/metrics").decode())
+        for sample in family.samples
+    ]
+    buckets = {float(one.labels["le"]): one.value for one in samples if one.name == _BUCKET}
+    cpu = [one.value for one in samples if one.name == _CPU]
+    if not buckets or not cpu:
+        lacking = _CPU if buckets else _BUCKET
+        raise FanbenchError(f"{replica.url}/metrics has no {lacking}: is it a replica of this fanbench, on Linux?")
+    return ReplicaCounters(buckets, cpu[0])
+
+
+def percentile_s(buckets: Sequence[tuple[float, float]], percentile: float) -> float:
+    """Interpolated within its bucket, as Prometheus does; the last bound for what lies beyond it. 0 where there is nothing.
+
+    `buckets` are upper bounds in seconds with the number of values no larger, in order, the last bound infinite.
+    """
+    wanted = buckets[-1][1] * percentile / 100
+    low_s, below = 0.0, 0.0
+    for bound_s, count in buckets:
+        if count >= wanted and count > below:
+            return low_s if bound_s == float("inf") else low_s + (bound_s - low_s) * (wanted - below) / (count - below)
+        low_s, below = bound_s, count
+    return 0.0
+
+
+def measure_elsewhere(contender: Contender, scenario: Scenario, folder: Path, deployment: Deployment) -> ContenderHop:
+    """One contender's hop to every replica of a deployment, at the scenario's rate.
+
+    Raises:
+        FanbenchError: the command failed, or a replica or the generator did not come to an end.
+    """
+    opened = contender.launched if deployment.deploy else None
+    with opened(folder) if opened else broker_as_given(contender, folder) as broker, Children() as children:
+        replicas, _ = give_broker(contender, scenario, broker, folder, deployment, lambda _: None)
+        before = [counters_of(replica) for replica in replicas]
+        report = _publish(contender, scenario, broker, folder, children)
+        lost = _wait_received(replicas, report, scenario.drain_s)
+        after = [counters_of(replica) for replica in replicas]
+    figures = figures_of(report, lost, before, after)
+    return ContenderHop(contender.name, contender.delivery, scenario.rate_hz, figures, None, None)
+
+
+def _publish(
+    contender: Contender, scenario: Scenario, broker: Broker, folder: Path, children: Children
+) -> GeneratorReport:
+    settings = {"broker_url": broker.url, "delivery": contender.delivery} | generator_settings(scenario)
+    child, path = start_generator(settings | {"hold": False, "warmup_s": _WARMUP_S}, folder)
+    children.add(child)
+    return poll(
+        "the generator's report",
+        _WARMUP_S + scenario.duration_s + _REPORT_S,
+        lambda: read(GeneratorReport, path),
+        [child],
+    )
+
+
+def _wait_received(replicas: Sequence[ReplicaElsewhere], report: GeneratorReport, drain_s: float) -> int:
+    """Until every replica has what was published, `drain_s` at most; how many they lack together."""
+    deadline_s = time.monotonic() + drain_s
+    published = report.measured()
+    while True:
+        lacking = 0
+        for replica in replicas:
+            stats = replica.stats()
+            if stats is None:
+                raise NotReadyError(
+                    f"{replica.url}/stats did not answer at the end: what it received is not known; see its log"
+                )
+            got = stats.received_of(report.stream)
+            lacking += sum(count - (got[topic].measure if topic in got else 0) for topic, count in published.items())
+        if lacking <= 0 or time.monotonic() > deadline_s:
+            return max(0, lacking)
+        time.sleep(_POLL_S)
+
+
+def figures_of(
+    report: GeneratorReport, lost: int, before: Sequence[ReplicaCounters], after: Sequence[ReplicaCounters]
+) -> HopFigures:
+    """Over all replicas, between two looks at their counters; the warm-up is in latencies and CPU."""
+    measured = sum(report.measured().values())
+    bounds = sorted(after[0].buckets)
+    grown = [
+        (
+            bound,
+            sum(late.buckets[bound] - early.buckets.get(bound, 0.0) for early, late in zip(before, after, strict=True)),
+        )
+        for bound in bounds
+    ]
+    received = grown[-1][1]
+    cpu_s = sum(late.cpu_s - early.cpu_s for early, late in zip(before, after, strict=True))
+    return HopFigures(
+        messages=measured * len(after),
+        published=sum(counts.warmup + counts.measure for counts in report.published.values()),
+        lost=lost,
+        achieved_hz=report.achieved_hz,
+        p50_us=percentile_s(grown, 50) * 1e6,
+        p99_us=percentile_s(grown, 99) * 1e6,
+        client_us=cpu_s / received * 1e6 if received else 0.0,
+    )

@@ -1,0 +1,95 @@
+"""Runs the commands of a person's own that change a deployment: `--deploy`, `--break` and `--mend`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+from brokers.endpoint import Endpoint
+from core.errors import FanbenchError, TransientError
+from core.plain_text import plain
+from harness.runner.processes import child_env
+
+TIMEOUT_S = 300.0
+_GRACE_S = 3.0
+
+
+def run_command(
+    option: str,
+    command: str,
+    settings: Mapping[str, object],
+    endpoint: Endpoint,
+    log: Path,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Run a command by the shell, with `settings` as FANBENCH_* in its environment, and wait for its end.
+
+    What it starts in the background goes on. Its output goes to `log`, the endpoint's secrets hidden.
+
+    Raises:
+        FanbenchError: it ended with another exit code than 0; the message has that and the last line of its stderr.
+        TransientError: it did not end within `timeout_s` seconds; it was ended.
+    """
+    # Files, not pipes: what it leaves in the background holds its output open, and would be waited for.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            env=child_env(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=words,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            told = _keep(log, out, words, endpoint)
+            raise TransientError(
+                f"{option}: did not end within {timeout_s:g} s; its last words: {told}; what goes on running belongs in "
+                f"the background (`&`); its output is in {log}"
+            ) from None
+        except BaseException:
+            _end(process)
+            raise
+        told = _keep(log, out, words, endpoint)
+    if code:
+        ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        raise FanbenchError(
+            f"{option}: the command {ended}: {told}; try it by hand with FANBENCH_BROKER_URL set; its output is in {log}"
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sig)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+            return
+
+
+def _keep(log: Path, out: IO[bytes], words: IO[bytes], endpoint: Endpoint) -> str:
+    """Append the output to the log; the last line of stderr, for an error."""
+    texts = []
+    for stream in (out, words):
+        stream.seek(0)
+        texts.append(_without_secrets(stream.read().decode(errors="replace"), endpoint))
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(text if text.endswith("\n") else f"{text}\n" for text in texts if text)
+    lines = [line.strip() for line in texts[1].splitlines() if line.strip()]
+    return plain(lines[-1]) if lines else "it wrote nothing to stderr"
+
+
+def _without_secrets(text: str, endpoint: Endpoint) -> str:
+    """Also as they stand in the URL, where some characters are written as %40 and the like."""
+    for secret in endpoint.secrets:
+        text = text.replace(quote(secret, safe=""), "***") if secret else text
+    return endpoint.hide_secrets(text)

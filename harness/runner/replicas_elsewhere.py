@@ -1,0 +1,159 @@
+"""Replicas that somebody else runs: what each says of itself, and waiting until all serve the broker of a run."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from brokers.endpoint import Endpoint
+from core.contracts.codec import DocumentError, decode
+from core.contracts.replica_stats import ReplicaStats
+from core.errors import TransientError
+from core.plain_text import plain
+
+READY_TIMEOUT_S = 120.0
+"""After `--deploy` has ended: for images that are pulled, and replicas that start one after the other."""
+_POLL_S = 0.25
+_ANSWER_S = 10.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Without http_proxy, as the clients connect."""
+
+
+class NotReadyError(TransientError):
+    """What a replica said in place of being ready, and what to do."""
+
+
+@dataclass(slots=True)
+class ReplicaElsewhere:
+    """One replica, by the address at which fanbench asks it."""
+
+    url: str
+    token: str = ""
+    before: ReplicaStats | None = None
+    """What it had counted when the run began: it may have served an earlier one."""
+
+    def ask(self, path: str) -> bytes:
+        """What it answers at a path.
+
+        Raises:
+            NotReadyError: it does not answer, or with an error.
+        """
+        # The URL is one of --replicas-at, which are http:// only.
+        request = urllib.request.Request(self.url + path)  # noqa: S310
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        try:
+            with _DIRECT.open(request, timeout=_ANSWER_S) as response:
+                body: bytes = response.read()
+                return body
+        except urllib.error.HTTPError as error:
+            raise NotReadyError(f"{self.url}{path} said {error.code}{_why(error)}") from error
+        except (urllib.error.URLError, OSError) as error:
+            reason = getattr(error, "reason", error)
+            raise NotReadyError(
+                f"{self.url}{path} did not answer ({reason}): does the replica run there, and may this machine reach its port?"
+            ) from error
+
+    def stats(self) -> ReplicaStats | None:
+        """Its `/stats`, less what it had counted before the run; None if it does not answer.
+
+        Raises:
+            DocumentError: the answer is that of another version.
+        """
+        try:
+            found = self._stats()
+        except NotReadyError:
+            return None
+        return found if self.before is None else since(found, self.before)
+
+    def _stats(self) -> ReplicaStats:
+        return decode(ReplicaStats, self.ask("/stats"), f"{self.url}/stats")
+
+    def require_ready(self, endpoint: Endpoint) -> None:
+        """Raise NotReadyError unless it is ready, at this broker with this promise, and has no client."""
+        self.ask("/readyz")
+        try:
+            found = self._stats()
+        except DocumentError as error:
+            raise NotReadyError(f"{error}; is it a replica of this fanbench, and not a proxy?") from error
+        named = f"{self.url} ({found.server})"
+        if found.broker != str(endpoint):
+            raise NotReadyError(
+                f"{named} is at the broker {found.broker}, not {endpoint}: the command must set FANBENCH_BROKER_URL for that "
+                "replica and restart it"
+            )
+        if found.delivery != endpoint.delivery:
+            raise NotReadyError(
+                f"{named} promises {found.delivery}, not {endpoint.delivery}: the command must set FANBENCH_DELIVERY for that "
+                "replica and restart it"
+            )
+        if found.clients:
+            raise NotReadyError(f"{named} has {found.clients} clients that are not this run's: close them")
+
+
+def since(now: ReplicaStats, before: ReplicaStats) -> ReplicaStats:
+    """What was counted between two looks; `now` as it is where the replica was started again in between."""
+    if now.connects < before.connects or now.server != before.server:
+        return now
+    counts = ("delivered", "gaps", "holes", "dropped", "replayed", "connects", "turned_away")
+    by_name = ("gap_lost", "foreign", "disconnects", "refused")
+    fewer: dict[str, object] = {name: max(0, getattr(now, name) - getattr(before, name)) for name in counts}
+    fewer |= {name: _less(getattr(now, name), getattr(before, name)) for name in by_name}
+    return now.model_copy(update=fewer)
+
+
+def _less(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    return {name: left for name, count in now.items() if (left := count - before.get(name, 0)) > 0}
+
+
+def _why(error: urllib.error.HTTPError) -> str:
+    """The replica's own words, and the step that fits the status."""
+    body = error.read(4_096).decode(errors="replace")
+    try:
+        said = json.loads(body)
+        words = str(said.get("error") or said.get("detail") or body) if isinstance(said, dict) else body
+    except ValueError:
+        words = body
+    step = "see its log"
+    if error.code in (401, 403):
+        step = "give the replicas' token in FANBENCH_LOAD_TOKEN"
+    if error.code == 404:
+        step = (
+            "it is no replica's own address; --replicas-at must name each replica, not a proxy (that is --clients-at)"
+        )
+    return f": {plain(words.strip())[:300] or 'nothing'}; {step}"
+
+
+def wait_until_ready(
+    replicas: Sequence[ReplicaElsewhere], endpoint: Endpoint, timeout_s: float = READY_TIMEOUT_S
+) -> None:
+    """Wait until each replica is ready at that broker with no client, and note what it has counted so far.
+
+    Two replicas that give one name are one replica, or cannot be told apart.
+
+    Raises:
+        NotReadyError: one is not within `timeout_s` seconds; the message names it, what it said and what to do.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    for replica in replicas:
+        while True:
+            try:
+                replica.require_ready(endpoint)
+                break
+            except NotReadyError as error:
+                if time.monotonic() > deadline_s:
+                    raise NotReadyError(f"not ready within {timeout_s:g} s: {error}") from error
+            time.sleep(_POLL_S)
+        replica.before = None
+        replica.before = replica.stats()
+    names = [replica.before.server for replica in replicas if replica.before is not None]
+    for name in names:
+        if names.count(name) > 1:
+            urls = ", ".join(one.url for one in replicas if one.before is not None and one.before.server == name)
+            raise NotReadyError(
+                f"{urls} all say that they are {name}: give each replica its own FANBENCH_SERVER, and each its own address"
+            )

@@ -1,0 +1,136 @@
+"""A run on a deployment of the user's own: its command, its replicas, its workers, and what fanbench adds to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from brokers.contender import Broker, Contender
+from brokers.registry import open_endpoint
+from core.errors import TransientError
+from core.scenario import Scenario
+from harness.runner.deployment import Deployment
+from harness.runner.own_commands import run_command
+from harness.runner.processes import (
+    Children,
+    Load,
+    generator_settings,
+    replica_limits,
+    start_generator,
+    start_load,
+)
+from harness.runner.replicas_elsewhere import ReplicaElsewhere, wait_until_ready
+from harness.runner.testbed import Testbed, write_rules
+from harness.runner.watch_elsewhere import replicas_rss_mb
+
+WORKERS_TIMEOUT_S = 90.0
+"""For workers that were told to end after the last run to be started again: Docker waits longer each time, up to a minute."""
+_POLL_S = 0.1
+
+
+@contextmanager
+def broker_as_given(contender: Contender, _: Path) -> Iterator[Broker]:
+    """The contender's broker under the very URL that was given, which the replicas have already."""
+    yield Broker(contender.url)
+
+
+def set_up_elsewhere(
+    contender: Contender,
+    scenario: Scenario,
+    broker: Broker,
+    folder: Path,
+    children: Children,
+    deployment: Deployment,
+    transport: str,
+    say: Callable[[str], None],
+) -> Testbed:
+    """Give the replicas the broker, start generator (on hold) and Locust's master; return when replicas and workers are there.
+
+    Raises:
+        FanbenchError: the command failed, a replica is not ready at that broker, or workers did not come.
+        UsageError: the scenario cannot be run with this contender or transport.
+    """
+    rules_file = write_rules(contender, scenario, folder, transport)
+    replicas, run_own = give_broker(contender, scenario, broker, folder, deployment, say)
+    settings = {"broker_url": broker.url, "delivery": contender.delivery} | generator_settings(scenario, rules_file)
+    generator, report = start_generator(settings, folder)
+    children.add(generator)
+    load = _start_master(scenario, deployment, folder, transport, rules_file)
+    children.add(load.child)
+    say("waiting for load workers")
+    wait_for_workers(load, deployment)
+    return Testbed(
+        contender,
+        scenario,
+        broker,
+        [],
+        load,
+        [generator],
+        [report],
+        children,
+        rules_file,
+        server_mb=replicas_rss_mb(replicas),
+        elsewhere=replicas,
+        run_own=run_own,
+        deployment=deployment,
+    )
+
+
+def give_broker(
+    contender: Contender,
+    scenario: Scenario,
+    broker: Broker,
+    folder: Path,
+    deployment: Deployment,
+    say: Callable[[str], None],
+) -> tuple[tuple[ReplicaElsewhere, ...], Callable[[str, str], None]]:
+    """Run `--deploy`, if there is one, and wait until each replica is ready at the broker.
+
+    Returns the replicas, and what runs further commands of the person's own: given an option and its command.
+
+    Raises:
+        FanbenchError: the command failed, or a replica is not ready at that broker.
+    """
+    endpoint = open_endpoint(broker.url, contender.delivery)[1]
+    settings = {"broker_url": broker.url, "delivery": contender.delivery} | replica_limits(scenario)
+    run_own = partial(run_command, settings=settings, endpoint=endpoint, log=folder / "own-commands.log")
+    if deployment.deploy:
+        say("running --deploy")
+        run_own("--deploy", deployment.deploy)
+    say("waiting for replicas")
+    replicas = tuple(ReplicaElsewhere(url, deployment.token) for url in deployment.replicas)
+    wait_until_ready(replicas, endpoint)
+    return replicas, run_own
+
+
+def _start_master(
+    scenario: Scenario, deployment: Deployment, folder: Path, transport: str, rules_file: Path | None
+) -> Load:
+    extra = {"load_run_name": deployment.run_name} if deployment.run_name else {}
+    extra |= {"load_token": deployment.token} if deployment.token else {}
+    master = ["--master", "--expect-workers", str(deployment.workers)]
+    master += ["--master-bind-host", deployment.master_host, "--master-bind-port", str(deployment.master_port)]
+    return start_load(scenario, deployment.clients_at, folder, f"{transport}.py", extra, rules_file, master)
+
+
+def wait_for_workers(load: Load, deployment: Deployment, timeout_s: float = WORKERS_TIMEOUT_S) -> None:
+    """Wait until the master has as many workers as are expected.
+
+    Raises:
+        TransientError: it has not within `timeout_s` seconds. FanbenchError: it has ended.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while (joined := load.status().joined) < deployment.workers:
+        load.child.require_alive()
+        if time.monotonic() > deadline_s:
+            name = f" --run-name {deployment.run_name}" if deployment.run_name else ""
+            raise TransientError(
+                f"{joined} of {deployment.workers} load workers came to {deployment.master_at} within {timeout_s:g} s: start the "
+                f"others with `fanbench-locust --worker --master-host HOST --master-port {deployment.master_port}{name}`, so that "
+                "they are started again whenever they end (restart=always); from other machines they reach a master at "
+                f"--master-at 0.0.0.0:{deployment.master_port}; {load.child.last_words()}"
+            )
+        time.sleep(_POLL_S)

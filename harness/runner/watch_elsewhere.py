@@ -1,0 +1,155 @@
+"""CPU and memory of what runs elsewhere: replicas tell theirs at `/metrics`, load workers with their numbers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from core.contracts.load_status import WorkerUsage
+from harness.results.run_record import Usage
+from harness.runner.replicas_elsewhere import NotReadyError, ReplicaElsewhere
+from harness.runner.resources import Sampler, Window
+
+_INTERVAL_S = 1.0
+_MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFigures:
+    """What one process said of itself at one moment."""
+
+    cpu_s: float
+    rss_bytes: int
+    at_s: float
+    """By a clock that does not step; only differences count."""
+    started_s: float = 0.0
+    """Tells a process from its successor at the same address."""
+
+
+def replica_figures(replica: ReplicaElsewhere) -> ProcessFigures | None:
+    """A replica's process, of its `/metrics`; None where it does not answer or, not on Linux, does not tell."""
+    try:
+        text = replica.ask("/metrics").decode()
+    except NotReadyError:
+        return None
+    at_s = time.monotonic()
+    found = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(text)
+        if family.name.startswith("process_")
+        for sample in family.samples
+    }
+    try:
+        return ProcessFigures(
+            found["process_cpu_seconds_total"],
+            int(found["process_resident_memory_bytes"]),
+            at_s,
+            found["process_start_time_seconds"],
+        )
+    except KeyError:
+        return None
+
+
+def replicas_rss_mb(replicas: Sequence[ReplicaElsewhere]) -> float | None:
+    """Resident memory of all; None where one does not tell."""
+    found = [figures.rss_bytes for replica in replicas if (figures := replica_figures(replica)) is not None]
+    return sum(found) / _MB if len(found) == len(replicas) else None
+
+
+@dataclass(slots=True)
+class Followed:
+    """The first and the last look at each process of a part, and the most memory that all had in one look."""
+
+    first: dict[str, ProcessFigures] = field(default_factory=dict)
+    last: dict[str, ProcessFigures] = field(default_factory=dict)
+    peak_bytes: int = 0
+
+    def look(self, found: Mapping[str, ProcessFigures | None]) -> None:
+        """Take one look."""
+        known = {name: figures for name, figures in found.items() if figures is not None}
+        if not self.first:
+            self.first = known
+        self.last |= known
+        self.peak_bytes = max(self.peak_bytes, sum(figures.rss_bytes for figures in known.values()))
+
+    def usage(self, now: Mapping[str, ProcessFigures | None]) -> Usage | None:
+        """What was used from the first look to this last one; None unless each process was seen in both."""
+        self.look(now)
+        if not now or set(now) != set(self.first) or None in now.values():
+            return None
+        pairs = [(self.first[name], self.last[name]) for name in now]
+        if any(one.started_s != other.started_s or other.at_s <= one.at_s for one, other in pairs):
+            return None  # it was started again: what its predecessor used last is not known
+        used = [(other.cpu_s - one.cpu_s, other.at_s - one.at_s) for one, other in pairs]
+        return Usage(
+            cpu_s=round(sum(cpu_s for cpu_s, _ in used), 5),
+            rss_mb=round(self.peak_bytes / _MB, 1),
+            busiest_core=round(max(cpu_s / seconds for cpu_s, seconds in used), 3),
+        )
+
+
+class ElsewhereSampler:
+    """A sampler for a deployment: what runs here is read as ever, the rest is asked once a second."""
+
+    def __init__(
+        self,
+        here: Sampler,
+        replicas: Sequence[ReplicaElsewhere],
+        workers: Callable[[], Sequence[WorkerUsage]],
+    ) -> None:
+        self._here = here
+        self._replicas = replicas
+        self._workers = workers
+        self._server, self._load = Followed(), Followed()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def start(self) -> None:
+        """Begin the window."""
+        self._look()
+        self._here.start()
+        self._thread.start()
+
+    def stop(self) -> Window:
+        """End the window. A part of which a process was not seen at both ends is left out of it."""
+        window = self._here.stop()
+        self._done.set()
+        self._thread.join()
+        server = self._server.usage(self._of_replicas())
+        load = self._load.usage(self._of_workers())
+        master = window.parts.get("load")
+        parts = {name: usage for name, usage in window.parts.items() if name != "load"}
+        if server is not None:
+            parts["server"] = server
+        if load is not None and master is not None:
+            parts["load"] = together(master, load)
+        # What else is busy is known of this machine alone, and replicas and workers on it would be taken for strangers.
+        slopes = {name: slope for name, slope in window.rss_mb_per_min.items() if name != "load"}  # the master's alone
+        return replace(window, parts=parts, rss_mb_per_min=slopes, others_cores=None)
+
+    def _follow(self) -> None:
+        while not self._done.wait(_INTERVAL_S):
+            self._look()
+
+    def _look(self) -> None:
+        self._server.look(self._of_replicas())
+        self._load.look(self._of_workers())
+
+    def _of_replicas(self) -> dict[str, ProcessFigures | None]:
+        return {replica.url: replica_figures(replica) for replica in self._replicas}
+
+    def _of_workers(self) -> dict[str, ProcessFigures | None]:
+        return {one.name: ProcessFigures(one.cpu_s, one.rss_bytes, one.at_s) for one in self._workers()}
+
+
+def together(one: Usage, other: Usage) -> Usage:
+    """Of two groups of processes of one part."""
+    return Usage(
+        round(one.cpu_s + other.cpu_s, 5),
+        round(one.rss_mb + other.rss_mb, 1),
+        max(one.busiest_core, other.busiest_core),
+    )

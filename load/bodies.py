@@ -1,0 +1,98 @@
+"""Bodies of endpoints that ours never send: of a length that is known, and compressed ones."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+import brotli
+
+from load.http1 import ChunkedBody, Http1Error, PlainBody, ResponseHead
+
+Body = ChunkedBody | PlainBody
+
+
+class Inflater(Protocol):
+    """Takes a compression off a stream of bytes."""
+
+    def __call__(self, data: bytes, /) -> bytes: ...
+
+
+class SizedBody:
+    """The framing of a body of so many bytes."""
+
+    __slots__ = ("_left", "between", "ended", "reply")
+
+    def __init__(self, size_bytes: int) -> None:
+        self._left = size_bytes
+        self.between = False  # where it ends differs from client to client
+        self.ended = size_bytes == 0
+        self.reply = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The bytes themselves, as many as belong to the body."""
+        piece = data[: self._left]
+        self._left -= len(piece)
+        self.ended = self._left == 0
+        return [piece]
+
+
+class CompressedBody:
+    """Another framing's body, compressed. Its bytes depend on all that came before: no two clients share them."""
+
+    __slots__ = ("_framing", "_inflate", "between", "reply")
+
+    def __init__(self, framing: Body | SizedBody, inflate: Inflater) -> None:
+        self._framing = framing
+        self._inflate = inflate
+        self.between = False
+        self.reply = b""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server closed the stream in good order."""
+        return self._framing.ended
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes; return the pieces of body among them.
+
+        Raises:
+            Http1Error: they are not framed or not compressed as the head says.
+        """
+        try:
+            return [self._inflate(piece) for piece in self._framing.feed(data)]
+        except (zlib.error, brotli.error) as error:
+            raise Http1Error(f"the compressed body is broken: {error}") from None
+
+
+def _gzip() -> Inflater:
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress  # gzip, or zlib as `deflate` means
+
+
+def _brotli() -> Inflater:
+    decompress: Inflater = brotli.Decompressor().process
+    return decompress
+
+
+_INFLATERS: dict[str, Callable[[], Inflater]] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _gzip, "br": _brotli}
+
+
+def inflater_of(head: ResponseHead) -> Callable[[], Inflater] | None:
+    """What makes an inflater for the body behind that head; None where it is not compressed.
+
+    Raises:
+        Http1Error: it is compressed in a way that is not known here.
+    """
+    coding = head.headers.get("content-encoding", "identity").strip().lower()
+    if coding in ("", "identity"):
+        return None
+    if coding not in _INFLATERS:
+        raise Http1Error(f"content-encoding {coding}, which was not requested; gzip, deflate and br are read")
+    return _INFLATERS[coding]
+
+
+def length_of(head: ResponseHead) -> int | None:
+    """How many bytes the body has, where the head says so."""
+    text = head.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 and not head.chunked else None

@@ -1,0 +1,31 @@
+"""How far the clock of a server may be from ours, as the `Date` headers of its answers bound it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+_SECOND_NS = 1_000_000_000
+
+
+@dataclass(slots=True)
+class ClockBound:
+    """Server's clock less ours, in nanoseconds: within these; None while no answer has told. Of several servers it may contradict itself."""
+
+    low_ns: int | None = None
+    high_ns: int | None = None
+
+    def note(self, date: str, asked_ns: int, answered_ns: int) -> None:
+        """An answer with that `Date`, which is cut down to whole seconds; other text is left alone."""
+        try:
+            at_ns = int(parsedate_to_datetime(date).timestamp()) * _SECOND_NS
+        except (ValueError, OverflowError):
+            return
+        self.meet(ClockBound(at_ns - answered_ns, at_ns + _SECOND_NS - asked_ns))
+
+    def meet(self, other: ClockBound) -> None:
+        """Hold both."""
+        if other.low_ns is not None:
+            self.low_ns = other.low_ns if self.low_ns is None else max(self.low_ns, other.low_ns)
+        if other.high_ns is not None:
+            self.high_ns = other.high_ns if self.high_ns is None else min(self.high_ns, other.high_ns)

@@ -1,0 +1,53 @@
+"""From the events of somebody's service to those of the ledger and the recorder, by a dialect."""
+
+from __future__ import annotations
+
+from time import time_ns
+
+from core.endpoint.dialect import Dialect
+from core.endpoint.reading import DialectMismatchError, EventReader, Reading
+from core.sse import SSEEvent
+from load.frames import UNKNOWN, Event, Foreign, Item, SeriesRegistry, Source, StreamEnd, Times
+
+
+class DialectEvents:
+    """What events are to the clients of one endpoint."""
+
+    def __init__(self, registry: SeriesRegistry, dialect: Dialect) -> None:
+        self._registry = registry
+        self._reader = EventReader(dialect)
+        self._numbers: dict[str, dict[str, int]] = {}
+        """By topic: ids in the order in which any client first had them."""
+
+    def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Item, ...]:
+        """What one SSE event is, on a connection to that source."""
+        if self._reader.ends(sse):
+            return (StreamEnd(),)
+        try:
+            readings = self._reader.read(sse, source.topic)
+        except DialectMismatchError as error:
+            return (Foreign(str(error)),)
+        return tuple([self._event(reading, sse.id, source) for reading in readings])
+
+    def _event(self, reading: Reading, id: str, source: Source) -> Event:
+        topic = reading.topic or source.topic
+        stream = f"{reading.stream}#{source.connection}" if source.connection else reading.stream
+        if reading.stamp is not None:
+            stamp = reading.stamp
+            event = self._registry.make((stream, topic), stamp.seq, stamp.phase, stamp.due_ns, reading.server, id)
+            event.sent_ns = stamp.sent_ns
+            event.received_ns = reading.received_ns or 0
+            event.times = Times.DUE if reading.received_ns is None else Times.ALL
+            return event
+        now_ns = time_ns()
+        if reading.seq is not None:
+            event = self._registry.make((stream, topic), reading.seq, "measure", now_ns, "", id)
+        elif reading.key:
+            numbers = self._numbers.setdefault(f"{topic}#{source.connection}", {})
+            seq = numbers.setdefault(reading.key, len(numbers))
+            event = self._registry.make((stream, topic), seq, "measure", now_ns, "", id)
+        else:
+            event = self._registry.unidentified(now_ns, id)
+        event.sent_ns = reading.sent_ns or 0
+        event.times = Times.NONE if reading.sent_ns is None else Times.SENT
+        return event

@@ -1,0 +1,94 @@
+"""From the suite's options to the endpoint that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from core.endpoint.dialect import Dialect, load_dialect
+from core.endpoint.origin import Origin
+from core.endpoint.request import (
+    DEFAULT_PATH,
+    StreamEndpoint,
+    StreamRequest,
+    TlsSettings,
+    check_path,
+    parse_cookie,
+    parse_header,
+    parse_pair,
+    require_whole,
+)
+from core.errors import UsageError
+from core.paths import absolute_path, read_small_text
+from core.resources import resource_folder
+from load.settings import SECRET, LoadSettings
+
+MAX_BODY_BYTES = 1_048_576
+_OPTIONS = ("path", "query", "header", "cookie", "method", "body", "pause", "tokens", "dialect", "ca_file", "sni", "client_cert", "client_key")  # fmt: skip
+
+T = TypeVar("T")
+
+
+def endpoint_of(settings: LoadSettings, origins: Sequence[Origin], *, several: bool) -> StreamEndpoint | None:
+    """What the options describe; None where they say no more than a replica of ours needs.
+
+    `several` tells whether clients are in several processes.
+
+    Raises:
+        UsageError: an option cannot be used, or goes with no other that is given.
+    """
+    fields = LoadSettings.model_fields
+    given = [name for name in _OPTIONS if getattr(settings, name) != fields[name].default]
+    if not given and all(origin.scheme == "http" for origin in origins):
+        return None
+    for name in ("wait", "sessions"):
+        if getattr(settings, name):
+            raise UsageError(f"--{name} is for replicas of fanbench's; leave it out with {_named(given)}")
+    request = StreamRequest(
+        method=settings.method,
+        path=_checked("path", settings.path or DEFAULT_PATH, check_path),
+        query=tuple(_checked("query", text, parse_pair) for text in settings.query),
+        headers=tuple(_checked("header", text, parse_header) for text in settings.header),
+        cookies=tuple(_checked("cookie", text, parse_cookie) for text in settings.cookie),
+        body=_body(settings.body),
+    )
+    tls = TlsSettings(
+        ca_file=settings.ca_file,
+        server_name=settings.sni,
+        cert_file=settings.client_cert,
+        key_file=settings.client_key,
+    )
+    require_whole(request, tls, [origin.scheme for origin in origins])
+    dialect = load_dialect(settings.dialect, resource_folder("dialects")) if settings.dialect else Dialect()
+    if several and dialect.id and not dialect.numbered:
+        raise UsageError(
+            f"--dialect {settings.dialect!r} tells events by id = {dialect.id!r} alone, which several processes would each number "
+            "by themselves; run Locust in one process, or give seq"
+        )
+    return StreamEndpoint(
+        request=request, tls=tls, dialect=dialect, tokens_file=settings.tokens, pause_s=settings.pause
+    )
+
+
+def _named(given: Sequence[str]) -> str:
+    return f"--{given[0].replace('_', '-')}" if given else "https://"
+
+
+def _checked(name: str, text: str, check: Callable[[str], T]) -> T:
+    try:
+        return check(text)
+    except ValueError as error:
+        raise UsageError(f"--{name} {'***' if name in SECRET else repr(text)}: {error}") from None
+
+
+def _body(text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    path: Path = absolute_path(text[1:])
+    try:
+        return read_small_text(path, MAX_BODY_BYTES)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--body @{path}: {getattr(error, 'strerror', None) or error}; give a file of JSON text"
+        ) from error

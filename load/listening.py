@@ -1,0 +1,211 @@
+"""What the streams of a process's users share, and what Locust hears of them; Locust's environment is passed in."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any
+
+import gevent
+import numpy as np
+
+from core.endpoint.origin import parse_origin
+from core.endpoint.request import StreamEndpoint
+from load.addresses import resolve
+from load.client_state import Counters
+from load.connection_pool import Connecting, ConnectionPool, ConnectThrottle, ReplicaAddress
+from load.endpoint_access import EndpointAccess
+from load.feed import Feed
+from load.frames import SeriesRegistry, Source
+from load.locust_table import log_many, log_untimed
+from load.reader import StreamReader
+from load.session import CONNECT_DEADLINE_NS, TICK_S
+from load.session_factory import require_descriptors
+from load.stream_times import StreamTimes
+from load.transport import SSE, WireFormat
+from load.user_stream import HeardEvents, SentNs, UserStream
+
+KIND = "SSE"
+"""What Locust's table calls the type of these requests."""
+
+
+@dataclass(slots=True)
+class NamedStreams:
+    """Streams of one name: what came on them is one row of the table."""
+
+    name: str
+    heard: HeardEvents
+    tell_every: int
+    feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
+    untold: int = 0
+    """Deliveries since one was told by an event of Locust's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A request event to be fired: from a greenlet, as listeners may do what the loop must not wait for."""
+
+    name: str
+    took_ms: float | None
+    size_bytes: int
+    failure: Exception | None
+    context: Mapping[str, Any]
+    ended_s: float
+
+
+class ListeningDesk:
+    """The streams of one Locust environment."""
+
+    def __init__(self, environment: Any, bucket: Callable[[float], float]) -> None:
+        require_descriptors(0)
+        self._environment = environment
+        self._bucket = bucket
+        self._named: dict[tuple[type, str], NamedStreams] = {}
+        self._addresses: dict[str, list[ReplicaAddress]] = {}
+        self._gate = ConnectThrottle()
+        self._connecting: set[Connecting] = set()
+        self._counters = Counters()
+        self._registry = SeriesRegistry()
+        self._times = StreamTimes()
+        self._rng = random.Random()
+        self._turn = count()
+        self._told: list[_Told] = []
+        self._streams: set[UserStream] = set()
+        self._ticking = False
+
+    def open(
+        self,
+        stream: UserStream,
+        owner: type,
+        host: str,
+        endpoint: StreamEndpoint,
+        sent_ns: SentNs,
+        tell_every: int,
+        context: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        """Have a stream connected to that host, and counted under its name among those of its user's class.
+
+        Raises:
+            UsageError: the host is no URL that can be used, its name is unknown, or a file of TLS cannot be read.
+        """
+        named = self._named.get((owner, stream.name))
+        if named is None:
+            named = self._named[owner, stream.name] = NamedStreams(stream.name, HeardEvents(sent_ns), tell_every)
+        origin = parse_origin(host)
+        if host not in self._addresses:
+            self._addresses[host] = resolve([origin])
+        addresses = self._addresses[host]
+        access = EndpointAccess(endpoint, "", 0)
+        access.times = self._times
+        if origin.scheme == "https":
+            access.require_tls()
+        pool = ConnectionPool(
+            loop=gevent.get_hub().loop,
+            addresses=addresses,
+            transport=SSE,
+            registry=self._registry,
+            counters=self._counters,
+            on_connect=partial(self._connected, stream.name, context),
+            on_break=partial(self._broken, stream.name, context),
+            access=access,
+            interpreter=named.heard,
+            gate=self._gate,
+            connecting=self._connecting,
+            rng=self._rng,
+            feeds=named.feeds,
+        )
+        self._streams.add(stream)
+        stream.attach(StreamReader(stream, next(self._turn) % len(addresses), pool))
+        if not self._ticking:
+            self._ticking = True
+            gevent.spawn(self._tick_while_open)
+
+    def close(self, stream: UserStream) -> None:
+        """Disconnect a stream for good."""
+        stream.close()
+        self._streams.discard(stream)
+
+    def tell(
+        self, name: str, took_ms: float | None, failure: Exception | None, context: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        """Have a request event fired by the next tick."""
+        self._told.append(_Told(name, took_ms, 0, failure, context(), time.time()))
+
+    def _connected(self, name: str, context: Callable[[], Mapping[str, Any]], took_ns: int, failure: str) -> None:
+        self.tell(f"{name} connect", took_ns / 1e6, ConnectionError(failure) if failure else None, context)
+
+    def _broken(self, name: str, context: Callable[[], Mapping[str, Any]], reason: str) -> None:
+        self.tell(f"{name} stream", None, ConnectionError(reason), context)
+
+    def _tick_while_open(self) -> None:
+        try:
+            while self._streams:
+                gevent.sleep(TICK_S)
+                self._hasten()
+                self.tick()
+        finally:
+            self._ticking = False
+
+    def _hasten(self) -> None:
+        now_ns = time.time_ns()
+        for reader in list(self._connecting):
+            if reader.started_ns < now_ns - CONNECT_DEADLINE_NS:
+                reader.fail("no answer in time")
+
+    def tick(self) -> None:
+        """Enter what came since the last time into Locust's table, and fire its request events."""
+        self._times.restart(0)  # Locust's table has no place for what it notes
+        for named in self._named.values():
+            self._fold(named)
+        told, self._told = self._told, []
+        for one in told:
+            self._fire(one)
+
+    def _fold(self, named: NamedStreams) -> None:
+        """Each delivery is counted; every so manieth has an event of Locust's, whose own listener counts it, the others have none."""
+        for feed in named.feeds.values():
+            feed.forget()
+        came = named.heard.harvest()
+        timed, total = len(came.latency_ns), len(came.latency_ns) + came.untimed
+        if not total:
+            return
+        mean_bytes = round((came.timed_bytes + came.untimed_bytes) / total)
+        places = range(named.tell_every - named.untold - 1, total, named.tell_every) if named.tell_every else range(0)
+        named.untold = (named.untold + total) % named.tell_every if named.tell_every else 0
+        chosen = [place for place in places if place < timed]
+        for place in places:
+            took_ms = float(came.latency_ns[place]) / 1e6 if place < timed else None
+            self._told.append(_Told(named.name, took_ms, mean_bytes, None, {}, time.time()))
+        stats, others = self._environment.stats, np.delete(came.latency_ns, chosen)
+        log_many(stats, KIND, named.name, others, len(others) * mean_bytes, self._bucket)
+        untimed = came.untimed - (len(places) - len(chosen))
+        log_untimed(stats, KIND, named.name, untimed, untimed * mean_bytes)
+
+    def _fire(self, told: _Told) -> None:
+        self._environment.events.request.fire(
+            request_type=KIND,
+            name=told.name,
+            response_time=told.took_ms,
+            response_length=told.size_bytes,
+            response=None,
+            context=dict(told.context),
+            exception=told.failure,
+            start_time=told.ended_s - (told.took_ms or 0.0) / 1000,
+            url="",
+        )
+
+
+_desks: dict[Any, ListeningDesk] = {}
+
+
+def desk_of(environment: Any, bucket: Callable[[float], float]) -> ListeningDesk:
+    """The desk of that environment: made with its first stream, and told when a test stops."""
+    desk = _desks.get(environment)
+    if desk is None:
+        desk = _desks[environment] = ListeningDesk(environment, bucket)
+        environment.events.test_stop.add_listener(lambda **_: desk.tick())
+    return desk

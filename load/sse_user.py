@@ -1,0 +1,175 @@
+"""`SSEUser`, for locustfiles of other people: a Locust user that listens to event streams while its tasks do something else.
+
+    from fanbench_locust import SSEUser      # `from load.users import SSEUser` in fanbench's own checkout
+
+docs/locustfiles.md explains it; examples/shop is a whole locustfile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+import gevent
+import locust.stats
+from gevent.pool import Group
+from locust import User
+
+from core.endpoint.request import NamedValue, StreamEndpoint, StreamRequest, TlsSettings, check_path, parse_header
+from core.errors import UsageError
+from core.sse import SSEEvent
+from core.stamp import StampError, decode
+from load.listening import ListeningDesk, desk_of
+from load.user_stream import UserStream
+
+_A_DAY_S = 86_400.0
+_WOULD_BLOCK = "Impossible to call blocking function in the event loop callback"
+
+
+def _stay(_: User) -> None:
+    """The task of a user that only listens: its streams are read beside it."""
+    gevent.sleep(_A_DAY_S)
+
+
+def _path(text: str) -> str:
+    try:
+        return check_path(text)
+    except ValueError as error:
+        raise UsageError(f"path {text!r}: {error}") from None
+
+
+def _fields(headers: Mapping[str, str]) -> tuple[NamedValue, ...]:
+    try:
+        return tuple(parse_header(f"{name}: {value}") for name, value in headers.items())
+    except ValueError as error:
+        raise UsageError(f"headers {', '.join(headers)}: {error}") from None
+
+
+def _bucket(milliseconds: float) -> float:
+    return locust.stats.bucket_response_time(milliseconds)  # when it is called: a locustfile may replace it
+
+
+class SSEUser(User):
+    """A user of a service that streams events: it listens to as many streams as it likes, and its tasks run beside them.
+
+    With `path` it listens to that stream from its start on. More are opened by `listen`, from `on_start` or a task. They
+    come back by themselves when they are lost, with `Last-Event-ID`, and end with the user. A user without tasks of its own
+    stays and listens. Combine it with `HttpUser` or `FastHttpUser` for a user that listens and clicks.
+
+    In Locust's table `NAME connect` are the attempts to connect, `NAME stream` streams that were lost, and `NAME` the deliveries. All
+    are counted; Locust's `request` event is fired for every one, but of deliveries for one in `tell_every` only.
+    """
+
+    abstract = True
+    path: str = ""
+    """What to listen to from the start on, such as `/events?room=7`; '' listens to nothing until `listen` is called."""
+    headers: Mapping[str, str] = {}
+    """Sent with each request for a stream, such as `{"Authorization": "Bearer …"}`; `on_start` may set it for one user."""
+    tls: TlsSettings = TlsSettings()
+    """Of `https://`: who is trusted, and the certificate of the user; by default the system's authorities and none."""
+    tell_every: ClassVar[int] = 100
+    """Of so many deliveries one has Locust's `request` event fired, which costs more than the delivery; 0: of none."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.streams: list[UserStream] = []
+        """What it listens to now."""
+        self._reactions = Group()
+        self._linked = False
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        own = [one for one in cls.tasks if one is not _stay]
+        cls.tasks = own or [_stay]
+
+    def on_start(self) -> None:
+        """Listen to `path`. A user that has to log in first does that, and calls `super().on_start()` after it."""
+        if self.path:
+            self.listen(self.path)
+
+    def on_event(self, event: SSEEvent, stream: UserStream) -> None:
+        """Called for each event, unless `listen` was given another function: `event.event`, `event.data`, `event.id`.
+
+        It is called by the loop that reads all streams, so it must not wait: neither sleep nor send a request. `react`
+        starts what has to. An exception is entered under Locust's exceptions, and the stream goes on.
+        """
+
+    @classmethod
+    def sent_ns(cls, event: SSEEvent) -> int | None:
+        """When an event was sent, in nanoseconds since 1970 by the clock of this machine; None if it does not say.
+
+        What it says becomes the response time of its deliveries. It is called once for the same bytes, not once for each
+        client. By default it is the due instant of events that fanbench's generator made.
+        """
+        try:
+            return decode(event.data.encode()).due_ns
+        except StampError:
+            return None
+
+    def listen(
+        self,
+        path: str,
+        *,
+        name: str = "",
+        headers: Mapping[str, str] | None = None,
+        method: Literal["GET", "POST"] = "GET",
+        body: str = "",
+        on_event: Callable[[SSEEvent, UserStream], None] | None = None,
+    ) -> UserStream:
+        """Begin to listen to a stream of `host`, and return it at once; `stream.wait_connected()` waits for it.
+
+        `name` is what Locust's table calls it: by default the path without its query. `headers` are sent beside the user's.
+        A POST has a `body`; its answer is asked for again, a second after it has come whole, until it is hung up.
+
+        Raises:
+            UsageError: the host, the path, a header or a file of TLS cannot be used.
+        """
+        host = self.host or self.environment.host
+        if not host:
+            raise UsageError(
+                f"{type(self).__name__} has no host; give --host http://HOST:PORT or set `host` in the class"
+            )
+        request = StreamRequest(
+            method=method, path=_path(path), headers=_fields({**self.headers, **(headers or {})}), body=body
+        )
+        stream = UserStream(name or path.partition("?")[0], on_event or self.on_event, self._failed, self._expected)
+        endpoint = StreamEndpoint(request=request, tls=self.tls)
+        self._desk.open(stream, type(self), host, endpoint, self.sent_ns, self.tell_every, self.context)
+        self.streams.append(stream)
+        if not self._linked and self.greenlet is not None:
+            self._linked = True
+            self.greenlet.link(lambda _: self._leave())
+        return stream
+
+    def hang_up(self, stream: UserStream) -> None:
+        """Close one of its streams."""
+        self._desk.close(stream)
+        self.streams.remove(stream)
+
+    def react(self, function: Callable[..., Any], *args: Any) -> None:
+        """Run a function that may wait in a greenlet of its own, from `on_event`; it ends with the user at the latest."""
+        self._reactions.spawn(self._run, function, args)
+
+    def _run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        try:
+            function(*args)
+        except Exception as error:  # of their own code, of whatever kind
+            self._failed(error)
+
+    @property
+    def _desk(self) -> ListeningDesk:
+        return desk_of(self.environment, _bucket)
+
+    def _expected(self, name: str, took_ns: int, failure: str) -> None:
+        self._desk.tell(name, took_ns / 1e6, TimeoutError(failure) if failure else None, self.context)
+
+    def _failed(self, error: Exception) -> None:
+        if _WOULD_BLOCK in str(error):
+            error.add_note("on_event must not wait; have self.react(function) run what does")
+        self.environment.events.user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
+
+    def _leave(self) -> None:
+        for stream in self.streams:
+            self._desk.close(stream)
+        self.streams.clear()
+        self._reactions.kill(block=False)

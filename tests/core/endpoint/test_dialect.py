@@ -1,0 +1,179 @@
+"""A dialect: what a file may say, what is refused in words, and what events then mean."""
+
+import re
+
+import pytest
+
+from core.endpoint.dialect import Dialect, load_dialect, parse_dialect
+from core.endpoint.reading import DialectMismatchError, EventReader, Reading
+from core.errors import UsageError
+from core.resources import resource_folder
+from core.sse import SSEEvent, SSEParser
+from core.stamp import Stamp, encode, encode_compact
+
+STAMP = Stamp("k3f9", 17, "events", "measure", 1_000_000, 2_000_000)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"seqq": "data.n"}, r"unknown field 'seqq' of a dialect; did you mean 'seq'\?"),
+        ({"seq": "payload.n"}, "seq = 'payload.n': it begins with 'payload'; an event has id, event and data"),
+        ({"seq": "data..n"}, "seq = 'data..n': '' is no name of a field"),
+        ({"seq": "id.n"}, "seq = 'id.n': id is text and has no parts"),
+        ({"seq": 3}, "seq = 3: "),
+        ({"sent": "data.ts"}, "sent = 'data.ts': in which unit"),
+        ({"sent": "data.ts", "unit": "min"}, "unit = 'min': "),
+        ({"unit": "ms"}, "unit = 'ms': of what"),
+        ({"id": "{sent}-{seq}"}, r"sent = '\{sent\}-\{seq\}': in which unit"),
+        ({"id": "{sent}:{any}", "unit": "iso"}, "has a number; give its unit"),
+        ({"id": "{stream}{seq}"}, "nothing stands between two parts"),
+        ({"id": "{stream}-{nr}"}, r"\{nr\} is not known; an id is made up of \{stream\}"),
+        ({"id": "{seq}-{seq}"}, r"\{seq\} stands in it twice"),
+        ({"id": "{seq"}, "a brace is not closed"),
+        ({"id": "{any}"}, "no part that says anything"),
+        ({"id": "{seq}", "seq": "data.n"}, "leave one of them out"),
+        ({"stream": "data.epoch"}, "no seq does"),
+        ({"name": "a\x1b[31m"}, "control characters"),
+    ],
+)
+def test_what_cannot_be_a_dialect_is_refused_in_words(fields, says):
+    with pytest.raises(UsageError, match=f"here: .*{says}" if "unknown" not in says else says):
+        parse_dialect(fields, where="here")
+
+
+def test_a_file_or_a_name_is_loaded(tmp_path):
+    path = tmp_path / "ours.toml"
+    path.write_text('about = "the shop"\nseq = "data.n"\n')
+    assert (
+        load_dialect("ours", tmp_path)
+        == load_dialect(str(path), tmp_path)
+        == Dialect(name="ours", about="the shop", seq="data.n")
+    )
+    with pytest.raises(UsageError, match=r"no dialect 'our'; did you mean 'ours'\?"):
+        load_dialect("our", tmp_path)
+    path.write_text("seq = data.n")
+    with pytest.raises(UsageError, match="is not TOML"):
+        load_dialect(str(path), tmp_path)
+
+
+def test_what_is_known():
+    assert (Dialect().identified, Dialect().timed, Dialect().stamp_place) == (False, False, "data")
+    numbered = Dialect(id="{stream}-{seq}")
+    assert (numbered.identified, numbered.numbered, numbered.timed, numbered.stamp_place) == (True, True, False, "")
+    by_id = Dialect(id="data.uuid", sent="data.ts", unit="ms")
+    assert (by_id.identified, by_id.numbered, by_id.timed) == (True, False, True)
+    assert Dialect(stamp="data.pub.data").identified
+
+
+def event(data, id="", kind="message"):
+    return SSEEvent(kind, data, id)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sse", "reading"),
+    [
+        ({}, event("anything"), Reading()),
+        ({"seq": "data.n"}, event('{"n":17}'), Reading(seq=17)),
+        ({"seq": "data.a.1.n"}, event('{"a":[0,{"n":"17"}]}'), Reading(seq=17)),
+        ({"seq": "id"}, event("x", "17"), Reading(seq=17)),
+        ({"seq": "data"}, event("17"), Reading(seq=17)),
+        ({"id": "{stream}-{seq}"}, event("x", "k3-f9-17"), Reading(stream="k3-f9", seq=17)),
+        ({"id": "{sent}:{any}", "unit": "s"}, event("x", "1638248608:0"), Reading(key="1638248608:0", sent_ns=1_638_248_608 * 10**9)),
+        ({"id": "id"}, event("x", "urn:uuid:1"), Reading(key="urn:uuid:1")),
+        ({"id": "data.uuid", "topic": "event"}, event('{"uuid":"a"}', kind="news"), Reading(topic="news", key="a")),
+        ({"sent": "data.ts", "unit": "ms"}, event('{"ts":1638248608123}'), Reading(sent_ns=1_638_248_608_123 * 10**6)),
+        ({"sent": "data.ts", "unit": "s"}, event('{"ts":1638248608.5}'), Reading(sent_ns=16_382_486_085 * 10**8)),
+        ({"sent": "data.ts", "unit": "us"}, event('{"ts":"7"}'), Reading(sent_ns=7_000)),
+        (
+            {"sent": "data.ts", "unit": "iso"},
+            event('{"ts":"1970-01-02T01:00:00.000007+01:00"}'),
+            Reading(sent_ns=86_400 * 10**9 + 7_000),
+        ),
+        ({"sent": "data.ts", "unit": "iso"}, event('{"ts":"1970-01-01T00:00:01Z"}'), Reading(sent_ns=10**9)),
+    ],
+)  # fmt: skip
+def test_what_an_event_says(fields, sse, reading):
+    assert EventReader(Dialect(**fields)).read(sse, "events") == [reading]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sse", "says"),
+    [
+        ({"seq": "data.n"}, event("17"), "data.n is missing"),
+        ({"seq": "data.n"}, event("x"), "the data is not JSON"),
+        ({"seq": "data.n"}, event('{"n":-1}'), "seq is -1, which is no whole number from 0"),
+        ({"seq": "data.n"}, event('{"n":true}'), "seq is True"),
+        ({"seq": "data.n"}, event('{"n":1.5}'), "seq is 1.5"),
+        ({"seq": "data.n"}, event('{"n":"²"}'), "seq is '²'"),
+        ({"id": "{stream}-{seq}"}, event("x", "17"), r"the id is not made up as \{stream\}-\{seq\}"),
+        ({"id": "id"}, event("x"), "id is empty"),
+        ({"sent": "data.ts", "unit": "ms"}, event('{"ts":"soon"}'), "sent is 'soon', which is no time"),
+        ({"sent": "data.ts", "unit": "s"}, event('{"ts":1e300}'), "sent is 1e.300, which is no time"),
+        ({"sent": "data.ts", "unit": "s"}, event('{"ts":1638248608123}'), "no time in that unit"),
+        ({"items": "data"}, event("{}"), "data is no list"),
+        ({"stamp": "data"}, event("{}"), "no stamp of fanbench: stamp field 'stream' is missing"),
+    ],
+)
+def test_an_event_that_is_otherwise_is_told(fields, sse, says):
+    with pytest.raises(DialectMismatchError, match=says):
+        EventReader(Dialect(**fields)).read(sse, "events")
+
+
+@pytest.mark.parametrize(
+    ("fields", "data"),
+    [
+        ({}, encode(STAMP, "pad").decode()),
+        ({}, encode_compact(STAMP, b"token").decode()),
+        ({"stamp": "data"}, encode(STAMP).decode()),
+        ({"stamp": "data.pub.data"}, f'{{"pub":{{"data":{encode(STAMP).decode()}}}}}'),
+        ({"items": "data"}, f"[{encode(STAMP).decode()}]"),
+        ({"stamp": "data", "items": "data"}, f"[{encode(STAMP).decode()}]"),
+    ],
+)
+def test_a_stamp_of_ours_is_found_wherever_it_stands(fields, data):
+    (reading,) = EventReader(Dialect(**fields)).read(event(data), "events")
+    assert (reading.stamp, reading.seq, reading.stream, reading.topic) == (STAMP, 17, "k3f9", "events")
+    assert reading.received_ns is None
+
+
+def test_what_a_replica_adds_is_read_too():
+    text = '{"server":"replica-1","received_ns":3000000,' + encode(STAMP).decode()[1:]
+    (reading,) = EventReader(Dialect()).read(event(text, STAMP.id), "events")
+    assert (reading.stamp, reading.server, reading.received_ns) == (STAMP, "replica-1", 3_000_000)
+
+
+def test_several_events_in_one_are_told_apart():
+    read = EventReader(Dialect(items="data", seq="data.n")).read(event('[{"n":1},{"n":2}]'), "events")
+    assert [one.seq for one in read] == [1, 2]
+
+
+def test_what_is_no_delivery_and_what_ends_an_answer():
+    reader = EventReader(Dialect(ignore=("ping",), end="[DONE]"))
+    assert (reader.read(event("", kind="ping"), "events"), reader.read(event("ping"), "events")) == ([], [Reading()])
+    assert (reader.ends(event("[DONE]")), reader.ends(event("[DONE"))) == (True, False)
+    assert EventReader(Dialect(end="message_stop")).ends(event("{}", kind="message_stop"))
+    assert not EventReader(Dialect()).ends(event(""))
+    only = EventReader(Dialect(only="data.pub", seq="data.pub.offset"))
+    assert only.read(event('{"connect":{}}'), "events") == []
+    assert only.read(event('{"pub":{"offset":1}}'), "events") == [Reading(seq=1)]
+
+
+def test_beside_a_stamp_that_is_not_there_the_rest_holds():
+    reader = EventReader(Dialect(stamp="data", id="id"))
+    assert reader.read(event("news", "7"), "events") == [Reading(key="7")]
+    (stamped,) = reader.read(event(encode(STAMP).decode(), "7"), "events")
+    assert stamped.stamp == STAMP
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in resource_folder("dialects").glob("*.toml")))
+def test_the_dialects_that_come_with_fanbench_read_what_their_servers_send(name):
+    dialect = load_dialect(name, resource_folder("dialects"))
+    assert dialect.about
+    text = (resource_folder("dialects") / f"{name}.toml").read_text()
+    (sample,) = re.findall(r"^# sends: (.*)$", text, re.M)
+    (known,) = re.findall(r"^# known of it: (.*)$", text, re.M)
+    (sse,) = SSEParser().feed(sample.replace("|", "\n").encode() + b"\n\n")
+    (reading,) = EventReader(dialect).read(sse, "events")
+    told = {"stamp": reading.stamp, "number": reading.seq, "id": reading.key, "time": reading.sent_ns}
+    assert known == (", ".join(name for name, value in told.items() if value not in (None, "")) or "nothing")

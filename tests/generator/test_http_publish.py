@@ -1,0 +1,116 @@
+"""The generator publishes by HTTP to services that stream events: real ones, and an independent reader counts."""
+
+import json
+import os
+import subprocess
+import threading
+import urllib.request
+from itertools import pairwise
+from typing import NamedTuple
+
+import pytest
+
+from brokers.programs.nchan import nchan
+from brokers.programs.script_hub import sse_starlette
+from core.contracts.codec import read
+from core.contracts.generator_report import GeneratorReport
+from core.process import OWN_PYTHON
+from tests.load.swarm import swarm
+from tests.missing import missing
+from tests.waiting import wait_until
+
+
+def run_generator(folder, **settings):
+    """Run it to its end; its report."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
+    path = folder / "report.json"
+    done = subprocess.run(
+        [*OWN_PYTHON, "-m", "generator"], env=clean | settings | {"FANBENCH_REPORT": str(path)}, timeout=100,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = read(GeneratorReport, path)
+    assert report is not None
+    return report
+
+
+class Hub(NamedTuple):
+    """A service that runs; its dialect has its name."""
+
+    name: str
+    url: str
+
+
+class Reader:
+    """Reads one topic's stream with urllib, line by line."""
+
+    def __init__(self, url):
+        self.events = []
+        asked = urllib.request.Request(url, headers={"Accept": "text/event-stream"})  # nchan refuses others
+        self._stream = urllib.request.urlopen(asked, timeout=60)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self._stream:
+            if line.startswith(b"data: "):
+                self.events.append(json.loads(line[6:]))
+
+
+@pytest.fixture(params=[nchan, sse_starlette], ids=lambda program: program.name)
+def hub(request, integration, tmp_path):
+    """A real service."""
+    if request.param.find() is None:
+        missing(f"{request.param.name} is not here: {request.param.install_hint}")
+    with request.param.start(tmp_path) as running:
+        yield Hub(request.param.name, f"http://{running.listeners['http']}")
+
+
+def test_every_event_comes_once_in_its_order_with_the_stamp_of_its_due_instant(hub, tmp_path):
+    readers = {topic: Reader(f"{hub.url}/sse?topic={topic}") for topic in ("a", "b")}
+    env = {
+        "FANBENCH_PUBLISH": f"POST {hub.url}/publish?topic={{topic}}",
+        "FANBENCH_TOPICS": "a,b",
+        "FANBENCH_RATE_HZ": "1200",
+    }
+    report = run_generator(tmp_path, **env, FANBENCH_DURATION_S="2")
+    assert (report.failed, report.failures) == (0, {})
+    assert report.measured() == {"a": 1200, "b": 1200}
+    for topic, reader in readers.items():
+        wait_until(lambda reader=reader: len(reader.events) >= 1200, f"all events of {topic}", 60)
+        assert [event["seq"] for event in reader.events] == list(range(1200))
+        assert {(event["stream"], event["topic"]) for event in reader.events} == {(report.stream, topic)}
+        due_ns = [event["due_ns"] for event in reader.events]
+        assert {later - earlier for earlier, later in pairwise(due_ns)} <= {1_666_666, 1_666_667}
+
+
+def test_what_a_service_refuses_is_counted_by_its_reason(hub, tmp_path):
+    env = {
+        "FANBENCH_PUBLISH": f"POST {hub.url}/nothing/{{topic}}",
+        "FANBENCH_RATE_HZ": "50",
+        "FANBENCH_DURATION_S": "0.2",
+    }
+    report = run_generator(tmp_path, **env)
+    assert report.failed == 10
+    assert report.failures in ({"status 404": 10}, {"status 405": 10})
+
+
+def test_the_load_measures_the_service_from_the_due_instants(hub, tmp_path):
+    options = ["--topic", "a,b", "--path", "/sse?topic={topic}", "--dialect", hub.name]
+    with swarm(tmp_path, hub.url) as locusts:
+        one = locusts.locust("-u", "6", "-r", "100", "-t", "60s", *options)
+        locusts.wait_status("clients", 6)
+        env = {
+            "FANBENCH_PUBLISH": f"POST {hub.url}/publish?topic={{topic}}",
+            "FANBENCH_TOPICS": "a,b",
+            "FANBENCH_RATE_HZ": "100",
+        }
+        report = run_generator(tmp_path, **env, FANBENCH_DURATION_S="1")
+        locusts.wait_status("deliveries", 300)
+        one.end()
+        one.wait()
+        result = locusts.result()
+    assert report.failures == {}
+    assert (result["deliveries"], result["lost"], result["duplicated"], result["reordered"]) == (300, 0, 0, 0)
+    assert "stamp" in result["streams"]["knows"]
+    assert set(result["hops_ms"]) == {"schedule"}  # nobody tells where another hop ends
+    assert result["latency_ms"]["p50"] >= result["since_sent_ms"]["p50"]

@@ -1,0 +1,206 @@
+"""fanbench on replicas and load workers that it did not start: real ones, behind nginx, at two brokers by URL."""
+
+import csv
+import json
+import signal
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from brokers.contenders import find_contender
+from brokers.programs.catalogue import program_of
+from brokers.programs.namespaces import NodeNetworks, why_not
+from core.contracts.codec import read
+from core.contracts.generator_report import GeneratorReport
+from core.contracts.load_status import LoadStatus
+from core.ports import free_port
+from core.process import spawn
+from harness.runner.processes import Children
+from tests.harness.command import Started, fanbench
+from tests.harness.own_deployment import Host, OwnDeployment
+from tests.missing import missing
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(400)  # real programs on two cores that other tests share
+SMALL = ("-s", "smoke", "--clients", 40, "--duration", 3, "--rounds", 1, "--repeats", 0)
+
+
+@pytest.fixture(scope="module")
+def brokers(integration, tmp_path_factory):
+    """The URLs of two that run: of valkey and nats."""
+    folder = tmp_path_factory.mktemp("brokers")
+    with ExitStack() as stack:
+        yield [stack.enter_context(find_contender(name).launched(folder / name)).url for name in ("valkey", "nats")]
+
+
+@pytest.fixture
+def own(integration, tmp_path):
+    """A deployment without replicas as yet: the command starts them."""
+    deployment = OwnDeployment(tmp_path)
+    try:
+        yield deployment
+    finally:
+        deployment.close()
+
+
+@pytest.mark.soak
+def test_brokers_replicas_and_workers_have_hosts_of_their_own(integration, tmp_path):
+    """Seven network namespaces on a bridge, generator and master on this machine beside it."""
+    if (reason := why_not()) is not None:
+        missing(reason)
+    nats = program_of("nats", "auto").find() or missing("nats-server is not installed; make setup does it")
+    networks = NodeNetworks(7, tmp_path)
+    children = Children()
+    try:
+        addresses = networks.addresses(7)
+        hosts = [Host(address.rpartition(":")[0], tuple(networks.enter(address))) for address in addresses]
+        broker, queue, *rest = hosts
+        words = ["redis-server", "--bind", broker.address, "--port", "6379", "--save", "", "--protected-mode", "no"]
+        children.add(spawn("redis", [*broker.enter, *words], tmp_path / "redis.log", cwd=tmp_path))
+        children.add(spawn("nats", [*queue.enter, nats, "-a", queue.address, "-p", "4222"], tmp_path / "nats.log"))
+        here = f"{broker.address.rpartition('.')[0]}.1"
+        own = OwnDeployment(tmp_path, rest[:2], rest[2:], here)
+        try:
+            own.start_workers()
+            options = [word for word in own.options if word != "--clients-at" and str(own.proxy_port) not in word]
+            urls = [f"redis://{broker.address}:6379", f"nats://{queue.address}:4222"]
+            small = ("--clients", 300, "--rate", 20, "--duration", 5, "--rounds", 2)
+            done = fanbench("compare", *urls, *small, *options, "--out", tmp_path / "out", "--json", timeout_s=380)
+        finally:
+            own.close()
+    finally:
+        children.stop()
+        networks.close()
+    answer = json.loads(done.stdout)
+    assert answer["complete"], done.stderr
+    assert any(run["valid"] for run in answer["runs"]), answer
+    for run in answer["runs"]:
+        assert run["delivered"] == run["expected"] > 0, run
+
+
+def rows_of(folder):
+    with (Path(folder) / "summary.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_brokers_are_compared_on_replicas_and_workers_of_ones_own(brokers, own, tmp_path):
+    own.start_workers()
+    own.restart({"FANBENCH_BROKER_URL": brokers[0]})  # nginx waits for one
+    own.start_proxy()
+    deploy = f"{own.deploy}; echo $FANBENCH_BROKER_URL $FANBENCH_DELIVERY >> {tmp_path}/told"
+    options = [*own.options[:-1], deploy]
+    done = fanbench("compare", *brokers, *SMALL, *options, "--out", tmp_path / "out", "--json", timeout_s=380)
+    answer = json.loads(done.stdout)
+    assert len(answer["runs"]) == 2, done.stderr
+    assert sorted((tmp_path / "told").read_text().split()) == sorted([*brokers, *["at-most-once"] * 2])
+    for run in answer["runs"]:
+        assert run["delivered"] == run["expected"] > 0, run
+    for row in rows_of(answer["folder"]):
+        assert int(row["expected"]) == int(row["published"]) * 40
+        assert row["not_watched"] == "broker others"
+        assert row["broker_cpu_s"] == row["broker_rss_mb"] == row["broker_core"] == ""
+        assert "others_cores" not in row
+        assert all(row[figure] for figure in ("server_cpu_s", "server_rss_mb", "load_cpu_s", "generator_cpu_s"))
+        assert "busy" not in row["problems"]
+    reports = [read(GeneratorReport, path) for path in Path(answer["folder"]).rglob("generator.report.json")]
+    assert len(reports) == 2
+    (last,) = [report for report in reports if report.stream in own.stats()[0].received]
+    for stats in own.stats():
+        assert stats.received[last.stream]["events"].measure == sum(last.measured().values())
+    assert "not watched" in Path(answer["report"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.soak
+def test_a_worker_that_is_killed_in_the_middle_is_named_and_the_run_refused(brokers, own, tmp_path):
+    valkey = {"FANBENCH_BROKER_URL": brokers[0], "FANBENCH_DELIVERY": "at-most-once"}
+    own.restart(valkey)
+    own.start_proxy()
+    own.start_workers()
+    out, log = tmp_path / "out", tmp_path / "terminal"
+    # Without --deploy: the replicas have the broker.
+    words = ["compare", brokers[0], *SMALL, "--duration", 6, *own.options[:-2], "--out", out]
+    started = Started(*words, log=log)
+    try:
+
+        def delivering() -> bool:
+            assert started.process.poll() is None, log.read_text()
+            told = [read(LoadStatus, path) for path in out.rglob("load.status.json")]
+            return any(one is not None and one.deliveries > 40 and len(one.workers) == 2 for one in told)
+
+        wait_until(delivering, "deliveries", 120)
+        victim: psutil.Process = own.worker()
+        victim.send_signal(signal.SIGKILL)
+        wait_until(lambda: started.process.poll() is not None, "the end of fanbench", 200)
+    finally:
+        started.close()
+    assert started.process.returncode == 1
+    (row,) = rows_of(next(out.glob("*-smoke")))
+    assert row["valid"] == "false"
+    named = [problem for problem in row["problems"].split("; ") if "ended without its totals" in problem]
+    assert len(named) == 1, row["problems"]
+    assert named[0].startswith("worker ")
+    assert int(row["delivered"]) + int(row["lost"]) == int(row["expected"]) == int(row["published"]) * 40
+
+
+def test_a_command_that_fails_is_told_with_its_exit_code_and_last_word(brokers, own, tmp_path):
+    words = ["--replicas-at", f"http://127.0.0.1:{free_port()}", "--deploy", "echo no such pod >&2; exit 3"]
+    port = int(brokers[0].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(b"ACL SETUSER probe on >m4rked-s3cret ~* &* +@all\r\n")
+        assert sock.recv(100) == b"+OK\r\n"
+    secret = brokers[0].replace("redis://", "redis://probe:m4rked-s3cret@")
+    words[-1] = f"echo set $FANBENCH_BROKER_URL; {words[-1]}"
+    done = fanbench("compare", secret, *SMALL, *words, "--out", tmp_path / "out", timeout_s=100)
+    assert done.returncode == 1
+    assert "--deploy: the command ended with exit code 3: no such pod; " in " ".join(done.stdout.split())
+    written = [path.read_text(errors="replace") for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert "m4rked-s3cret" not in "".join([done.stdout, done.stderr, *written])
+
+
+@pytest.mark.soak
+def test_the_hop_to_replicas_of_ones_own_is_counted_and_timed_there(brokers, own):
+    words = [
+        "hop",
+        *brokers,
+        "--replicas-at",
+        ",".join(own.urls),
+        "--deploy",
+        own.deploy,
+        "--rate",
+        200,
+        "--duration",
+        1,
+    ]
+    done = fanbench(*words, "--json", timeout_s=200)
+    rows = json.loads(done.stdout)
+    assert [row["contender"] for row in rows] == brokers, done.stderr
+    for row in rows:
+        assert row["lost"] == 0
+        assert row["messages"] == 2 * 200
+        assert 0 < row["p50_us"] <= row["p99_us"]
+        assert row["client_us"] > 0
+        assert row["broker_us"] is None
+
+
+@pytest.mark.soak
+def test_clients_are_cut_and_ones_own_command_breaks_what_it_likes(brokers, own, tmp_path):
+    own.restart({"FANBENCH_BROKER_URL": brokers[1], "FANBENCH_DELIVERY": "at-most-once"})
+    own.start_proxy()
+    own.start_workers()
+    own_words = ["--break", f"touch {tmp_path}/broken", "--mend", f"mv {tmp_path}/broken {tmp_path}/mended"]
+    small = ["--clients", 40, "--duration", 2, "--at", 0.2, "--for", 0.5, "--rate", 20]
+    done = fanbench(
+        "faults", brokers[1], *small, *own.options[:-2], *own_words, "--fault", "clients-cut", "--fault", "deployment-break",
+        "--fault", "broker-kill", "--out", tmp_path / "out", "--json", timeout_s=300,
+    )  # fmt: skip
+    answer = json.loads(done.stdout)
+    assert "not done: broker-kill: brokers, links and replicas of your own deployment" in " ".join(done.stderr.split())
+    assert {run["fault"] for run in answer["runs"]} == {"clients-cut", "deployment-break"}
+    by_fault = {run["fault"]: run for run in answer["runs"]}
+    assert by_fault["clients-cut"]["reconnects"] >= 40, by_fault
+    assert (tmp_path / "mended").exists()
+    for run in answer["runs"]:
+        assert run["delivered"] + run["lost"] == run["expected"] > 0

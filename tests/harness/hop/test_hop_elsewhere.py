@@ -1,0 +1,40 @@
+"""The broker hop to replicas elsewhere: what counters that only grow say of one measurement."""
+
+import pytest
+
+from core.contracts.measures import PhaseCounts
+from harness.hop.elsewhere import ReplicaCounters, counters_of, figures_of, percentile_s
+from harness.runner.replicas_elsewhere import ReplicaElsewhere
+from tests.core.contracts.made_up import generator_report
+from tests.server.program import running
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(("percentile", "seconds"), [(50, 0.001), (25, 0.0005), (75, 0.003), (99, 0.01), (100, 0.01)])
+def test_a_percentile_lies_within_its_bucket(percentile, seconds):
+    buckets = [(0.001, 50.0), (0.005, 100.0 - 2), (0.01, 98.0), (INF, 100.0)]
+    expected = {75: 0.001 + 0.004 * 25 / 48}.get(percentile, seconds)
+    assert percentile_s(buckets, percentile) == pytest.approx(expected)
+
+
+def test_nothing_has_no_percentile():
+    assert percentile_s([(0.001, 0.0), (INF, 0.0)], 50) == 0.0
+
+
+def test_figures_are_of_what_grew_between_two_looks_over_all_replicas():
+    report = generator_report(published={"events": PhaseCounts(warmup=10, measure=100)})
+    before = [ReplicaCounters({0.001: 1000.0, INF: 1000.0}, 5.0), ReplicaCounters({0.001: 0.0, INF: 7.0}, 1.0)]
+    after = [ReplicaCounters({0.001: 1110.0, INF: 1110.0}, 5.011), ReplicaCounters({0.001: 110.0, INF: 117.0}, 1.011)]
+    found = figures_of(report, 3, before, after)
+    assert (found.messages, found.published, found.lost) == (200, 110, 3)
+    assert found.p50_us == pytest.approx(500)
+    assert found.client_us == pytest.approx(100)
+
+
+@pytest.mark.usefixtures("integration")
+def test_a_replica_tells_its_counters(tmp_path):
+    with running(tmp_path, broker_url="memory://") as replica:
+        found = counters_of(ReplicaElsewhere(f"http://127.0.0.1:{replica.port}"))
+        assert INF in found.buckets
+        assert found.cpu_s > 0

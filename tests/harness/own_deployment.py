@@ -1,0 +1,158 @@
+"""A deployment as a person has one: replicas behind nginx, load workers that come back, and a command that restarts the replicas."""
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from core.contracts.codec import decode
+from core.contracts.replica_stats import ReplicaStats
+from core.ports import free_ports
+from core.process import OWN_PYTHON
+from harness.runner.processes import Children
+from harness.runner.proxy import find_nginx, start_proxy
+from tests.missing import missing
+
+ROOT = Path(__file__).parents[2]
+AGAIN = "while :; do {command}; sleep 0.2; done"
+"""What `restart: always` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a program runs: an address, and what its command begins with there."""
+
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+
+
+HERE = Host()
+
+
+class OwnDeployment:
+    """Two replicas, nginx and load workers, on this machine or on hosts of their own; nothing of it belongs to fanbench."""
+
+    def __init__(
+        self,
+        folder: Path,
+        replicas: Sequence[Host] = (HERE, HERE),
+        workers: Sequence[Host] = (HERE, HERE),
+        master: str = "127.0.0.1",
+    ) -> None:
+        self.folder = folder
+        self.replicas, self.workers, self.master = replicas, workers, master
+        self.ports = free_ports(2)
+        self.proxy_port, self.master_port = free_ports(2)
+        self._children = Children()
+        self._supervisors: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def urls(self) -> list[str]:
+        """Each replica's own."""
+        return [f"http://{host.address}:{port}" for host, port in zip(self.replicas, self.ports, strict=True)]
+
+    @property
+    def options(self) -> list[str]:
+        """What fanbench is told of it."""
+        replicas = ",".join(self.urls)
+        return [
+            "--replicas-at", replicas, "--clients-at", f"http://127.0.0.1:{self.proxy_port}",
+            "--workers-expected", str(len(self.workers)), "--master-at", f"{self.master}:{self.master_port}", "--run-name", "mine",
+            "--deploy", self.deploy,
+        ]  # fmt: skip
+
+    @property
+    def deploy(self) -> str:
+        """The command that restarts the replicas with what is in its environment."""
+        places = [[port, host.address, *host.enter] for host, port in zip(self.replicas, self.ports, strict=True)]
+        words = [sys.executable, "-m", "tests.harness.own_deployment", self.folder, json.dumps(places)]
+        return f"cd {shlex.quote(str(ROOT))} && {shlex.join(map(str, words))}"
+
+    def restart(self, settings: dict[str, str]) -> None:
+        """Start the replicas by hand; once they answer."""
+        subprocess.run(["sh", "-c", self.deploy], env=os.environ | settings, check=True, timeout=60)
+
+    def start_workers(self) -> None:
+        """Each is started again whenever it ends."""
+        words = [*OWN_PYTHON, "-m", "load", "-f", ROOT / "load" / "sse.py", "--worker", "--run-name", "mine"]
+        words += ["--master-host", self.master, "--master-port", str(self.master_port)]
+        command = AGAIN.format(command=shlex.join(map(str, words)))
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("FANBENCH_", "LOCUST_"))}
+        for number, host in enumerate(self.workers, start=1):
+            with (self.folder / f"worker-{number}.log").open("ab") as log:
+                self._supervisors.append(
+                    subprocess.Popen(
+                        [*host.enter, "sh", "-c", command],
+                        stdout=log,
+                        stderr=log,
+                        cwd=ROOT,
+                        env=env,
+                        start_new_session=True,
+                    )
+                )
+
+    def start_proxy(self) -> None:
+        """nginx before both; once a replica answers."""
+        nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
+        start_proxy(nginx, self.proxy_port, self.ports, self.folder, self._children)
+
+    def worker(self) -> psutil.Process:
+        """The first worker's process of this moment."""
+        return psutil.Process(self._supervisors[0].pid).children()[0]
+
+    def stats(self) -> list[ReplicaStats]:
+        """What the replicas say, which outlive every run."""
+        return [decode(ReplicaStats, httpx.get(f"{url}/stats", timeout=20).content, url) for url in self.urls]
+
+    def close(self) -> None:
+        for supervisor in self._supervisors:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(supervisor.pid, signal.SIGKILL)
+            supervisor.wait()
+        self._children.stop()
+        for port in self.ports:
+            end(self.folder / f"{port}.pid")
+
+
+def end(pid_file: Path) -> None:
+    """End the replica of that file, and wait until its port is free."""
+    if not pid_file.exists():
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(int(pid_file.read_text()))
+        process.terminate()
+        _, alive = psutil.wait_procs([process], timeout=20)
+        for one in alive:
+            one.kill()
+    pid_file.unlink()
+
+
+def restart(folder: Path, places: list[tuple[int, str, *tuple[str, ...]]]) -> None:
+    """What the command does: each replica again, with this environment, at its port, address and host."""
+    for port, *_ in places:
+        end(folder / f"{port}.pid")
+    for number, (port, address, *enter) in enumerate(places, start=1):
+        own = {"FANBENCH_HOST": address, "FANBENCH_PORT": str(port), "FANBENCH_SERVER": f"replica-{number}"}
+        own["FANBENCH_STOP_SPREAD_S"] = "0"
+        with (folder / f"replica-{number}.log").open("ab") as log:
+            started = subprocess.Popen(
+                [*enter, *OWN_PYTHON, "-m", "server"],
+                env=os.environ | own,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        (folder / f"{port}.pid").write_text(str(started.pid))
+
+
+if __name__ == "__main__":
+    restart(Path(sys.argv[1]), json.loads(sys.argv[2]))

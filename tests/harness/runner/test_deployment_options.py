@@ -1,0 +1,84 @@
+"""What the options of a deployment may be, and what each refusal says."""
+
+import pytest
+
+from brokers.contenders import find_contender
+from core.errors import UsageError
+from core.fault import KINDS, Fault
+from core.scenario import Scenario
+from harness.runner.deployment import Deployment, parse_deployment
+from harness.runner.faults import impossible
+
+TWO = "http://a:8000,http://b:8000"
+NATS = find_contender("nats://10.0.0.5")
+
+
+def parsed(replicas_at=TWO, clients_at="", workers=None, master_at="", run_name="", deploy="", breaking="", mending=""):
+    return parse_deployment(replicas_at, clients_at, workers, master_at, run_name, deploy, breaking, mending)
+
+
+def test_without_replicas_there_is_no_deployment():
+    assert parsed(replicas_at="") is None
+
+
+def test_clients_connect_to_the_replicas_unless_told_otherwise():
+    assert parsed() == Deployment(
+        ("http://a:8000", "http://b:8000"), ("http://a:8000", "http://b:8000"), 1, "127.0.0.1", 5557
+    )
+    assert parsed(clients_at="http://proxy/", master_at="[::]:7000").clients_at == ("http://proxy",)
+    assert parsed(master_at="[::]:7000").master_at == ":::7000"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"replicas_at": "", "deploy": "true"}, "--deploy is about replicas that run elsewhere: give --replicas-at"),
+        ({"replicas_at": "", "workers": 3}, "--workers-expected is about replicas"),
+        ({"replicas_at": "https://a"}, "--replicas-at https://a: give http://HOST:PORT"),
+        ({"replicas_at": "http://a/sse"}, "--replicas-at http://a/sse: give http://HOST:PORT and nothing behind it"),
+        ({"replicas_at": "http://a,http://a/"}, "--replicas-at http://a: is there twice"),
+        ({"replicas_at": "http://a:port"}, "give http://HOST:PORT"),
+        ({"clients_at": "http://me:s3cret@proxy"}, "--clients-at http://me:\\*\\*\\*@proxy: give"),
+        ({"workers": 0}, "--workers-expected 0: at least one worker"),
+        ({"master_at": "5557"}, "--master-at 5557: give HOST:PORT"),
+        ({"run_name": "a b"}, "--run-name 'a b': up to 64"),
+        ({"breaking": "x"}, "--break without --mend"),
+        ({"mending": "x"}, "--mend without --break"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(given, words):
+    with pytest.raises(UsageError, match=words):
+        parsed(**given)
+
+
+def test_the_workload_has_as_many_replicas_as_there_are():
+    deployment = parsed()
+    assert deployment.workload(Scenario(replicas=7)).replicas == 2
+    with pytest.raises(UsageError, match="--replicas 3: --replicas-at names 2"):
+        deployment.workload(Scenario(), 3)
+    with pytest.raises(UsageError, match="--load-processes 2: with --replicas-at"):
+        deployment.workload(Scenario(load_processes=2))
+
+
+@pytest.mark.parametrize(
+    ("contenders", "transports", "words"),
+    [
+        ([find_contender("valkey")], ["sse"], "contender 'valkey' is a program that fanbench would start"),
+        ([find_contender("memory")], ["sse"], "contender 'memory' has no broker"),
+        ([], ["sse"], "name the brokers to compare by their URLs"),
+        ([NATS, NATS], ["sse"], "2 contenders: replicas have one broker at a time; give --deploy"),
+        ([NATS], ["sse", "ws"], "--transport sse,ws: a worker that runs has one locustfile"),
+    ],
+)
+def test_what_it_cannot_measure_is_refused_in_words(contenders, transports, words):
+    with pytest.raises(UsageError, match=words):
+        parsed().require_usable(contenders, transports)
+
+
+def test_of_faults_only_those_of_clients_are_fanbenchs_to_do_there():
+    can = {kind for kind in KINDS if impossible(Fault(kind=kind), NATS, parsed()) is None}
+    assert can == {"clients-stall", "clients-cut", "clients-churn"}
+    broken = parsed(breaking="x", mending="y")
+    assert impossible(Fault(kind="deployment-break"), NATS, broken) is None
+    assert "give --break CMD and --mend CMD" in (impossible(Fault(kind="deployment-break"), NATS, parsed()) or "")
+    assert "--replicas-at" in (impossible(Fault(kind="deployment-break"), NATS) or "")

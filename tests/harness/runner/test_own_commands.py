@@ -1,0 +1,70 @@
+"""The commands of a person's own: their environment, their output, and how each end is told."""
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from brokers.registry import open_endpoint
+from core.errors import FanbenchError, TransientError
+from harness.runner.own_commands import run_command
+from tests.waiting import wait_until
+
+URL = "nats://probe:s3cret%40word@127.0.0.1:1"
+ENDPOINT = open_endpoint(URL)[1]
+
+pytestmark = pytest.mark.subprocess
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a command; its log is `tmp_path / "log"`."""
+
+    def run(command, timeout_s=30.0):
+        settings = {"broker_url": URL, "delivery": "at-most-once", "max_clients": 7}
+        run_command("--deploy", command, settings, ENDPOINT, tmp_path / "log", timeout_s)
+
+    return run
+
+
+def test_it_has_the_broker_the_delivery_and_the_replicas_settings(run, tmp_path):
+    run(f'printf %s "$FANBENCH_BROKER_URL $FANBENCH_DELIVERY $FANBENCH_MAX_CLIENTS" > {tmp_path}/told')
+    assert (tmp_path / "told").read_text() == f"{URL} at-most-once 7"
+
+
+def test_a_failure_has_the_exit_code_and_the_last_line_of_stderr(run, tmp_path):
+    with pytest.raises(FanbenchError, match="--deploy: the command ended with exit code 3: no such pod; ") as raised:
+        run("echo out; echo first >&2; echo no such pod >&2; echo >&2; exit 3")
+    assert not raised.value.transient
+    assert (tmp_path / "log").read_text() == "out\nfirst\nno such pod\n\n"
+
+
+def test_a_failure_without_a_word_says_so(run):
+    with pytest.raises(FanbenchError, match="ended with exit code 1: it wrote nothing to stderr; "):
+        run("false")
+
+
+def test_a_signal_is_no_exit_code(run):
+    with pytest.raises(FanbenchError, match="was ended by signal 9"):
+        run("kill -9 $$")
+
+
+def test_the_password_is_in_neither_the_error_nor_the_log(run, tmp_path):
+    with pytest.raises(FanbenchError) as raised:
+        run('echo "$FANBENCH_BROKER_URL"; echo "cannot reach $FANBENCH_BROKER_URL as s3cret@word" >&2; exit 1')
+    told = f"{raised.value}{(tmp_path / 'log').read_text()}"
+    assert "cannot reach nats://***@127.0.0.1:1" in told
+    assert "s3cret" not in told
+
+
+def test_what_it_leaves_in_the_background_is_not_waited_for(run, tmp_path):
+    run(f"(sleep 60 & echo $! > {tmp_path}/pid; wait) & while [ ! -s {tmp_path}/pid ]; do :; done", timeout_s=30)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # it was still there
+
+
+def test_one_that_does_not_end_is_ended_and_told(run, tmp_path):
+    with pytest.raises(TransientError, match=r"--deploy: did not end within 0\.5 s; its last words: still waiting; "):
+        run(f"echo $$ > {tmp_path}/pid; echo still waiting >&2; exec sleep 60", timeout_s=0.5)
+    pid = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not psutil.pid_exists(pid), "its end", 20)

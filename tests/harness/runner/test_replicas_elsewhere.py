@@ -1,0 +1,124 @@
+"""Replicas that somebody else runs: what each says, what is subtracted, what its CPU is, and what nobody watched."""
+
+import pytest
+
+from brokers.registry import open_endpoint
+from core.contracts.measures import PhaseCounts
+from core.ports import free_port
+from harness.results.run_record import Usage
+from harness.runner.replicas_elsewhere import NotReadyError, ReplicaElsewhere, since, wait_until_ready
+from harness.runner.watch_elsewhere import Followed, ProcessFigures, replica_figures, together
+from tests.core.contracts.made_up import replica_stats
+from tests.server.program import SseClient, running
+
+MEMORY = open_endpoint("memory://", "at-most-once")[1]
+
+
+@pytest.fixture(scope="module")
+def replica(integration, tmp_path_factory):
+    """A real one."""
+    with running(tmp_path_factory.mktemp("replica"), broker_url="memory://", rate_hz=5) as found:
+        yield found
+
+
+def here(replica):
+    return ReplicaElsewhere(f"http://127.0.0.1:{replica.port}")
+
+
+def test_a_replica_that_serves_the_broker_is_ready(replica):
+    one = here(replica)
+    wait_until_ready([one], MEMORY, 30)
+    assert one.before is not None
+    assert one.before.server == "replica-1"
+
+
+def test_one_at_another_broker_is_named_with_what_it_said(replica):
+    other = open_endpoint("nats://10.0.0.5", "at-most-once")[1]
+    with pytest.raises(NotReadyError) as raised:
+        wait_until_ready([here(replica)], other, 0)
+    assert str(raised.value) == (
+        f"not ready within 0 s: http://127.0.0.1:{replica.port} (replica-1) is at the broker memory://, not nats://10.0.0.5: "
+        "the command must set FANBENCH_BROKER_URL for that replica and restart it"
+    )
+
+
+def test_one_that_does_not_answer_is_named():
+    port = free_port()
+    with pytest.raises(
+        NotReadyError, match=f"http://127.0.0.1:{port}/readyz did not answer .*: does the replica run there"
+    ):
+        wait_until_ready([ReplicaElsewhere(f"http://127.0.0.1:{port}")], MEMORY, 0)
+
+
+def test_one_address_given_for_two_is_one_replica(replica):
+    twice = [here(replica), ReplicaElsewhere(f"http://localhost:{replica.port}")]
+    with pytest.raises(
+        NotReadyError, match="all say that they are replica-1: give each replica its own FANBENCH_SERVER"
+    ):
+        wait_until_ready(twice, MEMORY, 30)
+
+
+def test_a_client_of_somebody_else_would_be_counted(replica):
+    with SseClient(replica.port):
+        replica.wait_clients(1)
+        with pytest.raises(NotReadyError, match="has 1 clients that are not this run's: close them"):
+            wait_until_ready([here(replica)], MEMORY, 0)
+    replica.wait_clients(0)
+
+
+def test_a_replica_tells_its_cpu_and_memory(replica):
+    first = replica_figures(here(replica))
+    assert first is not None
+    assert first.cpu_s > 0
+    assert first.rss_bytes > 10_000_000
+    second = replica_figures(here(replica))
+    assert second is not None
+    assert second.started_s == first.started_s
+    assert second.at_s > first.at_s
+
+
+def test_what_was_counted_before_the_run_is_not_of_the_run():
+    before = replica_stats(delivered=100, dropped=5, connects=20, gap_lost={"a": 3, "b": 1})
+    now = replica_stats(delivered=130, dropped=5, connects=30, gap_lost={"a": 4, "b": 1, "c": 2}, clients=7)
+    counted = since(now, before)
+    assert (counted.delivered, counted.dropped, counted.connects, counted.gap_lost) == (30, 0, 10, {"a": 1, "c": 2})
+    assert counted.clients == 7, "no count, but how many there are"
+    assert counted.received == {"s": {"events": PhaseCounts(warmup=3, measure=20)}}, "by stream: each run has its own"
+
+
+def test_a_replica_that_was_started_again_counts_from_zero():
+    restarted = replica_stats(delivered=10, connects=2)
+    assert since(restarted, replica_stats(delivered=100, connects=20)) == restarted
+
+
+def figures(cpu_s, at_s, rss_bytes=50_000_000, started_s=1.0):
+    return ProcessFigures(cpu_s, rss_bytes, at_s, started_s)
+
+
+def test_a_part_is_what_its_processes_used_between_two_looks():
+    followed = Followed()
+    followed.look({"a": figures(1.0, 100.0), "b": figures(5.0, 7.0)})
+    followed.look({"a": figures(1.4, 101.0, 90_000_000), "b": figures(5.1, 8.0)})
+    used = followed.usage({"a": figures(2.0, 102.0), "b": figures(5.2, 9.0)})
+    assert used == Usage(cpu_s=1.2, rss_mb=140.0, busiest_core=0.5)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ({"a": figures(1, 1), "b": figures(1, 1)}, {"a": figures(2, 2), "b": None}),
+        ({"a": figures(1, 1), "b": None}, {"a": figures(2, 2), "b": figures(2, 2)}),
+        ({"a": figures(1, 1), "b": figures(1, 1)}, {"a": figures(2, 2)}),
+        ({"a": figures(1, 1)}, {"a": figures(0.1, 2, started_s=1.5)}),
+        ({}, {}),
+    ],
+    ids=["silent at the end", "silent at the start", "one is gone", "started again", "nobody told"],
+)
+def test_a_part_is_watched_whole_or_not_at_all(first, last):
+    followed = Followed()
+    followed.look(first)
+    assert followed.usage(last) is None
+
+
+def test_the_master_is_of_the_load_too():
+    assert together(Usage(1.0, 50.0, 0.1), Usage(4.0, 200.0, 0.4)) == Usage(5.0, 250.0, 0.4)

@@ -1,0 +1,190 @@
+"""Events of somebody's service: what the ledger makes of them, and what a result of them holds and leaves out."""
+
+import json
+
+import pytest
+
+from core.contracts.codec import decode, encode
+from core.contracts.load_result import LoadResult
+from core.endpoint.dialect import Dialect
+from core.sse import encode_event
+from core.stamp import Stamp
+from core.stamp import encode as encode_stamp
+from load.client_state import DISARMED, ClientState, Counters
+from load.dialect_events import DialectEvents
+from load.feed import Feed
+from load.frames import Foreign, SeriesRegistry, Source, StreamEnd, Times
+from load.latency_recorder import LatencyRecorder
+from load.result import build_result
+from load.stream_times import StreamNotes, StreamTimes
+from load.summary import summary_text
+from load.thresholds import parse_thresholds
+from load.transport import PLAIN
+from load.worker_result import Seen, SeriesKey, WorkerResult
+
+PLACE = Source("", "events")
+LEDGER = {"received", "events", "lost", "causes", "duplicated", "reordered"}
+TIMES = {"latency_ms", "negative", "negatives", "histograms"}
+
+
+def event(number, **more):
+    return encode_event(json.dumps({"n": number, "ts": 1_000 + number} | more), id=f"urn:{number}")
+
+
+class Clients:
+    """Clients of one topic, fed by hand as the reader feeds them."""
+
+    def __init__(self, **dialect):
+        self.registry = SeriesRegistry()
+        self.feed = Feed(DialectEvents(self.registry, Dialect(**dialect)), PLAIN, PLACE)
+        self.counters = Counters()
+        self.states = {}
+        self.recorder = LatencyRecorder()
+
+    def get(self, name, *events):
+        state, track = self.states.setdefault(name, (ClientState("events", self.counters), DISARMED))
+        for data in events:
+            track = state.take(self.feed.parse(data).items, 2_000 * 10**6, track)
+        self.states[name] = (state, track)
+
+    def result(self):
+        """What the result would hold of them."""
+        self.feed.forget()
+        self.recorder.fold(self.registry.harvest())
+        self.recorder.close()
+        totals = WorkerResult(endpoint=True, told=self.recorder.told, foreign=self.counters.foreign)
+        totals.servers, totals.spans, totals.seconds = self.recorder.servers, self.recorder.spans, self.recorder.seconds
+        tally = totals.tally
+        tally.users = tally.clients = tally.connected = len(self.states)
+        tally.deliveries, tally.unidentified = self.recorder.deliveries, self.recorder.unidentified
+        tally.duplicated, tally.reordered = self.counters.duplicated, self.counters.reordered
+        totals.seen = {SeriesKey(one.stream, one.topic): [Seen.of(one.seen)] for one in self.registry.series.values()}
+        for state, _ in self.states.values():
+            for track in state.tracks.values():
+                series = track.series
+                totals.causes.update(track.lost(series.low_seq, series.high_seq, None))
+                tally.received += track.measured()
+        return build_result(totals, len(self.states), [])
+
+
+@pytest.mark.parametrize("dialect", [{"seq": "data.n"}, {"id": "id"}, {"id": "urn:{seq}"}, {"id": "data.n"}], ids=str)
+def test_what_one_lacks_has_twice_or_in_another_order_is_found(dialect):
+    clients = Clients(**dialect)
+    whole = [event(number) for number in range(10)]
+    clients.get("whole", *whole)
+    clients.get("lacks two", *whole[:4], *whole[6:])
+    clients.get("has one twice", *whole[:5], whole[4], *whole[5:])
+    clients.get("swapped", *whole[:7], whole[8], whole[7], whole[9])
+    result = clients.result()
+    assert (result.deliveries, result.received, result.lost) == (38, 38, 2)
+    assert (result.duplicated, result.reordered, result.problems) == (1, 1, ())
+    assert result.streams.knows == ("identity",)
+
+
+KNOWN = [
+    ({}, set(), ()),
+    ({"seq": "data.n"}, LEDGER, ("identity",)),
+    ({"sent": "data.ts", "unit": "ms"}, TIMES, ("time",)),
+    ({"id": "id", "sent": "data.ts", "unit": "ms"}, LEDGER | TIMES, ("identity", "time")),
+]
+
+
+@pytest.mark.parametrize(("dialect", "fields", "knows"), KNOWN, ids=str)
+def test_a_figure_that_the_events_do_not_carry_is_absent(dialect, fields, knows):
+    clients = Clients(**dialect)
+    clients.get("a", *[event(number) for number in range(10)])
+    result = clients.result()
+    written = json.loads(encode(result))
+    assert set(written) & (LEDGER | TIMES | {"hops_ms", "since_sent_ms", "replayed"}) == fields
+    assert (result.deliveries, result.streams.knows, result.problems) == (10, knows, ())
+    assert decode(LoadResult, encode(result), "here") == result
+    text = summary_text(result)
+    assert ("latency " in text.replace("latency (a", "")) == ("time" in knows)
+    assert ("lost 0" in text) == ("identity" in knows)
+    if "time" in knows:  # sent 1,000 to 1,009 ms, and arrived at 2,000
+        assert result.latency_ms.max == pytest.approx(1_000, rel=0.001)
+
+
+def test_a_stamp_of_ours_gives_everything_but_the_hops_of_a_replica():
+    clients = Clients()
+    frames = [
+        encode_event(encode_stamp(Stamp("k3f9", number, "events", "measure", 10**9, 10**9 + 5_000_000)).decode())
+        for number in range(5)
+    ]
+    clients.get("a", *frames)
+    clients.get("b", *frames)
+    result = clients.result()
+    assert result.streams.knows == ("stamp", "identity", "time")
+    assert (result.events, result.lost, result.latency_ms.p50) == (5, 0, pytest.approx(1_000, rel=0.001))
+    assert result.hops_ms.schedule.p50 == pytest.approx(5, rel=0.001)
+    assert result.hops_ms.broker is None
+    assert set(json.loads(encode(result))["hops_ms"]) == {"schedule"}
+    assert set(result.histograms.by_span()) == {"latency", "schedule"}
+
+
+def test_where_only_some_events_have_a_stamp_no_latency_is_shown():
+    clients = Clients()
+    clients.get("a", encode_event(encode_stamp(Stamp("k3f9", 1, "events", "measure", 10**9, 10**9)).decode()), event(1))
+    result = clients.result()
+    assert (result.deliveries, result.streams.stamped, result.streams.unidentified) == (2, 1, 1)
+    assert (result.latency_ms, result.lost, result.streams.knows) == (None, None, ())
+    assert "of all deliveries 1 fanbench's stamp" in summary_text(result)
+
+
+def test_a_threshold_on_what_is_not_known_is_a_breach():
+    clients = Clients(seq="data.n")
+    clients.get("a", event(0), event(1))
+    result = clients.result()
+    (latency,) = parse_thresholds(["p99_ms>100"])
+    assert "p99_ms is not known of these events" in latency.breach(result)
+    assert parse_thresholds(["lost>0"])[0].breach(result) == ""
+
+
+def test_events_that_are_otherwise_are_counted_apart_and_named():
+    clients = Clients(seq="data.m", ignore=("ping",), end="[DONE]")
+    assert clients.feed.parse(encode_event("x", event="ping")).items == ()
+    assert clients.feed.parse(encode_event("[DONE]")).items == (StreamEnd(),)
+    assert clients.feed.parse(encode_event("[DONE]")).ends
+    clients.get("a", event(1), encode_event("x"))
+    assert clients.feed.parse(event(2)).items == (Foreign("data.m is missing"),)
+    (problem,) = clients.result().problems
+    assert (
+        problem
+        == "no event is as the dialect says: 1 x data.m is missing, 1 x the data is not JSON; mend the file of --dialect"
+    )
+
+
+def test_equal_events_without_identity_are_each_counted():
+    clients = Clients()
+    same = encode_event("tick")
+    clients.get("a", same, same, same)
+    clients.get("b", same)
+    assert (clients.result().deliveries, clients.recorder.told) == (4, {Times.NONE: 4})
+
+
+def test_connections_with_numbers_of_their_own_are_series_of_their_own():
+    registry = SeriesRegistry()
+    events = DialectEvents(registry, Dialect(seq="data.n", shared=False))
+    one, other = (Feed(events, PLAIN, Source("", "events", name), remember=False) for name in ("1.1", "1.2"))
+    assert one.parse(event(0)).series is one.parse(event(1)).series
+    assert one.parse(event(0)).series is not other.parse(event(0)).series
+
+
+def test_gaps_silences_and_answers():
+    times = StreamTimes(0)
+    notes = StreamNotes(times)
+    notes.opened(10, 20)
+    notes.heard(1, 50)
+    notes.heard(3, 60)
+    notes.completed(90)
+    notes.closed(90)
+    notes.quiet_until(500)  # without a connection there is no silence
+    assert (list(times.first_ns), list(times.gap_ns), list(times.answer_ns)) == ([40], [10, 0, 0], [80])
+    assert (notes.longest_ns, times.opened, times.whole) == (30, 1, 1)
+    notes.opened(1_000, 1_000)
+    times.restart(1_500)
+    notes.restart(1_500)
+    notes.heard(1, 1_600)  # silent since long before the measuring began, which counts from there
+    assert (notes.longest_ns, times.opened) == (100, 0)
+    times.fold(1_499)
+    assert len(times.gap_ns) == 0
