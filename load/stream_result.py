@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.contracts.load_result import ClockOffset, Knowledge, StreamFigures
+from core.contracts.load_result import ClockRange, Knowledge, StreamFigures
 from core.contracts.measures import Percentiles
 from load.frames import Times
 from load.worker_result import SpanName, WorkerResult
@@ -49,8 +49,8 @@ def _summary(totals: WorkerResult, name: SpanName) -> Percentiles | None:
     return histogram.summary_ms() if histogram is not None and histogram.count else None
 
 
-def _clock_offset(totals: WorkerResult) -> ClockOffset | None:
+def _clock_offset(totals: WorkerResult) -> ClockRange | None:
     clock = totals.clock
     if clock.low_ns is None or clock.high_ns is None:
         return None
-    return ClockOffset(low_ms=round(clock.low_ns / 1e6, 1), high_ms=round(clock.high_ns / 1e6, 1))
+    return ClockRange(low_ms=round(clock.low_ns / 1e6, 1), high_ms=round(clock.high_ns / 1e6, 1))

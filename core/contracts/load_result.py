@@ -130,7 +130,7 @@ Knowledge = Literal["stamp", "identity", "time"]
 """`stamp`: ours, and so all; `identity`: one event is told from another, so there is a ledger; `time`: when it was sent."""
 
 
-class ClockOffset(Document):
+class ClockRange(Document):
     """Server's clock less ours, as the `Date` headers of its answers bound it; low over high: several clocks answered."""
 
     low_ms: float
@@ -163,7 +163,7 @@ class StreamFigures(SparseDocument):
     """Over the clients: the longest time without an event while connected."""
     answer_ms: Percentiles | None = None
     """From the first SYN to the end of a whole answer."""
-    clock_offset_ms: ClockOffset | None = None
+    clock_offset_ms: ClockRange | None = None
 
 
 class LoadResult(Document):
