@@ -89,7 +89,7 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("dialect", "fields", "knows"), KNOWN, ids=str)
+@pytest.mark.parametrize(("dialect", "fields", "knows"), KNOWN, ids=["nothing", "identity", "time", "both"])
 def test_a_figure_that_the_events_do_not_carry_is_absent(dialect, fields, knows):
     clients = Clients(**dialect)
     clients.get("a", *[event(number) for number in range(10)])
