@@ -7,7 +7,7 @@ import contextlib
 import ssl
 import time
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from httptools import HttpParserError, HttpResponseParser
 
@@ -116,10 +116,9 @@ class HttpLane(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
         self._connecting, self._failures = None, 0
         self._parser, self._last = HttpResponseParser(self), False
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by isinstance
         self._advance()
 
     def data_received(self, data: bytes) -> None:

@@ -6,10 +6,22 @@ manifest.json says of which version these files are. results/README.md describes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator
 
 from core.contracts.codec import Document, decode, encode, validate
 from core.contracts.table import Cell, Counted, Measured, from_cells, read_table, write_table
+
+UNWATCHED = ("broker", "server", "generator", "load", "others")
+"""What a run may not have watched: its parts, and the other processes of the machines."""
+
+
+def _parts(text: str) -> str:
+    unknown = [part for part in text.split() if part not in UNWATCHED]
+    if unknown:
+        raise ValueError(f"not_watched names {unknown[0]!r}, which is none of {', '.join(UNWATCHED)}")
+    return text
 
 
 class MainColumns(Document):
@@ -83,7 +95,7 @@ class FurtherColumns(Document):
     """Latencies below zero."""
     fault: str
     """The kinds of faults that were done in it, with blanks between; empty where nothing was broken."""
-    not_watched: str
+    not_watched: Annotated[str, AfterValidator(_parts)]
     """Parts whose CPU and memory nobody saw, and `others` for the rest of the machines, with blanks between."""
 
 

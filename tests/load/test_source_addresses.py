@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
+from core.endpoint.origin import parse_origin
 from core.errors import UsageError
 from load.connection_pool import ReplicaAddress, begin_connecting
-from load.http1 import parse_origin
 from load.source_addresses import SourceAddresses, own_addresses, ports_of_an_address
 
 HERE = ReplicaAddress(parse_origin("http://127.0.0.1:8000"), socket.AF_INET, ("127.0.0.1", 8000))

@@ -44,7 +44,7 @@ MUTATIONS = {  # what is broken: the test that must notice, the function, what t
     "what is late is skipped": (PUBLISH + " -k stall_shows", EventPublisher.run, "self._begin(E, D)", f"{NOW_NS} - D < 50_000_000 and self._begin(E, D)"),
     "a send before it is due": (PUBLISH + " -k due_instants", EventPublisher._until, "W > 0", "W > 4_000_000"),
     "lateness is not kept": (PUBLISH + " -k stall_shows", EventPublisher._note_lateness, "X.append(L)", "X.append(0)"),
-    "a failed publish is no failure": (PUBLISH + " -k failed_publishes", EventPublisher._failed, "X += 1", "X += 0"),
+    "a failed publish is no failure": (PUBLISH + " -k failed_publishes", EventPublisher._fail, "X += E", "X += 0"),
     "the generator's clock is not watched": (PUBLISH + " -k wall_clock", EventPublisher.flush, "X = F(G())", "X = 0"),
     "a seq is given twice": (PUBLISH + " -k gap_free", EventPublisher._begin, "X = S + 1", "X = S | 1"),
     "the schedule drifts": (SCHEDULE + " -k drift", Schedule.offsets_ns, "int(I // B * B * S / R)", "I // B * int(B * 1000 / R) * 1_000_000"),

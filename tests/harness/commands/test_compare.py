@@ -243,4 +243,4 @@ def test_a_run_whose_replica_was_stopped_is_refused_and_says_so(started, tmp_pat
     assert run.process.wait(120) == 1
     (row,) = rows_of(only_folder(tmp_path / "results"))
     assert row["valid"] == "false"
-    assert "a replica stood still" in row["problems"]
+    assert "a replica was stopped for" in row["problems"]
