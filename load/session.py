@@ -75,6 +75,7 @@ class Session:
         self.counters = Counters()
         self._seating = seating
         self.clocks = ClockCorrection()
+        self.clocks.known.without_clock = access is not None  # a service of somebody else answers no GET /clock
         self.recorder = LatencyRecorder(self.clocks)
         self.probes = Probes(self.clocks.known)
         self.clients: set[SeatedClient] = set()
@@ -129,7 +130,7 @@ class Session:
 
     def join(self, number: int) -> SeatedClient | Visitor:
         """Seat one more client there, which begins to connect; with sessions, one more user that takes visits."""
-        if self.access is None:  # a service of somebody else answers no GET /clock
+        if not self.clocks.known.without_clock:
             self.probes.start(self._pool.addresses)
         if self.visits is not None:
             return self.visits.sit(number)

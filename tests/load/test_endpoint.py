@@ -19,6 +19,7 @@ from harness.runner.proxy import find_nginx
 from tests.load.sse_service import EVENTS, TOKENS, Service
 from tests.load.swarm import START_S, swarm
 from tests.missing import missing
+from tests.server.program import running
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("integration")
@@ -99,6 +100,21 @@ def test_answers_to_a_post_are_counted_whole_until_the_service_says_stop(tmp_pat
     assert {json.loads(sent)["messages"][0]["content"] for _, _, sent in service.requests} == {
         "user 0", "user 1", "user 2",
     }  # fmt: skip
+
+
+def test_a_replica_of_ours_behind_options_is_measured_without_comparing_clocks(tmp_path):
+    with (
+        running(tmp_path, broker_url="memory://", rate_hz=50) as replica,
+        swarm(tmp_path, f"http://127.0.0.1:{replica.port}") as started,
+    ):
+        run = started.locust("-u", "2", "-r", "2", "--header", "X-User: {user}")
+        started.wait_status("deliveries", 20)
+        run.end()
+        assert run.wait() == 0, run.text
+        result = started.result()
+    assert (result["problems"], result.get("clocks")) == ([], None)
+    assert result["streams"]["knows"] == ["stamp", "identity", "time"]
+    assert result["hops_ms"]["fanout"]["p50"] >= 0
 
 
 class OtherReader(threading.Thread):
