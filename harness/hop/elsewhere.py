@@ -18,10 +18,12 @@ from core.scenario import Scenario
 from harness.hop.measure import ContenderHop
 from harness.runner.deployment import Deployment
 from harness.runner.polling import poll
-from harness.runner.processes import Children, generator_settings, start_generator
+from harness.runner.processes import Children, start_generator
 from harness.runner.replicas_elsewhere import NotReadyError, ReplicaElsewhere
-from harness.runner.set_up_elsewhere import broker_as_given, give_broker
+from harness.runner.set_up_elsewhere import broker_as_given, give_broker, publishing
 
+MAX_SHARE = 0.10
+"""Of the median, by how much a replica's clock may be ahead of this host's: nothing corrects the figures."""
 _WARMUP_S = 0.5
 _REPORT_S = 30.0
 _POLL_S = 0.05
@@ -81,17 +83,32 @@ def measure_elsewhere(contender: Contender, scenario: Scenario, folder: Path, de
     with opened(folder) if opened else broker_as_given(contender, folder) as broker, Children() as children:
         replicas, _ = give_broker(contender, scenario, broker, folder, deployment, lambda _: None)
         before = [counters_of(replica) for replica in replicas]
-        report = _publish(contender, scenario, broker, folder, children)
+        report = _publish(contender, scenario, broker, folder, children, deployment)
         lost = _wait_received(replicas, report, scenario.drain_s)
         after = [counters_of(replica) for replica in replicas]
     figures = figures_of(report, lost, before, after)
+    require_clocks(report, figures)
     return ContenderHop(contender.name, contender.delivery, scenario.rate_hz, figures, None, None)
 
 
+def require_clocks(report: GeneratorReport, figures: HopFigures) -> None:
+    """Check that the replicas' clocks, by which they time the hop, are this host's.
+
+    Raises:
+        FanbenchError: one is certainly ahead or behind, by more than MAX_SHARE of the median.
+    """
+    for server, clock in report.clocks.items():
+        if abs(clock.ahead_ms) - clock.bound_ms > MAX_SHARE * figures.p50_us / 1000:
+            raise FanbenchError(
+                f"the clock of {server} is {clock.ahead_ms:+.3f} ms ahead of this host's (within {clock.bound_ms:.3f} ms), and the hop's p50 "
+                f"by these clocks is {figures.p50_us / 1000:.3f} ms: synchronise the hosts' clocks, or use `fanbench compare`, which corrects each hop"
+            )
+
+
 def _publish(
-    contender: Contender, scenario: Scenario, broker: Broker, folder: Path, children: Children
+    contender: Contender, scenario: Scenario, broker: Broker, folder: Path, children: Children, deployment: Deployment
 ) -> GeneratorReport:
-    settings = {"broker_url": broker.url, "delivery": contender.delivery} | generator_settings(scenario)
+    settings = publishing(contender, scenario, broker, deployment)
     child, path = start_generator(settings | {"hold": False, "warmup_s": _WARMUP_S}, folder)
     children.add(child)
     return poll(

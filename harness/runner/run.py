@@ -31,6 +31,7 @@ from harness.runner.processes import Children, preload
 from harness.runner.resources import Window, stopped_now
 from harness.runner.set_up_elsewhere import broker_as_given, set_up_elsewhere
 from harness.runner.testbed import Testbed, set_up
+from harness.runner.watch_elsewhere import with_clocks_told
 
 BACK_TIMEOUT_S = 5.0
 QUIET_S = 3.0
@@ -111,6 +112,7 @@ def run_once(
             grown_mb = testbed.grown_mb()
         stats = testbed.stats()
         load = testbed.load.finish(patience.end_s)
+    load = with_clocks_told(load) if testbed.elsewhere else load
     evidence = replace(known, stats=stats, client_causes=carried(load.causes, "causes"))
     findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns, testbed.figures)
     run = assemble_run(contender, scenario, number, findings)

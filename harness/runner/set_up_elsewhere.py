@@ -55,8 +55,7 @@ def set_up_elsewhere(
     """
     rules_file = write_rules(contender, scenario, folder, transport)
     replicas, run_own = give_broker(contender, scenario, broker, folder, deployment, say)
-    settings = {"broker_url": broker.url, "delivery": contender.delivery} | generator_settings(scenario, rules_file)
-    generator, report = start_generator(settings, folder)
+    generator, report = start_generator(publishing(contender, scenario, broker, deployment, rules_file), folder)
     children.add(generator)
     load = _start_master(scenario, deployment, folder, transport, rules_file)
     children.add(load.child)
@@ -77,6 +76,17 @@ def set_up_elsewhere(
         run_own=run_own,
         deployment=deployment,
     )
+
+
+def publishing(
+    contender: Contender, scenario: Scenario, broker: Broker, deployment: Deployment, rules_file: Path | None = None
+) -> dict[str, object]:
+    """The generator's settings: it compares its clock with the replicas', which read others than this host's."""
+    return {
+        "broker_url": broker.url,
+        "delivery": contender.delivery,
+        "replicas": ",".join(deployment.replicas),
+    } | generator_settings(scenario, rules_file)
 
 
 def give_broker(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from core.contracts.load_result import LoadResult
 from core.contracts.load_status import WorkerUsage
 from harness.results.run_record import Usage
 from harness.runner.replicas_elsewhere import NotReadyError, ReplicaElsewhere
@@ -34,23 +35,20 @@ def replica_figures(replica: ReplicaElsewhere) -> ProcessFigures | None:
     """A replica's process, of its `/metrics`; None where it does not answer or, not on Linux, does not tell."""
     try:
         text = replica.ask("/metrics").decode()
-    except NotReadyError:
-        return None
-    at_s = time.monotonic()
-    found = {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(text)
-        if family.name.startswith("process_")
-        for sample in family.samples
-    }
-    try:
+        at_s = time.monotonic()
+        found = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(text)
+            if family.name.startswith("process_")
+            for sample in family.samples
+        }
         return ProcessFigures(
             found["process_cpu_seconds_total"],
             int(found["process_resident_memory_bytes"]),
             at_s,
             found["process_start_time_seconds"],
         )
-    except KeyError:
+    except (NotReadyError, ValueError, KeyError):  # no answer, or one that is none of a replica's
         return None
 
 
@@ -90,6 +88,17 @@ class Followed:
             rss_mb=round(self.peak_bytes / _MB, 1),
             busiest_core=round(max(cpu_s / seconds for cpu_s, seconds in used), 3),
         )
+
+
+def with_clocks_told(load: LoadResult) -> LoadResult:
+    """The load's result, with a problem where it could not compare clocks: between hosts no hop would be known."""
+    if load.clocks is not None:
+        return load
+    problem = (
+        "the load reached no GET /clock, so nobody knows how far the replicas' clocks are from its own; let the proxy at "
+        "--clients-at pass on /clock as well as /sse"
+    )
+    return load.model_copy(update={"problems": (*load.problems, problem)})
 
 
 class ElsewhereSampler:

@@ -2,8 +2,11 @@
 
 import pytest
 
+from core.contracts.clock import ClockOffset
+from core.contracts.hop import HopFigures
 from core.contracts.measures import PhaseCounts
-from harness.hop.elsewhere import ReplicaCounters, counters_of, figures_of, percentile_s
+from core.errors import FanbenchError
+from harness.hop.elsewhere import ReplicaCounters, counters_of, figures_of, percentile_s, require_clocks
 from harness.runner.replicas_elsewhere import ReplicaElsewhere
 from tests.core.contracts.made_up import generator_report
 from tests.server.program import running
@@ -30,6 +33,28 @@ def test_figures_are_of_what_grew_between_two_looks_over_all_replicas():
     assert (found.messages, found.published, found.lost) == (200, 110, 3)
     assert found.p50_us == pytest.approx(500)
     assert found.client_us == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "bound_ms", "right"),
+    [(0.02, 0.05, True), (-0.04, 0.0, True), (20.0, 0.1, False), (-20.0, 0.1, False), (20.0, 30.0, True)],
+)
+def test_a_replica_by_another_clock_cannot_be_timed(ahead_ms, bound_ms, right):
+    report = generator_report(clocks={"replica-1": ClockOffset(ahead_ms=ahead_ms, bound_ms=bound_ms)})
+    figures = HopFigures(
+        messages=1,
+        published=1,
+        lost=0,
+        achieved_hz=1.0,
+        p50_us=max(500.0, 1000 * ahead_ms),
+        p99_us=900.0,
+        client_us=5.0,
+    )
+    if right:
+        require_clocks(report, figures)
+    else:
+        with pytest.raises(FanbenchError, match=r"the clock of replica-1 is [+-]20\.000 ms ahead of this host's"):
+            require_clocks(report, figures)
 
 
 @pytest.mark.usefixtures("integration")

@@ -2,12 +2,16 @@
 
 import pytest
 
+from brokers.contender import Broker
 from brokers.contenders import find_contender
 from core.errors import UsageError
 from core.fault import KINDS, Fault
 from core.scenario import Scenario
+from generator.settings import GeneratorSettings
 from harness.runner.deployment import Deployment, parse_deployment
 from harness.runner.faults import impossible
+from harness.runner.processes import child_env
+from harness.runner.set_up_elsewhere import publishing
 
 TWO = "http://a:8000,http://b:8000"
 NATS = find_contender("nats://10.0.0.5")
@@ -15,6 +19,14 @@ NATS = find_contender("nats://10.0.0.5")
 
 def parsed(replicas_at=TWO, clients_at="", workers=None, master_at="", run_name="", deploy="", breaking="", mending=""):
     return parse_deployment(replicas_at, clients_at, workers, master_at, run_name, deploy, breaking, mending)
+
+
+def test_the_generator_compares_its_clock_with_the_replicas(monkeypatch):
+    settings = publishing(NATS, Scenario(), Broker(NATS.url), parsed())
+    for name, value in child_env(settings).items():
+        if name.startswith("FANBENCH_"):
+            monkeypatch.setenv(name, value)
+    assert GeneratorSettings().replica_urls() == TWO.split(",")
 
 
 def test_without_replicas_there_is_no_deployment():
