@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def get(url: str, timeout_s: float = 5.0) -> bytes | None:
         with _DIRECT.open(url, timeout=timeout_s) as response:
             body: bytes = response.read()
             return body
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+    except (urllib.error.URLError, ConnectionError, TimeoutError, HTTPException):  # the last: ended within its answer
         return None
 
 

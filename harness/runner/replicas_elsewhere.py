@@ -7,7 +7,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 
 from brokers.endpoint import Endpoint
 from core.contracts.codec import DocumentError, decode
@@ -19,7 +21,16 @@ READY_TIMEOUT_S = 120.0
 """After `--deploy` has ended: for images that are pulled, and replicas that start one after the other."""
 _POLL_S = 0.25
 _ANSWER_S = 10.0
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A replica sends nobody elsewhere; urllib would tell the token to whoever is named."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none: the status is an error."""
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 """Without http_proxy, as the clients connect."""
 
 
@@ -52,7 +63,11 @@ class ReplicaElsewhere:
                 return body
         except urllib.error.HTTPError as error:
             raise NotReadyError(f"{self.url}{path} said {error.code}{_why(error)}") from error
-        except (urllib.error.URLError, OSError) as error:
+        except HTTPException as error:  # no HTTP, or a replica that ended within its answer
+            raise NotReadyError(
+                f"{self.url}{path} gave no whole HTTP answer ({plain(repr(error))[:100]}): does a replica serve at that port?"
+            ) from error
+        except OSError as error:
             reason = getattr(error, "reason", error)
             raise NotReadyError(
                 f"{self.url}{path} did not answer ({reason}): does the replica run there, and may this machine reach its port?"
@@ -73,8 +88,12 @@ class ReplicaElsewhere:
     def _stats(self) -> ReplicaStats:
         return decode(ReplicaStats, self.ask("/stats"), f"{self.url}/stats")
 
-    def require_ready(self, endpoint: Endpoint) -> None:
-        """Raise NotReadyError unless it is ready, at this broker with this promise, and has no client."""
+    def require_ready(self, endpoint: Endpoint) -> ReplicaStats:
+        """What it has counted so far, if it is ready, at this broker with this promise, and has no client.
+
+        Raises:
+            NotReadyError: it is not.
+        """
         self.ask("/readyz")
         try:
             found = self._stats()
@@ -93,15 +112,19 @@ class ReplicaElsewhere:
             )
         if found.clients:
             raise NotReadyError(f"{named} has {found.clients} clients that are not this run's: close them")
+        return found
 
 
 def since(now: ReplicaStats, before: ReplicaStats) -> ReplicaStats:
     """What was counted between two looks; `now` as it is where the replica was started again in between."""
-    if now.connects < before.connects or now.server != before.server:
-        return now
     counts = ("delivered", "gaps", "holes", "dropped", "replayed", "connects", "turned_away")
+    # In a container every replica may have the same pid; that as many clients have come back tells nothing alone.
+    if (now.server, now.pid) != (before.server, before.pid) or any(
+        getattr(now, name) < getattr(before, name) for name in counts
+    ):
+        return now
     by_name = ("gap_lost", "foreign", "disconnects", "refused")
-    fewer: dict[str, object] = {name: max(0, getattr(now, name) - getattr(before, name)) for name in counts}
+    fewer: dict[str, object] = {name: getattr(now, name) - getattr(before, name) for name in counts}
     fewer |= {name: _less(getattr(now, name), getattr(before, name)) for name in by_name}
     return now.model_copy(update=fewer)
 
@@ -112,7 +135,9 @@ def _less(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
 
 def _why(error: urllib.error.HTTPError) -> str:
     """The replica's own words, and the step that fits the status."""
-    body = error.read(4_096).decode(errors="replace")
+    body = ""
+    with suppress(OSError, HTTPException):
+        body = error.read(4_096).decode(errors="replace")
     try:
         said = json.loads(body)
         words = str(said.get("error") or said.get("detail") or body) if isinstance(said, dict) else body
@@ -142,14 +167,12 @@ def wait_until_ready(
     for replica in replicas:
         while True:
             try:
-                replica.require_ready(endpoint)
+                replica.before = replica.require_ready(endpoint)
                 break
             except NotReadyError as error:
                 if time.monotonic() > deadline_s:
                     raise NotReadyError(f"not ready within {timeout_s:g} s: {error}") from error
             time.sleep(_POLL_S)
-        replica.before = None
-        replica.before = replica.stats()
     names = [replica.before.server for replica in replicas if replica.before is not None]
     for name in names:
         if names.count(name) > 1:

@@ -1,14 +1,19 @@
 """Replicas that somebody else runs: what each says, what is subtracted, what its CPU is, and what nobody watched."""
 
+import socket
+import threading
+from contextlib import contextmanager
+
 import pytest
 
 from brokers.registry import open_endpoint
+from core.contracts.clock import ClockComparison
 from core.contracts.measures import PhaseCounts
 from core.ports import free_port
 from harness.results.run_record import Usage
 from harness.runner.replicas_elsewhere import NotReadyError, ReplicaElsewhere, since, wait_until_ready
-from harness.runner.watch_elsewhere import Followed, ProcessFigures, replica_figures, together
-from tests.core.contracts.made_up import replica_stats
+from harness.runner.watch_elsewhere import Followed, ProcessFigures, replica_figures, together, with_clocks_told
+from tests.core.contracts.made_up import load_result, replica_stats
 from tests.server.program import SseClient, running
 
 MEMORY = open_endpoint("memory://", "at-most-once")[1]
@@ -91,6 +96,64 @@ def test_a_replica_that_was_started_again_counts_from_zero():
     assert since(restarted, replica_stats(delivered=100, connects=20)) == restarted
 
 
+@pytest.mark.parametrize("again", [{"pid": 2}, {"delivered": 90}])
+def test_one_to_which_as_many_clients_came_back_was_started_again_too(again):
+    before = replica_stats(pid=1, delivered=100, connects=20)
+    restarted = replica_stats(**{"pid": 1, "delivered": 100, "connects": 20} | again)
+    assert since(restarted, before) == restarted
+
+
+@contextmanager
+def answering(answer):
+    """A port at which each request gets these bytes; and the heads of the requests."""
+    heads = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    heads.append(connection.recv(65_536).decode())
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}", heads
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(30)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"-ERR unknown command 'GET'\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b""]
+)
+def test_what_is_no_whole_answer_is_no_answer(answer):
+    with answering(answer) as (url, _):
+        one = ReplicaElsewhere(url)
+        with pytest.raises(NotReadyError, match=url):
+            one.ask("/stats")
+        assert one.stats() is None
+        assert replica_figures(one) is None
+
+
+def test_what_is_no_page_of_metrics_tells_nothing():
+    for body in (b"\xff\xfe", b"a {b c"):
+        with answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)) as (url, _):
+            assert replica_figures(ReplicaElsewhere(url)) is None
+
+
+def test_the_token_is_told_to_nobody_else():
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as (other, heads):
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {other}/stats\r\nContent-Length: 0\r\n\r\n".encode()
+        with answering(moved) as (url, _), pytest.raises(NotReadyError, match="said 302"):
+            ReplicaElsewhere(url, "not-for-others").ask("/stats")
+    assert heads == []
+
+
 def figures(cpu_s, at_s, rss_bytes=50_000_000, started_s=1.0):
     return ProcessFigures(cpu_s, rss_bytes, at_s, started_s)
 
@@ -118,6 +181,13 @@ def test_a_part_is_watched_whole_or_not_at_all(first, last):
     followed = Followed()
     followed.look(first)
     assert followed.usage(last) is None
+
+
+def test_clocks_that_nobody_compared_are_a_problem():
+    compared = load_result(clocks=ClockComparison(reference="replica-1", offsets={}, bounds_ms={}))
+    assert with_clocks_told(compared) == compared
+    (problem,) = with_clocks_told(load_result(clocks=None)).problems
+    assert "let the proxy at --clients-at pass on /clock" in problem
 
 
 def test_the_master_is_of_the_load_too():
