@@ -69,6 +69,8 @@ def unpack(path: Path) -> dict[str, bytes]:
                     raise _refused(path, f"{plain(info.filename)[:200]!r} {reason}")
             if len(infos) > MAX_MEMBERS or len({info.filename for info in infos}) < len(infos):
                 raise _refused(path, f"it names a file twice, or has over {MAX_MEMBERS}")
+            if sum(info.file_size for info in infos) > len(data):  # each within the one before it: a bomb
+                raise _refused(path, "its files are larger than it is")
             members = {info.filename: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OverflowError) as error:
         raise _refused(path, f"it is cut off or damaged ({plain(str(error))[:200]})", "download it again") from error

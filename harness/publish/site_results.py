@@ -26,6 +26,8 @@ COMPARED = ("comparison", "transports")
 
 MOST_NAMED = 3
 """Differences of one bundle that are told."""
+_SLUG_LETTERS = 150
+"""A name of a file has 255 bytes at most on any file system, and something is added."""
 _BEGAN = re.compile(r"^\d{8}T\d{6}Z-(?=.)")
 
 
@@ -191,4 +193,4 @@ def _stem(file: Path, taken: set[str]) -> str:
 
 def slug(text: str) -> str:
     """The text as a part of an address and the name of a file."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "unnamed"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:_SLUG_LETTERS].strip("-.") or "unnamed"

@@ -63,9 +63,17 @@ Placed = Callable[[Sequence[TrendPoint]], dict[str, float]]
 
 def _by_day(points: Sequence[TrendPoint]) -> dict[str, float]:
     """Days since the first."""
-    days = sorted({point.day for point in points})
-    first = date.fromisoformat(days[0]) if days else None
-    return {day: float((date.fromisoformat(day) - first).days) for day in days if first}
+    days = {day: when for day in sorted({point.day for point in points}) if (when := _date(day)) is not None}
+    first = min(days.values(), default=date.min)
+    return {day: float((when - first).days) for day, when in days.items()}
+
+
+def _date(day: str) -> date | None:
+    """None for other text: who made the bundle may have written anything there."""
+    try:
+        return date.fromisoformat(day)
+    except ValueError:
+        return None
 
 
 def _by_version(points: Sequence[TrendPoint]) -> dict[str, float]:

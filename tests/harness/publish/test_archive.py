@@ -92,6 +92,32 @@ def test_a_zip_bomb(tmp_path: Path) -> None:
     assert "is compressed" in refusal(bomb, tmp_path)
 
 
+def test_files_within_files(tmp_path: Path) -> None:
+    """Each file holds the next one with its head: a thousand of sixteen megabytes in a file that is hardly larger than one."""
+    names, data, heads = [INDEX, *(f"r{number}/manifest.json" for number in range(20))], b"0" * 10_000, []
+    for name in reversed(names):
+        one = archive({name: data})
+        place = one.index(b"PK\x01\x02")
+        heads.insert(0, bytearray(one[place : one.index(b"PK\x05\x06")]))
+        data = one[:place]
+    within = 0
+    for name, head in zip(names, heads, strict=True):
+        head[42:46] = within.to_bytes(4, "little")
+        within += 30 + len(name)
+    directory = b"".join(heads)
+    counts = len(names).to_bytes(2, "little") * 2
+    end = (
+        b"PK\x05\x06\0\0\0\0"
+        + counts
+        + len(directory).to_bytes(4, "little")
+        + len(data).to_bytes(4, "little")
+        + b"\0\0"
+    )
+    bomb = data + directory + end
+    assert len(bomb) < 20_000
+    assert "its files are larger than it is" in refusal(bomb, tmp_path)
+
+
 def test_sizes_that_do_not_agree(tmp_path: Path) -> None:
     """A central directory that promises more than there is."""
     data = bytearray(pack(MEMBERS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -134,6 +135,15 @@ def test_the_same_bundle_twice_is_one_and_the_same_bundles_give_the_same_bytes(b
     first = write_site([tmp_path], tmp_path / "first")
     assert first.results == 1
     assert files(first) == files(write_site([one, tmp_path / "b.fanbench.zip"], tmp_path / "second"))
+
+
+def test_what_somebody_else_wrote_into_a_bundle_does_not_end_the_site(tmp_path: Path) -> None:
+    long = "nats://" + "h" * 300
+    runs = [replace(run, contender=long) if run.contender == "nats" else run for run in made_bundle.compared_runs()]
+    for date in ("soon", LATER):
+        made = made_bundle.store(tmp_path / date / "compared", runs, date=date)
+        write_bundle([made], tmp_path / f"{date}.fanbench.zip")
+    assert write_site([tmp_path], tmp_path / "public").results == 2
 
 
 def test_nothing_to_show_is_an_error(bundles: Path, tmp_path: Path) -> None:
