@@ -61,6 +61,9 @@ class Alarm:
         await self._sleeping
 
     def _ring(self) -> None:
-        os.read(self._fd, _EXPIRED_BYTES)
+        try:
+            os.read(self._fd, _EXPIRED_BYTES)
+        except BlockingIOError:  # set anew after it rang: it has not rung again yet
+            return
         if self._sleeping is not None and not self._sleeping.done():
             self._sleeping.set_result(None)

@@ -98,7 +98,8 @@ async def _renew(clocks: ReplicaClocks) -> None:
 
 
 async def _follow(clocks: ReplicaClocks, host: str, port: int, path: str) -> None:
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    request = f"GET {path} HTTP/1.1\r\nHost: {where}\r\n\r\n".encode()
     told = False
     while True:
         try:
@@ -112,9 +113,9 @@ async def _follow(clocks: ReplicaClocks, host: str, port: int, path: str) -> Non
                     await asyncio.sleep(EVERY_S)
             finally:
                 writer.close()
-        except (OSError, HttpParserError, DocumentError) as error:
+        except (OSError, UnicodeError, HttpParserError, DocumentError) as error:
             if not told:
-                _log.warning("http://%s:%d%s does not tell its clock: %s; trying again", host, port, path, error)
+                _log.warning("http://%s%s does not tell its clock: %s; trying again", where, path, error)
             told = True
             await asyncio.sleep(AGAIN_S)
 

@@ -105,7 +105,7 @@ class HttpLane(asyncio.Protocol):
                 await asyncio.get_running_loop().create_connection(
                     lambda: self, self._origin.host, self._origin.port, ssl=self._tls
                 )
-        except (OSError, TimeoutError, ssl.SSLError) as error:
+        except (OSError, UnicodeError) as error:  # the latter of a name that no name server takes
             self._connecting = None
             reason = "no connection in time" if isinstance(error, TimeoutError) else "not connected"
             self._cause = str(error.strerror or error) if isinstance(error, OSError) else str(error)
@@ -117,7 +117,7 @@ class HttpLane(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of asyncio.Protocol."""
         self._connecting, self._failures = None, 0
-        self._parser, self._last = HttpResponseParser(self), False
+        self._parser, self._last, self._status = HttpResponseParser(self), False, 0
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by isinstance
         self._advance()
 

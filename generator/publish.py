@@ -81,6 +81,8 @@ class EventPublisher:
         """Events that were not published, by reason."""
         self.in_flight = 0
         """Publishes in flight."""
+        self._given_up = False
+        """Whether those in flight were counted as failed: what becomes of them changes nothing any more."""
         self.schedule_lag = LatencyBuckets()
         self._last_logged_s = float("-inf")
         self._under_way: set[asyncio.Task[None]] = set()
@@ -155,6 +157,7 @@ class EventPublisher:
                 while self.in_flight:
                     await self._next_done()
         except TimeoutError:
+            self._given_up = True
             self._fail(f"not done {timeout_s:g} s after the end", self.in_flight)
             for task in self._under_way:
                 task.cancel()
@@ -208,7 +211,7 @@ class EventPublisher:
 
     def _done(self, letter: Letter, error: BrokerError | None) -> None:
         self._ended()
-        if error is not None:
+        if error is not None and not self._given_up:
             self._failed(letter, error)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:

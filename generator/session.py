@@ -12,7 +12,7 @@ from brokers.registry import open_endpoint
 from core.contracts import codec
 from core.contracts.session_rules import SessionRules
 from core.endpoint.publish_request import parse_publish
-from core.endpoint.request import parse_header
+from core.endpoint.request import NamedValue, parse_header
 from core.errors import UsageError
 from generator.clocks import compared
 from generator.http_producer import http_producer
@@ -65,11 +65,22 @@ async def served_and_compared(
 def _producer(settings: GeneratorSettings) -> tuple[AbstractAsyncContextManager[Publishes], str]:
     """Who publishes, to a broker or by HTTP, and the promise that is asked of it."""
     if settings.publish:
-        headers = tuple(parse_header(line) for line in settings.header.get_secret_value().splitlines() if line.strip())
+        headers = _headers(settings.header.get_secret_value())
         origin, request = parse_publish(settings.publish, headers, settings.publish_body)
         return http_producer(origin, request, settings.publish_connections, settings.publish_pipeline), "at-most-once"
     adapter, endpoint = open_endpoint(settings.broker_url, settings.delivery, settings.broker_password_file)
     return adapter.producer(endpoint), endpoint.delivery
+
+
+def _headers(text: str) -> tuple[NamedValue, ...]:
+    """One a line. No value is shown: it may be a secret."""
+    found = []
+    for number, line in enumerate((line for line in text.splitlines() if line.strip()), 1):
+        try:
+            found.append(parse_header(line))
+        except ValueError as error:
+            raise UsageError(f"FANBENCH_HEADER: line {number}: {error}") from None
+    return tuple(found)
 
 
 def read_rules(path: Path) -> SessionRules:

@@ -35,7 +35,14 @@ class PublishRequest(BaseModel):
     @field_validator("path")
     @classmethod
     def _can_be_named(cls, text: str) -> str:
-        return check_path(text)
+        return check_path(_without_user(text))
+
+    @field_validator("headers")
+    @classmethod
+    def _can_be_filled(cls, headers: tuple[NamedValue, ...]) -> tuple[NamedValue, ...]:
+        for name, value in headers:
+            _without_user(value, f"{name}: ")
+        return headers
 
     @field_validator("body")
     @classmethod
@@ -72,6 +79,13 @@ class PublishEncoder:
         return ("\r\n".join(lines) + "\r\n").encode()
 
 
+def _without_user(text: str, where: str = "") -> str:
+    """Of a stream's request `{user}` is the number of the client; whoever publishes is none."""
+    if "{user}" in text:
+        raise ValueError(f"{where}{{user}} is not known to a publish; {{topic}} is what is filled in")
+    return text
+
+
 def _filled(body: str, topic: str, event: str) -> str:
     def fill(match: re.Match[str]) -> str:
         value = topic if match[1] == "topic" else event
@@ -90,7 +104,10 @@ def parse_publish(text: str, headers: tuple[NamedValue, ...] = (), body: str = "
     """
     method, _, url = text.strip().partition(" ")
     url = url.strip()
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UsageError(f"publish {text!r}: {error}. {_FORM}") from None
     if method not in ("POST", "PUT") or not parts.scheme:
         raise UsageError(f"publish {text!r}: not a method and an address. {_FORM}")
     if parts.username is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 
 import pytest
@@ -20,14 +21,17 @@ MS = 1_000_000
 class ClockServer:
     """Answers GET /clock over HTTP, its clock so far ahead."""
 
-    def __init__(self, name: str, ahead_ns: int) -> None:
+    def __init__(self, name: str, ahead_ns: int, host: str = "127.0.0.1") -> None:
         self.name = name
+        self.host = host
+        self.heads: list[bytes] = []
         self.ahead_ns = ahead_ns
         self.url = ""
 
     async def __aenter__(self) -> "ClockServer":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await asyncio.start_server(self._serve, self.host, 0)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        self.url = f"http://{host}:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -35,7 +39,8 @@ class ClockServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await reader.readuntil(b"\r\n\r\n"):
+            while True:
+                self.heads.append(await reader.readuntil(b"\r\n\r\n"))
                 body = json.dumps({"server": self.name, "now_ns": time.time_ns() + self.ahead_ns}).encode()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         except asyncio.IncompleteReadError:
@@ -67,6 +72,20 @@ def test_every_replica_is_compared_and_the_mark_is_against_the_lowest_name() -> 
     assert mark.ahead is not None
     assert (mark.server, mark.ahead.holds(500 * MS)) == (short_name("replica-1"), True)
     assert mark.clock.is_same(HostClock.read())
+
+
+def test_a_replica_at_an_ipv6_address_is_asked_as_http_has_it() -> None:
+    async def run() -> tuple[str, bytes]:
+        async with ClockServer("replica-1", 0, "::1") as server:
+            await _compared_with(server)
+            return server.url, server.heads[0]
+
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no ::1")
+    url, head = asyncio.run(run())
+    assert b"\r\nHost: %b\r\n" % url.removeprefix("http://").encode() in head
 
 
 def test_without_replicas_the_mark_says_whose_clock_it_is() -> None:

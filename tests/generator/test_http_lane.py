@@ -157,6 +157,18 @@ async def test_what_is_no_http_is_named():
             await send("a")
 
 
+async def test_half_an_answer_on_one_connection_is_none_on_the_next():
+    def answer(number, connection):
+        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n" if connection == 1 else None
+
+    async with served(answer) as service, lane_to(service) as send:
+        with pytest.raises(PublishError, match="no HTTP answer"):
+            await send("a")
+        with pytest.raises(PublishError, match="connection lost before the answer"):
+            await send("b")
+        assert service.bodies == ["a", "b"]
+
+
 async def test_a_topic_keeps_to_one_connection_and_topics_are_spread():
     async with served(lambda *_: TAKEN) as service:
         origin, request = parse_publish(service.url)
@@ -197,7 +209,9 @@ def test_bodies_carry_the_event_as_a_service_wants_it():
         ("GET http://h/p", "", "not a method and an address"),
         ("POST http://user:secret@h/p", "", "credentials with a header"),
         ("POST ftp://h/p", "", "is not an http:// or https:// URL"),
+        ("POST http://[::1/p", "", "Invalid IPv6 URL"),
         ("POST http://h/{tpic}", "", "{tpic} is not known"),
+        ("POST http://h/{user}", "", "{user} is not known to a publish"),
         ("POST http://h/p", "nothing", "the event is not in it"),
     ],
 )

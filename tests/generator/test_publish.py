@@ -263,6 +263,18 @@ async def test_at_least_once_gives_up_at_the_end_and_says_how_many():
     assert publisher.report().failed == 80
 
 
+async def test_what_was_given_up_is_not_counted_again_when_its_link_is_lost():
+    broker = Beginner(stalled=True)
+    publisher = EventPublisher(broker, settings(), "at-least-once")
+    await publisher.run()
+    await publisher.flush(timeout_s=0.05)
+    for done in broker.open:
+        done(BrokerError(parse_url("redis://x", "at-least-once"), "publish", "gone"))
+    await publisher.flush(timeout_s=0.05)
+    assert publisher.report().failures == {"not done 0.05 s after the end": 80}
+    assert publisher.in_flight == 0
+
+
 @pytest.mark.parametrize("step_ns", [10_000_000, -10_000_000])
 async def test_a_wall_clock_that_is_set_is_told(step_ns, monkeypatch):
     real_ns, recorder = time.time_ns, Recorder()

@@ -1,0 +1,23 @@
+"""What the generator is told beside its schedule."""
+
+import pytest
+
+from core.errors import UsageError
+from generator.session import run_session
+from generator.settings import GeneratorSettings
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("Bearer s3cret", "line 1: it takes 'Name: value'"),
+        ("X-User: {user}", "headers: X-User: {user} is not known to a publish"),
+        ("X-A: b\n\nHost: s3cret", "line 2: Host follows from the rest of the request"),
+    ],
+)
+async def test_a_header_that_is_none_is_named_by_its_line_and_not_shown(header, words):
+    settings = GeneratorSettings(publish="POST http://127.0.0.1:1/{topic}", header=header)
+    with pytest.raises(UsageError) as told:
+        await run_session(settings)
+    assert words in str(told.value)
+    assert "s3cret" not in str(told.value)
