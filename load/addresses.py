@@ -24,8 +24,9 @@ def resolve(origins: Sequence[Origin]) -> list[ReplicaAddress]:
     for origin in origins:
         try:
             found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise UsageError(f"replica {origin.url}: {error.strerror}; is the host name right?") from error
+        except (OSError, UnicodeError) as error:  # the latter of a name that no name server takes
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise UsageError(f"replica {origin.url}: {reason}; is the host name right?") from error
         # Replicas may share one name, as under compose; each of its addresses is one. A name server turns them round.
         places = sorted((family, place) for family, _, _, _, place in found)
         chosen = _family(places)

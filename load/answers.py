@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
+from core.plain_text import plain
 from load.http1 import Http1Error, ResponseHead
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -60,13 +61,24 @@ def judge(head: ResponseHead, url: str, now_s: float) -> Redirect | Stop | None:
         location = head.headers.get("location", "")
         if not location:
             raise RefusalError(f"status {head.status} without a Location to go to")
-        return Redirect(urljoin(url, location), head.status in (307, 308))
+        try:
+            target = urljoin(url, location)
+            urlsplit(target)
+        except ValueError as error:
+            raise RefusalError(f"status {head.status} with a Location that is no URL: {error}") from None
+        return Redirect(target, head.status in (307, 308))
     wait_s = retry_after_s(head.headers.get("retry-after", ""), now_s)
     asked = f", Retry-After {head.headers['retry-after']}" if wait_s is not None else ""
     step = _STEPS.get(head.status, "")
     raise RefusalError(
         f"status {head.status} {_phrase(head.status)}{asked}".rstrip() + (f": {step}" if step else ""), wait_s
     )
+
+
+def shown(url: str) -> str:
+    """A redirect's target for an error: without user, password and query, which may be secrets."""
+    parts = urlsplit(url)
+    return plain(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")[:80]
 
 
 def _phrase(status: int) -> str:
@@ -82,7 +94,7 @@ def retry_after_s(text: str, now_s: float) -> float | None:
         return min(float(text[:9]), LONGEST_WAIT_S)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max(0.0, (at - datetime.fromtimestamp(now_s, UTC)).total_seconds()), LONGEST_WAIT_S)

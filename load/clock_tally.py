@@ -43,9 +43,11 @@ class ClockTally:
 
     def add(self, other: ClockTally) -> None:
         """Add what another process found."""
-        references = [one for one in (self.reference, other.reference) if one]
-        self.reference = min(references, default="")
-        for name, offset in other.offsets.items():
+        if other.reference and not (self.reference and self.reference < other.reference):
+            if other.reference != self.reference:
+                self.offsets = {}  # they are against another replica, which this process took for the first
+            self.reference = other.reference
+        for name, offset in other.offsets.items() if other.reference == self.reference else ():
             known = self.offsets.get(name, offset)
             self.offsets[name] = known.intersect(offset) or known
         for span, bound_ns in other.bounds_ns.items():

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from core.endpoint.origin import parse_origin
 from core.errors import UsageError
-from load.answers import MAX_REDIRECTS, Redirect, RefusalError, Stop, judge
+from load.answers import MAX_REDIRECTS, Redirect, RefusalError, Stop, judge, shown
 from load.connection_pool import ReplicaAddress
 from load.endpoint_access import BodyShape, EndpointAccess, Target, shape_of
 from load.http1 import ResponseHead, split_head
@@ -85,7 +85,7 @@ class Exchange:
         if isinstance(outcome, Redirect):
             self._redirects += 1
             if self._redirects > MAX_REDIRECTS:
-                raise RefusalError(f"more than {MAX_REDIRECTS} redirects, the last to {outcome.url[:80]}")
+                raise RefusalError(f"more than {MAX_REDIRECTS} redirects, the last to {shown(outcome.url)}")
         return outcome
 
     def follow(self, redirect: Redirect) -> ReplicaAddress:
@@ -99,7 +99,7 @@ class Exchange:
             origin = parse_origin(f"{parts.scheme}://{parts.netloc}")
             address = self._access.address_of(origin)
         except UsageError as error:
-            raise RefusalError(f"a redirect to {redirect.url[:80]}: {error}") from None
+            raise RefusalError(f"a redirect to {shown(redirect.url)}: {error}") from None
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         first = self.target.address.origin
         same = (first.scheme, first.host, first.port) == (origin.scheme, origin.host, origin.port)

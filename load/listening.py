@@ -94,7 +94,8 @@ class ListeningDesk:
         """
         named = self._named.get((owner, stream.name))
         if named is None:
-            named = self._named[owner, stream.name] = NamedStreams(stream.name, HeardEvents(sent_ns), tell_every)
+            heard = HeardEvents(sent_ns, stream.on_error)
+            named = self._named[owner, stream.name] = NamedStreams(stream.name, heard, tell_every)
         origin = parse_origin(host)
         if host not in self._addresses:
             self._addresses[host] = resolve([origin])

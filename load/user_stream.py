@@ -39,15 +39,19 @@ class Reader(Protocol):
 class HeardEvents:
     """Makes one item of the same bytes, however many streams they come on, and has their arrivals until they are harvested."""
 
-    def __init__(self, sent_ns: SentNs) -> None:
+    def __init__(self, sent_ns: SentNs, on_error: Callable[[Exception], None]) -> None:
         self._sent_ns = sent_ns
+        self._on_error = on_error
         self._fresh: list[Event] = []
 
     def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Event]:
         """The event, with the time at which it was sent where that is known."""
         event = Event(_NUMBERED_BY_NOBODY, 0, True, source.server, sse.id)
         event.sse = sse
-        event.sent_ns = self._sent_ns(sse) or 0
+        try:
+            event.sent_ns = self._sent_ns(sse) or 0
+        except Exception as error:  # of their own code, of whatever kind: the stream goes on
+            self._on_error(error)
         self._fresh.append(event)
         return (event,)
 
@@ -100,8 +104,8 @@ class UserStream:
         self.topic = ""
         self.start_id = ""
         self.recovery: Recovery | None = None
+        self.on_error = on_error
         self._on_event = on_event
-        self._on_error = on_error
         self._on_expected = on_expected
         self._expected: list[Expectation] = []
         self._open = Flag()
@@ -142,7 +146,7 @@ class UserStream:
                 try:
                     self._on_event(event, self)
                 except Exception as error:  # of their own code, of whatever kind: the stream goes on
-                    self._on_error(error)
+                    self.on_error(error)
                 if self._expected:
                     self._meet(event, now_ns)
         return DISARMED
@@ -152,7 +156,7 @@ class UserStream:
             try:
                 met = expectation.match(event)
             except Exception as error:
-                self._on_error(error)
+                self.on_error(error)
                 continue
             if met:
                 self._expected.remove(expectation)

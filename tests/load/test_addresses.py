@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from core.endpoint.origin import parse_origin
+from core.errors import UsageError
 from load import addresses
 
 FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
@@ -15,6 +16,12 @@ def both_families(host, port, **_):
     """What a hosts file with a `localhost` line for each says, on Debian and Docker by default; not so on every machine."""
     places = [(socket.AF_INET6, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
     return [(family, socket.SOCK_STREAM, 6, "", place) for family, place in places]
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_name_that_no_name_server_takes_is_refused_in_words(host):
+    with pytest.raises(UsageError, match=f"replica http://{host}: .*is the host name right"):
+        addresses.resolve([parse_origin(f"http://{host}")])
 
 
 def one_port_of_two_families(listening):

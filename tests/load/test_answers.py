@@ -6,7 +6,7 @@ import zlib
 import brotli
 import pytest
 
-from load.answers import LONGEST_WAIT_S, Redirect, RefusalError, Stop, judge, retry_after_s
+from load.answers import LONGEST_WAIT_S, Redirect, RefusalError, Stop, judge, retry_after_s, shown
 from load.bodies import CompressedBody, SizedBody, inflater_of, length_of
 from load.clock_bound import ClockBound
 from load.endpoint_access import shape_of
@@ -39,6 +39,7 @@ def test_what_an_answer_means(answer, outcome):
     ("answer", "says", "wait_s"),
     [
         (head(302), "status 302 without a Location", None),
+        (head(302, location="http://[::1/b"), "status 302 with a Location that is no URL: Invalid IPv6 URL", None),
         (head(401), "status 401 Unauthorized: give credentials: --token", None),
         (head(403), "status 403 Forbidden: these credentials may not listen here", None),
         (head(429, retry_after="7"), "status 429 Too Many Requests, Retry-After 7: lower -r", 7.0),
@@ -56,6 +57,10 @@ def test_a_refusal_is_told_with_what_to_do(answer, says, wait_s):
     assert caught.value.wait_s == wait_s
 
 
+def test_where_a_redirect_leads_is_shown_without_its_secrets():
+    assert shown("https://me:s3cret@h:1/a/b?token=s3cret#c") == "https://h:1/a/b"
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
@@ -63,6 +68,7 @@ def test_a_refusal_is_told_with_what_to_do(answer, says, wait_s):
         ("99999999999999", LONGEST_WAIT_S),
         ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
         ("soon", None),
+        ("Thu, 01 Jan 1970 00:00:10 +99999999999999", None),
         ("-1", None),
         ("", None),
     ],

@@ -188,7 +188,8 @@ def test_a_bound_over_a_tenth_of_the_median_refuses(bound_ms, refused):
 
 
 def test_tallies_of_several_processes_add_up():
-    one, other = ClockTally(reference="b"), ClockTally(reference="a")
+    one, other = ClockTally(), ClockTally(reference="a")
+    one.add(ClockTally(reference="a"))
     one.note_bound("broker", 5)
     other.note_bound("broker", 7)
     one.note_lowest("latency", -3)
@@ -204,6 +205,16 @@ def test_tallies_of_several_processes_add_up():
         {"replica-1": -9},
     )
     assert one.uncompared["x"] == 2
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_offsets_against_another_reference_are_not_mixed_in(turned):
+    low = ClockTally(reference="a", offsets={"r2": OffsetInterval(0, 9)})
+    high = ClockTally(reference="b", offsets={"r2": OffsetInterval(100, 109), "r3": OffsetInterval(1, 2)})
+    together = ClockTally()
+    for one in (high, low) if turned else (low, high):
+        together.add(one)
+    assert (together.reference, together.offsets) == ("a", {"r2": OffsetInterval(0, 9)})
 
 
 def test_a_clock_that_wanders_off_from_ours_is_compared_from_then_on(now_ns):
