@@ -23,6 +23,7 @@ def resolve(origins: Sequence[Origin]) -> list[ReplicaAddress]:
     addresses = []
     for origin in origins:
         try:
+            origin.host.encode("idna")  # as getaddrinfo does, for whose error gevent's thread would print a traceback
             found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:  # the latter of a name that no name server takes
             reason = error.strerror if isinstance(error, OSError) else str(error)
