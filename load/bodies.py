@@ -11,6 +11,10 @@ import brotli
 from load.http1 import ChunkedBody, Http1Error, PlainBody, ResponseHead
 
 Body = ChunkedBody | PlainBody
+MAX_INFLATED_BYTES = 16 * 1024 * 1024
+"""Of one read, which is a few hundred thousand bytes at most before."""
+_ANY = zlib.MAX_WBITS | 32
+"""gzip or zlib, as the first bytes say."""
 
 
 class Inflater(Protocol):
@@ -66,8 +70,28 @@ class CompressedBody:
             raise Http1Error(f"the compressed body is broken: {error}") from None
 
 
-def _gzip() -> Inflater:
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress  # gzip, or zlib as `deflate` means
+class Gzip:
+    """Takes off gzip, or zlib as `deflate` means; a server may begin a new gzip member at each flush.
+
+    Raises:
+        Http1Error: one read becomes more than MAX_INFLATED_BYTES.
+    """
+
+    __slots__ = ("_member",)
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=_ANY)
+
+    def __call__(self, data: bytes, /) -> bytes:
+        found = b""
+        while data:
+            if self._member.eof:
+                self._member = zlib.decompressobj(wbits=_ANY)
+            found += self._member.decompress(data, MAX_INFLATED_BYTES - len(found) + 1)
+            if len(found) > MAX_INFLATED_BYTES:
+                raise Http1Error(f"a compressed read becomes more than {MAX_INFLATED_BYTES:,} bytes")
+            data = self._member.unused_data
+        return found
 
 
 def _brotli() -> Inflater:
@@ -75,7 +99,7 @@ def _brotli() -> Inflater:
     return decompress
 
 
-_INFLATERS: dict[str, Callable[[], Inflater]] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _gzip, "br": _brotli}
+_INFLATERS: dict[str, Callable[[], Inflater]] = {"gzip": Gzip, "x-gzip": Gzip, "deflate": Gzip, "br": _brotli}
 
 
 def inflater_of(head: ResponseHead) -> Callable[[], Inflater] | None:

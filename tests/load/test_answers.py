@@ -7,7 +7,7 @@ import brotli
 import pytest
 
 from load.answers import LONGEST_WAIT_S, Redirect, RefusalError, Stop, judge, retry_after_s, shown
-from load.bodies import CompressedBody, SizedBody, inflater_of, length_of
+from load.bodies import MAX_INFLATED_BYTES, CompressedBody, Gzip, SizedBody, inflater_of, length_of
 from load.clock_bound import ClockBound
 from load.endpoint_access import shape_of
 from load.http1 import ChunkedBody, Http1Error, ResponseHead
@@ -134,3 +134,16 @@ def test_date_headers_bound_the_clock():
     assert (clock.low_ns, clock.high_ns) == (1, int(0.8 * second))
     clock.meet(ClockBound())
     assert clock.low_ns == 1
+
+
+def test_gzip_in_several_members_is_read_whole():
+    inflate = Gzip()
+    members = gzip.compress(b"data: 1\n\n") + gzip.compress(b"data: 2\n\n")
+    pieces = [inflate(members[at : at + 7]) for at in range(0, len(members), 7)]
+    assert b"".join(pieces) == b"data: 1\n\ndata: 2\n\n"
+
+
+def test_a_read_that_becomes_too_large_is_refused():
+    bomb = zlib.compress(bytes(MAX_INFLATED_BYTES + 1))
+    with pytest.raises(Http1Error, match="more than 16,777,216 bytes"):
+        Gzip()(bomb)
