@@ -1,4 +1,4 @@
-"""What the clients of one endpoint share in a process: TLS, tokens, addresses of redirects, and how a request is written."""
+"""What the clients of one endpoint share in a process: TLS, tokens, addresses of redirects, and the encoding of requests."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MAX_TOKENS_BYTES = 64 * 1024 * 1024
 
 
 class Target(NamedTuple):
-    """Where a request goes: `path` with its query; `as_asked` is false after a redirect that turns it into a GET without a body."""
+    """Where a request goes. `path` includes the query; `as_asked` is false after a redirect that turned it into a GET without a body."""
 
     address: ReplicaAddress
     path: str
     as_asked: bool = True
     trusted: bool = True
-    """Whether it is the host that was given: another one is told no header, cookie or token."""
+    """Whether this is the user's host: other hosts get no headers, cookies or token."""
 
     @property
     def url(self) -> str:
@@ -42,8 +42,7 @@ class Target(NamedTuple):
 
 
 class EndpointAccess:
-    """One for each test.
-
+    """The access of all clients in one test.
     Raises:
         UsageError: a file that the endpoint names cannot be used.
     """
@@ -59,15 +58,15 @@ class EndpointAccess:
         self._connections = 0
 
     def require_tls(self) -> None:
-        """Read the files of TLS.
+        """Read the TLS files.
 
         Raises:
-            UsageError: one cannot be used.
+            UsageError: a file cannot be used.
         """
         self._context = tls_context(self.endpoint.tls)
 
     def link(self, sock: Any, origin: Origin) -> StreamLink:
-        """The connection on that socket."""
+        """Return the connection on that socket."""
         if origin.scheme == "http":
             return PlainLink(sock)
         if self._context is None:  # a redirect led to https://
@@ -76,11 +75,11 @@ class EndpointAccess:
         return TlsLink(sock, self._context, self.endpoint.tls.server_name or origin.host)
 
     def first_target(self, address: ReplicaAddress, topic: str, user: int) -> Target:
-        """Where a client asks first."""
+        """Return where a client sends its first request."""
         return Target(address, self.endpoint.request.target(address.origin, topic, user))
 
     def address_of(self, origin: Origin) -> ReplicaAddress:
-        """Where a redirect leads; it may wait for a name server.
+        """Return the address to which a redirect leads; may wait for a name server.
 
         Raises:
             UsageError: the name is unknown.
@@ -91,14 +90,14 @@ class EndpointAccess:
         return found
 
     def next_connection(self) -> str:
-        """A name for a connection whose numbers are its own; '' where all clients share them."""
+        """Return a name for a connection with its own numbers; '' if all clients share them."""
         if self.endpoint.dialect.shared:
             return ""
         self._connections += 1
         return f"{os.getpid()}.{self._connections}"
 
     def request(self, target: Target, topic: str, user: int, last_event_id: str) -> bytes:
-        """The bytes that ask for the stream."""
+        """Return the bytes of the request for the stream."""
         asked = self.endpoint.request
         given = asked.fields(topic, user) if target.trusted else []
         method = asked.method if target.as_asked else "GET"
@@ -121,19 +120,19 @@ class EndpointAccess:
 
 
 def read_tokens(path: Path) -> list[str]:
-    """The tokens in a file, one a line; empty lines are left out.
+    """Read the tokens in a file, one per line; skip empty lines.
 
     Raises:
-        UsageError: it cannot be read, has none, or a line can be no token. No token is shown.
+        UsageError: the file cannot be read or has no token, or a line is not a valid token. The message shows no token.
     """
     try:
         if path.stat().st_size > MAX_TOKENS_BYTES:
-            raise UsageError(f"--tokens {str(path)!r}: it has over {MAX_TOKENS_BYTES >> 20} MB; give one token a line")
+            raise UsageError(f"--tokens {str(path)!r}: it has over {MAX_TOKENS_BYTES >> 20} MB; give one token per line")
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(
-            f"--tokens {str(path)!r}: {why}; give a file with one token a line, on the host of each process that holds clients"
+            f"--tokens {str(path)!r}: {why}; give a file with one token per line, on the host of each process with clients"
         ) from None
     tokens = []
     for number, line in enumerate(lines, 1):
@@ -142,12 +141,12 @@ def read_tokens(path: Path) -> list[str]:
         except ValueError as error:
             raise UsageError(f"--tokens {str(path)!r}: line {number}: {error}") from None
     if not tokens:
-        raise UsageError(f"--tokens {str(path)!r}: it is empty; put one token a line there")
+        raise UsageError(f"--tokens {str(path)!r}: it is empty; put one token into each line")
     return tokens
 
 
 class BodyShape(NamedTuple):
-    """How an answer's body is read, and whether two clients may share what its bytes mean."""
+    """How to read an answer's body, and whether clients may share its parsed events."""
 
     wire_format: WireFormat
     shared: bool
@@ -155,10 +154,10 @@ class BodyShape(NamedTuple):
 
 
 def shape_of(head: ResponseHead) -> BodyShape:
-    """How the body behind that head is read.
+    """Return how to read the body after that head.
 
     Raises:
-        Http1Error: it is no event stream, or compressed in a way that is not known.
+        Http1Error: it is not an event stream, or its compression is unknown.
     """
     head.require_event_stream()
     size = length_of(head)

@@ -1,4 +1,4 @@
-"""From the suite's options to the endpoint that they describe."""
+"""Turns the suite's options into the endpoint that they describe."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ T = TypeVar("T")
 
 
 def endpoint_of(settings: LoadSettings, origins: Sequence[Origin], *, several: bool) -> StreamEndpoint | None:
-    """What the options describe; None where they say no more than a replica of ours needs.
+    """Return the endpoint that the options describe; None if one of our replicas needs no more than they say.
 
-    `several` tells whether clients are in several processes.
+    `several` says whether clients are in several processes.
 
     Raises:
-        UsageError: an option cannot be used, or goes with no other that is given.
+        UsageError: an option cannot be used, or does not go with another.
     """
     fields = LoadSettings.model_fields
     given = [name for name in _OPTIONS if getattr(settings, name) != fields[name].default]
@@ -44,7 +44,7 @@ def endpoint_of(settings: LoadSettings, origins: Sequence[Origin], *, several: b
         return None
     for name in ("wait", "sessions"):
         if getattr(settings, name):
-            raise UsageError(f"--{name} is for replicas of fanbench's; leave it out with {_named(given)}")
+            raise UsageError(f"--{name} works only with fanbench's replicas; leave it out with {_named(given)}")
     request = StreamRequest(
         method=settings.method,
         path=_checked("path", settings.path or DEFAULT_PATH, check_path),
@@ -63,8 +63,8 @@ def endpoint_of(settings: LoadSettings, origins: Sequence[Origin], *, several: b
     dialect = load_dialect(settings.dialect, resource_folder("dialects")) if settings.dialect else Dialect()
     if several and dialect.id and not dialect.numbered:
         raise UsageError(
-            f"--dialect {settings.dialect!r} tells events by id = {dialect.id!r} alone, which several processes would each number "
-            "by themselves; run Locust in one process, or give seq"
+            f"--dialect {settings.dialect!r} identifies events only by id = {dialect.id!r}, and several processes would number "
+            "them differently; run Locust in one process, or give seq"
         )
     return StreamEndpoint(
         request=request, tls=tls, dialect=dialect, tokens_file=settings.tokens, pause_s=settings.pause
@@ -90,5 +90,5 @@ def _body(text: str) -> str:
         return read_small_text(path, MAX_BODY_BYTES)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"--body @{path}: {getattr(error, 'strerror', None) or error}; give a file of JSON text"
+            f"--body @{path}: {getattr(error, 'strerror', None) or error}; give a file with JSON text"
         ) from error

@@ -1,4 +1,4 @@
-"""What a reader does more where its client is at an endpoint: handshake, redirects, refusals, notes of gaps, whole answers."""
+"""What a reader does in addition at an endpoint: handshake, redirects, refusals, notes of gaps, whole answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from load.stream_times import StreamNotes
 
 
 class Attempt(Protocol):
-    """The reader, as far as it is needed here."""
+    """The part of the reader that an endpoint needs."""
 
     started_ns: int
     closed: bool
@@ -42,7 +42,7 @@ class Attempt(Protocol):
 
 
 class EndpointSide:
-    """One reader's."""
+    """The endpoint's part of one reader."""
 
     __slots__ = (
         "_access",
@@ -71,15 +71,15 @@ class EndpointSide:
 
     @property
     def pause_s(self) -> float:
-        """How long the client waits after a whole answer."""
+        """How long the client waits after a complete answer."""
         return self._access.endpoint.pause_s
 
     def begin(self, address: ReplicaAddress, last_event_id: str) -> None:
-        """An attempt begins."""
+        """Begin an attempt."""
         self._exchange = Exchange(self._access, address, self._state.topic, self._user, last_event_id)
 
     def connected(self, sock: Any) -> None:
-        """The socket is connected."""
+        """Go on after the socket has connected."""
         self._exchange.begin(sock)
         self._advance()
 
@@ -117,7 +117,7 @@ class EndpointSide:
             self._begin_stream(outcome, rest)
 
     def _follow(self, exchange: Exchange, redirect: Redirect) -> None:
-        """In a greenlet: a name server may have to be asked."""
+        """Follow a redirect, in a greenlet because a name server may have to answer."""
         try:
             address = exchange.follow(redirect)
         except RefusalError as error:
@@ -128,7 +128,7 @@ class EndpointSide:
             self._reader.dial(address)
 
     def _is_on(self, exchange: Exchange) -> bool:
-        """Whether that attempt has not been given up meanwhile."""
+        """Whether that attempt still runs."""
         return exchange is self._exchange and self._reader in self._pool.connecting and not self._reader.closed
 
     def _begin_stream(self, shape: BodyShape, rest: bytes) -> None:
@@ -141,7 +141,7 @@ class EndpointSide:
         self._reader.begin_stream(feed, rest, now_ns)
 
     def heard_next(self, size_bytes: int, now_ns: int) -> None:
-        """The next event came, alone."""
+        """Note an event that arrived alone."""
         notes, times = self.notes, self._access.times
         gap_ns = now_ns - notes.since_ns
         if gap_ns > notes.longest_ns:
@@ -151,14 +151,14 @@ class EndpointSide:
         times.received_bytes += size_bytes
 
     def heard(self, items: Iterable[Item], size_bytes: int, now_ns: int) -> None:
-        """A read brought these."""
+        """Note the events of one read."""
         self._access.times.received_bytes += size_bytes
         count = sum(isinstance(item, Event) for item in items)
         if count:
             self.notes.heard(count, now_ns)
 
     def why_broken(self, reason: str, *, in_good_order: bool) -> str:
-        """Why the end of the stream is no end of a whole answer; '' if it is one."""
+        """Return why the answer is incomplete at the end of the stream; '' if it is complete."""
         if not self._exchange.posts:
             return reason
         if end := self._access.endpoint.dialect.end:

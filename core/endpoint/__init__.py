@@ -1,4 +1,4 @@
-"""An event stream that is not ours: where it is and how it is asked for (`request`), and what its events mean (`dialect`).
+"""An event stream that is not ours: how to request it (`request`) and what its events mean (`dialect`).
 
-Pure values: nothing here opens a connection. `load` reads such streams, and whoever publishes to them imports the same values.
+Pure values: nothing here opens a connection. `load` reads such streams, and code that publishes to them imports the same values.
 """

@@ -1,4 +1,4 @@
-"""A dialect: what the events of somebody's service say, as a value and as a TOML file. `reading` applies it."""
+"""A dialect: what the events of a service say, as a value and as a TOML file. `reading` applies it."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ MODEL = "dialects/nchan.toml"
 
 
 class Dialect(BaseModel):
-    """Where things stand in an event; '' is unknown. Nothing at all means: fanbench's own stamp if `data` is one, else nothing."""
+    """The place of each value in an event; '' is unknown. An empty dialect reads fanbench's own stamp if `data` is one, else nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = ""
     about: str = Field("", description="a line about the server")
     stamp: str = Field(
-        "", description="where fanbench's own stamp stands where it publishes, such as data or data.pub.data"
+        "", description="the place of fanbench's own stamp if fanbench publishes, such as data or data.pub.data"
     )
-    only: str = Field("", description="a place without which an event is no delivery, such as data.pub")
+    only: str = Field("", description="a place; an event without it is not a delivery, such as data.pub")
     items: str = Field(
         "",
-        description="where a list of events stands in one, such as data; each place in data is then one in an event of the list",
+        description="the place of a list of events in one, such as data; each place in data then applies to an event of the list",
     )
     topic: str = Field(
-        "", description="where the topic stands, such as data.channel; default: the one that was asked for"
+        "", description="the place of the topic, such as data.channel; default: the topic that was requested"
     )
     stream: str = Field(
-        "", description="where the name stands of what numbers the events, which changes when it begins anew"
+        "", description="the place of the stream's name, which changes when the numbers restart"
     )
     seq: str = Field(
-        "", description="where a number stands that grows by one with each event of the topic, such as data.n"
+        "", description="the place of a number that grows by one with each event of the topic, such as data.n"
     )
     id: str = Field(
-        "", description="what tells one event from another: id, a field such as data.uuid, or a pattern of the id"
+        "", description="what identifies an event: id, a field such as data.uuid, or a pattern of the id"
     )
-    sent: str = Field("", description="where the time stands at which the event was sent, such as data.ts")
+    sent: str = Field("", description="the place of the time of sending, such as data.ts")
     unit: Unit | None = Field(
-        None, description="of the time: s, ms, us or ns since 1970, or iso for text as of RFC 3339"
+        None, description="the unit of the time: s, ms, us or ns since 1970, or iso for RFC 3339 text"
     )
-    ignore: tuple[str, ...] = Field((), description="types of events that are no deliveries, such as ping")
-    end: str = Field("", description="data or type of the event that ends an answer in good order, such as [DONE]")
-    shared: bool = Field(True, description="whether all clients of a topic get the same events, under the same numbers")
+    ignore: tuple[str, ...] = Field((), description="types of events that are not deliveries, such as ping")
+    end: str = Field("", description="data or type of the event that ends an answer properly, such as [DONE]")
+    shared: bool = Field(True, description="whether all clients of a topic get the same events with the same numbers")
 
     @field_validator("name", "about")
     @classmethod
     def _can_be_shown(cls, text: str) -> str:
         if plain(text) != text:
-            raise ValueError("it has control characters, which a terminal would obey; leave them out")
+            raise ValueError("it has control characters, which can change a terminal; leave them out")
         return text
 
     @field_validator("stamp", "only", "items", "topic", "stream", "seq", "sent")
@@ -82,27 +82,27 @@ class Dialect(BaseModel):
         for name in ("topic", "stream", "seq", "sent"):
             if name in parts and getattr(self, name):
                 raise ValueError(
-                    f"{name} = {getattr(self, name)!r}: id = {self.id!r} has it, too; leave one of them out"
+                    f"{name} = {getattr(self, name)!r}: id = {self.id!r} has it, too; leave out one of them"
                 )
         if "{" in self.id and not parts:
             raise ValueError(
-                f"id = {self.id!r} has no part that says anything; give id = 'id' to tell events by their whole id"
+                f"id = {self.id!r} has only {{any}}; give id = 'id' to identify events by their whole id"
             )
         if self.timed and self.unit is None:
             raise ValueError(
-                f"sent = {self.sent or self.id!r}: in which unit? Add unit = 'ms', 's', 'us', 'ns' or 'iso'"
+                f"sent = {self.sent or self.id!r}: the unit is missing; add unit = 'ms', 's', 'us', 'ns' or 'iso'"
             )
         if self.unit is not None and not self.timed:
-            raise ValueError(f"unit = {self.unit!r}: of what? Say where the time stands, such as sent = 'data.ts'")
+            raise ValueError(f"unit = {self.unit!r}: there is no time; give its place, such as sent = 'data.ts'")
         if self.unit == "iso" and "sent" in parts:
             raise ValueError(f"unit = 'iso': id = {self.id!r} has a number; give its unit")
         if (self.stream or "stream" in parts) and not self.numbered:
-            raise ValueError("stream says who numbers the events, and no seq does; add seq, or leave stream out")
+            raise ValueError("stream needs numbers, and there is no seq; add seq, or leave out stream")
         return self
 
     @property
     def id_parts(self) -> tuple[str, ...]:
-        """The names of the parts of the id, where it is a pattern."""
+        """The names of the id's parts if it is a pattern, else empty."""
         return parse_id_pattern(self.id).names if "{" in self.id else ()
 
     @property
@@ -112,30 +112,30 @@ class Dialect(BaseModel):
 
     @property
     def identified(self) -> bool:
-        """Whether one event is told from another: then there is a ledger."""
+        """Whether events can be told apart: then there is a ledger."""
         return bool(self.stamp or self.seq or self.id)
 
     @property
     def timed(self) -> bool:
-        """Whether events say when they were sent, otherwise than by a stamp."""
+        """Whether events have a time of sending that is not in a stamp."""
         return bool(self.sent) or "sent" in self.id_parts
 
     @property
     def stamp_place(self) -> str:
-        """Where a stamp of ours may stand; `data` where nothing else is known."""
+        """The place where one of our stamps may be; `data` if nothing else is known."""
         return self.stamp or ("" if self.identified or self.timed else "data")
 
     @property
     def needs_stamp(self) -> bool:
-        """Whether an event without a stamp is not as the dialect says, as it says nothing else."""
+        """Whether an event without a stamp breaks the dialect, because the dialect names nothing else."""
         return bool(self.stamp) and not (self.seq or self.id or self.sent)
 
 
 def parse_dialect(fields: Mapping[str, object], where: str) -> Dialect:
-    """A dialect from plain values; `where` names their source in errors.
+    """Make a dialect from plain values; `where` names their source in errors.
 
     Raises:
-        UsageError: naming the field, the value, the reason, and for an unknown field the nearest known one.
+        UsageError: a field is unknown or wrong; the message has the field, the value and the reason, and the nearest known field.
     """
     for name in fields:
         if name not in Dialect.model_fields:
@@ -149,11 +149,11 @@ def parse_dialect(fields: Mapping[str, object], where: str) -> Dialect:
             raise UsageError(f"{where}: {reason}") from error
         name = str(first["loc"][0])
         hint = Dialect.model_fields[name].description or "the name of the server"
-        raise UsageError(f"{where}: {name} = {first['input']!r}: {reason}. It takes: {hint}") from error
+        raise UsageError(f"{where}: {name} = {first['input']!r}: {reason}. Give {hint}") from error
 
 
 def load_dialect(name_or_path: str, folder: Path) -> Dialect:
-    """The dialect `name` in `folder`, or the TOML file at a path.
+    """Read the dialect of that name in `folder`, or the TOML file at that path.
 
     Raises:
         UsageError: there is no such file, it is not TOML, or a field is unknown or wrong.

@@ -1,4 +1,4 @@
-"""A server's base URL, taken apart."""
+"""A server's base URL and its parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A server's address: `prefix` is the path in front of every other, without a slash at its end."""
+    """A server's address; `prefix` is the path before every other path, without a slash at its end."""
 
     url: str
     scheme: Scheme
@@ -30,10 +30,10 @@ class Origin:
 
 
 def parse_origin(url: str) -> Origin:
-    """A base URL, such as `http://127.0.0.1:8000` or `https://events.example.org`.
+    """Parse a base URL, such as `http://127.0.0.1:8000` or `https://events.example.org`.
 
     Raises:
-        UsageError: it is not an http:// or https:// URL with a host, or has more than a path behind it.
+        UsageError: it is not an http:// or https:// URL with a host, or it has a user name, a query or a fragment.
     """
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""How a service takes an event: a request to its own publishing address, such as `POST http://127.0.0.1:8080/publish/{topic}`."""
+"""How a service accepts an event: a request to its publishing address, such as `POST http://127.0.0.1:8080/publish/{topic}`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from core.errors import UsageError
 
 PublishMethod = Literal["POST", "PUT"]
 _HOLE = re.compile(r"\{(topic|event)(?::(text|form))?\}")
-_FORM = "It takes 'POST http://HOST:PORT/PATH', with {topic} where the topic stands"
+_FORM = "Give 'POST http://HOST:PORT/PATH', with {topic} in place of the topic"
 
 
 class PublishRequest(BaseModel):
-    """The request of one event. In `path` stands `{topic}`, in `body` `{topic}` and `{event}`.
+    """The request for one event. `{topic}` is replaced in `path` and `headers`, `{topic}` and `{event}` in `body`.
 
-    In the body `{event}` is the event as it is, `{event:text}` what stands between the quotes of a JSON string, `{event:form}`
-    what stands in a form; the same for `{topic}`. All other braces mean nothing.
+    In the body, `{event}` is the unchanged event, `{event:text}` is escaped for a JSON string (without the quotes), and
+    `{event:form}` is encoded for a form; the same applies to `{topic}`. All other braces stay as they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,12 +48,12 @@ class PublishRequest(BaseModel):
     @classmethod
     def _has_the_event(cls, text: str) -> str:
         if not any(match[1] == "event" for match in _HOLE.finditer(text)):
-            raise ValueError("the event is not in it; write {event}, {event:text} or {event:form} where it stands")
+            raise ValueError("it does not contain the event; add {event}, {event:text} or {event:form}")
         return text
 
 
 class PublishEncoder:
-    """Makes the bytes of requests; what does not change from event to event of a topic is made once."""
+    """Makes the bytes of requests; caches the head of each topic's requests."""
 
     def __init__(self, origin: Origin, request: PublishRequest) -> None:
         self._origin = origin
@@ -62,7 +62,7 @@ class PublishEncoder:
         self._is_event = request.body == "{event}"
 
     def encode(self, topic: str, event: bytes) -> bytes:
-        """The request that publishes this event on that topic."""
+        """Return the bytes of the request that publishes this event to that topic."""
         body = event if self._is_event else _filled(self._request.body, topic, event.decode()).encode()
         head = self._heads.get(topic)
         if head is None:
@@ -97,10 +97,10 @@ def _filled(body: str, topic: str, event: str) -> str:
 
 
 def parse_publish(text: str, headers: tuple[NamedValue, ...] = (), body: str = "") -> tuple[Origin, PublishRequest]:
-    """The address and the request of `POST http://HOST:PORT/PATH`.
+    """Parse `POST http://HOST:PORT/PATH` into an address and a request.
 
     Raises:
-        UsageError: it is none, or the body has no place for the event.
+        UsageError: the text has another form, or the body has no place for the event.
     """
     method, _, url = text.strip().partition(" ")
     url = url.strip()
@@ -119,7 +119,7 @@ def parse_publish(text: str, headers: tuple[NamedValue, ...] = (), body: str = "
 
 
 def publish_request(method: str, path: str, headers: tuple[NamedValue, ...] = (), body: str = "") -> PublishRequest:
-    """A request, checked.
+    """Make a request and check it.
 
     Raises:
         UsageError: the method, the path or the body cannot be used.

@@ -1,4 +1,4 @@
-"""From an event of somebody's service to what a dialect says of it."""
+"""Reads the events of a service as a dialect describes them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DialectMismatchError(ValueError):
-    """An event that is not as the dialect says; the message names what is wrong."""
+    """An event that does not fit the dialect; the message names the mismatch."""
 
 
 class Reading(NamedTuple):
-    """What is known of one event. `topic` is '' where it is the one that was asked for; times in wall-clock nanoseconds."""
+    """What is known about one event. `topic` is '' if it is the requested one; times are wall-clock nanoseconds."""
 
     topic: str = ""
     stream: str = ""
     seq: int | None = None
     key: str = ""
-    """What tells it from others of the topic, where it has no number."""
+    """Identifies the event within the topic if it has no number."""
     sent_ns: int | None = None
     stamp: Stamp | None = None
     server: str = ""
     received_ns: int | None = None
-    """When a replica of ours received it, beside a stamp."""
+    """When one of our replicas received it; only with a stamp."""
 
 
 class EventReader:
@@ -60,14 +60,14 @@ class EventReader:
         self._reads_json = self._items is not None or any(one.steps for one in places if one is not None)
 
     def ends(self, event: SSEEvent) -> bool:
-        """Whether an event ends the answer in good order."""
+        """Whether the event properly ends the answer."""
         return bool(self._end) and self._end in (event.data, event.event)
 
     def read(self, event: SSEEvent, asked_topic: str) -> list[Reading]:
-        """What is known of each delivery in this event: of one, of none, or of each in the list that `items` names.
+        """Return what is known about each delivery in this event: one, none, or one for each entry of the list at `items`.
 
         Raises:
-            DialectMismatchError: it is not as the dialect says.
+            DialectMismatchError: the event does not fit the dialect.
         """
         if event.event in self._ignore:
             return []
@@ -79,12 +79,12 @@ class EventReader:
                 return [self._one(event, event.data, json, asked_topic)]
             listed = self._items.find(json)
             if not isinstance(listed, list):
-                raise DialectMismatchError(f"{self._items.text} is no list")
+                raise DialectMismatchError(f"{self._items.text} is not a list")
             return [self._one(event, _as_text(item), item, asked_topic) for item in listed]
         except orjson.JSONDecodeError:
             raise DialectMismatchError("the data is not JSON") from None
         except StampError as error:
-            raise DialectMismatchError(f"no stamp of fanbench: {error}") from None
+            raise DialectMismatchError(f"not a fanbench stamp: {error}") from None
         except LookupError as error:
             raise DialectMismatchError(str(error.args[0])) from None
 
@@ -120,14 +120,14 @@ class EventReader:
         try:
             ns = _since_1970_ns(value, self._ns)
         except (ValueError, TypeError, OverflowError):
-            raise DialectMismatchError(f"sent is {_shown(value)}, which is no time") from None
+            raise DialectMismatchError(f"sent is {_shown(value)}, which is not a time") from None
         if not 0 <= ns < 2**63:
-            raise DialectMismatchError(f"sent is {_shown(value)}, which is no time in that unit")
+            raise DialectMismatchError(f"sent is {_shown(value)}, which is not a time in that unit")
         return ns
 
 
 def _since_1970_ns(value: object, unit_ns: int) -> int:
-    """Nanoseconds since 1970, of a number in that unit, or of text where the unit is 0."""
+    """Convert a number in that unit, or RFC 3339 text if the unit is 0, to nanoseconds since 1970."""
     if not unit_ns:
         moment = datetime.fromisoformat(str(value))
         since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
@@ -135,7 +135,7 @@ def _since_1970_ns(value: object, unit_ns: int) -> int:
     if isinstance(value, str):
         value = int(value) if value.isdigit() else float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError("no number")
+        raise TypeError("not a number")
     return value * unit_ns if isinstance(value, int) else round(value * unit_ns)
 
 
@@ -155,7 +155,7 @@ def _stamped(text: str, asked_topic: str) -> Reading:
     data = text.encode()
     stamp = decode(data, asked_topic)
     server, received_ns = "", None
-    if text.startswith('{"server"'):  # a replica of ours sent it
+    if text.startswith('{"server"'):  # one of our replicas sent it
         fields = orjson.loads(data)
         server, received_ns = fields["server"], fields.get("received_ns")
     if not isinstance(server, str) or not (received_ns is None or type(received_ns) is int):
@@ -165,7 +165,7 @@ def _stamped(text: str, asked_topic: str) -> Reading:
 
 def _text(name: str, value: object) -> str:
     if isinstance(value, (dict, list)) or value is None:
-        raise DialectMismatchError(f"{name} is {_shown(value)}, which is no text")
+        raise DialectMismatchError(f"{name} is {_shown(value)}, which is not text")
     return str(value)
 
 
@@ -173,7 +173,7 @@ def _number(name: str, value: object) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
         value = int(value)
     if type(value) is not int or not 0 <= value < _LARGEST:
-        raise DialectMismatchError(f"{name} is {_shown(value)}, which is no whole number from 0")
+        raise DialectMismatchError(f"{name} is {_shown(value)}, which is not a whole number of at least 0")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Where a value stands in an event: `id`, `event`, `data`, or a path into JSON data such as `data.pub.offset`."""
+"""The place of a value in an event: `id`, `event`, `data`, or a path into JSON data such as `data.pub.offset`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Selector:
     steps: tuple[str, ...]
 
     def find(self, json: object) -> object:
-        """What stands there in the data, parsed.
+        """Return the value at this place in the parsed data.
 
         Raises:
-            LookupError: nothing does.
+            LookupError: there is none.
         """
         for step in self.steps:
             if isinstance(json, dict) and step in json:
@@ -38,61 +38,61 @@ class Selector:
 
 
 def parse_selector(text: str) -> Selector:
-    """A selector from its text.
+    """Parse a selector.
 
     Raises:
-        ValueError: it begins with no part of an event, or a step is empty or has letters that no selector has.
+        ValueError: it does not begin with a part of an event, or a step is empty or has invalid characters.
     """
     root, *steps = text.split(".")
     if root not in ROOTS:
-        raise ValueError(f"it begins with {root!r}; an event has id, event and data, such as data.n")
+        raise ValueError(f"it begins with {root!r}; begin with id, event or data, such as data.n")
     if steps and root != "data":
         raise ValueError(f"{root} is text and has no parts; only data may be JSON")
     for step in steps:
         if not _STEP.fullmatch(step):
-            raise ValueError(f"{step!r} is no name of a field; write them between dots, such as data.pub.offset")
+            raise ValueError(f"{step!r} is not a field's name; put names between dots, such as data.pub.offset")
     return Selector(text, root, tuple(steps))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
 class IdPattern:
-    """How an event's id is made up, such as `{stream}-{seq}`."""
+    """The structure of an event's id, such as `{stream}-{seq}`."""
 
     text: str
     names: tuple[str, ...]
     pattern: re.Pattern[str]
 
     def parts(self, id: str) -> dict[str, str]:
-        """The parts of that id by name.
+        """Return the parts of that id by name.
 
         Raises:
-            LookupError: it is made up otherwise.
+            LookupError: the id does not match the pattern.
         """
         match = self.pattern.fullmatch(id)
         if match is None:
-            raise LookupError(f"the id is not made up as {self.text}")
+            raise LookupError(f"the id does not match {self.text}")
         return match.groupdict()
 
 
 def parse_id_pattern(text: str) -> IdPattern:
-    """A pattern from its text: `{stream}`, `{seq}`, `{topic}`, `{sent}` once each, `{any}` for the rest.
+    """Parse a pattern: `{stream}`, `{seq}`, `{topic}`, `{sent}` once each, `{any}` for the rest.
 
     Raises:
-        ValueError: a name is unknown or comes twice, or two stand side by side.
+        ValueError: a name is unknown or occurs twice, or there is no text between two parts.
     """
     names = _PART.findall(text)
     for name in names:
         if name not in ID_PARTS:
             raise ValueError(
-                f"{{{name}}} is not known; an id is made up of {', '.join(f'{{{one}}}' for one in ID_PARTS)}"
+                f"{{{name}}} is not known; use {', '.join(f'{{{one}}}' for one in ID_PARTS)}"
             )
         if name != "any" and names.count(name) > 1:
-            raise ValueError(f"{{{name}}} stands in it twice")
+            raise ValueError(f"{{{name}}} occurs twice; leave one out")
     literals = _PART.split(text)[::2]
     if any("{" in literal or "}" in literal for literal in literals):
-        raise ValueError("a brace is not closed; parts stand as {name}")
+        raise ValueError("a brace has no partner; write parts as {name}")
     if not all(literals[1:-1]):
-        raise ValueError("nothing stands between two parts, so that nobody knows where one ends")
+        raise ValueError("there is no text between two parts, so the end of the first is unknown; put text between them")
     pattern = re.escape(literals[0])
     for name, literal in zip(names, literals[1:], strict=True):
         pattern += _PART_PATTERNS.get(name, f"(?P<{name}>.+?)") + re.escape(literal)

@@ -15,13 +15,13 @@ from harness.publish.write_bundle import write_bundle
 
 
 def bundle_command(folders: Sequence[Path], out: Path | None) -> int:
-    """Write the bundle and say where it is. Exit code 0."""
+    """Write the bundle and print its path. Exit code 0."""
     print(plain(str(write_bundle(folders, out))))
     return 0
 
 
 def verify_command(file: Path, json_answer: bool) -> int:
-    """Check a bundle and say what was found. Exit code 0 where every figure follows from what the bundle holds, else 1."""
+    """Check a bundle and print the result. The exit code is 0 if every figure follows from the bundle, else 1."""
     found = verify(file)
     if json_answer:
         print(json.dumps(_as_json(file, found)))
@@ -55,7 +55,7 @@ def _in_words(file: Path, found: Verification) -> list[str]:
     for result in found.results:
         figures = result.figures
         lines.append(
-            f"{result.name}: {len(result.stored.comparison.runs)} runs from {figures.started_utc}, repeated by: {figures.command}"
+            f"{result.name}: {len(result.stored.comparison.runs)} runs from {figures.started_utc}; repeat them with: {figures.command}"
         )
     other = next((one.figures.derived_by for one in found.results if one.figures.derived_by != here), None)
     if other is not None:
@@ -63,17 +63,17 @@ def _in_words(file: Path, found: Verification) -> list[str]:
     lines.append("")
     lines += [f"differs: {one}" for one in found.differences]
     if not found.differences:
-        lines.append("Verified: every figure of the report and the verdict follow from the histograms and rows.")
+        lines.append("Verified: the verdict and every figure of the report follow from the histograms and rows.")
     else:
         count = len(found.differences)
         lines.append(
-            f"Not verified: {count} value{'s differ' if count > 1 else ' differs'} from what the bundle's own measurements say."
+            f"Not verified: {count} value{'s differ' if count > 1 else ' differs'} from the bundle's own measurements."
         )
         if other is not None:
             lines.append(
-                f"Another version may word or compute a figure differently: verify it with {_which(other)} too."
+                f"Another version may word or compute a figure differently: also verify it with {_which(other)}."
             )
-    lines += ["", "Taken on trust, since nothing else in the bundle can confirm it:"]
+    lines += ["", "Taken on trust, because nothing else in the bundle can confirm it:"]
     return [*lines, *(f"  {one.file}: {', '.join(one.fields)} ({one.why})" for one in ON_TRUST)]
 
 
@@ -82,7 +82,7 @@ def _which(fanbench: dict[str, str]) -> str:
 
 
 def site_command(paths: Sequence[Path], out: Path) -> int:
-    """Write the site. Exit code 1 where a bundle was left out."""
+    """Write the site. The exit code is 1 if a bundle was left out."""
     written = write_site(paths, out)
     for one in written.left_out:
         print(plain(f"left out: {one.file}: {one.why}"))

@@ -1,4 +1,4 @@
-"""`fanbench size`: what a load takes that this machine does not hold, in words or as JSON."""
+"""`fanbench size`: what a load needs that does not fit on this machine, in words or as JSON."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NAMED = 3
 
 
 def size_command(wanted: WantedLoad, host: HostLimits, units: Path | None, json_answer: bool) -> int:
-    """The command; exit code 0 when no limit is passed, else 1.
+    """Size a load and print the plan. The exit code is 0 if no limit is exceeded, else 1.
 
     Raises:
-        UsageError: the table of costs cannot be read, or no number of processes would do.
+        UsageError: the table of costs cannot be read, or no number of processes would suffice.
     """
     costs = read_units(units)
     plan = size(wanted, costs, host)
@@ -25,14 +25,14 @@ def size_command(wanted: WantedLoad, host: HostLimits, units: Path | None, json_
 
 
 def as_json(plan: SizedPlan, costs: UnitCosts) -> str:
-    """The plan with all its numbers."""
+    """Return the plan with all its numbers as JSON."""
     found = asdict(plan) | {"fits": plan.fits, "ends_first": plan.ends_first.what, "measured": costs.measured}
     found["limits"] = [{"what": one.what, "share": round(one.share, 4), "remedy": one.remedy} for one in plan.limits]
     return json.dumps(found)
 
 
 def in_words(plan: SizedPlan, costs: UnitCosts, host: HostLimits) -> str:
-    """The plan as a table and a sentence on what ends first."""
+    """Return the plan as a table, and a sentence about the first limit."""
     wanted = plan.wanted
     lines = [
         f"{wanted.clients:,} clients at {wanted.rate_hz:g} events/s each: {wanted.deliveries_hz:,.0f} deliveries/s, {plan.gbit_s:.2f} Gbit/s",
@@ -40,18 +40,18 @@ def in_words(plan: SizedPlan, costs: UnitCosts, host: HostLimits) -> str:
         _row("replicas", plan.replicas, plan.clients_per_replica, plan.replica_core, plan.replica_mb),
         _row("workers", plan.workers, plan.clients_per_worker, plan.worker_core, plan.worker_mb),
         f"  generator        {plan.generator_core:7.1%} of a core    broker {plan.broker_core:.1%} of a core (valkey's)",
-        f"  descriptors      {plan.replica_descriptors:,} a replica, {plan.worker_descriptors:,} a worker (ulimit -n)",
-        f"  ports            {plan.ports:,} of a worker's host to each replica, of {host.ports * host.source_addresses:,}",
-        f"  network          {plan.replica_gbit_s:.2f} Gbit/s a replica, {plan.gbit_s / plan.workers * host.workers_per_host:.2f} a worker's host",
+        f"  descriptors      {plan.replica_descriptors:,} per replica, {plan.worker_descriptors:,} per worker (ulimit -n)",
+        f"  ports            {plan.ports:,} of {host.ports * host.source_addresses:,} from a worker's host to each replica",
+        f"  network          {plan.replica_gbit_s:.2f} Gbit/s per replica, {plan.gbit_s / plan.workers * host.workers_per_host:.2f} per worker host",
         "",
         _verdict(plan),
-        "Of the limits: " + "; ".join(f"{one.what} {one.share:.0%}" for one in plan.limits[:_NAMED]) + ".",
+        "Used share of each limit: " + "; ".join(f"{one.what} {one.share:.0%}" for one in plan.limits[:_NAMED]) + ".",
     ]  # fmt: skip
     if plan.clients_per_replica > DEFAULT_MAX_CLIENTS:
         lines.append(
-            f"Give the replicas FANBENCH_MAX_CLIENTS={plan.clients_per_replica + 100}: their own limit is {DEFAULT_MAX_CLIENTS:,}."
+            f"Give the replicas FANBENCH_MAX_CLIENTS={plan.clients_per_replica + 100}: their default limit is {DEFAULT_MAX_CLIENTS:,}."
         )
-    lines.append(f"By costs measured on: {costs.measured} (docs/scale.md).")
+    lines.append(f"The costs were measured on: {costs.measured} (docs/scale.md).")
     return "\n".join(lines)
 
 
@@ -62,5 +62,5 @@ def _row(name: str, count: int, clients: int, core: float, mb: float) -> str:
 def _verdict(plan: SizedPlan) -> str:
     first = plan.ends_first
     if not plan.fits:
-        return f"It does not fit: {first.what} would be used {first.share:.2f} times; {first.remedy}."
-    return f"It fits. What ends first is {first.what}, at {1 / first.share:.1f} times this load; then {first.remedy}."
+        return f"It does not fit: {first.what} would be used {first.share:.2f}x; {first.remedy}."
+    return f"It fits. The first limit is {first.what}, at {1 / first.share:.1f}x this load; then {first.remedy}."

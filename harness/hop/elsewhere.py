@@ -1,4 +1,4 @@
-"""The broker hop to replicas that somebody else runs: published from here, counted and timed by the replicas themselves."""
+"""The broker hop to replicas that somebody else runs: fanbench publishes here, and the replicas count and time the events."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _CPU = "process_cpu_seconds_total"
 
 @dataclass(frozen=True, slots=True)
 class ReplicaCounters:
-    """What a replica's `/metrics` says of the hop; counters only grow."""
+    """What a replica's `/metrics` reports about the hop; counters only grow."""
 
     buckets: dict[float, float]
-    """By upper bound in seconds, how many events were received no later than that after they were sent."""
+    """For each upper bound in seconds, how many events arrived within that time after they were sent."""
     cpu_s: float
 
 
 def counters_of(replica: ReplicaElsewhere) -> ReplicaCounters:
-    """A replica's counters of this moment.
+    """Read a replica's current counters.
 
     Raises:
-        FanbenchError: it does not answer, or does not tell its CPU (it tells it on Linux alone).
+        FanbenchError: it does not answer, or does not report its CPU (only Linux does).
     """
     samples = [
         sample
@@ -55,14 +55,14 @@ def counters_of(replica: ReplicaElsewhere) -> ReplicaCounters:
     cpu = [one.value for one in samples if one.name == _CPU]
     if not buckets or not cpu:
         lacking = _CPU if buckets else _BUCKET
-        raise FanbenchError(f"{replica.url}/metrics has no {lacking}: is it a replica of this fanbench, on Linux?")
+        raise FanbenchError(f"{replica.url}/metrics has no {lacking}: check that it is a replica of this fanbench, on Linux")
     return ReplicaCounters(buckets, cpu[0])
 
 
 def percentile_s(buckets: Sequence[tuple[float, float]], percentile: float) -> float:
-    """Interpolated within its bucket, as Prometheus does; the last bound for what lies beyond it. 0 where there is nothing.
+    """Interpolate a percentile within its bucket, as Prometheus does; the last finite bound for values beyond it, 0 without values.
 
-    `buckets` are upper bounds in seconds with the number of values no larger, in order, the last bound infinite.
+    `buckets` are pairs of an upper bound in seconds and the number of values up to it, in order; the last bound is infinite.
     """
     wanted = buckets[-1][1] * percentile / 100
     low_s, below = 0.0, 0.0
@@ -74,10 +74,10 @@ def percentile_s(buckets: Sequence[tuple[float, float]], percentile: float) -> f
 
 
 def measure_elsewhere(contender: Contender, scenario: Scenario, folder: Path, deployment: Deployment) -> ContenderHop:
-    """One contender's hop to every replica of a deployment, at the scenario's rate.
+    """Measure one contender's hop to every replica of a deployment, at the scenario's rate.
 
     Raises:
-        FanbenchError: the command failed, or a replica or the generator did not come to an end.
+        FanbenchError: the command failed, or a replica or the generator did not finish.
     """
     opened = contender.launched if deployment.deploy else None
     with opened(folder) if opened else broker_as_given(contender, folder) as broker, Children() as children:
@@ -120,7 +120,7 @@ def _publish(
 
 
 def _wait_received(replicas: Sequence[ReplicaElsewhere], report: GeneratorReport, drain_s: float) -> int:
-    """Until every replica has what was published, `drain_s` at most; how many they lack together."""
+    """Wait until every replica has all published events, at most `drain_s`; return the number of missing events over all."""
     deadline_s = time.monotonic() + drain_s
     published = report.measured()
     while True:
@@ -129,7 +129,7 @@ def _wait_received(replicas: Sequence[ReplicaElsewhere], report: GeneratorReport
             stats = replica.stats()
             if stats is None:
                 raise NotReadyError(
-                    f"{replica.url}/stats did not answer at the end: what it received is not known; see its log"
+                    f"{replica.url}/stats did not answer at the end, so the number of events that it received is unknown; see its log"
                 )
             got = stats.received_of(report.stream)
             lacking += sum(count - (got[topic].measure if topic in got else 0) for topic, count in published.items())
@@ -141,7 +141,7 @@ def _wait_received(replicas: Sequence[ReplicaElsewhere], report: GeneratorReport
 def figures_of(
     report: GeneratorReport, lost: int, before: Sequence[ReplicaCounters], after: Sequence[ReplicaCounters]
 ) -> HopFigures:
-    """Over all replicas, between two looks at their counters; the warm-up is in latencies and CPU."""
+    """Return the figures over all replicas between two samples of their counters; latencies and CPU include the warm-up."""
     measured = sum(report.measured().values())
     bounds = sorted(after[0].buckets)
     grown = [

@@ -1,1 +1,1 @@
-"""Bundles that a stranger can verify, and the site made of many. Imported by commands; never starts anything."""
+"""Bundles that a stranger can verify, and a site over many of them. Imported by commands; never starts anything."""

@@ -1,6 +1,6 @@
-"""The file of a bundle: a ZIP archive whose members are stored, so its bytes follow from what it holds, and nothing unpacks larger.
+"""A bundle's file: a ZIP archive with stored members, so its content determines its bytes and nothing grows when unpacked.
 
-Anybody may have made one: each way in which it could harm who reads it is refused, and so is a byte that no member accounts for.
+Anybody may have made a bundle. `unpack` refuses everything that could harm the reader, and every byte that belongs to no member.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SUFFIX = ".fanbench.zip"
 INDEX = "bundle.json"
 REPORT = "report.json"
 RESULT_FILES = ("manifest.json", "summary.csv", "timeline.csv", "histograms.json")
-"""Of each result in a bundle; a capacity search has capacity.json too, and all have a report.json."""
+"""The files of each result in a bundle; a capacity search also has capacity.json, and all have a report.json."""
 MAX_BUNDLE_BYTES = 256 * 1024 * 1024
 MAX_MEMBERS = 1000
 _KNOWN = (*RESULT_FILES, "capacity.json", REPORT)
@@ -29,21 +29,21 @@ _ENCRYPTED = 0x1
 
 
 def result_name(folder: Path) -> str:
-    """The name of a result directory within a bundle.
+    """Return the name of a result directory within a bundle.
 
     Raises:
-        UsageError: its name cannot be that of a member.
+        UsageError: a member cannot have this name.
     """
     name = folder.resolve().name
     if not re.fullmatch(_RESULT_NAME, name):
         raise UsageError(
-            f"{folder}: the name {name!r} cannot stand in a bundle; rename it to letters, digits, . _ and -"
+            f"{folder}: a bundle cannot contain the name {name!r}; rename it with letters, digits, . _ and -"
         )
     return name
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:
-    """The archive of these members: the same bytes wherever and whenever it is made."""
+    """Return the archive with these members: the same bytes on any machine at any time."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(members):
@@ -55,10 +55,10 @@ def pack(members: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(path: Path) -> dict[str, bytes]:
-    """The members of a bundle by name.
+    """Read the members of a bundle by name.
 
     Raises:
-        UsageError: the file is none, is damaged, or holds what no bundle holds.
+        UsageError: the file is not a bundle, is damaged, or contains an unknown file.
     """
     data = _read(path)
     try:
@@ -95,11 +95,11 @@ def _read(path: Path) -> bytes:
 
 
 def _wrong(info: zipfile.ZipInfo) -> str:
-    """Why a member cannot be one of a bundle; empty where it can."""
+    """Return why a member cannot be in a bundle; empty if it can."""
     if info.filename != INDEX and not _MEMBER.fullmatch(info.filename):
-        return "is not a file that a bundle holds"
+        return "is not a file of a bundle"
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-        return "is compressed, and what a bundle holds is stored"
+        return "is compressed, but a bundle stores its files"
     if info.flag_bits & _ENCRYPTED:
         return "is encrypted"
     return f"has over {MAX_FILE_BYTES} bytes" if info.file_size > MAX_FILE_BYTES else ""

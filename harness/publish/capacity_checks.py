@@ -1,4 +1,4 @@
-"""What a capacity search found, derived again from its runs and compared."""
+"""Derives the result of a capacity search again from its runs, and compares it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.results.run_record import LATENCY, Comparison, Run
 
 
 def capacity_differences(where: str, found: Capacity, comparison: Comparison) -> Iterator[Contradiction]:
-    """The differences of capacity.json; `where` names it."""
+    """Yield the differences in capacity.json; `where` names it."""
     if len(found.points) != len(comparison.runs):
         yield Contradiction(f"{where}: points", f"{len(found.points)} of them", f"{len(comparison.runs)}, one a run")
         return
@@ -32,7 +32,7 @@ def capacity_differences(where: str, found: Capacity, comparison: Comparison) ->
 
 
 def _judged(stored: CapacityPoint, run: Run, axis: Axis, slo: Slo) -> CapacityPoint:
-    """The point of a run. A refused run may be judged or not: that took the cores that it ran on."""
+    """Derive the point of a run. A refused run may be judged or not: that depended on the cores where it ran."""
     latency = run.histograms.get(LATENCY)
     why = "; ".join(run.problems) or slo.broken_by(run)
     return CapacityPoint(
@@ -59,7 +59,7 @@ def _load(scenario: Scenario, axis: Axis) -> int:
 
 
 def _answer(where: str, found: Capacity) -> Iterator[Contradiction]:
-    """The load that held did so in most of its runs, and the next that did not lies above it."""
+    """Check that `held` held in most of its runs, and that `broke` is above it and broke in a run."""
     if found.held is not None and not _held_mostly(found, found.held):
         yield Contradiction(f"{where}: held", f"{found.held}", "a load that held in most of its runs")
     if found.broke is None:
@@ -67,7 +67,7 @@ def _answer(where: str, found: Capacity) -> Iterator[Contradiction]:
     if found.broke <= (found.held or 0):
         yield Contradiction(f"{where}: broke", f"{found.broke}", f"a load above {found.held}, which held")
     if not any(point.load == found.broke and not point.held for point in found.points):
-        yield Contradiction(f"{where}: broke", f"{found.broke}", "a load of which a run did not hold")
+        yield Contradiction(f"{where}: broke", f"{found.broke}", "a load with a run that did not hold")
 
 
 def _held_mostly(found: Capacity, load: int) -> bool:

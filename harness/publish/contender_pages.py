@@ -1,4 +1,4 @@
-"""The page of one contender: every measurement of it in every bundle, its trends, and the commands that repeat them."""
+"""The page of one contender: its measurements in all bundles, its trends, and the commands that repeat them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness.report.faults import matrix
 from harness.report.view import Cell, Chart, Table
 
 UP = "../"
-"""From a page of a contender to the top of the site."""
+"""From a contender's page to the top of the site."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContenderPage:
-    """What the page shows."""
+    """The content of the page."""
 
     name: str
     about: dict[str, str]
@@ -36,7 +36,7 @@ class ContenderPage:
 
 
 def contender_page(name: str, results: Sequence[SiteResult]) -> ContenderPage:
-    """The page of a contender; `results` are all of the site, the newest first."""
+    """Make the page of a contender; `results` are all results of the site, the newest first."""
     own = [result for result in results if name in result.contenders]
     charts, note = trend_charts([point for result in own for point in _points(name, result)])
     tables = [_measured(name, own), _faults(name, own), _capacities(name, own)]
@@ -71,7 +71,7 @@ def _known(name: str) -> Contender | None:
 
 
 def _is_of(name: str, shown: str) -> bool:
-    """Whether a row of a report is of the contender: `valkey over ws` and `valkey#2` are valkey's."""
+    """Whether a row of a report belongs to the contender: `valkey over ws` and `valkey#2` belong to valkey."""
     return base_name(shown.partition(" over ")[0]) == name
 
 
@@ -121,7 +121,7 @@ def _measured(name: str, results: Sequence[SiteResult]) -> Table:
         "broker CPU, s a million",
         "valid",
     ]
-    note = "p99 of all valid runs together, from the instant an event was due, and its range over the rounds."
+    note = "p99 over all valid runs, from the instant an event was due, and its range over the rounds."
     return Table("Measured", headings, rows, note)
 
 

@@ -1,4 +1,4 @@
-"""Where what is stored differs from what the measurement says: one value by value, each named by its file and field."""
+"""Finds each stored value that differs from the measurement, and names its file and field."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ MOST_SHOWN = 160
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A stored value that differs from what follows from the rest of the bundle."""
+    """A stored value that differs from the one derived from the rest of the bundle."""
 
     where: str
     """File and field: `broadcast/summary.csv: run 3 of valkey: p99_ms`."""
     stored: str
     derived: str
-    """What follows from the histograms and rows."""
+    """The value derived from the histograms and rows."""
 
     def __str__(self) -> str:
-        return f"{self.where} is {_short(self.stored)}; it follows: {_short(self.derived)}"
+        return f"{self.where} is {_short(self.stored)}; derived: {_short(self.derived)}"
 
 
 def _short(text: str) -> str:
@@ -31,7 +31,7 @@ def _short(text: str) -> str:
 
 
 def unequal(where: str, stored: object, derived: object) -> Iterator[Contradiction]:
-    """One difference for each leaf of two values of the same shape that is not equal, down to cells and sentences."""
+    """Yield a difference for each unequal leaf of two values of the same shape, down to cells and sentences."""
     if isinstance(stored, BaseModel) and type(stored) is type(derived):
         for name in type(stored).model_fields:
             yield from unequal(_within(where, name), getattr(stored, name), getattr(derived, name))

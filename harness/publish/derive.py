@@ -1,4 +1,4 @@
-"""What the report of a result directory says, derived from its runs: written into a bundle, and derived again to verify it."""
+"""Derives the report of a result directory from its runs: once for the bundle, and again to verify it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from harness.results.run_files import record_of
 from harness.results.run_record import Comparison
 
 _NAMES = ("run", "round", "t_s")
-"""Columns of numbers that are names, and not measured."""
+"""Columns whose numbers are names, not measurements."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """A result directory that was read."""
+    """The content of a result directory."""
 
     folder: Path
     manifest: Manifest
@@ -35,7 +35,7 @@ class StoredResult:
     search: Capacity | None
 
     def view(self, beside: Sequence[Result], *, draw: bool) -> View:
-        """Its report, with the faults among the results `beside` it; the verdict is derived, that of a search too."""
+        """Make its report, with the faults from the results `beside` it; derives the verdict, also of a capacity search."""
         comparison = self.comparison
         if self.search is not None:
             comparison = replace(comparison, verdict=(in_words(self.search),))
@@ -44,7 +44,7 @@ class StoredResult:
     def figures(
         self, beside: Sequence[Result], *, derived_by: Mapping[str, str], logs: Mapping[str, str]
     ) -> ReportFigures:
-        """What its report says; `logs` are the hashes of the files that came with it."""
+        """Return the figures of its report; `logs` are the hashes of its log files."""
         view, comparison = self.view(beside, draw=False), self.comparison
         return ReportFigures(
             derived_by=dict(derived_by),
@@ -69,7 +69,7 @@ def load(folder: Path) -> StoredResult:
     """Read a result directory.
 
     Raises:
-        UsageError: it is none, or is damaged.
+        UsageError: the directory is not a result, or is damaged.
     """
     return StoredResult(folder, load_manifest(folder), load_results(folder), load_capacity(folder))
 
@@ -80,7 +80,7 @@ def _table(table: Table) -> ReportTable:
 
 
 def totals_of(comparison: Comparison) -> ReportTotals:
-    """The sums over all runs."""
+    """Return the sums over all runs."""
     records = [record_of(run, number) for number, run in enumerate(comparison.runs, 1)]
     merged: dict[str, Histogram] = {}
     for run in comparison.runs:

@@ -1,4 +1,4 @@
-"""Every figure of a run that follows from its histograms, its counts or the scenario, derived again and compared."""
+"""Derives each figure of a run again from its histograms, its counts or the scenario, and compares it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from harness.results.summary import row_of
 from harness.results.validity import broken_rules
 
 _ROUNDED_MS = 0.0006
-"""By so much may two figures in milliseconds with three decimals differ, either having been rounded."""
+"""The largest difference between two figures in milliseconds that were both rounded to three decimals."""
 _BUCKET = 1.002
-"""A value in a histogram is known to three significant digits."""
+"""A histogram keeps three significant digits of a value."""
 
 
 def row_differences(folder: Path, manifest: Manifest, comparison: Comparison) -> Iterator[Contradiction]:
-    """The differences of summary.csv, timeline.csv and histograms.json of a result directory that was read back."""
+    """Yield the differences in summary.csv, timeline.csv and histograms.json of a result directory."""
     name = folder.name
     rows = read_summary(read_file(folder, "summary.csv"), f"{name}/summary.csv")
     seconds = read_timeline(read_file(folder, "timeline.csv"), f"{name}/timeline.csv")
@@ -59,7 +59,7 @@ def row_differences(folder: Path, manifest: Manifest, comparison: Comparison) ->
 def _names(
     name: str, entry: ManifestRun, row: SummaryRow, seconds: Sequence[TimelineRow], encoded: RunHistograms
 ) -> Iterator[Contradiction]:
-    """Contender and round stand in all four files."""
+    """Compare contender and round, which are in all four files."""
     said = (entry.contender, entry.round)
     of = f"run {entry.run}"
     yield from unequal(f"{name}/summary.csv: {of}: contender, round", (row.main.contender, row.main.round), said)
@@ -70,7 +70,7 @@ def _names(
 
 
 def _figures(name: str, run: Run, row: SummaryRow, number: int) -> Iterator[Contradiction]:
-    """Latencies from the histograms, the workload from the scenario, `valid` from the problems: as when they were stored."""
+    """Derive latencies from the histograms, the workload from the scenario and `valid` from the problems, as for storing."""
     derived = row_of(run, number)
     where = f"{name}/summary.csv: run {number} of {run.contender}: "
     yield from unequal(where, row.cells(), derived.cells())
@@ -83,7 +83,7 @@ def _counts(where: str, run: Run) -> Iterator[Contradiction]:
     if run.valid:
         for hop, histogram in run.histograms.items():
             count = histogram.count + histogram.negative
-            yield from unequal(f"{where}: delivered, beside the histogram '{hop}'", run.delivered, count)
+            yield from unequal(f"{where}: delivered, compared with the histogram '{hop}'", run.delivered, count)
         for rule in broken_rules(run):
             yield Contradiction(f"{where}: valid", "true", f"false: {rule}")
     yield from _expected(where, run)
@@ -92,7 +92,7 @@ def _counts(where: str, run: Run) -> Iterator[Contradiction]:
 
 
 def _expected(where: str, run: Run) -> Iterator[Contradiction]:
-    """Published x clients where there is one topic and one generator; else no more than that."""
+    """Check `expected`: published x clients with one topic and one generator, otherwise no more than that."""
     scenario = run.scenario
     most = run.published * scenario.clients
     if scenario.sessions is not None or not run.valid:
@@ -104,7 +104,7 @@ def _expected(where: str, run: Run) -> Iterator[Contradiction]:
 
 
 def _delivery(contender: str) -> str:
-    """The promise of a contender that this fanbench knows."""
+    """Return the promise of a contender; empty if this fanbench does not know it."""
     try:
         return find_contender(base_name(contender)).delivery if "://" not in contender else ""
     except UsageError:
@@ -112,7 +112,7 @@ def _delivery(contender: str) -> str:
 
 
 def _timeline(where: str, run: Run, seconds: Sequence[TimelineRow]) -> Iterator[Contradiction]:
-    """Seconds in turn, deliveries that add up, and latencies that the run's histogram has room for."""
+    """Check that seconds are in order, deliveries add up, and latencies fit the run's histogram."""
     if not seconds:
         return
     yield from unequal(f"{where}: t_s", tuple(s.t_s for s in seconds), tuple(sorted({s.t_s for s in seconds})))

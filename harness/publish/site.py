@@ -1,4 +1,4 @@
-"""A static site over many bundles: an index with filters, each result's report, a page for each contender, the bundles."""
+"""A static site over many bundles: an index with filters, the report of each result, a page for each contender, the bundles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILTER_SCRIPT = "filters.js"
 
 @dataclass(frozen=True, slots=True)
 class WrittenSite:
-    """The site's first page, and what is on it."""
+    """The site's first page, and what the site contains."""
 
     index: Path
     results: int
@@ -28,11 +28,11 @@ class WrittenSite:
 
 
 def write_site(paths: Sequence[Path], out: Path) -> WrittenSite:
-    """Write the site of the bundles among `paths` and in them into `out`. The same bundles give the same bytes.
+    """Write a site into `out` for the bundles in `paths`, which are files or directories. The same bundles give the same bytes.
 
     Raises:
-        UsageError: a path holds no bundle.
-        FanbenchError: none of the bundles can be shown, or the site cannot be written.
+        UsageError: a directory contains no bundle.
+        FanbenchError: the site can show none of the bundles, or cannot be written.
     """
     files = bundle_files(paths)
     with TemporaryDirectory(prefix="fanbench-site-") as scratch:
@@ -50,7 +50,7 @@ def write_site(paths: Sequence[Path], out: Path) -> WrittenSite:
 
 
 def _pages(results: Sequence[SiteResult], left_out: Sequence[LeftOut]) -> dict[str, bytes]:
-    """Every file of the site by its path."""
+    """Return every file of the site by its path."""
     addresses = _addresses(results)
     templates = environment(TEMPLATES)
     index = templates.get_template("index.html.j2").render(
@@ -78,7 +78,7 @@ def _pages(results: Sequence[SiteResult], left_out: Sequence[LeftOut]) -> dict[s
 
 
 def _addresses(results: Sequence[SiteResult]) -> dict[str, str]:
-    """By contender where its page lies, from the top of the site."""
+    """Return the path of each contender's page, from the top of the site."""
     found: dict[str, str] = {}
     for name in sorted({name for result in results for name in result.contenders}):
         stem, number = slug(name), 1
@@ -89,7 +89,7 @@ def _addresses(results: Sequence[SiteResult]) -> dict[str, str]:
 
 
 def _choices(results: Sequence[SiteResult]) -> dict[str, list[str]]:
-    """By filter what can be chosen."""
+    """Return the choices of each filter."""
     return {
         "contender": sorted({name for result in results for name in result.contenders}),
         "machine": sorted({result.machine for result in results}),

@@ -1,4 +1,4 @@
-"""The results of many bundles, each verified, as the pages of a site need them."""
+"""The verified results of many bundles, as the pages of a site need them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from harness.report.view import View
 from harness.results.run_record import Comparison
 
 COMPARED = ("comparison", "transports")
-"""The kinds of results that have a row of figures for each contender."""
+"""The kinds of results with a row of figures for each contender."""
 
 MOST_NAMED = 3
-"""Differences of one bundle that are told."""
+"""The largest number of reported differences of one bundle."""
 _SLUG_LETTERS = 150
 """A name of a file has 255 bytes at most on any file system, and something is added."""
 _BEGAN = re.compile(r"^\d{8}T\d{6}Z-(?=.)")
@@ -33,17 +33,17 @@ _BEGAN = re.compile(r"^\d{8}T\d{6}Z-(?=.)")
 
 @dataclass(frozen=True, slots=True)
 class SiteBundle:
-    """A bundle of a site."""
+    """A bundle on a site."""
 
     stem: str
-    """Unlike any other's: what its file and its folder on the site are called."""
+    """The unique name of its file and its folder on the site."""
     data: bytes
     sha256: str
     derived_by: dict[str, str]
 
     @property
     def file(self) -> str:
-        """Where the bundle lies, from the top of the site."""
+        """The bundle's path from the top of the site."""
         return f"bundles/{self.stem}{SUFFIX}"
 
 
@@ -63,53 +63,53 @@ class SiteResult:
 
     @property
     def title(self) -> str:
-        """Its name without the instant at which it began."""
+        """Its name without the start time."""
         return _BEGAN.sub("", self.name)
 
     @property
     def page(self) -> str:
-        """Where its report lies, from the top of the site."""
+        """The report's path from the top of the site."""
         return f"results/{self.bundle.stem}/{slug(self.name)}.html"
 
     @property
     def date(self) -> str:
-        """The day on which it began, as `2026-11-25`."""
+        """The day of its start, such as `2026-11-25`."""
         return self.comparison.started_utc[:10]
 
     @property
     def machine(self) -> str:
-        """What it was measured on."""
+        """CPU, memory and system of the machine that measured it."""
         host = self.comparison.host
-        return ", ".join(host[key] for key in ("cpu", "memory", "system") if key in host) or "machine not told"
+        return ", ".join(host[key] for key in ("cpu", "memory", "system") if key in host) or "unknown machine"
 
     @property
     def version(self) -> str:
-        """The fanbench that measured; of results from before it was kept, the one that made the bundle."""
+        """The version of the fanbench that measured; if an old result does not record it, of the one that made the bundle."""
         measured = self.comparison.fanbench.get("version")
         return measured or f"{self.bundle.derived_by.get('version', '?')} (bundled)"
 
     @property
     def contenders(self) -> list[str]:
-        """The contenders that ran in it, by name."""
+        """The names of its contenders."""
         return sorted({base_name(run.contender) for run in self.comparison.runs})
 
     @property
     def answer(self) -> str:
-        """The first sentence of its verdict, which was derived again."""
+        """The first sentence of its derived verdict."""
         return self.verdict[0] if self.verdict else "No verdict."
 
     @property
     def comparison(self) -> Comparison:
-        """Its runs, and on what."""
+        """Its runs, and the machine and versions."""
         return self.stored.comparison
 
     @property
     def search(self) -> Capacity | None:
-        """What it found, where it is a capacity search."""
+        """The result of a capacity search; None for other kinds."""
         return self.stored.search
 
     def report(self) -> View:
-        """Its report with charts."""
+        """Make its report with charts."""
         return self.stored.view(self.beside, draw=True)
 
 
@@ -123,17 +123,17 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class SiteResults:
-    """All that a site shows: results, the newest first."""
+    """The content of a site: its results, the newest first."""
 
     results: tuple[SiteResult, ...]
     left_out: tuple[LeftOut, ...]
 
 
 def bundle_files(paths: Sequence[Path]) -> list[Path]:
-    """The bundles among `paths` and right within them.
+    """Return the bundles in `paths`: files, and the bundles directly in directories.
 
     Raises:
-        UsageError: a path is none and holds none.
+        UsageError: a directory contains no bundle.
     """
     found: list[Path] = []
     for path in paths:
@@ -145,7 +145,7 @@ def bundle_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_bundles(files: Sequence[Path], scratch: Path) -> SiteResults:
-    """Read and verify bundles, which are unpacked into the empty directory `scratch`; the same one twice counts once."""
+    """Unpack bundles into the empty directory `scratch`, and verify them; two equal bundles count once."""
     results: list[SiteResult] = []
     left_out: list[LeftOut] = []
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""How a contender's figures go over dates and over versions of its program: one line for each workload and machine."""
+"""A contender's figures over dates and over versions of its program: one line for each workload and machine."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class TrendPoint:
 
     standing: Standing
     series: str
-    """Workload and machine: only within one can figures be compared."""
+    """Workload and machine: figures can be compared only within one series."""
     day: str
-    """As `2026-11-25`."""
+    """Such as `2026-11-25`."""
     version: str
-    """Of the program; empty where it has none."""
+    """The program's version; empty if there is no program."""
 
 
 FIGURES: dict[str, tuple[str, Callable[[Standing], Interval | None]]] = {
@@ -43,7 +43,7 @@ FIGURES: dict[str, tuple[str, Callable[[Standing], Interval | None]]] = {
 
 
 def trend_charts(points: Sequence[TrendPoint]) -> tuple[list[Chart], str]:
-    """The charts, and a sentence where there is nothing to draw or that says what the letters are."""
+    """Return the charts, and a sentence that explains the letters or says that there is nothing to draw."""
     series = list(dict.fromkeys(point.series for point in points))
     letters = {name: _LETTERS[place] if place < len(_LETTERS) else f"{place}" for place, name in enumerate(series)}
     charts = []
@@ -54,7 +54,7 @@ def trend_charts(points: Sequence[TrendPoint]) -> tuple[list[Chart], str]:
                 text = "With its range over the rounds. A letter is one workload on one machine; the list names it."
                 charts.append(lines_chart(f"{figure}-{axis}", f"{title} over {axis}", text, lines))
     if not charts:
-        return [], "No trend yet: it takes two results of one workload on one machine, of two days or two versions."
+        return [], "No trend yet: it needs two results with one workload on one machine, from two days or two versions."
     return charts, "; ".join(f"{letter}: {name}" for name, letter in letters.items())
 
 
@@ -96,7 +96,7 @@ def _lines(
     place: Placed,
     title: str,
 ) -> Lines | None:
-    """A line for each series that has two places; of several results at one place the newest."""
+    """Return a line for each series with at least two places; among several results at one place, the newest counts."""
     places = place(points)
     by_series: dict[str, dict[float, Interval]] = {}
     for point in sorted(points, key=lambda one: one.day):

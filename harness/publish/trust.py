@@ -1,4 +1,4 @@
-"""What a bundle says that nothing else in it can confirm: whoever verifies it takes this on trust, and is told so."""
+"""The parts of a bundle that nothing else in it can confirm. `fanbench verify` lists them as taken on trust."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class OnTrust:
-    """Fields of one kind, and why they cannot be derived."""
+    """Fields that cannot be derived, and the reason."""
 
     file: str
     fields: tuple[str, ...]
@@ -18,21 +18,21 @@ ON_TRUST = (
     OnTrust(
         "histograms.json",
         ("histograms",),
-        "the latencies as they were recorded: all else about latency follows from them",
+        "the recorded latencies: all other figures about latency follow from them",
     ),
     OnTrust(
         "summary.csv",
         ("published", "expected", "delivered", "duplicated", "reordered", "gaps", "lost_*", "achieved_hz"),
-        "counts of generator, replicas and clients; what ties them together is checked: their sums, published x clients "
-        "where there is one topic, and the limits of a valid run",
+        "counts of generator, replicas and clients; their relations are checked: their sums, published x clients "
+        "with one topic, and the limits of a valid run",
     ),
-    OnTrust("summary.csv", ("*_cpu_s", "*_rss_mb", "*_core"), "what the operating system said of the processes"),
+    OnTrust("summary.csv", ("*_cpu_s", "*_rss_mb", "*_core"), "what the operating system reported about the processes"),
     OnTrust("summary.csv", ("transport", "delivery of a contender that this fanbench does not know"), "what ran"),
     OnTrust("summary.csv", ("further columns",), "what only some runs measure, such as connect times and silences"),
     OnTrust(
         "timeline.csv",
         ("deliveries", "p50_ms", "p99_ms", "max_ms"),
-        "by second; their sum and their largest are checked",
+        "for each second; their sum and their largest value are checked",
     ),
     OnTrust(
         "manifest.json",
@@ -48,14 +48,14 @@ ON_TRUST = (
             "settings",
             "stopping",
         ),
-        "where, when and with what it was measured",
+        "place, time and tools of the measurement",
     ),
     OnTrust(
         "manifest.json",
         ("scenario", "contender", "round"),
-        "the workload that ran; what the rows repeat of it is compared",
+        "the workload that ran; the rows that repeat it are compared",
     ),
-    OnTrust("manifest.json", ("problems", "notes", "negative", "disturbed", "permanent"), "what a run said of itself"),
+    OnTrust("manifest.json", ("problems", "notes", "negative", "disturbed", "permanent"), "what a run reported about itself"),
     OnTrust(
         "capacity.json", ("slo", "vary", "held", "broke", "confirmed", "note", "judged"), "the course of the search"
     ),

@@ -1,4 +1,4 @@
-"""Verifies a bundle: every number of its report and its verdict derived again, and each value that differs named."""
+"""Verifies a bundle: derives every number of its report and its verdict again, and names each value that differs."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from harness.results.read_file import read_file
 
 @dataclass(frozen=True, slots=True)
 class VerifiedResult:
-    """One result of a bundle, as far as it was checked."""
+    """One checked result of a bundle."""
 
     name: str
     figures: ReportFigures
-    """As they are stored."""
+    """The stored figures."""
     stored: StoredResult
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What checking a bundle found."""
+    """The result of checking a bundle."""
 
     sha256: str
-    """Of the whole file."""
+    """The hash of the whole file."""
     results: tuple[VerifiedResult, ...]
     differences: tuple[Contradiction, ...]
-    """None of them: every figure follows from the histograms and rows, and every file has its hash."""
+    """If empty, every figure follows from the histograms and rows, and every file has its hash."""
 
 
 def this_fanbench() -> dict[str, str]:
-    """The version and commit that derive."""
+    """Return the version and commit of this fanbench, which derives the figures."""
     return {"version": installed_version(), "commit": source_commit()}
 
 
@@ -53,7 +53,7 @@ def verify(path: Path) -> Verification:
     """Check a bundle.
 
     Raises:
-        UsageError: the file is no bundle, is damaged, or is of another version.
+        UsageError: the file is not a bundle, is damaged, or has another version.
     """
     members = unpack(path)
     with TemporaryDirectory(prefix="fanbench-verify-") as folder:
@@ -67,7 +67,7 @@ def verify(path: Path) -> Verification:
 def verify_members(
     members: Mapping[str, bytes], folder: Path
 ) -> tuple[tuple[VerifiedResult, ...], tuple[Contradiction, ...]]:
-    """Check the files of a bundle, which are written into the empty `folder` for that.
+    """Check the files of a bundle; writes them into the empty `folder` first.
 
     Raises:
         UsageError: a file is missing or damaged. DocumentError: bundle.json or report.json cannot be read.
@@ -87,14 +87,14 @@ def verify_members(
 
 
 def write_results(members: Mapping[str, bytes], folder: Path) -> list[str]:
-    """Write the result directories that the members are, and return their names; `unpack` has looked at each path.
+    """Write the members as result directories and return their names; `unpack` has checked each path.
 
     Raises:
-        UsageError: one lacks a file.
+        UsageError: a result lacks a file.
     """
     names = sorted({name.partition("/")[0] for name in members if name != INDEX})
     if not names:
-        raise UsageError("it holds no result; make the bundle again with fanbench bundle")
+        raise UsageError("it contains no result; make the bundle again with fanbench bundle")
     for name in names:
         (folder / name).mkdir()
         for file in (*RESULT_FILES, REPORT):
@@ -112,7 +112,7 @@ def _hashes(index: BundleIndex, members: Mapping[str, bytes]) -> Iterator[Contra
 
 
 def measured_differences(stored: StoredResult) -> list[Contradiction]:
-    """Where the files of a result directory contradict each other, whatever is reported of them."""
+    """Return the contradictions between the files of a result directory, regardless of its report."""
     name = stored.folder.name
     found = list(row_differences(stored.folder, stored.manifest, stored.comparison))
     if stored.search is not None:

@@ -1,4 +1,4 @@
-"""Writes a bundle of result directories: one file with all that a stranger needs to derive their reports again."""
+"""Writes a bundle of result directories: one file with everything that a stranger needs to derive their reports again."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from harness.results.read_file import read_file
 from harness.results.store import PARTIAL, store_verdict, write_text
 
 MOST_NAMED = 5
-"""Differences in one error."""
+"""The largest number of differences in one error."""
 
 
 def write_bundle(folders: Sequence[Path], out: Path | None = None) -> Path:
-    """Write the bundle of result directories, or of those right below a directory, and return its path.
+    """Write a bundle of result directories, or of those directly in a directory, and return its path.
 
-    The results of faults beside a comparison on which its report rests are taken in too. The verdict is worked out anew,
+    The bundle includes the results of faults next to a comparison if its report shows them. The verdict is derived again,
     as `fanbench report` does.
 
     Raises:
-        UsageError: a directory is none, is damaged or is not finished, or two have one name.
-        FanbenchError: what a directory holds contradicts itself, or the bundle cannot be written.
+        UsageError: a directory is not a result, is damaged or is not finished, or two have one name.
+        FanbenchError: a directory's files contradict each other, or the bundle cannot be written.
     """
     with TemporaryDirectory(prefix="fanbench-bundle-") as scratch:
         members = _members(_with_evidence(result_folders(*folders)), Path(scratch))
@@ -45,15 +45,15 @@ def write_bundle(folders: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def _with_evidence(folders: Sequence[Path]) -> list[Path]:
-    """The directories, and those beside them whose faults their reports tell."""
+    """Return the directories, and those next to them whose faults their reports show."""
     found = {result_name(folder): folder for folder in folders}
     if len(found) < len(folders):
-        raise UsageError("two of the result directories have one name; rename one of them")
+        raise UsageError("two result directories have the same name; rename one of them")
     beside: dict[Path, list[Result]] = {}
     for folder in folders:
         if folder.name.endswith(PARTIAL):
             raise UsageError(
-                f"{folder} still runs, or its fanbench was killed; give the directories by name, without it"
+                f"{folder} still runs, or its fanbench was killed; name the finished directories instead"
             )
         stored = load(folder)
         if not Result(folder.name, stored.comparison, stored.search is not None).compares:
@@ -68,7 +68,7 @@ def _with_evidence(folders: Sequence[Path]) -> list[Path]:
 
 
 def _members(folders: Sequence[Path], scratch: Path) -> dict[str, bytes]:
-    """Every file of the bundle. The figures are derived from what the bundle holds, and from nothing beside it.
+    """Return every file of the bundle. The figures are derived only from the bundle's own content.
 
     Raises:
         FanbenchError: the files contradict each other.
@@ -97,11 +97,11 @@ def _require_none(differences: Sequence[Contradiction]) -> None:
     if differences:
         said = "; ".join(str(one) for one in differences[:MOST_NAMED])
         more = f"; and {len(differences) - MOST_NAMED} more" if len(differences) > MOST_NAMED else ""
-        raise FanbenchError(f"not bundled, since the files contradict each other: {said}{more}; measure again")
+        raise FanbenchError(f"not bundled, because the files contradict each other: {said}{more}; measure again")
 
 
 def _logs(folder: Path) -> dict[str, str]:
-    """The hash of each log of a result directory."""
+    """Return the hash of each log in a result directory."""
     return {
         str(path.relative_to(folder / "logs")): sha256(path.read_bytes()).hexdigest()
         for path in sorted((folder / "logs").rglob("*"))

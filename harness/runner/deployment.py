@@ -1,4 +1,4 @@
-"""A deployment of the user's own: replicas and load workers that run elsewhere, and the commands that change it."""
+"""The user's own deployment: replicas and load workers that run elsewhere, and the commands that change it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from core.errors import UsageError
 from core.scenario import Scenario
 
 MASTER_AT = "127.0.0.1:5557"
-"""Locust's own port, on this machine alone."""
+"""Locust's own port, only on this machine."""
 _RUN_NAME = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where everything is that fanbench does not start."""
+    """Where everything is that fanbench does not start itself."""
 
     replicas: tuple[str, ...]
-    """The base URL of each replica: whom fanbench asks."""
+    """The base URL of each replica, which fanbench queries."""
     clients_at: tuple[str, ...]
-    """Where clients connect: the replicas, or a proxy before them."""
+    """Where clients connect: the replicas, or a proxy in front of them."""
     workers: int
-    """How many Locust workers must have come before a run begins."""
+    """How many Locust workers must connect before a run begins."""
     master_host: str
     master_port: int
     run_name: str = ""
-    """What the workers name too, so that those of another run are turned away."""
+    """The workers give the same name; the master rejects workers of another run."""
     deploy: str = ""
-    """The command that gives the replicas a run's broker; empty where they have it."""
+    """The command that gives the replicas a run's broker; empty if they already have it."""
     breaking: str = ""
     mending: str = ""
     """The commands of the fault `deployment-break`."""
     token: str = field(default="", repr=False)
-    """What the replicas ask clients for, and whoever reads `/stats`."""
+    """The token that the replicas require of clients and readers of `/stats`."""
 
     @property
     def master_at(self) -> str:
@@ -46,20 +46,20 @@ class Deployment:
         return f"{self.master_host}:{self.master_port}"
 
     def workload(self, scenario: Scenario, replicas_asked: int | None = None) -> Scenario:
-        """The scenario with as many replicas as the deployment has.
+        """Return the scenario with the deployment's number of replicas.
 
         Raises:
-            UsageError: another number was asked for, or Locust processes that fanbench would have to start.
+            UsageError: the user gave another number of replicas, or a number of Locust processes for fanbench to start.
         """
         here = len(self.replicas)
         if replicas_asked is not None and replicas_asked != here:
             raise UsageError(
-                f"--replicas {replicas_asked}: --replicas-at names {here}, and fanbench starts none there; leave out --replicas"
+                f"--replicas {replicas_asked}: --replicas-at names {here}, and fanbench starts no others; leave out --replicas"
             )
         if scenario.load_processes:
             raise UsageError(
-                f"--load-processes {scenario.load_processes}: with --replicas-at the clients are held by the workers that "
-                "come; start more of them, and raise --workers-expected"
+                f"--load-processes {scenario.load_processes}: with --replicas-at, the clients run in the workers that "
+                "connect; start more workers and raise --workers-expected"
             )
         return scenario.with_fields(replicas=here)
 
@@ -71,7 +71,7 @@ class Deployment:
                     "has no broker" if contender.embedded else "is a program that fanbench would start on this machine"
                 )
                 raise UsageError(
-                    f"contender '{contender.name}' {why}, and the replicas run elsewhere; give the URL of a broker that they "
+                    f"contender '{contender.name}' {why}, but the replicas run elsewhere; give the URL of a broker that they "
                     "reach, for instance nats://10.0.0.5"
                 )
         if not contenders:
@@ -83,7 +83,7 @@ class Deployment:
             )
         if len(transports) > 1:
             raise UsageError(
-                f"--transport {','.join(transports)}: a worker that runs has one locustfile; compare one transport at a time"
+                f"--transport {','.join(transports)}: a running worker has one locustfile; compare one transport at a time"
             )
 
 
@@ -97,7 +97,7 @@ def parse_deployment(
     breaking: str,
     mending: str,
 ) -> Deployment | None:
-    """The deployment that the options describe, empty where one was not given; None where `--replicas-at` was not given.
+    """Make the deployment that the options describe; None without `--replicas-at`. An empty option was not given.
 
     Raises:
         UsageError: an option cannot be used, or needs another one.
@@ -115,14 +115,14 @@ def parse_deployment(
         for option, value in needs_replicas.items():
             if value:
                 raise UsageError(
-                    f"{option} is about replicas that run elsewhere: give --replicas-at URL,URL, or leave it out"
+                    f"{option} needs replicas that run elsewhere: give --replicas-at URL,URL, or leave it out"
                 )
         return None
     if bool(breaking) != bool(mending):
         given, lacking = ("--break", "--mend") if breaking else ("--mend", "--break")
-        raise UsageError(f"{given} without {lacking}: what is broken must be mended; give both (`true` does nothing)")
+        raise UsageError(f"{given} without {lacking}: give both (the command `true` does nothing)")
     if workers_expected is not None and workers_expected < 1:
-        raise UsageError(f"--workers-expected {workers_expected}: at least one worker holds the clients")
+        raise UsageError(f"--workers-expected {workers_expected}: must be at least 1; the workers hold the clients")
     if not _RUN_NAME.fullmatch(run_name):
         raise UsageError(f"--run-name {run_name!r}: up to 64 letters, digits, . _ and -")
     replicas = _urls("--replicas-at", replicas_at)
@@ -142,7 +142,7 @@ def parse_deployment(
 
 
 def _urls(option: str, text: str) -> tuple[str, ...]:
-    """Base URLs, each once, without a slash at the end."""
+    """Parse base URLs; each may occur once, and a slash at the end is removed."""
     found = [word.strip().rstrip("/") for word in text.split(",") if word.strip()]
     for url in found:
         try:
@@ -151,11 +151,11 @@ def _urls(option: str, text: str) -> tuple[str, ...]:
         except ValueError:
             usable = False
         if not usable or parts.path or parts.query or parts.fragment or parts.username is not None:
-            raise UsageError(f"{option} {redact(url)}: give http://HOST:PORT and nothing behind it, several by commas")
+            raise UsageError(f"{option} {redact(url)}: give http://HOST:PORT without a path; separate several with commas")
         if found.count(url) > 1:
-            raise UsageError(f"{option} {url}: is there twice; each address is one replica or proxy, leave one out")
+            raise UsageError(f"{option} {url}: occurs twice; each address is one replica or proxy; leave one out")
     if not found:
-        raise UsageError(f"{option} {redact(text)!r}: give http://HOST:PORT, several by commas")
+        raise UsageError(f"{option} {redact(text)!r}: give http://HOST:PORT; separate several with commas")
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Runs the commands of a person's own that change a deployment: `--deploy`, `--break` and `--mend`."""
+"""Runs the user's own commands that change a deployment: `--deploy`, `--break` and `--mend`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def run_command(
     log: Path,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Run a command by the shell, with `settings` as FANBENCH_* in its environment, and wait for its end.
+    """Run a command in the shell, with `settings` as FANBENCH_* in its environment, and wait for its end.
 
-    What it starts in the background goes on. Its output goes to `log`, the endpoint's secrets hidden.
+    Processes that it starts in the background keep running. Its output goes to `log`, without the endpoint's secrets.
 
     Raises:
-        FanbenchError: it ended with another exit code than 0; the message has that and the last line of its stderr.
-        TransientError: it did not end within `timeout_s` seconds; it was ended.
+        FanbenchError: its exit code is not 0; the message has the code and the last line of stderr.
+        TransientError: it did not end within `timeout_s` seconds and was killed.
     """
-    # Files, not pipes: what it leaves in the background holds its output open, and would be waited for.
+    # Files, not pipes: a process that it leaves in the background keeps the output open, and we would wait for that.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
@@ -53,7 +53,7 @@ def run_command(
             _end(process)
             told = _keep(log, out, words, endpoint)
             raise TransientError(
-                f"{option}: did not end within {timeout_s:g} s; its last words: {told}; what goes on running belongs in "
+                f"{option}: did not end within {timeout_s:g} s; its last words: {told}; start a long-running program in "
                 f"the background (`&`); its output is in {log}"
             ) from None
         except BaseException:
@@ -77,7 +77,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _keep(log: Path, out: IO[bytes], words: IO[bytes], endpoint: Endpoint) -> str:
-    """Append the output to the log; the last line of stderr, for an error."""
+    """Append the output to the log and return the last line of stderr for an error."""
     texts = []
     for stream in (out, words):
         stream.seek(0)
@@ -89,7 +89,7 @@ def _keep(log: Path, out: IO[bytes], words: IO[bytes], endpoint: Endpoint) -> st
 
 
 def _without_secrets(text: str, endpoint: Endpoint) -> str:
-    """Also as they stand in the URL, where some characters are written as %40 and the like."""
+    """Hide the secrets, also as they appear in the URL, where some characters are percent-encoded."""
     for secret in endpoint.secrets:
         text = text.replace(quote(secret, safe=""), "***") if secret else text
     return endpoint.hide_secrets(text)

@@ -1,4 +1,4 @@
-"""Replicas that somebody else runs: what each says of itself, and waiting until all serve the broker of a run."""
+"""Replicas that somebody else runs: reads what each reports, and waits until all serve the broker of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.errors import TransientError
 from core.plain_text import plain
 
 READY_TIMEOUT_S = 120.0
-"""After `--deploy` has ended: for images that are pulled, and replicas that start one after the other."""
+"""Counts from the end of `--deploy`: hosts may pull images first, and start replicas one after the other."""
 _POLL_S = 0.25
 _ANSWER_S = 10.0
 
@@ -35,25 +35,25 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedire
 
 
 class NotReadyError(TransientError):
-    """What a replica said in place of being ready, and what to do."""
+    """A replica is not ready; the message has its answer and the next step."""
 
 
 @dataclass(slots=True)
 class ReplicaElsewhere:
-    """One replica, by the address at which fanbench asks it."""
+    """One replica, at the address where fanbench queries it."""
 
     url: str
     token: str = ""
     before: ReplicaStats | None = None
-    """What it had counted when the run began: it may have served an earlier one."""
+    """Its counts at the start of the run: it may have served an earlier one."""
 
     def ask(self, path: str) -> bytes:
-        """What it answers at a path.
+        """Return its answer at a path.
 
         Raises:
-            NotReadyError: it does not answer, or with an error.
+            NotReadyError: it does not answer, or answers with an error.
         """
-        # The URL is one of --replicas-at, which are http:// only.
+        # The URL comes from --replicas-at, which allows only http://.
         request = urllib.request.Request(self.url + path)  # noqa: S310
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
@@ -62,7 +62,7 @@ class ReplicaElsewhere:
                 body: bytes = response.read()
                 return body
         except urllib.error.HTTPError as error:
-            raise NotReadyError(f"{self.url}{path} said {error.code}{_why(error)}") from error
+            raise NotReadyError(f"{self.url}{path} answered {error.code}{_why(error)}") from error
         except HTTPException as error:  # no HTTP, or a replica that ended within its answer
             raise NotReadyError(
                 f"{self.url}{path} gave no whole HTTP answer ({plain(repr(error))[:100]}): does a replica serve at that port?"
@@ -70,14 +70,14 @@ class ReplicaElsewhere:
         except OSError as error:
             reason = getattr(error, "reason", error)
             raise NotReadyError(
-                f"{self.url}{path} did not answer ({reason}): does the replica run there, and may this machine reach its port?"
+                f"{self.url}{path} did not answer ({reason}): check that the replica runs there and that this machine can reach its port"
             ) from error
 
     def stats(self) -> ReplicaStats | None:
-        """Its `/stats`, less what it had counted before the run; None if it does not answer.
+        """Return its `/stats` without the counts from before the run; None if it does not answer.
 
         Raises:
-            DocumentError: the answer is that of another version.
+            DocumentError: the answer comes from another version.
         """
         try:
             found = self._stats()
@@ -98,11 +98,11 @@ class ReplicaElsewhere:
         try:
             found = self._stats()
         except DocumentError as error:
-            raise NotReadyError(f"{error}; is it a replica of this fanbench, and not a proxy?") from error
+            raise NotReadyError(f"{error}; check that it is a replica of this fanbench, and not a proxy") from error
         named = f"{self.url} ({found.server})"
         if found.broker != str(endpoint):
             raise NotReadyError(
-                f"{named} is at the broker {found.broker}, not {endpoint}: the command must set FANBENCH_BROKER_URL for that "
+                f"{named} uses the broker {found.broker}, not {endpoint}: the command must set FANBENCH_BROKER_URL for that "
                 "replica and restart it"
             )
         if found.delivery != endpoint.delivery:
@@ -148,7 +148,7 @@ def _why(error: urllib.error.HTTPError) -> str:
         step = "give the replicas' token in FANBENCH_LOAD_TOKEN"
     if error.code == 404:
         step = (
-            "it is no replica's own address; --replicas-at must name each replica, not a proxy (that is --clients-at)"
+            "this is not the address of a replica; --replicas-at must name each replica; give a proxy with --clients-at"
         )
     return f": {plain(words.strip())[:300] or 'nothing'}; {step}"
 
@@ -156,12 +156,13 @@ def _why(error: urllib.error.HTTPError) -> str:
 def wait_until_ready(
     replicas: Sequence[ReplicaElsewhere], endpoint: Endpoint, timeout_s: float = READY_TIMEOUT_S
 ) -> None:
-    """Wait until each replica is ready at that broker with no client, and note what it has counted so far.
+    """Wait until each replica is ready at that broker without clients, and note its counts so far.
 
-    Two replicas that give one name are one replica, or cannot be told apart.
+    Two addresses with the same name are one replica, or two that cannot be told apart.
 
     Raises:
-        NotReadyError: one is not within `timeout_s` seconds; the message names it, what it said and what to do.
+        NotReadyError: a replica is not ready within `timeout_s` seconds, or two have one name; the message has its answer and the
+            next step.
     """
     deadline_s = time.monotonic() + timeout_s
     for replica in replicas:
@@ -178,5 +179,5 @@ def wait_until_ready(
         if names.count(name) > 1:
             urls = ", ".join(one.url for one in replicas if one.before is not None and one.before.server == name)
             raise NotReadyError(
-                f"{urls} all say that they are {name}: give each replica its own FANBENCH_SERVER, and each its own address"
+                f"{urls} all have the name {name}: give each replica its own FANBENCH_SERVER and its own address"
             )

@@ -1,4 +1,4 @@
-"""A run on a deployment of the user's own: its command, its replicas, its workers, and what fanbench adds to them."""
+"""Sets up a run on the user's own deployment: its command, its replicas, its workers, and what fanbench adds to them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from harness.runner.testbed import Testbed, write_rules
 from harness.runner.watch_elsewhere import replicas_rss_mb
 
 WORKERS_TIMEOUT_S = 90.0
-"""For workers that were told to end after the last run to be started again: Docker waits longer each time, up to a minute."""
+"""Workers end after each run and must be restarted: Docker waits longer each time, up to a minute."""
 _POLL_S = 0.1
 
 
 @contextmanager
 def broker_as_given(contender: Contender, _: Path) -> Iterator[Broker]:
-    """The contender's broker under the very URL that was given, which the replicas have already."""
+    """The contender's broker under the unchanged URL, which the replicas already have."""
     yield Broker(contender.url)
 
 
@@ -47,10 +47,10 @@ def set_up_elsewhere(
     transport: str,
     say: Callable[[str], None],
 ) -> Testbed:
-    """Give the replicas the broker, start generator (on hold) and Locust's master; return when replicas and workers are there.
+    """Give the replicas the broker, start generator (on hold) and Locust's master; return when replicas and workers are ready.
 
     Raises:
-        FanbenchError: the command failed, a replica is not ready at that broker, or workers did not come.
+        FanbenchError: the command failed, a replica is not ready at that broker, or workers did not connect.
         UsageError: the scenario cannot be run with this contender or transport.
     """
     rules_file = write_rules(contender, scenario, folder, transport)
@@ -99,7 +99,7 @@ def give_broker(
 ) -> tuple[tuple[ReplicaElsewhere, ...], Callable[[str, str], None]]:
     """Run `--deploy`, if there is one, and wait until each replica is ready at the broker.
 
-    Returns the replicas, and what runs further commands of the person's own: given an option and its command.
+    Returns the replicas, and a function that runs another of the user's commands, given an option and its command.
 
     Raises:
         FanbenchError: the command failed, or a replica is not ready at that broker.
@@ -127,10 +127,10 @@ def _start_master(
 
 
 def wait_for_workers(load: Load, deployment: Deployment, timeout_s: float = WORKERS_TIMEOUT_S) -> None:
-    """Wait until the master has as many workers as are expected.
+    """Wait until the master has the expected number of workers.
 
     Raises:
-        TransientError: it has not within `timeout_s` seconds. FanbenchError: it has ended.
+        TransientError: workers are missing after `timeout_s` seconds. FanbenchError: the master has ended.
     """
     deadline_s = time.monotonic() + timeout_s
     while (joined := load.status().joined) < deployment.workers:
@@ -138,9 +138,9 @@ def wait_for_workers(load: Load, deployment: Deployment, timeout_s: float = WORK
         if time.monotonic() > deadline_s:
             name = f" --run-name {deployment.run_name}" if deployment.run_name else ""
             raise TransientError(
-                f"{joined} of {deployment.workers} load workers came to {deployment.master_at} within {timeout_s:g} s: start the "
-                f"others with `fanbench-locust --worker --master-host HOST --master-port {deployment.master_port}{name}`, so that "
-                "they are started again whenever they end (restart=always); from other machines they reach a master at "
+                f"{joined} of {deployment.workers} load workers connected to {deployment.master_at} within {timeout_s:g} s: start the "
+                f"others with `fanbench-locust --worker --master-host HOST --master-port {deployment.master_port}{name}`, and "
+                "restart them whenever they end (restart=always); for workers on other machines, give "
                 f"--master-at 0.0.0.0:{deployment.master_port}; {load.child.last_words()}"
             )
         time.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""CPU and memory of what runs elsewhere: replicas tell theirs at `/metrics`, load workers with their numbers."""
+"""CPU and memory of processes elsewhere: replicas report theirs at `/metrics`, load workers with their figures."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ProcessFigures:
-    """What one process said of itself at one moment."""
+    """What one process reported at one moment."""
 
     cpu_s: float
     rss_bytes: int
     at_s: float
-    """By a clock that does not step; only differences count."""
+    """From a clock that does not step; only differences count."""
     started_s: float = 0.0
-    """Tells a process from its successor at the same address."""
+    """Distinguishes a process from its successor at the same address."""
 
 
 def replica_figures(replica: ReplicaElsewhere) -> ProcessFigures | None:
-    """A replica's process, of its `/metrics`; None where it does not answer or, not on Linux, does not tell."""
+    """Read a replica's process from its `/metrics`; None if it does not answer, or reports no process because it is not on Linux."""
     try:
         text = replica.ask("/metrics").decode()
         at_s = time.monotonic()
@@ -53,21 +53,21 @@ def replica_figures(replica: ReplicaElsewhere) -> ProcessFigures | None:
 
 
 def replicas_rss_mb(replicas: Sequence[ReplicaElsewhere]) -> float | None:
-    """Resident memory of all; None where one does not tell."""
+    """Return the resident memory of all replicas in MB; None if one does not report it."""
     found = [figures.rss_bytes for replica in replicas if (figures := replica_figures(replica)) is not None]
     return sum(found) / _MB if len(found) == len(replicas) else None
 
 
 @dataclass(slots=True)
 class Followed:
-    """The first and the last look at each process of a part, and the most memory that all had in one look."""
+    """The first and the last sample of each process of a part, and the largest memory of all in one sample."""
 
     first: dict[str, ProcessFigures] = field(default_factory=dict)
     last: dict[str, ProcessFigures] = field(default_factory=dict)
     peak_bytes: int = 0
 
     def look(self, found: Mapping[str, ProcessFigures | None]) -> None:
-        """Take one look."""
+        """Add one sample of each process."""
         known = {name: figures for name, figures in found.items() if figures is not None}
         if not self.first:
             self.first = known
@@ -75,13 +75,13 @@ class Followed:
         self.peak_bytes = max(self.peak_bytes, sum(figures.rss_bytes for figures in known.values()))
 
     def usage(self, now: Mapping[str, ProcessFigures | None]) -> Usage | None:
-        """What was used from the first look to this last one; None unless each process was seen in both."""
+        """Add the last sample and return the usage since the first; None unless both have each process."""
         self.look(now)
         if not now or set(now) != set(self.first) or None in now.values():
             return None
         pairs = [(self.first[name], self.last[name]) for name in now]
         if any(one.started_s != other.started_s or other.at_s <= one.at_s for one, other in pairs):
-            return None  # it was started again: what its predecessor used last is not known
+            return None  # it was restarted: the last usage of its predecessor is unknown
         used = [(other.cpu_s - one.cpu_s, other.at_s - one.at_s) for one, other in pairs]
         return Usage(
             cpu_s=round(sum(cpu_s for cpu_s, _ in used), 5),
@@ -102,7 +102,7 @@ def with_clocks_told(load: LoadResult) -> LoadResult:
 
 
 class ElsewhereSampler:
-    """A sampler for a deployment: what runs here is read as ever, the rest is asked once a second."""
+    """A sampler for a deployment: reads local processes as usual, and queries the others once a second."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class ElsewhereSampler:
         self._thread.start()
 
     def stop(self) -> Window:
-        """End the window. A part of which a process was not seen at both ends is left out of it."""
+        """End the window. It leaves out a part if one of its processes was not seen at both ends."""
         window = self._here.stop()
         self._done.set()
         self._thread.join()
@@ -136,7 +136,7 @@ class ElsewhereSampler:
             parts["server"] = server
         if load is not None and master is not None:
             parts["load"] = together(master, load)
-        # What else is busy is known of this machine alone, and replicas and workers on it would be taken for strangers.
+        # Other busy processes are known only for this machine, and replicas and workers on it would count among them.
         slopes = {name: slope for name, slope in window.rss_mb_per_min.items() if name != "load"}  # the master's alone
         return replace(window, parts=parts, rss_mb_per_min=slopes, others_cores=None)
 
@@ -156,7 +156,7 @@ class ElsewhereSampler:
 
 
 def together(one: Usage, other: Usage) -> Usage:
-    """Of two groups of processes of one part."""
+    """Add up the usage of two groups of processes in one part."""
     return Usage(
         round(one.cpu_s + other.cpu_s, 5),
         round(one.rss_mb + other.rss_mb, 1),

@@ -1,1 +1,1 @@
-"""What a load takes that no machine here holds, by measured costs per unit. Imported by commands."""
+"""What a load needs that does not fit on one machine, from measured costs per unit. Imported by commands."""

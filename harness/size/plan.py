@@ -1,4 +1,4 @@
-"""How many replicas, workers, descriptors, ports and bits a load takes, and what ends first. Pure arithmetic."""
+"""How many replicas, workers, descriptors, ports and bits a load needs, and which limit comes first. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.errors import UsageError
 from harness.size.units import ProgramUnits, UnitCosts
 
 MAX_CORE = 0.90
-"""Of a core, where a run is refused: a process has one."""
+"""The share of a core above which a run is refused: a process has one core."""
 SPARE_DESCRIPTORS = 100
 DEFAULT_MAX_CLIENTS = 16_384
 """A replica's own limit, unless FANBENCH_MAX_CLIENTS says otherwise."""
@@ -19,42 +19,42 @@ US_PER_S = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class WantedLoad:
-    """What is to be held: `rate_hz` events a second at each client, of one of `topics`."""
+    """The load: `rate_hz` events per second at each client, from one of `topics`."""
 
     clients: int
     rate_hz: float
     replicas: int = 0
-    """0: as many as it takes."""
+    """0: as many as needed; the same for `workers`."""
     workers: int = 0
     topics: int = 1
     payload_bytes: int = 200
 
     @property
     def deliveries_hz(self) -> float:
-        """Over all clients."""
+        """Deliveries per second to all clients."""
         return self.clients * self.rate_hz
 
     @property
     def events_hz(self) -> float:
-        """Published a second."""
+        """Events that the generator publishes per second."""
         return self.rate_hz * self.topics
 
 
 @dataclass(frozen=True, slots=True)
 class HostLimits:
-    """What a host gives to the processes on it."""
+    """What a host offers to its processes."""
 
     descriptors: int = 1_048_576
-    """Of one process."""
+    """For one process."""
     ports: int = 28_232
-    """Of one source address to one replica's address."""
+    """From one source address to one replica's address."""
     source_addresses: int = 1
     workers_per_host: int = 1
     link_gbit: float = 10.0
 
 
 class UsedShare(NamedTuple):
-    """How much of a limit is used: 1.0 is all of it."""
+    """The used share of a limit: 1.0 is all of it."""
 
     what: str
     share: float
@@ -63,7 +63,7 @@ class UsedShare(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SizedPlan:
-    """What the load takes. CPU in cores, a process's own where it says so; memory in MB."""
+    """What the load needs. CPU in cores of one process; memory in MB."""
 
     wanted: WantedLoad
     replicas: int
@@ -79,7 +79,7 @@ class SizedPlan:
     replica_descriptors: int
     worker_descriptors: int
     ports: int
-    """Of a worker's host, to each replica."""
+    """From a worker's host to each replica."""
     gbit_s: float
     replica_gbit_s: float
     limits: tuple[UsedShare, ...]
@@ -87,26 +87,26 @@ class SizedPlan:
 
     @property
     def fits(self) -> bool:
-        """Whether no limit is passed."""
+        """Whether no limit is exceeded."""
         return all(limit.share <= 1 for limit in self.limits)
 
     @property
     def ends_first(self) -> UsedShare:
-        """The limit that a larger load meets first."""
+        """The limit that a larger load reaches first."""
         return self.limits[0]
 
 
 def size(wanted: WantedLoad, units: UnitCosts, host: HostLimits) -> SizedPlan:
-    """The plan for a load.
+    """Make the plan for a load.
 
     Raises:
-        UsageError: one event alone takes more than a core of a replica or of a process of the load.
+        UsageError: the events alone fill a core of a replica or of a load process.
     """
     replicas = wanted.replicas or _replicas(wanted, units)
     workers = wanted.workers or _workers(wanted, units, host, replicas)
     at_replica, at_worker = math.ceil(wanted.clients / replicas), math.ceil(wanted.clients / workers)
     events_hz = wanted.events_hz
-    # A worker reads each event once from every replica that it has clients at.
+    # A worker reads each event once from every replica to which it has clients.
     worker_events_hz = events_hz * min(replicas, at_worker)
     gbit_s = wanted.deliveries_hz * _bytes(wanted, units) * 8 / 1e9
     plan = SizedPlan(
@@ -147,7 +147,7 @@ def _replicas(wanted: WantedLoad, units: UnitCosts) -> int:
     left = MAX_CORE - _core(units.replica, 0, wanted.events_hz)
     if left <= 0:
         raise UsageError(
-            f"{wanted.events_hz:g} events/s: a replica gets every event, and these alone fill its core; lower --rate or --topics"
+            f"{wanted.events_hz:g} events/s: a replica receives every event, and these alone fill its core; lower --rate or --topics"
         )
     by_cpu = wanted.deliveries_hz * units.replica.delivery_us / US_PER_S / left
     return max(1, math.ceil(by_cpu), math.ceil(wanted.clients / DEFAULT_MAX_CLIENTS))

@@ -1,4 +1,4 @@
-"""Costs per unit, as measured: a committed table, or one of your own machine."""
+"""Measured costs per unit: the committed table, or one from your machine."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ class _Table(BaseModel):
 
 
 class ProgramUnits(_Table):
-    """Of a replica, or of one process of the load."""
+    """The costs of a replica, or of one load process."""
 
     delivery_us: float = Field(gt=0, description="CPU of one event at one client")
-    event_us: float = Field(ge=0, description="CPU of one event, whatever the number of clients")
+    event_us: float = Field(ge=0, description="CPU of one event, regardless of the number of clients")
     base_mb: float = Field(ge=0, description="memory without clients")
     client_kb: float = Field(ge=0, description="memory of one client")
 
 
 class GeneratorUnits(_Table):
-    """Of the generator."""
+    """The costs of the generator."""
 
     event_us: float = Field(ge=0, description="CPU of one event")
 
 
 class BrokerUnits(_Table):
-    """Of the broker: valkey's, which is the cheapest."""
+    """The costs of the broker: valkey, which is the cheapest."""
 
-    event_us: float = Field(ge=0, description="CPU of taking one event")
-    copy_us: float = Field(ge=0, description="CPU of handing it to one replica")
+    event_us: float = Field(ge=0, description="CPU for accepting one event")
+    copy_us: float = Field(ge=0, description="CPU for sending it to one replica")
 
 
 class WireUnits(_Table):
-    """Of one delivery on the wire."""
+    """The size of one delivery on the wire."""
 
-    frame_bytes: float = Field(gt=0, description="what a client reads of an event of 200 bytes, framing and all")
-    packet_bytes: float = Field(ge=0, description="TCP, IP and Ethernet around it, one packet each")
+    frame_bytes: float = Field(gt=0, description="what a client reads for an event of 200 bytes, including framing")
+    packet_bytes: float = Field(ge=0, description="TCP, IP and Ethernet headers, one packet for each delivery")
 
 
 class UnitCosts(_Table):
-    """The table."""
+    """The table of costs."""
 
     measured: str
-    """On what."""
+    """The machine and versions of the measurement."""
     replica: ProgramUnits
     worker: ProgramUnits
     generator: GeneratorUnits
@@ -57,19 +57,19 @@ class UnitCosts(_Table):
 
 
 def read_units(path: Path | None = None) -> UnitCosts:
-    """The table in a file, or the committed one.
+    """Read the table in a file, or the committed one.
 
     Raises:
-        UsageError: there is no such file, or it holds something else.
+        UsageError: there is no such file, or its content is not a table of costs.
     """
     where = str(path) if path is not None else "harness/size/units.toml"
     try:
         text = path.read_text(encoding="utf-8") if path is not None else _committed()
         return UnitCosts.model_validate(tomllib.loads(text))
     except OSError as error:
-        raise UsageError(f"--units {where}: {error.strerror}; docs/scale.md says how to make such a file") from error
+        raise UsageError(f"--units {where}: {error.strerror}; docs/scale.md describes how to make such a file") from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"--units {where}: {error}; docs/scale.md says how to make such a file") from error
+        raise UsageError(f"--units {where}: {error}; docs/scale.md describes how to make such a file") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))

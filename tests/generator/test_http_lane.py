@@ -212,7 +212,7 @@ def test_bodies_carry_the_event_as_a_service_wants_it():
         ("POST http://[::1/p", "", "Invalid IPv6 URL"),
         ("POST http://h/{tpic}", "", "{tpic} is not known"),
         ("POST http://h/{user}", "", "{user} is not known to a publish"),
-        ("POST http://h/p", "nothing", "the event is not in it"),
+        ("POST http://h/p", "nothing", "it does not contain the event"),
     ],
 )
 def test_what_cannot_be_used_is_named(text, body, words):

@@ -57,7 +57,7 @@ def test_headers_cookies_and_body_are_filled_in():
         (parse_header, "X: {who}", r"\{who\} is not known"),
         (parse_pair, "a", "name=value"),
         (parse_pair, "=a", "name=value"),
-        (parse_cookie, "a=1; b=2", "one cookie each time"),
+        (parse_cookie, "a=1; b=2", "one cookie for each option"),
     ],
 )
 def test_what_no_request_can_have_is_refused(check, text, says):
@@ -76,8 +76,8 @@ def test_what_is_right_is_taken():
     ("request_", "tls", "schemes", "says"),
     [
         (StreamRequest(body="{}"), TlsSettings(), ["http"], "a GET has no body"),
-        (StreamRequest(), TlsSettings(key_file="k"), ["https"], "of which certificate"),
-        (StreamRequest(), TlsSettings(ca_file="k"), ["http"], "are for https://"),
+        (StreamRequest(), TlsSettings(key_file="k"), ["https"], "the certificate is missing"),
+        (StreamRequest(), TlsSettings(ca_file="k"), ["http"], "need an https:// address"),
     ],
 )
 def test_parts_that_do_not_go_together_are_refused(request_, tls, schemes, says):

@@ -82,7 +82,7 @@ def test_what_is_cut_off(left: int, tmp_path: Path) -> None:
 )
 def test_a_file_that_no_bundle_holds(name: str, tmp_path: Path) -> None:
     said = refusal(archive(MEMBERS | {name: b"{}"}), tmp_path)
-    assert "is not a file that a bundle holds" in said
+    assert "is not a file of a bundle" in said
     assert "\x1b" not in said
 
 

@@ -125,7 +125,7 @@ def test_a_page_of_a_contender_has_its_figures_its_trends_and_the_commands(site:
     assert "fanbench compare valkey nats --transport sse,ws --rounds 5" in text
     assert "replica-kill" in text
     alone = (site.index.parent / "contenders" / "nats-cluster.html").read_text()
-    assert "No trend yet: it takes two results of one workload on one machine" in alone
+    assert "No trend yet: it needs two results with one workload on one machine" in alone
 
 
 def test_the_same_bundle_twice_is_one_and_the_same_bundles_give_the_same_bytes(bundles: Path, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_verdict_forged_in_both_files_is_found(bundles: dict[str, dict[str, by
         members[name] = json.dumps(document).encode()
     said = told(sealed(members), tmp_path / "x")
     assert "compared/manifest.json: verdict[" in said
-    assert "it follows: " in said
+    assert "derived: " in said
 
 
 def test_a_refused_run_made_valid_is_found(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_what_still_runs_and_what_has_one_name_twice_is_refused(stored: Path, tm
             write_bundle([running])
     finally:
         running.rename(stored / "compared")
-    with pytest.raises(UsageError, match="have one name"):
+    with pytest.raises(UsageError, match="have the same name"):
         write_bundle([stored / "faults", stored / "faults"])
 
 

@@ -44,14 +44,14 @@ def test_clients_connect_to_the_replicas_unless_told_otherwise():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"replicas_at": "", "deploy": "true"}, "--deploy is about replicas that run elsewhere: give --replicas-at"),
-        ({"replicas_at": "", "workers": 3}, "--workers-expected is about replicas"),
+        ({"replicas_at": "", "deploy": "true"}, "--deploy needs replicas that run elsewhere: give --replicas-at"),
+        ({"replicas_at": "", "workers": 3}, "--workers-expected needs replicas"),
         ({"replicas_at": "https://a"}, "--replicas-at https://a: give http://HOST:PORT"),
-        ({"replicas_at": "http://a/sse"}, "--replicas-at http://a/sse: give http://HOST:PORT and nothing behind it"),
-        ({"replicas_at": "http://a,http://a/"}, "--replicas-at http://a: is there twice"),
+        ({"replicas_at": "http://a/sse"}, "--replicas-at http://a/sse: give http://HOST:PORT without a path"),
+        ({"replicas_at": "http://a,http://a/"}, "--replicas-at http://a: occurs twice"),
         ({"replicas_at": "http://a:port"}, "give http://HOST:PORT"),
         ({"clients_at": "http://me:s3cret@proxy"}, "--clients-at http://me:\\*\\*\\*@proxy: give"),
-        ({"workers": 0}, "--workers-expected 0: at least one worker"),
+        ({"workers": 0}, "--workers-expected 0: must be at least 1"),
         ({"master_at": "5557"}, "--master-at 5557: give HOST:PORT"),
         ({"run_name": "a b"}, "--run-name 'a b': up to 64"),
         ({"breaking": "x"}, "--break without --mend"),
@@ -79,7 +79,7 @@ def test_the_workload_has_as_many_replicas_as_there_are():
         ([find_contender("memory")], ["sse"], "contender 'memory' has no broker"),
         ([], ["sse"], "name the brokers to compare by their URLs"),
         ([NATS, NATS], ["sse"], "2 contenders: replicas have one broker at a time; give --deploy"),
-        ([NATS], ["sse", "ws"], "--transport sse,ws: a worker that runs has one locustfile"),
+        ([NATS], ["sse", "ws"], "--transport sse,ws: a running worker has one locustfile"),
     ],
 )
 def test_what_it_cannot_measure_is_refused_in_words(contenders, transports, words):

@@ -42,7 +42,7 @@ def test_one_at_another_broker_is_named_with_what_it_said(replica):
     with pytest.raises(NotReadyError) as raised:
         wait_until_ready([here(replica)], other, 0)
     assert str(raised.value) == (
-        f"not ready within 0 s: http://127.0.0.1:{replica.port} (replica-1) is at the broker memory://, not nats://10.0.0.5: "
+        f"not ready within 0 s: http://127.0.0.1:{replica.port} (replica-1) uses the broker memory://, not nats://10.0.0.5: "
         "the command must set FANBENCH_BROKER_URL for that replica and restart it"
     )
 
@@ -50,7 +50,7 @@ def test_one_at_another_broker_is_named_with_what_it_said(replica):
 def test_one_that_does_not_answer_is_named():
     port = free_port()
     with pytest.raises(
-        NotReadyError, match=f"http://127.0.0.1:{port}/readyz did not answer .*: does the replica run there"
+        NotReadyError, match=f"http://127.0.0.1:{port}/readyz did not answer .*: check that the replica runs there"
     ):
         wait_until_ready([ReplicaElsewhere(f"http://127.0.0.1:{port}")], MEMORY, 0)
 
@@ -58,7 +58,7 @@ def test_one_that_does_not_answer_is_named():
 def test_one_address_given_for_two_is_one_replica(replica):
     twice = [here(replica), ReplicaElsewhere(f"http://localhost:{replica.port}")]
     with pytest.raises(
-        NotReadyError, match="all say that they are replica-1: give each replica its own FANBENCH_SERVER"
+        NotReadyError, match="all have the name replica-1: give each replica its own FANBENCH_SERVER"
     ):
         wait_until_ready(twice, MEMORY, 30)
 
@@ -66,7 +66,7 @@ def test_one_address_given_for_two_is_one_replica(replica):
 def test_a_client_of_somebody_else_would_be_counted(replica):
     with SseClient(replica.port):
         replica.wait_clients(1)
-        with pytest.raises(NotReadyError, match="has 1 clients that are not this run's: close them"):
+        with pytest.raises(NotReadyError, match="has 1 clients that do not belong to this run: close them"):
             wait_until_ready([here(replica)], MEMORY, 0)
     replica.wait_clients(0)
 

@@ -84,7 +84,7 @@ def test_more_source_addresses_give_more_ports():
 
 
 def test_events_that_alone_fill_a_core_are_refused():
-    with pytest.raises(UsageError, match="a replica gets every event"):
+    with pytest.raises(UsageError, match="a replica receives every event"):
         size(WantedLoad(10, 1000.0, topics=100), COSTS, HostLimits())
 
 
