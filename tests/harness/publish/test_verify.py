@@ -152,7 +152,7 @@ def test_a_refused_run_made_valid_is_found(bundles: dict[str, dict[str, bytes]],
     cells[columns.index("server_core")] = "0.97"
     members["compared/summary.csv"] = ("\n".join([rows[0], ",".join(cells), *rows[2:]]) + "\n").encode()
     said = told(sealed(members), tmp_path / "x")
-    assert "run 1 of valkey: valid is true; it follows: false: server_core is above 0.9" in said
+    assert "run 1 of valkey: valid is true; derived: false: server_core is above 0.9" in said
 
 
 def test_a_directory_that_contradicts_itself_is_not_bundled(tmp_path: Path) -> None:
