@@ -1,1 +1,1 @@
-"""The Locust suite: thousands of clients, and the ledger of what each got."""
+"""The Locust suite: thousands of clients, and a ledger of what each of them received."""

@@ -38,7 +38,7 @@ def resolve(origins: Sequence[Origin]) -> list[ReplicaAddress]:
 def _family(places: Sequence[tuple[int, SocketAddress]]) -> int:
     """The family of addresses to use: `localhost` often has two, and a port that compose publishes only IPv4's.
 
-    It is the first that takes a connection, IPv4 before IPv6; if none does, IPv4, for its refusal to be told.
+    Returns the first address that accepts a connection, IPv4 before IPv6; if none does, the IPv4 address, whose refusal is reported.
     """
     first: dict[int, SocketAddress] = dict(reversed(places))
     for family in sorted(first) if len(first) > 1 else ():

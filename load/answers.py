@@ -1,4 +1,4 @@
-"""What an endpoint's answer means: a stream, a redirect, the word to stop, or a refusal in words."""
+"""What an endpoint's answer means: a stream, a redirect, an order to stop, or a refusal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STEPS = {
 
 
 class RefusalError(Http1Error):
-    """The server answered, and gave no stream. `wait_s` is how long it asks to be left alone; None if it does not say."""
+    """The server answered without a stream. `wait_s` is how long the client must wait before it retries; None if the server does not say."""
 
     def __init__(self, reason: str, wait_s: float | None = None) -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class RefusalError(Http1Error):
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Where the stream is instead; `keeps_method` tells whether it is asked for as before or by GET without a body."""
+    """The stream is at another address; `keeps_method` says whether to repeat the method or to send a GET without a body."""
 
     url: str
     keeps_method: bool
@@ -44,14 +44,14 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """204: an event source must not come back."""
+    """204: an event source must not reconnect."""
 
 
 def judge(head: ResponseHead, url: str, now_s: float) -> Redirect | Stop | None:
-    """What the answer to a request for `url` means; None for the beginning of a stream.
+    """Return what the answer to a request for `url` means; None if it begins a stream.
 
     Raises:
-        RefusalError: it is no answer of which a stream follows.
+        RefusalError: no stream follows this answer.
     """
     if head.status == 200:
         return None
@@ -89,7 +89,7 @@ def _phrase(status: int) -> str:
 
 
 def retry_after_s(text: str, now_s: float) -> float | None:
-    """The seconds that `Retry-After` asks for, as a number or as a date, at most an hour; None if it says nothing that can be read."""
+    """Return the seconds in `Retry-After`, a number or a date, at most an hour; None if the value cannot be parsed."""
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), LONGEST_WAIT_S)
     try:

@@ -24,18 +24,18 @@ class Inflater(Protocol):
 
 
 class SizedBody:
-    """The framing of a body of so many bytes."""
+    """The framing of a body with a known length."""
 
     __slots__ = ("_left", "between", "ended", "reply")
 
     def __init__(self, size_bytes: int) -> None:
         self._left = size_bytes
-        self.between = False  # where it ends differs from client to client
+        self.between = False  # the end of the body differs from client to client
         self.ended = size_bytes == 0
         self.reply = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The bytes themselves, as many as belong to the body."""
+        """Return the bytes that belong to the body."""
         piece = data[: self._left]
         self._left -= len(piece)
         self.ended = self._left == 0
@@ -43,7 +43,7 @@ class SizedBody:
 
 
 class CompressedBody:
-    """Another framing's body, compressed. Its bytes depend on all that came before: no two clients share them."""
+    """A compressed body in another framing. Its bytes depend on all earlier ones, so two clients cannot share them."""
 
     __slots__ = ("_framing", "_inflate", "between", "reply")
 
@@ -55,14 +55,14 @@ class CompressedBody:
 
     @property
     def ended(self) -> bool:
-        """Whether the server closed the stream in good order."""
+        """Whether the server closed the stream properly."""
         return self._framing.ended
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the pieces of body among them.
 
         Raises:
-            Http1Error: they are not framed or not compressed as the head says.
+            Http1Error: the framing or the compression is not the one in the head.
         """
         try:
             return [self._inflate(piece) for piece in self._framing.feed(data)]
@@ -103,7 +103,7 @@ _INFLATERS: dict[str, Callable[[], Inflater]] = {"gzip": Gzip, "x-gzip": Gzip, "
 
 
 def inflater_of(head: ResponseHead) -> Callable[[], Inflater] | None:
-    """What makes an inflater for the body behind that head; None where it is not compressed.
+    """Return a factory for the body's decompressor; None if it is not compressed.
 
     Raises:
         Http1Error: it is compressed in a way that is not known here.
@@ -117,6 +117,6 @@ def inflater_of(head: ResponseHead) -> Callable[[], Inflater] | None:
 
 
 def length_of(head: ResponseHead) -> int | None:
-    """How many bytes the body has, where the head says so."""
+    """Return the body's length in bytes if the head has it, else None."""
     text = head.headers.get("content-length", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 and not head.chunked else None

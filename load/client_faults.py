@@ -19,7 +19,7 @@ CHURN_AWAY_S = 0.5
 def obey(session: Session, order: LoadOrder, clients_of_run: int) -> None:
     """Carry out the order on the clients of this process; longer actions continue in the background.
 
-    What is done to clients begins when it is done, a moment after it was ordered: a mark before it moves there.
+    A fault of clients begins when it takes effect, a moment after its order: an earlier mark is moved to that moment.
     """
     if order.do == "begin":
         if session.visits is not None:

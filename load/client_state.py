@@ -1,4 +1,4 @@
-"""One client's state: its tracks, whether it is connected, and what the run as a whole counts."""
+"""One client's state: its tracks, whether it is connected, and the counts of the whole run."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Counters:
     gaps: int = 0
     reconnects: int = 0
     resting: int = 0
-    """Clients that have no connection by their own will: told to stop, or between two answers."""
+    """Clients that are disconnected on purpose: stopped, or between two answers."""
     foreign: Counter[str] = field(default_factory=Counter)
     """Events that are not fanbench's, or of a topic that was not requested, by reason."""
     disconnects: Counter[str] = field(default_factory=Counter)
-    """Streams that ended without an action of ours, by reason."""
+    """Streams that ended unexpectedly, by reason."""
     refused: Counter[str] = field(default_factory=Counter)
     """Attempts to connect that failed, by reason."""
     downtimes_ns: list[int] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Counters:
 
 
 class StreamState(Protocol):
-    """Who a reader reads for: a client with its ledger, or a stream of somebody's own user."""
+    """The owner of a reader: a client with its ledger, or a stream of a locustfile's user."""
 
     topic: str
     start_id: str
@@ -59,7 +59,7 @@ class StreamState(Protocol):
         """It is connected, having begun to connect at `began_ns`."""
 
     def closed(self, now_ns: int) -> None:
-        """The connection is gone."""
+        """Note that the connection is lost."""
 
     def rest(self, resting: bool) -> None:
         """Whether it is meant to be without a connection."""
@@ -97,7 +97,7 @@ class ClientState:
 
     @property
     def tracks(self) -> dict[Series, Track]:
-        """What the client got, series by series."""
+        """What the client received, for each series."""
         return self._tracks
 
     def opened(self, began_ns: int, now_ns: int) -> None:
@@ -127,7 +127,7 @@ class ClientState:
             track.expect(Cause.CONNECTION)
 
     def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:
-        """Record what one read brought to a client in this track; returns the next track, or DISARMED."""
+        """Record the events of one read for a client in this track; returns the next track, or DISARMED."""
         for item in items:
             if isinstance(item, Event) and item.series is track.series and item.seq == track.next_seq:
                 track.next_seq = item.next_seq  # as in the reader's hot path: reads hold several events under pressure
@@ -167,7 +167,7 @@ class ClientState:
         return self._after(event, found, verdict)
 
     def _unidentified(self, event: Event, now_ns: int, track: Track) -> Track:
-        """Nothing tells it from others: a track in which each is the next."""
+        """Events cannot be told apart: each is the next in its track."""
         event.arrive(now_ns, self.aside)
         self._hear(event, now_ns)
         watched = self.aside or (self.recovery is not None and self.recovery.waiting)

@@ -10,13 +10,13 @@ _SECOND_NS = 1_000_000_000
 
 @dataclass(slots=True)
 class ClockBound:
-    """Server's clock less ours, in nanoseconds: within these; None while no answer has told. Of several servers it may contradict itself."""
+    """The server's clock minus ours is within these nanoseconds; None before the first answer. With several servers, low may exceed high."""
 
     low_ns: int | None = None
     high_ns: int | None = None
 
     def note(self, date: str, asked_ns: int, answered_ns: int) -> None:
-        """An answer with that `Date`, which is cut down to whole seconds; other text is left alone."""
+        """Add an answer with that `Date`, which has whole seconds; other text is ignored."""
         try:
             at_ns = int(parsedate_to_datetime(date).timestamp()) * _SECOND_NS
         except (ValueError, OverflowError):
@@ -24,7 +24,7 @@ class ClockBound:
         self.meet(ClockBound(at_ns - answered_ns, at_ns + _SECOND_NS - asked_ns))
 
     def meet(self, other: ClockBound) -> None:
-        """Hold both."""
+        """Merge both bounds."""
         if other.low_ns is not None:
             self.low_ns = other.low_ns if self.low_ns is None else max(self.low_ns, other.low_ns)
         if other.high_ns is not None:

@@ -48,14 +48,14 @@ class ClockCorrection:
         self._last_mark: ClockMark | None = None
 
     def restart(self) -> None:
-        """Measuring begins anew."""
+        """Restart the measurement."""
         self.tally = ClockTally()
         self._watch = ClockWatch()
         self._generators.clear()
         self.known.forgive()
 
     def shifts(self, events: Sequence[Event], counts: Ints, now_ns: int, oldest_ns: int) -> Shifts | None:
-        """Of each of these events, which came to so many clients since `oldest_ns`; None where all is one clock."""
+        """Return the corrections for these events, delivered to that many clients since `oldest_ns`; None if there is only one clock."""
         firsts: dict[tuple[str, str], int] = {}
         which = [firsts.setdefault((event.server, mark_text(event.content)), at) for at, event in enumerate(events)]
         reach_ns = max(0, now_ns - oldest_ns)
@@ -109,11 +109,11 @@ class ClockCorrection:
             self.tally.note_set(name, 0)
 
     def finish(self, now_ns: int) -> ClockTally:
-        """What was found, and the offsets as they are now."""
+        """Return the findings, and the current offsets."""
         self.look()
         tally, known = self.tally, self.known
         for name, replica in known.replicas.items():
-            if replica.one:  # what came before it was known needed no correction
+            if replica.one:  # earlier deliveries needed no correction
                 tally.uncompared.pop(name, None)
         if known.replicas:
             tally.reference = min(known.replicas)

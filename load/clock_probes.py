@@ -1,4 +1,4 @@
-"""Asks each replica for its clock, on a connection that is kept: ten times a second, and once where it is this host's."""
+"""Requests each replica's clock on a kept connection: ten times a second, or once a second if it is this host's clock."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from load.http1 import ChunkedBody, Http1Error, ResponseHead, split_head
 EVERY_S = 0.1
 ONE_CLOCK_EVERY_S = 1.0
 FIRST = 10
-"""So many requests follow at once, so that a proxy leads to each replica before the first event counts."""
+"""The first requests follow one another immediately, so that a proxy leads to each replica before the first event counts."""
 FIRST_EVERY_S = 0.02
 LEAST_S = 0.01
 ANSWER_S = 2.0
 AGAIN_S = 1.0
 WAIT_S = 1.0
-"""What comes first waits so long to be counted, where no replica has answered yet."""
+"""The first events wait this long to be counted if no replica has answered yet."""
 READ_BYTES = 16_384
 
 
 class NoClockError(Exception):
-    """There is no `GET /clock` at that address."""
+    """There is no `GET /clock` at this address."""
 
 
 class Probes:
@@ -86,7 +86,7 @@ class Probes:
 
 
 class ClockConnection:
-    """A connection that asks for nothing but clocks."""
+    """A connection only for clock requests."""
 
     def __init__(self, address: ReplicaAddress) -> None:
         self._address = address
@@ -109,7 +109,7 @@ class ClockConnection:
         self._sock.close()
 
     def ask(self, known: KnownClocks) -> set[str]:
-        """Ask once; the replicas that have answered on this connection.
+        """Send one request; return the replicas that have answered on this connection.
 
         Raises:
             NoClockError: there is no clock. OSError, Http1Error: there was no answer this time.

@@ -1,4 +1,4 @@
-"""What is wrong with the clocks of a measurement, in words, and what the result tells of them."""
+"""The problems of the clocks in a measurement, and what the result reports about them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_SHARE = 0.10
 
 
 def comparison(tally: ClockTally) -> ClockComparison | None:
-    """The clocks as the result tells of them; None where no replica has told its clock."""
+    """Return the clocks for the result; None if no replica has reported its clock."""
     if not tally.reference:
         return None
     return ClockComparison(
@@ -65,7 +65,7 @@ def _negatives(tally: ClockTally) -> list[str]:
 
 
 def wide_bounds(tally: ClockTally, spans: Mapping[Span, Histogram]) -> str | None:
-    """The hops whose bound is too wide for their figures; None where all can be used."""
+    """Return the hops whose bound is too wide for their figures; None if all are usable."""
     wide = []
     for span, bound_ns in sorted(tally.bounds_ns.items()):
         p50_ms, bound_ms = spans[span].percentile_ms(50), bound_ns / 1e6

@@ -1,4 +1,4 @@
-"""What a process found of clocks while it measured, as a value that adds up with those of other processes."""
+"""What one process found about clocks during the measurement; values from several processes can be added up."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ class ClockTally:
     """Of deliveries and clocks. A process that met no clock of a replica has compared nothing."""
 
     reference: str = ""
-    """The replica with the lowest name whose clock was read."""
+    """The replica with the lowest name and a known clock."""
     offsets: dict[str, OffsetInterval] = field(default_factory=dict)
     """Of replicas, hosts of the load and the generator, how far each is ahead of the reference."""
     bounds_ns: dict[Span, int] = field(default_factory=dict)
     """The widest bound that a delivery of the hop had."""
     lowest_ns: dict[Span, int] = field(default_factory=dict)
-    """The lowest of the hop's durations, where one was below zero."""
+    """The hop's lowest duration, if one was negative."""
     were_set: dict[str, int] = field(default_factory=dict)
-    """Whose clocks were set, and by how many nanoseconds; 0 where that is not known."""
+    """The owners of clocks that were set, and by how many nanoseconds; 0 if unknown."""
     uncompared: Counter[str] = field(default_factory=Counter)
-    """Deliveries of replicas whose clock could not be compared, by replica."""
+    """Deliveries from replicas whose clock could not be compared, by replica."""
     unknown_generator: int = 0
-    """Deliveries of generators whose clock could not be compared."""
+    """Deliveries from generators whose clock could not be compared."""
 
     def note_bound(self, span: Span, bound_ns: int) -> None:
         """A delivery had this bound."""
         self.bounds_ns[span] = max(self.bounds_ns.get(span, 0), bound_ns)
 
     def note_lowest(self, span: Span, lowest_ns: int) -> None:
-        """A delivery took so long, which counts where it is below zero."""
+        """Note the duration of a delivery; it counts if it is negative."""
         if lowest_ns < 0:
             self.lowest_ns[span] = min(self.lowest_ns.get(span, 0), lowest_ns)
 

@@ -1,4 +1,4 @@
-"""The clocks that this process meets: those of the replicas, and of the generators whose events it gets.
+"""The clocks that this process knows: those of the replicas, and of the generators whose events it receives.
 
 All instants are moved into this process's own clock, so that hops are differences of one clock. Nothing here reads a socket.
 """
@@ -13,21 +13,21 @@ from core.host_clock import ClockMark, HostClock, short_name
 
 @dataclass(slots=True)
 class ReplicaClock:
-    """One replica's clock, as this process knows it."""
+    """One replica's clock, as seen from this process."""
 
     clock: HostClock | None
-    """None where the replica does not say which it is."""
+    """None if the replica does not report it."""
     one: bool
     """Whether it is our own."""
     estimator: OffsetEstimator = field(default_factory=OffsetEstimator)
 
     def ahead(self, at_ns: int, reach_ns: int = 0) -> OffsetInterval | None:
-        """How far it is ahead of ours at that instant and up to `reach_ns` before it; None before a probe."""
+        """Return how far it is ahead of ours at that instant and up to `reach_ns` before it; None before a probe."""
         return SAME if self.one else self.estimator.at(at_ns, reach_ns)
 
 
 class KnownClocks:
-    """What this process knows of other clocks; `own` is its own one."""
+    """What this process knows about other clocks; `own` is its own clock."""
 
     def __init__(self, own: HostClock) -> None:
         self.own = own
@@ -41,7 +41,7 @@ class KnownClocks:
         return all(replica.one for replica in self.replicas.values())
 
     def heard(self, server: str, clock: HostClock | None, probe_ns: tuple[int, int, int]) -> None:
-        """A replica has answered; `probe_ns` is when it was asked, what it read, and when the answer was here."""
+        """Add an answer of a replica; `probe_ns` is when it was requested, the time it had, and when it arrived."""
         left_ns, remote_ns, back_ns = probe_ns
         one = clock is not None and clock.is_same(self.own) and left_ns <= remote_ns <= back_ns
         replica = self.replicas.get(server)
@@ -54,16 +54,16 @@ class KnownClocks:
         replica.estimator.add(left_ns, remote_ns, back_ns)
 
     def stepped(self) -> list[str]:
-        """The replicas whose clocks were set against ours, or ours against theirs."""
+        """The replicas whose clocks were set relative to ours, or ours relative to theirs."""
         return sorted(name for name, replica in self.replicas.items() if replica.estimator.stepped)
 
     def forgive(self) -> None:
-        """Measuring begins anew."""
+        """Restart the measurement."""
         for replica in self.replicas.values():
             replica.estimator.forgive()
 
     def generator_ahead(self, mark: ClockMark | None, at_ns: int, reach_ns: int = 0) -> OffsetInterval | None:
-        """How far the clock of an event's generator is ahead of ours; None where that is not known.
+        """Return how far the clock of an event's generator is ahead of ours; None if unknown.
 
         It is that of the process or the replica that reads the same clock, or follows from the replica that it compared itself with. An
         event without a mark is taken for one of this host where every replica is on this host.
@@ -82,6 +82,6 @@ class KnownClocks:
         return ours.minus(mark.ahead) if ours is not None and mark.ahead is not None else None
 
     def offsets(self, at_ns: int) -> dict[str, OffsetInterval]:
-        """Of each replica that reads another clock, how far it is ahead of ours."""
+        """Return how far each replica with another clock is ahead of ours."""
         known = {name: replica.ahead(at_ns) for name, replica in self.replicas.items()}
         return {name: ahead for name, ahead in known.items() if ahead is not None}

@@ -123,14 +123,14 @@ class ConnectionPool:
     on_connect: Callable[[int, str], None]
     """Called with each attempt's duration in nanoseconds, and the failure or ''."""
     on_break: Callable[[str], None]
-    """Told why a stream ended."""
+    """Called with the reason when a stream ends."""
     token: str = ""
     access: EndpointAccess | None = None
-    """How an endpoint is reached, where the clients are not at replicas of ours."""
+    """The access to an endpoint, if the clients are not at our replicas."""
     interpreter: Interpreter | None = None
-    """What events are; default: the registry."""
+    """Reads events; default: the registry."""
     compact: bool = False
-    """Whether stamps are compact, so that what they leave out must be known of the connection."""
+    """Whether stamps are compact and omit what the connection already says."""
     apart: bool = False
     """Whether clients rarely get the same bytes."""
     leave_from: Callable[[Any], None] = _from_anywhere
@@ -142,21 +142,21 @@ class ConnectionPool:
     feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
 
     def feed(self, wire_format: WireFormat, server: str, topic: str) -> Feed:
-        """What all readers of such connections share: to anywhere, unless it takes the server and the topic to understand them."""
+        """Return the feed that readers of such connections share: one for all addresses, unless events need the server and the topic to be understood."""
         source = Source(server, topic) if self.compact else UNKNOWN
         if self.apart:
             return Feed(self.registry, wire_format, source, remember=False)
         return self._shared_feed(wire_format, source, topic)
 
     def endpoint_feed(self, wire_format: WireFormat, topic: str, connection: str, *, shared: bool) -> Feed:
-        """What all readers of such a topic at the endpoint share, unless their bytes or their numbers are their own."""
+        """Return the feed that readers of such a topic at the endpoint share, unless their bytes or their numbers are their own."""
         source = Source("", topic, connection)
         if connection or not shared:
             return Feed(self.interpreter or self.registry, wire_format, source, remember=False)
         return self._shared_feed(wire_format, source, topic)
 
     def _shared_feed(self, wire_format: WireFormat, source: Source, topic: str) -> Feed:
-        # The first client of a topic may stay the only one: what it gets need not be remembered.
+        # A topic's first client may stay the only one, so its reads need not be cached.
         remember = topic in self.topics
         self.topics.add(topic)
         key = wire_format, source, remember

@@ -1,4 +1,4 @@
-"""From the events of somebody's service to those of the ledger and the recorder, by a dialect."""
+"""Converts a service's events for the ledger and the recorder, by a dialect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from load.frames import UNKNOWN, Event, Foreign, Item, SeriesRegistry, Source, S
 
 
 class DialectEvents:
-    """What events are to the clients of one endpoint."""
+    """What events mean to the clients of one endpoint."""
 
     def __init__(self, registry: SeriesRegistry, dialect: Dialect) -> None:
         self._registry = registry
@@ -20,7 +20,7 @@ class DialectEvents:
         """By topic: ids in the order in which any client first had them."""
 
     def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Item, ...]:
-        """What one SSE event is, on a connection to that source."""
+        """Read one SSE event on a connection to that source."""
         if self._reader.ends(sse):
             return (StreamEnd(),)
         try:

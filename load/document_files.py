@@ -17,12 +17,12 @@ def regular_file(text: str | Path) -> Path:
     """The absolute path of a file that documents are to be written to.
 
     Raises:
-        ValueError: its directory does not exist or may not be written to, or it is no regular file.
+        ValueError: its directory does not exist or is not writable, or it is not a regular file.
     """
     if str(text) == "-":
         raise ValueError("standard output has the summary; give the path of a file, or ./- for one of that name")
     path = file_to_write(text)
-    target = path.resolve()  # a link's target is what is written
+    target = path.resolve()  # writes to a link's target
     if target.exists() and not target.is_file():
         raise ValueError("it is no regular file; give the path of a file, new or old")
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):

@@ -1,4 +1,4 @@
-"""One attempt of a client to get a stream from an endpoint: where it asks, over which link, and what the answer means."""
+"""One attempt of a client to get a stream from an endpoint: the request's address, the link, and the meaning of the answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Exchange:
 
     @property
     def posts(self) -> bool:
-        """Whether it asks for one answer, which ends."""
+        """Whether the request is for one answer, which ends."""
         return self._access.endpoint.request.method == "POST"
 
     def begin(self, sock: Any) -> None:
@@ -58,10 +58,10 @@ class Exchange:
         return 0 if self._asked else READ
 
     def answer(self) -> tuple[ResponseHead, bytes] | None:
-        """The head of the answer, and what came with it; None while more is needed.
+        """Return the head of the answer and the bytes after it; None while bytes are missing.
 
         Raises:
-            OSError: the connection is lost. Http1Error: it is no answer.
+            OSError: the connection is lost. Http1Error: it is not an HTTP answer.
         """
         data = self.link.receive()
         if data is None:
@@ -74,10 +74,10 @@ class Exchange:
         return split
 
     def judge(self, head: ResponseHead) -> Redirect | Stop | BodyShape:
-        """What the answer means.
+        """Return what the answer means.
 
         Raises:
-            Http1Error: no stream follows; a RefusalError where the server said so.
+            Http1Error: no stream follows; a RefusalError if the server refused.
         """
         outcome = judge(head, self.target.url, time_ns() / 1e9)
         if outcome is None:

@@ -16,13 +16,13 @@ MAX_CACHE_BYTES = 8 * 1024 * 1024
 
 
 class Interpreter(Protocol):
-    """What SSE events are to the clients, on a connection to that source."""
+    """Read SSE events for the clients on a connection to that source."""
 
     def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Item, ...]: ...
 
 
 class Feed:
-    """Caches decoded reads for all clients whose connections are framed alike; `forget` before each `SeriesRegistry.harvest`.
+    """Caches decoded reads for all clients with the same framing; call `forget` before each `SeriesRegistry.harvest`.
 
     `source` is where they are, which compact stamps do not say. A client that shares its topic with nobody has a feed of its own,
     which need not `remember`.
@@ -44,7 +44,7 @@ class Feed:
         """The decoded read, if its bytes were seen recently."""
 
     def forget(self) -> None:
-        """Empty the cache; what is still in flight is parsed again."""
+        """Empty the cache; data that is still in flight is parsed again."""
         self._cache.clear()
         self._pieces.clear()
         self._bytes = 0
@@ -87,7 +87,7 @@ class Feed:
         return parsed
 
     def _piece(self, piece: bytes) -> tuple[tuple[Item, ...], int | None] | None:
-        """The items of one chunk or message. Reads that hold several differ from client to client, the pieces do not."""
+        """Return the items of one chunk or message. Reads with several pieces differ from client to client, the pieces do not."""
         known = self._pieces.get(piece)
         if known is None:
             event, retry_ms = self._wire_format.whole(piece), None

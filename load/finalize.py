@@ -1,4 +1,4 @@
-"""The balance of a session: what its clients got and lack, up to what all clients of the run saw."""
+"""The balance of a session: what its clients received and missed, up to what all clients of the run saw."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def drain(session: Session, horizon: Horizon, drain_s: float, users: int) -> Wor
 
 
 def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
-    """This process's measurement at the end of the test; `horizon` is what the clients of all processes saw."""
+    """Return this process's measurement at the end of the test; `horizon` is what the clients of all processes saw."""
     account = session.visits.finish() if session.visits is not None else None
     result = _measured(session)
     _enter_visits(result, account)
@@ -66,7 +66,7 @@ def hand_over(session: Session) -> WorkerResult:
 
 
 def _enter_visits(result: WorkerResult, account: VisitAccount | None) -> None:
-    """Their clients have left, and are counted nowhere else."""
+    """Their clients have left and are counted nowhere else."""
     if account is not None:
         result.visits = account.tally
         result.causes.update(account.causes)
@@ -145,7 +145,7 @@ def charge(track: Track, horizon: Horizon, *, connected: bool, stays: bool) -> C
 
 
 def _streams(session: Session) -> dict[SpanName, Histogram]:
-    """What any stream tells; empty at replicas of ours."""
+    """Return the figures that every stream has; empty at our replicas."""
     if session.access is None:
         return {}
     now_ns = session.ended_ns or time_ns()

@@ -15,7 +15,7 @@ from load.ledger import Series
 
 
 class Times(Enum):
-    """Which instants an event tells."""
+    """Which instants an event has."""
 
     ALL = "all"
     """Due, sent, and received at a replica."""
@@ -42,13 +42,13 @@ class Event:
         self.id = id
         self.due_ns = self.sent_ns = self.received_ns = 0
         self.times = Times.ALL
-        """Where it tells no due instant, `due_ns` is when this process first had it."""
+        """Without a due instant in the event, `due_ns` is when this process first received it."""
         self.content = ""
         """Its payload besides the stamp."""
         self.wire_bytes = 0
         """Its bytes on the connection, including framing; 0 until a read contained only it."""
         self.sse: SSEEvent | None = None
-        """The event itself, where somebody's own code is to see it (load/user_stream.py)."""
+        """The event itself, if a locustfile's own code needs it (load/user_stream.py)."""
         self.arrivals = array("q")
         self.arrived = self.arrivals.append
         self.aside: array[int] | None = None
@@ -65,12 +65,12 @@ class Event:
 
 
 class Source(NamedTuple):
-    """What an event may omit, because it is the same for the whole connection."""
+    """What an event may omit because it is the same for the whole connection."""
 
     server: str
     topic: str
     connection: str = ""
-    """Where no two connections share their numbers, which one this is."""
+    """The name of this connection, if it has its own numbers."""
 
 
 UNKNOWN = Source("", "")
@@ -90,7 +90,7 @@ class Foreign(NamedTuple):
 
 
 class StreamEnd(NamedTuple):
-    """What ends an answer in good order."""
+    """The end of an answer, as the server marks it."""
 
 
 Item = Event | GapFrame | Foreign | StreamEnd
@@ -141,7 +141,7 @@ class SeriesRegistry:
         self._last_seqs: Mapping[tuple[str, str], int] | None = None
 
     def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Item, ...]:
-        """What one SSE event is to us, on a connection to that source."""
+        """Read one SSE event on a connection to that source."""
         return (self.item(sse, source),)
 
     def item(self, sse: SSEEvent, source: Source = UNKNOWN) -> Item:
@@ -188,7 +188,7 @@ class SeriesRegistry:
         return event
 
     def unidentified(self, first_ns: int, id: str) -> Event:
-        """An event that nothing tells from others: it is counted, and in no ledger."""
+        """An event without identity: it is counted, but is in no ledger."""
         measured = first_ns >= self._measure_from_ns and not self._frozen and self._last_seqs is None
         event = Event(_UNIDENTIFIED, -1, measured, "", id)
         event.next_seq = -1  # each is as the one before it
@@ -197,7 +197,7 @@ class SeriesRegistry:
         return event
 
     def make(self, key: tuple[str, str], seq: int, phase: Phase, due_ns: int, server: str, id: str) -> Event:
-        """An event with a number, which is due at that instant, or came then first."""
+        """An event with a number that is due at that instant, or first arrived then."""
         series = self.series.get(key)
         if series is None:
             series = self.series[key] = Series(*key)
@@ -212,7 +212,7 @@ class SeriesRegistry:
         return event
 
     def measure_from(self, at_ns: int) -> int:
-        """Forget what was seen; what is due from that instant on is measured. Harvest what came before that first.
+        """Forget what was seen, and measure events that are due from that instant. Harvest earlier events first.
 
         Returns the instant from which on that is whole: a later one if an event that is due after `at_ns` has come
         already, as that is forgotten, too.
@@ -223,7 +223,7 @@ class SeriesRegistry:
         return self._measure_from_ns
 
     def freeze(self) -> None:
-        """Hold what comes from now on until `measure_until` says whether it counts. Harvest what came before that first."""
+        """Hold all later events until `measure_until` says whether they count. Harvest earlier events first."""
         self._frozen = True
 
     def measure_until(self, last_seqs: Mapping[tuple[str, str], int]) -> None:
@@ -236,7 +236,7 @@ class SeriesRegistry:
                 series.note(event.seq)
 
     def harvest(self) -> list[Event]:
-        """The events created since the last call, without the held ones. Caches must be emptied first: no arrival is noted on them after."""
+        """Return the events created since the last call, without the held ones. Empty the caches first: later arrivals are not noted on them."""
         if self._frozen:
             return []
         fresh, self.fresh = self.fresh, []

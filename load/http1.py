@@ -12,11 +12,11 @@ from core.endpoint.origin import Origin
 
 MAX_HEAD_BYTES = 65_536
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-"""What a body's parser is fed first: a body is parsed apart from its head, and often by another than the first."""
+"""A body's parser gets this first: bodies are parsed separately from their heads, often by another parser."""
 
 
 class Http1Error(Exception):
-    """The response is not the expected HTTP; the message says what came instead."""
+    """The response is not the expected HTTP; the message says what arrived instead."""
 
 
 def encode_request(origin: Origin, topic: str, *, last_event_id: str = "", token: str = "") -> bytes:
@@ -43,11 +43,11 @@ class ResponseHead:
 
     @property
     def chunked(self) -> bool:
-        """Whether the body comes in chunks; otherwise it ends with the connection."""
+        """Whether the body is chunked; otherwise it ends with the connection."""
         return self.headers.get("transfer-encoding", "").lower().rpartition(",")[2].strip() == "chunked"
 
     def require_stream(self) -> None:
-        """Raise Http1Error, with the status or the type that came instead, unless this begins an event stream."""
+        """Raise Http1Error with the received status or type unless this begins an event stream."""
         if self.status != 200:
             raise Http1Error(f"status {self.status}")
         self.require_event_stream()
@@ -55,14 +55,14 @@ class ResponseHead:
             raise Http1Error(f"content-encoding {self.headers['content-encoding']}, which was not requested")
 
     def require_event_stream(self) -> None:
-        """Raise Http1Error, with the type that came instead, unless the body is an event stream."""
+        """Raise Http1Error with the received type unless the body is an event stream."""
         kind = self.headers.get("content-type", "nothing")
         if not kind.lower().startswith("text/event-stream"):
             raise Http1Error(f"{kind} instead of text/event-stream")
 
 
 def split_head(data: bytes, *, complete: bool = False) -> tuple[ResponseHead, bytes] | None:
-    """The head at the start of `data` and what follows it; None while more is needed, which `complete` rules out.
+    """Return the head at the start of `data` and the bytes after it; None while bytes are missing, which is an error with `complete`.
 
     Raises:
         Http1Error: it is not HTTP/1.x, cut short, or longer than MAX_HEAD_BYTES.
@@ -86,13 +86,13 @@ def split_head(data: bytes, *, complete: bool = False) -> tuple[ResponseHead, by
         pass
     except HttpParserError as error:
         raise Http1Error(f"{text[:40]!r} is not the head of an HTTP/1.1 response: {error}") from None
-    if not (status := parser.get_status_code()):  # empty lines alone are no error to it
+    if not (status := parser.get_status_code()):  # the parser accepts empty lines
         raise Http1Error(f"{data[:40]!r} is not the head of an HTTP/1.1 response")
     return ResponseHead(status, headers), rest
 
 
 def sole_chunk(data: bytes) -> bytes | None:
-    """The content of a single complete chunk; None for anything else, which `ChunkedBody` reads."""
+    """Return the content of a single complete chunk; None for anything else, which `ChunkedBody` reads."""
     end = data.find(b"\r\n", 0, 10)
     if end < 1 or not data.endswith(b"\r\n") or data[:end].strip(b"0123456789abcdefABCDEF"):
         return None
@@ -101,7 +101,7 @@ def sole_chunk(data: bytes) -> bytes | None:
 
 
 class _ChunksSeen:
-    """What httptools has called back with. Apart from ChunkedBody, which would be garbage in a cycle for each read."""
+    """The target of httptools' callbacks. Not part of ChunkedBody, which would be a reference cycle for each read."""
 
     __slots__ = ("ended", "pieces", "within")
 

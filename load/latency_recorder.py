@@ -36,9 +36,9 @@ class LatencyRecorder:
         """Each second of due time, once it is closed."""
         self.deliveries = 0
         self.told: Counter[Times] = Counter()
-        """Deliveries by the instants that their events tell."""
+        """Deliveries by the instants that their events have."""
         self.unidentified = 0
-        """Deliveries of events that nothing tells from others."""
+        """Deliveries of events without identity."""
         self.sized = 0
         """Deliveries with known size; `wire_bytes` is their total."""
         self.wire_bytes = 0
@@ -47,7 +47,7 @@ class LatencyRecorder:
         self._open: dict[int, Histogram] = {}
 
     def fold(self, events: Sequence[Event]) -> npt.NDArray[np.int64]:
-        """Take the arrivals noted on the events, each of which is given once; return the latencies in nanoseconds, of those that tell a time."""
+        """Take the arrivals from the events, each of which is passed once; return the latencies in nanoseconds of those with a time."""
         measured = [event for event in events if event.measured]
         bystanders_ns = self._fold([(event, event.arrivals) for event in measured if event.arrivals])
         if "bystanders" in self.spans:
@@ -63,7 +63,7 @@ class LatencyRecorder:
         return np.concatenate(folded) if folded else np.empty(0, np.int64)
 
     def _fold_alike(self, times: Times, due: Sequence[tuple[Event, array[int]]]) -> npt.NDArray[np.int64]:
-        """Events that tell the same instants; each span gets what they carry."""
+        """Events with the same instants; each span gets those that they have."""
         counts = np.array([len(arrivals) for _, arrivals in due])
         stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event, _ in due], np.int64)
         arrived_ns = np.frombuffer(b"".join(arrivals for _, arrivals in due), np.int64)
@@ -112,9 +112,9 @@ class LatencyRecorder:
             tally.note_lowest(span, int((arrived_ns - np.repeat(stamps[:, column], counts)).min()))
 
     def tell_bystanders_apart(self) -> None:
-        """From now on count those deliveries once more that reach clients to whom no fault is done.
+        """Also count, from now on, the deliveries to clients without a fault.
 
-        `before` is what all clients' latency was until then, for comparison.
+        `before` is the latency of all clients until then, for comparison.
         """
         if "bystanders" not in self.spans:
             self.spans["bystanders"] = Histogram()

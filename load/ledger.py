@@ -1,6 +1,6 @@
 """The ledger: what each client should have received and what it received, exactly, from the event numbers alone.
 
-Nothing here knows sockets, clocks or Locust. A `Track` follows one client through one series; the reader's hot path
+This module knows no sockets, clocks or Locust. A `Track` follows one client through one series; the reader's hot path
 does the usual step, `seq == next_seq`, itself and leaves everything else to `take`.
 """
 
@@ -58,7 +58,7 @@ class Series:
 
 
 class Track:
-    """What one client got of one series: `first_seq` to `next_seq` - 1 without the `missing` spans."""
+    """What one client received of one series: `first_seq` to `next_seq` - 1 without the `missing` spans."""
 
     __slots__ = ("cause", "first_seq", "missing", "next_seq", "series")
 
@@ -117,7 +117,7 @@ class Track:
         return self.next_seq <= high_seq
 
     def lost(self, low_seq: int, high_seq: int, tail: Cause | None) -> dict[Cause, int]:
-        """Count what is missing from `low_seq` to `high_seq`: seqs outside were not measured.
+        """Count the missing seqs from `low_seq` to `high_seq`; seqs outside were not measured.
 
         What is missing after the last one that came is charged to the cause already known, else to `tail`; with None
         it is not missed.

@@ -17,23 +17,23 @@ READ_BYTES = 65_536
 
 
 class StreamLink(Protocol):
-    """A connection that is made. Each method raises OSError where it is lost; `ssl.SSLError` is one."""
+    """An open connection. Each method raises OSError if it is lost; `ssl.SSLError` is one."""
 
     def shake(self) -> bool:
-        """Go on with what comes before the first byte of HTTP; whether that is done."""
+        """Continue the handshake before the first byte of HTTP; return whether it is done."""
 
     def queue(self, data: bytes) -> None:
         """Send these bytes with the next `flush`."""
 
     def flush(self) -> bool:
-        """Send what is queued, as much as the kernel takes; whether nothing is left."""
+        """Send queued bytes, as many as the kernel accepts; return whether nothing is left."""
 
     def receive(self) -> bytes | None:
-        """What has come; b'' at the end; None where nothing that is whole has."""
+        """Return the received bytes; b'' at the end; None if nothing complete has arrived."""
 
 
 class PlainLink:
-    """A socket as it is."""
+    """A plain socket."""
 
     __slots__ = ("_sock", "_unsent")
 
@@ -42,7 +42,7 @@ class PlainLink:
         self._unsent = b""
 
     def shake(self) -> bool:
-        """Nothing comes before HTTP."""
+        """There is no handshake."""
         return True
 
     def queue(self, data: bytes) -> None:
@@ -50,12 +50,12 @@ class PlainLink:
         self._unsent += data
 
     def flush(self) -> bool:
-        """Send what is queued; whether nothing is left."""
+        """Send queued bytes; return whether nothing is left."""
         self._unsent = _send(self._sock, self._unsent)
         return not self._unsent
 
     def receive(self) -> bytes | None:
-        """What has come."""
+        """Return the received bytes."""
         try:
             return os.read(self._sock.fileno(), READ_BYTES)
         except BlockingIOError:
@@ -87,7 +87,7 @@ class TlsLink:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
-        finally:  # what says why it failed goes out, too
+        finally:  # the alert with the reason must leave, too
             self.flush()
         return True
 
@@ -96,16 +96,16 @@ class TlsLink:
         self._tls.write(data)
 
     def flush(self) -> bool:
-        """Send what is encrypted; whether nothing is left."""
+        """Send encrypted bytes; return whether nothing is left."""
         try:
             self._unsent = _send(self._sock, self._unsent + self._outgoing.read())
         except (BrokenPipeError, ConnectionResetError):
-            self.receive()  # the server may have said why it hung up, and then this raises that
+            self.receive()  # the server may have sent the reason why it closed; reading then raises it
             raise
         return not self._unsent
 
     def receive(self) -> bytes | None:
-        """What has come, decrypted: of each read of the socket all records that are whole."""
+        """Return the decrypted bytes: all complete records of each read of the socket."""
         try:
             data = self._sock.recv(READ_BYTES)
         except BlockingIOError:
@@ -118,7 +118,7 @@ class TlsLink:
         try:
             while incoming.pending or tls.pending():
                 piece = tls.read(READ_BYTES)
-                if not piece:  # the server has said that nothing more comes
+                if not piece:  # the server has announced the end
                     return b"".join(pieces)
                 pieces.append(piece)
         except ssl.SSLWantReadError:
@@ -129,7 +129,7 @@ class TlsLink:
 
 
 def _send(sock: Any, data: bytes) -> bytes:
-    """Send what the kernel takes; the rest."""
+    """Send what the kernel accepts; return the rest."""
     if not data:
         return b""
     try:
@@ -138,12 +138,12 @@ def _send(sock: Any, data: bytes) -> bytes:
         return data
 
 
-@cache  # each stream of a user's asks for it
+@cache  # each stream of a user calls this
 def tls_context(settings: TlsSettings) -> ssl.SSLContext:
-    """What all TLS connections of a process share: who is trusted, and the clients' certificate.
+    """The settings that all TLS connections of a process share: trusted authorities, and the clients' certificate.
 
     Raises:
-        UsageError: a file cannot be read, or holds something else.
+        UsageError: a file cannot be read, or its content is wrong.
     """
     try:
         context = ssl.create_default_context(cafile=settings.ca_file or None)
@@ -172,7 +172,7 @@ def _why(error: Exception) -> str:
 
 
 def why_lost(error: OSError) -> str:
-    """Why a connection failed, in words; of TLS, with the next step."""
+    """Return why a connection failed; for TLS, with the next step."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: the server's certificate is refused: {error.verify_message}; see --ca-file and --sni"
     if isinstance(error, ssl.SSLEOFError):

@@ -1,4 +1,4 @@
-"""What the streams of a process's users share, and what Locust hears of them; Locust's environment is passed in."""
+"""What the streams of a process's users share, and what they report to Locust; Locust's environment is passed in."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from load.transport import SSE, WireFormat
 from load.user_stream import HeardEvents, SentNs, UserStream
 
 KIND = "SSE"
-"""What Locust's table calls the type of these requests."""
+"""The type of these requests in Locust's table."""
 
 
 @dataclass(slots=True)
 class NamedStreams:
-    """Streams of one name: what came on them is one row of the table."""
+    """Streams with one name: their deliveries are one row of the table."""
 
     name: str
     heard: HeardEvents
     tell_every: int
     feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
     untold: int = 0
-    """Deliveries since one was told by an event of Locust's."""
+    """Deliveries since the last one with a Locust event."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A request event to be fired: from a greenlet, as listeners may do what the loop must not wait for."""
+    """A request event to fire from a greenlet, because listeners may wait and the loop must not."""
 
     name: str
     took_ms: float | None
@@ -90,7 +90,7 @@ class ListeningDesk:
         """Have a stream connected to that host, and counted under its name among those of its user's class.
 
         Raises:
-            UsageError: the host is no URL that can be used, its name is unknown, or a file of TLS cannot be read.
+            UsageError: the host is not a usable URL, its name is unknown, or a TLS file cannot be read.
         """
         named = self._named.get((owner, stream.name))
         if named is None:
@@ -158,7 +158,7 @@ class ListeningDesk:
                 reader.fail("no answer in time")
 
     def tick(self) -> None:
-        """Enter what came since the last time into Locust's table, and fire its request events."""
+        """Enter the deliveries since the last call into Locust's table, and fire its request events."""
         self._times.restart(0)  # Locust's table has no place for what it notes
         for named in self._named.values():
             self._fold(named)
@@ -167,7 +167,7 @@ class ListeningDesk:
             self._fire(one)
 
     def _fold(self, named: NamedStreams) -> None:
-        """Each delivery is counted; every so manieth has an event of Locust's, whose own listener counts it, the others have none."""
+        """Each delivery is counted. For some, Locust fires an event and its own listener counts them; the others have none."""
         for feed in named.feeds.values():
             feed.forget()
         came = named.heard.harvest()
@@ -204,7 +204,7 @@ _desks: dict[Any, ListeningDesk] = {}
 
 
 def desk_of(environment: Any, bucket: Callable[[float], float]) -> ListeningDesk:
-    """The desk of that environment: made with its first stream, and told when a test stops."""
+    """Return the desk of that environment. The first stream creates it; it is notified when a test stops."""
     desk = _desks.get(environment)
     if desk is None:
         desk = _desks[environment] = ListeningDesk(environment, bucket)

@@ -43,7 +43,7 @@ class LocalMeasurement:
             self.places.seat(grant.numbers)
 
     def begin(self, begin: Begin) -> list[str]:
-        """Start a test; returns what prevents it, in words."""
+        """Start a test; returns the reason if it cannot start."""
         self._session = None
         self._pool = SeatPool()
         self._session = self._factory.open(begin)
@@ -61,7 +61,7 @@ class LocalMeasurement:
         return self._session.status() if self._session is not None else LoadStatus()
 
     def obey(self, order: LoadOrder) -> None:
-        """Do what the order says."""
+        """Execute the order."""
         if self._session is not None:
             obey(self._session, order, self._target())
 

@@ -1,4 +1,4 @@
-"""Changes to Locust itself where it has no option. docs/decisions/0008-locust-workers.md has the reasons."""
+"""Changes to Locust where it has no option. docs/decisions/0008-locust-workers.md has the reasons."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _with_last_rows(close: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _noting_its_end(dispatch: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
-    """Have the dispatcher note that it is done also after it has only moved users: else it would never move any again."""
+    """Have the dispatcher also finish if it has only moved users: otherwise it would never move any again."""
 
     @wraps(dispatch)
     def dispatcher(of: Any) -> Iterator[Any]:

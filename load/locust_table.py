@@ -1,6 +1,6 @@
 """Feeds Locust's own table, charts and errors; Locust's environment is passed in.
 
-Locust's charts show its total row. Only deliveries are entered there: what it takes to connect is in a row of its own.
+Locust's charts show its total row. Only deliveries are entered there; connects are in a separate row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def percentile_fields(of: Any, entry: Any, use_current: bool = False) -> list[An
 
 
 def write_last_rows(of: Any) -> None:
-    """Write the totals to the files of `--csv`, which Locust would leave as they were up to a second before the end."""
+    """Write the totals to the `--csv` files, which Locust would leave up to a second out of date at the end."""
     for file, write, to in (
         (of.requests_csv_filehandle, of.requests_csv, of.requests_csv_writer),
         (of.failures_csv_filehandle, of.failures_csv, of.failures_csv_writer),
@@ -80,7 +80,7 @@ class LocustTable:
     def delivered(self, latency_ns: npt.NDArray[np.int64], untimed: int, content_bytes: int) -> None:
         """Enter deliveries of that many bytes together: one by one, Locust's `log` costs more than the delivery itself.
 
-        `untimed` more tell no time: they count as requests without one.
+        `untimed` more have no time: they count as requests without one.
         """
         stats, timed_bytes = self._environment.stats, content_bytes if len(latency_ns) else 0
         log_untimed(stats, self._name, DELIVERY, untimed, content_bytes - timed_bytes)
@@ -130,7 +130,7 @@ def log_many(
 
 
 def log_untimed(stats: Any, kind: str, name: str, count: int, content_bytes: int) -> None:
-    """Enter `count` requests of which nobody knows how long they took."""
+    """Enter `count` requests of unknown duration."""
     for entry in (stats.get(name, kind), stats.total) if count else ():
         entry.log(None, content_bytes)
         entry.num_requests += count - 1

@@ -44,7 +44,7 @@ from load.worker_roster import CanReach, WorkerRoster
 POLL_S = 0.02
 ANSWER_DEADLINE_S = 10.0
 GRACE_S = 1.0
-"""A worker that is told to end is asked to continue for this long: a Ctrl-C ends the master, too, which then wants totals."""
+"""A worker that must end is asked to continue for this long: a Ctrl-C also ends the master, which then wants totals."""
 
 log = logging.getLogger("fanbench.load")
 

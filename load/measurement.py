@@ -1,4 +1,4 @@
-"""What the suite needs from the holders of the clients: this process, or the workers."""
+"""What the suite needs from the processes with the clients: this process, or the workers."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Target = Callable[[], int]
 """How many clients the run is to have: the last number that was requested."""
 
 AHEAD_NS = 300_000_000
-"""Measuring starts again this much later than it is ordered, twice as much with each further try: by then every worker knows."""
+"""Measuring restarts this long after the order, and twice as long with each further try: by then every worker knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectedResult:
-    """The measurement, and what is missing, in words."""
+    """The measurement, and what is missing from it."""
 
     result: WorkerResult = field(default_factory=WorkerResult)
     problems: tuple[str, ...] = ()
 
 
 class Measurement(Protocol):
-    """The clients of a run, in whatever process."""
+    """The clients of a run, in any process."""
 
     def begin(self, begin: Begin) -> list[str]:
-        """Start a test, or try to; returns what prevents it, in words."""
+        """Try to start a test; returns the reason if it cannot start."""
 
     def tick(self) -> None:
         """Called five times a second."""
@@ -39,10 +39,10 @@ class Measurement(Protocol):
         """The numbers of the moment."""
 
     def obey(self, order: LoadOrder) -> None:
-        """Do what the order says."""
+        """Execute the order."""
 
     def measure_from(self, at_ns: int) -> None:
         """Discard the measurements; events due from that instant on count, or from a later one, the same for all clients."""
 
     def collect(self, drain_s: float) -> CollectedResult:
-        """End the measurement: wait that long for what some clients have and others lack, then count."""
+        """End the measurement: wait that long for events that some clients have and others miss, then count."""

@@ -25,7 +25,7 @@ class Member:
     """It has ended, or no longer answers."""
 
     def measures(self, from_ns: int) -> None:
-        """It has forgotten what it measured before."""
+        """Whether it has discarded its earlier measurements."""
         self.measure_from_ns = from_ns
         if self.status is not None:
             self.status = _without_counts(self.status)
@@ -38,11 +38,11 @@ class Members:
     by_name: dict[str, Member] = field(default_factory=dict)
 
     def there(self) -> list[str]:
-        """Those that are not gone."""
+        """The members that have not left."""
         return [name for name, one in self.by_name.items() if not one.gone]
 
     def why_not_begun(self, deadline_s: float) -> list[str]:
-        """What prevents members from starting, in words."""
+        """The reason why members cannot start; empty if there is none."""
         reasons = []
         for name, one in self.by_name.items():
             if one.began is None and not one.gone:
@@ -54,7 +54,7 @@ class Members:
     def status(self, measure_from_ns: int | None) -> LoadStatus:
         """The numbers of those that are there, and the deliveries of those that have left.
 
-        What a member counted before it began to measure from `measure_from_ns` is left out.
+        Leave out what a member counted before it began to measure from `measure_from_ns`.
         """
         members = self.by_name.values()
         told = [
@@ -89,7 +89,7 @@ class Members:
         return total
 
     def without_totals(self) -> list[str]:
-        """The members whose deliveries are missing, in words."""
+        """Name the members whose deliveries are missing."""
         return [
             f"worker {name} ended without its totals: its clients' deliveries are missing; see its log, and run again"
             for name, one in self.by_name.items()

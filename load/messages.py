@@ -1,7 +1,7 @@
 """The messages between master and workers over Locust's connection; docs/decisions/0008-locust-workers.md has why; load/totals.py has the last of them.
 
-Each message is a `Document` with a version. `test` is the test that it is about, by the instant at which that began:
-what comes late from an earlier test is left alone.
+Each message is a `Document` with a version. `test` names its test by the instant of its start,
+so late messages from an earlier test are ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from load.worker_result import Horizon, SeqBounds, SeriesKey
 
 
 class Join(Document):
-    """Worker to master, before anything else: for which run it was started."""
+    """Worker to master, before anything else: the run for which it was started."""
 
     version: Literal[1] = 1
     run: str
@@ -50,10 +50,10 @@ class Begin(Document):
     sessions: SessionRules | None = None
     """The users take visits to these."""
     endpoint: StreamEndpoint | None = None
-    """What the clients listen to, where that is no replica of ours."""
+    """What the clients listen to, if it is not one of our replicas."""
 
     def changed(self, clients: int | None = None, measure_from_ns: int | None = None) -> Begin:
-        """The same test for so many clients, or measured from another instant."""
+        """Return the same test with that many clients, or measured from another instant."""
         return Begin(
             test=self.test,
             replicas=self.replicas,
@@ -111,7 +111,7 @@ class ClientOrder(Document):
 
 
 class MeasureFrom(Document):
-    """Master to worker: forget what was measured, and measure what is due from an instant on."""
+    """Master to worker: discard earlier measurements, and measure what is due from an instant on."""
 
     version: Literal[1] = 1
     test: int
@@ -119,13 +119,13 @@ class MeasureFrom(Document):
 
 
 class Measuring(Document):
-    """Worker to master, the answer to `MeasureFrom`: it has forgotten what it measured."""
+    """Worker to master, the answer to `MeasureFrom`: it has discarded earlier measurements."""
 
     version: Literal[1] = 1
     test: int
     asked_ns: int
     from_ns: int
-    """What is due from then on counts here; later than was requested if an event that was due between came already."""
+    """Events due from then on count here; later than requested if an event that was due in between has already arrived."""
 
 
 class WorkerStatus(Document):
@@ -147,17 +147,17 @@ class SeriesBounds(NamedTuple):
 
 
 def bounds_of(horizon: Horizon) -> tuple[SeriesBounds, ...]:
-    """The horizon as a message holds it."""
+    """Encode the horizon for a message."""
     return tuple(SeriesBounds(*key, *bounds) for key, bounds in horizon.items())
 
 
 def horizon_from(bounds: tuple[SeriesBounds, ...]) -> Horizon:
-    """The horizon that a message holds."""
+    """Decode the horizon in a message."""
     return {SeriesKey(one.stream, one.topic): SeqBounds(one.low_seq, one.high_seq) for one in bounds}
 
 
 class Freeze(Document):
-    """Master to worker: the test ends; say what your clients saw."""
+    """Master to worker: the test ends; report what your clients saw."""
 
     version: Literal[1] = 1
     test: int
@@ -172,7 +172,7 @@ class Saw(Document):
 
 
 class Drain(Document):
-    """Master to worker: what all clients of the run saw; wait that long for what yours lack, then send your totals."""
+    """Master to worker: what all clients of the run saw; wait that long for missing events, then send your totals."""
 
     version: Literal[1] = 1
     test: int
@@ -181,7 +181,7 @@ class Drain(Document):
 
 
 class Leaving(Document):
-    """Worker to master: it was told to end, and may not be needed any more."""
+    """Worker to master: it was told to end, and may no longer be needed."""
 
     version: Literal[1] = 1
     test: int

@@ -57,7 +57,7 @@ class StreamReader:
         self.closed = False
         self.started_ns = 0
         self.arrival_ns = 0
-        """When the last event came."""
+        """The arrival of the last event."""
         self._replica = replica
         self._pool = pool
         self._feed: Feed
@@ -150,7 +150,7 @@ class StreamReader:
         self.begin_stream(self._pool.feed(wire_format, server, self.state.topic), rest, now_ns)
 
     def begin_stream(self, feed: Feed, rest: bytes, now_ns: int) -> None:
-        """The answer begins a stream; `rest` is what came with its head."""
+        """Begin a stream; `rest` is what arrived with the head."""
         self._feed = feed
         self._get = feed.get
         self._decoder = feed.decoder()
@@ -251,7 +251,7 @@ class StreamReader:
         return self._side.notes if self._side is not None else None
 
     def last_event(self) -> Event | None:
-        """The event that came last."""
+        """The last event that arrived."""
         return self._last.last if self._last else None
 
     def disarm(self) -> None:
@@ -275,7 +275,7 @@ class StreamReader:
             self._broken(reason, back_s)
 
     def move(self) -> None:
-        """Go on at the next replica, by the last id, as a client whose network changed; no error if it is not connected."""
+        """Continue at the next replica, from the last id, as a client with a new network does; no error if it is not connected."""
         if self.state.connected and not self.closed:
             self._release()
             self.state.closed(time_ns())
@@ -289,7 +289,7 @@ class StreamReader:
         self._pool.gate.leave()
 
     def fail(self, reason: str, wait_s: float | None = None) -> None:
-        """The attempt to connect has failed; try again later, or after what the server asked for."""
+        """End a failed attempt to connect; try again later, or after the server's delay."""
         self._release()
         self._pool.counters.refused[reason] += 1
         self._settle(reason)
@@ -299,18 +299,18 @@ class StreamReader:
         self._later(wait_s)
 
     def stop(self, reason: str) -> None:
-        """The server says that nobody should come back: this client rests from now on."""
+        """Rest for good: the server says that clients must not reconnect."""
         self._release()
         self._pool.counters.refused[reason] += 1
         self._settle(reason)
         self.state.rest(True)
 
     def hang_up(self) -> None:
-        """Close the socket; the attempt goes on elsewhere."""
+        """Close the socket; the attempt continues at another address."""
         self._release()
 
     def _end(self, reason: str, *, in_good_order: bool) -> None:
-        """The server ends the stream: an answer that is whole, or else a break."""
+        """Handle the end of a stream: a complete answer, or a break."""
         why = reason if self._side is None else self._side.why_broken(reason, in_good_order=in_good_order)
         if why:
             self._broken(why)
@@ -318,7 +318,7 @@ class StreamReader:
             self._complete()
 
     def _complete(self) -> None:
-        """The answer has come whole: ask again after a pause."""
+        """Request the stream again after a pause: the answer was complete."""
         assert self._side is not None
         now_ns = time_ns()
         self._side.notes.completed(now_ns)

@@ -25,7 +25,7 @@ class Recovery:
         return self.first_event_ns is None
 
     def note(self, event: Event, now_ns: int) -> None:
-        """An event came."""
+        """Note an event."""
         if self.first_event_ns is None and event.due_ns >= self.mark_ns:
             self.first_event_ns = now_ns - self.mark_ns
 

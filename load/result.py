@@ -25,7 +25,7 @@ from load.worker_result import SpanName, WorkerResult
 
 
 def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], breaches: Sequence[str] = ()) -> LoadResult:
-    """What `--out` holds; `asked` is how many clients were requested last, `breaches` what `--fail-if` found."""
+    """The content of `--out`; `asked` is the last requested number of clients, `breaches` the results of `--fail-if`."""
     tally = totals.tally
     spans = _spans(totals)
     wide = wide_bounds(totals.clocks, spans)
@@ -65,7 +65,7 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], brea
 
 
 def _ledger(totals: WorkerResult) -> dict[str, Any]:
-    """What it takes to tell one event from another."""
+    """The fields that identify an event."""
     if not totals.has_ledger:
         return {}
     tally = totals.tally
@@ -81,7 +81,7 @@ def _ledger(totals: WorkerResult) -> dict[str, Any]:
 
 
 def _latencies(totals: WorkerResult, spans: dict[Span, Histogram]) -> dict[str, Any]:
-    """What it takes to know when events were sent, or due."""
+    """The fields that say when events were sent, or due."""
     if "latency" not in spans:
         return {}
     return {
@@ -99,7 +99,7 @@ def _time(totals: WorkerResult, name: SpanName) -> Histogram:
 
 
 def _spans(totals: WorkerResult) -> dict[Span, Histogram]:
-    """The spans that every delivery tells."""
+    """The spans that every delivery has."""
     spans: dict[Span, Histogram] = {}
     if totals.tell(Times.ALL, Times.DUE) or totals.tell(Times.SENT):  # two kinds of latency are not added up
         spans["latency"] = totals.latency()
@@ -177,7 +177,7 @@ def duration_s(totals: WorkerResult) -> float:
 
 
 def check(totals: WorkerResult, asked: int) -> list[str]:
-    """What does not add up, in words; empty if everything does."""
+    """The inconsistencies; empty if there are none."""
     tally = totals.tally
     missing = missing_clients(totals, asked)
     wrong = [missing] if missing else []
@@ -241,7 +241,7 @@ def missing_visits(totals: WorkerResult, asked: int) -> str | None:
 
 
 def _servers(totals: WorkerResult, spans: dict[Span, Histogram]) -> dict[str, ServedClients]:
-    """By the names that replicas of ours tell; an endpoint tells none."""
+    """By the names that our replicas report; an endpoint reports none."""
     names = sorted({server for server, _ in totals.clients} | set(totals.servers))
     if totals.endpoint:
         names = [name for name in names if name and "latency" in spans]

@@ -35,12 +35,12 @@ _FIXED_WHILE_RUNNING = "cannot change while a test runs; stop it first"
 
 
 def test_name(began_ns: int) -> str:
-    """A test by the instant at which it began, as in the names of its files."""
+    """A test, named by the instant of its start, as in the names of its files."""
     return datetime.fromtimestamp(began_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 class ResultPage:
-    """What the page shows of the tests of this process, the newest first."""
+    """What the page shows about the tests of this process, the newest first."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class ResultPage:
             raise FanbenchError(f"host {_FIXED_WHILE_RUNNING}")
 
     def _after(self, response: Any) -> Any:
-        """Add the tab's rows to what the page asks for every few seconds, and the style to the page itself."""
+        """Add the tab's rows to the page's periodic request, and the style to the page itself."""
         if request.path.endswith("/stats/requests") and response.is_json:
             answer = response.get_json()
             answer["extended_stats"] = [{"key": _KEY, "data": self.rows()}]

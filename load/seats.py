@@ -15,7 +15,7 @@ class Grant(NamedTuple):
 
 
 class SeatPool:
-    """The seats of a run, by the name of the process that holds them.
+    """The seats of a run, by the name of the process that has them.
 
     A process asks for as many seats as it has users without one. It gets them when they are free, so that a run never
     has more clients than were requested, even while Locust moves users from one worker to another.
@@ -54,7 +54,7 @@ class SeatPool:
         return number
 
     def give_back(self, holder: str, numbers: Iterable[int]) -> None:
-        """Seats are free again; those that another process holds by now are left alone."""
+        """Free these seats, except those that another process has by now."""
         for number in numbers:
             if self._holders.get(number) == holder:
                 del self._holders[number]

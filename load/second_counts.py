@@ -93,7 +93,7 @@ class SecondCounts:
         self._minute(second // 60).add(_pack(keys, np.concatenate([[latencies.negative], counts])))
 
     def merge(self, other: SecondCounts) -> None:
-        """Add what another process counted."""
+        """Add the counts of another process."""
         for number, minute in other._minutes.items():
             self._minute(number).add(minute.summed())
 

@@ -45,7 +45,7 @@ class SeatedClient:
 
 
 class Attendance(NamedTuple):
-    """Sessions instead of topics that stay, and how many users take the visits in turn."""
+    """Sessions instead of permanent topics, and how many users take turns with the visits."""
 
     rules: SessionRules
     users: int
@@ -80,19 +80,19 @@ class Session:
         self.probes = Probes(self.clocks.known)
         self.clients: set[SeatedClient] = set()
         self.left: list[SeatedClient] = []
-        """Clients that left voluntarily and lack something."""
+        """Clients that left voluntarily with missing events."""
         self.left_whole = 0
-        """Clients that had been connected, went by their own will and lack nothing."""
+        """Clients that were connected and left voluntarily without missing events."""
         self._ticked_ns = 0
         self.ended_ns = 0
         """When the test ended; until then a client that hears nothing is silent."""
         self.silences_ns: list[int] = []
         """At an endpoint, the longest silence of each client that went."""
         self.received_by_left = 0
-        """What those of `left_whole` received."""
+        """The deliveries to the clients of `left_whole`."""
         self._registry = SeriesRegistry(measure_from_ns)
         self.access = access
-        """How the endpoint is reached, where the clients are not at replicas of ours."""
+        """The access to an endpoint, if the clients are not at our replicas."""
         self._connect_ns: list[int] = []
         self.marked = False
         self.published_until_ns = 0
@@ -149,12 +149,12 @@ class Session:
         return self._connect(Seat(user, topic, replica), state)
 
     def dismiss(self, client: SeatedClient) -> None:
-        """The client of a visit goes; the visits' account has what it got."""
+        """Remove the client of a visit; the tally of visits has its result."""
         client.reader.close()
         self.clients.discard(client)
 
     def leave(self, client: SeatedClient | Visitor) -> None:
-        """A client leaves voluntarily: what it lacks so far is lost; later events do not count for it."""
+        """Remove a client that leaves voluntarily: its missing events are lost, and later events do not count for it."""
         if isinstance(client, Visitor):
             if self.visits is not None:
                 self.visits.rise(client.seat.number)
@@ -171,7 +171,7 @@ class Session:
             self.received_by_left += sum(track.measured() for track in tracks)
 
     def measure_from(self, at_ns: int) -> int:
-        """Forget what was measured; what is due from that instant on counts, or from the later one that is returned."""
+        """Discard earlier measurements; events due from that instant on count, or from the later one that is returned."""
         self.tick(hold=False)
         from_ns = self._registry.measure_from(at_ns)
         self.clocks.restart()
@@ -191,7 +191,7 @@ class Session:
                 client.reader.notes.restart(from_ns)
 
     def freeze(self) -> Horizon:
-        """The test ends: what these clients saw. What comes from now on waits for `measure_until`."""
+        """End the test and return what these clients saw. Later events wait for `measure_until`."""
         # Locust's own work at the end holds up the loop: until then only what was read can be said to be silence.
         self.ended_ns = max([self._ticked_ns, *(client.reader.arrival_ns for client in self.clients)])
         self.tick(hold=False)
@@ -221,7 +221,7 @@ class Session:
             client.reader.disarm()
 
     def tick(self, *, hold: bool = True) -> None:
-        """Fold what came since the last tick, unless `hold` is to wait for replicas' clocks; tell its latencies in nanoseconds."""
+        """Fold the arrivals since the last tick, unless `hold` waits for replicas' clocks; report their latencies in nanoseconds."""
         for feed in self._pool.feeds.values():
             feed.forget()
         self.clocks.look()
@@ -272,7 +272,7 @@ class Session:
         )
 
     def behind(self, horizon: Horizon) -> int:
-        """How many clients still lack something at the end of a series that they are in."""
+        """Return how many clients still miss something at the end of one of their series."""
         return sum(_is_behind(client.state, horizon) for client in self.clients)
 
 

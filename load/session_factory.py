@@ -36,7 +36,7 @@ class SessionFactory:
         """The session of that test, without a client.
 
         Raises:
-            UsageError: a server's name is unknown, a file of an endpoint cannot be used, or this process may not hold so many connections.
+            UsageError: a server's name is unknown, a file of an endpoint cannot be used, or this process may not open that many connections.
         """
         sources = SourceAddresses(self.sources)
         origins = [parse_origin(url) for url in begin.replicas]
@@ -61,7 +61,7 @@ class SessionFactory:
         )
 
     def _access(self, begin: Begin, origins: Sequence[Origin]) -> EndpointAccess | None:
-        """How the endpoint is reached; None at replicas of ours."""
+        """The access to an endpoint; None at our replicas."""
         if begin.endpoint is None:
             return None
         if self.transport is not SSE:
@@ -73,10 +73,10 @@ class SessionFactory:
 
 
 def require_descriptors(clients: int) -> None:
-    """Raise the limit of open files as far as it goes.
+    """Raise the limit of open files as far as possible.
 
     Raises:
-        UsageError: this process may not hold that many connections.
+        UsageError: this process may not open that many connections.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = clients + DESCRIPTORS_BESIDE_CLIENTS
@@ -85,5 +85,5 @@ def require_descriptors(clients: int) -> None:
             f"{clients} clients need {wanted} open files, this process may have {hard}; "
             f"use up to {max(0, hard - DESCRIPTORS_BESIDE_CLIENTS)} clients or more --processes"
         )
-    # As many as may be, for clients that move here from a worker that leaves.
+    # As many as possible, for clients that move here from a worker that leaves.
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, 65_536) if hard == resource.RLIM_INFINITY else hard, hard))

@@ -83,7 +83,7 @@ class LoadSettings(BaseModel):
         """The rules of sessions, if there are to be any.
 
         Raises:
-            UsageError: there is no such file. DocumentError: it holds something else.
+            UsageError: there is no such file. DocumentError: its content is wrong.
         """
         if self.sessions is None:
             return None
@@ -110,7 +110,7 @@ files here."""
 
 
 SECRET = ("token", "header", "cookie", "body")
-"""Options of which the value is not shown."""
+"""Options whose value is not shown."""
 
 
 def add_options(parser: Any) -> None:
@@ -147,5 +147,5 @@ def read_settings(options: Any) -> LoadSettings:
         reason = first["msg"].removeprefix("Value error, ")
         hint = LoadSettings.model_fields[name].description
         shown = "***" if name in SECRET else repr(first["input"])
-        # Without its cause, which holds the value.
+        # Without its cause, which contains the value.
         raise UsageError(f"--{name.replace('_', '-')} {shown}: {reason}. It takes: {hint}") from None

@@ -1,4 +1,4 @@
-"""The addresses of this host that connections leave from: each has so many ports to one replica, and no more."""
+"""The addresses of this host from which connections leave: each has a limited number of ports to one replica."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from load.connection_pool import ReplicaAddress
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _USUAL_PORTS = 28_232
 _BIND_ADDRESS_NO_PORT = 24
-"""Linux's IP_BIND_ADDRESS_NO_PORT: the port is chosen as it connects, so that one serves for each replica."""
+"""Linux's IP_BIND_ADDRESS_NO_PORT: the kernel chooses the port at connect, so that it can be reused for each replica."""
 
 
 def own_addresses(text: str) -> tuple[str, ...]:
     """Addresses of this host, separated by commas; none for an empty text.
 
     Raises:
-        UsageError: one is none of this host.
+        UsageError: an address does not belong to this host.
     """
     found = tuple(one.strip() for one in text.split(",") if one.strip())
     for address in found:
@@ -46,7 +46,7 @@ def ports_of_an_address() -> int:
 
 
 class SourceAddresses:
-    """Takes the addresses in turn; without any, the system chooses."""
+    """Uses the addresses in turn; without any, the system chooses."""
 
     def __init__(self, addresses: Sequence[str] = ()) -> None:
         self._count = len(addresses)
@@ -56,7 +56,7 @@ class SourceAddresses:
         """Have a socket leave from the next address.
 
         Raises:
-            OSError: it is none of this host.
+            OSError: the address does not belong to this host.
         """
         if self._next is not None:
             if sock.family == AF_INET:
@@ -64,7 +64,7 @@ class SourceAddresses:
             sock.bind((next(self._next), 0))
 
     def require_ports(self, clients: int, addresses: Sequence[ReplicaAddress]) -> None:
-        """Raise UsageError if so many clients need more ports than there are."""
+        """Raise UsageError if that many clients need more ports than there are."""
         each, sources = ports_of_an_address(), max(1, self._count)
         found = each * sources * len({address.sockaddr for address in addresses})
         if clients > found:

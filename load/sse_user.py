@@ -1,4 +1,4 @@
-"""`SSEUser`, for locustfiles of other people: a Locust user that listens to event streams while its tasks do something else.
+"""`SSEUser`, for your own locustfiles: a Locust user that listens to event streams while its tasks do something else.
 
     from fanbench_locust import SSEUser      # `from load.users import SSEUser` in fanbench's own checkout
 
@@ -27,7 +27,7 @@ _WOULD_BLOCK = "Impossible to call blocking function in the event loop callback"
 
 
 def _stay(_: User) -> None:
-    """The task of a user that only listens: its streams are read beside it."""
+    """The task of a user that only listens."""
     gevent.sleep(_A_DAY_S)
 
 
@@ -50,7 +50,7 @@ def _bucket(milliseconds: float) -> float:
 
 
 class SSEUser(User):
-    """A user of a service that streams events: it listens to as many streams as it likes, and its tasks run beside them.
+    """A user of a service that streams events: it listens to any number of streams while its tasks run.
 
     With `path` it listens to that stream from its start on. More are opened by `listen`, from `on_start` or a task. They
     come back by themselves when they are lost, with `Last-Event-ID`, and end with the user. A user without tasks of its own
@@ -68,12 +68,12 @@ class SSEUser(User):
     tls: TlsSettings = TlsSettings()
     """Of `https://`: who is trusted, and the certificate of the user; by default the system's authorities and none."""
     tell_every: ClassVar[int] = 100
-    """Of so many deliveries one has Locust's `request` event fired, which costs more than the delivery; 0: of none."""
+    """Fires Locust's `request` event for one in this many deliveries, because it costs more than the delivery; 0: never."""
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self.streams: list[UserStream] = []
-        """What it listens to now."""
+        """The open streams."""
         self._reactions = Group()
         self._linked = False
 
@@ -90,7 +90,7 @@ class SSEUser(User):
     def on_event(self, event: SSEEvent, stream: UserStream) -> None:
         """Called for each event, unless `listen` was given another function: `event.event`, `event.data`, `event.id`.
 
-        It is called by the loop that reads all streams, so it must not wait: neither sleep nor send a request. `react`
+        The loop that reads all streams calls it, so it must not wait: neither sleep nor send a request. `react`
         starts what has to. An exception is entered under Locust's exceptions, and the stream goes on.
         """
 
@@ -98,7 +98,7 @@ class SSEUser(User):
     def sent_ns(cls, event: SSEEvent) -> int | None:
         """When an event was sent, in nanoseconds since 1970 by the clock of this machine; None if it does not say.
 
-        What it says becomes the response time of its deliveries. It is called once for the same bytes, not once for each
+        Its result becomes the response time of deliveries. It is called once for the same bytes, not once for each
         client. By default it is the due instant of events that fanbench's generator made.
         """
         try:
@@ -147,7 +147,7 @@ class SSEUser(User):
         self.streams.remove(stream)
 
     def react(self, function: Callable[..., Any], *args: Any) -> None:
-        """Run a function that may wait in a greenlet of its own, from `on_event`; it ends with the user at the latest."""
+        """Run a function that may wait in a separate greenlet, from `on_event`; it ends with the user at the latest."""
         self._reactions.spawn(self._run, function, args)
 
     def _run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:

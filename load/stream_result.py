@@ -1,4 +1,4 @@
-"""The part of a result that the streams of any endpoint give, whatever is known of their events."""
+"""The part of a result that the streams of any endpoint provide, regardless of their events' content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from load.worker_result import SpanName, WorkerResult
 
 
 def stream_figures(totals: WorkerResult) -> StreamFigures | None:
-    """What the streams told; None at replicas of ours."""
+    """Return the figures of the streams; None at our replicas."""
     if not totals.endpoint:
         return None
     tally, told = totals.tally, totals.told
@@ -33,7 +33,7 @@ def stream_figures(totals: WorkerResult) -> StreamFigures | None:
 
 
 def knowledge(totals: WorkerResult) -> tuple[Knowledge, ...]:
-    """What every delivery told."""
+    """The instants that every delivery has."""
     known: list[Knowledge] = []
     if totals.tell(Times.ALL, Times.DUE):
         known.append("stamp")

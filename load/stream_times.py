@@ -1,4 +1,4 @@
-"""What any stream tells, whatever its events mean: the first event, the gaps between events, silences, bytes, whole answers."""
+"""What every stream shows, regardless of its events' meaning: first event, gaps between events, silences, bytes, complete answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StreamTimes:
         self.restart(from_ns)
 
     def restart(self, from_ns: int) -> None:
-        """Forget what was noted; what is folded before that instant is forgotten, too."""
+        """Forget what was noted, and what is folded before that instant."""
         self.from_ns = from_ns
         self.first, self.gap, self.answer = Histogram(), Histogram(), Histogram()
         self.first_ns, self.gap_ns, self.answer_ns = array("q"), array("q"), array("q")
@@ -54,7 +54,7 @@ class StreamNotes:
         self._from_ns = times.from_ns
         self.began_ns = 0
         self.since_ns = 0
-        """When the last event came on this connection, or its head; 0 without a connection."""
+        """When the last event arrived on this connection, or its head; 0 without a connection."""
         self.longest_ns = 0
         self.fresh = True
         """Whether the first event of this connection is still to come."""
@@ -65,7 +65,7 @@ class StreamNotes:
         self.began_ns, self.since_ns, self.fresh = began_ns, now_ns, True
 
     def heard(self, count: int, now_ns: int) -> None:
-        """So many events came in one read."""
+        """Note that many events in one read."""
         self.quiet_until(now_ns)
         if self.fresh:
             self._times.first_ns.append(now_ns - self.began_ns)
@@ -77,7 +77,7 @@ class StreamNotes:
         self.since_ns = now_ns
 
     def quiet_until(self, now_ns: int) -> None:
-        """Nothing came until now."""
+        """Note a silence until now."""
         if self.since_ns:  # a time before it, of an end that was noticed late, changes nothing
             self.longest_ns = max(self.longest_ns, now_ns - max(self.since_ns, self._from_ns))
 
@@ -87,7 +87,7 @@ class StreamNotes:
         self.since_ns = 0
 
     def completed(self, now_ns: int) -> None:
-        """An answer came whole; `closed` follows."""
+        """Note a complete answer; `closed` follows."""
         self._times.whole += 1
         self._times.answer_ns.append(now_ns - self.began_ns)
 

@@ -1,4 +1,4 @@
-"""What the summary says of an endpoint: what its events tell, and so what could be measured."""
+"""What the summary says about an endpoint: the content of its events, and so what could be measured."""
 
 from __future__ import annotations
 

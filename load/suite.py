@@ -1,6 +1,6 @@
 """Joins the measurement to Locust's life cycle: start, ticks, the end. Locust itself is passed in.
 
-This is the side of whoever answers to a person: Locust's only process, or its master.
+This is the process that a person talks to: Locust's only process, or its master.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Suite:
         )
 
     def _endpoint(self, settings: LoadSettings, origins: Sequence[Origin]) -> StreamEndpoint | None:
-        """What the clients listen to, where that is no replica of ours."""
+        """What the clients listen to, if it is not one of our replicas."""
         options = self._environment.parsed_options
         return endpoint_of(settings, origins, several=bool(options.master or options.processes))
 
@@ -131,7 +131,7 @@ class Suite:
         )
 
     def _may_start(self, form: Mapping[str, str]) -> None:
-        """Try what a start with that form would do before it sends users; raise what keeps it from that."""
+        """Check what a start with that form would do before it sends users; raise the reason if it cannot start."""
         options = vars(self._environment.parsed_options) | {name: form[name] for name in ON_THE_PAGE if name in form}
         settings = read_settings(SimpleNamespace(**options))
         clients = int(form["user_count"]) if form.get("user_count", "").isdigit() else 1  # Locust refuses the rest
@@ -191,7 +191,7 @@ class Suite:
     def _finish(self, **_: Any) -> None:
         """The test is about to stop, its users are still there: end the measurement and write the result, once.
 
-        Locust may be told to stop and to quit at once; the second waits until the first has done it.
+        Locust may stop and quit at the same time; the second waits until the first is done.
         """
         with self._ending:
             if self._result is None and self._began_ns:
@@ -228,7 +228,7 @@ class Suite:
         return build_result(totals, self._asked(), problems, breaches) if breaches else result
 
     def _report(self, **_: Any) -> None:
-        """Everything has ended: the summary is the last word, beside Locust's JSON if that was requested."""
+        """Print the summary at the very end, next to Locust's JSON if that was requested."""
         if self._result is not None and self._page is None:
             stream = sys.stderr if self._environment.parsed_options.json else sys.stdout
             print_summary(self._result, stream)

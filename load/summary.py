@@ -18,7 +18,7 @@ _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
 def print_summary(result: LoadResult, stream: TextIO) -> None:
-    """Print what `build_result` made, in whatever letters the stream can write."""
+    """Print the output of `build_result` in the letters that the stream can encode."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")
     _print(result, Console(file=stream, soft_wrap=True))

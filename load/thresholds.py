@@ -55,12 +55,12 @@ _SPANS: dict[str, Callable[[LoadResult], Percentiles | None]] = {
 
 
 def figure_names() -> list[str]:
-    """What may be compared."""
+    """The figures that can be compared."""
     return [*(span + name for span in _SPANS for name in _PERCENTILES), *_COUNTS]
 
 
 def _figure(name: str, result: LoadResult) -> float | None:
-    """None where the events do not carry it."""
+    """None if the events do not carry it."""
     if name in _COUNTS:
         return _COUNTS[name](result)
     span = next(one for one in sorted(_SPANS, reverse=True) if name.startswith(one))
@@ -77,7 +77,7 @@ class Threshold:
     limit: float
 
     def breach(self, result: LoadResult) -> str:
-        """The exceeded limit, in words; '' if none is."""
+        """The exceeded limit; '' if there is none."""
         value = _figure(self.figure, result)
         if value is None:
             return f"{self.figure} is not known of these events, so that nobody can say whether it is {self.comparison} {self.limit:g}"
@@ -87,7 +87,7 @@ class Threshold:
 
 
 def parse_thresholds(texts: Iterable[str]) -> list[Threshold]:
-    """The thresholds in the texts, each of which may hold several, by commas.
+    """Parse the thresholds in the texts; each text may have several, separated by commas.
 
     Raises:
         UsageError: one cannot be read, or its figure is unknown.

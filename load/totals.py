@@ -1,4 +1,4 @@
-"""A worker's totals as they travel to the master, once for each test."""
+"""A worker's totals as it sends them to the master, once for each test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from load.worker_result import Seen, SeriesKey, ServerTopic, SpanName, Tally, Wo
 
 
 class EncodedHistogram(NamedTuple):
-    """HDR V2, base64, and what that leaves out."""
+    """HDR V2 in base64, and the values that it leaves out."""
 
     text: str
     negative: int
@@ -56,7 +56,7 @@ class Totals(Document):
     version: Literal[1] = 1
     test: int
     measure_from_ns: int
-    """Of what was due from then on."""
+    """For events that were due from then on."""
     tally: Tally
     causes: dict[Cause, int]
     foreign: dict[str, int]

@@ -13,7 +13,7 @@ from load.websocket import MessageFrames, MessageParser, encode_upgrade, require
 
 
 class Framing(Protocol):
-    """How a transport wraps the stream; `reply` is what the other end is owed for what was fed."""
+    """How a transport wraps the stream; `reply` is what we must answer to the bytes so far."""
 
     between: bool
     ended: bool
@@ -60,11 +60,11 @@ class WireFormat:
     parser: Callable[[], Parser]
     """For the start of a stream."""
     between: Callable[[], Parser]
-    """For a stream that stands between two events."""
+    """For a stream between two events."""
     sole_piece: Callable[[bytes], bytes | None] = _not_one
-    """What is in the framing if there is one piece, whole and alone; None for anything else, which takes `framing`."""
+    """Returns what is in the framing if there is exactly one complete piece; None for anything else, which needs `framing`."""
     whole: Callable[[bytes], SSEEvent | None] = _no_event
-    """The event that a piece is, if it is one as replicas write it; None for anything else, which takes `between`."""
+    """Returns the event of a piece that has the form that replicas write; None for anything else, which needs `between`."""
 
 
 CHUNKED = WireFormat(ChunkedBody, SSEParser, _sse_between_events, sole_chunk, read_whole)
@@ -73,7 +73,7 @@ MESSAGES = WireFormat(MessageFrames, MessageParser, MessageParser)
 
 
 class Request(Protocol):
-    """The bytes that ask for the stream of a topic."""
+    """Return the bytes of the request for a topic's stream."""
 
     def __call__(self, origin: Origin, topic: str, *, last_event_id: str = "", token: str = "") -> bytes: ...
 
@@ -85,7 +85,7 @@ class Transport:
     name: str
     request: Request
     wire_format: Callable[[ResponseHead], WireFormat]
-    """What follows a response's head; raises Http1Error unless that begins a stream."""
+    """Return what follows a response's head; raises Http1Error unless that begins a stream."""
 
 
 def _sse(head: ResponseHead) -> WireFormat:

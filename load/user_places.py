@@ -19,7 +19,7 @@ class UserPlace:
 
 
 class UserPlaces:
-    """The users that are here, in the order in which they came.
+    """The users in this process, in the order of their arrival.
 
     `ask` is told how many more seats are needed, and answers by `seat`, at once or later; `give_back` is told of
     seats that are free again. `soon` runs a function when the loop comes round, so that many users make one question.
@@ -48,7 +48,7 @@ class UserPlaces:
 
     @property
     def session(self) -> Session | None:
-        """Where the clients are; None between tests."""
+        """The holders of the clients; None between tests."""
         return self._session
 
     def open(self, session: Session) -> None:
@@ -57,12 +57,12 @@ class UserPlaces:
         self._flush_soon()
 
     def close(self) -> None:
-        """The test is over, or cannot start: no user gets a client, and seats are no longer returned."""
+        """End the test, or a failed start: no user gets a client, and seats are no longer returned."""
         self._session, self._asked = None, 0
         self._returned.clear()
 
     def enter(self) -> UserPlace:
-        """A user comes."""
+        """Add a user."""
         place = UserPlace()
         self._waiting[place] = None
         self._present += 1

@@ -1,4 +1,4 @@
-"""A stream that somebody's own user listens to: each event is handed on, and nothing is expected of what it says."""
+"""A stream of a locustfile's user: passes each event on, and expects nothing of its content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SentNs = Callable[[SSEEvent], int | None]
 
 
 class Reader(Protocol):
-    """What keeps a stream connected."""
+    """Keeps a stream connected."""
 
     def start(self) -> None:
         """Connect."""
@@ -37,7 +37,7 @@ class Reader(Protocol):
 
 
 class HeardEvents:
-    """Makes one item of the same bytes, however many streams they come on, and has their arrivals until they are harvested."""
+    """Makes one item of the same bytes for all streams, and keeps their arrivals until they are harvested."""
 
     def __init__(self, sent_ns: SentNs, on_error: Callable[[Exception], None]) -> None:
         self._sent_ns = sent_ns
@@ -45,7 +45,7 @@ class HeardEvents:
         self._fresh: list[Event] = []
 
     def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Event]:
-        """The event, with the time at which it was sent where that is known."""
+        """The event, with its time of sending if that is known."""
         event = Event(_NUMBERED_BY_NOBODY, 0, True, source.server, sse.id)
         event.sse = sse
         try:
@@ -56,7 +56,7 @@ class HeardEvents:
         return (event,)
 
     def harvest(self) -> Deliveries:
-        """What arrived since the last call. Caches must be emptied first: no arrival is noted on these events after."""
+        """Return the arrivals since the last call. Empty the caches first: later arrivals are not noted on these events."""
         fresh, self._fresh = self._fresh, []
         timed = [event for event in fresh if event.sent_ns]
         latency_ns = [np.frombuffer(event.arrivals, np.int64) - event.sent_ns for event in timed if event.arrivals]
@@ -69,7 +69,7 @@ class HeardEvents:
 
 
 class Deliveries:
-    """Of some time: how long each took from being sent, in nanoseconds, and how many came of which that is unknown."""
+    """For a period: the time of each delivery since it was sent, in nanoseconds, and the number without such a time."""
 
     __slots__ = ("latency_ns", "timed_bytes", "untimed", "untimed_bytes")
 
@@ -85,7 +85,7 @@ def _data_bytes(event: Event) -> int:
 
 
 class UserStream:
-    """One connection that comes back by itself, as a browser's EventSource does, until it or its user is closed."""
+    """One connection that reconnects as a browser's EventSource does, until it or its user is closed."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class UserStream:
         on_expected: Callable[[str, int, str], None],
     ) -> None:
         self.name = name
-        """What it is called in Locust's table."""
+        """Its name in Locust's table."""
         self.events = 0
         """How many events have come."""
         self.connected = False
@@ -117,7 +117,7 @@ class UserStream:
         return self.start_id
 
     def rest(self, resting: bool) -> None:
-        """Nobody asks whether it is meant to be without a connection."""
+        """Does nothing: nobody needs to know whether it is disconnected on purpose."""
 
     def attach(self, reader: Reader) -> None:
         """Begin to connect with that reader."""
@@ -136,7 +136,7 @@ class UserStream:
         self._open.clear()
 
     def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:  # noqa: ARG002
-        """Hand on what one read brought."""
+        """Pass on the events of one read."""
         for item in items:
             if isinstance(item, Event) and (event := item.sse) is not None:
                 item.arrivals.append(now_ns)
@@ -174,11 +174,11 @@ class UserStream:
         return expectation.event
 
     def expect(self, name: str, match: Match | None = None, timeout_s: float = 10.0) -> Expectation:
-        """For a `with` block whose action has an event follow, such as a click.
+        """For a `with` block whose action leads to an event, such as a click.
 
         Leaving the block waits for the next event that matches, from the block's beginning on. Locust's table gets the
         time between the two as a request `name`, a failed one if the event does not come within `timeout_s` of the
-        block's end. `event` is it then, or None.
+        block's end. `event` is then that event, or None.
         """
         return Expectation(name, match or _any_event, timeout_s, self._expected, self._on_expected)
 
@@ -193,7 +193,7 @@ def _any_event(_: SSEEvent) -> bool:
 
 
 class Expectation(AbstractContextManager["Expectation"]):
-    """An event that is to follow what a `with` block does."""
+    """An event that must follow the action of a `with` block."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class Expectation(AbstractContextManager["Expectation"]):
         self._result: AsyncResult[tuple[SSEEvent, int]] = AsyncResult()
 
     def met(self, event: SSEEvent, now_ns: int) -> None:
-        """It came."""
+        """Note the event."""
         self._result.set((event, now_ns))
 
     def __enter__(self) -> Expectation:

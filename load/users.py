@@ -29,13 +29,13 @@ __all__ = ["SSEUser", "StreamUser", "measure"]
 
 FOREVER_S = 10**8
 _FORKED_RUN = secrets.token_hex(8)
-"""The name of the run of `--processes`: made before Locust forks its workers, so that they have it, and nobody else."""
+"""The run name of `--processes`: made before Locust forks its workers, so that only they have it."""
 
 _places: UserPlaces
 
 
 def measure(transport: Transport) -> None:
-    """Measure what this locustfile's clients get over `transport`."""
+    """Measure what this locustfile's clients receive over `transport`."""
 
     def factory(environment: Any) -> SessionFactory:
         sources = own_addresses(environment.parsed_options.source_addresses)
@@ -121,7 +121,7 @@ class StreamUser(User):
     wait_time = constant(FOREVER_S)
 
     def on_start(self) -> None:
-        """Take a place: the reader connects and reads on its own once there is a seat; this greenlet sleeps."""
+        """Take a place: once there is a seat, the reader connects and reads; this greenlet sleeps."""
         self._place = _places.enter()
 
     def on_stop(self) -> None:

@@ -28,7 +28,7 @@ class VisitTimes:
 
 
 class VisitProgress:
-    """`note` is called for each event that is new to the client; `beyond` says which are none of its concern."""
+    """`note` is called for each event that is new to the client; `beyond` says which events do not concern it."""
 
     __slots__ = (
         "_before", "_before_ns", "_due_ns", "_on_end", "_on_move", "_times", "doubled", "ended", "heard", "moved",
@@ -51,7 +51,7 @@ class VisitProgress:
         self.opened_ns = opened_ns
         self.doubled = 0
         self.wrong = 0
-        """Events whose bytes are not those that were sent."""
+        """Events whose bytes differ from those that were sent."""
         self.ended = False
         """Whether its last event has come."""
         self.heard = False
@@ -68,7 +68,7 @@ class VisitProgress:
         return seq > self.visit.last_seq
 
     def note(self, event: Event, now_ns: int) -> None:
-        """A new event came."""
+        """Note a new event."""
         seq = event.seq
         if seq > self.session.last_seq or event.content.encode() != self.session.payload(seq):
             self.wrong += 1

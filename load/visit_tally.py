@@ -16,7 +16,7 @@ class VisitTally:
     complete: int = 0
     """Of those, the ones that got every event up to their last, once, with the right bytes."""
     wrong: int = 0
-    """Events whose bytes are not those that were sent."""
+    """Events whose bytes differ from those that were sent."""
     moved: int = 0
     late: int = 0
     expected: int = 0

@@ -1,4 +1,4 @@
-"""The clients of sessions: they come when the schedule says so, and go after the event after which it says they go.
+"""The clients of sessions: they arrive when the schedule says so, and leave after the event that it names.
 
 Locust's users take the visits in turn. Each process computes the whole schedule and opens the visits of the users that are here.
 """
@@ -22,7 +22,7 @@ from load.visit_progress import VisitProgress, VisitTimes
 from load.visit_tally import VisitTally
 
 GRACE_NS = 10_000_000_000
-"""After the end of its session, what a visit still waits for what it lacks."""
+"""How long a visit waits for missing events after the end of its session."""
 
 
 class Visitor(NamedTuple):
@@ -54,7 +54,7 @@ class _Open:
 
 @dataclass(slots=True)
 class VisitAccount:
-    """What the visits that are over came to."""
+    """The result of the finished visits."""
 
     tally: VisitTally = field(default_factory=VisitTally)
     causes: Counter[Cause] = field(default_factory=Counter)
@@ -83,7 +83,7 @@ class Visits:
         self._open: dict[int, _Open] = {}
 
     def sit(self, number: int) -> Visitor:
-        """A user comes."""
+        """Add a user."""
         self.present.add(number)
         return Visitor(Seat(number, "", number % self._replicas))
 
@@ -100,7 +100,7 @@ class Visits:
             self._open_due()
 
     def _open_due(self) -> None:
-        """Open what is due, and come back for the next."""
+        """Open the visits that are due, and schedule the next call."""
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()
@@ -138,7 +138,7 @@ class Visits:
             one.client.reader.move()
 
     def _close(self, number: int) -> None:
-        """A visit is over: enter what it came to."""
+        """End a visit and enter its result."""
         one = self._open.pop(number, None)
         if one is None:
             return
@@ -160,12 +160,12 @@ class Visits:
             account.recoveries.append(state.recovery)
 
     def tick(self, now_ns: int) -> None:
-        """Give up what is overdue."""
+        """Give up overdue visits."""
         for number in [number for number, one in self._open.items() if one.until_ns < now_ns]:
             self._close(number)
 
     def finish(self) -> VisitAccount:
-        """End all visits, and nobody opens one from now on."""
+        """End all visits, and open no more."""
         self._next = None
         if self._timer is not None:
             self._timer.stop()
@@ -177,13 +177,13 @@ class Visits:
 
 
 def lost_of(track: Track, first: int, last: int, tail: Cause) -> dict[Cause, int]:
-    """What a client lacks of the seqs from `first` to `last`, which all were published."""
+    """Count what a client misses of the seqs from `first` to `last`, all of which were published."""
     if first > last:
         return {}
     if track.first_seq < 0:
         return {track.cause or tail: last - first + 1}
     lost = track.lost(first, last, tail)
     before = min(track.first_seq - 1, last) - first + 1
-    if before > 0:  # it came, or was let in, too late for these
+    if before > 0:  # it arrived, or was let in, too late for these
         lost[Cause.UNEXPLAINED] = lost.get(Cause.UNEXPLAINED, 0) + before
     return lost

@@ -1,6 +1,6 @@
 """WebSocket, as much of it as a stream of text messages needs: handshake, frames, the answer to a ping.
 
-wsproto writes what is sent. What comes is read here, in a quarter of the time or less (docs/decisions/0006).
+wsproto writes our frames. Received bytes are parsed here, in a quarter of the time or less (docs/decisions/0006).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.endpoint.origin import Origin
 from core.sse import SSEEvent
 from load.http1 import Http1Error, ResponseHead
 
-_KEY = generate_nonce()  # RFC 6455 wants one for each connection; one a process serves the check
+_KEY = generate_nonce()  # RFC 6455 wants one for each connection; one per process is enough for the check
 _ACCEPT = generate_accept_token(_KEY).decode()
 _CONTROL = FrameProtocol(client=True, extensions=[])
 _CONTINUATION, _TEXT, _CLOSE, _PING, _PONG = 0, 1, 8, 9, 10
@@ -24,7 +24,7 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 
 def encode_upgrade(origin: Origin, topic: str, *, last_event_id: str = "", token: str = "") -> bytes:
-    """The bytes that ask for a WebSocket with the events of one topic (RFC 6455, section 4.1)."""
+    """Return the request for a WebSocket with the events of one topic (RFC 6455, section 4.1)."""
     resume = f"&last_event_id={quote(last_event_id, safe='')}" if last_event_id else ""
     lines = [
         f"GET {origin.prefix}/ws?topic={quote(topic, safe='')}{resume} HTTP/1.1",
@@ -40,7 +40,7 @@ def encode_upgrade(origin: Origin, topic: str, *, last_event_id: str = "", token
 
 
 def require_upgraded(head: ResponseHead) -> None:
-    """Raise Http1Error, with the status that came instead, unless the connection is a WebSocket now."""
+    """Raise Http1Error, with the received status, unless the connection is now a WebSocket."""
     if head.status != 101:
         raise Http1Error(f"status {head.status}")
     if head.headers.get("sec-websocket-accept") != _ACCEPT:
@@ -67,7 +67,7 @@ class MessageFrames:
         """Take the next bytes; return the messages that they complete.
 
         Raises:
-            Http1Error: the bytes are no frames of a server, or a message is not text.
+            Http1Error: the bytes are not frames of a server, or a message is not text.
         """
         data = self._held + data
         messages: list[bytes] = []
@@ -118,7 +118,7 @@ def _frame(data: bytes, at: int) -> tuple[bool, int, int, int] | None:
 
 
 class MessageParser:
-    """What a replica's messages say, as the SSE events that they would be. `retry_ms` comes with its greeting."""
+    """Converts a replica's messages to SSE events. `retry_ms` arrives with its greeting."""
 
     __slots__ = ("idle", "retry_ms")
 
@@ -127,7 +127,7 @@ class MessageParser:
         self.retry_ms: int | None = None
 
     def feed(self, message: bytes) -> list[SSEEvent]:
-        """Take one message: a greeting is no event, a gap says so, all else is an event with its stamp as id."""
+        """Take one message: a greeting is not an event, a gap is marked as such, everything else is an event with its stamp as id."""
         text = message.decode("utf-8", "replace")
         try:
             fields = orjson.loads(message)

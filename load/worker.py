@@ -1,4 +1,4 @@
-"""A worker's end: it holds clients as the master says, and tells it what they got. Locust's environment is passed in."""
+"""The worker's side: it holds clients as the master says, and reports their results. Locust's environment is passed in."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Worker:
             self._tell_totals(hand_over(self._session) if self._session is not None else WorkerResult())
 
     def _quit(self, **_: Any) -> None:
-        """This process was told to end: the master says whether the whole test ends, or only this worker's part."""
+        """Handle the order to end: the master says whether the whole test ends, or only this worker's part."""
         self._environment.process_exit_code = 0 if self._environment.process_exit_code is None else 1
         if self._told_totals or self._begin is None:
             return
@@ -177,7 +177,7 @@ class Worker:
         )
 
     def _require_master(self, silent_s: float) -> None:
-        """End with the master: without one nobody stops these clients, nobody asks what they got."""
+        """End with the master: without it, nobody stops these clients or collects their results."""
         if self._parent and os.getppid() != self._parent:
             reason = "its master has ended"
         elif silent_s > MASTER_SILENT_S:

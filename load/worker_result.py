@@ -51,7 +51,7 @@ def horizon_of(series: Iterable[Series]) -> Horizon:
 
 
 def widest(horizons: Iterable[Horizon]) -> Horizon:
-    """What the processes saw together."""
+    """What all processes saw together."""
     merged: Horizon = {}
     for horizon in horizons:
         for key, (low, high) in horizon.items():
@@ -72,7 +72,7 @@ class Seen(NamedTuple):
         return cls(track.first_seq, track.next_seq - 1, [(span.first, span.last) for span in track.missing or ()])
 
     def ranges(self) -> list[tuple[int, int]]:
-        """The runs of seqs that came, both ends included."""
+        """The runs of seqs that arrived, both ends included."""
         starts = [self.first, *(last + 1 for _, last in self.missing)]
         ends = [*(first - 1 for first, _ in self.missing), self.last]
         return [(start, end) for start, end in zip(starts, ends, strict=True) if start <= end]
@@ -114,9 +114,9 @@ class Tally:
     resting: int = 0
     """Clients that have no connection at the end by their own will."""
     unidentified: int = 0
-    """Deliveries of events that nothing tells from others: they are in no ledger."""
+    """Deliveries of events without identity: they are in no ledger."""
     opened: int = 0
-    """At an endpoint: answers that began a stream, `whole` those that ended in good order."""
+    """At an endpoint: answers that began a stream; `whole` are those that ended properly."""
     whole: int = 0
     redirects: int = 0
     body_bytes: int = 0
@@ -128,7 +128,7 @@ class Tally:
 
 
 class ServerTopic(NamedTuple):
-    """Where a client is: the server is '' if it never told its name."""
+    """Where a client is: the server is '' if it never reported its name."""
 
     server: str
     topic: str
@@ -136,7 +136,7 @@ class ServerTopic(NamedTuple):
 
 @dataclass(slots=True)
 class WorkerResult:
-    """What a process measured, or several together. Times in wall-clock nanoseconds."""
+    """The measurement of one process, or of several together. Times in wall-clock nanoseconds."""
 
     tally: Tally = field(default_factory=Tally)
     causes: Counter[Cause] = field(default_factory=Counter)
@@ -155,9 +155,9 @@ class WorkerResult:
     first_due_ns: int | None = None
     last_arrival_ns: int = 0
     told: Counter[Times] = field(default_factory=Counter)
-    """Deliveries by the instants that their events tell."""
+    """Deliveries by the instants that their events have."""
     endpoint: bool = False
-    """Whether the clients were at an endpoint that is none of ours."""
+    """Whether the clients were at an endpoint that is not ours."""
     clock: ClockBound = field(default_factory=ClockBound)
     visits: VisitTally | None = None
     """Of visits to sessions, if there are any."""
@@ -174,7 +174,7 @@ class WorkerResult:
         return self.tally.unidentified == 0 and (self.tally.deliveries > 0 or not self.endpoint)
 
     def tell(self, *times: Times) -> bool:
-        """Whether every delivery tells one of these."""
+        """Whether every delivery has one of these."""
         if not self.endpoint:
             return True
         return 0 < self.tally.deliveries == sum(self.told[one] for one in times)
@@ -191,14 +191,14 @@ class WorkerResult:
         return merged
 
     def horizon(self) -> Horizon:
-        """The bounds of what was seen."""
+        """The bounds of the seen events."""
         return {
             key: SeqBounds(min(one.first for one in seen), max(one.last for one in seen))
             for key, seen in self.seen.items()
         }
 
     def add(self, other: WorkerResult) -> None:
-        """Add what another process measured."""
+        """Add the measurement of another process."""
         self.tally.add(other.tally)
         self.causes.update(other.causes)
         self.foreign.update(other.foreign)

@@ -1,4 +1,4 @@
-"""The workers as Locust's master knows them; its runner is passed in."""
+"""The workers that Locust's master knows; its runner is passed in."""
 
 from __future__ import annotations
 
