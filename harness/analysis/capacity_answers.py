@@ -13,7 +13,7 @@ from harness.results.run_record import LATENCY, Run
 def p99_at_held(
     held: int | None, points: Sequence[CapacityPoint], runs: Sequence[Run]
 ) -> tuple[float, float, float] | None:
-    """Estimate, low and high in milliseconds of the runs at the load that held, one run a point; None without any."""
+    """Return estimate, low and high in milliseconds over the runs at the load that held, one run per point; None without any."""
     at_held = [
         run.histograms[LATENCY]
         for point, run in zip(points, runs, strict=True)
@@ -24,7 +24,7 @@ def p99_at_held(
 
 
 def in_words(found: Capacity) -> str:
-    """The answer as a sentence: the load that holds with its interval, where it breaks, and what broke first."""
+    """Return the answer as a sentence: the load that holds with its interval, where it breaks, and what broke first."""
     if found.held is None:
         why = next((f"; {point.why}" for point in reversed(found.points) if point.why), "")
         return f"{found.contender}: found no load that holds {found.slo}: {found.note or 'nothing was measured'}{why}"
@@ -39,7 +39,7 @@ def in_words(found: Capacity) -> str:
 
 
 def _times(found: Capacity, load: int, outcome: str) -> str:
-    """`held in 3 of 3 runs`, of those that were judged."""
+    """`held in 3 of 3 runs`, counting the judged ones."""
     judged = [point.held for point in found.points if point.load == load and point.judged]
     return f"{outcome} in {judged.count(outcome == 'held')} of {len(judged)} runs"
 
@@ -52,9 +52,9 @@ def _interval(found: Capacity) -> str:
 
 
 def _break(found: Capacity) -> str:
-    """Where it breaks and what broke first; of a load that no run could judge, that.
+    """Say where it breaks and what broke first, or that no run could judge the load.
 
-    Where no run broke the objective, and checks of the harness refused them, it is the harness that ends there.
+    If no run broke the objective but checks of the harness refused runs, the harness is the limit.
     """
     assert found.broke is not None
     at_break = [point for point in found.points if point.load == found.broke and not point.held]

@@ -18,9 +18,9 @@ def load_of(run: Run, vary: Axis) -> int:
 
 
 def largest_held(runs: Sequence[Run], vary: Axis, slo: Slo) -> int | None:
-    """The largest load of which every valid run meets the objective, while no smaller one breaks it; None without any.
+    """Return the largest load at which every valid run meets the objective, and below which no load breaks it; None without any.
 
-    A refused run says nothing of its load, whatever refused it: where all of a load's runs are refused it is left out.
+    A refused run says nothing about its load. A load with only refused runs is left out.
     """
     held: dict[int, bool] = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""What faults did to the contenders of a comparison: in its own result directory or in others of the same machine.
+"""What faults did to the contenders of a comparison: in its own result directory, or in others from the same machine.
 
 A comparison breaks nothing, and what decides is often the bad day. So a report and `fanbench choose` put the faults
 beside it: each contender and kind of fault from the newest result directory that has a valid run of it.
@@ -94,27 +94,27 @@ def evidence_of(results: Sequence[Result]) -> FaultEvidence:
 
 
 def same_machine(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Whether two results are from the same machine, as far as both manifests tell."""
+    """Whether two results come from the same machine, according to both manifests."""
     return all(one[key] == other[key] for key in SAME_MACHINE if key in one and key in other)
 
 
 def faults_beside(folder: Path, comparison: Comparison) -> FaultEvidence:
-    """The evidence of a comparison's own directory `folder` and of the complete results of faults beside it.
+    """Return the evidence in a comparison's own directory `folder` and in the complete results of faults next to it.
 
-    Beside it are the other directories in the same parent that were measured on the same machine. One that cannot be
-    read is left out: nobody asked for it.
+    Next to it are the other directories in the same parent from the same machine. One that cannot be read is skipped:
+    nobody asked for it.
     """
     return evidence_among(plain(folder.name), comparison, results_of_faults(folder.resolve().parent, folder.resolve()))
 
 
 def evidence_among(name: str, comparison: Comparison, beside: Sequence[Result]) -> FaultEvidence:
-    """The evidence of a comparison by its name, and of those results of faults beside it that are of its machine."""
+    """Return the evidence for a comparison by its name, and in those results of faults next to it that come from its machine."""
     others = [one for one in beside if one.name != name and same_machine(one.comparison.host, comparison.host)]
     return evidence_of([Result(name, comparison, False), *others])
 
 
 def results_of_faults(parent: Path, without: Path | None = None) -> list[Result]:
-    """The complete results of faults right below a directory. One that cannot be read is left out: nobody asked for it."""
+    """Return the complete results of faults directly in a directory. One that cannot be read is skipped: nobody asked for it."""
     found = []
     for path in sorted(parent.glob("*/manifest.json")):
         if path.parent == without:

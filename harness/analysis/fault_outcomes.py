@@ -1,4 +1,4 @@
-"""What each kind of fault did to each contender, over the runs that were broken on purpose.
+"""What each kind of fault did to each contender, over the runs with that fault.
 
 A fault run is a run whose scenario has faults. Of its `figures` these are read: `silence_ms` (longest time in which a
 client got nothing), `silence_p50_ms` (of the median client), `publish_outage_ms` (longest time in which publishing did not
@@ -44,7 +44,7 @@ class FaultOutcome:
         return [run.figures[figure] for run in self.runs if figure in run.figures]
 
     def over_runs(self, figure: str) -> Interval | float | None:
-        """The mean of a figure over the runs with its interval; what there is of fewer than MIN_ROUNDS, as in `over_runs`."""
+        """Return the mean of a figure over the runs with its interval; with fewer than MIN_ROUNDS, the observed range, as in `over_runs`."""
         return over_runs(self.values(figure))
 
     @property
@@ -74,9 +74,9 @@ def over_runs(values: Sequence[float]) -> Interval | float | None:
 
 
 def stands_out(by_name: Mapping[str, Sequence[float]]) -> str | None:
-    """The name whose mean is above all others, by their intervals.
+    """Return the name whose mean is above all others, by their intervals.
 
-    None if the intervals overlap, or somebody has fewer than MIN_ROUNDS values: then no name can be given.
+    None if the intervals overlap, or if one has fewer than MIN_ROUNDS values.
     """
     if any(len(values) < MIN_ROUNDS for values in by_name.values()):
         return None

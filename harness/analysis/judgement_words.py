@@ -1,4 +1,4 @@
-"""The judgements of a family in words: who is equivalent, who is slower and by how much, what is not settled."""
+"""The judgements of a family as sentences: who is equivalent, who is slower and by how much, what is not settled."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _pairs(pairs: Sequence[PairJudgement]) -> str:
 
 
 def _range(ratio: Interval) -> str:
-    if not math.isfinite(ratio.high):  # too early a look to say anything
+    if not math.isfinite(ratio.high):  # the look was too early for a judgement
         return f"{ratio.estimate:.2f}x so far"
     return f"{ratio.estimate:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
 

@@ -46,9 +46,9 @@ class JudgedFigure:
 
 
 def cpu_us_per_delivery(run: Run) -> float | None:
-    """CPU of what a service pays for, broker, replicas and generator, in microseconds per delivery.
+    """CPU of the parts that a service pays for, broker, replicas and generator, in microseconds per delivery.
 
-    None where nobody watched one of them: the sum of the others is no figure, and a contender that is watched would lose by it.
+    None if one of them was not watched: the sum of the others is not a figure, and a fully watched contender would lose by it.
     """
     paid_for = ("broker", "server", "generator")
     if any(part in run.not_watched for part in paid_for):
@@ -105,7 +105,7 @@ class PairJudgement:
 
     @property
     def blurred(self) -> bool:
-        """Whether the clocks are not known well enough for what would be claimed: a difference, or that it is within the margin."""
+        """Whether the clocks are too inexact for the claim, which is a difference or that it is within the margin."""
         claimed = self.margin - 1 if self.within_margin else self.ratio.estimate - 1
         return self.clock_bound > MAX_CLOCK_SHARE * claimed
 

@@ -1,6 +1,6 @@
 """The commands that fill gaps in the results, each with its duration in minutes.
 
-A command names only what is missing. tests/harness/choose/test_needs_of_five.py parses what is said with the command line itself.
+A command names only what is missing. tests/harness/choose/test_needs_of_five.py parses each with the command line itself.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def _node_faults(cluster: Contender) -> list[FaultKind]:
 
 
 def capacity_command(name: str, options: Mapping[str, object]) -> NextCommand:
-    """The largest load that a contender holds."""
+    """The largest load at which a contender meets the objective."""
     return NextCommand("capacity", _line("capacity", [name], options), _minutes(CAPACITY_S))
 
 
 def compare_command(names: Sequence[str], options: Mapping[str, object], seconds: float) -> NextCommand:
-    """A comparison, which takes so many seconds."""
+    """A comparison that takes this many seconds."""
     return NextCommand("comparison", _line("compare", names, options), _minutes(seconds))
 
 

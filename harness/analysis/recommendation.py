@@ -25,7 +25,7 @@ from harness.results.run_record import Comparison
 
 REPLICA_FAULTS: tuple[FaultKind, ...] = ("replica-kill", "replica-restart")
 _ALIKE = 1.5
-"""Contenders whose slowness differs by less than this factor are named together."""
+"""Contenders whose slowdowns differ by less than this factor are named together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Recommendation:
 
 
 def recommend(comparison: Comparison, evidence: FaultEvidence) -> Recommendation | None:
-    """The advice of a comparison and of what faults did to its contenders; None with too few rounds for any."""
+    """Return the advice from a comparison and its contenders' faults; None with too few rounds."""
     ranked = [family for family in families(comparison) if family.judgement.contenders]
     if not ranked:
         return None

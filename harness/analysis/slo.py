@@ -27,7 +27,7 @@ _HOLDS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": ope
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition: a latency in milliseconds, a count, or a count's share of what was expected in per cent."""
+    """One condition: a latency in milliseconds, a count, or a count's share of the expected events in percent."""
 
     figure: str
     relation: str
@@ -67,7 +67,7 @@ class Condition:
         return 100 * count / run.expected if run.expected else None
 
     def broken_by(self, run: Run) -> str:
-        """How the run breaks the condition; empty if it holds."""
+        """Return how the run breaks the condition; empty if it does not."""
         value = self.value(run)
         if value is None:
             return f"{self.figure} was not measured ({self} wanted)"
@@ -87,7 +87,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """A service-level objective: every condition holds."""
+    """A service-level objective: every condition must hold."""
 
     conditions: tuple[Condition, ...]
 
@@ -104,7 +104,7 @@ class Slo:
         return cls(tuple(Condition.parse(part) for part in parts))
 
     def broken_by(self, run: Run) -> str:
-        """How the run breaks the objective; empty if it holds."""
+        """Return how the run breaks the objective; empty if it does not."""
         return "; ".join(said for condition in self.conditions if (said := condition.broken_by(run)))
 
     def __str__(self) -> str:

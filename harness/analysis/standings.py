@@ -31,7 +31,7 @@ class Standing:
 
     @property
     def events(self) -> int:
-        """Measured events of all valid runs, which support the percentiles, however many clients got each."""
+        """Measured events of all valid runs, which support the percentiles, regardless of how many clients received each."""
         return self.total("published")
 
     def carries(self, percentile: float) -> bool:
@@ -61,7 +61,7 @@ class Standing:
         return sum(int(getattr(run, count)) for run in self.runs)
 
     def lost_to(self, cause: str) -> int:
-        """The sum over valid runs of what was lost to one of CAUSES."""
+        """The sum over valid runs of deliveries lost to one of CAUSES."""
         return sum(run.lost_by_cause.get(cause, 0) for run in self.runs)
 
     def share(self, hop: str) -> float | None:
@@ -87,7 +87,7 @@ class Standing:
         return max((run.usage[part].rss_mb for run in self.runs if part in run.usage), default=None)
 
     def not_watched(self, part: str) -> bool:
-        """Whether the part ran and nobody saw its CPU and memory in any valid run."""
+        """Whether the part ran, but its CPU and memory were watched in no valid run."""
         return bool(self.runs) and all(part in run.not_watched for run in self.runs)
 
     def median_figure(self, name: str) -> float | None:
@@ -96,7 +96,7 @@ class Standing:
         return float(np.median(values)) if values else None
 
     def nearest_limit(self) -> tuple[str, float] | None:
-        """The part whose busiest process came nearest to a whole core (median over runs), and how near: 1.0 is all."""
+        """The part whose busiest process came nearest to a full core (median over runs), and its share: 1.0 is a full core."""
         cores = {
             part: float(np.median([run.usage[part].busiest_core for run in self.runs if part in run.usage]))
             for part in PARTS
@@ -112,7 +112,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The contenders of one delivery promise, which alone are ranked against one another."""
+    """The contenders of one delivery promise; only these are ranked against one another."""
 
     delivery: str
     standings: tuple[Standing, ...]

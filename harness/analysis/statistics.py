@@ -38,14 +38,14 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure and the range in which it lies at CONFIDENCE."""
+    """A figure and its range at CONFIDENCE."""
 
     estimate: float
     low: float
     high: float
 
     def above(self, value: float) -> bool:
-        """Whether the whole range lies above `value`."""
+        """Whether the whole range is above `value`."""
         return self.low > value
 
 
@@ -128,7 +128,7 @@ def _difference(first: str, second: str, mean: float, margin: float, rounds: int
 
 
 def independent_ratio(before: Sequence[float], now: Sequence[float], comparisons: int = 1) -> Interval:
-    """How many times larger `now` is than `before`, two samples of rounds that were not run in turn.
+    """Return how many times larger `now` is than `before`, two samples of rounds that were not run in turn.
 
     Welch's t on the logarithms, its degrees of freedom taken as the smaller sample's (conservative), at a level
     divided by the number of `comparisons` made at once (Bonferroni). Needs two rounds or more in each.

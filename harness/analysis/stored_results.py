@@ -43,7 +43,7 @@ class Result:
 
 
 def newest_folders(own: Path, reference: Path) -> list[Path]:
-    """The complete result directories in `own`, if a comparison with a valid run is among them, else those in `reference`."""
+    """Return the complete result directories in `own` if a comparison with a valid run is among them, else those in `reference`."""
     complete = [
         path.parent
         for path in sorted(own.glob("*/manifest.json"))
@@ -57,7 +57,7 @@ def load(folder: Path) -> Result:
     """One result directory.
 
     Raises:
-        UsageError: it is none, or is damaged.
+        UsageError: the directory is not a result, or is damaged.
     """
     return Result(plain(folder.name), load_results(folder), load_capacity(folder) is not None)
 
@@ -66,6 +66,6 @@ def load_all(paths: Sequence[Path]) -> list[Result]:
     """Every result directory among the paths and right below them.
 
     Raises:
-        UsageError: there is none, or one is damaged.
+        UsageError: there is no result, or one is damaged.
     """
     return [load(folder) for folder in result_folders(*paths)]

@@ -1,4 +1,4 @@
-"""The verdict in words: what a comparison's numbers allow us to conclude, the answer first."""
+"""The verdict as sentences: what a comparison's numbers allow us to conclude, the answer first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def workload(scenario: Scenario) -> str:
 
 
 def offered_workload(comparison: Comparison) -> str:
-    """`500 clients on 2 replicas at 32 events/s`: the rate that the schedule held, which need not be the one asked for."""
+    """`500 clients on 2 replicas at 32 events/s`: the rate of the schedule, which may differ from the requested one."""
     offered = [run.figures["offered_hz"] for run in comparison.runs if run.valid and "offered_hz" in run.figures]
     if not offered:
         return workload(comparison.scenario)
@@ -35,7 +35,7 @@ def offered_workload(comparison: Comparison) -> str:
 
 
 def verdict(comparison: Comparison) -> list[str]:
-    """Sentences: who leads, what part of the latency is the broker's, what was lost, what bounds it, what to do.
+    """Return sentences: who leads, which part of the latency is the broker's, what was lost, what limits it, what to do.
 
     Every figure in them is of valid runs only.
     """
@@ -94,7 +94,7 @@ def _followers(family: Family) -> list[str]:
 
 
 def _apart(found: Sequence[Family]) -> list[str]:
-    """The broker hop and CPU on their own, since a sum of hops hides the first; then what is not settled."""
+    """Judge the broker hop and CPU separately, because a sum of hops hides the former; then name what is not settled."""
     several = len([family for family in found if len(family.judgement.contenders) > 1]) > 1
     said = [
         f"{head}{f' among {family.delivery}' if several else ''}: {words}."

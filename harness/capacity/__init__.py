@@ -1,1 +1,1 @@
-"""The search for the largest load that holds an objective. Imported by commands."""
+"""The search for the largest load that meets an objective. Imported by commands."""

@@ -44,19 +44,19 @@ def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
 
 
 def by_weather(run: Run, cores: float) -> bool:
-    """Whether the run says nothing of its load: the machine disturbed it while it had a part of the cores to spare.
+    """Whether the run says nothing about its load: the machine disturbed it while cores were free.
 
-    Where the run's own processes fill the machine, a late generator is what the load does, and would be late again.
+    If the run's own processes fill the machine, the load makes the generator late, and would do so again.
     """
-    here = {"generator"} if OTHERS in run.not_watched else set(PARTS)  # what runs elsewhere takes none of these cores
+    here = {"generator"} if OTHERS in run.not_watched else set(PARTS)  # processes elsewhere use none of these cores
     own_cores = sum(usage.cpu_s for part, usage in run.usage.items() if part in here) / run.scenario.duration_s
     return run.disturbed and own_cores < FULL_MACHINE * cores
 
 
 def judge(run: Run, slo: Slo, load: int, cores: float) -> CapacityPoint:
-    """Whether the run is valid and meets the objective, and if not, what broke.
+    """Return whether the run is valid and meets the objective, and if not, what broke.
 
-    What refuses a run, such as a late generator or Locust at its limit, is never the contender's limit.
+    The reason to refuse a run, such as a late generator or Locust at its limit, is never the contender's limit.
     """
     latency = run.histograms.get(LATENCY)
     p99_ms = latency.percentile_ms(99) if latency else 0.0
@@ -116,7 +116,7 @@ class CapacityRuns:
         self.console = Console(stderr=True)
 
     def holds(self, load: int) -> bool | None:
-        """Whether the load holds in a run; None when none of some tries could be judged.
+        """Return whether the load holds in a run; None if several tries could not be judged.
 
         Raises:
             PermanentFailureError: the run failed for a reason that no load changes.

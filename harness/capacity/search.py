@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Oracle = Callable[[int], bool | None]
-"""Whether a load holds in one run, which may be noisy; None when the run could not be judged."""
+"""Whether a load holds in one run, which may be noisy; None if the run could not be judged."""
 Affords = Callable[[int], bool]
 """Whether there is time for this many further runs."""
 
@@ -25,7 +25,7 @@ class SearchBounds:
 
 @dataclass(slots=True)
 class SearchAnswer:
-    """The findings so far: `held` is the largest load that holds, `broke` the next one above it that does not."""
+    """The findings so far: `held` is the largest load that holds, `broke` the next load above it that does not."""
 
     held: int | None = None
     broke: int | None = None
@@ -164,7 +164,7 @@ class Search:
         return None
 
     def _review(self) -> None:
-        """Note what a confirmed answer lacks; without a judged run above it there is no limit, only a load that holds."""
+        """Note what is missing for a confirmed answer; without a judged run above it there is only a load that holds, not a limit."""
         answer = self.answer
         if not answer.confirmed:
             return

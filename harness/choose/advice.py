@@ -29,10 +29,10 @@ def advice(answer: Answer, needs: Needs) -> str:
 
 
 def _first(answer: Answer, needs: Needs) -> Judged | None:
-    """The first of the weakest promise that will do, since what is not asked for is not paid for.
+    """Return the first with the weakest sufficient promise, because nobody should pay for more than they need.
 
-    Where faults decide, one that went through them goes before one that nothing is known of; where nothing may be
-    lost, the stronger promise goes first.
+    If faults decide, contenders that went through faults come before unknown ones. If nothing may be lost, the stronger
+    promise comes first.
     """
     weakest_first = not may_lose_nothing(needs)
     found = [
@@ -116,7 +116,7 @@ def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
 
 
 def _quietest(answer: Answer, needs: Needs) -> tuple[str, FittingForm] | None:
-    """The remaining contender whose cluster has the shortest silence."""
+    """Return the remaining contender whose cluster has the shortest silence."""
     names = [j.contender for groups in answer.left.values() for group in groups for j in group]
     found = [(form, name) for name in names if needs.nodes > 1 and (form := fitting_form(name, needs, answer.results))]
     return (min(found)[1], min(found)[0]) if found else None
@@ -128,7 +128,7 @@ def _runner_up(answer: Answer, first: Judged) -> str:
 
 
 def _nothing_left(answer: Answer) -> str:
-    """The contender with the fewest reasons against it: what would have to be given up."""
+    """Return the contender with the fewest reasons against it, and so what the user would have to give up."""
     out: Sequence[Judged] = sorted(answer.ruled_out, key=lambda judged: len(judged.reasons))
     if not out:
         return "Take none yet: nothing was measured."

@@ -35,7 +35,7 @@ STANDS_FOR = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A contender and why it is where it is."""
+    """A contender and the reason for its place."""
 
     contender: str
     delivery: str
@@ -47,7 +47,7 @@ class Answer:
     """The answer of the results to the needs."""
 
     base: Result
-    """The comparison whose load is nearest to the needed one."""
+    """The comparison whose load is nearest to the needed load."""
     results: Sequence[Result]
     """The results of the same machine, on which the answer is based."""
     ruled_out: list[Judged] = field(default_factory=list)
@@ -74,12 +74,12 @@ class Answer:
 def choose(
     needs: Needs, results: Sequence[Result], prices: Prices | None = None, here: Mapping[str, str] | None = None
 ) -> Answer:
-    """Rule out, order what is left, say how sure that is and what was not measured.
+    """Rule out, order the rest, say how sure that is and what was not measured.
 
     Where results are of several machines, those of `here`, this machine, go first, and of others only one is used.
 
     Raises:
-        UsageError: the results hold no valid run of any contender.
+        UsageError: the results have no valid run of any contender.
     """
     base = _nearest(needs, results, here)
     used = [result for result in results if same_machine(result.comparison.host, base.comparison.host)]
@@ -140,7 +140,7 @@ def _nearest(needs: Needs, results: Sequence[Result], here: Mapping[str, str] | 
 
 
 def _warnings(needs: Needs, base: Result, others: int) -> list[str]:
-    """Warnings where a smaller load, or another machine's results, are used."""
+    """Warn if a smaller load, or another machine's results, are used."""
     scenario = base.comparison.scenario
     said = [*unknown_programs(needs)]
     clients = needs.clients or scenario.clients

@@ -1,4 +1,4 @@
-"""What faults show against a contender: what it lost, and how long its clients heard nothing."""
+"""What faults show against a contender: its losses, and how long its clients heard nothing."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def against_in_faults(name: str, needs: Needs, results: Sequence[Result]) -> Ite
 
 
 def lost_too_much(outcome: FaultOutcome, result: Result, needs: Needs) -> str:
-    """`lost 7 of 5000 in broker-kill (run 2 of faults)` where the promise or the objective forbids it; else empty."""
+    """`lost 7 of 5000 in broker-kill (run 2 of faults)` if the promise or the objective forbids it; else empty."""
     promised = needs.promise == AT_LEAST_ONCE and outcome.broken_promise
     forbidden = any(condition.broken_by(run) for condition in _loss_conditions(needs) for run in outcome.runs)
     return _loss(outcome, result) if promised or forbidden else ""
@@ -85,7 +85,7 @@ def _number(result: Result, run: Run) -> int:
 
 
 def said_of_deploys(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """The effect of a deploy on a contender: its losses when the replicas are restarted in turn."""
+    """The effect of a deploy on a contender: its losses when the replicas restart one after the other."""
     if not needs.deploys_daily:
         return []
     often = f"{needs.deploys_daily:g} deploy{'' if needs.deploys_daily == 1 else 's'} a day"
@@ -96,7 +96,7 @@ def said_of_deploys(name: str, needs: Needs, results: Sequence[Result]) -> list[
 
 
 def asks_of_faults(needs: Needs) -> bool:
-    """Whether what faults do decides."""
+    """Whether the effects of faults decide."""
     asked = needs.promise == AT_LEAST_ONCE or needs.max_silence or needs.nodes > 1
     return bool(asked or _loss_conditions(needs))
 

@@ -1,4 +1,4 @@
-"""The gaps of an answer: what no run has measured, each with the command that measures it and its minutes."""
+"""The gaps of an answer: what no run has measured, each with the command that measures it and its duration in minutes."""
 
 from __future__ import annotations
 

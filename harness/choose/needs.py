@@ -39,7 +39,7 @@ class Needs(BaseModel):
     deploys_daily: float = Field(0, ge=0, description="how often a day the replicas are restarted, for instance 3")
 
     def objective(self) -> Slo | None:
-        """The objective, taken apart; None without one."""
+        """The parsed objective; None without one."""
         return Slo.parse(self.slo) if self.slo else None
 
     def deliveries_hz(self, scenario: Scenario) -> float:

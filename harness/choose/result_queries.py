@@ -1,4 +1,4 @@
-"""What stored results say for and against a contender; each figure with its run and directory."""
+"""What stored results say for and against a contender, each figure with its run and directory."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _too_large(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[s
 
 
 def _breaks_objective(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """The objective broken in every round of the needed or a lighter load, and held at no heavier one."""
+    """Whether the objective was broken in every round at the needed or a lighter load, and met at no heavier one."""
     objective = needs.objective()
     if objective is None:
         return
@@ -119,7 +119,7 @@ def objective_not_measured(name: str, needs: Needs, results: Sequence[Result]) -
 
 
 def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """Findings that are neither clearly for nor against a contender."""
+    """Findings that are not clearly for or against a contender."""
     said = []
     objective = needs.objective()
     if objective is not None:

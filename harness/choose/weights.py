@@ -17,7 +17,7 @@ DRAWS = 2000
 
 
 def weigh(frame: pd.DataFrame, weights: Mapping[str, float], doubt: float = 0.5) -> pd.DataFrame:
-    """Rank contenders by columns of summary.csv of which less is better, each with its weight.
+    """Rank contenders by columns of summary.csv where less is better, each with its weight.
 
     `frame` is `harness.results.frames.summary_frame` of one comparison; refused runs are left out. A contender's score is the
     weighted geometric mean of its figures (median over rounds), each as a multiple of the best one's: 1.0 is best in

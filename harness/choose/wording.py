@@ -50,7 +50,7 @@ def decimal(value: float) -> str:
 
 
 def machine(answer: Answer, here: Mapping[str, str] | None) -> str:
-    """On whose machine, and when."""
+    """The machine and the date of a result."""
     host = ", ".join(answer.host[key] for key in ("cpu", "memory", "system") if key in answer.host) or "unknown"
     when = answer.base.comparison.started_utc[:10]
     results = ", ".join(result.name for result in answer.results)

@@ -20,12 +20,12 @@ OWN = Path("results")
 
 
 def choose_command(folders: Sequence[Path], needs: Needs, json_answer: bool, prices: Path | None = None) -> int:
-    """The command; without folders it reads results/, and where nothing was compared there yet, results/reference.
+    """Answer from stored results. Without folders it reads results/, or results/reference if results/ has no comparison.
 
-    Exit code 0 when something is left, else 1.
+    The exit code is 0 if something is left, else 1.
 
     Raises:
-        UsageError: a folder holds no results, or the prices cannot be read.
+        UsageError: a folder contains no results, or the prices cannot be read.
     """
     read = read_prices(prices) if prices else None
     here = describe_host()

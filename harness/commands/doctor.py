@@ -1,4 +1,4 @@
-"""`fanbench doctor`: what can run here, how to get the rest, what fits, and what would disturb."""
+"""`fanbench doctor`: what can run here, how to install the rest, what fits, and what would disturb."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Examination:
     descriptors: int
     local_ports: int
     most_clients: dict[str, int]
-    """By the number of replicas, with as many Locust processes as there are cores to use."""
+    """By the number of replicas, with one Locust process for each usable core."""
     load_processes: int
     disturbances: list[str]
     no_cuts: str | None
@@ -65,7 +65,7 @@ class Examination:
 
 
 def examine() -> Examination:
-    """Look at this machine."""
+    """Examine this machine."""
     found = registry()
     return Examination(
         contenders=[_here(contender) for contender in all_contenders()],

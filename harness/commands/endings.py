@@ -39,7 +39,7 @@ def _cannot_write(error: OSError) -> int:
         raise error
     if not error.filename:  # the output itself: Python would try to write the rest when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if error.errno == errno.EPIPE:  # whoever read has had enough, like `head`
+    if error.errno == errno.EPIPE:  # the reader has closed the pipe, like `head`
         return 1
     return _fail(f"{error.filename or 'standard output'}: {error.strerror}; make room, or write elsewhere", 1)
 

@@ -120,7 +120,7 @@ def faults_command(
     json_answer: bool,
     deployment: Deployment | None = None,
 ) -> int:
-    """The command. Exit code 0 when each cell has a valid run, every client came back and promises were kept, else 1.
+    """Run the command. The exit code is 0 if each cell has a valid run, every client came back and promises were kept, else 1.
 
     A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it.
     """

@@ -23,8 +23,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _leave_the_terminal() -> None:
-    """It is gone: to write to it would be an error, in the middle of keeping the results."""
+    """The terminal is gone: writing to it would raise an error while results are being stored."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
-        if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):  # isatty says no of a terminal that is gone
+        if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):  # isatty is false for a terminal that is gone
             os.dup2(nowhere, stream.fileno())

@@ -1,4 +1,4 @@
-"""Each client library by itself, the way its own documentation shows it: what an adapter and a broker are compared with.
+"""Each bare client library, used as its own documentation shows: the baseline for adapter and broker.
 
 A side is opened with a URL's parts and a function to call for each message; it gives `publish(payload)`. Publisher and reader
 have a connection each, as in a service, where they are different processes: on one, an answer and a message may share a read.
@@ -184,7 +184,7 @@ async def postgres_notify(url: str, got: Got) -> AsyncIterator[Publish]:
 
 @asynccontextmanager
 async def postgres_outbox(url: str, got: Got) -> AsyncIterator[Publish]:
-    """asyncpg: INSERT and NOTIFY in one transaction, and a reader that asks for what is behind the last id.
+    """asyncpg: INSERT and NOTIFY in one transaction, and a reader that selects the rows after the last id.
 
     A pool of one connection: with more, ids show out of order, and such a reader loses events.
     """
@@ -220,12 +220,12 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         yield
     finally:
         while not task.done():
-            task.cancel()  # more than once: redis-py swallows a cancellation that comes with an answer
+            task.cancel()  # more than once: redis-py swallows a cancellation that arrives with an answer
             await asyncio.wait([task], timeout=0.5)
 
 
 def side(adapter: str, delivery: str, url: str, got: Got) -> Any:
-    """The bare library that an adapter of that name stands on."""
+    """The bare library under the adapter of that name."""
     at_least_once = delivery == "at-least-once"
     return {
         "redis": lambda: redis_pubsub(url, got),

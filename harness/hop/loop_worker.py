@@ -32,13 +32,13 @@ class Counter:
         self._reached = asyncio.Event()
 
     def got(self) -> None:
-        """A message came."""
+        """Note a message."""
         self.count += 1
         if self.count == self._target:
             self._reached.set()
 
     async def until(self, count: int) -> None:
-        """Wait for so many in all."""
+        """Wait until that many have arrived in all."""
         self._target = count
         self._reached.clear()
         if self.count < count:
@@ -91,7 +91,7 @@ async def measure(plan: LoopPlan) -> LoopFigures:
     )
     async with side as publish:
         async with asyncio.timeout(_DEADLINE_S):
-            while not counter.count:  # a bare library may not tell when it is subscribed
+            while not counter.count:  # a bare library may not report that it has subscribed
                 await publish(b"x" * plan.payload_bytes)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.1):

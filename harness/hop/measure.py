@@ -32,7 +32,7 @@ class BareLoop:
 
 @dataclass(frozen=True, slots=True)
 class ContenderHop:
-    """One contender's hop. `broker_us` is None, and there is no `bare`, where the broker's processes are not ours."""
+    """One contender's hop. `broker_us` is None, and there is no `bare`, if we do not run the broker's processes."""
 
     contender: str
     delivery: str
@@ -43,7 +43,7 @@ class ContenderHop:
 
     @property
     def bound(self) -> str:
-        """What saturates first, in words."""
+        """Say what saturates first."""
         return what_binds(self.bare.figures.client_us, self.bare.broker_us) if self.bare else what_binds(None, None)
 
     @property
@@ -105,7 +105,7 @@ def _each_us(cpu_s: float, messages: int) -> float:
 def _worker(
     contender: Contender, broker: Broker, module: str, plan: Document, answer: type[D], duration_s: float
 ) -> tuple[D, float]:
-    """A worker process's measurement, and the broker's CPU seconds meanwhile."""
+    """Return a worker process's measurement, and the broker's CPU seconds during it."""
     sampler = Sampler(lambda: {"broker": broker.pids})
     sampler.start()
     try:

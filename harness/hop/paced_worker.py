@@ -78,7 +78,7 @@ class Arrivals:
 
     @property
     def lost(self) -> int:
-        """How many never came."""
+        """The number of events that never arrived."""
         return self._missing
 
 

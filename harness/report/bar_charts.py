@@ -72,7 +72,7 @@ def memory(standings: Sequence[Standing]) -> Figure | None:
 
 
 def capacities(found: Sequence[Capacity], names: Sequence[str] = ()) -> Figure | None:
-    """The largest load that held, one row per search; a mark at the next load that broke. All vary the same.
+    """Draw the largest load that held, one row per search, and mark the next load that broke. All vary the same axis.
 
     The rows bear the searches' `names`, or their contenders'.
     """

@@ -41,7 +41,7 @@ def _pictures(comparison: Comparison, search: Capacity) -> list[Chart]:
 
 
 def points_table(search: Capacity) -> Table:
-    """Every run of a search in the order of its load, and what broke it."""
+    """Every run of a search, ordered by load, and what broke it."""
     rows = [
         [
             Cell(f"{point.load:,}"),
@@ -65,7 +65,7 @@ def _broke(point: CapacityPoint) -> Cell:
 def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
     """Two charts for each kind of search, with all contenders: the largest load that held, and p99 over the load.
 
-    Searches come with their titles, which tell apart those of the same contender.
+    Searches have titles, which distinguish those of the same contender.
     """
     from harness.report.chart_style import to_svg
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # matplotlib takes half a second to import; only what draws imports it
+if TYPE_CHECKING:  # matplotlib takes half a second to import, so only drawing code imports it
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -64,7 +64,7 @@ PART_COLOURS = {
 _RC: dict[str, object] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fanbench",  # the same figure has the same ids, so that a report made again is the same
-    "font.family": "DejaVu Sans",  # comes with matplotlib, and is wide: what fits in it fits in any reader's font
+    "font.family": "DejaVu Sans",  # part of matplotlib, and wide: text that fits in it fits in any reader's font
     "font.size": FONT,
     "axes.labelsize": FONT,
     "axes.titlesize": FONT,
@@ -84,7 +84,7 @@ _RC: dict[str, object] = {
     "ytick.minor.size": 0,
     "figure.facecolor": LIGHT["surface"],
     "axes.facecolor": LIGHT["surface"],
-    "text.parse_math": False,  # a contender's name is text, whatever dollar signs it holds
+    "text.parse_math": False,  # a contender's name is plain text, even with dollar signs
 }
 
 
@@ -183,7 +183,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def for_page(svg: str, name: str, description: str) -> str:
-    """An SVG document as an element within a page: themed, named for screen readers, its ids unlike any other's."""
+    """Return an SVG document as an element of a page: themed, named for screen readers, with unique ids."""
     from markupsafe import escape
 
     body = svg[svg.index("<svg") :]

@@ -128,7 +128,7 @@ _CHARTS: tuple[Drawing, ...] = (
 
 
 def comparison_view(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENCE, *, draw: bool = True) -> View:
-    """The report of a comparison and of what faults did to its contenders; without `draw` it has no charts, which is quick."""
+    """Make the report of a comparison and its contenders' faults; without `draw` it has no charts, which is quick."""
     pictures, not_drawn = draw_charts(_CHARTS, in_order(comparison)) if draw else ([], ())
     tables = [
         *transport_tables(comparison),
@@ -172,7 +172,7 @@ def _how(comparison: Comparison) -> list[str]:
 
 
 def anti_patterns_told(comparison: Comparison) -> list[str]:
-    """A warning for each contender whose figures are not the broker's."""
+    """Return a warning for each contender whose figures are not the broker's."""
     names = sorted({run.contender for run in comparison.runs})
     return [
         f"{name} is an anti-pattern: {words}. It runs a server written as in tutorials instead of the hub, so its figures "
@@ -205,7 +205,7 @@ def main_table(comparison: Comparison) -> Table:
 
 
 def table_rows(comparison: Comparison) -> list[ContenderRow]:
-    """One row per contender: promises in turn, the fastest first, the floor last."""
+    """Return one row per contender, grouped by promise, the fastest first, the floor last."""
     found = families(comparison)
     wanted = comparison.rounds
     rows = [_row(standing, _letter(family, standing), wanted) for family in found for standing in family.standings]

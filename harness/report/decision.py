@@ -45,7 +45,7 @@ FAULT_TITLES: dict[FaultKind, str] = {
     "cluster-kill": "all nodes killed",
     "deployment-break": "own command",
 }
-"""The kinds of faults in words short enough to head a column."""
+"""The kinds of faults in words short enough for a column's heading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def count(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds with one decimal: silences are no more exact."""
+    """Seconds with one decimal: silences are not more exact."""
     return f"{value:.1f}"
 
 

@@ -1,4 +1,4 @@
-"""The report of faults of nodes: how long clients heard nothing, and what was lost, contender by fault."""
+"""The report of node faults: how long clients heard nothing, and what was lost, by contender and fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEAST_S = 0.01
 
 
 def failover_table(found: Sequence[Failover]) -> Table:
-    """Contender x fault: the silence with its interval, and what was lost."""
+    """Contender by fault: the silence with its interval, and the losses."""
     kinds = list(dict.fromkeys(one.outcome.fault for one in found))
     by_cell = {(one.outcome.contender, one.outcome.fault): one for one in found}
     names = sorted(
@@ -47,7 +47,7 @@ def failover_table(found: Sequence[Failover]) -> Table:
 
 
 def _absent(name: str, kind: FaultKind) -> Cell:
-    """Why there is no run: the fault cannot be done to the contender, or it was not measured."""
+    """Why there is no run: the fault is impossible for the contender, or it was not measured."""
     try:
         why = no_node_to_break(find_contender(name), kind)
     except UsageError:  # measured by another version

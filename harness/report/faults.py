@@ -27,7 +27,7 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
 
 
 def faults_verdict(comparison: Comparison) -> list[str]:
-    """Sentences: who lost nothing, who broke a promise, who lost within the promise, whose silence was longest."""
+    """Return sentences: who lost nothing, who broke a promise, who lost within the promise, whose silence was longest."""
     found = [outcome for outcome in outcomes(comparison.runs) if outcome.runs]
     if not found:
         return ["No fault run is valid, so there is no verdict; the report has the reasons."]
@@ -104,7 +104,7 @@ def _blast_radius(found: Sequence[FaultOutcome]) -> list[str]:
 
 
 def _whose(by_name: Mapping[str, Sequence[float]], how: str, per: float, unit: str) -> str:
-    """The contender that stands out, with its interval; or why none is named."""
+    """Name the contender that stands out, with its interval, or say why none does."""
     if len(by_name) == 1:
         return f", with {next(iter(by_name))}"
     if (name := stands_out(by_name)) is not None:
@@ -119,7 +119,7 @@ def _whose(by_name: Mapping[str, Sequence[float]], how: str, per: float, unit: s
 
 
 def matrix(found: Sequence[FaultOutcome]) -> Table:
-    """Contender x fault: lost, silence and duplicates in words; the colour is the promise, kept or not."""
+    """Contender by fault: losses, silence and duplicates; the colour shows whether the promise was kept."""
     kinds = list(dict.fromkeys(outcome.fault for outcome in found))
     by_cell = {(outcome.contender, outcome.fault): outcome for outcome in found}
     promises = _in_order(found)
@@ -167,7 +167,7 @@ def _cell(outcome: FaultOutcome | None) -> Cell:
 
 
 def details(found: Sequence[FaultOutcome]) -> list[Table]:
-    """Every figure of every cell: what was lost, and the times."""
+    """Every figure of every cell: losses and times."""
     order = list(_in_order(found))
     measured = sorted(
         (outcome for outcome in found if outcome.runs), key=lambda outcome: order.index(outcome.contender)

@@ -18,7 +18,7 @@ _FURTHER = {
     "offered_hz": "events/s offered",
     "others_cores": "cores of other processes",
 }
-"""The columns of the runs' own figures in words."""
+"""The names of the columns for the runs' own figures."""
 
 
 def further_figures(comparison: Comparison) -> list[Table]:

@@ -53,7 +53,7 @@ def environment(*folders: Path) -> jinja2.Environment:
 
 
 def with_code(sentence: str) -> Markup:
-    """The sentence as HTML: what stands in backticks as code, all else as text."""
+    """Return the sentence as HTML: text in backticks as code, the rest as text."""
     from markupsafe import Markup
 
     parts = re.split("`([^`]+)`", sentence)

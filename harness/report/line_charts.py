@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 _NINES = {50: "50", 90: "90", 99: "99", 99.9: "99.9", 99.99: "99.99", 99.999: "99.999"}
 _ASKED = (50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97, 98, 99, 99.5, 99.9, 99.99, 99.999)
-"""Percentiles at which a pointer finds values."""
+"""Percentiles at which a pointer shows values."""
 _MEDIAN = float(np.log10(2))  # 50% on the axis of nines
 LEAST_SECONDS = 4
 """Shorter runs show nothing over time."""
 
 
 def percentiles(standings: Sequence[Standing], hop: str = LATENCY) -> Figure | None:
-    """Latency by percentile from the median up, on an axis of nines, with a band of what resampled rounds give."""
+    """Draw latency by percentile from the median up, on an axis of nines, with a band from resampled rounds."""
     lines = percentile_lines(standings, hop)
     return lines.figure() if lines else None
 
@@ -124,7 +124,7 @@ def fanout_lines(standings: Sequence[Standing]) -> Lines | None:
 
 
 def load_curves(searches: Mapping[str, Capacity]) -> Figure | None:
-    """p99 over the load, a curve for each search by its name; runs that a check refused are no part of it."""
+    """Draw p99 over the load, one curve per search by its name, without the runs that a check refused."""
     lines = load_lines(searches)
     return lines.figure() if lines else None
 

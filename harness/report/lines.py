@@ -32,7 +32,7 @@ _ROW = 17
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Curves by contender, and the look of their axes."""
+    """Curves by contender, and the style of their axes."""
 
     curves: Mapping[str, Curve]
     x_label: str
@@ -44,7 +44,7 @@ class Lines:
 
     @property
     def logarithmic(self) -> bool:
-        """Whether the usual scale is: where the curves are so far apart that a linear one would show the highest alone."""
+        """Whether the usual scale is logarithmic: if curves are far apart, a linear one would show only the highest."""
         low = min(float(curve[2].min()) for curve in self.curves.values())
         high = max(float(curve[3].max()) for curve in self.curves.values())
         return high / low > 30
@@ -83,7 +83,7 @@ class Lines:
         return len(self.curves) <= MANY
 
     def tips(self, figure: Figure) -> tuple[Tip, ...]:
-        """The values at each mark, the lowest first, with where it lies on a figure of this chart."""
+        """The values at each mark, the lowest first, with their positions on a figure of this chart."""
         axes = figure.axes[0]
         left, right = axes.get_xlim()
         found = []
@@ -102,7 +102,7 @@ class Lines:
 
 
 def line_styles(names: Sequence[str]) -> dict[str, tuple[str, object]]:
-    """A colour for each program, and dashes that tell its contenders apart: the same in every chart of the names."""
+    """A colour for each program, and dashes that distinguish its contenders: the same in all charts with these names."""
     programs = [_program(name) for name in names if name != FLOOR]
     spare = [name for name in dict.fromkeys(programs) if name not in _PROGRAMS]
     of_program = {name: LINES[place % len(LINES)] for place, name in enumerate([*_PROGRAMS, *spare])}

@@ -25,9 +25,9 @@ RESULTS = "FANBENCH_RESULTS"
 
 
 def folders() -> list[Path]:
-    """The result directories that the notebooks read: what `FANBENCH_RESULTS` names, else the newest here.
+    """Return the result directories for the notebooks: those that `FANBENCH_RESULTS` names, else the newest here.
 
-    Those are the complete ones in results/, where a comparison is among them, else results/reference.
+    The newest are the complete ones in results/ if a comparison is among them, else results/reference.
 
     Raises:
         UsageError: there is none.
@@ -96,10 +96,10 @@ def _cell(text: str, small: str) -> str:
 
 
 def show(figure: Figure | None, otherwise: str = "nothing to draw: it was not measured") -> Picture | str:
-    """A figure to display, or a sentence if there is none."""
+    """Return a figure to display, or a sentence if there is none."""
     return otherwise if figure is None else Picture(figure)
 
 
 def bullet_list(sentences: Iterable[str]) -> str:
-    """The sentences, one a line."""
+    """Print the sentences, one per line."""
     return "\n".join(f"- {sentence}" for sentence in sentences)

@@ -70,11 +70,11 @@ def write_report(folder: Path, comparison: Comparison, search: Capacity | None =
 def view_of(
     comparison: Comparison, search: Capacity | None = None, evidence: FaultEvidence = NO_EVIDENCE, *, draw: bool = True
 ) -> View:
-    """What the report shows of a comparison, of faults or of a capacity search, which comes with what it found.
+    """Make the view of a comparison, of faults or of a capacity search, which brings its findings.
 
-    `evidence` is what faults did to a comparison's contenders.
+    `evidence` has the effects of faults on a comparison's contenders.
 
-    The verdict is worked out again, except that of a search, which has said itself what it found.
+    The verdict is derived again, except that of a search, which comes with its findings.
     """
     if search is not None:
         return capacity_view(comparison, search, draw=draw)
@@ -104,7 +104,7 @@ def render(
 
 
 def titles_of(folders: Sequence[Path], views: Sequence[View]) -> list[str]:
-    """A name for each result directory that no other has: its comparison's, its own where that repeats, the machine."""
+    """Return a unique name for each result directory: the comparison's, the directory's if that repeats, the machine."""
     names = [view.comparison.name for view in views]
     own = [name if names.count(name) == 1 else folder.name for name, folder in zip(names, folders, strict=True)]
     machines = [view.comparison.host.get("cpu", "") for view in views]
@@ -144,7 +144,7 @@ def build_report(folders: Sequence[Path], markdown: bool) -> str:
 
 
 def _stored_views(folders: Sequence[Path], *, draw: bool) -> tuple[list[View], list[Capacity | None]]:
-    """The view of each directory, with the faults beside it, and what a search found."""
+    """Return the view of each directory, with the faults next to it and the findings of a search."""
     views, searches = [], []
     for folder in folders:
         comparison, search = load_results(folder), load_capacity(folder)

@@ -44,7 +44,7 @@ _WORDS = (
 
 
 def figure_of(run: Run, name: str) -> float | None:
-    """One of the table's figures of a run; None for what it did not measure."""
+    """Return one of the table's figures of a run; None if the run did not measure it."""
     if name == "cpu_us":
         server = run.usage.get("server")
         return server.cpu_s / run.delivered * 1e6 if server and run.delivered else None
@@ -56,7 +56,7 @@ def figure_of(run: Run, name: str) -> float | None:
 
 
 def transport_tables(comparison: Comparison) -> list[Table]:
-    """The table for each contender that ran over several transports: medians over its valid runs, beside the words."""
+    """Return the table for each contender that ran over several transports: medians over its valid runs, with labels."""
     found = []
     for contender in dict.fromkeys(run.contender for run in comparison.runs):
         runs = [run for run in comparison.runs if run.contender == contender]

@@ -37,18 +37,18 @@ class Drawing:
     text: str
     draw: Callable[[Sequence[Standing]], Figure | Lines | None]
     otherwise: str = ""
-    """What the report says if there are none: the command that would measure them."""
+    """The report's text without any: the command that would measure them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart, what it shows and how to read it."""
+    """A chart, its content and how to read it."""
 
     name: str
     title: str
     text: str
     svg: str
-    """The document as it is saved below charts/."""
+    """The document that is saved in charts/."""
     other_svg: str = ""
     """The same on the other scale; empty if there is one scale."""
     other_scale: str = ""
@@ -63,11 +63,11 @@ class Cell:
 
     text: str
     kind: str = ""
-    """`text` is left-aligned; `good`, `warn` and `bad` have a colour, and say the same in words."""
+    """`text` is left-aligned; `good`, `warn` and `bad` have a colour, and say the same in text."""
     small: str = ""
     """A second line."""
     link: str = ""
-    """Where the text leads, on the pages of a site."""
+    """The target of a link, on the pages of a site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ class View:
     next_steps: tuple[str, ...] = ()
     """The commands that fill the table's dashes."""
     not_drawn: tuple[str, ...] = ()
-    """The charts that there are no values for, each with the command that would measure them."""
+    """Return the charts without values, each with the command that would measure them."""
 
 
 def number(value: Interval | float | None) -> str:
-    """To three significant digits; a dash for what was not measured."""
+    """Round to three significant digits; a dash if it was not measured."""
     if value is None:
         return "–"
     figure = value.estimate if isinstance(value, Interval) else value
@@ -106,16 +106,16 @@ def number(value: Interval | float | None) -> str:
 
 
 NOT_WATCHED = "not watched"
-"""What stands in place of a figure that nobody saw, where it exists all the same."""
+"""The text in place of a figure that exists but was not watched."""
 
 
 def of_part(standing: Standing, part: str, value: Interval | float | None) -> str:
-    """A figure of a part's CPU or memory; words where it ran unseen."""
+    """A figure of a part's CPU or memory; a text if it was not watched."""
     return NOT_WATCHED if value is None and standing.not_watched(part) else number(value)
 
 
 def watched_in_words(comparison: Comparison) -> str:
-    """Where the parts ran, and what of them nobody watched."""
+    """Where the parts ran, and which of them nobody watched."""
     unseen = dict.fromkeys(part for run in comparison.runs for part in run.not_watched)
     if not unseen:
         return "All parts shared the machine below: transfer ratios to another machine, not absolute times."
@@ -127,7 +127,7 @@ def watched_in_words(comparison: Comparison) -> str:
 
 
 def refused_runs(comparison: Comparison) -> list[Table]:
-    """The runs that are not ranked, with what they measured nevertheless, and why."""
+    """The runs that are not ranked, with their figures and the reason."""
     rows = []
     for run in comparison.runs:
         if not run.valid:
@@ -168,7 +168,7 @@ def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
 
 
 def draw_charts(drawings: Iterable[Drawing], found: Sequence[Standing]) -> tuple[list[Chart], tuple[str, ...]]:
-    """Every chart for which there are values, and what is said of the others."""
+    """Every chart with values, and a text for the others."""
     drawn, missing = [], []
     for one in drawings:
         made = one.draw(found)

@@ -20,7 +20,7 @@ def write_hgrm(folder: Path, out: Path | None = None) -> list[Path]:
     Runs with faults of their own, and other transports than SSE, are files of their own: their names say so.
 
     Raises:
-        UsageError: the folder is no result directory, or holds no valid run.
+        UsageError: the folder is not a result directory, or has no valid run.
         FanbenchError: a file cannot be written.
     """
     comparison = load_results(folder)

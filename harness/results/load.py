@@ -1,4 +1,4 @@
-"""Result directories, read back: a comparison of one, its manifest alone, a capacity search, and if there are any."""
+"""Reads result directories: a comparison, its manifest alone, a capacity search, and whether there are any."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load_manifest(folder: Path) -> Manifest:
 
 
 def load_capacity(folder: Path) -> Capacity | None:
-    """What a capacity search found; None for the directory of a comparison.
+    """Return the findings of a capacity search; None for the directory of a comparison.
 
     Raises:
         UsageError: capacity.json is damaged.
@@ -68,7 +68,7 @@ def result_folders(*paths: Path) -> list[Path]:
     """The result directories among `paths` and right below them, in the order of their names below each path.
 
     Raises:
-        UsageError: a path is neither a result directory nor holds one.
+        UsageError: a path is not a result directory and contains none.
     """
     found: list[Path] = []
     for path in paths:

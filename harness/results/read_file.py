@@ -20,10 +20,10 @@ _ESCAPED_CONTROL = re.compile(
 
 
 def read_file(folder: Path, name: str) -> str:
-    """A file of a directory that anybody may have made: a regular one of bounded size, without control characters.
+    """Read a file from an untrusted directory: it must be a regular file of bounded size without control characters.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not.
     """
     path = folder / name
     try:

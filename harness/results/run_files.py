@@ -1,4 +1,4 @@
-"""Converts between runs and the files of a result directory. What is stored is what is reported, to the last digit."""
+"""Converts between runs and the files of a result directory. The stored figures are the reported ones, to the last digit."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _second(second: MeasuredSecond | TimelineRow) -> MeasuredSecond:
 
 
 def record_of(run: Run, number: int) -> RunRecord:
-    """What the files hold of a run that is `as_stored`; `number` is its place in the order of runs, from 1."""
+    """Return the files' content for a run that is `as_stored`; `number` is its place in the order of runs, from 1."""
     return RunRecord(
         row=row_of(run, number),
         seconds=tuple(_timeline_row(run, number, second) for second in run.timeline),
@@ -113,7 +113,7 @@ def _manifest_run(run: Run, number: int, base: Scenario) -> ManifestRun:
 
 
 def manifest_text(comparison: Comparison) -> str:
-    """manifest.json: what was compared, on what, and which runs count, in their order."""
+    """manifest.json: what was compared, on which machine, and which runs count, in their order."""
     runs = enumerate(comparison.runs, 1)
     manifest = Manifest(
         schema_version=1,
@@ -135,7 +135,7 @@ def manifest_text(comparison: Comparison) -> str:
 
 
 def run_of(record: RunRecord, entry: ManifestRun, base: Scenario, where: str) -> Run:
-    """The run again; `where` is what an error names.
+    """Return the run; errors name `where`.
 
     Raises:
         UsageError: the entry's scenario cannot be used.

@@ -12,7 +12,7 @@ from core.scenario import Scenario
 
 PARTS = ("broker", "server", "generator", "load")
 OTHERS = "others"
-"""In `not_watched`: processes that are no part of the run."""
+"""In `not_watched`: processes that do not belong to the run."""
 HOPS = ("schedule", "broker", "fanout")
 LATENCY = "latency"
 TRANSPORTS = {"sse": "Server-Sent Events", "ws": "WebSocket"}
@@ -25,7 +25,7 @@ CAUSE_WORDS = {
     "unexplained": "missing without a gap",
     "under_way": "in flight at the deadline",
 }
-"""The cause of a missing delivery, in words."""
+"""The cause of a missing delivery, as text."""
 CAUSES = tuple(CAUSE_WORDS)
 
 Part = Literal["broker", "server", "generator", "load"]
@@ -66,7 +66,7 @@ class Run:
     usage: dict[str, Usage] = field(default_factory=dict)
     """By part; `memory` has no broker."""
     not_watched: tuple[str, ...] = ()
-    """Parts that ran and whose CPU and memory nobody saw, and OTHERS: their figures are missing, which is not 0."""
+    """Parts that ran without being watched, and OTHERS: their CPU and memory are missing, which is not 0."""
     timeline: list[MeasuredSecond] = field(default_factory=list)
     """By the events' due instants."""
     figures: dict[str, float] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Comparison:
     command: str
     host: dict[str, str]
     versions: dict[str, str]
-    """Of programs, as they report them."""
+    """The versions of programs, as they report them."""
     settings: dict[str, dict[str, int]] = field(default_factory=dict)
     """By cluster, the settings that decide how long its failover takes."""
     stopping: Stopping = field(default_factory=Stopping)

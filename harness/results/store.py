@@ -44,7 +44,7 @@ class ResultFolder:
     comparison: Comparison
     _records: list[RunRecord] = field(default_factory=list)
     _kept: int = 0
-    """Runs that the files hold."""
+    """The runs in the files."""
 
     @property
     def logs(self) -> Path:
@@ -52,7 +52,7 @@ class ResultFolder:
         return self.path / "logs"
 
     def add_run(self, run: Run) -> Run:
-        """Store a finished run, and return it as it is stored: from now on it survives Ctrl-C and kill."""
+        """Store a finished run and return it as stored: from now on it survives Ctrl-C and kill."""
         stored = as_stored(run)
         self.comparison.runs.append(stored)
         self._records.append(record_of(stored, len(self.comparison.runs)))
@@ -75,7 +75,7 @@ class ResultFolder:
         An interrupted comparison (`complete=False`) is renamed too, with `-incomplete` at the end of its name.
 
         Raises:
-            FanbenchError: the disk takes no more; the directory is renamed, and holds what was stored before.
+            FanbenchError: the disk is full; the directory is renamed, and keeps what was stored before.
         """
         said = tuple(map(as_shown, verdict))
         self.comparison = replace(self.comparison, complete=complete, verdict=said)

@@ -45,7 +45,7 @@ def _ms(run: Run, column: str) -> float | None:
 
 
 def row_of(run: Run, number: int) -> SummaryRow:
-    """The row of a run; `number` is its place in the order of runs, from 1. What was not measured is None."""
+    """Return the row of a run; `number` is its place in the order of runs, from 1. A figure that was not measured is None."""
     return SummaryRow(main=_main(run), further=_further(run, number), figures=run.figures)
 
 

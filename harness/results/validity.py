@@ -1,4 +1,4 @@
-"""The rules of a valid run that its stored figures show by themselves, with the limits that a run is checked against."""
+"""The rules of a valid run that can be checked from its stored figures, with the limits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ MIN_ACHIEVED = 0.99
 """Of the rate that was offered."""
 MAX_CORE = 0.90
 JUDGED_PARTS = ("server", "load", "generator")
-"""The parts of which none may be above MAX_CORE: the broker may, that is its own limit."""
+"""The parts of which none may be above MAX_CORE. The broker may: that is its own limit."""
 
 
 def broken_rules(run: Run) -> list[str]:
-    """What refuses a run, whatever else is said of it; empty where the figures allow that it is valid."""
+    """Return the reasons to refuse a run, regardless of its stored problems; empty if the figures allow a valid run."""
     found = [f"{hop} has negative latencies" for hop, histogram in run.histograms.items() if histogram.negative]
     if run.delivered > run.expected:
         found.append("more was delivered than expected")

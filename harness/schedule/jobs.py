@@ -33,7 +33,7 @@ from harness.schedule.stopping import UntilSettled
 
 @dataclass(frozen=True, slots=True)
 class FinishedJobs:
-    """The comparison, complete if every run was done, and where it is stored."""
+    """The comparison, complete if every run was done, and its directory."""
 
     folder: Path
     comparison: Comparison

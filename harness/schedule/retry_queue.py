@@ -1,4 +1,4 @@
-"""Decides which run comes next: round by round, repeats of disturbed runs, and spare rounds if some stayed refused."""
+"""Decides which run is next: round by round, repeats of disturbed runs, and spare rounds if some stayed refused."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class RetryQueue:
         self._hopeless: set[Key] = set()
         self._tries = 0
         self.total = len(jobs)
-        """The expected number of runs, as far as known."""
+        """The number of runs, as currently expected."""
 
     def next(self) -> Job | None:
-        """The next job; None when all is done."""
+        """Return the next job; None at the end."""
         if not self._queue and not self._rest:
             self._add_spare_round()
         if not self._queue and self._rest:

@@ -28,7 +28,7 @@ def planned_looks(rounds: int) -> tuple[int, ...]:
 
 
 class UntilSettled:
-    """Says after each round whether it was the last. `stopping` is then what the intervals must account for.
+    """Decides after each round whether it was the last. `stopping` then has the looks for which the intervals must account.
 
     The first round shows how long a round takes; the number of rounds and the looks are planned from that. No figure
     has been looked at by then, so the plan may depend on it. As many rounds as a verdict needs run in any case.
@@ -43,10 +43,10 @@ class UntilSettled:
         self._began_s = self._round_began_s = clock()
         self._most, self._within_s = rounds, within_s
         self.plan = ""
-        """After the first round: how long it took and the planned number of rounds, in words."""
+        """After the first round: return its duration and the planned number of rounds as text."""
 
     def ends(self, rounds: int, comparison: Comparison) -> bool:
-        """Whether `rounds`, of which `comparison` holds the runs, are enough."""
+        """Whether `rounds`, whose runs are in `comparison`, are enough."""
         now_s = self._clock()
         took_s, self._round_began_s = now_s - self._round_began_s, now_s
         if rounds == 1:
