@@ -63,7 +63,7 @@ class AmqpAdapter:
                     await finish(consumer.forget_queue())
 
     async def clean_up(self, endpoint: Endpoint) -> None:
-        """Delete what bears the run's name; exclusive queues have gone with their connections."""
+        """Delete everything with the run's name; exclusive queues are gone with their connections."""
         await at_any_host(endpoint, "clean up", partial(_delete, endpoint))
 
 

@@ -34,7 +34,7 @@ class Confirms:
         self._refused = True
 
     def ended(self, now_s: float) -> None:
-        """A publish is no longer in flight, for any reason, including cancellation."""
+        """Note that a publish is no longer in flight, for any reason including cancellation."""
         self._under_way -= 1
         if self._under_way and self._since_s is None:
             self._since_s = now_s  # the others wait from the last confirmation on

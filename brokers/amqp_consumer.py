@@ -25,7 +25,7 @@ PREFETCH = 1_000
 _ACK_EVERY = 64
 _TRIES = 4
 _ANOTHER_NAME = (CauseKind.ELSEWHERE, CauseKind.CONFLICT)
-"""If a queue's node is down, another connection holds it, or it has other settings, a new one is created."""
+"""If a queue's node is down, another connection has the queue, or it has other settings, a new one is created."""
 
 
 def _pattern(topic: str) -> str:
@@ -74,10 +74,10 @@ class AmqpConsumer:
             self._queue = ""
 
     async def _prepare(self, link: AmqpConnection) -> None:
-        """Declare exchange and queue, and consume; a durable queue delivers what arrived meanwhile."""
+        """Declare exchange and queue, and consume; a durable queue delivers what arrived in between."""
         await declare_exchange(self._endpoint, link)
         self._binder = None
-        self._unbound, self._binding = [], asyncio.Lock()  # what was not bound to the lost link is subscribed again
+        self._unbound, self._binding = [], asyncio.Lock()  # subscribes again to whatever was not bound to the lost link
         for left in reversed(range(_TRIES)):
             new = not (self._queue and self._durable)
             if new:
@@ -95,7 +95,7 @@ class AmqpConsumer:
         self._has_canary = not refused
 
     def canary(self) -> Canary:
-        """By what a message reaches the queue and no topic."""
+        """The binding that brings a message to the queue without a topic."""
         return (exchange_of(self._endpoint), self._queue) if self._has_canary else NO_CANARY
 
     async def _consume(self, link: AmqpConnection, new: bool) -> None:
@@ -120,7 +120,7 @@ class AmqpConsumer:
             return {name: refusal for name in names if (refusal := self._refused.pop(name, None)) is not None}
 
     async def _bind(self, link: AmqpConnection, names: list[str]) -> list[str]:
-        """Bind on a channel of its own, which a forbidden topic ends; returns what has to be bound again for it.
+        """Bind on a separate channel, which a forbidden topic closes; returns the topics that must be bound again for this reason.
 
         Only the last waits for its answer: the broker does them in order, and closes the channel on an error.
         """
@@ -138,7 +138,7 @@ class AmqpConsumer:
         return []
 
     async def _why(self, error: Exception) -> BaseException:
-        """The broker's words, if a call came after it had closed the channel."""
+        """The broker's words, if a call was made after the broker had closed the channel."""
         closing = self._binder.closing
         await asyncio.wait([closing], timeout=self._endpoint.timeout_s)
         return (None if not closing.done() or closing.cancelled() else closing.exception()) or error
@@ -152,7 +152,7 @@ class AmqpConsumer:
             await self._acknowledge()
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop locally at once, and tell the broker; without a connection the next one does not subscribe."""
+        """Stop locally at once, and inform the broker; without a connection, the next one does not subscribe."""
         names = self.line.forget(topics)
         link = self.line.connection
         if link is not None:
@@ -163,7 +163,7 @@ class AmqpConsumer:
             await self._acknowledge()
 
     async def _acknowledge(self) -> None:
-        """Acknowledge all that was received, at once where a reader keeps up and in bundles where it does not.
+        """Acknowledge everything received, at once if the reader keeps up and in bundles if it does not.
 
         While the inbox holds more than the prefetch nothing is acknowledged, so that it never overflows: the rest
         waits in the broker's queue, which is this consumer's own.

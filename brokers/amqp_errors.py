@@ -45,7 +45,7 @@ _KINDS: dict[str, tuple[tuple[str, CauseKind], ...]] = {
         ("", CauseKind.CONFLICT),
     ),
 }
-"""By the name that RabbitMQ begins its text with: words in the text, of which the first that is there decides."""
+"""Maps the name at the beginning of RabbitMQ's text to a kind, or words in the text, of which the first match counts."""
 
 
 class BlockedError(ConnectionError):
@@ -98,5 +98,5 @@ def forbidden_topic(error: BaseException) -> str | None:
 
 
 def undecodable(error: BaseException | None) -> bool:
-    """Whether aiormq gave up on something that it cannot decode: a topic that is no UTF-8, an odd header."""
+    """Whether aiormq gave up on something that it cannot decode: a topic that is not UTF-8, or an odd header."""
     return isinstance(error, InvalidFrameError)

@@ -12,7 +12,7 @@ _log = logging.getLogger("fanbench.brokers")
 
 
 def hear_returns(link: AmqpConnection) -> None:
-    """Note that a message came back; aiormq looks for it by its own kind of id, which fanbench's messages lack."""
+    """Note that a message came back; aiormq looks for it by its own kind of id, which fanbench's messages do not have."""
     channel = link.channel
 
     async def returned(frame: Any) -> None:

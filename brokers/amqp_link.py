@@ -62,7 +62,7 @@ class AmqpConnection:
     unroutable: bool = False
     """Whether the broker returned a mandatory message because no queue is bound."""
     tell: Callable[[str], None] = lambda _: None
-    """Told why the broker accepts no messages, and "" when it does again."""
+    """Called with the reason why the broker accepts no messages, and with "" when it accepts them again."""
 
     @property
     def timeout_s(self) -> float:
@@ -82,7 +82,7 @@ class AmqpConnection:
         """Wait, in the order of the calls, until the broker accepts messages.
 
         Raises:
-            ConnectionError: the connection was lost meanwhile.
+            ConnectionError: the connection was lost in between.
         """
         self.waiting += 1
         try:
@@ -154,7 +154,7 @@ async def until_lost(link: AmqpConnection) -> None:
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
-        link.takes_messages.set()  # whoever waits for an alarm's end is told of the loss
+        link.takes_messages.set()  # reports the loss to callers that wait for an alarm's end
     for closing in (connection, channel):
         if closing.done():
             raise _closed_by(closing)
@@ -172,7 +172,7 @@ def _closed_by(closing: asyncio.Future[Any]) -> Exception:
 
 
 async def _beat(link: AmqpConnection) -> None:
-    """Ask for a sign of life until none comes: AMQP's own heartbeat takes three times as long to give up.
+    """Request a sign of life until none arrives: AMQP's own heartbeat takes three times as long to give up.
 
     During an alarm the broker answers nothing; AMQP's heartbeats continue, and have to do.
     """
@@ -193,7 +193,7 @@ async def _beat(link: AmqpConnection) -> None:
 
 
 async def _until_no_confirms(link: AmqpConnection) -> str:
-    """What the broker does to all that is published, once it has done so for too long though no alarm is on.
+    """What the broker does to every publish, once it has done so for too long although there is no alarm.
 
     RabbitMQ 3.10 refuses all on a channel that publishes to a quorum queue while it has no leader, until the node that died
     is back, and takes it on a new channel (tests/brokers/test_rabbitmq_cluster.py). What was not confirmed is published
@@ -208,9 +208,9 @@ async def _until_no_confirms(link: AmqpConnection) -> str:
 
 
 async def hang_up(link: AmqpConnection) -> None:
-    """Close the channel first: its answer comes after all that was published.
+    """Close the channel first: its answer arrives after everything that was published.
 
-    What waits for a confirmation still gets the error; aiormq's own is CancelledError, as if its caller were cancelled.
+    Publishes that wait for a confirmation still get the error; aiormq's own is CancelledError, as if the caller were cancelled.
     """
     link.takes_messages.set()
     if not link.blocked:  # then the broker would not read it
@@ -227,7 +227,7 @@ def calls(
     confirms: bool = False,
     lost: Callable[[Exception], None] = lambda _: None,
 ) -> Calls[AmqpConnection]:
-    """aio-pika for `brokers.connection`; `lost` hears what ended a connection before anybody else does."""
+    """aio-pika for `brokers.connection`; `lost` gets the end of a connection before anybody else."""
 
     async def serve(link: AmqpConnection) -> None:
         try:

@@ -33,7 +33,7 @@ class AmqpPublisher:
     __slots__ = ("_count", "_mandatory", "_properties", "_waits")
 
     def __init__(self, persistent: bool, headers: Mapping[str, str] | None = None, *, mandatory: bool = False) -> None:
-        """What is persistent waits for the end of an alarm; what is not is refused during it.
+        """Persistent publishes wait for the end of an alarm; others are refused during it.
 
         With confirms a mandatory message that no queue takes is an error; otherwise the broker confirms and drops it.
         """
@@ -74,7 +74,7 @@ class AmqpPublisher:
             raise
         finally:
             link.confirms.ended(now_s())
-        if link.unroutable:  # the broker says so before it confirms
+        if link.unroutable:  # the broker returns it before it confirms
             raise UnroutableError(exchange)
 
 
@@ -143,7 +143,7 @@ async def producing(
     *,
     mandatory: bool = False,
 ) -> AsyncIterator[AmqpProducer]:
-    """Connect, and stay connected; `mandatory` where each message must reach a queue."""
+    """Connect, and stay connected; `mandatory` if each message must reach a queue."""
     producer = AmqpProducer(endpoint, exchange, prepare, confirms, names, mandatory)
     async with keep_up(endpoint, producer.line):
         yield producer

@@ -42,7 +42,7 @@ def queue_names(endpoint: Endpoint) -> Iterator[str]:
 
 
 def new_queue_name(endpoint: Endpoint) -> str:
-    """A name for a queue: random, where no run cleans up one of many."""
+    """A queue's name: random unless a run cleans up queues by name."""
     return f"{endpoint.prefix}.{secrets.randbelow(_SLOTS) if endpoint.get(RUN_NAME) else secrets.token_hex(8)}"
 
 

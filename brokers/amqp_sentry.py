@@ -1,4 +1,4 @@
-"""Publishes on behalf of a consumer, once a second: RabbitMQ tells a consumer neither about an alarm nor about a lost binding.
+"""Publishes on behalf of a consumer, once a second: RabbitMQ does not report alarms or lost bindings to consumers.
 
 It tells a connection of an alarm on its first publish during it, and reads nothing from it from then on: so this is a
 connection of its own. And it returns a mandatory message that reaches no queue: so the consumer's own is bound to one.
@@ -24,13 +24,13 @@ _AGAIN_S = 2.0
 _RETURNS = 2
 """Consecutive misses after which a binding counts as lost: a single one may come from a reconnect."""
 Canary = tuple[str, str]
-"""Exchange, and the routing key by which the consumer's queue is bound to it for this alone; both empty for none."""
+"""Exchange and routing key of a binding to the consumer's queue, only for the sentry; both empty for none."""
 NO_CANARY: Canary = ("", "")
 
 
 @asynccontextmanager
 async def watched_over(endpoint: Endpoint, link: Link, canary: Callable[[], Canary]) -> AsyncIterator[None]:
-    """Within the block the link's notice tells of an alarm, and the link is dropped where nothing reaches its queue."""
+    """Within the block, the link's notice reports an alarm, and the link is dropped if nothing reaches its queue."""
     sentry = _Sentry(endpoint, link, canary)
     task = asyncio.create_task(sentry.run(), name=f"{endpoint} sentry")
     try:
@@ -87,7 +87,7 @@ class _Sentry:
             self._returns = self._returns if canary == self._published else 0
             self._published, other.unroutable = canary, False
             exchange, key = canary
-            # To the default exchange and no queue's name: nobody gets it.
+            # To the default exchange without the name of any queue: nobody receives it.
             await other.channel.basic_publish(
                 b"", exchange=exchange, routing_key=key or self._nobody, mandatory=bool(exchange)
             )

@@ -65,9 +65,9 @@ class AmqpStreamConsumer:
         self._calls = calls(self._prepare, lost=self._ended)
         self._reader: AmqpStreamReader | None = None
         self._began = False
-        """Whether `feed.position` says where reading began, though nothing may have been read yet."""
+        """Whether `feed.position` is where reading began, even if nothing has been read yet."""
         self._odd_after: int | None = None
-        """The position at which something was found that aiormq cannot decode."""
+        """The position of a message that aiormq could not decode."""
         self._link: AmqpConnection | None = None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
@@ -82,7 +82,7 @@ class AmqpStreamConsumer:
         return self.inbox
 
     async def dial(self) -> AmqpConnection:
-        """Connect, and read from the stream's end at first, later from where the reading stopped."""
+        """Connect, and read from the stream's end at first, later from the last position."""
         self._link = await self._calls.dial(self.link.target)
         self.feed.resumed()
         return self._link
@@ -109,7 +109,7 @@ class AmqpStreamConsumer:
         self._odd_after = self.feed.position
 
     async def serve(self, link: AmqpConnection) -> None:
-        """Read on until the connection is lost."""
+        """Continue reading until the connection is lost."""
         assert self._reader is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._calls.serve(link))
@@ -123,7 +123,7 @@ class AmqpStreamConsumer:
             missing = offset - self.feed.position - 1
             if missing > 0:
                 self.feed.trimmed(missing)
-            elif missing < 0:  # a broker that came back without its data restarts its numbering
+            elif missing < 0:  # a broker that restarts without its data restarts its numbering
                 self.feed.trimmed(None)
             if not self.feed.take_now(offset, topic, payload):
                 await self.feed.take(offset, topic, payload)

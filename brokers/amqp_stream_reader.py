@@ -68,7 +68,7 @@ class AmqpStreamReader:
         await self._channel.basic_ack(self._last_tag, multiple=True, wait=False)
 
     async def acknowledge_by_time(self) -> None:
-        """What is fewer than a bundle, until cancelled."""
+        """Regularly acknowledge messages that do not fill a bundle, until cancelled."""
         while True:
             await asyncio.sleep(ACK_S)
             if self._read:
@@ -93,7 +93,7 @@ class AmqpStreamReader:
 
 
 async def mark(endpoint: Endpoint, stream: str) -> str | None:
-    """Write a marker to the stream, on a connection of its own, which an alarm may block; returns its routing key.
+    """Write a marker to the stream, on a separate connection that an alarm may block; returns its routing key.
 
     None if the broker takes none: an alarm, or a user who may only read.
     """

@@ -37,7 +37,7 @@ ANTI_PATTERNS = (
 
 
 def anti_pattern(name: str) -> str:
-    """What is wrong with a contender, by its name in a result; empty if it is not an anti-pattern."""
+    """The problem of a contender, by its name in a result; empty if it is not an anti-pattern."""
     return next((one.anti_pattern for one in ANTI_PATTERNS if one.name == name.partition("#")[0]), "")
 
 

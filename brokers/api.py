@@ -1,6 +1,6 @@
 """The contract of an adapter, as structural protocols: a plug-in needs no base class.
 
-docs/adapters.md explains each promise; brokers/conformance proves it; brokers/sdk is what a plug-in imports.
+docs/adapters.md explains each promise; brokers/conformance tests it; brokers/sdk is what a plug-in imports.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Done = Callable[[BrokerError | None], None]
 
 
 class Message(NamedTuple):
-    """One message, its payload as it was published."""
+    """One message with its unchanged payload."""
 
     topic: str
     payload: bytes
@@ -28,7 +28,7 @@ class Gap(NamedTuple):
     """A place where messages may be missing, between the one before and the one after it."""
 
     cause: str
-    """`connection lost`, `overflow`, `trimmed`, `forbidden` or `invalid`, and what the broker said."""
+    """`connection lost`, `overflow`, `trimmed`, `forbidden` or `invalid`, and the broker's words."""
     lost: int | None
     """How many messages are missing; None if the adapter cannot know."""
     topic: str | None = None
@@ -47,7 +47,7 @@ class LinkState(Protocol):
 
     @property
     def notice(self) -> str:
-        """What does not work although it is connected: an alarm, a lost part of a cluster. Empty if everything works."""
+        """What does not work despite the connection: an alarm, a lost part of a cluster. Empty if everything works."""
 
     @property
     def skipped(self) -> Mapping[str, int]:
@@ -83,7 +83,7 @@ class BeginsPublishing(Protocol):
         """
 
     def flush(self) -> None:
-        """Send what was begun, all of it as one."""
+        """Send all begun publishes together."""
 
 
 class Consumer(Protocol):
@@ -112,10 +112,10 @@ class Consumer(Protocol):
 
 @runtime_checkable
 class GivesBatches(Protocol):
-    """What a consumer's `__aiter__` may return: an iterator that can give all that has come at once."""
+    """What a consumer's `__aiter__` may return: an iterator that can return all waiting messages at once."""
 
     async def batch(self) -> Sequence[Message | Gap]:
-        """What iterating would yield without waiting, and at least one; StopAsyncIteration at the end."""
+        """Return what iterating would yield without waiting, and at least one; StopAsyncIteration at the end."""
 
 
 class Adapter(Protocol):
@@ -123,7 +123,7 @@ class Adapter(Protocol):
 
     `producer` and `consumer` connect on entry, within the endpoint's deadline; closing is idempotent and
     cancellation-safe and leaves no task and no socket. Reconnecting is theirs, with brokers.reconnect.
-    They read no clock and look into no payload. Optional: `default_ports`, `delivery_options` and
+    They read no clock and no payload. Optional: `default_ports`, `delivery_options` and
     `max_payload_bytes`, see docs/adapters.md, and `clean_up`, see CleansUp.
     """
 

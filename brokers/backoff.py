@@ -27,5 +27,5 @@ def delays_s(rng: random.Random | None = None) -> Iterator[float]:
 
 
 def heartbeat_s(endpoint: Endpoint) -> float:
-    """How often to ask a connection for a sign of life; without one within the endpoint's deadline it counts as lost."""
+    """How often to request a connection's sign of life; without one within the endpoint's deadline, the connection counts as lost."""
     return min(HEARTBEAT_S, endpoint.timeout_s / 2)

@@ -1,4 +1,4 @@
-"""Removes what a run creates at a broker. It carries the run's name, and is removed however the run ends.
+"""Removes what a run creates at a broker: its names contain the run's name, and it is removed however the run ends.
 
 `python -m brokers.clean_up FILE` removes it after fanbench itself was killed: FILE, which only its owner can read, has the
 URL, because a command line is seen by everybody.
@@ -25,7 +25,7 @@ from core.errors import FanbenchError
 from core.process import OWN_PYTHON, when_killed
 
 CLEAN_UP_S = 4.0
-"""After Ctrl-C everything is gone within 5 s."""
+"""After Ctrl-C everything must be gone within 5 s."""
 _log = logging.getLogger("fanbench.brokers")
 
 
@@ -36,9 +36,9 @@ def new_run_name() -> str:
 
 @contextmanager
 def run_on(url: str, delivery: str) -> Iterator[str]:
-    """The URL with a run's name; on exit everything with this name is removed. The same URL where the adapter creates nothing.
+    """Return the URL with a run's name; on exit, remove everything with this name. The same URL if the adapter creates nothing.
 
-    A URL that has a `run_name` keeps it, and what bears it: whoever chose the name looks after it.
+    A URL with a `run_name` keeps it and everything with that name: its author is responsible for it.
     """
     adapter, endpoint = open_endpoint(url, delivery)
     if not isinstance(adapter, CleansUp) or endpoint.get(RUN_NAME):
@@ -51,13 +51,13 @@ def run_on(url: str, delivery: str) -> Iterator[str]:
     try:
         yield named
     finally:
-        clean_up(named, endpoint.delivery)  # what is left is reported; the guard could not do better
+        clean_up(named, endpoint.delivery)  # the rest is reported; the guard could not do better
         call_off()
         path.unlink(missing_ok=True)
 
 
 def clean_up(url: str, delivery: str) -> bool:
-    """Remove everything with the URL's run name, within CLEAN_UP_S; log what is left. Blocks."""
+    """Remove everything with the URL's run name, within CLEAN_UP_S; log the rest. Blocks."""
     adapter, endpoint = open_endpoint(url, delivery)
     try:
         asyncio.run(_clean_up(adapter, endpoint))

@@ -37,7 +37,7 @@ class Calls(Generic[C]):
     serve: Callable[[C], Coroutine[Any, Any, None]]
     """Return or raise when the connection is lost."""
     hang_up: Callable[[C], Coroutine[Any, Any, None]]
-    """Write what is not written yet, and close what is left."""
+    """Write the remaining bytes, and close the connection."""
     errors: tuple[type[Exception], ...]
     """The library's exceptions."""
     kind_of: Callable[[BaseException], CauseKind | None] = _unrecognised
@@ -51,7 +51,7 @@ class Calls(Generic[C]):
 
 
 def publish_error(endpoint: Endpoint, link: Link, topic: str, error: BaseException, kind: CauseKind) -> BrokerError:
-    """The error of a publish that the broker or its library refused; the topic's own refusal where it is one.
+    """The error of a publish that the broker or its library refused; a TopicRefusedError if it refused the topic.
 
     An answer that means "not here any more" has the connection dialled again.
     """
@@ -65,7 +65,7 @@ def publish_error(endpoint: Endpoint, link: Link, topic: str, error: BaseExcepti
 
 
 class ProducerConnection(Generic[C]):
-    """A `ReconnectLoop` for `keep_up`. `connection` is None while there is none."""
+    """A `ReconnectLoop` for `keep_up`. `connection` is None while there is no connection."""
 
     def __init__(self, endpoint: Endpoint, calls: Calls[C], names: TopicNames) -> None:
         self.endpoint = endpoint

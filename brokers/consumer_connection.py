@@ -22,9 +22,9 @@ _TRIES = 3
 
 
 class ConsumerConnection(Generic[C]):
-    """A `ReconnectLoop` for `keep_up` that subscribes again after each reconnect, and then tells the Gap.
+    """A `ReconnectLoop` for `keep_up` that subscribes again after each reconnect, and then reports the Gap.
 
-    `topics` is what is subscribed: the topic by the name that the broker knows it by.
+    `topics` has the subscriptions: each topic by the name that the broker uses.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ConsumerConnection(Generic[C]):
     ) -> None:
         """`send` subscribes to names, and returns once the broker confirmed each, or refused those that it returns.
 
-        Where the broker refuses several at once and does not say which, `send` raises; it is then asked for fewer.
+        If the broker refuses several topics at once without naming them, `send` raises; it is then called with fewer.
         """
         self.endpoint = endpoint
         self.inbox = inbox
@@ -91,10 +91,10 @@ class ConsumerConnection(Generic[C]):
         return BrokerError(self.endpoint, action, reason(error), self._calls.kind(error))
 
     async def _confirm(self, names: Sequence[str], tries: int = 1) -> dict[str, Refusal]:
-        """Ask on the connection that there is, or will be.
+        """Subscribe on the current or the next connection.
 
-        A connection that is lost is asked again for the halves, by one caller at a time, so that in the end a topic
-        that costs every connection is alone with its name.
+        If the connection is lost, each half of the names is tried again, by one caller at a time. So a topic that
+        costs every connection is found in the end.
         """
         await self._up.wait()
         connection = self.connection
@@ -154,7 +154,7 @@ class ConsumerConnection(Generic[C]):
         return names
 
     async def dial(self) -> C:
-        """Connect, and subscribe again to what was confirmed: whoever waits for the rest asks for it again."""
+        """Connect, and subscribe again to the confirmed topics; callers that wait for others ask for them again."""
         connection = await self._calls.dial(self.link.target)
         confirmed = [name for name in self.topics if name in self._confirmed]
         try:
@@ -174,7 +174,7 @@ class ConsumerConnection(Generic[C]):
         return connection
 
     def lost(self, cause: str) -> None:
-        """Hold back what comes next until the Gap has its place."""
+        """Hold back later messages until the Gap has its place."""
         self._up.clear()
         self._down.set()
         self.connection = None

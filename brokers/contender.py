@@ -30,7 +30,7 @@ class Broker(NamedTuple):
 
     url: str
     running: Running | Cluster | None = None
-    """The program, where it is ours: a fault may kill it and start it again, or one of its nodes."""
+    """The program, if it is ours: a fault may kill and restart it or one of its nodes."""
 
     @property
     def pids(self) -> list[int]:
@@ -45,7 +45,7 @@ class Contender:
     name: str
     delivery: Delivery
     url: str = field(repr=False)
-    """For adapters; `{redis}`, `{nats}` and so on stand for host:port of the program's listeners."""
+    """For adapters; `{redis}`, `{nats}` and so on are replaced with host:port of the program's listeners."""
     program: str | None = None
     features: tuple[str, ...] = ()
     """Features that the program must enable."""
@@ -62,9 +62,9 @@ class Contender:
     server: str = ""
     """Which server of examples/per-client-server its replicas are; empty if they are ours."""
     anti_pattern: str = ""
-    """What is wrong with it as a pattern; empty for most."""
+    """Its flaw as a pattern; empty for most contenders."""
     kept: str = ""
-    """How its program keeps what was published, as fanbench runs it; empty if nothing is kept. docs/brokers.md has the sources."""
+    """How its program stores published events, as fanbench runs it; empty if it stores nothing. docs/brokers.md has the sources."""
 
     @property
     def clustered(self) -> bool:
@@ -73,7 +73,7 @@ class Contender:
 
     @property
     def settings(self) -> dict[str, int]:
-        """What its program or cluster is set to, by name; empty if there is nothing to set.
+        """The settings of its program or cluster, by name; empty if there are none.
 
         Raises:
             UsageError: one that a person chose does not exist, or takes no such value.
@@ -84,7 +84,7 @@ class Contender:
 
     @property
     def durability(self) -> str:
-        """What keeps an event that no replica has read, and when it is synced to disk; for a broker of the user's own empty.
+        """What keeps an event that no replica has read, and when it is synced to disk; empty for the user's own broker.
 
         Raises:
             UsageError: a setting that a person chose does not exist, or takes no such value.
@@ -112,7 +112,7 @@ class Contender:
 
     @property
     def file_name(self) -> str:
-        """The name with nothing that a file name cannot hold."""
+        """The name without characters that a file name cannot have."""
         return _NOT_FILE_NAME.sub("-", self.name).strip("-")
 
     @property
@@ -142,7 +142,7 @@ class Contender:
         return ", or `--launch docker`" if self.launch == "auto" and not docker.why_not() else ""
 
     def program_version(self) -> str:
-        """Empty if there is no program, or it is not found."""
+        """The program's path; empty if there is no program, or it is not found."""
         return "" if self.program is None else self._launcher(self.program).version()
 
     def require_runnable(self) -> None:
@@ -167,7 +167,7 @@ class Contender:
         return replace(self, launch=launch)
 
     def apart(self) -> Contender:
-        """The same, its nodes in networks of their own, whose links can be cut."""
+        """The same contender with its nodes in separate networks, whose links can be cut."""
         return replace(self, features=(*self.features, APART))
 
     def _launcher(self, program: str) -> Program:
@@ -177,7 +177,7 @@ class Contender:
     def launched(self, folder: Path) -> Iterator[Broker]:
         """Run its program, if it has one, with log and data in `folder`; stop it on leaving.
 
-        At a broker of the user's own, what is created bears a name of its own and is removed on leaving.
+        At the user's own broker, everything that is created has a unique name and is removed on leaving.
 
         Raises:
             FanbenchError: the program is not found, or does not come up.

@@ -139,16 +139,16 @@ def cluster_contenders() -> list[Contender]:
 
 
 def declared(name: str) -> Contender | None:
-    """The contender as it is declared, of a name in results: with `?settings` after it, or `#2` where it ran twice.
+    """Return the declared contender for a name in results, which may end with `?settings`, or with `#2` if it ran twice.
 
-    None for a broker at a URL, a cluster, an anti-pattern, and for what this version does not know.
+    None for a broker at a URL, a cluster, an anti-pattern, and for names that this version does not know.
     """
     base = name.partition("#")[0].partition("?")[0]
     return next((one for one in all_contenders() if one.name == base), None)
 
 
 def program_of_result(name: str) -> str | None:
-    """The program that a contender in results runs on, where it is one of fanbench's."""
+    """Return the program of a contender in results if it is one of fanbench's."""
     found = declared(name)
     return None if found is None else found.program
 

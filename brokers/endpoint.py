@@ -101,7 +101,7 @@ class Endpoint:
         return self.hosts[0].port
 
     def at(self, address: Address) -> Endpoint:
-        """The same with one host: what a dial is given."""
+        """The same endpoint with one host, for one dial."""
         return replace(self, hosts=(address,))
 
     @property
@@ -120,10 +120,10 @@ class Endpoint:
         """The secrets that no text may show."""
         token = self.username if self.scheme.startswith("nats") and self.password is None else None
         found = {self.password or "", token or ""}
-        return found - {self.username or ""} | {token or ""}  # a password that is the user's name is no secret
+        return found - {self.username or ""} | {token or ""}  # a password that equals the user's name is not a secret
 
     def hide_secrets(self, text: str) -> str:
-        """`text` (what a library said) without this endpoint's secrets."""
+        """Return `text`, such as a library's words, without this endpoint's secrets."""
         return hide(text, self.secrets)
 
     def get(self, option: Option[T]) -> T:
@@ -212,7 +212,7 @@ def with_absolute_files(url: str) -> str:
 
 
 def with_password(endpoint: Endpoint, password_file: Path | None = None) -> Endpoint:
-    """The endpoint with the password that `?password_file=`, or else the setting, names a file of.
+    """Return the endpoint with the password from the file that `?password_file=` names, or else the setting.
 
     Raises:
         UsageError: the file cannot be read or is empty, or the URL has a password as well.

@@ -21,13 +21,13 @@ class Reaction(enum.StrEnum):
     GONE = "gone"
     """The connection is useless: drop it, resolve the name again and dial again."""
     REFUSED = "refused"
-    """It is good; what was requested is the caller's affair."""
+    """It is good; the request itself is the caller's problem."""
     TRANSIENT = "transient"
-    """It is good, and may do later what it does not do now."""
+    """It is good, and may later do what it cannot do now."""
 
 
 class CauseKind(enum.StrEnum):
-    """The causes that a person can tell apart and act on."""
+    """The causes that a person can distinguish and act on."""
 
     UNREACHABLE = "unreachable"
     SILENT = "no answer"
@@ -162,7 +162,7 @@ def standard_kind(error: BaseException) -> CauseKind:
 
 
 def shown(topic: str) -> str:
-    """A topic for an error: quoted, and cut where it is long."""
+    """Format a topic for an error: quoted, and shortened if it is long."""
     word = str(topic)
     return repr(word if len(word) <= _SHOWN else word[: _SHOWN - 1] + "…")
 
@@ -178,7 +178,7 @@ class BrokerError(FanbenchError):
         kind: CauseKind = CauseKind.UNKNOWN,
         step: str = "",
     ) -> None:
-        """`step` only where the kind's own next step would be wrong."""
+        """`step` only if the kind's own next step would be wrong."""
         cause = endpoint.hide_secrets(cause)
         if kind is CauseKind.UNREACHABLE and endpoint.hosts and endpoint.hosts[0].is_path:
             step = step or "check the path of the socket, and that the broker runs"

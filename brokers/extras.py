@@ -21,7 +21,7 @@ def not_installed(entry: EntryPoint) -> str | None:
 
 
 def extra_missing(package: str, extra: str) -> str | None:
-    """The same of an extra of a package; None also where that is not installed itself, and runs from its source."""
+    """The same for an extra of a package; None also if the package itself is not installed and runs from its source."""
     try:
         return _first_missing(distribution(package), (extra,))
     except PackageNotFoundError:
@@ -55,5 +55,5 @@ def _missing(package: Distribution, extras: tuple[str, ...], seen: set[tuple[str
 
 
 def _applies(requirement: Requirement, extra: str) -> bool:
-    """Whether it is required here, of this Python and system, with an extra; "" stands for none."""
+    """Whether it is required here, with this Python and system, with an extra; "" stands for none."""
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})

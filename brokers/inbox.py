@@ -12,12 +12,12 @@ from brokers.options import whole_number
 DEFAULT_CAPACITY = 65_536
 BUFFER = whole_number("buffer", "messages buffered for a slow reader; beyond that there is a gap", DEFAULT_CAPACITY)
 CAPACITY_BYTES = 64 * 1024 * 1024
-"""Of payloads, whatever their number: 65,536 of a quarter of a megabyte would be 16 GB. One message always has room."""
+"""The limit for payloads, regardless of their number: 65,536 of a quarter of a megabyte would be 16 GB. One message always has room."""
 _TURN = 256
 
 
 class Inbox:
-    """Messages in the order they came, at most `capacity` of them and CAPACITY_BYTES, for one iterating task.
+    """Messages in order of arrival, at most `capacity` of them and CAPACITY_BYTES, for one iterating task.
 
     What comes while it is full is dropped until half of it is free again, and reported as one Gap where it is missing:
     letting in every message that finds a free place would give a reader that is behind a Gap for each message.
@@ -79,10 +79,10 @@ class Inbox:
             self._readable = len(self._items)
 
     def release(self, gap: Gap | None) -> None:
-        """Every subscription stands again: the Gap goes before all that came since `hold`.
+        """Release: every subscription works again, and the Gap comes before everything that arrived since `hold`.
 
-        A reader that fetches the missing state on a Gap needs the subscriptions to stand by then, or what is
-        published between its fetch and the subscription would be missing without a word.
+        A reader that fetches the missing state on a Gap needs working subscriptions by then. Otherwise messages
+        between its fetch and the subscription would be missing without a notice.
         """
         if self._readable is not None:
             if gap is not None:
@@ -91,7 +91,7 @@ class Inbox:
             self._wake()
 
     def discard(self, topics: Collection[str]) -> None:
-        """Forget what is held of these topics."""
+        """Discard the waiting messages of these topics."""
         if not self._items:
             return
         items, self._items = self._items, deque()
@@ -107,7 +107,7 @@ class Inbox:
         self._tell_room()
 
     def close(self) -> None:
-        """End the iteration after what is in the buffer."""
+        """End the iteration after the buffered messages."""
         self._closed = True
         self.release(None)
         self._wake()
@@ -137,7 +137,7 @@ class Inbox:
         return self._take()
 
     async def batch(self) -> Sequence[Message | Gap]:
-        """What has come, and at least one; not so much that the rest of the program would have to wait.
+        """Return the waiting messages, at least one, but not so many that the rest of the program would have to wait.
 
         Raises:
             StopAsyncIteration: the buffer was closed, and nothing is left.
@@ -188,14 +188,14 @@ class Lane:
         self.discard = inbox.discard
 
     def gap(self, gap: Gap) -> None:
-        """Add a Gap, for each topic of this part where it is about all."""
+        """Add a Gap; if it is about all topics, one for each topic of this part."""
         for topic in [gap.topic] if gap.topic is not None else list(self._topics()):
             self._inbox.gap(gap._replace(topic=topic))
 
     def hold(self) -> None:
-        """Nothing of this part comes until `release`."""
+        """Hold back messages of this part until `release`."""
 
     def release(self, gap: Gap | None) -> None:
-        """Every subscription of this part stands again."""
+        """Release this part: every subscription of it works again."""
         if gap is not None:
             self.gap(gap)

@@ -1,4 +1,4 @@
-"""Where a product cannot keep a declared promise, recovers slowly, or has nothing to break, and why: by kind of fault.
+"""Where a product cannot keep a declared promise, recovers slowly, or has nothing to break, and the reason, by kind of fault.
 
 Each reason is shown on the bare product, without a fanbench adapter, in tests/brokers/test_limits.py and, of clusters,
 test_rabbitmq_cluster.py, test_nats_elections.py and test_cuts.py.

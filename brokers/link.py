@@ -24,7 +24,7 @@ class Link:
         self.cause = "" if connected else "not connected yet"
         """Why it is not connected, in the words of the broker or its library, without secrets; empty while connected."""
         self.notice = ""
-        """What does not work although it is connected, in the broker's words, such as an alarm; empty if all does."""
+        """What does not work despite the connection, in the broker's words, such as an alarm; empty if everything works."""
         self.skipped: Counter[str] = Counter()
         """Unreadable messages that were skipped, by reason."""
         self._waiting: set[asyncio.Future[None]] = set()
@@ -45,7 +45,7 @@ class Link:
             self._drop.set_result(cause)
 
     def note(self, notice: str) -> None:
-        """Tell what does not work, or with "" that all does."""
+        """Set what does not work, or "" if everything works."""
         if notice != self.notice:
             self.notice = notice
             self._tell()

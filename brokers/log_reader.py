@@ -24,14 +24,14 @@ from brokers.waiting import finish, reason
 
 P = TypeVar("P")
 Entry = tuple[str, bytes]
-"""The name of a topic as the broker knows it, and the payload."""
+"""The topic's name at the broker, and the payload."""
 History = Callable[[int, P], AsyncGenerator[Sequence[Entry], None]]
 """The stream's entries from a time (wall clock, ns) up to and including a position."""
 
 
 @dataclass(slots=True, eq=False)
 class _Join:
-    """Topics whose history is being read, and what was published to them meanwhile: it comes after the history."""
+    """Topics whose history is being read, and what was published to them in the meantime: it follows the history."""
 
     topics: dict[str, str]
     held: deque[Entry | Gap] = field(default_factory=deque)
@@ -82,7 +82,7 @@ class LogReader(Generic[P]):
         self._recent: RecentEntries[P] | None = None
 
     def take_now(self, position: P, name: str, payload: bytes) -> bool:
-        """Hand on an entry, or keep it until the history before it has come; False if there is no room: `take` waits."""
+        """Pass an entry on, or keep it until the earlier history has arrived; False if there is no room: `take` waits."""
         join = self._joins.get(name)
         if join is not None:
             if join.full:
@@ -105,7 +105,7 @@ class LogReader(Generic[P]):
             await self.inbox.room()
 
     async def subscribe(self, topics: Iterable[str], since_ns: int | None) -> dict[str, Refusal]:
-        """What is published from now on arrives, since the stream is read from a position that is known.
+        """What is published from now on arrives, because the stream is read from a known position.
 
         With `since_ns` return once the history begins to come; the live entries of these topics wait for its end.
         Returns the topics that no stream could have, with the reason.
@@ -133,7 +133,7 @@ class LogReader(Generic[P]):
         return refused
 
     async def _replay(self, names: dict[str, str], since_ns: int, begun: asyncio.Future[None]) -> None:
-        """Put the history of topics before what is live of them; the other topics continue meanwhile."""
+        """Put the history of topics before their live entries; other topics continue."""
         join = _Join(names)
         self._joins |= dict.fromkeys(names, join)
         try:
@@ -158,7 +158,7 @@ class LogReader(Generic[P]):
                 return
             if not begun.done():
                 begun.set_result(None)
-            while join.held:  # and what comes while these wait for room
+            while join.held:  # and entries that arrive while these wait for room
                 item = join.next()
                 if isinstance(item, Gap):
                     self.inbox.gap(item)
@@ -182,7 +182,7 @@ class LogReader(Generic[P]):
             kept: list[Entry] = []
             older: list[Entry] | None = None
             upto = self.position
-        else:  # at once: what comes from now on is held back as live
+        else:  # immediately: later entries are held back as live ones
             upto, kept = recent.position, [(name, payload) for name in names for payload in recent.of(name)]
             if recent.covers(since_ns):
                 yield kept
@@ -218,7 +218,7 @@ class LogReader(Generic[P]):
         self.inbox.discard(topics)
 
     def _tell(self, gap: Gap) -> None:
-        """At once where topics are live; where all still join, after what was held before it."""
+        """At once if topics are live; if all are still joining, after the entries that were held before it."""
         if self.topics:
             self.inbox.gap(gap)
         elif self._joins:
@@ -229,7 +229,7 @@ class LogReader(Generic[P]):
         self._cause = self._cause or f"connection lost: {cause}"
 
     def resumed(self, lost: int | None = 0) -> None:
-        """Tell the interruption; `lost` entries were taken off the stream, or the stream itself was (None)."""
+        """Report the interruption; `lost` entries were removed from the stream, or the stream itself was (None)."""
         if lost != 0:
             self._recent = None
         if self._cause is not None:
@@ -237,12 +237,12 @@ class LogReader(Generic[P]):
         self._cause = None
 
     def trimmed(self, lost: int | None) -> None:
-        """Tell that the stream dropped entries before they were read."""
+        """Report that the stream dropped entries before they were read."""
         self._recent = None
         self._tell(Gap("trimmed: the broker dropped entries before they were read", lost))
 
     async def close(self) -> None:
-        """End what reads history, and the iteration."""
+        """End the readers of history, and the iteration."""
         self.inbox.close()
         for task in list(self._tasks):
             await finish(_cancelled(task))

@@ -1,4 +1,4 @@
-"""No broker: producer and consumers meet in the process. The floor of the harness, and what a lone replica shows."""
+"""No broker: producer and consumers meet in the process. This is the floor of the harness, and what a single replica shows."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ class MemoryConsumer:
         return self._inbox
 
     def close(self) -> None:
-        """Leave every topic, and end the iteration after what is held."""
+        """Leave every topic, and end the iteration after the waiting messages."""
         self._leave([topic for topic, inboxes in self._space.items() if self._inbox in inboxes])
         self._inbox.close()
 
 
 class MemoryAdapter:
-    """`memory://`, or `memory://NAME` for a space of its own."""
+    """`memory://`, or `memory://NAME` for a separate space."""
 
     name = "memory"
     schemes = ("memory",)

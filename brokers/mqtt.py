@@ -40,7 +40,7 @@ _SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
 
 
 def mqtt_topic(topic: str) -> str:
-    """The same word, with percent codes for what MQTT gives a meaning of its own.
+    """Return the same word, with percent codes for characters that have a meaning in MQTT.
 
     And for `.` and `*`: RabbitMQ turns `/` and `+` into them, and back, so that `a.b` and `a/b` would be one topic.
     """
@@ -155,7 +155,7 @@ class MqttConsumer:
             raise
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop locally at once, and tell the broker; without a connection the next one does not subscribe."""
+        """Stop locally at once, and inform the broker; without a connection, the next one does not subscribe."""
         names = self.line.forget(topics)
         if names and self.line.connection is not None:
             with contextlib.suppress(MqttError):
@@ -178,7 +178,7 @@ def topic_names(endpoint: Endpoint) -> TopicNames:
 
 
 def qos_of(endpoint: Endpoint) -> int:
-    """The QoS that the promise asks for."""
+    """The QoS for the promise."""
     return 1 if endpoint.delivery == "at-least-once" else 0
 
 
@@ -187,7 +187,7 @@ def _version(endpoint: Endpoint) -> int:
 
 
 def _new_name(endpoint: Endpoint) -> str:
-    """23 characters where no run is named: what a broker of MQTT 3.1.1 must take at least."""
+    """23 characters if no run is named: every MQTT 3.1.1 broker must accept at least that many."""
     return f"{endpoint.prefix}-{secrets.token_hex(7)}"
 
 
@@ -240,7 +240,7 @@ class MqttAdapter:
             await finish(consumer.end())
 
     async def clean_up(self, endpoint: Endpoint) -> None:
-        """Take the sessions of the endpoint's run off the broker; with QoS 0 there are none."""
+        """Remove the sessions of the endpoint's run from the broker; with QoS 0 there are none."""
         if qos_of(endpoint) and endpoint.get(RUN_NAME):
             await mqtt_sessions.clean_up(endpoint)
 

@@ -1,4 +1,4 @@
-"""A client of aiomqtt as an endpoint and a plan ask for it, not connected."""
+"""Makes an aiomqtt client for an endpoint and a plan; it is not connected yet."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ MAX_PACKET_BYTES = 268_435_455
 HEADERS_BYTES = 16
 """At most, of a publish besides its topic and its payload."""
 IN_FLIGHT = 64
-"""Publishes in flight at once, or fewer where the broker says so."""
+"""Publishes in flight at once, or fewer if the broker says so."""
 WEBSOCKET_PATH = "mqtt"
-"""Where the URL has none: what brokers take, if they look at it."""
+"""The path if the URL has none: brokers that look at the path accept it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def properties_of(packet: int, **values: Any) -> Properties:
 
 
 def new_client(endpoint: Endpoint, plan: ClientPlan, logger: logging.Logger) -> Client:
-    """By TCP or WebSocket, with TLS or without, as the scheme says."""
+    """Over TCP or WebSocket, with or without TLS, as the scheme says."""
     v5 = plan.version == 5
     expires = v5 and plan.expiry_s is not None
     return Client(

@@ -1,4 +1,4 @@
-"""What MQTT's reason codes mean. Those of 3.1.1 arrive as the ones of MQTT 5 that say the same: paho translates them."""
+"""The meaning of MQTT's reason codes. paho translates those of 3.1.1 to the equivalent ones of MQTT 5."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONNECTION = {
     0x84: CauseKind.WRONG_PROTOCOL,  # unsupported protocol version
     0x85: CauseKind.INVALID,  # client identifier not valid
     0x86: CauseKind.AUTHENTICATION,  # bad user name or password
-    NOT_AUTHORIZED: CauseKind.AUTHENTICATION,  # what brokers answer to a wrong password, too
+    NOT_AUTHORIZED: CauseKind.AUTHENTICATION,  # brokers also answer this to a wrong password
     0x88: CauseKind.BLOCKED,  # server unavailable
     0x89: CauseKind.BLOCKED,  # server busy
     0x8A: CauseKind.PERMISSION,  # banned
@@ -54,7 +54,7 @@ class PublishRefusedError(MqttError):
 
 
 class NoAnswerError(MqttError):
-    """The broker closed the connection instead of an answer to CONNECT; why, its log alone may say."""
+    """The broker closed the connection instead of answering CONNECT; only its log may say why."""
 
     def __init__(self) -> None:
         like = "as one does that has reached its limit of connections, or that speaks another protocol, or TLS, there"

@@ -41,9 +41,9 @@ _POLL_S = 0.01
 
 
 class Connection:
-    """A client of aiomqtt with callbacks of our own, where aiomqtt's leave out what matters.
+    """An aiomqtt client with our own callbacks, where aiomqtt's omit something that matters.
 
-    It ignores the reason code of a publish's answer, and waits in vain where the broker hangs up instead of answering.
+    aiomqtt ignores the reason code in a publish's answer, and waits forever if the broker closes the connection instead of answering.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Connection:
         paho.on_message = self._on_message
 
     def _logger(self) -> logging.Logger:
-        """paho tells what a socket raised to its logger alone."""
+        """paho reports the socket's error only to its logger."""
         # In no registry: each connection has its own. Below errors paho has a record of every packet made.
         logger = logging.Logger("fanbench.brokers.mqtt", logging.ERROR)
         logger.addFilter(self._overhear)
@@ -183,7 +183,7 @@ class Connection:
         """Wait for the end of the connection.
 
         Raises:
-            ConnectionError: it is lost; the message has the broker's reason, or what the socket raised.
+            ConnectionError: it is lost; the message has the broker's reason, or the socket's error.
         """
         lost = self.client._disconnected
         await asyncio.wait([lost])
@@ -194,7 +194,7 @@ class Connection:
         raise ConnectionError(str(self._heard or "closed by the broker"))
 
     def give_up(self) -> None:
-        """Tell whoever waits for an answer that none will come."""
+        """Fail the callers that wait for an answer: none will arrive."""
         waiting: list[asyncio.Future[Any]] = [*self._answers.values(), *self.client._pending_subscribes.values()]
         for answer in waiting:
             if not answer.done():
@@ -215,7 +215,7 @@ async def connect(connection: Connection) -> Connection:
     inner = getattr(client._client.socket(), "_socket", None)  # of a WebSocket, which aiomqtt gives no options
     if inner is not None:
         inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # asyncio complains about an exception that nobody asked for.
+    # asyncio complains about an exception that was never retrieved.
     client._disconnected.add_done_callback(lambda lost: lost.cancelled() or lost.exception())
     return connection
 

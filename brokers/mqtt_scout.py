@@ -1,4 +1,4 @@
-"""Asking on a connection of its own first, at a broker that answers what it forbids by hanging up.
+"""Tries topics on a separate connection first, at a broker that answers forbidden ones by closing the connection.
 
 RabbitMQ 3 does so, and hosted brokers: on the consumer's own connection one client's topic would interrupt all others.
 """
@@ -31,7 +31,7 @@ class Scout:
         self._alone = asyncio.Lock()
 
     async def look(self, connection: Connection, endpoint: Endpoint) -> bool:
-        """Ask for a topic that nobody uses, and that a user with few rights has none to; False if the broker hung up.
+        """Try an unused topic, which a user with few rights may not use; False if the broker closed the connection.
 
         Raises:
             MqttError: it does not answer.
@@ -55,7 +55,7 @@ class Scout:
         async with self._alone:
             try:
                 return await self._ask(names, 1)
-            except BaseException:  # it may be subscribed to something, or stand in the midst of an answer
+            except BaseException:  # it may have subscribed to something, or be in the middle of an answer
                 await self.close()
                 raise
 
@@ -77,7 +77,7 @@ class Scout:
         return {names[0]: Refusal("forbidden", _FORBIDDEN)}
 
     async def publish(self, name: str, payload: bytes) -> Refusal | None:
-        """Publish with QoS 1; the refusal where the broker refuses it, by a word or without.
+        """Publish with QoS 1; returns the refusal if the broker refuses, with or without a reason.
 
         Raises:
             MqttError, OSError: the broker cannot be connected to, or does not answer.

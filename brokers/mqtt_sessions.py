@@ -18,7 +18,7 @@ from brokers.mqtt_link import Connection, MqttError, connect, disconnect
 from brokers.reconnect import finish, quietly, reason
 
 _NOTE_EXPIRY_S = 7 * 86_400
-"""Longer than any run: a note is only left where clean_up never came to the broker."""
+"""Longer than any run: a note remains only if clean_up never reached the broker."""
 
 
 def _notes(endpoint: Endpoint) -> str:
@@ -26,13 +26,13 @@ def _notes(endpoint: Endpoint) -> str:
 
 
 async def note(connection: Connection, endpoint: Endpoint, plan: ClientPlan) -> None:
-    """Note the session; where the user has no right to, it is left to expire."""
+    """Note the session; if the user has no right to do so, the session must expire."""
     with contextlib.suppress(MqttError):
         await connection.publish(f"{_notes(endpoint)}/{plan.identifier}", b"session", 1, retain_s=_NOTE_EXPIRY_S)
 
 
 async def forget(endpoint: Endpoint, plan: ClientPlan, *, noted: bool = False) -> None:
-    """Take a session and its queue off the broker: a client of the same name that wants a clean one, and none afterwards."""
+    """Remove a session and its queue from the broker: a client of the same name requests a clean session, and none afterwards."""
     connection = await connect(Connection(endpoint, replace(plan, expiry_s=None, clean=True)))
     try:
         if noted:
@@ -72,7 +72,7 @@ async def _noted(endpoint: Endpoint) -> list[str]:
     plan = ClientPlan(f"{endpoint.prefix}-{end}", version=5)
     connection = await connect(Connection(endpoint, plan, take, history=True))
     try:
-        if not await connection.subscribe([f"{_notes(endpoint)}/+"], 1):  # else it could note none either
+        if not await connection.subscribe([f"{_notes(endpoint)}/+"], 1):  # otherwise it could not have noted one either
             await connection.publish(f"{_notes(endpoint)}/{end}", b"", 1)
             await complete.wait()
     finally:

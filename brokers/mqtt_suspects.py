@@ -1,4 +1,4 @@
-"""Topics for which a broker may have hung up on a producer: RabbitMQ 3 does so instead of refusing a publish."""
+"""Topics that may have caused a broker to close a producer's connection: RabbitMQ 3 does so instead of refusing a publish."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _REMEMBER_S = 30.0
 
 
 class Suspects:
-    """When a connection is lost, those whose first publish was just before: their next one goes by a scout."""
+    """Topics whose first publish was shortly before the connection was lost: their next publish uses a scout."""
 
     def __init__(self, new: Callable[[], Connection]) -> None:
         self.scout = Scout(new, 1)
         self.settled: set[str] = set()
-        """Topics that were published on before, and are no suspects."""
+        """Topics that were published to before, and are not suspects."""
         self._suspects: set[str] = set()
         self._first_s: dict[str, float] = {}
         """When each topic was published on first."""
@@ -48,7 +48,7 @@ class Suspects:
         self.settled -= self._suspects
 
     async def publish(self, name: str, payload: bytes) -> Refusal | None:
-        """Publish on a suspect, in the order of the calls; it is none any more where the broker takes it.
+        """Publish to a suspect, in the order of the calls; it stops being one if the broker accepts the publish.
 
         Raises:
             MqttError, OSError: the broker cannot be connected to, or does not answer.

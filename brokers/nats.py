@@ -26,7 +26,7 @@ from brokers.waiting import reason
 
 
 class NatsProducer:
-    """nats-py collects what is published and writes it in one go."""
+    """nats-py collects publishes and writes them together."""
 
     def __init__(self, line: ProducerConnection[NatsConnection]) -> None:
         self._line = line
@@ -69,7 +69,7 @@ class NatsProducer:
             done(None)
 
     def flush(self) -> None:
-        """Hand what was begun to nats-py."""
+        """Pass the begun publishes to nats-py."""
         begun, self._begun = self._begun, []
         if begun and (link := self._line.connection) is not None:
             post(link.client, begun)
@@ -104,7 +104,7 @@ class NatsConsumer:
         """A ping's answer confirms all subscriptions that were sent before it."""
         for subject in subjects:
             if subject not in link.subscriptions:
-                link.refused.pop(subject, None)  # what the broker said of it before
+                link.refused.pop(subject, None)  # what the broker reported earlier
                 link.subscriptions[subject] = None  # so that an overlapping call does not subscribe twice
                 link.subscriptions[subject] = await self._subscribe(link, subject)
         await confirm(link)
@@ -117,7 +117,7 @@ class NatsConsumer:
         return await subscribe_payloads(link, subject, partial(self.inbox.put, self.line.topics[subject]))
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop at once here, and tell the broker."""
+        """Stop locally at once, and inform the broker."""
         subjects = self.line.forget(topics)
         link = self.line.connection
         if link is not None:

@@ -37,7 +37,7 @@ class Stored(NamedTuple):
 
 
 async def stored(endpoint: Endpoint, link: NatsConnection, which: dict[str, Any]) -> Stored | None:
-    """One message, `which` by JetStream's words for it; None if there is none.
+    """One message, selected by JetStream's words in `which`; None if there is none.
 
     Raises:
         AnswerError, Error, OSError: see `ask`.
@@ -61,7 +61,7 @@ async def stored_ns(endpoint: Endpoint, link: NatsConnection, number: int) -> in
 
 
 class ByNumber:
-    """Hands on what a stream has after the position of a feed."""
+    """Passes on the messages of a stream after the position of a feed."""
 
     def __init__(self, endpoint: Endpoint, link: NatsConnection, feed: LogReader[int]) -> None:
         self._endpoint = endpoint
@@ -91,7 +91,7 @@ class ByNumber:
             await asyncio.wait([reading])
 
     async def read(self) -> None:
-        """Read on until it is cancelled; return where the connection is lost, or this user has no right to."""
+        """Continue reading until cancelled; return if the connection is lost, or this user has no right to read."""
         at_once = 1
         while True:
             try:
@@ -112,7 +112,7 @@ class ByNumber:
         """At most this many messages after the position, up to the first missing one."""
         first = self._feed.position + 1
         some = await asyncio.gather(
-            stored(self._endpoint, self._link, {"seq": first, "next_by_subj": ">"}),  # past what was removed
+            stored(self._endpoint, self._link, {"seq": first, "next_by_subj": ">"}),  # skips removed messages
             *(stored(self._endpoint, self._link, {"seq": first + i}) for i in range(1, at_once)),
         )
         found: list[Stored] = []

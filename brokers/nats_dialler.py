@@ -22,7 +22,7 @@ class NatsDialler:
         """nats-py's own list, which it adds to while the connection lives."""
 
     async def dial(self, endpoint: Endpoint) -> NatsConnection:
-        """Connect to the endpoint's one host, or, where that cannot be reached, to another server of its cluster.
+        """Connect to the endpoint's one host, or, if that cannot be reached, to another server of its cluster.
 
         Raises:
             OSError: neither can. BrokerError, Error: see `nats_link.dial`.
@@ -43,7 +43,7 @@ class NatsDialler:
         for address in others:
             try:
                 return await dial(endpoint.at(address))
-            except ERRORS:  # what the URL's own host said is told
+            except ERRORS:  # reports the answer of the URL's own host
                 continue
         return None
 

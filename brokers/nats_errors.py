@@ -50,7 +50,7 @@ _CODES = {
     10009: CauseKind.ELSEWHERE,  # peer is not the leader
     10118: CauseKind.ELSEWHERE,  # stream is offline
     10119: CauseKind.ELSEWHERE,  # consumer is offline
-    10077: CauseKind.BLOCKED,  # a full stream that refuses what is new
+    10077: CauseKind.BLOCKED,  # a full stream that refuses new messages
     10167: CauseKind.BLOCKED,  # too many requests
     10039: CauseKind.NOT_FOUND,  # JetStream is not enabled for this account
     10076: CauseKind.NOT_FOUND,  # JetStream is not enabled at this server

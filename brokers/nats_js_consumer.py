@@ -1,4 +1,4 @@
-"""A JetStream consumer whose loss is noticed, and which continues after the last message read."""
+"""A JetStream consumer that notices its loss, and continues after the last message read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LOOK_S = HEARTBEAT_S
 _ELECTION_S = 20.0
 """JetStream's own group elects a leader within 4 to 9 s, more on a busy machine; then the connection is dialled again."""
 _MISSES = 2
-"""Looks without a message or a heartbeat after which the server is asked whether the consumer is there."""
+"""After this many checks without a message or a heartbeat, the server is asked whether the consumer still exists."""
 _log = logging.getLogger("fanbench.brokers")
 
 
@@ -48,7 +48,7 @@ class _Reading:
     """The deliveries of one consumer at the broker."""
 
     consumer: PushConsumer | None = None
-    """None until it is known where it begins: what it delivers waits in the backlog."""
+    """None until its start is known: its messages wait in the backlog."""
     backlog: deque[tuple[int, str, bytes, str]] = field(default_factory=deque)
     """Messages that there was no room for, with their reply subjects."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,7 +85,7 @@ class JetStreamConsumer:
         return self.inbox
 
     async def dial(self) -> NatsConnection:
-        """Connect, and read from the stream's end at first, later from where the reading stopped."""
+        """Connect, and read from the stream's end at first, later from the last position."""
         link = await self._dialler.dial(self.link.target)
         link.pass_by = self.link.pass_by
         try:
@@ -104,9 +104,9 @@ class JetStreamConsumer:
         return link
 
     async def _begin(self, link: NatsConnection, facts: StreamFacts, *, patiently: bool = False) -> None:
-        """Start a consumer after what was read last, and tell a Gap where something may be missing.
+        """Start a consumer after the last message read, and report a Gap if something may be missing.
 
-        `patiently` where JetStream may have to elect a leader first: what comes until then is read by number.
+        `patiently` if JetStream may have to elect a leader first: until then, messages are read by number.
         """
         start, proved = await self._start(link, facts)
         reading = _Reading()
@@ -133,10 +133,10 @@ class JetStreamConsumer:
         reading.wake.set()
 
     async def _start(self, link: NatsConnection, facts: StreamFacts) -> tuple[dict[str, Any], bool]:
-        """Where a consumer must begin, and whether it is proved that nothing is missing before.
+        """Return where a consumer must begin, and whether it is certain that nothing is missing before that.
 
-        A server that came back without its last entries numbers new ones like them: only the time tells them apart.
-        What was stored before the message that was read last is history, and never news.
+        A server that restarts without its last entries reuses their numbers: only the time distinguishes them.
+        A message stored before the last one read is history, and never live.
         """
         position = self.feed.position
         if position < 0:
@@ -146,7 +146,7 @@ class JetStreamConsumer:
         if facts.created != self._created or facts.last < position:
             return from_time(self._read_ns + 1), False
         if not position or position < facts.first:
-            return from_number(position + 1), True  # what the stream dropped meanwhile is missing by number
+            return from_number(position + 1), True  # messages that the stream dropped in between are missing by number
         stored = await stored_ns(self._endpoint, link, position)
         if stored is None or stored == self._read_ns:
             return from_number(position + 1), stored is not None
@@ -236,7 +236,7 @@ class JetStreamConsumer:
             handing.result()
         finally:
             handing.cancel()
-            reading.consumer = None  # what it still delivers is the next one's
+            reading.consumer = None  # later messages of this consumer belong to the next one
             await end_subscription(consumer.subscription)
 
     def lost(self, cause: str) -> None:

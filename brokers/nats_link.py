@@ -44,7 +44,7 @@ class NatsConnection:
     confirming: asyncio.Future[None] | None = None
     """A ping that is still to be sent."""
     pass_by: Callable[[str], None] = lambda _: None
-    """Told of each message that has no topic."""
+    """Called for each message that has no topic."""
     requests: Requests = field(init=False)
     parser: SinkParser = field(init=False)
 
@@ -57,7 +57,7 @@ class NatsConnection:
         self.pass_by("a subject that is not UTF-8")
 
     async def on_error(self, error: Exception) -> None:
-        """nats-py tells of an error of the server's or its own."""
+        """nats-py reports an error of the server or its own."""
         self.error = error
         found = violation(error)
         if found is None:
@@ -73,13 +73,13 @@ class NatsConnection:
         self.closed.set()
 
     async def on_lame_duck(self) -> None:
-        """The server is about to stop, and asks its clients to go to another one."""
+        """The server is about to stop, and asks its clients to use another one."""
         self.leaving = "lame duck mode: the server is about to stop"
         self.closed.set()
 
 
 def _harden(client: Any, no_text: Callable[[], None]) -> None:
-    """Have nats-py read on past a subject that is not UTF-8, and a header that it cannot decode: it stops at both."""
+    """Have nats-py continue after a subject that is not UTF-8, and after a header that it cannot decode: it stops at both."""
     headers_of, message_class = client._process_headers, client.msg_class
 
     async def process_headers(raw: bytes) -> dict[str, str] | None:
@@ -169,7 +169,7 @@ def _login_error(endpoint: Endpoint, link: NatsConnection, error: BaseException)
         cause = f"{reason(said)}: the broker requires a client certificate"  # its alert is not always read
         return BrokerError(endpoint, "connect", cause, CauseKind.TLS_CLIENT)
     if told.get("auth_required"):
-        if type(said) is Error:  # what the broker says; nats-py's own errors are of further classes
+        if type(said) is Error:  # the broker's words; nats-py's own errors have other classes
             kind = kind_of(said) or CauseKind.AUTHENTICATION
             return BrokerError(endpoint, "connect", reason(said), kind)
         if isinstance(said, ConnectionError):  # it closes right behind its refusal, which then may never be read
@@ -211,7 +211,7 @@ def _require_tasks(link: NatsConnection) -> None:
 
 
 async def hang_up(link: NatsConnection) -> None:
-    """Write what is not written yet, and close. Requests and writes in flight fail; nats-py lets them wait."""
+    """Write the remaining bytes, and close. Requests and writes in flight fail; nats-py would let them wait."""
     try:
         await link.client.close()
     finally:
@@ -227,7 +227,7 @@ async def hang_up(link: NatsConnection) -> None:
         own = [client._reading_task, client._ping_interval_task, client._flusher_task]
         waiting = [subscription._wait_for_msgs_task for subscription in client._subs.values()]
         for task in (task for task in (*own, *waiting) if task is not None):
-            task.cancel()  # nats-py's own close may have broken off at a write
+            task.cancel()  # nats-py's own close may have failed at a write
             if task.done() and not task.cancelled():
                 task.exception()  # its ping ends with the socket's error, which nobody else asks for
 

@@ -13,7 +13,7 @@ _END_BYTES = 2
 
 
 class SinkParser(Parser):
-    """In the place of nats-py's: hands what comes for a sink straight to it, and leaves all else to nats-py."""
+    """Replaces nats-py's parser: passes messages for a sink straight to it, and leaves everything else to nats-py."""
 
     def __init__(self, client: Any) -> None:
         super().__init__(client)
@@ -21,7 +21,7 @@ class SinkParser(Parser):
         """By the subscription's number."""
 
     def reset(self) -> None:
-        """Forget what is unfinished."""
+        """Discard unfinished messages."""
         super().reset()
         self._unfinished = b""
 

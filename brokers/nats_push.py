@@ -15,14 +15,14 @@ from brokers.nats_stream import DOMAIN, SECOND_NS, ask, stream_of, told, words_o
 from brokers.nats_subscriptions import Msg, Subscription, confirm, end_subscription, subscribe
 
 HEARTBEAT_S = 0.4
-"""How often the server says that a consumer is there while it has no message for it."""
+"""How often the server reports that a consumer exists while it has no message."""
 ACK_EVERY = 64
 _WINDOW = 1_000
 """Messages on the way that are not acknowledged."""
 _IS_THERE_S = 0.5
 _NEVER_AGAIN_S = 22 * 3600.0
 _CONSUMER_EXPIRES_S = 1.0
-"""How long the broker keeps a consumer whose connection is gone. The next connection starts another one."""
+"""How long the broker keeps a consumer after its connection is lost. The next connection starts another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ async def _require_acknowledging(
 
 
 async def is_there(endpoint: Endpoint, link: NatsConnection, consumer: str) -> bool:
-    """Whether the server that keeps a consumer says so."""
+    """Whether the server that keeps a consumer says that it exists."""
     try:
         async with asyncio.timeout(_IS_THERE_S):
             await ask(endpoint, link, f"CONSUMER.INFO.{stream_of(endpoint)}.{consumer}")
@@ -124,6 +124,6 @@ def place(reply: str) -> tuple[int, int, int]:
 
 
 def number_of(reply: str) -> int:
-    """Of a message its number in the stream alone."""
+    """Read only a message's number in the stream."""
     words = reply.split(".")
     return int(words[5 if len(words) == 9 else 7])

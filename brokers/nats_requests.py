@@ -58,12 +58,12 @@ class Requests:
         self.room = asyncio.Semaphore(IN_FLIGHT)
 
     def begin(self) -> str:
-        """The subject to which answers come: whoever subscribes to it hands them to `take`."""
+        """The subject for answers: its subscriber passes them to `take`."""
         self._inbox = f"{self._client.new_inbox()}."
         return f"{self._inbox}*"
 
     def take(self, message: Msg) -> None:
-        """An answer; one that nobody waits for any more is dropped."""
+        """Take an answer; one that nobody waits for any more is dropped."""
         waiting = self._waiting.get(message.subject[len(self._inbox) :])
         if waiting is not None and not waiting[1].done():
             waiting[1].set_result(message)
@@ -87,7 +87,7 @@ class Requests:
         finally:
             del self._waiting[number]
             if answer.done() and not answer.cancelled():
-                answer.exception()  # it may have come when nobody waited any more
+                answer.exception()  # it may have arrived after the caller gave up
         if not message.data and message.headers and message.headers.get("Status") == "503":
             raise NoRespondersError
         return message
@@ -102,7 +102,7 @@ class Requests:
                 answer.set_exception(error)
 
     def close(self) -> None:
-        """The connection is gone: all waiters are notified."""
+        """The connection is lost: fail all waiting callers."""
         self._fail(ConnectionClosedError())
 
     def _fail(self, error: Exception) -> None:

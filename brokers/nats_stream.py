@@ -1,4 +1,4 @@
-"""The stream and the consumers of JetStream: asked for by its own interface, so that its own words come back."""
+"""The stream and the consumers of JetStream, managed through its own interface, so that errors have its own words."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ def words_of(moment_ns: int) -> str:
 
 
 async def ask(endpoint: Endpoint, link: NatsConnection, verb: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Ask JetStream's interface, for instance `STREAM.INFO.fanbench`.
+    """Send a request to JetStream's interface, for instance `STREAM.INFO.fanbench`.
 
     Raises:
         AnswerError: it answered with an error. NoRespondersError: JetStream is not there. TimeoutError: no answer.
-        Error: this user has no right to ask.
+        Error: this user has no right to send it.
     """
     domain = endpoint.get(DOMAIN)
     subject = f"$JS.{domain}.API.{verb}" if domain else f"$JS.API.{verb}"
@@ -105,7 +105,7 @@ def answer_of(message: Msg) -> Any:
 
 
 async def ensure_stream(endpoint: Endpoint, link: NatsConnection) -> StreamFacts:
-    """Look at the stream, and create it only if it is missing and may be created.
+    """Look up the stream, and create it only if it is missing and may be created.
 
     Raises:
         BrokerError: JetStream's own reason.
@@ -115,7 +115,7 @@ async def ensure_stream(endpoint: Endpoint, link: NatsConnection) -> StreamFacts
 
 
 async def look_at_stream(endpoint: Endpoint, link: NatsConnection) -> StreamFacts:
-    """The same on a connection that has asked before."""
+    """Do the same on an existing connection."""
     name = stream_of(endpoint)
     try:
         found = await _until_answered(endpoint, link, f"STREAM.INFO.{name}")
@@ -142,7 +142,7 @@ async def look_at_stream(endpoint: Endpoint, link: NatsConnection) -> StreamFact
 
 
 async def _until_answered(endpoint: Endpoint, link: NatsConnection, verb: str, body: Any = None) -> Any:
-    """A server that has just started drops requests; the deadline of whoever dials ends this."""
+    """A server that has just started drops requests; the deadline for dialling ends this."""
     while True:
         try:
             return await ask(endpoint, link, verb, body)

@@ -9,13 +9,13 @@ from brokers.endpoint import Endpoint
 from brokers.topic_names import TopicNames
 
 MAX_TOPIC_BYTES = 3_800
-"""A server's control line has 4,096 bytes unless it is told otherwise; the rest is for what stands beside the subject."""
+"""A server's control line has 4,096 bytes by default; the rest is for what comes next to the subject."""
 _SPECIAL = re.compile(r"[*>%\s\x00-\x1f\x7f]")
 _EMPTY_TOKEN = re.compile(r"^\.|\.\.|\.$")
 
 
 def subject_of(topic: str) -> str:
-    """The NATS subject of a topic: the same word, with percent codes for what NATS gives a meaning of its own."""
+    """Return the NATS subject of a topic: the same word, with percent codes for characters that have a meaning in NATS."""
     subject = _SPECIAL.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), topic)
     return subject.replace(".", "%2E") if _EMPTY_TOKEN.search(subject) else subject
 
@@ -26,7 +26,7 @@ def topic_names(endpoint: Endpoint) -> TopicNames:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether a subject exists that both take, each of which may have wildcards."""
+    """Whether a subject exists that matches both; each may have wildcards."""
     words, others = one.split("."), other.split(".")
     for word, its in zip(words, others, strict=False):
         if ">" in (word, its):

@@ -1,4 +1,4 @@
-"""Subscriptions of NATS: each message goes straight to a function, and a ping confirms what was requested."""
+"""Subscriptions of NATS: each message goes straight to a function, and a ping confirms requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def confirm(link: NatsConnection) -> None:
     """
     if link.confirming is None:
         link.confirming = asyncio.ensure_future(_ping(link))
-        link.confirming.add_done_callback(lambda ping: ping.cancelled() or ping.exception())  # nobody may wait any more
+        link.confirming.add_done_callback(lambda ping: ping.cancelled() or ping.exception())  # the caller may have given up
     await asyncio.shield(link.confirming)
 
 
@@ -36,7 +36,7 @@ async def _ping(link: NatsConnection) -> None:
     the answer comes after all: so no caller's deadline reaches it."""
     while link.client.pending_data_size and not link.client.is_closed:  # noqa: ASYNC110 - a turn or two of the loop
         await asyncio.sleep(0)
-    link.confirming = None  # what is sent from now on is behind the ping
+    link.confirming = None  # later commands are sent after the ping
     answered = asyncio.ensure_future(link.client.flush(_NEVER_S))
     closed = asyncio.ensure_future(link.closed.wait())
     try:
@@ -50,7 +50,7 @@ async def _ping(link: NatsConnection) -> None:
 
 
 class NatsSink:
-    """Stands in for a subscription's queue: a message goes straight to a function, without a task in between."""
+    """Replaces a subscription's queue: a message goes straight to a function, without a task in between."""
 
     def __init__(self, take: Callable[[Msg], None]) -> None:
         self.put_nowait = take
@@ -71,14 +71,14 @@ async def subscribe(link: NatsConnection, subject: str, take: Callable[[Msg], No
 
 
 async def subscribe_payloads(link: NatsConnection, subject: str, take: Callable[[bytes], None]) -> Subscription:
-    """The same for the payload alone, past nats-py's own parser."""
+    """The same for the payload alone, without nats-py's own parser."""
     subscription = await subscribe(link, subject, lambda message: take(message.data))
     link.parser.sinks[_number(subscription)] = take
     return subscription
 
 
 async def end_payloads(link: NatsConnection, subscription: Subscription) -> None:
-    """Hand on nothing more of it, and tell the broker."""
+    """Pass on nothing more, and inform the broker."""
     link.parser.sinks.pop(_number(subscription), None)
     await end_subscription(subscription)
 

@@ -23,7 +23,7 @@ class Option(Generic[T]):
     read: Callable[[str], T] = field(repr=False)
     """The value of a text; raises ValueError with the reason."""
     default_words: str = ""
-    """The default for the docs, where the value does not say it."""
+    """The default for the docs, if the value does not show it."""
 
     @property
     def default_text(self) -> str:
@@ -50,7 +50,7 @@ def file(name: str, meaning: str, default_words: str = "none") -> Option[str]:
     """The path of a file; empty if none is given. By `_file` at the end of its name it is known to be a path.
 
     Raises:
-        ValueError: the name ends in something else.
+        ValueError: the name has another ending.
     """
     if not name.endswith("_file"):
         raise ValueError(f"option '{name}' is the path of a file, and its name must end in _file")

@@ -1,4 +1,4 @@
-"""The table of connection options in docs/brokers.md, from what the adapters declare: `python -m brokers.options_table`."""
+"""Makes the table of connection options in docs/brokers.md from the adapters' declarations: `python -m brokers.options_table`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _rows(broker: str, options: Sequence[Option[Any]]) -> Iterator[str]:
 
 
 def options_table(found: AdapterRegistry, adapters: Sequence[Adapter]) -> str:
-    """The table: what every URL may have, what every URL with TLS may have, then each adapter's own."""
+    """Return the table: options of every URL, options of every URL with TLS, then each adapter's own."""
     every = (*EVERY_URL, BUFFER)
     rows = [*_rows("any", every), *_rows("any with TLS", tls.OPTIONS)]
     shared = {*every, *tls.OPTIONS}

@@ -1,4 +1,4 @@
-"""The servers of examples/per-client-server: what the replicas of an anti-pattern are, instead of ours."""
+"""The servers of examples/per-client-server, which replace our replicas for an anti-pattern."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def server_missing() -> str | None:
 
 
 def server_arguments(server: str) -> tuple[str, str]:
-    """What Python is given to run one of them."""
+    """Python's arguments to run one of them."""
     return str(resource_folder("per-client-server")), server

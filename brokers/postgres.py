@@ -65,7 +65,7 @@ class PostgresProducer:
         self.link = sender.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the server has committed it: each session that listens will be told.
+        """Return once the server has committed it: each listening session will be notified.
 
         Raises:
             TopicRefusedError: no channel can have this name.
@@ -123,7 +123,7 @@ class PostgresConsumer:
         return await self.line.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop at once here, and tell the server."""
+        """Stop locally at once, and inform the server."""
         channels = self.line.forget(topics)
         session = self.line.connection
         if session is not None and channels:

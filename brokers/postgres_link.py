@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: the one file that knows asyncpg, shared by notifications and the outbox."""
+"""Connections to PostgreSQL: the only file that knows asyncpg, shared by notifications and the outbox."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TARGET = choice(
 )
 OPTIONS = (SSL_MODE, SSL_NEGOTIATION, TARGET, *tls.OPTIONS)
 WATCH_S = 1.0
-"""How often a side asks whether its server still takes writes."""
+"""How often a side checks whether its server still accepts writes."""
 _READ_ONLY = "SELECT pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()"
 
 _BY_STATE: dict[str, CauseKind] = {
@@ -49,7 +49,7 @@ _BY_STATE: dict[str, CauseKind] = {
     "28P01": CauseKind.AUTHENTICATION,
     "3D000": CauseKind.NOT_FOUND,
     "42501": CauseKind.PERMISSION,
-    "42P01": CauseKind.ELSEWHERE,  # a table that was there is gone: the next connection recreates it
+    "42P01": CauseKind.ELSEWHERE,  # an existing table is gone: the next connection recreates it
     "53100": CauseKind.BLOCKED,
     "53200": CauseKind.BLOCKED,
     "53300": CauseKind.LIMIT,
@@ -91,7 +91,7 @@ class ListeningConnection(asyncpg.Connection):  # type: ignore[misc]
 
 @dataclass(eq=False)
 class PostgresSession:
-    """A connection that is asked one thing at a time, as asyncpg must be.
+    """A connection with one request at a time, as asyncpg requires.
 
     A request is not cancelled half-way: asyncpg would do that through a second connection, which may hang where the first
     does. One that is not answered within the endpoint's deadline ends the connection instead.
@@ -111,11 +111,11 @@ class PostgresSession:
         self.connection.heard = heard
 
     async def execute(self, query: str, *values: Any) -> None:
-        """Run a statement, or several without values; raises what asyncpg raises."""
+        """Run a statement, or several without values; raises asyncpg's errors."""
         await self._ask(partial(self.connection.execute, query, *values))
 
     async def fetch(self, query: str, *values: Any) -> Sequence[Any]:
-        """The rows of a query; raises what asyncpg raises."""
+        """Return the rows of a query; raises asyncpg's errors."""
         found: Sequence[Any] = await self._ask(partial(self.connection.fetch, query, *values))
         return found
 
@@ -137,10 +137,10 @@ class PostgresSession:
         self.connection.terminate()
 
     async def watch(self) -> None:
-        """Ask now and then whether the server takes writes, which is a sign of life too, until the connection is gone.
+        """Regularly check whether the server accepts writes, which is a sign of life too, until the connection is lost.
 
         Raises:
-            ConnectionError: it is gone, or the server takes none any more.
+            ConnectionError: it is lost, or the server no longer accepts writes.
         """
         while not (self._lost.is_set() or self.connection.is_closed()):
             try:
@@ -156,7 +156,7 @@ class PostgresSession:
         raise ConnectionError(self._cause)
 
     async def hang_up(self) -> None:
-        """Close the socket; the server ends what it was doing for it."""
+        """Close the socket; the server then ends its work for this connection."""
         self.connection.terminate()
 
 
@@ -181,7 +181,7 @@ async def dial(endpoint: Endpoint) -> PostgresSession:
     """Connect and log in to the endpoint's one host; leaves nothing open when it raises.
 
     Raises:
-        BrokerError: there is no such database. Otherwise what asyncpg raises.
+        BrokerError: there is no such database. Otherwise asyncpg's errors.
     """
     secure, name = tls_of(endpoint)
     try:

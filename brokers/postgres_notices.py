@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 
 MAX_TEXT_BYTES = 7_999
 MAX_PAYLOAD_BYTES = 5_997
-"""What fits whatever it holds: bytes that are no text are sent as base64, behind a mark. Text may have MAX_TEXT_BYTES."""
+"""This many bytes always fit: bytes that are not text are sent as base64, after a mark. Text may have MAX_TEXT_BYTES."""
 MAX_TOPIC_BYTES = 63
 _BINARY = "\x01"
 """Before a number, if any, a colon, and base64. A text that begins with it is sent so too: nothing means two things."""
@@ -28,7 +28,7 @@ def channel_of(topic: str) -> str:
 
 
 def text_of(payload: bytes) -> str:
-    """The notification that carries a payload: the payload itself, where that is text.
+    """Return the notification for a payload: the payload itself if it is text.
 
     Raises:
         TooLongError: it is over the bound.
@@ -66,6 +66,6 @@ def payload_of(text: str) -> bytes:
     """The payload that a notification carries.
 
     Raises:
-        ValueError: it has the mark of base64 and is none.
+        ValueError: it has the mark of base64 but is not base64.
     """
     return b64decode(text.partition(":")[2], validate=True) if text.startswith(_BINARY) else text.encode()

@@ -37,7 +37,7 @@ class PostgresOutboxProducer:
 
     async def _dial(self, endpoint: Endpoint) -> PostgresSession:
         session = await dial_table(endpoint, self._table)
-        self._since_trim = self._length  # whatever others left
+        self._since_trim = self._length  # rows that others left
         return session
 
     async def _store(self, session: PostgresSession, batch: Sequence[Outgoing[bytes]]) -> None:
@@ -59,8 +59,8 @@ class PostgresOutboxProducer:
         """Return once the event is stored: on disk too, unless the server is told not to wait for that.
 
         Raises:
-            TopicRefusedError: the topic is no text that PostgreSQL takes, or the user may not store it.
-            BrokerError: there is no connection, it was lost meanwhile, or the server refused.
+            TopicRefusedError: the topic is not text that PostgreSQL accepts, or the user may not store it.
+            BrokerError: there is no connection, it was lost in between, or the server refused.
         """
         await self.sender.publish(topic, self.sender.names.of(topic), payload)
 
@@ -77,7 +77,7 @@ class PostgresOutboxAdapter:
     options = (TABLE, LENGTH, inbox.BUFFER, *OPTIONS)
 
     async def clean_up(self, endpoint: Endpoint) -> None:
-        """Remove the run's table; one that the URL names is somebody's own.
+        """Remove the run's table; a table named in the URL belongs to somebody else.
 
         Raises:
             BrokerError: it cannot be removed.

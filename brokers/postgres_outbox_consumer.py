@@ -1,4 +1,4 @@
-"""Reads an outbox in PostgreSQL by place: what is published wakes it, and once a second it looks by itself."""
+"""Reads an outbox in PostgreSQL by place: publishes wake it up, and it also checks once a second."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_TOPIC_BYTES = 65_536
 _SESSION = "SET enable_seqscan = off; SET jit = off"
 """A plan that was made while the table was small stays for a minute, and would read all of it each time."""
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.001, 0.05
-"""How soon it looks again for rows that wait for an open transaction."""
+"""How soon it checks again for rows that wait for an open transaction."""
 _HELD_S = 1.0
 _HELD = "rows wait for the end of a transaction that is open elsewhere on this server: see pg_stat_activity"
 
@@ -38,7 +38,7 @@ def _name_of(topic: str) -> str:
 
 
 async def dial_table(endpoint: Endpoint, table: OutboxTable) -> PostgresSession:
-    """A session that finds its table, created where it is missing."""
+    """A session that finds its table, and creates it if it is missing."""
     session = await dial(endpoint)
     try:
         await session.execute(_SESSION)
@@ -76,7 +76,7 @@ class PostgresOutboxConsumer:
         return self.inbox
 
     async def dial(self) -> PostgresSession:
-        """Connect, and find the place to read from: the table's end at first, later where the reading stopped."""
+        """Connect, and find the place to read from: the table's end at first, later the last position."""
         session = await dial_table(self.link.target, self._table)
         try:
             session.on_notification(lambda *_: self._woken.set())
@@ -96,7 +96,7 @@ class PostgresOutboxConsumer:
             self.feed.position = facts.end
         elif same and (place != self._read_last or await self._table.has(session, place)):
             self.feed.resumed(0)
-        else:  # with the row that was read last others may be gone
+        else:  # others may be gone along with the last row read
             if last < place:
                 # The server lost its last transactions, or all rows. All that it has was seen or is older: what is stored
                 # from now on is new, though the numbers of lost transactions are given again.
@@ -105,7 +105,7 @@ class PostgresOutboxConsumer:
             self.feed.resumed(None)
 
     async def serve(self, session: PostgresSession) -> None:
-        """Read on, and see by the way that the server still takes writes."""
+        """Continue reading, and check at the same time that the server still accepts writes."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(session))
             tasks.create_task(session.watch())

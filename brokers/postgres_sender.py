@@ -1,4 +1,4 @@
-"""Publishes to PostgreSQL through one connection: what comes while a request is in flight goes together in the next."""
+"""Publishes to PostgreSQL through one connection: publishes during a request are sent together in the next."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Outgoing(Generic[D]):
 
 
 class PostgresSender(Generic[D]):
-    """A `ReconnectLoop` for `keep_up`; `store` sends messages in one request, all or none of which is done then."""
+    """A `ReconnectLoop` for `keep_up`; `store` sends messages in one request, which stores all or none of them."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class PostgresSender(Generic[D]):
         """Return once the server has committed it.
 
         Raises:
-            BrokerError: there is no connection, it was lost meanwhile, or the server refused.
+            BrokerError: there is no connection, it was lost in between, or the server refused.
         """
         if self._session is None:
             raise self._down()
@@ -96,13 +96,13 @@ class PostgresSender(Generic[D]):
         size_bytes = 0
         while self._waiting and len(batch) < BATCH and size_bytes < BATCH_BYTES:
             outgoing = self._waiting.popleft()
-            if not outgoing.stored.done():  # else its caller was cancelled
+            if not outgoing.stored.done():  # otherwise its caller was cancelled
                 batch.append(outgoing)
                 size_bytes += len(outgoing.data)
         return batch
 
     async def _send_batch(self, session: PostgresSession, batch: Sequence[Outgoing[D]]) -> None:
-        """One request; where the server refuses it, each separately, so that one message harms no other."""
+        """Send one request; if the server refuses it, send each message separately, so that one harms no other."""
         if not batch:
             return
         try:
@@ -119,7 +119,7 @@ class PostgresSender(Generic[D]):
             settle(batch)
 
     def lost(self, cause: str) -> None:
-        """Fail what waits."""
+        """Fail the waiting messages."""
         self._session = None
         self._cause = f"connection lost: {cause}"
         self._wake.clear()
@@ -133,7 +133,7 @@ class PostgresSender(Generic[D]):
 
 
 def settle(batch: Sequence[Outgoing[D]], error: Exception | None = None) -> None:
-    """Tell those who wait for these messages that they are stored, or why not."""
+    """Tell the callers that their messages are stored, or the reason why not."""
     for outgoing in batch:
         if not outgoing.stored.done():
             outgoing.stored.set_result(None) if error is None else outgoing.stored.set_exception(error)

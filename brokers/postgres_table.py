@@ -123,7 +123,7 @@ class OutboxTable:
     def __init__(self, endpoint: Endpoint) -> None:
         words = (endpoint.get(TABLE) or endpoint.prefix).split(".")
         self.name = ".".join(word[:_NAME_BYTES] for word in words)
-        """As it is shown, and as its channel is called."""
+        """The shortened name, for errors and for the channel."""
         self.channel = self.name[:_NAME_BYTES]
         self.quoted = ".".join(_quoted(word[:_NAME_BYTES]) for word in words)
         oid = "to_regclass('{}')::oid::bigint AS oid".format(self.quoted.replace("'", "''"))
@@ -134,7 +134,7 @@ class OutboxTable:
         self._end = _END.format(oid=oid)
 
     async def ensure(self, session: PostgresSession) -> None:
-        """Create the table where it is missing; raises what asyncpg raises, or BrokerError: the user may not."""
+        """Create the table if it is missing; raises asyncpg's errors, or BrokerError: the user may not."""
         if (await self.facts(session)).oid:
             return
         try:
@@ -151,7 +151,7 @@ class OutboxTable:
             raise
 
     async def facts(self, session: PostgresSession) -> TableFacts:
-        """Look at the table; its oid is 0 if there is none."""
+        """Look up the table; its oid is 0 if there is none."""
         ((xmin, xmax, oid),) = await session.fetch(self._end)
         return TableFacts(oid or 0, Place(xmin, 0), xmax)
 
@@ -168,7 +168,7 @@ class OutboxTable:
         return bool(await session.fetch(_HAS.format(table=self.quoted), *place))
 
     async def last(self, session: PostgresSession) -> Place:
-        """The last row's place; START if there is none."""
+        """Return the last row's place; START if there is none."""
         found = await session.fetch(_LAST.format(table=self.quoted))
         return Place(*found[0]) if found else START
 

@@ -13,13 +13,13 @@ from brokers.options import whole_number
 
 P = TypeVar("P")
 RECENT = whole_number("recent", "entries that a reader keeps, so that a new topic has its history at once", 100_000)
-"""As many as a stream keeps by default: older ones are not at the broker either."""
+"""As many as a stream keeps by default: the broker does not have older ones either."""
 MAX_BYTES = 64 * 1024 * 1024
-"""Of payloads kept, whatever their number."""
+"""The limit for stored payloads, regardless of their number."""
 
 
 class RecentEntries(Generic[P]):
-    """All entries behind `position`, of whatever topic, oldest first."""
+    """Return all entries after `position`, of any topic, oldest first."""
 
     def __init__(self, position: P, capacity: int) -> None:
         self._capacity = capacity

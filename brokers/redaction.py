@@ -14,11 +14,11 @@ _OPTION = re.compile(r"([?&])([^?&=#\s\"']+)=([^&#\s\"']*)")
 _WHOLE_OPTION = re.compile(r"([?&])([^?&=#]+)=([^&#]*)")
 _SECRET = re.compile(r"(?:password|passwd|token|secret|nkey|seed|jwt)\Z", re.IGNORECASE)
 _LONG = 6
-"""Characters from which on a secret is hidden wherever it stands; a shorter one is a part of too many words."""
+"""A secret of at least this length is hidden everywhere; a shorter one is part of too many words."""
 
 
 class AddressParts(NamedTuple):
-    """A URL around the last @ before its path, whatever stands in its password."""
+    """A URL up to the last @ before its path, whatever its password contains."""
 
     start: str
     """The scheme with ://."""
@@ -28,7 +28,7 @@ class AddressParts(NamedTuple):
 
     @property
     def odd(self) -> bool:
-        """Whether a / # or ? stands before the @: nobody can tell then where the password begins and ends."""
+        """Whether a / # or ? comes before the @: then nobody can tell where the password begins and ends."""
         return _END_OF_ADDRESS.search(self.userinfo) is not None
 
 
@@ -40,7 +40,7 @@ def take_apart(url: str) -> AddressParts:
 
 
 def redact(url: str) -> str:
-    """The URL with its secrets replaced by ***, or with all before the last @ hidden where it may be a part of one.
+    """Return the URL with *** for its secrets, or with everything before the last @ hidden if it may contain one.
 
     Secrets are the password, a lone user name of NATS, which is a token, and options such as `?password=` and `?token=`.
     """
@@ -60,16 +60,16 @@ def hide_options(text: str) -> str:
 
 
 def _hidden(option: re.Match[str]) -> str:
-    """With stars for a secret, however its name is written: `p%61ssword` is the same to whoever reads it."""
+    """Put stars for a secret, however its name is written: `p%61ssword` means the same to every reader."""
     return f"{option[1]}{option[2]}=***" if _SECRET.search(unquote_plus(option[2])) else option[0]
 
 
 def hide(text: str, secrets: Collection[str]) -> str:
-    """`text`, such as a library's words, without the secrets and without what stands before the @ of a URL in it."""
+    """Return `text`, such as a library's words, without the secrets and without the part before the @ of a URL in it."""
     text = hide_options(_USERINFO.sub("***@", text))
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         if len(secret) >= _LONG:
             text = text.replace(secret, "***")
-        else:  # only where it is quoted: 'x' is it, while the x of "xylophone" is not
+        else:  # only in quotes: 'x' is the secret, the x of "xylophone" is not
             text = re.sub(rf"(?<=['\"`]){re.escape(secret)}(?=['\"`])", "***", text)
     return text

@@ -1,6 +1,6 @@
 """Limits the size of one Redis reply: a broken or hostile server may announce 2 GB and send without end.
 
-hiredis holds an answer until it is whole, so that the bound stands where its bytes come in.
+hiredis keeps an answer until it is complete, so the bound applies to the incoming bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MOST_ENTRIES = 500
 
 
 class TooLargeError(Exception):
-    """An answer is larger than the bound; the connection is of no more use. No OSError: redis-py would make one of its own of it."""
+    """An answer is larger than the bound; the connection cannot be used any more. Not an OSError, which redis-py would convert to its own error."""
 
 
 class BoundedReader:
@@ -29,10 +29,10 @@ class BoundedReader:
         self._whole_bytes = 0
         """Fed since the last whole answer."""
         self.last_bytes = 0
-        """Of the last answer, but for what came in one piece with others."""
+        """The bytes of the last answer, without those that arrived in one piece with others."""
 
     def feed(self, data: bytes) -> None:
-        """Take what came.
+        """Take the received bytes.
 
         Raises:
             TooLargeError: an answer is over the bound.
@@ -61,7 +61,7 @@ class BoundedReader:
 
 
 class Batch:
-    """How many entries of a stream one read asks for: many small ones, few large ones."""
+    """How many entries of a stream one read requests: many small ones, few large ones."""
 
     __slots__ = ("count",)
 
@@ -74,7 +74,7 @@ class Batch:
         return several
 
     def learn(self, entries: int, connection: Any) -> None:
-        """An answer has come, with so many entries."""
+        """Note an answer with that many entries."""
         if not entries:
             return
         mean_bytes = max(1, _last_bytes(connection) // entries)
@@ -88,7 +88,7 @@ def bound_answers(connection: Any) -> None:
 
 
 def answers_of(connection: Any) -> BoundedReader:
-    """What makes answers of the bytes that come on a connection."""
+    """Parses the bytes of a connection into answers."""
     parser: Any = connection._parser
     reader: BoundedReader = parser._reader
     return reader

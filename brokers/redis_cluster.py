@@ -1,4 +1,4 @@
-"""Redis and Valkey Cluster: sharded publish/subscribe (SPUBLISH), where each topic lives on the primary of its slot.
+"""Redis and Valkey Cluster: sharded publish/subscribe (SPUBLISH), where the primary of a topic's slot has the topic.
 
 Each shard is kept up by itself: when its node is lost or a slot moves, the map of slots is read again and this shard alone
 is dialled again, with a Gap for each of its topics. The topics of the others continue.
@@ -74,7 +74,7 @@ class _ProducerShard:
                 tasks.create_task(_named(address, self._pipes[address].serve(connection)))
 
     def lost(self, cause: str) -> None:
-        """Fail what waits for a reply."""
+        """Fail the callers that wait for a reply."""
         self._nodes = None
         for pipe in (*self._pipes.values(), self._down):
             pipe.lost(cause)
@@ -167,7 +167,7 @@ class _ConsumerShard:
 
 
 class RedisClusterConsumer:
-    """The shards of a cluster, whose messages come into one buffer."""
+    """The shards of a cluster, whose messages share one buffer."""
 
     def __init__(self, endpoint: Endpoint, into: inbox.Inbox, shards: BySlot[_ConsumerShard]) -> None:
         self.link = ShardLinks([shard.line.link for shard in shards.all])
@@ -242,7 +242,7 @@ class RedisClusterAdapter:
 
 
 def _any_node(endpoint: Endpoint) -> Endpoint:
-    """Each node of a cluster hands what is published on to all others, whatever its role."""
+    """Each node of a cluster passes publishes on to all others, regardless of its role."""
     scheme = endpoint.scheme.removesuffix("+cluster")
     return replace(endpoint, scheme=scheme, options=endpoint.options | {ROLE.name: "any"})
 

@@ -1,4 +1,4 @@
-"""Commands to a server of Redis and what it sends, without a task in between: redis-py wakes one for each read and each write."""
+"""Commands to a Redis server and its messages, without a task in between: redis-py wakes one up for each read and each write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RedisFeed(asyncio.Protocol):
     """A logged-in connection, taken over from redis-py: each answer, or its ResponseError, goes to `take`."""
 
     def __init__(self, connection: Any, take: Callable[[Any], None]) -> None:
-        """redis-py must have written and read what it was asked for."""
+        """redis-py must have written and read everything that it was asked for."""
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Exception] = self._loop.create_future()
         self._take = take
@@ -32,7 +32,7 @@ class RedisFeed(asyncio.Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether the connection is lost: nothing comes any more."""
+        """Whether the connection is lost: nothing more will arrive."""
         return self._ended.done()
 
     def write(self, command: bytes) -> None:
@@ -40,20 +40,20 @@ class RedisFeed(asyncio.Protocol):
         self._unsent.append(command)
 
     def flush_soon(self) -> None:
-        """Send what was written at the end of this turn of the event loop."""
+        """Send the written commands at the end of this turn of the event loop."""
         if not self._flushes_soon:
             self._flushes_soon = True
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Send what was written as one; while the socket takes nothing more it waits here."""
+        """Send the written commands together; wait while the socket accepts no more."""
         self._flushes_soon = False
         if self._unsent and not self._paused:
             unsent, self._unsent = self._unsent, []
             self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     async def wait_end(self) -> None:
-        """Raise what ended the connection, once it has."""
+        """Raise the error that ended the connection, if it has ended."""
         await asyncio.wait([self._ended])
         raise self._ended.result()
 

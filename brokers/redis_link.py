@@ -1,4 +1,4 @@
-"""Connections to Redis and Valkey: the one file that knows redis-py, shared by pub/sub and streams."""
+"""Connections to Redis and Valkey: the only file that knows redis-py, shared by pub/sub and streams."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ __all__ = [
 
 DATABASE = whole_number("db", "database; the URL's path can give it too", 0)
 MAX_TOPIC_BYTES = 65_536
-"""The protocol's own limit is 512 MB, which is nobody's name of a topic."""
+"""The protocol's own limit is 512 MB, which no topic's name needs."""
 
 
 _KINDS: dict[str, CauseKind] = {
@@ -76,7 +76,7 @@ _KINDS: dict[str, CauseKind] = {
     "WRONGPASS": CauseKind.AUTHENTICATION,
     "WRONGTYPE": CauseKind.CONFLICT,
 }
-"""By the first word of the server's error, which redis-py takes off where it has a type of its own for it."""
+"""Maps the first word of the server's error, which redis-py removes if it has its own type for the error."""
 _TYPES: tuple[tuple[str, CauseKind], ...] = (
     ("NoPermissionError", CauseKind.PERMISSION),
     ("AuthenticationError", CauseKind.AUTHENTICATION),
@@ -95,7 +95,7 @@ _TYPES: tuple[tuple[str, CauseKind], ...] = (
 
 
 def kind_of(error: BaseException) -> CauseKind | None:
-    """What redis-py's errors, and the server's own words, mean."""
+    """The meaning of redis-py's errors, and of the server's own words."""
     names = {cls.__name__ for cls in type(error).__mro__}
     for name, kind in _TYPES:
         if name in names:
@@ -158,7 +158,7 @@ async def slot_owners(endpoint: Endpoint) -> list[Address | None]:
     """The primary of each of a cluster's slots, by the endpoint's one host; None for a slot that has none now.
 
     Raises:
-        ResponseError: it is no cluster.
+        ResponseError: it is not a cluster.
     """
     connection = await _connected(endpoint, endpoint.username, endpoint.password, 0)
     try:
@@ -219,7 +219,7 @@ async def ask(connection: Connection, *command: str | bytes | int) -> Any:
 async def watch_primary(endpoint: Endpoint, target: Endpoint, *, itself: bool) -> None:
     """Until the server that `target` was dialled at is not the primary any more; `endpoint` has all hosts.
 
-    With `itself` it is asked over a connection of its own: one that subscribes can ask nothing.
+    With `itself`, the question uses a separate connection: a subscribing connection cannot send it.
 
     Raises:
         DemotedError: it is not.
@@ -253,7 +253,7 @@ async def close(connection: Connection) -> None:
 
 
 async def send(connection: Connection, commands: list[bytes]) -> None:
-    """Write packed commands. redis-py would reconnect where the connection is lost, and lose replies with that.
+    """Write packed commands. redis-py would reconnect if the connection is lost, and would lose replies.
 
     Raises:
         ConnectionError: the connection is lost.

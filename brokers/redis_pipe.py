@@ -77,7 +77,7 @@ class Pipe:
         self.begin(command, answered)
 
     def flush(self) -> None:
-        """Send what was begun."""
+        """Send the begun publishes."""
         if self._feed is not None:
             self._feed.flush()
 
@@ -114,7 +114,7 @@ class Pipe:
         return await open_connection(self.link.target, self._key)
 
     async def serve(self, connection: Connection) -> None:
-        """Write, read and ask for signs of life until one of them fails."""
+        """Write, read and request signs of life until one of them fails."""
         self._feed = RedisFeed(connection, self._answer)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._feed.wait_end())
@@ -142,7 +142,7 @@ class Pipe:
             return
 
     def lost(self, cause: str) -> None:
-        """Fail what waits for a reply."""
+        """Fail the callers that wait for a reply."""
         self._feed = None
         self._cause = f"connection lost: {cause}"
         waiting, self._waiting = self._waiting, deque()

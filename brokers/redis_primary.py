@@ -1,7 +1,7 @@
-"""Finds the primary of Redis and Valkey: by Sentinel, and by what a server says of itself when dialled and while it is used.
+"""Finds the primary of Redis and Valkey: through Sentinel, and from what a server reports when dialled and while in use.
 
-After a manual failover a server keeps its connections: a demoted one takes PUBLISH and hands it to nobody elsewhere, and
-its subscribers hear nothing of the new primary. So both sides ask again and again.
+After a manual failover, a server keeps its connections: a demoted one accepts PUBLISH and passes it to nobody elsewhere, and
+its subscribers receive nothing from the new primary. So both sides check regularly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from brokers.errors import BrokerError, CauseKind
 from brokers.options import choice, file, text
 
 WATCH_S = 1.0
-"""How often a side asks whether its server is still the primary."""
+"""How often a side checks whether its server is still the primary."""
 PORT = 6379
 SENTINEL_PORT = 26379
 ROLE = choice("role", "which server is acceptable: the primary, or any", ("primary", "any"), "primary")
@@ -57,7 +57,7 @@ async def require_primary(endpoint: Endpoint, ask: Ask) -> bool:
     HELLO without words changes nothing, needs no key, and is refused to a connection that should have a password.
 
     Raises:
-        DemotedError: it is a replica. BrokerError: it is a Sentinel. ResponseError: it asks for a password.
+        DemotedError: it is a replica. BrokerError: it is a Sentinel. ResponseError: it requires a password.
     """
     try:
         told = await ask("HELLO")
@@ -77,7 +77,7 @@ async def require_primary(endpoint: Endpoint, ask: Ask) -> bool:
 
 
 async def primary_at(endpoint: Endpoint, ask: Ask) -> Address:
-    """Where a sentinel says that the primary is.
+    """Return the primary's address according to a sentinel.
 
     Raises:
         BrokerError: it knows no primary of this name.

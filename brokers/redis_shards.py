@@ -32,16 +32,16 @@ def slot_of(name: str) -> int:
 
 
 class ClusterMap:
-    """Reads the map of slots at every dial; knows all primaries that it ever named, since the URL's own may be lost."""
+    """Reads the map of slots at every dial; remembers all primaries that it ever named, because the URL's own may be lost."""
 
     def __init__(self) -> None:
         self._known: dict[Address, None] = {}
 
     async def read(self, endpoint: Endpoint) -> Owners:
-        """By the endpoint's one host, or by another primary where that one does not answer.
+        """Ask the endpoint's one host, or another primary if that one does not answer.
 
         Raises:
-            OSError: none answers; what the endpoint's host said.
+            OSError: none answers; the message is that of the endpoint's host.
         """
         try:
             return await self._ask(endpoint)
@@ -82,7 +82,7 @@ class _First:
 
 
 async def shards_of(endpoint: Endpoint, cluster: ClusterMap) -> list[list[int]]:
-    """The slots of each primary, as they are now. They stay together: a slot that moves has its shard dialled again.
+    """The slots of each primary at this moment. They stay together: if a slot moves, its shard is dialled again.
 
     Raises:
         BrokerError: no host of the URL answers.
@@ -102,7 +102,7 @@ class Nodes(Generic[N]):
         self.each = each
 
     def of(self, make: Callable[[N], M]) -> Nodes[M]:
-        """Something else for each."""
+        """Return the result of `make` for each primary."""
         return Nodes(self._owners, {address: make(one) for address, one in self.each.items()})
 
     def owner(self, name: str) -> Address:
@@ -170,14 +170,14 @@ class BySlot(Generic[S]):
 
 
 class ShardLinks:
-    """The links of all shards as one: it is up while one of them is, and says what is wrong with the others."""
+    """The links of all shards as one: up while one of them is, with the problems of the others as notice."""
 
     def __init__(self, links: Sequence[Link]) -> None:
         self._links = links
 
     @property
     def connected(self) -> bool:
-        """Whether a shard is connected to: its topics continue, whatever becomes of the others."""
+        """Whether a shard is connected: its topics continue, regardless of the others."""
         return any(link.connected for link in self._links)
 
     @property
@@ -193,7 +193,7 @@ class ShardLinks:
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """What was passed by in all shards."""
+        """The skipped messages of all shards."""
         return sum((link.skipped for link in self._links), Counter())
 
     async def changed(self) -> None:

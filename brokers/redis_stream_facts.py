@@ -15,7 +15,7 @@ for i = 1, #words, 2 do facts[words[i]] = words[i + 1] end
 local first, following = facts['first-entry'], redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 1)[1]
 return {first and first[1] or '', facts['last-generated-id'], facts['length'], facts['entries-added'] or 0, following and following[1] or ''}
 """
-"""XINFO answers with the whole first and last entry; this with ids alone. It takes the right to EVAL."""
+"""XINFO answers with the complete first and last entry, this with ids alone. It needs the right to EVAL."""
 
 
 def order(position: bytes) -> tuple[int, int]:
@@ -29,18 +29,18 @@ class RedisStreamFacts:
     """All 0 if there is no such stream."""
 
     first: bytes = START
-    """Id of the first entry that is still there, or `last` if there is none."""
+    """Id of the first remaining entry, or `last` if there is none."""
     last: bytes = START
     """Id of the last entry that was ever added."""
     length: int = 0
     added: int = 0
     """How many entries were ever added: fewer than before means another stream of this name."""
     following: bytes = b""
-    """Id of the entry behind the position, where that was requested and there is one."""
+    """Id of the entry after the position, if it was requested and exists."""
 
 
 async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:
-    """Look at the stream.
+    """Read the stream's facts.
 
     Raises:
         TooLargeError: its first or last entry is.
@@ -56,7 +56,7 @@ async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:
 
 
 async def ids_of(connection: Connection, stream: str, position: bytes) -> RedisStreamFacts:
-    """The same by ids alone, and what follows a position.
+    """The same with ids alone, and what follows a position.
 
     Raises:
         ResponseError: this user may not run scripts.
@@ -79,9 +79,9 @@ async def _asked(connection: Connection, *command: str | bytes | int) -> Sequenc
 
 
 async def require_reading(connection: Connection, stream: str) -> None:
-    """Read nothing, to be told now what a read would be told.
+    """Read nothing, to get now the error that a read would raise.
 
     Raises:
-        ResponseError: this user may not read it, or it is no stream.
+        ResponseError: this user may not read it, or it is not a stream.
     """
     await ask(connection, "XREAD", "COUNT", 1, "STREAMS", stream, "$")

@@ -49,7 +49,7 @@ def stream_of(endpoint: Endpoint) -> str:
 
 
 def parse(entries: Sequence[Any], pass_by: Callable[[str], None]) -> list[tuple[bytes, str, bytes]]:
-    """Position, topic and payload of each entry that is ours; anybody may add others, whatever they hold."""
+    """Position, topic and payload of each entry that is ours; anybody may add others, with any content."""
     found = []
     for id, fields in entries:
         if fields and len(fields) >= 4 and fields[0] == b"topic" and fields[2] == b"payload":
@@ -63,7 +63,7 @@ def parse(entries: Sequence[Any], pass_by: Callable[[str], None]) -> list[tuple[
 
 
 def _ignore(_: str) -> None:
-    """What is passed by in history was passed by when it was news."""
+    """Entries skipped in history were already skipped when they were live."""
 
 
 class RedisStreamsProducer:
@@ -108,9 +108,9 @@ class RedisStreamsConsumer:
         self._read_last = b""
         self._batch = Batch()
         self._large = False
-        """Whether an entry of the stream is too large to be read: it is looked at by ids alone from then on."""
+        """Whether an entry of the stream is too large to be read: it is then looked at by ids alone."""
         self._pass = False
-        """Whether the next entry is."""
+        """Whether the next entry is too large."""
         self._far_behind = max(1, endpoint.get(LENGTH) // 2)
         """Entries in one answer from which on some may have been dropped before they were read."""
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
@@ -128,7 +128,7 @@ class RedisStreamsConsumer:
         return self.inbox
 
     async def dial(self) -> Connection:
-        """Connect, and find the place to read from: the stream's end at first, later where the reading stopped."""
+        """Connect, and find the place to read from: the stream's end at first, later the last position."""
         connection = await open_connection(self.link.target, self._stream)
         try:
             facts = await self._facts(connection)
@@ -146,7 +146,7 @@ class RedisStreamsConsumer:
             self.feed.position, self._pass = facts.following, False
             self.feed.resumed(1)
         elif order(facts.last) < order(position):
-            # The server lost its last entries. All that it has was seen or is older: what is added from now on is new.
+            # The server lost its last entries. All that it has was read or is older: entries added from now on are new.
             self.feed.position = facts.last
             self.feed.resumed(None)
         elif rewound or order(facts.first) > order(position) or not known:
@@ -165,13 +165,13 @@ class RedisStreamsConsumer:
             raise
 
     async def _has(self, connection: Connection, position: bytes) -> bool:
-        """Whether the entry read last is still there; before the first one was read there is none to look for."""
+        """Whether the last entry read still exists; before the first one was read, there is none to look for."""
         if position != self._read_last:
             return True
         return bool(await ask(connection, "XRANGE", self._stream, position, position))
 
     async def serve(self, connection: Connection) -> None:
-        """Read on, and see by the way that the stream is the same and the server still the primary."""
+        """Continue reading, and check at the same time that the stream is the same and the server still the primary."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(connection))
             if by_sentinel(self._endpoint):
@@ -200,7 +200,7 @@ class RedisStreamsConsumer:
                 self.feed.position = self._read_last = entries[-1][0]
 
     async def _entries(self, connection: Connection, *command: str | bytes | int) -> Any:
-        """The answer to a read; where it is over the bound, the next connection reads less, or past the one large entry."""
+        """Return the answer to a read; if it exceeds the bound, the next connection reads less, or skips the one large entry."""
         try:
             return await ask(connection, *command)
         except TooLargeError:
@@ -208,7 +208,7 @@ class RedisStreamsConsumer:
             raise
 
     async def _look(self, connection: Connection, before: bytes, *, behind: bool) -> None:
-        """Tell of entries that were dropped before they were read: by the length bound, or with the whole stream."""
+        """Report entries that were dropped before they were read: by the length bound, or with the whole stream."""
         async with asyncio.timeout(self._endpoint.timeout_s):
             facts = await self._facts(connection)
         anew, self._added = facts.added < self._added, facts.added
@@ -263,7 +263,7 @@ class RedisStreamsAdapter:
     options = (STREAM, LENGTH, RECENT, inbox.BUFFER, DATABASE, ROLE, *SENTINEL_OPTIONS, *tls.OPTIONS)
 
     async def clean_up(self, endpoint: Endpoint) -> None:
-        """Remove the run's stream; one that the URL names is somebody's own.
+        """Remove the run's stream; a stream named in the URL belongs to somebody else.
 
         Raises:
             BrokerError: it cannot be removed.

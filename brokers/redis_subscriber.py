@@ -1,4 +1,4 @@
-"""One connection to Redis in subscriber mode: commands, their confirmations in order, and what is published."""
+"""One connection to Redis in subscriber mode: commands, their confirmations in order, and messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHARDED = Verbs("SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage")
 
 @lru_cache(TOPICS)
 def _text(name: bytes) -> str:
-    """A name that we did not subscribe to cannot come; one that is no UTF-8 was never asked for."""
+    """A name that we did not subscribe to cannot arrive; one that is not UTF-8 was never requested."""
     return name.decode(errors="replace")
 
 
@@ -56,7 +56,7 @@ class Subscriber:
         self._take = take
         self._waiting: deque[_Asked] = deque()
         self._early: list[tuple[str, bytes]] = []
-        """What came between the confirmations of a new connection."""
+        """Messages between the confirmations of a new connection."""
         self._heard = False
         self._feed: RedisFeed | None = None
         """None while the connection is made."""
@@ -65,7 +65,7 @@ class Subscriber:
     async def subscribe(self, names: Sequence[str], *, new: bool) -> None:
         """Return once each is confirmed; the broker refuses all topics of a command if it refuses one.
 
-        `new` while the connection is made: nobody reads it yet, and the confirmations are the first that comes.
+        `new` while the connection is made: nobody reads it yet, and the confirmations arrive first.
         """
         if not new:
             await self._confirmed(self.verbs.subscribe, names)
@@ -97,12 +97,12 @@ class Subscriber:
         await asked.answer
 
     async def serve(self) -> None:
-        """Read, and ask for signs of life, until one of them fails; whoever waits for a confirmation is told."""
+        """Read, and request signs of life, until one of them fails; then fail the callers that wait for a confirmation."""
         try:
             early, self._early = self._early, []
             for name, payload in early:
                 self._take(name, payload)
-            await send(self.connection, [])  # what was written by redis-py leaves first
+            await send(self.connection, [])  # redis-py's own bytes leave first
             feed = self._feed = RedisFeed(self.connection, self._came)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(feed.wait_end())
@@ -121,7 +121,7 @@ class Subscriber:
             self._take(_text(answer[1]), answer[2])
         elif answer[0] in self._confirmations:
             if not self._waiting:
-                # The server ends a sharded subscription by itself when its slot goes to another node.
+                # The server ends a sharded subscription when its slot moves to another node.
                 raise ConnectionError("MOVED: the broker ended a subscription")
             self._answered(None)
 

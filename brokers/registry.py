@@ -32,9 +32,9 @@ class AdapterRegistry:
     """By scheme, those not loaded yet."""
     by_scheme: dict[str, Adapter] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
-    """By scheme: what does not work, and why."""
+    """By scheme: what does not work, and the reason."""
     not_installed: dict[str, str] = field(default_factory=dict)
-    """By scheme: what its client library's package is, and how to get it. Such an adapter is not broken."""
+    """By scheme: the package of its client library, and how to install it. Such an adapter is not broken."""
 
     @property
     def schemes(self) -> list[str]:
@@ -74,7 +74,7 @@ _SHAPE: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def _faults(adapter: Any) -> Iterator[str]:
-    """What is wrong with the shape of what an entry point names; a property of it may raise anything."""
+    """Return what is wrong with the shape of an entry point's object; its properties may raise anything."""
     if isinstance(adapter, type):
         yield "is a class; name an instance of it"
         return
@@ -155,9 +155,9 @@ def library_missing(scheme: str) -> str | None:
 
 
 def open_endpoint(url: str, delivery: str | None = None, password_file: Path | None = None) -> tuple[Adapter, Endpoint]:
-    """The adapter for a broker URL, and the URL taken apart.
+    """Return the adapter for a broker URL, and the parsed URL.
 
-    `password_file` is what the setting FANBENCH_BROKER_PASSWORD_FILE names.
+    `password_file` is the file from the setting FANBENCH_BROKER_PASSWORD_FILE.
 
     Raises:
         UsageError: unknown scheme, unknown option or value, a promise that the adapter does not make, or a password
@@ -193,7 +193,7 @@ def _why_not(found: AdapterRegistry, scheme: str) -> str:
 
 
 def _delivery(adapter: Adapter, endpoint: Endpoint, delivery: str | None) -> str:
-    """What is requested by name, or by an option such as `qos=1` or `confirms=true`, or the adapter's default."""
+    """The promise that was requested by name, or by an option such as `qos=1` or `confirms=true`, or the adapter's default."""
     named: Mapping[str, Mapping[str, str]] = getattr(adapter, "delivery_options", {})
     for option in endpoint.options.keys() & named.keys():
         value = endpoint.options[option]

@@ -1,4 +1,4 @@
-"""Keeps one connection up: whatever is raised or cancelled in an adapter or its library, only the owner's `close` ends it."""
+"""Keeps one connection up: whatever an adapter or its library raises or cancels, only the owner's `close` ends it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.errors import FanbenchError
 STEADY_S = 2.0
 """A connection that lasted so long was a good one: after it the delays start again."""
 LEAST_DIAL_S = 1.0
-"""What each of several hosts has at least, where the deadline allows it."""
+"""The least time for each of several hosts, if the deadline allows it."""
 _TELL_S = 10.0
 
 _log = logging.getLogger("fanbench.brokers")
@@ -26,7 +26,7 @@ C = TypeVar("C")
 
 
 class ReconnectLoop(Protocol[C]):
-    """One side's connection, kept up by `keep_up`; C is what the library calls a connection.
+    """One side's connection, kept up by `keep_up`; C is the library's type of a connection.
 
     Besides it has `link`, a Link, which `keep_up` tells whether the connection is up and which has the host to dial, and
     `kind_of(error)`: what the library's error means, None for what the standard library's types and the words will tell.
@@ -39,10 +39,10 @@ class ReconnectLoop(Protocol[C]):
         """Use the connection until it is lost, then return or raise."""
 
     def lost(self, cause: str) -> None:
-        """The connection is gone: whoever waits for something from it must be told."""
+        """The connection is lost: tell everybody who waits for something from it."""
 
     async def hang_up(self, connection: C) -> None:
-        """Close what is left of the connection."""
+        """Close the rest of the connection."""
 
 
 class Supervisor(Generic[C]):
@@ -84,7 +84,7 @@ class Supervisor(Generic[C]):
             except Exception as error:
                 errors.append((str(address), self._connect_error(endpoint, error)))
         if len(errors) == 1 or not all(isinstance(error, BrokerError) for _, error in errors):
-            raise errors[-1][1] from None  # the library's own words may hold the password
+            raise errors[-1][1] from None  # the library's own words may contain the password
         told = [(host, error) for host, error in errors if isinstance(error, BrokerError)]
         kind = next((e.kind for _, e in told if e.kind is not CauseKind.UNREACHABLE), CauseKind.UNREACHABLE)
         causes = ", ".join(f"{host}: {error.cause}" for host, error in told)
@@ -167,7 +167,7 @@ class Supervisor(Generic[C]):
             _log.warning("%s: cannot connect to %s again: %s; trying on", endpoint, endpoint.hosts[0], words)
 
     async def _dial(self, endpoint: Endpoint) -> C:
-        """One attempt, in a task of its own.
+        """One attempt, in a separate task.
 
         Raises:
             TimeoutError: it took longer than its share of the deadline, or `close` was called.

@@ -43,7 +43,7 @@ def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
     """Checks the broker's certificate and name, and shows ours, as the URL's options say.
 
     Raises:
-        UsageError: a file cannot be read or does not hold what it should.
+        UsageError: a file cannot be read or has the wrong content.
     """
     ca_file, cert_file, key_file = (endpoint.get(option) for option in (CA_FILE, CERT_FILE, KEY_FILE))
     try:
@@ -64,7 +64,7 @@ def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
 
 
 def _expecting(context: ssl.SSLContext, name: str) -> ssl.SSLContext:
-    """The context, for which `name` is the server's name whatever a library says: few libraries let it be chosen."""
+    """Return the context, in which `name` is the server's name whatever a library says: few libraries let it be chosen."""
 
     def wrap(wrapped: Any, *words: Any, **options: Any) -> Any:
         return wrapped(*words, **options | {"server_hostname": name})

@@ -24,7 +24,7 @@ class Interpreter(Protocol):
 class Feed:
     """Caches decoded reads for all clients with the same framing; call `forget` before each `SeriesRegistry.harvest`.
 
-    `source` is where they are, which compact stamps do not say. A client that shares its topic with nobody has a feed of its own,
+    `source` is the connection's topic and server, which compact stamps omit. A client with a topic of its own has a separate feed,
     which need not `remember`.
     """
 

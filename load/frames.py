@@ -90,7 +90,7 @@ class Foreign(NamedTuple):
 
 
 class StreamEnd(NamedTuple):
-    """The end of an answer, as the server marks it."""
+    """The event that properly ends an answer."""
 
 
 Item = Event | GapFrame | Foreign | StreamEnd

@@ -91,7 +91,7 @@ class SSEUser(User):
         """Called for each event, unless `listen` was given another function: `event.event`, `event.data`, `event.id`.
 
         The loop that reads all streams calls it, so it must not wait: neither sleep nor send a request. `react`
-        starts what has to. An exception is entered under Locust's exceptions, and the stream goes on.
+        starts a function that has to. Locust's list of exceptions shows an exception, and the stream continues.
         """
 
     @classmethod

@@ -39,7 +39,7 @@ _KINDS = (DeliveryPromises, TopicPromises, FailurePromises, LinkPromises, GonePr
 class Conformance(DeliveryPromises, TopicPromises, FailurePromises, LinkPromises, GonePromises):
     """One test for each promise; a subclass sets `contender`, and pytest's fixture `broker` gives its Workbench.
 
-    `provocations` is what can be done to the broker of a stranger's adapter; those of our contenders are known.
+    `provocations` describes what can be done to the broker of a foreign adapter; those of our contenders are known.
     """
 
     contender: ClassVar[str]
@@ -57,7 +57,7 @@ class PromiseOutcome(NamedTuple):
     """The outcome of one promise."""
 
     promise: str
-    """In words."""
+    """The result as text."""
     status: str
     """`kept`, `broken`, `not applicable`, or `not yet` for promises that a built-in adapter does not keep yet."""
     detail: str = ""
@@ -78,7 +78,7 @@ def features_of(contender: Contender, own: Provocations | None = None) -> set[st
 
 
 def promises(features: set[str]) -> Iterator[tuple[str, set[str]]]:
-    """The name of each promise's test, and its requirements that the features lack."""
+    """The name of each promise's test, and the requirements that the features do not meet."""
     for name in itertools.chain.from_iterable(map(vars, _KINDS)):
         if name.startswith("test_"):
             yield name, set(getattr(getattr(Conformance, name), "needs", ())) - features

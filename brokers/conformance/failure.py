@@ -44,7 +44,7 @@ class FailurePromises:
 
     @needs("program")
     async def test_broker_killed_and_restarted(self, broker: Workbench) -> None:
-        """The broker is killed and comes back: publishing raises meanwhile, then a Gap is reported, then messages flow."""
+        """The broker is killed and comes back: meanwhile publishing raises; then a Gap is reported, and messages flow again."""
         topic = broker.topic()
         assert broker.running is not None
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
@@ -57,7 +57,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_link_cut(self, broker: Workbench) -> None:
-        """The link is cut and comes back: publishing raises meanwhile, then a Gap is reported, then messages flow."""
+        """The link is cut and comes back: meanwhile publishing raises; then a Gap is reported, and messages flow again."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (_, reader):
@@ -106,7 +106,7 @@ class FailurePromises:
             async with nothing_left(), broker.producer(hasty) as producer, broker.reader(topic) as (_, reader):
                 await producer.publish(topic, b"before")
                 proxy.stall()
-                much = bytes(50_000)  # 15 MB together: more than the buffers on the way hold
+                much = bytes(50_000)  # 15 MB together: more than the buffers on the way can take
                 publishes = [asyncio.ensure_future(producer.publish(topic, much)) for _ in range(300)]
                 await polled(lambda: proxy.connections > 1, "the adapter tried to connect again")
                 await polled(lambda: all(publish.done() for publish in publishes), "the publishes end")

@@ -35,7 +35,7 @@ async def publish_until_taken(producer: Producer, topic: str, payload: bytes) ->
 
 
 async def publish_until_refused(producer: Producer, topic: str) -> BrokerError:
-    """Publish until it raises, as it must once the loss of the connection is noticed."""
+    """Publish until it raises, which it must once the lost connection is noticed."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             while True:
@@ -56,7 +56,7 @@ def _descriptors() -> int:
 async def nothing_left(settled_s: float = 0.0) -> AsyncIterator[None]:
     """The block must leave no task and no file descriptor behind; closing may take a moment.
 
-    What runs already has `settled_s` to settle: some adapters open another connection a second later, to watch who leads.
+    Give running adapters `settled_s` to settle: some open another connection a second later, to watch who leads.
     """
     await asyncio.sleep(settled_s)
     tasks, descriptors = asyncio.all_tasks(), _descriptors()
@@ -102,7 +102,7 @@ async def silent_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
 
 
 async def polled(condition: Callable[[], object], what: str) -> None:
-    """Wait for something that nobody tells."""
+    """Wait for a condition that nothing announces."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             while not condition():  # noqa: ASYNC110 - nobody tells

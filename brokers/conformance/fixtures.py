@@ -1,6 +1,6 @@
 """The pytest fixture `broker` that a subclass of Conformance needs: import it in your conftest.py.
 
-It is a module of its own because only tests have pytest.
+A separate module, because only tests have pytest.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RunningPrograms:
         self._running: dict[str, Running | Cluster] = {}
 
     def workbench(self, contender: Contender, own: Provocations | None = None) -> Workbench:
-        """The contender's program, running; skips the test, or on a CI machine fails it, where it is not installed."""
+        """The contender's running program; if it is not installed, skips the test, or fails it on a CI machine."""
         name, provocations = contender.program, own or provocations_of(contender.name)
         if name is None:
             return Workbench(contender, contender.url, None, self.folder, provocations)

@@ -1,6 +1,6 @@
 """Operations on the broker that some promises need: one set of functions for each contender.
 
-They stand in the modules provoke_*.py, by the name of the contender. A stranger's adapter gives its own as `provocations` of its subclass of Conformance.
+They are in the modules provoke_*.py, by the name of the contender. A foreign adapter sets its own as `provocations` of its subclass of Conformance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from brokers.endpoint import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Restricted:
-    """A broker whose user may use some topics and no others."""
+    """A broker with a user who may use only some topics."""
 
     url: str = field(repr=False)
     allowed: str
@@ -40,7 +40,7 @@ class Provocations:
     options: Mapping[str, str] = field(default_factory=dict)
     """URL options that let `vanish` and `elsewhere` find the adapter's objects; `{run_name}` is the run's name."""
     inapplicable: Mapping[str, str] = field(default_factory=dict)
-    """By field: why this product permanently lacks it."""
+    """For each field, the reason why this product will never have it."""
 
     @property
     def features(self) -> set[str]:

@@ -37,7 +37,7 @@ _STOP_CLOSING = "exit(whereis(fanbench_closer), kill)."
 
 
 async def _asked(endpoint: Endpoint, expression: str) -> str:
-    """The youngest node's answer; the endpoint may use a proxy, whose port is not a node's."""
+    """The answer of the node that started last; the endpoint may use a proxy, whose port is not a node's."""
     known = nodes()
     port = endpoint.port if endpoint.port in known else known[-1]
     return await asyncio.to_thread(evaluate, port, expression.replace("NAME", endpoint.get(RUN_NAME)))

@@ -61,7 +61,7 @@ def _rights() -> dict[str, Any]:
 
 @contextmanager
 def _restricted(qos: int, folder: Path) -> Iterator[Restricted]:
-    """A Mosquitto whose user may only use topics that begin with `ours/`."""
+    """A Mosquitto with a user who may use only topics that begin with `ours/`."""
     port = free_port()
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ async def _taken_over(endpoint: Endpoint) -> AsyncIterator[None]:
 
 
 async def _retained(endpoint: Endpoint) -> list[str]:
-    """The notes that are left; tests/brokers/test_mqtt.py counts the sessions that they stand for."""
+    """The remaining notes; tests/brokers/test_mqtt.py counts the sessions that they stand for."""
     found, end = list[str](), f"end/{endpoint.prefix}"
     async with Client(endpoint.host, endpoint.port or 0) as client:
         await client.subscribe([(f"{endpoint.prefix}/#", 1), (end, 1)])

@@ -31,7 +31,7 @@ _PROVOKER = "provoker"
 
 @contextmanager
 def _restricted(folder: Path) -> Iterator[Restricted]:
-    """A server whose user may only use subjects that begin with `ours.`."""
+    """A server with a user who may use only subjects that begin with `ours.`."""
     port, folder = free_port(), folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     subjects = [f"{_ALLOWED}>", "_INBOX.>"]
@@ -87,7 +87,7 @@ async def _kick(endpoint: Endpoint) -> None:
 
 @asynccontextmanager
 async def _lame_duck(endpoint: Endpoint) -> AsyncIterator[None]:
-    """The server repeatedly tells each client that it is about to stop."""
+    """The server repeatedly announces to each client that it is about to stop."""
 
     async def tell() -> None:
         while True:

@@ -25,7 +25,7 @@ _ACL = f"user default off\nuser {USER} on >{PASSWORD} ~* &{_ALLOWED}* +@all\n"
 
 @contextmanager
 def _restricted(program: str, folder: Path) -> Iterator[Restricted]:
-    """A server whose user may only use channels that begin with `ours.`."""
+    """A server with a user who may use only channels that begin with `ours.`."""
     port, folder = free_port(), folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     users = folder / "restricted.acl"
@@ -52,7 +52,7 @@ async def _ask(endpoint: Endpoint, *command: str | int) -> Any:
 
 
 def _done(*command: str | int) -> Callable[[Endpoint], Awaitable[None]]:
-    """What gives the server a command."""
+    """Sends the server a command."""
 
     async def do(endpoint: Endpoint) -> None:
         await _ask(endpoint, *command)

@@ -33,7 +33,7 @@ class BrokenPromiseError(AssertionError):
 
 
 def needs(*features: str) -> Callable[[Promise], Promise]:
-    """A promise is only proved if all of these hold: link, program, replay, at-least-once."""
+    """A promise is tested only if all of these are true: link, program, replay, at-least-once."""
 
     def mark(promise: Promise) -> Promise:
         promise.needs = features  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ def require(condition: object, what: str) -> None:
 
 
 class MessageReader:
-    """Iterates a consumer in a task and keeps what came."""
+    """Iterates a consumer in a task and keeps its messages."""
 
     def __init__(self, consumer: Consumer) -> None:
         self.messages: list[Message] = []
@@ -58,7 +58,7 @@ class MessageReader:
         self._came = asyncio.Event()
 
     async def read(self) -> None:
-        """Keep what comes, until the consumer is closed."""
+        """Keep the messages until the consumer is closed."""
         async for item in self.consumer:
             self.messages.append(item) if isinstance(item, Message) else self.gaps.append(item)
             self._came.set()
@@ -69,7 +69,7 @@ class MessageReader:
         return [message.payload for message in self.messages]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until something that came made the condition true."""
+        """Wait until a message makes the condition true."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 while not condition():
@@ -81,7 +81,7 @@ class MessageReader:
             ) from None
 
     async def count(self, messages: int) -> None:
-        """Wait for so many messages."""
+        """Wait for that many messages."""
         await self.until(lambda: len(self.messages) >= messages, f"{messages} messages")
 
 
@@ -116,7 +116,7 @@ class Workbench:
 
     @asynccontextmanager
     async def consumer(self, endpoint: Endpoint | None = None) -> AsyncIterator[Consumer]:
-        """A connected consumer that nobody reads."""
+        """A connected consumer whose messages nobody reads."""
         async with self.adapter.consumer(endpoint or self.endpoint()) as consumer:
             yield consumer
 
@@ -133,18 +133,18 @@ class Workbench:
 
     @contextmanager
     def proxy(self, tap: Callable[[bytes], None] | None = None) -> Iterator[tuple[TcpProxy, Endpoint]]:
-        """A proxy in front of the broker's first host, and the endpoint through it; `tap` gets what is sent."""
+        """A proxy in front of the broker's first host, and the endpoint through it; `tap` gets the sent bytes."""
         with TcpProxy(str(self.address), tap=tap) as proxy:
             yield proxy, self.endpoint(with_address(self.url, proxy.address))
 
     @property
     def address(self) -> Address:
-        """The broker's first host, where a proxy passes connections on to."""
+        """The broker's first host, to which a proxy passes connections on."""
         return self.endpoint().hosts[0]
 
     @contextmanager
     def guarded(self) -> Iterator[tuple[str, str, str]]:
-        """URL, user and password of a broker of this kind that asks for a password."""
+        """URL, user and password of a broker of this kind that requires a password."""
         endpoint = self.endpoint()
         if endpoint.password:
             yield self.url, endpoint.username or "", endpoint.password
@@ -158,12 +158,12 @@ class Workbench:
 
 
 def payload_bound(broker: Workbench) -> int:
-    """The largest payload that the adapter declares, whatever it holds; 0 if it declares none."""
+    """The largest payload that the adapter declares, regardless of its content; 0 if it declares none."""
     return int(getattr(broker.adapter, "max_payload_bytes", 0))
 
 
 def has_link(endpoint: Endpoint) -> bool:
-    """Whether a proxy can be put in front of the broker: its port is known, and it is neither a socket path nor a redirecting URL."""
+    """Whether a proxy can be put in front of the broker: its port is known, and the URL is neither a socket path nor one that redirects."""
     return endpoint.port is not None and not tells_addresses(endpoint)
 
 

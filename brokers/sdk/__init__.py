@@ -1,4 +1,4 @@
-"""What an adapter in another package imports from fanbench: these names stay, whatever moves inside.
+"""What an adapter in another package imports from fanbench: these names stay, whatever changes inside.
 
 The conformance kit, which only tests need, is in `brokers.sdk.testing`. docs/adapters.md explains how they go together.
 """
