@@ -1,1 +1,1 @@
-"""`make bench`: the cost of fanbench compared with lower bounds and alternatives; each ratio is measured in turn in one run."""
+"""`make bench`: the cost of fanbench compared with lower bounds and alternatives; the two sides of each ratio are measured in turn in one run."""

@@ -1,4 +1,4 @@
-"""Part (c): what each adapter costs over its bare client library, in CPU per message of a process that does both ends."""
+"""Part (c): the cost of each adapter over its bare client library, in CPU per message of a process that is both ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Found = dict[tuple[str, str, str], list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How messages are published: by so many publishers that wait, or with none at a pace; for this long at least."""
+    """How messages are published: by this many waiting publishers, or at a fixed rate with none; for this long at least."""
 
     name: str
     in_flight: int
@@ -43,7 +43,7 @@ PACED = Shape("paced", 0, 2_000.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class AdapterSize:
-    """So many messages a round, and from `rounds` to `most` rounds, of the programs that come as wheels or of all."""
+    """The messages per round, and from `rounds` to `most` rounds, for the programs that are wheels or for all."""
 
     messages: int
     rounds: int
@@ -54,7 +54,7 @@ class AdapterSize:
 FULL = AdapterSize(3_000, 3, 7)
 QUICK = AdapterSize(200, 1, 1, ("valkey",))
 _STEADY = 0.15
-"""Rounds whose ratios lie within so much of their median need no more of them."""
+"""If the ratios of the rounds are within this distance of their median, no more rounds are needed."""
 
 
 def adapters(size: AdapterSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> list[FigureTable]:

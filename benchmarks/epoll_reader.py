@@ -1,4 +1,4 @@
-"""The reader of the benchmarks: `python epoll_reader.py HOST PORT PATH CLIENTS PAUSE_MS` holds so many event streams.
+"""The reader of the benchmarks: `python epoll_reader.py HOST PORT PATH CLIENTS PAUSE_MS` opens that many event streams.
 
 It imports nothing of fanbench, so that it can judge both the server and the load. It knows HTTP only as far as the end of
 a head, and counts events (by `data:`, which no payload here has in it) and bytes. One JSON line says that all streams
@@ -25,7 +25,7 @@ _KEEP = len(MARK) - 1
 
 
 class Streams:
-    """All connections of the process, and what came over them."""
+    """All connections of the process, and their counts."""
 
     def __init__(self, host: str, port: int, path: str, clients: int) -> None:
         self.events = 0

@@ -1,4 +1,4 @@
-"""The events that the benchmarks send: what a generator publishes, and the same as a replica sends it on."""
+"""The events that the benchmarks send: as a generator publishes them, and as a replica sends them on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Part (a): the server's CPU per delivery, ours beside its floor and its neighbours, at equal offered load.
+"""Part (a): the server's CPU per delivery, compared with its floor and its alternatives, at equal offered load.
 
 All run at the same time with their clients connected, one of them at a time is fed: what disturbs the machine for a
 second disturbs one window of each, not one contender.
@@ -131,7 +131,7 @@ def _bars(rows: Sequence[FigureRow], size: FanoutSize, obstacles: Mapping[str, s
 
 
 def _by_size(found: Mapping[int, Mapping[str, Figure]], wanted: Sequence[int]) -> FigureTable:
-    """The medians side by side; the sizes are measured one after the other, so the floor's own row says what is ours."""
+    """The medians next to each other; the sizes are measured one after the other, so the floor's row shows our own part."""
     rows = []
     for name in next(iter(found.values()), {}):
         medians = {clients: at[name].median for clients, at in found.items()}

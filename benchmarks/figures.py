@@ -1,4 +1,4 @@
-"""What the benchmarks found, as values: figures over rounds, tables of them, and the bars they are compared with."""
+"""The results of the benchmarks as values: figures over rounds, tables of them, and the bars."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Figure:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Figure:
-        """The figure of these rounds, of which there must be one at least."""
+        """The figure of these rounds; there must be at least one."""
         return cls(tuple(values))
 
     @property
@@ -27,7 +27,7 @@ class Figure:
         return statistics.median(self.rounds)
 
     def over(self, other: Figure) -> Figure:
-        """The ratio to another, round by round: what disturbed a round disturbed both."""
+        """The ratio to another figure, round by round: a disturbance in a round affects both."""
         return Figure.of([mine / theirs for mine, theirs in zip(self.rounds, other.rounds, strict=True)])
 
     def text(self, digits: int = 2) -> str:
@@ -65,24 +65,24 @@ class Bar:
     at_least: bool = False
     unit: str = "x"
     obstacle: str = ""
-    """Why there is no figure, and how to get one."""
+    """The reason why there is no figure, and how to get one."""
 
     @property
     def verdict(self) -> BarVerdict:
-        """Whether it holds."""
+        """Whether the bar is met."""
         if self.figure is None:
             return "not judged"
         median = self.figure.median
         return "met" if (median >= self.limit if self.at_least else median <= self.limit) else "NOT MET"
 
     def text(self) -> str:
-        """One line: met or not, what was found, what was wanted."""
+        """One line: met or not, the measured and the required value."""
         wanted = f"{'at least' if self.at_least else 'at most'} {self.limit:,g} {self.unit}"
         found = f"{self.figure.text(0 if self.at_least else 2)} {self.unit}" if self.figure else self.obstacle
         return f"{self.verdict:<10}  {self.name}: {found}; wanted: {wanted}"
 
     def to_json(self) -> dict[str, object]:
-        """All of it; without a figure, why there is none."""
+        """All lines; without a figure, the reason."""
         found = {"name": self.name, "limit": self.limit, "at_least": self.at_least, "unit": self.unit}
         figure = self.figure.to_json() if self.figure else {"obstacle": self.obstacle}
         return found | {"verdict": self.verdict} | figure

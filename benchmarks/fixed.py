@@ -1,4 +1,4 @@
-"""Part (f): what a run of `fanbench compare` takes beside warm-up and measurement, phase by phase."""
+"""Part (f): the time of a `fanbench compare` run other than warm-up and measurement, phase by phase."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PHASES = {
 
 @dataclass(frozen=True, slots=True)
 class FixedCostSize:
-    """So many clients, of so many rounds, through these contenders."""
+    """That many clients, rounds and these contenders."""
 
     clients: int
     rounds: int
@@ -40,7 +40,7 @@ QUICK = FixedCostSize(20, 1, ("valkey",))
 
 
 def fixed(size: FixedCostSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
-    """Run each contender that is here a few times; RabbitMQ is shown, its Erlang VM alone takes longer than the bar."""
+    """Run each installed contender a few times; RabbitMQ is shown without a bar, because its Erlang VM alone takes longer."""
     chosen = [find_contender(name) for name in size.contenders]
     here = [one for one in chosen if one.runnable]
     scenario = Scenario(name="fixed", clients=size.clients, warmup_s=0.5, duration_s=1.0)

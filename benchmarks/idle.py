@@ -1,4 +1,4 @@
-"""Part (d): what a connection costs before any event: memory on both sides, and how fast connections are accepted."""
+"""Part (d): the cost of a connection before any event: memory on both sides, and how fast connections are accepted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from benchmarks.window import EpollReader
 SERVER_LIMIT_KB, LOCUST_LIMIT_KB, CONNECTS_HZ = 10, 16, 3_000
 KB = 1000
 _FEW = 50
-"""Clients that are there before the rest is counted: the first ones bring what all share."""
+"""Clients that connect before the count begins: the first ones allocate what all share."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdleSize:
-    """So many connections, so many rounds."""
+    """The number of connections and rounds."""
 
     clients: int
     rounds: int

@@ -1,4 +1,4 @@
-"""Part (b): the load's CPU per delivery, our Locust user beside a bare epoll reader, `SSEUser` and a plain Locust user.
+"""Part (b): the load's CPU per delivery: our Locust user compared with a bare epoll reader, `SSEUser` and a plain Locust user.
 
 All of them hold as many clients at the floor's server, each at one of its own; one of them at a time is fed.
 """
@@ -31,7 +31,7 @@ LOCUSTFILES = {"load/sse.py": OURS, "SSEUser": SSE_USER, "plain user": PLAIN}
 
 @dataclass(frozen=True, slots=True)
 class LoadSize:
-    """So many clients, events a second for each, for so many seconds and rounds."""
+    """The number of clients, events per second for each, seconds and rounds."""
 
     clients: int
     rate_hz: float
@@ -39,7 +39,7 @@ class LoadSize:
     rounds: int
 
 
-FULL = LoadSize(2_000, 20, 2.0, 15)  # rounds differ by a fifth: five of them missed what fifteen find
+FULL = LoadSize(2_000, 20, 2.0, 15)  # rounds differ by a fifth, so five of them are not enough; fifteen are
 QUICK = LoadSize(40, 20, 0.5, 2)
 
 
@@ -50,14 +50,14 @@ class _RunningReader:
 
 
 def loads(size: LoadSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
-    """Measure each in turn."""
+    """Measure each load in turn."""
     with contextlib.ExitStack() as stack:
         running: dict[str, _RunningReader] = {}
         for name in WHAT:
             say(f"{size.clients} clients: connecting {name}")
             home = folder / name.replace("/", "-")
             home.mkdir()
-            # The load is what is measured: it has the core that the servers have elsewhere.
+            # The load is the measured program: it has the core that servers have elsewhere.
             server = stack.enter_context(start_raw_write(home, Cores(cores.others, cores.measured)))
             running[name] = _RunningReader(server, _hold(stack, name, server.port, size.clients, home, cores.measured))
         used, syscalls = _in_turn(running, size, say)

@@ -1,4 +1,4 @@
-"""A Locust as a child process that tells in a file how many clients are connected and how many events came."""
+"""A Locust child process that writes the number of connected clients and received events to a file."""
 
 from __future__ import annotations
 

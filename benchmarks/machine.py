@@ -1,4 +1,4 @@
-"""Which core a process runs on, and what it used, from /proc."""
+"""Which core a process runs on, and its usage, from /proc."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PSS = re.compile(rb"^Pss:\s+(\d+) kB$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """The core of the thing measured, and the core of everything else; None if there is but one."""
+    """The core of the measured program, and the core of everything else; None if there is only one."""
 
     measured: int | None
     others: int | None
@@ -30,7 +30,7 @@ class Cores:
         """The first two cores that this process may use.
 
         Raises:
-            UsageError: this is no Linux.
+            UsageError: this is not Linux.
         """
         if not (PROC / "self" / "schedstat").exists():
             raise UsageError(
@@ -42,7 +42,7 @@ class Cores:
 
 @contextlib.contextmanager
 def on_core(core: int | None) -> Iterator[None]:
-    """Children started within the block run on that core; this process comes back to where it was."""
+    """Children started within the block run on that core; afterwards this process has its old cores again."""
     with on_cores(Cores(core, None)):
         yield
 
@@ -90,7 +90,7 @@ def reads(pid: int) -> int:
 
 
 def memory_bytes(pids: list[int]) -> int:
-    """Memory of processes, what they share counted once (Pss); the kernel's socket buffers are not in it."""
+    """The memory of processes, shared pages counted once (Pss), without the kernel's socket buffers."""
     total = 0
     for pid in pids:
         match = _PSS.search((PROC / str(pid) / "smaps_rollup").read_bytes())

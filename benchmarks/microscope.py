@@ -1,4 +1,4 @@
-"""Part (e): runs benchmarks/micro under pytest-benchmark in a process of its own, and reads what it found."""
+"""Part (e): runs benchmarks/micro under pytest-benchmark in a separate process, and reads its results."""
 
 from __future__ import annotations
 

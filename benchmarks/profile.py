@@ -90,7 +90,7 @@ PARTS = {"replica": profile_replica, "locust": profile_locust}
 
 
 def main() -> int:
-    """Print both tables; exit code 1 with the reason when py-spy may not look."""
+    """Print both tables; exit code 1 with the reason if py-spy has no permission."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: both")
     given = parser.parse_args()

@@ -43,7 +43,7 @@ def print_table(table: FigureTable, console: Console, judged: bool) -> None:
 
 
 def write_json(tables: Sequence[FigureTable], failed: Mapping[str, str], path: Path, quick: bool) -> None:
-    """All parts, those that failed with the reason, and on what they were measured."""
+    """All parts, the reasons of those that failed, and the machine."""
     found = {
         "version": 2,
         "written_utc": datetime.now(UTC).isoformat(timespec="seconds"),

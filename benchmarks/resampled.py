@@ -21,7 +21,7 @@ HEADLINE = sum(figure.headline for figure in FIGURES)
 
 @dataclass(frozen=True, slots=True)
 class EndedComparisons:
-    """How each of many comparisons ended; the half-widths are those of the last look, of logarithms."""
+    """How each of many comparisons ended; the half-widths are those of the last look, in logarithms."""
 
     told_apart: npt.NDArray[np.bool_]
     """Shape (comparisons, figures, pairs)."""
@@ -52,9 +52,9 @@ def go_through(logs: Floats, looks: Sequence[int], margin: float = MARGIN) -> En
 
 
 def noise_of(runs: Mapping[str, Mapping[int, Run]]) -> Floats:
-    """What is left of each figure's logarithm without the contender's mean; shape (figures, contenders, rounds).
+    """The residue of each figure's logarithm without the contender's mean; shape (figures, contenders, rounds).
 
-    Only rounds that all contenders have: what a round's runs have in common stays in them.
+    Uses only rounds that all contenders have, and keeps what the runs of a round have in common.
     """
     common = sorted(set.intersection(*(set(by_round) for by_round in runs.values())))
     figures = []

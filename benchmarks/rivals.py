@@ -1,4 +1,4 @@
-"""The servers that are compared with each other. Each is told events from outside, and sends them to all its clients."""
+"""The servers that are compared with each other. Each receives events from outside, and sends them to all its clients."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _nothing() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """One that can be run, unless `obstacle`, which builds or installs what it needs, says why not."""
+    """A server that can run, unless `obstacle`, which builds or installs what it needs, returns the reason why not."""
 
     name: str
     what: str
@@ -64,7 +64,7 @@ class Rival:
 
 
 def wait_listening(port: int, alive: Callable[[], bool], log: Path) -> None:
-    """Return once somebody accepts on the port.
+    """Return once a process accepts connections on the port.
 
     Raises:
         FanbenchError: the process ended, or took longer than START_S.
@@ -108,7 +108,7 @@ def _fed_by_stdin(name: str, command: Sequence[str | Path], folder: Path, cores:
 
 @contextlib.contextmanager
 def start_fanbench(folder: Path, cores: Cores) -> Iterator[RivalProcess]:
-    """Our replica with its defaults, behind an embedded valkey that runs beside the readers."""
+    """Our replica with its defaults, on an embedded valkey that runs on the readers' core."""
     port, events = free_port(), Events()
     with contextlib.ExitStack() as stack:
         with on_core(cores.others):
@@ -172,7 +172,7 @@ def _python(module: str) -> Callable[[Path, Cores], AbstractContextManager[Rival
 
 
 start_raw_write = _python("raw_write")
-"""The floor, which also serves where the load is what is measured."""
+"""The floor, which also serves when the load is measured."""
 
 
 def start_go(folder: Path, cores: Cores) -> AbstractContextManager[RivalProcess]:
@@ -181,7 +181,7 @@ def start_go(folder: Path, cores: Cores) -> AbstractContextManager[RivalProcess]
 
 
 def start_better_sse(folder: Path, cores: Cores) -> AbstractContextManager[RivalProcess]:
-    """Run the script beside the library that `_install_better_sse` brought."""
+    """Run the script next to the library that `_install_better_sse` brought."""
     script = CACHE / "node" / "better_sse.mjs"
     shutil.copyfile(SERVERS / "better_sse.mjs", script)
     return _fed_by_stdin("better-sse", ["node", script], folder, cores)
@@ -202,7 +202,7 @@ def _run(*command: str | Path, **variables: str) -> str:
     return f"{command[0]}: {done.stderr.strip()[-200:]}" if done.returncode else ""
 
 
-@functools.cache  # once, however many parts ask
+@functools.cache  # once, even if several parts need it
 def _build_go() -> str:
     CACHE.mkdir(parents=True, exist_ok=True)
     build = ("go", "build", "-o", CACHE / "goroutines", SERVERS / "goroutines.go")
@@ -237,7 +237,7 @@ ALL = (
 
 
 def able(contenders: Sequence[Rival]) -> tuple[list[Rival], dict[str, str]]:
-    """Those that can run here, and by name why each other cannot and what would help."""
+    """The servers that can run here, and for each other one the reason and a remedy."""
     obstacles = {contender: contender.obstacle() for contender in contenders}
     return (
         [contender for contender, why in obstacles.items() if not why],

@@ -53,7 +53,7 @@ def _topics(topics: int) -> dict[str, object]:
 
 
 def _idle_topics(topics: int) -> dict[str, object]:
-    # 33 deliveries a second take 10 ms of CPU, one tick of the kernel's account, in 0.4 s: only a long run tells them apart.
+    # 33 deliveries a second take 10 ms of CPU, one tick of the kernel's accounting, in 0.4 s: only a long run shows differences.
     return {"clients": 100, "rate_hz": topics / 3, "topics": topic_pattern(topics), "duration_s": 9.0}
 
 
@@ -71,12 +71,12 @@ AXES = {
 }
 """A varied parameter: the scenario's fields at each value, the values, and the figure's labels."""
 FLAT_ROUNDS = 3
-"""Runs for one of another axis, where a cost is claimed to be flat: within a fifth, which one run of 3 s is not."""
+"""Runs for each run on another axis if the claim is a flat cost within a fifth, for which one run of 3 s is not exact enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingPoint:
-    """One run as a figure shows it; CPU is None past the limit, where the window ends before the deliveries do."""
+    """One run as a figure shows it; CPU is None beyond the limit, where the window ends before the deliveries do."""
 
     axis: str
     value: int
@@ -92,7 +92,7 @@ class ScalingPoint:
 
 
 def axis_of(run: Run) -> tuple[str, int]:
-    """Which axis and value a run of scaling is a point of: those whose scenario it has.
+    """Return the axis and value of a run of scaling, found by its scenario.
 
     Raises:
         UsageError: none; it is not a run of `make scaling`.
@@ -115,7 +115,7 @@ def point_of(run: Run) -> ScalingPoint:
         axis=axis,
         value=value,
         valid=run.valid,
-        # Past the limit the last event comes that much after it was due.
+        # Beyond the limit, the last event arrives that much after it was due.
         deliveries_hz=round(run.delivered / (run.scenario.duration_s + latest_ms / 1000 * behind), 1),
         server_us=round(run.usage["server"].cpu_s * per_us, 2) if per_us else None,
         load_us=round(run.usage["load"].cpu_s * per_us, 2) if per_us else None,
@@ -128,7 +128,7 @@ def point_of(run: Run) -> ScalingPoint:
 
 
 def scaling_jobs(axes: Sequence[str], contender: str, rounds: int) -> list[Job]:
-    """Every point of the axes, round by round; those of `FLAT_AXES` in so many rounds more."""
+    """Return every point of the axes, round by round; those of `FLAT_AXES` in several more rounds."""
     chosen = find_contender(contender)
     chosen.require_runnable()
     return [
@@ -156,7 +156,7 @@ def write_points(points: Sequence[ScalingPoint], path: Path) -> None:
 
 
 def runs_to_draw(runs: Sequence[Run]) -> list[Run]:
-    """Those that delivered, less what the machine disturbed and another try at the same point was spared.
+    """Return the runs that delivered, without disturbed ones if another run at the same point was not disturbed.
 
     Where every try was disturbed it is the load that does it: the point is past its limit, and is shown as that.
     """

@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 560, 520
 
 
 class DrawnPoint(CostPoint, Protocol):
-    """What is drawn of a run."""
+    """What a figure draws of a run."""
 
     @property
     def p50_ms(self) -> float: ...
@@ -26,7 +26,7 @@ class DrawnPoint(CostPoint, Protocol):
 
 Read = Callable[[DrawnPoint], float | None]
 End = tuple[float, float, str, str]
-"""Where a line ends, x and y, its name and its colour."""
+"""The end of a line, x and y, its name and its colour."""
 
 
 def draw(points: Sequence[DrawnPoint], label: str, path: Path) -> None:
@@ -73,7 +73,7 @@ def _line(axes: Axes, points: Sequence[DrawnPoint], read: Read, colour: str, nam
 
 
 def _name(axes: Axes, ends: Sequence[End]) -> None:
-    """Write each line's name beside its end, no two over each other."""
+    """Write each line's name next to its end, without overlaps."""
     pixels = [float(axes.transData.transform((x, y))[1]) for x, y, _, _ in ends]
     box = axes.get_window_extent()
     places = spread(pixels, [FONT * 1.25] * len(ends), float(box.y0), float(box.y1))

@@ -8,13 +8,13 @@ from statistics import median
 from typing import Protocol, TypeVar
 
 FLAT = 1.20
-"""Cost per delivery at the dearest value over that at the cheapest, or at the lowest where it may fall, at most."""
+"""The largest allowed ratio: cost per delivery at the most expensive value over that at the cheapest, or at the lowest if it may fall."""
 KEPT = 0.90
 """Throughput at the heaviest load over the peak, at least."""
 
 
 class CostPoint(Protocol):
-    """What a claim reads of a run."""
+    """What a claim reads from a run."""
 
     @property
     def axis(self) -> str: ...
@@ -62,7 +62,7 @@ def medians(points: Sequence[P], read: Callable[[P], float | None]) -> dict[int,
 
 
 def claims(points: Sequence[CostPoint]) -> list[Claim]:
-    """Each claim of which the axis was measured."""
+    """Return each claim whose axis was measured."""
     found = []
     for axis, (what, read, may_fall) in FLAT_AXES.items():
         mine = [point for point in points if point.axis == axis]

@@ -20,7 +20,7 @@ streams: list[UserStream] = []
 
 
 class EventLooker(SSEUser):
-    """One stream, and what came last on it."""
+    """One stream and its last event."""
 
     last = ""
 
@@ -29,7 +29,7 @@ class EventLooker(SSEUser):
         streams.append(self.listen("/sse"))
 
     def on_event(self, event: SSEEvent, _: UserStream) -> None:
-        """What a person's own would do at the least: look at the event."""
+        """The least that a user's own code does: look at the event."""
         self.last = event.data
 
 

@@ -1,4 +1,4 @@
-"""Part (g): what the stock set-up of a program or library costs beside the tuned one that fanbench compares, for docs/brokers.md.
+"""Part (g): the cost of a program's or library's stock set-up, compared with the tuned one in fanbench, for docs/brokers.md.
 
 Bare client libraries, so that nothing of the adapters' own is in it.
 """
@@ -46,7 +46,7 @@ QUICK = StockSize(1, 50, 500.0, 300)
 
 
 def stock(size: StockSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
-    """A row for each set-up; what is not installed is left out with its hint."""
+    """A row for each set-up; one that is not installed is left out with its hint."""
     del cores  # both ends and the broker share the machine, as in a run
     rows, notes = [], []
     mosquitto = find_contender("mosquitto")

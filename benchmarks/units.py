@@ -1,8 +1,8 @@
-"""Part (j): what one delivery, one event and one client cost each program, for `fanbench size`; and whether its arithmetic holds.
+"""Part (j): the cost of one delivery, one event and one client in each program, for `fanbench size`; and a check of its arithmetic.
 
-Runs of real programs, few clients with many events and many clients with few, tell what an event and what a delivery costs: of each
-program CPU per second = events/s x cost of an event + deliveries/s x cost of a delivery, by least squares. Three other runs are then
-held against what `fanbench size` says of them.
+Runs of real programs, few clients with many events and many clients with few, show the costs of an event and of a delivery. For each
+program, CPU per second = events/s x cost of an event + deliveries/s x cost of a delivery, by least squares. Three other runs are then
+compared with the prediction of `fanbench size`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class LoadPoint:
-    """So many clients, at so many events a second."""
+    """The number of clients, and of events per second."""
 
     clients: int
     rate_hz: float
@@ -37,7 +37,7 @@ class LoadPoint:
 
 @dataclass(frozen=True, slots=True)
 class UnitsSize:
-    """What the costs are read from, what they are held against, and how long and how often each is measured."""
+    """The runs for the costs, the runs for the check, and how long and how often each is measured."""
 
     known: tuple[LoadPoint, ...]
     foretold: tuple[LoadPoint, ...]
@@ -56,7 +56,7 @@ QUICK = UnitsSize(known=_FEW, foretold=_FEW[1:], seconds=0.5, rounds=1)
 
 
 def units(what: UnitsSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
-    """Measure the costs, and hold the other runs against them."""
+    """Measure the costs, and compare the other runs with them."""
     with on_cores(cores):  # as `fanbench compare` runs
         points = list(dict.fromkeys([*what.known, *what.foretold])) * what.rounds
         runs = [_run(point, number, what.seconds, folder, say) for number, point in enumerate(points)]
@@ -114,20 +114,20 @@ def costs_of(runs: Sequence[Run]) -> UnitCosts:
 def _fitted(runs: Sequence[Run], part: str) -> dict[str, float]:
     loads = np.array([(run.scenario.rate_hz, run.scenario.rate_hz * run.scenario.clients) for run in runs])
     used = np.array([core_of(run, part) for run in runs])
-    # Each equation over its own right side: what counts is by how many per cent it is off.
+    # Each equation is divided by its right side: the relative error counts.
     event, delivery = np.linalg.lstsq(loads / used[:, None], np.ones(len(runs)), rcond=None)[0] * US
     return {"event_us": max(0.0, float(event)), "delivery_us": max(0.001, float(delivery))}
 
 
 def _per_event(runs: Sequence[Run], part: str) -> float:
-    """The slope over the rate: what a program uses without events is not an event's."""
+    """The slope over the rate: the program's usage without events does not belong to an event."""
     rates = np.array([(run.scenario.rate_hz, 1.0) for run in runs])
     slope, _ = np.linalg.lstsq(rates, np.array([core_of(run, part) for run in runs]), rcond=None)[0] * US
     return max(0.0, float(slope))
 
 
 def foretell(run: Run, costs: UnitCosts) -> SizedPlan:
-    """What `fanbench size` says of that run's load."""
+    """The prediction of `fanbench size` for that run's load."""
     scenario = run.scenario
     wanted = WantedLoad(scenario.clients, scenario.rate_hz, 1, 1, payload_bytes=scenario.payload_bytes)
     return size(wanted, costs, HostLimits())
@@ -158,7 +158,7 @@ def _held(runs: Sequence[Run], costs: UnitCosts) -> dict[str, Figure]:
 
 
 def worst_error(runs: Sequence[Run], costs: UnitCosts) -> float:
-    """By which share of what was measured the worst of the foretold figures is off."""
+    """The largest relative error of the predicted figures."""
     return max(abs(foretold / measured - 1) for foretold, measured in _pairs(runs, costs).values())
 
 

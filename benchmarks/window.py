@@ -1,4 +1,4 @@
-"""One measured window: events through a server at a steady rate, and what a process used for their deliveries."""
+"""One measured window: events through a server at a steady rate, and a process's usage for their deliveries."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Used(NamedTuple):
     cpu_ns: int
     deliveries: int
     achieved_hz: float
-    """Events a second: fewer than offered where a server needs longer for an event than the next one is away."""
+    """Events per second: fewer than offered if a server needs longer for an event than the interval to the next."""
 
     @property
     def us(self) -> float:
@@ -122,7 +122,7 @@ def measure_load(
 
 
 def _achieved_hz(events: int, rate_hz: float, start_s: float) -> float:
-    """The last event is due one interval before the window ends: what is there by then was in time."""
+    """The last event is due one interval before the window ends: deliveries until then were in time."""
     return events / max(events / rate_hz, time.monotonic() - start_s)
 
 

@@ -42,7 +42,9 @@ class Target(NamedTuple):
 
 
 class EndpointAccess:
-    """The access of all clients in one test to the endpoint.    Raises:
+    """The access of all clients in one test to the endpoint.
+
+    Raises:
         UsageError: a file that the endpoint names cannot be used.
     """
 

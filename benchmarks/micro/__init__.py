@@ -1,1 +1,1 @@
-"""Part (e): micro-benchmarks of what runs for each delivery, each event or each fold, with pytest-benchmark."""
+"""Part (e): micro-benchmarks of the code that runs for each delivery, each event or each fold, with pytest-benchmark."""

@@ -1,4 +1,4 @@
-"""What the load does for a delivery: the parse of bytes seen for the first time and again, the ledger, the fold."""
+"""The load's work for a delivery: parsing new and repeated bytes, the ledger, the fold."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_look_up_a_read_seen_before(benchmark: Any) -> None:
 
 
 def test_account_for_a_delivery_the_long_way(benchmark: Any) -> None:
-    """The hot path in the reader does less: this is what comes after a reconnect or out of order."""
+    """The hot path in the reader does less: this code runs after a reconnect or for reordered events."""
     benchmark.extra_info["times"] = 1_000
     events, feed = Events(), Feed(SeriesRegistry(), CHUNKED)
     items = [feed.parse(chunk(events)).items for _ in range(1_000)]  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""What one writes first: `python -m benchmarks.servers.asgi_queue PORT`, a raw ASGI application on uvicorn with a queue and a task per client."""
+"""The obvious first version: `python -m benchmarks.servers.asgi_queue PORT`, a raw ASGI application on uvicorn with a queue and a task per client."""
 
 from __future__ import annotations
 

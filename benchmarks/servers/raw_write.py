@@ -12,7 +12,7 @@ import sys
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 NO_CLOCK = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-"""The load asks for a clock, and is no client with that connection."""
+"""The load requests a clock; that connection is not a client."""
 
 
 def main(port: int) -> None:
