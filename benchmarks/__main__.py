@@ -117,7 +117,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="few clients, short rounds: to see that it works")
-    parser.add_argument("--json", type=absolute_path, help="write what was found to this file")
+    parser.add_argument("--json", type=absolute_path, help="write the results to this file")
     given = parser.parse_args()
     unknown = [name for name in given.parts if name not in PARTS]
     if unknown:

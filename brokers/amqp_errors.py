@@ -59,7 +59,7 @@ class UnroutableError(ConnectionError):
     """No queue is bound to take a message: the exchange was recreated, or its bindings were removed."""
 
     def __init__(self, exchange: str) -> None:
-        super().__init__(f"exchange '{exchange}' has no binding that takes it to a queue: somebody removed that")
+        super().__init__(f"exchange '{exchange}' has no binding to a queue for it: somebody removed the binding")
 
 
 def words_of(error: BaseException) -> str:

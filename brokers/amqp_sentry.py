@@ -102,4 +102,4 @@ class _Sentry:
         self._returns += 1
         if self._returns >= _RETURNS and self._canary() == self._published:
             self._returns = 0
-            self._link.drop(f"exchange '{self._published[0]}' does not hand anything on to it: somebody removed that")
+            self._link.drop(f"exchange '{self._published[0]}' passes no messages to it: somebody removed the binding")

@@ -177,7 +177,7 @@ def _first_line(endpoint: Endpoint, path: str) -> str:
         return Path(path).read_text(encoding="utf-8").splitlines()[0]
     except (OSError, UnicodeDecodeError, IndexError):
         raise UsageError(
-            f"{endpoint}: sentinel_password_file={path} cannot be read or is empty; give a file whose first line it is"
+            f"{endpoint}: sentinel_password_file={path} cannot be read or is empty; give a file with the password in its first line"
         ) from None
 
 

@@ -167,7 +167,7 @@ class SeriesRegistry:
         fields = orjson.loads(data)
         server, received_ns = fields.get("server"), fields.get("received_ns")
         if not isinstance(server, str) or type(received_ns) is not int:
-            raise StampError("server and received_ns are missing; is it a replica that sent this?")
+            raise StampError("server and received_ns are missing; check that a replica sent this")
         return self._readable(ReceivedEvent(stamp, server, received_ns, str(fields.get("pad", ""))), id)
 
     def _readable(self, received: ReceivedEvent, id: str) -> Event:

@@ -109,7 +109,7 @@ def _admitting(handle: Callable[..., None], run_of: Callable[[Any], str]) -> Cal
             if msg.type != _JOIN:
                 handle(runner, client_id, msg)
             return
-        reason = "it has not named its run; is it a worker of this version of fanbench?"
+        reason = "it has not named its run; check that it is a worker of this version of fanbench"
         if msg.type == _JOIN:
             reason = why_refused(msg.data, run_of(runner.environment.parsed_options))
             if not reason:

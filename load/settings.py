@@ -63,13 +63,13 @@ class LoadSettings(BaseModel):
     method: Method = Field("GET", description="GET, or POST for an answer that is streamed and ends")
     body: str = Field("", description="JSON body of a POST, or @FILE; {topic} and {user} are filled in")
     pause: float = Field(
-        1.0, ge=0, le=3600, description="seconds until a client asks again where the answer to its POST has ended"
+        1.0, ge=0, le=3600, description="seconds between the end of an answer to a POST and the client's next request"
     )
     tokens: ReadFile = Field("", description="file of bearer tokens, one a line: client n sends that of line n")
-    dialect: str = Field("", description="what the events say: the name of a dialect of fanbench's, or a TOML file")
+    dialect: str = Field("", description="describes the events: the name of one of fanbench's dialects, or a TOML file")
     ca_file: ReadFile = Field("", description="PEM certificates to trust for https://, instead of the system's")
     sni: str = Field("", description="name that the server's certificate must have; default: the host")
-    client_cert: ReadFile = Field("", description="PEM certificate of the clients, where the server asks for one")
+    client_cert: ReadFile = Field("", description="PEM certificate of the clients, if the server requires one")
     client_key: ReadFile = Field("", description="PEM key of --client-cert; default: in the same file")
 
     fail_if: tuple[str, ...] = Field((), description="fail if FIGURE>NUMBER, such as p99_ms>100 or lost>0; repeatable")

@@ -165,7 +165,7 @@ class SSEUser(User):
 
     def _failed(self, error: Exception) -> None:
         if _WOULD_BLOCK in str(error):
-            error.add_note("on_event must not wait; have self.react(function) run what does")
+            error.add_note("on_event must not wait; run a function that waits with self.react(function)")
         self.environment.events.user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
 
     def _leave(self) -> None:

@@ -32,7 +32,7 @@ def _known(streams: StreamFigures) -> str:
         return "known: fanbench's own stamp, so loss, order and latency from the due instant"
     told = [
         name
-        for name, is_known in (("which event is which", "identity"), ("when it was sent", "time"))
+        for name, is_known in (("identity", "identity"), ("time of sending", "time"))
         if is_known in streams.knows
     ]
     lacking = []
@@ -40,9 +40,9 @@ def _known(streams: StreamFigures) -> str:
         lacking.append("lost, doubled and reordered events")
     if "time" not in streams.knows:
         lacking.append("latency")
-    line = f"known: {' and '.join(told) or 'nothing of what events say'}"
+    line = f"known: {' and '.join(told) or 'nothing about the events'}"
     if lacking:
-        line += f"; not measured: {' and '.join(lacking)} (a dialect may say where id and time stand: --dialect)"
+        line += f"; not measured: {' and '.join(lacking)} (a dialect can name the places of id and time: --dialect)"
     some = [f"{streams.stamped:,} fanbench's stamp"] if streams.stamped else []
     some += [f"{streams.timed:,} a time"] if streams.timed and "time" not in streams.knows else []
     return f"{line}; of all deliveries {', '.join(some)}: --dialect can ignore the others" if some else line

@@ -80,7 +80,7 @@ class Threshold:
         """The exceeded limit; '' if there is none."""
         value = _figure(self.figure, result)
         if value is None:
-            return f"{self.figure} is not known of these events, so that nobody can say whether it is {self.comparison} {self.limit:g}"
+            return f"{self.figure} is unknown for these events, so the threshold {self.comparison} {self.limit:g} cannot be checked"
         if not _COMPARE[self.comparison](value, self.limit):
             return ""
         return f"{self.figure} is {value:g}, which is {self.comparison} {self.limit:g}"

@@ -78,7 +78,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return link[0]
         path = posixpath.normpath(posixpath.join(posixpath.dirname(here), target))
         if not (ROOT / path).exists():
-            raise PluginError(f"{here} links to {target}, which is no file of the repository; mend the link")
+            raise PluginError(f"{here} links to {target}, which is not a file in the repository; fix the link")
         inside = pages.get(path, path.removeprefix("docs/"))
         if inside != path and files.get_file_from_path(inside) is not None:
             return f"[{text}]({posixpath.relpath(inside, posixpath.dirname(source) or '.')}{anchor})"

@@ -75,7 +75,7 @@ class Metrics:
         yield CounterMetricFamily("fanbench_gap_lost", "Events that it said were lost in them", lost)
         yield CounterMetricFamily("fanbench_holes", "Events that never came", ledger.holes)
         foreign = ledger.foreign + self._replica.link.broker.skipped
-        yield counts("fanbench_foreign", "Messages that are no events", "reason", foreign, FOREIGN)
+        yield counts("fanbench_foreign", "Messages that are not events", "reason", foreign, FOREIGN)
 
     def _clients(self) -> Iterator[Metric]:
         ledger, limits = self._replica.hub.ledger, self._replica.connection_limits

@@ -151,7 +151,7 @@ def _open_ring() -> IoUring | None:
     try:
         return IoUring()
     except OSError as error:
-        _log.info("each client is sent to with a system call of its own: %s", error.strerror)
+        _log.info("each client needs a separate system call: %s", error.strerror)
         return None
 
 

@@ -34,7 +34,7 @@ def require_host(version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
     if len(hosts) > 1:
         raise RequestError("the request has several Host fields; send one")
     if hosts:
-        raise RequestError(f"Host is {hosts[0][:80].decode('latin-1')!r}, which is no host; send HOST or HOST:PORT")
+        raise RequestError(f"Host is {hosts[0][:80].decode('latin-1')!r}, which is not a host; send HOST or HOST:PORT")
     if version != "1.0":
         raise RequestError("the request has no Host field, which HTTP/1.1 requires")
 

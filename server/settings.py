@@ -142,7 +142,7 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _name_can_be_sent(cls, name: str) -> str:
         if not name.isprintable():
-            raise ValueError("a name has printable characters alone")
+            raise ValueError("a name must have only printable characters")
         return name
 
     @field_validator("root_path")

@@ -59,7 +59,7 @@ class EventValidator:
         if now_s - self._logged_s.get(reason, float("-inf")) >= LOG_INTERVAL_S:
             self._logged_s[reason] = now_s
             _log.warning(
-                "topic %.100r: passed by a message of %s bytes that is no event: %s (%d so far)",
+                "topic %.100r: skipped a message of %s bytes that is not an event: %s (%d so far)",
                 topic,
                 len(payload) if isinstance(payload, bytes) else "no",
                 reason,

@@ -146,8 +146,8 @@ def _warnings(needs: Needs, base: Result, others: int) -> list[str]:
     clients = needs.clients or scenario.clients
     if clients >= STANDS_FOR * scenario.clients:
         said.append(
-            f"{scenario.clients:,} measured clients stand for {clients:,}, {clients / scenario.clients:.3g} times as many: what holds "
-            f"at {workload(scenario)} need not hold there"
+            f"{scenario.clients:,} measured clients stand for {clients:,}, {clients / scenario.clients:.3g} times as many: results "
+            f"at {workload(scenario)} may not apply there"
         )
     if others:
         said.append(f"{others} of the results are from another machine and were left out")

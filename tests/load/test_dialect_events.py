@@ -136,7 +136,7 @@ def test_a_threshold_on_what_is_not_known_is_a_breach():
     clients.get("a", event(0), event(1))
     result = clients.result()
     (latency,) = parse_thresholds(["p99_ms>100"])
-    assert "p99_ms is not known of these events" in latency.breach(result)
+    assert "p99_ms is unknown for these events" in latency.breach(result)
     assert parse_thresholds(["lost>0"])[0].breach(result) == ""
 
 

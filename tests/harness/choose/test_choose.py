@@ -126,7 +126,7 @@ def test_a_lighter_load_that_breaks_rules_out_and_one_that_holds_proves_nothing(
     assert "the needed load (the nearest is 50 clients on 2 replicas" in gaps(found)
     assert re.search("whether .* hold p99<25ms there", gaps(found))
     assert found.warnings == [
-        "50 measured clients stand for 5,000, 100 times as many: what holds at 50 clients on 2 replicas at 20 events/s need not hold there"
+        "50 measured clients stand for 5,000, 100 times as many: results at 50 clients on 2 replicas at 20 events/s may not apply there"
     ]
 
 
