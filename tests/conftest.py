@@ -1,4 +1,4 @@
-"""For all tests: what Ctrl-C means, no deadline in milliseconds, which never run side by side."""
+"""For all tests: the meaning of Ctrl-C, no deadline in milliseconds, which tests never run at the same time."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Directories that are not the checkout, with folders of a person's own that are named like our packages."""
+"""Directories outside the checkout, with the user's own folders that are named like our packages."""
 
 from pathlib import Path
 

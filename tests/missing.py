@@ -1,4 +1,4 @@
-"""What a test needs and this machine lacks: skipped and counted, but with CI=true a failure, as CI installs all of it."""
+"""What a test needs and this machine does not have: skipped and counted, but a failure with CI=true, because CI installs everything."""
 
 import os
 from typing import NoReturn

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]  # every part, on two 
 
 @pytest.fixture(scope="module")
 def quick(integration: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    """What it printed and wrote."""
+    """Its output and the files that it wrote."""
     found = tmp_path_factory.mktemp("benchmarks") / "found.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(found)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)

@@ -17,7 +17,7 @@ STREAM = b": open\n\nid: s-1\ndata: {}\n\n:\n\ndata:1\n\nid: s-2\ndata: {}\n\n"
 
 @contextlib.contextmanager
 def connected(clients: int, head: bytes = HEAD) -> Iterator[tuple[EpollReader, list[socket.socket]]]:
-    """A reader whose streams are open, and the server's ends of them."""
+    """A reader with open streams, and the server's ends of them."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, contextlib.ExitStack() as stack:
         reader = EpollReader(listener.getsockname()[1], clients, None)
         ends = []

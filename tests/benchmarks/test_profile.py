@@ -1,4 +1,4 @@
-"""What the profile makes of py-spy's stacks."""
+"""The profile's reading of py-spy's stacks."""
 
 from benchmarks.profile import shares
 

@@ -1,4 +1,4 @@
-"""Each server that is held against ours does deliver what it is fed, to everybody."""
+"""Each server that is compared with ours delivers everything to all its clients."""
 
 from pathlib import Path
 

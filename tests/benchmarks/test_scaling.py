@@ -106,7 +106,7 @@ def test_a_load_that_disturbs_every_try_is_drawn_as_past_its_limit(tmp_path: Pat
 
 
 def claimed(axis: str, **figures: dict[int, float]) -> list[tuple[str, bool]]:
-    """What is claimed of points whose figures are given by value."""
+    """The claims about points with the given figures."""
     base = point_of(made_up_run(axis, AXES[axis][1][0], [1, 2]))
     values = next(iter(figures.values()))
     points = [

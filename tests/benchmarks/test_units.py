@@ -1,4 +1,4 @@
-"""Costs per unit are read from runs, and `fanbench size` tells what other runs take."""
+"""Costs per unit are derived from runs, and `fanbench size` predicts the cost of other runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Anti-patterns: contenders that take part where they are named, and only in what their own server can do."""
+"""Anti-patterns: contenders that take part only if they are named, and only in what their own server can do."""
 
 import pytest
 

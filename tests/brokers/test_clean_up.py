@@ -1,4 +1,4 @@
-"""What a run creates at somebody's broker bears its name and is gone afterwards, also where fanbench is killed."""
+"""Everything that a run creates at a broker has the run's name and is gone afterwards, even if fanbench is killed."""
 
 import json
 import signal
@@ -62,7 +62,7 @@ def shelf(integration, tmp_path, monkeypatch):
 
 
 def make(url):
-    """What a replica does with a URL."""
+    """Do what a replica does with a URL."""
     import asyncio
 
     async def connect():

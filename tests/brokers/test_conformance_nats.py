@@ -11,7 +11,7 @@ class TestNats(Conformance):
     contender = "nats"
 
     async def test_subscribe_given_up(self, broker):
-        """nats-py stops reading when an answer comes that nobody waits for any more; the adapter keeps it from that."""
+        """nats-py stops reading when an answer arrives that nobody waits for any more; the adapter prevents that."""
         topic, other = broker.topic(), broker.topic()
         with broker.proxy() as (proxy, endpoint):
             async with broker.producer() as producer, broker.reader(topic, endpoint=endpoint) as (consumer, reader):

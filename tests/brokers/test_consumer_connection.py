@@ -1,4 +1,4 @@
-"""Each topic is confirmed or refused by itself, whatever a broker does with the others of a batch."""
+"""Each topic is confirmed or refused separately, whatever a broker does with the others of a batch."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -20,11 +20,11 @@ DEADLINE_S = 20
 
 
 class LibraryError(Exception):
-    """What a client library raises."""
+    """The error of a client library."""
 
 
 class Connection:
-    """A connection that somebody may lose."""
+    """A connection that can be lost."""
 
     def __init__(self):
         self.lost = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Links between nodes that are cut: packets vanish, the sides decide each for itself, and nothing is left afterwards."""
+"""Links between nodes are cut: packets vanish, each side decides for itself, and nothing is left afterwards."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture
 def _networks(integration, tmp_path):
-    """Skips where networks cannot be made: what a machine allows is not for CI to install."""
+    """Skips if networks cannot be made: CI cannot install permissions."""
     try:
         NodeNetworks(1, tmp_path).close()
     except FanbenchError as error:
@@ -45,7 +45,7 @@ def cluster(_networks, tmp_path):
 
 
 def test_what_a_primary_acknowledges_while_it_is_cut_off_is_thrown_away_when_it_comes_back(cluster):
-    """What brokers/limits.py says of leader-cut, on the bare product."""
+    """The claims of brokers/limits.py about leader-cut, on the bare product."""
     primary = cluster.leader((), "events")
     old = primary.listeners["redis"]
     others = [node.listeners["redis"] for node in cluster.nodes if node is not primary]

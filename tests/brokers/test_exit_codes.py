@@ -1,4 +1,4 @@
-"""A program says by its exit code that what the broker refuses stays refused: whoever started it does not try again."""
+"""A program's exit code says that a broker's refusal is permanent, so that its supervisor does not retry."""
 
 import os
 import subprocess

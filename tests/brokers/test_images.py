@@ -1,4 +1,4 @@
-"""`--launch docker` without Docker: what containers are made of, and one line where there is none."""
+"""`--launch docker` without Docker: the content of containers, and one line if there is no Docker."""
 
 import base64
 import re

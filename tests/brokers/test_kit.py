@@ -1,4 +1,4 @@
-"""The kit itself: it finds what is broken, says so in one line each, and goes on."""
+"""The kit itself: it finds each broken promise, reports it in one line, and continues."""
 
 import json
 
@@ -73,7 +73,7 @@ def test_a_broker_that_a_broken_promise_left_dead_is_started_again(running_progr
 
 
 async def test_a_link_is_cut_for_a_url_without_a_port(running_programs, monkeypatch, tmp_path):
-    """The proxy goes before the port that the adapter takes where the URL names none."""
+    """The proxy uses the adapter's default port if the URL names none."""
     running = running_programs.workbench(find_contender("valkey")).running
     host, _, port = running.listeners["redis"].rpartition(":")
     monkeypatch.setattr("brokers.redis.RedisAdapter.default_ports", {"redis": int(port)})

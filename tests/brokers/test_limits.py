@@ -1,4 +1,4 @@
-"""What brokers/limits.py says of a product, shown on the bare product: its own client library, no adapter of ours."""
+"""The claims of brokers/limits.py about a product, on the bare product: its own client library, without our adapter."""
 
 import asyncio
 import secrets
@@ -41,7 +41,7 @@ async def first_of(subscriber: aiomqtt.Client) -> bytes:
 
 
 async def kept_through(end: str, folder) -> bytes:
-    """What an absent subscriber with a session gets first, after the broker was ended and started again."""
+    """What an absent subscriber with a session receives first after the broker was restarted."""
     with started("mosquitto-qos1", folder) as running:
         address = running.listeners["mqtt"]
         async with client(address, "reader") as subscriber:

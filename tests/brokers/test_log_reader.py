@@ -1,4 +1,4 @@
-"""The feed of stored streams: a topic's history comes before what is live of it, and no other topic waits for it."""
+"""The feed of stored streams: a topic's history comes before its live events, and no other topic waits for it."""
 
 import asyncio
 

@@ -81,7 +81,7 @@ async def offline_sessions(port, condition):
 
 
 async def dies(port, url_options):
-    """A QoS 1 consumer whose connection ends, and that cannot say anything any more."""
+    """A QoS 1 consumer whose connection is lost without a DISCONNECT."""
     with TcpProxy(f"127.0.0.1:{port}") as proxy:
         adapter, endpoint = open_endpoint(f"mqtt://{proxy.address}?qos=1{url_options}")
         async with adapter.consumer(endpoint) as consumer:
@@ -302,7 +302,7 @@ def test_an_answer_to_a_connection(code, kind):
 
 
 async def test_paho_makes_no_record_of_every_packet():
-    """It cost a fifth of a publish; what a socket raised is told as an error, and is heard."""
+    """It cost a fifth of a publish; a socket's error is logged as an error, and is seen."""
     connection = Connection(open_endpoint("mqtt://127.0.0.1:1")[1], ClientPlan("one", 5))
     logger = connection.client._client._logger
     assert not logger.isEnabledFor(logging.WARNING)

@@ -1,4 +1,4 @@
-"""JetStream on three nodes: the one that holds a replica's consumer dies, and the one that it is connected to."""
+"""JetStream on three nodes: the node with a replica's consumer dies, and so does the node with its connection."""
 
 import asyncio
 import contextlib
@@ -87,7 +87,7 @@ async def _flows(producer, taken, reader):
 
 
 async def _consumer_elsewhere(stack, adapter, endpoint, client, nodes=("n1", "n2")):
-    """A consumer that one of these nodes holds, to none of which it is connected; the server places it by chance."""
+    """A consumer on one of these nodes, connected to none of them; the server places it by chance."""
     for _ in range(30):
         async with AsyncExitStack() as trial:
             consumer = await _connected(trial, adapter.consumer, endpoint)

@@ -1,4 +1,4 @@
-"""What brokers/limits.py says of a NATS cluster whose leader dies: the bare product, asked with nats-py and aiomqtt."""
+"""The claims of brokers/limits.py about a NATS cluster whose leader dies: the bare product with nats-py and aiomqtt."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Which node of a NATS cluster is broken as the leader, where the server keeps streams of its own."""
+"""Which node of a NATS cluster is broken as the leader if the server has streams of its own."""
 
 from types import SimpleNamespace
 

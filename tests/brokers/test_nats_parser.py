@@ -12,7 +12,7 @@ OTHERS = [b"PING\r\n", b"+OK\r\n", b"-ERR 'Permissions Violation for Subscriptio
 
 
 class Client:
-    """What a parser calls, kept in order."""
+    """The parser's calls, in order."""
 
     def __init__(self):
         self.seen = []

@@ -1,4 +1,4 @@
-"""NATS as people run it: rights, logins, streams of somebody else, and streams that come back older than they were."""
+"""NATS in production: rights, logins, foreign streams, and streams that come back older than they were."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ INBOX = "_INBOX.>"
 
 @contextmanager
 def server(folder, **settings):
-    """A nats-server with these settings; yields host:port and what runs."""
+    """A nats-server with these settings; yields host:port and the process."""
     port, folder = free_port(), folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "nats.conf"
@@ -376,7 +376,7 @@ async def test_what_nats_py_cannot_decode_stops_nobody(scheme, tmp_path):
 
 @pytest.mark.parametrize("task", ["_ping_interval_task", "_reading_task", "_flusher_task"])
 async def test_a_connection_whose_tasks_have_ended_is_dialled_anew(task, tmp_path):
-    """nats-py's ping ends with the socket's ConnectionResetError, and nobody is told."""
+    """nats-py's ping ends with the socket's ConnectionResetError, and nobody is notified."""
     with server(tmp_path) as (address, _):
         async with both(f"nats://{address}") as (producer, consumer, reader):
             await consumer.subscribe("t")

@@ -1,4 +1,4 @@
-"""An outbox is read complete although ids show out of order, and says what it cannot bring back."""
+"""An outbox is read completely although ids appear out of order, and it reports what it cannot recover."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ def insert(endpoint, topic, payload):
 
 
 class NaiveReader:
-    """Reads what is behind the last id, as outboxes are often written."""
+    """Reads the rows after the last id, as outboxes are often written."""
 
     def __init__(self, session, endpoint):
         self.session, self.table, self.last, self.payloads = session, OutboxTable(endpoint).quoted, 0, []

@@ -1,4 +1,4 @@
-"""What happens to people with PostgreSQL: a standby takes over, a statement is cut short, TLS is asked for, a payload is large."""
+"""PostgreSQL in production: a standby takes over, a statement is cut short, TLS is required, a payload is large."""
 
 import asyncio
 import shutil
@@ -63,7 +63,7 @@ def server(programs, data, *options):
 
 @contextmanager
 def a_primary_and_its_standby(programs, folder):
-    """Two servers; what the primary commits, the standby has."""
+    """Two servers; the standby has what the primary commits."""
     primary_data, standby_data = folder / "primary", folder / "standby"
     program.initialise(programs, primary_data)
     with launch(server(programs, primary_data)) as primary:
@@ -79,7 +79,7 @@ def a_primary_and_its_standby(programs, folder):
 
 
 async def asked(url, *statements):
-    """What a server answers to the last of several statements."""
+    """A server's answer to the last of several statements."""
     session = await dial(open_endpoint(f"{url}?target_session_attrs=any")[1])
     try:
         for statement in statements:

@@ -1,4 +1,4 @@
-"""The launcher with real programs: ready by a round trip, back after a kill, gone with whoever started them."""
+"""The launcher with real programs: ready after a round trip, back after a kill, gone with the process that started them."""
 
 import os
 import signal
@@ -130,7 +130,7 @@ def alive(pid):
 
 
 def test_rabbitmq_leaves_nothing_behind(running_programs, tmp_path):
-    """A RabbitMQ of its own starts helpers, among them epmd: all are gone with it."""
+    """A separate RabbitMQ starts helpers, among them epmd: all are gone with it."""
     if PROGRAMS["rabbitmq"].find() is None:
         running_programs.missing("rabbitmq")
     with PROGRAMS["rabbitmq"].start(tmp_path) as running:

@@ -58,7 +58,7 @@ ok = rabbit_auth_backend_internal:set_topic_permissions(
 
 
 async def test_by_mqtt_a_forbidden_topic_interrupts_at_most_once(running_programs: RunningPrograms):
-    """RabbitMQ hangs up where it would refuse. Where a topic that nobody uses was granted, the first refusal tells that."""
+    """RabbitMQ closes the connection instead of refusing. If an unused topic was granted, the first refusal shows that."""
     workbench = running_programs.workbench(find_contender("rabbitmq-mqtt"))
     assert workbench.running is not None
     evaluate(int(workbench.running.listeners["amqp"].rpartition(":")[2]), _RIGHTS)

@@ -1,4 +1,4 @@
-"""Quorum queues whose leader dies: what RabbitMQ does to a channel that publishes meanwhile, and what the adapter makes of it."""
+"""Quorum queues whose leader dies: RabbitMQ's answers to a channel that publishes, and the adapter's reaction."""
 
 import asyncio
 import os
@@ -56,7 +56,7 @@ async def test_a_channel_that_publishes_between_two_leaders_is_refused_and_the_a
 
 
 async def test_the_bare_library_is_refused_on_the_channel_and_not_on_a_new_one(cluster):
-    """Why the adapter does it: no library of ours is in this. RabbitMQ 3.10 does so; a newer one may do better."""
+    """The reason for the adapter's code, without our libraries. RabbitMQ 3.10 behaves like this; a newer one may be better."""
     addresses = cluster.listeners["amqp"].split(",")
     connection = await aio_pika.connect(f"amqp://guest:guest@{addresses[0]}")
     channel = await connection.channel()
@@ -93,7 +93,7 @@ async def test_the_bare_library_is_refused_on_the_channel_and_not_on_a_new_one(c
 
 
 async def test_a_quorum_queue_whose_members_were_all_killed_has_no_leader(cluster):
-    """What brokers/limits.py says of `rabbitmq-quorum` in cluster-kill: the bare product, asked for the queue's members."""
+    """The claims of brokers/limits.py about `rabbitmq-quorum` in cluster-kill: the bare product, asked for the queue's members."""
     address = cluster.listeners["amqp"].split(",")[0]
     connection = await aio_pika.connect(f"amqp://guest:guest@{address}")
     channel = await connection.channel()

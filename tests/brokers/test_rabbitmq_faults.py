@@ -1,4 +1,4 @@
-"""What happens to a RabbitMQ in production: alarms, rights, limits, a queue's node that is lost, odd messages.
+"""RabbitMQ in production: alarms, rights, limits, a queue's node that is lost, odd messages.
 
 An operator's part is played by `evaluate`, which has the node do what rabbitmqctl would.
 """

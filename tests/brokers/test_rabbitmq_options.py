@@ -1,4 +1,4 @@
-"""Each option of RabbitMQ's adapters does at the broker what the table in docs/brokers.md says."""
+"""Each option of RabbitMQ's adapters has the effect at the broker that the table in docs/brokers.md promises."""
 
 import asyncio
 

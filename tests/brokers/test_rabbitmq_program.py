@@ -1,4 +1,4 @@
-"""A node's code path holds what it needs and no other plug-in; another packaging is left alone."""
+"""A node's code path has what it needs and no other plug-in; other packagings are left unchanged."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A topic that is subscribed late has its whole history, from what passed through the reader, and no other topic's is read again."""
+"""A topic with a late subscription has its complete history from the reader's memory, and no other topic's history is read again."""
 
 import asyncio
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""One policy for all adapters: backoff, a Gap-worthy loss told, nothing left behind."""
+"""One policy for all adapters: backoff, a reported loss that is worth a Gap, nothing left behind."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""What a Redis sends has a bound before memory has: answers without end, large entries, and much of them behind."""
+"""Redis's answers are bounded before memory is: endless answers, large entries, and many of them."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ def port(tmp_path_factory):
 
 
 class Relay:
-    """Stands before a broker, and has its connections say more than the broker did."""
+    """A proxy in front of a broker, whose connections send more than the broker did."""
 
     def __init__(self, port):
         self._port = port

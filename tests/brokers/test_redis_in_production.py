@@ -1,4 +1,4 @@
-"""Redis as people run it: failovers, sentinels, a cluster, sockets, rights, and entries that are none of ours."""
+"""Redis in production: failovers, sentinels, a cluster, sockets, rights, and entries of other programs."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("integration")
 
 @contextlib.asynccontextmanager
 async def both(url):
-    """A producer, a consumer, and what the consumer reads."""
+    """A producer, a consumer, and the consumer's messages."""
     adapter, endpoint = open_endpoint(url)
     async with (
         adapter.producer(endpoint) as producer,
@@ -63,7 +63,7 @@ async def publish_until_seen(producer, reader, topic, payload):
     ],
 )
 def test_what_the_server_says_has_its_meaning(words, kind):
-    """As redis-py raises it: by its parser, which takes the first word off where it has a type for it."""
+    """The error as redis-py raises it: its parser removes the first word if it has a type for it."""
     from redis.asyncio.connection import Connection
 
     error = Connection()._parser.parse_error(words)
@@ -182,7 +182,7 @@ async def test_the_topics_of_other_shards_go_on_while_one_is_lost(tmp_path):
 
 
 def _names(slots, port, but=(1, 0)):
-    """Names of topics whose slot is within these and not within those, as a node that lives says."""
+    """Names of topics whose slot is within these and not within those, according to a living node."""
     for number in range(10_000):
         slot = int(ask(port, "CLUSTER", "KEYSLOT", f"later-{number}"))
         if slots[0] <= slot <= slots[1] and not but[0] <= slot <= but[1]:
@@ -304,7 +304,7 @@ async def test_entries_that_are_none_of_ours_are_passed(running_programs):
 
 
 async def test_a_server_that_lost_its_last_entries_sends_nothing_old(tmp_path):
-    """It comes back with the data of a while ago: a Gap, then what is new."""
+    """It comes back with older data: a Gap, then the new entries."""
     port = free_port()
 
     def start():

@@ -1,4 +1,4 @@
-"""scripts/brokers.sh, with stand-ins for apt-get and brew on the PATH: nothing is installed."""
+"""scripts/brokers.sh, with fake apt-get and brew on the PATH: nothing is installed."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A cluster's settings have one source: what is in deploy/ holds for docker compose and for the local nodes."""
+"""A cluster's settings have one source: docker compose and the local nodes use the files in deploy/."""
 
 import json
 from pathlib import Path

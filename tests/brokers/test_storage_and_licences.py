@@ -1,4 +1,4 @@
-"""What is said of storage and licences is what docs/brokers.md says with its source, and how the programs are started."""
+"""What we claim about storage and licences is in docs/brokers.md with its source, and matches how the programs are started."""
 
 from __future__ import annotations
 

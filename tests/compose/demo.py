@@ -19,7 +19,7 @@ PROJECT_LABEL = "com.docker.compose.project"
 
 
 def compose_command() -> list[str]:
-    """Compose v2 where it is installed, else docker-compose."""
+    """Compose v2 if it is installed, else docker-compose."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
 
@@ -63,7 +63,7 @@ class Demo:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a person would set before the command to run a second demo beside another."""
+        """The variables that a person sets to run a second demo next to another."""
         return os.environ | {
             "FANBENCH_PORT": str(self.ports[0]),
             "FANBENCH_LOCUST_PORT": str(self.ports[1]),

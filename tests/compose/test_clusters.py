@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test has the image built
 
 
 def inside(demo: Demo, service: str, *command: str) -> str:
-    """What a command prints in the container of a service."""
+    """The output of a command in a service's container."""
     (container,) = demo.containers(service)
     return docker("exec", container, *command)
 
@@ -52,7 +52,7 @@ def leading(demo: Demo) -> str:
 
 
 def slot_owner(table: str, slot: int) -> str:
-    """The address of the primary of a slot, of what CLUSTER NODES prints."""
+    """The address of a slot's primary in the output of CLUSTER NODES."""
     for line in table.splitlines():
         _, address, _, _, _, _, _, _, *ranges = line.split()
         for bounds in ranges:
@@ -84,7 +84,7 @@ def test_events_go_on_after_the_primary_and_it_comes_back_as_a_copy(demo: Demo) 
 
 
 def info_of(container: str, wanted: str) -> str | None:
-    """What a server says of its replication, once the wanted line is in it."""
+    """A server's report on its replication, once it has the wanted line."""
     told = docker("exec", container, "sh", "-c", "valkey-cli info replication || true")
     return told if wanted in told else None
 

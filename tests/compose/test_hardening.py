@@ -1,4 +1,4 @@
-"""What a container of the demo may do: nothing beyond its work."""
+"""A container of the demo may do nothing beyond its work."""
 
 import json
 import re

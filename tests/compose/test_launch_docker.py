@@ -32,7 +32,7 @@ def containers(pid):
 
 @pytest.fixture
 def launched(engine, tmp_path):
-    """Launches a contender in Docker, as a Workbench; afterwards nothing of it may be left."""
+    """Launches a contender in Docker, as a Workbench; afterwards nothing may be left."""
     stack = []
 
     def launch(name):

@@ -1,4 +1,4 @@
-"""deploy/nginx and deploy/caddy in front of real replicas: who is passed over, who comes back, and what is not published."""
+"""deploy/nginx and deploy/caddy in front of real replicas: who is skipped, who comes back, and what is not published."""
 
 import json
 import os
@@ -51,7 +51,7 @@ class Site:
         return self
 
     def _start_caddy(self, tries: int) -> Child:
-        """Somebody's connection may take a free port in the meantime: then on another one."""
+        """Another connection may take a free port in the meantime: then try another port."""
         caddy = shutil.which("caddy") or missing("caddy is not installed; make brokers does it")
         settings = {
             "LISTEN": f"http://:{self.port}",
@@ -74,7 +74,7 @@ class Site:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=dict(headers), timeout=20)
 
     def reload_nginx(self) -> None:
-        """Have nginx read its configuration again; returns once the workers of the old one are gone."""
+        """Have nginx reload its configuration; returns once the old workers are gone."""
         nginx = psutil.Process(self._child.pid)
         old = set(nginx.children())
         self._child.send_signal(signal.SIGHUP)
@@ -97,7 +97,7 @@ class Site:
         self._lives.pop(number).close()
 
     def open(self, count: int, path: str = "/sse") -> list[SseClient]:
-        """So many streams through nginx; each has got its head, or its end."""
+        """That many streams through nginx; each has received its head, or its end."""
         clients = [SseClient(self.port, path, BROWSER) for _ in range(count)]
         for client in clients:
             while not client.raw or (b" 200 " in client.head[:20] and b"retry: " not in client.body):
@@ -106,7 +106,7 @@ class Site:
 
 
 def served_by(clients: list[SseClient]) -> list[str]:
-    """The replica of each client, or the status of an answer that is no stream of a replica."""
+    """The replica of each client, or the status of an answer that is not a replica's stream."""
     found = []
     for client in clients:
         match = re.search(rb": fanbench (\S+)", client.body)

@@ -1,4 +1,4 @@
-"""The interval of an offset holds the truth whatever the network does, and a clock that was set is noticed."""
+"""The interval of an offset contains the truth whatever the network does, and a clock that was set is noticed."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Forked programs: like those started by their command line, but for what is imported; none outlives its parent."""
+"""Forked programs behave like those started from a command line, except for imports; none outlives its parent."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The guard runs what must be done when fanbench was killed, and nothing that was called off."""
+"""The guard does its tasks if fanbench was killed, and none that was cancelled."""
 
 import signal
 import subprocess

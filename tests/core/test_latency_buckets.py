@@ -1,4 +1,4 @@
-"""Buckets hold what Prometheus says of them: each counts what is no longer than its end."""
+"""Buckets have the meaning that Prometheus defines: each counts the values up to its bound."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""A path that a person gives is absolute from where it enters on, whatever directory a program goes to later."""
+"""A person's path becomes absolute where it enters, whatever directory a program changes to later."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from tests.elsewhere import put_decoys
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """The current directory at the time when paths enter; it is another one afterwards."""
+    """The current directory when paths enter; it is another one afterwards."""
     folder = put_decoys(tmp_path / "here")
     monkeypatch.chdir(folder)
     return folder

@@ -11,7 +11,7 @@ from core.tcp_proxy import TcpProxy
 
 @pytest.fixture
 def echo():
-    """A server that sends back what it gets, on a port of its own."""
+    """A server that echoes what it receives, on its own port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():

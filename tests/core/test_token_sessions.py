@@ -1,4 +1,4 @@
-"""Sessions and visits follow from their rules alone, and have the account that they promise."""
+"""Sessions and visits follow from their rules alone, and have the promised totals."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What examples/ imports of ours is what brokers.sdk and fanbench_locust give: a reader copies them."""
+"""examples/ imports only what brokers.sdk and fanbench_locust offer, because readers copy them."""
 
 import ast
 from pathlib import Path

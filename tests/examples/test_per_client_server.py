@@ -1,4 +1,4 @@
-"""examples/per-client-server: the load reads what it writes, and a run measures it as it does a replica of ours."""
+"""examples/per-client-server: the load can read its streams, and a run measures it like one of our replicas."""
 
 import asyncio
 import csv

@@ -1,4 +1,4 @@
-"""examples/shop: Locust runs its customers, and its table has what the shop itself counts."""
+"""examples/shop: Locust runs its customers, and Locust's table agrees with the shop's own counts."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The example plug-in, installed as a reader would, and proved on its forwarder, beside a broken plug-in."""
+"""The example plug-in, installed as a reader would, and tested on its forwarder, next to a broken plug-in."""
 
 import csv
 import json

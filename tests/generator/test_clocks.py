@@ -1,4 +1,4 @@
-"""The generator compares its clock with the replicas', and its events say what it found."""
+"""The generator compares its clock with the replicas', and its events carry the result."""
 
 import asyncio
 import json

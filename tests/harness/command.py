@@ -1,4 +1,4 @@
-"""Runs `fanbench` as a person would, in a directory that knows nothing of it, and looks for what it leaves behind."""
+"""Runs `fanbench` as a person would, in an unrelated directory, and looks for what it leaves behind."""
 
 import contextlib
 import fcntl
@@ -116,7 +116,7 @@ def runs(process):
 
 
 def command_line(process):
-    """A process's words; none if it is gone."""
+    """A process's command line; empty if it is gone."""
     try:
         return process.cmdline()
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""Made-up runs and comparisons for tests of what reads them: seeded, and with counts that add up."""
+"""Made-up runs and comparisons for tests of their readers: seeded, and with counts that add up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(
     seed: int = 1,
     **fields: object,
 ) -> Run:
-    """A run whose hops are log-normal around the medians given."""
+    """A run whose hops are log-normal around the given medians."""
     rng = np.random.default_rng([seed, round, *contender.encode()])
     published = int(scenario.rate_hz * scenario.duration_s)
     causes = dict.fromkeys(CAUSES, 0) | dict(lost or {})
@@ -90,7 +90,7 @@ def fault_run(
 
 
 def search(contender: str = "valkey", held: int | None = 4000, broke: int | None = 4400) -> Capacity:
-    """What a capacity search found."""
+    """The findings of a capacity search."""
     points = tuple(
         CapacityPoint(
             load=load, held=load <= 4000, p99_ms=10 + load / 40, lost=0, why="" if load <= 4000 else "p99 120 ms"

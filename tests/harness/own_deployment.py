@@ -29,7 +29,7 @@ AGAIN = "while :; do {command}; sleep 0.2; done"
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where a program runs: an address, and what its command begins with there."""
+    """Where a program runs: an address, and the beginning of its command there."""
 
     address: str = "127.0.0.1"
     enter: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class OwnDeployment:
 
     @property
     def options(self) -> list[str]:
-        """What fanbench is told of it."""
+        """The options for fanbench."""
         replicas = ",".join(self.urls)
         return [
             "--replicas-at", replicas, "--clients-at", f"http://127.0.0.1:{self.proxy_port}",
@@ -72,7 +72,7 @@ class OwnDeployment:
 
     @property
     def deploy(self) -> str:
-        """The command that restarts the replicas with what is in its environment."""
+        """The command that restarts the replicas with the settings in its environment."""
         places = [[port, host.address, *host.enter] for host, port in zip(self.replicas, self.ports, strict=True)]
         words = [sys.executable, "-m", "tests.harness.own_deployment", self.folder, json.dumps(places)]
         return f"cd {shlex.quote(str(ROOT))} && {shlex.join(map(str, words))}"
@@ -110,7 +110,7 @@ class OwnDeployment:
         return psutil.Process(self._supervisors[0].pid).children()[0]
 
     def stats(self) -> list[ReplicaStats]:
-        """What the replicas say, which outlive every run."""
+        """The counts of the replicas, which outlive every run."""
         return [decode(ReplicaStats, httpx.get(f"{url}/stats", timeout=20).content, url) for url in self.urls]
 
     def close(self) -> None:

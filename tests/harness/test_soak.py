@@ -1,4 +1,4 @@
-"""Two minutes of scenarios/soak.toml: `make soak`, which CI runs beside `make test`."""
+"""Two minutes of scenarios/soak.toml: `make soak`, which CI runs in addition to `make test`."""
 
 import csv
 import json
@@ -57,7 +57,7 @@ def measuring(results):
 
 
 def replicas_bytes(run):
-    """Resident memory of all replicas; 0 where one of them is away."""
+    """Resident memory of all replicas; 0 if one of them is away."""
     found = [process for process in run.seen if any(word.endswith("-m server") for word in command_line(process))]
     try:
         return sum(process.memory_info().rss for process in found)

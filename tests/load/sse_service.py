@@ -1,4 +1,4 @@
-"""Somebody's SSE service, by hand, in a thread: what it does wrong is written down, so that a result can be held against it."""
+"""A foreign SSE service, written by hand, in a thread: its errors are recorded, so that they can be compared with a result."""
 
 import asyncio
 import contextlib

@@ -30,7 +30,7 @@ class Locust:
         return self.log.read_text(errors="replace")
 
     def wait(self, timeout_s=60.0):
-        """Its exit code; what it said when it does not end."""
+        """Its exit code; its output if it does not end."""
         try:
             return self.child.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -93,7 +93,7 @@ class Swarm:
         return json.loads(path.read_text()) if path.exists() else {}
 
     def wait_status(self, name, count, timeout_s=START_S):
-        """Wait until the status file has exactly that number, or at least so many deliveries."""
+        """Wait until the status file has exactly that number, or at least that many deliveries."""
 
         def there():
             told = self.status().get(name, -1)

@@ -1,4 +1,4 @@
-"""A name with addresses of two families, of which a replica may listen on one only."""
+"""A name with addresses of two families, when a replica may listen on only one."""
 
 import errno
 import socket
@@ -25,7 +25,7 @@ def test_a_name_that_no_name_server_takes_is_refused_in_words(host):
 
 
 def one_port_of_two_families(listening):
-    """A listener, and a socket that holds its port in the other family without listening: another program may have it there."""
+    """A listener, and a socket that has its port in the other family without listening: another program may have it there."""
     (other,) = FAMILIES.keys() - {listening}
     for _ in range(100):
         try:

@@ -1,4 +1,4 @@
-"""What an endpoint's answer means: a stream, a redirect, the word to stop, or a refusal with what to do about it."""
+"""The meaning of an endpoint's answer: a stream, a redirect, an order to stop, or a refusal with a remedy."""
 
 import gzip
 import zlib
@@ -78,7 +78,7 @@ def test_retry_after(text, seconds):
 
 
 def compressed(coding):
-    """The events, each flushed by itself as servers do."""
+    """The events, each flushed separately, as servers do."""
     if coding == "br":
         compressor = brotli.Compressor()
         return [compressor.process(event) + compressor.flush() for event in EVENTS]

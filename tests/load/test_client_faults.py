@@ -1,4 +1,4 @@
-"""Faults that are done to clients, through Locust and a reference server: what is told of them, and that nothing is lost."""
+"""Faults of clients, through Locust and a reference server: what is reported, and that nothing is lost."""
 
 import json
 import time
@@ -14,7 +14,7 @@ CLIENTS = 10
 
 
 def measure_with(*orders, how="single", after=400, away=0, **script):
-    """Measure, and append the orders to the control file once so many deliveries are counted."""
+    """Measure, and append the orders to the control file once that many deliveries are counted."""
 
     def meddle(folder):
         wait_for_status(folder, "deliveries", after)

@@ -1,4 +1,4 @@
-"""What readers share: a topic's first client remembers nothing, all others read what was remembered."""
+"""Caches that readers share: a topic's first client caches nothing, all others read the cache."""
 
 from core.sse import encode_event
 from core.stamp import Stamp, encode

@@ -1,4 +1,4 @@
-"""Orders: read once, whole, in any pieces; what is no order is passed by."""
+"""Orders: read once, completely, in any pieces; other text is ignored."""
 
 from core.contracts.load_orders import LoadOrder
 from load.control import Control, chosen

@@ -1,4 +1,4 @@
-"""Events of somebody's service: what the ledger makes of them, and what a result of them holds and leaves out."""
+"""Events of a foreign service: how the ledger treats them, and what a result of them contains and leaves out."""
 
 import json
 
@@ -48,7 +48,7 @@ class Clients:
         self.states[name] = (state, track)
 
     def result(self):
-        """What the result would hold of them."""
+        """The content of the result."""
         self.feed.forget()
         self.recorder.fold(self.registry.harvest())
         self.recorder.close()

@@ -1,4 +1,4 @@
-"""Locust at services that are not ours: what they leave out, double and swap is found by ids, answers are counted whole, TLS behind nginx agrees with another reader."""
+"""Locust at foreign services: ids reveal missing, duplicate and reordered events, answers are counted when complete, TLS behind nginx agrees with another reader."""
 
 import contextlib
 import http.client
@@ -118,7 +118,7 @@ def test_a_replica_of_ours_behind_options_is_measured_without_comparing_clocks(t
 
 
 class OtherReader(threading.Thread):
-    """One more client, of the standard library alone."""
+    """One more client, from the standard library alone."""
 
     def __init__(self, port, folder, events):
         super().__init__(daemon=True)

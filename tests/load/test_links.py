@@ -1,4 +1,4 @@
-"""TLS over memory buffers, against the standard library's own server: what is sent arrives, what is refused is told with the next step."""
+"""TLS over memory buffers, against the standard library's own server: sent bytes arrive, and refusals are reported with the next step."""
 
 import re
 import select
@@ -73,7 +73,7 @@ def server_context(files, *, client_certificates=False):
 
 
 def talk(server, link, line=b"GET\n"):
-    """What comes back until the end."""
+    """The received bytes until the end."""
     sock, received, asked = server.ours, b"", False
     while True:
         if not asked and link.shake():

@@ -1,4 +1,4 @@
-"""What Locust's table, its files and its listeners get of what the suite measures."""
+"""Which of the suite's measurements reach Locust's table, its files and its listeners."""
 
 import csv
 import json

@@ -25,7 +25,7 @@ UNREAD = 40
 
 
 def clients_of(worker):
-    """How many connections a worker has beside that to the master and, with clients, the one that asks for the clock."""
+    """How many connections a worker has besides that to the master and, with clients, the one for clock requests."""
     try:
         return max(0, len(psutil.Process(worker.child.pid).net_connections("tcp")) - 2)
     except psutil.NoSuchProcess:
@@ -33,7 +33,7 @@ def clients_of(worker):
 
 
 class RandomRun:
-    """One run, of which chance decides."""
+    """One run, decided by chance."""
 
     def __init__(self, seed, folder, replica, started):
         self.rng = random.Random(seed)

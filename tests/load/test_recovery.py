@@ -1,4 +1,4 @@
-"""What a client saw of a fault."""
+"""A fault as a client saw it."""
 
 from load.frames import Event
 from load.ledger import Series

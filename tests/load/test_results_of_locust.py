@@ -1,4 +1,4 @@
-"""What Locust's own options and a person's paths mean for the result: resets, shapes, warm-up, files, JSON, thresholds."""
+"""The effect of Locust's own options and of the user's paths on the result: resets, shapes, warm-up, files, JSON, thresholds."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_the_ramp_is_left_out(started, option, processes):
 
 
 def wait_reset(started):
-    """Wait until deliveries are counted anew, and some came since."""
+    """Wait until the count of deliveries has restarted and is not 0."""
     most = 0
 
     def fell():

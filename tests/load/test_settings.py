@@ -1,4 +1,4 @@
-"""Options: each that cannot be used is refused in one line that names it, the reason and what it takes."""
+"""Options: each invalid one is refused in one line with its name, the reason and valid values."""
 
 from types import SimpleNamespace
 

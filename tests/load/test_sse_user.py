@@ -1,4 +1,4 @@
-"""`SSEUser`: what a locustfile of somebody else hears, and what Locust's table has of it, in a Locust of its own."""
+"""`SSEUser`: what a foreign locustfile receives, and what Locust's table shows of it, in a separate Locust."""
 
 import json
 import subprocess
@@ -83,7 +83,7 @@ Reader.sent_ns = sent_ns
 
 
 class Service(BaseHTTPRequestHandler):
-    """`/lost` ends after three events and goes on where the client asks; `/timed` sends once `/ask` was called."""
+    """`/lost` ends after three events and continues where the client asks; `/timed` sends once `/ask` was called."""
 
     asked = threading.Event()
     seen: list[dict[str, str]] = []  # noqa: RUF012 - emptied by the fixture
@@ -130,7 +130,7 @@ def service(integration):
 
 
 def locust(folder, text, host):
-    """Run a locustfile in a folder with packages of a person's own, named like ours."""
+    """Run a locustfile in a folder with the user's own packages that are named like ours."""
     (folder / "locustfile.py").write_text(text.replace("OUT", repr(str(folder / "out.json"))))
     command = [sys.executable, "-m", "locust", "--headless", "-u", "1", "-r", "1", "-t", "90s", "--host", host]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110)

@@ -1,4 +1,4 @@
-"""What a visit to a session expects, what it does, and what is said of what it lacks."""
+"""What a visit to a session expects, what it does, and what is reported about its missing events."""
 
 from itertools import pairwise
 
@@ -93,7 +93,7 @@ class Client:
 
 
 class House:
-    """Clients without sockets: the test says what they get."""
+    """Clients without sockets: the test says what they receive."""
 
     def __init__(self):
         self.counters = Counters()

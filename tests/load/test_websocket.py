@@ -17,7 +17,7 @@ from load.websocket import MessageFrames, encode_upgrade
 
 
 def opened():
-    """wsproto's server, connected, and the client's side of what it answered."""
+    """wsproto's server, connected, and the client's side of its answer."""
     server = WSConnection(ConnectionType.SERVER)
     server.receive_data(encode_upgrade(parse_origin("http://127.0.0.1:80/x"), "a/b", last_event_id="k-7", token="t0"))
     (request,) = server.events()

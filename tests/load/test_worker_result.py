@@ -1,4 +1,4 @@
-"""What several processes measured adds up to what one would have measured."""
+"""The measurements of several processes add up to what one process would have measured."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Workers that cannot begin, come late, leave, are killed or belong to another run: the result is whole, or says what it lacks."""
+"""Workers that cannot begin, come late, leave, are killed or belong to another run: the result is complete, or says what is missing."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def started(tmp_path, replica):
 
 
 def adds_up(result, replica, users):
-    """The clients are those asked for, evenly spread; deliveries are what the replica wrote, but for what was under way."""
+    """The clients are the requested ones, evenly spread; deliveries are what the replica wrote, except for those in flight."""
     counts = {name: result[name] for name in ("asked", "users", "clients", "connected")}
     assert counts == dict.fromkeys(counts, users)
     assert sum(result["topics"].values()) == users
@@ -101,7 +101,7 @@ def test_workers_that_come_one_after_the_other_share_the_clients(started, replic
 
 
 def shared(workers, clients):
-    """Whether the processes have so many connections beside that to the master and the one that asks for the clock."""
+    """Whether the processes have that many connections besides those to the master and for clock requests."""
     return [len(psutil.Process(one.child.pid).net_connections("tcp")) - 2 for one in workers] == clients
 
 

@@ -1,4 +1,4 @@
-"""Documents as the programs write them, for tests of what reads them; fields can be replaced."""
+"""Documents as the programs write them, for tests of their readers; fields can be replaced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PERCENTILES = Percentiles(p50=1.0, p90=2.0, p99=3.0, p999=4.0, max=5.0)
 
 
 def encoded(deliveries: int, ms: float = 5.0) -> str:
-    """A histogram of so many equal values."""
+    """A histogram of this many equal values."""
     histogram = Histogram()
     histogram.record_ns([int(ms * 1e6)] * deliveries)
     return histogram.encode()

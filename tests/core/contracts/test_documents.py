@@ -140,7 +140,7 @@ def test_an_unknown_field_is_named(document: Document, tmp_path: Path) -> None:
 
 
 def refusal(document: Document, changes: dict[str, object], folder: Path) -> str:
-    """What is said of the document in a file with these keys changed, or without those of None: one line that names the file."""
+    """The error for the document in a file with these keys changed (None: removed): one line that names the file."""
     fields = {
         name: value
         for name, value in (json.loads(encode(document)) | changes).items()

@@ -1,4 +1,4 @@
-"""The rows of a result directory's CSV files: the columns in their order, empty cells, and what is said of a cell that does not fit."""
+"""The rows of a result directory's CSV files: the order of columns, empty cells, and the error for an invalid cell."""
 
 import pytest
 

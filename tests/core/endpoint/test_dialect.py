@@ -1,4 +1,4 @@
-"""A dialect: what a file may say, what is refused in words, and what events then mean."""
+"""A dialect: what a file may contain, which errors it gives, and what events then mean."""
 
 import re
 

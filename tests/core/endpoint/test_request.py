@@ -1,4 +1,4 @@
-"""A request as a person describes it: what each client asks for, and what is refused in words."""
+"""A request as a person describes it: what each client requests, and which errors it gives."""
 
 import pytest
 

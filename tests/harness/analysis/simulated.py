@@ -23,7 +23,7 @@ def outliers(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def drifting(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """What a round's contenders have in common goes up and down over the rounds, and is larger than their own noise."""
+    """The common part of a round's contenders varies over the rounds, and is larger than their own noise."""
     common = rng.standard_normal((*shape[:-2], 1, shape[-1]))
     for number in range(1, shape[-1]):
         common[..., number] = 0.8 * common[..., number - 1] + 0.6 * common[..., number]

@@ -1,4 +1,4 @@
-"""The boundaries of a comparison that may end early: what each look costs, and that the statistic is the one in use."""
+"""The boundaries of a comparison that may end early: the cost of each look, and that the statistic is the one in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The largest load that held another objective: refused runs are no breaks."""
+"""The largest load that met another objective: refused runs are not breaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a broker costs is its measured CPU, memory and commands at the prices of a file."""
+"""A broker's cost is its measured CPU, memory and commands at the prices in a file."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_the_bound_of_the_clocks_is_held_against_the_figure_of_its_hop() -> None
 
 
 def runs_of(logs: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, list[Run]]:
-    """Runs whose figures are exactly these: by contender and hop one value a round, the same for every delivery."""
+    """Runs with exactly these figures: by contender and hop, one value per round, the same for every delivery."""
     made: dict[str, list[Run]] = {}
     for name, hops in logs.items():
         rounds = len(hops["latency"])

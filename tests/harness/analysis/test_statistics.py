@@ -1,4 +1,4 @@
-"""The statistics find what is there and nothing else: simulated rounds with known truth, seeded."""
+"""The statistics find the known truth of simulated, seeded rounds, and nothing else."""
 
 from __future__ import annotations
 

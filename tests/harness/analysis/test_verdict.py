@@ -1,4 +1,4 @@
-"""The verdict says in words what the figures allow, and no more."""
+"""The verdict states what the figures allow, and no more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A capacity search: how a run is judged, what is done again, what is said; and the command on a real broker."""
+"""A capacity search: how a run is judged, what is repeated, what is reported; and the command on a real broker."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_nothing_is_done_again_without_time_for_it(oracle) -> None:
 
 
 def found(answer: SearchAnswer, *outcomes: tuple[int, bool | None]):
-    """What a search says after runs of these loads; None: not judged."""
+    """The report of a search after runs of these loads; None: not judged."""
     whys = {True: "", False: "p99 120 ms", None: "others used 0.9 cores"}
     points = [
         CapacityPoint(load=load, held=held is True, p99_ms=80, lost=0, why=whys[held], judged=held is not None)

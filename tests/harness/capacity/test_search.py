@@ -65,7 +65,7 @@ def test_a_noisy_system_ends_and_the_answer_held_every_time_after_it_was_chosen(
 
 
 def breaking_also(numbers, limit=700):
-    """Holds up to `limit`, but the runs of these numbers break whatever their load."""
+    """Holds up to `limit`, but the runs with these numbers break at any load."""
     done = []
 
     def holds(load):

@@ -1,4 +1,4 @@
-"""The choice cites what was measured, and every figure in it stands in the summary.csv that it names."""
+"""The choice cites measurements, and every cited figure is in the summary.csv that it names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stored(parent: Path, name: str, runs: list[Run], scenario: Scenario = made_u
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """valkey, redis and nats alike; rabbitmq slower; two that promise more; what faults did to those."""
+    """valkey, redis and nats alike; rabbitmq slower; two with a stronger promise; and the effects of faults on those."""
     parent = tmp_path_factory.mktemp("results")
     equal = [made_up.run(name, r) for r in FIVE for name in ("valkey", "redis", "nats")]
     slow = [made_up.run("rabbitmq", r, broker_ms=4, fanout_ms=10) for r in FIVE]
@@ -201,7 +201,7 @@ def test_so_do_those_of_the_reference(needs: dict[str, object]) -> None:
 
 
 def figures_found(results: Path, found: Answer) -> int:
-    """How many figures of an answer are cited; each must stand in the column, run and directory that are named."""
+    """The number of figures that an answer cites; each must be in the named column, run and directory."""
     tables = {}
     for file in results.glob("*/summary.csv"):
         with file.open(newline="") as lines:

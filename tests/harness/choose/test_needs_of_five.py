@@ -1,4 +1,4 @@
-"""Five people's needs, answered from the reference: every number stands in the data, and the next command is one that the CLI takes."""
+"""Five people's needs, answered from the reference: every number is in the data, and the CLI accepts the next command."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_it_ends_with_what_to_take_why_and_what_else(told: Told) -> None:
 
 
 def test_each_gets_the_answer_that_the_data_gives() -> None:
-    """What decides for each: what runs already, the load that was not reached, the promise, the nodes."""
+    """What decides for each: the broker that already runs, the load that was not reached, the promise, the nodes."""
     results = load_all([REFERENCE])
     said = {}
     for path in FIVE:

@@ -1,4 +1,4 @@
-"""A ranking by weights: what it says where the answer is known."""
+"""A ranking by weights: its result in cases with a known answer."""
 
 from __future__ import annotations
 

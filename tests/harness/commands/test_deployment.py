@@ -48,7 +48,7 @@ def own(integration, tmp_path):
 
 @pytest.mark.soak
 def test_brokers_replicas_and_workers_have_hosts_of_their_own(integration, tmp_path):
-    """Seven network namespaces on a bridge, generator and master on this machine beside it."""
+    """Seven network namespaces on a bridge; generator and master run on this machine."""
     if (reason := why_not()) is not None:
         missing(reason)
     nats = program_of("nats", "auto").find() or missing("nats-server is not installed; make setup does it")

@@ -1,4 +1,4 @@
-"""Every command works from any directory, with relative paths, beside folders that are named like our packages."""
+"""Every command works from any directory, with relative paths, next to folders that are named like our packages."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)  # real programs on two cores that other t
 
 @pytest.fixture(scope="module")
 def elsewhere(integration, tmp_path_factory):
-    """A directory with decoys, a scenario, needs and stored results of a person's own."""
+    """A directory with decoys, and the user's own scenario, needs and stored results."""
     folder = put_decoys(tmp_path_factory.mktemp("elsewhere"))
     (folder / "mine").mkdir()
     (folder / "mine" / "load.toml").write_text(SCENARIO, encoding="utf-8")
@@ -53,7 +53,7 @@ def test_compare_of_the_checkout_measures(elsewhere):
 
 @pytest.fixture(scope="module")
 def answer(integration, elsewhere):
-    """What a comparison said that was told relative paths alone."""
+    """The output of a comparison that got only relative paths."""
     words = ["compare", "memory", "-s", "mine/load.toml", "--out", "mine/out", "--repeats", 0, "--json"]
     return json.loads(fanbench(*words, cwd=elsewhere).stdout)
 

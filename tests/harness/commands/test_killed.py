@@ -1,4 +1,4 @@
-"""fanbench is killed together with its guard: the kernel ends what they looked after."""
+"""fanbench is killed together with its guard: the kernel ends its processes."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`fanbench hop`: what a message costs without SSE, and what it says of it."""
+"""`fanbench hop`: the cost of a message without SSE, and the report."""
 
 from __future__ import annotations
 

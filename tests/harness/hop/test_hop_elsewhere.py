@@ -1,4 +1,4 @@
-"""The broker hop to replicas elsewhere: what counters that only grow say of one measurement."""
+"""The broker hop to replicas elsewhere: what growing counters show about one measurement."""
 
 import pytest
 

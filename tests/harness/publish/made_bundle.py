@@ -1,4 +1,4 @@
-"""Small result directories of each kind, whose figures follow from their runs, and bundles of them; and what forges a bundle."""
+"""Small result directories of each kind, whose figures follow from their runs; bundles of them; and forgeries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def compared_runs() -> list[Run]:
 
 
 def fault_runs() -> list[Run]:
-    """Two contenders through a fault, of which one loses something."""
+    """Two contenders in a fault, one of which loses something."""
     return [
         made_up.fault_run("valkey", "replica-kill", scenario=FAULTS, lost={"connection_down": 40}),
         made_up.fault_run("nats", "replica-kill", scenario=FAULTS, silence_ms=450),
@@ -64,7 +64,7 @@ def store(folder: Path, runs: list[Run], *, date: str = "2026-11-25", **fields: 
 
 
 def store_search(folder: Path) -> Path:
-    """A capacity search of four loads, of which the last breaks."""
+    """A capacity search over four loads, the last of which breaks."""
     slo = Slo.parse("p99<30ms, lost=0")
     loads = (10, 20, 40, 20)
     runs = [
@@ -93,7 +93,7 @@ def bundle(folder: Path, out: Path) -> dict[str, bytes]:
 
 
 def sealed(members: dict[str, bytes]) -> dict[str, bytes]:
-    """The members with the hash list of what they are now, as a forger makes it."""
+    """The members with a new list of their hashes, as a forger makes it."""
     files = {name: sha256(data).hexdigest() for name, data in sorted(members.items()) if name != INDEX}
     return members | {INDEX: (json.dumps({"version": 1, "files": files}, indent=1) + "\n").encode()}
 
@@ -136,7 +136,7 @@ def _leaves(value: object) -> Iterator[tuple[str | int, ...]]:
 
 
 def forged(members: dict[str, bytes], place: Place) -> dict[str, bytes]:
-    """The members with one value changed, a single digit where it has one."""
+    """The members with one value changed, by a single digit if it has one."""
     data = members[place.member].decode()
     if place.member.endswith(".csv"):
         row, column = place.keys

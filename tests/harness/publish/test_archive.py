@@ -1,4 +1,4 @@
-"""A file that is no bundle, or one made to do harm, is refused in one line that says why and what to do."""
+"""A file that is not a bundle, or is a malicious one, is refused in one line with the reason and the next step."""
 
 from __future__ import annotations
 

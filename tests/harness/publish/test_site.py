@@ -57,7 +57,7 @@ def site(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> WrittenSite
 
 @pytest.fixture(scope="module")
 def address(site: WrittenSite) -> Iterator[str]:
-    """Where a plain web server serves it."""
+    """The site on a plain web server."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(site.index.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever, daemon=True)

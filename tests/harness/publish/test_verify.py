@@ -1,4 +1,4 @@
-"""A bundle is verified: each forged value is found, also where the forger made the hash list anew, or it is one taken on trust."""
+"""A bundle is verified: each forged value is found, even if the forger made a new hash list, or it is one taken on trust."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bundles(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 def told(members: dict[str, bytes], folder: Path) -> str:
-    """What is said against a bundle; empty where it is verified."""
+    """The objections to a bundle; empty if it is verified."""
     folder.mkdir()
     try:
         _, differences = verify_members(members, folder)
@@ -99,7 +99,7 @@ def test_each_of_200_forged_values_is_found(bundles: dict[str, dict[str, bytes]]
 
 
 def on_trust(place: Place) -> bool:
-    """Whether the list of what is taken on trust has the field."""
+    """Whether the list of values taken on trust has the field."""
     file = place.member.partition("/")[2]
     known = [pattern for one in ON_TRUST if one.file == file for pattern in one.fields]
     return any(fnmatch(name, pattern) for name in place.field.split(".") for pattern in known)
@@ -118,7 +118,7 @@ def test_a_hash_list_that_leaves_a_file_out_or_names_another_is_found(
 
 
 def test_a_histogram_with_one_delivery_moved_is_found(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
-    """Packed again, so that it can be read: only what is derived of it tells."""
+    """Packed again, so that it can be read: only its derived figures show the forgery."""
     members = bundles["compared"]
     file = json.loads(members["compared/histograms.json"])
     histogram = Histogram.decode(file["runs"][0]["histograms"]["broker"])

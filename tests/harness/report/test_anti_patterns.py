@@ -1,4 +1,4 @@
-"""An anti-pattern is ranked with its promise, marked where its figures stand, and never proposed."""
+"""An anti-pattern is ranked with its promise, marked next to its figures, and never proposed."""
 
 from pathlib import Path
 

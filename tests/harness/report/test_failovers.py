@@ -1,4 +1,4 @@
-"""Failovers: the silence of each run, its interval, and what was lost, as the report shows them."""
+"""Failovers: the silence of each run, its interval, and the losses, as the report shows them."""
 
 import pytest
 

@@ -51,7 +51,7 @@ pytestmark = pytest.mark.slow  # reads the reference results
 
 
 class FirstScreen(HTMLParser):
-    """What stands above the other verdicts: the sentence, its certainty, the table, the commands."""
+    """The part above the other verdicts: the sentence, its certainty, the table, the commands."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -292,7 +292,7 @@ def versions(stored: Stored) -> Mapping[str, str]:
 
 
 def wrong_sentences(screen: FirstScreen, stored: Stored) -> list[str]:
-    """What the sentence and its certainty say that the files do not give."""
+    """Claims of the sentence and its certainty that do not follow from the files."""
     wrong = []
     names = {row["contender"] for row in stored.rows}
     order = [row[0][0] for row in screen.rows[1:]]
@@ -350,7 +350,7 @@ def screen_of(folder: Path) -> FirstScreen:
 
 @pytest.fixture(scope="module", params=["broadcast", "burst"])
 def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A comparison of the reference with its faults beside it."""
+    """A comparison of the reference with the faults next to it."""
     parent = tmp_path_factory.mktemp(request.param)
     for name in (request.param, "faults"):
         shutil.copytree(REFERENCE / name, parent / name)
@@ -383,7 +383,7 @@ def test_the_checker_finds_what_is_wrong(reference: Path) -> None:
 
 @pytest.fixture(scope="module")
 def lossy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Contenders that lose, of which one is slow, with faults in two rounds beside them."""
+    """Contenders with losses, one of them slow, and faults in two rounds next to them."""
     parent = tmp_path_factory.mktemp("lossy")
     made = [
         made_up.run(name, r, broker_ms=broker, fanout_ms=fanout, lost={"broker": 3 * r} if name == "nats" else None)

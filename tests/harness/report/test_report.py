@@ -1,4 +1,4 @@
-"""The report says what was measured, to anyone, without a network, and lets nothing of it act as HTML."""
+"""The report shows the measurements to anyone, without a network, and nothing in it acts as HTML."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def stored(parent: Path, made: Sequence[Run], command: str = "fanbench compare")
 
 
 class Page(HTMLParser):
-    """The elements of a page, its text, and what it would fetch."""
+    """The elements of a page, its text, and the addresses that it would fetch."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""`fanbench compare --transport sse,ws`: both over the same replicas, and the table that holds them together."""
+"""`fanbench compare --transport sse,ws`: both over the same replicas, and the table that compares them."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""A disk that takes no more: one clear line, and what was stored before stays."""
+"""A full disk: one clear line, and earlier results stay."""
 
 import errno
 import os

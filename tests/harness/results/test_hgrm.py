@@ -1,4 +1,4 @@
-"""The .hgrm files of a result directory say what its histograms say."""
+"""The .hgrm files of a result directory agree with its histograms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Result directories, scenarios and needs that somebody made to do harm: refused in one line, within seconds, or shown harmlessly."""
+"""Malicious result directories, scenarios and needs: refused in one line, within seconds, or shown harmlessly."""
 
 import base64
 import functools

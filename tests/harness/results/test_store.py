@@ -1,4 +1,4 @@
-"""Result directories survive any end, come back as they were, and never hold a password."""
+"""Result directories survive any end, are read back unchanged, and never contain a password."""
 
 from __future__ import annotations
 

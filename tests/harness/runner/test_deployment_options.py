@@ -1,4 +1,4 @@
-"""What the options of a deployment may be, and what each refusal says."""
+"""The valid options of a deployment, and the error for each invalid one."""
 
 import pytest
 

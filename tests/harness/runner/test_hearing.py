@@ -14,7 +14,7 @@ DUE_HZ = CLIENTS * RATE_HZ
 
 
 class Replicas:
-    """Stands for the testbed: two replicas with CLIENTS clients each."""
+    """Replaces the testbed: two replicas with CLIENTS clients each."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scenario = Scenario(name="faults", clients=2 * CLIENTS, replicas=2, rate_hz=RATE_HZ)
@@ -30,7 +30,7 @@ class Replicas:
         return [None if self.silent else SimpleNamespace(delivered=count) for count in self.delivered]
 
     def run(self, hearing: Hearing, seconds: float, *rates: float) -> bool:
-        """Whether it was steady at the end; `rates` is what each replica delivers, 1.0 being what is due."""
+        """Whether it was steady at the end; `rates` is what each replica delivers, relative to the due rate."""
         steady = False
         for _ in range(round(seconds * 50)):
             self.now_s += 0.02

@@ -1,4 +1,4 @@
-"""The ledger of causes: what is expected, what is missing, and what each loss is charged to."""
+"""The ledger of causes: the expected and missing deliveries, and the cause of each loss."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The commands of a person's own: their environment, their output, and how each end is told."""
+"""The user's own commands: their environment, their output, and how each end is reported."""
 
 import os
 import signal

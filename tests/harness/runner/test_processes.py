@@ -1,4 +1,4 @@
-"""What fanbench asks of its own children: not by a proxy, and what it makes of an answer that does not fit, or of none."""
+"""fanbench's requests to its own children: without a proxy, and its reaction to an invalid or missing answer."""
 
 import http.server
 import json
@@ -45,7 +45,7 @@ def test_a_proxy_in_the_environment_is_passed_by():
 
 @pytest.fixture
 def replica(tmp_path):
-    """A replica's process on a port where nobody listens."""
+    """A replica's process on a port where nothing listens."""
     return ReplicaProcess("replica-1", free_port(), {}, tmp_path, child=None)
 
 

@@ -1,4 +1,4 @@
-"""Replicas that somebody else runs: what each says, what is subtracted, what its CPU is, and what nobody watched."""
+"""Replicas that somebody else runs: what each reports, what is subtracted, their CPU, and what nobody watched."""
 
 import socket
 import threading

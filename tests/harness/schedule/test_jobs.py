@@ -21,7 +21,7 @@ def run_of(job, **fields):
 
 
 def done(refuse, jobs=JOBS, spare_rounds=0):
-    """The jobs in the order in which they were done; `refuse(job, order)` gives what befell the run: "", weather, limit, permanent."""
+    """The jobs in their order of execution; `refuse(job, order)` returns the fate of the run: "", weather, limit, permanent."""
     queue, order = RetryQueue(jobs, spare_rounds=spare_rounds), []
     while (job := queue.next()) is not None:
         order.append(job)

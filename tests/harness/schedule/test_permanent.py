@@ -1,4 +1,4 @@
-"""What fails for a reason that stays is measured once: here a user who may publish and may not subscribe."""
+"""A permanent failure is measured once: here a user who may publish and may not subscribe."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A comparison goes on until every pair is settled or its time is spent, and says how it ended."""
+"""A comparison continues until every pair is settled or its time is over, and says how it ended."""
 
 from __future__ import annotations
 

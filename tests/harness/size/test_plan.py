@@ -1,4 +1,4 @@
-"""What a load takes, by arithmetic that can be done by hand."""
+"""The needs of a load, by arithmetic that can be checked by hand."""
 
 import json
 import math
