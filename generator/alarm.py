@@ -25,7 +25,7 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Alarm:
-    """A timer of Linux that the event loop watches as it does a socket; elsewhere the loop's own. One sleeps at a time."""
+    """A Linux timer that the event loop watches like a socket; on other systems the loop's own timer. One task sleeps at a time."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""Compares this host's clock with the replicas', so that the events can say whose clock has stamped them."""
+"""Compares this host's clock with the replicas', so that the events can say whose clock stamped them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log = logging.getLogger("fanbench.generator")
 
 
 class ReplicaClocks:
-    """What this generator knows of the replicas' clocks, and the mark that its events carry."""
+    """What this generator knows about the replicas' clocks, and the mark in its events."""
 
     def __init__(self) -> None:
         self.estimators: dict[str, OffsetEstimator] = {}
@@ -62,7 +62,7 @@ class ReplicaClocks:
 
 @asynccontextmanager
 async def compared(clocks: ReplicaClocks, urls: Sequence[str]) -> AsyncIterator[None]:
-    """Ask each replica for its clock, ten times a second, and renew the mark.
+    """Request each replica's clock, ten times a second, and update the mark.
 
     Raises:
         UsageError: a URL is not one of a replica.
@@ -121,7 +121,7 @@ async def _follow(clocks: ReplicaClocks, host: str, port: int, path: str) -> Non
 
 
 class _Answer:
-    """What httptools calls back with."""
+    """The target of httptools' callbacks."""
 
     def __init__(self) -> None:
         self.body = b""

@@ -22,7 +22,7 @@ _SHOWN_BYTES = 100
 
 
 class PublishError(FanbenchError):
-    """An event was not taken, or nobody knows whether it was; `reason` is the same for all that failed alike."""
+    """An event was not accepted, or its fate is unknown; failures of one kind have the same `reason`."""
 
     transient = True
 
@@ -68,10 +68,10 @@ class HttpLane(asyncio.Protocol):
         return self._transport is not None
 
     async def send(self, request: bytes) -> None:
-        """Send, and return once the answer says that the event was taken.
+        """Send, and return once the answer says that the event was accepted.
 
         Raises:
-            PublishError: it says otherwise, or does not come.
+            PublishError: the answer says otherwise, or does not arrive.
         """
         if self._transport is None and time.monotonic() < self._not_before_s:
             raise PublishError(self._origin.url, "not connected", self._cause)
@@ -85,7 +85,7 @@ class HttpLane(asyncio.Protocol):
             with contextlib.suppress(ValueError):
                 self._waiting.remove(exchange)
             if exchange in self._sent and self._transport is not None:
-                self._transport.abort()  # what comes after it could not be told from its answer
+                self._transport.abort()  # its late answer could be taken for the next one
             raise PublishError(self._origin.url, f"no answer within {self._answer_s:g} s") from None
 
     def _advance(self) -> None:
@@ -95,7 +95,7 @@ class HttpLane(asyncio.Protocol):
             return
         while self._waiting and len(self._sent) < self._depth and not self._transport.is_closing():
             exchange = self._waiting.popleft()
-            if not exchange.answered.done():  # the caller may have gone
+            if not exchange.answered.done():  # the caller may be gone
                 self._sent.append(exchange)
                 self._transport.write(exchange.request)
 
@@ -180,7 +180,7 @@ class HttpLane(asyncio.Protocol):
                 exchange.answered.set_exception(PublishError(self._origin.url, reason, detail))
 
     async def close(self) -> None:
-        """End the connection; what is under way fails."""
+        """Close the connection; requests in flight fail."""
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()

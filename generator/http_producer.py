@@ -32,7 +32,7 @@ class HttpProducer:
         return any(lane.connected for lane in self._lanes)
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the service has said that it took the event.
+        """Return once the service has said that it accepted the event.
 
         Raises:
             PublishError: it said otherwise, or did not answer.

@@ -1,4 +1,4 @@
-"""GET /metrics of the generator, on a port of its own: what it has published so far, for Prometheus."""
+"""GET /metrics of the generator, on a separate port: its counts so far, for Prometheus."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def served(metrics: PublishedMetrics, host: str, port: int) -> Iterator[None]:
     """Serve the page at this address; port 0 serves none.
 
     Raises:
-        UsageError: the address cannot be listened on. TransientError: somebody else listens there.
+        UsageError: the address cannot be used. TransientError: another process listens there.
     """
     if not port:
         yield

@@ -1,4 +1,4 @@
-"""What could not be published yet, for brokers that promise at-least-once: tried again, oldest first, until it is in.
+"""Events that could not be published yet, for at-least-once brokers: retried, oldest first, until they succeed.
 
 A service that needs at-least-once keeps what it could not hand over; so does the generator. At-most-once events that
 fail are lost, as the promise allows.

@@ -7,7 +7,7 @@ from core.stamp import Stamp, StampForm, encode, encode_compact, smallest_bytes
 
 
 def require_size(payload_bytes: int, topics: list[str]) -> None:
-    """Raise UsageError if a readable stamp alone is larger than the wanted event; 0 is the stamp alone."""
+    """Raise UsageError if a readable stamp alone is larger than the wanted event; 0 means the stamp alone."""
     least = smallest_bytes(topics)
     if 0 < payload_bytes < least:
         raise UsageError(
@@ -17,9 +17,9 @@ def require_size(payload_bytes: int, topics: list[str]) -> None:
 
 
 def build(stamp: Stamp, payload_bytes: int, form: StampForm = "readable", mark: str = "") -> bytes:
-    """The event's bytes: a readable one padded to `payload_bytes`, or a compact stamp and that many bytes beside it.
+    """Return the event's bytes: a readable stamp padded to `payload_bytes`, or a compact stamp and that many bytes after it.
 
-    The filling begins with the mark of the generator's clock, where there is room for it.
+    The padding begins with the mark of the generator's clock, if there is room for it.
     """
     if form == "compact":
         return encode_compact(stamp, filling(payload_bytes, mark))
@@ -28,7 +28,7 @@ def build(stamp: Stamp, payload_bytes: int, form: StampForm = "readable", mark: 
 
 
 def filling(size_bytes: int, mark: str) -> bytes:
-    """So many bytes of no importance, but for the mark in front of them."""
+    """Return this many bytes without meaning, except for the mark at their start."""
     known = mark.encode() if len(mark) <= size_bytes else b""
     return known + b"x" * (size_bytes - len(known))
 

@@ -1,4 +1,4 @@
-"""What is due when, on which topic: of the topics of the settings, or of sessions. A pure value, like the schedules it is made of."""
+"""Which event is due when, on which topic: from the settings' topics or from sessions. A pure value, like its schedules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DueEvent(NamedTuple):
     phase: Phase
     topic: str
     content: bytes | None
-    """Of a session's event; None: what fills it is of no importance."""
+    """The content of a session's event; None if it does not matter."""
 
 
 def plan_topics(schedule: Schedule, topics: Iterator[str], warmup_s: float, duration_s: float) -> Iterator[DueEvent]:
@@ -34,7 +34,7 @@ def plan_topics(schedule: Schedule, topics: Iterator[str], warmup_s: float, dura
 
 
 def in_order(topics: Sequence[str], order: TopicOrder, burst_events: int, seed: int) -> Iterator[str]:
-    """The topics in turn, or at random: then the events of a burst go to different ones, as far as there are so many."""
+    """The topics in turn, or at random: then the events of a burst go to different ones, if there are enough."""
     if order == "turn":
         yield from itertools.cycle(topics)
     rng = random.Random(seed)

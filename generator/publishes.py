@@ -1,4 +1,4 @@
-"""What the generator hands events to, and why one was not taken."""
+"""Where the generator sends events, and why one failed."""
 
 from __future__ import annotations
 

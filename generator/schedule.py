@@ -31,7 +31,7 @@ class Schedule:
         if self.kind == "poisson":
             return self._poisson()
         size = self.burst_events if self.kind == "burst" else 1
-        # From the index, not by adding up: no drift, whatever the length of the run.
+        # From the index, not a sum: no drift, however long the run.
         return (int((i // size) * size * NS_PER_S / self.rate_hz) for i in itertools.count())
 
     def _poisson(self) -> Iterator[int]:
@@ -42,6 +42,6 @@ class Schedule:
             yield int(at_s * NS_PER_S)
 
     def until_ns(self, end_ns: int | None) -> Iterator[int]:
-        """The offsets before `end_ns`; all of them when it is None."""
+        """The offsets before `end_ns`; all of them if it is None."""
         offsets = self.offsets_ns()
         return offsets if end_ns is None else itertools.takewhile(lambda offset: offset < end_ns, offsets)

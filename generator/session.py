@@ -40,7 +40,7 @@ async def run_session(settings: GeneratorSettings) -> None:
             async with served_and_compared(metrics, publisher, settings):
                 if settings.hold:
                     await publisher.probe_until(start)
-                # Read again: by now it may say when the schedule starts, which the load is told too.
+                # Read again: it may now say when the schedule starts, which the load is told too.
                 starts_ns = read_rules(settings.sessions).starts_ns if settings.sessions else 0
                 schedule = asyncio.create_task(publisher.run(starts_ns))
                 if settings.hold:
@@ -56,14 +56,14 @@ async def run_session(settings: GeneratorSettings) -> None:
 async def served_and_compared(
     metrics: PublishedMetrics, publisher: EventPublisher, settings: GeneratorSettings
 ) -> AsyncIterator[None]:
-    """What goes on beside the publishing: the page of metrics, and the comparison of clocks."""
+    """Tasks during the publishing: the page of metrics, and the comparison of clocks."""
     with served(metrics, settings.metrics_host, settings.metrics_port):
         async with compared(publisher.clocks, settings.replica_urls()):
             yield
 
 
 def _producer(settings: GeneratorSettings) -> tuple[AbstractAsyncContextManager[Publishes], str]:
-    """Who publishes, to a broker or by HTTP, and the promise that is asked of it."""
+    """The publisher, to a broker or by HTTP, and its promise."""
     if settings.publish:
         headers = _headers(settings.header.get_secret_value())
         origin, request = parse_publish(settings.publish, headers, settings.publish_body)
@@ -87,7 +87,7 @@ def read_rules(path: Path) -> SessionRules:
     """The rules of sessions in a file.
 
     Raises:
-        UsageError: there is no such file. DocumentError: it holds something else.
+        UsageError: there is no such file. DocumentError: its content is wrong.
     """
     rules = codec.read(SessionRules, path)
     if rules is None:
@@ -96,7 +96,7 @@ def read_rules(path: Path) -> SessionRules:
 
 
 async def _ended(schedule: asyncio.Task[None]) -> None:
-    """Wait for the schedule's end, or for its being called off, which is no error."""
+    """Wait for the schedule's end, or for its cancellation, which is not an error."""
     try:
         await asyncio.wait([schedule])
     finally:

@@ -31,7 +31,7 @@ class Findings:
     all_back: bool
     """Whether at the end every client was connected again, on replicas that are ready."""
     grown_mb: float | None
-    """By how much the replicas' memory had grown when every client was connected; None where nobody watched."""
+    """The growth of the replicas' memory until every client was connected; None if nobody watched."""
     clock_step_ns: int
     """The farthest that the wall clock moved against the monotonic one, from the measured phase to the drain's end."""
     of_testbed: Mapping[str, float] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def assemble_run(contender: Contender, scenario: Scenario, number: int, findings
 
 
 def _not_watched(contender: Contender, window: Window) -> tuple[str, ...]:
-    """What used CPU and memory unseen. `memory` has no broker, and its generator is in the replicas."""
+    """The parts whose CPU and memory nobody watched. `memory` has no broker, and its generator is in the replicas."""
     missing = () if contender.embedded else tuple(part for part in PARTS if part not in window.parts)
     return (*missing, OTHERS) if window.others_cores is None else missing
 
@@ -188,7 +188,7 @@ def _fault_figures(findings: Findings) -> dict[str, float]:
     figures["retried"] = sum(report.retried for report in reports)
     figures["failed_publishes"] = sum(report.failed for report in reports)
     figures["publish_outage_ms"] = max(report.longest_outage_ms for report in reports)
-    # The failed ones may have reached somebody after all, so that this is the least.
+    # The failed ones may have reached a client after all, so this is the least.
     expected, published = expected_deliveries(findings.evidence), sum(sum(r.measured().values()) for r in reports)
     lost = expected - load.deliveries
     each = expected / published if published else 0.0

@@ -41,9 +41,9 @@ class BrokerPool:
 
     @contextmanager
     def broker(self, contender: Contender, folder: Path) -> Iterator[Broker]:
-        """A broker for one run: a cluster that is shared, or what the contender launches in `folder`.
+        """A broker for one run: a shared cluster, or what the contender launches in `folder`.
 
-        What a run creates at a shared cluster has the run's name, and is removed on leaving.
+        Everything that a run creates at a shared cluster has the run's name, and is removed on leaving.
 
         Raises:
             FanbenchError: the program is not found, or does not come up.

@@ -1,4 +1,4 @@
-"""A run checks itself. Each check returns None, or one sentence: what was seen, the limit, and what to do."""
+"""A run checks itself. Each check returns None, or one sentence: the observation, the limit, and what to do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Facts:
 
     scenario: Scenario
     offered_hz: float
-    """Events that the schedule held in the phase, over its length: a Poisson process seldom holds exactly its rate."""
+    """Events of the schedule in the phase, divided by its length: a Poisson process rarely has exactly its rate."""
     achieved_hz: float
     latency_ms: Percentiles
     """From the due instants."""
@@ -52,14 +52,14 @@ class Facts:
     clock_step_ns: int
     usage: Mapping[str, Usage]
     others_cores: float | None
-    """None where nobody watched."""
+    """None if nobody watched."""
     cores: float
     stood_still_s: Mapping[str, float] = field(default_factory=dict)
     """By part, how long one of its processes was stopped by a signal."""
     silent_replicas: int = 0
     """Replicas that did not answer at the end: what they received and dropped is unknown."""
     visits: VisitResult | None = None
-    """Where there are sessions."""
+    """Set if there are sessions."""
     visits_planned: int = 0
 
 
@@ -76,9 +76,9 @@ def _achieved(facts: Facts) -> str | None:
 
 
 def _generator_late(facts: Facts) -> str | None:
-    """What lateness does to the figures: the same deliveries from their due and from their sent instants.
+    """The effect of lateness on the figures: the same deliveries from their due and from their sent instants.
 
-    The quantiles of lateness alone do not tell: a few late events and as many slow ones move a figure together.
+    The quantiles of lateness alone are not enough: a few late events and as many slow ones move a figure together.
     """
     for name, least_ms in LEAST_LATE_MS.items():
         counted, without = getattr(facts.latency_ms, name), getattr(facts.since_sent_ms, name)

@@ -70,7 +70,7 @@ def minority_cut(testbed: Testbed, _fault: Fault) -> Undo:
 
 
 def rolling_restart(testbed: Testbed, _fault: Fault) -> Undo:
-    """Stop and start each node in turn, the leader last."""
+    """Stop and start each node, one after the other, the leader last."""
     cluster, leads = _cluster(testbed), _led_by(testbed)
     others = [node for node in cluster.nodes if node is not leads]
     first, *rest = [*others, leads] if leads is not None else others
@@ -150,7 +150,7 @@ def _led_by(testbed: Testbed) -> Running | None:
 
 
 def _connected(testbed: Testbed) -> Sequence[Running]:
-    """The nodes that replicas have connections to, those of the first replica first: as the kernel knows them."""
+    """The nodes to which replicas have connections, according to the kernel; those of the first replica first."""
     cluster = _cluster(testbed)
     by_address = {address: node for node in cluster.nodes for address in node.listeners.values()}
     found: dict[str, Running] = {}

@@ -158,7 +158,7 @@ def require_possible(faults: Sequence[Fault], testbed: Testbed) -> None:
 
 
 def impossible(fault: Fault, contender: Contender, deployment: Deployment | None = None) -> str | None:
-    """Why a fault cannot be done to a contender, in words; None if it can."""
+    """Return why a fault is impossible for a contender; None if it is possible."""
     if fault.of_deployment:
         if deployment is None:
             return "fanbench started everything itself; it is for replicas of your own, see --replicas-at"
@@ -220,7 +220,7 @@ class Timeline:
         for entry in [entry for entry in self._to_undo if entry.due(self._elapsed_s())]:
             self._to_undo.remove(entry)
             entry.undo()
-            # Where every replica has delivered before, nobody has to connect again: only the node's return is to be seen.
+            # If every replica has delivered before, no client has to reconnect: only the node's return must be seen.
             tail_s = TAIL_S if entry.hearing is None else LAST_SIGNS_S
             self._end_s = max(self._end_s, self._elapsed_s() + tail_s)
         return not self._to_begin and not self._to_undo and self._elapsed_s() >= self._end_s
@@ -235,5 +235,5 @@ class Timeline:
             self._stage.load.tell(LoadOrder(do="mark", at_ns=time.time_ns()))
             return _BREAK[fault.kind](self._stage, fault)
         undo = _BREAK[fault.kind](self._stage, fault)
-        self._stage.load.tell(LoadOrder(do="mark", at_ns=time.time_ns()))  # what was due before still came
+        self._stage.load.tell(LoadOrder(do="mark", at_ns=time.time_ns()))  # events that were due earlier still arrived
         return undo

@@ -15,9 +15,9 @@ _LOOK_S = 0.2
 
 
 class Hearing:
-    """Watches what each replica delivers: ask `steady` often.
+    """Watches what each replica delivers: call `steady` often.
 
-    Each is looked at by itself: one that delivers what it had missed would hide another that is silent.
+    Each replica is judged separately: one that delivers its backlog would hide another that is silent.
     """
 
     def __init__(self, testbed: Testbed) -> None:
@@ -29,7 +29,7 @@ class Hearing:
         """Deliveries a second of one client: of sessions, which differ and come and go, those of the slowest."""
         self._seen: deque[tuple[float, tuple[int, ...]]] = deque()
         self._clients = tuple(sum(topics.values()) for topics in testbed.clients_of_topics())
-        """Of each replica, before the fault: sessions are about as many afterwards."""
+        """For each replica, before the fault: sessions are about as many afterwards."""
         self._steady = False
 
     def steady(self) -> bool:

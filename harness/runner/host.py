@@ -1,4 +1,4 @@
-"""Describes the machine, and what on it disturbs a measurement."""
+"""Describes the machine, and what would disturb a measurement on it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def descriptor_limit() -> int:
-    """Descriptors that one process may hold: the hard limit, to which fanbench raises itself."""
+    """Descriptors that one process may open: the hard limit, to which fanbench raises its own."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
@@ -124,9 +124,9 @@ def most_load_processes() -> int:
 
 
 def load_processes(scenario: Scenario) -> int:
-    """Locust processes that hold the clients: the scenario's number, otherwise as many as its load needs.
+    """Return the number of Locust processes for the clients: the scenario's number, otherwise as many as its load needs.
 
-    A process holds as many clients as it has descriptors, and reads some 138,000 deliveries a second at its limit.
+    A process has at most as many clients as descriptors, and reads about 138,000 deliveries a second at its limit.
     """
     if scenario.load_processes:
         return scenario.load_processes

@@ -40,7 +40,7 @@ class BrokerLink:
 
 
 def starting_at(url: str, place: int) -> str:
-    """A broker's URL with its hosts rotated: the one at this place comes first."""
+    """A broker's URL with its hosts rotated: the one at this place is first."""
     start, userinfo, at, rest = take_apart(url)
     end = min((rest.find(mark) for mark in "/?" if mark in rest), default=len(rest))
     hosts = rest[:end].split(",")

@@ -20,7 +20,7 @@ class Evidence:
     """The reports of generators, replicas and clients about the run's deliveries."""
 
     reports: Sequence[GeneratorReport]
-    """The generators'; with `each_its_own` replica i hears report i only, else each replica hears all."""
+    """The generators' reports; with `each_its_own`, replica i receives only report i, otherwise each replica receives all."""
     stats: Sequence[ReplicaStats | None]
     """The replicas' final statistics; None for one that did not answer."""
     clients: Sequence[ByTopic]
@@ -70,9 +70,9 @@ def not_received(evidence: Evidence, place: int) -> dict[str, int]:
 
 
 def told(missing: Mapping[str, int], gap_lost: Mapping[str, int]) -> dict[str, int]:
-    """Of a replica's missing events by topic, those that the adapter said it lost: never more than are missing.
+    """Return a replica's missing events by topic that its adapter reported as lost: never more than are missing.
 
-    What it lost of any topic is spread over those that still miss some, in proportion.
+    Losses of unknown topics are spread over the topics that still miss some, in proportion.
     """
     known = {topic: min(count, gap_lost.get(topic, 0)) for topic, count in missing.items()}
     rest = {topic: count - known[topic] for topic, count in missing.items()}

@@ -34,7 +34,7 @@ _STAMPS_BYTES = 1024
 _SPARE_CLIENTS = 100
 """In addition to the clients: those that reconnect before the end of their old connection is noticed."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Without http_proxy: it is this machine's own loopback that is asked."""
+"""Without http_proxy: requests go to this machine's own loopback."""
 OWN_SERVER = ("-m", "server")
 _programs = ForkServer("server.__main__", "server.runner", "generator.__main__")
 
@@ -172,7 +172,7 @@ def wait_ready(replicas: Sequence[ReplicaProcess]) -> None:
 
 
 def replica_limits(scenario: Scenario) -> dict[str, object]:
-    """A replica's limits where the scenario goes beyond its own: one may get every client, and each the largest event."""
+    """A replica's limits if the scenario exceeds its own: one replica may get every client, and each client the largest event."""
     event_bytes = scenario.payload_bytes + _STAMPS_BYTES
     rules = scenario.sessions
     return (history_limits(rules) if rules else {}) | {
@@ -194,7 +194,7 @@ def history_limits(rules: SessionRules) -> dict[str, object]:
 
 
 def generator_settings(scenario: Scenario, rules: Path | None = None) -> dict[str, object]:
-    """The scenario as settings of the generator, with hold; `rules` is the file with those of its sessions."""
+    """The scenario as settings of the generator, on hold; `rules` is the file with the rules of its sessions."""
     return ({"sessions": rules} if rules else {}) | {
         "stamp": scenario.stamp,
         "rate_hz": scenario.rate_hz,
@@ -205,14 +205,14 @@ def generator_settings(scenario: Scenario, rules: Path | None = None) -> dict[st
         "burst_events": scenario.burst_events,
         "seed": scenario.seed,
         "warmup_s": scenario.warmup_s,
-        # Where something breaks, the end depends on when it was mended: the generator is told.
+        # With a fault, the end depends on the time of its repair: the generator is told.
         "duration_s": 0 if scenario.faults else scenario.duration_s,
         "hold": True,
     }
 
 
 def start_generator(settings: Mapping[str, object], folder: Path) -> tuple[Child, Path]:
-    """Start the generator; returns it and where it will write its report."""
+    """Start the generator; returns it and the path of its report."""
     report = folder / "generator.report.json"
     env = child_env({"report": report, **settings})
     return _programs.spawn("generator", "generator", folder / "generator.log", env), report
@@ -261,7 +261,7 @@ class Load:
 
 
 def locustfile_path(name: str) -> Path:
-    """Where `sse.py` or `ws.py` of the package `load` lies."""
+    """The folder of `sse.py` and `ws.py`, the package `load`."""
     return Path(str(files("load"))) / name
 
 
@@ -290,7 +290,7 @@ def start_load(
             "load_status": status,
             "load_control": control,
             "load_wait": READY_TIMEOUT_S,
-            "load_drain": 0,  # fanbench waits itself, for what was expected
+            "load_drain": 0,  # fanbench itself waits for the expected events
             **({"load_sessions": rules} if rules else {}),
             **extra,
         }

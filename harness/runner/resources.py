@@ -47,13 +47,13 @@ class Window:
     rss_mb_per_min: dict[str, float]
     """How fast each part's memory grew: the slope of a straight line through the second half of the samples."""
     others_cores: float | None
-    """Cores that processes which are no part of the run kept busy; fanbench itself not among them. None where nobody watched."""
+    """Cores that processes outside the run kept busy, without fanbench itself. None if nobody watched."""
     stood_still_s: dict[str, float] = field(default_factory=dict)
     """By part, for how long one of its processes was seen stopped by a signal (SIGSTOP, Ctrl-Z, a debugger)."""
 
 
 class Sampler:
-    """Follows the process trees under some root ids, by part, in a thread of its own; a fault may replace roots."""
+    """Follows the process trees under some root ids, by part, in a separate thread; a fault may replace roots."""
 
     def __init__(self, roots: Callable[[], Mapping[str, Sequence[int]]]) -> None:
         self._roots = roots
@@ -109,7 +109,7 @@ class Sampler:
                         tracked.last_cpu_s = max(tracked.last_cpu_s, _cpu_s(tracked.process))
                         rss += tracked.process.memory_info().rss
                 except psutil.Error:
-                    continue  # it ended: what was seen last stands
+                    continue  # it has ended: its last sample counts
             part.stopped += still
             part.peak_rss = max(part.peak_rss, rss)
             part.rss.append((time.monotonic() - self._started_s, rss))
@@ -143,7 +143,7 @@ def _trees(roots: Sequence[int]) -> Iterator[psutil.Process]:
 
 
 def stopped_now(roots: Mapping[str, Sequence[int]]) -> list[str]:
-    """The parts of which a process is stopped by a signal, now."""
+    """The parts with a process that is now stopped by a signal."""
     found = []
     for name, pids in roots.items():
         with contextlib.suppress(psutil.Error):
@@ -162,7 +162,7 @@ def rss_mb(roots: Sequence[int]) -> float:
 
 
 def connections_to(roots: Sequence[int], listeners: Iterable[str]) -> int:
-    """TCP connections that the process trees under these ids hold, now, to clients of their listeners, each host:port."""
+    """Current TCP connections of the process trees under these ids to clients of their listeners, each host:port."""
     ports = {int(listener.rpartition(":")[2]) for listener in listeners}
     total = 0
     for process in _trees(roots):
@@ -187,7 +187,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 def _cpu_clock(pid: int) -> int:
-    """The id of a process's CPU clock, as clock_getcpuclockid(3) makes it; Python has that of threads alone."""
+    """The id of a process's CPU clock, as from clock_getcpuclockid(3); Python has that only for threads."""
     return (~pid << 3) | 2
 
 
