@@ -226,7 +226,9 @@ def with_password(endpoint: Endpoint, password_file: Path | None = None) -> Endp
         first = Path(path).read_text(encoding="utf-8").splitlines()[:1]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UsageError(f"{endpoint}: password_file={path}: {why}; give a file with the password in its first line") from None
+        raise UsageError(
+            f"{endpoint}: password_file={path}: {why}; give a file with the password in its first line"
+        ) from None
     if not first or not first[0]:
         raise UsageError(f"{endpoint}: password_file={path}: its first line is empty; put the password there")
     return replace(endpoint, password=first[0])

@@ -27,7 +27,9 @@ async def confirm(link: NatsConnection) -> None:
     """
     if link.confirming is None:
         link.confirming = asyncio.ensure_future(_ping(link))
-        link.confirming.add_done_callback(lambda ping: ping.cancelled() or ping.exception())  # the caller may have given up
+        link.confirming.add_done_callback(
+            lambda ping: ping.cancelled() or ping.exception()
+        )  # the caller may have given up
     await asyncio.shield(link.confirming)
 
 

@@ -128,7 +128,9 @@ def read_tokens(path: Path) -> list[str]:
     """
     try:
         if path.stat().st_size > MAX_TOKENS_BYTES:
-            raise UsageError(f"--tokens {str(path)!r}: it has over {MAX_TOKENS_BYTES >> 20} MB; give one token per line")
+            raise UsageError(
+                f"--tokens {str(path)!r}: it has over {MAX_TOKENS_BYTES >> 20} MB; give one token per line"
+            )
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"

@@ -31,9 +31,7 @@ def _known(streams: StreamFigures) -> str:
     if "stamp" in streams.knows:
         return "known: fanbench's own stamp, so loss, order and latency from the due instant"
     told = [
-        name
-        for name, is_known in (("identity", "identity"), ("time of sending", "time"))
-        if is_known in streams.knows
+        name for name, is_known in (("identity", "identity"), ("time of sending", "time")) if is_known in streams.knows
     ]
     lacking = []
     if "identity" not in streams.knows:

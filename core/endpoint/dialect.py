@@ -36,15 +36,11 @@ class Dialect(BaseModel):
     topic: str = Field(
         "", description="the place of the topic, such as data.channel; default: the topic that was requested"
     )
-    stream: str = Field(
-        "", description="the place of the stream's name, which changes when the numbers restart"
-    )
+    stream: str = Field("", description="the place of the stream's name, which changes when the numbers restart")
     seq: str = Field(
         "", description="the place of a number that grows by one with each event of the topic, such as data.n"
     )
-    id: str = Field(
-        "", description="what identifies an event: id, a field such as data.uuid, or a pattern of the id"
-    )
+    id: str = Field("", description="what identifies an event: id, a field such as data.uuid, or a pattern of the id")
     sent: str = Field("", description="the place of the time of sending, such as data.ts")
     unit: Unit | None = Field(
         None, description="the unit of the time: s, ms, us or ns since 1970, or iso for RFC 3339 text"
@@ -85,9 +81,7 @@ class Dialect(BaseModel):
                     f"{name} = {getattr(self, name)!r}: id = {self.id!r} has it, too; leave out one of them"
                 )
         if "{" in self.id and not parts:
-            raise ValueError(
-                f"id = {self.id!r} has only {{any}}; give id = 'id' to identify events by their whole id"
-            )
+            raise ValueError(f"id = {self.id!r} has only {{any}}; give id = 'id' to identify events by their whole id")
         if self.timed and self.unit is None:
             raise ValueError(
                 f"sent = {self.sent or self.id!r}: the unit is missing; add unit = 'ms', 's', 'us', 'ns' or 'iso'"

@@ -181,4 +181,6 @@ def require_whole(request: StreamRequest, tls: TlsSettings, schemes: Iterable[st
     if tls.key_file and not tls.cert_file:
         raise UsageError(f"--client-key {tls.key_file!r}: the certificate is missing; give it with --client-cert")
     if tls != TlsSettings() and "https" not in set(schemes):
-        raise UsageError("--ca-file, --sni and --client-cert need an https:// address; give one with --host or --replicas")
+        raise UsageError(
+            "--ca-file, --sni and --client-cert need an https:// address; give one with --host or --replicas"
+        )

@@ -83,16 +83,16 @@ def parse_id_pattern(text: str) -> IdPattern:
     names = _PART.findall(text)
     for name in names:
         if name not in ID_PARTS:
-            raise ValueError(
-                f"{{{name}}} is not known; use {', '.join(f'{{{one}}}' for one in ID_PARTS)}"
-            )
+            raise ValueError(f"{{{name}}} is not known; use {', '.join(f'{{{one}}}' for one in ID_PARTS)}")
         if name != "any" and names.count(name) > 1:
             raise ValueError(f"{{{name}}} occurs twice; leave one out")
     literals = _PART.split(text)[::2]
     if any("{" in literal or "}" in literal for literal in literals):
         raise ValueError("a brace has no partner; write parts as {name}")
     if not all(literals[1:-1]):
-        raise ValueError("there is no text between two parts, so the end of the first is unknown; put text between them")
+        raise ValueError(
+            "there is no text between two parts, so the end of the first is unknown; put text between them"
+        )
     pattern = re.escape(literals[0])
     for name, literal in zip(names, literals[1:], strict=True):
         pattern += _PART_PATTERNS.get(name, f"(?P<{name}>.+?)") + re.escape(literal)

@@ -55,7 +55,9 @@ def counters_of(replica: ReplicaElsewhere) -> ReplicaCounters:
     cpu = [one.value for one in samples if one.name == _CPU]
     if not buckets or not cpu:
         lacking = _CPU if buckets else _BUCKET
-        raise FanbenchError(f"{replica.url}/metrics has no {lacking}: check that it is a replica of this fanbench, on Linux")
+        raise FanbenchError(
+            f"{replica.url}/metrics has no {lacking}: check that it is a replica of this fanbench, on Linux"
+        )
     return ReplicaCounters(buckets, cpu[0])
 
 

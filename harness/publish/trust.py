@@ -55,7 +55,9 @@ ON_TRUST = (
         ("scenario", "contender", "round"),
         "the workload that ran; the rows that repeat it are compared",
     ),
-    OnTrust("manifest.json", ("problems", "notes", "negative", "disturbed", "permanent"), "what a run reported about itself"),
+    OnTrust(
+        "manifest.json", ("problems", "notes", "negative", "disturbed", "permanent"), "what a run reported about itself"
+    ),
     OnTrust(
         "capacity.json", ("slo", "vary", "held", "broke", "confirmed", "note", "judged"), "the course of the search"
     ),

@@ -52,9 +52,7 @@ def _with_evidence(folders: Sequence[Path]) -> list[Path]:
     beside: dict[Path, list[Result]] = {}
     for folder in folders:
         if folder.name.endswith(PARTIAL):
-            raise UsageError(
-                f"{folder} still runs, or its fanbench was killed; name the finished directories instead"
-            )
+            raise UsageError(f"{folder} still runs, or its fanbench was killed; name the finished directories instead")
         stored = load(folder)
         if not Result(folder.name, stored.comparison, stored.search is not None).compares:
             continue

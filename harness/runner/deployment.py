@@ -151,7 +151,9 @@ def _urls(option: str, text: str) -> tuple[str, ...]:
         except ValueError:
             usable = False
         if not usable or parts.path or parts.query or parts.fragment or parts.username is not None:
-            raise UsageError(f"{option} {redact(url)}: give http://HOST:PORT without a path; separate several with commas")
+            raise UsageError(
+                f"{option} {redact(url)}: give http://HOST:PORT without a path; separate several with commas"
+            )
         if found.count(url) > 1:
             raise UsageError(f"{option} {url}: occurs twice; each address is one replica or proxy; leave one out")
     if not found:

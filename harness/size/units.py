@@ -67,7 +67,9 @@ def read_units(path: Path | None = None) -> UnitCosts:
         text = path.read_text(encoding="utf-8") if path is not None else _committed()
         return UnitCosts.model_validate(tomllib.loads(text))
     except OSError as error:
-        raise UsageError(f"--units {where}: {error.strerror}; docs/scale.md describes how to make such a file") from error
+        raise UsageError(
+            f"--units {where}: {error.strerror}; docs/scale.md describes how to make such a file"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--units {where}: {error}; docs/scale.md describes how to make such a file") from error
     except ValidationError as error:

@@ -57,9 +57,7 @@ def test_one_that_does_not_answer_is_named():
 
 def test_one_address_given_for_two_is_one_replica(replica):
     twice = [here(replica), ReplicaElsewhere(f"http://localhost:{replica.port}")]
-    with pytest.raises(
-        NotReadyError, match="all have the name replica-1: give each replica its own FANBENCH_SERVER"
-    ):
+    with pytest.raises(NotReadyError, match="all have the name replica-1: give each replica its own FANBENCH_SERVER"):
         wait_until_ready(twice, MEMORY, 30)
 
 
