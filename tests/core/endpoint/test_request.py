@@ -47,8 +47,8 @@ def test_headers_cookies_and_body_are_filled_in():
     ("check", "text", "says"),
     [
         (check_path, "events", "begins with a slash"),
-        (check_path, "/a b", "percent-encoded"),
-        (check_path, "/ä", "percent-encoded"),
+        (check_path, "/a b", "percent-encode them"),
+        (check_path, "/ä", "percent-encode them"),
         (check_path, "/{room}", r"\{room\} is not known"),
         (parse_header, "X-User", "Name: value"),
         (parse_header, "X User: a", "Name: value"),
