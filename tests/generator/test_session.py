@@ -10,7 +10,7 @@ from generator.settings import GeneratorSettings
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("Bearer s3cret", "line 1: it takes 'Name: value'"),
+        ("Bearer s3cret", "line 1: give 'Name: value'"),
         ("X-User: {user}", "headers: X-User: {user} is not known to a publish"),
         ("X-A: b\n\nHost: s3cret", "line 2: Host follows from the rest of the request"),
     ],
