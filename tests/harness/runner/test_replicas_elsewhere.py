@@ -147,7 +147,7 @@ def test_what_is_no_page_of_metrics_tells_nothing():
 def test_the_token_is_told_to_nobody_else():
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as (other, heads):
         moved = f"HTTP/1.1 302 Found\r\nLocation: {other}/stats\r\nContent-Length: 0\r\n\r\n".encode()
-        with answering(moved) as (url, _), pytest.raises(NotReadyError, match="said 302"):
+        with answering(moved) as (url, _), pytest.raises(NotReadyError, match="answered 302"):
             ReplicaElsewhere(url, "not-for-others").ask("/stats")
     assert heads == []
 
