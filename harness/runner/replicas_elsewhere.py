@@ -111,7 +111,7 @@ class ReplicaElsewhere:
                 "replica and restart it"
             )
         if found.clients:
-            raise NotReadyError(f"{named} has {found.clients} clients that are not this run's: close them")
+            raise NotReadyError(f"{named} has {found.clients} clients that do not belong to this run: close them")
         return found
 
 
