@@ -19,6 +19,7 @@ from brokers.programs.cluster_program import APART
 from brokers.programs.running import Running
 from brokers.programs.settings import read_settings
 from brokers.registry import library_missing
+from core.endpoint.compared import ComparedEndpoint
 from core.errors import FanbenchError, UsageError
 
 Delivery = Literal["at-most-once", "at-least-once"]
@@ -40,7 +41,7 @@ class Broker(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Without a program it is `memory`, or a broker of the user's own at `url`."""
+    """Without a program it is `memory`, or a broker or an endpoint of the user's own at `url`."""
 
     name: str
     delivery: Delivery
@@ -65,6 +66,8 @@ class Contender:
     """Its flaw as a pattern; empty for most contenders."""
     kept: str = ""
     """How its program stores published events, as fanbench runs it; empty if it stores nothing. docs/brokers.md has the sources."""
+    endpoint: ComparedEndpoint | None = None
+    """The service that streams the events itself: there is no broker, and there are no replicas. None for most contenders."""
 
     @property
     def clustered(self) -> bool:
@@ -89,7 +92,7 @@ class Contender:
         Raises:
             UsageError: a setting that a person chose does not exist, or takes no such value.
         """
-        if self.program is None:
+        if self.program is None or self.endpoint is not None:
             return "nothing is kept" if self.embedded else ""
         if not self.kept:
             return "nothing is kept"
@@ -134,12 +137,16 @@ class Contender:
 
     @property
     def _library_missing(self) -> str | None:
+        if self.endpoint is not None:
+            return None
         missing = library_missing(self.url.partition(":")[0])
         return server_missing() if missing is None and self.server else missing
 
     @property
     def _or_docker(self) -> str:
-        return ", or `--launch docker`" if self.launch == "auto" and not docker.why_not() else ""
+        if self.launch != "auto" or self.endpoint is not None or docker.why_not():
+            return ""
+        return ", or `--launch docker`"
 
     def program_version(self) -> str:
         """The program's path; empty if there is no program, or it is not found."""
@@ -154,6 +161,11 @@ class Contender:
         if self.clustered and self.launch == "docker":
             raise UsageError(
                 f"contender '{self.name}': a cluster runs as local programs only; leave out `--launch docker`"
+            )
+        if self.endpoint is not None and self.launch == "docker":
+            raise UsageError(
+                f"contender '{self.name}': fanbench has no image of this service; leave out `--launch docker`, or start it in a "
+                f"container yourself and give its url in place of program in {self.endpoint.file}"
             )
         if self.given and self.launch == "docker":
             raise UsageError(f"contender '{self.name}': a container takes no settings; leave out `--launch docker`")
@@ -182,7 +194,7 @@ class Contender:
         Raises:
             FanbenchError: the program is not found, or does not come up.
         """
-        if self.embedded:
+        if self.embedded or (self.program is None and self.endpoint is not None):
             yield Broker(self.url)
             return
         if self.program is None:

@@ -18,11 +18,13 @@ from brokers.programs.images import (
 from brokers.programs.mosquitto import mosquitto
 from brokers.programs.nats import nats
 from brokers.programs.nats_cluster import nats_cluster
+from brokers.programs.nchan import nchan
 from brokers.programs.postgres import postgres
 from brokers.programs.rabbitmq import rabbitmq
 from brokers.programs.rabbitmq_cluster import rabbitmq_cluster
 from brokers.programs.redis_cluster import valkey_cluster
 from brokers.programs.redis_sentinel import redis_sentinel, valkey_sentinel
+from brokers.programs.script_hub import sse_starlette
 from brokers.programs.settings import Setting
 from brokers.programs.valkey import redis, valkey
 
@@ -40,6 +42,8 @@ CLUSTERS: dict[str, ClusterProgram] = {
     cluster.name: cluster
     for cluster in (valkey_sentinel, redis_sentinel, valkey_cluster, nats_cluster, rabbitmq_cluster)
 }
+SERVICES: dict[str, Program] = {service.name: service for service in (nchan, sse_starlette)}
+"""Services that stream events themselves, which endpoint files name. They have no image."""
 IMAGES: dict[str, Program] = {
     image.name: image
     for image in (valkey_image, redis_image, rabbitmq_image, mosquitto_image, nats_image, postgres_image)
@@ -55,6 +59,8 @@ def program_of(name: str, launch: Launch, settings: Mapping[str, int] | None = N
     """The program of that name as it is to be launched; a cluster, which has no image, and PostgreSQL with their settings."""
     if name in CLUSTERS:
         return CLUSTERS[name].with_values(settings or {})
+    if name in SERVICES:
+        return SERVICES[name]
     if launch == "docker":
         return IMAGES[name]
     return postgres.with_values(settings) if name == postgres.name and settings else PROGRAMS[name]

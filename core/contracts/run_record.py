@@ -32,7 +32,8 @@ class MainColumns(Document):
     round: int
     delivery: str
     clients: int
-    replicas: int
+    replicas: Counted
+    """None where clients listened to an endpoint, which has none; so for `gaps`, which replicas report."""
     rate_hz: float
     published: int
     expected: int
@@ -40,7 +41,7 @@ class MainColumns(Document):
     lost: int
     duplicated: int
     reordered: int
-    gaps: int
+    gaps: Counted
     p50_ms: Measured
     p90_ms: Measured
     p99_ms: Measured

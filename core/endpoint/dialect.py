@@ -16,6 +16,8 @@ from core.scenario import read_toml
 
 Unit = Literal["s", "ms", "us", "ns", "iso"]
 MODEL = "dialects/nchan.toml"
+ENDPOINT_TABLE = "endpoint"
+"""The table of a dialect's file that says how the service is reached: `endpoint_file` reads it."""
 
 
 class Dialect(BaseModel):
@@ -160,4 +162,6 @@ def load_dialect(name_or_path: str, folder: Path) -> Dialect:
             raise UsageError(
                 f"no dialect '{name_or_path}'; {nearest(name_or_path, known)}, or give the path of a TOML file"
             )
-    return parse_dialect({"name": path.stem} | read_toml(path, "dialect", MODEL), where=f"dialect {path}")
+    fields = read_toml(path, "dialect", MODEL)
+    fields.pop(ENDPOINT_TABLE, None)
+    return parse_dialect({"name": path.stem} | fields, where=f"dialect {path}")

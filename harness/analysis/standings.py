@@ -64,14 +64,18 @@ class Standing:
         """The sum over valid runs of deliveries lost to one of CAUSES."""
         return sum(run.lost_by_cause.get(cause, 0) for run in self.runs)
 
+    def tells(self, cause: str) -> bool:
+        """Whether any valid run can tell what was lost to that cause: a service that is not fanbench's does not tell all."""
+        return any(cause in run.lost_by_cause for run in self.runs)
+
     def share(self, hop: str) -> float | None:
-        """The hop's part of the mean latency, from 0 to 1.
+        """The hop's part of the mean latency, from 0 to 1; None where nobody told when it ended.
 
         Of the mean, since only means add up over hops: the deliveries that are slowest in one hop need not be slow
         in another, so a percentile cannot be split.
         """
-        whole = self.pooled().mean_ms()
-        return self.pooled(hop).mean_ms() / whole if whole else None
+        whole, part = self.pooled().mean_ms(), self.pooled(hop)
+        return part.mean_ms() / whole if whole and part.count + part.negative else None
 
     def cpu_s_per_million(self, part: str) -> Interval | float | None:
         """CPU seconds of a part per million deliveries, each run's own; a plain number when there is one run."""
@@ -105,9 +109,9 @@ class Standing:
         return max(cores.items(), key=lambda item: item[1]) if cores else None
 
     def main_hop(self) -> str | None:
-        """The hop with the largest part of the mean latency."""
+        """The hop with the largest part of the mean latency; None where not all of them are known."""
         shares = {hop: share for hop in HOPS if (share := self.share(hop)) is not None}
-        return max(shares, key=lambda hop: shares[hop]) if shares else None
+        return max(shares, key=lambda hop: shares[hop]) if len(shares) == len(HOPS) else None
 
 
 @dataclass(frozen=True, slots=True)

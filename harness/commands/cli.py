@@ -26,6 +26,7 @@ from harness.commands.options import (
     Contenders,
     Deploy,
     Duration,
+    Endpoints,
     LaunchedBy,
     LoadProcesses,
     MasterAt,
@@ -42,6 +43,7 @@ from harness.commands.options import (
     Topics,
     Warmup,
     WorkersExpected,
+    require_endpoints_here,
     scenario_from,
 )
 
@@ -119,6 +121,7 @@ def compare(
     master_at: MasterAt = "",
     run_name: RunName = "",
     deploy: Deploy = "",
+    endpoint: Endpoints = None,
     json_answer: AsJson = False,
 ) -> None:
     """Compare contenders with each other: the main job.
@@ -150,9 +153,21 @@ def compare(
     gate = None if baseline is None else (baseline, fail_if)
     over = parse_transports(transport)
     precision = Precision(within, margin)
+    services = require_endpoints_here(endpoint or [], replicas_at, over)
     raise typer.Exit(
         compare_command(
-            contenders or [], every, workload, out, json_answer, gate, repeats, over, launch, precision, deployment
+            contenders or [],
+            every,
+            workload,
+            out,
+            json_answer,
+            gate,
+            repeats,
+            over,
+            launch,
+            precision,
+            deployment,
+            services,
         )
     )
 

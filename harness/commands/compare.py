@@ -18,7 +18,7 @@ from core.scenario import Scenario
 from harness.analysis.gate import BaselineGate, in_words
 from harness.analysis.judgements import MARGIN
 from harness.analysis.statistics import MIN_ROUNDS
-from harness.report.comparison import anti_patterns_told
+from harness.report.comparison import anti_patterns_told, endpoints_told
 from harness.report.transports import transport_tables
 from harness.results.answer import run_json
 from harness.results.run_record import Comparison, Run
@@ -91,6 +91,7 @@ def compare_command(
     launch: Launch = "auto",
     precision: Precision = USUAL,
     deployment: Deployment | None = None,
+    endpoints: Sequence[str] = (),
 ) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
@@ -98,9 +99,14 @@ def compare_command(
     contender has fewer valid rounds than wanted, the comparison was interrupted, or the gate failed. Without `names` two
     contenders with all their rounds are enough: nobody asked for each of those that were found here.
     """
-    contenders = choose_contenders(names, every, launch, deployment=deployment, transports=transports)
+    contenders = choose_contenders(
+        names, every, launch, deployment=deployment, transports=transports, endpoints=endpoints
+    )
     for contender in contenders if "ws" in transports else ():
         refuse_anti_pattern(contender, "WebSocket")
+    for contender in contenders:
+        if contender.endpoint is not None:
+            contender.endpoint.require_usable(scenario)
 
     from harness.report.page import (  # matplotlib takes half a second to import
         terminal_grid,
@@ -133,7 +139,7 @@ def compare_command(
         console.print(terminal_grid(table))
     for sentence in comparison.verdict:
         console.print(sentence, highlight=False, markup=False)
-    for sentence in anti_patterns_told(comparison):
+    for sentence in (*anti_patterns_told(comparison), *endpoints_told(comparison)):
         console.print(sentence, highlight=False, markup=False)
     console.print(f"report: {report.page}", highlight=False, markup=False, soft_wrap=True)
     findings = gate.check(comparison) if gate else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -100,7 +101,35 @@ Break = Annotated[
     ),
 ]
 Mend = Annotated[str, typer.Option("--mend", help="mends what --break broke", metavar="CMD", show_default=False)]
+Endpoints = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--endpoint",
+        help="another SSE service to compare with: nchan, sse-starlette, or an endpoint file of your own; repeatable",
+        metavar="NAME|FILE",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")]
+
+
+def require_endpoints_here(endpoints: list[str], replicas_at: str, transports: Sequence[str]) -> list[str]:
+    """The endpoints, if they go with the other options.
+
+    Raises:
+        UsageError: replicas run elsewhere, or clients are to use WebSockets.
+    """
+    if endpoints and replicas_at:
+        raise UsageError(
+            f"--endpoint {endpoints[0]} and --replicas-at: the clients of an endpoint are started here, those of --replicas-at "
+            "elsewhere; leave one of them out"
+        )
+    if endpoints and "ws" in transports:
+        raise UsageError(
+            f"--endpoint {endpoints[0]} and --transport {','.join(transports)}: an endpoint streams Server-Sent Events; leave "
+            "--transport out"
+        )
+    return endpoints
 
 
 def scenario_from(name: str, topics: str | None = None, **fields: object) -> Scenario:

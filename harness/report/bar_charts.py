@@ -5,7 +5,7 @@ Each function draws within `chart_style.style()` and returns a matplotlib Figure
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,19 +31,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HOP_NAMES = {"schedule": "schedule lag", "broker": "broker", "fanout": "fan-out"}
+HOP_NAMES = {"schedule": "schedule lag", "broker": "broker", "fanout": "fan-out", "service": "service, whole"}
 LOAD_UNITS = {"clients": "clients", "rate": "events per second", "replicas": "replicas", "topics": "topics"}
 _ROW = 25
 
 
 def hops(standings: Sequence[Standing]) -> Figure | None:
     """Mean latency per contender, stacked by hop: only means add up."""
-    rows = {
-        standing.contender: {hop: standing.pooled(hop).mean_ms() for hop in HOPS}
-        for standing in standings
-        if standing.runs
-    }
+    rows = {standing.contender: _means(standing) for standing in standings if standing.runs}
     return _stacked(rows, HOP_COLOURS, HOP_NAMES, "mean latency, ms")
+
+
+def _means(standing: Standing) -> dict[str, float]:
+    """By hop. An endpoint does not tell where its parts end, so that what follows the send is one."""
+    pooled = {hop: standing.pooled(hop) for hop in HOPS}
+    means = {hop: histogram.mean_ms() for hop, histogram in pooled.items() if histogram.count}
+    if set(means) == {"schedule"}:
+        means["service"] = max(0.0, standing.pooled().mean_ms() - means["schedule"])
+    return means
 
 
 def cpu(standings: Sequence[Standing]) -> Figure | None:
@@ -131,19 +136,20 @@ def _stacked(
         axes.set_xlim(0, longest * 1.16)
         axes.set_xlabel(label)
         _quiet(axes)
-        _name_segments(axes, max(rows.values(), key=len), next(iter(rows.values())), colours, names)
+        present = {part for parts in rows.values() for part in parts}
+        _name_segments(axes, present, next(iter(rows.values())), colours, names)
         return figure
 
 
 def _name_segments(
     axes: Axes,
-    fullest: Mapping[str, float],
+    present_in_any: Collection[str],
     first: Mapping[str, float],
     colours: Mapping[str, str],
     names: Mapping[str, str],
 ) -> None:
     """Name the parts above the first bar, each joined to its segment by a line."""
-    present = [part for part in colours if part in fullest]
+    present = [part for part in colours if part in present_in_any]
     starts = np.cumsum([0.0, *(first.get(part, 0.0) for part in present)])
     centres = [(starts[i] + starts[i + 1]) / 2 for i in range(len(present))]
     lay_out(axes)

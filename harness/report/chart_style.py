@@ -53,7 +53,12 @@ THEMES: dict[str, dict[str, str]] = {
 }
 LIGHT = THEMES["light"]
 LINES = [LIGHT[name] for name in ("blue", "orange", "green", "pink", "ochre", "violet")]
-HOP_COLOURS = {"schedule": LIGHT["grey"], "broker": LIGHT["orange"], "fanout": LIGHT["blue"]}
+HOP_COLOURS = {
+    "schedule": LIGHT["grey"],
+    "broker": LIGHT["orange"],
+    "fanout": LIGHT["blue"],
+    "service": LIGHT["ochre"],
+}
 PART_COLOURS = {
     "broker": LIGHT["orange"],
     "server": LIGHT["blue"],

@@ -168,6 +168,7 @@ def _how(comparison: Comparison) -> list[str]:
         f"of {1 - CONFIDENCE:.0%} that any such statement in this comparison is wrong. This needs {MIN_ROUNDS} rounds. {_looks(comparison)}"
         "Contenders with different promises are not ranked against each other.",
         *anti_patterns_told(comparison),
+        *endpoints_told(comparison),
     ]
 
 
@@ -179,6 +180,17 @@ def anti_patterns_told(comparison: Comparison) -> list[str]:
         "describe the pattern, not the broker."
         for name in names
         if (words := anti_pattern(name))
+    ]
+
+
+def endpoints_told(comparison: Comparison) -> list[str]:
+    """What is known of each contender that is a service of its own, and what is not."""
+    names = sorted({run.contender for run in comparison.runs if run.endpoint})
+    return [
+        f"{name} is a service that streams the events itself, in place of broker and replicas. Its latency counts from the due "
+        "instants as well. Not measured: its broker hop, its fan-out hop, its gaps, and what it drops for slow clients; CPU and "
+        "memory are those of the whole service, under server."
+        for name in names
     ]
 
 
@@ -257,7 +269,7 @@ def losses(comparison: Comparison) -> list[Table]:
         [
             Cell(standing.contender, small=standing.delivery),
             Cell(f"{standing.total('lost'):,}", "bad"),
-            *(Cell(f"{standing.lost_to(cause):,}") for cause in CAUSES),
+            *(Cell(f"{standing.lost_to(cause):,}" if standing.tells(cause) else "–") for cause in CAUSES),
         ]
         for standing in in_order(comparison)
         if standing.total("lost")

@@ -157,7 +157,7 @@ def run_of(record: RunRecord, entry: ManifestRun, base: Scenario, where: str) ->
         lost=main.lost,
         duplicated=main.duplicated,
         reordered=main.reordered,
-        gaps=main.gaps,
+        gaps=main.gaps or 0,
         achieved_hz=further.achieved_hz,
         lost_by_cause=_causes(further),
         histograms=_histograms(record.histograms.histograms, entry.negative),
@@ -169,6 +169,7 @@ def run_of(record: RunRecord, entry: ManifestRun, base: Scenario, where: str) ->
         notes=entry.notes,
         disturbed=entry.disturbed,
         permanent=entry.permanent,
+        endpoint=main.replicas is None,
     )
 
 

@@ -60,11 +60,11 @@ class Run:
     gaps: int = 0
     achieved_hz: float = 0.0
     lost_by_cause: dict[str, int] = field(default_factory=dict)
-    """By each of CAUSES; sums to `lost`."""
+    """By each of CAUSES that can be known; sums to `lost`."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
-    """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values."""
+    """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values. An endpoint tells where no hop but the first ends."""
     usage: dict[str, Usage] = field(default_factory=dict)
-    """By part; `memory` has no broker."""
+    """By part; `memory` has no broker, and an endpoint counts as server."""
     not_watched: tuple[str, ...] = ()
     """Parts that ran without being watched, and OTHERS: their CPU and memory are missing, which is not 0."""
     timeline: list[MeasuredSecond] = field(default_factory=list)
@@ -79,6 +79,8 @@ class Run:
     """It ended early for a permanent reason: a missing library, a refused setting."""
     notes: tuple[str, ...] = ()
     """Remarks besides the figures, such as why the product cannot do better; they refuse nothing."""
+    endpoint: bool = False
+    """Whether clients listened to a service that is not made of replicas: their number and the gaps that they report do not exist."""
 
     @property
     def valid(self) -> bool:

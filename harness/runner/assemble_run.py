@@ -65,12 +65,14 @@ def assemble_run(contender: Contender, scenario: Scenario, number: int, findings
         figures=_figures(scenario, findings),
         problems=problems(facts),
         disturbed=disturbed(facts),
+        endpoint=contender.endpoint is not None,
     )
 
 
 def _not_watched(contender: Contender, window: Window) -> tuple[str, ...]:
-    """The parts whose CPU and memory nobody watched. `memory` has no broker, and its generator is in the replicas."""
-    missing = () if contender.embedded else tuple(part for part in PARTS if part not in window.parts)
+    """The parts whose CPU and memory nobody watched. `memory` has no broker, and its generator is in the replicas; an endpoint counts as server."""
+    parts = [part for part in PARTS if part != "broker" or contender.endpoint is None]
+    missing = () if contender.embedded else tuple(part for part in parts if part not in window.parts)
     return (*missing, OTHERS) if window.others_cores is None else missing
 
 
@@ -109,6 +111,7 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         others_cores=findings.window.others_cores,
         cores=usable_cores(),
         stood_still_s=findings.window.stood_still_s,
+        endpoint=findings.evidence.endpoint,
         silent_replicas=sum(stats is None for stats in findings.evidence.stats),
         visits=load.visits,
         visits_planned=sum(1 for _ in visits(scenario.sessions)) if scenario.sessions else 0,

@@ -58,6 +58,8 @@ class Facts:
     """By part, how long one of its processes was stopped by a signal."""
     silent_replicas: int = 0
     """Replicas that did not answer at the end: what they received and dropped is unknown."""
+    endpoint: bool = False
+    """Whether the clients listened to a service that is not made of replicas."""
     visits: VisitResult | None = None
     """Set if there are sessions."""
     visits_planned: int = 0
@@ -91,6 +93,7 @@ def _generator_late(facts: Facts) -> str | None:
     return None
 
 
+_OF_ENDPOINT = "the service is the bottleneck; lower --clients or --rate"
 _REMEDIES = {
     "server": "the replica is the bottleneck; add --replicas, or lower --clients or --rate",
     "load": "the load is the bottleneck; give more --load-processes if cores are free, or lower --clients or --rate",
@@ -103,6 +106,8 @@ def _parts(facts: Facts) -> str | None:
     for part, remedy in _REMEDIES.items():
         usage = facts.usage.get(part)
         if usage is not None and usage.busiest_core > MAX_CORE:
+            if part == "server" and facts.endpoint:
+                remedy = _OF_ENDPOINT
             return f"{part} at {usage.busiest_core:.0%} of a core (limit {MAX_CORE:.0%}): {remedy}"
     return None
 
@@ -113,9 +118,10 @@ def _clients(facts: Facts) -> str | None:
     wanted = facts.scenario.clients
     if facts.clients_at_start == facts.clients_at_end == wanted and facts.reconnects == 0:
         return None
+    logs = "service's log" if facts.endpoint else "replicas' logs"
     return (
         f"clients missing: {facts.clients_at_start} at the start, {facts.clients_at_end} at the end, of {wanted}; "
-        f"{facts.reconnects} reconnected; see the replicas' logs"
+        f"{facts.reconnects} reconnected; see the {logs}"
     )
 
 
@@ -188,7 +194,8 @@ def _others(facts: Facts) -> str | None:
 def _failed(facts: Facts) -> str | None:
     if facts.failed_publishes == 0:
         return None
-    return f"{facts.failed_publishes} publishes failed: the broker refused them or did not answer; see generator.log"
+    refused = "the service" if facts.endpoint else "the broker"
+    return f"{facts.failed_publishes} publishes failed: {refused} refused them or did not answer; see generator.log"
 
 
 _WHO = {"server": "a replica", "load": "Locust", "generator": "the generator", "broker": "the broker"}

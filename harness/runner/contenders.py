@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from brokers.contender import Contender
 from brokers.contenders import all_contenders, cluster_contenders, find_contender
+from brokers.endpoint_contenders import endpoint_contender, require_endpoint_answers
 from brokers.programs.catalogue import Launch
 from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
@@ -21,10 +22,13 @@ def choose_contenders(
     clusters: bool = False,
     deployment: Deployment | None = None,
     transports: Sequence[str] = ("sse",),
+    endpoints: Sequence[str] = (),
 ) -> list[Contender]:
     """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
 
     With `clusters` those of several nodes instead of those of one.
+
+    `endpoints` are names or paths of endpoint files, which come after them.
 
     With a `deployment` all are brokers at URLs.
 
@@ -40,12 +44,21 @@ def choose_contenders(
     chosen = [find_contender(name) for name in names] or usual
     chosen = [contender.launched_by(launch) for contender in chosen]
     if not names and launch != "docker":
-        return [contender for contender in chosen if contender.runnable]
-    for contender in chosen:
+        chosen = [contender for contender in chosen if contender.runnable]
+    else:
+        _require_each(chosen)
+    services = [endpoint_contender(name_or_path).launched_by(launch) for name_or_path in endpoints]
+    _require_each(services)
+    return [*chosen, *services]
+
+
+def _require_each(contenders: Sequence[Contender]) -> None:
+    for contender in contenders:
         contender.require_runnable()
-        if contender.program is None:
+        if contender.program is None and contender.endpoint is not None:
+            require_endpoint_answers(contender.endpoint)
+        elif contender.program is None:
             require_answer(contender)
-    return chosen
 
 
 def require_answer(contender: Contender) -> None:

@@ -30,6 +30,8 @@ class Evidence:
     each_its_own: bool = False
     of_visits: int | None = None
     """The deliveries that all visits to sessions expect, if there are sessions; `clients` is then empty."""
+    endpoint: bool = False
+    """Whether the clients listened to a service that tells nothing of itself: `stats` is empty, `clients` has one entry."""
 
     def heard_by(self, place: int) -> Sequence[GeneratorReport]:
         """The reports of the generators that replica `place` hears."""
@@ -90,6 +92,8 @@ def split_by_cause(lost: int, evidence: Evidence) -> dict[str, int]:
     - `unexplained`: it is missing from the middle of a connected stream, without a word.
     - `under_way`: none of these; it had not come when the drain ended.
     """
+    if evidence.endpoint:
+        return _of_endpoint(lost, evidence.client_causes)
     unheard = by_gap = 0
     for place, by_topic in enumerate(evidence.clients):
         missing = not_received(evidence, place)
@@ -108,8 +112,28 @@ def split_by_cause(lost: int, evidence: Evidence) -> dict[str, int]:
         "connection_down": down - slow,
         "unexplained": causes.get(Cause.UNEXPLAINED, 0),
     }
+    split, left = _charged(lost, surest_first)
+    return split | {"under_way": left}
+
+
+def _of_endpoint(lost: int, causes: Mapping[Cause, int]) -> dict[str, int]:
+    """What the clients alone can tell: the rest is what no client of the topic got, which the service did not deliver.
+
+    Whether it dropped events for slow clients, or of itself, it does not tell: these causes are absent.
+    """
+    known = {
+        "connection_down": causes.get(Cause.CONNECTION, 0),
+        "unexplained": causes.get(Cause.UNEXPLAINED, 0),
+        "under_way": causes.get(Cause.TAIL, 0),
+    }
+    split, left = _charged(lost, known)
+    return split | {"broker": left}
+
+
+def _charged(lost: int, surest_first: Mapping[str, int]) -> tuple[dict[str, int], int]:
+    """Each cause's part of the losses, in the order given, and what is left."""
     split, left = {}, max(0, lost)
     for cause, count in surest_first.items():
         split[cause] = min(left, max(0, count))
         left -= split[cause]
-    return split | {"under_way": left}
+    return split, left

@@ -53,10 +53,14 @@ class Window:
 
 
 class Sampler:
-    """Follows the process trees under some root ids, by part, in a separate thread; a fault may replace roots."""
+    """Follows the process trees under some root ids, by part, in a separate thread; a fault may replace roots.
 
-    def __init__(self, roots: Callable[[], Mapping[str, Sequence[int]]]) -> None:
+    Without `others` nobody says what other processes used: a part of the run is among them.
+    """
+
+    def __init__(self, roots: Callable[[], Mapping[str, Sequence[int]]], *, others: bool = True) -> None:
         self._roots = roots
+        self._others = others
         self._parts = {name: _Part() for name in roots()}
         self._own = psutil.Process()
         self._done = threading.Event()
@@ -84,7 +88,7 @@ class Sampler:
         others = max(0.0, (_busy_cpu_s() - self._busy_s - ours_s) / seconds)
         slopes = {name: _mb_per_min(part.rss[len(part.rss) // 2 :]) for name, part in self._parts.items()}
         still = {name: part.stopped * _INTERVAL_S for name, part in self._parts.items() if part.stopped}
-        return Window(seconds, parts, slopes, others, still)
+        return Window(seconds, parts, slopes, others if self._others else None, still)
 
     def _follow(self) -> None:
         turn = 0

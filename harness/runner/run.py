@@ -30,6 +30,7 @@ from harness.runner.polling import poll, poll_growth
 from harness.runner.processes import Children, preload
 from harness.runner.resources import Window, stopped_now
 from harness.runner.set_up_elsewhere import broker_as_given, set_up_elsewhere
+from harness.runner.set_up_endpoint import hint_of_endpoint, set_up_endpoint
 from harness.runner.testbed import Testbed, set_up
 from harness.runner.watch_elsewhere import with_clocks_told
 
@@ -88,14 +89,18 @@ def run_once(
         launched = broker_as_given
     with launched(contender, folder) as broker, ExitStack() as stack:
         children = stack.enter_context(Children())
-        if deployment is None:
+        if contender.endpoint is not None:
+            say("starting clients")
+            testbed = set_up_endpoint(contender, contender.endpoint, scenario, broker, folder, children, transport)
+        elif deployment is None:
             say("starting replicas and clients")
             testbed = set_up(contender, scenario, broker, folder, children, stack, transport)
         else:
             testbed = set_up_elsewhere(contender, scenario, broker, folder, children, deployment, transport, say)
         require_possible(scenario.faults, testbed)
         say("connecting")
-        at_start = _connect(testbed, patience)
+        with hint_of_endpoint(testbed):
+            at_start = _connect(testbed, patience)
         grown_mb = testbed.grown_mb()
         rules = scenario.sessions
         clients = [] if rules else testbed.clients_of_topics()
@@ -103,7 +108,7 @@ def run_once(
         window, reports = _measure(testbed, say, clock, patience)
         say("draining")
         of_visits = expected_of_visits(rules) if rules else None
-        known = Evidence(reports, [], clients, {}, each_its_own=contender.embedded, of_visits=of_visits)
+        known = Evidence(reports, [], clients, {}, contender.embedded, of_visits, testbed.at_endpoint)
         _drain(testbed, expected_deliveries(known), clock)
         still = {part: window.stood_still_s.get(part, 0.0) for part in stopped_now(testbed.roots())}
         window = replace(window, stood_still_s=window.stood_still_s | still)
@@ -236,4 +241,5 @@ def failed_run(contender: Contender, scenario: Scenario, number: int, error: Fan
         problems=(str(error),),
         disturbed=error.transient,
         permanent=not error.transient,
+        endpoint=contender.endpoint is not None,
     )

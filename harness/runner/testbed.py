@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from brokers.contender import Broker, Contender
@@ -16,7 +18,7 @@ from core.contracts.replica_stats import ReplicaStats
 from core.errors import FanbenchError, UsageError
 from core.process import Child
 from core.scenario import Scenario
-from core.topics import expand_topics
+from core.topics import expand_topics, topics_in_turn
 from harness.runner.deployment import Deployment
 from harness.runner.links import BrokerLink, ClientLinks, starting_at
 from harness.runner.processes import (
@@ -44,7 +46,7 @@ class Testbed:
     scenario: Scenario
     broker: Broker
     replicas: list[ReplicaProcess]
-    """Those that fanbench started: all, or with `elsewhere` none."""
+    """Those that fanbench started: all, or with `elsewhere` or at an endpoint none."""
     load: Load
     generators: list[Child]
     """The processes that get SIGUSR1: the generator, or the replicas with embedded generators."""
@@ -60,20 +62,26 @@ class Testbed:
     figures: dict[str, float] = field(default_factory=dict)
     """What is seen of the broker, and what a fault tells of itself, as columns of summary.csv."""
     server_mb: float | None = 0.0
-    """Memory of all replicas when they were ready, before any client; None where one does not tell."""
+    """Memory of all replicas, or of the endpoint, when they were ready, before any client; None where one does not tell."""
     elsewhere: tuple[ReplicaElsewhere, ...] = ()
     """The replicas that somebody else runs."""
     run_own: Callable[[str, str], None] | None = None
     """Runs a person's own command, given its option and the command; where there is a deployment."""
     deployment: Deployment | None = None
 
+    @property
+    def at_endpoint(self) -> bool:
+        """Whether clients listen to a service that is not made of replicas; `broker` is this service."""
+        return self.contender.endpoint is not None
+
     def roots(self) -> dict[str, list[int]]:
         """The process ids of each part, as they are now: a fault may have replaced some."""
-        roots = {"server": [replica.child.pid for replica in self.replicas]} if self.replicas else {}
+        serving = self.broker.pids if self.at_endpoint else [replica.child.pid for replica in self.replicas]
+        roots = {"server": serving} if serving else {}
         roots["load"] = [self.load.child.pid]
         if not self.contender.embedded:  # otherwise it lives in the replicas, whose CPU holds its own
             roots["generator"] = [child.pid for child in self.generators]
-        if self.broker.pids:  # not where it is someone else's, or in a virtual machine
+        if self.broker.pids and not self.at_endpoint:  # not where it is someone else's, or in a virtual machine
             roots["broker"] = self.broker.pids
         return roots
 
@@ -86,23 +94,30 @@ class Testbed:
 
     def sampler(self) -> Sampler | ElsewhereSampler:
         """What follows CPU and memory of every part that can be watched."""
-        here = Sampler(self.roots)
+        # A service that somebody else runs may be on this machine, and would be taken for a stranger.
+        here = Sampler(self.roots, others=not self.at_endpoint or bool(self.broker.pids))
         return ElsewhereSampler(here, self.elsewhere, lambda: self.load.status().workers) if self.elsewhere else here
 
     def grown_mb(self) -> float | None:
         """By how much the replicas' memory has grown since they were ready; None where one does not tell."""
+        if self.server_mb is None:
+            return None
         now_mb = replicas_rss_mb(self.elsewhere) if self.elsewhere else rss_mb(self.roots()["server"])
-        return None if now_mb is None or self.server_mb is None else now_mb - self.server_mb
+        return None if now_mb is None else now_mb - self.server_mb
 
     def count_broker_connections(self) -> None:
         """Count the connections at the broker's listeners: from replicas and generator and, in a cluster, from other nodes."""
         running = self.broker.running
-        if running is not None and running.pids:  # none in a container, where they cannot be seen
+        if (
+            running is not None and running.pids and not self.at_endpoint
+        ):  # none in a container, where they cannot be seen
             listeners = [address for addresses in running.listeners.values() for address in addresses.split(",")]
             self.figures["broker_connections"] = float(connections_to(running.pids, listeners))
 
     def connected(self) -> int:
-        """Clients by the count of the replicas that answer."""
+        """Clients by the count of the replicas that answer; at an endpoint by their own."""
+        if self.at_endpoint:
+            return self.load.status().clients
         return sum(stats.clients for stats in self.stats() if stats is not None)
 
     def visitors(self) -> int:
@@ -110,11 +125,14 @@ class Testbed:
         return self.load.status().visitors
 
     def clients_of_topics(self) -> list[dict[str, int]]:
-        """For each replica, its clients by topic.
+        """For each replica, its clients by topic; an endpoint counts as one.
 
         Raises:
             FanbenchError: a replica does not answer, so that its clients are not known.
         """
+        if self.at_endpoint:
+            topics = topics_in_turn(expand_topics(self.scenario.topics), self.scenario.topic_skew)
+            return [dict(Counter(islice(topics, self.scenario.clients)))]
         found = self.stats()
         for replica, stats in zip(self._all_replicas(), found, strict=True):
             if stats is None:

@@ -61,6 +61,7 @@ def test_what_is_stored_comes_back(tmp_path: Path) -> None:
         Run("redis", 2, "at-most-once", made_up.SCENARIO, problems=("redis is not installed",), permanent=True),
         made_up.run("nats", 3, duplicated=1, reordered=2, gaps=3),
         made_up.run("nats", 4, not_watched=("broker", "others")),
+        made_up.run("nchan", 4, endpoint=True),
     ]
     plain = Run("", 0, "", made_up.SCENARIO)
     for field in dataclasses.fields(Run):

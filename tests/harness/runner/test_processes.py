@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from brokers.contenders import find_contender
 from core.contracts.codec import DocumentError, write
 from core.contracts.load_orders import LoadOrder
 from core.contracts.load_status import LoadStatus
@@ -51,7 +52,7 @@ def replica(tmp_path):
 
 def test_a_replica_that_is_dead_has_no_stats(replica):
     assert replica.stats() is None
-    bed = testbed.Testbed(None, None, None, [replica], None, [], [], None)
+    bed = testbed.Testbed(find_contender("memory"), None, None, [replica], None, [], [], None)
     assert bed.stats() == [None]
     assert bed.connected() == 0
 
@@ -61,7 +62,7 @@ def test_clients_of_a_replica_that_does_not_answer_are_not_taken_for_none(replic
     replica.child = spawn("replica-1", [sys.executable, "-c", "print('out of memory')"], tmp_path / "log")
     replica.child.wait(30)
     with pytest.raises(FanbenchError, match=f"{replica.url}/stats: no answer; .*out of memory"):
-        testbed.Testbed(None, None, None, [replica], None, [], [], None).clients_of_topics()
+        testbed.Testbed(find_contender("memory"), None, None, [replica], None, [], [], None).clients_of_topics()
 
 
 def test_an_answer_that_is_no_stats_is_named_by_address_and_field(replica):

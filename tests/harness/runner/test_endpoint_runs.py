@@ -1,0 +1,144 @@
+"""A run at an endpoint: what is known of it, and what is absent because only replicas tell it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from brokers.contender import Broker
+from brokers.endpoint_contenders import endpoint_contender
+from core.contracts.load_result import Cause, EncodedHistograms
+from core.contracts.manifest import ManifestRun
+from core.errors import TransientError, UsageError
+from core.fault import Fault
+from core.scenario import Scenario
+from core.topics import expand_topics
+from harness.results.run_files import as_stored, record_of, run_of
+from harness.results.run_record import Usage
+from harness.runner import testbed
+from harness.runner.assemble_run import Findings, assemble_run
+from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_cause
+from harness.runner.processes import Children
+from harness.runner.resources import Sampler, Window
+from harness.runner.run import failed_run
+from harness.runner.set_up_endpoint import hint_of_endpoint, set_up_endpoint
+from load.plan import Seating
+from tests.core.contracts.made_up import encoded, generator_report, load_result
+
+SCENARIO = Scenario(clients=10, replicas=2, rate_hz=10, duration_s=2)
+WATCHED = ("server", "generator", "load")
+
+
+def run_at_endpoint(parts=WATCHED, *, others_cores=0.01, delivered=200, causes=None):
+    histogram = encoded(delivered)
+    load = load_result(
+        delivered,
+        histograms=EncodedHistograms(latency=histogram, schedule=histogram),
+        causes=causes or {},
+        replayed=None,
+    )
+    evidence = Evidence([generator_report()], [], [{"events": 10}], load.causes, endpoint=True)
+    usage = {part: Usage(0.5, 50.0, 0.25) for part in parts}
+    window = Window(2.0, usage, {}, others_cores)
+    return assemble_run(endpoint_contender("nchan"), SCENARIO, 1, Findings(evidence, load, window, 10, True, None, 0))
+
+
+def test_what_an_endpoint_does_not_tell_is_absent_and_comes_back_so():
+    run = as_stored(run_at_endpoint())
+    assert run.problems == ()
+    assert (run.published, run.expected, run.delivered, run.lost) == (20, 200, 200, 0)
+    record = record_of(run, 1)
+    cells = record.row.cells()
+    absent = ("replicas", "gaps", "broker_p50_ms", "broker_p99_ms", "fanout_p50_ms", "fanout_p99_ms", "broker_cpu_s")
+    absent += ("broker_rss_mb", "broker_core", "lost_gap", "lost_slow_client")
+    assert [name for name in absent if cells[name] is not None] == []
+    known = ("p50_ms", "p90_ms", "p99_ms", "schedule_p99_ms", "server_cpu_s", "server_rss_mb")
+    assert [name for name in known if cells[name] is None] == []
+    assert run.not_watched == ()
+    entry = ManifestRun(run=1, contender="nchan", round=1, scenario={}, problems=(), notes=(), negative={})
+    back = run_of(record, entry, SCENARIO, "manifest.json")
+    assert back.endpoint
+    assert record_of(back, 1) == record
+
+
+def test_a_service_that_somebody_else_runs_is_not_watched():
+    run = run_at_endpoint(("generator", "load"), others_cores=None)
+    assert run.not_watched == ("server", "others")
+    assert record_of(as_stored(run), 1).row.main.server_cpu_s is None
+
+
+def test_what_no_client_received_is_the_services_and_what_is_not_known_is_no_cause():
+    causes = {Cause.CONNECTION: 3, Cause.UNEXPLAINED: 2, Cause.TAIL: 1}
+    evidence = Evidence([generator_report()], [], [{"events": 10}], causes, endpoint=True)
+    assert expected_deliveries(evidence) == 200
+    assert split_by_cause(10, evidence) == {"connection_down": 3, "unexplained": 2, "under_way": 1, "broker": 4}
+    assert split_by_cause(4, evidence) == {"connection_down": 3, "unexplained": 1, "under_way": 0, "broker": 0}
+
+
+def test_a_run_that_failed_has_no_replicas_either():
+    contender = endpoint_contender("nchan")
+    run = failed_run(contender, SCENARIO, 1, TransientError("clients connected: 0 of 10"))
+    assert record_of(run, 1).row.main.replicas is None
+
+
+def test_a_server_at_its_limit_is_the_service():
+    run = run_at_endpoint()
+    busy = {part: Usage(1.9, 50.0, 0.97 if part == "server" else 0.2) for part in WATCHED}
+    assert run.problems == ()
+    load = load_result(histograms=EncodedHistograms(latency=encoded(200), schedule=encoded(200)))
+    evidence = Evidence([generator_report()], [], [{"events": 10}], {}, endpoint=True)
+    found = Findings(evidence, load, Window(2.0, busy, {}, 0.01), 9, True, None, 0)
+    first, second = assemble_run(endpoint_contender("nchan"), SCENARIO, 1, found).problems
+    assert first == "server at 97% of a core (limit 90%): the service is the bottleneck; lower --clients or --rate"
+    assert second.endswith("see the service's log")
+
+
+def bed(scenario, *, pids=()):
+    service = Broker("http://127.0.0.1:1", SimpleNamespace(pids=list(pids)) if pids else None)
+    child = SimpleNamespace(pid=1)
+    load = SimpleNamespace(child=child, status=lambda: SimpleNamespace(clients=7))
+    return testbed.Testbed(endpoint_contender("nchan"), scenario, service, [], load, [child], [], None, server_mb=None)
+
+
+@pytest.mark.parametrize(("topics", "skew"), [("events", 0.0), ("a,b,c", 0.0), ("room-{0..6}", 1.2)])
+def test_the_clients_of_each_topic_are_those_that_the_load_seats(topics, skew):
+    scenario = Scenario(clients=53, topics=topics, topic_skew=skew)
+    seating = Seating(expand_topics(topics), skew, 1)
+    seated = {}
+    for number in range(53):
+        topic = seating.seat(number).topic
+        seated[topic] = seated.get(topic, 0) + 1
+    assert bed(scenario).clients_of_topics() == [seated]
+
+
+def test_the_processes_of_the_service_count_as_server():
+    assert bed(SCENARIO, pids=[2, 3]).roots() == {"server": [2, 3], "load": [1], "generator": [1]}
+    elsewhere = bed(SCENARIO)
+    assert elsewhere.roots() == {"load": [1], "generator": [1]}
+    assert (elsewhere.connected(), elsewhere.grown_mb(), elsewhere.stats()) == (7, None, [])
+
+
+def test_others_are_not_told_where_a_part_of_the_run_is_among_them():
+    sampler = Sampler(dict, others=False)
+    sampler.start()
+    assert sampler.stop().others_cores is None
+
+
+def test_clients_that_hear_nothing_are_told_where_to_look(tmp_path):
+    at = bed(SCENARIO)
+    at.load.out = tmp_path / "load.json"
+    says = r"first event: .*; do path, publish and stamp in .*nchan\.toml fit"
+    with pytest.raises(TransientError, match=says), hint_of_endpoint(at):
+        raise TransientError("first event: not within 15 s")
+
+
+def test_faults_are_not_for_endpoints(tmp_path):
+    contender = endpoint_contender("nchan")
+    broken = SCENARIO.with_fields(faults=[Fault(kind="clients-cut", at_s=1.0).model_dump()])
+    for scenario, transport, says in (
+        (broken, "sse", "breaks its own replicas only"),
+        (SCENARIO, "ws", "leave out --transport"),
+    ):
+        with Children() as children, pytest.raises(UsageError, match=says):
+            set_up_endpoint(
+                contender, contender.endpoint, scenario, Broker("http://127.0.0.1:1"), tmp_path, children, transport
+            )
