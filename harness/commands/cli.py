@@ -26,6 +26,7 @@ from harness.commands.options import (
     Contenders,
     Deploy,
     Duration,
+    GeneratorProcesses,
     LaunchedBy,
     LoadProcesses,
     MasterAt,
@@ -89,6 +90,7 @@ def compare(
     rounds: Rounds = None,
     seed: Seed = None,
     load_processes: LoadProcesses = None,
+    generator_processes: GeneratorProcesses = None,
     out: Out = Path("results"),
     every: Annotated[
         bool, typer.Option("--all", help="every contender that can run here, not just one per program")
@@ -137,6 +139,7 @@ def compare(
         rounds=rounds,
         seed=seed,
         load_processes=load_processes,
+        generator_processes=generator_processes,
     )
 
     from harness.commands.compare import Precision, compare_command
@@ -172,6 +175,7 @@ def capacity(
     scenario: ScenarioName = "broadcast",
     clients: Clients = None,
     load_processes: LoadProcesses = None,
+    generator_processes: GeneratorProcesses = None,
     rate: Rate = None,
     replicas: Replicas = None,
     topics: Topics = None,
@@ -205,6 +209,7 @@ def capacity(
         duration_s=duration,
         warmup_s=warmup,
         load_processes=load_processes,
+        generator_processes=generator_processes,
     )
 
     if every == (contender is not None):
@@ -252,6 +257,7 @@ def faults(
     rounds: Rounds = None,
     seed: Seed = None,
     load_processes: LoadProcesses = None,
+    generator_processes: GeneratorProcesses = None,
     out: Out = Path("results"),
     launch: LaunchedBy = "auto",
     replicas_at: ReplicasAt = "",
@@ -277,6 +283,7 @@ def faults(
         rounds=rounds,
         seed=seed,
         load_processes=load_processes,
+        generator_processes=generator_processes,
     )
 
     from harness.commands.faults import choose_faults, faults_command
