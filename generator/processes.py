@@ -32,7 +32,7 @@ STOP_S = 25.0
 _SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 
 
-class Told(NamedTuple):
+class MemberNews(NamedTuple):
     """What a process tells the first one: that it is connected, its report, or why it ended."""
 
     what: Literal["connected", "report", "error"]
@@ -160,16 +160,16 @@ class _Conductor:
 
     def _hear(self, member: _Member) -> None:
         try:
-            told: Told = member.link.recv()
+            news: MemberNews = member.link.recv()
         except (EOFError, ConnectionResetError):
             self._ended(member)
             return
-        if told.what == "connected":
+        if news.what == "connected":
             self._unconnected.discard(member.link)
-        elif told.what == "report":
-            self._reports[f"share {member.share}"] = codec.decode(GeneratorReport, told.text, f"share {member.share}")
+        elif news.what == "report":
+            self._reports[f"share {member.share}"] = codec.decode(GeneratorReport, news.text, f"share {member.share}")
         else:
-            self._fail((TransientError if told.transient else FanbenchError)(told.text))
+            self._fail((TransientError if news.transient else FanbenchError)(news.text))
 
     def _ended(self, member: _Member) -> None:
         del self._open[member.link]
@@ -201,7 +201,7 @@ def _run_member(settings: GeneratorSettings, link: Connection, not_its: Sequence
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_follow(settings, link, stream))
         except FanbenchError as error:
-            link.send(Told("error", str(error), error.transient))
+            link.send(MemberNews("error", str(error), error.transient))
 
 
 async def _follow(settings: GeneratorSettings, link: Connection, stream: str) -> None:
@@ -226,7 +226,7 @@ async def _follow(settings: GeneratorSettings, link: Connection, stream: str) ->
     await follow_orders(
         settings,
         orders,
-        lambda report: link.send(Told("report", codec.encode(report))),
-        lambda: link.send(Told("connected")),
+        lambda report: link.send(MemberNews("report", codec.encode(report))),
+        lambda: link.send(MemberNews("connected")),
         stream,
     )
