@@ -87,6 +87,15 @@ def bound_answers(connection: Any) -> None:
     parser._reader = BoundedReader(parser._reader)
 
 
+def forget_answers(connection: Any) -> None:
+    """Let a closed connection's buffers go at once: its parser refers to itself, which only a collection would find.
+
+    That is for messages of RESP3, which we do not speak.
+    """
+    parser: Any = connection._parser
+    parser.pubsub_push_handler_func = None
+
+
 def answers_of(connection: Any) -> BoundedReader:
     """Parses the bytes of a connection into answers."""
     parser: Any = connection._parser

@@ -19,7 +19,7 @@ from redis.exceptions import (
 from brokers.endpoint import Address, Endpoint
 from brokers.errors import BrokerError, CauseKind
 from brokers.options import whole_number
-from brokers.redis_answers import bound_answers
+from brokers.redis_answers import bound_answers, forget_answers
 from brokers.redis_primary import (
     PORT,
     SENTINEL_PASSWORD_FILE,
@@ -250,6 +250,7 @@ async def _watch_itself(target: Endpoint) -> None:
 async def close(connection: Connection) -> None:
     """Close the socket."""
     await connection.disconnect(nowait=True)
+    forget_answers(connection)
 
 
 async def send(connection: Connection, commands: list[bytes]) -> None:

@@ -60,6 +60,9 @@ class Scenario(BaseModel):
         0, ge=0, le=1000, description="runs of each contender, in shuffled order; 0: until all pairs are settled"
     )
     load_processes: int = Field(0, ge=0, le=256, description="Locust processes; 0: as many as the load needs")
+    generator_processes: int = Field(
+        1, ge=1, le=64, description="processes of the generator, which publish a share of the topics each"
+    )
     seed: int = Field(1, ge=0, description="seed of the order of runs and of random schedules")
     topic_arrivals_hz: float = Field(
         0.0,
@@ -108,6 +111,18 @@ class Scenario(BaseModel):
             raise ValueError(
                 f"payload_bytes = {self.payload_bytes}: the stamp of an event takes {least}; give {least} or more, "
                 'or stamp = "compact"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _each_generator_has_a_topic(self) -> Scenario:
+        if self.generator_processes == 1 or self.topic_arrivals_hz:
+            return self
+        topics = len(expand_topics(self.topics))
+        if self.generator_processes > topics:
+            raise ValueError(
+                f"generator_processes = {self.generator_processes}: there are {topics} topics, and one process publishes all "
+                f"events of a topic, in their order; give {topics} at most, or more topics"
             )
         return self
 

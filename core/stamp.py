@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import secrets
 from collections.abc import Sequence
@@ -79,9 +80,13 @@ class ReceivedStamp(NamedTuple):
     payload: str
 
 
-def new_stream() -> str:
-    """A unique name for one start of a generator: 8 lower-case base-32 characters."""
-    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(_STREAM_LENGTH))
+def new_stream(starts_ns: int = 0) -> str:
+    """A unique name for one start of a generator: 8 lower-case base-32 characters.
+
+    With `starts_ns`, the common start of several generators, all of them have the same.
+    """
+    choice = random.Random(starts_ns).choice if starts_ns else secrets.choice
+    return "".join(choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(_STREAM_LENGTH))
 
 
 def parse_id(text: str) -> tuple[str, int] | None:

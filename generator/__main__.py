@@ -1,4 +1,4 @@
-"""`python -m generator`."""
+"""`python -m generator`, and `python -m generator merge A.json B.json`, which prints the reports of shares as one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import uvloop
 from core.errors import FanbenchError
 from core.logs import log_to_stderr
 from core.settings import exit_with, read_settings
+from generator.merge import merge_files
+from generator.processes import run_processes
 from generator.session import run_session
 from generator.settings import GeneratorSettings
 
@@ -29,8 +31,14 @@ def main() -> None:
     """Run until the schedule ends or SIGTERM; exit code 2 for what another start would meet again, 1 for a broker that
     does not answer at first."""
     try:
+        if sys.argv[1:2] == ["merge"]:
+            print(merge_files(sys.argv[2:]))
+            return
         settings = read_settings(GeneratorSettings, sys.argv[1:])
         log_to_stderr("info", settings.log_format)
+        if settings.processes > 1:
+            run_processes(settings)
+            return
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_main(settings))
     except FanbenchError as error:

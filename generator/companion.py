@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.errors import UsageError
 from core.settings import read_settings
 from generator.session import run_session
 from generator.settings import GeneratorSettings
@@ -14,4 +15,9 @@ async def run(endpoint_url: str, delivery: str | None) -> None:
         UsageError: a setting cannot be used. BrokerError: the broker does not answer.
     """
     settings = read_settings(GeneratorSettings).model_copy(update={"broker_url": endpoint_url, "delivery": delivery})
+    if settings.processes > 1:
+        raise UsageError(
+            f"FANBENCH_PROCESSES={settings.processes}: a generator inside a replica is a part of that process; leave it out, "
+            "or run python -m generator"
+        )
     await run_session(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 from core.contracts.session_rules import NS_PER_S, SessionRules
@@ -13,6 +13,7 @@ from core.scenario import TopicOrder
 from core.stamp import Phase
 from core.token_sessions import TokenSession, sessions
 from generator.schedule import Schedule
+from generator.share import WHOLE, Share
 
 
 class DueEvent(NamedTuple):
@@ -42,10 +43,15 @@ def in_order(topics: Sequence[str], order: TopicOrder, burst_events: int, seed: 
         yield from rng.sample(topics, min(burst_events, len(topics)))
 
 
-def plan_sessions(rules: SessionRules) -> Iterator[DueEvent]:
-    """The events of all sessions in the order in which they are due."""
+def of_topics(events: Iterator[DueEvent], topics: Container[str]) -> Iterator[DueEvent]:
+    """The events on these topics."""
+    return (event for event in events if event.topic in topics)
+
+
+def plan_sessions(rules: SessionRules, share: Share = WHOLE) -> Iterator[DueEvent]:
+    """The events of all sessions of the share in the order in which they are due."""
     live: list[tuple[int, int, int, TokenSession]] = []  # due, session, seq
-    coming = sessions(rules)
+    coming = (one for one in sessions(rules) if share.holds(one.number))
     session = next(coming, None)
     while live or session is not None:
         while session is not None and (not live or session.begins_ns <= live[0][0]):

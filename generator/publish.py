@@ -26,10 +26,11 @@ from generator.clocks import ReplicaClocks
 from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
 from generator.payload import build, build_around, require_size
-from generator.plan import DueEvent, in_order, plan_sessions, plan_topics
+from generator.plan import DueEvent, in_order, of_topics, plan_sessions, plan_topics
 from generator.publishes import Publishes, failure_reason
 from generator.schedule import NS_PER_S, Schedule
 from generator.settings import GeneratorSettings
+from generator.share import WHOLE
 
 MAX_IN_FLIGHT = 20_000
 """Publishes in flight at once. Past it the generator waits, is late, and the schedule hop shows it: memory stays bounded."""
@@ -51,10 +52,11 @@ _log = logging.getLogger("fanbench.generator")
 class EventPublisher:
     """One stream of events, and the account of what became of them.
 
-    With `rules` the topics are sessions, which begin and end; without, those of the settings.
+    With `rules` the topics are sessions, which begin and end; without, those of the settings. The stream has a new name
+    unless `stream` gives one, or the settings an instant from which all shares have the same.
 
     Raises:
-        UsageError: the payload is smaller than its stamp.
+        UsageError: the payload is smaller than its stamp, or the share has no topic.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class EventPublisher:
         settings: GeneratorSettings,
         delivery: str = "at-most-once",
         rules: SessionRules | None = None,
+        stream: str = "",
     ) -> None:
         self._publish_one = WatchedPublish(producer.publish)
         self._begins = producer if isinstance(producer, BeginsPublishing) else None
@@ -70,8 +73,10 @@ class EventPublisher:
         self._count = 0
         self._settings = settings
         self._rules = rules
-        self._topics = [] if rules else expand_topics(settings.topics)
-        self.stream = new_stream()
+        self._share = settings.its_share()
+        self._all_topics = [] if rules else expand_topics(settings.topics)
+        self._topics = [] if rules else self._share.topics_of(self._all_topics)
+        self.stream = stream or new_stream(settings.starts_ns())
         self.clocks = ReplicaClocks()
         if self._topics and settings.stamp == "readable":
             require_size(settings.payload_bytes, self._topics)
@@ -143,11 +148,12 @@ class EventPublisher:
         settings, rules = self._settings, self._rules
         self._measure_from_ns = start_ns + int((rules or settings).warmup_s * NS_PER_S)
         if rules is not None:
-            return plan_sessions(rules)
+            return plan_sessions(rules, self._share)
         schedule = Schedule(settings.schedule, settings.rate_hz, settings.burst_events, settings.seed)
         at_once = settings.burst_events if settings.schedule == "burst" else 1
-        topics = in_order(self._topics, settings.topic_order, at_once, settings.seed)
-        return plan_topics(schedule, topics, settings.warmup_s, settings.duration_s)
+        topics = in_order(self._all_topics, settings.topic_order, at_once, settings.seed)
+        events = plan_topics(schedule, topics, settings.warmup_s, settings.duration_s)
+        return events if self._share == WHOLE else of_topics(events, frozenset(self._topics))
 
     async def flush(self, timeout_s: float = FLUSH_S) -> None:
         """Wait for the publishes in flight; those still open after `timeout_s` count as failed."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from brokers.registry import open_endpoint
+from core.clock import now_ns
 from core.contracts import codec
+from core.contracts.generator_report import GeneratorReport
 from core.contracts.session_rules import SessionRules
 from core.endpoint.publish_request import parse_publish
 from core.endpoint.request import NamedValue, parse_header
@@ -19,7 +21,30 @@ from generator.http_producer import http_producer
 from generator.metrics import PublishedMetrics, served
 from generator.publish import EventPublisher
 from generator.publishes import Publishes
+from generator.schedule import NS_PER_S
 from generator.settings import GeneratorSettings
+
+
+class Orders:
+    """When the schedule starts, and when it is called off; told by signals, or by the process that has started this one."""
+
+    def __init__(self, call_off: Callable[[], object]) -> None:
+        self.started = asyncio.Event()
+        self.starts_ns = 0
+        """The schedule's first instant, if one was told."""
+        self.call_off = call_off
+
+    def start(self, starts_ns: int = 0) -> None:
+        """Start, at that instant or now."""
+        self.starts_ns = starts_ns
+        self.started.set()
+
+    def signalled(self) -> None:
+        """The first signal starts the schedule, the next calls it off."""
+        if self.started.is_set():
+            self.call_off()
+        else:
+            self.start()
 
 
 async def run_session(settings: GeneratorSettings) -> None:
@@ -28,28 +53,68 @@ async def run_session(settings: GeneratorSettings) -> None:
     Raises:
         UsageError: a setting cannot be used. BrokerError: the broker does not answer.
     """
-    opened, delivery = _producer(settings)
-    loop, start = asyncio.get_running_loop(), asyncio.Event()
+    session = asyncio.current_task()
+    assert session is not None
+    orders = Orders(session.cancel)
     if settings.hold:
-        loop.add_signal_handler(signal.SIGUSR1, start.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, orders.signalled)
+    else:
+        orders.start()
+
+    def keep(report: GeneratorReport) -> None:
+        if settings.report is not None:
+            codec.write(report, settings.report)
+
+    await follow_orders(settings, orders, keep)
+
+
+async def follow_orders(
+    settings: GeneratorSettings,
+    orders: Orders,
+    keep: Callable[[GeneratorReport], None],
+    connected: Callable[[], None] = lambda: None,
+    stream: str = "",
+) -> None:
+    """Connect, call `connected`, publish as ordered, and hand the report to `keep`, however it ends.
+
+    Raises:
+        UsageError: a setting cannot be used. BrokerError: the broker does not answer.
+    """
+    settings.require_topics()
+    opened, delivery = _producer(settings)
     rules = read_rules(settings.sessions) if settings.sessions else None
     async with opened as producer:
-        publisher = EventPublisher(producer, settings, delivery, rules)
-        metrics = PublishedMetrics(publisher, producer.link, settings.rate_hz)
+        publisher = EventPublisher(producer, settings, delivery, rules, stream)
+        metrics = PublishedMetrics(publisher, producer.link, settings.rate_hz / settings.its_share().of)
         try:
             async with served_and_compared(metrics, publisher, settings):
+                connected()
                 if settings.hold:
-                    await publisher.probe_until(start)
-                # Read again: it may now say when the schedule starts, which the load is told too.
-                starts_ns = read_rules(settings.sessions).starts_ns if settings.sessions else 0
-                schedule = asyncio.create_task(publisher.run(starts_ns))
-                if settings.hold:
-                    loop.add_signal_handler(signal.SIGUSR1, schedule.cancel)
+                    await publisher.probe_until(orders.started)
+                await orders.started.wait()
+                schedule = asyncio.create_task(publisher.run(first_instant_ns(settings, orders)))
+                orders.call_off = schedule.cancel
                 await _ended(schedule)
         finally:
             await publisher.flush()
-            if settings.report is not None:
-                codec.write(publisher.report(), settings.report)
+            keep(publisher.report())
+
+
+def first_instant_ns(settings: GeneratorSettings, orders: Orders) -> int:
+    """When the schedule starts, as far as it was told; 0: now.
+
+    Raises:
+        UsageError: that instant is over, so that a part of the schedule would be published late.
+    """
+    # Read again: the rules may now say it, as they do to the load.
+    if settings.sessions and (starts_ns := read_rules(settings.sessions).starts_ns):
+        return starts_ns
+    if (starts_ns := settings.starts_ns()) and (over_s := (now_ns() - starts_ns) / NS_PER_S) > 0:
+        raise UsageError(
+            f"FANBENCH_STARTS_AT={settings.starts_at}: that was {over_s:.1f} s ago when the broker was connected; give all "
+            "shares a later instant"
+        )
+    return starts_ns or orders.starts_ns
 
 
 @asynccontextmanager

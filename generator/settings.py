@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -12,7 +13,27 @@ from core.logs import LogFormat
 from core.scenario import ScheduleKind, TopicOrder
 from core.settings import FileToRead, FileToWrite, settings_config
 from core.stamp import StampForm
-from core.topics import DEFAULT_TOPIC, TopicList
+from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
+from generator.schedule import NS_PER_S
+from generator.share import Share, parse_share
+
+
+def _checked_share(text: str) -> str:
+    parse_share(text)
+    return text
+
+
+def _checked_instant(text: str) -> str:
+    if text and _instant(text).tzinfo is None:
+        raise ValueError("an instant needs its time zone: Z at its end, or +01:00")
+    return text
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("not an instant; give one such as 2026-11-30T06:00:00Z") from None
 
 
 class GeneratorSettings(BaseSettings):
@@ -62,7 +83,25 @@ class GeneratorSettings(BaseSettings):
     hold: bool = Field(
         False, description="publish a probe on each topic every second, start at SIGUSR1, end at the next"
     )
-    metrics_port: int = Field(0, ge=0, le=65_535, description="port of GET /metrics, for Prometheus; 0: none")
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="processes that publish a share of the topics each, on one schedule and in one report",
+    )
+    share: Annotated[str, AfterValidator(_checked_share)] = Field(
+        "", description="publish only a share of the topics: 2/3, the second of three; the others publish the rest"
+    )
+    starts_at: Annotated[str, AfterValidator(_checked_instant)] = Field(
+        "",
+        description="instant at which the schedule starts, the same for all shares: 2026-11-30T06:00:00Z; empty: now",
+    )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="port of GET /metrics, for Prometheus; each further process takes the next; 0: none",
+    )
     metrics_host: str = Field(
         "127.0.0.1", description="address on which metrics are served; 0.0.0.0 for every interface"
     )
@@ -79,3 +118,24 @@ class GeneratorSettings(BaseSettings):
     def replica_urls(self) -> list[str]:
         """The replicas' base URLs."""
         return [url.strip() for url in self.replicas.split(",") if url.strip()]
+
+    def its_share(self) -> Share:
+        """The share of the topics that it publishes."""
+        return parse_share(self.share)
+
+    def require_topics(self) -> None:
+        """Raise UsageError if a process would have no topic to publish to. Sessions come without end, so each has some."""
+        if not self.sessions:
+            for share in self.its_share().split(self.processes):
+                share.topics_of(expand_topics(self.topics))
+
+    def starts_ns(self) -> int:
+        """The instant at which the schedule starts, if one is given; else 0."""
+        return round(_instant(self.starts_at).timestamp() * NS_PER_S) if self.starts_at else 0
+
+    def of_process(self, share: Share, number: int) -> GeneratorSettings:
+        """The settings of the process with that share, the `number`-th counted from 0: its report goes to whoever started it."""
+        metrics_port = self.metrics_port + number if self.metrics_port else 0
+        return self.model_copy(
+            update={"processes": 1, "share": str(share), "report": None, "metrics_port": metrics_port}
+        )

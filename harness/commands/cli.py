@@ -27,6 +27,7 @@ from harness.commands.options import (
     Deploy,
     Duration,
     Endpoints,
+    GeneratorProcesses,
     LaunchedBy,
     LoadProcesses,
     MasterAt,
@@ -91,6 +92,7 @@ def compare(
     rounds: Rounds = None,
     seed: Seed = None,
     load_processes: LoadProcesses = None,
+    generator_processes: GeneratorProcesses = None,
     out: Out = Path("results"),
     every: Annotated[
         bool, typer.Option("--all", help="every contender that can run here, not just one per program")
@@ -140,6 +142,7 @@ def compare(
         rounds=rounds,
         seed=seed,
         load_processes=load_processes,
+        generator_processes=generator_processes,
     )
 
     from harness.commands.compare import Precision, compare_command
@@ -187,6 +190,7 @@ def capacity(
     scenario: ScenarioName = "broadcast",
     clients: Clients = None,
     load_processes: LoadProcesses = None,
+    generator_processes: GeneratorProcesses = None,
     rate: Rate = None,
     replicas: Replicas = None,
     topics: Topics = None,
@@ -220,6 +224,7 @@ def capacity(
         duration_s=duration,
         warmup_s=warmup,
         load_processes=load_processes,
+        generator_processes=generator_processes,
     )
 
     if every == (contender is not None):
@@ -267,6 +272,7 @@ def faults(
     rounds: Rounds = None,
     seed: Seed = None,
     load_processes: LoadProcesses = None,
+    generator_processes: GeneratorProcesses = None,
     out: Out = Path("results"),
     launch: LaunchedBy = "auto",
     replicas_at: ReplicasAt = "",
@@ -292,6 +298,7 @@ def faults(
         rounds=rounds,
         seed=seed,
         load_processes=load_processes,
+        generator_processes=generator_processes,
     )
 
     from harness.commands.faults import choose_faults, faults_command

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
 def _load_processes(text: str) -> int:
     """0 is auto."""
-    if text == "auto":
-        return 0
+    return 0 if text == "auto" else _number_of_processes(text)
+
+
+def _generator_processes(text: str) -> int:
+    return 1 if text == "auto" else _number_of_processes(text)
+
+
+def _number_of_processes(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise typer.BadParameter(f"{text!r}: give a number of 1 or more, or auto")
@@ -48,6 +54,15 @@ LoadProcesses = Annotated[
         show_default=False,
         metavar="auto|N",
         parser=_load_processes,
+    ),
+]
+GeneratorProcesses = Annotated[
+    int | None,
+    typer.Option(
+        help="processes of the generator, which publish a share of the topics each; auto: 1",
+        show_default=False,
+        metavar="auto|N",
+        parser=_generator_processes,
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="seed of the order of runs and of random schedules", show_default=False)]

@@ -97,7 +97,7 @@ _OF_ENDPOINT = "the service is the bottleneck; lower --clients or --rate"
 _REMEDIES = {
     "server": "the replica is the bottleneck; add --replicas, or lower --clients or --rate",
     "load": "the load is the bottleneck; give more --load-processes if cores are free, or lower --clients or --rate",
-    "generator": "the generator is the bottleneck; lower --rate",
+    "generator": "the generator is the bottleneck; with several topics give --generator-processes, if cores are free, or lower --rate",
 }
 """Order of the check: if this part is at its limit too, report it, not the load."""
 

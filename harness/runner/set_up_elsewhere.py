@@ -86,6 +86,7 @@ def publishing(
         "broker_url": broker.url,
         "delivery": contender.delivery,
         "replicas": ",".join(deployment.replicas),
+        "processes": scenario.generator_processes,
     } | generator_settings(scenario, rules_file)
 
 

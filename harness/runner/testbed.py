@@ -198,7 +198,8 @@ def set_up(
         generators, reports = [r.child for r in replicas], [r.report for r in replicas]
     else:
         url = {"broker_url": generator_link.url} if generator_link else {}
-        child, report = start_generator(base | schedule | url, folder)
+        several = {"processes": scenario.generator_processes}
+        child, report = start_generator(base | schedule | url | several, folder)
         generators, reports = [children.add(child)], [report]
     # Locust takes as long to start as a replica does, so all start together, and its clients wait for the replicas.
     urls = [replica.url for replica in replicas]

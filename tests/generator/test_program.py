@@ -22,6 +22,9 @@ from tests.elsewhere import put_decoys
             ["FANBENCH_REPORT", "none/report.json", "directory does not exist", "create"],
         ),
         ("FANBENCH_REPORT", "core", 2, ["FANBENCH_REPORT", "core", "is a directory", "give"]),
+        ("FANBENCH_SHARE", "4/3", 2, ["FANBENCH_SHARE='4/3'", "give for instance 2/3"]),
+        ("FANBENCH_STARTS_AT", "2026-11-30T06:00:00", 2, ["FANBENCH_STARTS_AT", "time zone", "Z"]),
+        ("FANBENCH_PROCESSES", "2", 2, ["share 2/2", "no topic is left", "there are 1", "at most"]),
     ],
 )
 def test_what_cannot_work_is_one_line_and_an_exit_code(name, value, code, words, tmp_path):
