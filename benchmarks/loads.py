@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import trustme
+
 from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 from benchmarks.locust_process import OURS, PLAIN, SSE_USER, LocustProcess
 from benchmarks.machine import Cores, reads
-from benchmarks.rivals import RivalProcess, start_raw_write
+from benchmarks.rivals import RivalProcess, start_raw_write, start_tls_write
 from benchmarks.window import EpollReader, Used, measure_load
 
 LIMIT = 1.3
@@ -22,11 +24,12 @@ USER_LIMIT = 1.5
 WHAT = {
     "load/sse.py": "our Locust user: ledger, histograms, resume",
     "bare reader": "epoll and os.read, counting: the floor",
+    "load/sse.py, TLS": "the same over https://, one record for each event",
     "SSEUser": "what other people's locustfiles build on: a function called per event, all of Locust's figures",
     "plain user": "a Locust user with requests, one Locust request per event",
 }
 
-LOCUSTFILES = {"load/sse.py": OURS, "SSEUser": SSE_USER, "plain user": PLAIN}
+LOCUSTFILES = {"load/sse.py": OURS, "load/sse.py, TLS": OURS, "SSEUser": SSE_USER, "plain user": PLAIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,14 @@ def loads(size: LoadSize, folder: Path, cores: Cores, say: Callable[[str], None]
         running: dict[str, _RunningReader] = {}
         for name in WHAT:
             say(f"{size.clients} clients: connecting {name}")
-            home = folder / name.replace("/", "-")
+            home = folder / name.replace("/", "-").replace(", ", "-")
             home.mkdir()
+            authority = _certificates(home) if "TLS" in name else None
+            start = start_raw_write if authority is None else start_tls_write(home / "server.pem")
             # The load is the measured program: it has the core that servers have elsewhere.
-            server = stack.enter_context(start_raw_write(home, Cores(cores.others, cores.measured)))
-            running[name] = _RunningReader(server, _hold(stack, name, server.port, size.clients, home, cores.measured))
+            server = stack.enter_context(start(home, Cores(cores.others, cores.measured)))
+            load = _hold(stack, name, server.port, size.clients, home, cores.measured, authority)
+            running[name] = _RunningReader(server, load)
         used, syscalls = _in_turn(running, size, say)
     rows = []
     for name, what in WHAT.items():
@@ -79,12 +85,26 @@ def loads(size: LoadSize, folder: Path, cores: Cores, say: Callable[[str], None]
     )
 
 
+def _certificates(home: Path) -> Path:
+    """Write server.pem, with its key, and give back the file of the authority that signed it."""
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(home / "server.pem")
+    authority.cert_pem.write_to_path(home / "ca.pem")
+    return home / "ca.pem"
+
+
 def _hold(
-    stack: contextlib.ExitStack, name: str, port: int, clients: int, home: Path, core: int | None
+    stack: contextlib.ExitStack,
+    name: str,
+    port: int,
+    clients: int,
+    home: Path,
+    core: int | None,
+    authority: Path | None,
 ) -> EpollReader | LocustProcess:
     if name == "bare reader":
         return stack.enter_context(EpollReader(port, clients, core, pause_ms=0))
-    return stack.enter_context(LocustProcess(LOCUSTFILES[name], port, clients, home, core))
+    return stack.enter_context(LocustProcess(LOCUSTFILES[name], port, clients, home, core, authority))
 
 
 def _in_turn(

@@ -25,13 +25,20 @@ CONNECT_HZ = 1_000
 class LocustProcess:
     """All its clients connected; leaving the `with` block ends it."""
 
-    def __init__(self, locustfile: Path, port: int, clients: int, folder: Path, core: int | None) -> None:
+    def __init__(
+        self, locustfile: Path, port: int, clients: int, folder: Path, core: int | None, authority: Path | None = None
+    ) -> None:
+        """`authority` is a PEM file of what is trusted: then the clients use TLS."""
         self.clients = clients
         self._status = folder / f"{locustfile.stem}.status.json"
         env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
         env |= {"FANBENCH_LOAD_STATUS": str(self._status), "FANBENCH_STATUS": str(self._status)}
         command: list[str | Path] = [sys.executable, "-m", "locust", "-f", locustfile, "--headless", "--skip-log-setup"]
-        command += ["-u", str(clients), "-r", str(CONNECT_HZ), "--host", f"http://127.0.0.1:{port}"]
+        command += ["-u", str(clients), "-r", str(CONNECT_HZ)]
+        if authority is None:
+            command += ["--host", f"http://127.0.0.1:{port}"]
+        else:
+            command += ["--host", f"https://127.0.0.1:{port}", "--ca-file", authority]
         with on_core(core):
             self._child = spawn("Locust", command, folder / f"{locustfile.stem}.log", env=env, cwd=folder)
         self.pid = self._child.pid

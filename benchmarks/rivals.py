@@ -175,6 +175,12 @@ start_raw_write = _python("raw_write")
 """The floor, which also serves when the load is measured."""
 
 
+def start_tls_write(certificate: Path) -> Callable[[Path, Cores], AbstractContextManager[RivalProcess]]:
+    """The floor over TLS, with a PEM file of key and certificates."""
+    command = [sys.executable, "-m", "benchmarks.servers.tls_write", certificate]
+    return lambda folder, cores: _fed_by_stdin("tls_write", command, folder, cores)
+
+
 def start_go(folder: Path, cores: Cores) -> AbstractContextManager[RivalProcess]:
     """Run what `_build_go` made."""
     return _fed_by_stdin("go", [CACHE / "goroutines"], folder, cores)
