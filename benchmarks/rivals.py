@@ -177,7 +177,7 @@ start_raw_write = _python("raw_write")
 
 def start_tls_write(certificate: Path) -> Callable[[Path, Cores], AbstractContextManager[RivalProcess]]:
     """The floor over TLS, with a PEM file of key and certificates."""
-    command = [sys.executable, "-m", "benchmarks.servers.tls_write", certificate]
+    command: list[str | Path] = [sys.executable, "-m", "benchmarks.servers.tls_write", certificate]
     return lambda folder, cores: _fed_by_stdin("tls_write", command, folder, cores)
 
 
