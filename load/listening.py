@@ -41,6 +41,8 @@ class NamedStreams:
     heard: HeardEvents
     tell_every: int
     feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
+    topics: set[str] = field(default_factory=set)
+    """Those that had a client: from the second one on, what is read is remembered for the others."""
     untold: int = 0
     """Deliveries since the last one with a Locust event."""
 
@@ -118,6 +120,7 @@ class ListeningDesk:
             connecting=self._connecting,
             rng=self._rng,
             feeds=named.feeds,
+            topics=named.topics,
         )
         self._streams.add(stream)
         stream.attach(StreamReader(stream, next(self._turn) % len(addresses), pool))
