@@ -98,8 +98,8 @@ class SSEUser(User):
     def sent_ns(cls, event: SSEEvent) -> int | None:
         """When an event was sent, in nanoseconds since 1970 by the clock of this machine; None if it does not say.
 
-        Its result becomes the response time of deliveries. It is called once for the same bytes, not once for each
-        client. By default it is the due instant of events that fanbench's generator made.
+        Its result becomes the response time of deliveries. Streams of the same name that receive the same bytes share
+        it: it is called for the first of them and once for all others, not once for each client. By default it is the due instant of events that fanbench's generator made.
         """
         try:
             return decode(event.data.encode()).due_ns

@@ -15,6 +15,16 @@ NO_CLOCK = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 """The load requests a clock; that connection is not a client."""
 
 
+def next_chunks(rest: bytes) -> tuple[list[bytes], bytes] | None:
+    """Read stdin; return each whole line as a chunk of the stream, and what follows the last one. None at the end."""
+    data = os.read(0, 65_536)
+    if not data:
+        return None
+    *lines, rest = (rest + data).split(b"\n")
+    bodies = [b"data: %b\n\n" % line for line in lines]
+    return [b"%x\r\n%b\r\n" % (len(body), body) for body in bodies], rest
+
+
 def main(port: int) -> None:
     listener = socket.create_server(("127.0.0.1", port), backlog=4096)
     listener.setblocking(False)
@@ -31,13 +41,10 @@ def main(port: int) -> None:
                 fds[sock.fileno()] = sock
                 poll.register(sock.fileno(), select.EPOLLIN)
             elif fd == 0:
-                data = os.read(0, 65_536)
-                if not data:
+                if (found := next_chunks(rest)) is None:
                     return
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    body = b"data: %b\n\n" % line
-                    chunk = b"%x\r\n%b\r\n" % (len(body), body)
+                chunks, rest = found
+                for chunk in chunks:
                     for client in fds:
                         os.write(client, chunk)
             elif b"GET /clock" in (request := os.read(fd, 4096)):

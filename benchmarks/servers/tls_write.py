@@ -5,13 +5,12 @@ It stands behind the load's figure over TLS; its own CPU is not judged.
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import ssl
 import sys
 
-from benchmarks.servers.raw_write import HEAD
+from benchmarks.servers.raw_write import HEAD, next_chunks
 
 
 def main(certificate: str, port: int) -> None:
@@ -35,13 +34,10 @@ def main(certificate: str, port: int) -> None:
                 clients[secure.fileno()] = secure
                 poll.register(secure.fileno(), select.EPOLLIN)
             elif fd == 0:
-                data = os.read(0, 65_536)
-                if not data:
+                if (found := next_chunks(rest)) is None:
                     return
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    body = b"data: %b\n\n" % line
-                    chunk = b"%x\r\n%b\r\n" % (len(body), body)
+                chunks, rest = found
+                for chunk in chunks:
                     for client in listening:
                         clients[client].send(chunk)
             elif answer(clients[fd]):

@@ -82,6 +82,37 @@ Reader.sent_ns = sent_ns
 """
 
 
+SAME = """
+import json
+import gevent
+from locust import task
+from fanbench_locust import SSEUser
+
+class Reader(SSEUser):
+    calls = heard = 0
+
+    def on_event(self, event, stream):
+        self.heard += 1
+
+    @task
+    def all_of_them(self):
+        streams = [self.listen("/timed") for _ in range(8)]
+        assert all(stream.wait_connected(30) for stream in streams)
+        self.listen("/ask", name="ask")
+        while self.heard < 80:
+            gevent.sleep(0.01)
+        with open(OUT, "w") as file:
+            json.dump({"heard": self.heard, "calls": Reader.calls}, file)
+        self.environment.runner.quit()
+
+@classmethod
+def sent_ns(cls, event):
+    cls.calls += 1
+
+Reader.sent_ns = sent_ns
+"""
+
+
 class Service(BaseHTTPRequestHandler):
     """`/lost` ends after three events and continues where the client asks; `/timed` sends once `/ask` was called."""
 
@@ -160,6 +191,10 @@ def test_a_user_hears_its_streams_and_locust_hears_of_them(service, tmp_path):
     assert out["rows"]["timed"] == [10, 0]
     assert out["rows"]["/lost"] == [5, 5]
     assert {took is None for _, name, took, _ in out["told"] if name == "/lost"} == {True}
+
+
+def test_what_streams_of_one_name_read_alike_is_read_once_for_all_but_the_first(service, tmp_path):
+    assert locust(tmp_path, SAME, service) == {"heard": 80, "calls": 20}
 
 
 def test_it_is_imported_beside_packages_that_are_named_like_ours_and_takes_no_name_of_theirs(tmp_path, integration):
