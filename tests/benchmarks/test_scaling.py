@@ -31,6 +31,7 @@ def made_up_run(axis: str, value: int, latency_ms: list[int]) -> Run:
     return replace(run, histograms={"latency": histogram}, usage=usage)
 
 
+@pytest.mark.slow
 def test_every_point_of_every_axis_is_found_again_by_its_scenario() -> None:
     for axis, (fields, values, _) in AXES.items():
         for value in values:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nats.protocol.parser import Parser
@@ -44,6 +45,7 @@ ITEMS = st.one_of(
 
 
 @given(items=st.lists(ITEMS, max_size=12), cuts=st.lists(st.integers(1, 60), max_size=40))
+@pytest.mark.slow
 def test_everything_is_seen_in_order_wherever_it_is_cut(items, cuts):
     async def through(parser):
         stream = b"".join(map(encode, items))

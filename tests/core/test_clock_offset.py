@@ -71,6 +71,7 @@ def test_the_truth_is_always_within_the_bound(delays_ms, offset_ns, drift_ppm, l
     st.integers(15, 45),
     st.sampled_from([-500, -20, -10, 10, 20, 500]),
 )
+@pytest.mark.slow
 def test_a_clock_that_is_set_is_noticed(delays_ms, step_at, step_ms):
     estimator, _ = probed(delays_ms, 3 * MS, step_at=step_at, step_ns=step_ms * MS)
     assert estimator.stepped

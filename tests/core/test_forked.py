@@ -109,6 +109,7 @@ def test_several_run_at_once_and_each_has_its_own_end(server, tmp_path):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, None], ids=["killed", "exits"])
+@pytest.mark.slow
 def test_no_orphan_when_the_parent_goes(how, folder):
     command = [sys.executable, "-c", textwrap.dedent(PARENT), str(folder)]
     parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

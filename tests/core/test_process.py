@@ -56,6 +56,7 @@ def gone(pid):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, None], ids=["killed", "exits"])
+@pytest.mark.slow
 def test_no_orphan_when_the_parent_goes(how, tmp_path):
     parent, child, grandchild = start_parent(tmp_path / "log")
     parent.send_signal(how) if how else parent.stdin.close()

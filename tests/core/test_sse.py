@@ -81,6 +81,7 @@ EVENTS = st.lists(
 
 
 @given(EVENTS, st.data())
+@pytest.mark.slow
 def test_what_the_writer_writes_the_parser_reads(events, data):
     wire = encode_comment("open", retry_ms=5)
     expected, last_id = [], ""

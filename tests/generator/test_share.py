@@ -41,6 +41,7 @@ def require_split(whole, parts):
     st.floats(5, 400),
 )
 @settings(deadline=None, max_examples=60)
+@pytest.mark.slow
 def test_shares_of_topics_are_the_whole_schedule_and_disjoint(of, order, kind, seed, rate_hz):
     whole = list(plan(order, kind, seed, rate_hz))
     own = [frozenset(share.topics_of(TOPICS)) for share in WHOLE.split(of)]

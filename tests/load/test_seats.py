@@ -1,5 +1,6 @@
 """Seats are given to one process at a time, never more than there are, whatever comes and goes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ ACTIONS = st.lists(
 
 
 @given(ACTIONS)
+@pytest.mark.slow
 def test_nobody_shares_a_seat_and_free_ones_go_to_those_that_ask(actions):
     pool, seats = SeatPool(), 10
     held = {name: [] for name in "abc"}

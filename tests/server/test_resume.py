@@ -80,6 +80,7 @@ def skewed(order: list[tuple[str, int]], swaps: list[int]) -> list[tuple[str, in
     by_topic=st.booleans(),
 )
 @settings(deadline=None)
+@pytest.mark.slow
 def test_several_topics_and_streams_lose_nothing_at_another_replica(
     kinds: list[str], swaps: list[int], cut: int, by_topic: bool
 ) -> None:

@@ -331,6 +331,7 @@ async def test_a_client_whose_place_is_known_does_not_wait_for_the_rest_of_the_h
         assert not again.filling, "who did not say what is enough waits for all"
 
 
+@pytest.mark.slow
 async def test_many_that_wait_for_a_place_look_no_more_often_than_few() -> None:
     broker = Broker(replay=True)
     async with linked(broker) as link:

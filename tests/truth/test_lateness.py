@@ -89,6 +89,7 @@ def test_lateness_that_no_figure_shows_refuses_nothing():
     st.sampled_from(sorted(LEAST_LATE_MS)),
 )
 @settings(deadline=None, max_examples=60)
+@pytest.mark.slow
 def test_a_run_that_is_not_refused_shows_no_figure_that_lateness_made(pairs, name):
     late, way = (np.array(column) for column in zip(*pairs, strict=True))
     facts = figures_of(late, way)

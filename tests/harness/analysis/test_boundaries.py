@@ -35,6 +35,7 @@ def test_the_boundary_of_one_look_is_students_t() -> None:
     assert boundary(2, 12, Looks(), 1 - CONFIDENCE) == pytest.approx(t_critical(11), rel=0.03)
 
 
+@pytest.mark.slow
 def test_looks_cost_little_at_the_end_and_much_at_the_start() -> None:
     alone = boundary(5, 24, Looks(), RISK)
     last = boundary(5, 24, Looks(LOOKS), RISK)

@@ -81,6 +81,7 @@ def reasons(found: Answer) -> dict[str, str]:
     return {judged.contender: "; ".join(judged.reasons) for judged in found.ruled_out}
 
 
+@pytest.mark.slow
 def test_equals_are_equal_and_what_runs_already_goes_first(results: Path) -> None:
     found = answer(results, **AT_LOAD, have=("redis",))
     groups = left(found)["at-most-once"]

@@ -45,6 +45,7 @@ def told(members: dict[str, bytes], folder: Path) -> str:
     return "\n".join(map(str, differences))
 
 
+@pytest.mark.slow
 def test_what_was_bundled_is_verified(stored: Path, tmp_path: Path) -> None:
     path = write_bundle([stored], tmp_path / "all.zip")
     found = verify(path)
@@ -166,6 +167,7 @@ def test_a_directory_that_contradicts_itself_is_not_bundled(tmp_path: Path) -> N
         write_bundle([folder], tmp_path / "x.zip")
 
 
+@pytest.mark.slow
 def test_a_stale_verdict_is_worked_out_anew(tmp_path: Path) -> None:
     folder = made_bundle.store(tmp_path / "compared", made_bundle.compared_runs())
     assert load_manifest(folder).verdict == ()

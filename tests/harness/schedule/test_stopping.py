@@ -77,6 +77,7 @@ def test_it_ends_at_the_first_look_at_which_all_is_settled(slower: float, word: 
     assert rounds_held(comparison, named=True)
 
 
+@pytest.mark.slow
 def test_what_is_not_settled_goes_on_to_the_last_round_and_is_an_answer() -> None:
     until, comparison = go_on(rounds_of(1.1, noisy=True))
     assert not until.stopping.settled
@@ -85,12 +86,14 @@ def test_what_is_not_settled_goes_on_to_the_last_round_and_is_an_answer() -> Non
     assert rounds_held(comparison, named=True)
 
 
+@pytest.mark.slow
 def test_no_round_is_begun_that_would_not_end_in_time() -> None:
     until, comparison = go_on(rounds_of(1.1, noisy=True), within_s=10.5)
     assert comparison.rounds == 10
     assert not until.stopping.settled
 
 
+@pytest.mark.slow
 def test_the_first_round_shows_how_many_there_will_be() -> None:
     until, comparison = go_on(rounds_of(1.1, noisy=True), within_s=100, round_s=8)
     assert until.plan == "a round took 8 s: 12 rounds at most, about 2 min"
