@@ -140,7 +140,8 @@ def _floor(measured: Sequence[Standing]) -> list[str]:
 
 
 def _broker_share(measured: Sequence[Standing]) -> list[str]:
-    shares = {s.contender: share for s in measured if not s.floor and (share := s.share("broker")) is not None}
+    ranked = [standing for standing in measured if not standing.floor]
+    shares = {one.contender: share for one in ranked if (share := one.share("broker")) is not None}
     if not shares:
         return []
     names = sorted(shares, key=lambda name: shares[name])
@@ -149,9 +150,11 @@ def _broker_share(measured: Sequence[Standing]) -> list[str]:
         amount = f"{_per_cent(shares[most])} of the mean latency"
     else:
         amount = f"{_per_cent(shares[least])} ({least}) to {_per_cent(shares[most])} ({most}) of the mean latency"
-    mains = {hop for s in measured if not s.floor and (hop := s.main_hop())}
+    mains = {hop for one in ranked if (hop := one.main_hop())}
     rest = f"; the {_HOP_NAMES[mains.pop()]} is the largest part" if len(mains) == 1 else ""
-    return [f"The broker hop is {amount}{rest}."]
+    # Services that stream the events themselves have no broker hop: then it is said whose this is.
+    whose = "The broker hop" if len(shares) == len(ranked) else f"The broker hop of {listed(names)}"
+    return [f"{whose} is {amount}{rest}."]
 
 
 def _per_cent(share: float) -> str:

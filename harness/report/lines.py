@@ -105,7 +105,9 @@ def line_styles(names: Sequence[str]) -> dict[str, tuple[str, object]]:
     """A colour for each program, and dashes that distinguish its contenders: the same in all charts with these names."""
     programs = [_program(name) for name in names if name != FLOOR]
     spare = [name for name in dict.fromkeys(programs) if name not in _PROGRAMS]
-    of_program = {name: LINES[place % len(LINES)] for place, name in enumerate([*_PROGRAMS, *spare])}
+    of_program = {name: LINES[place % len(LINES)] for place, name in enumerate(_PROGRAMS)}
+    free = [colour for colour in LINES if colour not in {of_program[name] for name in programs if name in _PROGRAMS}]
+    of_program |= {name: (free + LINES)[place % (len(free) + len(LINES))] for place, name in enumerate(spare)}
     used: dict[str, int] = {}
     found: dict[str, tuple[str, object]] = {}
     for name in names:

@@ -8,6 +8,7 @@ from harness.analysis.standings import families, standings
 from harness.analysis.verdict import verdict
 from harness.report.bar_charts import hops
 from harness.report.comparison import comparison_view, table_rows
+from harness.report.lines import line_styles
 from tests.harness import made_up
 
 FIVE = range(1, 6)
@@ -44,11 +45,19 @@ def test_a_hop_that_nobody_told_has_no_share(compared):
     nchan = next(standing for standing in standings(compared) if standing.contender == "nchan")
     assert nchan.share("broker") is None
     assert nchan.main_hop() is None
-    said = next(line for line in verdict(compared) if line.startswith("The broker hop is"))
+    said = next(line for line in verdict(compared) if line.startswith("The broker hop of valkey and nats is"))
     assert "nchan" not in said
     row = next(row for row in table_rows(compared) if row.contender == "nchan")
     assert (row.broker_p99, row.fanout_p99, row.share, row.broker_cpu, row.broker_mb) == ("–",) * 5
     assert "–" not in (row.p50, row.p99, row.server_cpu, row.server_mb)
+
+
+def test_services_have_colours_that_no_other_line_has():
+    styles = line_styles(
+        ["memory", "valkey", "valkey-streams", "nchan", "sse-starlette-hub", "mine", "yours", "theirs"]
+    )
+    colours = {name: colour for name, (colour, _) in styles.items() if name != "valkey-streams"}
+    assert len(set(colours.values())) == len(colours)
 
 
 def test_the_report_says_what_is_not_known_of_it(compared):
