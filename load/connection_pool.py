@@ -137,8 +137,8 @@ class ConnectionPool:
     gate: ConnectThrottle = field(default_factory=ConnectThrottle)
     connecting: set[Connecting] = field(default_factory=set)
     rng: random.Random = field(default_factory=random.Random)
-    topics: set[str] = field(default_factory=set)
-    """That had a client."""
+    had_clients: set[tuple[str, str]] = field(default_factory=set)
+    """Topics at a server, as (server, topic), that had a client."""
     feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
 
     def feed(self, wire_format: WireFormat, server: str, topic: str) -> Feed:
@@ -146,19 +146,19 @@ class ConnectionPool:
         source = Source(server, topic) if self.compact else UNKNOWN
         if self.apart:
             return Feed(self.registry, wire_format, source, remember=False)
-        return self._shared_feed(wire_format, source, topic)
+        return self._shared_feed(wire_format, source, (server, topic))
 
     def endpoint_feed(self, wire_format: WireFormat, topic: str, connection: str, *, shared: bool) -> Feed:
         """Return the feed that readers of such a topic at the endpoint share, unless their bytes or their numbers are their own."""
         source = Source("", topic, connection)
         if connection or not shared:
             return Feed(self.interpreter or self.registry, wire_format, source, remember=False)
-        return self._shared_feed(wire_format, source, topic)
+        return self._shared_feed(wire_format, source, ("", topic))
 
-    def _shared_feed(self, wire_format: WireFormat, source: Source, topic: str) -> Feed:
-        # A topic's first client may stay the only one, so its reads need not be cached.
-        remember = topic in self.topics
-        self.topics.add(topic)
+    def _shared_feed(self, wire_format: WireFormat, source: Source, place: tuple[str, str]) -> Feed:
+        # A topic's first client at a server may stay the only one, so its reads need not be cached.
+        remember = place in self.had_clients
+        self.had_clients.add(place)
         key = wire_format, source, remember
         found = self.feeds.get(key)
         if found is None:

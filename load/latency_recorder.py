@@ -75,13 +75,14 @@ class LatencyRecorder:
         latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
         if times is Times.SENT:
             latency_ns = arrived_ns - np.repeat(sent_ns, counts)
+        negative = self._negative()
         if times is Times.ALL:
             self.spans["broker"].record_ns(received_ns - sent_ns, counts)
             self.spans["fanout"].record_ns(arrived_ns - np.repeat(received_ns, counts))
         if times in (Times.ALL, Times.DUE):
             self.spans["schedule"].record_ns(sent_ns - due_ns, counts)
             self.spans["since_sent"].record_ns(arrived_ns - np.repeat(sent_ns, counts))
-        if times is Times.ALL and any(self.spans[name].negative for name in ("broker", "fanout", "since_sent")):
+        if times is Times.ALL and self._negative() > negative:
             self._note_lowest(stamps, arrived_ns, counts)
         if times is not Times.NONE:
             self._by_server([event.server for event, _ in due], counts, latency_ns)
@@ -100,6 +101,9 @@ class LatencyRecorder:
         self, due: Sequence[tuple[Event, array[int]]], counts: npt.NDArray[np.int64], oldest_ns: int
     ) -> Shifts | None:
         return self._clocks.shifts([event for event, _ in due], counts, time_ns(), oldest_ns)
+
+    def _negative(self) -> int:
+        return sum(self.spans[name].negative for name in ("broker", "fanout", "since_sent"))
 
     def _note_lowest(
         self, stamps: npt.NDArray[np.int64], arrived_ns: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]

@@ -41,8 +41,8 @@ class NamedStreams:
     heard: HeardEvents
     tell_every: int
     feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
-    topics: set[str] = field(default_factory=set)
-    """Those that had a client: from the second one on, what is read is remembered for the others."""
+    had_clients: set[tuple[str, str]] = field(default_factory=set)
+    """As in ConnectionPool: from a topic's second client on, what is read is remembered for the others."""
     untold: int = 0
     """Deliveries since the last one with a Locust event."""
 
@@ -96,7 +96,7 @@ class ListeningDesk:
         """
         named = self._named.get((owner, stream.name))
         if named is None:
-            heard = HeardEvents(sent_ns, stream.on_error)
+            heard = HeardEvents(sent_ns, self._failed)
             named = self._named[owner, stream.name] = NamedStreams(stream.name, heard, tell_every)
         origin = parse_origin(host)
         if host not in self._addresses:
@@ -120,13 +120,17 @@ class ListeningDesk:
             connecting=self._connecting,
             rng=self._rng,
             feeds=named.feeds,
-            topics=named.topics,
+            had_clients=named.had_clients,
         )
         self._streams.add(stream)
         stream.attach(StreamReader(stream, next(self._turn) % len(addresses), pool))
         if not self._ticking:
             self._ticking = True
             gevent.spawn(self._tick_while_open)
+
+    def _failed(self, error: Exception) -> None:
+        """Show an error of a class's `sent_ns` in Locust's list: it is no single user's."""
+        self._environment.events.user_error.fire(user_instance=None, exception=error, tb=error.__traceback__)
 
     def close(self, stream: UserStream) -> None:
         """Disconnect a stream for good."""
@@ -162,7 +166,7 @@ class ListeningDesk:
 
     def tick(self) -> None:
         """Enter the deliveries since the last call into Locust's table, and fire its request events."""
-        self._times.restart(0)  # Locust's table has no place for what it notes
+        self._times.drop()  # Locust's table has no place for what it notes
         for named in self._named.values():
             self._fold(named)
         told, self._told = self._told, []

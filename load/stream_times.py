@@ -34,6 +34,11 @@ class StreamTimes:
         self.first_ns, self.gap_ns, self.answer_ns = array("q"), array("q"), array("q")
         self.opened = self.whole = self.redirects = self.received_bytes = 0
 
+    def drop(self) -> None:
+        """Forget what was noted since the last call, unfolded."""
+        for noted in (self.first_ns, self.gap_ns, self.answer_ns):
+            del noted[:]
+
     def fold(self, now_ns: int) -> None:
         """Enter what was noted since the last call."""
         if now_ns < self.from_ns:

@@ -60,7 +60,7 @@ class Run:
     gaps: int = 0
     achieved_hz: float = 0.0
     lost_by_cause: dict[str, int] = field(default_factory=dict)
-    """By each of CAUSES that can be known; sums to `lost`."""
+    """By each of CAUSES that can be known; sums to `lost`, or to 0 where more came than was expected."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
     """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values. An endpoint tells where no hop but the first ends."""
     usage: dict[str, Usage] = field(default_factory=dict)

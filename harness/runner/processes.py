@@ -208,6 +208,7 @@ def generator_settings(scenario: Scenario, rules: Path | None = None) -> dict[st
         # With a fault, the end depends on the time of its repair: the generator is told.
         "duration_s": 0 if scenario.faults else scenario.duration_s,
         "hold": True,
+        "processes": scenario.generator_processes,
     }
 
 

@@ -86,7 +86,6 @@ def publishing(
         "broker_url": broker.url,
         "delivery": contender.delivery,
         "replicas": ",".join(deployment.replicas),
-        "processes": scenario.generator_processes,
     } | generator_settings(scenario, rules_file)
 
 

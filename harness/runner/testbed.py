@@ -188,7 +188,9 @@ def set_up(
     generator_url, replica_urls = urls_of(contender, scenario, broker)
     base: dict[str, object] = {"broker_url": generator_url, "delivery": contender.delivery}
     schedule = generator_settings(scenario, rules_file)
-    shared = base | replica_limits(scenario) | (schedule if contender.embedded else {})
+    # A generator within a replica has no process of its own.
+    within = {name: value for name, value in schedule.items() if name != "processes"} if contender.embedded else {}
+    shared = base | replica_limits(scenario) | within
     each: list[Mapping[str, object]] = [shared | {"broker_url": url} for url in replica_urls]
     if links:
         each = [shared | {"broker_url": link.url} for link in links]
@@ -198,8 +200,7 @@ def set_up(
         generators, reports = [r.child for r in replicas], [r.report for r in replicas]
     else:
         url = {"broker_url": generator_link.url} if generator_link else {}
-        several = {"processes": scenario.generator_processes}
-        child, report = start_generator(base | schedule | url | several, folder)
+        child, report = start_generator(base | schedule | url, folder)
         generators, reports = [children.add(child)], [report]
     # Locust takes as long to start as a replica does, so all start together, and its clients wait for the replicas.
     urls = [replica.url for replica in replicas]

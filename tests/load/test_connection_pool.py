@@ -25,6 +25,7 @@ def test_only_what_several_clients_get_is_remembered():
     )
     first, second, third = (pool.feed(PLAIN, "r", "a") for _ in range(3))
     assert second is third
+    assert pool.feed(PLAIN, "other", "a") is first, "alone at its server"
     for feed in (first, second):
         assert feed.parse(frame(0)).seq == 0
     assert first.get(frame(0)) is None

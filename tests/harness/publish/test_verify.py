@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from harness.publish.trust import ON_TRUST
 from harness.publish.verify import verify, verify_members
 from harness.publish.write_bundle import write_bundle
 from harness.results.load import load_manifest
+from tests.harness import made_up
 from tests.harness.publish import made_bundle
 from tests.harness.publish.made_bundle import Place, forged, packed, places, sealed
 
@@ -174,6 +176,13 @@ def test_a_stale_verdict_is_worked_out_anew(tmp_path: Path) -> None:
     found = verify(write_bundle([folder], tmp_path / "x.zip"))
     assert found.differences == ()
     assert found.results[0].figures.verdict
+
+
+def test_a_refused_run_that_got_more_than_was_expected_is_no_contradiction(tmp_path: Path) -> None:
+    run = made_up.run("valkey", 6, scenario=made_bundle.SMALL, problems=("another generator publishes",))
+    run = replace(run, expected=run.expected - 5, lost=-5, lost_by_cause=dict.fromkeys(run.lost_by_cause, 0))
+    folder = made_bundle.store(tmp_path / "compared", [*made_bundle.compared_runs(), run])
+    assert verify(write_bundle([folder], tmp_path / "x.zip")).differences == ()
 
 
 def test_what_still_runs_and_what_has_one_name_twice_is_refused(stored: Path, tmp_path: Path) -> None:

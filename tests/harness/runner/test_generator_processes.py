@@ -10,6 +10,7 @@ from core.contracts.generator_report import GeneratorReport
 from core.errors import UsageError
 from core.scenario import Scenario
 from harness.commands.options import scenario_from
+from harness.runner.processes import generator_settings
 from harness.runner.run import run_once
 
 
@@ -24,6 +25,10 @@ def test_a_run_with_two_generator_processes_counts_every_event_once(tmp_path):
     assert (run.published, run.expected) == (100, 400)
     assert (run.delivered, run.lost, run.duplicated, run.reordered) == (400, 0, 0, 0)
     assert not any("add up" in problem or "ledger" in problem for problem in run.problems)
+
+
+def test_everybody_who_starts_a_generator_asks_for_its_processes():
+    assert generator_settings(Scenario(topics="room-{0..1}", generator_processes=2))["processes"] == 2
 
 
 def test_more_processes_than_topics_are_refused():
