@@ -48,6 +48,11 @@ def capacity_command(
             "--vary replicas: --replicas-at names the replicas that there are, and fanbench starts none there; vary clients, "
             "rate or topics"
         )
+    if axis == "topics" and scenario.generator_processes > 1:
+        raise UsageError(
+            f"--generator-processes {scenario.generator_processes}: --vary topics begins with one topic, whose events one process "
+            "publishes; leave it out, or vary clients, rate or replicas"
+        )
     contenders = choose_contenders([name] if name else [], every=False, launch=launch, deployment=deployment)
 
     from harness.report.page import build_report, write_report  # matplotlib takes half a second to import

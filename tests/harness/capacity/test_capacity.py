@@ -9,6 +9,8 @@ import pytest
 
 from brokers.contenders import find_contender
 from core.contracts.capacity import CapacityPoint
+from core.errors import UsageError
+from core.scenario import Scenario
 from core.topics import expand_topics
 from harness.analysis.capacity_answers import in_words
 from harness.analysis.slo import Slo
@@ -16,6 +18,7 @@ from harness.capacity import capacity_runs as probes
 from harness.capacity.capacity_runs import Budget, CapacityRuns, PermanentFailureError, at_load, by_weather, judge
 from harness.capacity.findings import as_found, bounds
 from harness.capacity.search import SearchAnswer
+from harness.commands.capacity import capacity_command
 from harness.results.load import load_capacity, load_results
 from harness.results.run_record import Run, Usage
 from harness.results.store import open_results
@@ -229,3 +232,9 @@ def test_the_command_ends_by_itself_within_its_time_and_keeps_every_run(tmp_path
     assert told["note"]  # 20 seconds are too few for a fine answer here
     assert comparison.verdict == (in_words(search),)
     assert (folder / "report.html").is_file()
+
+
+def test_several_generators_cannot_begin_with_one_topic(tmp_path: Path) -> None:
+    scenario = Scenario(topics="room-{0..3}", generator_processes=2)
+    with pytest.raises(UsageError, match="--generator-processes 2: --vary topics begins with one topic"):
+        capacity_command("valkey", "topics", Slo.parse("lost=0"), scenario, tmp_path, False, 10)
