@@ -110,7 +110,9 @@ def test_two_brokers_are_compared_on_replicas_and_workers_of_ones_own(brokers, o
     (last,) = [report for report in reports if report.stream in own.stats()[0].received]
     for stats in own.stats():
         assert stats.received[last.stream]["events"].measure == sum(last.measured().values())
-    assert "not watched" in Path(answer["report"]).read_text(encoding="utf-8")
+    assert (
+        "not watched" in Path(answer["report"]).read_text(encoding="utf-8").lower()
+    )  # in the table, or if all runs were refused in a sentence
 
 
 @pytest.mark.soak
