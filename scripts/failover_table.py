@@ -12,7 +12,7 @@ from pathlib import Path
 from brokers.contenders import all_contenders, cluster_contenders
 from brokers.limits import slowness
 from harness.analysis.failovers import Failover, failovers
-from harness.report.failovers import seconds
+from harness.analysis.judgement_words import seconds
 from harness.results.load import load_results
 from harness.results.run_record import Comparison
 

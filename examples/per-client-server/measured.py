@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI
 
 BROKER_URL = os.environ.get("FANBENCH_BROKER_URL", "redis://127.0.0.1:6379")
 _SERVER = os.environ.get("FANBENCH_SERVER", "replica-1")
+HEADERS = {"fanbench-server": quote(_SERVER)}
+"""Names this server to clients whose events do not."""
+_COMPACT = re.compile(r"([a-z0-9]+)-([0-9]+)(([wm])([0-9a-f]+)\.([0-9a-f]+)) ")
 _STAMP = f'{{"server":{json.dumps(_SERVER)},"received_ns":'
 
 _clients: Counter[str] = Counter()
@@ -23,19 +27,33 @@ _delivered = 0
 _connects = 0
 
 
-def stamped(published: str) -> str:
-    """A published event as clients get it: this server's name and the instant at which it came go before its own fields.
+def stamped(published: str, topic: str) -> dict[str, str]:
+    """A published event as clients get it, as the fields of a server-sent event: with the instant at which it came.
 
+    A readable one also has this server's name; a compact one has an id, since its stamp is split between id and data.
     Where several connections bring one event, it is counted once, when the first of them does.
     """
     received_ns = time.time_ns()
-    event = json.loads(published)
-    series = event["stream"], event["topic"]
-    if event["seq"] > _last_seq.get(series, -1):
-        _last_seq[series] = event["seq"]
-        topics = _received.setdefault(event["stream"], {})
-        topics.setdefault(event["topic"], {"warmup": 0, "measure": 0})[event["phase"]] += 1
-    return f"{_STAMP}{received_ns},{published[1:]}"
+    compact = _COMPACT.match(published)
+    if compact is None:
+        event = json.loads(published)
+        _count(event["stream"], event["seq"], topic, event["phase"])
+        return {"data": f"{_STAMP}{received_ns},{published[1:]}"}
+    stream, seq, stamp, letter, due, late = compact.groups()
+    _count(stream, int(seq), topic, "measure" if letter == "m" else "warmup")
+    since_us = received_ns // 1000 - int(due, 16) - int(late, 16)
+    return {"id": f"{stream}-{seq}", "data": f"{stamp}.{since_us:x} {published[compact.end() :]}"}
+
+
+def _count(stream: str, seq: int, topic: str, phase: str) -> None:
+    if seq > _last_seq.get((stream, topic), -1):
+        _last_seq[stream, topic] = seq
+        _received.setdefault(stream, {}).setdefault(topic, {"warmup": 0, "measure": 0})[phase] += 1
+
+
+def as_text(event: dict[str, str]) -> str:
+    """The fields of an event as lines of a stream."""
+    return "".join(f"{name}: {value}\n" for name, value in event.items()) + "\n"
 
 
 @contextmanager

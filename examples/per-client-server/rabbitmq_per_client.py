@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aio_pika
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from measured import BROKER_URL, add_measuring, client, delivered, stamped
+from measured import BROKER_URL, HEADERS, add_measuring, as_text, client, delivered, stamped
 
 app = FastAPI()
 add_measuring(app)
@@ -25,12 +25,12 @@ async def event_stream(topic: str) -> AsyncIterator[str]:
             async with queue.iterator() as messages:
                 async for message in messages:
                     async with message.process():
-                        data = stamped(message.body.decode())
+                        event = stamped(message.body.decode(), topic)
                         delivered()
-                        yield f"data: {data}\n\n"
+                        yield as_text(event)
 
 
 @app.get("/sse")
 async def sse(topic: str = "events") -> StreamingResponse:
     """The events of a topic."""
-    return StreamingResponse(event_stream(topic), media_type="text/event-stream")
+    return StreamingResponse(event_stream(topic), media_type="text/event-stream", headers=HEADERS)

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 
 import redis.asyncio as redis
 from fastapi import FastAPI
-from measured import BROKER_URL, add_measuring, client, delivered, stamped
+from measured import BROKER_URL, HEADERS, add_measuring, client, delivered, stamped
 from sse_starlette import EventSourceResponse
 
 broker = redis.from_url(BROKER_URL, decode_responses=True)
-queues: defaultdict[str, set[asyncio.Queue[str]]] = defaultdict(set)
+queues: defaultdict[str, set[asyncio.Queue[dict[str, str]]]] = defaultdict(set)
 
 
 async def listen() -> None:
@@ -22,9 +22,9 @@ async def listen() -> None:
     await pubsub.psubscribe("*")
     async for message in pubsub.listen():
         if message["type"] == "pmessage":
-            data = stamped(message["data"])
+            event = stamped(message["data"], message["channel"])
             for queue in queues[message["channel"]]:
-                queue.put_nowait(data)
+                queue.put_nowait(event)
 
 
 @asynccontextmanager
@@ -41,14 +41,14 @@ add_measuring(app)
 
 async def event_stream(topic: str) -> AsyncIterator[dict[str, str]]:
     """What one client gets."""
-    queue: asyncio.Queue[str] = asyncio.Queue()
+    queue: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     queues[topic].add(queue)
     try:
         with client(topic):
             while True:
-                data = await queue.get()
+                event = await queue.get()
                 delivered()
-                yield {"data": data}
+                yield event
     finally:
         queues[topic].discard(queue)
 
@@ -56,4 +56,4 @@ async def event_stream(topic: str) -> AsyncIterator[dict[str, str]]:
 @app.get("/sse")
 async def sse(topic: str = "events") -> EventSourceResponse:
     """The events of a topic."""
-    return EventSourceResponse(event_stream(topic))
+    return EventSourceResponse(event_stream(topic), headers=HEADERS)

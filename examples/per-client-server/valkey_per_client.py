@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import redis.asyncio as redis
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from measured import BROKER_URL, add_measuring, client, delivered, stamped
+from measured import BROKER_URL, HEADERS, add_measuring, as_text, client, delivered, stamped
 
 app = FastAPI()
 add_measuring(app)
@@ -23,9 +23,9 @@ async def event_stream(topic: str) -> AsyncIterator[str]:
         with client(topic):
             async for message in pubsub.listen():
                 if message["type"] == "message":
-                    data = stamped(message["data"])
+                    event = stamped(message["data"], topic)
                     delivered()
-                    yield f"data: {data}\n\n"
+                    yield as_text(event)
     finally:
         await pubsub.unsubscribe(topic)
         await pubsub.aclose()
@@ -34,4 +34,4 @@ async def event_stream(topic: str) -> AsyncIterator[str]:
 @app.get("/sse")
 async def sse(topic: str = "events") -> StreamingResponse:
     """The events of a topic."""
-    return StreamingResponse(event_stream(topic), media_type="text/event-stream")
+    return StreamingResponse(event_stream(topic), media_type="text/event-stream", headers=HEADERS)

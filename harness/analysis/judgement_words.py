@@ -20,6 +20,17 @@ def ms(value: float) -> str:
     return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
+def seconds(value: Interval | float | None) -> str:
+    """`2.3 s (2.1 to 2.6)`; a dash if it was not measured."""
+    if isinstance(value, Interval):
+        return f"{_digits(value.estimate)} s ({_digits(value.low)} to {_digits(value.high)})"
+    return "–" if value is None else f"{_digits(value)} s"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.3g}"
+
+
 def listed(words: Sequence[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

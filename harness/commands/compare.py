@@ -28,6 +28,7 @@ from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import REPEATS, SPARE_ROUNDS, Job
 from harness.schedule.rounds import distinct_names, shuffled_rounds
+from harness.schedule.session_runs import resume_jobs
 from harness.schedule.stopping import WITHIN_S, UntilSettled, planned_rounds
 from harness.schedule.transports import cut_jobs
 
@@ -51,7 +52,8 @@ def plan(
 ) -> list[Job]:
     """Each contender once over each transport in every round, in shuffled order; it may be compared with itself.
 
-    Several transports are also distinguished by what a loss of all connections does to each, in one run more.
+    Several transports are also distinguished by what a loss of all connections does to each, in one run more. With sessions
+    each contender then goes through the death of a replica.
     """
     names = distinct_names([contender.name for contender in contenders])
     named = [replace(contender, name=name) for contender, name in zip(contenders, names, strict=True)]
@@ -61,11 +63,12 @@ def plan(
         contender, transport = pairs[slot.place]
         label = f"round {slot.round} {contender.file_name}" + (f" {transport}" if len(transports) > 1 else "")
         jobs.append(Job(contender, scenario, slot.round, label, transport, deployment=deployment))
-    return jobs + (cut_jobs(named, transports, scenario) if len(transports) > 1 else [])
+    jobs += cut_jobs(named, transports, scenario) if len(transports) > 1 else []
+    return jobs + resume_jobs(named, scenario, deployment)
 
 
 def _line(run: Run) -> str:
-    cut = " (all cut)" if run.scenario.faults else ""
+    cut = f" through {run.scenario.faults[0].kind}" if run.scenario.faults else ""
     over = f" over {run.transport}" if run.transport != "sse" else ""
     head = f"  round {run.round} {escape(run.contender)}{over}{cut}: "
     refused = f" [red]refused[/]: {escape(run.problems[0])}" if run.problems else ""
@@ -169,12 +172,14 @@ def _announcement(
     precision: Precision,
     until: UntilSettled | None,
 ) -> str:
-    seconds = sum(job.scenario.run_s for job in jobs)
+    further = [job for job in jobs if job.scenario.faults != scenario.faults]
+    further_s = sum(job.scenario.broken_run_s(*job.scenario.faults) for job in further)
+    seconds = sum(job.scenario.run_s for job in jobs if job.scenario.faults == scenario.faults) + further_s
     about = f"about {max(1, round(seconds / 60))} min"
     rounds = f"{scenario.rounds} rounds"
     if until:
         rounds = f"rounds until all pairs are settled, at least {MIN_ROUNDS},"
-        about = f"about {max(1, round(precision.within_s / 60))} min"
+        about = f"about {max(1, round((precision.within_s + further_s) / 60))} min"
     over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
     return (
         f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "

@@ -9,6 +9,7 @@ from harness.analysis.fault_evidence import NO_EVIDENCE, FaultEvidence
 from harness.analysis.judgement_words import listed, ms
 from harness.analysis.order import in_order
 from harness.analysis.recommendation import recommend
+from harness.analysis.resumption import resumption_told
 from harness.analysis.standings import Family, Standing, families, standings
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
 from harness.analysis.verdict import verdict
@@ -16,6 +17,7 @@ from harness.report import bar_charts as charts
 from harness.report import line_charts as charts_lines
 from harness.report.decision import decision_table, next_steps
 from harness.report.further_figures import further_figures
+from harness.report.sessions import session_charts, session_tables
 from harness.report.transports import transport_tables
 from harness.report.view import (
     LEVEL,
@@ -130,8 +132,10 @@ _CHARTS: tuple[Drawing, ...] = (
 def comparison_view(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENCE, *, draw: bool = True) -> View:
     """Make the report of a comparison and its contenders' faults; without `draw` it has no charts, which is quick."""
     pictures, not_drawn = draw_charts(_CHARTS, in_order(comparison)) if draw else ([], ())
+    pictures = [*session_charts(comparison), *pictures] if draw else pictures
     tables = [
         *transport_tables(comparison),
+        *session_tables(comparison),
         main_table(comparison),
         *losses(comparison),
         *further_figures(comparison),
@@ -152,10 +156,11 @@ def comparison_view(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENC
 
 
 def comparison_verdict(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENCE) -> list[str]:
-    """The recommendation and its certainty, if there is one; then the verdict."""
+    """The recommendation and its certainty, if there is one; who resumes sessions; then the verdict."""
     several = len({run.transport for run in comparison.runs}) > 1
     advice = None if several else recommend(comparison, evidence)
-    return [*((advice.sentence, advice.certainty) if advice else ()), *verdict(comparison)]
+    advised = (advice.sentence, advice.certainty) if advice else ()
+    return [*advised, *resumption_told(comparison), *verdict(comparison)]
 
 
 def _how(comparison: Comparison) -> list[str]:

@@ -11,17 +11,14 @@ from core.errors import UsageError
 from core.fault import KINDS, WHAT, FaultKind
 from harness.analysis.failovers import Failover
 from harness.analysis.fault_outcomes import AT_LEAST_ONCE
-from harness.analysis.judgement_words import listed
-from harness.analysis.statistics import MIN_ROUNDS, Interval
-from harness.report.chart_style import FONT, LIGHT, LINES, new_figure, shortened, style, to_svg
-from harness.report.view import LEVEL, Cell, Chart, Table, number
+from harness.analysis.judgement_words import listed, seconds
+from harness.analysis.statistics import MIN_ROUNDS
+from harness.report.chart_style import to_svg
+from harness.report.strip_chart import StripRow, strip_chart
+from harness.report.view import LEVEL, Cell, Chart, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_ROW = 24
-_LEAST_S = 0.01
-"""Start of the strip chart's axis."""
 
 
 def failover_table(found: Sequence[Failover]) -> Table:
@@ -81,13 +78,6 @@ def _cell(one: Failover) -> Cell:
     return Cell(seconds(one.silence_s), "bad" if bad else "warn" if lost else "good", " · ".join(words))
 
 
-def seconds(value: Interval | float | None) -> str:
-    """`2.3 s (2.1 to 2.6)`."""
-    if isinstance(value, Interval):
-        return f"{number(value)} s ({number(value.low)} to {number(value.high)})"
-    return "–" if value is None else f"{number(value)} s"
-
-
 def failover_details(found: Sequence[Failover]) -> Table:
     """Every figure of every cell."""
     headings = ["contender, fault", "runs", "silence", "of the median client", "publishing back", "last client back"]
@@ -121,29 +111,6 @@ def failover_charts(found: Sequence[Failover]) -> list[Chart]:
 def strips(found: Sequence[Failover]) -> Figure | None:
     """A row for each contender and fault, a mark for each run."""
     rows = [one for one in found if one.silences_s]
-    if not rows:
-        return None
     rows.sort(key=lambda one: (one.outcome.fault, sum(one.silences_s) / len(one.silences_s)))
-    kinds = list(dict.fromkeys(one.outcome.fault for one in rows))
-    with style():
-        figure, grid = new_figure(60 + _ROW * (len(rows) + len(kinds)))
-        axes, place = grid[0], 0
-        ticks: list[tuple[int, str]] = []
-        for kind in kinds:
-            axes.text(_LEAST_S, place, kind, va="center", color=LIGHT["muted"], fontsize=FONT - 1)
-            place += 1
-            for one in (row for row in rows if row.outcome.fault == kind):
-                colour = LINES[kinds.index(kind) % len(LINES)]
-                values = [max(value, _LEAST_S) for value in one.silences_s]
-                axes.plot(values, [place] * len(values), "o", ms=6, mfc="none", mew=1.6, color=colour, clip_on=False)
-                ticks.append((place, shortened(one.outcome.contender, 24)))
-                place += 1
-        axes.set_xscale("log")
-        axes.set_xlim(_LEAST_S, max(max(one.silences_s) for one in rows) * 1.3)
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_ylim(place - 0.5, -0.7)
-        axes.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        axes.set_xlabel("longest silence of a client, s")
-        return figure
+    strip_rows = [StripRow(one.outcome.fault, one.outcome.contender, one.silences_s) for one in rows]
+    return strip_chart(strip_rows, "longest silence of a client, s")

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from core.fault import WHAT
 from harness.analysis.failovers import failovers
 from harness.analysis.fault_outcomes import AT_LEAST_ONCE, FaultOutcome, outcomes, over_runs, stands_out
-from harness.analysis.judgement_words import listed, ms
+from harness.analysis.judgement_words import listed, ms, seconds
 from harness.analysis.statistics import MIN_ROUNDS, mean_interval
-from harness.report.failovers import failover_charts, failover_details, failover_table, seconds
+from harness.report.failovers import failover_charts, failover_details, failover_table
 from harness.report.view import LEVEL, NOT_WATCHED, Cell, Table, View, method, number, refused_runs, settings_tables
 from harness.results.run_record import CAUSE_WORDS, CAUSES, PARTS, Comparison, Run
 

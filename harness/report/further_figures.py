@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.order import in_order
+from harness.report.sessions import FIGURES as OF_SESSIONS
 from harness.report.view import Cell, Table, number
 from harness.results.run_record import Comparison
 
@@ -23,7 +24,7 @@ _FURTHER = {
 
 def further_figures(comparison: Comparison) -> list[Table]:
     """Figures that only some comparisons have: the median over valid rounds."""
-    names = sorted({name for run in comparison.runs for name in run.figures})
+    names = sorted({name for run in comparison.runs for name in run.figures if name not in OF_SESSIONS})
     rows = []
     for standing in in_order(comparison):
         figures = [standing.median_figure(name) for name in names]

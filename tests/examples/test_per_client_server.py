@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -15,8 +16,8 @@ from core.contracts.codec import decode
 from core.contracts.measures import PhaseCounts
 from core.contracts.replica_stats import ReplicaStats
 from core.sse import SSEParser
-from core.stamp import Phase, Stamp, encode
-from load.frames import Event, SeriesRegistry
+from core.stamp import Phase, Stamp, encode, encode_compact
+from load.frames import Event, SeriesRegistry, Source
 from tests.harness.command import fanbench
 from tests.missing import missing
 
@@ -26,8 +27,9 @@ DUE_NS = 1_700_000_000_000_000_000
 SMALL = ("-s", "smoke", "--clients", 30, "--duration", 1, "--repeats", 0)
 
 
-def published(seq: int, phase: Phase = "measure") -> str:
-    return encode(Stamp("k3f9", seq, "events", phase, DUE_NS, DUE_NS + 1), "pad").decode()
+def published(seq: int, phase: Phase = "measure", form: str = "readable") -> str:
+    stamp = Stamp("k3f9", seq, "events", phase, DUE_NS, DUE_NS + 2_000)
+    return encode_compact(stamp, b"a token").decode() if form == "compact" else encode(stamp, "pad").decode()
 
 
 @pytest.fixture
@@ -61,9 +63,10 @@ async def first_of(response) -> bytes:
     return first.result()
 
 
-async def test_the_load_reads_what_is_written(example):
+@pytest.mark.parametrize("form", ["readable", "compact"])
+async def test_the_load_reads_what_is_written(example, form):
     app = example("sse_starlette_queues")
-    data = example("measured").stamped(published(17))
+    data = example("measured").stamped(published(17, form=form), "events")
 
     class Subscribed(set):
         """Puts the event into the first queue that comes."""
@@ -78,18 +81,21 @@ async def test_the_load_reads_what_is_written(example):
     parser = SSEParser()
     (found,) = parser.feed(wire)
     assert parser.idle
-    event = SeriesRegistry().item(found)
+    # As the load does: a compact event names neither its topic nor the server, whose answer does.
+    assert unquote(example("measured").HEADERS["fanbench-server"]) == SERVER
+    event = SeriesRegistry().item(found, Source(SERVER, "events"))
     assert isinstance(event, Event)
     assert (event.series.stream, event.series.topic, event.seq, event.measured) == ("k3f9", "events", 17, True)
-    assert (event.server, event.due_ns, event.sent_ns) == (SERVER, DUE_NS, DUE_NS + 1)
+    assert (event.server, event.due_ns, event.sent_ns) == (SERVER, DUE_NS, DUE_NS + 2_000)
     assert event.received_ns > DUE_NS
 
 
-async def test_its_stats_are_those_of_a_replica_and_an_event_counts_once(example):
+@pytest.mark.parametrize("form", ["readable", "compact"])
+async def test_its_stats_are_those_of_a_replica_and_an_event_counts_once(example, form):
     measured = example("measured")
     app = example("sse_starlette_queues").app
     for seq, phase in ((0, "warmup"), (0, "warmup"), (1, "measure"), (2, "measure"), (1, "measure")):
-        measured.stamped(published(seq, phase))
+        measured.stamped(published(seq, phase, form), "events")
     # Such a transport starts no lifespan: nothing listens to a broker.
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://replica") as asked:
         with measured.client("events"):

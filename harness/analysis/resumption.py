@@ -1,0 +1,88 @@
+"""What the death of a replica does to the readers of sessions: who gets every event all the same, and how long that takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.analysis.fault_outcomes import FaultOutcome, outcomes, over_runs
+from harness.analysis.judgement_words import listed, seconds
+from harness.analysis.statistics import Interval
+from harness.results.run_record import Comparison
+
+KILLED = "replica-kill"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """One contender over its runs in which a replica was killed."""
+
+    outcome: FaultOutcome
+
+    @property
+    def visits(self) -> int:
+        """The visits of all runs."""
+        return round(sum(self.outcome.values("visits")))
+
+    @property
+    def complete(self) -> int:
+        """The visits that got every event of their session up to their last, once, with the bytes that were sent."""
+        return sum(round(run.figures["complete_visits"] * run.figures["visits"]) for run in self.outcome.runs)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether every reader got the whole session."""
+        return self.complete == self.visits and not self.outcome.total("lost") and self.outcome.recovered
+
+    @property
+    def waits_s(self) -> list[float]:
+        """The longest time in which a reader got nothing, in each run."""
+        return [value / 1000 for value in self.outcome.values("silence_ms")]
+
+    @property
+    def wait_s(self) -> Interval | float | None:
+        """Their mean with its interval, or the lowest and the highest of a few runs; None without runs."""
+        return over_runs(self.waits_s)
+
+
+def resumptions(comparison: Comparison) -> list[Resumption]:
+    """The contenders of a comparison of sessions that ran through the death of a replica: those that resume first, by their wait."""
+    if not comparison.scenario.sessions:
+        return []
+    found = [Resumption(outcome) for outcome in outcomes(comparison.runs) if outcome.fault == KILLED]
+    return sorted(found, key=_order)
+
+
+def _order(one: Resumption) -> tuple[bool, bool, float]:
+    return (not one.outcome.runs, not one.resumes, sum(one.waits_s) / max(1, len(one.waits_s)))
+
+
+def resumption_told(comparison: Comparison) -> list[str]:
+    """Return who resumes a session after a replica's death and how long its reader waited, then who does not."""
+    found = resumptions(comparison)
+    measured = [one for one in found if one.outcome.runs]
+    whole = [one for one in measured if one.resumes]
+    said = []
+    if whole:
+        verb = "resumes" if len(whole) == 1 else "resume"
+        waits = listed([f"{seconds(one.wait_s)} with {one.outcome.contender}" for one in whole])
+        said.append(
+            f"After a replica's death {listed([one.outcome.contender for one in whole])} {verb} every session without losing or "
+            f"repeating an event. The reader who waited longest waited {waits}."
+        )
+    elif measured:
+        said.append("After a replica's death no contender here resumes every session.")
+    broken = [one for one in measured if not one.resumes]
+    if broken:
+        said.append(f"Not whole after a replica's death: {listed([_broken(one) for one in broken])}.")
+    refused = [one.outcome.contender for one in found if not one.outcome.runs]
+    if refused:
+        said.append(f"The runs of {listed(refused)} in which a replica died were refused; the report has the reasons.")
+    return said
+
+
+def _broken(one: Resumption) -> str:
+    lost, twice = one.outcome.total("lost"), one.outcome.total("duplicated")
+    words = [f"{one.visits - one.complete:,} of {one.visits:,} visits"]
+    words += [f"{lost:,} of {one.outcome.total('expected'):,} deliveries lost"] if lost else []
+    words += [f"{twice:,} repeated"] if twice else []
+    return f"{one.outcome.contender} ({', '.join(words)})"

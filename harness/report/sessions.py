@@ -1,0 +1,85 @@
+"""The report of sessions: what their readers saw, and what the death of a replica did to them."""
+
+from __future__ import annotations
+
+from harness.analysis.judgement_words import seconds
+from harness.analysis.order import in_order
+from harness.analysis.resumption import KILLED, Resumption, resumptions
+from harness.report.chart_style import to_svg
+from harness.report.strip_chart import StripRow, strip_chart
+from harness.report.view import LEVEL, Cell, Chart, Table, number
+from harness.results.run_record import Comparison
+
+_COLUMNS = {
+    "first_event_p50_ms": "first event p50 ms",
+    "first_event_p99_ms": "p99 ms",
+    "gap_sent_p99_ms": "gap p99 as sent, ms",
+    "gap_seen_p99_ms": "as seen, ms",
+    "subscribes_hz": "streams opened per s",
+    "topic_kb": "KB per topic",
+    "finished_topic_kb": "KB per ended topic",
+}
+FIGURES = ("visits", "moved_visits", "complete_visits", "gap_sent_p50_ms", "gap_seen_p50_ms", *_COLUMNS)
+"""The runs' own figures that these tables show, or that say nothing without them."""
+
+
+def session_tables(comparison: Comparison) -> list[Table]:
+    """What the readers of sessions saw, then what a replica's death did to them; empty without sessions."""
+    if not comparison.scenario.sessions:
+        return []
+    rows = []
+    for standing in in_order(comparison):
+        visits = sum(run.figures.get("visits", 0.0) for run in standing.runs)
+        whole = sum(run.figures.get("complete_visits", 0.0) * run.figures.get("visits", 0.0) for run in standing.runs)
+        moved = sum(run.figures.get("moved_visits", 0.0) for run in standing.runs)
+        counts = (f"{round(whole):,} of {visits:,.0f}", f"{moved:,.0f}") if standing.runs else ("–", "–")
+        figures = (number(standing.median_figure(name)) for name in _COLUMNS)
+        rows.append([Cell(standing.contender, small=standing.delivery), *map(Cell, (*counts, *figures))])
+    note = (
+        "A visit is one client at one session. Complete: it got every event up to its last, exactly once, with the bytes that were "
+        "sent. Moved: it went on at another replica, by its last id. First event: from the start of a visit, or from the due instant of its "
+        "session's first event. Gap: the time between two events of a session; what is seen over what was sent is added jitter. Times are medians over the valid "
+        "rounds. KB: the replicas' memory; of ended topics only where a round measures for a minute."
+    )
+    headings = ["contender", "complete visits", "moved", *_COLUMNS.values()]
+    seen = Table("Sessions, as their readers saw them", headings, rows, note)
+    return [*_killed(resumptions(comparison)), seen]
+
+
+def _killed(found: list[Resumption]) -> list[Table]:
+    headings = ["contender", "resumes", "longest wait of a reader", "complete visits", "lost", "twice", "replayed"]
+    rows = [[Cell(one.outcome.contender, small=one.outcome.delivery), *_cells(one)] for one in found]
+    note = (
+        "In runs of their own one of the replicas got SIGKILL while readers listened, and was started again after 2 s; its readers "
+        f"reconnected there by their last id. Longest wait: the mean of the runs and its {LEVEL} interval, or the lowest and the highest of a "
+        "few; it includes the 2 s. Lost: deliveries. Green: every reader got the whole session. Red: a promise was broken."
+    )
+    return [Table("When a replica dies in the middle of a session", headings, rows, note)] if rows else []
+
+
+def _cells(one: Resumption) -> list[Cell]:
+    outcome = one.outcome
+    if not outcome.runs:
+        return [Cell("refused", "warn", "; ".join(outcome.refused[0].problems)), *[Cell("–")] * 5]
+    kind = "good" if one.resumes else "bad" if outcome.broken_promise else "warn"
+    runs = "one run" if len(outcome.runs) == 1 else f"{len(outcome.runs)} runs"
+    counts = [f"{outcome.total(name):,}" for name in ("lost", "duplicated")]
+    replayed = f"{round(sum(outcome.values('replayed'))):,}"
+    return [
+        Cell("yes" if one.resumes else "no", kind, runs),
+        *map(Cell, (seconds(one.wait_s), f"{one.complete:,} of {one.visits:,}", *counts, replayed)),
+    ]
+
+
+def session_charts(comparison: Comparison) -> list[Chart]:
+    """The waits of each run in which a replica died, if there are any."""
+    rows = [
+        StripRow(KILLED, one.outcome.contender + ("" if one.resumes else " (not whole)"), one.waits_s)
+        for one in resumptions(comparison)
+        if one.waits_s
+    ]
+    figure = strip_chart(rows, "longest wait of a reader, s")
+    if figure is None:
+        return []
+    text = "A mark for each run in which a replica died: the longest time in which a reader got nothing. The axis is logarithmic."
+    return [Chart("resumption", "When a replica dies in the middle of a session", text, to_svg(figure))]
