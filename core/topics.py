@@ -66,7 +66,8 @@ def topics_in_turn(topics: Sequence[str], skew: float) -> Iterator[str]:
     client (j-1) p and client j p, and of those that may come the one that must come soonest does.
     """
     weights = [1.0 / (k + 1) ** skew for k in range(len(topics))]
-    every = [sum(weights) / weight for weight in weights]
+    whole = sum(weights)
+    every = [whole / weight for weight in weights]
     due = [(every[k], k, 1) for k in range(len(topics))]  # (by when, topic, which of its clients): may come now
     heapq.heapify(due)
     later: list[tuple[float, int, int]] = []  # (from when, topic, which of its clients)

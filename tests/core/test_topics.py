@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UsageError
-from core.topics import expand_topics, topic_pattern, topics_in_turn
+from core.topics import MAX_TOPICS, expand_topics, topic_pattern, topics_in_turn
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,10 @@ def test_any_number_of_clients_has_the_topics_in_proportion(topic_count, clients
 
 def test_without_skew_the_topics_go_round():
     assert list(islice(topics_in_turn(["a", "b", "c"], 0), 7)) == ["a", "b", "c", "a", "b", "c", "a"]
+
+
+def test_as_many_topics_as_there_may_be_are_dealt_out_at_once():
+    """With a sum for each topic this took ten thousand million additions: no client ever connected."""
+    names = expand_topics(f"user-{{0..{MAX_TOPICS - 1}}}")
+    assert list(islice(topics_in_turn(names, 0.5), 3)) == ["user-0", "user-1", "user-2"]
+    assert list(islice(topics_in_turn(names, 0), MAX_TOPICS)) == names
