@@ -63,7 +63,7 @@ class AmqpAdapter:
                     await finish(consumer.forget_queue())
 
     async def clean_up(self, endpoint: Endpoint) -> None:
-        """Delete everything with the run's name; exclusive queues are gone with their connections."""
+        """Delete everything with the run's name, except exclusive queues: those ended with their connections."""
         await at_any_host(endpoint, "clean up", partial(_delete, endpoint))
 
 
@@ -73,7 +73,7 @@ async def _delete(endpoint: Endpoint, link: AmqpConnection) -> None:
             await link.channel.queue_delete(name, nowait=True)
     if not endpoint.get(EXCHANGE):
         await link.channel.exchange_delete(endpoint.prefix, nowait=True)
-    await link.channel.basic_qos(timeout=endpoint.timeout_s)  # answered when all is done
+    await link.channel.basic_qos(timeout=endpoint.timeout_s)  # the answer arrives when everything is done
 
 
 adapter = AmqpAdapter()

@@ -9,7 +9,7 @@ UNCONFIRMED_TIMEOUTS = 4
 
 
 class Confirms:
-    """The publishes of one channel; instants are seconds of one clock."""
+    """Tracks the publishes of one channel; all instants are seconds on the same clock."""
 
     __slots__ = ("_refused", "_since_s", "_under_way")
 
@@ -26,7 +26,7 @@ class Confirms:
             self._since_s = now_s
 
     def confirmed(self) -> None:
-        """The broker took one."""
+        """The broker confirmed one."""
         self._since_s, self._refused = None, False
 
     def refused(self) -> None:
@@ -37,16 +37,16 @@ class Confirms:
         """Note that a publish is no longer in flight, for any reason including cancellation."""
         self._under_way -= 1
         if self._under_way and self._since_s is None:
-            self._since_s = now_s  # the others wait from the last confirmation on
+            self._since_s = now_s  # the others have waited since the last confirmation
         elif not self._under_way and not self._refused:
             self._since_s = None
 
     def pause(self) -> None:
-        """An alarm is on: the time counts from its end."""
+        """An alarm is on: the time starts again when it ends."""
         self._since_s = None
 
     def failing(self, now_s: float, timeout_s: float) -> str:
-        """What the broker does to every publish, if it has done so for too long; otherwise empty."""
+        """How the broker fails every publish, if it has done so for too long; otherwise empty."""
         if self._since_s is None:
             return ""
         if self._refused:

@@ -77,7 +77,7 @@ class AmqpConsumer:
         """Declare exchange and queue, and consume; a durable queue delivers what arrived in between."""
         await declare_exchange(self._endpoint, link)
         self._binder = None
-        self._unbound, self._binding = [], asyncio.Lock()  # subscribes again to whatever was not bound to the lost link
+        self._unbound, self._binding = [], asyncio.Lock()  # subscribes again to the topics still unbound
         for left in reversed(range(_TRIES)):
             new = not (self._queue and self._durable)
             if new:
@@ -107,7 +107,7 @@ class AmqpConsumer:
         await channel.basic_consume(self._queue, self._take, no_ack=not durable, consumer_tag=self._queue)
 
     async def _send(self, link: AmqpConnection, names: Sequence[str]) -> Mapping[str, Refusal]:
-        """The first of several concurrent calls binds for all."""
+        """If calls overlap, the first binds for all of them."""
         self._unbound.extend(names)
         async with self._binding:
             bundle, self._unbound = self._unbound, []
@@ -115,14 +115,14 @@ class AmqpConsumer:
                 while bundle:
                     bundle = await self._bind(link, bundle)
             except BaseException:
-                self._unbound = bundle + self._unbound  # for those that wait, who will bind it again or fail as well
+                self._unbound = bundle + self._unbound  # for the callers that wait: they bind it again or fail too
                 raise
             return {name: refusal for name in names if (refusal := self._refused.pop(name, None)) is not None}
 
     async def _bind(self, link: AmqpConnection, names: list[str]) -> list[str]:
-        """Bind on a separate channel, which a forbidden topic closes; returns the topics that must be bound again for this reason.
+        """Bind on a separate channel, because a forbidden topic closes it; return the topics that must be bound again.
 
-        Only the last waits for its answer: the broker does them in order, and closes the channel on an error.
+        Only the last waits for its answer: the broker handles them in order, and closes the channel on an error.
         """
         if self._binder is None or self._binder.is_closed:
             self._binder = await link.another_channel()
@@ -138,7 +138,7 @@ class AmqpConsumer:
         return []
 
     async def _why(self, error: Exception) -> BaseException:
-        """The broker's words, if a call was made after the broker had closed the channel."""
+        """The broker's error message, if a call was made after the broker had closed the channel."""
         closing = self._binder.closing
         await asyncio.wait([closing], timeout=self._endpoint.timeout_s)
         return (None if not closing.done() or closing.cancelled() else closing.exception()) or error
@@ -185,7 +185,7 @@ class AmqpConsumer:
         return item
 
     async def forget_queue(self) -> None:
-        """Delete a durable queue: it would stay for a minute."""
+        """Delete a durable queue, which would otherwise stay for a minute."""
         link = self.line.connection
         if self._durable and link is not None:
             with contextlib.suppress(TimeoutError, *errors):

@@ -1,4 +1,4 @@
-"""Why RabbitMQ closed a channel or a connection: its words, and the cause that they mean."""
+"""Why RabbitMQ closed a channel or a connection: its error message, and the cause behind it."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ class UnroutableError(ConnectionError):
 
 
 def words_of(error: BaseException) -> str:
-    """The broker's words, without aiormq's number."""
+    """The broker's error message, without aiormq's number."""
     closed = isinstance(error, ConnectionClosed | ChannelClosed)
     return str(error.args[1]) if closed and len(error.args) == 2 and error.args[1] else reason(error)
 
 
 def worded(error: Exception) -> Exception:
-    """The error with the broker's words as its text."""
+    """The error, with the broker's message as its text."""
     words = words_of(error)
     return error if words == reason(error) else ConnectionClosed(words)
 
@@ -86,13 +86,13 @@ def kind_of(error: BaseException) -> CauseKind | None:
             return kind
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
         return CauseKind.AUTHENTICATION
-    if isinstance(error, DeliveryError):  # basic.nack: it could not store it
+    if isinstance(error, DeliveryError):  # basic.nack: the broker could not store it
         return CauseKind.BLOCKED
     return CauseKind.LOST if isinstance(error, ChannelInvalidStateError | InvalidFrameError) else None
 
 
 def forbidden_topic(error: BaseException) -> str | None:
-    """The topic that the broker names as forbidden: the same error ends all that is in flight on its channel."""
+    """The topic that the broker names as forbidden: the same error ends every call in flight on its channel."""
     match = _TOPIC.match(words_of(error))
     return match[1] if match else None
 

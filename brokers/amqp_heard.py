@@ -12,7 +12,7 @@ _log = logging.getLogger("fanbench.brokers")
 
 
 def hear_returns(link: AmqpConnection) -> None:
-    """Note that a message came back; aiormq looks for it by its own kind of id, which fanbench's messages do not have."""
+    """Record a returned message: aiormq looks for its own kind of id, which fanbench's messages do not have."""
     channel = link.channel
 
     async def returned(frame: Any) -> None:
@@ -24,9 +24,9 @@ def hear_returns(link: AmqpConnection) -> None:
 
 
 def hear_alarms(link: AmqpConnection) -> None:
-    """Hear `connection.blocked` and `connection.unblocked`, which aiormq tells nobody.
+    """Listen for `connection.blocked` and `connection.unblocked`, which aiormq does not pass on.
 
-    RabbitMQ sends the first on the first publish during an alarm, and from then on reads nothing from this connection.
+    RabbitMQ sends `blocked` on the first publish during an alarm, and then reads nothing more from this connection.
     """
 
     async def blocked(frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""Connections to RabbitMQ by AMQP 0-9-1: dialled, watched, hung up, with aio-pika and the aiormq inside it."""
+"""Dials, watches and closes connections to RabbitMQ by AMQP 0-9-1, with aio-pika and the aiormq inside it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 class AmqpConnection:
     """A connection with one channel; `ended` is set when a consumer on it is cancelled by the broker.
 
-    `pulse` is a second channel, for the sign of life alone: on the first it would wait behind a burst of publishes.
+    `pulse` is a second channel, only for the liveness check: on the first it would wait behind a burst of publishes.
     """
 
     endpoint: Endpoint
@@ -70,19 +70,19 @@ class AmqpConnection:
         return self.endpoint.timeout_s
 
     async def another_channel(self, confirms: bool = False) -> Any:
-        """One more channel: an error on it ends no other."""
+        """Open another channel: an error on it ends no other."""
         return await _open_channel(self.connection, confirms)
 
     async def replace_channel(self) -> None:
-        """Replaces a channel that an error closed."""
+        """Replace a channel that an error closed."""
         self.channel = await self.another_channel()
         self.channel.on_consumer_cancel_callbacks.add(partial(_end, self))
 
     async def may_publish(self) -> None:
-        """Wait, in the order of the calls, until the broker accepts messages.
+        """Wait until the broker accepts messages; callers continue in the order of their calls.
 
         Raises:
-            ConnectionError: the connection was lost in between.
+            ConnectionError: the connection was lost while waiting.
         """
         self.waiting += 1
         try:
@@ -144,7 +144,7 @@ async def _end(link: AmqpConnection, _: Any) -> None:
 
 
 async def until_lost(link: AmqpConnection) -> None:
-    """Return or raise when the channel, and so the connection, is useless."""
+    """Return or raise when the channel, and therefore the connection, cannot be used any more."""
     silent = asyncio.ensure_future(_until_no_confirms(link))
     waiting = [silent, *(asyncio.ensure_future(work) for work in (link.ended.wait(), _beat(link)))]
     channel, connection = link.channel.closing, link.connection.transport.connection.closing
@@ -154,7 +154,7 @@ async def until_lost(link: AmqpConnection) -> None:
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
-        link.takes_messages.set()  # reports the loss to callers that wait for an alarm's end
+        link.takes_messages.set()  # reports the loss to callers that wait for the alarm to end
     for closing in (connection, channel):
         if closing.done():
             raise _closed_by(closing)
@@ -172,9 +172,9 @@ def _closed_by(closing: asyncio.Future[Any]) -> Exception:
 
 
 async def _beat(link: AmqpConnection) -> None:
-    """Request a sign of life until none arrives: AMQP's own heartbeat takes three times as long to give up.
+    """Check that the broker answers, until it does not: AMQP's own heartbeat takes three times as long to give up.
 
-    During an alarm the broker answers nothing; AMQP's heartbeats continue, and have to do.
+    During an alarm the broker does not answer; AMQP's heartbeats continue and must suffice.
     """
     with contextlib.suppress(*errors):
         while True:
@@ -193,11 +193,11 @@ async def _beat(link: AmqpConnection) -> None:
 
 
 async def _until_no_confirms(link: AmqpConnection) -> str:
-    """What the broker does to every publish, once it has done so for too long although there is no alarm.
+    """How the broker fails every publish, if it has done so for too long although there is no alarm.
 
-    RabbitMQ 3.10 refuses all on a channel that publishes to a quorum queue while it has no leader, until the node that died
-    is back, and takes it on a new channel (tests/brokers/test_rabbitmq_cluster.py). What was not confirmed is published
-    again there.
+    If a channel publishes to a quorum queue while the queue has no leader, RabbitMQ 3.10 refuses everything on that
+    channel until the dead node is back. It accepts the same on a new channel (tests/brokers/test_rabbitmq_cluster.py),
+    so unconfirmed messages are published again there.
     """
     loop = asyncio.get_running_loop()
     while not (does := link.confirms.failing(loop.time(), link.timeout_s)):
@@ -213,7 +213,7 @@ async def hang_up(link: AmqpConnection) -> None:
     Publishes that wait for a confirmation still get the error; aiormq's own is CancelledError, as if the caller were cancelled.
     """
     link.takes_messages.set()
-    if not link.blocked:  # then the broker would not read it
+    if not link.blocked:  # the broker would not read it then
         with contextlib.suppress(TimeoutError, *errors):
             async with asyncio.timeout(link.timeout_s / 2):
                 await link.channel.close(ConnectionError("connection lost"))
@@ -227,7 +227,7 @@ def calls(
     confirms: bool = False,
     lost: Callable[[Exception], None] = lambda _: None,
 ) -> Calls[AmqpConnection]:
-    """aio-pika for `brokers.connection`; `lost` gets the end of a connection before anybody else."""
+    """aio-pika for `brokers.connection`; `lost` is called first when a connection ends."""
 
     async def serve(link: AmqpConnection) -> None:
         try:

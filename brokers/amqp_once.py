@@ -27,7 +27,7 @@ async def once_connected(endpoint: Endpoint, *, confirms: bool = False) -> Async
 
 
 async def at_any_host(endpoint: Endpoint, action: str, work: Callable[[AmqpConnection], Awaitable[None]]) -> None:
-    """Do it at the first host that allows it.
+    """Do the work at the first host that allows it.
 
     Raises:
         BrokerError: none does.

@@ -1,4 +1,4 @@
-"""The producer of both adapters of RabbitMQ: it publishes to an exchange, the topic as routing key."""
+"""The producer of both RabbitMQ adapters: it publishes to an exchange, with the topic as routing key."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _REMEMBERED = 1_024
 class AmqpPublisher:
     """Publishes through a link's channel.
 
-    aiormq makes a random id for a message that has none, and waits after each message until it is written; here all
-    have one id, which nothing reads, and every 64th waits, which is enough to be slowed down by a slow broker.
+    aiormq makes a random id for a message without one, and waits until each message is written. Here all messages share
+    one id, which nothing reads, and only every 64th waits. That is enough backpressure from a slow broker.
     """
 
     __slots__ = ("_count", "_mandatory", "_properties", "_waits")
@@ -45,11 +45,11 @@ class AmqpPublisher:
         self._waits = persistent
 
     async def publish(self, link: AmqpConnection, exchange: str, routing_key: str, payload: bytes) -> None:
-        """Return once it is written, or, on a channel with confirms, once the broker has confirmed it.
+        """Return once the message is written or, on a channel with confirms, once the broker has confirmed it.
 
         Raises:
-            BlockedError: it was dropped, because the broker accepts no messages for now.
-            UnroutableError: it was dropped, or one before it, because no queue is bound to take it.
+            BlockedError: the message was dropped, because the broker accepts none for now.
+            UnroutableError: it or an earlier message was dropped, because no queue is bound to receive it.
         """
         if link.blocked or link.waiting:
             if not self._waits:
@@ -74,7 +74,7 @@ class AmqpPublisher:
             raise
         finally:
             link.confirms.ended(now_s())
-        if link.unroutable:  # the broker returns it before it confirms
+        if link.unroutable:  # the broker returns a message before it confirms it
             raise UnroutableError(exchange)
 
 
@@ -99,7 +99,7 @@ class AmqpProducer:
         """By name: when the refusal expires, and the broker's words."""
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once aiormq has taken the message; with confirms once every bound queue has it on disk."""
+        """Return once aiormq has accepted the message; with confirms, once every bound queue has it on disk."""
         name = self._name_of(topic)
         if self._forbidden:
             self._refuse_forbidden(topic, name)
@@ -112,7 +112,7 @@ class AmqpProducer:
             raise self._failed(topic, name, error) from None
 
     def _note(self, error: Exception) -> None:
-        """An earlier publish, which has returned, may have closed the channel."""
+        """An earlier publish that returned may have closed the channel."""
         forbidden = forbidden_topic(error)
         if forbidden is not None:
             if len(self._forbidden) >= _REMEMBERED:
@@ -126,7 +126,7 @@ class AmqpProducer:
         self._forbidden.pop(name, None)
 
     def _failed(self, topic: str, name: str, error: Exception) -> BrokerError:
-        """Of all that was in flight on a channel only the topic that the broker named is refused."""
+        """Of everything in flight on a channel, refuse only the topic that the broker named."""
         self._note(error)
         if forbidden_topic(error) not in (None, name):
             return self.line.failed(topic, ConnectionError("connection lost: another topic was refused on it"))

@@ -27,7 +27,7 @@ def exchange_of(endpoint: Endpoint) -> str:
 
 
 async def declare_exchange(endpoint: Endpoint, link: AmqpConnection) -> None:
-    """Both sides do, so that either may come first."""
+    """Both sides declare it, so either may connect first."""
     await link.channel.exchange_declare(
         exchange_of(endpoint),
         exchange_type=endpoint.get(EXCHANGE_TYPE),
@@ -37,7 +37,7 @@ async def declare_exchange(endpoint: Endpoint, link: AmqpConnection) -> None:
 
 
 def queue_names(endpoint: Endpoint) -> Iterator[str]:
-    """All that a run's queues may be called."""
+    """All names that a run's queues can have."""
     return (f"{endpoint.prefix}.{slot}" for slot in range(_SLOTS))
 
 
@@ -47,10 +47,10 @@ def new_queue_name(endpoint: Endpoint) -> str:
 
 
 async def declare_queue(endpoint: Endpoint, link: AmqpConnection, name: str, durable: bool, new: bool) -> None:
-    """The queue of a consumer; `new` if it must not exist yet.
+    """Declare the queue of a consumer; with `new`, it must not exist yet.
 
     Raises:
-        ChannelPreconditionFailed: it is new, and there is one of that name already.
+        ChannelPreconditionFailed: `new`, but a queue of that name exists.
     """
     arguments = None
     if durable:

@@ -1,7 +1,8 @@
 """Publishes on behalf of a consumer, once a second: RabbitMQ does not report alarms or lost bindings to consumers.
 
-It tells a connection of an alarm on its first publish during it, and reads nothing from it from then on: so this is a
-connection of its own. And it returns a mandatory message that reaches no queue: so the consumer's own is bound to one.
+RabbitMQ reports an alarm to a connection on that connection's first publish, and then reads nothing more from it, so
+the sentry has its own connection. RabbitMQ returns a mandatory message that reaches no queue, so the sentry publishes
+one to the consumer's own queue.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ async def watched_over(endpoint: Endpoint, link: Link, canary: Callable[[], Cana
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
-    while not task.done():  # a library may swallow a cancellation
+    while not task.done():  # a library may have swallowed the cancellation
         task.cancel()
         await asyncio.wait([task], timeout=_EVERY_S)
 
@@ -60,7 +61,7 @@ class _Sentry:
         self._returns = 0
 
     async def run(self) -> None:
-        """Connect to the link's host repeatedly; not for a user who may not publish at all."""
+        """Connect to the link's host repeatedly; stop if the user may not publish at all."""
         while True:
             try:
                 async with once_connected(self._link.target) as other:
@@ -87,7 +88,7 @@ class _Sentry:
             self._returns = self._returns if canary == self._published else 0
             self._published, other.unroutable = canary, False
             exchange, key = canary
-            # To the default exchange without the name of any queue: nobody receives it.
+            # Goes to the default exchange without a queue's name, so nobody receives it.
             await other.channel.basic_publish(
                 b"", exchange=exchange, routing_key=key or self._nobody, mandatory=bool(exchange)
             )

@@ -41,7 +41,7 @@ def stream_of(endpoint: Endpoint) -> str:
 
 
 async def declare(endpoint: Endpoint, link: AmqpConnection) -> None:
-    """Both sides do, so that either may come first."""
+    """Both sides declare it, so either may connect first."""
     name, passive = stream_of(endpoint), endpoint.get(PASSIVE)
     await link.channel.exchange_declare(name, exchange_type="fanout", durable=True, passive=passive)
     arguments: dict[str, str | int] = {"x-queue-type": "stream", "x-max-length-bytes": endpoint.get(BYTES)}
@@ -71,7 +71,7 @@ class AmqpStreamConsumer:
         self._link: AmqpConnection | None = None
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
-        """Return at once, or once the history begins to come."""
+        """Return at once or, with history, once its first entries arrive."""
         return await self.feed.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
@@ -82,7 +82,7 @@ class AmqpStreamConsumer:
         return self.inbox
 
     async def dial(self) -> AmqpConnection:
-        """Connect, and read from the stream's end at first, later from the last position."""
+        """Connect, and read: at first from the stream's end, later from the last position."""
         self._link = await self._calls.dial(self.link.target)
         self.feed.resumed()
         return self._link
@@ -99,7 +99,7 @@ class AmqpStreamConsumer:
         await self._reader.start(self.feed.position + 1)
 
     def _ended(self, error: Exception) -> None:
-        """A message that aiormq cannot decode ends every connection that reads it: skip it after the second time."""
+        """A message that aiormq cannot decode ends every connection that reads it: skip it the second time."""
         if not undecodable(error):
             return
         if self._odd_after == self.feed.position:
@@ -129,7 +129,7 @@ class AmqpStreamConsumer:
                 await self.feed.take(offset, topic, payload)
 
     async def _history(self, since_ns: int, upto: int) -> AsyncGenerator[Sequence[Entry], None]:
-        """Ends at its own marker: if no entry is as new as `since_ns`, the broker sends only future ones."""
+        """Read up to our own marker: if no entry is as new as `since_ns`, the broker sends only future ones."""
         link = self._link
         if link is None:
             raise ConnectionError("connection lost")
@@ -155,7 +155,7 @@ class AmqpStreamConsumer:
                 await channel.close()
 
     def lost(self, cause: str) -> None:
-        """Go on from the position when the connection is back."""
+        """Continue from the position when the connection is back."""
         self._link = None
         self.feed.lost(cause)
 

@@ -42,7 +42,7 @@ class AmqpStreamReader:
         self._last_tag = 0
 
     async def start(self, offset: int | str | datetime.datetime) -> None:
-        """Return once the broker confirmed; later entries arrive."""
+        """Return once the broker confirmed; later entries then arrive."""
         await self._channel.basic_qos(prefetch_count=_PREFETCH)
         await self._channel.basic_consume(self._stream, self._take, consumer_tag=self._tag, arguments={_OFFSET: offset})
 
@@ -68,21 +68,21 @@ class AmqpStreamReader:
         await self._channel.basic_ack(self._last_tag, multiple=True, wait=False)
 
     async def acknowledge_by_time(self) -> None:
-        """Regularly acknowledge messages that do not fill a bundle, until cancelled."""
+        """Regularly acknowledge messages that do not fill a batch, until cancelled."""
         while True:
             await asyncio.sleep(ACK_S)
             if self._read:
                 await self._acknowledge()
 
     async def until_marker(self, name: str) -> int:
-        """Read to the message of that routing key; returns its offset."""
+        """Read up to the message with that routing key; return its offset."""
         while True:
             offset, routing_key, _ = await self.next()
             if routing_key == name:
                 return offset
 
     async def until_quiet(self) -> int:
-        """Read until nothing has arrived for a while; returns the last offset, -1 if nothing arrived."""
+        """Read until nothing has arrived for a while; return the last offset, or -1 if nothing arrived."""
         offset = -1
         while True:
             try:
@@ -95,7 +95,7 @@ class AmqpStreamReader:
 async def mark(endpoint: Endpoint, stream: str) -> str | None:
     """Write a marker to the stream, on a separate connection that an alarm may block; returns its routing key.
 
-    None if the broker takes none: an alarm, or a user who may only read.
+    None if the broker accepts no marker: an alarm, or a user who may only read.
     """
     marker = _MARKER + secrets.token_hex(8)
     try:
@@ -121,7 +121,7 @@ async def mark(endpoint: Endpoint, stream: str) -> str | None:
 
 
 async def end_of(endpoint: Endpoint, link: AmqpConnection, stream: str) -> int:
-    """The offset of the stream's last entry, -1 of an empty one."""
+    """The offset of the stream's last entry; -1 if the stream is empty."""
     channel = await link.another_channel()
     try:
         reader = AmqpStreamReader(channel, stream)

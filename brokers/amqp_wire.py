@@ -1,4 +1,4 @@
-"""The bytes below aiormq's connection: its transport, and the broker's refusal to open it."""
+"""The transport below aiormq's connection, and the broker's refusal to open it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pamqp.exceptions import PAMQPException
 
 
 class AmqpWire:
-    """Makes the connection's transport and keeps hold of it: aiormq waits for a peer that will never answer again.
+    """Makes the connection's transport and keeps it, because aiormq would wait for a peer that never answers.
 
-    Until `opened` it keeps the last frame that came: aiormq tells a refusal of the virtual host as a frame that it did not expect.
+    Until `opened` it keeps the last frame: aiormq reports a refused virtual host as an unexpected frame.
     """
 
     def __init__(self, factory: TransportFactory) -> None:
@@ -25,24 +25,24 @@ class AmqpWire:
         self._frame = b""
 
     async def create(self, url: Any, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """For aiormq."""
+        """Called by aiormq."""
         self._reader, self._writer = await self._factory.create(url, **options)
         read = self._reader.readexactly
 
         async def readexactly(size: int) -> bytes:
             found: bytes = await read(size)
-            self._frame = found if size == 1 else self._frame + found  # aiormq reads a frame's first byte alone
+            self._frame = found if size == 1 else self._frame + found  # aiormq reads a frame's first byte separately
             return found
 
         self._reader.readexactly = readexactly
         return self._reader, self._writer
 
     def opened(self) -> None:
-        """No refusal is to be expected any more."""
+        """Stop keeping frames: a refusal can no longer arrive."""
         del self._reader.readexactly
 
     def refusal(self) -> ConnectionClosed | None:
-        """The broker's words, if it answered by closing the connection."""
+        """The broker's error message, if it answered by closing the connection."""
         try:
             frame = pamqp.frame.unmarshal(self._frame)[2]
         except (PAMQPException, ValueError, IndexError):

@@ -1,6 +1,6 @@
 """Contenders that show the cost of anti-patterns: servers as in many tutorials, with the same broker and load.
 
-They take part only where they are named, and `fanbench choose` never proposes them.
+They take part only if they are named, and `fanbench choose` never proposes them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ANTI_PATTERNS = (
 
 
 def anti_pattern(name: str) -> str:
-    """The problem of a contender, by its name in a result; empty if it is not an anti-pattern."""
+    """What is wrong with a contender, by its name in a result; empty if it is not an anti-pattern."""
     return next((one.anti_pattern for one in ANTI_PATTERNS if one.name == name.partition("#")[0]), "")
 
 

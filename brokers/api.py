@@ -47,11 +47,11 @@ class LinkState(Protocol):
 
     @property
     def notice(self) -> str:
-        """What does not work despite the connection: an alarm, a lost part of a cluster. Empty if everything works."""
+        """What fails although it is connected: an alarm, a lost part of a cluster. Empty if everything works."""
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """By reason, the messages that were skipped because they are foreign or unreadable."""
+        """How many foreign or unreadable messages were skipped, by reason."""
 
     async def changed(self) -> None:
         """Return when `connected` or `notice` has changed."""
@@ -74,7 +74,7 @@ class Producer(Protocol):
 
 @runtime_checkable
 class BeginsPublishing(Protocol):
-    """A producer that can do without a task for each publish: optional, and the same promises."""
+    """A producer that needs no task for each publish. Optional; it makes the same promises."""
 
     def begin(self, topic: str, payload: bytes, done: Done) -> None:
         """Begin to publish; it leaves with the next `flush` at the latest.
@@ -95,9 +95,9 @@ class Consumer(Protocol):
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> Mapping[str, Refusal]:
         """Return once the broker confirmed or refused each: what is published to the confirmed from then on arrives.
 
-        The result has the refused topics; it is empty when all were confirmed. What was refused is never asked for
-        again by itself. `since_ns` (wall clock, only for adapters with `replay`): what the broker stored at or after
-        that moment comes first, then what is live, without a hole or a double; a coarse broker may begin earlier.
+        The result has the refused topics; it is empty when all were confirmed. A refused topic is not requested again
+        automatically. `since_ns` (wall clock, only for adapters with `replay`): messages stored at or after that moment
+        come first, then live ones, without a hole or a duplicate; a broker with coarse timestamps may begin earlier.
 
         Raises:
             BrokerError: the broker did not answer; none of these topics is subscribed.
@@ -123,7 +123,7 @@ class Adapter(Protocol):
 
     `producer` and `consumer` connect on entry, within the endpoint's deadline; closing is idempotent and
     cancellation-safe and leaves no task and no socket. Reconnecting is theirs, with brokers.reconnect.
-    They read no clock and no payload. Optional: `default_ports`, `delivery_options` and
+    They neither read a clock nor look into a payload. Optional: `default_ports`, `delivery_options` and
     `max_payload_bytes`, see docs/adapters.md, and `clean_up`, see CleansUp.
     """
 

@@ -1,4 +1,4 @@
-"""Delays before the next attempt, and the interval for signs of life: the same for all adapters."""
+"""Delays before the next attempt, and the interval of liveness checks: the same for all adapters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ HEARTBEAT_S = 2.5
 
 
 def delays_s(rng: random.Random | None = None) -> Iterator[float]:
-    """Seconds to wait before each further attempt, without end: 0.05, 0.1, 0.2 … 1, each ±20% at random.
+    """An endless series of delays before the next attempt, in seconds: 0.05, 0.1, 0.2 … 1, each ±20% at random.
 
-    Jitter keeps the replicas of one service from coming back in step.
+    Jitter keeps the replicas of a service from reconnecting in step.
     """
     rng = rng or random.Random()
     wait = FIRST_S
@@ -27,5 +27,5 @@ def delays_s(rng: random.Random | None = None) -> Iterator[float]:
 
 
 def heartbeat_s(endpoint: Endpoint) -> float:
-    """How often to request a connection's sign of life; without one within the endpoint's deadline, the connection counts as lost."""
+    """How often to check a connection; without an answer within the endpoint's deadline it counts as lost."""
     return min(HEARTBEAT_S, endpoint.timeout_s / 2)

@@ -1,7 +1,7 @@
-"""Removes what a run creates at a broker: its names contain the run's name, and it is removed however the run ends.
+"""Removes what a run creates at a broker, however the run ends; all of it has the run's name in its own name.
 
-`python -m brokers.clean_up FILE` removes it after fanbench itself was killed: FILE, which only its owner can read, has the
-URL, because a command line is seen by everybody.
+`python -m brokers.clean_up FILE` removes it after fanbench itself was killed. The URL is in FILE, which only its owner
+can read, because everybody can see a command line.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ _log = logging.getLogger("fanbench.brokers")
 
 
 def new_run_name() -> str:
-    """A name that no other run has."""
+    """Return a name that no other run has."""
     return f"fanbench-{secrets.token_hex(6)}"
 
 
 @contextmanager
 def run_on(url: str, delivery: str) -> Iterator[str]:
-    """Return the URL with a run's name; on exit, remove everything with this name. The same URL if the adapter creates nothing.
+    """Return the URL with a run's name; on exit, remove everything with this name.
 
-    A URL with a `run_name` keeps it and everything with that name: its author is responsible for it.
+    Return the URL unchanged if the adapter creates nothing. If the URL already has a `run_name`, keep it and remove
+    nothing: whoever chose the name is responsible.
     """
     adapter, endpoint = open_endpoint(url, delivery)
     if not isinstance(adapter, CleansUp) or endpoint.get(RUN_NAME):
@@ -51,7 +52,7 @@ def run_on(url: str, delivery: str) -> Iterator[str]:
     try:
         yield named
     finally:
-        clean_up(named, endpoint.delivery)  # the rest is reported; the guard could not do better
+        clean_up(named, endpoint.delivery)  # the rest is reported: the guard could not remove it either
         call_off()
         path.unlink(missing_ok=True)
 
@@ -76,8 +77,8 @@ async def _clean_up(adapter: Adapter, endpoint: Endpoint) -> None:
 
 
 def _remember(url: str, delivery: str) -> tuple[Path, list[str | Path]]:
-    """A file with the URL, and the command that uses it to clean up and then removes it."""
-    descriptor, name = tempfile.mkstemp(prefix="fanbench-clean-up-")  # only its owner can read it
+    """Write a file with the URL; return it and the command that cleans up with it and then deletes it."""
+    descriptor, name = tempfile.mkstemp(prefix="fanbench-clean-up-")  # readable only by its owner
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump([url, delivery], file)
     path = Path(name)
@@ -85,7 +86,7 @@ def _remember(url: str, delivery: str) -> tuple[Path, list[str | Path]]:
 
 
 def main(argv: list[str]) -> int:
-    """Clean up by a file that `run_on` left; exit code 0 if there is nothing more to do."""
+    """Clean up as a file from `run_on` says; exit code 0 if nothing is left to do."""
     path = Path(argv[0])
     try:
         url, delivery = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The calls of a client library, and a producer's connection that reconnects."""
+"""The calls that an adapter makes to its client library, and a producer's connection that reconnects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _unrecognised(_: BaseException) -> CauseKind | None:
 
 @dataclass(frozen=True, slots=True)
 class Calls(Generic[C]):
-    """The calls of a client library on a connection."""
+    """The calls to a client library on one connection."""
 
     dial: Callable[[Endpoint], Coroutine[Any, Any, C]]
     """Connect to the endpoint's one host; leaves nothing open when it raises."""
@@ -53,7 +53,7 @@ class Calls(Generic[C]):
 def publish_error(endpoint: Endpoint, link: Link, topic: str, error: BaseException, kind: CauseKind) -> BrokerError:
     """The error of a publish that the broker or its library refused; a TopicRefusedError if it refused the topic.
 
-    An answer that means "not here any more" has the connection dialled again.
+    If the answer means "not here any more", the connection is dialled again.
     """
     words = reason(error)
     refusal = refusal_of(kind, words)
@@ -80,7 +80,7 @@ class ProducerConnection(Generic[C]):
         self._cause = "not connected"
 
     def failed(self, topic: str, error: BaseException | None = None) -> BrokerError:
-        """The error of a publish; without `error` there is no connection."""
+        """The error of a publish; if `error` is None, there is no connection."""
         if error is None:
             return BrokerError(self.endpoint, f"publish on {shown(topic)}", self._cause, CauseKind.LOST)
         return publish_error(self.endpoint, self.link, topic, error, self._calls.kind(error))
@@ -91,6 +91,6 @@ class ProducerConnection(Generic[C]):
         return self.connection
 
     def lost(self, cause: str) -> None:
-        """Refuse to publish from now on."""
+        """Refuse every later publish."""
         self.connection = None
         self._cause = f"connection lost: {cause}"

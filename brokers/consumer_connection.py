@@ -24,7 +24,7 @@ _TRIES = 3
 class ConsumerConnection(Generic[C]):
     """A `ReconnectLoop` for `keep_up` that subscribes again after each reconnect, and then reports the Gap.
 
-    `topics` has the subscriptions: each topic by the name that the broker uses.
+    `topics` has the subscriptions: the topics by the names that the broker uses.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class ConsumerConnection(Generic[C]):
     async def _confirm(self, names: Sequence[str], tries: int = 1) -> dict[str, Refusal]:
         """Subscribe on the current or the next connection.
 
-        If the connection is lost, each half of the names is tried again, by one caller at a time. So a topic that
-        costs every connection is found in the end.
+        If the connection is lost, try each half of the names again, one caller at a time. This finds a topic that makes
+        the broker drop every connection.
         """
         await self._up.wait()
         connection = self.connection
@@ -104,7 +104,7 @@ class ConsumerConnection(Generic[C]):
         except self._calls.errors as error:
             if reaction_to(self._calls.kind(error)) is Reaction.GONE:
                 self.link.drop(reason(error))
-            # A library may notice a lost connection shortly after a failed call.
+            # A library may notice the lost connection only after the call has failed.
             if self.connection is connection and not await self._lost_within(_NOTICE_S):
                 raise
             if len(names) == 1 and tries >= _TRIES:
@@ -154,7 +154,10 @@ class ConsumerConnection(Generic[C]):
         return names
 
     async def dial(self) -> C:
-        """Connect, and subscribe again to the confirmed topics; callers that wait for others ask for them again."""
+        """Connect, and subscribe again to the confirmed topics.
+
+        Callers that wait for other topics request them again.
+        """
         connection = await self._calls.dial(self.link.target)
         confirmed = [name for name in self.topics if name in self._confirmed]
         try:
@@ -167,14 +170,14 @@ class ConsumerConnection(Generic[C]):
         self._up.set()
         self.inbox.release(Gap(self._cause, None) if self._cause and self.topics else None)
         self._cause = None
-        for name, refusal in denied.items():  # it was granted before, and is not any more
+        for name, refusal in denied.items():  # it was allowed before, and no longer is
             told = self._told(refusal)
             self.inbox.gap(Gap(f"{told.kind}: {told.reason}", None, self.topics[name]))
         self._forget(denied)
         return connection
 
     def lost(self, cause: str) -> None:
-        """Hold back later messages until the Gap has its place."""
+        """Hold back later messages until the Gap is in place."""
         self._up.clear()
         self._down.set()
         self.connection = None

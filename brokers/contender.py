@@ -41,7 +41,10 @@ class Broker(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Without a program it is `memory`, or a broker or an endpoint of the user's own at `url`."""
+    """What takes part in a comparison.
+
+    Without a program it is `memory`, or the user's own broker or endpoint at `url`.
+    """
 
     name: str
     delivery: Delivery
@@ -51,7 +54,7 @@ class Contender:
     features: tuple[str, ...] = ()
     """Features that the program must enable."""
     primary: bool = False
-    """Whether `fanbench compare` without names takes it: the floor, and the first contender of each program."""
+    """Whether `fanbench compare` takes it if no contender is named: the floor, and each program's first contender."""
     launch: Launch = "auto"
     """How its program is run."""
     clients_at: Literal["any node", "any node, none leads", "the leader"] = "any node"
@@ -63,11 +66,17 @@ class Contender:
     server: str = ""
     """Which server of examples/per-client-server its replicas are; empty if they are ours."""
     anti_pattern: str = ""
-    """Its flaw as a pattern; empty for most contenders."""
+    """What is wrong with it as a pattern; empty for most contenders."""
     kept: str = ""
-    """How its program stores published events, as fanbench runs it; empty if it stores nothing. docs/brokers.md has the sources."""
+    """How its program stores published events, as fanbench runs it; empty if it stores nothing.
+
+    docs/brokers.md has the sources.
+    """
     endpoint: ComparedEndpoint | None = None
-    """The service that streams the events itself: there is no broker, and there are no replicas. None for most contenders."""
+    """The service that streams the events itself: there is no broker, and there are no replicas.
+
+    None for most contenders.
+    """
 
     @property
     def clustered(self) -> bool:
@@ -87,7 +96,9 @@ class Contender:
 
     @property
     def durability(self) -> str:
-        """What keeps an event that no replica has read, and when it is synced to disk; empty for the user's own broker.
+        """How an event that no replica has read is stored, and when it is synced to disk.
+
+        Empty for the user's own broker.
 
         Raises:
             UsageError: a setting that a person chose does not exist, or takes no such value.
@@ -120,7 +131,7 @@ class Contender:
 
     @property
     def runnable(self) -> bool:
-        """Whether its program and client library are found here; a broker of the user's own is tried when its run starts."""
+        """Whether its program and client library are found here; the user's own broker is tried when its run starts."""
         if self.program is None:
             return True
         return self._launcher(self.program).find() is not None and self._library_missing is None
@@ -175,7 +186,7 @@ class Contender:
             raise UsageError(f"contender '{self.name}': {error}{self._or_docker}") from error
 
     def launched_by(self, launch: Launch) -> Contender:
-        """The same, its program run in that way."""
+        """The same contender, with its program run in that way."""
         return replace(self, launch=launch)
 
     def apart(self) -> Contender:
@@ -187,12 +198,12 @@ class Contender:
 
     @contextmanager
     def launched(self, folder: Path) -> Iterator[Broker]:
-        """Run its program, if it has one, with log and data in `folder`; stop it on leaving.
+        """Run its program, if it has one, with its log and data in `folder`; stop it on leaving.
 
-        At the user's own broker, everything that is created has a unique name and is removed on leaving.
+        Whatever it creates at the user's own broker has a unique name and is removed on leaving.
 
         Raises:
-            FanbenchError: the program is not found, or does not come up.
+            FanbenchError: the program is not found, or does not start.
         """
         if self.embedded or (self.program is None and self.endpoint is not None):
             yield Broker(self.url)
@@ -205,10 +216,10 @@ class Contender:
             yield Broker(self.url.format_map(running.listeners), running)
 
     def started(self, folder: Path, *more_features: str) -> Running | Cluster:
-        """Its program, running with what it needs and more features.
+        """Run its program with the features that it needs, and `more_features`.
 
         Raises:
-            FanbenchError: the program is not found, or does not come up.
+            FanbenchError: the program is not found, or does not start.
         """
         assert self.program is not None
         return self._launcher(self.program).start(folder, (*self.features, *more_features))

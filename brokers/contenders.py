@@ -76,7 +76,7 @@ _CLUSTERED = (
         of="redis",
     ),
     Contender("valkey-cluster", _AT_MOST, "redis+cluster://{redis}", "valkey-cluster", of="valkey"),
-    # Classic PUBLISH goes from any node to all: a topic has no slot, and no node leads it.
+    # Any node passes a classic PUBLISH to all others: a topic has no slot, and no node leads it.
     Contender(
         "valkey-cluster-classic",
         _AT_MOST,
@@ -148,7 +148,7 @@ def declared(name: str) -> Contender | None:
 
 
 def program_of_result(name: str) -> str | None:
-    """Return the program of a contender in results if it is one of fanbench's."""
+    """Return the program of a contender in results if fanbench declares it."""
     found = declared(name)
     return None if found is None else found.program
 
@@ -173,7 +173,7 @@ def find_contender(name_or_url: str) -> Contender:
 
 
 def _with_settings(contender: Contender, query: str) -> Contender:
-    """Of `valkey-sentinel?down_after_ms=5000`; the name keeps the settings, so that two of them can be compared."""
+    """Parse `valkey-sentinel?down_after_ms=5000`; the name keeps the settings, so that two of them can be compared."""
     if not contender.settings:
         raise UsageError(f"{contender.name}?{query}: {contender.name} has no settings; leave out '?{query}'")
     given = tuple(parse_qsl(query, keep_blank_values=True))

@@ -54,7 +54,7 @@ EVERY_URL: tuple[Option[Any], ...] = (PASSWORD_FILE, RUN_NAME, MAX_TOPIC_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One host of a URL; with `unix` schemes the path of a socket, and no port."""
+    """One host of a URL; for `unix` schemes, a socket's path without a port."""
 
     host: str
     port: int | None = None
@@ -92,7 +92,7 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        """The host to connect to, or the path of a Unix socket; of several the first."""
+        """The host to connect to, or the path of a Unix socket; the first if there are several."""
         return self.hosts[0].host
 
     @property
@@ -112,12 +112,12 @@ class Endpoint:
 
     @property
     def prefix(self) -> str:
-        """The prefix of the name of everything that an adapter creates at the broker."""
+        """The prefix of every name that an adapter creates at the broker."""
         return self.get(RUN_NAME) or OWN_NAME
 
     @property
     def secrets(self) -> set[str]:
-        """The secrets that no text may show."""
+        """The secrets that must not appear in any text."""
         token = self.username if self.scheme.startswith("nats") and self.password is None else None
         found = {self.password or "", token or ""}
         return found - {self.username or ""} | {token or ""}  # a password that equals the user's name is not a secret
@@ -147,11 +147,11 @@ class Endpoint:
 def parse_url(url: str, delivery: str, default_port: int | None = None) -> Endpoint:
     """Take a broker URL apart: `scheme://[user[:password]@]host[:port][,host[:port]…][/path][?option=value&…]`.
 
-    A scheme that is or ends with `unix` has the path of a socket instead of hosts and path.
+    If the scheme is `unix` or ends with it, the URL has a socket's path instead of hosts and path.
 
     Raises:
-        UsageError: not a URL, a port is not a number from 1 to 65535, an option stands twice, or something in it is not
-            percent-encoded.
+        UsageError: it is not a URL, a port is not a number from 1 to 65535, an option is repeated, or a character is
+        not percent-encoded.
     """
     start, userinfo, at, rest = parts = take_apart(url)
     if parts.odd:

@@ -1,4 +1,4 @@
-"""Endpoints as contenders: services that stream events themselves, each described by a file."""
+"""Endpoints as contenders: services that stream events themselves, each described in a file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _is_taken(name: str) -> bool:
 
 
 def require_endpoint_answers(endpoint: ComparedEndpoint) -> None:
-    """Connect once to a service that somebody else has started, so that a wrong address shows before the measurement.
+    """Connect once to a service that somebody else started, to find a wrong address before the measurement.
 
     Raises:
         UsageError: it cannot be reached.

@@ -1,4 +1,4 @@
-"""The errors of adapters: the cause, the next step, and the meaning for the connection, for all adapters."""
+"""The errors of all adapters: the cause, the next step, and what it means for the connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 60
 
 
 class Reaction(enum.StrEnum):
-    """The meaning of an error for its connection."""
+    """What an error means for its connection."""
 
     GONE = "gone"
     """The connection is useless: drop it, resolve the name again and dial again."""
@@ -110,7 +110,7 @@ _LASTING = {
 
 
 def reaction_to(kind: CauseKind) -> Reaction:
-    """The meaning of a cause for the connection."""
+    """What a cause means for the connection."""
     return _MEANING[kind][0]
 
 
@@ -120,7 +120,7 @@ def next_step(kind: CauseKind) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and its causes, explicit or implicit."""
+    """The error and its chain of causes, explicit or implicit."""
     for _ in range(8):
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
@@ -139,7 +139,7 @@ def _of_ssl(error: ssl.SSLError) -> CauseKind | None:
 
 
 def standard_kind(error: BaseException) -> CauseKind:
-    """The kind by the standard library's types, or by the error's words; adapters check their library's types first."""
+    """The kind by the standard library's types, or by the error's text; adapters check their library's types first."""
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, ssl.SSLError) and (found := _of_ssl(link)) is not None:
@@ -178,7 +178,7 @@ class BrokerError(FanbenchError):
         kind: CauseKind = CauseKind.UNKNOWN,
         step: str = "",
     ) -> None:
-        """`step` only if the kind's own next step would be wrong."""
+        """Give `step` only if the kind's own next step would be wrong."""
         cause = endpoint.hide_secrets(cause)
         if kind is CauseKind.UNREACHABLE and endpoint.hosts and endpoint.hosts[0].is_path:
             step = step or "check the path of the socket, and that the broker runs"
@@ -203,7 +203,7 @@ class Refusal(NamedTuple):
 
     @property
     def cause(self) -> CauseKind:
-        """The same among all causes."""
+        """The kind of cause that corresponds to it."""
         return CauseKind.PERMISSION if self.kind == "forbidden" else CauseKind.INVALID
 
 
@@ -223,7 +223,7 @@ class TopicRefusedError(BrokerError):
 
 
 def refuse_history(endpoint: Endpoint, since_ns: int | None) -> None:
-    """For adapters without replay.
+    """Refuse `since_ns`, for adapters without replay.
 
     Raises:
         BrokerError: history is requested.

@@ -1,4 +1,4 @@
-"""Finds out whether an adapter's client library is installed, and how to get it, from its package's metadata."""
+"""Finds out from package metadata whether an adapter's client library is installed, and how to get it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from packaging.utils import canonicalize_name
 def not_installed(entry: EntryPoint) -> str | None:
     """`aiomqtt is not installed: pip install 'fanbench[mqtt]'`; None if everything that it needs is installed.
 
-    An entry point names in square brackets the extras that it needs. What one without extras needs are the package's
-    own requirements.
+    An entry point names the extras that it needs in square brackets. Without extras it needs the package's own
+    requirements.
     """
     if entry.dist is None:
         return None
@@ -55,5 +55,5 @@ def _missing(package: Distribution, extras: tuple[str, ...], seen: set[tuple[str
 
 
 def _applies(requirement: Requirement, extra: str) -> bool:
-    """Whether it is required here, with this Python and system, with an extra; "" stands for none."""
+    """Whether an extra requires it with this Python and system; "" stands for no extra."""
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})

@@ -1,4 +1,4 @@
-"""The bounded buffer between a broker's connection and the reader of the consumer."""
+"""The bounded buffer between a broker's connection and the consumer's reader."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from brokers.options import whole_number
 DEFAULT_CAPACITY = 65_536
 BUFFER = whole_number("buffer", "messages buffered for a slow reader; beyond that there is a gap", DEFAULT_CAPACITY)
 CAPACITY_BYTES = 64 * 1024 * 1024
-"""The limit for payloads, regardless of their number: 65,536 of a quarter of a megabyte would be 16 GB. One message always has room."""
+"""The limit for payloads, regardless of their number: 65,536 of a quarter of a megabyte would be 16 GB.
+
+One message always has room.
+"""
 _TURN = 256
 
 
 class Inbox:
     """Messages in order of arrival, at most `capacity` of them and CAPACITY_BYTES, for one iterating task.
 
-    What comes while it is full is dropped until half of it is free again, and reported as one Gap where it is missing:
-    letting in every message that finds a free place would give a reader that is behind a Gap for each message.
+    While it is full, messages are dropped until half of it is free again, and reported as one Gap in their place. If it
+    accepted every message that finds a free slot, a slow reader would get a Gap for each message.
     """
 
     __slots__ = ("_capacity", "_closed", "_held_bytes", "_items", "_lost", "_readable", "_room", "_turn", "_waiter")
@@ -67,7 +70,7 @@ class Inbox:
             self._wake()
 
     def gap(self, gap: Gap) -> None:
-        """Add a Gap; it has a place even when the buffer is full."""
+        """Add a Gap, even if the buffer is full."""
         self._tell_lost()
         self._items.append(gap)
         self._wake()
@@ -79,7 +82,7 @@ class Inbox:
             self._readable = len(self._items)
 
     def release(self, gap: Gap | None) -> None:
-        """Release: every subscription works again, and the Gap comes before everything that arrived since `hold`.
+        """End `hold`: every subscription works again. The Gap comes before everything that arrived since then.
 
         A reader that fetches the missing state on a Gap needs working subscriptions by then. Otherwise messages
         between its fetch and the subscription would be missing without a notice.
@@ -132,12 +135,12 @@ class Inbox:
     async def __anext__(self) -> Message | Gap:
         self._turn += 1
         if self._turn % _TURN == 0:
-            await asyncio.sleep(0)  # a full buffer must not keep the rest of the program waiting
+            await asyncio.sleep(0)  # a full buffer must not block the rest of the program
         await self._something()
         return self._take()
 
     async def batch(self) -> Sequence[Message | Gap]:
-        """Return the waiting messages, at least one, but not so many that the rest of the program would have to wait.
+        """Return the waiting messages, at least one, but not so many that they would block the rest of the program.
 
         Raises:
             StopAsyncIteration: the buffer was closed, and nothing is left.
@@ -176,7 +179,7 @@ class Inbox:
 
 
 class Lane:
-    """A part of an inbox with separate connections: its interruption does not delay the rest."""
+    """A part of an inbox with its own connection: if that is interrupted, the rest is not delayed."""
 
     __slots__ = ("_inbox", "_topics", "discard", "put")
 

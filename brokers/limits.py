@@ -1,6 +1,6 @@
-"""Where a product cannot keep a declared promise, recovers slowly, or has nothing to break, and the reason, by kind of fault.
+"""Why a product cannot keep a declared promise, recovers slowly, or has nothing to break, by kind of fault.
 
-Each reason is shown on the bare product, without a fanbench adapter, in tests/brokers/test_limits.py and, of clusters,
+Tests show each reason on the bare product, without a fanbench adapter: tests/brokers/test_limits.py and, for clusters,
 test_rabbitmq_cluster.py, test_nats_elections.py and test_cuts.py.
 """
 
@@ -49,7 +49,7 @@ _SLOW: dict[tuple[str, FaultKind], str] = {
 
 
 def limit(contender: str, fault: FaultKind) -> str | None:
-    """Why the contender may lose events in this fault although it promises not to; None if it may not."""
+    """Why the contender may lose events in this fault although it promises not to; None if there is no such reason."""
     return _LIMITS.get((contender.partition("?")[0], fault))
 
 
@@ -59,7 +59,7 @@ def slowness(contender: str, fault: FaultKind) -> str | None:
 
 
 def no_node_to_break(contender: Contender, fault: FaultKind) -> str | None:
-    """Why a fault of nodes cannot be done to the contender; None if it can."""
+    """Why the contender cannot have a fault of nodes; None if it can."""
     if not contender.clustered:
         return f"{contender.name} is not a cluster: name a cluster that `fanbench doctor` lists, or give --clusters"
     if contender.clients_at == "any node, none leads":

@@ -17,14 +17,20 @@ class Link:
     __slots__ = ("_drop", "_waiting", "cause", "connected", "notice", "skipped", "target")
 
     def __init__(self, endpoint: Endpoint, *, connected: bool = False) -> None:
-        """`connected` for what has no connection that could be lost."""
+        """`connected` is set by an adapter that has no connection to lose."""
         self.target = endpoint.at(endpoint.hosts[0])
         """The endpoint with the one host that is connected to, or is to be dialled: `keep_up` sets it before each dial."""
         self.connected = connected
         self.cause = "" if connected else "not connected yet"
-        """Why it is not connected, in the words of the broker or its library, without secrets; empty while connected."""
+        """Why it is not connected, in the words of the broker or its library, without secrets.
+
+        Empty while connected.
+        """
         self.notice = ""
-        """What does not work despite the connection, in the broker's words, such as an alarm; empty if everything works."""
+        """What does not work although it is connected, in the broker's words, such as an alarm.
+
+        Empty if everything works.
+        """
         self.skipped: Counter[str] = Counter()
         """Unreadable messages that were skipped, by reason."""
         self._waiting: set[asyncio.Future[None]] = set()
@@ -40,7 +46,7 @@ class Link:
             self._waiting.discard(waiting)
 
     def drop(self, cause: str) -> None:
-        """The broker's answer makes this connection useless: dial again. Idempotent."""
+        """Dial again: the broker's answer means that this connection cannot be used. Idempotent."""
         if self._drop is not None and not self._drop.done():
             self._drop.set_result(cause)
 
@@ -58,14 +64,14 @@ class Link:
             _log.warning("%s: passed by a message: %s (%s so far)", self.target, reason, count)
 
     def came_up(self) -> asyncio.Future[str]:
-        """For `keep_up`: there is a connection. The future gets the cause when it is dropped."""
+        """Called by `keep_up` when there is a connection. The future gets the cause when it is dropped."""
         self._drop = asyncio.get_running_loop().create_future()
         self.connected, self.cause = True, ""
         self._tell()
         return self._drop
 
     def went_down(self, cause: str) -> None:
-        """For `keep_up`: there is no connection, or it is no longer maintained."""
+        """Called by `keep_up` when there is no connection, or it is no longer maintained."""
         self._drop = None
         was, self.connected, self.cause, self.notice = self.connected, False, cause, ""
         if was:

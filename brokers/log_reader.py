@@ -31,7 +31,7 @@ History = Callable[[int, P], AsyncGenerator[Sequence[Entry], None]]
 
 @dataclass(slots=True, eq=False)
 class _Join:
-    """Topics whose history is being read, and what was published to them in the meantime: it follows the history."""
+    """Topics whose history is being read, and later entries of theirs, which are delivered after the history."""
 
     topics: dict[str, str]
     held: deque[Entry | Gap] = field(default_factory=deque)
@@ -52,7 +52,7 @@ class _Join:
         return item
 
     def leave(self, name: str) -> None:
-        """A topic is not wanted any more."""
+        """Forget a topic."""
         self.topics.pop(name, None)
         for item in [self.next() for _ in range(len(self.held))]:
             if isinstance(item, Gap):
@@ -62,7 +62,7 @@ class _Join:
 
 
 class LogReader(Generic[P]):
-    """Hands on the entries of the topics that are subscribed; `position` is that of the last entry read."""
+    """Passes on the entries of subscribed topics; `position` is that of the last entry read."""
 
     def __init__(self, endpoint: Endpoint, inbox: Inbox, start: P, history: History[P], names: TopicNames) -> None:
         self.endpoint = endpoint
@@ -82,7 +82,10 @@ class LogReader(Generic[P]):
         self._recent: RecentEntries[P] | None = None
 
     def take_now(self, position: P, name: str, payload: bytes) -> bool:
-        """Pass an entry on, or keep it until the earlier history has arrived; False if there is no room: `take` waits."""
+        """Pass an entry on, or keep it until the earlier history has arrived.
+
+        False if there is no room: `take` waits.
+        """
         join = self._joins.get(name)
         if join is not None:
             if join.full:
@@ -99,16 +102,16 @@ class LogReader(Generic[P]):
         return True
 
     async def take(self, position: P, name: str, payload: bytes) -> None:
-        """Hand on an entry, when there is room for it."""
+        """Pass on an entry when there is room for it."""
         while not self.take_now(position, name, payload):
             await self._may_go.wait()
             await self.inbox.room()
 
     async def subscribe(self, topics: Iterable[str], since_ns: int | None) -> dict[str, Refusal]:
-        """What is published from now on arrives, because the stream is read from a known position.
+        """Later entries arrive, because the stream is read from a known position.
 
-        With `since_ns` return once the history begins to come; the live entries of these topics wait for its end.
-        Returns the topics that no stream could have, with the reason.
+        With `since_ns`, return once the first history arrives; the live entries of these topics wait until the history
+        ends. Returns the topics that a stream cannot have, with the reason.
 
         Raises:
             BrokerError: the history cannot be read.
@@ -133,7 +136,7 @@ class LogReader(Generic[P]):
         return refused
 
     async def _replay(self, names: dict[str, str], since_ns: int, begun: asyncio.Future[None]) -> None:
-        """Put the history of topics before their live entries; other topics continue."""
+        """Deliver the history of topics before their live entries; other topics continue."""
         join = _Join(names)
         self._joins |= dict.fromkeys(names, join)
         try:
@@ -145,7 +148,7 @@ class LogReader(Generic[P]):
                         for name, payload in entries:
                             await self._put(join, name, payload)
                         if not join.topics:
-                            return  # nobody waits for the rest
+                            return  # nobody is waiting for the rest
             except Exception as error:
                 if begun.cancelled():
                     return
@@ -158,7 +161,7 @@ class LogReader(Generic[P]):
                 return
             if not begun.done():
                 begun.set_result(None)
-            while join.held:  # and entries that arrive while these wait for room
+            while join.held:  # also entries that arrive while these wait for room
                 item = join.next()
                 if isinstance(item, Gap):
                     self.inbox.gap(item)
@@ -173,7 +176,10 @@ class LogReader(Generic[P]):
             self._may_go.set()
 
     async def _past(self, names: Iterable[str], since_ns: int) -> AsyncGenerator[Sequence[Entry], None]:
-        """The history of topics up to now. From the second time on the reader keeps what passes, so that this costs little."""
+        """Return the history of topics up to now.
+
+        From the second call on, the reader keeps recent entries, so that this is cheap.
+        """
         self._replays += 1
         if self._recent is None and self._replays > 1 and self._keeps:
             self._recent = RecentEntries(self.position, self._keeps)
@@ -182,7 +188,7 @@ class LogReader(Generic[P]):
             kept: list[Entry] = []
             older: list[Entry] | None = None
             upto = self.position
-        else:  # immediately: later entries are held back as live ones
+        else:  # now: later entries are held back as live ones
             upto, kept = recent.position, [(name, payload) for name in names for payload in recent.of(name)]
             if recent.covers(since_ns):
                 yield kept
@@ -193,7 +199,7 @@ class LogReader(Generic[P]):
                 if older is not None:
                     older += entries
                     older_bytes += sum(len(payload) for _, payload in entries)
-                    if older_bytes > MAX_BYTES:  # it would not be kept
+                    if older_bytes > MAX_BYTES:  # it would not be stored
                         older = None
                 yield entries
         if recent is not None and older is not None and upto == recent.position and not recent.covers(since_ns):
@@ -218,7 +224,7 @@ class LogReader(Generic[P]):
         self.inbox.discard(topics)
 
     def _tell(self, gap: Gap) -> None:
-        """At once if topics are live; if all are still joining, after the entries that were held before it."""
+        """Add a Gap: at once if topics are live; if all are still joining, after the entries held before it."""
         if self.topics:
             self.inbox.gap(gap)
         elif self._joins:
@@ -229,7 +235,7 @@ class LogReader(Generic[P]):
         self._cause = self._cause or f"connection lost: {cause}"
 
     def resumed(self, lost: int | None = 0) -> None:
-        """Report the interruption; `lost` entries were removed from the stream, or the stream itself was (None)."""
+        """Report the interruption; `lost` entries were removed from the stream, or the whole stream was (None)."""
         if lost != 0:
             self._recent = None
         if self._cause is not None:
@@ -242,7 +248,7 @@ class LogReader(Generic[P]):
         self._tell(Gap("trimmed: the broker dropped entries before they were read", lost))
 
     async def close(self) -> None:
-        """End the readers of history, and the iteration."""
+        """End the history readers and the iteration."""
         self.inbox.close()
         for task in list(self._tasks):
             await finish(_cancelled(task))

@@ -1,4 +1,4 @@
-"""No broker: producer and consumers meet in the process. This is the floor of the harness, and what a single replica shows."""
+"""No broker: producer and consumers meet in the process. This is the harness's floor, and what a lone replica shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _space(endpoint: Endpoint) -> dict[str, list[Inbox]]:
 
 
 def spaces_of(run_name: str) -> list[str]:
-    """The names of the spaces that a run made and that are still there."""
+    """The names of the spaces that a run created and that still exist."""
     return [name for name in _spaces if name.startswith(f"{run_name} ")]
 
 

@@ -1,7 +1,7 @@
 """MQTT 3.1.1 and 5, through aiomqtt (paho inside): Mosquitto, and the MQTT listeners of nats-server and RabbitMQ.
 
-QoS 0 is at most once. QoS 1 is at least once: the broker keeps a session for each consumer and sends what it missed. That
-session must not stay forever when a replica is killed: docs/decisions/0010-mqtt-sessions.md.
+QoS 0 is at most once. QoS 1 is at least once: the broker keeps a session for each consumer and sends what it missed. If
+a replica is killed, its session must not stay forever: docs/decisions/0010-mqtt-sessions.md.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
 def mqtt_topic(topic: str) -> str:
     """Return the same word, with percent codes for characters that have a meaning in MQTT.
 
-    And for `.` and `*`: RabbitMQ turns `/` and `+` into them, and back, so that `a.b` and `a/b` would be one topic.
+    `.` and `*` get codes too: RabbitMQ converts `/` and `+` to them and back, so `a.b` and `a/b` would be one topic.
     """
     return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02X}", topic)
 
 
 class MqttProducer:
-    """QoS by the endpoint's delivery."""
+    """Publishes with the QoS that the endpoint's delivery needs."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         plan = _producer_plan(endpoint)
@@ -100,9 +100,9 @@ class MqttConsumer:
         """Whether the broker may keep a session of fanbench."""
 
     async def _dial(self, endpoint: Endpoint) -> Connection:
-        """The first connection ends the session that a dead replica of this name left; later ones continue with ours."""
+        """The first connection ends a session that a dead replica of this name left; later ones continue our own."""
         if self._keeps and not self._known and self._plan.version < 5:
-            await mqtt_sessions.forget(endpoint, self._plan)  # there a clean session ends with its connection
+            await mqtt_sessions.forget(endpoint, self._plan)  # in 3.1.1 a clean session ends with its connection
         connection = await connect(self._new(endpoint))
         if self._known:
             return connection
@@ -165,7 +165,7 @@ class MqttConsumer:
         return self.inbox
 
     async def end(self) -> None:
-        """Take the session and its queue off the broker."""
+        """Remove the session and its queue from the broker."""
         await quietly(self._scout.close(), self.line.endpoint.timeout_s)
         if self._keeps and self._known:
             endpoint = self.link.target
@@ -173,7 +173,7 @@ class MqttConsumer:
 
 
 def topic_names(endpoint: Endpoint) -> TopicNames:
-    """Topics as MQTT's, none with a wildcard."""
+    """Topics as MQTT topics without wildcards."""
     return TopicNames(endpoint, MAX_TOPIC_BYTES, mqtt_topic)
 
 
@@ -187,7 +187,7 @@ def _version(endpoint: Endpoint) -> int:
 
 
 def _new_name(endpoint: Endpoint) -> str:
-    """23 characters if no run is named: every MQTT 3.1.1 broker must accept at least that many."""
+    """If no run is named it has 23 characters, the length that every MQTT 3.1.1 broker must accept."""
     return f"{endpoint.prefix}-{secrets.token_hex(7)}"
 
 
@@ -240,7 +240,7 @@ class MqttAdapter:
             await finish(consumer.end())
 
     async def clean_up(self, endpoint: Endpoint) -> None:
-        """Remove the sessions of the endpoint's run from the broker; with QoS 0 there are none."""
+        """Remove the run's sessions from the broker; with QoS 0 there are none."""
         if qos_of(endpoint) and endpoint.get(RUN_NAME):
             await mqtt_sessions.clean_up(endpoint)
 

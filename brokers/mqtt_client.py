@@ -31,7 +31,7 @@ WEBSOCKET_PATH = "mqtt"
 
 @dataclass(frozen=True, slots=True)
 class ClientPlan:
-    """The kind of client that connects."""
+    """Which client connects, and with which session."""
 
     identifier: str
     version: int

@@ -46,7 +46,7 @@ _PUBLISH = {
 
 
 class PublishRefusedError(MqttError):
-    """The broker answered a publish with a reason code that refuses it."""
+    """The broker refused a publish with a reason code."""
 
     def __init__(self, code: Any) -> None:
         super().__init__(words_of(code))
@@ -54,7 +54,7 @@ class PublishRefusedError(MqttError):
 
 
 class NoAnswerError(MqttError):
-    """The broker closed the connection instead of answering CONNECT; only its log may say why."""
+    """The broker closed the connection instead of answering CONNECT; perhaps its log says why."""
 
     def __init__(self) -> None:
         like = "as one does that has reached its limit of connections, or that speaks another protocol, or TLS, there"
@@ -62,12 +62,12 @@ class NoAnswerError(MqttError):
 
 
 def code_of(code: Any) -> int:
-    """The number of a reason code, which paho gives as an object or as a number, or not at all."""
+    """The number of a reason code; paho gives an object, a number or nothing."""
     return int(getattr(code, "value", code) or 0)
 
 
 def words_of(code: Any) -> str:
-    """The name that the standard gives it, and the number."""
+    """The code's name in the standard, and its number."""
     name = "Packet too large" if code == TOO_LARGE else str(code)
     return f"{name} (0x{code_of(code):02X})"
 

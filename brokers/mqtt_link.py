@@ -1,4 +1,4 @@
-"""Connections to MQTT brokers, by aiomqtt and the paho inside it."""
+"""Connections to MQTT brokers, through aiomqtt and the paho inside it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _POLL_S = 0.01
 
 
 class Connection:
-    """An aiomqtt client with our own callbacks, where aiomqtt's omit something that matters.
+    """An aiomqtt client with our own callbacks where aiomqtt's omit something important.
 
     aiomqtt ignores the reason code in a publish's answer, and waits forever if the broker closes the connection instead of answering.
     """
@@ -55,10 +55,9 @@ class Connection:
         *,
         history: bool = False,
     ) -> None:
-        """`take(name, payload)` is called from the loop's reader callback for each message; `pass_by(reason)` in its
-        place for one that has no name.
+        """The loop's reader callback calls `take(name, payload)` for each message; without a name, `pass_by(reason)`.
 
-        With `history` also for those that were retained, which were published before the subscription.
+        With `history` it also does so for retained messages, which were published before the subscription.
         """
         self._history = history
         self.client = new_client(endpoint, plan, self._logger())
@@ -78,8 +77,8 @@ class Connection:
         paho.on_message = self._on_message
 
     def _logger(self) -> logging.Logger:
-        """paho reports the socket's error only to its logger."""
-        # In no registry: each connection has its own. Below errors paho has a record of every packet made.
+        """paho reports the socket's error only through its logger."""
+        # Not registered, because each connection has its own. Below level ERROR paho would log every packet.
         logger = logging.Logger("fanbench.brokers.mqtt", logging.ERROR)
         logger.addFilter(self._overhear)
         return logger
@@ -106,7 +105,7 @@ class Connection:
 
     def _hung_up_on(self) -> None:
         if not self.client._connected.done():
-            # A broker that hangs up with our packet unread resets the connection: by chance the one or the other.
+            # A broker that hangs up before it read our packet resets the connection, so either may happen.
             unheard = self._heard is None or isinstance(self._heard, ConnectionResetError | BrokenPipeError)
             error = NoAnswerError() if unheard else MqttError(str(self._heard))
             error.__cause__ = self._heard
@@ -126,7 +125,7 @@ class Connection:
             return
         try:
             name = message.topic
-        except UnicodeDecodeError:  # nobody here subscribes to what is no text
+        except UnicodeDecodeError:  # no subscriber here has a topic that is not text
             self._pass_by("a topic that is not UTF-8")
             return
         self._take(name, message.payload)
@@ -134,13 +133,13 @@ class Connection:
     async def publish(self, name: str, payload: bytes, qos: int, retain_s: int | None = None) -> None:
         """QoS 0: return once it is written to the socket. QoS 1: once the broker acknowledged it.
 
-        With `retain_s` the broker keeps it for this long, for those who subscribe later; needs version 5.
+        With `retain_s` the broker keeps the message that long for later subscribers; this needs version 5.
 
         Raises:
-            MqttError: the broker refused it, or the connection was lost. ValueError: no name of a topic.
+            MqttError: the broker refused it, or the connection was lost. ValueError: `name` is no topic name.
         """
         if len(payload) + len(name.encode()) + HEADERS_BYTES > self._max_packet_bytes:
-            raise PublishRefusedError(TOO_LARGE)  # a broker answers it by closing the connection
+            raise PublishRefusedError(TOO_LARGE)  # a broker would close the connection
         async with self._in_flight if qos else self._writing:
             await self._sent(name, payload, qos, retain_s)
 
@@ -164,7 +163,7 @@ class Connection:
             self._answers.pop(info.mid, None)
 
     async def subscribe(self, names: Sequence[str], qos: int) -> dict[str, Refusal]:
-        """Return once the broker confirmed each, or refused those that are returned."""
+        """Return once the broker confirmed or refused each name; the result has the refused."""
         codes = await uncancelled(self.client.subscribe([(name, qos) for name in names]))
         answers = {name: refusal_of_code(code, qos) for name, code in zip(names, codes, strict=True)}
         return {name: refusal for name, refusal in answers.items() if refusal is not None}
@@ -194,7 +193,7 @@ class Connection:
         raise ConnectionError(str(self._heard or "closed by the broker"))
 
     def give_up(self) -> None:
-        """Fail the callers that wait for an answer: none will arrive."""
+        """Fail the callers that wait for an answer, because none will arrive."""
         waiting: list[asyncio.Future[Any]] = [*self._answers.values(), *self.client._pending_subscribes.values()]
         for answer in waiting:
             if not answer.done():
@@ -212,7 +211,7 @@ async def connect(connection: Connection) -> Connection:
     except BaseException:
         await finish(_abandon(connection, connecting))
         raise
-    inner = getattr(client._client.socket(), "_socket", None)  # of a WebSocket, which aiomqtt gives no options
+    inner = getattr(client._client.socket(), "_socket", None)  # for a WebSocket, for which aiomqtt has no options
     if inner is not None:
         inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # asyncio complains about an exception that was never retrieved.
@@ -221,7 +220,7 @@ async def connect(connection: Connection) -> Connection:
 
 
 async def _abandon(connection: Connection, connecting: asyncio.Future[Any]) -> None:
-    """aiomqtt connects its socket in a thread, which nobody can stop: it comes to its end by its own time-out."""
+    """aiomqtt connects its socket in a thread that nobody can stop; it ends by its own timeout."""
     while not connecting.done() and connection.client._client.socket() is None:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(_POLL_S)
     connecting.cancel()

@@ -1,6 +1,7 @@
-"""Tries topics on a separate connection first, at a broker that answers forbidden ones by closing the connection.
+"""Tries topics on a separate connection first, if the broker answers forbidden ones by closing the connection.
 
-RabbitMQ 3 does so, and hosted brokers: on the consumer's own connection one client's topic would interrupt all others.
+RabbitMQ 3 and some hosted brokers do so. On the consumer's own connection, one client's topic would interrupt all
+others.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _FORBIDDEN = "the broker closed the connection each time for this topic, as some
 
 
 class Scout:
-    """One for each consumer; `needed` once the broker was seen to hang up where another would refuse."""
+    """Each consumer has one. It is `needed` once the broker has hung up where another broker would refuse."""
 
     def __init__(self, new: Callable[[], Connection], qos: int) -> None:
         self.needed = False
@@ -47,7 +48,9 @@ class Scout:
         return not connection.lost
 
     async def ask(self, names: Sequence[str]) -> dict[str, Refusal]:
-        """Subscribe to these names and unsubscribe again; returns those that the broker refuses, by a word or without.
+        """Subscribe to these names and unsubscribe again.
+
+        Return those that the broker refuses, with or without a reason.
 
         Raises:
             MqttError, OSError: the broker cannot be connected to, or does not answer.
@@ -55,7 +58,7 @@ class Scout:
         async with self._alone:
             try:
                 return await self._ask(names, 1)
-            except BaseException:  # it may have subscribed to something, or be in the middle of an answer
+            except BaseException:  # it may have subscribed to some names, or may still wait for an answer
                 await self.close()
                 raise
 

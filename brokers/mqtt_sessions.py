@@ -1,6 +1,6 @@
-"""The sessions of a run: how they end, and how `clean_up` finds those of replicas that were killed.
+"""The sessions of a run: how they end, and how `clean_up` finds the sessions of killed replicas.
 
-MQTT lists no sessions. A run with a name notes each of its own as a retained message, which expires as well.
+MQTT cannot list sessions. A run with a name therefore notes each session as a retained message, which also expires.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def _notes(endpoint: Endpoint) -> str:
 
 
 async def note(connection: Connection, endpoint: Endpoint, plan: ClientPlan) -> None:
-    """Note the session; if the user has no right to do so, the session must expire."""
+    """Note the session; if the user may not publish the note, the session must expire."""
     with contextlib.suppress(MqttError):
         await connection.publish(f"{_notes(endpoint)}/{plan.identifier}", b"session", 1, retain_s=_NOTE_EXPIRY_S)
 
 
 async def forget(endpoint: Endpoint, plan: ClientPlan, *, noted: bool = False) -> None:
-    """Remove a session and its queue from the broker: a client of the same name requests a clean session, and none afterwards."""
+    """Remove a session and its queue from the broker: a client of the same name requests a clean session."""
     connection = await connect(Connection(endpoint, replace(plan, expiry_s=None, clean=True)))
     try:
         if noted:
@@ -42,7 +42,7 @@ async def forget(endpoint: Endpoint, plan: ClientPlan, *, noted: bool = False) -
 
 
 async def clean_up(endpoint: Endpoint) -> None:
-    """Take the noted sessions of the endpoint's run off the broker.
+    """Remove the noted sessions of the endpoint's run from the broker.
 
     Raises:
         BrokerError: it does not answer.
@@ -57,7 +57,7 @@ async def clean_up(endpoint: Endpoint) -> None:
 
 
 async def _noted(endpoint: Endpoint) -> list[str]:
-    """The names of the run's sessions: all retained messages that come before one that we send ourselves."""
+    """The names of the run's sessions: all retained messages that arrive before one that we send ourselves."""
     end = f"end-{secrets.token_hex(7)}"
     found: list[str] = []
     complete = asyncio.Event()
@@ -72,7 +72,7 @@ async def _noted(endpoint: Endpoint) -> list[str]:
     plan = ClientPlan(f"{endpoint.prefix}-{end}", version=5)
     connection = await connect(Connection(endpoint, plan, take, history=True))
     try:
-        if not await connection.subscribe([f"{_notes(endpoint)}/+"], 1):  # otherwise it could not have noted one either
+        if not await connection.subscribe([f"{_notes(endpoint)}/+"], 1):  # then it noted no session either
             await connection.publish(f"{_notes(endpoint)}/{end}", b"", 1)
             await complete.wait()
     finally:

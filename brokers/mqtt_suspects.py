@@ -17,7 +17,7 @@ _REMEMBER_S = 30.0
 
 
 class Suspects:
-    """Topics whose first publish was shortly before the connection was lost: their next publish uses a scout."""
+    """Topics first published shortly before the connection was lost: their next publish uses a scout."""
 
     def __init__(self, new: Callable[[], Connection]) -> None:
         self.scout = Scout(new, 1)
@@ -30,7 +30,10 @@ class Suspects:
         self._under_way: Counter[str] = Counter()
 
     def settle(self, name: str) -> bool:
-        """Take a topic that is new as it is, and forget the oldest if there are too many; False for a suspect."""
+        """Accept a topic unless it is a suspect, and forget the oldest if there are too many.
+
+        Return False for a suspect.
+        """
         if name in self._suspects:
             return False
         self._first_s[name] = asyncio.get_running_loop().time()
@@ -48,7 +51,7 @@ class Suspects:
         self.settled -= self._suspects
 
     async def publish(self, name: str, payload: bytes) -> Refusal | None:
-        """Publish to a suspect, in the order of the calls; it stops being one if the broker accepts the publish.
+        """Publish to a suspect, in the order of the calls; if the broker accepts the publish, it is no longer one.
 
         Raises:
             MqttError, OSError: the broker cannot be connected to, or does not answer.

@@ -26,7 +26,7 @@ from brokers.waiting import reason
 
 
 class NatsProducer:
-    """nats-py collects publishes and writes them together."""
+    """Publishes; nats-py collects publishes and writes them together."""
 
     def __init__(self, line: ProducerConnection[NatsConnection]) -> None:
         self._line = line
@@ -37,7 +37,7 @@ class NatsProducer:
         self.link = line.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once nats-py has taken the message; the broker confirms nothing, and refuses the one before it."""
+        """Return once nats-py has accepted the message; the broker does not confirm it, and may refuse it later."""
         self.flush()
         link, subject = self._ready(topic)
         try:
@@ -46,7 +46,7 @@ class NatsProducer:
             raise self._line.failed(topic, error) from None
 
     def begin(self, topic: str, payload: bytes, done: Done) -> None:
-        """The same without a task, as long as nats-py would not have to wait."""
+        """The same without a task, unless nats-py has to wait."""
         try:
             link, subject = self._ready(topic)
         except BrokerError as error:
@@ -105,7 +105,7 @@ class NatsConsumer:
         for subject in subjects:
             if subject not in link.subscriptions:
                 link.refused.pop(subject, None)  # what the broker reported earlier
-                link.subscriptions[subject] = None  # so that an overlapping call does not subscribe twice
+                link.subscriptions[subject] = None  # an overlapping call must not subscribe twice
                 link.subscriptions[subject] = await self._subscribe(link, subject)
         await confirm(link)
         refused = [subject for subject in subjects if subject in link.refused]

@@ -1,6 +1,7 @@
-"""Reading a stream of JetStream without a consumer: message by message, by number, from the stream's own leader.
+"""Reads a JetStream stream without a consumer: message by message, by number, from the stream's own leader.
 
-A new consumer needs the leader of JetStream's own group, whose election takes 4 to 9 s; the stream's leader may be well.
+A new consumer needs the leader of JetStream's own group, whose election takes 4 to 9 s; meanwhile the stream may have a
+leader.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _MOST_AT_ONCE = 32
 
 
 class Stored(NamedTuple):
-    """A message as the stream has it."""
+    """A message as the stream stores it."""
 
     number: int
     subject: str
@@ -37,7 +38,7 @@ class Stored(NamedTuple):
 
 
 async def stored(endpoint: Endpoint, link: NatsConnection, which: dict[str, Any]) -> Stored | None:
-    """One message, selected by JetStream's words in `which`; None if there is none.
+    """One message, selected by the JetStream query in `which`; None if there is none.
 
     Raises:
         AnswerError, Error, OSError: see `ask`.
@@ -72,7 +73,7 @@ class ByNumber:
         """When the last message that it handed on was stored; 0 for none."""
 
     async def until_consumer(self, take: Callable[[Msg], None]) -> PushConsumer:
-        """A consumer after the position, which moves on until JetStream starts one.
+        """Start a consumer after the position, which advances until JetStream starts one.
 
         Raises:
             BrokerError: JetStream refuses it.
@@ -91,7 +92,7 @@ class ByNumber:
             await asyncio.wait([reading])
 
     async def read(self) -> None:
-        """Continue reading until cancelled; return if the connection is lost, or this user has no right to read."""
+        """Continue reading until cancelled; return if the connection is lost, or this user may not read."""
         at_once = 1
         while True:
             try:
@@ -109,7 +110,7 @@ class ByNumber:
                 await asyncio.sleep(_AGAIN_S)
 
     async def _next(self, at_once: int) -> list[Stored]:
-        """At most this many messages after the position, up to the first missing one."""
+        """Return at most this many messages after the position, up to the first missing one."""
         first = self._feed.position + 1
         some = await asyncio.gather(
             stored(self._endpoint, self._link, {"seq": first, "next_by_subj": ">"}),  # skips removed messages

@@ -1,4 +1,4 @@
-"""Dials NATS: the hosts of the URL, and those that the cluster's servers announced."""
+"""Dials NATS: the URL's hosts, and those that the cluster's servers announced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from brokers.reconnect import finish, quietly
 
 
 class NatsDialler:
-    """Remembers the servers that the last one announced; one for each side."""
+    """Remembers the servers that the last one announced; producer and consumer each have a dialler."""
 
     def __init__(self) -> None:
         self._pool: list[Any] = []

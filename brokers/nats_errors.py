@@ -1,4 +1,4 @@
-"""The error messages of nats-py and the server, and their meaning."""
+"""What the error messages of nats-py and of the server mean."""
 
 from __future__ import annotations
 
@@ -109,6 +109,6 @@ def kind_of(error: BaseException) -> CauseKind | None:
 
 
 def violation(error: Exception) -> tuple[str, str] | None:
-    """`publish` or `subscription`, and the subject that this user has no right to; None for any other error."""
+    """`publish` or `subscription`, and the subject that this user may not use; None for any other error."""
     match = _SUBJECT.search(str(error))
     return (match[1].lower(), match[2]) if match else None

@@ -16,13 +16,13 @@ from brokers.nats_subscriptions import Msg, end_subscription
 async def history(
     endpoint: Endpoint, link: NatsConnection, since_ns: int, upto: int
 ) -> AsyncGenerator[Sequence[Entry], None]:
-    """The entries from a moment (ns, of the server's clock) up to a number, which is included.
+    """The entries from a moment (ns, on the server's clock) up to and including a number.
 
     Raises:
-        BrokerError: JetStream's own reason. TimeoutError: it sends no more.
+        BrokerError: JetStream's own reason. TimeoutError: it stopped sending.
     """
     cut = len(subjects_of(endpoint)) + 1
-    arrived: asyncio.Queue[Msg] = asyncio.Queue()  # the window bounds it
+    arrived: asyncio.Queue[Msg] = asyncio.Queue()  # bounded by the window
 
     def take(message: Msg) -> None:
         if message.reply:

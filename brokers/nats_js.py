@@ -84,7 +84,7 @@ class JetStreamAdapter:
             await finish(consumer.feed.close())
 
     async def clean_up(self, endpoint: Endpoint) -> None:
-        """Delete the stream with the run's name, and its consumers with it; a stream from `?stream=` belongs to somebody else.
+        """Delete the run's stream and its consumers; a stream from `?stream=` belongs to somebody else.
 
         Raises:
             BrokerError: it cannot be deleted.

@@ -37,7 +37,10 @@ from brokers.reconnect import finish, quietly
 
 _LOOK_S = HEARTBEAT_S
 _ELECTION_S = 20.0
-"""JetStream's own group elects a leader within 4 to 9 s, more on a busy machine; then the connection is dialled again."""
+"""JetStream's own group elects a leader within 4 to 9 s, more on a busy machine.
+
+Then the connection is dialled again.
+"""
 _MISSES = 2
 """After this many checks without a message or a heartbeat, the server is asked whether the consumer still exists."""
 _log = logging.getLogger("fanbench.brokers")
@@ -74,7 +77,7 @@ class JetStreamConsumer:
         """Of the message at the position, when it was stored, or its reply subject, which says it."""
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
-        """Return at once, or once the history begins to come."""
+        """Return at once or, with history, once its first entries arrive."""
         return await self.feed.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
@@ -85,7 +88,7 @@ class JetStreamConsumer:
         return self.inbox
 
     async def dial(self) -> NatsConnection:
-        """Connect, and read from the stream's end at first, later from the last position."""
+        """Connect, and read: at first from the stream's end, later from the last position."""
         link = await self._dialler.dial(self.link.target)
         link.pass_by = self.link.pass_by
         try:
@@ -95,7 +98,7 @@ class JetStreamConsumer:
             except BrokerError as error:
                 if not error.transient or self.feed.position < 0 or not (await self._start(link, facts))[1]:
                     raise
-                self._reading = _Reading()  # `serve` starts a consumer, and reads by number until then
+                self._reading = _Reading()  # `serve` reads by number until it has started a consumer
                 self.feed.resumed()
         except BaseException:
             await finish(quietly(nats_link.hang_up(link), self._endpoint.timeout_s))
@@ -106,7 +109,7 @@ class JetStreamConsumer:
     async def _begin(self, link: NatsConnection, facts: StreamFacts, *, patiently: bool = False) -> None:
         """Start a consumer after the last message read, and report a Gap if something may be missing.
 
-        `patiently` if JetStream may have to elect a leader first: until then, messages are read by number.
+        With `patiently`, JetStream may have to elect a leader first: until then, messages are read by number.
         """
         start, proved = await self._start(link, facts)
         reading = _Reading()
@@ -146,7 +149,7 @@ class JetStreamConsumer:
         if facts.created != self._created or facts.last < position:
             return from_time(self._read_ns + 1), False
         if not position or position < facts.first:
-            return from_number(position + 1), True  # messages that the stream dropped in between are missing by number
+            return from_number(position + 1), True  # numbers are missing where the stream dropped messages
         stored = await stored_ns(self._endpoint, link, position)
         if stored is None or stored == self._read_ns:
             return from_number(position + 1), stored is not None
@@ -179,7 +182,7 @@ class JetStreamConsumer:
         return take
 
     async def _catch_up(self, link: NatsConnection, reading: _Reading) -> None:
-        """Hand on what there was no room for, in order, and acknowledge, which lets the broker send more."""
+        """Pass on the waiting messages in order, and acknowledge them, which lets the broker send more."""
         while True:
             await reading.wake.wait()
             reading.wake.clear()
@@ -195,7 +198,7 @@ class JetStreamConsumer:
             await self._acknowledge(link, reading)
 
     async def _acknowledge(self, link: NatsConnection, reading: _Reading) -> None:
-        """Of the message at the position, and all before it."""
+        """Acknowledge the message at the position and all before it."""
         if self._reply and self._reply != reading.acknowledged:
             reading.acknowledged = self._reply
             await link.client.publish(self._reply, b"+ACK")
@@ -212,7 +215,7 @@ class JetStreamConsumer:
             tasks.create_task(self._read_on(link))
 
     async def _read_on(self, link: NatsConnection) -> None:
-        """Read, and start a new consumer when the current one is lost."""
+        """Read; start a new consumer when the current one is lost."""
         while True:
             if self._reading.consumer is not None:
                 await self._until_gone(link, self._reading)
@@ -240,7 +243,7 @@ class JetStreamConsumer:
             await end_subscription(consumer.subscription)
 
     def lost(self, cause: str) -> None:
-        """Go on from the position when the connection is back."""
+        """Continue from the position when the connection is back."""
         self._link = None
         self.feed.lost(cause)
 

@@ -30,7 +30,7 @@ _REFUSALS = 4_096
 
 @dataclass(slots=True)
 class NatsConnection:
-    """A connection, and the event that it is closed permanently: nats-py's reconnecting is off."""
+    """A connection, and an event for its end: nats-py's own reconnecting is off."""
 
     client: Any = field(default_factory=Client)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,7 +57,7 @@ class NatsConnection:
         self.pass_by("a subject that is not UTF-8")
 
     async def on_error(self, error: Exception) -> None:
-        """nats-py reports an error of the server or its own."""
+        """Called when nats-py reports an error, the server's or its own."""
         self.error = error
         found = violation(error)
         if found is None:
@@ -69,17 +69,17 @@ class NatsConnection:
             del self.refused[next(iter(self.refused))]
 
     async def on_closed(self) -> None:
-        """nats-py has closed it."""
+        """Called when nats-py has closed the connection."""
         self.closed.set()
 
     async def on_lame_duck(self) -> None:
-        """The server is about to stop, and asks its clients to use another one."""
+        """Called when the server is about to stop and asks its clients to use another one."""
         self.leaving = "lame duck mode: the server is about to stop"
         self.closed.set()
 
 
 def _harden(client: Any, no_text: Callable[[], None]) -> None:
-    """Have nats-py continue after a subject that is not UTF-8, and after a header that it cannot decode: it stops at both."""
+    """Make nats-py continue after a subject that is not UTF-8 or a header that it cannot decode: it would stop."""
     headers_of, message_class = client._process_headers, client.msg_class
 
     async def process_headers(raw: bytes) -> dict[str, str] | None:
@@ -95,7 +95,7 @@ def _harden(client: Any, no_text: Callable[[], None]) -> None:
         try:
             name = subject.decode()
         except UnicodeDecodeError:
-            name = subject.decode(errors="surrogateescape")  # no topic that anybody can subscribe to
+            name = subject.decode(errors="surrogateescape")  # nobody can subscribe to such a topic
             no_text()
         return message_class(
             subject=name,
@@ -111,7 +111,7 @@ def _harden(client: Any, no_text: Callable[[], None]) -> None:
 
 
 def _keep_case(client: Any) -> None:
-    """nats-py has the server's errors in small letters, and so the names of subjects in them: two may differ by these."""
+    """nats-py converts the server's errors to lower case, and the subjects in them too: two may differ only by case."""
     process_err = client._process_err
 
     async def keep_case(words: str) -> None:
@@ -126,7 +126,7 @@ def _keep_case(client: Any) -> None:
 
 
 async def dial(endpoint: Endpoint) -> NatsConnection:
-    """Connect and log in. The server shows the connection by the name with which all that we create begins."""
+    """Connect and log in. The server lists the connection by the prefix of everything that we create."""
     options = nats_options.login(endpoint)
     link = NatsConnection()
     try:
@@ -137,12 +137,12 @@ async def dial(endpoint: Endpoint) -> NatsConnection:
             closed_cb=link.on_closed,
             lame_duck_mode_cb=link.on_lame_duck,
             allow_reconnect=False,
-            max_reconnect_attempts=1,  # nats-py tries forever without; it also paces attempts itself
+            max_reconnect_attempts=1,  # without it nats-py tries forever, and paces the attempts itself
             reconnect_time_wait=0,
             connect_timeout=endpoint.timeout_s,
             ping_interval=heartbeat_s(endpoint),
             max_outstanding_pings=2,
-            skip_subject_validation=True,  # subject_of has seen to it
+            skip_subject_validation=True,  # subject_of has checked it
             **options,
         )
         await uncancelled(connecting)
@@ -166,13 +166,13 @@ def _login_error(endpoint: Endpoint, link: NatsConnection, error: BaseException)
     said = error if link.error is None or not isinstance(error, Error) else link.error
     told = link.client._server_info or {}
     if told.get("tls_verify") and not endpoint.get(CERT_FILE) and isinstance(said, ConnectionError):
-        cause = f"{reason(said)}: the broker requires a client certificate"  # its alert is not always read
+        cause = f"{reason(said)}: the broker requires a client certificate"  # nats-py does not always read its alert
         return BrokerError(endpoint, "connect", cause, CauseKind.TLS_CLIENT)
     if told.get("auth_required"):
-        if type(said) is Error:  # the broker's words; nats-py's own errors have other classes
+        if type(said) is Error:  # the broker's message; nats-py's own errors have other classes
             kind = kind_of(said) or CauseKind.AUTHENTICATION
             return BrokerError(endpoint, "connect", reason(said), kind)
-        if isinstance(said, ConnectionError):  # it closes right behind its refusal, which then may never be read
+        if isinstance(said, ConnectionError):  # it closes right after its refusal, which may then never be read
             return BrokerError(endpoint, "connect", f"{reason(said)}, while logging in", CauseKind.AUTHENTICATION)
     return said if not isinstance(said, Error) else error
 
@@ -181,7 +181,7 @@ async def until_lost(link: NatsConnection) -> None:
     """Return when the connection is closed.
 
     Raises:
-        ConnectionError: it was lost, or the server asks us to go; the message has nats-py's last error.
+        ConnectionError: it was lost, or the server asks its clients to leave; the message has nats-py's last error.
     """
     while not (link.closed.is_set() or link.client.is_closed):
         with contextlib.suppress(TimeoutError):
@@ -190,13 +190,13 @@ async def until_lost(link: NatsConnection) -> None:
         _require_tasks(link)
     if link.leaving:
         raise ConnectionError(link.leaving)
-    _abort(link)  # nats-py, before it says that it is closed, writes what it still has: a silent link never takes that
+    _abort(link)  # before nats-py reports the end, it writes what it still has, which a silent link never accepts
     last = link.client.last_error
     raise ConnectionError(reason(last) if last else "closed by the broker")
 
 
 def _require_tasks(link: NatsConnection) -> None:
-    """Without its tasks a connection is deaf or dumb, and nats-py does not say so.
+    """Check nats-py's tasks: without them a connection no longer reads or writes, and nats-py does not report it.
 
     Raises:
         ConnectionError: one of them has ended.
@@ -211,29 +211,29 @@ def _require_tasks(link: NatsConnection) -> None:
 
 
 async def hang_up(link: NatsConnection) -> None:
-    """Write the remaining bytes, and close. Requests and writes in flight fail; nats-py would let them wait."""
+    """Write the remaining bytes, and close. Requests and writes in flight fail; with nats-py alone they would wait."""
     try:
         await link.client.close()
     finally:
-        link.closed.set()  # also where closing was cut short
+        link.closed.set()  # also if closing was cut short
         link.requests.close()
         _abort(link)
         client = link.client
         flushes: asyncio.Queue[asyncio.Future[None]] | None = client._flush_queue
-        while flushes is not None and not flushes.empty():  # nats-py's writer, which ends them, has ended itself
+        while flushes is not None and not flushes.empty():  # nats-py's writer would end them, but has ended itself
             flush = flushes.get_nowait()
             if not flush.done():
                 flush.set_result(None)
         own = [client._reading_task, client._ping_interval_task, client._flusher_task]
         waiting = [subscription._wait_for_msgs_task for subscription in client._subs.values()]
         for task in (task for task in (*own, *waiting) if task is not None):
-            task.cancel()  # nats-py's own close may have failed at a write
+            task.cancel()  # nats-py's own close may have failed while writing
             if task.done() and not task.cancelled():
-                task.exception()  # its ping ends with the socket's error, which nobody else asks for
+                task.exception()  # its ping ends with the socket's error, which nobody else reads
 
 
 def _abort(link: NatsConnection) -> None:
-    """Closing TLS waits for a peer that may not answer."""
+    """Close without waiting: closing TLS waits for a peer that may not answer."""
     transport = link.client._transport
     for writer in (getattr(transport, "_io_writer", None), getattr(transport, "_bare_io_writer", None)):
         if writer is not None:

@@ -24,12 +24,12 @@ SCHEMES = ("", "+tls", "+ws", "+wss")
 
 
 def is_secure(endpoint: Endpoint) -> bool:
-    """Whether the scheme asks for TLS."""
+    """Whether the scheme means TLS."""
     return endpoint.scheme.endswith(("+tls", "+wss"))
 
 
 def ports(*schemes: str) -> dict[str, int]:
-    """The port of a URL that names none, by scheme."""
+    """The default port of each scheme."""
     web = {"ws": 80, "wss": 443}
     return {scheme: web.get(scheme.rpartition("+")[2], PORT) for scheme in schemes}
 
@@ -44,10 +44,10 @@ def server_url(endpoint: Endpoint) -> str:
 
 
 def login(endpoint: Endpoint) -> dict[str, Any]:
-    """Who we are and how the server is reached, as nats-py's options.
+    """Credentials and transport, as nats-py's options.
 
     Raises:
-        UsageError: a file cannot be read, two of them say who we are, or `server_name` is given with WebSocket.
+        UsageError: a file cannot be read, there are credentials of two kinds, or `server_name` is given with WebSocket.
     """
     found: dict[str, Any] = {"inbox_prefix": endpoint.get(INBOX_PREFIX)}
     if is_secure(endpoint):

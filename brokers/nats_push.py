@@ -76,15 +76,15 @@ async def start_consumer(
 async def _require_acknowledging(
     endpoint: Endpoint, link: NatsConnection, subject: str, subscription: Subscription
 ) -> None:
-    """A user who may not acknowledge would read a window's worth, and then nothing for good.
+    """Check that this user may acknowledge: otherwise it reads one window and then nothing.
 
     Raises:
         BrokerError: this user may not.
     """
-    if endpoint.get(DOMAIN):  # then the server chooses another form of the subject
+    if endpoint.get(DOMAIN):  # the server then chooses another form of the subject
         return
     nothing = f"{subject}.1.0.0.0.0"
-    await link.client.publish(nothing, b"+WPI")  # in progress: it means nothing of a message that there is not
+    await link.client.publish(nothing, b"+WPI")  # "in progress" for a message that does not exist has no effect
     await confirm(link)
     error = link.refused.pop(nothing, None)
     if error is not None:
@@ -113,10 +113,11 @@ def from_time(moment_ns: int) -> dict[str, Any]:
 
 
 def place(reply: str) -> tuple[int, int, int]:
-    """Of a message its number in the stream, when it was stored (ns), and how many wait behind it for its consumer.
+    """A message's number in the stream, when it was stored (ns), and how many more wait for its consumer.
 
-    They are words of the reply subject, in one of two forms: `$JS.ACK.<stream>.<consumer>.<delivered>.<number>…`,
-    and from a server with a domain one with two more words in front. Source: NATS ADR-15.
+    They are tokens of the reply subject, which has one of two forms:
+    `$JS.ACK.<stream>.<consumer>.<delivered>.<number>…`, and from a server with a domain, a form with two more tokens in
+    front. Source: NATS ADR-15.
     """
     words = reply.split(".")
     at = 5 if len(words) == 9 else 7
@@ -124,6 +125,6 @@ def place(reply: str) -> tuple[int, int, int]:
 
 
 def number_of(reply: str) -> int:
-    """Read only a message's number in the stream."""
+    """Only a message's number in the stream."""
     words = reply.split(".")
     return int(words[5 if len(words) == 9 else 7])

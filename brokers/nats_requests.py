@@ -1,4 +1,4 @@
-"""Requests to NATS and their answers: nats-py's own wait out their deadline where the server forbids them."""
+"""Requests to NATS and their answers: if the server forbids one, nats-py's own request waits for its whole deadline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ IN_FLIGHT = 1_000
 
 
 async def publish(client: Any, subject: str, payload: bytes, reply: str = "") -> None:
-    """Hand a message to nats-py; only where it waits for the socket, and swallows a cancellation, is a task of its own needed."""
+    """Pass a message to nats-py.
+
+    Only if it waits for the socket, it needs its own task, because nats-py swallows a cancellation.
+    """
     if client.pending_data_size < CALM_BYTES:
         await client.publish(subject, payload, reply=reply)
     else:
@@ -33,7 +36,7 @@ def takes_at_once(client: Any, payload: bytes) -> bool:
 
 
 def post(client: Any, commands: Sequence[bytes]) -> None:
-    """Have nats-py write what `pub` made, which costs it a task's turn for all of them."""
+    """Make nats-py write what `pub` built, at the cost of one task switch for all of it."""
     data = b"".join(commands)
     client._pending.append(data)
     client._pending_data_size += len(data)
@@ -42,12 +45,12 @@ def post(client: Any, commands: Sequence[bytes]) -> None:
 
 
 def pub(subject: str, payload: bytes) -> bytes:
-    """A message as the protocol has it."""
+    """Build a message in the protocol's form."""
     return b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload)
 
 
 class Requests:
-    """Those of one connection; answers come to one inbox, by number."""
+    """The requests of one connection; answers come to one inbox, by number."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -58,12 +61,12 @@ class Requests:
         self.room = asyncio.Semaphore(IN_FLIGHT)
 
     def begin(self) -> str:
-        """The subject for answers: its subscriber passes them to `take`."""
+        """The subject for answers; its subscriber passes them to `take`."""
         self._inbox = f"{self._client.new_inbox()}."
         return f"{self._inbox}*"
 
     def take(self, message: Msg) -> None:
-        """Take an answer; one that nobody waits for any more is dropped."""
+        """Take an answer; drop it if nobody waits for it any more."""
         waiting = self._waiting.get(message.subject[len(self._inbox) :])
         if waiting is not None and not waiting[1].done():
             waiting[1].set_result(message)
@@ -87,13 +90,13 @@ class Requests:
         finally:
             del self._waiting[number]
             if answer.done() and not answer.cancelled():
-                answer.exception()  # it may have arrived after the caller gave up
+                answer.exception()  # the answer may arrive after the caller gave up
         if not message.data and message.headers and message.headers.get("Status") == "503":
             raise NoRespondersError
         return message
 
     def refuse(self, what: str, subject: str, error: Exception) -> None:
-        """The server forbids to publish on a subject, or a subscription: ours of the answers, perhaps."""
+        """The server forbids a publish or a subscription, perhaps the one for our answers."""
         if what == "subscription" and self._inbox and subject.startswith(self._inbox):
             self._fail(error)
             return

@@ -1,4 +1,4 @@
-"""The stream and the consumers of JetStream, managed through its own interface, so that errors have its own words."""
+"""Manages the JetStream stream and its consumers through JetStream's API, so that errors have its own text."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def subjects_of(endpoint: Endpoint) -> str:
 
 
 def time_ns(words: str) -> int:
-    """A moment in the server's words, in ns; 0 for its word for never."""
+    """Parse the server's timestamp, in ns; 0 if it means never."""
     match = _TIME.fullmatch(words)
     if match is None or words.startswith("0001"):
         return 0
@@ -71,13 +71,13 @@ def time_ns(words: str) -> int:
 
 
 def words_of(moment_ns: int) -> str:
-    """A moment in words for the server."""
+    """Format a timestamp for the server."""
     second = datetime.datetime.fromtimestamp(moment_ns // SECOND_NS, datetime.UTC)
     return f"{second:%Y-%m-%dT%H:%M:%S}.{moment_ns % SECOND_NS:09d}Z"
 
 
 async def ask(endpoint: Endpoint, link: NatsConnection, verb: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Send a request to JetStream's interface, for instance `STREAM.INFO.fanbench`.
+    """Send a request to JetStream's API, for instance `STREAM.INFO.fanbench`.
 
     Raises:
         AnswerError: it answered with an error. NoRespondersError: JetStream is not there. TimeoutError: no answer.
@@ -92,7 +92,7 @@ def answer_of(message: Msg) -> Any:
     """Parse an answer of JetStream.
 
     Raises:
-        AnswerError: an error, or no answer of JetStream at all.
+        AnswerError: it is an error, or JetStream did not send it.
     """
     try:
         found = orjson.loads(message.data)
@@ -105,7 +105,7 @@ def answer_of(message: Msg) -> Any:
 
 
 async def ensure_stream(endpoint: Endpoint, link: NatsConnection) -> StreamFacts:
-    """Look up the stream, and create it only if it is missing and may be created.
+    """Look up the stream; create it if it is missing and may be created.
 
     Raises:
         BrokerError: JetStream's own reason.
@@ -142,7 +142,7 @@ async def look_at_stream(endpoint: Endpoint, link: NatsConnection) -> StreamFact
 
 
 async def _until_answered(endpoint: Endpoint, link: NatsConnection, verb: str, body: Any = None) -> Any:
-    """A server that has just started drops requests; the deadline for dialling ends this."""
+    """Repeat until it answers: a server that has just started drops requests. The dial's deadline ends this."""
     while True:
         try:
             return await ask(endpoint, link, verb, body)

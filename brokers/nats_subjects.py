@@ -21,7 +21,7 @@ def subject_of(topic: str) -> str:
 
 
 def topic_names(endpoint: Endpoint) -> TopicNames:
-    """Topics as subjects, none with a wildcard."""
+    """Topics as subjects without wildcards."""
     return TopicNames(endpoint, MAX_TOPIC_BYTES, subject_of)
 
 
@@ -37,5 +37,5 @@ def overlap(one: str, other: str) -> bool:
 
 
 def taken_by(patterns: Iterable[str], subject: str) -> bool:
-    """Whether one of these patterns takes the subject."""
+    """Whether one of these patterns matches the subject."""
     return any(overlap(pattern, subject) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Subscriptions of NATS: each message goes straight to a function, and a ping confirms requests."""
+"""NATS subscriptions: each message goes straight to a function, and a ping confirms requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEVER_S = 1_000_000
 
 
 async def confirm(link: NatsConnection) -> None:
-    """Return once the broker has done all that was sent; calls that overlap share a ping.
+    """Return once the broker has processed everything sent so far; overlapping calls share a ping.
 
     Raises:
         ConnectionClosedError: the connection was closed before the broker answered.
@@ -34,8 +34,10 @@ async def confirm(link: NatsConnection) -> None:
 
 
 async def _ping(link: NatsConnection) -> None:
-    """nats-py's own flush lets its ping overtake what is pending, and a flush that gives up breaks the reading when
-    the answer comes after all: so no caller's deadline reaches it."""
+    """In nats-py's own flush the ping can overtake pending commands.
+
+    If a flush gives up, its late answer breaks the reader, so no caller's deadline reaches it.
+    """
     while link.client.pending_data_size and not link.client.is_closed:  # noqa: ASYNC110 - a turn or two of the loop
         await asyncio.sleep(0)
     link.confirming = None  # later commands are sent after the ping
@@ -80,7 +82,7 @@ async def subscribe_payloads(link: NatsConnection, subject: str, take: Callable[
 
 
 async def end_payloads(link: NatsConnection, subscription: Subscription) -> None:
-    """Pass on nothing more, and inform the broker."""
+    """Stop passing messages on, and inform the broker."""
     link.parser.sinks.pop(_number(subscription), None)
     await end_subscription(subscription)
 
@@ -90,6 +92,6 @@ def _number(subscription: Subscription) -> bytes:
 
 
 async def end_subscription(subscription: Subscription) -> None:
-    """Without it the broker removes a push consumer too."""
+    """If a push consumer's subscription ends, the broker removes the consumer too."""
     with contextlib.suppress(*ERRORS):  # closed
         await subscription.unsubscribe()

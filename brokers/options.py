@@ -13,7 +13,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Option(Generic[T]):
-    """One option. `endpoint.get(option)` is its value, or the default; a wrong value is refused before anything connects."""
+    """One option. `endpoint.get(option)` returns its value or the default.
+
+    A wrong value is refused before anything connects.
+    """
 
     name: str
     meaning: str
@@ -27,7 +30,7 @@ class Option(Generic[T]):
 
     @property
     def default_text(self) -> str:
-        """The default as the docs show it."""
+        """The default, as the docs show it."""
         if self.default_words:
             return self.default_words
         if isinstance(self.default, bool):
@@ -47,10 +50,10 @@ def text(name: str, meaning: str, default: str = "", default_words: str = "") ->
 
 
 def file(name: str, meaning: str, default_words: str = "none") -> Option[str]:
-    """The path of a file; empty if none is given. By `_file` at the end of its name it is known to be a path.
+    """The path of a file; empty if none is given. Its name must end with `_file`, which marks it as a path.
 
     Raises:
-        ValueError: the name has another ending.
+        ValueError: the name ends otherwise.
     """
     if not name.endswith("_file"):
         raise ValueError(f"option '{name}' is the path of a file, and its name must end in _file")
@@ -96,7 +99,7 @@ def flag(name: str, meaning: str, default: bool = False) -> Option[bool]:
 
 
 def choice(name: str, meaning: str, words: Sequence[str], default: str = "", default_words: str = "") -> Option[str]:
-    """One of some words."""
+    """One of several words."""
 
     def read(value: str) -> str:
         if value not in words:

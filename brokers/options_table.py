@@ -59,7 +59,7 @@ def with_table(text: str) -> str:
 
 
 def main() -> None:
-    """Write the table into the page that is named, docs/brokers.md by default."""
+    """Write the table into the given page, docs/brokers.md by default."""
     page = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/brokers.md")
     page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The servers of examples/per-client-server, which replace our replicas for an anti-pattern."""
+"""The servers of examples/per-client-server, which replace our replicas for anti-patterns."""
 
 from __future__ import annotations
 

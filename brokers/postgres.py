@@ -1,4 +1,7 @@
-"""PostgreSQL's LISTEN and NOTIFY, through asyncpg. At most once: the server keeps nothing for who is not listening."""
+"""PostgreSQL's LISTEN and NOTIFY, through asyncpg.
+
+At most once: the server keeps nothing for clients that are not listening.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def _names(endpoint: Endpoint) -> TopicNames:
 
 
 async def _notify(session: PostgresSession, batch: Sequence[Outgoing[str]]) -> None:
-    """In one transaction, but for large payloads that are equal."""
+    """In one transaction, except large payloads that are equal."""
     notices: list[tuple[str, str]] = []
     times: Counter[tuple[str, str]] = Counter()
     for outgoing in batch:
@@ -65,11 +68,11 @@ class PostgresProducer:
         self.link = sender.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the server has committed it: each listening session will be notified.
+        """Return once the server has committed it: each listening session is then notified.
 
         Raises:
             TopicRefusedError: no channel can have this name.
-            BrokerError: the payload is over PostgreSQL's bound, or the server did not take it.
+            BrokerError: the payload is over PostgreSQL's limit, or the server did not accept it.
         """
         name = self._name_of(topic)
         try:
@@ -127,7 +130,7 @@ class PostgresConsumer:
         channels = self.line.forget(topics)
         session = self.line.connection
         if session is not None and channels:
-            with contextlib.suppress(*ERRORS):  # lost: nothing is left to unsubscribe from
+            with contextlib.suppress(*ERRORS):  # the connection is lost: nothing to unsubscribe from
                 await session.execute(_each("UNLISTEN", channels))
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:

@@ -43,8 +43,8 @@ _READ_ONLY = "SELECT pg_catalog.current_setting('transaction_read_only') = 'on',
 
 _BY_STATE: dict[str, CauseKind] = {
     "22023": CauseKind.INVALID,
-    "22P05": CauseKind.INVALID,  # a character that the database's encoding does not have
-    "25006": CauseKind.ELSEWHERE,  # read-only: a standby, or a primary that is one no more
+    "22P05": CauseKind.INVALID,  # a character that the database's encoding lacks
+    "25006": CauseKind.ELSEWHERE,  # read-only: a standby, or a demoted primary
     "28000": CauseKind.AUTHENTICATION,
     "28P01": CauseKind.AUTHENTICATION,
     "3D000": CauseKind.NOT_FOUND,
@@ -64,7 +64,7 @@ _BY_STATE: dict[str, CauseKind] = {
 
 
 class DemotedServerError(ConnectionError):
-    """The server takes no writes, or not any more."""
+    """The server does not accept writes, or no longer does."""
 
 
 def kind_of(error: BaseException) -> CauseKind | None:
@@ -79,7 +79,7 @@ def kind_of(error: BaseException) -> CauseKind | None:
 
 
 class ListeningConnection(asyncpg.Connection):  # type: ignore[misc]
-    """asyncpg's own, which takes a callback and a round trip for each channel; this one has a callback for all."""
+    """A connection with one callback for all channels; asyncpg's own takes a callback and a round trip for each."""
 
     heard: Callable[[str, str], None] | None = None
     """Called with channel and payload of each notification."""
@@ -94,7 +94,7 @@ class PostgresSession:
     """A connection with one request at a time, as asyncpg requires.
 
     A request is not cancelled half-way: asyncpg would do that through a second connection, which may hang where the first
-    does. One that is not answered within the endpoint's deadline ends the connection instead.
+    does. A request without an answer within the endpoint's deadline ends the connection instead.
     """
 
     connection: Any
@@ -107,7 +107,7 @@ class PostgresSession:
         self.connection.add_termination_listener(lambda _: self._lost.set())
 
     def on_notification(self, heard: Callable[[str, str], None]) -> None:
-        """Have channel and payload of each notification handed over."""
+        """Pass the channel and payload of each notification to `take`."""
         self.connection.heard = heard
 
     async def execute(self, query: str, *values: Any) -> None:
@@ -124,12 +124,12 @@ class PostgresSession:
             alarm = asyncio.get_running_loop().call_later(self.endpoint.timeout_s, self._give_up)
             try:
                 return await finish(request())
-            except asyncpg.InternalClientError:  # asyncpg is confused by how a server died, and would stay so
+            except asyncpg.InternalClientError:  # asyncpg may be confused by how the server died, and stay so
                 self.connection.terminate()
                 raise
             finally:
                 alarm.cancel()
-                if self.connection.is_closed():  # asyncpg does not always call its listener then
+                if self.connection.is_closed():  # asyncpg does not always call its listener in this case
                     self._lost.set()
 
     def _give_up(self) -> None:
@@ -137,7 +137,7 @@ class PostgresSession:
         self.connection.terminate()
 
     async def watch(self) -> None:
-        """Regularly check whether the server accepts writes, which is a sign of life too, until the connection is lost.
+        """Regularly check that the server accepts writes, and so that it is alive, until the connection is lost.
 
         Raises:
             ConnectionError: it is lost, or the server no longer accepts writes.
@@ -149,9 +149,9 @@ class PostgresSession:
             except TimeoutError:
                 try:
                     await require_target(self)
-                except asyncpg.QueryCanceledError:  # statement_timeout: an answer all the same
+                except asyncpg.QueryCanceledError:  # statement_timeout is an answer too
                     continue
-                except (asyncpg.InterfaceError, asyncpg.InternalClientError):  # it is lost, as will be seen
+                except (asyncpg.InterfaceError, asyncpg.InternalClientError):  # it is lost; the loop will notice
                     continue
         raise ConnectionError(self._cause)
 
@@ -161,7 +161,7 @@ class PostgresSession:
 
 
 async def require_target(session: PostgresSession) -> None:
-    """Raise unless the server is what `target_session_attrs` wants.
+    """Raise unless the server meets `target_session_attrs`.
 
     Raises:
         DemotedServerError: it is not.

@@ -1,4 +1,4 @@
-"""A message as PostgreSQL can carry it: text of less than 8,000 bytes, on a channel that bears the topic's name."""
+"""A message as PostgreSQL can carry it: text of less than 8,000 bytes, on a channel named like the topic."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from base64 import b64decode, b64encode
 
 MAX_TEXT_BYTES = 7_999
 MAX_PAYLOAD_BYTES = 5_997
-"""This many bytes always fit: bytes that are not text are sent as base64, after a mark. Text may have MAX_TEXT_BYTES."""
+"""This many bytes always fit: bytes that are not text are sent as base64, after a mark.
+
+Text may have MAX_TEXT_BYTES.
+"""
 MAX_TOPIC_BYTES = 63
 _BINARY = "\x01"
 """Before a number, if any, a colon, and base64. A text that begins with it is sent so too: nothing means two things."""
 
 
 class TooLongError(ValueError):
-    """A payload is over PostgreSQL's bound."""
+    """A payload is over PostgreSQL's limit."""
 
 
 def channel_of(topic: str) -> str:
@@ -31,7 +34,7 @@ def text_of(payload: bytes) -> str:
     """Return the notification for a payload: the payload itself if it is text.
 
     Raises:
-        TooLongError: it is over the bound.
+        TooLongError: it is over the limit.
     """
     try:
         text = payload.decode()
@@ -50,9 +53,9 @@ def text_of(payload: bytes) -> str:
 
 
 def another_text_of(text: str, number: int) -> str | None:
-    """Another notification that carries the same payload, a different one for each number; None if it does not fit.
+    """A different notification for each number, with the same payload; None if it does not fit.
 
-    Of equal notifications in one transaction PostgreSQL delivers one.
+    If notifications in a transaction are equal, PostgreSQL delivers only one.
     """
     found = _numbered(str(number), payload_of(text))
     return found if len(found) <= MAX_TEXT_BYTES else None

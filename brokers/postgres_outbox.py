@@ -1,7 +1,7 @@
-"""An outbox in PostgreSQL, through asyncpg: a table of events, and NOTIFY to wake its readers. At least once, with replay.
+"""An outbox in PostgreSQL, through asyncpg: a table of events, and NOTIFY to wake its readers.
 
-What an application stores in its own transaction arrives the same way: INSERT INTO the table, then NOTIFY its name; without
-the NOTIFY a reader sees it within a second.
+At least once, with replay. An application can also store events in its own transaction: INSERT INTO the table, then
+NOTIFY its name. Without the NOTIFY, readers see the event within a second.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PostgresOutboxProducer:
 
     async def _dial(self, endpoint: Endpoint) -> PostgresSession:
         session = await dial_table(endpoint, self._table)
-        self._since_trim = self._length  # rows that others left
+        self._since_trim = self._length  # rows that other processes left
         return session
 
     async def _store(self, session: PostgresSession, batch: Sequence[Outgoing[bytes]]) -> None:
@@ -50,16 +50,16 @@ class PostgresOutboxProducer:
         try:
             await self._table.trim(session, self._length)
             self.link.note("")
-        except ERRORS as error:  # the events are stored all the same
+        except ERRORS as error:  # the events are stored in any case
             if reaction_to(kind_of(error) or standard_kind(error)) is Reaction.GONE:
                 raise
             self.link.note(f"old rows are not deleted: {reason(error)}")
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the event is stored: on disk too, unless the server is told not to wait for that.
+        """Return once the event is stored: on disk, unless the server is configured not to wait for that.
 
         Raises:
-            TopicRefusedError: the topic is not text that PostgreSQL accepts, or the user may not store it.
+            TopicRefusedError: PostgreSQL does not accept the topic's text, or the user may not store it.
             BrokerError: there is no connection, it was lost in between, or the server refused.
         """
         await self.sender.publish(topic, self.sender.names.of(topic), payload)

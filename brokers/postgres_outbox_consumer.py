@@ -1,4 +1,4 @@
-"""Reads an outbox in PostgreSQL by place: publishes wake it up, and it also checks once a second."""
+"""Reads an outbox in PostgreSQL by position: publishes wake it up, and it also checks once a second."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HELD = "rows wait for the end of a transaction that is open elsewhere on this s
 
 
 def topic_names(endpoint: Endpoint) -> TopicNames:
-    """Topics as the table has them."""
+    """Topics as the table stores them."""
     return TopicNames(endpoint, MAX_TOPIC_BYTES, _name_of)
 
 
@@ -65,7 +65,7 @@ class PostgresOutboxConsumer:
         self.feed = LogReader(endpoint, self.inbox, START, self._history, topic_names(endpoint))
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
-        """Return at once, or once the history begins to come."""
+        """Return at once or, with history, once its first entries arrive."""
         return await self.feed.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
@@ -76,7 +76,7 @@ class PostgresOutboxConsumer:
         return self.inbox
 
     async def dial(self) -> PostgresSession:
-        """Connect, and find the place to read from: the table's end at first, later the last position."""
+        """Connect, and find the position to read from: at first the table's end, later the last position."""
         session = await dial_table(self.link.target, self._table)
         try:
             session.on_notification(lambda *_: self._woken.set())
@@ -90,16 +90,16 @@ class PostgresOutboxConsumer:
 
     async def _find_place(self, session: PostgresSession) -> None:
         facts, place = await self._table.facts(session), self.feed.position
-        last = await self._table.last(session)  # which shows, too, that this user may read
+        last = await self._table.last(session)  # this also shows that the user may read
         same, self._oid = facts.oid == self._oid, facts.oid
         if place == START:
             self.feed.position = facts.end
         elif same and (place != self._read_last or await self._table.has(session, place)):
             self.feed.resumed(0)
-        else:  # others may be gone along with the last row read
+        else:  # others may have been deleted with the last row read
             if last < place:
-                # The server lost its last transactions, or all rows. All that it has was seen or is older: what is stored
-                # from now on is new, though the numbers of lost transactions are given again.
+                # The server lost its last transactions, or all rows. Everything that it still has was read or is older.
+                # Later rows are new, although they reuse the numbers of lost transactions.
                 self.feed.position = facts.end if last == START else Place(last.xid, last.id + 1)
             self._read_last = START
             self.feed.resumed(None)
@@ -151,7 +151,7 @@ class PostgresOutboxConsumer:
             place = page.rows[-1].place if page.rows else place
 
     def lost(self, cause: str) -> None:
-        """Go on from the place when the connection is back."""
+        """Continue from the position when the connection is back."""
         self._session = None
         self.feed.lost(cause)
 

@@ -102,7 +102,10 @@ class PostgresSender(Generic[D]):
         return batch
 
     async def _send_batch(self, session: PostgresSession, batch: Sequence[Outgoing[D]]) -> None:
-        """Send one request; if the server refuses it, send each message separately, so that one harms no other."""
+        """Send one request.
+
+        If the server refuses it, send each message separately, so that one cannot fail the others.
+        """
         if not batch:
             return
         try:

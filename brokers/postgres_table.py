@@ -1,8 +1,8 @@
-"""The outbox: a table of events, read in an order that no commit can come too late for.
+"""The outbox: a table of events, read in an order in which no late commit is missed.
 
-An id is taken when a row is inserted, and rows show when their transaction commits: 11 may be there before 10, and a reader
-that continued behind 11 would never see 10. So a row has the number of its transaction besides, rows are read in the order of
-(transaction, id), and only up to the oldest transaction that is still open: of those before it nothing can come any more.
+A row gets its id when it is inserted, but becomes visible when its transaction commits: 11 may be visible before 10,
+and a reader that continued after 11 would never see 10. So each row also has its transaction's number. Rows are read in
+the order of (transaction, id), and only up to the oldest open transaction: no row can still appear before that one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ _INSERT = """
 WITH stored AS (INSERT INTO {table} (topic, payload) SELECT * FROM unnest($1::text[], $2::bytea[]))
 SELECT pg_notify($3, '')
 """
-"""One transaction, one round trip, and one notification however many rows; docs/decisions/0014 has what two would cost."""
+"""One transaction, one round trip, and one notification however many rows.
+
+docs/decisions/0014 has what two would cost.
+"""
 _PAGE = """
 SELECT xid, id, topic, CASE WHEN xid = $1 AND id = $2 THEN '' ELSE payload END AS payload, settled FROM (
     SELECT *, sum(octet_length(payload)) OVER (ORDER BY xid, id) - octet_length(payload) AS before FROM ({rows}) AS page
@@ -70,12 +73,14 @@ DELETE FROM {table} WHERE (xid, id) IN (
     SELECT xid, id FROM {table} ORDER BY xid, id LIMIT (SELECT greatest(0, last - first + 1 - $1::bigint) FROM ends)
 ) AND id <= (SELECT last - $1::bigint FROM ends)
 """
-"""What a crash brings back is trimmed again: the transaction need not wait for the disk. Ids that were rolled back leave holes,
-so that the distance of the ends is more than the rows between: the newest ids stay whatever it says."""
+"""What a crash brings back is trimmed again: the transaction need not wait for the disk.
+
+Ids that were rolled back leave holes, so that the distance of the ends is more than the rows between: the newest ids
+stay whatever it says."""
 
 
 class Place(NamedTuple):
-    """Of a row in the order of reading; with id 0 that before all rows of its transaction."""
+    """A row's position in reading order; with id 0, the position before all rows of its transaction."""
 
     xid: int
     id: int
@@ -109,7 +114,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """Identifies a table, as opposed to a namesake or an earlier state of itself."""
+    """Identifies a table, so that another table of the same name, or an earlier state, is recognized."""
 
     oid: int
     end: Place
@@ -138,7 +143,7 @@ class OutboxTable:
         if (await self.facts(session)).oid:
             return
         try:
-            # Two that create it at once would both find it missing, and one of them fail.
+            # If two create it at once, both would find it missing, and one would fail.
             await session.execute(
                 f"SELECT pg_advisory_xact_lock(hashtext('fanbench'));{_CREATE.format(table=self.quoted)}"
             )
@@ -156,26 +161,26 @@ class OutboxTable:
         return TableFacts(oid or 0, Place(xmin, 0), xmax)
 
     async def insert(self, session: PostgresSession, topics: Sequence[str], payloads: Sequence[bytes]) -> None:
-        """Store events and wake the readers; return once that is committed."""
+        """Store events and wake the readers; return once both are committed."""
         await session.execute(self._insert, topics, payloads, self.channel)
 
     async def trim(self, session: PostgresSession, length: int) -> None:
-        """Delete the oldest rows but for `length`, by the distance of the ids."""
+        """Delete the oldest rows, keeping `length` by their ids."""
         await session.fetch(_TRIM.format(table=self.quoted), length)
 
     async def has(self, session: PostgresSession, place: Place) -> bool:
-        """Whether there is this row."""
+        """Whether this row exists."""
         return bool(await session.fetch(_HAS.format(table=self.quoted), *place))
 
     async def last(self, session: PostgresSession) -> Place:
-        """Return the last row's place; START if there is none."""
+        """Return the last row's position; START if there is none."""
         found = await session.fetch(_LAST.format(table=self.quoted))
         return Place(*found[0]) if found else START
 
     async def read(self, session: PostgresSession, place: Place, *, is_row: bool) -> Page:
-        """What follows a place, which is that of a row or one before all rows of a transaction.
+        """Read what follows a position, which is a row's or that before all rows of a transaction.
 
-        That row is read again, without its payload: where it is gone, those behind it may be, too.
+        The row itself is read again, without its payload: if it is gone, rows after it may be gone too.
         """
         found = await session.fetch(self._read, *place)
         gone = is_row and not (found and (found[0]["xid"], found[0]["id"]) == place)

@@ -1,7 +1,7 @@
 """Recent entries of a stored stream, by topic: a newly subscribed topic gets its history from here.
 
-The reader reads every topic's entries anyway. Without this each new topic would have the whole stream read once more, which with
-a new topic every second is most of what a replica does.
+The reader reads every topic's entries anyway. Without this cache, each new topic would need the whole stream again;
+with a new topic every second, that would be most of a replica's work.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RecentEntries(Generic[P]):
         return len(self._order)
 
     def add(self, position: P, name: str, payload: bytes) -> None:
-        """Keep an entry, and let go of the oldest ones that are over the bound."""
+        """Keep an entry, and drop the oldest ones over the bound."""
         self._order.append((position, name))
         payloads = self._payloads.get(name)
         if payloads is None:
@@ -46,15 +46,15 @@ class RecentEntries(Generic[P]):
 
     @property
     def roomy(self) -> bool:
-        """Whether as much as is here would fit in once more."""
+        """Whether the buffer could take the same amount again."""
         return self._held_bytes < MAX_BYTES // 2 and len(self._order) < self._capacity // 2
 
     def covers(self, since_ns: int) -> bool:
-        """Whether everything published from that moment on is here."""
+        """Whether everything published since that moment is here."""
         return self._since_ns is not None and since_ns >= self._since_ns
 
     def put_before(self, older: list[tuple[str, bytes]], since_ns: int) -> None:
-        """What lies between that moment and `position`, which is needed no more if it all fits in."""
+        """Add what lies between that moment and `position`, which need not be read again if all of it fits."""
         size_bytes = self._held_bytes + sum(len(payload) for _, payload in older)
         if size_bytes > MAX_BYTES or len(self._order) + len(older) > self._capacity:
             return

@@ -30,17 +30,17 @@ C = TypeVar("C")
 async def keep_up(endpoint: Endpoint, line: ReconnectLoop[C]) -> AsyncIterator[None]:
     """Connect, and within the block connect again whenever the connection is lost, with `delays_s` between attempts.
 
-    Each host of the URL is tried in turn. Whatever is raised or cancelled, only leaving the block ends this; it leaves
-    no task and no connection behind, also when it is cancelled while closing.
+    Each host of the URL is tried in turn. Only leaving the block ends this, whatever is raised or cancelled. It leaves
+    no task and no connection behind, even if it is cancelled while closing.
 
     Raises:
-        BrokerError: no host answered at first, or none within the endpoint's deadline. UsageError: the URL's fault.
+        BrokerError: no host answered within the endpoint's deadline. UsageError: the URL is wrong.
     """
     supervisor = Supervisor(endpoint, line)
     connection = await supervisor.first()
     task = asyncio.create_task(supervisor.run(connection), name=f"{endpoint} line")
     try:
-        # A task that is cancelled before its first step would not close the connection; its second starts `serve`.
+        # A task that is cancelled before its first step would not close the connection; the second step starts `serve`.
         for _ in range(2):
             await asyncio.sleep(0)
         yield

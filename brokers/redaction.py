@@ -18,7 +18,7 @@ _LONG = 6
 
 
 class AddressParts(NamedTuple):
-    """A URL up to the last @ before its path, whatever its password contains."""
+    """A URL, split at the last @ before its path, whatever its password contains."""
 
     start: str
     """The scheme with ://."""
@@ -28,7 +28,7 @@ class AddressParts(NamedTuple):
 
     @property
     def odd(self) -> bool:
-        """Whether a / # or ? comes before the @: then nobody can tell where the password begins and ends."""
+        """Whether a / # or ? comes before the @: nobody can then tell where the password begins and ends."""
         return _END_OF_ADDRESS.search(self.userinfo) is not None
 
 
@@ -60,7 +60,7 @@ def hide_options(text: str) -> str:
 
 
 def _hidden(option: re.Match[str]) -> str:
-    """Put stars for a secret, however its name is written: `p%61ssword` means the same to every reader."""
+    """Replace a secret with stars, however its name is written: `p%61ssword` means the same to every reader."""
     return f"{option[1]}{option[2]}=***" if _SECRET.search(unquote_plus(option[2])) else option[0]
 
 

@@ -33,7 +33,7 @@ from brokers.topic_names import TopicNames
 
 
 class RedisProducer:
-    """PUBLISH through one pipelined connection."""
+    """Sends PUBLISH through one pipelined connection."""
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
@@ -42,7 +42,7 @@ class RedisProducer:
         self.flush = pipe.flush
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the broker answered: it has written the message to every subscriber's connection."""
+        """Return once the broker answered, and so has written the message to every subscriber's connection."""
         try:
             await self._pipe.submit("PUBLISH", self._name_of(topic), payload)
         except ResponseError as error:
@@ -75,7 +75,7 @@ class RedisConsumer:
         return await self.line.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop at once here, and return once the broker confirmed or the connection is lost."""
+        """Stop yielding at once; return once the broker confirmed or the connection is lost."""
         names = self.line.forget(topics)
         if names and self.line.connection is not None:
             with contextlib.suppress(OSError, TimeoutError):
@@ -107,7 +107,10 @@ async def _close(subscriber: Subscriber) -> None:
 
 
 class RedisAdapter:
-    """`redis://[user:password@]host[:port][/database]`, `rediss://` with TLS, by Sentinel, by a Unix socket; Valkey too."""
+    """`redis://[user:password@]host[:port][/database]`, `rediss://` with TLS, through Sentinel or a Unix socket.
+
+    Also for Valkey.
+    """
 
     name = "redis"
     schemes = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+unix", "unix")

@@ -1,6 +1,6 @@
-"""Limits the size of one Redis reply: a broken or hostile server may announce 2 GB and send without end.
+"""Limits the size of one Redis reply: a broken or hostile server may announce 2 GB, or never stop sending.
 
-hiredis keeps an answer until it is complete, so the bound applies to the incoming bytes.
+hiredis keeps an answer until it is complete, so the limit applies to the incoming bytes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ _MOST_ENTRIES = 500
 
 
 class TooLargeError(Exception):
-    """An answer is larger than the bound; the connection cannot be used any more. Not an OSError, which redis-py would convert to its own error."""
+    """An answer is over the limit; the connection cannot be used any more.
+
+    Not an OSError, which redis-py would convert to its own error.
+    """
 
 
 class BoundedReader:
-    """In the place of hiredis' reader, around it."""
+    """Wraps hiredis' reader and takes its place."""
 
     __slots__ = ("_gets", "_reader", "_whole_bytes", "last_bytes")
 
@@ -35,7 +38,7 @@ class BoundedReader:
         """Take the received bytes.
 
         Raises:
-            TooLargeError: an answer is over the bound.
+            TooLargeError: an answer is over the limit.
         """
         self._whole_bytes += len(data)
         if self._whole_bytes > ANSWER_BYTES:
@@ -43,25 +46,25 @@ class BoundedReader:
         self._reader.feed(data)
 
     def gets(self, *decode: bool) -> Any:
-        """The next answer, or an `object` while it is not whole."""
+        """The next answer, or an `object` while it is incomplete."""
         answer = self._gets(*decode)
-        if self._whole_bytes and type(answer) is not object:  # that is redis-py's sign for an answer that is not whole
+        if self._whole_bytes and type(answer) is not object:  # this is how redis-py marks an incomplete answer
             self.last_bytes, self._whole_bytes = self._whole_bytes, 0
         return answer
 
     def whole(self) -> Iterator[Any]:
-        """The answers that are whole, up to now."""
+        """The complete answers so far."""
         while type(answer := self.gets()) is not object:
             yield answer
 
     def has_data(self) -> bool:
-        """Whether a part of an answer is here."""
+        """Whether a part of an answer has arrived."""
         found: bool = self._reader.has_data()
         return found
 
 
 class Batch:
-    """How many entries of a stream one read requests: many small ones, few large ones."""
+    """How many stream entries one read requests: many small ones, few large ones."""
 
     __slots__ = ("count",)
 
@@ -69,7 +72,7 @@ class Batch:
         self.count = 32
 
     def too_large(self) -> bool:
-        """An answer was over the bound; False if it was that of a single entry already."""
+        """An answer was over the limit; return False if it was for a single entry."""
         several, self.count = self.count > 1, 1
         return several
 
@@ -82,16 +85,13 @@ class Batch:
 
 
 def bound_answers(connection: Any) -> None:
-    """Bound the answers on a connection that has just been made; redis-py has no setting for it."""
+    """Limit the answers on a new connection; redis-py has no setting for it."""
     parser: Any = connection._parser
     parser._reader = BoundedReader(parser._reader)
 
 
 def forget_answers(connection: Any) -> None:
-    """Let a closed connection's buffers go at once: its parser refers to itself, which only a collection would find.
-
-    That is for messages of RESP3, which we do not speak.
-    """
+    """Free a closed connection's buffers now: only a garbage collection would, because its parser refers to itself."""
     parser: Any = connection._parser
     parser.pubsub_push_handler_func = None
 

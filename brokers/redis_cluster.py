@@ -1,7 +1,7 @@
-"""Redis and Valkey Cluster: sharded publish/subscribe (SPUBLISH), where the primary of a topic's slot has the topic.
+"""Redis and Valkey Cluster: sharded publish/subscribe (SPUBLISH), where the primary of a topic's slot serves the topic.
 
-Each shard is kept up by itself: when its node is lost or a slot moves, the map of slots is read again and this shard alone
-is dialled again, with a Gap for each of its topics. The topics of the others continue.
+Each shard reconnects separately: when its node is lost or a slot moves, the slot map is read again and only this shard
+is dialled again, with a Gap for each of its topics. The other shards' topics continue.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BLIP_S = 0.5
 
 
 async def _named(address: Address, work: Coroutine[Any, Any, None]) -> None:
-    """Say which node it was that failed."""
+    """Add to an error which node failed."""
     try:
         await work
     except (OSError, RedisError) as error:
@@ -58,7 +58,7 @@ class _ProducerShard:
         self._down = Pipe(endpoint)
 
     def pipe(self, name: str) -> Pipe:
-        """That to the primary of a name's slot."""
+        """The connection to the primary of a name's slot."""
         return self._down if self._nodes is None else self._pipes[self._nodes.owner(name)]
 
     async def dial(self) -> Nodes[Connection]:
@@ -66,7 +66,7 @@ class _ProducerShard:
         return await open_shard(self.link.target, self._cluster, self._slots)
 
     async def serve(self, nodes: Nodes[Connection]) -> None:
-        """Until one of the connections is lost."""
+        """Serve until one of the connections is lost."""
         self._pipes = {address: Pipe(node(self._endpoint, address), self.link) for address in nodes.each}
         self._nodes = nodes
         async with asyncio.TaskGroup() as tasks:
@@ -85,7 +85,7 @@ class _ProducerShard:
 
 
 class RedisClusterProducer:
-    """SPUBLISH to the shard of each topic."""
+    """Sends SPUBLISH to each topic's shard."""
 
     def __init__(self, endpoint: Endpoint, shards: BySlot[_ProducerShard]) -> None:
         self.link = ShardLinks([shard.link for shard in shards.all])
@@ -119,7 +119,7 @@ class _ConsumerShard:
         """See `Consumer`.
 
         Raises:
-            BrokerError: at once where the shard is lost, but for a blip: the topics of the others need not wait for it.
+            BrokerError: the shard is lost, except for a blip: other shards' topics need not wait for it.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(self._lost_s + _BLIP_S):
@@ -131,7 +131,7 @@ class _ConsumerShard:
         return await self.line.subscribe(topics, since_ns)
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
-        """Stop at once here, and return once the broker confirmed or a connection is lost."""
+        """Stop yielding at once; return once the broker confirmed or a connection is lost."""
         names = self.line.forget(topics)
         if names and (nodes := self.line.connection) is not None:
             with contextlib.suppress(OSError, TimeoutError):
@@ -167,7 +167,7 @@ class _ConsumerShard:
 
 
 class RedisClusterConsumer:
-    """The shards of a cluster, whose messages share one buffer."""
+    """Consumes from the shards of a cluster, whose messages share one buffer."""
 
     def __init__(self, endpoint: Endpoint, into: inbox.Inbox, shards: BySlot[_ConsumerShard]) -> None:
         self.link = ShardLinks([shard.line.link for shard in shards.all])
@@ -190,7 +190,7 @@ class RedisClusterConsumer:
         return refused
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop at once here, and return once the broker confirmed or a connection is lost."""
+        """Stop yielding at once; return once the broker confirmed or a connection is lost."""
         by_shard = self._shards.sorted(self._names.known(topics))
         await asyncio.gather(*(shard.unsubscribe(some) for shard, some in by_shard.items()))
 
@@ -242,7 +242,7 @@ class RedisClusterAdapter:
 
 
 def _any_node(endpoint: Endpoint) -> Endpoint:
-    """Each node of a cluster passes publishes on to all others, regardless of its role."""
+    """The endpoint for classic PUBLISH: any node of a cluster, whatever its role, passes publishes on to all others."""
     scheme = endpoint.scheme.removesuffix("+cluster")
     return replace(endpoint, scheme=scheme, options=endpoint.options | {ROLE.name: "any"})
 

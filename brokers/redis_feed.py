@@ -1,4 +1,4 @@
-"""Commands to a Redis server and its messages, without a task in between: redis-py wakes one up for each read and each write."""
+"""Commands to a Redis server and its messages, without a task: redis-py wakes one for each read and write."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from brokers.redis_link import RedisConnectionError
 
 
 class RedisFeed(asyncio.Protocol):
-    """A logged-in connection, taken over from redis-py: each answer, or its ResponseError, goes to `take`."""
+    """A logged-in connection taken over from redis-py; `take` gets each answer or its ResponseError."""
 
     def __init__(self, connection: Any, take: Callable[[Any], None]) -> None:
-        """redis-py must have written and read everything that it was asked for."""
+        """redis-py must have finished all its writes and reads."""
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Exception] = self._loop.create_future()
         self._take = take
@@ -36,7 +36,7 @@ class RedisFeed(asyncio.Protocol):
         return self._ended.done()
 
     def write(self, command: bytes) -> None:
-        """Send a packed command, behind those before it, with the next `flush`."""
+        """Send a packed command after the earlier ones, with the next `flush`."""
         self._unsent.append(command)
 
     def flush_soon(self) -> None:
@@ -46,7 +46,7 @@ class RedisFeed(asyncio.Protocol):
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Send the written commands together; wait while the socket accepts no more."""
+        """Send the written commands together; wait while the socket is full."""
         self._flushes_soon = False
         if self._unsent and not self._paused:
             unsent, self._unsent = self._unsent, []
@@ -58,11 +58,11 @@ class RedisFeed(asyncio.Protocol):
         raise self._ended.result()
 
     def data_received(self, data: bytes) -> None:
-        """Hand on each answer that is whole."""
+        """Pass on each complete answer."""
         try:
             self._answers.feed(data)
             for answer in self._answers.whole():
-                if isinstance(answer, RedisConnectionError):  # such as LOADING: of no more use
+                if isinstance(answer, RedisConnectionError):  # such as LOADING: the connection is useless
                     self._break_off(answer)
                     return
                 self._take(answer)
@@ -70,16 +70,16 @@ class RedisFeed(asyncio.Protocol):
             self._break_off(error)
 
     def pause_writing(self) -> None:
-        """The socket takes nothing more."""
+        """The socket is full."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The socket has room again."""
         self._paused = False
         self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, by whichever side."""
+        """The connection is closed, by either side."""
         self._end(exc or ConnectionError("closed by the broker"))
 
     def _break_off(self, error: Exception) -> None:

@@ -95,7 +95,7 @@ _TYPES: tuple[tuple[str, CauseKind], ...] = (
 
 
 def kind_of(error: BaseException) -> CauseKind | None:
-    """The meaning of redis-py's errors, and of the server's own words."""
+    """The kind of a redis-py error, or of the server's own message."""
     names = {cls.__name__ for cls in type(error).__mro__}
     for name, kind in _TYPES:
         if name in names:
@@ -114,7 +114,7 @@ def ports(*schemes: str) -> dict[str, int]:
 
 
 def database(endpoint: Endpoint) -> int:
-    """The database number in the URL's path or in `?db=`, 0 without one.
+    """The database number in the URL's path or in `?db=`; 0 if there is none.
 
     Raises:
         UsageError: the path is not a number.
@@ -126,7 +126,10 @@ def database(endpoint: Endpoint) -> int:
 
 
 async def open_connection(endpoint: Endpoint, key: str = "") -> Connection:
-    """A connection to the primary, of a cluster to that of a key, logged in. redis-py sets TCP_NODELAY; it retries nothing."""
+    """Connect to the primary, or in a cluster to a key's primary, and log in. redis-py sets TCP_NODELAY.
+
+    It retries nothing.
+    """
     if by_sentinel(endpoint):
         endpoint = endpoint.at(await _ask_sentinel(endpoint))
     elif endpoint.scheme.endswith("+cluster"):
@@ -144,7 +147,7 @@ async def open_connection(endpoint: Endpoint, key: str = "") -> Connection:
 
 
 async def _ask_sentinel(endpoint: Endpoint) -> Address:
-    """Where the endpoint's one sentinel says that the primary is."""
+    """The primary's address according to the endpoint's one Sentinel."""
     path = endpoint.get(SENTINEL_PASSWORD_FILE)
     password = _first_line(endpoint, path) if path else None
     connection = await _connected(endpoint, endpoint.get(SENTINEL_USER) or None, password, 0)
@@ -155,7 +158,7 @@ async def _ask_sentinel(endpoint: Endpoint) -> Address:
 
 
 async def slot_owners(endpoint: Endpoint) -> list[Address | None]:
-    """The primary of each of a cluster's slots, by the endpoint's one host; None for a slot that has none now.
+    """The primary of each slot according to the endpoint's one host; None for a slot that has none now.
 
     Raises:
         ResponseError: it is not a cluster.
@@ -197,7 +200,7 @@ async def _connected(endpoint: Endpoint, username: str | None, password: str | N
         options |= {"host": endpoint.host, "port": endpoint.port or PORT, "socket_connect_timeout": endpoint.timeout_s}
         connection = SSLConnection(**options) if secure else Connection(**options)
     if secure:
-        connection.ssl_context.context = tls_context(endpoint)  # instead of one that redis-py would make
+        connection.ssl_context.context = tls_context(endpoint)  # replaces the one that redis-py would make
     try:
         await connection.connect()
         bound_answers(connection)
@@ -211,15 +214,15 @@ async def _connected(endpoint: Endpoint, username: str | None, password: str | N
 
 
 async def ask(connection: Connection, *command: str | bytes | int) -> Any:
-    """One command and its answer."""
+    """Send one command and return its answer."""
     await send(connection, connection.pack_command(*command))
     return await connection.read_response()
 
 
 async def watch_primary(endpoint: Endpoint, target: Endpoint, *, itself: bool) -> None:
-    """Until the server that `target` was dialled at is not the primary any more; `endpoint` has all hosts.
+    """Watch until the server dialled as `target` is no longer the primary; `endpoint` has all hosts.
 
-    With `itself`, the question uses a separate connection: a subscribing connection cannot send it.
+    With `itself`, ask on a separate connection, because a subscribing one cannot.
 
     Raises:
         DemotedError: it is not.
@@ -254,7 +257,7 @@ async def close(connection: Connection) -> None:
 
 
 async def send(connection: Connection, commands: list[bytes]) -> None:
-    """Write packed commands. redis-py would reconnect if the connection is lost, and would lose replies.
+    """Write packed commands. If the connection is lost, redis-py would reconnect and lose replies.
 
     Raises:
         ConnectionError: the connection is lost.

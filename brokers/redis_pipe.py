@@ -40,7 +40,7 @@ class Pipe:
     """
 
     def __init__(self, endpoint: Endpoint, link: Link | None = None, key: str = "") -> None:
-        """`link` where the connection is a part of one that is kept up; `key` is what all commands are about."""
+        """Give `link` if the connection is part of a larger one; all commands are about `key`."""
         self.link = link or Link(endpoint)
         self.names = TopicNames(endpoint, MAX_TOPIC_BYTES)
         self.kind_of = kind_of
@@ -59,7 +59,7 @@ class Pipe:
         if self._feed is None:
             raise self._down()
         self._waiting.append(answered)
-        # hiredis' own: redis-py's, which is Python, takes as long as all else of a publish.
+        # hiredis packs the command: redis-py's Python code takes as long as the rest of a publish.
         self._feed.write(pack_command(command))  # type: ignore[arg-type]
 
     def publish(self, topic: str, command: Command, done: Done) -> None:
@@ -90,7 +90,7 @@ class Pipe:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def answered(reply: Any) -> None:
-            if future.done():  # its caller was cancelled
+            if future.done():  # the caller was cancelled
                 return
             if isinstance(reply, Exception):
                 future.set_exception(reply)
@@ -106,7 +106,7 @@ class Pipe:
         return BrokerError(self._endpoint, "publish", self._cause, CauseKind.LOST)
 
     def failed(self, topic: str, error: ResponseError) -> BrokerError:
-        """The error of a publish that the broker answered with one."""
+        """The error of a publish that the broker refused."""
         return publish_error(self._endpoint, self.link, topic, error, kind_of(error) or standard_kind(error))
 
     async def dial(self) -> Connection:
@@ -114,7 +114,7 @@ class Pipe:
         return await open_connection(self.link.target, self._key)
 
     async def serve(self, connection: Connection) -> None:
-        """Write, read and request signs of life until one of them fails."""
+        """Write, read and check that the broker answers, until one of them fails."""
         self._feed = RedisFeed(connection, self._answer)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._feed.wait_end())
@@ -126,7 +126,7 @@ class Pipe:
         self._waiting.popleft()(reply)
 
     async def _beat(self) -> None:
-        """A sign of life that says whether the server is still the primary; PING for a user who may not ask that."""
+        """Check that the server answers and is still the primary; with PING if the user may not ask that."""
         may_ask = True
         while True:
             await asyncio.sleep(min(WATCH_S, heartbeat_s(self._endpoint)))
@@ -138,7 +138,7 @@ class Pipe:
     async def _ping(self) -> None:
         try:
             await self.submit("PING")
-        except NoPermissionError:  # an answer all the same
+        except NoPermissionError:  # an error is an answer too
             return
 
     def lost(self, cause: str) -> None:

@@ -1,7 +1,7 @@
-"""Finds the primary of Redis and Valkey: through Sentinel, and from what a server reports when dialled and while in use.
+"""Finds the primary of Redis and Valkey: through Sentinel, and by asking each server when dialled and while in use.
 
-After a manual failover, a server keeps its connections: a demoted one accepts PUBLISH and passes it to nobody elsewhere, and
-its subscribers receive nothing from the new primary. So both sides check regularly.
+After a manual failover a demoted server keeps its connections. It accepts PUBLISH but no other server sees the message,
+and its subscribers receive nothing from the new primary. So both sides check regularly.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ Ask = Callable[..., Awaitable[Any]]
 
 
 class DemotedError(ConnectionError):
-    """The server is not the primary, or not any more."""
+    """The server is not the primary, or no longer."""
 
 
 def by_sentinel(endpoint: Endpoint) -> bool:
-    """Whether the URL names sentinels, not servers."""
+    """Whether the URL names Sentinels, not servers."""
     return endpoint.scheme.endswith("+sentinel")
 
 
 def service_of(endpoint: Endpoint) -> tuple[str, str]:
-    """The name under which the sentinels know the primary, and the rest of the URL's path: `mymaster/0`.
+    """The Sentinels' name for the primary, and the rest of the URL's path: `mymaster/0`.
 
     Raises:
         BrokerError: the URL names none.
@@ -54,7 +54,7 @@ def service_of(endpoint: Endpoint) -> tuple[str, str]:
 async def require_primary(endpoint: Endpoint, ask: Ask) -> bool:
     """Raise unless the server is a primary; False if this user may not ask.
 
-    HELLO without words changes nothing, needs no key, and is refused to a connection that should have a password.
+    HELLO without arguments changes nothing, needs no key, and is refused if the connection lacks a password.
 
     Raises:
         DemotedError: it is a replica. BrokerError: it is a Sentinel. ResponseError: it requires a password.
@@ -92,7 +92,7 @@ async def primary_at(endpoint: Endpoint, ask: Ask) -> Address:
 
 
 async def watch_sentinel(endpoint: Endpoint, address: Address, look: Callable[[Endpoint], Awaitable[Address]]) -> None:
-    """Until the sentinels name another primary than this one; a sentinel that does not answer is passed over.
+    """Watch until the Sentinels name another primary; skip a Sentinel that does not answer.
 
     Raises:
         DemotedError: they name another one.

@@ -1,4 +1,4 @@
-"""Redis and Valkey Cluster as a set of shards: which primary has which slots, and a connection to each of a shard's."""
+"""Redis and Valkey Cluster as a set of shards: which primary has which slots, and a shard's connections."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def slot_of(name: str) -> int:
 
 
 class ClusterMap:
-    """Reads the map of slots at every dial; remembers all primaries that it ever named, because the URL's own may be lost."""
+    """Reads the slot map at every dial.
+
+    Remembers every primary that it named, because the URL's own hosts may be lost.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Address, None] = {}
@@ -72,17 +75,17 @@ class _First:
         return await self._cluster.read(self.link.target)
 
     async def serve(self, connection: Owners) -> None:
-        """There is nothing to keep up."""
+        """Nothing to keep up."""
 
     def lost(self, cause: str) -> None:
-        """There is nothing to lose."""
+        """Nothing to lose."""
 
     async def hang_up(self, connection: Owners) -> None:
-        """There is nothing open."""
+        """Nothing to close."""
 
 
 async def shards_of(endpoint: Endpoint, cluster: ClusterMap) -> list[list[int]]:
-    """The slots of each primary at this moment. They stay together: if a slot moves, its shard is dialled again.
+    """The slots of each primary at this moment, as one shard each; if a slot moves, its shard is dialled again.
 
     Raises:
         BrokerError: no host of the URL answers.
@@ -95,7 +98,7 @@ async def shards_of(endpoint: Endpoint, cluster: ClusterMap) -> list[list[int]]:
 
 
 class Nodes(Generic[N]):
-    """Something for each primary of a shard, such as its connection, and which of them has a name's slot."""
+    """One value for each primary of a shard, such as its connection, and which primary has a name's slot."""
 
     def __init__(self, owners: Owners, each: Mapping[Address, N]) -> None:
         self._owners = owners
@@ -112,7 +115,7 @@ class Nodes(Generic[N]):
         return address
 
     def by_slot(self, names: Iterable[str]) -> list[tuple[N, list[str]]]:
-        """The names by slot, which is what one command may hold, with what there is for its primary."""
+        """The names by slot, since one command may use only one, with the value of its primary."""
         slots: dict[int, list[str]] = {}
         for name in names:
             slots.setdefault(slot_of(name), []).append(name)
@@ -120,7 +123,7 @@ class Nodes(Generic[N]):
 
 
 async def open_shard(endpoint: Endpoint, cluster: ClusterMap, slots: Sequence[int]) -> Nodes[Connection]:
-    """Read the map, and connect to each primary that these slots have now: one, but while slots move.
+    """Read the map, and connect to each primary of these slots: one, except while slots move.
 
     Raises:
         ConnectionError: some of the slots have no primary.
@@ -140,7 +143,7 @@ async def open_shard(endpoint: Endpoint, cluster: ClusterMap, slots: Sequence[in
 
 
 def node(endpoint: Endpoint, address: Address) -> Endpoint:
-    """The endpoint of one node: by its address, and not by the map of slots again."""
+    """The endpoint of one node, which is dialled by its address without the slot map."""
     return replace(endpoint.at(address), scheme=endpoint.scheme.removesuffix("+cluster"))
 
 
@@ -170,7 +173,7 @@ class BySlot(Generic[S]):
 
 
 class ShardLinks:
-    """The links of all shards as one: up while one of them is, with the problems of the others as notice."""
+    """The links of all shards as one: connected while one of them is, with the others' problems as notice."""
 
     def __init__(self, links: Sequence[Link]) -> None:
         self._links = links
@@ -182,7 +185,7 @@ class ShardLinks:
 
     @property
     def cause(self) -> str:
-        """Why none is; empty while one is."""
+        """Why none is connected; empty while one is."""
         return "" if self.connected else self._links[0].cause
 
     @property

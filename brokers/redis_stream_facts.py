@@ -19,14 +19,14 @@ return {first and first[1] or '', facts['last-generated-id'], facts['length'], f
 
 
 def order(position: bytes) -> tuple[int, int]:
-    """A stream id such as 1700000000000-3 as numbers that compare as the stream does."""
+    """A stream id such as 1700000000000-3 as numbers, which compare in the stream's order."""
     milliseconds, _, sequence = position.partition(b"-")
     return int(milliseconds), int(sequence or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class RedisStreamFacts:
-    """All 0 if there is no such stream."""
+    """Facts of a stream; all 0 if there is no such stream."""
 
     first: bytes = START
     """Id of the first remaining entry, or `last` if there is none."""
@@ -56,7 +56,7 @@ async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:
 
 
 async def ids_of(connection: Connection, stream: str, position: bytes) -> RedisStreamFacts:
-    """The same with ids alone, and what follows a position.
+    """The same from ids alone, and what follows a position.
 
     Raises:
         ResponseError: this user may not run scripts.
@@ -79,7 +79,7 @@ async def _asked(connection: Connection, *command: str | bytes | int) -> Sequenc
 
 
 async def require_reading(connection: Connection, stream: str) -> None:
-    """Read nothing, to get now the error that a read would raise.
+    """Read nothing, only to get the error that a read would raise.
 
     Raises:
         ResponseError: this user may not read it, or it is not a stream.

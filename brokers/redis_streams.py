@@ -1,7 +1,7 @@
 """Redis and Valkey streams, through redis-py with hiredis. At least once, with replay.
 
-XADD with a length bound to one stream; each consumer reads it by position with XREAD. An entry outlives a crash of the
-server only where the server keeps an append-only file.
+Producers XADD to one stream with a length bound; each consumer reads it by position with XREAD. An entry survives a
+crash of the server only if the server keeps an append-only file.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def stream_of(endpoint: Endpoint) -> str:
 
 
 def parse(entries: Sequence[Any], pass_by: Callable[[str], None]) -> list[tuple[bytes, str, bytes]]:
-    """Position, topic and payload of each entry that is ours; anybody may add others, with any content."""
+    """Position, topic and payload of each entry of ours; others may add entries with any content."""
     found = []
     for id, fields in entries:
         if fields and len(fields) >= 4 and fields[0] == b"topic" and fields[2] == b"payload":
@@ -63,11 +63,11 @@ def parse(entries: Sequence[Any], pass_by: Callable[[str], None]) -> list[tuple[
 
 
 def _ignore(_: str) -> None:
-    """Entries skipped in history were already skipped when they were live."""
+    """History skips the entries that were skipped when they were live."""
 
 
 class RedisStreamsProducer:
-    """XADD through one pipelined connection."""
+    """Sends XADD through one pipelined connection."""
 
     def __init__(self, endpoint: Endpoint, pipe: Pipe) -> None:
         self._pipe = pipe
@@ -117,7 +117,7 @@ class RedisStreamsConsumer:
         self.feed = LogReader(endpoint, self.inbox, b"", self._history, TopicNames(endpoint, MAX_TOPIC_BYTES))
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
-        """Return at once, or once the history begins to come."""
+        """Return at once or, with history, once its first entries arrive."""
         return await self.feed.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
@@ -128,7 +128,7 @@ class RedisStreamsConsumer:
         return self.inbox
 
     async def dial(self) -> Connection:
-        """Connect, and find the place to read from: the stream's end at first, later the last position."""
+        """Connect, and find the position to read from: at first the stream's end, later the last position."""
         connection = await open_connection(self.link.target, self._stream)
         try:
             facts = await self._facts(connection)
@@ -146,11 +146,12 @@ class RedisStreamsConsumer:
             self.feed.position, self._pass = facts.following, False
             self.feed.resumed(1)
         elif order(facts.last) < order(position):
-            # The server lost its last entries. All that it has was read or is older: entries added from now on are new.
+            # The server lost its last entries. Everything that it still has was read or is older, so later entries are
+            # new.
             self.feed.position = facts.last
             self.feed.resumed(None)
         elif rewound or order(facts.first) > order(position) or not known:
-            self.feed.resumed(None)  # it was trimmed beyond the position, or is another stream since
+            self.feed.resumed(None)  # it was trimmed beyond the position, or replaced by another stream
         else:
             self.feed.resumed(0)
         return connection
@@ -165,7 +166,7 @@ class RedisStreamsConsumer:
             raise
 
     async def _has(self, connection: Connection, position: bytes) -> bool:
-        """Whether the last entry read still exists; before the first one was read, there is none to look for."""
+        """Whether the last entry read still exists; True before the first read."""
         if position != self._read_last:
             return True
         return bool(await ask(connection, "XRANGE", self._stream, position, position))
@@ -178,7 +179,7 @@ class RedisStreamsConsumer:
                 tasks.create_task(watch_primary(self._endpoint, self.link.target, itself=False))
 
     async def _read(self, connection: Connection) -> None:
-        """A read that finds nothing is the sign of life."""
+        """Read; an empty answer shows that the server is alive."""
         wait_s, may_ask = min(WATCH_S, heartbeat_s(self._endpoint)), True
         while True:
             before = self.feed.position
@@ -200,7 +201,10 @@ class RedisStreamsConsumer:
                 self.feed.position = self._read_last = entries[-1][0]
 
     async def _entries(self, connection: Connection, *command: str | bytes | int) -> Any:
-        """Return the answer to a read; if it exceeds the bound, the next connection reads less, or skips the one large entry."""
+        """Return the answer to a read.
+
+        If it exceeds the bound, the next connection reads less, or skips the one large entry.
+        """
         try:
             return await ask(connection, *command)
         except TooLargeError:
@@ -208,7 +212,7 @@ class RedisStreamsConsumer:
             raise
 
     async def _look(self, connection: Connection, before: bytes, *, behind: bool) -> None:
-        """Report entries that were dropped before they were read: by the length bound, or with the whole stream."""
+        """Report entries that were dropped before they were read, by the length bound or with the whole stream."""
         async with asyncio.timeout(self._endpoint.timeout_s):
             facts = await self._facts(connection)
         anew, self._added = facts.added < self._added, facts.added
@@ -235,7 +239,7 @@ class RedisStreamsConsumer:
             await close(connection)
 
     def lost(self, cause: str) -> None:
-        """Go on from the position when the connection is back."""
+        """Continue from the position when the connection is back."""
         self.feed.lost(cause)
 
     async def hang_up(self, connection: Connection) -> None:

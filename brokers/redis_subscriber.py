@@ -27,7 +27,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class Verbs:
-    """The words of classic or of sharded publish/subscribe."""
+    """The commands of classic or of sharded publish/subscribe."""
 
     subscribe: str
     unsubscribe: str
@@ -40,12 +40,12 @@ SHARDED = Verbs("SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage")
 
 @lru_cache(TOPICS)
 def _text(name: bytes) -> str:
-    """A name that we did not subscribe to cannot arrive; one that is not UTF-8 was never requested."""
+    """A name that we did not subscribe to cannot arrive, and we never request one that is not UTF-8."""
     return name.decode(errors="replace")
 
 
 class Subscriber:
-    """`read` and `beat` are its life; `confirmed` sends a command and waits for the broker's word."""
+    """Run `read` and `beat` while it is open; `confirmed` sends a command and waits for the broker's answer."""
 
     def __init__(
         self, connection: Connection, endpoint: Endpoint, verbs: Verbs, take: Callable[[str, bytes], None]
@@ -63,9 +63,9 @@ class Subscriber:
         self._confirmations = {verbs.subscribe.lower().encode(), verbs.unsubscribe.lower().encode()}
 
     async def subscribe(self, names: Sequence[str], *, new: bool) -> None:
-        """Return once each is confirmed; the broker refuses all topics of a command if it refuses one.
+        """Return once each is confirmed; if the broker refuses one topic of a command, it refuses all.
 
-        `new` while the connection is made: nobody reads it yet, and the confirmations arrive first.
+        Set `new` while the connection is being made: nobody reads it yet, and the confirmations arrive first.
         """
         if not new:
             await self._confirmed(self.verbs.subscribe, names)
@@ -97,12 +97,15 @@ class Subscriber:
         await asked.answer
 
     async def serve(self) -> None:
-        """Read, and request signs of life, until one of them fails; then fail the callers that wait for a confirmation."""
+        """Read and check that the broker answers, until one fails.
+
+        Then fail the callers that wait for a confirmation.
+        """
         try:
             early, self._early = self._early, []
             for name, payload in early:
                 self._take(name, payload)
-            await send(self.connection, [])  # redis-py's own bytes leave first
+            await send(self.connection, [])  # redis-py's own bytes go first
             feed = self._feed = RedisFeed(self.connection, self._came)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(feed.wait_end())
@@ -126,7 +129,7 @@ class Subscriber:
             self._answered(None)
 
     def _answered(self, error: ResponseError | None) -> None:
-        """Commands are answered in their order, with a confirmation for each topic or with one error."""
+        """The broker answers commands in order, with a confirmation for each topic or with one error."""
         if not self._waiting:
             if error is not None:
                 raise error
@@ -136,7 +139,7 @@ class Subscriber:
         if error is None and asked.confirmations:
             return
         self._waiting.popleft()
-        if asked.answer.done():  # its caller was cancelled
+        if asked.answer.done():  # the caller was cancelled
             return
         if error is None:
             asked.answer.set_result(None)

@@ -25,7 +25,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 class AdapterRegistry:
     """The adapters by the URL schemes that entry points are named after.
 
-    They are loaded as schemes are requested: the client libraries of all of them take a program a third of its start.
+    Each is loaded when its scheme is requested: loading all client libraries would take a third of a program's start.
     """
 
     entries: dict[str, EntryPoint]
@@ -38,11 +38,11 @@ class AdapterRegistry:
 
     @property
     def schemes(self) -> list[str]:
-        """All that there are, whether they work or not."""
+        """All schemes, working or not."""
         return sorted({*self.entries, *self.by_scheme, *self.broken, *self.not_installed})
 
     def serving(self, scheme: str) -> Adapter | None:
-        """The adapter of a scheme, which is loaded if it was not yet; no other is."""
+        """The adapter of a scheme, loaded if necessary; no other adapter is loaded."""
         entry = self.entries.pop(scheme, None)
         if entry is not None:
             _load(entry, self)
@@ -54,7 +54,7 @@ class AdapterRegistry:
 
 
 def _texts(value: Any) -> bool:
-    """Whether it holds words, at least one: a lone word would pass for a sequence of letters."""
+    """Whether it has at least one string and only strings; a lone string would look like a sequence of letters."""
     return isinstance(value, tuple | list) and bool(value) and all(isinstance(word, str) and word for word in value)
 
 
@@ -74,7 +74,7 @@ _SHAPE: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def _faults(adapter: Any) -> Iterator[str]:
-    """Return what is wrong with the shape of an entry point's object; its properties may raise anything."""
+    """Return what is wrong with an entry point's object; its properties may raise anything."""
     if isinstance(adapter, type):
         yield "is a class; name an instance of it"
         return
@@ -100,7 +100,7 @@ def _load(entry: EntryPoint, registry: AdapterRegistry) -> None:
     try:
         adapter = entry.load()
         faults = "; ".join(sorted(_faults(adapter)))
-    except (Exception, SystemExit) as error:  # a stranger's module may raise anything; the others must keep working
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything; the others must keep working
         if isinstance(error, ImportError) and (how := not_installed(entry)) is not None:
             registry.not_installed[scheme] = how
         else:
@@ -119,7 +119,7 @@ def _load(entry: EntryPoint, registry: AdapterRegistry) -> None:
 def installed() -> AdapterRegistry:
     """The adapters installed here, none of them loaded before its scheme is requested.
 
-    A built-in scheme cannot be taken; of two plug-ins with one scheme neither is taken.
+    A plug-in cannot replace a built-in scheme; if two plug-ins have the same scheme, neither is used.
     """
     found = AdapterRegistry({})
     by_scheme: dict[str, list[EntryPoint]] = {}
@@ -149,7 +149,7 @@ def registry() -> AdapterRegistry:
 
 @cache
 def library_missing(scheme: str) -> str | None:
-    """What the adapter of a scheme needs and is not installed, and how to get it; no library is imported."""
+    """What the adapter of a scheme needs and lacks, and how to install it; imports no library."""
     entries = [entry for entry in entry_points(group=GROUP) if entry.name == scheme]
     return not_installed(min(entries, key=lambda entry: not _ours(entry))) if entries else None
 

@@ -26,10 +26,10 @@ C = TypeVar("C")
 
 
 class ReconnectLoop(Protocol[C]):
-    """One side's connection, kept up by `keep_up`; C is the library's type of a connection.
+    """One side's connection, which `keep_up` maintains; C is the library's connection type.
 
-    Besides it has `link`, a Link, which `keep_up` tells whether the connection is up and which has the host to dial, and
-    `kind_of(error)`: what the library's error means, None for what the standard library's types and the words will tell.
+    It also has `link`, a Link with the host to dial, on which `keep_up` sets whether the connection is up. Its
+    `kind_of(error)` says what a library's error means; None if the standard library's types or the error's text decide.
     """
 
     async def dial(self) -> C:
@@ -39,16 +39,16 @@ class ReconnectLoop(Protocol[C]):
         """Use the connection until it is lost, then return or raise."""
 
     def lost(self, cause: str) -> None:
-        """The connection is lost: tell everybody who waits for something from it."""
+        """The connection is lost: fail everybody who waits for something from it."""
 
     async def hang_up(self, connection: C) -> None:
         """Close the rest of the connection."""
 
 
 class Supervisor(Generic[C]):
-    """Dials and serves in tasks of their own and waits for tasks: no exception and no cancellation in there is its own.
+    """Dials and serves in separate tasks and waits for them, so no exception or cancellation in a task ends it.
 
-    Before Python 3.11.3 a task in which a TaskGroup failed lets the cancellation of a later `asyncio.timeout` out; each
+    Before Python 3.11.3, after a TaskGroup failed in a task, a later `asyncio.timeout` leaks its cancellation; so each
     attempt has a new task.
     """
 
@@ -66,7 +66,7 @@ class Supervisor(Generic[C]):
         self._told_s = float("-inf")
 
     def close(self) -> None:
-        """Have `run` end."""
+        """Make `run` end."""
         if not self._closing.done():
             self._closing.set_result(None)
 
@@ -74,7 +74,7 @@ class Supervisor(Generic[C]):
         """Connect to the first host that answers.
 
         Raises:
-            BrokerError: none does. UsageError: the URL's fault.
+            BrokerError: none does. UsageError: the URL is wrong.
         """
         errors: list[tuple[str, FanbenchError]] = []
         for address in itertools.islice(self._hosts, len(self._endpoint.hosts)):
@@ -84,7 +84,7 @@ class Supervisor(Generic[C]):
             except Exception as error:
                 errors.append((str(address), self._connect_error(endpoint, error)))
         if len(errors) == 1 or not all(isinstance(error, BrokerError) for _, error in errors):
-            raise errors[-1][1] from None  # the library's own words may contain the password
+            raise errors[-1][1] from None  # the library's own message may contain the password
         told = [(host, error) for host, error in errors if isinstance(error, BrokerError)]
         kind = next((e.kind for _, e in told if e.kind is not CauseKind.UNREACHABLE), CauseKind.UNREACHABLE)
         causes = ", ".join(f"{host}: {error.cause}" for host, error in told)
@@ -144,7 +144,7 @@ class Supervisor(Generic[C]):
         return "closed by the broker" if error is None else self._endpoint.hide_secrets(reason(error))
 
     async def _dial_again(self) -> tuple[C] | None:
-        """A connection, sooner or later; None when `close` was called."""
+        """Dial until there is a connection; None if `close` was called."""
         for delay_s in self._delays:
             await self._first_of({self._closing}, delay_s)
             if self._closing.done():
@@ -205,7 +205,7 @@ class Supervisor(Generic[C]):
     async def _first_of(
         self, waited: set[asyncio.Future[Any]], timeout_s: float | None = None, *, through_closing: bool = False
     ) -> None:
-        """Return when one of them is done, or the time is over; a cancellation is nobody's order to end but the owner's.
+        """Return when one of them is done or the time is over; only the owner's cancellation ends the wait.
 
         Raises:
             asyncio.CancelledError: only in the owner's own task, in `first`.
@@ -224,7 +224,7 @@ class Supervisor(Generic[C]):
                 self._survive(me)
 
     def _survive(self, me: asyncio.Task[Any] | None) -> None:
-        """A stray cancellation; or asyncio.run's, once whoever entered `keep_up` has ended and can close it no more."""
+        """A stray cancellation, or that of asyncio.run after the owner of `keep_up` has ended and cannot close it."""
         if self._owner is None or self._owner.done():
             self.close()
         elif not self._closing.done():

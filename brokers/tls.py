@@ -27,10 +27,10 @@ def _is_secure(scheme: str) -> bool:
 
 
 def refuse_without_tls(endpoint: Endpoint, schemes: Iterable[str]) -> None:
-    """Who gives a certificate believes that it is used; `schemes` are those of the adapter.
+    """Refuse TLS options that would be ignored; `schemes` are the adapter's.
 
     Raises:
-        UsageError: the URL has an option of TLS, and its scheme speaks none.
+        UsageError: the URL has a TLS option, but its scheme does not use TLS.
     """
     given = [option.name for option in OPTIONS if option.name in endpoint.options]
     secure = [f"{scheme}://" for scheme in schemes if _is_secure(scheme)]
@@ -40,7 +40,7 @@ def refuse_without_tls(endpoint: Endpoint, schemes: Iterable[str]) -> None:
 
 
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
-    """Checks the broker's certificate and name, and shows ours, as the URL's options say.
+    """Check the broker's certificate and name, and present ours, as the URL's options say.
 
     Raises:
         UsageError: a file cannot be read or has the wrong content.
@@ -64,7 +64,10 @@ def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
 
 
 def _expecting(context: ssl.SSLContext, name: str) -> ssl.SSLContext:
-    """Return the context, in which `name` is the server's name whatever a library says: few libraries let it be chosen."""
+    """Return the context.
+
+    It uses `name` as the server's name whatever a library passes, because few let it be chosen.
+    """
 
     def wrap(wrapped: Any, *words: Any, **options: Any) -> Any:
         return wrapped(*words, **options | {"server_hostname": name})

@@ -13,10 +13,10 @@ TOPICS = 65_536
 
 
 class TopicNames:
-    """`of(topic)` is the name that the broker knows a topic by; it is what the limit, in bytes of UTF-8, is about."""
+    """`of(topic)` is the broker's name for a topic; the limit, in bytes of UTF-8, applies to it."""
 
     def __init__(self, endpoint: Endpoint, max_topic_bytes: int, name_of: Callable[[str], str] = str) -> None:
-        """`name_of` may raise ValueError for what the protocol cannot name."""
+        """`name_of` may raise ValueError if the protocol cannot name the topic."""
         self._endpoint = endpoint
         self._max_bytes = min(max_topic_bytes, endpoint.get(MAX_TOPIC_BYTES) or max_topic_bytes)
         self._name_of = name_of
@@ -33,7 +33,7 @@ class TopicNames:
         if not isinstance(topic, str) or not topic:
             raise ValueError("a topic is a word of one character or more")
         name = self._name_of(topic)
-        size = len(name.encode())  # UnicodeEncodeError, of half a surrogate pair, is a ValueError
+        size = len(name.encode())  # UnicodeEncodeError, for half a surrogate pair, is a ValueError
         if size > self._max_bytes:
             raise ValueError(f"{size} bytes of UTF-8, and the longest name has {self._max_bytes}")
         return name

@@ -13,7 +13,10 @@ T = TypeVar("T")
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` to its end, for its result, even when the caller is cancelled meanwhile: that is then passed on."""
+    """Run `work` to its end and return its result, even if the caller is cancelled.
+
+    Pass the cancellation on afterwards.
+    """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -23,13 +26,16 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
             cancelled = error
     if cancelled is not None:
         if not task.cancelled():
-            task.exception()  # nobody asks for it any more, and asyncio would tell of it
+            task.exception()  # nobody will read it, and asyncio would complain
         raise cancelled
     return task.result()
 
 
 async def uncancelled(work: Awaitable[T]) -> T:
-    """Pass a cancellation on that `work` swallowed, as nats-py does, and `asyncio.wait_for` at times before Python 3.12."""
+    """Pass on a cancellation that `work` swallowed.
+
+    Nats-py does so, and sometimes `asyncio.wait_for` before Python 3.12.
+    """
     task = asyncio.current_task()
     assert task is not None
     before = task.cancelling()
@@ -40,14 +46,14 @@ async def uncancelled(work: Awaitable[T]) -> T:
 
 
 async def quietly(work: Coroutine[Any, Any, None], timeout_s: float) -> None:
-    """Run `work`, which closes something: its errors are of no interest, nor what it has not done in time."""
+    """Run `work`, which closes something; ignore its errors, and stop at the deadline."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(timeout_s):
             await work
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line; its kind where it says nothing. Of a fanbench error the cause alone."""
+    """An exception's message on one line, or its type if it has none; for a fanbench error only the cause."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, BrokerError):

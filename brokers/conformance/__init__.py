@@ -1,8 +1,8 @@
 """The kit that proves an adapter: one test for each promise of brokers/api.py.
 
-An adapter's test is a subclass of Conformance that names a contender or a URL; see docs/adapters.md. What the adapter
-does not declare (replay, at-least-once), and what cannot be done to it (a broker that is not ours is not killed), is no
-test of that class. `run_conformance` does the same without pytest.
+An adapter's test is a subclass of Conformance that names a contender or a URL; see docs/adapters.md. The class has no
+test for what the adapter does not declare (replay, at-least-once), or for what cannot be done to it (fanbench never
+kills a broker that it did not start). `run_conformance` does the same without pytest.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _KINDS = (DeliveryPromises, TopicPromises, FailurePromises, LinkPromises, GonePr
 class Conformance(DeliveryPromises, TopicPromises, FailurePromises, LinkPromises, GonePromises):
     """One test for each promise; a subclass sets `contender`, and pytest's fixture `broker` gives its Workbench.
 
-    `provocations` describes what can be done to the broker of a foreign adapter; those of our contenders are known.
+    `provocations` describes what can be done to a foreign adapter's broker; for our own contenders it is known.
     """
 
     contender: ClassVar[str]
@@ -91,7 +91,7 @@ def run_conformance(name_or_url: str, report: Callable[[PromiseOutcome], None], 
 
     Raises:
         UsageError: there is no such contender, it cannot run here, or no broker answers at the URL.
-        FanbenchError: its program does not come up.
+        FanbenchError: its program does not start.
     """
     contender = find_contender(name_or_url).launched_by(launch)
     refuse_anti_pattern(contender, "adapter")
@@ -105,7 +105,7 @@ def run_conformance(name_or_url: str, report: Callable[[PromiseOutcome], None], 
         for name, missing in promises(features - {"link"} if no_link else features):
             outcome = _unproved(name, missing, contender, no_link)
             if outcome is None:
-                if broker.running is not None and broker.running.ended:  # a broken promise left it dead
+                if broker.running is not None and broker.running.ended:  # a test whose promise failed left it dead
                     broker.running.start_again()
                 outcome = _prove(name, broker)
             report(outcome)
@@ -131,7 +131,7 @@ async def _require_answer(broker: Workbench) -> None:
             pass
     except FanbenchError as error:
         raise UsageError(str(error)) from error
-    except Exception:  # noqa: S110 - an adapter that raises anything else: the promises show it
+    except Exception:  # noqa: S110 - an adapter that raises anything else: the promises will report it
         pass
 
 
@@ -143,7 +143,7 @@ async def _why_no_link(broker: Workbench) -> str:
                 return ""
         except BrokerError as error:
             return f"through a proxy: {error}"
-        except Exception:  # the promises show it
+        except Exception:  # the promises will report it
             return ""
 
 

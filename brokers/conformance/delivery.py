@@ -42,7 +42,7 @@ class DeliveryPromises:
 
     @needs("payload bound")
     async def test_payload_over_the_bound_is_refused(self, broker: Workbench) -> None:
-        """A payload over the declared maximum is refused as over a limit, and does not affect others."""
+        """A payload over the declared maximum is refused for its size, and other payloads still arrive."""
         topic, bound = broker.topic(), payload_bound(broker)
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
             for payload in (b"\xff" * (bound + 1), b"\xff" * 10 * bound):
@@ -95,7 +95,7 @@ class DeliveryPromises:
                 )
 
     async def test_subscribe_is_a_barrier(self, broker: Workbench) -> None:
-        """Everything published after subscribe has returned arrives, from the first message on."""
+        """After subscribe has returned, everything that is published arrives, starting with the first message."""
         async with broker.producer() as producer, broker.reader() as (consumer, reader):
             for i in range(1, 51):
                 topic = broker.topic()
@@ -129,7 +129,10 @@ class DeliveryPromises:
                 require(reader.payloads == expected, "the consumers share the messages")
 
     async def test_unsubscribe_stops(self, broker: Workbench) -> None:
-        """After unsubscribe has returned, no message of the topic arrives; other topics continue; resubscribing works."""
+        """After unsubscribe has returned, no message of the topic arrives; other topics continue.
+
+        Resubscribing works.
+        """
         topic, other = broker.topic(), broker.topic()
         async with broker.producer() as producer, broker.reader(topic, other) as (consumer, reader):
             await producer.publish(topic, b"before")
@@ -146,7 +149,7 @@ class DeliveryPromises:
     async def test_thousand_topics(self, broker: Workbench) -> None:
         """A consumer can have 1,000 topics, subscribed in concurrent calls."""
         topics = [broker.topic() for _ in range(1_000)]
-        patient = replace(broker.endpoint(), timeout_s=DEADLINE_S)  # how long all of them take is the machine's affair
+        patient = replace(broker.endpoint(), timeout_s=DEADLINE_S)  # the total time depends on the machine
         async with broker.producer(patient) as producer, broker.reader(endpoint=patient) as (consumer, reader):
             await asyncio.gather(*[consumer.subscribe(topic) for topic in topics])
             await asyncio.gather(*[producer.publish(topic, topic.encode()) for topic in topics])
@@ -154,7 +157,7 @@ class DeliveryPromises:
             require({m.topic: m.payload for m in reader.messages} == {t: t.encode() for t in topics}, "topics mixed up")
 
     async def test_overflow_is_told(self, broker: Workbench) -> None:
-        """A slow reader has a bounded buffer, and Gaps report how many messages it lost; or it loses nothing."""
+        """A slow reader's buffer is bounded. The reader loses nothing, or Gaps report how many messages it lost."""
         topic, total = broker.topic(), 20 * SMALL_BUFFER
         small = broker.endpoint(buffer=SMALL_BUFFER)
         async with broker.producer() as producer, broker.consumer(small) as consumer:
@@ -193,7 +196,7 @@ class DeliveryPromises:
             require(numbers == list(range(numbers[0], 301)), f"a hole or a double in {numbers}")
             require(numbers[0] <= 50, f"the history begins with {numbers[0]}, not with 50 or before")
             other = broker.topic()
-            await consumer.subscribe(other, since_ns=time.time_ns() + _LATER_NS)  # nothing is stored since then
+            await consumer.subscribe(other, since_ns=time.time_ns() + _LATER_NS)  # nothing has been stored since then
             await producer.publish(other, b"live")
             await reader.until(lambda: reader.payloads[-1] == b"live", "what is live, behind a history of nothing")
 

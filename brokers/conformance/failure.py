@@ -44,7 +44,10 @@ class FailurePromises:
 
     @needs("program")
     async def test_broker_killed_and_restarted(self, broker: Workbench) -> None:
-        """The broker is killed and comes back: meanwhile publishing raises; then a Gap is reported, and messages flow again."""
+        """While a killed broker is down, publishing raises.
+
+        When it is back, a Gap is reported and messages flow again.
+        """
         topic = broker.topic()
         assert broker.running is not None
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
@@ -57,7 +60,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_link_cut(self, broker: Workbench) -> None:
-        """The link is cut and comes back: meanwhile publishing raises; then a Gap is reported, and messages flow again."""
+        """While the link is cut, publishing raises; when it is back, a Gap is reported and messages flow again."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (_, reader):
@@ -106,7 +109,7 @@ class FailurePromises:
             async with nothing_left(), broker.producer(hasty) as producer, broker.reader(topic) as (_, reader):
                 await producer.publish(topic, b"before")
                 proxy.stall()
-                much = bytes(50_000)  # 15 MB together: more than the buffers on the way can take
+                much = bytes(50_000)  # 15 MB in total: more than the buffers on the way can hold
                 publishes = [asyncio.ensure_future(producer.publish(topic, much)) for _ in range(300)]
                 await polled(lambda: proxy.connections > 1, "the adapter tried to connect again")
                 await polled(lambda: all(publish.done() for publish in publishes), "the publishes end")
@@ -212,11 +215,14 @@ class FailurePromises:
                 await consumer.subscribe(topic)
                 await producer.publish(topic, b"x")
                 once.set()
-            await asyncio.sleep(0)  # an adapter that never waits could not be cancelled
+            await asyncio.sleep(0)  # an adapter that never waits cannot be cancelled
 
     @needs("link")
     async def test_nobody_there(self, broker: Workbench) -> None:
-        """An unknown host, a closed port, a port that never answers: a clear error in bounded time, nothing left behind."""
+        """An unknown host, a closed port or a silent port gives a clear error in bounded time.
+
+        Nothing is left behind.
+        """
         async with silent_server() as (silent, _), nothing_left():
             for address in ("nowhere.invalid:1", "127.0.0.1:1", silent):
                 url = with_address(with_credentials(broker.url, "fanbench", WRONG_PASSWORD), address)
@@ -242,7 +248,7 @@ class FailurePromises:
 
     @needs("password")
     async def test_wrong_password(self, broker: Workbench) -> None:
-        """The right password connects; a wrong one is a clear, permanent error; no error shows a password."""
+        """The right password connects; a wrong one gives a clear, permanent error; no error shows a password."""
         with broker.guarded() as (url, user, password):
             async with broker.producer(broker.endpoint(with_credentials(url, user, password))):
                 pass

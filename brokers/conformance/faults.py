@@ -1,4 +1,4 @@
-"""Disturbances, and waits for their consequences, with deadlines."""
+"""Disturbs brokers and links, and waits for the consequences with deadlines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RETRY_S = 0.05
 
 
 def impatient(endpoint: Endpoint, timeout_s: float = 1.0) -> Endpoint:
-    """The endpoint with a shorter deadline."""
+    """Return the endpoint with a shorter deadline."""
     return replace(endpoint, timeout_s=timeout_s)
 
 
@@ -35,7 +35,7 @@ async def publish_until_taken(producer: Producer, topic: str, payload: bytes) ->
 
 
 async def publish_until_refused(producer: Producer, topic: str) -> BrokerError:
-    """Publish until it raises, which it must once the lost connection is noticed."""
+    """Publish until it raises, as it must once the adapter notices the lost connection."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             while True:
@@ -56,7 +56,7 @@ def _descriptors() -> int:
 async def nothing_left(settled_s: float = 0.0) -> AsyncIterator[None]:
     """The block must leave no task and no file descriptor behind; closing may take a moment.
 
-    Give running adapters `settled_s` to settle: some open another connection a second later, to watch who leads.
+    Give running adapters `settled_s` to settle: some open another connection a second later to watch the leader.
     """
     await asyncio.sleep(settled_s)
     tasks, descriptors = asyncio.all_tasks(), _descriptors()
@@ -72,7 +72,7 @@ async def nothing_left(settled_s: float = 0.0) -> AsyncIterator[None]:
 
 
 def restart(running: Running | Cluster) -> None:
-    """An orderly restart; blocks."""
+    """Restart it in an orderly way; blocks."""
     running.halt()
     running.start_again()
 

@@ -33,7 +33,7 @@ class RunningPrograms:
         self._running: dict[str, Running | Cluster] = {}
 
     def workbench(self, contender: Contender, own: Provocations | None = None) -> Workbench:
-        """The contender's running program; if it is not installed, skips the test, or fails it on a CI machine."""
+        """Return the contender's running program; if it is not installed, skip the test, or fail it on a CI machine."""
         name, provocations = contender.program, own or provocations_of(contender.name)
         if name is None:
             return Workbench(contender, contender.url, None, self.folder, provocations)
@@ -50,7 +50,7 @@ class RunningPrograms:
             self._stack.callback(started.stop)
             self._running[name] = started
         running = self._running[name]
-        if running.ended:  # a test that failed left it dead
+        if running.ended:  # a failed test left it dead
             running.start_again()
         return Workbench(contender, contender.url.format_map(running.listeners), running, self.folder, provocations)
 

@@ -1,4 +1,4 @@
-"""Promises about things that disappear at the broker: a consumer, the broker's role in its cluster, and everything of a run."""
+"""Promises about what disappears at the broker: a consumer, the broker's role in its cluster, what a run created."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class GonePromises:
             await reader.until(lambda: b"new topic" in reader.payloads, "a message of a topic subscribed after it")
 
     async def _last_arrives(self, producer: Producer, topic: str, reader: MessageReader, endpoint: Endpoint) -> None:
-        """With at-most-once the message may be lost in the interruption, so try again."""
+        """Publish again: with at-most-once the interruption may lose the message."""
         await publish_until_taken(producer, topic, b"last")
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -82,7 +82,7 @@ class GonePromises:
 
     @needs("elsewhere", "link")
     async def test_not_here_any_more(self, broker: Workbench) -> None:
-        """An answer that means "not here any more" makes the adapter dial again, because the name may now point to another server."""
+        """If an answer means "not here any more", the adapter dials again: the name may now point to another server."""
         assert broker.provocations.elsewhere is not None
         topic = broker.topic()
         run_name = new_run_name()
@@ -108,7 +108,10 @@ class GonePromises:
 
     @needs("leftovers")
     async def test_clean_up_leaves_nothing(self, broker: Workbench) -> None:
-        """Everything that an adapter creates carries the run's name; clean_up removes all of it, and nothing of another run."""
+        """Everything that an adapter creates has the run's name.
+
+        Clean_up removes all of it, and nothing that belongs to another run.
+        """
         assert broker.provocations.leftovers is not None
         adapter, topic = broker.adapter, broker.topic()
         require(isinstance(adapter, CleansUp), "the adapter has no clean_up")
@@ -122,12 +125,12 @@ class GonePromises:
             await self._arrives(producer, topic, reader, b"another run goes on")
             require(not reader.gaps, f"another run was interrupted: {reader.gaps}")
         await adapter.clean_up(others)
-        await adapter.clean_up(others)  # if there is nothing left to remove
+        await adapter.clean_up(others)  # also if nothing is left to remove
         left = await broker.provocations.leftovers(others)
         require(not left, f"left behind: {left}")
 
     async def _run_to_its_end(self, broker: Workbench, endpoint: Endpoint) -> None:
-        """Like a killed run, if a link can be cut: nothing is closed cleanly."""
+        """End like a killed run, if the link can be cut: nothing is closed cleanly."""
         topic = broker.topic()
         if endpoint.port is None:
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (_, reader):

@@ -1,4 +1,4 @@
-"""Promises about the connection: its state is known, and it is re-established at every address of the broker."""
+"""Promises about the connection: its state is known, and it reconnects to every address of the broker."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LinkPromises:
     """One test for each."""
 
     async def _flows(self, broker: Workbench, topic: str, producer: Producer, reader: MessageReader) -> None:
-        """Publish until one arrives: the producer may be back before the consumer is."""
+        """Publish until one arrives: the producer may reconnect before the consumer."""
         payload = broker.topic().encode()
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -79,7 +79,7 @@ class LinkPromises:
 
     @needs("link")
     async def test_link_state_follows(self, broker: Workbench) -> None:
-        """Producer and consumer report at once when their connection is lost, why, and when it is back."""
+        """Producer and consumer report at once that their connection is lost, why, and when it is back."""
         topic = broker.topic()
         with broker.proxy() as (proxy, endpoint):
             async with broker.producer(endpoint) as producer, broker.reader(topic, endpoint=endpoint) as (one, reader):
@@ -119,7 +119,7 @@ class LinkPromises:
 
     @needs("link")
     async def test_each_host_is_tried(self, broker: Workbench) -> None:
-        """If one of several hosts in a URL does not answer, the next one is tried, at the start and later."""
+        """If one of several hosts in a URL does not answer, the adapter tries the next one, at the start and later."""
         topic, target = broker.topic(), str(broker.address)
         with TcpProxy(target) as one, TcpProxy(target) as other:
             endpoint = broker.endpoint(with_address(broker.url, f"127.0.0.1:1,{one.address},{other.address}"))
@@ -132,7 +132,7 @@ class LinkPromises:
 
     @needs("link", "two loopbacks")
     async def test_name_is_resolved_anew(self, broker: Workbench) -> None:
-        """A host name is resolved at each dial, so a broker that moved to another address is found."""
+        """The adapter resolves a host name at each dial, so it finds a broker that moved to another address."""
         topic, target = broker.topic(), str(broker.address)
         with _name_server() as known, TcpProxy(target) as old:
             known[_NAME] = _TWO_LOOPBACKS[0]

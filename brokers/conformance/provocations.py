@@ -1,6 +1,7 @@
-"""Operations on the broker that some promises need: one set of functions for each contender.
+"""Operations on the broker that some promises need, as one set of functions for each contender.
 
-They are in the modules provoke_*.py, by the name of the contender. A foreign adapter sets its own as `provocations` of its subclass of Conformance.
+The modules provoke_*.py have them, by the contender's name. A foreign adapter sets its own as `provocations` in its
+subclass of Conformance.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Provocations:
 
     @property
     def features(self) -> set[str]:
-        """The names of those that are given."""
+        """The names of those that are set."""
         return {name for name in FIELDS if getattr(self, name)}
 
     def options_of(self, run_name: str) -> dict[str, object]:
@@ -59,7 +60,7 @@ Pending = Mapping[str, frozenset[str]]
 
 
 def provocations_of(contender: str) -> Provocations:
-    """The provocations of a named contender; none for a broker given by URL."""
+    """The provocations of a named contender; none for a broker at a URL."""
     found: Provocations | None = _by_contender().get(contender)
     return NOTHING if found is None else found
 

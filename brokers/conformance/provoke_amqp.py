@@ -1,4 +1,4 @@
-"""RabbitMQ by AMQP 0-9-1, provoked, as an operator would with rabbitmqctl."""
+"""Provokes RabbitMQ (AMQP 0-9-1) as an operator would with rabbitmqctl."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STOP_CLOSING = "exit(whereis(fanbench_closer), kill)."
 
 
 async def _asked(endpoint: Endpoint, expression: str) -> str:
-    """The answer of the node that started last; the endpoint may use a proxy, whose port is not a node's."""
+    """Return the answer of the node that started last: the endpoint may go through a proxy, whose port is no node's."""
     known = nodes()
     port = endpoint.port if endpoint.port in known else known[-1]
     return await asyncio.to_thread(evaluate, port, expression.replace("NAME", endpoint.get(RUN_NAME)))
@@ -59,7 +59,7 @@ async def _delete_queues(endpoint: Endpoint) -> None:
 
 
 async def _delete_exchange(endpoint: Endpoint) -> None:
-    """With all its bindings: a producer recreates it, but its messages reach no queue."""
+    """Delete it with all its bindings: a producer recreates it, but its messages then reach no queue."""
     await _asked(endpoint, _DELETE_EXCHANGE)
 
 

@@ -1,4 +1,4 @@
-"""MQTT brokers, provoked."""
+"""Provokes MQTT brokers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SALT, _ROUNDS = b"twelve bytes", 101
 
 
 def _plugin() -> Path:
-    """Mosquitto's permission plug-in; with an acl_file it confirms each subscription, and then sends nothing."""
+    """Find Mosquitto's permission plug-in: with an acl_file it confirms each subscription and then sends nothing."""
     for folder in _FOLDERS:
         for found in Path(folder).glob(f"**/{_MODULE}"):
             return found
@@ -127,13 +127,13 @@ async def _steal(endpoint: Endpoint, name: str) -> Connection:
 
 
 async def _take_over_once(endpoint: Endpoint) -> None:
-    """A client with the consumer's name requests a clean session: the consumer's session ends, with its queue."""
+    """Request a clean session with the consumer's name: the consumer's session ends, and its queue with it."""
     await disconnect(await _steal(endpoint, endpoint.get(CLIENT_ID)))
 
 
 @asynccontextmanager
 async def _taken_over(endpoint: Endpoint) -> AsyncIterator[None]:
-    """Another client takes both names, again and again."""
+    """Have another client take both names, again and again."""
 
     async def take_again(name: str) -> None:
         while True:
@@ -155,7 +155,7 @@ async def _taken_over(endpoint: Endpoint) -> AsyncIterator[None]:
 
 
 async def _retained(endpoint: Endpoint) -> list[str]:
-    """The remaining notes; tests/brokers/test_mqtt.py counts the sessions that they stand for."""
+    """The remaining notes; tests/brokers/test_mqtt.py counts the sessions behind them."""
     found, end = list[str](), f"end/{endpoint.prefix}"
     async with Client(endpoint.host, endpoint.port or 0) as client:
         await client.subscribe([(f"{endpoint.prefix}/#", 1), (end, 1)])

@@ -1,4 +1,4 @@
-"""nats-server, provoked."""
+"""Provokes nats-server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL, provoked, as a superuser would."""
+"""Provokes PostgreSQL as a superuser would."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _on_table(statement: str) -> Callable[[Endpoint], Awaitable[None]]:
 
 @asynccontextmanager
 async def _read_only(endpoint: Endpoint) -> AsyncIterator[None]:
-    """A server that refuses writes, also on open connections, like a demoted primary."""
+    """Make the server refuse writes, also on open connections, like a demoted primary."""
     await _set(endpoint, "ALTER SYSTEM SET default_transaction_read_only = on")
     try:
         yield

@@ -1,4 +1,4 @@
-"""Redis and Valkey, provoked."""
+"""Provokes Redis and Valkey."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def _ask(endpoint: Endpoint, *command: str | int) -> Any:
 
 
 def _done(*command: str | int) -> Callable[[Endpoint], Awaitable[None]]:
-    """Sends the server a command."""
+    """Send the server a command."""
 
     async def do(endpoint: Endpoint) -> None:
         await _ask(endpoint, *command)

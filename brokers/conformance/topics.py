@@ -17,7 +17,7 @@ _AT_ONCE = 20
 
 
 async def _refused_publish(producer: Producer, topic: str) -> Refusal:
-    """Publish until the topic is refused; some brokers say so at a later publish."""
+    """Publish until the topic is refused: some brokers report it only at a later publish."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
@@ -42,7 +42,10 @@ class TopicPromises:
     """One test for each."""
 
     async def test_unusable_topic_harms_no_other(self, broker: Workbench) -> None:
-        """A topic over the limit in bytes, or one that is not text, is refused separately; the longest allowed one works."""
+        """A topic over the limit in bytes, or one that is not text, is refused separately.
+
+        The longest allowed one works.
+        """
         longest, bad = _unusable(broker)
         good = [broker.topic(), broker.topic(), longest]
         async with broker.producer() as producer, broker.reader() as (consumer, reader):
@@ -77,7 +80,10 @@ class TopicPromises:
 
     @needs("restricted")
     async def test_forbidden_topic_harms_no_other(self, broker: Workbench) -> None:
-        """A forbidden topic is refused with the broker's words; the others continue, and it is never requested again."""
+        """A forbidden topic is refused with the broker's words.
+
+        The others continue, and it is never requested again.
+        """
         assert broker.provocations.restricted is not None
         heard = bytearray()
         with broker.provocations.restricted(broker.folder / f"restricted-{secrets.token_hex(4)}") as restricted:

@@ -33,7 +33,7 @@ class BrokenPromiseError(AssertionError):
 
 
 def needs(*features: str) -> Callable[[Promise], Promise]:
-    """A promise is tested only if all of these are true: link, program, replay, at-least-once."""
+    """Test a promise only if all of these requirements are met: link, program, replay, at-least-once."""
 
     def mark(promise: Promise) -> Promise:
         promise.needs = features  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ class Workbench:
         return open_endpoint(self.url, self.contender.delivery)[0]
 
     def endpoint(self, url: str | None = None, **options: object) -> Endpoint:
-        """The contender's endpoint, or the one of another URL, with more URL options."""
+        """The contender's endpoint, or that of another URL, with more URL options."""
         return open_endpoint(with_options(url or self.url, options), self.contender.delivery)[1]
 
     def topic(self) -> str:
@@ -196,7 +196,7 @@ def benched(contender: Contender, folder: Path) -> Iterator[Workbench]:
 
 
 def settle(workbench: Workbench) -> None:
-    """Killed within a second of its first stream ever, RabbitMQ 3.10 forgets that stream's coordinator: wait it out."""
+    """Wait: RabbitMQ 3.10 forgets its first stream's coordinator if it is killed within a second of creating it."""
 
     async def connect_once() -> None:
         async with workbench.producer():

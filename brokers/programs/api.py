@@ -22,10 +22,10 @@ class Program(Protocol):
         """How to install it."""
 
     def find(self) -> Path | None:
-        """Its executable here, or None."""
+        """Its executable on this machine, or None."""
 
     def require(self) -> Path:
-        """Its executable here.
+        """Its executable on this machine.
 
         Raises:
             FanbenchError: it is not found; the message says what to do.
@@ -35,9 +35,10 @@ class Program(Protocol):
         """Its version; empty if it is not found."""
 
     def start(self, folder: Path, features: Collection[str] = ()) -> Running | Cluster:
-        """Run it on free ports of 127.0.0.1 with a directory of its own; return once a protocol round trip answered at each node.
+        """Run it on free ports of 127.0.0.1 with its own directory.
 
-        Its log and its data go to `folder`, an absolute path. `features` switches on what a contender needs, for instance `jetstream`.
+        Return once each node answered a protocol round trip. Its log and its data go to `folder`, an absolute path.
+        `features` enables what a contender needs, for instance `jetstream`.
 
         Raises:
             FanbenchError: it is not found, ended, or did not answer in time; the message has its log's last lines.

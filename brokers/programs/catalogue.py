@@ -56,7 +56,10 @@ SETTINGS[postgres.name] = postgres.settings
 
 
 def program_of(name: str, launch: Launch, settings: Mapping[str, int] | None = None) -> Program:
-    """The program of that name as it is to be launched; a cluster, which has no image, and PostgreSQL with their settings."""
+    """The program of that name, launched as requested.
+
+    Clusters, which have no image, and PostgreSQL get their settings.
+    """
     if name in CLUSTERS:
         return CLUSTERS[name].with_values(settings or {})
     if name in SERVICES:

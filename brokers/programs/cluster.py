@@ -20,14 +20,17 @@ _POLL_S = 0.05
 
 
 Leader = Callable[[Collection[str], str], Running]
-"""The node that leads, by a contender's features and a topic. Blocks. Raises FanbenchError: none does, or nobody answers."""
+"""The node that leads, by a contender's features and a topic. Blocks.
+
+Raises FanbenchError: none does, or nobody answers.
+"""
 
 
 @dataclass(slots=True)
 class Cluster:
-    """Nodes that answer and know one another; leaving the `with` block stops all and removes their data.
+    """Nodes that answer and know each other; leaving the `with` block stops all and removes their data.
 
-    It offers what brokers.programs.running.Running offers, of all nodes together.
+    It has the methods of brokers.programs.running.Running, for all nodes together.
     """
 
     name: str
@@ -51,7 +54,7 @@ class Cluster:
 
     @property
     def all(self) -> list[Running]:
-        """Nodes and watchers, in the order in which they start."""
+        """Nodes and watchers, in starting order."""
         return [*self.watchers, *self.nodes] if self.watchers_first else [*self.nodes, *self.watchers]
 
     @property
@@ -61,14 +64,14 @@ class Cluster:
 
     @property
     def ended(self) -> bool:
-        """Whether a node does not run."""
+        """Whether any node is not running."""
         return any(one.ended for one in self.all)
 
     def start_again(self) -> None:
-        """Start what does not run and wait until the cluster is whole.
+        """Start the nodes that are not running, and wait until the cluster is whole.
 
         Raises:
-            TransientError: a node ended or did not answer, or the cluster is not whole, in time.
+            TransientError: in time, a node ended or did not answer, or the cluster was not whole.
         """
         if self.watchers_first:
             _start(self.watchers)
@@ -76,7 +79,7 @@ class Cluster:
         self.wait_whole()
 
     def first_start(self) -> Cluster:
-        """Start all nodes, make a cluster of them and wait until it is whole; on failure nothing is left but logs."""
+        """Start all nodes, make a cluster of them and wait until it is whole; on failure only logs remain."""
         try:
             if self.watchers_first:
                 _start(self.watchers)
@@ -103,10 +106,10 @@ class Cluster:
             one.kill()
 
     def cut(self, node: Running) -> Rejoin:
-        """Cut a node, with the watcher beside it, from all others; clients still reach it. What is returned undoes it.
+        """Cut a node and its watcher from all others; clients still reach it. The returned function undoes it.
 
         Raises:
-            FanbenchError: the nodes have no networks of their own.
+            FanbenchError: the nodes have no separate networks.
         """
         return self.network.cut(next(iter(node.listeners.values())))
 
@@ -122,7 +125,7 @@ class Cluster:
 
     def halt(self) -> None:
         """Ask all nodes to end, as an operator would; their data stay."""
-        for one in self.all:  # all hear it before any is waited for
+        for one in self.all:  # signal all before waiting for any
             if one.child is not None and not one.ended:
                 one.child.send_signal(signal.SIGTERM)
         for one in self.all:
@@ -130,7 +133,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End all nodes and remove what they stored. Idempotent."""
-        self.kill()  # together: one after the other they would elect and log until the last
+        self.kill()  # all at once: if they ended in turn, the remaining ones would hold elections and log them
         for one in self.all:
             one.stop()
         self.network.close()
@@ -146,7 +149,7 @@ class Cluster:
 
 
 def wait_until(probe: Callable[[], bool], what: str, timeout_s: float = WHOLE_S) -> None:
-    """Return once the probe is true; what it raises because a node does not answer yet counts as false.
+    """Return once the probe is true; an error because a node does not answer yet counts as false.
 
     Raises:
         TransientError: it is not true within `timeout_s` seconds; the message has the last reason.
@@ -165,7 +168,7 @@ def wait_until(probe: Callable[[], bool], what: str, timeout_s: float = WHOLE_S)
 
 
 def _start(nodes: Sequence[Running]) -> None:
-    """Start what does not run, together: some wait at their start until most of the others run."""
+    """Start the nodes that are not running, all at once: some wait at their start for a majority."""
     begun = [one for one in nodes if one.ended]
     for one in begun:
         one.begin()

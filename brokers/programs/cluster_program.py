@@ -1,4 +1,4 @@
-"""A broker product that runs as several nodes: its settings, and what its nodes are made of."""
+"""A broker product that runs as several nodes: its settings and its nodes' ingredients."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Blueprint:
     """Where the nodes run."""
 
     def home(self, node: str) -> Path:
-        """A node's own folder."""
+        """The node's folder."""
         home = self.data / node
         home.mkdir(parents=True, exist_ok=True)
         return home
@@ -52,7 +52,7 @@ class Blueprint:
         start_timeout_s: float = START_TIMEOUT_S,
         stop_grace_s: float = STOP_GRACE_S,
     ) -> Running:
-        """A node that is not started yet; it runs in its `home`."""
+        """Make a node without starting it; it runs in its `home`."""
         name, home = f"{self.name}-{node}", self.home(node)
         command = [*self.network.enter(next(iter(listeners.values()))), *command]
         return Running(
@@ -99,11 +99,11 @@ class ClusterProgram:
         return self.server.version()
 
     def with_values(self, values: Mapping[str, int]) -> ClusterProgram:
-        """The same with settings that a person chose."""
+        """The same program with the given settings."""
         return replace(self, values=tuple(values.items()))
 
     def start(self, folder: Path, features: Collection[str] = ()) -> Cluster:
-        """Run it; see Program. With the feature APART each node has a network of its own, whose links can be cut."""
+        """Run it; see Program. With the feature APART, each node has a separate network whose links can be cut."""
         values = {setting.name: setting.default for setting in self.settings} | dict(self.values)
         executable, data = self.require(), folder / f"{self.name}-data"
         data.mkdir(parents=True, exist_ok=True)

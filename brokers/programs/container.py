@@ -1,4 +1,4 @@
-"""A container that a fault can kill and restart, and that is removed when fanbench ends, in any way."""
+"""A container that a fault can kill and restart. It is removed however fanbench ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INSIDE = re.compile(r"^NSpid:\s+\d+\s+(?:\d+\s+)*1$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container made of an image, which can be started many times: its ports and its data stay."""
+    """A container made from an image. It can be started many times, with the same ports and data."""
 
     name: str
     """What docker calls it; no other has it."""
@@ -36,7 +36,7 @@ class Container:
     """Tells the guard that it is gone."""
 
     def start(self) -> ContainerProcess:
-        """Start it, and return when its first process runs, or has ended; what it prints goes to the log.
+        """Start it; return when its first process runs or has ended. Its output goes to the log.
 
         Raises:
             FanbenchError: docker cannot be run.
@@ -49,7 +49,8 @@ class Container:
             raise
 
     def _first_pid(self, client: Child) -> int:
-        # Its ports take connections before it has a network, and would keep the first probe waiting for a second.
+        # Docker's ports accept connections before the container has a network, which would delay the first probe by a
+        # second.
         deadline = time.monotonic() + _GRACE_S
         while client.returncode is None and time.monotonic() < deadline:
             pid = int(docker("inspect", "--format", "{{.State.Pid}}", self.name))
@@ -60,7 +61,7 @@ class Container:
 
     def remove(self) -> None:
         """End it and remove it with its data. Idempotent."""
-        with contextlib.suppress(FanbenchError):  # the guard still has it, and tries again when fanbench ends
+        with contextlib.suppress(FanbenchError):  # the guard tries again when fanbench ends
             docker("rm", "--force", "--volumes", self.name)
             self.uncover()
 
@@ -76,7 +77,7 @@ def create(
     command: Sequence[str],
     environment: Mapping[str, str],
 ) -> Container:
-    """Make a container: `ports` of 127.0.0.1 lead to ports of it, `files` are its own read-only, `volume` has its data.
+    """Make a container: it maps `ports` of 127.0.0.1, mounts `files` read-only, and keeps its data in `volume`.
 
     Raises:
         FanbenchError: docker refuses.
@@ -101,7 +102,10 @@ def create_words(
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """The words after `docker`; the host name is the program's, as in docker-compose.yml, since RabbitMQ keeps it."""
+    """The arguments after `docker`.
+
+    The host name is the program's, as in docker-compose.yml, because RabbitMQ stores it.
+    """
     words = ["create", "--name", name, "--label", LABEL, "--hostname", program, "--log-driver", "none"]
     for here, inside in ports.items():
         words += ["--publish", f"127.0.0.1:{here}:{inside}"]
@@ -113,7 +117,7 @@ def create_words(
 
 
 class ContainerProcess:
-    """One life of a container, with the interface of core.process.Child (see running.Started)."""
+    """One start of a container, with the interface of core.process.Child (see running.Started)."""
 
     def __init__(self, container: Container, client: Child, pid: int) -> None:
         self._container = container
@@ -123,12 +127,12 @@ class ContainerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its first process on this machine; None if the daemon is elsewhere or in a virtual machine."""
+        """The pid of its first process on this machine; None if the daemon runs elsewhere or in a virtual machine."""
         return self._pid
 
     @property
     def returncode(self) -> int | None:
-        """The exit code, or None while it runs: `docker start --attach` ends as the container does."""
+        """The exit code, or None while it runs: `docker start --attach` exits with the container's code."""
         return self._client.returncode
 
     def last_words(self) -> str:
@@ -136,7 +140,10 @@ class ContainerProcess:
         return self._client.last_words()
 
     def send_signal(self, sig: signal.Signals) -> None:
-        """SIGSTOP and SIGCONT are for all its processes, which docker pauses; others for the first. No error if gone."""
+        """SIGSTOP and SIGCONT pause and resume all its processes; other signals go to the first.
+
+        No error if it is gone.
+        """
         with contextlib.suppress(FanbenchError):
             if sig == signal.SIGSTOP:
                 self._do("pause")
@@ -156,9 +163,9 @@ class ContainerProcess:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL; returns when it has ended and its ports are free."""
+        """SIGKILL; return when it has ended and its ports are free."""
         if self.returncode is None:
-            with contextlib.suppress(FanbenchError):  # it has ended, or never began
+            with contextlib.suppress(FanbenchError):  # it has ended, or never started
                 self._continue()
                 self._do("kill")
                 self._client.wait(_GRACE_S)
@@ -174,7 +181,10 @@ class ContainerProcess:
 
 
 def _is_first_inside(pid: int) -> bool:
-    """Whether that process of this machine is number 1 in a PID namespace: not so if the number is another machine's."""
+    """Whether this machine's process with that number is pid 1 in a PID namespace.
+
+    If not, it is another machine's number.
+    """
     try:
         return _INSIDE.search(Path(f"/proc/{pid}/status").read_text(encoding="utf-8")) is not None
     except OSError:

@@ -1,4 +1,4 @@
-"""The command `docker`: whether its daemon answers, and images."""
+"""The command `docker`: whether its daemon answers, and pulling images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_docker() -> Path | None:
 
 
 def docker(*words: str, timeout_s: float = _TIMEOUT_S) -> str:
-    """What `docker …` prints.
+    """Run `docker …` and return its output.
 
     Raises:
         FanbenchError: it is not installed, failed, or did not end within `timeout_s` seconds.
@@ -34,7 +34,7 @@ def docker(*words: str, timeout_s: float = _TIMEOUT_S) -> str:
             text=True,
             stdin=subprocess.DEVNULL,
             timeout=timeout_s,
-            process_group=0,  # Ctrl-C must not end the command that removes a container
+            process_group=0,  # Ctrl-C must not interrupt the removal of a container
             check=False,
         )
     except OSError as error:
@@ -49,7 +49,7 @@ def docker(*words: str, timeout_s: float = _TIMEOUT_S) -> str:
 
 @cache
 def why_not() -> str:
-    """Why no container can run here, and what to do, in one line; empty if a Docker daemon answers."""
+    """Why containers cannot run here, and what to do, in one line; empty if a Docker daemon answers."""
     if find_docker() is None:
         return "docker is not installed here; install Docker, or leave out `--launch docker`"
     try:
@@ -61,10 +61,10 @@ def why_not() -> str:
 
 @cache
 def require_image(image: str) -> None:
-    """Pull the image, unless it is here.
+    """Pull the image unless it is here.
 
     Raises:
-        FanbenchError: it cannot be had; the message says what to do.
+        FanbenchError: it cannot be pulled; the message says what to do.
     """
     if docker("image", "ls", "--quiet", image):
         return

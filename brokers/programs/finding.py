@@ -39,7 +39,7 @@ def version_of(executable: Path, *arguments: str) -> str:
 
 
 def first_version(text: str) -> str:
-    """The first version number in it; empty if there is none."""
+    """The first version number in the text; empty if there is none."""
     match = _VERSION.search(text)
     return match[0] if match else ""
 

@@ -25,7 +25,7 @@ _LATER_START_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a container is made of, for the features that were requested."""
+    """What a container needs for the requested features."""
 
     ports: Mapping[str, int]
     """Its ports by protocol."""
@@ -41,7 +41,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class OfficialImage:
-    """A product's official image; the features are those of the local program."""
+    """A product's official image; it has the features of the local program."""
 
     name: str
     image: str
@@ -64,7 +64,7 @@ class OfficialImage:
         return None if why_not() else find_docker()
 
     def require(self) -> Path:
-        """`docker`; see Program. The image is pulled where it is missing."""
+        """`docker`; see Program. Pulls the image if it is missing."""
         found = self.find()
         if found is None:
             raise FanbenchError(why_not())
@@ -72,7 +72,7 @@ class OfficialImage:
         return found
 
     def version(self) -> str:
-        """As the program in the image prints it, and the image; only the image where it prints none."""
+        """The version that the program in the image prints, and the image; only the image if it prints none."""
         return f"{_version(self.image, self.ask_version)} {self.image}".strip()
 
     def start(self, folder: Path, features: Collection[str] = ()) -> Running:
@@ -107,7 +107,7 @@ class OfficialImage:
 
 
 def _written(files: Mapping[str, str | Path], folder: Path) -> dict[str, Path]:
-    """Each as a file that can be mounted: a text is written to `folder`, for the container's own user to read."""
+    """Return each as a file that can be mounted; a text is written to `folder`, readable by the container's user."""
     found: dict[str, Path] = {}
     for target, content in files.items():
         if isinstance(content, str):
@@ -133,7 +133,10 @@ def _credentials(features: Collection[str]) -> tuple[str, str] | None:
 
 
 def redis_setup(server: str, features: Collection[str]) -> Setup:
-    """redis-server or valkey-server, with the options of docker-compose.yml; feature `durable` switches its file on."""
+    """redis-server or valkey-server, with the options of docker-compose.yml.
+
+    Feature `durable` enables its append-only file.
+    """
     durable = "yes" if "durable" in features else "no"
     command = [server, "--save", "", "--appendonly", durable, "--protected-mode", "no", "--dir", "/data"]
     guarded = "password" in features
@@ -147,7 +150,7 @@ def redis_setup(server: str, features: Collection[str]) -> Setup:
 
 
 def rabbitmq_setup(features: Collection[str]) -> Setup:
-    """deploy/rabbitmq/rabbitmq.conf; feature `mqtt` adds its plug-in to the one that the image has switched on."""
+    """deploy/rabbitmq/rabbitmq.conf; feature `mqtt` adds its plug-in to the image's enabled one."""
     files: dict[str, str | Path] = {"/etc/rabbitmq/rabbitmq.conf": rabbitmq.CONFIG}
     ports: dict[str, int] = {"amqp": 5672}
     probes: list[tuple[str, Probe]] = [("amqp", amqp_answers)]
@@ -173,7 +176,7 @@ def mosquitto_setup(features: Collection[str]) -> Setup:
 
 
 def nats_setup(features: Collection[str]) -> Setup:
-    """A configuration as for the local program, its streams where docker-compose.yml has them."""
+    """The local program's configuration, with streams stored where docker-compose.yml has them."""
     target = "/etc/fanbench/nats.conf"
     text = nats.config_text(features, "0.0.0.0", 4222, 1883, Path("/tmp/nats"))  # noqa: S104, S108 - inside
     return Setup(

@@ -20,9 +20,9 @@ _REDIS = (
 
 
 def licence(program: str, version: str) -> str:
-    """The licence of a program, or of a cluster of it such as `valkey-sentinel`; empty if it is not known.
+    """The licence of a program, or of its cluster such as `valkey-sentinel`; empty if unknown.
 
-    Redis changed its licence twice, so of Redis the version decides, and without one nothing is said.
+    Redis changed its licence twice, so its version decides; without a version the result is empty.
     """
     product = program.partition("-")[0]
     if product != "redis":

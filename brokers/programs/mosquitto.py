@@ -83,11 +83,11 @@ def password_line(user: str, password: str, salt: bytes) -> str:
 
 
 def local_config(port: int, data: Path, stock: bool) -> list[str]:
-    """The shared configuration with its listener on 127.0.0.1 and its files in `data`."""
+    """The shared configuration, with a listener on 127.0.0.1 and files in `data`."""
     lines = [line for line in shared_config(stock) if not line.startswith(_OURS)]
     lines = [f"listener {port} 127.0.0.1", f"persistence_location {data}/", *lines]
     if os.geteuid() == 0:
-        lines.append("user root")  # or it becomes a user who cannot write to our folder
+        lines.append("user root")  # otherwise it becomes a user who cannot write to our folder
     return lines
 
 

@@ -1,8 +1,8 @@
-"""A network for each node of a cluster, whose links to the others can be cut.
+"""A network for each node of a cluster, with links that can be cut.
 
-A node's own network is a Linux network namespace. One more namespace holds a bridge that joins them, and this machine has
-one link to it, with an unused subnet of 198.18.0.0/15 (RFC 2544: for measurements). Nothing has a name that could be left
-behind but that link: a namespace is gone when the last process in it is, and with it all that it holds.
+Each node runs in its own Linux network namespace. Another namespace has a bridge that joins them, and this machine has
+one link to it, with an unused subnet of 198.18.0.0/15 (RFC 2544: for measurements). Only that link has a name that
+could remain: a namespace disappears with its last process, and everything in it too.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _own_ports = itertools.count(4001)
 
 
 class NodeNetworks:
-    """A network for each node. Not where `why_not` says why."""
+    """A network for each node; impossible if `why_not` gives a reason."""
 
     def __init__(self, nodes: int, folder: Path) -> None:
-        """Make them, for so many nodes; logs of the processes that hold the namespaces go to `folder`.
+        """Make networks for `count` nodes; the processes that hold the namespaces log to `folder`.
 
         Raises:
             FanbenchError: a network cannot be made; the message has the reason of `ip` or `unshare`.
@@ -81,7 +81,7 @@ class NodeNetworks:
         return _enter(self._hosts[host_of(address)])
 
     def cut(self, address: str) -> Rejoin:
-        """See Network: packets vanish in both directions, as in a cable that was pulled, and nobody is told."""
+        """See Network: packets are dropped silently in both directions, like on a pulled cable."""
         lonely = host_of(address)
         pairs = [pair for other in self._hosts if other != lonely for pair in ((lonely, other), (other, lonely))]
         self._neighbours(pairs, f"replace {{}} lladdr {_NOBODY} nud permanent dev eth0")
@@ -95,7 +95,7 @@ class NodeNetworks:
     def close(self) -> None:
         """See Network. The nodes must have ended."""
         if self.link:
-            with contextlib.suppress(FanbenchError):  # gone with its other end
+            with contextlib.suppress(FanbenchError):  # it disappears with its other end
                 _ip(None, [f"link del {self.link}"])
             self.link = ""
         while self.holders:
@@ -103,7 +103,7 @@ class NodeNetworks:
 
 
 def why_not() -> str | None:
-    """Why nodes cannot have networks of their own here, and what to do; None if they can."""
+    """Why nodes cannot have separate networks here, and what to do; None if they can."""
     if sys.platform != "linux":
         return "needs Linux, whose network namespaces it makes"
     lacking = [name for name in ("ip", "unshare", "nsenter") if on_path(name) is None]
@@ -118,7 +118,7 @@ def why_not() -> str | None:
 
 
 def _privileged() -> bool:
-    """Whether this process has the capabilities that networks take."""
+    """Whether this process has the capabilities that networks need."""
     lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     effective = next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
     return all(effective >> number & 1 for number in _CAPABILITIES.values())
@@ -129,10 +129,10 @@ def _enter(holder: Child) -> list[str]:
 
 
 def _wait_until_apart(holder: Child) -> None:
-    """Return once the process has a network of its own."""
+    """Return once the process has its own network."""
     deadline = time.monotonic() + _TIMEOUT_S
     while holder.returncode is None:
-        with contextlib.suppress(OSError):  # it ended just now
+        with contextlib.suppress(OSError):  # it has just ended
             if Path(f"/proc/{holder.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
                 return
         if time.monotonic() > deadline:
@@ -142,7 +142,7 @@ def _wait_until_apart(holder: Child) -> None:
 
 
 def _link_to(switch: Child) -> tuple[str, IPv4Network]:
-    """A link from this machine to the switch: its name, and the subnet that its name reserves for it."""
+    """A link from this machine to the switch: its name, and the subnet that the name reserves."""
     taken = _routed()
     for number, subnet in enumerate(MEASURING.subnets(new_prefix=24)):
         if any(subnet.overlaps(other) for other in taken):
@@ -151,7 +151,7 @@ def _link_to(switch: Child) -> tuple[str, IPv4Network]:
         try:
             _ip(None, [f"link add {name} type veth peer name host netns {switch.pid}"])
         except FanbenchError as error:
-            if "exists" in str(error):  # another run's
+            if "exists" in str(error):  # another run has it
                 continue
             raise
         return name, subnet
@@ -161,14 +161,14 @@ def _link_to(switch: Child) -> tuple[str, IPv4Network]:
 
 
 def _routed() -> list[IPv4Network]:
-    """Where this machine's routes lead, the default route not among them."""
+    """The destinations of this machine's routes, except the default route."""
     found = json.loads(_run(["ip", "-4", "-json", "route", "show", "table", "all"]) or "[]")
     networks = [IPv4Network(row["dst"], strict=False) for row in found if row["dst"] != "default"]
     return [network for network in networks if network.prefixlen >= _LIKE_DEFAULT]
 
 
 def _ip(inside: Child | None, lines: Sequence[str]) -> None:
-    """Commands of `ip`, in this machine's network or in that of a holder.
+    """Run `ip` commands in this machine's network or in a holder's.
 
     Raises:
         FanbenchError: one of them failed; the message has its words.

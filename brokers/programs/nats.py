@@ -75,7 +75,7 @@ def config_settings(
 ) -> dict[str, Any]:
     """The server's configuration; streams are stored in `store`.
 
-    `system`: a user of the system account, SYSTEM_USER, may disconnect clients, which the conformance kit does.
+    With `system`, SYSTEM_USER of the system account may disconnect clients, which the conformance kit does.
     """
     settings: dict[str, Any] = {"host": host, "port": port, "server_name": "fanbench"}
     if "jetstream" in features or "mqtt" in features:
@@ -94,7 +94,7 @@ def config_settings(
 
 
 def probes(features: Collection[str]) -> list[tuple[str, Callable[[int], bool]]]:
-    """What must answer before it is ready, each at the port of a listener."""
+    """The probes that must answer before it is ready, by listener."""
     found: list[tuple[str, Callable[[int], bool]]] = [("nats", nats_answers)]
     if {"jetstream", "mqtt"} & set(features) and "password" not in features:
         found.append(("nats", jetstream_answers))

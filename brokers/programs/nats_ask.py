@@ -13,7 +13,7 @@ _INBOX = "_INBOX.fanbench-ask"
 
 
 def ask(address: str, subject: str, payload: str = "") -> dict[str, Any]:
-    """The answer, JSON, to a request to the server at host:port. Blocks.
+    """Send a request to the server at host:port and return its JSON answer. Blocks.
 
     Raises:
         OSError: nobody answers.
@@ -33,7 +33,7 @@ def ask(address: str, subject: str, payload: str = "") -> dict[str, Any]:
 
 
 def ask_greeting(address: str) -> dict[str, Any]:
-    """What a server says of itself when it is dialled. Raises OSError if nobody answers."""
+    """The INFO that a server sends when it is dialled. Raises OSError if nobody answers."""
     with socket.create_connection((host_of(address), port_of(address)), _TIMEOUT_S) as connection:
         connection.settimeout(_TIMEOUT_S)
         with connection.makefile("rb") as stream:

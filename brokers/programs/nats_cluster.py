@@ -1,4 +1,4 @@
-"""Three nats-servers with routes to one another."""
+"""Three nats-servers with routes to each other."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _node(plan: Blueprint, place: int, address: str, mqtt: str, routes: Sequence
     }
     listeners = {"nats": address}
     if "mqtt" in settings:
-        # By itself it takes as many copies as nodes have been met when the first client comes: two of three.
+        # By default it makes as many copies as there are known nodes when the first client arrives: two of three.
         settings["mqtt"]["stream_replicas"] = NODES
         listeners["mqtt"] = mqtt
     if "jetstream" in settings:
@@ -78,14 +78,15 @@ def _node(plan: Blueprint, place: int, address: str, mqtt: str, routes: Sequence
         settings["jetstream"]["sync_interval"] = f"{every}s" if every else "always"
     config = home / "nats.conf"
     config.write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    # Without a quorum JetStream does not answer: a node is ready when the server speaks, and the cluster when it is whole.
+    # Without a quorum JetStream does not answer: a node is ready when its server answers, and the cluster when it is
+    # whole.
     return plan.node(
         node, [plan.executable, "-c", config], listeners, partial(nats_answers, port_of(address), host_of(address))
     )
 
 
 def _server_name(address: str) -> str:
-    """What a node calls itself to the others; it has its port, so that a leader's name names a node."""
+    """The node's name in the cluster; it contains the port, so that a leader's name identifies a node."""
     return f"fanbench-{port_of(address)}"
 
 
@@ -108,10 +109,10 @@ def _followed(stream: Mapping[str, Any]) -> bool:
 
 
 def _streams(address: str) -> list[dict[str, Any]]:
-    """The streams as JetStream's interface lists them, asked at the node with that address.
+    """The streams as JetStream's API lists them, requested from the node with that address.
 
     Raises:
-        FanbenchError: it refuses; without a quorum it does not answer, an OSError.
+        FanbenchError: it refuses. OSError: it does not answer, for lack of a quorum.
     """
     answer = ask(address, "$JS.API.STREAM.LIST")
     if "error" in answer:
@@ -120,7 +121,7 @@ def _streams(address: str) -> list[dict[str, Any]]:
 
 
 def _leader(nodes: Mapping[str, Running], features: Collection[str], _topic: str) -> Running:
-    """Of the stream. Core and MQTT have none: each node hands on what it gets."""
+    """The stream's leader. Core and MQTT have none: each node passes on what it receives."""
     if "jetstream" not in features:
         raise FanbenchError("NATS core has no leader; break the node that replicas are connected to")
     for address in nodes:

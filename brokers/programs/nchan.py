@@ -1,4 +1,4 @@
-"""nginx with nchan, with deploy/nchan/nginx.conf: a hub, which takes events by HTTP and streams them itself."""
+"""nginx with nchan and deploy/nchan/nginx.conf: a hub that receives events by HTTP and streams them itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Nchan:
     install_hint: str = "apt install nginx libnginx-mod-nchan"
 
     def find(self) -> Path | None:
-        """nginx on the PATH or in sbin, if the module is here too."""
+        """nginx on the PATH or in sbin, if the nchan module is installed too."""
         return on_path("nginx") if self._module() is not None else None
 
     def require(self) -> Path:
@@ -34,7 +34,7 @@ class Nchan:
         return require(self.name, self.find(), self.install_hint)
 
     def version(self) -> str:
-        """That of nginx, as it prints it."""
+        """The version that nginx prints."""
         found = self.find()
         return version_of(found, "-v") if found else ""
 
@@ -49,7 +49,7 @@ class Nchan:
         config = folder / "nchan.conf"
         user = (
             f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
-        )  # or it becomes one who cannot write to our folder
+        )  # otherwise it becomes a user who cannot write to our folder
         text = CONFIG.read_text(encoding="utf-8")
         for mark, value in {"@MODULES@": str(module.parent), "@PORT@": str(port), "@USER@": user}.items():
             text = text.replace(mark, value)

@@ -1,4 +1,4 @@
-"""Where the nodes of a cluster run: all on 127.0.0.1, or each in a separate network (brokers/programs/namespaces.py)."""
+"""The networks of a cluster's nodes: all on 127.0.0.1, or one for each node (brokers/programs/namespaces.py)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ Rejoin = Callable[[], None]
 
 
 class Network(Protocol):
-    """Where nodes live."""
+    """The network or networks of a cluster's nodes."""
 
     def addresses(self, count: int) -> list[str]:
         """Free addresses, host:port, one for each of the first `count` nodes."""
 
     def enter(self, address: str, /) -> list[str]:
-        """What precedes the command of a node with this address."""
+        """The prefix for the command of the node with this address."""
 
     def cut(self, address: str, /) -> Rejoin:
-        """Cut the node with this address, and what shares its host, from the others; this machine still reaches all.
+        """Cut the node with this address, and its host, from the others; this machine still reaches all.
 
         Raises:
-            FanbenchError: there is no link that could be cut.
+            FanbenchError: there is no link to cut.
         """
 
     def close(self) -> None:
-        """Remove what was made. Idempotent."""
+        """Remove the networks. Idempotent."""
 
 
 class Loopback:
@@ -40,7 +40,7 @@ class Loopback:
     def addresses(self, count: int) -> list[str]:
         """See Network."""
         found: list[int] = []
-        while len(found) < count:  # a port that was given before is free until its node listens
+        while len(found) < count:  # an assigned port stays free until its node listens
             found += [port for port in free_ports(count - len(found)) if port not in self._given]
             self._given.update(found)
         return [f"127.0.0.1:{port}" for port in found]
@@ -58,10 +58,10 @@ class Loopback:
 
 
 def host_of(address: str) -> str:
-    """Of host:port."""
+    """Parse host:port."""
     return address.rpartition(":")[0]
 
 
 def port_of(address: str) -> int:
-    """Of host:port."""
+    """Parse host:port."""
     return int(address.rpartition(":")[2])

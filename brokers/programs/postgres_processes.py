@@ -1,4 +1,4 @@
-"""A PostgreSQL server with its backends: each is in a session of its own, so that no signal reaches all by their group."""
+"""A PostgreSQL server and its backends: each has its own session, so a signal to the group misses some."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _END_S = 5.0
 
 
 class PostgresProcesses:
-    """One life of a server, with the interface of core.process.Child (see running.Started)."""
+    """One start of a server, with the interface of core.process.Child (see running.Started)."""
 
     def __init__(self, server: Child, data: Path, background: Child | None = None) -> None:
-        """`data` is the server's own folder; `background` is a load on it, which lives as long."""
+        """`data` is the server's own folder; `background` is a load that runs as long as the server."""
         self._server = server
         self._data = data
         self._background = background
@@ -46,7 +46,7 @@ class PostgresProcesses:
             return []
 
     def send_signal(self, sig: signal.Signals) -> None:
-        """To the server and all its backends; a stopped server makes no more of them."""
+        """Send a signal to the server and all its backends; a stopped server starts no new ones."""
         if self.returncode is not None:
             return
         backends = self._backends() if sig == signal.SIGCONT else []
@@ -56,7 +56,7 @@ class PostgresProcesses:
                 process.send_signal(sig)
 
     def stop(self, grace_s: float) -> None:
-        """End it at once cleanly, which SIGTERM would not: it waits for its clients. Idempotent."""
+        """End it cleanly at once; with SIGTERM it would wait for its clients. Idempotent."""
         if self.returncode is None:
             self.send_signal(signal.SIGCONT)
             self._server.send_signal(signal.SIGINT)
@@ -64,7 +64,7 @@ class PostgresProcesses:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to all; returns when all have ended."""
+        """SIGKILL to all; return when all have ended."""
         if self._background is not None:
             self._background.kill()
         backends = self._backends()
@@ -76,9 +76,9 @@ class PostgresProcesses:
         self._remove_segment()
 
     def _remove_segment(self) -> None:
-        """Of shared memory, 56 bytes by which a server sees that another one has its data: SIGKILL leaves it to the machine."""
+        """Free 56 bytes of shared memory, which mark the data as in use: after SIGKILL they would stay."""
         try:
             words = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[6].split()
             ctypes.CDLL(None).shmctl(int(words[1]), _IPC_RMID, None)
-        except (OSError, LookupError, ValueError, AttributeError):  # it ended cleanly, or never began
+        except (OSError, LookupError, ValueError, AttributeError):  # it ended cleanly, or never started
             return

@@ -1,4 +1,4 @@
-"""rabbitmq-server, with deploy/rabbitmq/rabbitmq.conf, beside others and beside an installed one."""
+"""rabbitmq-server with deploy/rabbitmq/rabbitmq.conf; it runs alongside others, also an installed one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from core.process import DIES_WITH_PARENT, spawn
 CONFIG = DEPLOY / "rabbitmq" / "rabbitmq.conf"
 START_TIMEOUT_S = 90.0
 STOP_GRACE_S = 15.0
-# The wrapper that Debian puts on the PATH changes to the user rabbitmq.
+# Debian's wrapper on the PATH changes to the user rabbitmq.
 _REAL = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-# RabbitMQ asks epmd for its neighbours. Without one it starts a daemon that outlives it and serves every Erlang here.
+# RabbitMQ asks epmd for its peers. If there is none, it starts a daemon that outlives it and serves every Erlang here.
 _WITH_EPMD = 'port=$1; shift; "$@" epmd -port "$port" -address 127.0.0.1 & exec "$0"'
 _nodes: dict[int, dict[str, str]] = {}
 """The environment of each node that fanbench started, by its AMQP port."""
@@ -48,7 +48,7 @@ class RabbitMQ:
         return require(self.name, self.find(), self.install_hint)
 
     def version(self) -> str:
-        """From the installation's directory, which has it in its name; else as rabbitmqctl prints it."""
+        """From the name of the installation's directory, or else as rabbitmqctl prints it."""
         found = self.find()
         if found is None:
             return ""
@@ -77,7 +77,7 @@ class RabbitMQ:
                 listeners=listeners,
                 data=data,
                 spawn=lambda: spawn(self.name, command, folder / "rabbitmq.log", env=env, cwd=data),
-                # Its own ping answers before the port listens.
+                # RabbitMQ's own ping answers before the port listens.
                 ready=lambda: amqp_answers(port) and (not mqtt or mqtt_answers(mqtt_port)),
                 start_timeout_s=START_TIMEOUT_S,
                 stop_grace_s=STOP_GRACE_S,
@@ -87,7 +87,7 @@ class RabbitMQ:
 
 
 def remember_node(port: int, env: dict[str, str], before: Sequence[str] = ()) -> None:
-    """Note the environment of a node, by its AMQP port, and what precedes its command, so that `evaluate` reaches it."""
+    """Remember a node's environment and command prefix by its AMQP port, so that `evaluate` reaches it."""
     _nodes[port], _before[port] = env, list(before)
 
 
@@ -97,14 +97,14 @@ def node_name(port: int, host: str = _LOOPBACK) -> str:
 
 
 def nodes() -> list[int]:
-    """The AMQP ports of the nodes that this process has started and not stopped, the youngest last."""
+    """The AMQP ports of the nodes that this process started and has not stopped, the newest last."""
     return [port for port, env in _nodes.items() if Path(env["HOME"]).exists()]
 
 
 def evaluate(port: int, expression: str) -> str:
-    """What a node that fanbench started answers to an expression of Erlang's: what an operator would ask rabbitmqctl to do. Blocks.
+    """Evaluate an Erlang expression at a node that fanbench started, as an operator would with rabbitmqctl. Blocks.
 
-    erl_call takes a few milliseconds of CPU, rabbitmqctl, which starts a node of its own, over a second.
+    erl_call takes a few milliseconds of CPU; rabbitmqctl starts a node of its own and takes over a second.
 
     Raises:
         FanbenchError: it does not answer, or the expression fails.
@@ -145,8 +145,11 @@ def _call(executable: Path, port: int, expression: str) -> str:
 
 
 def code_links(executable: Path, enabled: Collection[str], folder: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """What to add to a node's environment `env` so that it loads its code by `link_code`; nothing if that cannot be."""
-    spaced = re.search(r"\s", str(folder))  # arguments of Erlang's are distinguished by spaces
+    """The variables with which a node in environment `env` loads its code by `link_code`.
+
+    Empty if that is impossible.
+    """
+    spaced = re.search(r"\s", str(folder))  # Erlang separates arguments by spaces
     if spaced or not link_code(executable, enabled, folder):
         return {}
     arguments = env["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
@@ -157,18 +160,18 @@ def code_links(executable: Path, enabled: Collection[str], folder: Path, env: Ma
 
 
 def link_code(executable: Path, enabled: Collection[str], folder: Path) -> bool:
-    """Recreate `folder`, with links to all of the node's code but the plug-ins that are not enabled.
+    """Recreate `folder` with links to the node's code, except plug-ins that are not enabled.
 
-    Erlang looks for each of a node's 400 modules in one folder of its code path after the other, 20,000 times in vain
-    where those of all plug-ins are in it: a third of the start's CPU (docs/decisions/0006). False if the code does not
-    lie in folders beside the executable: another packaging, which is then used as it is.
+    Erlang searches its code path, folder by folder, for each of a node's 400 modules. If the folders of all plug-ins
+    are on that path, 20,000 look-ups fail, a third of the start's CPU (docs/decisions/0006). False if the code is not
+    in folders beside the executable; such a package is used unchanged.
     """
     found = {path.name.partition("-")[0]: path for path in executable.resolve().parents[1].glob("plugins/*/")}
     needed = {"rabbit", "rabbitmq_prelaunch", *enabled}
     if not needed <= found.keys():
         return False
     if folder.exists():
-        shutil.rmtree(folder)  # of a run that was killed
+        shutil.rmtree(folder)  # left by a killed run
     folder.mkdir(parents=True)
     for name, path in found.items():
         if name in needed or not name.startswith("rabbitmq_"):
@@ -193,7 +196,7 @@ def environment(
     epmd_port: int,
     host: str = _LOOPBACK,
 ) -> dict[str, str]:
-    """A node of its own: name, cookie (in HOME), directories and ports."""
+    """The environment of a separate node: name, cookie (in HOME), directories and ports."""
     interface = host.replace(".", ",")
     env = {name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ_")}
     return env | {
@@ -207,7 +210,7 @@ def environment(
         "RABBITMQ_CONF_ENV_FILE": os.devnull,  # not the installed node's
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(data / "none"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
-        "RUNNING_UNDER_SYSTEMD": "true",  # no shell beside the node, that would pass on signals and be killed without it
+        "RUNNING_UNDER_SYSTEMD": "true",  # no shell in between, which could be killed without the node
         "RABBITMQ_DIST_PORT": str(distribution_port),
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_EPMD_ADDRESS": host,

@@ -1,4 +1,4 @@
-"""Three nodes of RabbitMQ, with an epmd of their own."""
+"""Three RabbitMQ nodes with their own epmd."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ _SETTINGS = (
 
 
 def _build(plan: Blueprint) -> Cluster:
-    """Features: `quorum` or `stream`, the type of queue that leads; without, the node of an exclusive queue does."""
+    """Features: `quorum` or `stream`, the type of the queue whose leader counts.
+
+    Without either, the node of an exclusive queue.
+    """
     addresses, distribution = plan.network.addresses(NODES), plan.network.addresses(NODES)
     epmd_port = port_of(plan.network.addresses(1)[0])
     nodes = [_node(plan, place, addresses, port_of(distribution[place]), epmd_port) for place in range(NODES)]
@@ -62,7 +65,7 @@ def _build(plan: Blueprint) -> Cluster:
         listeners={"amqp": ",".join(addresses)},
         data=plan.data,
         nodes=nodes,
-        # Not one of the nodes': epmd lives longer than any of them.
+        # Not a node's environment: epmd outlives every node.
         watchers=[_epmd(plan, place, f"{host}:{epmd_port}") for place, host in enumerate(hosts, 1)],
         watchers_first=True,
         whole=partial(_whole, addresses),
@@ -110,7 +113,7 @@ def _name(address: str) -> str:
 
 
 def _epmd(plan: Blueprint, place: int, address: str) -> Running:
-    """Erlang's names of one host: which node listens where."""
+    """Erlang's register of one host: which node listens on which port."""
     executable, host, port = require("epmd", on_path("epmd"), rabbitmq.install_hint), host_of(address), port_of(address)
     command: list[str | Path] = [executable, "-port", str(port), "-address", host]
     known = [(_NAMES, port.to_bytes(4, "big"))]
@@ -118,7 +121,7 @@ def _epmd(plan: Blueprint, place: int, address: str) -> Running:
 
 
 def _whole(addresses: Sequence[str]) -> bool:
-    """Whether each node runs with all others, and each quorum queue and stream has all its members."""
+    """Whether each node sees all others running, and each quorum queue and stream has all its members."""
     if not all(amqp_answers(port_of(address), host_of(address)) for address in addresses):
         return False
     asked = _ALL_THERE.replace("COUNT", str(len(addresses)))

@@ -1,4 +1,4 @@
-"""One command to a Redis, Valkey or Sentinel that fanbench started, with a plain socket: what an operator would ask redis-cli."""
+"""One command to a Redis, Valkey or Sentinel that fanbench started, with a plain socket instead of redis-cli."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Reply = str | int | list["Reply"] | None
 
 
 def ask(address: str, *words: str) -> Reply:
-    """The reply (RESP2) of the server at host:port. Blocks.
+    """Send a command to the server at host:port and return its reply (RESP2). Blocks.
 
     Raises:
         FanbenchError: the server refuses the command; the message has its words.
@@ -29,14 +29,14 @@ def ask(address: str, *words: str) -> Reply:
 
 
 def ask_pairs(address: str, *words: str) -> dict[str, str]:
-    """A reply of names and values, one after the other."""
+    """Parse a reply of alternating names and values."""
     reply = ask(address, *words)
     assert isinstance(reply, list)
     return {str(name): str(value) for name, value in zip(reply[::2], reply[1::2], strict=True)}
 
 
 def ask_info(address: str, *words: str) -> dict[str, str]:
-    """A reply of lines `name:value`, as INFO and CLUSTER INFO give."""
+    """Parse a reply of lines `name:value`, like that of INFO and CLUSTER INFO."""
     lines = str(ask(address, *words)).split("\r\n")
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 

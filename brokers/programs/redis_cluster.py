@@ -1,4 +1,4 @@
-"""Redis Cluster: three primaries that share the slots, with a replica each, of valkey-server or redis-server."""
+"""Redis Cluster with valkey-server or redis-server: three primaries that share the slots, with one replica each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SETTINGS = (
 
 
 def _build(plan: Blueprint) -> Cluster:
-    # The bus has a port of its own: by default it is 10,000 beyond the other, which may not exist.
+    # The bus needs its own port: the default, 10,000 above the other, may not exist.
     addresses, buses = plan.network.addresses(NODES), plan.network.addresses(NODES)
     nodes = [_node(plan, number, *both) for number, both in enumerate(zip(addresses, buses, strict=True), 1)]
     return Cluster(
@@ -60,7 +60,7 @@ def _node(plan: Blueprint, number: int, address: str, bus: str) -> Running:
 
 
 def _form(addresses: Sequence[str], buses: Sequence[str]) -> None:
-    """Give each primary its share of the slots, introduce all, and make the others replicas."""
+    """Give each primary its share of the slots, make all nodes meet, and make the others replicas."""
     share = SLOTS // PRIMARIES + 1
     for place, address in enumerate(addresses[:PRIMARIES]):
         first, last = place * share, min((place + 1) * share, SLOTS) - 1
@@ -75,7 +75,7 @@ def _form(addresses: Sequence[str], buses: Sequence[str]) -> None:
 
 
 def _knows(address: str, name: str) -> bool:
-    """Whether a node has heard of another one, by gossip."""
+    """Whether a node knows another one by gossip."""
     return name in str(ask(address, "CLUSTER", "NODES"))
 
 
@@ -119,7 +119,7 @@ def _leader(nodes: Mapping[str, Running], _features: Collection[str], topic: str
 
 
 def slot_of(key: str) -> int:
-    """The slot of a key: CRC-16 (XMODEM), of what stands in braces if something does.
+    """The slot of a key: CRC-16 (XMODEM) of the key, or of its part in braces.
 
     Source: Redis Cluster specification, "Key distribution model".
     """

@@ -1,4 +1,4 @@
-"""The servers of Sentinel sets and of Redis Cluster: what they have in common."""
+"""What the servers of Sentinel sets and of Redis Cluster have in common."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ FSYNC = Setting(
 
 
 def server_options(plan: Blueprint, node: str, address: str) -> dict[str, object]:
-    """By their names in the server's configuration. Feature `durable`: an append-only file."""
+    """Options by their names in the server's configuration. Feature `durable`: an append-only file."""
     own: dict[str, object] = {"port": port_of(address), "bind": host_of(address), "dir": plan.home(node)}
-    own["protected-mode"] = "no"  # it answers to 127.0.0.1 alone, which a node's own network is not
+    own["protected-mode"] = "no"  # protected mode answers only on 127.0.0.1, and a separate network has another address
     if "durable" in plan.features:
         own["appendonly"] = "yes"
     policy = next(name for name, value in _FSYNC.items() if value == plan.values["fsync_every_s"])
@@ -35,10 +35,10 @@ def server_options(plan: Blueprint, node: str, address: str) -> dict[str, object
 
 
 def config_text(options: Mapping[str, object]) -> str:
-    """A configuration file with these options."""
+    """Write a configuration file with these options."""
     return "".join(f"{name} {value}\n" for name, value in options.items())
 
 
 def server_node(plan: Blueprint, node: str, command: Sequence[str | Path], address: str) -> Running:
-    """A server, or a Sentinel, that answers at this address."""
+    """Whether a server or Sentinel answers at this address."""
     return plan.node(node, command, {"redis": address}, partial(redis_answers, port_of(address), host_of(address)))

@@ -1,4 +1,4 @@
-"""A primary with two replicas and three Sentinels, of valkey-server or redis-server."""
+"""A primary with two replicas and three Sentinels, with valkey-server or redis-server."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _SETTINGS = (
 
 def _build(plan: Blueprint) -> Cluster:
     """Feature `durable`: an append-only file on each server. Listener `sentinel`: the Sentinels' addresses."""
-    # Each Sentinel shares a host with a server: a server that is cut off has one on its side.
+    # Each Sentinel shares a host with a server, so a server that is cut off has one on its side.
     servers, sentinels = plan.network.addresses(NODES), plan.network.addresses(NODES)
     nodes = [_server(plan, number, address, servers[0]) for number, address in enumerate(servers, 1)]
     return Cluster(
@@ -61,7 +61,7 @@ def _build(plan: Blueprint) -> Cluster:
         watchers=[_sentinel(plan, number, address, servers[0]) for number, address in enumerate(sentinels, 1)],
         whole=partial(_whole, servers, sentinels),
         leader=partial(_leader, dict(zip(servers, nodes, strict=True)), sentinels),
-        # A Sentinel that finds a primary without replicas looks again after ten seconds only.
+        # A Sentinel that finds a primary without replicas looks again only after ten seconds.
         form=lambda: wait_until(lambda: _online(servers[0]) == NODES - 1, f"{plan.name}: the replicas follow"),
         network=plan.network,
     )
@@ -69,7 +69,7 @@ def _build(plan: Blueprint) -> Cluster:
 
 def _server(plan: Blueprint, number: int, address: str, primary: str) -> Running:
     node = f"server-{number}"
-    # A file, since Sentinel has each server write into it whom it follows: so that it is that, too, after a restart.
+    # A file, because Sentinel makes each server write its role into it, so that the role survives a restart.
     config = plan.home(node) / "server.conf"
     options = server_options(plan, node, address) | {"min-replicas-to-write": plan.values["min_replicas_to_write"]}
     options |= {} if address == primary else {"replicaof": f"{host_of(primary)} {port_of(primary)}"}
@@ -88,7 +88,7 @@ def _sentinel(plan: Blueprint, number: int, address: str, primary: str) -> Runni
 
 
 def _whole(servers: Collection[str], sentinels: Collection[str]) -> bool:
-    """Whether the Sentinels agree on a primary, whom all others follow, and know all of them and one another."""
+    """Whether the Sentinels agree on a primary, know all servers and each other, and the other servers follow it."""
     named = set()
     for address in sentinels:
         facts = ask_pairs(address, "SENTINEL", "MASTER", SERVICE)
@@ -107,7 +107,7 @@ def _whole(servers: Collection[str], sentinels: Collection[str]) -> bool:
 
 
 def _online(primary: str) -> int:
-    """How many replicas follow the server at this address and have all that it has."""
+    """How many replicas follow the server at this address and are in sync with it."""
     told = ask_info(primary, "INFO", "replication")
     return sum(name.startswith("slave") and "state=online" in value for name, value in told.items())
 

@@ -1,4 +1,4 @@
-"""A broker program that runs: as a child process, or in a container."""
+"""A running broker program: a child process or a container."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STOP_S = 1.5
 
 
 class Started(Protocol):
-    """What has been started and can be ended: core.process.Child, or a container."""
+    """Something that was started and can be ended: core.process.Child, or a container."""
 
     @property
     def pid(self) -> int | None:
@@ -51,7 +51,7 @@ class Started(Protocol):
 class Running:
     """A program that answers; leaving the `with` block stops it and removes its data.
 
-    `kill` and `start_again` are for faults: the program comes back on the same ports, with the data it left.
+    `kill` and `start_again` are for faults: the program comes back on the same ports with its data.
     """
 
     name: str
@@ -70,14 +70,14 @@ class Running:
 
     @property
     def pids(self) -> list[int]:
-        """The processes whose trees are the broker's CPU and memory; none where they cannot be seen from here."""
+        """The processes whose trees count as the broker's CPU and memory; empty if they cannot be seen from here."""
         if self.child is None or self.ended or (pid := self.child.pid) is None:
             return []
         return [pid]
 
     @property
     def ended(self) -> bool:
-        """Whether it does not run."""
+        """Whether it is not running."""
         return self.child is None or self.child.returncode is not None
 
     def start_again(self) -> None:
@@ -95,7 +95,7 @@ class Running:
         self.child = self.spawn()
 
     def until_ready(self) -> None:
-        """Wait for a protocol round trip of what was begun.
+        """Wait until it answers a protocol round trip.
 
         Raises:
             TransientError: it ended, or did not answer in time.
@@ -117,7 +117,7 @@ class Running:
             self.child.kill()
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its connections and says no more."""
+        """SIGSTOP: it keeps its connections and falls silent."""
         if self.child is not None:
             self.child.send_signal(signal.SIGSTOP)
 
@@ -132,7 +132,7 @@ class Running:
             self.child.stop(self.stop_grace_s)
 
     def stop(self) -> None:
-        """End it and remove its data, within `_STOP_S`: nothing that an orderly end would save is kept. Idempotent."""
+        """End it within `_STOP_S` and remove its data, so an orderly end is not needed. Idempotent."""
         if self.discard is not None:
             self.kill()
             self.discard()
@@ -150,7 +150,7 @@ class Running:
 
 
 def launch(running: Running) -> Running:
-    """Start it for the first time; on failure nothing of it is left but its log."""
+    """Start it for the first time; on failure only its log remains."""
     try:
         running.start_again()
     except BaseException:

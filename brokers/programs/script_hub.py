@@ -1,4 +1,4 @@
-"""A hub in Python of examples/hubs, which takes events by HTTP and streams them itself."""
+"""A Python hub of examples/hubs, which receives events by HTTP and streams them itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.resources import resource_folder
 
 @dataclass(frozen=True, slots=True)
 class ScriptHub:
-    """It has no features. `script` is started with its port as its only argument."""
+    """Runs `script` with its port as the only argument. It has no features."""
 
     name: str
     script: str
@@ -35,7 +35,7 @@ class ScriptHub:
         return require(self.name, self.find(), self.install_hint)
 
     def version(self) -> str:
-        """That of its library."""
+        """The version of its library."""
         try:
             return version(self.library) if self.find() else ""
         except PackageNotFoundError:

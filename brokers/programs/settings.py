@@ -1,4 +1,4 @@
-"""Settings of a broker program: a whole number each, declared, shown beside each result, and chosen by name."""
+"""Settings of a broker program: whole numbers that are declared, shown with each result, and chosen by name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from core.errors import UsageError, nearest
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What decides how long a failover takes, or what a promise costs: shown beside each result, and set by `?name=value` after
-    a contender's name."""
+    """A setting that decides how long a failover takes or what a promise costs.
+
+    It is shown with each result, and set by `?name=value` after a contender's name.
+    """
 
     name: str
     default: int
@@ -23,7 +25,7 @@ class Setting:
         """A value that a person gave.
 
         Raises:
-            UsageError: it is no whole number, or outside of what the setting takes.
+            UsageError: it is not a whole number, or out of range.
         """
         where = f"{program}?{self.name}={text}"
         if not (text.isascii() and text.isdigit()):
@@ -34,10 +36,10 @@ class Setting:
 
 
 def read_settings(program: str, settings: Sequence[Setting], given: Mapping[str, str]) -> dict[str, int]:
-    """The value of each setting, where `given` are those that a person chose.
+    """The value of each setting; `given` has those that the user chose.
 
     Raises:
-        UsageError: the program has no such setting, or it takes no such value.
+        UsageError: the program has no such setting, or the value is out of range.
     """
     known = {setting.name: setting for setting in settings}
     for name in given:

