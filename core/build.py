@@ -16,7 +16,7 @@ _VARIABLE = "FANBENCH_COMMIT"
 
 @cache
 def installed_version() -> str:
-    """As the package's metadata have it."""
+    """The version in the package's metadata."""
     try:
         return version("fanbench")
     except PackageNotFoundError:
@@ -30,7 +30,7 @@ def source_commit() -> str:
 
 
 def commit_of(folder: Path) -> str:
-    """The commit of a tree that holds the package `core`; empty if it is not known."""
+    """The commit of a tree that contains the package `core`; empty if it is unknown."""
     return os.environ.get(_VARIABLE) or checked_out(folder) or _recorded(folder / RECORDED)
 
 
@@ -42,7 +42,10 @@ def _recorded(path: Path) -> str:
 
 
 def checked_out(folder: Path) -> str:
-    """The commit of a checkout, without running git; empty if it is none, or keeps its references another way."""
+    """The commit of a checkout, without running git.
+
+    Empty if it is no checkout, or stores its references differently.
+    """
     git = folder / ".git"
     try:
         if git.is_file():  # a worktree

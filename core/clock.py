@@ -23,7 +23,7 @@ class ClockPair:
     def read(cls) -> ClockPair:
         """Read both clocks, the monotonic one on both sides of the wall clock, and keep its middle.
 
-        The narrowest of a few readings: one that was interrupted between its clocks would tell of a step.
+        Take the narrowest of a few readings: one that was interrupted between the clocks would look like a step.
         """
         _, wall, monotonic = min(_reading() for _ in range(_READINGS))
         return cls(wall, monotonic)
@@ -41,12 +41,15 @@ def _reading() -> tuple[int, int, int]:
 
 
 class ClockWatch:
-    """The farthest that the wall clock moved against the monotonic one since the watch began, seen at each `look`."""
+    """The largest move of the wall clock against the monotonic one since the watch began, as seen at each `look`."""
 
     def __init__(self) -> None:
         self._began = ClockPair.read()
         self.farthest_ns = 0
 
     def look(self) -> None:
-        """Compare the clocks now; a clock set forth and back again is seen if there is a look in between."""
+        """Compare the clocks now.
+
+        A clock that is set forward and back is detected only if `look` is called in between.
+        """
         self.farthest_ns = max(self.farthest_ns, self._began.step_ns(ClockPair.read()), key=abs)

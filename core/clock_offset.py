@@ -1,7 +1,8 @@
-"""How far another host's clock is ahead of ours: an interval that holds it, whatever the network does.
+"""How far another host's clock is ahead of ours, as an interval that contains the truth whatever the network does.
 
-A request leaves at `left_ns` of our clock, the other side reads `remote_ns` of its own, and the answer is here at `back_ns`. It read
-its clock in between, so that it is ahead by something in [remote - back, remote - left]. Nothing here reads a clock or a socket.
+A request leaves at `left_ns` on our clock, the other side reads `remote_ns` on its own, and the answer arrives at
+`back_ns`. The other side read its clock in between, so it is ahead by a value in [remote - back, remote - left].
+Nothing here reads a clock or a socket.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class OffsetInterval:
         return OffsetInterval(self.low_ns - other.high_ns, self.high_ns - other.low_ns)
 
     def intersect(self, other: OffsetInterval) -> OffsetInterval | None:
-        """What both allow; None if they exclude each other."""
+        """Their intersection; None if it is empty."""
         low_ns, high_ns = max(self.low_ns, other.low_ns), min(self.high_ns, other.high_ns)
         return OffsetInterval(low_ns, high_ns) if low_ns <= high_ns else None
 
     def holds(self, ns: int) -> bool:
-        """Whether the offset may be that."""
+        """Whether the offset may have this value."""
         return self.low_ns <= ns <= self.high_ns
 
 
@@ -73,14 +74,14 @@ class TimedInterval(NamedTuple):
 
 
 def interval_of(left_ns: int, remote_ns: int, back_ns: int) -> TimedInterval:
-    """What one probe says, of the instant in the middle of it."""
-    # The remote clock was read at some other instant of the probe, from which it may have drifted.
+    """The offset from one probe, at the instant in its middle."""
+    # The remote clock was read at another instant of the probe, and may have drifted since.
     drifted_ns = int((back_ns - left_ns) * MAX_DRIFT) + 1
     return TimedInterval((left_ns + back_ns) // 2, remote_ns - back_ns - drifted_ns, remote_ns - left_ns + drifted_ns)
 
 
 def drift_of(intervals: list[TimedInterval]) -> DriftRange | None:
-    """The drifts that all intervals, in the order of their instants, allow; None if there is none: a clock was set."""
+    """The drifts that all intervals, ordered by instant, allow; None if there are none, because a clock was set."""
     low, high = -MAX_DRIFT, MAX_DRIFT
     for number, later in enumerate(intervals):
         for earlier in intervals[:number]:
@@ -91,7 +92,7 @@ def drift_of(intervals: list[TimedInterval]) -> DriftRange | None:
 
 
 def offset_at(now_ns: int, intervals: list[TimedInterval], drift: DriftRange) -> OffsetInterval | None:
-    """The offset now: each interval moved by the drift, and all intersected; None if they exclude each other."""
+    """The offset now: the intersection of all intervals, each moved by the drift; None if it is empty."""
     low_ns, high_ns = -float("inf"), float("inf")
     for at_ns, low, high in intervals:
         moved = ((now_ns - at_ns) * drift.low, (now_ns - at_ns) * drift.high)
@@ -100,7 +101,7 @@ def offset_at(now_ns: int, intervals: list[TimedInterval], drift: DriftRange) ->
 
 
 class OffsetEstimator:
-    """The offset of one clock, from all probes of it."""
+    """The offset of one clock, from all its probes."""
 
     def __init__(self) -> None:
         self._kept: deque[TimedInterval] = deque()
@@ -140,14 +141,14 @@ class OffsetEstimator:
             self._set_anew()
 
     def _set_anew(self) -> None:
-        """What was known no longer holds: begin again with what comes."""
+        """Forget earlier probes, which are no longer valid."""
         self.stepped = True
         self._kept.clear()
         self._latest = None
         self._drift = DriftRange(-MAX_DRIFT, MAX_DRIFT)
 
     def at(self, now_ns: int, reach_ns: int = 0) -> OffsetInterval | None:
-        """The offset now, which holds for instants up to `reach_ns` before as well; None before the first probe."""
+        """The offset now, which is also valid for instants up to `reach_ns` before; None before the first probe."""
         if self._latest is None or self._drift is None:
             return None
         found = offset_at(now_ns, [*self._kept, self._latest], self._drift)
@@ -158,5 +159,5 @@ class OffsetEstimator:
         return OffsetInterval(found.low_ns + int(moved[0]), found.high_ns + int(moved[-1]))
 
     def forgive(self) -> None:
-        """Measuring begins anew: a step before does not concern it."""
+        """Measuring restarts: earlier steps do not count."""
         self.stepped = False

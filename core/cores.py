@@ -10,13 +10,13 @@ _OWN = Path("/proc/self/cgroup")
 
 
 def usable_cores(cgroups: Path = _CGROUP, own: Path = _OWN) -> float:
-    """Cores that this process may keep busy: by its affinity, and by cpu.max of its cgroup and of those above."""
+    """Cores that this process may keep busy, by its affinity and by cpu.max of its cgroup and the parent cgroups."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min([float(allowed), *_quotas(cgroups, own)])
 
 
 def _quotas(cgroups: Path, own: Path) -> list[float]:
-    """The limits of cgroup v2, innermost first; none if there is no such thing."""
+    """The limits of cgroup v2, innermost first; none without cgroup v2."""
     try:
         lines = own.read_text(encoding="ascii").splitlines()
     except OSError:

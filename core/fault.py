@@ -39,7 +39,7 @@ LAST_SIGNS_S = 2.0
 
 
 class Kind(NamedTuple):
-    """What all faults of one kind share."""
+    """What all faults of a kind have in common."""
 
     meaning: str
     undone: str
@@ -61,7 +61,7 @@ _CUT_S = 15.0
 """Longer than any product here takes to declare a silent node down, RabbitMQ's 7.5 to 12.5 s with net_ticktime_s = 10."""
 WHAT: dict[FaultKind, Kind] = {
     "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with its data"),
-    # Longer than the heartbeat of the adapters, 2.5 s: they must notice.
+    # Longer than the adapters' heartbeat of 2.5 s, so that they notice.
     "broker-stop": Kind("the broker is stopped (SIGSTOP)", "it is continued (SIGCONT)", for_s=5.0, stops_broker=True),
     "link-cut": Kind(
         "the connections between one replica and the broker are cut, and new ones are refused",
@@ -175,11 +175,11 @@ class Fault(BaseModel):
 
     @property
     def lasting_s(self) -> float:
-        """`for_s`, or what is usual for this kind."""
+        """`for_s`, or this kind's default."""
         return WHAT[self.kind].for_s if self.for_s is None else self.for_s
 
     def times_s(self, duration_s: float) -> list[float]:
-        """When it begins, in seconds into a measured phase of `duration_s`."""
+        """When it begins: seconds after the start of a measured phase of `duration_s`."""
         if not self.every_s:
             return [self.at_s]
         repeats = max(1, math.ceil((duration_s - self.at_s) / self.every_s))
@@ -187,22 +187,22 @@ class Fault(BaseModel):
 
     @property
     def share_of_clients(self) -> float:
-        """`share`, or what is usual for this kind."""
+        """`share`, or this kind's default."""
         return self.share or WHAT[self.kind].share or 1.0
 
     @property
     def done_to_clients(self) -> bool:
-        """Whether the load does it, on order."""
+        """Whether the load causes it, on an order."""
         return self.kind.startswith("clients-")
 
     @property
     def of_deployment(self) -> bool:
-        """Whether a person's own commands do it to a deployment of their own."""
+        """Whether the user's own commands cause it in the user's deployment."""
         return self.kind.startswith("deployment-")
 
     @property
     def ends_a_replica(self) -> bool:
-        """Whether it ends a replica, and with it what lives in there: the generator of `memory`."""
+        """Whether it ends a replica, and the generator in it with `memory`."""
         return self.kind.startswith("replica-")
 
     @property
@@ -212,7 +212,7 @@ class Fault(BaseModel):
 
     @property
     def ends_early(self) -> bool:
-        """Whether it is undone as soon as every replica delivers again: what it does is known then."""
+        """Whether it is undone as soon as every replica delivers again, when its effect is known."""
         return self.of_nodes and not self.of_links and self.for_s is None and self.lasting_s > LAST_SIGNS_S
 
     @property
@@ -222,7 +222,7 @@ class Fault(BaseModel):
 
     @property
     def before_clients(self) -> bool:
-        """Whether it is done to a proxy between replicas and clients."""
+        """Whether it happens in a proxy between replicas and clients."""
         return self.kind.startswith("proxy-")
 
     @property

@@ -1,9 +1,9 @@
-"""Becomes fanbench programs that it has imported already: run as `python -m core.fork_server MODULE...` (core/forked.py).
+"""Forks programs that it has already imported: `python -m core.fork_server MODULE...`, see core/forked.py.
 
-It imports the modules, and then reads requests from stdin, a line of JSON each: `number`, `program` (whose `__main__`
-has a `main()`), `log`, `env`. For each it forks, and answers on stdout with `number` and `pid`, and with `number`
-and `exit_code` when that process has ended. When stdin closes, because the requester has ended or was killed, it kills
-what still runs. Requests come from our own parent alone, over a pipe.
+It imports the modules, then reads requests from stdin, one JSON object a line: `number`, `program` (whose `__main__`
+has a `main()`), `log`, `env`. For each it forks and writes `number` and `pid` to stdout, and later `number` and
+`exit_code` when the process has ended. When stdin closes, because the requester ended or was killed, it kills the
+processes that still run. Only our own parent sends requests, over a pipe.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ class ForkRequest(TypedDict):
 
 
 def _answer(**fields: int) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the requester is gone: stdin says so next, and all is killed
+    with contextlib.suppress(BrokenPipeError):  # the requester is gone: stdin will close, and everything is killed
         os.write(1, json.dumps(fields).encode() + b"\n")
 
 
 def _become(request: ForkRequest) -> object:
-    """In the child: set up what a program gets from its command line, then run it."""
+    """In the child: set up what a command line would, then run the program."""
     with Path(request["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
         for stream, file in enumerate((nothing, log, log)):
             os.dup2(file.fileno(), stream)
     sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
     _die_with_parent()
     program = request["program"]
-    setproctitle(f"{sys.executable} -m {program}")  # which finds the place by the first environment
+    setproctitle(f"{sys.executable} -m {program}")  # before the next line: it needs the original environment
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv[1:] = []
@@ -57,7 +57,7 @@ def _become(request: ForkRequest) -> object:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end this process with the fork server, which may be killed before it can do so."""
+    """Make the kernel end this process with the fork server, which may be killed before it can."""
     parent = os.getppid()
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -66,14 +66,14 @@ def _die_with_parent() -> None:
 
 
 def _serve() -> Callable[[], object] | None:
-    """Until stdin closes; in each child it returns what the child is to do."""
+    """Serve until stdin closes; in each child, return what the child must run."""
     running: dict[int, int] = {}
 
     def reap(*_: object) -> None:
         while running:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:  # the signal came again, and the last was reaped within this very loop
+            except ChildProcessError:  # the signal came twice, and this loop reaped the last child
                 break
             if not pid:
                 break
@@ -82,7 +82,7 @@ def _serve() -> Callable[[], object] | None:
     signal.signal(signal.SIGCHLD, reap)
     for line in sys.stdin:
         request: ForkRequest = json.loads(line)
-        # Held back until the child is in `running` and its start was told.
+        # Blocked until the child is in `running` and its start was reported.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()
         if pid == 0:
@@ -90,7 +90,7 @@ def _serve() -> Callable[[], object] | None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             return partial(_become, request)
-        with contextlib.suppress(OSError):  # the child has done it, and may even have ended
+        with contextlib.suppress(OSError):  # the child has done it, and may have ended
             os.setpgid(pid, pid)
         running[pid] = request["number"]
         _answer(number=request["number"], pid=pid)
@@ -103,11 +103,11 @@ def _serve() -> Callable[[], object] | None:
 
 
 def main() -> None:
-    """Serve; a child leaves by its program's own end, as any process does."""
+    """Serve; a child exits as its program does."""
     for module in sys.argv[1:]:
         importlib.import_module(module)
     gc.collect()
-    gc.freeze()  # a collection in a child would write to, and so copy, every page of what was imported
+    gc.freeze()  # a collection in a child would write to, and so copy, every imported page
     become = _serve()
     if become is not None:
         become()

@@ -1,7 +1,7 @@
-"""Our own Python programs, started within milliseconds: forked by a process that has imported their libraries already.
+"""Starts our own Python programs within milliseconds: a process that has imported their libraries forks them.
 
-A replica takes most of a second of a core to import its libraries, on each start (docs/decisions/0005). What comes
-is a process of its own like any other: own process group, environment, log, command line in `ps`, and exit code.
+Importing a replica's libraries takes most of a CPU second at each start (docs/decisions/0005). The result is an
+ordinary process, with its own process group, environment, log, command line in `ps`, and exit code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ START_TIMEOUT_S = 60.0
 
 
 class Forked:
-    """A process that the fork server started, in the words of `subprocess.Popen`."""
+    """A process that the fork server started, with the interface of `subprocess.Popen`."""
 
     def __init__(self, server: ForkServer, number: int, pid: int) -> None:
         self.pid = pid
@@ -37,7 +37,7 @@ class Forked:
         return self._server.exit_code(self._number)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; the exit code.
+        """Wait for its end; return the exit code.
 
         Raises:
             subprocess.TimeoutExpired: it still runs after `timeout` seconds.
@@ -60,7 +60,10 @@ class Forked:
 
 
 class ForkServer:
-    """The process that has the modules imported, started with `start` or the first program; it ends with this one."""
+    """A process that has imported the modules.
+
+    It starts with `start` or the first program, and ends with this process.
+    """
 
     def __init__(self, *modules: str) -> None:
         self._modules = modules
@@ -73,7 +76,7 @@ class ForkServer:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - the fork server's stderr, as long as it may write
 
     def start(self) -> None:
-        """Start importing, unless it runs already; returns at once."""
+        """Start importing, unless it already runs; return at once."""
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 return
@@ -87,7 +90,7 @@ class ForkServer:
             threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
 
     def fork(self, program: str, log: Path, env: Mapping[str, str]) -> Forked:
-        """Start `python -m PROGRAM`, its output to the end of `log`.
+        """Start `python -m PROGRAM`, and append its output to `log`.
 
         Raises:
             TransientError: the fork server has ended, or does not answer.
@@ -100,7 +103,7 @@ class ForkServer:
         process = self._process
         assert process is not None
         assert process.stdin is not None
-        with self._lock, contextlib.suppress(BrokenPipeError):  # its end is told below
+        with self._lock, contextlib.suppress(BrokenPipeError):  # its end is reported below
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
         with self._told:
@@ -111,7 +114,7 @@ class ForkServer:
         return Forked(self, number, pid)
 
     def _why(self, process: subprocess.Popen[bytes]) -> str:
-        """Why it cannot start programs, and how to find out."""
+        """The error if it cannot start programs, and how to find out why."""
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
         found = "does not answer" if process.poll() is None else f"ended with exit code {process.returncode}"
@@ -119,25 +122,25 @@ class ForkServer:
         return f"{found}: {said[0] if said else 'it said nothing'}; see what `{command}` says"
 
     def spawn(self, name: str, program: str, log: Path, env: Mapping[str, str]) -> Child:
-        """`core.process.spawn` of one of the programs; a fork of what is not Linux may crash, and is restarted."""
+        """`core.process.spawn` for one of the programs, which forks only on Linux: elsewhere a fork may crash."""
         if sys.platform != "linux":
             return spawn(name, [*OWN_PYTHON, "-m", program], log, env=env)
         return adopt(name, self.fork(program, log, env), log)
 
     def exit_code(self, number: int) -> int | None:
-        """Of a program by its number; None while it runs."""
+        """The exit code of a program by its number; None while it runs."""
         with self._told:
             return self._exit_codes.get(number)
 
     def wait(self, number: int, timeout_s: float | None) -> int:
-        """Wait for the end of a program, `timeout_s` seconds at most; its exit code."""
+        """Wait at most `timeout_s` seconds for the end of a program; return its exit code."""
         with self._told:
             if not self._told.wait_for(lambda: number in self._exit_codes, timeout_s):
                 raise subprocess.TimeoutExpired(f"program {number}", timeout_s or 0)
             return self._exit_codes[number]
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
-        """Take its answers; when it has ended, so must its programs, of which nobody would hear again."""
+        """Read its answers; when it has ended, end its programs, because nobody would hear of them again."""
         running: dict[int, int] = {}
         assert process.stdout is not None
         with process.stdout as answers:

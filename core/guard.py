@@ -1,10 +1,10 @@
 """Ends the process groups of a fanbench that was killed: run as `python core/guard.py` with a pipe as its stdin.
 
 The parent writes `+PGID` when it starts a group and `-PGID` when the group is gone. When the pipe closes, because
-the parent exited or was killed with SIGKILL, the groups still listed get SIGTERM, then SIGKILL. What is no child of
-the parent, a container, has a command that removes it: `+WORD<tab>WORD...`, and the same with `-` when it is gone; the
-commands still listed are run last. The guard lives in a session of its own, so neither Ctrl-C nor the end of a terminal
-reaches it. It imports nothing of fanbench: it must start in a few milliseconds.
+the parent exited or was killed with SIGKILL, the groups still listed get SIGTERM, then SIGKILL. A container is no child
+of the parent. It has a command that removes it: `+WORD<tab>WORD...`, and the same with `-` when it is gone; the guard
+runs the remaining commands last. The guard has its own session, so neither Ctrl-C nor a closed terminal reaches it. It
+imports nothing from fanbench, because it must start in a few milliseconds.
 """
 
 import os
@@ -36,7 +36,7 @@ def _signal_all(groups: set[int], sig: signal.Signals) -> None:
 
 
 def _run_all(commands: list[list[str]]) -> None:
-    import subprocess  # takes as long to import as all the rest to start
+    import subprocess  # importing it takes as long as starting everything else
 
     running = []
     for command in commands:
@@ -47,7 +47,7 @@ def _run_all(commands: list[list[str]]) -> None:
                 )
             )
         except OSError:
-            continue  # nobody is left to be told
+            continue  # nobody is left to read it
     for process in running:
         try:
             process.wait(COMMAND_TIMEOUT_S)
@@ -56,7 +56,7 @@ def _run_all(commands: list[list[str]]) -> None:
 
 
 def main() -> None:
-    """Follow stdin to its end, then end what is left."""
+    """Read stdin to its end, then end what is left."""
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, signal.SIG_IGN)
     groups: set[int] = set()
@@ -71,7 +71,7 @@ def main() -> None:
             continue
         pgid = int(entry)
         groups.add(pgid) if sign == "+" else groups.discard(pgid)
-    _signal_all(groups, signal.SIGCONT)  # a stopped process takes no SIGTERM
+    _signal_all(groups, signal.SIGCONT)  # a stopped process does not receive SIGTERM
     _signal_all(groups, signal.SIGTERM)
     deadline = time.monotonic() + TERM_GRACE_S
     while any(_alive(pgid) for pgid in groups) and time.monotonic() < deadline:
@@ -79,7 +79,7 @@ def main() -> None:
     _signal_all({pgid for pgid in groups if _alive(pgid)}, signal.SIGKILL)
     if commands:
         _run_all(list(commands.values()))
-        time.sleep(AGAIN_S)  # a container that was being made when its maker was killed is there only now
+        time.sleep(AGAIN_S)  # a container that was being created when its creator was killed exists only now
         _run_all(list(commands.values()))
 
 

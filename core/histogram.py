@@ -1,6 +1,6 @@
 """HDR histograms of latencies, filled in bulk with numpy, merged and never averaged.
 
-Recording one value through the library costs about 780 ns; folding an array costs about 90 ns a value.
+The library takes about 780 ns to record one value; folding an array takes about 90 ns a value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
 SIGNIFICANT_FIGURES = 3
 
-_SUB_BUCKETS = 2048  # the power of two that keeps three significant figures
+_SUB_BUCKETS = 2048  # the power of two that gives three significant figures
 _HALF = _SUB_BUCKETS // 2
 _HEADER_BYTES = 8
 """Before the compressed part: a cookie and a length."""
@@ -33,7 +33,7 @@ def _new() -> HdrHistogram:
 
 
 def _bounds() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The lowest value in microseconds that each counts index stands for, and how many values it stands for."""
+    """For each counts index, the lowest value in microseconds and the number of values that it covers."""
     index = np.arange(_new().counts_len, dtype=np.int64)
     bucket = np.maximum((index >> 10) - 1, 0)
     return (index - bucket * _HALF) << bucket, np.int64(1) << bucket
@@ -43,12 +43,12 @@ _LOWEST_US, _WIDTH_US = _bounds()
 
 
 def index_values_ms() -> npt.NDArray[np.float64]:
-    """The value in milliseconds that stands for each counts index: the highest that is counted there."""
+    """The value in milliseconds that represents each counts index: the highest that it covers."""
     return (_LOWEST_US + _WIDTH_US - 1) / 1000
 
 
 def _indexes(values_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """HdrHistogram's counts index of each value (its `_counts_index_for`, for whole arrays)."""
+    """HdrHistogram's counts index of each value: its `_counts_index_for` for whole arrays."""
     # frexp gives the bit length exactly for values below 2^53.
     bits = np.frexp(np.maximum(values_us, _SUB_BUCKETS - 1).astype(np.float64))[1].astype(np.int64)
     bucket = bits - 11
@@ -56,10 +56,10 @@ def _indexes(values_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _require_small(text: str) -> None:
-    """A fanbench histogram has a few kilobytes; compressed zeros of a megabyte are a gigabyte, which the library would hold.
+    """Limit the size: a histogram has a few kilobytes, but a hostile megabyte can decompress to a gigabyte of zeros.
 
     Raises:
-        ValueError: it is larger than all of its counts can be.
+        ValueError: it is larger than a full histogram.
     """
     packed = base64.b64decode(text)[_HEADER_BYTES:]
     unpacked = zlib.decompressobj().decompress(packed, _MOST_BYTES)
@@ -70,8 +70,8 @@ def _require_small(text: str) -> None:
 class Histogram:
     """Latencies in microseconds from 0 to one hour at three significant figures.
 
-    `negative` counts values below 0: they are kept out of the percentiles and make a run invalid, they are never
-    dropped in silence. Values above an hour are recorded as one hour, and `over` counts them.
+    `negative` counts values below 0: they are not in the percentiles, but they make a run invalid. Values above an hour
+    are recorded as one hour, and `over` counts them.
     """
 
     __slots__ = ("_hdr", "negative", "over")
@@ -83,7 +83,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many values were recorded, negative ones not among them."""
+        """How many values were recorded, without negative ones."""
         return int(self._hdr.total_count)
 
     def record_ns(self, values_ns: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> None:
@@ -116,14 +116,14 @@ class Histogram:
         return np.array(np.frombuffer(self._hdr.counts, dtype=np.int64))
 
     def filled(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The indexes of the HDR layout that are not empty, ascending, and their counts."""
+        """The non-empty indexes of the HDR layout, ascending, and their counts."""
         counts = np.frombuffer(self._hdr.counts, dtype=np.int64)
         indexes = np.flatnonzero(counts)
         return indexes, counts[indexes]
 
     @classmethod
     def of_counts(cls, indexes: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> Histogram:
-        """The histogram of which `filled` gives these."""
+        """The histogram for which `filled` returns these."""
         histogram = cls()
         if len(indexes):
             every = np.zeros(len(_LOWEST_US), np.int64)
@@ -139,7 +139,7 @@ class Histogram:
         self._hdr.max_value = max(self._hdr.max_value, high_us)
 
     def percentile_ms(self, percentile: float) -> float:
-        """The value in milliseconds that `percentile` per cent of the values do not exceed; 0 when empty."""
+        """The percentile in milliseconds; 0 if there are no values."""
         return self.curve_ms([percentile])[0]
 
     def max_ms(self) -> float:
@@ -158,7 +158,7 @@ class Histogram:
         return Percentiles(p50=p50, p90=p90, p99=p99, p999=p999, max=self.max_ms())
 
     def curve_ms(self, percentiles: Sequence[float]) -> list[float]:
-        """The value in milliseconds at each of the percentiles: what the library gives, 1,000 times as fast."""
+        """The value in milliseconds at each percentile: the library's result, 1,000 times as fast."""
         if not self.count:
             return [0.0] * len(percentiles)
         wanted = np.maximum((np.asarray(percentiles, dtype=np.float64) * self.count / 100 + 0.5).astype(np.int64), 1)
@@ -186,6 +186,6 @@ class Histogram:
         try:
             _require_small(text)
             histogram._hdr.decode_and_add(text.encode("ascii"))
-        except Exception as error:  # the library raises several kinds of its own, and zlib's
+        except Exception as error:  # the library raises several types of its own, and zlib's
             raise ValueError(f"not an HDR V2 histogram of microseconds up to an hour: {error}") from error
         return histogram

@@ -1,7 +1,7 @@
-"""Whose clock it is: processes of one host read one clock, unless somebody gave one of them another.
+"""Identifies a clock: the processes of one host share a clock, unless one of them was given another.
 
-The wall clock minus the monotonic one is the same in all processes of a host, and stays so while NTP slews both; it changes when the wall
-clock is set. So two processes have one clock where host and difference are equal.
+The difference of the wall clock and the monotonic one is equal in all processes of a host. NTP slews both, so the
+difference changes only when the wall clock is set. Two processes share a clock if host and difference are equal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _START, _END = "c=", " "
 
 @cache
 def host_name() -> str:
-    """A short name of this boot of this host; it tells nothing else."""
+    """A short identifier of this host's current boot; it reveals nothing else."""
     try:
         text = _BOOT_ID.read_text(encoding="ascii")
     except OSError:
@@ -36,7 +36,7 @@ def host_name() -> str:
 
 
 def short_name(server: str) -> str:
-    """A replica's name as a mark holds it."""
+    """A replica's name as it stands in a mark."""
     return hashlib.sha256(server.encode()).hexdigest()[:4]
 
 
@@ -49,13 +49,13 @@ class HostClock:
 
     @classmethod
     def read(cls) -> HostClock:
-        """This process's."""
+        """This process's clock."""
         now = ClockPair.read()
         return cls(host_name(), now.wall_ns - now.monotonic_ns)
 
     @classmethod
     def parse(cls, text: str) -> HostClock | None:
-        """Read what `str` gives; None for anything else."""
+        """Parse what `str` returns; None for anything else."""
         host, _, boot = text.partition(".")
         try:
             return cls(host, int(boot, 16) * _US) if host and len(text) <= MARK_BYTES else None
@@ -66,29 +66,29 @@ class HostClock:
         return f"{self.host}.{self.boot_ns // _US:x}"
 
     def is_same(self, other: HostClock) -> bool:
-        """Whether both are one clock."""
+        """Whether both are the same clock."""
         return self.host == other.host and abs(self.boot_ns - other.boot_ns) <= SAME_NS
 
 
 @dataclass(frozen=True, slots=True)
 class ClockMark:
-    """What an event says of its generator's clock: which it is, and how far the replica `server` (its short name) is ahead of it."""
+    """An event's mark about its generator's clock: its identity, and how far replica `server` (short name) is ahead."""
 
     clock: HostClock
     server: str = ""
     ahead: OffsetInterval | None = None
 
     def encode(self) -> str:
-        """As it stands at the start of an event's filling."""
+        """The text at the start of an event's padding."""
         text = f"{_START}{self.clock}"
         if self.ahead is not None:
-            # Rounded outwards, so that the interval still holds the truth.
+            # Rounded outwards, so that the interval still contains the truth.
             text += f".{self.server}.{self.ahead.low_ns // _US}.{-(-self.ahead.high_ns // _US)}"
         return text + _END
 
     @classmethod
     def parse(cls, text: str) -> ClockMark | None:
-        """Read what `mark_text` found; None for anything else."""
+        """Parse what `mark_text` found; None for anything else."""
         parts = text.split(".")
         clock = HostClock.parse(".".join(parts[:2]))
         if clock is None or len(parts) not in (2, 5):
@@ -103,7 +103,7 @@ class ClockMark:
 
 
 def mark_text(content: str) -> str:
-    """The text of the mark at the start of what an event carries; empty where there is none."""
+    """The text of the mark at the start of an event's padding; empty if there is none."""
     if not content.startswith(_START):
         return ""
     return content[len(_START) : MARK_BYTES].partition(_END)[0]

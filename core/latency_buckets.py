@@ -12,7 +12,7 @@ _BOUNDS_NS = tuple(round(bound * NS_PER_S) for bound in BOUNDS_S)
 
 
 class LatencyBuckets:
-    """Counts that only grow. `core/histogram.py` is the exact one, for results; this one costs half a microsecond a latency."""
+    """Counts that only grow. It takes half a microsecond per latency; results use the exact `core/histogram.py`."""
 
     __slots__ = ("_counts", "_sum_ns", "negative")
 

@@ -15,10 +15,10 @@ _TEXT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: `time` (ISO 8601 with its offset from UTC), `level`, `logger`, `message`, and `exception`."""
+    """One JSON object per line: `time` (ISO 8601 with UTC offset), `level`, `logger`, `message`, and `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; what no JSON can hold is escaped."""
+        """The line; characters that JSON cannot contain are escaped."""
         moment = datetime.fromtimestamp(record.created).astimezone()
         found = {
             "time": moment.isoformat(timespec="milliseconds"),
@@ -32,14 +32,14 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(level: str, form: LogFormat) -> None:
-    """Send what is logged from this level on to stderr."""
+    """Log to stderr, from this level on."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def say_last(words: str) -> None:
-    """Write why a program ends to stderr, in the form of its log, whether that was set up or not."""
+    """Write to stderr why a program ends, in the format of its log, even if the log was not set up."""
     formatters = [handler.formatter for handler in logging.getLogger().handlers]
     form = next((one for one in formatters if isinstance(one, JsonLines)), None)
     if form is None and os.environ.get(_VARIABLE) == "json":

@@ -1,4 +1,4 @@
-"""Shared by /metrics of server and generator: base units, and every series from the first scrape on."""
+"""Shared by /metrics of server and generator: base units, and every series from the first scrape."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def latencies(name: str, words: str, buckets: LatencyBuckets) -> HistogramMetric
 def counts(
     name: str, words: str, label: str, found: Mapping[str, int], expected: Collection[str] = ()
 ) -> CounterMetricFamily:
-    """A counter for each value of a label; those in `expected` are there, as 0, before anything was counted."""
+    """A counter for each value of a label; those in `expected` exist, as 0, before anything was counted."""
     family = CounterMetricFamily(name, words, labels=[label])
     for value, count in (dict.fromkeys(expected, 0) | dict(found)).items():
         family.add_metric([value], count)

@@ -1,6 +1,6 @@
-"""Paths that a person gives, made absolute once, at the entry point: command line, environment, a broker's URL.
+"""Makes the user's paths absolute at the entry point: command line, environment, a broker's URL.
 
-From there on a path means the same file in every process, whatever directory a child is started in.
+After that, a path means the same file in every process, whatever its current directory.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def absolute_path(path: str | Path) -> Path:
-    """The path from the root, as seen from the current directory.
+    """The absolute path, relative to the current directory.
 
-    Symbolic links and `..` are kept: `/dev/stdin` and a shell's `<(command)` are links that lead to no file.
+    Symbolic links and `..` stay: `/dev/stdin` and a shell's `<(command)` are links to no file.
     """
     return Path(path).absolute()
 
 
 def file_to_write(path: str | Path) -> Path:
-    """The absolute path of a file that a program will write, perhaps at its very end: so that errors show at once.
+    """The absolute path of a file that a program will write, checked now so that errors show at once.
 
     Raises:
         ValueError: its directory does not exist, or it is a directory itself.
@@ -31,7 +31,7 @@ def file_to_write(path: str | Path) -> Path:
 
 
 def read_small_text(path: Path, most_bytes: int) -> str:
-    """The text of a file that people write by hand.
+    """Read a file that people write by hand.
 
     Raises:
         OSError: it cannot be read. ValueError: it is larger, or not UTF-8.

@@ -6,7 +6,7 @@ import socket
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """`count` different ports that nobody listens on now; held together while choosing, so they differ."""
+    """`count` different ports that nobody listens on now; all are held while choosing, so they differ."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for sock in sockets:

@@ -1,4 +1,4 @@
-"""Child processes that never outlive fanbench: own process group, output to a log file, terminate-wait-kill."""
+"""Child processes that never outlive fanbench: separate process group, output to a log file, terminate-wait-kill."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ DIES_WITH_PARENT = [_SETPRIV, "--pdeathsig", "KILL"] if _SETPRIV else []
 """Execs the command that follows; the kernel kills it when the thread that started it ends, so it ends even if fanbench
 and its guard are killed together. Its own children are not covered."""
 ONCE_GUARDED = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh"]
-"""Waits for `go` on stdin, then execs the command. The guard must know a child's group before the child does anything: if
-fanbench is killed in between, the shell reads the end of its input and exits."""
+"""Waits for `go` on stdin, then execs the command.
+
+The guard must know a child's group before the child does anything: if fanbench is killed in between, the shell reads
+the end of its input and exits."""
 
 
 class _Guard:
@@ -36,7 +38,7 @@ class _Guard:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Start it, unless it runs."""
+        """Start it unless it runs."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._process = subprocess.Popen(
@@ -68,7 +70,7 @@ class Process(Protocol):
         """The exit code; None while it runs."""
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end; `subprocess.TimeoutExpired` if it still runs after `timeout` seconds."""
+        """Wait for the end; raise `subprocess.TimeoutExpired` if it still runs after `timeout` seconds."""
 
     def terminate(self) -> None:
         """SIGTERM."""
@@ -98,7 +100,7 @@ class Child:
             raise self.failure(f"{self.name} ended with exit code {self.returncode}; {self.last_words()}")
 
     def failure(self, words: str) -> FanbenchError:
-        """The error for a child that ended too early: transient, unless it said that another start would end the same."""
+        """The error for a child that ended early: transient, unless its exit code says that a retry would fail too."""
         return FanbenchError(words) if self.returncode == REFUSED else TransientError(words)
 
     def last_words(self, lines: int = 3) -> str:
@@ -132,16 +134,17 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to the whole group, what the child left behind included, and reap it."""
+        """SIGKILL to the whole group, including what the child left behind, and reap it."""
         self.send_signal(signal.SIGKILL)
         self._process.wait()
         _guard.tell(f"-{self.pid}")
 
 
 def when_killed(command: Sequence[str | Path]) -> Callable[[], None]:
-    """Have the guard run a command if fanbench ends without calling what is returned, which calls it off.
+    """Make the guard run a command if fanbench ends without calling the returned function, which cancels it.
 
-    For what is not a child of fanbench: a container. The command must do no harm if there is nothing left to do.
+    This is for what is not a child of fanbench, such as a container. The command must be harmless if nothing is left to
+    do.
     """
     line = "\t".join(str(word) for word in command)
     _guard.tell(f"+{line}")
@@ -149,13 +152,13 @@ def when_killed(command: Sequence[str | Path]) -> Callable[[], None]:
 
 
 def adopt(name: str, process: Process, log: Path) -> Child:
-    """A process that is the leader of its group and ends on its own if fanbench ends, watched by the guard from now on."""
+    """Register with the guard a process that leads its group and ends on its own if fanbench ends."""
     _guard.tell(f"+{process.pid}")
     return Child(name, process, log)
 
 
 def bound_to_us(starts_more: bool = False) -> list[str]:
-    """DIES_WITH_PARENT, but not where another thread starts it: the end of that thread would be the end of the child."""
+    """DIES_WITH_PARENT, except if another thread starts it: the child would end with that thread."""
     if threading.current_thread() is not threading.main_thread():
         return []
     return [*DIES_WITH_PARENT[:-1], "TERM"] if DIES_WITH_PARENT and starts_more else DIES_WITH_PARENT
@@ -170,9 +173,10 @@ def spawn(
     cwd: Path | None = None,
     starts_more: bool = False,
 ) -> Child:
-    """Start a command in its own process group, output to `log`, watched by the guard, ended by the kernel if both are gone.
+    """Start a command in its own process group, with output to `log`.
 
-    With `starts_more` that end is SIGTERM, upon which the command ends the processes that it has started.
+    The guard watches it, and if both are gone the kernel ends it. With `starts_more` the kernel sends SIGTERM, on which
+    the command ends the processes that it started.
 
     Raises:
         FanbenchError: the command cannot be started.
@@ -181,7 +185,7 @@ def spawn(
     words = [str(part) for part in command]
     if shutil.which(words[0], path=None if env is None else env.get("PATH")) is None:
         raise FanbenchError(f"{name}: cannot start {words[0]}: no such program; is it installed?")
-    _guard.start()  # before the child, which would be left behind if fanbench were killed while the guard starts
+    _guard.start()  # before the child, which would remain if fanbench were killed while the guard starts
     with log.open("ab") as output:
         try:
             process = subprocess.Popen(
@@ -197,6 +201,6 @@ def spawn(
             raise FanbenchError(f"{name}: cannot start {words[0]}: {error.strerror}; is it installed?") from error
     child = adopt(name, process, log)
     assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError), process.stdin as go:  # its end is told by whoever waits for it
+    with contextlib.suppress(BrokenPipeError), process.stdin as go:  # whoever waits for it reports its end
         go.write(b"\n")
     return child

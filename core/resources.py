@@ -16,9 +16,9 @@ _IN_THE_CHECKOUT = {
 
 
 def resource_folder(name: FolderName) -> Path:
-    """Where a folder of such files lies: inside the package `core` in a wheel, at the top of a checkout.
+    """The folder of such files: inside the package `core` in a wheel, at the top of a checkout.
 
-    The wheel's copies are put there by pyproject.toml. Wheels are always unpacked, so the folder is a real one.
+    pyproject.toml puts the wheel's copies there. Wheels are always unpacked, so it is a real folder.
     """
     package = Path(str(files("core")))
     packaged = package / "resources_of_the_wheel" / name

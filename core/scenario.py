@@ -85,7 +85,7 @@ class Scenario(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _what_follows_from_sessions(cls, fields: object) -> object:
-        """With sessions, the rate and the number of clients follow from them: the average numbers at any time."""
+        """With sessions, the rate and the number of clients follow from the sessions: their averages at any time."""
         if not isinstance(fields, dict) or not (rules := _rules_of(fields)):
             return fields
         live = rules.arrivals_hz * mean_lifetime_s(rules)
@@ -128,20 +128,20 @@ class Scenario(BaseModel):
 
     @property
     def run_s(self) -> float:
-        """Approximate seconds of a run, including the start and the end of its programs."""
+        """Approximate duration of a run in seconds, including the start and the end of its programs."""
         return self.warmup_s + self.duration_s + self.clients / self.connect_hz + FIXED_S
 
     def broken_run_s(self, fault: Fault) -> float:
-        """About how many seconds a run takes in which that breaks: it goes on until the fault was undone, and its tail."""
+        """Approximate duration in seconds of a run with that fault, which includes its undoing and its tail."""
         return self.run_s + max(0.0, fault.at_s + fault.lasting_s + TAIL_S - self.duration_s)
 
     @property
     def sessions(self) -> SessionRules | None:
-        """The rules of its sessions; None if topics stay."""
+        """The rules of its sessions; None if its topics are permanent."""
         return _rules_of(self.model_dump())
 
     def with_fields(self, **fields: object) -> Scenario:
-        """This scenario with some fields replaced; None keeps a field.
+        """Return this scenario with some fields replaced; None keeps a field.
 
         Raises:
             UsageError: a field is unknown or its value out of range.
@@ -166,7 +166,7 @@ _OF_RULES = {
 
 
 def _rules_of(fields: Mapping[str, object]) -> SessionRules | None:
-    """The rules that these fields of a scenario give; None without sessions, or where a field is wrong, which is told later."""
+    """The session rules in these fields; None without sessions, or if a field is wrong, which is reported later."""
     if not fields.get("topic_arrivals_hz"):
         return None
     known = {name: fields.get(field, Scenario.model_fields[field].default) for name, field in _OF_RULES.items()}
@@ -191,7 +191,7 @@ def parse_scenario(fields: Mapping[str, object], where: str) -> Scenario:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
-        if not field:  # a rule over several fields, which names them itself
+        if not field:  # a rule over several fields, whose message names them
             raise UsageError(f"{where}: {reason}") from error
         hint = Scenario.model_fields[field].description if field in Scenario.model_fields else ""
         raise UsageError(f"{where}: {field} = {first['input']!r}: {reason}. {field}: {hint}") from error
@@ -214,7 +214,7 @@ def load_scenario(name_or_path: str, folder: Path) -> Scenario:
 
 
 def read_toml(path: Path, what: str, model: str) -> dict[str, object]:
-    """A small TOML file; an error calls it `what` and names a model to follow.
+    """Read a small TOML file; an error calls it `what` and names an example.
 
     Raises:
         UsageError: it cannot be read, or is not TOML.

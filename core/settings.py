@@ -19,13 +19,13 @@ from core.plain_text import plain
 PREFIX = "FANBENCH_"
 T = TypeVar("T", bound=BaseSettings)
 _BEHIND_SCHEME = re.compile(r"(?<=://).+(?=['\"])", re.DOTALL)
-# Compose passes an unset variable on as an empty one: none is given then.
+# Compose passes an unset variable as an empty one, which counts as unset.
 FileToRead = Annotated[Path | None, BeforeValidator(lambda path: absolute_path(path) if path else None)]
 FileToWrite = Annotated[Path | None, BeforeValidator(lambda path: file_to_write(path) if path else None)]
 
 
 def settings_config(prog: str) -> SettingsConfigDict:
-    """The configuration that every program's settings share."""
+    """The configuration shared by every program's settings."""
     return SettingsConfigDict(
         env_prefix=PREFIX,
         frozen=True,
@@ -54,18 +54,18 @@ def read_settings(cls: type[T], argv: Sequence[str] = ()) -> T:
         hint = known.description if known else None
         shown = "***" if known and "SecretStr" in str(known.annotation) else _without_secrets(first["input"])
         reason = first["msg"].removeprefix("Value error, ")
-        # Without its cause, which holds the value.
+        # Without its cause, which contains the value.
         raise UsageError(f"{PREFIX}{field.upper()}={shown}: {reason}" + (f"; {hint}" if hint else "")) from None
     except SettingsError as error:
         raise UsageError(f"settings: {error}; see --help") from error
 
 
 def _without_secrets(value: object) -> str:
-    """A refused value. The text after a scheme may contain a password, whose end is unknown, so it is hidden."""
+    """A refused value. Text after a scheme is hidden, because it may contain a password whose end is unknown."""
     return _BEHIND_SCHEME.sub("***", repr(value))
 
 
 def exit_with(error: FanbenchError) -> NoReturn:
-    """End the program with the error as one line on stderr, in the form of its log."""
+    """End the program with the error as one line on stderr, in the format of its log."""
     say_last(plain(str(error)))
     sys.exit(exit_code(error))

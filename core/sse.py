@@ -1,4 +1,4 @@
-"""Server-Sent Events on the wire: a writer and an incremental parser, twins of each other.
+"""Server-Sent Events on the wire: a writer and the matching incremental parser.
 
 Source: WHATWG HTML, section 9.2 (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 """
@@ -16,7 +16,7 @@ _RETRY_DIGITS = 18
 
 
 class SSEEvent(NamedTuple):
-    """One dispatched event: its type, its data with LF between lines, and the last event id at that point."""
+    """One dispatched event: its type, its data with LF between lines, and the last event id at that time."""
 
     event: str
     data: str
@@ -24,7 +24,7 @@ class SSEEvent(NamedTuple):
 
 
 def encode_event(data: str, *, id: str | None = None, event: str | None = None, retry_ms: int | None = None) -> bytes:
-    """One event as UTF-8 bytes, closed by its blank line. CR and CRLF within `data` arrive as LF.
+    """One event as UTF-8 bytes with its closing blank line. CR and CRLF within `data` arrive as LF.
 
     Raises:
         ValueError: `id` or `event` contains a line end, `id` contains NUL, or `retry_ms` is negative.
@@ -45,9 +45,9 @@ def encode_event(data: str, *, id: str | None = None, event: str | None = None, 
 
 
 def encode_comment(text: str = "", *, retry_ms: int | None = None) -> bytes:
-    """Comment lines, which no client shows: they open a stream, carry `retry:`, and are the heartbeat.
+    """Comment lines, which clients ignore: they open a stream, carry `retry:`, and are the heartbeat.
 
-    No blank line ends them: it would end a block without data, which some clients (httpx-sse) take for an event.
+    They have no blank line: some clients (httpx-sse) would read an event into a block without data.
     """
     lines = [f": {line}" for line in _LINE_END.split(text)]
     if retry_ms is not None:
@@ -59,9 +59,9 @@ _WHOLE = re.compile(rb"id: ([^\r\n\0]*)\ndata: ([^\r\n]*)\n\n\Z")
 
 
 def read_whole(block: bytes) -> SSEEvent | None:
-    """One event of an id and one line of data, as `encode_event` writes it, where a stream stands between two events.
+    """Parse one event of an id and one line of data, as `encode_event` writes it, between two events of a stream.
 
-    None for anything else, which is an `SSEParser`'s to read: this takes a sixth of the time.
+    None for anything else, which needs an `SSEParser`; this takes a sixth of its time.
     """
     match = _WHOLE.match(block)
     if match is None:
@@ -71,10 +71,10 @@ def read_whole(block: bytes) -> SSEEvent | None:
 
 
 class SSEParser:
-    """Turns the bytes of one event stream into events, at whatever points the bytes are cut.
+    """Parses the bytes of one event stream into events, wherever the bytes are cut.
 
-    `last_event_id` and `retry_ms` are what the stream has set so far. `idle` is true between events, when nothing
-    is held back: the same bytes fed then always give the same events, which is what lets a reader cache them.
+    `last_event_id` and `retry_ms` are what the stream has set so far. `idle` is true between events, when nothing is
+    held back. The same bytes then always give the same events, so a reader can cache them.
     """
 
     __slots__ = ("_at_start", "_data", "_event", "_id", "_rest", "_skip_lf", "last_event_id", "retry_ms")
@@ -110,7 +110,7 @@ class SSEParser:
             text = text.removeprefix(b"\n")
             self._skip_lf = False
         *lines, self._rest = _LINE_END_BYTES.split(text)
-        # A CR that ends the chunk ended its line; an LF that follows in the next chunk belongs to it.
+        # A CR at the end of the chunk ended its line; an LF at the start of the next chunk belongs to it.
         if text.endswith(b"\r"):
             self._skip_lf = True
         events: list[SSEEvent] = []

@@ -1,9 +1,10 @@
-"""The event as published: what tells its place and its instants, outside every adapter, in one of two forms.
+"""The event as published: its place and its instants, outside every adapter, in one of two forms.
 
 - `readable`, a one-line UTF-8 JSON object:
   `{"stream":"k3f9","seq":17,"topic":"events","phase":"measure","due_ns":…,"sent_ns":…,"pad":"…"}`
-- `compact`, where the payload is small: `k3f9-17m5fe3a1b2c3d4e.3e8 PAYLOAD`. That is the id, `w` or `m` for the phase, due in
-  microseconds and sent - due, both hexadecimal. The topic is the one on which the event came. Instants are cut down to microseconds.
+- `compact`, for small payloads: `k3f9-17m5fe3a1b2c3d4e.3e8 PAYLOAD`. That is the id, `w` or `m` for the phase, due in
+  microseconds and sent - due, both hexadecimal. The topic is that on which the event arrived. Instants are truncated to
+  microseconds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ StampForm = Literal["readable", "compact"]
 COMPACT_BYTES = 40
 """Size of a compact stamp at the client, up to seq 9,999 and one second of delay in each hop."""
 _STREAM_LENGTH = 8
-_LARGEST_SEQ = 10**12  # one that no run reaches
+_LARGEST_SEQ = 10**12  # higher than any run reaches
 _ID = re.compile(r"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})\Z")
 _PLAIN = r"[ !#-\[\]-~]"
 _FIELDS = (
@@ -46,7 +47,7 @@ class StampError(ValueError):
 
 
 class Stamp(NamedTuple):
-    """Who published an event, its place in the stream, and when it was due and sent (wall clock, nanoseconds)."""
+    """The event's stream, its place there, and when it was due and sent (wall clock, nanoseconds)."""
 
     stream: str
     seq: int
@@ -57,7 +58,7 @@ class Stamp(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The SSE id: the same at every replica, since it comes from the generator."""
+        """The SSE id: equal at every replica, because the generator makes it."""
         return f"{self.stream}-{self.seq}"
 
 
@@ -83,20 +84,20 @@ class ReceivedStamp(NamedTuple):
 def new_stream(starts_ns: int = 0) -> str:
     """A unique name for one start of a generator: 8 lower-case base-32 characters.
 
-    With `starts_ns`, the common start of several generators, all of them have the same.
+    With `starts_ns`, the common start of several generators, all of them get the same name.
     """
     choice = random.Random(starts_ns).choice if starts_ns else secrets.choice
     return "".join(choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(_STREAM_LENGTH))
 
 
 def parse_id(text: str) -> tuple[str, int] | None:
-    """`k3f9-17` as `("k3f9", 17)`; None for anything else, however hostile."""
+    """Parse `k3f9-17` as `("k3f9", 17)`; None for anything else, however hostile."""
     match = _ID.match(text)
     return (match[1], int(match[2])) if match else None
 
 
 def encode(stamp: Stamp, pad: str = "") -> bytes:
-    """The published bytes of an event; `pad` fills it up to the wanted size and must be plain ASCII."""
+    """The published bytes of an event; `pad` fills it to the wanted size and must be plain ASCII."""
     return (
         f'{{"stream":"{stamp.stream}","seq":{stamp.seq},"topic":{orjson.dumps(stamp.topic).decode()},'
         f'"phase":"{stamp.phase}","due_ns":{stamp.due_ns},"sent_ns":{stamp.sent_ns},"pad":"{pad}"}}'
@@ -104,7 +105,10 @@ def encode(stamp: Stamp, pad: str = "") -> bytes:
 
 
 def encode_compact(stamp: Stamp, payload: bytes) -> bytes:
-    """The published bytes of an event with a compact stamp; the payload is UTF-8 without line ends, and may be empty."""
+    """The published bytes of an event with a compact stamp.
+
+    The payload is UTF-8 without line ends, and may be empty.
+    """
     due_us = stamp.due_ns // _NS_PER_US
     late_us = max(0, stamp.sent_ns // _NS_PER_US - due_us)
     head = f"{stamp.stream}-{stamp.seq}{_LETTERS[stamp.phase]}{due_us:x}.{late_us:x} "
@@ -118,10 +122,11 @@ def smallest_bytes(topics: Sequence[str]) -> int:
 
 
 def decode(payload: bytes, topic: str = "") -> Stamp:
-    """Read the stamp of an event that was published on `topic`, which a compact one does not name itself.
+    """Read the stamp of an event that was published on `topic`, which a compact stamp does not contain.
 
     Raises:
-        StampError: neither UTF-8 JSON nor a compact stamp, not one line, or a stamp field is missing or of a wrong kind.
+        StampError: it is neither UTF-8 JSON nor a compact stamp, not one line, or a field is missing or of the wrong
+        type.
     """
     exact = _EXACT.match(payload) if len(payload) <= _SHORT_BYTES else None
     if exact is not None:
@@ -155,7 +160,7 @@ def decode(payload: bytes, topic: str = "") -> Stamp:
 
 
 def read_received(data: str) -> ReceivedEvent | None:
-    """Read what a replica makes of what `encode` wrote; None for anything else, which may be an event all the same."""
+    """Read an event of `encode` as a replica passes it on; None for anything else, which may still be an event."""
     match = _EXACT_RECEIVED.match(data) if len(data) <= _SHORT_BYTES else None
     if match is None:
         return None

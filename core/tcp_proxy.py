@@ -1,6 +1,6 @@
 """A TCP proxy on 127.0.0.1 whose links can be cut, delayed or stalled: a bad network on demand.
 
-It runs an event loop in a thread of its own, so that both blocking code and tests with a loop of theirs can use it.
+It runs an event loop in a separate thread, so that blocking code and tests with their own loop can use it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _Queue = asyncio.Queue[tuple[float, bytes]]
 class TcpProxy:
     """Passes connections on to `target` (`host:port`); leaving the `with` block closes everything.
 
-    With `tls` it speaks TLS to its clients, and plain TCP to the target. All methods may be called from any thread and
-    return once they took effect.
+    With `tls` it uses TLS towards its clients and plain TCP to the target. Its methods can be called from any thread
+    and return once they took effect.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class TcpProxy:
         tap: Callable[[bytes], None] | None = None,
         listen: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
-        """`target` is `host:port`, or the host alone where `port` is given.
+        """`target` is `host:port`, or only the host if `port` is given.
 
         `tap` is called, in the proxy's thread, with each piece that a client sends; `listen` is a loopback address and a
         port, 0 for a free one.
@@ -74,22 +74,22 @@ class TcpProxy:
 
     @property
     def address(self) -> str:
-        """`127.0.0.1:port`, to be given instead of the target."""
+        """`127.0.0.1:port`, to use instead of the target."""
         return f"{self._listen_on[0]}:{self._port}"
 
     @property
     def port(self) -> int:
-        """Where it listens on 127.0.0.1."""
+        """Its port on 127.0.0.1."""
         return self._port
 
     @property
     def connections(self) -> int:
-        """Open links."""
+        """The number of open links."""
         return len(self._links)
 
     @property
     def accepted(self) -> int:
-        """Connections so far, including those that were cut at once."""
+        """The number of connections so far, including those that were cut at once."""
         return self._accepted
 
     def cut(self) -> None:
@@ -97,19 +97,19 @@ class TcpProxy:
         self._call(self._do_cut())
 
     def delay(self, seconds: float, back_s: float | None = None) -> None:
-        """Hold each byte back for this long in each direction, or for `back_s` towards the client; order is kept."""
+        """Delay each byte this long in each direction, or by `back_s` towards the client, in order."""
         self._call(self._set(delays_s=(seconds, seconds if back_s is None else back_s)))
 
     def stall(self) -> None:
-        """Read nothing and pass nothing on in either direction, and keep every connection open: senders soon see backpressure."""
+        """Stop reading and passing on in both directions, with every connection open: senders soon see backpressure."""
         self._call(self._set(flowing=False))
 
     def hold(self, seconds: float) -> None:
-        """Like `stall`, for exactly this long; then what was held back is forwarded."""
+        """Like `stall`, for exactly this long; then forward what was held back."""
         self._call(self._hold(seconds))
 
     def restore(self, *, flowing: bool = True) -> None:
-        """End the disturbance, except a stall; the ends must reconnect what was cut."""
+        """End the disturbance, except a stall; cut connections must be reconnected by their ends."""
         self._call(self._set(delays_s=(0.0, 0.0), flowing=flowing, cut=False))
 
     def _call(self, work: Coroutine[None, None, T]) -> T:
@@ -158,7 +158,7 @@ class TcpProxy:
             if not self._cut:
                 await self._join(reader, writer)
         except (OSError, asyncio.CancelledError):
-            pass  # refused by the target, reset by an end, or cut by us: the link is over
+            pass  # refused by the target, reset by an end, or cut by us: the link has ended
         finally:
             self._links.discard(link)
             writer.transport.abort()

@@ -1,4 +1,4 @@
-"""The bearer token of a replica: which text is valid, and how it is read from a file."""
+"""A replica's bearer token: which text is valid, and how to read it from a file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def check_token(text: str) -> str:
-    """The token, if any client can send it.
+    """Return the token if every client can send it.
 
     Raises:
-        ValueError: it has a leading or trailing blank, which HTTP strips, or a character that is not allowed in a header.
+        ValueError: it has leading or trailing white space, which HTTP strips, or a character that a header cannot have.
     """
     if text != text.strip() or not text.isprintable():
         raise ValueError("a token is printable text without a blank at either end")

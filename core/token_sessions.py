@@ -1,7 +1,8 @@
-"""Sessions (topics that live and die), as a schedule that every program computes in the same way: docs/decisions/0015 has why.
+"""Sessions (topics that live for seconds), as a schedule that every program computes in the same way.
 
-A session is a topic of its own: it begins, its events come in bursts as a model gives its tokens, an end marker is the last,
-and nobody ever uses its name again. A visit is one client's stay at it. Both follow from the rules alone.
+docs/decisions/0015 has the reasons. A session is a topic of its own. Its events come in bursts, as a language model
+emits tokens; the last is an end marker, and the name is never used again. A visit is one client's stay at a session.
+Both follow only from the rules.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _TEXT = bytes(random.Random("tokens").choices(b"abcdefghijklmnopqrstuvwxyz    ,.
 
 
 def mean_lifetime_s(rules: SessionRules) -> float:
-    """The mean of the random lifetimes."""
+    """The mean of random lifetimes."""
     return sum(_lifetime_s(rules.lifetime_s, (i + 0.5) / 100) for i in range(100)) / 100
 
 
@@ -57,7 +58,7 @@ class Visit(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenSession:
-    """One session. Instants are nanoseconds from the start of the schedule; the index of an event is its seq."""
+    """One session. Instants are nanoseconds from the start of the schedule; an event's index is its seq."""
 
     number: int
     begins_ns: int
@@ -70,16 +71,16 @@ class TokenSession:
 
     @cached_property
     def topic(self) -> str:
-        """The name of its topic."""
+        """Its topic."""
         return f"{_TOPIC}{self.number}"
 
     @property
     def last_seq(self) -> int:
-        """The seq of the end marker."""
+        """The end marker's seq."""
         return len(self.due_ns) - 1
 
     def payload(self, seq: int) -> bytes:
-        """The bytes of an event: they follow from the session and the seq."""
+        """The bytes of an event, which follow from the session and the seq."""
         if seq == self.last_seq:
             return END_MARKER
         start = (self.number * 131 + seq * 17) % MAX_TOKEN_BYTES
@@ -116,7 +117,7 @@ def _session(rules: SessionRules, number: int, begins_ns: int, first_visit: int)
         draw = rng.getrandbits(32)
         size = draw % MOST_AT_ONCE + 1
         due_ns.extend([first_ns] * size)
-        # From half to one and a half of the time that so many events take at this rate.
+        # From 0.5x to 1.5x the time that this number of events takes at this rate.
         first_ns += int(size * NS_PER_S / rate_hz * (0.5 + (draw >> 8) / (1 << 24)))
     due_ns.append(end_ns)
     least, most = rules.payload_bytes
@@ -128,7 +129,7 @@ def _session(rules: SessionRules, number: int, begins_ns: int, first_visit: int)
 
 
 def _visits(rules: SessionRules, rng: random.Random, begins_ns: int, due_ns: array[int], first: int) -> Iterator[Visit]:
-    """Each draws all its numbers, whatever comes of them: a share that is changed changes no other visit."""
+    """Draw all numbers of each visit, used or not, so that another share changes no other visit."""
     last = len(due_ns) - 1
     second_tab = rng.random() < rules.second_tab
     for tab in range(rules.clients + second_tab):
@@ -143,7 +144,7 @@ def _visits(rules: SessionRules, rng: random.Random, begins_ns: int, due_ns: arr
 
 
 class PlannedVisit(NamedTuple):
-    """A visit and its session, in the order in which visits open."""
+    """Each visit and its session, ordered by opening."""
 
     opens_ns: int
     number: int
@@ -152,7 +153,7 @@ class PlannedVisit(NamedTuple):
 
 
 def visits(rules: SessionRules) -> Iterator[PlannedVisit]:
-    """All visits, by when they open."""
+    """All visits, ordered by opening."""
     waiting: list[PlannedVisit] = []
     for session in sessions(rules):
         while waiting and waiting[0].opens_ns <= session.begins_ns:
@@ -164,5 +165,5 @@ def visits(rules: SessionRules) -> Iterator[PlannedVisit]:
 
 
 def expected_deliveries(rules: SessionRules) -> int:
-    """The number of measured events that all visits together should get."""
+    """The number of measured events that all visits should get in total."""
     return sum(session.expected(visit) for session in sessions(rules) for visit in session.visits)

@@ -1,4 +1,4 @@
-"""Topic lists as text, and which client listens to which topic: with the same result in every program."""
+"""Topic lists as text, and which client listens to which topic; every program gets the same result."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from core.errors import UsageError
 DEFAULT_TOPIC = "events"
 MAX_TOPICS = 100_000
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_EXACT = 1e-6  # rounding of sums of floats, in clients
+_EXACT = 1e-6  # tolerance for sums of floats, in clients
 
 
 def expand_topics(text: str) -> list[str]:
-    """`events`, `a,b` or `room-{0..999}` (as in a shell) as the list of topic names, without doubles.
+    """`events`, `a,b` or `room-{0..999}` (as in a shell) as the list of topic names, without duplicates.
 
     Raises:
-        UsageError: a name is empty or has white space or control characters, a range runs backwards, or there
-            are more than MAX_TOPICS names.
+        UsageError: a name is empty or has white space or control characters, a range is reversed, or there are more
+        than MAX_TOPICS names.
     """
     names: dict[str, None] = {}
     for part in text.split(","):
@@ -59,18 +59,18 @@ def topic_pattern(count: int) -> str:
 
 
 def topics_in_turn(topics: Sequence[str], skew: float) -> Iterator[str]:
-    """The topics of clients 0, 1, 2 …, without an end, by Zipf's law: topic k has a share in proportion to 1 / (k+1)^skew.
+    """The topics of clients 0, 1, 2 …, endlessly, by Zipf's law: topic k's share is proportional to 1 / (k+1)^skew.
 
-    Deterministic; skew 0 goes round. For each n, the first n clients have each topic in proportion, to within one
-    client. That is a fair schedule: the j-th client of a topic of which every p-th client should be comes between
-    client (j-1) p and client j p, and of those that may come the one that must come soonest does.
+    Deterministic; skew 0 is round robin. For each n, the first n clients have each topic in proportion, to within one
+    client. This is a fair schedule: if every p-th client should have a topic, its j-th client comes between client
+    (j-1) p and client j p. Of the topics that may come next, the one with the earliest deadline does.
     """
     weights = [1.0 / (k + 1) ** skew for k in range(len(topics))]
     whole = sum(weights)
     every = [whole / weight for weight in weights]
-    due = [(every[k], k, 1) for k in range(len(topics))]  # (by when, topic, which of its clients): may come now
+    due = [(every[k], k, 1) for k in range(len(topics))]  # (deadline, topic, which of its clients): may come now
     heapq.heapify(due)
-    later: list[tuple[float, int, int]] = []  # (from when, topic, which of its clients)
+    later: list[tuple[float, int, int]] = []  # (earliest, topic, which of its clients)
     for client in count():
         while later and later[0][0] <= client + _EXACT:
             _, k, nth = heapq.heappop(later)

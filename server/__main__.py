@@ -32,12 +32,12 @@ def fit_clients(settings: ServerSettings) -> ServerSettings:
 
 
 def main() -> None:
-    """Run until SIGTERM; exit code 2 for what another start would meet again, 1 for a broker that does not answer."""
+    """Run until SIGTERM; exit code 2 if a restart would fail too, 1 if the broker does not answer."""
     try:
         settings = read_settings(ServerSettings, sys.argv[1:])
         set_up_logging(settings)
         broker = open_endpoint(settings.broker_url, settings.delivery, settings.broker_password_file)
-        from server.runner import run  # takes a second to import, which a wrong setting need not wait for
+        from server.runner import run  # takes a second to import, so check the settings first
 
         run(fit_clients(settings), broker)
     except FanbenchError as error:

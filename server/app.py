@@ -67,10 +67,10 @@ def let_read(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 
 
 def open_streams_first(api: FastAPI, prefix: str) -> ASGIApp:
-    """FastAPI's application, before whose layers streams are opened; every path works with and without the prefix.
+    """FastAPI's application, which opens streams without its middleware stack.
 
-    Of exit stacks, the resolving of dependencies, a bound for bodies and the search for a route a stream needs none, and
-    they are a third of what a connection costs before its first event (docs/decisions/0006).
+    Each path works with and without the prefix. A stream needs no exit stacks, dependency resolution, body limit or
+    route search. They are a third of a connection's cost before its first event (docs/decisions/0006).
     """
     paths = {"/sse", f"{prefix}/sse"}
     clocks = {"/clock", f"{prefix}/clock"}
@@ -109,8 +109,8 @@ def create_api(make_replica: Callable[[], Replica]) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        # /metrics is what a replica has to tell; FastAPI would ask OpenTelemetry three times for each connection. A
-        # FastAPI from before it did so takes the argument for one of the application's own, and does nothing with it.
+        # A replica has /metrics; FastAPI would call OpenTelemetry three times for each connection. An older FastAPI,
+        # without OpenTelemetry, ignores the argument.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.add_exception_handler(StarletteHTTPException, _say_error)
@@ -123,7 +123,7 @@ def create_api(make_replica: Callable[[], Replica]) -> FastAPI:
             (503, "not now"),
         )
     }
-    # Requests for a stream or a clock do not reach this route: it is for the documentation, and refuses other methods.
+    # Requests for a stream or a clock do not reach this route: it documents them and refuses other methods.
     app.get("/sse", responses=refusals, openapi_extra=_STREAM_API, response_model=None)(_sse)
     app.get("/clock")(_clock)
     app.get("/stats", responses={401: refusals[401]})(_stats)
@@ -209,7 +209,10 @@ async def _healthz() -> Response:
 
 
 async def _readyz(request: Request) -> Response:
-    """The broker has confirmed the subscriptions and, but for a grace, is connected; 503 otherwise, and when stopping."""
+    """The broker has confirmed the subscriptions and is connected, within a grace period.
+
+    503 otherwise, and when stopping.
+    """
     replica: Replica = request.app.state.replica
     broker = replica.link.broker
     found: dict[str, object] = {"ready": False, "broker_connected": broker.connected}

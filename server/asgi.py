@@ -1,6 +1,6 @@
 """The application for other ASGI servers: `uvicorn server.asgi:app --workers 2`, `hypercorn server.asgi:app`.
 
-Set by the environment alone. Such a server exposes no transport, so every stream uses its `send`: the same events
+Only the environment configures it. Such a server exposes no transport, so every stream uses its `send`: the same events
 at two to three times the CPU, and no WebSocket. `python -m server` is the way to run one replica fast.
 """
 
@@ -52,7 +52,7 @@ def _end_worker(error: FanbenchError) -> None:
 
 
 def _stop_with_server(replica: Replica, loop: asyncio.AbstractEventLoop) -> None:
-    """At SIGTERM and SIGINT end the streams too: the server waits for them, and they would never end on their own."""
+    """At SIGTERM and SIGINT, end the streams too: the server waits for them, and they would never end."""
 
     def chain(sig: signal.Signals) -> None:
         before = signal.getsignal(sig)

@@ -95,7 +95,7 @@ def _refusal(error: TopicRefusedError) -> tuple[int, str]:
 
 
 def _spread_s(mean_s: int) -> int:
-    """±50%: clients that are refused together must not come back together."""
+    """Return the delay ±50%: clients that are refused together must not return together."""
     return random.randint(-(-mean_s // 2), mean_s * 3 // 2)
 
 

@@ -1,4 +1,4 @@
-"""The live clients of a topic with the same framing, and the loop, or the system call, that writes to all of them."""
+"""The live clients of a topic with the same framing, and the loop or system call that writes to all of them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ class Sender(Protocol):
     """False once it has failed."""
 
     def send(self, descriptors: npt.NDArray[np.int32], data: bytes) -> list[tuple[int, int]]:
-        """The sockets that did not take everything: place, and bytes taken or a negated errno. OSError if it can send no more."""
+        """Return the sockets that did not take everything: index, and bytes taken or a negated errno.
+
+        OSError if it cannot send any more.
+        """
 
 
 class BroadcastGroup:
-    """Who listens, in no particular order.
+    """The listeners, in no particular order.
 
-    With a sender, a client whose connection holds nothing is sent to past its transport; what its socket does not take
-    goes to the transport, which holds it, finds a slow client by it, and has all that comes until it is empty again. So
-    bytes never change places, whoever else writes to the transport, and every error is found where it always is.
+    With a sender, bytes for a client with an empty transport bypass the transport. What the socket does not take goes
+    to the transport, which detects a slow client; until it is empty again, everything goes through it. So bytes keep
+    their order, whoever else writes to the transport, and every error appears in its usual place.
     """
 
     __slots__ = ("_clients", "_descriptors", "_held", "_places", "_sender", "_writes")
@@ -76,9 +79,9 @@ class BroadcastGroup:
             self._descriptors[place] = self._descriptors[len(self._clients)]
 
     def write(self, data: bytes) -> Sequence[Client]:
-        """Send these bytes to all, or have each connection hold what it cannot send.
+        """Send these bytes to all; each connection buffers what it cannot send.
 
-        Returns the clients that may have got a part of it, where the sender failed: nothing may follow to them.
+        If the sender failed, returns the clients that may have received a part: nothing more may be sent to them.
         """
         for write in self._writes.values():
             write(data)

@@ -1,4 +1,4 @@
-"""The state of the broker, for readiness, metrics, /stats and the log."""
+"""The broker's state, for readiness, metrics, /stats and the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _log = logging.getLogger("fanbench.server")
 
 
 class BrokerState:
-    """Follows the consumer's link. Readiness lasts for a grace after the link is lost: a blip must not empty a load balancer."""
+    """Follows the consumer's link.
+
+    After the link is lost, readiness lasts for a grace period: a blip must not empty a load balancer.
+    """
 
     def __init__(self, grace_s: float, broker: str, loop: asyncio.AbstractEventLoop) -> None:
         self._grace_s = grace_s
@@ -48,15 +51,15 @@ class BrokerState:
 
     @property
     def skipped(self) -> Counter[str]:
-        """By reason, messages that the adapter skipped since the replica's start."""
+        """How many messages the adapter has skipped since the replica's start, by reason."""
         return self._skipped + Counter(self._link.skipped if self._link is not None else {})
 
     def is_about_a_part(self, error: Exception) -> bool:
-        """Whether an error is about some topics only, such as those of a shard that is lost: the broker is there."""
+        """Whether an error concerns only some topics, such as those of a lost shard, while the broker answers."""
         return self.connected and isinstance(error, BrokerError) and error.kind is CauseKind.LOST
 
     async def follow(self, link: LinkState) -> None:
-        """Until cancelled."""
+        """Follow the link until cancelled."""
         self._link, told = link, ""
         try:
             while True:
@@ -79,7 +82,7 @@ class BrokerState:
             self._down_since_s, self._told_away = None, False
 
     def tell_away(self) -> None:
-        """Log once when the grace is over."""
+        """Log once when the grace period is over."""
         if not self.within_grace and not self._told_away:
             self._told_away = True
             _log.error(

@@ -15,23 +15,29 @@ NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class ConnectionWriter(Protocol):
-    """The connection of a client. `write` neither waits nor raises; what it cannot send is held, and counted in bytes."""
+    """The connection of a client. `write` neither waits nor raises.
+
+    What it cannot send is held, and counted in bytes.
+    """
 
     wire: Wire
     descriptor: int
-    """The socket's descriptor, which may be sent to while nothing is buffered; -1 if bytes must go through the connection."""
+    """The socket's descriptor, which may be sent to while nothing is buffered.
+
+    -1 if bytes must go through the connection.
+    """
 
     def write(self, data: bytes) -> None:
         """Send these bytes, or buffer them."""
 
     def write_many(self, parts: Sequence[bytes]) -> None:
-        """The same for several, which are not copied."""
+        """The same for several pieces, without copying them."""
 
     def held_bytes(self) -> int:
         """Buffered bytes that are not sent yet."""
 
     def go_live(self) -> None:
-        """Apply the full limit from now on: a client beyond it is too slow. Until then a small limit paces a replay."""
+        """Apply the full limit from now on: a client over it is too slow. Before, a small limit paces a replay."""
 
     def finish(self) -> None:
         """Send the buffered bytes, end the stream cleanly, and close."""

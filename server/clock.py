@@ -13,7 +13,7 @@ Head = list[tuple[bytes, bytes]]
 
 
 def clock_answer(server: str) -> tuple[Head, bytes]:
-    """The headers and the body. It tells nothing that is not in every event, so that it asks for no token."""
+    """The headers and the body. It reveals nothing that is not in every event, so it needs no token."""
     head: Head = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),
@@ -24,7 +24,7 @@ def clock_answer(server: str) -> tuple[Head, bytes]:
 
 
 async def answer_clock(server: str, scope: Scope, _: Receive, send: Send) -> None:
-    """Answer before FastAPI's layers: load and generator ask ten times a second."""
+    """Answer without FastAPI's middleware stack: load and generator ask ten times a second."""
     head, body = clock_answer(server)
     await send({"type": "http.response.start", "status": 200, "headers": head})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -46,7 +46,7 @@ class ConnectionLimits:
         self._waiting.pop(arrival, None)
 
     def expire(self, before_s: float) -> None:
-        """Refuse the connections whose request has been incomplete since before that time of the loop's clock."""
+        """Refuse the connections whose request has been incomplete since before that time (loop clock)."""
         late: list[Arrival] = []
         for arrival, since_s in self._waiting.items():
             if since_s >= before_s:

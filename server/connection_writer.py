@@ -42,7 +42,7 @@ class TransportWriter:
         self.gone = False
 
     def attach(self, transport: asyncio.Transport, descriptor: int) -> None:
-        """Take the transport, and its socket's descriptor."""
+        """Use this transport, and its socket's descriptor."""
         self._transport = transport
         self.write = transport.write
         self.held_bytes = transport.get_write_buffer_size
@@ -78,12 +78,12 @@ class TransportWriter:
             self._hub.resumed(self.client)
 
     def flooding(self) -> None:
-        """The client sends without pause, which is not allowed."""
+        """The client keeps sending, which is not allowed."""
         if self.client is not None:
             self._hub.drop(self.client, "flooding")
 
     def half_closed(self) -> None:
-        """The client sends no more: its stream ends cleanly, because a client that is gone looks the same."""
+        """The client has stopped sending: end its stream cleanly, because a closed client looks the same."""
         if self.client is not None:
             self._hub.end([self.client], "client left")
 
@@ -151,12 +151,12 @@ class SendWriter:
         self._bound_bytes = self._full_bound_bytes
 
     def finish(self) -> None:
-        """Let `pump` end after what is queued."""
+        """Let `pump` end after the queued bytes."""
         self._ended = True
         self._wake.set()
 
     def abort(self) -> None:
-        """End `pump` at once: it may be waiting for a server that waits for the client."""
+        """End `pump` at once: it may wait for a server that waits for the client."""
         self._parts.clear()
         self._held_bytes = 0
         self.finish()

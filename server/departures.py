@@ -36,7 +36,7 @@ class Departures:
         self._freed = FreedMemory()
 
     def leave(self, client: Client, reason: str) -> None:
-        """The client is gone, or about to be. Idempotent: the first reason counts."""
+        """The client has left or is about to leave. Idempotent: the first reason counts."""
         if client.state is State.GONE:
             return
         client.state = State.GONE
@@ -68,7 +68,7 @@ class Departures:
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        """Drop for a while: the same event makes thousands slow, and discarding their buffers takes a second."""
+        """Drop clients in slices: one event can make thousands slow, and discarding their buffers takes a second."""
         self._scheduled = False
         until_s = self._loop.time() + BUDGET_S
         while (self._slow or self._doomed) and self._loop.time() < until_s:
@@ -87,7 +87,7 @@ class Departures:
         self._freed.tick()
 
     def _count_held(self, client: Client) -> int:
-        """How many of the latest frames the bytes held by the connection are."""
+        """How many of the latest frames the connection's buffered bytes contain."""
         held = client.writer.held_bytes()
         if len(client.topics) == 1 and client.state is State.LIVE:
             return self._topics[client.topics[0]].history.count_last(held)

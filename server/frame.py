@@ -43,7 +43,7 @@ def text_frame(data: bytes) -> bytes:
 
 
 class Frame:
-    """One event as every client gets it. `stream` is empty and `seq` -1 for what is no published event, a gap."""
+    """One event as every client gets it. For a gap, which is no published event, `stream` is empty and `seq` is -1."""
 
     __slots__ = ("chunk", "order", "sent_ns", "seq", "stream", "topic", "total_bytes")
 
@@ -99,9 +99,9 @@ class FrameMaker:
         self._prefix = b'{"server":%b,"received_ns":' % orjson.dumps(server)
 
     def event(self, stamp: Stamp, payload: bytes, received_ns: int) -> Frame:
-        """`id: STREAM-SEQ`, and what was published with the instant of its arrival.
+        """`id: STREAM-SEQ`, and the published event with its arrival.
 
-        To a readable event `server` and `received_ns` are added as its first fields, to a compact stamp received - sent.
+        A readable event gets `server` and `received_ns` as its first fields, a compact stamp gets received - sent.
         """
         head = f"id: {stamp.stream}-{stamp.seq}\ndata: ".encode()
         if payload.startswith(b"{"):
@@ -113,16 +113,15 @@ class FrameMaker:
     def gap(self, topic: str, cause: str, lost: int | None, sent_ns: int) -> Frame:
         """`event: gap` with `{"server","cause","lost","topic"}`; it leaves the client's last event id as it was."""
         fields = {"server": self._server, "cause": cause, "lost": lost, "topic": topic}
-        # Not orjson: what a broker said may hold halves of surrogate pairs, which it refuses.
+        # Not orjson: it refuses halves of surrogate pairs, which a broker's message may contain.
         return Frame(topic, "", -1, sent_ns, encode_event(json.dumps(fields, separators=(",", ":")), event="gap"))
 
 
 class Openings:
-    """What opens every stream at once, so that a client sees it is connected before any event.
+    """The opening of every stream, which shows a client at once that it is connected.
 
-    With SSE it is a comment that carries `retry:`. With a WebSocket it is `{"event":"open","server","retry_ms"}`. Clients
-    whose streams ended together must not come back together, so each is given a time of its own, from half of `retry_ms`
-    to one and a half.
+    With SSE it is a comment with `retry:`, with a WebSocket `{"event":"open","server","retry_ms"}`. Clients whose
+    streams ended together must not return together, so each gets its own time, from 0.5x to 1.5x `retry_ms`.
     """
 
     __slots__ = ("_by_wire",)
@@ -139,7 +138,7 @@ class Openings:
             self._by_wire[Wire.WEBSOCKET].append(text_frame(hello))
 
     def pick(self, wire: Wire) -> bytes:
-        """The opening of one more client."""
+        """The opening for another client."""
         return random.choice(self._by_wire[wire])
 
 

@@ -1,4 +1,4 @@
-"""A topic's recent events, so that a client that comes back gets what it missed."""
+"""A topic's recent events, so that a returning client gets what it missed."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class HistorySpan:
 
 
 class History:
-    """The latest frames of one topic in the order they came, bounded in events, bytes and age.
+    """The latest frames of one topic in order of arrival, bounded in events, bytes and age.
 
-    A position counts frames since the topic's start, so it stays valid while old ones are let go.
+    A position counts frames since the topic's start, so it stays valid when old ones are discarded.
     """
 
     __slots__ = (
@@ -57,11 +57,11 @@ class History:
     def __init__(self, bound: HistoryBound, complete_since_ns: int) -> None:
         self._bound = bound
         self._frames: list[Frame] = []
-        self._dropped = 0  # of the list's head, trimmed now and then
+        self._dropped = 0  # at the list's head, trimmed from time to time
         self._index: HistoryIndex | None = None
         self._index_used = False
         self._index_until_ns = 0
-        self._disordered = False  # an event came twice or late, as a broker may do after a reconnect
+        self._disordered = False  # a duplicate or late event, which a broker may send after a reconnect
         self.start = 0
         """Position of the oldest frame."""
         self.held_bytes = 0
@@ -89,7 +89,7 @@ class History:
         if frame.stream:
             self._note(frame)
         bound = self._bound
-        oldest_ns = now_ns - bound.age_ns  # not by the frame's own clock, which may be wrong
+        oldest_ns = now_ns - bound.age_ns  # not by the frame's timestamp, which may be wrong
         frames = self._frames
         while (held := len(frames) - self._dropped) and (
             held > bound.events or self.held_bytes > bound.size_bytes or frames[self._dropped].sent_ns < oldest_ns
@@ -151,7 +151,7 @@ class History:
             yield self._frames[index]
 
     def find(self, stream: str, seq: int) -> Frame | None:
-        """A frame of that id, or None."""
+        """A frame with that id, or None."""
         index = self._guess(stream, seq)
         if index is None:
             span = self.spans.get(stream)
@@ -162,7 +162,7 @@ class History:
         return None if index is None else self._frames[index]
 
     def after(self, stream: str, seq: int) -> int:
-        """The position from which on every frame of `stream` beyond `seq` lies, and the gaps reported in front of them."""
+        """The position of the first frame of `stream` after `seq`, and the gaps to report before it."""
         guess = None if self._disordered else self._guess(stream, seq)
         if guess is not None:
             index = guess + 1
@@ -174,7 +174,7 @@ class History:
         return self.start + index - self._dropped
 
     def _indexed(self) -> HistoryIndex:
-        """The index of every held frame; rebuilt if most of its entries are of discarded frames."""
+        """The index of every held frame; rebuilt if most of its entries refer to discarded frames."""
         index = self._index
         self._index_used = True
         if index is None or index.end < self.start or index.entries > 2 * len(self) + _TRIM_AT:
@@ -188,7 +188,7 @@ class History:
         return self.start + index - self._dropped
 
     def count_last(self, size_bytes: int) -> int:
-        """How many of the latest frames the last `size_bytes` bytes of the topic touch."""
+        """How many of the latest frames are, at least in part, in the topic's last `size_bytes` bytes."""
         if size_bytes <= 0 or not len(self):
             return 0
         key = self.total_bytes - size_bytes
@@ -196,7 +196,7 @@ class History:
         return len(self._frames) - index
 
     def _guess(self, stream: str, seq: int) -> int | None:
-        """The index of that id if the topic has one stream without holes or doubles, which is the usual case."""
+        """The index of that id if the topic has one stream without holes or duplicates, the usual case."""
         if not len(self):
             return None
         index = len(self._frames) - 1 - (self._frames[-1].seq - seq)

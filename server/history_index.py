@@ -1,7 +1,7 @@
-"""Where an id stands in a topic's history, by hash and by bisection, built on first use.
+"""Finds an id in a topic's history by hash and bisection; built on first use.
 
-One topic with one stream needs none of it: its ids tell their place. Where several streams share a topic, a client that
-resumes would have every frame walked for each of its ids.
+A topic with one stream does not need it: its ids give the position. If several streams share a topic, each id of a
+resuming client would otherwise need a walk over every frame.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from server.frame import Frame
 
 
 class HistoryIndex:
-    """Positions of frames by id. Discarded frames stay in it until it is rebuilt."""
+    """Positions of frames by id. Discarded frames stay until it is rebuilt."""
 
     __slots__ = ("_by_id", "_maxima", "_places", "end", "entries")
 
@@ -28,7 +28,7 @@ class HistoryIndex:
         """By stream: the position of each of its frames."""
 
     def enter(self, frames: Iterable[Frame], start: int) -> None:
-        """Take these frames, which begin at `end`; `start` is the position of the oldest frame still held."""
+        """Add these frames, which begin at `end`; `start` is the position of the oldest held frame."""
         for position, frame in enumerate(frames, start=self.end):
             self.end = position + 1
             self.entries += 1

@@ -1,4 +1,4 @@
-"""Limits what a stream's client may send. It has nothing to send, and reading costs everyone else's time."""
+"""Limits what a stream's client may send: it has nothing to send, and reading it costs the other clients time."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """Sends the same bytes to many sockets with one system call: io_uring, if the kernel has it and allows it.
 
-A fan-out is one send to each client. As a system call each, the way into the kernel and out again, and Python's loop
-around it, are a sixth of its cost; docs/decisions/0003-batched-sends.md has the figures. The ring is used for nothing
-else, and never waits: what a socket does not take at once is told, and is the caller's to hold.
-
-The numbers and layouts below are those of io_uring_setup(2), io_uring_enter(2) and <linux/io_uring.h>.
+A fan-out is one send to each client. With one system call per send, entering the kernel and Python's loop are a sixth
+of its cost; docs/decisions/0003-batched-sends.md has the figures. The ring does nothing else and never waits: it
+reports what a socket does not take at once, and the caller keeps it. The numbers and layouts below are those of
+io_uring_setup(2), io_uring_enter(2) and <linux/io_uring.h>.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class IoUring:
     """One submission and one completion queue, used by one thread.
 
     Raises:
-        OSError: the kernel has no io_uring, forbids it, or has one that would wait where it must not.
+        OSError: the kernel has no io_uring, forbids it, or has one that may wait.
     """
 
     def __init__(self) -> None:
@@ -95,7 +94,7 @@ class IoUring:
         """False permanently after a failed send: the ring may still hold what the kernel did not take."""
 
     def _prove(self) -> None:
-        """Send a byte, and then to a full socket: both must be done when the system call returns."""
+        """Send a byte to a socket, then to a full one: both sends must have finished when the system call returns."""
         one, other = socket.socketpair()
         with one, other:
             one.setblocking(False)
@@ -114,7 +113,8 @@ class IoUring:
         """Send `data` to each socket; return those that did not take all of it.
 
         Raises:
-            OSError: the kernel took no more sends; which of them left is then not known, and the ring is not `usable`.
+            OSError: the kernel stopped accepting sends. It is then unknown which were sent, and the ring is not
+            `usable`.
         """
         short: Short = []
         try:
@@ -161,7 +161,7 @@ class IoUring:
             results, slots = (
                 np.concatenate([all_[at:], all_[: at + count - len(all_)]]) for all_ in (self._results, self._slots)
             )
-        # The send of socket i lay in slot first + i, and a completion names its slot.
+        # The send of socket i is in slot first + i, and a completion names its slot.
         first = self._sent - count
         short = [((int(slots[i]) - first) % ENTRIES, int(results[i])) for i in np.flatnonzero(results != size)]
         self._head[0] = self._seen & 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""A replica's counters: what the broker delivered, what went to clients, and what did not, with the reason."""
+"""A replica's counters: what the broker delivered, what went to clients, what did not, and why."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Ledger:
         counts[stamp.phase == "measure"] += 1
 
     def open_topic(self, name: str) -> None:
-        """A topic is held, perhaps again."""
+        """A topic was added, perhaps again."""
         self._closed.pop(name, None)
 
     def close_topic(self, name: str) -> None:

@@ -9,9 +9,9 @@ EXTENSION = "fanbench.connection"
 
 
 def forget_scope(scope: Any) -> None:
-    """Cut what a request's scope refers to and what refers back to it: the connection, and FastAPI's exit stacks.
+    """Break the reference cycles of a request's scope: to the connection, and to FastAPI's exit stacks.
 
-    A circle is found by a full collection alone. That is rare, since it holds up every event, and so each connection
+    Only a full garbage collection finds a cycle. It runs rarely, because it delays every event, so each connection
     would leave a few kilobytes for a long time.
     """
     for name in [name for name in scope if name == "extensions" or name.startswith("fastapi_")]:
@@ -22,26 +22,26 @@ class Listener(Protocol):
     """The user of a connection, which is notified of its events."""
 
     def paused(self) -> None:
-        """More than the transport's high-water mark is unsent."""
+        """The transport's unsent bytes are over its high-water mark."""
 
     def resumed(self) -> None:
-        """Less than its low-water mark is unsent again."""
+        """They are below its low-water mark again."""
 
     def flooding(self) -> None:
-        """The client sends more than a client of streams may."""
+        """The client sends more than a stream's client may."""
 
     def half_closed(self) -> None:
-        """The client will send nothing more, and may still listen."""
+        """The client has stopped sending, but may still listen."""
 
     def leaving(self) -> None:
-        """The client has closed, or broken the protocol, and was answered: nothing more may be sent to it."""
+        """The client closed or broke the protocol, and was answered: nothing more may be sent to it."""
 
     def lost(self) -> None:
         """The connection is gone."""
 
 
 class RequestHead:
-    """Replaces the transport while the response starts: its head is sent with the first bytes of the stream."""
+    """Replaces the transport while the response starts, so that its head is sent with the stream's first bytes."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []

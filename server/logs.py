@@ -1,4 +1,4 @@
-"""Logging: no secrets, and no client can flood the log."""
+"""Logging without secrets; no client can flood the log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def hide_token(record: logging.LogRecord) -> bool:
 
 
 def _hidden(parameter: re.Match[str]) -> str:
-    """With `***` for a token, however its name is spelled: `%74oken=` means the same to a server."""
+    """The text with `***` for a token, however its name is spelled: `%74oken=` means the same to a server."""
     return f"{parameter[1]}=***" if unquote_plus(parameter[1]).lower() == "token" else parameter[0]
 
 

@@ -1,7 +1,7 @@
 """Returns freed memory to the system.
 
-glibc keeps what thousands of connections held, although all of it was freed: pieces that live on lie between. Of 1.2 GB that
-slow clients had held, 600 MB stayed. malloc_trim gives all whole pages back, at some 0.1 ms for each MB that it finds.
+Glibc keeps the freed memory of thousands of connections, because live blocks lie in between: of 1.2 GB that slow
+clients had used, 600 MB stayed. malloc_trim returns all whole pages, at about 0.1 ms for each MB that it finds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CLIENT_BYTES = 8 * 1024
 
 
 class FreedMemory:
-    """Counts freed bytes, and returns them when they are enough."""
+    """Counts freed bytes, and returns memory when there are enough."""
 
     __slots__ = ("_freed_bytes", "_rest", "_trim")
 
@@ -30,14 +30,14 @@ class FreedMemory:
         self._freed_bytes += size_bytes
 
     def give_back(self) -> None:
-        """Return it if it is enough."""
+        """Return memory if enough was freed."""
         if self._freed_bytes >= ENOUGH_BYTES:
             self._freed_bytes = 0
             self._rest = True
             self._trim()
 
     def tick(self) -> None:
-        """Called once a second: the same, including what became free after the last time."""
+        """Called once a second: the same, including memory that became free since the last call."""
         if self._rest:
             self._rest, self._freed_bytes = False, 0
             self._trim()

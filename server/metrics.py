@@ -1,4 +1,4 @@
-"""GET /metrics: the replica's counters for Prometheus, read when it asks."""
+"""GET /metrics: the replica's counters for Prometheus, read on request."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Metrics:
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Called by the registry for each page."""
+        """Called by the registry for each scrape."""
         yield build_info()
         yield from self._state()
         yield from self._events()

@@ -1,6 +1,7 @@
-"""`event: heartbeat` for the clients that ask for it by `?heartbeat=SECONDS`: a page can distinguish a quiet stream from a dead one.
+"""`event: heartbeat` for the clients that ask for it by `?heartbeat=SECONDS`.
 
-A comment, the heartbeat that everyone gets, keeps the connection open but reaches no code of a page.
+A page can then distinguish a quiet stream from a dead one. The ordinary heartbeat is a comment, which keeps the
+connection open but does not reach a page's code.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class NamedHeartbeats:
         """For each interval in seconds as many groups; each tick serves one."""
 
     def add(self, client: Client, interval_s: int) -> None:
-        """Send this client a heartbeat now, and regularly."""
+        """Send this client a heartbeat now and regularly."""
         groups = self._by_interval.setdefault(interval_s, [{} for _ in range(interval_s)])
         groups[self._turn % interval_s][client] = None
         client.write(self._make(interval_s, client.writer.wire))

@@ -26,7 +26,7 @@ def read_origins(text: str) -> list[str]:
 
 
 def _require_origin(origin: str) -> None:
-    """Browsers send scheme, host in lower case, and the port unless it is the scheme's own (RFC 6454, section 6.1)."""
+    """Browsers send scheme, lower-case host, and the port unless it is the scheme's default (RFC 6454, section 6.1)."""
     try:
         parts = urlsplit(origin)
         port, host = parts.port, parts.hostname
@@ -49,7 +49,7 @@ def _require_origin(origin: str) -> None:
 
 
 def is_same_site(origin: str, host: str | None) -> bool:
-    """Whether a page of that origin was served by the requested host."""
+    """Whether the requested host served a page of that origin."""
     try:
         return urlsplit(origin).netloc == host
     except ValueError:

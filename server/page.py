@@ -27,7 +27,7 @@ def page_files(folder: Path) -> ASGIApp:
     files = StaticFiles(directory=folder, html=True)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # Starlette before 1.0 fails at it: 500
+        if scope["type"] == "websocket":  # Starlette before 1.0 fails with 500
             await send({"type": "websocket.close"})  # before it was accepted: 403
             return
 

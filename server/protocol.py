@@ -1,8 +1,8 @@
 """uvicorn's httptools protocol, which also exposes the connection's transport to a stream, and limits misbehaving clients.
 
-The connection is offered as the ASGI extension EXTENSION. Whoever takes it writes framed bytes to its transport once the
-response has begun. What uvicorn does for each `send` (a coroutine, a dictionary, a join) is then not paid for each
-delivery, and what it keeps for a request (a task, the application's frames, the parser) is not kept for each client.
+The connection is offered as the ASGI extension EXTENSION. Its user writes framed bytes to the transport once the
+response has begun. This saves uvicorn's work for each `send` (a coroutine, a dictionary, a join) on each delivery, and
+its state for a request (a task, the application's frames, the parser) for each client.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ class StreamProtocol(HttpToolsProtocol):
         """The socket's descriptor, for senders that bypass the transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, or turn it away when there are too many.
+        """Accept the connection, or refuse it if there are too many.
 
-        It does what uvicorn's does, but asks once for the socket, which uvloop makes again each time it is asked.
+        Like uvicorn's own, but it asks for the socket once: uvloop makes a new object for each request.
         """
         sock = transport.get_extra_info("socket")
         self.descriptor = sock.fileno()
         self.connections.add(self)
         self.transport, self.flow, self.scheme = transport, FlowControl(transport), "http"
         self.server = sock.getsockname()[:2]
-        with contextlib.suppress(OSError):  # a disconnected client has no address any more
+        with contextlib.suppress(OSError):  # a disconnected client has no address
             self.client = sock.getpeername()[:2]
         if not self._doorway.enter(self, len(self.connections)):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, one slice at a time; a stream's client sends nothing more."""
+        """Feed the parser, one slice at a time; a stream's client should send nothing more."""
         if self._listener is not None:
             self._budget = self._budget or InboundBudget(MAX_STREAM_BYTES_PER_S)
             if not self._budget.take_read(len(data), self.loop.time()):
@@ -115,7 +115,7 @@ class StreamProtocol(HttpToolsProtocol):
             self.refuse(b"413 Content Too Large", "the request's body is over 64 KiB; nothing here takes one")
 
     def _hold(self, data: bytes) -> None:
-        """Go on with this when the answer in flight is complete, or in the next turn of the event loop."""
+        """Continue with these bytes when the current answer is complete, or in the next turn of the event loop."""
         self._held = data
         self.flow.pause_reading()
         if not self._is_answering():
@@ -149,14 +149,14 @@ class StreamProtocol(HttpToolsProtocol):
         self._doorway.admit(functools.partial(super()._start_asgi_task, cycle, app))
 
     def on_message_complete(self) -> None:
-        """The request is whole; the next head on this connection starts at nothing."""
+        """The request is complete; the next head on this connection starts from zero."""
         self._doorway.leave(self)
         self._head_bytes = 0
         self._in_body = False
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with what came in the meantime; after the last answer, close a connection that says nothing more."""
+        """Continue with bytes that arrived meanwhile; after the last answer, close a connection that stays silent."""
         super().on_response_complete()
         self._go_on()
         if self.transport.is_closing() or self._is_answering() or self._held:
@@ -167,7 +167,7 @@ class StreamProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more: it gets the answers that it waits for, or the end of its stream (RFC 9112, 9.6)."""
+        """The client has stopped sending: it gets its pending answers, or the end of its stream (RFC 9112, 9.6)."""
         if self._listener is not None:
             self._listener.half_closed()
         self.half_closed = self._listener is None and (self._is_answering() or bool(self._held))
@@ -192,28 +192,28 @@ class StreamProtocol(HttpToolsProtocol):
     def take(self, scope: Mapping[str, Any], listener: Listener) -> asyncio.Transport | None:
         """Lend the transport to `listener` until the connection ends; call it before the response starts.
 
-        Returns None if the connection is gone, or a further request came on it, which could never be answered.
+        Returns None if the connection is gone, or another request came on it, which could never be answered.
         """
         further = self.pipeline or self._held or self._refusal
         if self.transport.is_closing() or further or self.cycle.scope["extensions"] is not scope["extensions"]:
             return None
         if scope["http_version"] == "1.0":
-            self.cycle.chunked_encoding = False  # uvicorn would send chunks, which HTTP/1.0 does not know
+            self.cycle.chunked_encoding = False  # uvicorn would send chunks, which HTTP/1.0 lacks
         self._listener = listener
         self.cycle.transport = RequestHead()  # type: ignore[assignment]
-        self._doorway.leave(self)  # also where a body was announced that never came: nobody waits for it
+        self._doorway.leave(self)  # also if an announced body never arrived: nobody waits for it
         return self.transport
 
     def detach(self) -> bytes:
-        """The response has begun, and the listener will see to its end: let go of the request and all that served it.
+        """The response has begun and the listener will end it: release the request and everything that served it.
 
-        For uvicorn the response is then complete, so the application may return, and a stream needs no task. Returns
-        the head of the response, which is to be sent before anything else.
+        For uvicorn the response is complete, so the application may return, and a stream needs no task. Returns the
+        response head, which must be sent before anything else.
         """
         head = self.cycle.transport
         assert isinstance(head, RequestHead)
         self.cycle.response_complete = True
-        self.flow.resume_reading()  # or the end of the connection would not be seen
+        self.flow.resume_reading()  # otherwise the end of the connection would not be noticed
         self.cycle = self.scope = self.headers = self.parser = None  # type: ignore[assignment]
         return b"".join(head.parts)
 

@@ -15,7 +15,10 @@ from server.topic import Topic
 
 SLICE_FRAMES = 256
 SLICE_BYTES = 64 * 1024
-"""Bytes written to a client at once, except for a larger event. Without chunk framing each client needs its own copy."""
+"""Bytes written to a client at once, except for a larger event.
+
+Without chunk framing each client needs its own copy.
+"""
 BUDGET_S = 0.002
 """How long replays may occupy the event loop before everything else gets its turn."""
 
@@ -44,7 +47,7 @@ class Replay:
         self._scheduled = False
 
     def add(self, client: Client) -> None:
-        """Queue a client behind those that came before it."""
+        """Queue a client after the earlier ones."""
         self._queue.append(client)
         self._schedule()
 
@@ -91,7 +94,7 @@ class Replay:
             self._queue.appendleft(client)
 
     def _next_slice(self, client: Client) -> list[Frame]:
-        """The next frames of all the client's topics, in the order in which they came to this replica."""
+        """The next frames of all the client's topics, in the order of their arrival at this replica."""
         frames: list[Frame] = []
         cursors = dict(client.cursors)
         for name, position in cursors.items():

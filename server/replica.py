@@ -35,7 +35,7 @@ _log = logging.getLogger("fanbench.server")
 
 
 def load_companion(name: str) -> Companion:
-    """What `docs/decisions/0001-companions.md` describes.
+    """The companion that `docs/decisions/0001-companions.md` describes.
 
     Raises:
         UsageError: it is not installed.
@@ -87,8 +87,8 @@ class Replica:
         self._stop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start to connect; the hub's clients wait for it."""
-        if self._generates:  # first: its imports hold up the loop for a second, in which no connect may be in flight
+        """Start to connect; the hub's clients wait until it is connected."""
+        if self._generates:  # first: its imports block the loop for a second, in which no connect may be in flight
             self._tasks.append(self._watch(self._generate()))
         self._tasks.append(self._watch(self.link.run()))
         self.hub.tick(self._tick)

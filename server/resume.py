@@ -1,6 +1,6 @@
 """Decides from a client's last event ids where to resume in each topic's history; docs/server.md explains the rules.
 
-Pure: it reads histories and changes nothing.
+It only reads histories.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_AHEAD = 10_000
 
 
 class Told(NamedTuple):
-    """A gap that a resuming client gets first: `event: gap`."""
+    """A gap that a resuming client gets first, as `event: gap`."""
 
     topic: str
     cause: str
@@ -37,7 +37,7 @@ class Position(NamedTuple):
 
 
 class Given(NamedTuple):
-    """The ids that a client sent: of a topic (`TOPIC:STREAM-SEQ`), or of any of its topics, by stream."""
+    """The ids that a client sent: for a topic (`TOPIC:STREAM-SEQ`), or for any of its topics, by stream."""
 
     of_topic: dict[str, dict[str, int]]
     of_any: dict[str, int]
@@ -48,7 +48,7 @@ class Given(NamedTuple):
 
 
 def read_ids(values: Sequence[str], topics: Sequence[str], *, unread: str = "") -> Given | None:
-    """The ids that a client gave; None if there are none. `unread` names what looks like an id and was not read."""
+    """The ids that a client sent; None if there are none. `unread` names what looks like an id but was not read."""
     of_topic: dict[str, dict[str, int]] = {}
     of_any: dict[str, int] = {}
     values = [value for value in values if value]
@@ -67,14 +67,14 @@ def read_ids(values: Sequence[str], topics: Sequence[str], *, unread: str = "") 
         if seqs is of_any and len(of_any) >= MAX_BARE_IDS and stream not in of_any:
             fault = f"more than {MAX_BARE_IDS} ids without their topic"
             continue
-        seqs[stream] = min(seq, seqs.get(stream, seq))  # of two, the earlier one: duplicates are better than losses
+        seqs[stream] = min(seq, seqs.get(stream, seq))  # the earlier of two: duplicates are better than losses
     if not values and unread:
         fault = f"'{unread:.40}' is not read as an id (send Last-Event-ID, or ?last_event_id=)"
     return Given(of_topic, of_any, fault) if values or unread else None
 
 
 def resume(given: Given | None, histories: Mapping[str, History], overlap_ns: int) -> Position:
-    """Where a client of these topics resumes; without an id, at the next event."""
+    """Where a client of these topics resumes: without an id, at the next event."""
     if given is None:
         return Position({topic: history.end for topic, history in histories.items()}, {}, [])
     position = Position({}, {}, [])
@@ -96,7 +96,7 @@ def resume(given: Given | None, histories: Mapping[str, History], overlap_ns: in
 
 
 def is_placed(given: Given, histories: Mapping[str, History]) -> bool:
-    """Whether its place is known before all history has come: the start of the topics, or behind an id of each that is held."""
+    """Whether its position is known before all history has arrived: the topics' start, or after a held id of each."""
     if given.from_start:
         return True
     return bool(given.of_topic) and all(
@@ -110,7 +110,7 @@ def is_placed(given: Given, histories: Mapping[str, History]) -> bool:
 
 
 def _begin_at_start(topic: str, history: History, position: Position) -> None:
-    """From the first event that is held, and a gap if that is not the first of its stream: seqs begin at 0."""
+    """From the first held event, with a gap if it is not the first of its stream: seqs begin at 0."""
     lacking = sum(span.floor + 1 for span in history.spans.values())
     if lacking:
         position.gaps.append(Told(topic, "history does not reach back to the start", lacking))
@@ -140,7 +140,7 @@ def _resume_exactly(topic: str, history: History, seqs: Mapping[str, int], overl
 
 
 def _anchor(given: Given, histories: Mapping[str, History]) -> int | None:
-    """When the client was last in step, by the generators' clocks: the earliest moment that its ids can stand for."""
+    """When the client was last up to date, by the generators' clocks: the earliest moment that its ids allow."""
     moments: list[int] = []
     for topic, history in histories.items():
         for stream, seq in [*given.of_topic.get(topic, {}).items(), *given.of_any.items()]:
@@ -151,7 +151,7 @@ def _anchor(given: Given, histories: Mapping[str, History]) -> int | None:
 
 
 def _resume_by_time(topic: str, history: History, anchor_ns: int, overlap_ns: int, position: Position) -> None:
-    """Go on from `overlap_ns` before the moment at which the client was in step with another of its topics."""
+    """Resume `overlap_ns` before the moment when the client was up to date with another of its topics."""
     if history.complete_since_ns > anchor_ns:
         position.gaps.append(Told(topic, "history does not reach back that far", None))
     position.cursors[topic] = max(history.start, history.since(anchor_ns - overlap_ns))

@@ -18,7 +18,7 @@ _RESUMES = {
 
 
 class LastIds(NamedTuple):
-    """The values that are, or should be, ids; and the first name that looks like a resume but is not supported."""
+    """The values that are or should be ids, and the first name that looks like a resume but is not supported."""
 
     values: Sequence[str]
     unread: str

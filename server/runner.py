@@ -1,4 +1,4 @@
-"""Runs uvicorn around the replica: signals, the listening socket, and what the process as a whole needs."""
+"""Runs uvicorn around the replica: signals, the listening socket, and the settings of the process."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ReplicaServer(uvicorn.Server):
         yield
 
     def stop(self) -> None:
-        """Start to stop; a second signal ends the remaining streams at once."""
+        """Begin to stop; a second signal ends the remaining streams at once."""
         if self.replica is None or self._stopping:
             self._end()
         else:
@@ -95,7 +95,7 @@ def listen(host: str, port: int, send_buffer_bytes: int) -> socket.socket:
 async def serve(
     settings: ServerSettings, broker: tuple[Adapter, Endpoint], sock: socket.socket
 ) -> FanbenchError | None:
-    """Serve until a signal comes; returns the reason if it had to stop."""
+    """Serve until a signal arrives; return the reason if it had to stop."""
     name = settings.server_name(sock.getsockname()[1])
     connection_limits = ConnectionLimits(settings.max_clients + SPARE_CONNECTIONS, asyncio.get_running_loop())
 
@@ -121,7 +121,7 @@ async def serve(
     server = ReplicaServer(config)
     host, port = sock.getsockname()[:2]
     _log.info("%s serves on http://%s:%d, broker %s", name, f"[{host}]" if ":" in host else host, port, broker[1])
-    # Existing objects stay; a garbage collection over them and every client would delay events.
+    # Exclude existing objects: a garbage collection over them and every client would delay events.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

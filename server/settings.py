@@ -114,7 +114,7 @@ class ServerSettings(BaseSettings):
     @field_validator("delivery", "token", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
-        # Compose passes an unset variable on as an empty one.
+        # Compose passes an unset variable as an empty one.
         return None if value == "" else value
 
     @field_validator("token")

@@ -1,4 +1,4 @@
-"""Ends a replica's streams. Clients that are disconnected together reconnect together, so this happens gradually."""
+"""Ends a replica's streams gradually, because clients that are disconnected together reconnect together."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class EventStream:
             await self._serve_directly(connection, scope, receive, send)
 
     async def _serve_directly(self, connection: StreamProtocol, scope: Scope, receive: Receive, send: Send) -> None:
-        """Return once the stream is open; from then on only the hub and its connection hold it."""
+        """Return once the stream is open; after that only the hub and its connection refer to it."""
         wire = Wire.PLAIN if scope["http_version"] == "1.0" else Wire.CHUNKED
         writer = TransportWriter(self._hub, wire, self._settings.client_buffer_bytes, self._admitted.release)
         transport = connection.take(scope, writer)
@@ -92,7 +92,7 @@ class EventStream:
             writer.half_closed()
 
     async def _serve_by_send(self, receive: Receive, send: Send) -> None:
-        # `send` says nothing after a disconnect, so `receive` is watched.
+        # `send` does not report a disconnect, so `receive` is watched.
         writer = SendWriter(self._hub, self._settings.client_buffer_bytes)
         client = writer.client = Client(self._admitted.topics, writer)
         pump = asyncio.ensure_future(writer.pump(send))

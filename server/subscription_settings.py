@@ -14,7 +14,7 @@ class TooManyTopicsError(FanbenchError):
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSettings:
-    """The settings that the link needs."""
+    """The settings of the subscriptions."""
 
     preset: Sequence[str]
     max_topics: int

@@ -27,7 +27,7 @@ _log = logging.getLogger("fanbench.server")
 
 
 def all_of_it(_: Sequence[Topic]) -> bool:
-    """Nothing suffices until the history is loaded."""
+    """The default for `enough`: nothing suffices until the history is loaded."""
     return False
 
 
@@ -57,13 +57,14 @@ class Subscriptions:
 
     @property
     def ready(self) -> bool:
-        """Whether clients are served well here: subscribed, and connected except for the grace."""
+        """Whether clients can be served here: subscribed, and connected within the grace period."""
         return self.filled.is_set() and self.broker.within_grace
 
     async def require(self, names: Sequence[str], enough: Enough = all_of_it) -> list[Topic]:
         """Return once these topics are subscribed, and their history is there; they stay subscribed until `release`.
 
-        `enough` says of the topics whether as much history has come as it takes: the client then gets the rest as it comes.
+        `enough` says for the topics whether sufficient history has arrived; the client then gets the rest as it
+        arrives.
 
         Raises:
             TooManyTopicsError: there is no room for another topic. TopicRefusedError: the broker refused one of these,
@@ -108,7 +109,7 @@ class Subscriptions:
         self._polling += 1
         try:
             while not all(future.done() for future in filled) and not enough(topics):  # noqa: ASYNC110 - a history tells nobody
-                # The more clients poll, the less often each does: polling must not delay the history.
+                # If more clients poll, each polls less often: polling must not delay the history.
                 await asyncio.sleep(POLL_S * (1 + self._polling / 50))
         finally:
             self._polling -= 1
@@ -138,10 +139,10 @@ class Subscriptions:
         self._work.set()
 
     async def run(self) -> None:
-        """Connect, subscribe, and hand over what comes, until cancelled.
+        """Connect, subscribe, and pass on what arrives, until cancelled.
 
         Raises:
-            BrokerError: the first connection or subscription failed. Later on it is tried again without end.
+            BrokerError: the first connection or subscription failed. Later failures are retried forever.
         """
         for name in self._settings.preset:
             self._want(name)
@@ -157,7 +158,7 @@ class Subscriptions:
                     raise
                 cause = f"{type(error).__name__}: {self._endpoint.hide_secrets(reason(error))}"
             self.broker.note(False, cause)
-            # Adapters reconnect on their own, so this one gave up.
+            # Adapters reconnect by themselves, so this one gave up.
             _log.error("%s: %s; starting its consumer again", self._endpoint, cause)
             self._hub.gap(f"connection lost: {cause}", None, None)
             self._wanted = list(self._confirmed)
@@ -265,7 +266,7 @@ class Subscriptions:
                 raise error
             self._refused.add(name, error)
         self._fail({name: error for name, error in errors.items() if not self._confirmed[name].done()})
-        for name, refusal in refused.items():  # confirmed earlier, and no longer
+        for name, refusal in refused.items():  # confirmed earlier, but no longer
             if name in self._confirmed:
                 _log.warning("%s", errors[name])
                 self._hub.gap(f"{refusal.kind}: {errors[name].refusal.reason}", None, name)

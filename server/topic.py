@@ -48,7 +48,7 @@ class Topic:
         """When the latest frame arrived (monotonic clock)."""
 
     def flush(self, drop: Callable[[Client, str], None]) -> int:
-        """Write what is pending to every live client, as one send each; return how many deliveries of events that were.
+        """Write the pending frames to every live client, in one send each; return the number of deliveries.
 
         `drop` is called for each client whose stream may have been cut within an event: it can resume by id.
         """
@@ -66,7 +66,7 @@ class Topic:
         return deliveries
 
     def _let_pass(self, client: Client, frames: list[Frame]) -> int:
-        """Send a client that is ahead only what it lacks; once it is in step it joins the others."""
+        """Send a client that is ahead only what it lacks; once it is up to date it joins the others."""
         deliveries = 0
         has, streams = client.has.get(self.name, NOTHING), self.ahead[client]
         for frame in frames:
@@ -82,7 +82,7 @@ class Topic:
         return deliveries
 
     def add(self, client: Client) -> None:
-        """The client is live from here on."""
+        """The client is live from this position."""
         streams = {stream for stream, seq in client.has.get(self.name, NOTHING).items() if self._lags(stream, seq)}
         if streams:
             self.ahead[client] = streams
@@ -97,7 +97,7 @@ class Topic:
         group.add(client)
 
     def _lags(self, stream: str, seq: int) -> bool:
-        """Whether the stream has not come so far here yet."""
+        """Whether the stream has not reached this seq here."""
         span = self.history.spans.get(stream)
         return span is not None and seq > span.last
 

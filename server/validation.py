@@ -1,4 +1,4 @@
-"""From what a broker delivers to a frame: fanbench events are stamped and counted; everything else is counted and skipped."""
+"""Turns a broker's messages into frames: fanbench events are stamped and counted; others are counted and skipped."""
 
 from __future__ import annotations
 

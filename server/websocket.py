@@ -40,7 +40,7 @@ LINGER_S = 1.0
 class SocketProtocol(WSProtocol):
     """uvicorn's wsproto protocol, which lends a stream the connection's transport as server.protocol does.
 
-    Once it is lent, what comes is read here, within bounds: uvicorn would take any number of frames in one go.
+    Once it is lent, this class reads what arrives, within limits: uvicorn would accept any number of frames at once.
     """
 
     _listener: Listener | None = None
@@ -62,11 +62,11 @@ class SocketProtocol(WSProtocol):
 
     def detach(self) -> None:
         """The handshake is done, and the listener handles the end: the application may return."""
-        # uvicorn closes the connection of an application that returns, unless a close is in flight already.
+        # uvicorn closes the connection of an application that returns, unless a close is already in flight.
         self.close_timer = self.loop.call_later(0, bool)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what came; after a close frame, or what is none of the protocol, no event may follow."""
+        """Answer the frames that arrived; after a close frame or a protocol error, no event may follow."""
         if self.transport.is_closing():
             return
         if self._listener is None:
@@ -87,13 +87,13 @@ class SocketProtocol(WSProtocol):
         try:
             self.conn.receive_data(data)
             return all(map(self._handle, self.conn.events()))
-        except ProtocolError:  # what comes behind a close frame
+        except ProtocolError:  # bytes after a close frame
             self._leave()
             return False
 
     def _handle(self, event: events.Event) -> bool:
         if isinstance(event, events.CloseConnection):
-            # The answer to its close frame; or wsproto's word for bytes that break the protocol.
+            # The answer to its close frame, or wsproto's answer to a protocol error.
             if self.conn.state is ConnectionState.REMOTE_CLOSING:
                 self.transport.write(self.conn.send(event.response()))
                 self._leave()
@@ -122,7 +122,7 @@ class SocketProtocol(WSProtocol):
         self.transport.close()
 
     def _refuse(self, code: int, reason: str) -> None:
-        """Close with a code. The end waits: closed while bytes are unread, the connection would be reset before it is read."""
+        """Close with a code, after a wait: closing with unread bytes would reset the connection before the code is read."""
         assert self._listener is not None
         if self.conn.state is ConnectionState.OPEN:
             self.transport.write(self.conn.send(events.CloseConnection(code, reason)))
@@ -155,7 +155,7 @@ class SocketProtocol(WSProtocol):
 
 
 def require_origin(connection: HTTPConnection, settings: ServerSettings) -> None:
-    """Refuse pages of other sites: browsers ask nobody before they open a WebSocket, unlike with EventSource.
+    """Refuse pages of other sites: unlike with EventSource, browsers open a WebSocket without asking the server.
 
     Raises:
         HTTPException: 403, the page's origin is neither this host nor in the settings.
@@ -172,14 +172,14 @@ def require_transport(connection: HTTPConnection) -> None:
     """Refuse if the connection is not available.
 
     Raises:
-        HTTPException: 501, another server than `python -m server` runs the application.
+        HTTPException: 501, if the application does not run under `python -m server`.
     """
     if EXTENSION not in connection.scope.get("extensions", {}):
         raise HTTPException(501, "this ASGI server lends no transport; run 'python -m server', or use /sse")
 
 
 async def serve_socket(websocket: WebSocket, hub: Hub, settings: StreamSettings, admitted: Admitted) -> None:
-    """Open one client's stream and return; from then on only the hub and its connection hold it."""
+    """Open one client's stream and return; after that only the hub and its connection refer to it."""
     extensions: Mapping[str, Any] = websocket.scope.get("extensions", {})
     connection: SocketProtocol = extensions[EXTENSION]
     writer = TransportWriter(hub, Wire.WEBSOCKET, settings.client_buffer_bytes, admitted.release)

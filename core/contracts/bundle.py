@@ -1,4 +1,4 @@
-"""bundle.json: the files of a bundle, which is what one person measured and another can check."""
+"""bundle.json: the files of a bundle, a result that somebody else can check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.contracts.codec import Document
 
 
 class BundleIndex(Document):
-    """What a bundle holds."""
+    """The contents of a bundle."""
 
     remedy: ClassVar[str] = "make the bundle again with fanbench bundle"
     version: Literal[1] = 1

@@ -25,7 +25,7 @@ class CapacityPoint(Document):
 
 
 class Capacity(Document):
-    """What a search found; `held` is the largest load that held, `broke` the next that did not."""
+    """What a search found; `held` is the largest load that passed, `broke` the next one, which failed."""
 
     remedy: ClassVar[str] = "measure again"
     version: Literal[1] = 1

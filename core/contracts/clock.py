@@ -1,4 +1,4 @@
-"""What is told of clocks: the answer to `GET /clock`, and how far the clocks of a measurement were apart."""
+"""Clocks: the answer to `GET /clock`, and the offsets between the clocks of a measurement."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ HOST_CLOCK_HEADER = "fanbench-clock"
 
 
 class ClockReading(Document):
-    """A replica's wall clock, in nanoseconds, read while it answers."""
+    """A replica's wall clock in nanoseconds, read while it answers."""
 
     server: str
     now_ns: int
 
 
 class ClockOffset(Document):
-    """How far a clock is ahead of another, in milliseconds; the truth is no farther from it than `bound_ms`."""
+    """How far a clock is ahead of another, in milliseconds; the error is at most `bound_ms`."""
 
     ahead_ms: float
     bound_ms: float
@@ -29,6 +29,9 @@ class ClockComparison(Document):
     reference: str
     """The replica with the lowest name, whose clock the others are told against."""
     offsets: dict[str, ClockOffset]
-    """Of the replicas, the load's hosts and the generator, as last known; those that read the reference's clock are left out."""
+    """Of the replicas, the load's hosts and the generator, as last known.
+
+    Those that read the reference's clock are left out.
+    """
     bounds_ms: dict[Span, float]
     """The widest that any delivery of the hop had."""

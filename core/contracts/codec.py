@@ -21,7 +21,7 @@ class Document(BaseModel):
 
 
 class DocumentError(FanbenchError):
-    """A document that cannot be used: it has another version, or a field is missing, unknown or of a wrong kind."""
+    """An unusable document: it has another version, or a field is missing, unknown or of the wrong type."""
 
 
 D = TypeVar("D", bound=Document)
@@ -41,7 +41,7 @@ def decode(kind: type[D], text: str | bytes, where: str) -> D:
     """Read what `encode` wrote; `where` is the file or URL that an error names.
 
     Raises:
-        DocumentError: the text is not JSON, has another version, or a field is missing, unknown or of a wrong kind.
+        DocumentError: the text is not JSON or has another version, or a field is missing, unknown or of the wrong type.
     """
     try:
         return kind.model_validate_json(text)
@@ -50,7 +50,7 @@ def decode(kind: type[D], text: str | bytes, where: str) -> D:
 
 
 def validate(kind: type[D], fields: Mapping[str, object], where: str) -> D:
-    """The document with these fields; `where` is what an error names.
+    """The document with these fields; an error names `where`.
 
     Raises:
         DocumentError: as `decode`.
@@ -62,7 +62,7 @@ def validate(kind: type[D], fields: Mapping[str, object], where: str) -> D:
 
 
 def read(kind: type[D], path: Path) -> D | None:
-    """The document in a file; None while there is no such file.
+    """Read the document in a file; None while the file does not exist.
 
     Raises:
         DocumentError: as `decode`, naming the file.
@@ -75,14 +75,14 @@ def read(kind: type[D], path: Path) -> D | None:
 
 
 def write(document: Document, path: Path) -> None:
-    """Replace the file in one step: a reader finds the old document or the new one."""
+    """Replace the file atomically: a reader finds either the old document or the new one."""
     temporary = path.with_name(f"{path.name}.new")
     temporary.write_text(encode(document), encoding="utf-8")
     temporary.replace(path)
 
 
 def _first(error: ValidationError, remedy: str) -> str:
-    """The first thing that is wrong, and what to do about it."""
+    """The first fault, and what to do about it."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     if field in ("version", "schema_version") and first["type"] == "literal_error":

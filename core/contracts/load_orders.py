@@ -1,4 +1,4 @@
-"""The orders to the load while its clients run: the lines of `--control`; docs/load.md lists them."""
+"""The orders to the load while its clients run, one for each line of `--control`; docs/load.md lists them."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ class LoadOrder(Document):
     """When it was given; 0: when its line was written."""
 
     def given_at(self, at_ns: int) -> LoadOrder:
-        """The same order, given at that instant."""
+        """The same order at that instant."""
         return LoadOrder(do=self.do, share=self.share, for_s=self.for_s, at_ns=at_ns)

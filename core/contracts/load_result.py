@@ -1,4 +1,4 @@
-"""What the load measured: the file of `--out`; docs/load.md explains the fields."""
+"""The load's result, which `--out` writes; docs/load.md explains the fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.contracts.measures import Percentiles, Span
 
 
 class Cause(Enum):
-    """The cause of a missing delivery, as far as the client can know."""
+    """The cause of a missing delivery, as far as the client can tell."""
 
     CONNECTION = "connection_down"
     """The client was not connected, and resuming did not recover it."""
@@ -26,7 +26,7 @@ class Cause(Enum):
 
 
 class SparseDocument(Document):
-    """A document of which the fields that are None are left out where it is written."""
+    """A document that is written without its fields that are None."""
 
     @model_serializer(mode="wrap")
     def _with_what_there_is(self, fields: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -35,7 +35,7 @@ class SparseDocument(Document):
 
 
 class HopPercentiles(SparseDocument):
-    """By hop, in milliseconds; only a replica of ours tells where the broker's hop ends."""
+    """Latencies by hop, in milliseconds; only our own replicas report where the broker hop ends."""
 
     schedule: Percentiles
     broker: Percentiles | None = None
@@ -43,7 +43,7 @@ class HopPercentiles(SparseDocument):
 
 
 class EncodedHistograms(SparseDocument):
-    """HDR V2, base64, microseconds: of the whole way and of each hop that is known."""
+    """HDR V2 histograms in base64, in microseconds: for the whole path, and for each known hop."""
 
     latency: str
     schedule: str | None = None
@@ -62,7 +62,7 @@ class EncodedHistograms(SparseDocument):
 
 
 class ServedClients(Document):
-    """The clients of one replica at the end, and what they got from it."""
+    """The clients of one replica at the end, and what it delivered to them."""
 
     clients: int
     deliveries: int
@@ -72,7 +72,7 @@ class ServedClients(Document):
 
 
 class MeasuredSecond(Document):
-    """One second of due time; `t_s` counts from the first in which an event was due."""
+    """One second of due time; `t_s` counts from the first second in which an event was due."""
 
     t_s: int
     deliveries: int
@@ -92,7 +92,7 @@ class RecoveryTimes(Document):
 
 
 class Bystanders(Document):
-    """The clients that were neither stalled nor churned nor, with a share, cut."""
+    """The clients that were not stalled, not churned and, if a share was cut, not cut."""
 
     clients: int
     deliveries: int
@@ -102,7 +102,7 @@ class Bystanders(Document):
 
 
 class VisitResult(Document):
-    """Over the visits of clients to sessions; docs/scenarios.md explains them."""
+    """Figures over the clients' visits to sessions; docs/scenarios.md explains them."""
 
     due: int
     """Planned visits."""
@@ -127,18 +127,27 @@ class VisitResult(Document):
 
 
 Knowledge = Literal["stamp", "identity", "time"]
-"""`stamp`: ours, and so all; `identity`: one event is told from another, so there is a ledger; `time`: when it was sent."""
+"""`stamp`: ours, and so all; `identity`: one event is told from another, so there is a ledger.
+
+`time`: when it was sent.
+"""
 
 
 class ClockRange(Document):
-    """Server's clock less ours, as the `Date` headers of its answers bound it; low over high: several clocks answered."""
+    """Server's clock minus ours, bounded by the `Date` headers of its answers.
+
+    If low exceeds high, several clocks answered.
+    """
 
     low_ms: float
     high_ms: float
 
 
 class StreamFigures(SparseDocument):
-    """What the streams of an endpoint tell, whatever is known of their events; milliseconds. Absent is what never happened."""
+    """Figures of an endpoint's streams that need no knowledge of its events, in milliseconds.
+
+    Absent if it never happened.
+    """
 
     knows: tuple[Knowledge, ...]
     """What every delivery told; the figures beside this follow from it."""
@@ -167,9 +176,10 @@ class StreamFigures(SparseDocument):
 
 
 class LoadResult(Document):
-    """One measurement. `recovery` and `bystanders` are there only after a fault, `visits` only with sessions, `streams` only of an endpoint.
+    """One measurement.
 
-    What the events of an endpoint do not carry is absent.
+    `recovery` and `bystanders` exist only after a fault, `visits` only with sessions, `streams` only for an endpoint.
+    Figures that an endpoint's events do not carry are absent.
     """
 
     version: Literal[1] = 1
@@ -225,7 +235,7 @@ class LoadResult(Document):
 
     @model_serializer(mode="wrap")
     def _with_what_there_was(self, fields: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out what only a fault, sessions or other events would give."""
+        """Leave out the figures that this measurement did not have."""
         written: dict[str, object] = fields(self)
         return {name: value for name, value in written.items() if value is not None or name in _NULL_IF_NONE}
 
@@ -236,7 +246,7 @@ T = TypeVar("T")
 
 
 def carried(value: T | None, name: str) -> T:
-    """A figure that the events must carry where all replicas are ours.
+    """A figure that must be present if all replicas are ours.
 
     Raises:
         DocumentError: it is absent.

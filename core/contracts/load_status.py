@@ -8,7 +8,7 @@ from core.contracts.codec import Document
 
 
 class WorkerUsage(Document):
-    """What one worker process has used since its start, as it told last."""
+    """What one worker process has used since its start, according to its last report."""
 
     name: str
     """As Locust's master calls it: the host's name and an id."""
@@ -19,7 +19,7 @@ class WorkerUsage(Document):
 
 
 class LoadStatus(Document):
-    """Over all processes of the load."""
+    """Sums over all processes of the load."""
 
     version: Literal[1] = 1
     clients: int = 0

@@ -30,18 +30,21 @@ class ManifestRun(Document):
 
 
 class Stopping(Document):
-    """When a comparison could stop, which its intervals must account for."""
+    """When a comparison was allowed to stop, which its intervals must account for."""
 
     margin: float = Field(1.25, gt=1)
     """Figures whose ratio lies within it are equivalent."""
     looks: tuple[int, ...] = ()
-    """After which rounds it was judged whether to continue; the last is the number of rounds planned. Empty: at the end alone."""
+    """After which rounds it was judged whether to continue; the last is the number of rounds planned.
+
+    Empty: at the end alone.
+    """
     settled: bool = False
     """It stopped early, because every pair was settled."""
 
 
 class Manifest(Document):
-    """The whole directory's version is `schema_version`."""
+    """`schema_version` is the version of the whole directory."""
 
     remedy: ClassVar[str] = "measure again"
     schema_version: Literal[1]

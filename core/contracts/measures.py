@@ -1,4 +1,4 @@
-"""Figures that several documents hold."""
+"""Figures that several documents contain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Span = Literal["latency", "schedule", "broker", "fanout"]
 
 @dataclass(frozen=True, slots=True)
 class PhaseCounts:
-    """Events by phase. A replica tells as many as it has topics, so this is no `Document`: those take twice as long."""
+    """Events by phase. A replica reports one per topic, so this is no `Document`, which would take twice as long."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     warmup: int
@@ -24,7 +24,7 @@ class PhaseCounts:
 
 
 class Percentiles(Document):
-    """Of a distribution in milliseconds; all 0 when it is empty."""
+    """Percentiles of a distribution, in milliseconds; all 0 if it is empty."""
 
     p50: float
     p90: float

@@ -23,7 +23,10 @@ class ReplicaStats(Document):
     broker_connected: bool
     """Whether the link to it is up now."""
     broker_notice: str
-    """What does not work although it is up, in the broker's words: an alarm, a lost shard. Empty if everything works."""
+    """What does not work although it is up, in the broker's words: an alarm, a lost shard.
+
+    Empty if everything works.
+    """
     clients: int
     """Connected now, by topic in `topics`."""
     topics: dict[str, int]
@@ -58,5 +61,5 @@ class ReplicaStats(Document):
     history_bytes: int
 
     def received_of(self, stream: str) -> dict[str, PhaseCounts]:
-        """By topic, the counts of one stream."""
+        """The counts of one stream, by topic."""
         return self.received.get(stream, {})

@@ -1,4 +1,4 @@
-"""report.json: what the report of a result directory says, as text and numbers that can be derived again and compared."""
+"""report.json: the texts and numbers of a result directory's report, which can be derived again and compared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class HistogramTotal(Document):
 
 
 class ReportTotals(Document):
-    """Sums over all runs of a result directory, refused ones among them, not rounded."""
+    """Sums over all runs of a result directory, including refused ones, not rounded."""
 
     runs: int
     columns: dict[str, float]
@@ -45,7 +45,7 @@ class ReportTotals(Document):
 
 
 class ReportFigures(Document):
-    """All that the report of one result directory says, and which fanbench derived it."""
+    """Everything in the report of one result directory, and the fanbench version that derived it."""
 
     remedy: ClassVar[str] = "make the bundle again with fanbench bundle"
     version: Literal[1] = 1

@@ -1,6 +1,6 @@
-"""What a result directory holds of each run: a row of summary.csv, rows of timeline.csv, an entry of histograms.json.
+"""A run in a result directory: a row of summary.csv, rows of timeline.csv, an entry of histograms.json.
 
-manifest.json says of which version these files are. results/README.md describes the columns.
+manifest.json has the version of these files. results/README.md describes the columns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _parts(text: str) -> str:
 
 
 class MainColumns(Document):
-    """The published columns of summary.csv, in their order."""
+    """The published columns of summary.csv, in order."""
 
     remedy: ClassVar[str] = "measure again"
     contender: str
@@ -63,7 +63,7 @@ class MainColumns(Document):
 
 
 class FurtherColumns(Document):
-    """The columns behind them, in their order."""
+    """The columns after them, in order."""
 
     remedy: ClassVar[str] = "measure again"
     run: int
@@ -136,7 +136,7 @@ TIMELINE_COLUMNS = tuple(TimelineRow.model_fields)
 
 
 class RunHistograms(Document):
-    """A run's entry in histograms.json: each histogram by the hop that it is of, or `latency`."""
+    """A run's entry in histograms.json: each histogram by its hop, or by `latency`."""
 
     run: int
     contender: str
@@ -171,7 +171,7 @@ def read_summary(text: str, where: str) -> list[SummaryRow]:
     """Read what `summary_text` wrote.
 
     Raises:
-        DocumentError: a column is missing, or a cell is not what its column holds; the message has `where` and the row.
+        DocumentError: a column is missing, or a cell does not fit its column; the message has `where` and the row.
     """
     rows = []
     known = {*MAIN_COLUMNS, *FURTHER_COLUMNS}
@@ -206,6 +206,6 @@ def read_histograms(text: str, where: str) -> HistogramsFile:
     """Read what `histograms_text` wrote.
 
     Raises:
-        DocumentError: a field is missing, unknown or of a wrong kind.
+        DocumentError: a field is missing, unknown or of the wrong type.
     """
     return decode(HistogramsFile, text, where)

@@ -60,7 +60,7 @@ class SessionRules(Document):
 
     @property
     def end_ns(self) -> int:
-        """The end of the schedule, from its start; every event is due before it."""
+        """The end of the schedule, counted from its start; every event is due before it."""
         return int((self.warmup_s + self.duration_s) * NS_PER_S)
 
     @property
@@ -69,5 +69,5 @@ class SessionRules(Document):
         return int(self.warmup_s * NS_PER_S)
 
     def started(self, starts_ns: int) -> SessionRules:
-        """The same, with an instant at which they start."""
+        """The same rules with a starting instant."""
         return self.model_copy(update={"starts_ns": starts_ns})

@@ -1,4 +1,4 @@
-"""Documents as rows of a CSV file: a column for each field. An empty cell is what was not measured."""
+"""Documents as rows of a CSV file: a column for each field. An empty cell means not measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Counted = Annotated[int | None, BeforeValidator(_empty_is_none)]
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:
-    """The text of a file with these columns; a row that lacks one has an empty cell there."""
+    """The text of a file with these columns; a row without one of them has an empty cell there."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -36,15 +36,15 @@ def _written(cell: Cell) -> Cell:
 
 
 def read_table(text: str) -> list[dict[str, str]]:
-    """The cells of each row by column; a row that is too short lacks the rest."""
+    """The cells of each row by column; a short row lacks the last ones."""
     rows = csv.DictReader(io.StringIO(text))
     return [{name: cell for name, cell in row.items() if name is not None and cell is not None} for row in rows]
 
 
 def from_cells(kind: type[D], cells: Mapping[str, str], where: str) -> D:
-    """The document whose fields are among the cells; further cells are left alone.
+    """Read the document whose fields are among the cells; ignore other cells.
 
     Raises:
-        DocumentError: a column is missing, or a cell is of a wrong kind.
+        DocumentError: a column is missing, or a cell has the wrong type.
     """
     return validate(kind, {name: cells[name] for name in kind.model_fields if name in cells}, where)

@@ -1,4 +1,4 @@
-"""An endpoint that takes part in a comparison beside replicas: where it runs, how clients listen, how events are published."""
+"""An endpoint that is compared with our replicas: where it runs, how clients listen, how events are published."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.topics import expand_topics
 
 @dataclass(frozen=True, slots=True)
 class ComparedEndpoint:
-    """What an endpoint file says, checked. Of `program` and `url` one is empty."""
+    """The checked contents of an endpoint file. Either `program` or `url` is empty."""
 
     name: str
     file: str
@@ -41,9 +41,9 @@ class ComparedEndpoint:
         return f"{method} {base_url.rstrip('/')}{target}" if target.startswith("/") else f"{method} {target}"
 
     def load_settings(self, dialect_file: str) -> dict[str, object]:
-        """The load's settings beside the service's address; `dialect_file` holds `dialect_text`."""
+        """The load's settings, except the service's address; `dialect_file` contains `dialect_text`."""
         settings: dict[str, object] = {"load_path": self.path, "load_dialect": dialect_file, "load_wait": 0}
-        if self.headers:  # a JSON list is what Locust reads several values of one variable from
+        if self.headers:  # Locust reads several values of a variable from a JSON list
             settings["load_header"] = json.dumps([f"{name}: {value}" for name, value in self.headers])
         return settings
 
@@ -58,12 +58,12 @@ class ComparedEndpoint:
         }
 
     def dialect_text(self) -> str:
-        """The dialect as TOML: a JSON text, list or boolean is one of TOML, too."""
+        """The dialect as TOML: a JSON string, list or boolean is also valid TOML."""
         fields = self.dialect.model_dump(mode="json", exclude_defaults=True)
         return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in fields.items())
 
     def require_usable(self, scenario: Scenario) -> None:
-        """Raise UsageError if the scenario cannot be run at a service that is not made of replicas."""
+        """Raise UsageError if the scenario needs replicas, which such a service does not have."""
         where = f"endpoint '{self.name}'"
         if scenario.sessions is not None:
             raise UsageError(

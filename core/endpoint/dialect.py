@@ -1,4 +1,4 @@
-"""A dialect: what the events of a service say, as a value and as a TOML file. `reading` applies it."""
+"""A dialect: what a service's events mean, as a value and as a TOML file. `reading` applies it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ ENDPOINT_TABLE = "endpoint"
 
 
 class Dialect(BaseModel):
-    """The place of each value in an event; '' is unknown. An empty dialect reads fanbench's own stamp if `data` is one, else nothing."""
+    """The place of each value in an event; '' if unknown.
+
+    An empty dialect reads only fanbench's own stamp, if `data` is one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -113,7 +116,7 @@ class Dialect(BaseModel):
 
     @property
     def timed(self) -> bool:
-        """Whether events have a time of sending that is not in a stamp."""
+        """Whether events have a sending time outside a stamp."""
         return bool(self.sent) or "sent" in self.id_parts
 
     @property
@@ -141,7 +144,7 @@ def parse_dialect(fields: Mapping[str, object], where: str) -> Dialect:
     except ValidationError as error:
         first = error.errors()[0]
         reason = first["msg"].removeprefix("Value error, ")
-        if not first["loc"]:  # a rule over several fields, which names them itself
+        if not first["loc"]:  # a rule over several fields, whose message names them
             raise UsageError(f"{where}: {reason}") from error
         name = str(first["loc"][0])
         hint = Dialect.model_fields[name].description or "the name of the server"

@@ -1,4 +1,4 @@
-"""An endpoint file: a dialect, and in its table `[endpoint]` how fanbench reaches the service, and publishes to it, in a comparison."""
+"""An endpoint file: a dialect, and a table `[endpoint]` for how a comparison reaches the service and publishes."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def load_endpoint(name_or_path: str, folder: Path) -> ComparedEndpoint:
 
 
 def _shipped(folder: Path) -> list[str]:
-    """The files that are endpoints, and no mere dialects."""
+    """The files that are endpoints, not only dialects."""
     return [file.stem for file in folder.glob("*.toml") if ENDPOINT_TABLE in tomllib.loads(file.read_text("utf-8"))]
 
 
@@ -122,7 +122,7 @@ def _table(fields: Mapping[str, object], where: str) -> EndpointTable:
     except ValidationError as error:
         first = error.errors()[0]
         reason = first["msg"].removeprefix("Value error, ")
-        if not first["loc"]:  # a rule over several fields, which names them itself
+        if not first["loc"]:  # a rule over several fields, whose message names them
             raise UsageError(f"{where}: {reason}") from None
         name = str(first["loc"][0])
         hint = known[name].description
@@ -155,7 +155,7 @@ def _endpoint(
         raise UsageError(
             f"{where}: {endpoint.name!r} cannot name a contender; add name = '…' to [endpoint], of letters, digits, . _ and -"
         )
-    try:  # the port of a program is not known yet
+    try:  # a program's port is not known yet
         parse_publish(endpoint.publish_at(table.url or "http://127.0.0.1"), publish_headers, table.publish_body)
     except UsageError as error:
         raise UsageError(f"{where}: publish = {table.publish!r}: {error}") from None
@@ -163,7 +163,7 @@ def _endpoint(
 
 
 def _dialect(table: EndpointTable, fields: Mapping[str, object], where: str, folder: Path) -> Dialect:
-    """What the events say: the dialect that is named, or the file's own keys."""
+    """What the events mean: the named dialect, or the file's own keys."""
     if not table.dialect:
         return parse_dialect(fields, where)
     if own := [name for name in fields if name not in ("name", "about")]:
@@ -177,9 +177,10 @@ def _dialect(table: EndpointTable, fields: Mapping[str, object], where: str, fol
 
 
 def _stamped(dialect: Dialect, where: str) -> Dialect:
-    """Of a dialect what matters where fanbench publishes every event: its stamp says all, and other events are foreign.
+    """Reduce a dialect for a service to which fanbench publishes every event.
 
-    Without the ids of the service the clients may be in several processes, as they are at replicas.
+    Its stamp says everything, and other events are foreign. Because the service's ids are not used, clients may be in
+    several processes, as with replicas.
     """
     if not dialect.stamp_place:
         raise UsageError(
@@ -191,7 +192,7 @@ def _stamped(dialect: Dialect, where: str) -> Dialect:
 
 
 def _headers(name: str, texts: tuple[str, ...], where: str) -> tuple[NamedValue, ...]:
-    """The headers, with `${NAME}` replaced by that variable of the environment: secrets need not be in the file."""
+    """The headers, with `${NAME}` replaced by that environment variable, so that the file needs no secrets."""
     found = []
     for text in texts:
         shown = f"{where}: {name}: '{text.partition(':')[0]}: …'"

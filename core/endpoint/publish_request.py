@@ -80,7 +80,7 @@ class PublishEncoder:
 
 
 def _without_user(text: str, where: str = "") -> str:
-    """Of a stream's request `{user}` is the number of the client; whoever publishes is none."""
+    """Refuse `{user}`, which is the number of a stream's client: a publisher has none."""
     if "{user}" in text:
         raise ValueError(f"{where}{{user}} is not known to a publish; {{topic}} is what is filled in")
     return text
@@ -100,7 +100,7 @@ def parse_publish(text: str, headers: tuple[NamedValue, ...] = (), body: str = "
     """Parse `POST http://HOST:PORT/PATH` into an address and a request.
 
     Raises:
-        UsageError: the text has another form, or the body has no place for the event.
+        UsageError: the text has another form, or the body has no placeholder for the event.
     """
     method, _, url = text.strip().partition(" ")
     url = url.strip()

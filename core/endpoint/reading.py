@@ -155,7 +155,7 @@ def _stamped(text: str, asked_topic: str) -> Reading:
     data = text.encode()
     stamp = decode(data, asked_topic)
     server, received_ns = "", None
-    if text.startswith('{"server"'):  # one of our replicas sent it
+    if text.startswith('{"server"'):  # it comes from one of our replicas
         fields = orjson.loads(data)
         server, received_ns = fields["server"], fields.get("received_ns")
     if not isinstance(server, str) or not (received_ns is None or type(received_ns) is int):

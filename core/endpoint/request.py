@@ -31,7 +31,7 @@ class NamedValue(NamedTuple):
 
 
 class TlsSettings(BaseModel):
-    """The settings for `https://`. The process with the clients reads the files; '' is the default of each."""
+    """The settings for `https://`. The process with the clients reads the files; '' stands for each default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,7 +86,10 @@ class StreamRequest(BaseModel):
 
 
 class StreamEndpoint(BaseModel):
-    """A service that streams events: how to request them and what they mean. Its addresses are separate: there may be several."""
+    """A service that streams events: how to request them and what they mean.
+
+    Its addresses are separate: there may be several.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
