@@ -1,5 +1,5 @@
 """The comparison harness: starts programs, measures, stores, judges and reports; the command line `fanbench`.
 
-Rooms, lowest first; each says in its docstring who may import it: `results`, `analysis`, `runner`, `schedule`, `capacity`,
+Rooms, lowest first; each docstring says who may import it: `results`, `analysis`, `runner`, `schedule`, `capacity`,
 `choose`, `report`, `hop`, `commands`.
 """

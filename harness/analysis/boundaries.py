@@ -1,12 +1,12 @@
 """How large a studentised difference must be to count, when several pairs are judged and a comparison may end early.
 
 The boundary is group-sequential with an alpha-spending function (Lan and DeMets, "Discrete sequential boundaries for
-clinical trials", Biometrika 70, 1983; its power family: Kim and DeMets, Biometrika 74, 1987). By a look at n of the N
-planned rounds the share (n/N)^3 of the risk is spent; a look that ends the comparison because its rounds or its time
-are over spends the rest. The values are simulated with the statistic that is used, for the contenders and the looks that
-there were, so the pairs' correlation and the few rounds are in them. An interval of half-width boundary x standard error
-is a repeated confidence interval (Jennison and Turnbull, J. R. Statist. Soc. B 51, 1989): it holds at all looks
-together, so what it says of equivalence is as valid under stopping as what it says of differences.
+clinical trials", Biometrika 70, 1983; its power family: Kim and DeMets, Biometrika 74, 1987). A look at n of the N
+planned rounds has spent the share (n/N)^3 of the risk. A look that ends the comparison, because its rounds or its time
+are over, spends the rest. The values are simulated with the same statistic, contenders and looks, so they include the
+pairs' correlation and the small number of rounds. An interval of half-width boundary x standard error is a repeated
+confidence interval (Jennison and Turnbull, J. R. Statist. Soc. B 51, 1989): it holds at all looks together, so under
+stopping its statements about equivalence are as valid as those about differences.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Looks:
 def studentised(differences: Floats) -> tuple[Floats, Floats]:
     """Mean of each pair's differences and its standard error; shape (..., pairs, rounds) to (..., pairs).
 
-    The variance of a pair is drawn towards the median of all pairs (as limma does; Smyth 2004): that finds small
-    differences among many contenders, and still holds where one contender is four times as noisy as the rest.
+    A pair's variance is shrunk towards the median of all pairs (as limma does; Smyth 2004). This finds small
+    differences among many contenders, and still holds if one contender is four times as noisy as the rest.
     """
     rounds = differences.shape[-1]
     variance = differences.var(axis=-1, ddof=1)
@@ -58,7 +58,7 @@ def studentised(differences: Floats) -> tuple[Floats, Floats]:
 
 
 def moderated(variance: Floats, rounds: int) -> Floats:
-    """Variances (..., pairs) drawn towards their median, which weighs as much as PRIOR_ROUNDS rounds."""
+    """Variances (..., pairs) shrunk towards their median, which has the weight of PRIOR_ROUNDS rounds."""
     if variance.shape[-1] == 1:
         return variance
     prior = np.median(variance, axis=-1, keepdims=True)
@@ -67,9 +67,10 @@ def moderated(variance: Floats, rounds: int) -> Floats:
 
 
 def boundary(contenders: int, rounds: int, looks: Looks, risk: float) -> float:
-    """What the largest |difference / standard error| of any pair stays below at `rounds`; infinite where nothing may be spent yet.
+    """The bound on the largest |difference / standard error| of any pair at `rounds`.
 
-    When all contenders are equal, the probability that any pair crosses the boundary at any look is `risk`.
+    Infinite if no risk may be spent yet. When all contenders are equal, the probability that any pair crosses the
+    boundary at any look is `risk`.
     """
     made, shares = looks.spent(rounds)
     return _boundaries(contenders, made, tuple(risk * share for share in shares))[-1]

@@ -13,7 +13,10 @@ from harness.results.run_record import LATENCY, Run
 def p99_at_held(
     held: int | None, points: Sequence[CapacityPoint], runs: Sequence[Run]
 ) -> tuple[float, float, float] | None:
-    """Return estimate, low and high in milliseconds over the runs at the load that held, one run per point; None without any."""
+    """Return estimate, low and high in milliseconds over the runs at the load that held, one run per point.
+
+    None without any.
+    """
     at_held = [
         run.histograms[LATENCY]
         for point, run in zip(points, runs, strict=True)
@@ -54,7 +57,7 @@ def _interval(found: Capacity) -> str:
 def _break(found: Capacity) -> str:
     """Say where it breaks and what broke first, or that no run could judge the load.
 
-    If no run broke the objective but checks of the harness refused runs, the harness is the limit.
+    If no run broke the objective but the harness's checks refused runs, the harness is the limit.
     """
     assert found.broke is not None
     at_break = [point for point in found.points if point.load == found.broke and not point.held]

@@ -20,7 +20,7 @@ _SECONDS_AN_HOUR = 3600.0
 
 
 def cores(standing: Standing, part: str) -> float | None:
-    """The cores that a part kept busy: CPU seconds of all valid runs divided by their measured seconds."""
+    """The cores that a part used: CPU seconds of all valid runs divided by their measured seconds."""
     used = [(run.usage[part].cpu_s, run.scenario.duration_s) for run in standing.runs if part in run.usage]
     seconds = sum(duration for _, duration in used)
     return sum(cpu for cpu, _ in used) / seconds if seconds else None

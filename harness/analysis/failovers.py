@@ -20,17 +20,20 @@ class Failover:
 
     @property
     def silences_s(self) -> list[float]:
-        """The longest silence of any client, in each valid run."""
+        """Any client's longest silence, in each valid run."""
         return [value / 1000 for value in self.outcome.values("silence_ms")]
 
     @property
     def silence_s(self) -> Interval | float | None:
-        """Their mean with its interval, or the lowest and the highest for fewer than MIN_ROUNDS runs; None without runs."""
+        """Their mean with its interval, or the lowest and the highest for fewer than MIN_ROUNDS runs.
+
+        None without runs.
+        """
         return over_runs(self.silences_s)
 
     @property
     def median_silence_s(self) -> Interval | float | None:
-        """The same of the median client."""
+        """The same for the median client."""
         return over_runs([value / 1000 for value in self.outcome.values("silence_p50_ms")])
 
     @property
@@ -61,7 +64,7 @@ class Failover:
 
 
 def failovers(comparison: Comparison) -> list[Failover]:
-    """The failovers of all faults of nodes, in the order in which they ran."""
+    """The failovers of all faults of nodes, in the order of the runs."""
     found: Sequence[FaultOutcome] = outcomes(comparison.runs)
     return [
         Failover(outcome, comparison.settings.get(outcome.contender, {}))

@@ -1,7 +1,7 @@
 """What faults did to the contenders of a comparison: in its own result directory, or in others from the same machine.
 
-A comparison breaks nothing, and what decides is often the bad day. So a report and `fanbench choose` put the faults
-beside it: each contender and kind of fault from the newest result directory that has a valid run of it.
+A comparison breaks nothing, but the bad day often decides. So a report and `fanbench choose` add the faults: each
+contender and kind of fault, from the newest result directory with a valid run of it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class FoundFault:
 
     @property
     def lost(self) -> tuple[int, int]:
-        """The lowest and the highest losses of its runs."""
+        """The lowest and highest losses of its runs."""
         counts = [run.lost for run in self.outcome.runs]
         return min(counts), max(counts)
 
     @property
     def silence_s(self) -> tuple[float, float] | None:
-        """The longest silence of any client: the lowest and the highest over the runs."""
+        """Any client's longest silence: the lowest and highest over the runs."""
         values = self.outcome.values("silence_ms")
         return (min(values) / 1000, max(values) / 1000) if values else None
 
@@ -101,8 +101,8 @@ def same_machine(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
 def faults_beside(folder: Path, comparison: Comparison) -> FaultEvidence:
     """Return the evidence in a comparison's own directory `folder` and in the complete results of faults next to it.
 
-    Next to it are the other directories in the same parent from the same machine. One that cannot be read is skipped:
-    nobody asked for it.
+    Next to it are the other directories in the same parent from the same machine. Unreadable ones are skipped, because
+    nobody asked for them.
     """
     return evidence_among(plain(folder.name), comparison, results_of_faults(folder.resolve().parent, folder.resolve()))
 
@@ -114,7 +114,10 @@ def evidence_among(name: str, comparison: Comparison, beside: Sequence[Result]) 
 
 
 def results_of_faults(parent: Path, without: Path | None = None) -> list[Result]:
-    """Return the complete results of faults directly in a directory. One that cannot be read is skipped: nobody asked for it."""
+    """Return the complete results of faults directly in a directory.
+
+    Unreadable ones are skipped, because nobody asked for them.
+    """
     found = []
     for path in sorted(parent.glob("*/manifest.json")):
         if path.parent == without:

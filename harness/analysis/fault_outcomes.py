@@ -1,12 +1,12 @@
 """What each kind of fault did to each contender, over the runs with that fault.
 
-A fault run is a run whose scenario has faults. Of its `figures` these are read: `silence_ms` (longest time in which a
-client got nothing), `silence_p50_ms` (of the median client), `publish_outage_ms` (longest time in which publishing did not
-work), `lost_though_published` (deliveries lost whose publish had not failed), `broken_node_led` (1 when it led as well), `needed_help` (1
-when a node that had been cut off was started again to make the cluster whole),
-`recovery_p50_ms` and `recovery_max_ms` (from the fault to a client's first event after it),
-`replayed`, `reconnects`, `before_p99_ms` and `bystanders_p99_ms` (latency of all clients before, and after it of those to
-whom nothing was done), and `recovered` (1 when every client got events again without help).
+A fault run is a run whose scenario has faults. These `figures` are read: `silence_ms` (longest time in which a client
+got nothing), `silence_p50_ms` (of the median client), `publish_outage_ms` (longest time in which publishing did not
+work), `lost_though_published` (lost deliveries whose publish had not failed), `broken_node_led` (1 if that node also
+led), `needed_help` (1 if a cut-off node had to be restarted to make the cluster whole), `recovery_p50_ms` and
+`recovery_max_ms` (from the fault to a client's first event after it), `replayed`, `reconnects`, `before_p99_ms` (all
+clients' latency before the fault), `bystanders_p99_ms` (unaffected clients' latency after it), and `recovered` (1 if
+every client got events again without help).
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class FaultOutcome:
         return [run.figures[figure] for run in self.runs if figure in run.figures]
 
     def over_runs(self, figure: str) -> Interval | float | None:
-        """Return the mean of a figure over the runs with its interval; with fewer than MIN_ROUNDS, the observed range, as in `over_runs`."""
+        """Return the mean of a figure over the runs with its interval.
+
+        With fewer than MIN_ROUNDS, the observed range, as in `over_runs`.
+        """
         return over_runs(self.values(figure))
 
     @property
@@ -59,17 +62,20 @@ class FaultOutcome:
 
     @property
     def notes(self) -> list[str]:
-        """The runs' notes, each once."""
+        """The runs' notes without duplicates."""
         return list(dict.fromkeys(note for run in self.runs for note in run.notes))
 
 
 def over_runs(values: Sequence[float]) -> Interval | float | None:
-    """The mean with its interval, or the lowest and the highest for fewer than MIN_ROUNDS values; None without values."""
+    """The mean with its interval, or the lowest and the highest for fewer than MIN_ROUNDS values.
+
+    None without values.
+    """
     if not values:
         return None
     if len(values) >= MIN_ROUNDS:
         return mean_interval(values)
-    # A few values give no interval at CONFIDENCE: show only what was observed.
+    # A few values give no interval at CONFIDENCE: show only the observed range.
     return Interval(sum(values) / len(values), min(values), max(values)) if len(values) > 1 else values[0]
 
 
@@ -96,7 +102,7 @@ def is_about_faults(comparison: Comparison) -> bool:
 
 
 def outcomes(runs: Sequence[Run]) -> list[FaultOutcome]:
-    """The fault runs by contender and kind of fault, in the order in which they ran."""
+    """The fault runs by contender and kind of fault, in the order of the runs."""
     by_cell: dict[tuple[str, str, FaultKind], list[Run]] = {}
     for run in runs:
         for fault in run.scenario.faults:

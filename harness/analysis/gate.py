@@ -84,8 +84,8 @@ class BaselineGate:
         """Read the baseline and the comma-separated rules, before anything is measured.
 
         Raises:
-            UsageError: the folder is not a result directory, a rule cannot be read, the workload is another one, no
-                contender is in both, or there are too few rounds for any significance.
+            UsageError: the folder is not a result directory, a rule cannot be read, the workload differs, no contender
+            is in both, or there are too few rounds for a significant change.
         """
         parsed = tuple(Rule.parse(text) for text in rules.split(",") if text.strip())
         if not parsed:
@@ -113,7 +113,7 @@ class BaselineGate:
         return cls(baseline, parsed)
 
     def check(self, now: Comparison) -> list[Finding]:
-        """Each rule for each contender of `now`. The risk of one false failure among all is 1 - CONFIDENCE."""
+        """Check each rule for each contender of `now`. The risk of any false failure is 1 - CONFIDENCE."""
         gated = list(dict.fromkeys((run.contender, run.transport) for run in now.runs))
         comparisons = len(gated) * len(self.rules)
         findings = [self._check(now, *one, rule, comparisons) for one in gated for rule in self.rules]
@@ -151,7 +151,7 @@ def _named(contender: str, transport: str) -> str:
 
 
 def _valid(comparison: Comparison, contender: str, transport: str) -> list[Run]:
-    """The key of comparable runs: other transports and runs with faults have other figures."""
+    """The key of comparable runs: other transports, and runs with faults, are not comparable."""
     same = [run for run in comparison.runs if (run.contender, run.transport) == (contender, transport)]
     return [run for run in same if run.valid and run.scenario.faults == comparison.scenario.faults]
 
@@ -162,7 +162,7 @@ def _figures(comparison: Comparison, contender: str, transport: str, column: str
 
 
 def in_words(findings: Sequence[Finding]) -> str:
-    """The findings, one per line, and the outcome."""
+    """The findings, one on each line, and the outcome."""
     failed = sum(finding.failed for finding in findings)
     outcome = (
         "gate passed"

@@ -1,4 +1,4 @@
-"""The judgements of a family as sentences: who is equivalent, who is slower and by how much, what is not settled."""
+"""A family's judgements as sentences: who is equivalent, who is slower and by how much, what is not settled."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def within(margin: float) -> str:
 
 
 def unbeaten(judged: FamilyJudgement) -> str:
-    """The best contenders of the family, in one clause."""
+    """The family's best contenders, in one clause."""
     best = judged.unbeaten
     if len(best) == 1:
         return f"{best[0]} is the fastest"
@@ -60,7 +60,7 @@ def unbeaten(judged: FamilyJudgement) -> str:
 
 
 def _figures(judged: FamilyJudgement, names: Sequence[str]) -> str:
-    """The headline figures in which the first two of the names were judged."""
+    """The headline figures in which the first two names were judged."""
     seen = {one.figure for one in judged.headline(names[0], names[1])}
     return listed([figure.words for figure in FIGURES if figure.name in seen])
 
@@ -114,7 +114,7 @@ def of_figure(judged: FamilyJudgement, figure: JudgedFigure) -> str:
 def _alike(
     judged: FamilyJudgement, figure: JudgedFigure, first: str, equal: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """The contenders that are pairwise equivalent, and those that are equivalent to the first only."""
+    """The contenders that are pairwise equivalent, and those that are equivalent only to the first."""
     alike = [first]
     alone: list[str] = []
     for name in equal:
@@ -141,7 +141,7 @@ def not_settled(judged: FamilyJudgement) -> str:
 
 
 def blurred(judged: FamilyJudgement) -> str:
-    """The pairs that the hosts' clocks are not known well enough for; empty on one host."""
+    """The pairs for which the hosts' clocks are too inexact; empty on one host."""
     said = [
         f"{one.faster} and {one.slower} {_WHERE[figure.name]} ({one.ratio.estimate:.2f} x, within {one.clock_bound:.0%})"
         for figure in FIGURES

@@ -1,11 +1,10 @@
-"""Three judgements of each pair of contenders, figure by figure: equivalent, different, or not settled.
+"""Judges each pair of contenders, figure by figure, as equivalent, different or not settled.
 
-*Equivalent*: the whole interval of the ratio lies within the margin. *Different*: it does not, and it excludes 1. *Not
-settled*: neither, and so many more rounds would probably do. An interval that excludes 1 and lies within the margin is
-equivalent: the difference is real and too small to choose by; `told_apart` still says that it is real.
-
-One risk, 1 - CONFIDENCE, covers every pair, every figure, every promise and every look of a comparison together: that
-any of its intervals misses the true ratio. It is divided evenly among figures and promises (Bonferroni).
+*Equivalent*: the ratio's whole interval is within the margin. *Different*: it is not, and it excludes 1. *Not settled*:
+neither; the judgement says how many more rounds would probably suffice. An interval within the margin that excludes 1
+is equivalent: the difference is real but too small to matter; `told_apart` still reports it. One risk, 1 - CONFIDENCE,
+that any interval misses the true ratio, covers all pairs, figures, promises and looks of a comparison. It is divided
+evenly among figures and promises (Bonferroni).
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ class JudgedFigure:
 
 
 def cpu_us_per_delivery(run: Run) -> float | None:
-    """CPU of the parts that a service pays for, broker, replicas and generator, in microseconds per delivery.
+    """CPU of the parts that a service pays for (broker, replicas and generator), in microseconds per delivery.
 
-    None if one of them was not watched: the sum of the others is not a figure, and a fully watched contender would lose by it.
+    None if one of them was not watched: the sum of the others would favour this contender over a fully watched one.
     """
     paid_for = ("broker", "server", "generator")
     if any(part in run.not_watched for part in paid_for):
@@ -67,9 +66,9 @@ FIGURES = (P50, P90, P99, BROKER, CPU)
 
 
 def carried(events: int, percentile: float) -> bool:
-    """Whether this many events support the percentile: TAIL_EVENTS of them lie beyond it.
+    """Whether this many events support the percentile, with TAIL_EVENTS of them beyond it.
 
-    Events count, not deliveries: those of one event reach all clients within one fan-out, so they are late together.
+    Events count, not deliveries: an event reaches all clients in one fan-out, so its deliveries are late together.
     """
     return events * (100 - percentile) / 100 >= TAIL_EVENTS - 1e-9
 
@@ -95,17 +94,17 @@ class PairJudgement:
 
     @property
     def told_apart(self) -> bool:
-        """Whether the interval excludes 1: they differ, however slightly."""
+        """Whether the interval excludes 1, so that they differ, however slightly."""
         return self.ratio.low > 1
 
     @property
     def within_margin(self) -> bool:
-        """Whether the whole interval is within the margin: the difference, if any, is too small to matter."""
+        """Whether the whole interval is within the margin, so that any difference is too small to matter."""
         return self.ratio.high <= self.margin and self.ratio.low >= 1 / self.margin
 
     @property
     def blurred(self) -> bool:
-        """Whether the clocks are too inexact for the claim, which is a difference or that it is within the margin."""
+        """Whether the clocks are too inexact for the judgement, different or equivalent."""
         claimed = self.margin - 1 if self.within_margin else self.ratio.estimate - 1
         return self.clock_bound > MAX_CLOCK_SHARE * claimed
 
@@ -118,13 +117,13 @@ class PairJudgement:
 
     @property
     def settled(self) -> bool:
-        """Whether more rounds are of no use."""
+        """Whether more rounds would not help."""
         return self.blurred or self.word != "not settled"
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyJudgement:
-    """The pairs of the contenders of one promise, figure by figure."""
+    """The pairs of one promise's contenders, figure by figure."""
 
     delivery: str
     contenders: tuple[str, ...]
@@ -143,7 +142,7 @@ class FamilyJudgement:
         return tuple(judged for figure in FIGURES if figure.headline and (judged := self.pair(figure, one, other)))
 
     def overall(self, one: str, other: str) -> Word:
-        """Over the headline figures: different in any, equivalent in all, or not settled."""
+        """The judgement over the headline figures: different in any, equivalent in all, or not settled."""
         words = {judged.word for judged in self.headline(one, other)}
         return "different" if "different" in words else "equivalent" if words == {"equivalent"} else "not settled"
 
@@ -153,7 +152,7 @@ class FamilyJudgement:
 
     @property
     def unbeaten(self) -> tuple[str, ...]:
-        """The contenders that no other beats, that is, is faster in a headline figure and slower in none."""
+        """The contenders that no other beats: faster in a headline figure and slower in none."""
         return tuple(one for one in self.contenders if not self._beaten(one))
 
     def _beaten(self, one: str) -> bool:
@@ -162,9 +161,9 @@ class FamilyJudgement:
 
     @property
     def choice(self) -> Word:
-        """Of those unbeaten: equivalent (take any), different (each is faster in another figure), or not settled.
+        """The judgement of the unbeaten: equivalent (take any), different (each wins elsewhere), or not settled.
 
-        A single one is different from the others.
+        A single unbeaten contender is different from the others.
         """
         words = {self.overall(one, other) for one, other in combinations(self.unbeaten, 2)}
         return "not settled" if "not settled" in words else "equivalent" if words == {"equivalent"} else "different"
@@ -194,9 +193,9 @@ def judge_family(
     promises: int = 1,
     round_s: float = 0.0,
 ) -> FamilyJudgement:
-    """Judge the contenders of one promise, given with their valid runs; `round_s` is how long a round takes.
+    """Judge the contenders of one promise by their valid runs; a round takes `round_s` seconds.
 
-    `promises` is the number of families of the comparison that are judged: they share the risk.
+    `promises` is the number of judged families, which share the risk.
     """
     ranked = {name: found for name, found in runs.items() if len({run.round for run in found}) >= MIN_ROUNDS}
     risk = (1 - CONFIDENCE) / len(FIGURES) / promises
@@ -240,14 +239,14 @@ def _judgement(
 
 
 def _clock_bound(figure: JudgedFigure, faster: Sequence[Run], slower: Sequence[Run]) -> float:
-    """The widest bound of the clocks in any of the runs, as a share of the faster's figure."""
+    """The widest clock bound in any run, as a share of the faster contender's figure."""
     bound_ms = max((run.figures.get(f"{figure.span}_bound_ms", 0.0) for run in (*faster, *slower)), default=0.0)
     values = [value for run in faster if (value := figure.value(run))]
     return bound_ms / median(values) if bound_ms and values else 0.0
 
 
 def _rounds_needed(found: Difference, margin: float, looks: Looks) -> int:
-    """Approximate further rounds: the interval shrinks with the square root of the rounds until it excludes 1 or fits into the margin."""
+    """Estimate the further rounds: the interval shrinks with their square root until it excludes 1 or fits in."""
     if not math.isfinite(found.ratio.high):  # interrupted before any judgement: the rest of the plan
         return max(1, looks.planned[-1] - found.rounds)
     half_width = math.log(found.ratio.high / found.ratio.estimate)

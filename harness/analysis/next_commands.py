@@ -1,6 +1,6 @@
-"""The commands that fill gaps in the results, each with its duration in minutes.
+"""The commands that fill gaps in the results, with their durations in minutes. A command names only what is missing.
 
-A command names only what is missing. tests/harness/choose/test_needs_of_five.py parses each with the command line itself.
+tests/harness/choose/test_needs_of_five.py parses each with the command line itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NextCommand:
 
 
 def faults_command(names: Sequence[str]) -> NextCommand | None:
-    """Every fault of brokers, links, replicas and clients for these contenders; None if none can be broken."""
+    """Run every fault of brokers, links, replicas and clients for these contenders; None if no fault applies."""
     known = {contender.name: contender for contender in all_contenders()}
     contenders = [known[name] for name in names if name in known and known[name].program is not None]
     if not contenders:
@@ -50,13 +50,13 @@ def faults_command(names: Sequence[str]) -> NextCommand | None:
 
 
 def failovers_command(names: Sequence[str]) -> NextCommand | None:
-    """Every fault of nodes for the clusters that these contenders may become; None if they have none."""
+    """Run every fault of nodes for these contenders' clusters; None if they have none."""
     forms = [cluster for cluster in cluster_contenders() if cluster.of in names]
     return failovers_of([cluster.name for cluster in forms])
 
 
 def failovers_of(clusters: Sequence[str], rounds: int = 5) -> NextCommand | None:
-    """The death of a node for these clusters, with enough rounds for an interval; None without clusters."""
+    """Kill a node of these clusters, in enough rounds for an interval; None without clusters."""
     known = {cluster.name: cluster for cluster in cluster_contenders()}
     found = [known[name] for name in clusters if name in known]
     if not found:
@@ -74,7 +74,7 @@ def _node_faults(cluster: Contender) -> list[FaultKind]:
 
 
 def capacity_command(name: str, options: Mapping[str, object]) -> NextCommand:
-    """The largest load at which a contender meets the objective."""
+    """Search for the largest load at which a contender meets the objective."""
     return NextCommand("capacity", _line("capacity", [name], options), _minutes(CAPACITY_S))
 
 

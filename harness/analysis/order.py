@@ -7,7 +7,7 @@ from harness.results.run_record import Comparison
 
 
 def in_order(comparison: Comparison) -> list[Standing]:
-    """At-most-once, then at-least-once, each by p99; then the floor, then those without a valid run."""
+    """Sort at-most-once, then at-least-once, each by p99; then the floor, then those without a valid run."""
     ranked = [standing for family in families(comparison) for standing in family.standings]
     names = {standing.contender for standing in ranked}
     rest = [standing for standing in standings(comparison) if standing.contender not in names]

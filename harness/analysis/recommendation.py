@@ -1,7 +1,7 @@
-"""What to take, in one sentence: the judgements of a comparison as advice, and how certain it is.
+"""What to take, in one sentence: a comparison's judgements as advice, and how certain it is.
 
-The advice follows the verdict. Equivalent contenders make no difference, so what runs already is taken; one that is
-different is named with how much slower it is; what is not settled is no advice, and the sentence says what settles it.
+The advice follows the verdict. Equivalent contenders make no difference, so it says to take what already runs. It names
+different ones with how much slower they are. If nothing is settled, it says what would settle it.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _group(group: Sequence[tuple[float, str, str]]) -> str:
 
 
 def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence) -> list[str]:
-    """What to take if no event may be lost on a replica's restart: contenders that replay and lost nothing in such a fault."""
+    """What to take if a replica's restart must lose nothing: contenders that replay and lost nothing in this fault."""
     if stored is None:
         programs = {contender.program for contender in _known(_unbeaten(first))}
         found = [one.name for one in all_contenders() if one.program in programs and _replays(one)]

@@ -27,7 +27,7 @@ _HOLDS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": ope
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition: a latency in milliseconds, a count, or a count's share of the expected events in percent."""
+    """One condition: a latency in milliseconds, a count, or a count as a percentage of the expected events."""
 
     figure: str
     relation: str

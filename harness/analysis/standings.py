@@ -31,7 +31,7 @@ class Standing:
 
     @property
     def events(self) -> int:
-        """Measured events of all valid runs, which support the percentiles, regardless of how many clients received each."""
+        """Measured events of all valid runs, which support the percentiles, however many clients received each."""
         return self.total("published")
 
     def carries(self, percentile: float) -> bool:
@@ -65,20 +65,20 @@ class Standing:
         return sum(run.lost_by_cause.get(cause, 0) for run in self.runs)
 
     def tells(self, cause: str) -> bool:
-        """Whether any valid run can tell what was lost to that cause: a service that is not fanbench's does not tell all."""
+        """Whether any valid run knows the losses by that cause: a service of others does not report all."""
         return any(cause in run.lost_by_cause for run in self.runs)
 
     def share(self, hop: str) -> float | None:
-        """The hop's part of the mean latency, from 0 to 1; None where nobody told when it ended.
+        """The hop's part of the mean latency, from 0 to 1; None if nobody reported when it ended.
 
-        Of the mean, since only means add up over hops: the deliveries that are slowest in one hop need not be slow
-        in another, so a percentile cannot be split.
+        Only means add up over hops: the deliveries that are slowest in one hop need not be slow in another, so a
+        percentile cannot be split.
         """
         whole, part = self.pooled().mean_ms(), self.pooled(hop)
         return part.mean_ms() / whole if whole and part.count + part.negative else None
 
     def cpu_s_per_million(self, part: str) -> Interval | float | None:
-        """CPU seconds of a part per million deliveries, each run's own; a plain number when there is one run."""
+        """CPU seconds of a part per million deliveries, run by run; a plain number if there is one run."""
         values = [
             run.usage[part].cpu_s / run.delivered * 1e6 for run in self.runs if part in run.usage and run.delivered
         ]
@@ -87,20 +87,20 @@ class Standing:
         return mean_interval(values) if len(values) > 1 else values[0]
 
     def rss_mb(self, part: str) -> float | None:
-        """The largest resident memory of a part in any valid run."""
+        """A part's largest resident memory in any valid run."""
         return max((run.usage[part].rss_mb for run in self.runs if part in run.usage), default=None)
 
     def not_watched(self, part: str) -> bool:
-        """Whether the part ran, but its CPU and memory were watched in no valid run."""
+        """Whether the part ran but no valid run watched its CPU and memory."""
         return bool(self.runs) and all(part in run.not_watched for run in self.runs)
 
     def median_figure(self, name: str) -> float | None:
-        """The median over valid runs of one of the runs' own figures."""
+        """The median of a run's figure over the valid runs."""
         values = [run.figures[name] for run in self.runs if name in run.figures]
         return float(np.median(values)) if values else None
 
     def nearest_limit(self) -> tuple[str, float] | None:
-        """The part whose busiest process came nearest to a full core (median over runs), and its share: 1.0 is a full core."""
+        """The part whose busiest process was nearest to a full core (median over runs), and its share of the core."""
         cores = {
             part: float(np.median([run.usage[part].busiest_core for run in self.runs if part in run.usage]))
             for part in PARTS
@@ -109,14 +109,14 @@ class Standing:
         return max(cores.items(), key=lambda item: item[1]) if cores else None
 
     def main_hop(self) -> str | None:
-        """The hop with the largest part of the mean latency; None where not all of them are known."""
+        """The hop with the largest part of the mean latency; None unless all hops are known."""
         shares = {hop: share for hop in HOPS if (share := self.share(hop)) is not None}
         return max(shares, key=lambda hop: shares[hop]) if len(shares) == len(HOPS) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The contenders of one delivery promise; only these are ranked against one another."""
+    """The contenders of one delivery promise, which are ranked only among themselves."""
 
     delivery: str
     standings: tuple[Standing, ...]
@@ -126,7 +126,7 @@ class Family:
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """Fastest at p99 first; within a group none is different from its first. Empty with too few rounds."""
+        """Groups, fastest at p99 first; in a group none differs from the first. Empty with too few rounds."""
         rest = [s.contender for s in self.standings if s.contender in self.judgement.contenders]
         found = []
         while rest:
@@ -143,12 +143,12 @@ class Family:
         return tuple(s for s in self.standings if s.contender not in self.judgement.contenders)
 
     def behind_leader(self, contender: str) -> PairJudgement | None:
-        """How far a contender is behind the first at p99."""
+        """A contender's ratio to the first at p99."""
         return self.judgement.pair(P99, self.groups[0][0], contender) if self.groups else None
 
 
 def percentile_band(histograms: Sequence[Histogram], percentiles: Sequence[float]) -> list[Interval]:
-    """Percentiles in milliseconds of histograms merged, one histogram a round, each with its bootstrap interval.
+    """Percentiles in milliseconds of merged histograms, one for each round, with bootstrap intervals.
 
     With one round the interval is the figure itself; without values the list is empty.
     """
@@ -179,10 +179,10 @@ def _percentiles(
 
 
 def standings(comparison: Comparison) -> list[Standing]:
-    """Every contender that ran, in the order of its pooled p99; then the floor, then those without a valid run.
+    """Every contender that ran, ordered by pooled p99; then the floor, then those without a valid run.
 
-    Where one contender ran over several transports, each is a contender of its own, such as `valkey over ws`. Runs with
-    faults that are not the comparison's own stand beside it, and are no part of it.
+    If a contender ran over several transports, each is a separate contender, such as `valkey over ws`. Runs with faults
+    that do not belong to the comparison are left out.
     """
     several = len({run.transport for run in comparison.runs}) > 1
     by_name: dict[str, list[Run]] = {}
@@ -204,9 +204,9 @@ def _order(standing: Standing) -> tuple[bool, bool, float]:
 
 
 def families(comparison: Comparison, margin: float | None = None) -> list[Family]:
-    """The contenders of each delivery promise and what their rounds say of each pair.
+    """The contenders of each delivery promise, and the judgement of each pair.
 
-    `margin` is that of the comparison unless it is given.
+    Without `margin`, the comparison's own applies.
     """
     every = standings(comparison)
     ranked = [standing for standing in every if not standing.floor] or every
@@ -217,7 +217,7 @@ def families(comparison: Comparison, margin: float | None = None) -> list[Family
     judged = sum(_has_pairs(members) for members in by_promise.values())
     round_s = comparison.scenario.run_s * len(every)
     stopping = comparison.stopping
-    # Whoever interrupted it may have seen the figures: that is a look like any other, and spends no more.
+    # Whoever interrupted it may have seen the figures, so this counts as a look and spends no more risk.
     looks = Looks(stopping.looks, stopping.settled or not comparison.complete)
     return [
         Family(
@@ -237,7 +237,7 @@ def families(comparison: Comparison, margin: float | None = None) -> list[Family
 
 
 def settled(comparison: Comparison) -> bool:
-    """Whether every pair of those with rounds enough is settled in every headline figure."""
+    """Whether every pair with enough rounds is settled in every headline figure."""
     judged = [family.judgement for family in families(comparison) if family.judgement.contenders]
     return bool(judged) and all(one.settled for one in judged)
 

@@ -1,13 +1,13 @@
-"""What rounds allow us to say: intervals, and differences paired by round.
+"""What the rounds allow us to conclude: intervals, and differences paired by round.
 
 All comparisons are of logarithms, so a difference is a ratio. With five rounds no distribution-free test can reach
 5% (the best two-sided sign test stands at 2/2^5 = 6%), and a plain bootstrap of five values is too narrow. So:
 
 - the interval of one contender's figure is a bootstrap over its rounds, at levels widened for few rounds (Hesterberg,
   "What Teachers Should Know About the Bootstrap", 2015, section 5.3);
-- contenders are compared by the largest studentised difference over all pairs (Westfall and Young's max T), so that
-  the risk of even one false difference is held over all pairs together; harness/analysis/boundaries.py has the critical values,
-  and what stopping early does to them.
+- contenders are compared by the largest studentised difference over all pairs (Westfall and Young's max T), which
+bounds the risk of even one false difference over all pairs; harness/analysis/boundaries.py has the critical values,
+also for early stopping.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How many times larger `slower`'s figure is than `faster`'s, from the rounds that both have."""
+    """The ratio of `slower`'s figure to `faster`'s, from their common rounds."""
 
     faster: str
     slower: str
@@ -66,7 +66,7 @@ class Difference:
 
 
 def bootstrap_interval(estimates: Floats, estimate: float, rounds: int) -> Interval:
-    """The interval of `estimate` from its value in each bootstrap resample, widened for few rounds."""
+    """The interval of `estimate` from its values in bootstrap resamples, widened for few rounds."""
     widened = t_critical(rounds - 1) * (rounds / (rounds - 1)) ** 0.5
     tail = NormalDist().cdf(-widened)
     low, high = np.quantile(estimates, [tail, 1 - tail])
@@ -74,7 +74,7 @@ def bootstrap_interval(estimates: Floats, estimate: float, rounds: int) -> Inter
 
 
 def resampled_rounds(rounds: int) -> npt.NDArray[np.int64]:
-    """Rounds drawn with replacement, shape (resamples, rounds): the same for the same number of rounds."""
+    """Rounds drawn with replacement, shape (resamples, rounds); the draw depends only on the number of rounds."""
     return np.random.default_rng(_SEED).integers(0, rounds, (_RESAMPLES, rounds))
 
 
@@ -92,10 +92,10 @@ def t_critical(degrees: int) -> float:
 def differences(
     values: Mapping[str, Mapping[int, float]], looks: Looks = ONE_LOOK, risk: float = 1 - CONFIDENCE
 ) -> list[Difference]:
-    """Every pair of contenders, each given as its figure by round; pairs with under MIN_ROUNDS rounds in common are left out.
+    """Compare every pair of contenders, each given as its figure by round.
 
-    The figures are of one kind and positive (latency, CPU). The risk of one false `significant` among all pairs and
-    all looks together is `risk`.
+    Leave out pairs with under MIN_ROUNDS common rounds. The figures are of one kind and positive (latency, CPU). `risk`
+    is that of any false `significant` over all pairs and looks.
     """
     names = sorted(values)
     pairs: list[tuple[str, str, Floats]] = []
@@ -128,10 +128,10 @@ def _difference(first: str, second: str, mean: float, margin: float, rounds: int
 
 
 def independent_ratio(before: Sequence[float], now: Sequence[float], comparisons: int = 1) -> Interval:
-    """Return how many times larger `now` is than `before`, two samples of rounds that were not run in turn.
+    """Return the ratio of `now` to `before`, two samples of rounds that were not interleaved.
 
-    Welch's t on the logarithms, its degrees of freedom taken as the smaller sample's (conservative), at a level
-    divided by the number of `comparisons` made at once (Bonferroni). Needs two rounds or more in each.
+    Welch's t on the logarithms, with the smaller sample's degrees of freedom (conservative), at a level divided by the
+    number of `comparisons` (Bonferroni). Each sample needs two rounds or more.
     """
     logs = [np.log(np.maximum(np.asarray(sample, dtype=np.float64), LEAST)) for sample in (before, now)]
     mean = float(logs[1].mean() - logs[0].mean())

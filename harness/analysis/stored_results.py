@@ -23,7 +23,7 @@ class Result:
 
     @property
     def kind(self) -> str:
-        """The kind of measurement, in a word or two."""
+        """The kind of measurement in one or two words."""
         if self.search:
             return "capacity search"
         if is_about_faults(self.comparison):
@@ -32,7 +32,7 @@ class Result:
 
     @property
     def compares(self) -> bool:
-        """Whether its contenders ran in turn on one load, all over SSE, with nothing broken."""
+        """Whether its contenders ran interleaved on one load, all over SSE, without faults."""
         transports = {run.transport for run in self.comparison.runs}
         return not self.search and not is_about_faults(self.comparison) and transports == {"sse"}
 

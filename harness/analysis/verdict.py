@@ -35,9 +35,9 @@ def offered_workload(comparison: Comparison) -> str:
 
 
 def verdict(comparison: Comparison) -> list[str]:
-    """Return sentences: who leads, which part of the latency is the broker's, what was lost, what limits it, what to do.
+    """Return sentences: who leads, how much of the latency is the broker's, what was lost, what limits it, what to do.
 
-    Every figure in them is of valid runs only.
+    All figures come from valid runs.
     """
     every = standings(comparison)
     measured = [standing for standing in every if standing.runs]
@@ -70,7 +70,7 @@ def _nothing(comparison: Comparison) -> str:
 
 
 def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
-    """The leaders of each promise and, if the sentence stays short, the slower contenders with their ratios."""
+    """The leaders of each promise, and the slower contenders with their ratios if the sentence stays short."""
     ranked = [family for family in found if family.judgement.contenders]
     opening = f"For {offered_workload(comparison)}"
     if not ranked:
@@ -94,7 +94,10 @@ def _followers(family: Family) -> list[str]:
 
 
 def _apart(found: Sequence[Family]) -> list[str]:
-    """Judge the broker hop and CPU separately, because a sum of hops hides the former; then name what is not settled."""
+    """Judge the broker hop and CPU separately, because a sum of hops hides the former.
+
+    Then name what is not settled.
+    """
     several = len([family for family in found if len(family.judgement.contenders) > 1]) > 1
     said = [
         f"{head}{f' among {family.delivery}' if several else ''}: {words}."
@@ -125,7 +128,7 @@ def _leaders(family: Family) -> str:
 
 
 def _p99(standing: Standing) -> str:
-    """p99, or the highest percentile that the events carry."""
+    """p99, or the highest percentile with enough events."""
     percentile = standing.highest_carried
     interval = standing.percentile(percentile)
     assert interval is not None  # a ranked contender has values
@@ -152,7 +155,7 @@ def _broker_share(measured: Sequence[Standing]) -> list[str]:
         amount = f"{_per_cent(shares[least])} ({least}) to {_per_cent(shares[most])} ({most}) of the mean latency"
     mains = {hop for one in ranked if (hop := one.main_hop())}
     rest = f"; the {_HOP_NAMES[mains.pop()]} is the largest part" if len(mains) == 1 else ""
-    # Services that stream the events themselves have no broker hop: then it is said whose this is.
+    # A service that streams the events itself has no broker hop, so the sentence says whose it is.
     whose = "The broker hop" if len(shares) == len(ranked) else f"The broker hop of {listed(names)}"
     return [f"{whose} is {amount}{rest}."]
 

@@ -1,4 +1,4 @@
-"""The runs of a capacity search: try one load, judge it and report it; a run that the machine disturbed is repeated."""
+"""The runs of a capacity search: try a load, judge it and report it; repeat a run that the machine disturbed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _GUESS_S = 10.0
 
 
 def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
-    """The scenario with `load` on the axis; clients connect fast enough that a point takes seconds."""
+    """The scenario with this load; clients connect so fast that a run takes seconds."""
     changed: dict[Axis, dict[str, object]] = {
         "clients": {"clients": load},
         "rate": {"rate_hz": float(load)},
@@ -44,11 +44,11 @@ def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
 
 
 def by_weather(run: Run, cores: float) -> bool:
-    """Whether the run says nothing about its load: the machine disturbed it while cores were free.
+    """Whether the run is inconclusive: something else disturbed it while cores were free.
 
-    If the run's own processes fill the machine, the load makes the generator late, and would do so again.
+    If the run's own processes fill the machine, the load itself makes the generator late, and would do so again.
     """
-    here = {"generator"} if OTHERS in run.not_watched else set(PARTS)  # processes elsewhere use none of these cores
+    here = {"generator"} if OTHERS in run.not_watched else set(PARTS)  # processes elsewhere do not use these cores
     own_cores = sum(usage.cpu_s for part, usage in run.usage.items() if part in here) / run.scenario.duration_s
     return run.disturbed and own_cores < FULL_MACHINE * cores
 
@@ -72,7 +72,7 @@ def judge(run: Run, slo: Slo, load: int, cores: float) -> CapacityPoint:
 
 
 class PermanentFailureError(FanbenchError):
-    """A run failed for a reason that does not depend on the load: the search is over."""
+    """A run failed for a reason independent of the load: the search is over."""
 
 
 class Budget:
@@ -88,7 +88,7 @@ class Budget:
         self._took_s.append(took_s)
 
     def affords(self, runs: int) -> bool:
-        """Whether this many further runs would end in time."""
+        """Whether this many more runs would end in time."""
         return self._clock() + runs * statistics.fmean(self._took_s[-3:]) <= self._ends_s
 
 

@@ -26,7 +26,7 @@ def bounds(scenario: Scenario, axis: Axis) -> SearchBounds:
 def as_found(
     contender: str, axis: Axis, slo: Slo, answer: SearchAnswer, points: Sequence[CapacityPoint], runs: Sequence[Run]
 ) -> Capacity:
-    """The answer with its runs, and their p99 at the largest load that held."""
+    """The answer with its runs, and their p99 at the largest load that passed."""
     return Capacity(
         contender=contender,
         vary=axis,

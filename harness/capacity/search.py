@@ -13,7 +13,7 @@ Affords = Callable[[int], bool]
 
 @dataclass(frozen=True, slots=True)
 class SearchBounds:
-    """Where to look, and how finely: `precision` 0.1 ends when the steps are 10% apart."""
+    """The range and precision of the search: `precision` 0.1 ends when the steps are 10% apart."""
 
     start: int
     least: int
@@ -25,7 +25,7 @@ class SearchBounds:
 
 @dataclass(slots=True)
 class SearchAnswer:
-    """The findings so far: `held` is the largest load that holds, `broke` the next load above it that does not."""
+    """The findings so far: `held` is the largest load that passes, `broke` the next load above it, which fails."""
 
     held: int | None = None
     broke: int | None = None
@@ -74,7 +74,7 @@ class Search:
         return held is True
 
     def _may_explore(self) -> bool:
-        """Whether there is time for a run of the search besides those that confirm: a coarse answer beats none."""
+        """Whether there is time for another search run before the confirming runs: a coarse answer beats none."""
         return self._affords(1 + self._bounds.confirmations + 1)
 
     def _bracket(self) -> None:
@@ -124,7 +124,10 @@ class Search:
                 answer.broke = middle
 
     def _confirm(self) -> None:
-        """Hold again at the answer, break again above it; a surprise moves the bracket and the search continues."""
+        """Repeat the answer, which must pass, and the load above, which must fail.
+
+        Otherwise move the bracket and continue.
+        """
         answer = self.answer
         assert answer.held is not None
         for _ in range(self._bounds.confirmations):
@@ -145,9 +148,12 @@ class Search:
         self._descend(1 + 2 * self._bounds.precision)
 
     def _breaks_again(self, load: int) -> bool:
-        """Whether a load that broke does so again. A single break may be chance: two runs in a row must contradict it."""
+        """Whether a load that broke fails again.
+
+        A single failure may be chance: two runs in a row must contradict it.
+        """
         if any(self.answer.outcomes(load)):
-            return True  # it held once and broke in a further run: it does not hold every time
+            return True  # it passed once and failed in a later run: it is not reliable
         return not self._probe(load) or not self._probe(load)
 
     def _broke_above(self, load: int) -> int | None:
@@ -164,7 +170,10 @@ class Search:
         return None
 
     def _review(self) -> None:
-        """Note what is missing for a confirmed answer; without a judged run above it there is only a load that holds, not a limit."""
+        """Note what a confirmed answer lacks.
+
+        Without a judged run above it, there is only a load that passes, not a limit.
+        """
         answer = self.answer
         if not answer.confirmed:
             return

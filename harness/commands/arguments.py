@@ -26,10 +26,10 @@ def hide_passwords() -> None:
         return
     from setproctitle import setproctitle
 
-    # C strings end at NUL, and the title is encoded as UTF-8, which arguments in other encodings cannot be.
+    # C strings end at NUL, and the title is UTF-8, which cannot represent arguments in other encodings.
     title = os.fsencode(" ".join(["fanbench", *map(redact, sys.argv[1:])]))
     setproctitle(title.decode(errors="replace"))
-    # It finds the arguments through the environment behind them in memory, and is silent if it fails.
+    # setproctitle finds the arguments through the environment after them in memory, and fails silently.
     if _SHOWN.exists() and any(word in _SHOWN.read_bytes() for word in secret):
         raise UsageError(
             f"cannot hide the password of {redact(os.fsdecode(secret[0]))} from `ps`: setproctitle does not find this "

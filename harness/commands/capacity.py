@@ -39,9 +39,9 @@ def capacity_command(
     launch: Launch = "auto",
     deployment: Deployment | None = None,
 ) -> int:
-    """The command, for one contender or, without a name, for the floor and one of each program, one after the other.
+    """Run the command for one contender or, without a name, for the floor and one contender of each program in turn.
 
-    Exit code 0 with a confirmed answer of each, 1 without one. The searches of several lie in one directory, with a page over all.
+    The exit code is 0 if each has a confirmed answer, else 1. Several searches share a directory, with a page over all.
     """
     if deployment is not None and axis == "replicas":
         raise UsageError(
@@ -88,7 +88,7 @@ def _search(
     within_s: float,
     deployment: Deployment | None,
 ) -> tuple[Path, Comparison, Capacity]:
-    """One search, stored: its directory, its runs and its answer. Ctrl-C leaves an incomplete one."""
+    """One stored search: its directory, its runs and its answer. Ctrl-C leaves an incomplete one."""
     results = start_results(out, f"capacity-{contender.file_name}-{axis}", scenario, [contender])
     probes = CapacityRuns(contender, scenario, axis, slo, results, within_s, deployment)
     probes.console.print(f"[bold]{escape(contender.name)}[/]: {axis} until {escape(str(slo))} breaks", highlight=False)

@@ -50,10 +50,10 @@ def plan(
     transports: Sequence[str] = ("sse",),
     deployment: Deployment | None = None,
 ) -> list[Job]:
-    """Each contender once over each transport in every round, in shuffled order; it may be compared with itself.
+    """Make a job for each contender and transport in every round, in shuffled order.
 
-    Several transports are also distinguished by what a loss of all connections does to each, in one run more. With sessions
-    each contender then goes through the death of a replica.
+    A contender may be compared with itself. With several transports, one more run for each shows the effect of losing
+    all connections. With sessions, each contender then goes through the death of a replica.
     """
     names = distinct_names([contender.name for contender in contenders])
     named = [replace(contender, name=name) for contender, name in zip(contenders, names, strict=True)]
@@ -98,9 +98,10 @@ def compare_command(
 ) -> int:
     """The command: compare, write the report, print the table. Returns the exit code.
 
-    `repeats` is how often a run that the machine disturbed is repeated; `gated` is a baseline directory and rules such as `p99_ms>+15%`. Exit code 1 when a
-    contender has fewer valid rounds than wanted, the comparison was interrupted, or the gate failed. Without `names` two
-    contenders with all their rounds are enough: nobody asked for each of those that were found here.
+    `repeats` is how often a run that the machine disturbed is repeated; `gated` is a baseline directory and rules such
+    as `p99_ms>+15%`. It is 1 if a contender has fewer valid rounds than wanted, the comparison was interrupted, or the
+    gate failed. Without `names`, two contenders with all their rounds are enough, because nobody asked for a particular
+    one.
     """
     contenders = choose_contenders(
         names, every, launch, deployment=deployment, transports=transports, endpoints=endpoints
@@ -157,7 +158,7 @@ def compare_command(
 
 
 def _rounds(scenario: Scenario, runs: int, precision: Precision) -> tuple[Scenario, UntilSettled | None]:
-    """The scenario with a number of rounds, and what ends them before; None if the number was given."""
+    """The scenario with a number of rounds, and what ends them earlier; None if the number was given."""
     if scenario.rounds:
         return scenario, None
     planned = planned_rounds(scenario.run_s * runs, precision.within_s)
@@ -189,10 +190,11 @@ def _announcement(
 
 
 def rounds_held(comparison: Comparison, *, named: bool) -> bool:
-    """Whether each contender has as many valid rounds as wanted; if not `named`, whether two have, or the only one.
+    """Whether each contender has the wanted number of valid rounds.
 
-    Wanted are those that were given; of rounds until all is settled as many as a verdict needs: *not settled* is an answer.
-    Runs with a fault of their own, such as a cut of every connection, are one for each contender and transport.
+    If not `named`, whether two have it, or the only one. The wanted number is the given one. Without it, rounds
+    continue until all is settled, and the minimum for a verdict is enough: *not settled* is an answer. Extra runs with
+    a fault, such as a cut of every connection, count once for each contender and transport.
     """
     valid: dict[tuple[str, str, bool], set[int]] = {}
     for run in comparison.runs:

@@ -107,7 +107,7 @@ def _say(
 
 
 def _watch(console: Console, replicas: Sequence[ReplicaProcess], others: Sequence[Child]) -> NoReturn:
-    """Wait until one of `others` or the last replica ends; a dying replica is part of the demo."""
+    """Wait until one of `others` or the last replica ends; the death of a replica is part of the demo."""
     living = list(replicas)
     while True:
         for child in others:

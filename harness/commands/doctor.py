@@ -1,4 +1,4 @@
-"""`fanbench doctor`: what can run here, how to install the rest, what fits, and what would disturb."""
+"""`fanbench doctor`: what can run here, how to install the rest, what fits, and what would disturb a measurement."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from harness.runner.host import (
 class ContenderHere:
     """A contender, and whether it can run here.
 
-    `how` is how to get what is missing; of a cluster that can run here what it takes, of an anti-pattern what is wrong with it.
+    `how` says how to install what is missing. For a cluster that can run here it says what it needs, for an
+    anti-pattern what is wrong with it.
     """
 
     name: str

@@ -34,10 +34,10 @@ def exit_code_of(run: Callable[[], int]) -> int:
 
 
 def _cannot_write(error: OSError) -> int:
-    """One line for an output that takes no more. Others are raised on."""
+    """Print one line for an output that accepts nothing more. Other errors are raised again."""
     if error.errno not in _FULL:
         raise error
-    if not error.filename:  # the output itself: Python would try to write the rest when it ends
+    if not error.filename:  # the output itself: otherwise Python would try to write the rest at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno == errno.EPIPE:  # the reader has closed the pipe, like `head`
         return 1
@@ -45,7 +45,10 @@ def _cannot_write(error: OSError) -> int:
 
 
 def _usage(error: Exception) -> int:
-    """One line for a wrong option or argument; typer's own messages do not name the value. Others are raised on."""
+    """Print one line for a wrong option or argument: typer's messages do not name the value.
+
+    Other errors are raised again.
+    """
     if not hasattr(error, "format_message"):
         raise error
     given = ""

@@ -1,4 +1,4 @@
-"""`fanbench hop`: generator to consumer without SSE; which saturates first, the broker or its client library?"""
+"""`fanbench hop`: generator to consumer without SSE, and what saturates first, the broker or its client library."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 def end_as_ctrl_c_does() -> None:
-    """Have both raise KeyboardInterrupt. One that is ignored, by `nohup` for instance, stays so."""
+    """Make both raise KeyboardInterrupt. A signal that is ignored, for instance by `nohup`, stays ignored."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
@@ -23,7 +23,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _leave_the_terminal() -> None:
-    """The terminal is gone: writing to it would raise an error while results are being stored."""
+    """The terminal is gone: writing to it would raise an error while results are stored."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):  # isatty is false for a terminal that is gone

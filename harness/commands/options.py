@@ -1,4 +1,4 @@
-"""The options that several commands of `fanbench` share, and the scenario that they define."""
+"""The options that several `fanbench` commands share, and the scenario that they define."""
 
 from __future__ import annotations
 

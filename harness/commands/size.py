@@ -1,4 +1,4 @@
-"""`fanbench size`: what a load needs that does not fit on this machine, in words or as JSON."""
+"""`fanbench size`: what a load needs that does not fit on this machine, as text or JSON."""
 
 from __future__ import annotations
 

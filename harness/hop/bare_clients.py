@@ -1,7 +1,8 @@
 """Each bare client library, used as its own documentation shows: the baseline for adapter and broker.
 
-A side is opened with a URL's parts and a function to call for each message; it gives `publish(payload)`. Publisher and reader
-have a connection each, as in a service, where they are different processes: on one, an answer and a message may share a read.
+A side is opened with a URL's parts and a function to call for each message; it returns `publish(payload)`. Publisher
+and reader have separate connections, as in a service with different processes: on one connection, an answer and a
+message may share a read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Publish = Callable[[bytes], Awaitable[Any]]
 
 @asynccontextmanager
 async def redis_pubsub(url: str, got: Got) -> AsyncIterator[Publish]:
-    """redis-py: `publish` through a pool that blocks, as more than 100 in flight need, and `pubsub.listen`."""
+    """redis-py: `publish` through a blocking pool, needed for over 100 publishes in flight, and `pubsub.listen`."""
     import redis.asyncio as redis
 
     pool = redis.BlockingConnectionPool.from_url(url)
@@ -107,7 +108,7 @@ async def mqtt(url: str, got: Got, qos: int) -> AsyncIterator[Publish]:
             password=parts.password,
             max_inflight_messages=64,
             max_concurrent_outgoing_calls=64,
-            # As the adapter: with Nagle's algorithm fewer packets cost less CPU, and wait for up to 40 ms.
+            # Like the adapter: Nagle's algorithm would save packets and CPU, but delay them by up to 40 ms.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
 
@@ -170,7 +171,7 @@ async def amqp_stream(url: str, got: Got) -> AsyncIterator[Publish]:
 
 @asynccontextmanager
 async def postgres_notify(url: str, got: Got) -> AsyncIterator[Publish]:
-    """asyncpg: `SELECT pg_notify` on a pool, since a connection does one thing at a time, and `add_listener`."""
+    """asyncpg: `SELECT pg_notify` on a pool, because a connection handles one request at a time, and `add_listener`."""
     import asyncpg
 
     async with asyncpg.create_pool(url, min_size=1, max_size=10) as pool:
@@ -186,7 +187,7 @@ async def postgres_notify(url: str, got: Got) -> AsyncIterator[Publish]:
 async def postgres_outbox(url: str, got: Got) -> AsyncIterator[Publish]:
     """asyncpg: INSERT and NOTIFY in one transaction, and a reader that selects the rows after the last id.
 
-    A pool of one connection: with more, ids show out of order, and such a reader loses events.
+    The pool has one connection: with more, ids become visible out of order, and such a reader loses events.
     """
     import asyncpg
 
@@ -213,7 +214,7 @@ async def postgres_outbox(url: str, got: Got) -> AsyncIterator[Publish]:
 
 @asynccontextmanager
 async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """A reader in a task, until the block ends."""
+    """Run a reader in a task until the block ends."""
     task = asyncio.create_task(work)
     await asyncio.sleep(0)
     try:
@@ -225,7 +226,7 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def side(adapter: str, delivery: str, url: str, got: Got) -> Any:
-    """The bare library under the adapter of that name."""
+    """The bare library of the adapter with that name."""
     at_least_once = delivery == "at-least-once"
     return {
         "redis": lambda: redis_pubsub(url, got),

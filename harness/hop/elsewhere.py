@@ -1,4 +1,4 @@
-"""The broker hop to replicas that somebody else runs: fanbench publishes here, and the replicas count and time the events."""
+"""The broker hop to somebody else's replicas: fanbench publishes, and the replicas count and time the events."""
 
 from __future__ import annotations
 
@@ -62,9 +62,10 @@ def counters_of(replica: ReplicaElsewhere) -> ReplicaCounters:
 
 
 def percentile_s(buckets: Sequence[tuple[float, float]], percentile: float) -> float:
-    """Interpolate a percentile within its bucket, as Prometheus does; the last finite bound for values beyond it, 0 without values.
+    """Interpolate a percentile within its bucket, as Prometheus does.
 
-    `buckets` are pairs of an upper bound in seconds and the number of values up to it, in order; the last bound is infinite.
+    The last finite bound for values beyond it, 0 without values. `buckets` are pairs of an upper bound in seconds and
+    the number of values up to it, in order; the last bound is infinite.
     """
     wanted = buckets[-1][1] * percentile / 100
     low_s, below = 0.0, 0.0
@@ -122,7 +123,10 @@ def _publish(
 
 
 def _wait_received(replicas: Sequence[ReplicaElsewhere], report: GeneratorReport, drain_s: float) -> int:
-    """Wait until every replica has all published events, at most `drain_s`; return the number of missing events over all."""
+    """Wait until every replica has all published events, at most `drain_s`.
+
+    Return the number of missing events over all.
+    """
     deadline_s = time.monotonic() + drain_s
     published = report.measured()
     while True:
@@ -143,7 +147,10 @@ def _wait_received(replicas: Sequence[ReplicaElsewhere], report: GeneratorReport
 def figures_of(
     report: GeneratorReport, lost: int, before: Sequence[ReplicaCounters], after: Sequence[ReplicaCounters]
 ) -> HopFigures:
-    """Return the figures over all replicas between two samples of their counters; latencies and CPU include the warm-up."""
+    """Return the figures over all replicas between two samples of their counters.
+
+    Latencies and CPU include the warm-up.
+    """
     measured = sum(report.measured().values())
     bounds = sorted(after[0].buckets)
     grown = [

@@ -1,4 +1,4 @@
-"""Publishes and receives in a loop in one process, by an adapter or by its bare library: prints one JSON object."""
+"""Publishes and receives in a loop in one process, through an adapter or its bare library; prints one JSON object."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEADLINE_S = 60.0
 
 
 class Counter:
-    """Counts messages, and signals when there are enough."""
+    """Counts messages, and signals when enough have arrived."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -32,13 +32,13 @@ class Counter:
         self._reached = asyncio.Event()
 
     def got(self) -> None:
-        """Note a message."""
+        """Count a message."""
         self.count += 1
         if self.count == self._target:
             self._reached.set()
 
     async def until(self, count: int) -> None:
-        """Wait until that many have arrived in all."""
+        """Wait until that many have arrived in total."""
         self._target = count
         self._reached.clear()
         if self.count < count:

@@ -32,7 +32,7 @@ class BareLoop:
 
 @dataclass(frozen=True, slots=True)
 class ContenderHop:
-    """One contender's hop. `broker_us` is None, and there is no `bare`, if we do not run the broker's processes."""
+    """One contender's hop. If we do not run the broker's processes, `broker_us` is None and there is no `bare`."""
 
     contender: str
     delivery: str
@@ -65,7 +65,7 @@ def measure_contender(contender: Contender, scenario: Scenario, folder: Path) ->
     """One contender's hop: through its adapter at the scenario's rate, then its bare library in a loop.
 
     Raises:
-        FanbenchError: the broker or a worker did not come to an end.
+        FanbenchError: the broker or a worker did not finish.
     """
     with contender.launched(folder) as broker:
         paced = HopPlan(
@@ -78,7 +78,7 @@ def measure_contender(contender: Contender, scenario: Scenario, folder: Path) ->
         )
         figures, used_s = _worker(contender, broker, "paced_worker", paced, HopFigures, scenario.duration_s)
         bare = None
-        if broker.running is not None:  # else its CPU is not seen, and what the loop makes stays there
+        if broker.running is not None:  # otherwise its CPU is not visible, and what the loop creates stays there
             bare = _loop(contender, broker, scenario)
     broker_us = _each_us(used_s, figures.published) if broker.pids else None
     return ContenderHop(contender.name, contender.delivery, scenario.rate_hz, figures, broker_us, bare)
@@ -128,9 +128,9 @@ def _worker(
 
 
 def what_binds(library_us: float | None, broker_us: float | None) -> str:
-    """Which ends first when the rate rises: a core of the client process, or a core of the broker.
+    """Which core is full first when the rate rises: the client process's or the broker's.
 
-    A message costs the bare library, which publishes and receives it, `library_us` of CPU and the broker `broker_us`;
+    A message costs the bare library, which publishes and receives it, `library_us` of CPU, and the broker `broker_us`;
     the larger one fills its core first.
     """
     if library_us is None or broker_us is None:
@@ -140,7 +140,7 @@ def what_binds(library_us: float | None, broker_us: float | None) -> str:
 
 
 def problems(found: HopFigures, offered_hz: float) -> list[str]:
-    """Why the figures of a hop are unusable."""
+    """Why a hop's figures are unusable."""
     said = []
     if found.achieved_hz < MIN_ACHIEVED * offered_hz:
         said.append(

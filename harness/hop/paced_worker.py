@@ -51,7 +51,7 @@ async def _publish(producer: Producer, plan: HopPlan) -> _Sent:
         task = asyncio.create_task(producer.publish(TOPIC, payload))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
-    # The last one has its interval too, or a short measurement would seem faster than its schedule.
+    # The last event has its interval too; otherwise a short measurement would seem faster than its schedule.
     await asyncio.sleep(max(0.0, begin + (plan.warm + plan.measured) / plan.rate_hz - time.monotonic()))
     wall_s = time.monotonic() - (begin + plan.warm / plan.rate_hz)
     if under_way:
@@ -68,7 +68,7 @@ class Arrivals:
         self._missing = count
 
     def add(self, payload: bytes, arrived_ns: int) -> bool:
-        """Take a message; whether all have come."""
+        """Take a message; return whether all have arrived."""
         sent_ns, number = int.from_bytes(payload[:8], "big"), int.from_bytes(payload[8:16], "big")
         if sent_ns and not self._came[number]:
             self._came[number] = 1

@@ -1,1 +1,4 @@
-"""The run record, the columns of summary.csv and the result directories. Imports no sibling; every other package may import it."""
+"""The run record, the columns of summary.csv, and the result directories. Imports no sibling.
+
+Every other package may import it.
+"""

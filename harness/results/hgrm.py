@@ -17,7 +17,7 @@ _NOT_FILE_NAME = re.compile(r"[^A-Za-z0-9._#-]+")
 def write_hgrm(folder: Path, out: Path | None = None) -> list[Path]:
     """Write `CONTENDER-HOP.hgrm` for each contender and hop, of all valid runs merged, into `out` or `folder`/hgrm.
 
-    Runs with faults of their own, and other transports than SSE, are files of their own: their names say so.
+    Extra runs with faults, and transports other than SSE, get separate files with names that say so.
 
     Raises:
         UsageError: the folder is not a result directory, or has no valid run.

@@ -65,7 +65,7 @@ def load_capacity(folder: Path) -> Capacity | None:
 
 
 def result_folders(*paths: Path) -> list[Path]:
-    """The result directories among `paths` and right below them, in the order of their names below each path.
+    """The result directories among `paths` and directly below them, ordered by name below each path.
 
     Raises:
         UsageError: a path is not a result directory and contains none.
@@ -107,7 +107,7 @@ def _runs(folder: Path, manifest: Manifest) -> list[Run]:
 
 
 def _require_few_topics(manifest: Manifest, folder: Path) -> None:
-    """Each scenario's topics are expanded; 100,000 in each of 10,000 runs would take minutes.
+    """Limit the topics: they are expanded for each scenario, and 100,000 in each of 10,000 runs would take minutes.
 
     Raises:
         UsageError: they are too many.

@@ -39,7 +39,7 @@ def read_file(folder: Path, name: str) -> str:
 
 
 def _odd(path: Path) -> str:
-    """A FIFO would block, a device has no end."""
+    """Refuse special files: a FIFO would block, and a device has no end."""
     return "it is no regular file" if path.exists() and not path.is_file() else ""
 
 

@@ -1,4 +1,4 @@
-"""Converts between runs and the files of a result directory. The stored figures are the reported ones, to the last digit."""
+"""Converts between runs and the files of a result directory. Stored and reported figures agree to the last digit."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _PASSWORD = re.compile(r"(://[^/?#\s:@]*):[^/?#\s]*@")
 
 
 def as_shown(text: str) -> str:
-    """The text with the secrets of each URL in it replaced by ***, and control characters, of a log's end, written out."""
+    """The text with *** for the secrets of URLs, and with control characters (a log's end may have some) as escapes."""
     return plain(hide_options(_PASSWORD.sub(r"\1:***@", text)))
 
 
 def without_password(scenario: Scenario) -> Scenario:
-    """The scenario with the passwords in its texts hidden."""
+    """The scenario without the passwords in its texts."""
     return scenario.with_fields(name=as_shown(scenario.name), description=as_shown(scenario.description))
 
 
 def as_stored(run: Run) -> Run:
-    """The run as its files say it: passwords hidden, figures rounded, causes and parts in the columns' order.
+    """The run as it will be read back: passwords hidden, figures rounded, causes and parts in the columns' order.
 
-    So a report is the same whether it is made of the run in memory or of the one that was read back.
+    So a report from the run in memory equals one from the stored run.
     """
     return replace(
         run,
@@ -70,7 +70,7 @@ def _second(second: MeasuredSecond | TimelineRow) -> MeasuredSecond:
 
 
 def record_of(run: Run, number: int) -> RunRecord:
-    """Return the files' content for a run that is `as_stored`; `number` is its place in the order of runs, from 1."""
+    """Return the files' content for a run from `as_stored`; `number` is its position among the runs, from 1."""
     return RunRecord(
         row=row_of(run, number),
         seconds=tuple(_timeline_row(run, number, second) for second in run.timeline),
@@ -200,7 +200,7 @@ def _usage(main: MainColumns, further: FurtherColumns) -> dict[str, Usage]:
 
 
 def _histograms(encoded: Mapping[str, str], negative: Mapping[str, int]) -> dict[str, Histogram]:
-    """By hop and `latency`; what was negative is in no encoding, and comes beside it."""
+    """Histograms by hop and `latency`; the encoding has no negative values, so their count is stored separately."""
     decoded = {span: Histogram.decode(text) for span, text in encoded.items()}
     for span, count in negative.items():
         decoded[span].negative = count

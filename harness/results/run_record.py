@@ -1,4 +1,4 @@
-"""A run and its results: the values that the runner fills and that store, statistics and report read."""
+"""A run and its results, which the runner fills and which store, statistics and report read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Part = Literal["broker", "server", "generator", "load"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage of one part (its whole process trees) within the measured phase."""
+    """One part's usage (all its process trees) in the measured phase."""
 
     cpu_s: float
     rss_mb: float
@@ -62,7 +62,10 @@ class Run:
     lost_by_cause: dict[str, int] = field(default_factory=dict)
     """By each of CAUSES that can be known; sums to `lost`, or to 0 where more came than was expected."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
-    """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values. An endpoint tells where no hop but the first ends."""
+    """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values.
+
+    An endpoint tells where no hop but the first ends.
+    """
     usage: dict[str, Usage] = field(default_factory=dict)
     """By part; `memory` has no broker, and an endpoint counts as server."""
     not_watched: tuple[str, ...] = ()
@@ -90,7 +93,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All runs of one `fanbench compare`, in the order in which they ran, and on what."""
+    """All runs of one `fanbench compare` in their order, and the machine."""
 
     name: str
     scenario: Scenario

@@ -1,7 +1,7 @@
-"""Result directories, written while a comparison runs, so that finished runs survive any end; load.py reads them back.
+"""Writes result directories while a comparison runs, so that finished runs survive any end; load.py reads them back.
 
-The manifest is written last and names the runs that count: what a killed fanbench left half written is not among
-them. results/README.md describes the files.
+The manifest is written last and names the runs that count, so a half-written one from a killed fanbench does not.
+results/README.md describes the files.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ResultFolder:
         return self.path / "logs"
 
     def add_run(self, run: Run) -> Run:
-        """Store a finished run and return it as stored: from now on it survives Ctrl-C and kill."""
+        """Store a finished run and return it as stored; it then survives Ctrl-C and kill."""
         stored = as_stored(run)
         self.comparison.runs.append(stored)
         self._records.append(record_of(stored, len(self.comparison.runs)))
@@ -65,7 +65,7 @@ class ResultFolder:
         self._save()
 
     def set_stopping(self, stopping: Stopping) -> None:
-        """Store when the comparison may end, or that it did."""
+        """Store when the comparison may end, or that it has ended."""
         self.comparison = replace(self.comparison, stopping=stopping)
         self._save()
 
@@ -75,7 +75,7 @@ class ResultFolder:
         An interrupted comparison (`complete=False`) is renamed too, with `-incomplete` at the end of its name.
 
         Raises:
-            FanbenchError: the disk is full; the directory is renamed, and keeps what was stored before.
+            FanbenchError: the disk is full; the directory is renamed and keeps what was stored before.
         """
         said = tuple(map(as_shown, verdict))
         self.comparison = replace(self.comparison, complete=complete, verdict=said)
@@ -136,12 +136,12 @@ def store_capacity(folder: Path, found: Capacity) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step: a reader, or a kill, finds the old text or the new one."""
+    """Replace a file atomically: after a kill, and for any reader, it has the old text or the new one."""
     temporary = path.with_name(path.name + ".new")
     try:
         temporary.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        temporary.unlink(missing_ok=True)  # half a file would occupy the space that the next one needs
+        temporary.unlink(missing_ok=True)  # a partial file would occupy space that the next one needs
         raise OSError(error.errno, error.strerror, str(path)) from error  # a write that fails names no file
     temporary.replace(path)
 
@@ -193,7 +193,7 @@ def open_results(
 
 
 def _new_folder(parent: Path, stem: str) -> Path:
-    """A directory of a name that no other comparison has, also not one that began in the same second."""
+    """Make a directory whose name is unique, even among comparisons that began in the same second."""
     taken = {path.name.removesuffix(PARTIAL).removesuffix(INCOMPLETE) for path in parent.glob(f"{stem}*")}
     number = 1
     while (name := stem if number == 1 else f"{stem}-{number}") in taken:

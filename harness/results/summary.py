@@ -22,7 +22,7 @@ _STATISTICS: dict[str, Callable[[Histogram], float]] = {
 
 
 def split_metric(column: str) -> tuple[str, str] | None:
-    """`broker_p99_ms` as `("broker", "p99")`, `p99_ms` as `("latency", "p99")`; None for a column of another kind."""
+    """Parse `broker_p99_ms` as `("broker", "p99")`, `p99_ms` as `("latency", "p99")`; None for other columns."""
     words = column.removesuffix("_ms").split("_")
     if not column.endswith("_ms") or words[-1] not in _STATISTICS or len(words) > 2:
         return None
@@ -45,7 +45,10 @@ def _ms(run: Run, column: str) -> float | None:
 
 
 def row_of(run: Run, number: int) -> SummaryRow:
-    """Return the row of a run; `number` is its place in the order of runs, from 1. A figure that was not measured is None."""
+    """Return the row of a run; `number` is its position among the runs, from 1.
+
+    A figure that was not measured is None.
+    """
     return SummaryRow(main=_main(run), further=_further(run, number), figures=run.figures)
 
 

@@ -16,7 +16,7 @@ def broken_rules(run: Run) -> list[str]:
     found = [f"{hop} has negative latencies" for hop, histogram in run.histograms.items() if histogram.negative]
     if run.delivered > run.expected:
         found.append("more was delivered than expected")
-    if run.scenario.faults:  # lateness and full cores are findings then
+    if run.scenario.faults:  # in such runs, lateness and full cores are findings
         return found
     offered = run.figures.get("offered_hz", 0.0)
     if run.achieved_hz < MIN_ACHIEVED * offered - _ROUNDED:

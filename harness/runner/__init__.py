@@ -1,1 +1,4 @@
-"""Does one run: starts broker, replicas, generator and Locust, breaks what the scenario breaks, and checks the run. Imported by schedule, capacity, hop and commands."""
+"""Does one run: starts broker, replicas, generator and Locust, applies the scenario's faults, and checks the run.
+
+Imported by schedule, capacity, hop and commands.
+"""

@@ -22,7 +22,7 @@ GROWTH_NEEDS_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The data of a finished run: its deliveries, Locust's result, and observations from outside."""
+    """The data of a finished run: its deliveries, Locust's result, and outside observations."""
 
     evidence: Evidence
     load: LoadResult
@@ -39,7 +39,7 @@ class Findings:
 
 
 def assemble_run(contender: Contender, scenario: Scenario, number: int, findings: Findings) -> Run:
-    """The checked run."""
+    """Return the run, checked."""
     load, evidence = findings.load, findings.evidence
     histograms = _histograms(load)
     facts = _facts(scenario, findings, histograms)
@@ -70,14 +70,17 @@ def assemble_run(contender: Contender, scenario: Scenario, number: int, findings
 
 
 def _not_watched(contender: Contender, window: Window) -> tuple[str, ...]:
-    """The parts whose CPU and memory nobody watched. `memory` has no broker, and its generator is in the replicas; an endpoint counts as server."""
+    """The parts whose CPU and memory nobody watched. `memory` has no broker, and its generator runs in the replicas.
+
+    An endpoint counts as the server.
+    """
     parts = [part for part in PARTS if part != "broker" or contender.endpoint is None]
     missing = () if contender.embedded else tuple(part for part in parts if part not in window.parts)
     return (*missing, OTHERS) if window.others_cores is None else missing
 
 
 def _histograms(load: LoadResult) -> dict[str, Histogram]:
-    """By hop; negative values are not part of the encoding and are given separately."""
+    """Histograms by hop; the encoding has no negative values, so their count is separate."""
     histograms: dict[str, Histogram] = {
         name: Histogram.decode(text) for name, text in carried(load.histograms, "histograms").by_span().items()
     }
@@ -90,7 +93,7 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
     reports, load = findings.evidence.reports, findings.load
     return Facts(
         scenario=scenario,
-        # Each embedded generator has the whole rate, so they are averaged.
+        # Each embedded generator publishes at the whole rate, so their rates are averaged.
         offered_hz=sum(report.offered_hz for report in reports) / len(reports),
         achieved_hz=sum(report.achieved_hz for report in reports) / len(reports),
         latency_ms=carried(load.latency_ms, "latency_ms"),
@@ -119,19 +122,25 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
 
 
 def _negative(load: LoadResult, histograms: Mapping[str, Histogram]) -> int:
-    """Durations below zero. Of a hop with a bound the load has judged by how much, and has it among its problems."""
+    """The number of durations below zero.
+
+    For a hop with a clock bound, the load has judged them and reports problems.
+    """
     bounds = load.clocks.bounds_ms if load.clocks is not None else {}
     return sum(histogram.negative for span, histogram in histograms.items() if span not in bounds)
 
 
 def _load_problems(scenario: Scenario, load: LoadResult) -> tuple[str, ...]:
-    """Those that refuse a run: clients are missing on purpose under faults, and differences are judged by the clocks' bounds."""
+    """The load's problems that refuse a run. Faults disconnect clients on purpose.
+
+    The clocks' bounds judge differences.
+    """
     judged_elsewhere = {load.wide_bounds, load.missing_clients if scenario.faults else None}
     return tuple(one for one in load.problems if one not in judged_elsewhere)
 
 
 def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
-    """Further columns; those of recovery only where something was broken."""
+    """Further columns; those of recovery exist only after a fault."""
     load, reports = findings.load, findings.evidence.reports
     figures = {"connect_p50_ms": load.connect_ms.p50, "connect_p99_ms": load.connect_ms.p99}
     if findings.window.seconds >= GROWTH_NEEDS_S:
@@ -141,7 +150,7 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
     else:
         if findings.grown_mb is not None:
             figures["connection_kb"] = round(findings.grown_mb * 1000 / scenario.clients, 2)
-    if load.clocks is not None:  # where several hosts' clocks were compared
+    if load.clocks is not None:  # if several hosts' clocks were compared
         figures |= {f"{span}_bound_ms": bound_ms for span, bound_ms in load.clocks.bounds_ms.items()}
     if load.event_bytes:
         figures["event_bytes"] = load.event_bytes
@@ -166,7 +175,7 @@ def _visit_figures(scenario: Scenario, findings: Findings, seen: VisitResult) ->
         "moved_visits": float(seen.moved),
         "subscribes_hz": round((seen.opened + seen.moved) / seconds, 3),
     }
-    # All that replicas grew by from before the first session, over the topics that they hold, lingering ones among them.
+    # The replicas' memory growth since before the first session, per held topic, including lingering ones.
     topics = sum(len(stats.topics) for stats in findings.evidence.stats if stats is not None)
     if topics and findings.grown_mb is not None:
         figures["topic_kb"] = round(findings.grown_mb * 1000 / topics, 2)
@@ -191,7 +200,7 @@ def _fault_figures(findings: Findings) -> dict[str, float]:
     figures["retried"] = sum(report.retried for report in reports)
     figures["failed_publishes"] = sum(report.failed for report in reports)
     figures["publish_outage_ms"] = max(report.longest_outage_ms for report in reports)
-    # The failed ones may have reached a client after all, so this is the least.
+    # Failed publishes may still have reached a client, so this is a lower bound.
     expected, published = expected_deliveries(findings.evidence), sum(sum(r.measured().values()) for r in reports)
     lost = expected - load.deliveries
     each = expected / published if published else 0.0

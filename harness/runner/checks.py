@@ -78,9 +78,9 @@ def _achieved(facts: Facts) -> str | None:
 
 
 def _generator_late(facts: Facts) -> str | None:
-    """The effect of lateness on the figures: the same deliveries from their due and from their sent instants.
+    """The effect of lateness on the figures: the same deliveries counted from their due and from their sent instants.
 
-    The quantiles of lateness alone are not enough: a few late events and as many slow ones move a figure together.
+    Quantiles of lateness are not enough, because a few late events and as many slow ones move a figure together.
     """
     for name, least_ms in LEAST_LATE_MS.items():
         counted, without = getattr(facts.latency_ms, name), getattr(facts.since_sent_ms, name)
@@ -243,7 +243,10 @@ UNDER_FAULTS: tuple[Check, ...] = (_stood_still, _load, _wrong_bytes, _counts, _
 
 
 WEATHER: tuple[Check, ...] = (_stood_still, _generator_late, _clock, _others)
-"""Problems that a noisy machine causes: such a run is worth repeating. A part at its limit would be at its limit again."""
+"""Problems that a noisy machine causes: such a run is worth repeating.
+
+A part at its limit would be at its limit again.
+"""
 
 
 def problems(facts: Facts) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which contenders a command measures: the named ones, or those that can run here."""
+"""Selects the contenders of a command: the named ones, or those that can run here."""
 
 from __future__ import annotations
 
@@ -24,15 +24,12 @@ def choose_contenders(
     transports: Sequence[str] = ("sse",),
     endpoints: Sequence[str] = (),
 ) -> list[Contender]:
-    """The named contenders; without names all that can run here (`every`), or the floor and one of each program.
+    """Return the named contenders.
 
-    With `clusters` those of several nodes instead of those of one.
-
-    `endpoints` are names or paths of endpoint files, which come after them.
-
-    With a `deployment` all are brokers at URLs.
-
-    With `launch="docker"` every program can run here, or none can, which is an error.
+    Without names, all that can run here (`every`), or the floor and one of each program. With `clusters`, return those
+    of several nodes instead of one. `endpoints` are names or paths of endpoint files, which are added at the end. With
+    a `deployment`, all must be brokers at URLs. With `launch="docker"`, every program can run here or, which is an
+    error, none.
 
     Raises:
         UsageError: a name is unknown, its program is not installed, Docker does not answer, an image cannot be had, or
@@ -62,7 +59,7 @@ def _require_each(contenders: Sequence[Contender]) -> None:
 
 
 def require_answer(contender: Contender) -> None:
-    """Connect once to a running broker, so that a wrong address or password shows before the measurement."""
+    """Connect once to a running broker, to find a wrong address or password before the measurement."""
 
     async def connect() -> None:
         adapter, endpoint = open_endpoint(contender.url, contender.delivery)

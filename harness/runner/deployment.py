@@ -20,7 +20,7 @@ _RUN_NAME = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where everything is that fanbench does not start itself."""
+    """The addresses of everything that fanbench does not start itself."""
 
     replicas: tuple[str, ...]
     """The base URL of each replica, which fanbench queries."""
@@ -42,14 +42,15 @@ class Deployment:
 
     @property
     def master_at(self) -> str:
-        """Where Locust's master listens."""
+        """The address at which Locust's master listens."""
         return f"{self.master_host}:{self.master_port}"
 
     def workload(self, scenario: Scenario, replicas_asked: int | None = None) -> Scenario:
         """Return the scenario with the deployment's number of replicas.
 
         Raises:
-            UsageError: the user gave another number of replicas, or a number of Locust processes for fanbench to start.
+            UsageError: the user gave a different number of replicas, or a number of Locust processes for fanbench to
+            start.
         """
         here = len(self.replicas)
         if replicas_asked is not None and replicas_asked != here:
@@ -163,6 +164,6 @@ def _urls(option: str, text: str) -> tuple[str, ...]:
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_535:  # Locust takes the next one, too
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_535:  # Locust also uses the next port
         raise UsageError(f"--master-at {text}: give HOST:PORT, for instance 0.0.0.0:5557")
     return host.strip("[]"), int(port)

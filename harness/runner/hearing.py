@@ -15,9 +15,9 @@ _LOOK_S = 0.2
 
 
 class Hearing:
-    """Watches what each replica delivers: call `steady` often.
+    """Watches what each replica delivers; call `steady` often.
 
-    Each replica is judged separately: one that delivers its backlog would hide another that is silent.
+    Each replica is judged separately, because one that delivers its backlog would hide a silent one.
     """
 
     def __init__(self, testbed: Testbed) -> None:
@@ -33,7 +33,7 @@ class Hearing:
         self._steady = False
 
     def steady(self) -> bool:
-        """Whether over the last LAST_SIGNS_S seconds each replica delivered as much as was due, or nearly."""
+        """Whether each replica delivered nearly everything that was due in the last LAST_SIGNS_S seconds."""
         now_s = time.monotonic()
         if not self._seen or now_s - self._seen[-1][0] >= _LOOK_S:
             self._steady = self._look(now_s)

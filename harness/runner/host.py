@@ -69,7 +69,7 @@ def _distribution() -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that the numbers depend on."""
+    """Versions of the libraries that affect the numbers."""
     found = {}
     for name in _LIBRARIES:
         try:
@@ -99,7 +99,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def descriptor_limit() -> int:
-    """Descriptors that one process may open: the hard limit, to which fanbench raises its own."""
+    """Descriptors that one process may open: the hard limit, to which fanbench raises its soft limit."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
@@ -124,9 +124,9 @@ def most_load_processes() -> int:
 
 
 def load_processes(scenario: Scenario) -> int:
-    """Return the number of Locust processes for the clients: the scenario's number, otherwise as many as its load needs.
+    """Return the number of Locust processes: the scenario's number, or as many as its load needs.
 
-    A process has at most as many clients as descriptors, and reads about 138,000 deliveries a second at its limit.
+    A process has at most as many clients as descriptors, and reads at most about 138,000 deliveries a second.
     """
     if scenario.load_processes:
         return scenario.load_processes
@@ -136,7 +136,7 @@ def load_processes(scenario: Scenario) -> int:
 
 
 def most_clients(replicas: int, processes: int) -> int:
-    """SSE clients that fit: each needs a descriptor in Locust, one in its replica, and a local port."""
+    """The number of SSE clients that fit: each needs a descriptor in Locust, one in its replica, and a local port."""
     descriptors = descriptor_limit() - SPARE_DESCRIPTORS
     return min(descriptors * processes, descriptors * replicas, local_ports() * replicas)
 
@@ -154,7 +154,7 @@ def require_descriptors(scenario: Scenario) -> None:
 
 
 def busy_processes(seconds: float = 1.0, least: float = 0.05) -> list[tuple[str, int, float]]:
-    """Processes that use CPU now, busiest first: name, id, and cores over `seconds` seconds."""
+    """Processes that use CPU now, busiest first: name, id, and cores, measured over `seconds` seconds."""
     processes = list(psutil.process_iter(["name"]))
     for process in processes:
         _cores(process)

@@ -1,4 +1,7 @@
-"""Links that a fault can break: to the broker, one TCP proxy for each program and listener; to the clients, one for each replica."""
+"""Links that a fault can break: to the broker, one TCP proxy for each program and listener.
+
+To the clients, one for each replica.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class BrokerLink:
 
 
 def starting_at(url: str, place: int) -> str:
-    """A broker's URL with its hosts rotated: the one at this place is first."""
+    """A broker's URL with its hosts rotated, so that the one at this place is first."""
     start, userinfo, at, rest = take_apart(url)
     end = min((rest.find(mark) for mark in "/?" if mark in rest), default=len(rest))
     hosts = rest[:end].split(",")
@@ -49,10 +52,10 @@ def starting_at(url: str, place: int) -> str:
 
 
 class ClientLinks:
-    """The clients' path to the replicas through a proxy for each; Locust gets `urls`, in their order.
+    """The clients' path to the replicas, through a proxy for each; Locust gets `urls` in the replicas' order.
 
-    Unlike a link to the broker it is there for each contender: nodes of a cluster tell clients their own addresses, and so
-    lead them around a proxy.
+    Unlike a link to the broker it works for every contender: a cluster's nodes announce their own addresses, which
+    bypass a proxy.
     """
 
     def __init__(self, replica_urls: Sequence[str], stack: ExitStack) -> None:

@@ -20,7 +20,10 @@ class Evidence:
     """The reports of generators, replicas and clients about the run's deliveries."""
 
     reports: Sequence[GeneratorReport]
-    """The generators' reports; with `each_its_own`, replica i receives only report i, otherwise each replica receives all."""
+    """The generators' reports.
+
+    With `each_its_own`, replica i receives only report i, otherwise each replica receives all.
+    """
     stats: Sequence[ReplicaStats | None]
     """The replicas' final statistics; None for one that did not answer."""
     clients: Sequence[ByTopic]
@@ -39,7 +42,7 @@ class Evidence:
 
 
 def expected_deliveries(evidence: Evidence) -> int:
-    """Published x clients of the topic, over all replicas and the streams that each hears."""
+    """Published events x clients of the topic, summed over all replicas and the streams that each hears."""
     if evidence.of_visits is not None:
         return evidence.of_visits
     return sum(
@@ -51,10 +54,10 @@ def expected_deliveries(evidence: Evidence) -> int:
 
 
 def not_received(evidence: Evidence, place: int) -> dict[str, int]:
-    """Events by topic that were published and that replica `place` did not get.
+    """Published events that replica `place` did not receive, by topic.
 
-    A replica that a fault restarted counts from zero again, so what it got before is not known: it is left out, as is
-    one that did not answer.
+    A replica that a fault restarted counts from zero, so its earlier events are unknown; it is left out, as is one that
+    did not answer.
     """
     missing: dict[str, int] = {}
     stats = evidence.stats[place]
@@ -63,7 +66,7 @@ def not_received(evidence: Evidence, place: int) -> dict[str, int]:
     for report in evidence.heard_by(place):
         got = stats.received_of(report.stream)
         if not any(counts.warmup for counts in got.values()):
-            continue  # its probe is not in the count: the replica began after it
+            continue  # the count excludes the probe: the replica started after it
         for topic, published in report.measured().items():
             lacking = published - (got[topic].measure if topic in got else 0)
             if lacking > 0:
@@ -74,7 +77,7 @@ def not_received(evidence: Evidence, place: int) -> dict[str, int]:
 def told(missing: Mapping[str, int], gap_lost: Mapping[str, int]) -> dict[str, int]:
     """Return a replica's missing events by topic that its adapter reported as lost: never more than are missing.
 
-    Losses of unknown topics are spread over the topics that still miss some, in proportion.
+    Losses of unknown topics are spread in proportion over the topics that still miss events.
     """
     known = {topic: min(count, gap_lost.get(topic, 0)) for topic, count in missing.items()}
     rest = {topic: count - known[topic] for topic, count in missing.items()}
@@ -83,14 +86,14 @@ def told(missing: Mapping[str, int], gap_lost: Mapping[str, int]) -> dict[str, i
 
 
 def split_by_cause(lost: int, evidence: Evidence) -> dict[str, int]:
-    """Charge `lost` to causes; the parts sum to it.
+    """Charge `lost` to causes, which sum to it.
 
-    - `gap`: the replica never got it, and its adapter reported how many it dropped.
-    - `broker`: the replica never got it, publishes that failed among them, or told its clients of the hole.
-    - `slow_client`: the replica threw it away with a client that was too slow, and resuming did not bring it back.
+    - `gap`: the replica never received it, and its adapter reported the number dropped.
+    - `broker`: the replica never received it, or reported the hole to its clients; includes failed publishes.
+    - `slow_client`: the replica discarded it with a client that was too slow, and resuming did not recover it.
     - `connection_down`: the client was not connected.
-    - `unexplained`: it is missing from the middle of a connected stream, without a word.
-    - `under_way`: none of these; it had not come when the drain ended.
+    - `unexplained`: it is missing in the middle of a connected stream, and nobody reported it.
+    - `under_way`: none of these; it had not arrived when the drain ended.
     """
     if evidence.endpoint:
         return _of_endpoint(lost, evidence.client_causes)
@@ -103,7 +106,7 @@ def split_by_cause(lost: int, evidence: Evidence) -> dict[str, int]:
         by_gap += sum(count * by_topic.get(topic, 0) for topic, count in of_gap.items())
     causes = evidence.client_causes
     down = causes.get(Cause.CONNECTION, 0)
-    # A slow client's disconnect is a lost connection to its ledger, which knows what resuming brought back.
+    # A slow client's disconnect is a lost connection in its ledger, which knows what resuming recovered.
     slow = min(down, sum(stats.dropped for stats in evidence.stats if stats))
     surest_first = {
         "gap": by_gap,
@@ -117,9 +120,9 @@ def split_by_cause(lost: int, evidence: Evidence) -> dict[str, int]:
 
 
 def _of_endpoint(lost: int, causes: Mapping[Cause, int]) -> dict[str, int]:
-    """What the clients alone can tell: the rest is what no client of the topic got, which the service did not deliver.
+    """The causes that clients can observe; the rest reached no client of the topic, so the service did not deliver it.
 
-    Whether it dropped events for slow clients, or of itself, it does not tell: these causes are absent.
+    Whether the service dropped events, for slow clients or otherwise, is unknown, so these causes are absent.
     """
     known = {
         "connection_down": causes.get(Cause.CONNECTION, 0),
@@ -131,7 +134,7 @@ def _of_endpoint(lost: int, causes: Mapping[Cause, int]) -> dict[str, int]:
 
 
 def _charged(lost: int, surest_first: Mapping[str, int]) -> tuple[dict[str, int], int]:
-    """Each cause's part of the losses, in the order given, and what is left."""
+    """Each cause's part of the losses, in this order, and the rest."""
     split, left = {}, max(0, lost)
     for cause, count in surest_first.items():
         split[cause] = min(left, max(0, count))

@@ -37,7 +37,7 @@ def run_command(
         FanbenchError: its exit code is not 0; the message has the code and the last line of stderr.
         TransientError: it did not end within `timeout_s` seconds and was killed.
     """
-    # Files, not pipes: a process that it leaves in the background keeps the output open, and we would wait for that.
+    # Files, not pipes: a background process keeps the output open, and we would wait for it.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
@@ -89,7 +89,7 @@ def _keep(log: Path, out: IO[bytes], words: IO[bytes], endpoint: Endpoint) -> st
 
 
 def _without_secrets(text: str, endpoint: Endpoint) -> str:
-    """Hide the secrets, also as they appear in the URL, where some characters are percent-encoded."""
+    """Hide the secrets, including their percent-encoded form in the URL."""
     for secret in endpoint.secrets:
         text = text.replace(quote(secret, safe=""), "***") if secret else text
     return endpoint.hide_secrets(text)

@@ -14,15 +14,15 @@ T = TypeVar("T")
 
 
 def poll(what: str, timeout_s: float, probe: Callable[[], T | None], alive: Sequence[Child] = ()) -> T:
-    """Call `probe` until it gives something other than None.
+    """Call `probe` until it returns something other than None.
 
     Raises:
-        TransientError: it did not within `timeout_s` seconds. FanbenchError: one of the children in `alive` ended.
+        TransientError: it returned None for `timeout_s` seconds. FanbenchError: one of the children in `alive` ended.
     """
     deadline = time.monotonic() + timeout_s
     while (found := probe()) is None:
         if any(child.returncode is not None for child in alive):
-            if (found := probe()) is not None:  # its last deed, done since the probe before
+            if (found := probe()) is not None:  # its last action, since the previous probe
                 return found
             for child in alive:
                 child.require_alive()
@@ -34,7 +34,7 @@ def poll(what: str, timeout_s: float, probe: Callable[[], T | None], alive: Sequ
 
 
 def poll_growth(what: str, timeout_s: float, probe: Callable[[], int], target: int, alive: Sequence[Child] = ()) -> int:
-    """Call `probe` until it gives at least `target`; what a busy machine does slowly continues as long as it grows.
+    """Call `probe` until it returns at least `target`; continue while the value grows, because a busy machine is slow.
 
     Raises:
         TransientError: it did not grow for `timeout_s` seconds. FanbenchError: one of the children in `alive` ended.

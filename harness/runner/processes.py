@@ -40,7 +40,7 @@ _programs = ForkServer("server.__main__", "server.runner", "generator.__main__")
 
 
 def preload() -> None:
-    """Start importing the modules of replicas and generator while the broker starts."""
+    """Start to import the modules of replicas and generator while the broker starts."""
     _programs.start()
 
 
@@ -76,19 +76,24 @@ class Children:
 
 
 def child_env(settings: Mapping[str, object]) -> dict[str, str]:
-    """This process's environment, its FANBENCH_* variables replaced by the given settings."""
+    """This process's environment with its FANBENCH_* variables replaced by the given settings."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
     env |= {f"FANBENCH_{name.upper()}": str(value) for name, value in settings.items()}
     return env | {"PYTHONUNBUFFERED": "1"}
 
 
 def get(url: str, timeout_s: float = 5.0) -> bytes | None:
-    """The response of a URL; None while nothing answers there or it returns 503."""
+    """A URL's response; None while nothing answers there or it returns 503."""
     try:
         with _DIRECT.open(url, timeout=timeout_s) as response:
             body: bytes = response.read()
             return body
-    except (urllib.error.URLError, ConnectionError, TimeoutError, HTTPException):  # the last: ended within its answer
+    except (
+        urllib.error.URLError,
+        ConnectionError,
+        TimeoutError,
+        HTTPException,
+    ):  # the last one: it ended while answering
         return None
 
 
@@ -113,20 +118,20 @@ class ReplicaProcess:
 
     @property
     def report(self) -> Path:
-        """Where its companion generator writes its report, if it has one."""
+        """The path of its companion generator's report, if it has one."""
         return self.folder / f"{self.name}.report.json"
 
     def stats(self) -> ReplicaStats | None:
         """Its `/stats`; None if it does not answer.
 
         Raises:
-            DocumentError: the answer is that of another version.
+            DocumentError: the answer has another version.
         """
         body = get(f"{self.url}/stats")
         return None if body is None else decode(ReplicaStats, body, f"{self.url}/stats")
 
     def start_again(self) -> None:
-        """Start it with the same settings, not forked, because its absence is measured; it is not ready yet."""
+        """Start it with the same settings, without forking, because its absence is measured. It is not ready yet."""
         log, env = _log_and_env(self.name, self.port, self.settings, self.folder)
         self.child = spawn(self.name, [*OWN_PYTHON, *self.program], log, env=env)
         self.down = False
@@ -184,7 +189,7 @@ def replica_limits(scenario: Scenario) -> dict[str, object]:
 
 
 def history_limits(rules: SessionRules) -> dict[str, object]:
-    """Settings to replay a whole session to a late client; no topic exists from the start."""
+    """Settings to replay a whole session to a late client; no topic exists at the start."""
     longest_s, most_hz = rules.lifetime_s[1], rules.rate_hz[1]
     return {
         "topics": "",
@@ -194,7 +199,7 @@ def history_limits(rules: SessionRules) -> dict[str, object]:
 
 
 def generator_settings(scenario: Scenario, rules: Path | None = None) -> dict[str, object]:
-    """The scenario as settings of the generator, on hold; `rules` is the file with the rules of its sessions."""
+    """The generator's settings for the scenario, on hold; `rules` is the file with the session rules."""
     return ({"sessions": rules} if rules else {}) | {
         "stamp": scenario.stamp,
         "rate_hz": scenario.rate_hz,
@@ -205,7 +210,7 @@ def generator_settings(scenario: Scenario, rules: Path | None = None) -> dict[st
         "burst_events": scenario.burst_events,
         "seed": scenario.seed,
         "warmup_s": scenario.warmup_s,
-        # With a fault, the end depends on the time of its repair: the generator is told.
+        # With a fault, the end depends on its repair, so the generator gets an order.
         "duration_s": 0 if scenario.faults else scenario.duration_s,
         "hold": True,
         "processes": scenario.generator_processes,
@@ -213,7 +218,7 @@ def generator_settings(scenario: Scenario, rules: Path | None = None) -> dict[st
 
 
 def start_generator(settings: Mapping[str, object], folder: Path) -> tuple[Child, Path]:
-    """Start the generator; returns it and the path of its report."""
+    """Start the generator; return it and the path of its report."""
     report = folder / "generator.report.json"
     env = child_env({"report": report, **settings})
     return _programs.spawn("generator", "generator", folder / "generator.log", env), report
@@ -232,7 +237,7 @@ class Load:
         """Its latest status; all counts are 0 before the first.
 
         Raises:
-            DocumentError: it is of another version.
+            DocumentError: it has another version.
         """
         return read(LoadStatus, self.status_file) or LoadStatus()
 
@@ -275,9 +280,10 @@ def start_load(
     rules: Path | None = None,
     master: Sequence[str] = (),
 ) -> Load:
-    """Start Locust, headless, with one user for each client of the scenario; `rules` is the file with those of its sessions.
+    """Start Locust, headless, with one user for each client of the scenario.
 
-    `master` are Locust's options of a master whose workers are started elsewhere; without them it starts its own processes.
+    `rules` is the file with the session rules. `master` has Locust's options for a master whose workers start
+    elsewhere; without it, Locust starts its own processes.
     """
     out, status, control = folder / "load.json", folder / "load.status.json", folder / "load.control.jsonl"
     control.touch()

@@ -27,10 +27,9 @@ def find_nginx() -> str | None:
 
 
 def start_proxy(nginx: str, port: int, replica_ports: Sequence[int], folder: Path, children: Children) -> Proxy:
-    """Start it on 127.0.0.1 in front of the replicas there; returns once one answers through it.
+    """Start it on 127.0.0.1 in front of the replicas; return once one answers through it.
 
-    Raises:
-        FanbenchError: it ended or does not answer; the message has its log's last words.
+    Raises: FanbenchError: it ended or does not answer; the message has its log's last lines.
     """
     source, own = resource_folder("deploy") / "nginx", folder / "nginx"
     (own / "tmp").mkdir(parents=True)
@@ -40,7 +39,7 @@ def start_proxy(nginx: str, port: int, replica_ports: Sequence[int], folder: Pat
     (own / "nginx.conf").write_text(config, encoding="utf-8")
     servers = "".join(f"server 127.0.0.1:{replica_port} max_fails=0;\n" for replica_port in replica_ports)
     (own / "replicas.conf").write_text(servers, encoding="utf-8")
-    # As root its workers would become another user, who cannot read a private folder.
+    # As root its workers would change to another user, who cannot read a private folder.
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     command: list[str | Path] = [nginx, "-p", own, "-c", own / "nginx.conf", "-e", "stderr", "-g", directives]
     child = children.add(spawn("nginx", command, folder / "nginx.log", starts_more=True))

@@ -1,4 +1,4 @@
-"""Replicas that somebody else runs: reads what each reports, and waits until all serve the broker of a run."""
+"""Replicas that somebody else runs: reads their reports, and waits until all serve a run's broker."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _ANSWER_S = 10.0
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A replica sends nobody elsewhere; urllib would tell the token to whoever is named."""
+    """Refuses redirects: a replica sends none, and urllib would pass the token on to another host."""
 
     def redirect_request(self, *_: object) -> None:
-        """Follow none: the status is an error."""
+        """Follow no redirect, so that the status is an error."""
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
@@ -63,7 +63,7 @@ class ReplicaElsewhere:
                 return body
         except urllib.error.HTTPError as error:
             raise NotReadyError(f"{self.url}{path} answered {error.code}{_why(error)}") from error
-        except HTTPException as error:  # no HTTP, or a replica that ended within its answer
+        except HTTPException as error:  # not HTTP, or a replica that ended during its answer
             raise NotReadyError(
                 f"{self.url}{path} gave no whole HTTP answer ({plain(repr(error))[:100]}): does a replica serve at that port?"
             ) from error
@@ -76,8 +76,7 @@ class ReplicaElsewhere:
     def stats(self) -> ReplicaStats | None:
         """Return its `/stats` without the counts from before the run; None if it does not answer.
 
-        Raises:
-            DocumentError: the answer comes from another version.
+        Raises: DocumentError: the answer has another version.
         """
         try:
             found = self._stats()
@@ -89,7 +88,7 @@ class ReplicaElsewhere:
         return decode(ReplicaStats, self.ask("/stats"), f"{self.url}/stats")
 
     def require_ready(self, endpoint: Endpoint) -> ReplicaStats:
-        """What it has counted so far, if it is ready, at this broker with this promise, and has no client.
+        """Return its counts so far, if it is ready at this broker with this promise and has no clients.
 
         Raises:
             NotReadyError: it is not.
@@ -116,9 +115,9 @@ class ReplicaElsewhere:
 
 
 def since(now: ReplicaStats, before: ReplicaStats) -> ReplicaStats:
-    """What was counted between two looks; `now` as it is where the replica was started again in between."""
+    """The difference of two counts; `now` unchanged if the replica was restarted in between."""
     counts = ("delivered", "gaps", "holes", "dropped", "replayed", "connects", "turned_away")
-    # In a container every replica may have the same pid; that as many clients have come back tells nothing alone.
+    # In containers every replica may have the same pid, and an equal number of clients proves nothing.
     if (now.server, now.pid) != (before.server, before.pid) or any(
         getattr(now, name) < getattr(before, name) for name in counts
     ):
@@ -134,7 +133,7 @@ def _less(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
 
 
 def _why(error: urllib.error.HTTPError) -> str:
-    """The replica's own words, and the step that fits the status."""
+    """The replica's own message, and the next step for its status."""
     body = ""
     with suppress(OSError, HTTPException):
         body = error.read(4_096).decode(errors="replace")
@@ -158,7 +157,7 @@ def wait_until_ready(
 ) -> None:
     """Wait until each replica is ready at that broker without clients, and note its counts so far.
 
-    Two addresses with the same name are one replica, or two that cannot be told apart.
+    Two addresses with the same name are one replica, or two that cannot be distinguished.
 
     Raises:
         NotReadyError: a replica is not ready within `timeout_s` seconds, or two have one name; the message has its answer and the

@@ -1,4 +1,4 @@
-"""CPU and memory of each part while events are measured: whole process trees, read from the operating system."""
+"""Measures CPU and memory of each part in the measured phase: whole process trees, read from the operating system."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 @dataclass(slots=True)
 class _Tracked:
-    """One process: its CPU seconds when first and last seen within the window."""
+    """One process: its CPU seconds when first and last seen in the window."""
 
     process: psutil.Process
     first_cpu_s: float
@@ -55,7 +55,7 @@ class Window:
 class Sampler:
     """Follows the process trees under some root ids, by part, in a separate thread; a fault may replace roots.
 
-    Without `others` nobody says what other processes used: a part of the run is among them.
+    Without `others`, the usage of other processes is unknown, because they include a part of the run.
     """
 
     def __init__(self, roots: Callable[[], Mapping[str, Sequence[int]]], *, others: bool = True) -> None:
@@ -94,7 +94,7 @@ class Sampler:
         turn = 0
         while not self._done.wait(_INTERVAL_S):
             turn += 1
-            # Walking /proc for new children costs milliseconds, so it is done every other second.
+            # Searching /proc for new children costs milliseconds, so it happens only every other second.
             self._sample(discover=turn % 4 == 0)
 
     def _sample(self, discover: bool, begin: bool = False) -> None:
@@ -103,7 +103,7 @@ class Sampler:
             if discover:
                 for process in _trees(roots.get(name, ())):
                     if process.pid not in part.tracked:
-                        used = _cpu_s(process) if begin else 0.0  # born within the window: all its CPU counts
+                        used = _cpu_s(process) if begin else 0.0  # started in the window: all its CPU counts
                         part.tracked[process.pid] = _Tracked(process, used, used)
             rss, still = 0, False
             for tracked in part.tracked.values():
@@ -113,7 +113,7 @@ class Sampler:
                         tracked.last_cpu_s = max(tracked.last_cpu_s, _cpu_s(tracked.process))
                         rss += tracked.process.memory_info().rss
                 except psutil.Error:
-                    continue  # it has ended: its last sample counts
+                    continue  # it has ended, so its last sample counts
             part.stopped += still
             part.peak_rss = max(part.peak_rss, rss)
             part.rss.append((time.monotonic() - self._started_s, rss))
@@ -147,7 +147,7 @@ def _trees(roots: Sequence[int]) -> Iterator[psutil.Process]:
 
 
 def stopped_now(roots: Mapping[str, Sequence[int]]) -> list[str]:
-    """The parts with a process that is now stopped by a signal."""
+    """The parts with a process that a signal has stopped."""
     found = []
     for name, pids in roots.items():
         with contextlib.suppress(psutil.Error):
@@ -166,7 +166,7 @@ def rss_mb(roots: Sequence[int]) -> float:
 
 
 def connections_to(roots: Sequence[int], listeners: Iterable[str]) -> int:
-    """Current TCP connections of the process trees under these ids to clients of their listeners, each host:port."""
+    """The current TCP connections between the listeners (host:port) of these process trees and their clients."""
     ports = {int(listener.rpartition(":")[2]) for listener in listeners}
     total = 0
     for process in _trees(roots):
@@ -179,7 +179,7 @@ def connections_to(roots: Sequence[int], listeners: Iterable[str]) -> int:
 def _cpu_s(process: psutil.Process) -> float:
     """CPU seconds of all threads of the process; 0 if it has ended.
 
-    Linux counts them in nanoseconds and shows them in ticks of 10 ms: a tenth of what a replica uses in a short run.
+    Linux counts them in nanoseconds but reports ticks of 10 ms, a tenth of a replica's usage in a short run.
     """
     try:
         if sys.platform == "linux":
@@ -191,11 +191,11 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 def _cpu_clock(pid: int) -> int:
-    """The id of a process's CPU clock, as from clock_getcpuclockid(3); Python has that only for threads."""
+    """The id of a process's CPU clock, like clock_getcpuclockid(3), which Python has only for threads."""
     return (~pid << 3) | 2
 
 
 def _busy_cpu_s() -> float:
-    """CPU seconds that all processes of the machine used; interrupts and stolen time are not theirs."""
+    """CPU seconds of all processes of the machine, without interrupts and stolen time."""
     times = psutil.cpu_times()
     return float(times.user + times.system + getattr(times, "nice", 0.0))

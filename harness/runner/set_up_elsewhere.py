@@ -1,4 +1,4 @@
-"""Sets up a run on the user's own deployment: its command, its replicas, its workers, and what fanbench adds to them."""
+"""Sets up a run on the user's own deployment: the command, the replicas, the workers, and what fanbench adds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def set_up_elsewhere(
     transport: str,
     say: Callable[[str], None],
 ) -> Testbed:
-    """Give the replicas the broker, start generator (on hold) and Locust's master; return when replicas and workers are ready.
+    """Give the replicas the broker, start the generator (on hold) and Locust's master.
+
+    Return when replicas and workers are ready.
 
     Raises:
         FanbenchError: the command failed, a replica is not ready at that broker, or workers did not connect.
@@ -81,7 +83,7 @@ def set_up_elsewhere(
 def publishing(
     contender: Contender, scenario: Scenario, broker: Broker, deployment: Deployment, rules_file: Path | None = None
 ) -> dict[str, object]:
-    """The generator's settings: it compares its clock with the replicas', which read others than this host's."""
+    """The generator's settings: it compares its clock with those of the replicas, which run on other hosts."""
     return {
         "broker_url": broker.url,
         "delivery": contender.delivery,

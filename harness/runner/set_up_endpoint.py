@@ -1,4 +1,4 @@
-"""A run at an endpoint: the load listens to the service itself, and the generator publishes to it by HTTP."""
+"""Sets up a run at an endpoint: the load listens to the service itself, and the generator publishes to it by HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def set_up_endpoint(
     children: Children,
     transport: str,
 ) -> Testbed:
-    """Start the generator (on hold) and Locust; the service, which stands in the place of broker and replicas, answers already.
+    """Start the generator (on hold) and Locust; the service, which replaces broker and replicas, already answers.
 
     Raises:
         UsageError: the scenario or the transport cannot be measured there.
@@ -48,10 +48,9 @@ def set_up_endpoint(
 
 @contextmanager
 def hint_of_endpoint(testbed: Testbed) -> Iterator[None]:
-    """Where clients that do not connect, or that hear nothing, are at an endpoint: add what is probably wrong.
+    """If an endpoint's clients do not connect or hear nothing, add what is probably wrong.
 
-    Raises:
-        TransientError: what was raised within the block, with where to look.
+    Raises: TransientError: the block's own error, with where to look.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""CPU and memory of processes elsewhere: replicas report theirs at `/metrics`, load workers with their figures."""
+"""CPU and memory of processes on other hosts: replicas report theirs at `/metrics`, load workers with their figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class ProcessFigures:
 
 
 def replica_figures(replica: ReplicaElsewhere) -> ProcessFigures | None:
-    """Read a replica's process from its `/metrics`; None if it does not answer, or reports no process because it is not on Linux."""
+    """Read a replica's process from its `/metrics`.
+
+    None if it does not answer, or reports no process because it is not on Linux.
+    """
     try:
         text = replica.ask("/metrics").decode()
         at_s = time.monotonic()
@@ -48,7 +51,7 @@ def replica_figures(replica: ReplicaElsewhere) -> ProcessFigures | None:
             at_s,
             found["process_start_time_seconds"],
         )
-    except (NotReadyError, ValueError, KeyError):  # no answer, or one that is none of a replica's
+    except (NotReadyError, ValueError, KeyError):  # no answer, or not a replica's
         return None
 
 
@@ -60,7 +63,7 @@ def replicas_rss_mb(replicas: Sequence[ReplicaElsewhere]) -> float | None:
 
 @dataclass(slots=True)
 class Followed:
-    """The first and the last sample of each process of a part, and the largest memory of all in one sample."""
+    """The first and last sample of each process of a part, and the largest total memory in one sample."""
 
     first: dict[str, ProcessFigures] = field(default_factory=dict)
     last: dict[str, ProcessFigures] = field(default_factory=dict)
@@ -75,7 +78,7 @@ class Followed:
         self.peak_bytes = max(self.peak_bytes, sum(figures.rss_bytes for figures in known.values()))
 
     def usage(self, now: Mapping[str, ProcessFigures | None]) -> Usage | None:
-        """Add the last sample and return the usage since the first; None unless both have each process."""
+        """Add the last sample and return the usage since the first; None unless each process is in both."""
         self.look(now)
         if not now or set(now) != set(self.first) or None in now.values():
             return None
@@ -91,7 +94,7 @@ class Followed:
 
 
 def with_clocks_told(load: LoadResult) -> LoadResult:
-    """The load's result, with a problem where it could not compare clocks: between hosts no hop would be known."""
+    """The load's result, with a problem if it could not compare clocks: between hosts no hop would then be known."""
     if load.clocks is not None:
         return load
     problem = (
@@ -124,7 +127,7 @@ class ElsewhereSampler:
         self._thread.start()
 
     def stop(self) -> Window:
-        """End the window. It leaves out a part if one of its processes was not seen at both ends."""
+        """End the window. Leave out a part if one of its processes was not seen at both ends."""
         window = self._here.stop()
         self._done.set()
         self._thread.join()
@@ -136,8 +139,8 @@ class ElsewhereSampler:
             parts["server"] = server
         if load is not None and master is not None:
             parts["load"] = together(master, load)
-        # Other busy processes are known only for this machine, and replicas and workers on it would count among them.
-        slopes = {name: slope for name, slope in window.rss_mb_per_min.items() if name != "load"}  # the master's alone
+        # Other busy processes are known only for this machine, and would include replicas and workers on it.
+        slopes = {name: slope for name, slope in window.rss_mb_per_min.items() if name != "load"}  # only the master's
         return replace(window, parts=parts, rss_mb_per_min=slopes, others_cores=None)
 
     def _follow(self) -> None:

@@ -1,4 +1,4 @@
-"""Decides which run is next: round by round, repeats of disturbed runs, and spare rounds if some stayed refused."""
+"""Decides which run is next: rounds, repeats of disturbed runs, and spare rounds if some stayed refused."""
 
 from __future__ import annotations
 
@@ -46,13 +46,12 @@ def _kind(job: Job) -> Key:
 
 
 class RetryQueue:
-    """Hands out jobs with `next`; `done` reports the result of each.
+    """Returns jobs with `next`; `done` reports the result of each.
 
-    A disturbed run comes again at the end of its round, `repeats` times at most. Then, if `spare_rounds`, whole rounds
-    are added until every contender that there is hope for has as many valid rounds in common with the others as were
-    wanted: differences are paired by round. There is none for one that was at its own limit, or that had no valid run
-    in a whole round's tries. What a permanent failure ended is not repeated at all: neither in the rounds to come nor
-    with another fault.
+    A disturbed run is repeated at the end of its round, at most `repeats` times. With `spare_rounds`, whole rounds are
+    then added until every viable contender has the wanted number of valid rounds in common with the others, because
+    differences are paired by round. A contender at its own limit, or without a valid run in a whole round's tries, is
+    not viable. After a permanent failure nothing is repeated, neither in later rounds nor with another fault.
     """
 
     def __init__(self, jobs: Sequence[Job], repeats: int = REPEATS, spare_rounds: int = 0) -> None:
@@ -83,7 +82,7 @@ class RetryQueue:
         return job
 
     def done(self, job: Job, run: Run) -> bool:
-        """Take note of the run of the job that `next` gave last; whether it is repeated."""
+        """Record the run of the last job from `next`; return whether it will be repeated."""
         key = _key(job)
         if run.valid:
             self._valid[key].add(job.round)
@@ -104,11 +103,11 @@ class RetryQueue:
 
     @property
     def round_over(self) -> bool:
-        """Whether the job that `next` gave last was the last of its round."""
+        """Whether the last job from `next` was the last of its round."""
         return not self._queue
 
     def end_rounds(self, after: int = 0) -> None:
-        """Do no rounds after that one; jobs of another scenario, such as a cut of every connection, are still to come."""
+        """Skip the rounds after this one; jobs of another scenario, such as a cut of every connection, remain."""
         scenario = self._ranked[0].scenario
         kept = [job for job in self._rest if job.round <= after or job.scenario != scenario]
         self.total -= len(self._rest) - len(kept)
@@ -131,7 +130,7 @@ class RetryQueue:
             return
         self._spare_rounds -= 1
         self._last_round += 1
-        like = self._ranked[self._spare_rounds % len(self._ranked)].round  # its order is as good as any
+        like = self._ranked[self._spare_rounds % len(self._ranked)].round  # any order will do
         for job in self._ranked:
             if job.round == like and _key(job) in hopeful:
                 label = job.label.replace(f"round {like}", f"round {self._last_round}")

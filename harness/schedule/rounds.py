@@ -1,4 +1,4 @@
-"""The order of runs: interleaved rounds, shuffled, so that drift of the machine affects every contender equally."""
+"""The order of runs: interleaved, shuffled rounds, so that the machine's drift affects every contender equally."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 class Slot(NamedTuple):
-    """One run to do: its round, counted from 1, and the place of its contender in the list given."""
+    """One run to do: its round, from 1, and its contender's index in the list."""
 
     round: int
     place: int
 
 
 def shuffled_rounds(contenders: int, rounds: int, seed: int) -> list[Slot]:
-    """Each round holds each contender once; its order is shuffled again, the same for the same seed."""
+    """Each round has each contender once, in an order that is shuffled for each round and depends only on the seed."""
     rng = random.Random(seed)
     return [
         Slot(number, index) for number in range(1, rounds + 1) for index in rng.sample(range(contenders), contenders)

@@ -1,4 +1,4 @@
-"""Decides when a comparison may stop: when every pair is settled, or the time is up."""
+"""Decides when a comparison may stop: every pair is settled, or the time is over."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ def planned_rounds(round_s: float, within_s: float) -> int:
 
 
 def planned_looks(rounds: int) -> tuple[int, ...]:
-    """The rounds after which to judge whether all is settled: at most six looks, the last one at the end."""
+    """The rounds after which to judge whether everything is settled: at most six looks, the last one at the end."""
     evenly = {-(-rounds * part // _LOOKS) for part in range(1, _LOOKS + 1)}
     return tuple(sorted(look for look in evenly if look >= FIRST_LOOK or look == rounds))
 
 
 class UntilSettled:
-    """Decides after each round whether it was the last. `stopping` then has the looks for which the intervals must account.
+    """Decides after each round whether it was the last.
 
-    The first round shows how long a round takes; the number of rounds and the looks are planned from that. No figure
-    has been looked at by then, so the plan may depend on it. As many rounds as a verdict needs run in any case.
+    `stopping` then has the looks that the intervals must account for. The first round shows how long a round takes, and
+    determines the number of rounds and the looks. The plan may depend on it, because no figure has been looked at yet.
+    The minimum number of rounds for a verdict always runs.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class UntilSettled:
         if rounds < MIN_ROUNDS:
             return False
         if not any(run.valid for run in comparison.runs):
-            return True  # each was refused so often that the next would be too
+            return True  # each was refused so often that the next one would be too
         return rounds >= self.stopping.looks[-1] or now_s + took_s > self._began_s + self._within_s
 
     def _plan(self, took_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The runs that compare Server-Sent Events with WebSocket: one further run for each, in which every connection is cut."""
+"""The extra runs that compare Server-Sent Events with WebSocket: one for each, in which every connection is cut."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parse_transports(text: str) -> list[str]:
 
 
 def cut_jobs(contenders: Sequence[Contender], transports: Sequence[str], scenario: Scenario) -> list[Job]:
-    """A run for each contender and transport in which all connections are cut at once; it is not ranked."""
+    """Make a run for each contender and transport in which all connections are cut at once; it is not ranked."""
     cut = Fault(kind="clients-cut", at_s=_CUT_AFTER_S)
     storm = scenario.with_fields(faults=(cut,), duration_s=max(scenario.duration_s, _CUT_RUN_S))
     number = scenario.rounds + 1
