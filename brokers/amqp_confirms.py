@@ -16,7 +16,7 @@ class Confirms:
     def __init__(self) -> None:
         self._under_way = 0
         self._since_s: float | None = None
-        """When the first publish began after the last that was confirmed."""
+        """When the first unconfirmed publish after the last confirmation began."""
         self._refused = False
 
     def began(self, now_s: float) -> None:

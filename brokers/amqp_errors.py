@@ -45,7 +45,7 @@ _KINDS: dict[str, tuple[tuple[str, CauseKind], ...]] = {
         ("", CauseKind.CONFLICT),
     ),
 }
-"""Maps the name at the beginning of RabbitMQ's text to a kind, or words in the text, of which the first match counts."""
+"""Maps the name at the start of RabbitMQ's text, or words in the text, to a kind; the first match counts."""
 
 
 class BlockedError(ConnectionError):

@@ -49,15 +49,15 @@ class AmqpConnection:
     heartbeat_s: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     blocked: str = ""
-    """Why the broker accepts no messages on this connection for now (an alarm), in its words; otherwise empty."""
+    """The broker's reason why it accepts no messages on this connection for now (an alarm); otherwise empty."""
     alarm: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while it takes none."""
+    """Set while it accepts none."""
     takes_messages: asyncio.Event = field(default_factory=asyncio.Event)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
-    """Publishes that wait for the alarm's end, in their turn."""
+    """Publishes that wait for the alarm's end, in order."""
     dropped: int = 0
-    """Publishes that were refused because of it."""
+    """The number of publishes that the alarm refused."""
     confirms: Confirms = field(default_factory=Confirms)
     unroutable: bool = False
     """Whether the broker returned a mandatory message because no queue is bound."""

@@ -19,7 +19,7 @@ from brokers.topic_names import TopicNames
 
 _DRAIN_EVERY = 64
 _REMEMBER_S = 30.0
-"""How long a forbidden topic is refused here: for each one RabbitMQ ends the channel, with everything in flight on it."""
+"""How long fanbench refuses a forbidden topic itself: each one makes RabbitMQ end the channel and all calls on it."""
 _REMEMBERED = 1_024
 
 
@@ -96,7 +96,7 @@ class AmqpProducer:
         self._exchange = exchange
         self._publisher = AmqpPublisher(persistent=confirms, mandatory=mandatory)
         self._forbidden: dict[str, tuple[float, str]] = {}
-        """By name: when the refusal expires, and the broker's words."""
+        """By name: when the refusal expires, and the broker's message."""
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once aiormq has accepted the message; with confirms, once every bound queue has it on disk."""

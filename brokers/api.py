@@ -28,7 +28,7 @@ class Gap(NamedTuple):
     """A place where messages may be missing, between the one before and the one after it."""
 
     cause: str
-    """`connection lost`, `overflow`, `trimmed`, `forbidden` or `invalid`, and the broker's words."""
+    """`connection lost`, `overflow`, `trimmed`, `forbidden` or `invalid`, and the broker's message."""
     lost: int | None
     """How many messages are missing; None if the adapter cannot know."""
     topic: str | None = None

@@ -76,7 +76,7 @@ class Endpoint:
     url: str = field(repr=False)
     scheme: str
     hosts: tuple[Address, ...]
-    """At least one, in the URL's order; each dial gets an endpoint with one of them, see `at`."""
+    """At least one, in the URL's order; each dial gets an endpoint with one of them (see `at`)."""
     username: str | None = field(repr=False)  # with NATS it may be a token
     password: str | None = field(repr=False)
     path: str

@@ -21,9 +21,9 @@ class Reaction(enum.StrEnum):
     GONE = "gone"
     """The connection is useless: drop it, resolve the name again and dial again."""
     REFUSED = "refused"
-    """It is good; the request itself is the caller's problem."""
+    """The connection works; the request itself is wrong."""
     TRANSIENT = "transient"
-    """It is good, and may later do what it cannot do now."""
+    """The connection works, and the request may succeed later."""
 
 
 class CauseKind(enum.StrEnum):
@@ -38,10 +38,10 @@ class CauseKind(enum.StrEnum):
     PERMISSION = "permission"
     NOT_FOUND = "not found"
     CONFLICT = "conflict"
-    """It is there with other settings."""
+    """It exists with other settings."""
     LIMIT = "limit"
     BLOCKED = "blocked"
-    """The broker accepts nothing for now: an alarm, a full disk, a data set that is being loaded."""
+    """The broker accepts nothing for now: an alarm, a full disk, data that is still loading."""
     INVALID = "invalid"
     TLS_UNTRUSTED = "certificate of an unknown authority"
     TLS_NAME = "certificate of another name"
@@ -106,7 +106,7 @@ _LASTING = {
     CauseKind.TLS_CLIENT,
     CauseKind.WRONG_PROTOCOL,
 }
-"""Permanent causes: a retry ends in the same way. For all others, the broker may come back."""
+"""Permanent causes: a retry fails again. With all others, the broker may come back."""
 
 
 def reaction_to(kind: CauseKind) -> Reaction:
@@ -197,7 +197,7 @@ class Refusal(NamedTuple):
     """Why a topic cannot be used."""
 
     kind: RefusalKind
-    """`forbidden` by the broker's permissions; `invalid`: over the protocol's limit, or not a name that it takes."""
+    """`forbidden` by the broker's permissions; `invalid`: over the protocol's limit, or not a valid name."""
     reason: str
     """In the broker's own words, or the client library's."""
 

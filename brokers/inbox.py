@@ -12,7 +12,7 @@ from brokers.options import whole_number
 DEFAULT_CAPACITY = 65_536
 BUFFER = whole_number("buffer", "messages buffered for a slow reader; beyond that there is a gap", DEFAULT_CAPACITY)
 CAPACITY_BYTES = 64 * 1024 * 1024
-"""The limit for payloads, regardless of their number: 65,536 of a quarter of a megabyte would be 16 GB.
+"""The limit in bytes, whatever the number of messages: 65,536 of 256 KB would be 16 GB.
 
 One message always has room.
 """

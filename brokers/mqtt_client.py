@@ -22,9 +22,9 @@ MAX_TOPIC_BYTES = 65_535
 """The length of a string is two bytes."""
 MAX_PACKET_BYTES = 268_435_455
 HEADERS_BYTES = 16
-"""At most, of a publish besides its topic and its payload."""
+"""The largest overhead of a publish, without topic and payload."""
 IN_FLIGHT = 64
-"""Publishes in flight at once, or fewer if the broker says so."""
+"""The largest number of publishes in flight; the broker may require fewer."""
 WEBSOCKET_PATH = "mqtt"
 """The path if the URL has none: brokers that look at the path accept it."""
 
@@ -39,7 +39,7 @@ class ClientPlan:
     expiry_s: int | None = None
     """How long the broker keeps the session after the connection is lost; None if it ends with the connection."""
     clean: bool = True
-    """Whether the broker forgets a session of this name that it has."""
+    """Whether the broker discards an existing session of this name."""
 
 
 def properties_of(packet: int, **values: Any) -> Properties:

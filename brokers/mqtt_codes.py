@@ -31,7 +31,7 @@ _CONNECTION = {
     0x9D: CauseKind.ELSEWHERE,  # server moved
     0x9F: CauseKind.LIMIT,  # connection rate exceeded
 }
-"""Of CONNACK, and of the DISCONNECT that a broker sends."""
+"""The codes of CONNACK, and of a broker's DISCONNECT."""
 _TOPIC: dict[int, RefusalKind] = {
     0x8F: "invalid",  # topic filter invalid
     0x90: "invalid",  # topic name invalid

@@ -22,10 +22,10 @@ class Suspects:
     def __init__(self, new: Callable[[], Connection]) -> None:
         self.scout = Scout(new, 1)
         self.settled: set[str] = set()
-        """Topics that were published to before, and are not suspects."""
+        """Known topics that are not suspects."""
         self._suspects: set[str] = set()
         self._first_s: dict[str, float] = {}
-        """When each topic was published on first."""
+        """The time of the first publish to each topic."""
         self._refused: dict[str, tuple[float, Refusal]] = {}
         self._under_way: Counter[str] = Counter()
 

@@ -33,7 +33,7 @@ class NatsProducer:
         self._name_of = line.name_of
         self._begun: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        """Of messages that nats-py does not take at once."""
+        """The limit of messages that nats-py does not accept at once."""
         self.link = line.link
 
     async def publish(self, topic: str, payload: bytes) -> None:

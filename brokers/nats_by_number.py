@@ -23,7 +23,7 @@ from brokers.nats_stream import ask, stream_of, subjects_of, time_ns
 from brokers.nats_subscriptions import Msg
 
 _AGAIN_S = 0.02
-"""Until the end of the stream is requested again."""
+"""The wait before the stream's end is requested again."""
 _TRY_S = 0.1
 _MOST_AT_ONCE = 32
 
@@ -70,7 +70,7 @@ class ByNumber:
         self._feed = feed
         self._cut = len(subjects_of(endpoint)) + 1
         self.read_ns = 0
-        """When the last message that it handed on was stored; 0 for none."""
+        """When the last message that it passed on was stored; 0 for none."""
 
     async def until_consumer(self, take: Callable[[Msg], None]) -> PushConsumer:
         """Start a consumer after the position, which advances until JetStream starts one.

@@ -19,7 +19,7 @@ class NatsDialler:
 
     def __init__(self) -> None:
         self._pool: list[Any] = []
-        """nats-py's own list, which it adds to while the connection lives."""
+        """nats-py's own list, which grows while the connection lives."""
 
     async def dial(self, endpoint: Endpoint) -> NatsConnection:
         """Connect to the endpoint's one host, or, if that cannot be reached, to another server of its cluster.

@@ -72,7 +72,7 @@ _CODES = {
     10120: CauseKind.LIMIT,  # max_bytes of the stream
     10122: CauseKind.LIMIT,
 }
-"""By the server's error number (its errors.json); for the others the words decide."""
+"""Kinds by the server's error number (its errors.json); for other errors the text decides."""
 
 _TYPES: tuple[tuple[type[Exception], CauseKind], ...] = (
     (NoRespondersError, CauseKind.ELSEWHERE),

@@ -53,7 +53,7 @@ class _Reading:
     consumer: PushConsumer | None = None
     """None until its start is known: its messages wait in the backlog."""
     backlog: deque[tuple[int, str, bytes, str]] = field(default_factory=deque)
-    """Messages that there was no room for, with their reply subjects."""
+    """Messages without room in the buffer, with their reply subjects."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     heard: bool = True
     acknowledged: str = ""
@@ -74,7 +74,7 @@ class JetStreamConsumer:
         self._reading = _Reading()
         self._created = ""
         self._read_ns, self._reply = 0, ""
-        """Of the message at the position, when it was stored, or its reply subject, which says it."""
+        """When the message at the position was stored, or its reply subject, which contains that time."""
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
         """Return at once or, with history, once its first entries arrive."""

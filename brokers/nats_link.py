@@ -23,9 +23,9 @@ from brokers.tls import CERT_FILE
 
 _CLOSE_TIMEOUT_S = 0.5
 _LOOK_S = 0.5
-"""How often to check whether nats-py has given up a connection: it reports this only after all was written."""
+"""How often to check whether nats-py has given up a connection, because it reports this only after its last write."""
 _REFUSALS = 4_096
-"""Subjects whose refusal is remembered until it is queried; the oldest is forgotten first."""
+"""The largest number of remembered refusals; the oldest is forgotten first."""
 
 
 @dataclass(slots=True)
@@ -36,11 +36,11 @@ class NatsConnection:
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
     leaving: str = ""
-    """Why the server wants us to go elsewhere; empty while it does not."""
+    """Why the server asks its clients to leave; empty while it does not."""
     refused: dict[str, Exception] = field(default_factory=dict)
-    """Forbidden subjects of this user, which the broker reports asynchronously."""
+    """This user's forbidden subjects, which the broker reports asynchronously."""
     subscriptions: dict[str, Subscription | None] = field(default_factory=dict)
-    """By subject; None while it is on its way to the broker."""
+    """Subscriptions by subject; None while the request is in flight."""
     confirming: asyncio.Future[None] | None = None
     """A ping that is still to be sent."""
     pass_by: Callable[[str], None] = lambda _: None

@@ -21,7 +21,7 @@ class SinkParser(Parser):
     def __init__(self, client: Any) -> None:
         super().__init__(client)
         self.sinks: dict[bytes, Callable[[bytes], None]] = {}
-        """By the subscription's number."""
+        """Sinks by the subscription's number."""
 
     def reset(self) -> None:
         """Discard unfinished messages."""

@@ -18,7 +18,7 @@ HEARTBEAT_S = 0.4
 """How often the server reports that a consumer exists while it has no message."""
 ACK_EVERY = 64
 _WINDOW = 1_000
-"""Messages on the way that are not acknowledged."""
+"""The largest number of unacknowledged messages in flight."""
 _IS_THERE_S = 0.5
 _NEVER_AGAIN_S = 22 * 3600.0
 _CONSUMER_EXPIRES_S = 1.0
@@ -32,7 +32,7 @@ class PushConsumer:
     name: str
     subscription: Subscription
     before: int
-    """Number of the last message before the first that it will deliver."""
+    """The number of the message before the first that it will deliver."""
     pending: int
     """How many messages waited for it when it was created."""
 

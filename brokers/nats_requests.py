@@ -13,15 +13,15 @@ from nats.errors import ConnectionClosedError, NoRespondersError
 from brokers.waiting import uncancelled
 
 CALM_BYTES = 1_000_000
-"""Half of what nats-py lets pile up before a publish waits."""
+"""Half of the bytes that nats-py buffers before a publish waits."""
 IN_FLIGHT = 1_000
-"""Publishes that wait for their acknowledgement at a time; a server drops what comes faster than it stores."""
+"""The largest number of unacknowledged publishes: a server drops messages that arrive faster than it stores them."""
 
 
 async def publish(client: Any, subject: str, payload: bytes, reply: str = "") -> None:
     """Pass a message to nats-py.
 
-    Only if it waits for the socket, it needs its own task, because nats-py swallows a cancellation.
+    If it has to wait for the socket, it runs in its own task, because nats-py swallows a cancellation.
     """
     if client.pending_data_size < CALM_BYTES:
         await client.publish(subject, payload, reply=reply)

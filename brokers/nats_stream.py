@@ -30,7 +30,10 @@ CLUSTER = text("placement_cluster", "cluster in which the stream is placed", def
 TAGS = text("placement_tags", "tags of the servers that store the stream, comma-separated", default_words="none")
 DOMAIN = text("domain", "JetStream domain", default_words="the server's own")
 OPTIONS = (STREAM, SUBJECT, CREATE, LENGTH, MAX_BYTES, REPLICAS, STORAGE, CLUSTER, TAGS, DOMAIN)
-"""`length`, `max_bytes`, `replicas`, `storage` and the placement are for a stream that is created: an existing one is its owner's."""
+"""`length`, `max_bytes`, `replicas`, `storage` and the placement apply to a new stream.
+
+An existing one keeps its own.
+"""
 
 REQUEST_TIMEOUT_S = 1.0
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z")
@@ -42,12 +45,12 @@ class StreamFacts:
     """A stream as the server describes it."""
 
     created: str
-    """When it was created; another moment is another stream of that name."""
+    """When it was created; another time means another stream of that name."""
     first: int
     last: int
-    """Number of the last message that was ever in it, 0 for none."""
+    """The number of the last message ever stored in it; 0 for none."""
     last_ns: int
-    """When that was stored, by the server's clock; 0 for none."""
+    """When that message was stored, by the server's clock; 0 for none."""
     subjects: tuple[str, ...]
 
 

@@ -9,7 +9,7 @@ from brokers.endpoint import Endpoint
 from brokers.topic_names import TopicNames
 
 MAX_TOPIC_BYTES = 3_800
-"""A server's control line has 4,096 bytes by default; the rest is for what comes next to the subject."""
+"""A server's control line has at most 4,096 bytes by default; the rest is for what surrounds the subject."""
 _SPECIAL = re.compile(r"[*>%\s\x00-\x1f\x7f]")
 _EMPTY_TOKEN = re.compile(r"^\.|\.\.|\.$")
 

@@ -22,11 +22,11 @@ class Option(Generic[T]):
     meaning: str
     default: T
     kind: str
-    """In words, for errors and for the docs."""
+    """A description for errors and for the docs."""
     read: Callable[[str], T] = field(repr=False)
-    """The value of a text; raises ValueError with the reason."""
+    """Parses a text; raises ValueError with the reason."""
     default_words: str = ""
-    """The default for the docs, if the value does not show it."""
+    """The default in the docs, if the value is not suitable."""
 
     @property
     def default_text(self) -> str:

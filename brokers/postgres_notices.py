@@ -12,7 +12,10 @@ Text may have MAX_TEXT_BYTES.
 """
 MAX_TOPIC_BYTES = 63
 _BINARY = "\x01"
-"""Before a number, if any, a colon, and base64. A text that begins with it is sent so too: nothing means two things."""
+"""The mark before an optional number, a colon, and base64.
+
+Text that begins with the mark is also sent as base64, so every notification has one meaning.
+"""
 
 
 class TooLongError(ValueError):

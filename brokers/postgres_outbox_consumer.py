@@ -17,9 +17,9 @@ from brokers.postgres_table import START, OutboxTable, Page, Place
 from brokers.topic_names import TopicNames
 
 MAX_TOPIC_BYTES = 65_536
-"""fanbench's own limit: PostgreSQL itself takes 1 GB."""
+"""fanbench's own limit: PostgreSQL accepts 1 GB."""
 _SESSION = "SET enable_seqscan = off; SET jit = off"
-"""A plan that was made while the table was small stays for a minute, and would read all of it each time."""
+"""A query plan from when the table was small would stay for a minute, and read the whole table each time."""
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.001, 0.05
 """How soon it checks again for rows that wait for an open transaction."""
 _HELD_S = 1.0

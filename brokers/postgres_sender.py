@@ -17,7 +17,7 @@ from brokers.topic_names import TopicNames
 
 BATCH = 1_000
 BATCH_BYTES = 1024 * 1024
-"""Of one request, which holds one message at least."""
+"""The limit of one request, which has at least one message."""
 D = TypeVar("D", str, bytes)
 
 
@@ -26,7 +26,7 @@ class Outgoing(Generic[D]):
     """A message that waits for its request."""
 
     name: str
-    """Of its topic."""
+    """Its topic's name."""
     data: D
     stored: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 

@@ -22,7 +22,7 @@ LENGTH = whole_number("length", "approximate number of rows that the table keeps
 _NAME_BYTES = 63
 PAGE = 500
 PAGE_BYTES = 8 * 1024 * 1024
-"""Of payloads in one answer, which has one row at least."""
+"""The limit of payloads in one answer, which has at least one row."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _CREATE = """
@@ -40,9 +40,9 @@ _INSERT = """
 WITH stored AS (INSERT INTO {table} (topic, payload) SELECT * FROM unnest($1::text[], $2::bytea[]))
 SELECT pg_notify($3, '')
 """
-"""One transaction, one round trip, and one notification however many rows.
+"""One transaction, one round trip, and one notification for any number of rows.
 
-docs/decisions/0014 has what two would cost.
+docs/decisions/0014 has the cost of two.
 """
 _PAGE = """
 SELECT xid, id, topic, CASE WHEN xid = $1 AND id = $2 THEN '' ELSE payload END AS payload, settled FROM (
@@ -59,7 +59,7 @@ FROM {rows} WHERE (xid, id) > ($1::xid8, $2::bigint) AND (xid, id) <= ($3::xid8,
 ORDER BY xid, id LIMIT {page}
 """
 _SINCE = "(SELECT * FROM {table} WHERE stored_at >= $5::timestamptz OFFSET 0) AS since"
-"""The first page: OFFSET 0 has the index by time used, whatever the planner would guess of a table that it has no figures of."""
+"""The first page. OFFSET 0 makes the planner use the index by time, even without statistics about the table."""
 _END = "SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin, pg_snapshot_xmax(pg_current_snapshot()) AS xmax, {oid}"
 _HAS = "SELECT 1 FROM {table} WHERE xid = $1::xid8 AND id = $2::bigint"
 _LAST = "SELECT xid, id FROM {table} ORDER BY xid DESC, id DESC LIMIT 1"
@@ -73,10 +73,11 @@ DELETE FROM {table} WHERE (xid, id) IN (
     SELECT xid, id FROM {table} ORDER BY xid, id LIMIT (SELECT greatest(0, last - first + 1 - $1::bigint) FROM ends)
 ) AND id <= (SELECT last - $1::bigint FROM ends)
 """
-"""What a crash brings back is trimmed again: the transaction need not wait for the disk.
+"""The transaction need not wait for the disk, because rows that a crash brings back are trimmed again.
 
-Ids that were rolled back leave holes, so that the distance of the ends is more than the rows between: the newest ids
-stay whatever it says."""
+Rolled-back ids leave holes, so the distance of two ids may exceed the number of rows between them; the newest ids stay
+in any case.
+"""
 
 
 class Place(NamedTuple):
@@ -103,13 +104,13 @@ class Page:
     """The result of one read."""
 
     rows: Sequence[Row]
-    """In order, all that can be handed on."""
+    """In order, everything that can be passed on."""
     more: bool
-    """Whether there may be more to read at once."""
+    """Whether more may be ready to read now."""
     waits: bool
-    """Whether there are rows behind these that wait for the end of an open transaction."""
+    """Whether later rows wait for an open transaction to end."""
     gone: bool
-    """Whether the row that was read last is not there any more."""
+    """Whether the last row read no longer exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class TableFacts:
 
     oid: int
     end: Place
-    """Before everything that is published from now on."""
+    """The position before everything that is published later."""
     next_xid: int
 
 

@@ -13,7 +13,7 @@ from brokers.options import whole_number
 
 P = TypeVar("P")
 RECENT = whole_number("recent", "entries that a reader keeps, so that a new topic has its history at once", 100_000)
-"""As many as a stream keeps by default: the broker does not have older ones either."""
+"""A stream's default length: the broker does not have older entries either."""
 MAX_BYTES = 64 * 1024 * 1024
 """The limit for stored payloads, regardless of their number."""
 
@@ -24,7 +24,7 @@ class RecentEntries(Generic[P]):
     def __init__(self, position: P, capacity: int) -> None:
         self._capacity = capacity
         self.position = position
-        """Of the last entry that is not here; everything after it is."""
+        """The position of the last entry that is not here; everything after it is."""
         self._since_ns: int | None = None
         self._order: deque[tuple[P, str]] = deque()
         self._payloads: dict[str, deque[bytes]] = {}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 ANSWER_BYTES = 64 * 1024 * 1024
-"""The largest event has 1 MiB; a read of a stream asks for less than this: see `Batch`."""
+"""The largest event has 1 MiB; reads of a stream stay below this limit, see `Batch`."""
 _BATCH_BYTES = 8 * 1024 * 1024
 _MOST_ENTRIES = 500
 
@@ -30,7 +30,7 @@ class BoundedReader:
         self._reader = reader
         self._gets = reader.gets
         self._whole_bytes = 0
-        """Fed since the last whole answer."""
+        """Bytes since the last complete answer."""
         self.last_bytes = 0
         """The bytes of the last answer, without those that arrived in one piece with others."""
 

@@ -15,7 +15,7 @@ for i = 1, #words, 2 do facts[words[i]] = words[i + 1] end
 local first, following = facts['first-entry'], redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 1)[1]
 return {first and first[1] or '', facts['last-generated-id'], facts['length'], facts['entries-added'] or 0, following and following[1] or ''}
 """
-"""XINFO answers with the complete first and last entry, this with ids alone. It needs the right to EVAL."""
+"""XINFO answers with the complete first and last entry, this script only with their ids. The user needs EVAL."""
 
 
 def order(position: bytes) -> tuple[int, int]:

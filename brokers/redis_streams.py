@@ -108,11 +108,11 @@ class RedisStreamsConsumer:
         self._read_last = b""
         self._batch = Batch()
         self._large = False
-        """Whether an entry of the stream is too large to be read: it is then looked at by ids alone."""
+        """Whether an entry of the stream is too large to be read; then only ids are read."""
         self._pass = False
         """Whether the next entry is too large."""
         self._far_behind = max(1, endpoint.get(LENGTH) // 2)
-        """Entries in one answer from which on some may have been dropped before they were read."""
+        """If an answer has this many entries, some may have been dropped before they were read."""
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
         self.feed = LogReader(endpoint, self.inbox, b"", self._history, TopicNames(endpoint, MAX_TOPIC_BYTES))
 

@@ -21,7 +21,7 @@ class _Asked:
     """A command in flight."""
 
     confirmations: int
-    """That are still to come, one for each topic."""
+    """Confirmations that are still to come, one for each topic."""
     answer: asyncio.Future[None]
 
 
@@ -59,7 +59,7 @@ class Subscriber:
         """Messages between the confirmations of a new connection."""
         self._heard = False
         self._feed: RedisFeed | None = None
-        """None while the connection is made."""
+        """None while the connection is being made."""
         self._confirmations = {verbs.subscribe.lower().encode(), verbs.unsubscribe.lower().encode()}
 
     async def subscribe(self, names: Sequence[str], *, new: bool) -> None:

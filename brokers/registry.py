@@ -29,12 +29,12 @@ class AdapterRegistry:
     """
 
     entries: dict[str, EntryPoint]
-    """By scheme, those not loaded yet."""
+    """Adapters that are not loaded yet, by scheme."""
     by_scheme: dict[str, Adapter] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
-    """By scheme: what does not work, and the reason."""
+    """What does not work and why, by scheme."""
     not_installed: dict[str, str] = field(default_factory=dict)
-    """By scheme: the package of its client library, and how to install it. Such an adapter is not broken."""
+    """The missing client library and how to install it, by scheme. Such an adapter is not broken."""
 
     @property
     def schemes(self) -> list[str]:

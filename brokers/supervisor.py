@@ -16,7 +16,7 @@ from brokers.waiting import finish, quietly, reason
 from core.errors import FanbenchError
 
 STEADY_S = 2.0
-"""A connection that lasted so long was a good one: after it the delays start again."""
+"""A connection that lasted this long was good: after it, the delays start from the first."""
 LEAST_DIAL_S = 1.0
 """The least time for each of several hosts, if the deadline allows it."""
 _TELL_S = 10.0

@@ -16,7 +16,7 @@ CERT_FILE = file("cert_file", "PEM file with this client's certificate, if the b
 KEY_FILE = file("key_file", "PEM file with the key of cert_file", "in cert_file")
 SERVER_NAME = text("server_name", "name that the broker's certificate must have", "", "the host")
 OPTIONS: tuple[Option[str], ...] = (CA_FILE, CERT_FILE, KEY_FILE, SERVER_NAME)
-"""For adapters with TLS schemes, where they have no meaning without TLS."""
+"""Options for adapters with TLS schemes; without TLS they have no meaning."""
 
 
 _SECURE = {"rediss", "amqps", "mqtts", "tls", "wss"}

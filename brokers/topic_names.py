@@ -9,7 +9,7 @@ from brokers.endpoint import MAX_TOPIC_BYTES, Endpoint
 from brokers.errors import Refusal, TopicRefusedError
 
 TOPICS = 65_536
-"""Names of topics that an adapter remembers the broker's word for."""
+"""The largest number of names that an adapter remembers."""
 
 
 class TopicNames:

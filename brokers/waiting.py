@@ -34,7 +34,7 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
 async def uncancelled(work: Awaitable[T]) -> T:
     """Pass on a cancellation that `work` swallowed.
 
-    Nats-py does so, and sometimes `asyncio.wait_for` before Python 3.12.
+    nats-py does so, and sometimes `asyncio.wait_for` before Python 3.12.
     """
     task = asyncio.current_task()
     assert task is not None

@@ -9,9 +9,9 @@ from pathlib import Path
 
 UNKNOWN = "unknown"
 RECORDED = "core/commit.txt"
-"""In a wheel and an sdist, which have no repository either: scripts/build_hook.py puts it there."""
+"""scripts/build_hook.py writes it into a wheel and an sdist, which have no repository."""
 _VARIABLE = "FANBENCH_COMMIT"
-"""Set where an image is built, which has no repository."""
+"""Set when an image is built, because it has no repository."""
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 now_ns = time.time_ns
 
 MAX_STEP_NS = 5_000_000
-"""If the wall clock moves this far relative to the monotonic clock, the run's latencies are worthless."""
+"""If the wall clock moves this far against the monotonic clock, the run's latencies are useless."""
 _READINGS = 5
 
 

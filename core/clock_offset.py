@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MAX_DRIFT = 1_000e-6
-"""Two clocks that drift apart faster are not both clocks: NTP slews by 500 ppm at most."""
+"""If two clocks drift apart faster, one of them was set: NTP slews by at most 500 ppm."""
 WANDER = 20e-6
-"""By how much the drift itself changes within the window."""
+"""How much the drift itself changes in the window."""
 WINDOW_NS = 30_000_000_000
 _BUCKET_NS = 1_000_000_000
 
@@ -51,7 +51,7 @@ class OffsetInterval:
 
 
 SAME = OffsetInterval(0, 0)
-"""Of one clock to itself."""
+"""A clock's offset to itself."""
 
 
 class DriftRange(NamedTuple):
@@ -105,9 +105,9 @@ class OffsetEstimator:
 
     def __init__(self) -> None:
         self._kept: deque[TimedInterval] = deque()
-        """The narrowest of each second."""
+        """The narrowest interval of each second."""
         self._latest: TimedInterval | None = None
-        """The drift since the narrowest may be more than what the latest is wider."""
+        """The drift since the narrowest may exceed the extra width of the latest."""
         self._drift: DriftRange | None = DriftRange(-MAX_DRIFT, MAX_DRIFT)
         self.stepped = False
         """Whether the intervals exclude one another: one of the two clocks was set, or runs unevenly."""

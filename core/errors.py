@@ -10,7 +10,7 @@ class FanbenchError(Exception):
     """A failure reported in one line; the command ends with exit code 1."""
 
     transient: bool = False
-    """Whether a retry may succeed without a change. Only causes that are known to pass are retried."""
+    """Whether a retry may succeed without a change. Only causes that are known to be temporary are retried."""
 
 
 class TransientError(FanbenchError):
@@ -24,7 +24,7 @@ class UsageError(FanbenchError):
 
 
 REFUSED = 2
-"""Exit code of a replica, a generator or a load if another start would fail in the same way."""
+"""Exit code of a replica, a generator or a load if a restart would fail in the same way."""
 
 
 def exit_code(error: FanbenchError) -> int:

@@ -58,7 +58,7 @@ class Kind(NamedTuple):
 _NODE_BACK = "it is started again once every replica has delivered for two seconds, or after for_s (20 s by default)"
 _MENDED = "the links are restored; a node that has not rejoined 30 s later is restarted"
 _CUT_S = 15.0
-"""Longer than any product here takes to declare a silent node down, RabbitMQ's 7.5 to 12.5 s with net_ticktime_s = 10."""
+"""Longer than any product here takes to declare a silent node down: RabbitMQ 7.5 to 12.5 s with net_ticktime_s = 10."""
 WHAT: dict[FaultKind, Kind] = {
     "broker-kill": Kind("the broker gets SIGKILL", "it is started again on its port, with its data"),
     # Longer than the adapters' heartbeat of 2.5 s, so that they notice.

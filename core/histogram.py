@@ -23,9 +23,9 @@ SIGNIFICANT_FIGURES = 3
 _SUB_BUCKETS = 2048  # the power of two that gives three significant figures
 _HALF = _SUB_BUCKETS // 2
 _HEADER_BYTES = 8
-"""Before the compressed part: a cookie and a length."""
+"""The header before the compressed part: a cookie and a length."""
 _MOST_BYTES = 1024 * 1024
-"""Unpacked; 24,000 counts of nine bytes at most are 216,000."""
+"""The limit after decompression: 24,000 counts of at most nine bytes are 216,000."""
 
 
 def _new() -> HdrHistogram:

@@ -17,9 +17,9 @@ from core.clock import ClockPair
 from core.clock_offset import OffsetInterval
 
 SAME_NS = 500_000
-"""So much two readings of one difference may lie apart, when a process is interrupted while it reads."""
+"""The largest distance of two readings of one difference, if a process is interrupted while it reads."""
 MARK_BYTES = 64
-"""What a mark takes at most."""
+"""The largest size of a mark."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _US = 1000
 _START, _END = "c=", " "

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 NS_PER_S = 1_000_000_000
 BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""The upper ends of the buckets, in seconds; one more bucket has what is longer."""
+"""The upper bounds of the buckets, in seconds; another bucket has longer latencies."""
 _BOUNDS_NS = tuple(round(bound * NS_PER_S) for bound in BOUNDS_S)
 
 
@@ -20,7 +20,7 @@ class LatencyBuckets:
         self._counts = [0] * (len(_BOUNDS_NS) + 1)
         self._sum_ns = 0
         self.negative = 0
-        """Latencies below zero: two hosts' clocks differ. They are in the lowest bucket, and add nothing to the sum."""
+        """Negative latencies, from two hosts' clocks. They count in the lowest bucket and add nothing to the sum."""
 
     def add(self, latency_ns: int) -> None:
         """Count one latency."""

@@ -21,7 +21,7 @@ from core.topics import TopicList, expand_topics
 MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
 FIXED_S = 3.5
-"""Duration of a run besides its phases and its connects, on an idle machine: mostly the start of the broker."""
+"""Duration of a run without its phases and connects, on an idle machine: mostly the broker's start."""
 TopicOrder = Literal["turn", "random"]
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
@@ -162,7 +162,7 @@ _OF_RULES = {
     "payload_bytes": "topic_payload_bytes",
     "clients": "clients_per_topic",
 } | {name: name for name in ("seed", "second_tab", "late_join", "resume", "leave_early", "warmup_s", "duration_s")}
-"""The rules of sessions by the scenario's fields."""
+"""Session rules by the scenario's fields."""
 
 
 def _rules_of(fields: Mapping[str, object]) -> SessionRules | None:

@@ -25,7 +25,7 @@ FIRST_EVENT_S = (0.2, 0.8)
 SHORTEST_S = 1.0
 """The last session begins this long before the end of the run."""
 MOST_AT_ONCE = 6
-"""Events of a burst."""
+"""Events in a burst."""
 _TOPIC = "session-"
 _TEXT = bytes(random.Random("tokens").choices(b"abcdefghijklmnopqrstuvwxyz    ,.", k=2 * MAX_TOKEN_BYTES))
 
@@ -44,12 +44,12 @@ class Visit(NamedTuple):
     """One client's stay at a session."""
 
     number: int
-    """Its number among all visits of the run."""
+    """Its number among the run's visits."""
     opens_ns: int
-    """From the start of the schedule."""
+    """Counted from the schedule's start."""
     late: bool
     turn: int
-    """Its replica, modulo their number."""
+    """Its replica, modulo the number of replicas."""
     last_seq: int
     """The seq after which it leaves: the end marker's, unless it leaves early."""
     moves_after_seq: int
@@ -64,9 +64,9 @@ class TokenSession:
     begins_ns: int
     due_ns: array[int]
     sizes: array[int]
-    """Bytes of each event's payload; the end marker's is its own."""
+    """Payload bytes of each event except the end marker."""
     measured_from: int
-    """The first seq that is measured."""
+    """The first measured seq."""
     visits: tuple[Visit, ...]
 
     @cached_property

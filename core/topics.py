@@ -50,7 +50,7 @@ def _checked(text: str) -> str:
 
 
 TopicList = Annotated[str, AfterValidator(_checked)]
-"""A topic list as a pydantic field: text that `expand_topics` takes."""
+"""A topic list as a pydantic field: text that `expand_topics` accepts."""
 
 
 def topic_pattern(count: int) -> str:

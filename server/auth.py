@@ -24,7 +24,7 @@ from server.subscriptions import all_of_it
 from server.topic import Topic
 
 MAX_TOPIC_BYTES = 1_024
-"""In bytes of UTF-8: the replica's own limit. The adapter knows the broker's, which may be lower."""
+"""The replica's own limit in bytes of UTF-8. The adapter knows the broker's, which may be lower."""
 
 
 async def admit(request: HTTPConnection, replica: Replica) -> Admitted:

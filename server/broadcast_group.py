@@ -45,7 +45,7 @@ class BroadcastGroup:
         self._writes: dict[Client, Callable[[bytes], None]] = {}
         """Clients that are written to one by one."""
         self._places: dict[Client, int] = {}
-        """Position of the others in the lists below, which are dense."""
+        """Positions of the other clients in the dense lists below."""
         self._clients: list[Client] = []
         self._held: list[Callable[[], int]] = []
         self._descriptors = np.empty(0, dtype=np.int32)

@@ -51,7 +51,7 @@ class State(enum.Enum):
 
     JOINING = "joining"
     CATCHING_UP = "catching up"
-    """It gets history, as fast as it reads."""
+    """It receives history as fast as it reads."""
     LIVE = "live"
     GONE = "gone"
 
@@ -69,8 +69,8 @@ class Client:
         self.cursors: Mapping[str, int] = NOTHING
         """While catching up: the next position in each topic's history."""
         self.has: Mapping[str, Mapping[str, int]] = NOTHING
-        """The last seq that it claimed to have, by topic and stream, until it is past that."""
+        """The last seq that it said it has, by topic and stream, until it has passed that."""
         self.ends_s = math.inf
         """When its stream reaches its maximum age (monotonic clock)."""
         self.blocked_s: float | None = None
-        """Since when (monotonic clock) it has read nothing of its replay."""
+        """The time (monotonic clock) since which it has read nothing of its replay."""

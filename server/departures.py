@@ -12,7 +12,7 @@ from server.memory import CLIENT_BYTES, FreedMemory
 from server.topic import Topic
 
 BUDGET_S = 0.002
-"""How long dropping may occupy the event loop before everything else gets its turn."""
+"""How long dropping may occupy the event loop before other work gets its turn."""
 
 
 class Departures:
@@ -31,7 +31,7 @@ class Departures:
         self._loop = loop
         self._slow: deque[Client] = deque()
         self._doomed: deque[Client] = deque()
-        """Clients that have left the tables, whose connections are still to be cut."""
+        """Clients that have left the tables, but whose connections must still be cut."""
         self._scheduled = False
         self._freed = FreedMemory()
 

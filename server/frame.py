@@ -22,7 +22,7 @@ class Wire(enum.Enum):
     CHUNKED = "chunked"
     """SSE in HTTP/1.1 chunks, one event to a chunk (RFC 9112, section 7.1)."""
     PLAIN = "plain"
-    """SSE alone: HTTP/1.0, or a server that frames by itself."""
+    """Plain SSE: HTTP/1.0, or a server that does its own framing."""
     WEBSOCKET = "websocket"
     """The event's JSON in one text frame (RFC 6455, section 5.2)."""
 
@@ -56,7 +56,7 @@ class Frame:
         self.order = 0
         """Its position among all frames of the replica; set when it enters a history."""
         self.total_bytes = 0
-        """Bytes of its topic's frames up to and with this one; set when it enters a history."""
+        """Bytes of its topic's frames up to and including this one; set when it enters a history."""
 
     @property
     def body(self) -> bytes:
@@ -153,4 +153,4 @@ ENDINGS: Mapping[Wire, bytes] = {
     Wire.PLAIN: b"",
     Wire.WEBSOCKET: b"\x88\x02\x03\xe9",  # close, 1001: going away
 }
-"""Bytes that end a stream cleanly."""
+"""The bytes that end a stream cleanly."""

@@ -10,7 +10,7 @@ from server.frame import Frame
 from server.history_index import HistoryIndex
 
 MAX_STREAMS = 256
-"""Streams remembered of a topic. One that is forgotten counts as unknown, which a client is reported as a gap."""
+"""Remembered streams of a topic. A forgotten one counts as unknown, and clients get a gap for it."""
 _TRIM_AT = 512
 INDEX_IDLE_NS = 60 * 10**9
 """How long an unused index is kept."""

@@ -23,7 +23,7 @@ class HistoryIndex:
         self.entries = 0
         self._by_id: dict[tuple[str, int], int] = {}
         self._maxima: dict[str, list[int]] = {}
-        """By stream: the highest seq up to each of its frames, which never falls, whatever order they came in."""
+        """By stream: the highest seq up to each of its frames, which never decreases, whatever their order."""
         self._places: dict[str, list[int]] = {}
         """By stream: the position of each of its frames."""
 

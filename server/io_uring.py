@@ -23,7 +23,7 @@ Short = list[tuple[int, int]]
 """Sockets that did not take everything: index among the descriptors, and bytes taken or a negated errno."""
 
 ENTRIES = 128
-"""Sends to a system call, a power of two: about a millisecond, in which the kernel may let nothing else have the core."""
+"""Sends per system call, a power of two: about 1 ms, during which the kernel may give the core to nobody else."""
 
 _SETUP, _ENTER = 425, 426
 _GETEVENTS = 1
@@ -91,7 +91,7 @@ class IoUring:
         self._sent = self._seen = 0
         """Submitted and reaped entries since the start."""
         self.usable = True
-        """False permanently after a failed send: the ring may still hold what the kernel did not take."""
+        """False permanently after a failed send: the ring may still contain what the kernel did not accept."""
 
     def _prove(self) -> None:
         """Send a byte to a socket, then to a full one: both sends must have finished when the system call returns."""

@@ -10,7 +10,7 @@ from core.stamp import Stamp
 
 ANY_TOPIC = "*"
 MAX_PAIRS = 200_000
-"""Streams x topics counted one by one; what a hostile publisher adds beyond that is counted as stream `*`."""
+"""Streams x topics counted separately; further ones, from a hostile publisher, count as stream `*`."""
 CLOSED_TOPICS = 1_000
 """Dropped topics whose counts are kept separately; earlier ones count as topic `*` of their streams."""
 
@@ -20,17 +20,17 @@ class Ledger:
 
     def __init__(self) -> None:
         self.received: dict[tuple[str, str], list[int]] = {}
-        """By (stream, topic): events of phase warmup and of phase measure."""
+        """Events of phases warmup and measure, by (stream, topic)."""
         self.written = 0
         """Frames handed to connections, without heartbeats and gaps."""
         self.dropped = 0
-        """Of these, the ones discarded with a slow client."""
+        """Of these, the frames discarded with a slow client."""
         self.gaps = 0
         """Interruptions that the adapter reported."""
         self.gap_lost: Counter[str] = Counter()
         """Events that it reported lost, by topic; `*`: unknown topic."""
         self.holes = 0
-        """Events that never came although a later one of their stream did."""
+        """Events that never arrived although a later one of their stream did."""
         self.replayed = 0
         """Of the written frames, those from history."""
         self.foreign: Counter[str] = Counter()
@@ -40,7 +40,7 @@ class Ledger:
         self.broker_hop = LatencyBuckets()
         """From sent to received, for each event that the broker did not replay."""
         self.fanout = LatencyBuckets()
-        """For each turn of the event loop with events: from the receipt of the first until all were written."""
+        """For each turn of the event loop with events: the time from the first receipt until all were written."""
         self._closed: dict[str, None] = {}
         """Dropped topics, the oldest first."""
         self._streams: dict[str, dict[str, None]] = {}

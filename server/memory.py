@@ -10,9 +10,9 @@ import ctypes
 from collections.abc import Callable
 
 ENOUGH_BYTES = 32 * 1024 * 1024
-"""Freed bytes that make a walk through the heap worthwhile."""
+"""The number of freed bytes that is worth a walk through the heap."""
 CLIENT_BYTES = 8 * 1024
-"""Bytes that a client without a buffer frees."""
+"""Bytes freed by a client without a buffer."""
 
 
 class FreedMemory:

@@ -51,7 +51,7 @@ class StreamProtocol(HttpToolsProtocol):
         self._refusal = b""
         """The answer to unreadable input, which waits for earlier answers."""
         self.half_closed = False
-        """The client sends no more and waits for its answers."""
+        """The client has stopped sending and waits for its answers."""
         self.descriptor = -1
         """The socket's descriptor, for senders that bypass the transport."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from server.topic import Topic
 
 QUIET_S = 0.2
-"""After this much silence the replay counts as complete."""
+"""After this silence the replay counts as complete."""
 FILL_TIMEOUT_S = 5.0
 _POLL_S = 0.02
 

@@ -31,16 +31,16 @@ class Topic:
         self.name = name
         self.history = history
         self.groups: dict[Wire, BroadcastGroup] = {}
-        """The live clients, by how their bytes are framed; a topic of one client has one group."""
+        """The live clients by framing; a topic with one client has one group."""
         self._sender = sender
         self.ahead: dict[Client, set[str]] = {}
-        """Live clients that are ahead of this replica, with the streams in which they are."""
+        """Live clients that are ahead of this replica, with the streams concerned."""
         self.pending: list[Frame] = []
         """Frames that arrived in this turn of the event loop and are sent at its end."""
         self.users = 0
-        """Clients that listen, or are about to."""
+        """Clients that listen or will soon."""
         self.filling = False
-        """The broker still replays: what comes is history, and goes to those alone that asked for the topic from its start."""
+        """The broker still replays: arrivals are history, which only clients that want the topic from its start get."""
         self.from_start = False
         """A client wanted each stream from its first event."""
         self.subscribed_ns = 0

@@ -30,7 +30,7 @@ from brokers.registry import open_endpoint
 from core.errors import FanbenchError, UsageError
 
 PROMISE_TIMEOUT_S = 180.0
-"""Longer than any program may take to start again."""
+"""Longer than any program takes to restart."""
 
 
 _KINDS = (DeliveryPromises, TopicPromises, FailurePromises, LinkPromises, GonePromises)

@@ -110,7 +110,7 @@ class GonePromises:
     async def test_clean_up_leaves_nothing(self, broker: Workbench) -> None:
         """Everything that an adapter creates has the run's name.
 
-        Clean_up removes all of it, and nothing that belongs to another run.
+        `clean_up` removes all of it, and nothing that belongs to another run.
         """
         assert broker.provocations.leftovers is not None
         adapter, topic = broker.adapter, broker.topic()

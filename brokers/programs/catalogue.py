@@ -31,8 +31,8 @@ from brokers.programs.valkey import redis, valkey
 Launch = Literal["auto", "local", "docker"]
 """How programs are run: `auto` and `local` take what is installed here, `docker` the official image.
 
-`auto` never turns to Docker by itself, since that would compare local programs with others behind a port mapping; it
-says so where a program is missing.
+`auto` never uses Docker on its own, because that would compare local programs with others behind a port mapping; if a
+program is missing, it says so.
 """
 
 PROGRAMS: dict[str, Program] = {

@@ -20,9 +20,7 @@ _POLL_S = 0.05
 
 
 Leader = Callable[[Collection[str], str], Running]
-"""The node that leads, by a contender's features and a topic. Blocks.
-
-Raises FanbenchError: none does, or nobody answers.
+"""The leading node for a contender's features and a topic. Blocks. Raises FanbenchError: none leads, or none answers.
 """
 
 
@@ -35,9 +33,9 @@ class Cluster:
 
     name: str
     listeners: Mapping[str, str]
-    """By protocol, the nodes' addresses: host:port,host:port,host:port."""
+    """The nodes' addresses by protocol: host:port,host:port,host:port."""
     data: Path
-    """The folder of all that the nodes store."""
+    """The folder with everything that the nodes store."""
     nodes: Sequence[Running]
     whole: Callable[[], bool]
     """Whether each node answers and knows the others, and every copy follows its leader."""
@@ -47,7 +45,7 @@ class Cluster:
     watchers_first: bool = False
     """Whether the nodes need the watchers to start."""
     form: Callable[[], None] = field(default=lambda: None)
-    """Makes a cluster of nodes that were just started for the first time."""
+    """Forms a cluster of nodes that have just started for the first time."""
     credentials: tuple[str, str] | None = None
     network: Network = field(default_factory=Loopback)
     """Where the nodes run."""

@@ -16,7 +16,7 @@ from brokers.programs.settings import Setting
 from core.process import spawn
 
 APART = "apart"
-"""The feature of a cluster whose nodes live in networks of their own."""
+"""The feature of a cluster whose nodes run in separate networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Blueprint:
     name: str
     executable: Path
     folder: Path
-    """Of the logs."""
+    """The folder of the logs."""
     data: Path
-    """Of all that the nodes store."""
+    """The folder with everything that the nodes store."""
     features: Collection[str]
     values: Mapping[str, int]
-    """Of each setting."""
+    """The value of each setting."""
     network: Network
     """Where the nodes run."""
 
@@ -73,11 +73,11 @@ class ClusterProgram:
     name: str
     server: Program
     memory_mb: int
-    """Resident memory of all nodes together before any client, about."""
+    """Approximate resident memory of all nodes before any client."""
     nodes: int
     settings: tuple[Setting, ...]
     build: Callable[[Blueprint], Cluster]
-    """Makes the cluster, not started yet."""
+    """Makes the cluster without starting it."""
     values: tuple[tuple[str, int], ...] = ()
     """Settings that a person chose."""
 

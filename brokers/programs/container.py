@@ -17,7 +17,7 @@ from core.errors import FanbenchError
 from core.process import Child, spawn, when_killed
 
 LABEL = "fanbench"
-"""Of every container that fanbench makes: `docker ps -a --filter label=fanbench`."""
+"""The label of every container from fanbench: `docker ps -a --filter label=fanbench`."""
 _GRACE_S = 10.0
 _POLL_S = 0.02
 _INSIDE = re.compile(r"^NSpid:\s+\d+\s+(?:\d+\s+)*1$", re.MULTILINE)
@@ -28,9 +28,9 @@ class Container:
     """A container made from an image. It can be started many times, with the same ports and data."""
 
     name: str
-    """What docker calls it; no other has it."""
+    """Its unique name in docker."""
     program: str
-    """What errors call it."""
+    """Its name in errors."""
     log: Path
     uncover: Callable[[], None]
     """Tells the guard that it is gone."""

@@ -20,7 +20,7 @@ from core.ports import free_ports
 
 Probe = Callable[[int], bool]
 _LATER_START_S = 10.0
-"""What the making of a network and of a port mapping may add to a start on a busy machine."""
+"""The time that creating a network and a port mapping may add to a start on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Setup:
     ports: Mapping[str, int]
     """Its ports by protocol."""
     probes: list[tuple[str, Probe]]
-    """What must answer before it is ready, each at the port of a protocol."""
+    """The probes that must answer before it is ready, by protocol."""
     command: list[str] = field(default_factory=list)
-    """What replaces the image's command, or is added to its entry point."""
+    """Replaces the image's command, or is added to its entry point."""
     files: Mapping[str, str | Path] = field(default_factory=dict)
-    """A file of fanbench, or a text, at a path of its own."""
+    """Files of fanbench, or texts, by their path in the container."""
     credentials: tuple[str, str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -48,7 +48,7 @@ class OfficialImage:
     """As in docker-compose.yml."""
     setup: Callable[[Collection[str]], Setup]
     volume: str
-    """The directory of its data, in a volume of its own."""
+    """The directory of its data, in a separate volume."""
     ask_version: tuple[str, ...]
     """The program in it that prints its version."""
     start_timeout_s: float = START_TIMEOUT_S

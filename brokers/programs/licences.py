@@ -16,7 +16,7 @@ _REDIS = (
     ((7, 4), "RSALv2 or SSPL-1.0"),
     ((0, 0), "BSD-3-Clause"),
 )
-"""From which version on."""
+"""The first version with this licence."""
 
 
 def licence(program: str, version: str) -> str:

@@ -24,16 +24,16 @@ from core.process import Child, spawn
 
 MEASURING = IPv4Network("198.18.0.0/15")
 _LIKE_DEFAULT = 8
-"""Routes with a shorter prefix stand for all the world, and take no subnet."""
+"""Routes with a shorter prefix cover everything, and do not occupy a subnet."""
 _NOBODY = "02:00:00:00:00:fe"
-"""An Ethernet address that no link has: what is sent to it vanishes, and the sender hears of no error."""
+"""An Ethernet address that no link has: packets to it disappear without an error at the sender."""
 _FIRST_NODE = 11
-"""The last number of the first node's address; this machine has 1."""
+"""The last byte of the first node's address; this machine has 1."""
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 _TIMEOUT_S = 10.0
 _POLL_S = 0.01
 _own_ports = itertools.count(4001)
-"""Below those that the kernel gives: a port of a node names it among all that this process has started."""
+"""Below the kernel's ephemeral ports: a port identifies a node among all that this process has started."""
 
 
 class NodeNetworks:

@@ -15,7 +15,7 @@ from core.ports import free_ports
 from core.process import spawn
 
 SYSTEM_USER = "system"
-"""May disconnect clients, where the configuration has it."""
+"""A user that may disconnect clients, if the configuration has it."""
 
 
 @dataclass(frozen=True, slots=True)

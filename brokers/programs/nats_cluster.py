@@ -37,7 +37,7 @@ _SETTINGS = (
 )
 
 _OWN = "$"
-"""What the server's own streams begin with, such as those of MQTT's sessions: they outlive the runs that share a cluster."""
+"""The prefix of the server's own streams, such as those for MQTT sessions: they outlive the runs that share a cluster."""
 
 
 def _build(plan: Blueprint) -> Cluster:

@@ -24,17 +24,17 @@ from core.process import Child, bound_to_us, spawn
 
 DATABASE = "postgres"
 OPTIONS = ("max_connections=500", "dynamic_shared_memory_type=mmap", "log_checkpoints=off")
-"""Of the local server and of docker compose's.
+"""Options of the local server and docker compose's.
 
-Shared memory in files of its own goes with its data when it is killed.
+After a kill, shared memory in its own files is removed with its data.
 """
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin")
 """Debian and brew keep the programs off the PATH, in a folder for each version."""
 _INIT_TIMEOUT_S = 60.0
 _NOT_ROOT = ("postgres", "nobody")
-"""Whom it runs as where fanbench is root, which PostgreSQL refuses: the first that there is."""
+"""The user that runs it if fanbench is root, which PostgreSQL refuses; the first that exists."""
 _RIGHTS = "+dac_override,+dac_read_search"
-"""So that this user gets at the folders of root, where the program and its data may lie."""
+"""Lets this user reach root's folders, where the program and its data may be."""
 _BACKGROUND_CLIENTS = 8
 _TABLE = "fanbench_background"
 _COMMIT = rf"BEGIN \; INSERT INTO {_TABLE} VALUES (clock_timestamp()) \; NOTIFY {_TABLE} \; COMMIT;"  # noqa: S608 - all ours

@@ -27,7 +27,7 @@ _WITH_EPMD = 'port=$1; shift; "$@" epmd -port "$port" -address 127.0.0.1 & exec 
 _nodes: dict[int, dict[str, str]] = {}
 """The environment of each node that fanbench started, by its AMQP port."""
 _before: dict[int, list[str]] = {}
-"""What precedes a command that is to reach a node, by its AMQP port."""
+"""The prefix of a command that must reach a node, by its AMQP port."""
 _LOOPBACK = "127.0.0.1"
 _VERSION = re.compile(r"rabbitmq_server-(\d+(?:\.\d+)+)")
 

@@ -15,12 +15,12 @@ from core.errors import TransientError
 
 START_TIMEOUT_S = 20.0
 STOP_GRACE_S = 15.0
-"""For an orderly end: what is killed before it is done may lose what it was about to write."""
+"""Time for an orderly end: a program that is killed earlier may lose pending writes."""
 USER, PASSWORD = "fanbench", "fanbench-secret"
 """What a program with the feature `password` asks for."""
 _POLL_S = 0.02
 _STOP_S = 1.5
-"""After Ctrl-C the other children have their time, too, and all must be gone within 5 s."""
+"""After Ctrl-C the other children need time too, and all must be gone within 5 s."""
 
 
 class Started(Protocol):
@@ -65,7 +65,7 @@ class Running:
     credentials: tuple[str, str] | None = None
     """User and password that it asks for."""
     discard: Callable[[], None] | None = None
-    """Removes it with its processes and what it stored, which are not all under `data`: a container."""
+    """Removes it with its processes and its data, for what is not all under `data`: a container."""
     child: Started | None = None
 
     @property

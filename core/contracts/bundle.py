@@ -13,4 +13,4 @@ class BundleIndex(Document):
     remedy: ClassVar[str] = "make the bundle again with fanbench bundle"
     version: Literal[1] = 1
     files: dict[str, str]
-    """The SHA-256 of each other file of the bundle in hexadecimal, by its path: `broadcast/summary.csv`."""
+    """The hexadecimal SHA-256 of each other file of the bundle, by path, such as `broadcast/summary.csv`."""

@@ -19,9 +19,9 @@ class CapacityPoint(Document):
     why: str
     """The cause of the break: the objective, or the check that refused the run; empty if it held."""
     judged: bool = True
-    """False when the machine disturbed the run, so that it says nothing of the load."""
+    """False if the machine disturbed the run, so that it says nothing about the load."""
     by_harness: bool = False
-    """A check refused the run: what ended there is the harness or the machine, and not the contender."""
+    """A check refused the run: the limit is the harness or the machine, not the contender."""
 
 
 class Capacity(Document):

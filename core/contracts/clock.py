@@ -6,7 +6,7 @@ from core.contracts.codec import Document
 from core.contracts.measures import Span
 
 HOST_CLOCK_HEADER = "fanbench-clock"
-"""Of the answer: which clock it is (`core/host_clock.py`), so that processes of one host need no comparison."""
+"""Identifies the clock in the answer (`core/host_clock.py`), so that processes of one host need no comparison."""
 
 
 class ClockReading(Document):
@@ -27,11 +27,9 @@ class ClockComparison(Document):
     """The clocks of a measurement. On one host there is one clock: no offsets, bounds of 0."""
 
     reference: str
-    """The replica with the lowest name, whose clock the others are told against."""
+    """The replica with the lowest name, the reference for the other clocks."""
     offsets: dict[str, ClockOffset]
-    """Of the replicas, the load's hosts and the generator, as last known.
-
-    Those that read the reference's clock are left out.
+    """The offsets of replicas, load hosts and generator, as last known, except those that share the reference's clock.
     """
     bounds_ms: dict[Span, float]
-    """The widest that any delivery of the hop had."""
+    """The widest bound of any of the hop's deliveries."""

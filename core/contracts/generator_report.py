@@ -17,25 +17,25 @@ class GeneratorReport(Document):
     published: dict[str, PhaseCounts]
     """By topic: events handed to the adapter, including failed ones."""
     failed: int
-    """Events whose publish raised; with at-least-once, those that were given up."""
+    """Events whose publish raised; with at-least-once, those that it gave up."""
     failures: dict[str, int]
-    """The same by reason."""
+    """Failed events by reason."""
     retried: int
-    """Publishes repeated, with at-least-once."""
+    """Repeated publishes, with at-least-once."""
     longest_outage_ms: float
-    """Longest time from the start of a publish that failed, or waited, to the next success."""
+    """The longest time from the start of a failed or waiting publish to the next success."""
     scheduled: int
-    """Events that the schedule held in phase `measure`."""
+    """Events that the schedule has in phase `measure`."""
     offered_hz: float
     achieved_hz: float
     measure_started_ns: int
     measure_ended_ns: int
     lateness_ms: Percentiles
-    """Sent - due, of phase `measure`."""
+    """Sent - due, in phase `measure`."""
     lateness_histogram: str
     """HDR V2, base64, microseconds."""
     lateness_negative: int
-    """Latenesses below zero, which the histogram leaves out."""
+    """The number of negative latenesses, which the histogram leaves out."""
     clock_step_ns: int
     """How far the wall clock moved against the monotonic one."""
     clocks: dict[str, ClockOffset]

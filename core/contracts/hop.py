@@ -34,9 +34,9 @@ class HopFigures(Document):
 
     version: Literal[1] = 1
     messages: int
-    """Those that count."""
+    """Messages that count."""
     published: int
-    """Those that do not count among them."""
+    """Including those that do not count."""
     lost: int
     achieved_hz: float
     p50_us: float
@@ -53,10 +53,10 @@ class LoopPlan(Document):
     by: Literal["adapter", "bare"]
     messages: int
     in_flight: int
-    """Publishers that each wait for their publish; 0: at a pace of `rate_hz`, none waits."""
+    """Publishers that each wait for their publish; 0: publish at `rate_hz` without waiting."""
     rate_hz: float = 0.0
     seconds: float = 0.0
-    """The messages are published, and all awaited, again and again for this long; 0: once."""
+    """Publish the messages and wait for all, repeatedly, for this long; 0: once."""
     payload_bytes: int = 200
 
 
@@ -67,4 +67,4 @@ class LoopFigures(Document):
     client_us: float
     messages_hz: float
     published: int
-    """Those before the measurement too."""
+    """Including those before the measurement."""

@@ -20,7 +20,7 @@ class LoadOrder(Document):
     """Of the clients."""
     for_s: float = Field(0.0, ge=0)
     at_ns: int = Field(0, ge=0)
-    """When it was given; 0: when its line was written."""
+    """When the order was given; 0: when its line was written."""
 
     def given_at(self, at_ns: int) -> LoadOrder:
         """The same order at that instant."""

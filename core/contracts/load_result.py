@@ -20,7 +20,7 @@ class Cause(Enum):
     GAP = "gap_reported"
     """The replica reported it with an `event: gap`."""
     UNEXPLAINED = "unexplained"
-    """It is silently missing from the middle of a connected stream: the worst kind."""
+    """It is missing in the middle of a connected stream, and nobody reported it: the worst kind."""
     TAIL = "under_way"
     """It is missing at the end of a connected stream; others got it, so it may have been in flight."""
 
@@ -98,7 +98,7 @@ class Bystanders(Document):
     deliveries: int
     latency_ms: Percentiles
     before_ms: Percentiles
-    """Latency of all clients until then."""
+    """Latency of all clients before the mark."""
 
 
 class VisitResult(Document):
@@ -109,27 +109,27 @@ class VisitResult(Document):
     opened: int
     """Of these, the connected ones."""
     complete: int
-    """Of these, the ones that got every event up to their last one, exactly once, with the right bytes."""
+    """Of these, the visits that got every event up to their last, exactly once, with the right bytes."""
     wrong: int
-    """Events whose bytes are not those that were sent."""
+    """Events whose bytes differ from those that were sent."""
     late: int
     """Visits that opened in the middle of their session."""
     moved: int
     """Visits that continued at another replica."""
     expected: int
-    """Measured events of the visits that were due."""
+    """Measured events that were due in the visits."""
     first_event_ms: Percentiles
     """From the start of a visit, or from the due instant of its session's first event, to its first event."""
     gap_sent_ms: Percentiles
-    """Between consecutive events, as sent."""
+    """Between consecutive events, when they were sent."""
     gap_seen_ms: Percentiles
-    """Between the same two, as they arrived."""
+    """Between the same two events, at their arrival."""
 
 
 Knowledge = Literal["stamp", "identity", "time"]
-"""`stamp`: ours, and so all; `identity`: one event is told from another, so there is a ledger.
+"""`stamp`: everything, by our stamp. `identity`: events can be told apart, so there is a ledger.
 
-`time`: when it was sent.
+`time`: the sending time.
 """
 
 
@@ -150,16 +150,16 @@ class StreamFigures(SparseDocument):
     """
 
     knows: tuple[Knowledge, ...]
-    """What every delivery told; the figures beside this follow from it."""
+    """What every delivery contains; the other figures follow from it."""
     opened: int
-    """Answers that began a stream."""
+    """Answers that started a stream."""
     whole: int
-    """Of those, the ones that ended in good order, as an answer to a POST does."""
+    """Of these, the ones that ended properly, as an answer to a POST does."""
     redirects: int
     body_bytes: int
-    """What came of the bodies, framing and compression and all."""
+    """Received bytes of the bodies, including framing and compression."""
     stamped: int
-    """Deliveries with our stamp, `timed` those with another time, `unidentified` those that nothing tells from others."""
+    """Deliveries with our stamp; `timed` counts those with another time, `unidentified` those without identity."""
     timed: int
     unidentified: int
     events_per_s: float | None = None
@@ -169,9 +169,9 @@ class StreamFigures(SparseDocument):
     gap_ms: Percentiles | None = None
     """Between an event and the one before it, on one connection."""
     silence_ms: Percentiles | None = None
-    """Over the clients: the longest time without an event while connected."""
+    """Each client's longest time without an event while connected."""
     answer_ms: Percentiles | None = None
-    """From the first SYN to the end of a whole answer."""
+    """From the first SYN to the end of a complete answer."""
     clock_offset_ms: ClockRange | None = None
 
 
@@ -219,7 +219,7 @@ class LoadResult(Document):
     timeline: tuple[MeasuredSecond, ...]
     histograms: EncodedHistograms | None = None
     problems: tuple[str, ...]
-    """Why the measurement is not complete, `missing_clients` among them."""
+    """Why the measurement is incomplete, including `missing_clients`."""
     missing_clients: str | None = None
     """How the clients at the end differ from the requested number: a problem, unless a fault caused it."""
     clocks: ClockComparison | None = None

@@ -11,11 +11,11 @@ class WorkerUsage(Document):
     """What one worker process has used since its start, according to its last report."""
 
     name: str
-    """As Locust's master calls it: the host's name and an id."""
+    """Its name at Locust's master: the host's name and an id."""
     cpu_s: float
     rss_bytes: int
     at_s: float
-    """When it looked, by a clock of its own that never steps: only differences count."""
+    """The time of the report on a clock that never steps; only differences count."""
 
 
 class LoadStatus(Document):
@@ -27,11 +27,11 @@ class LoadStatus(Document):
     reached: int = 0
     """Clients that got an event on their current connection."""
     deliveries: int = 0
-    """Measured ones so far."""
+    """Measured deliveries so far."""
     reconnects: int = 0
     visitors: int = 0
-    """Users that take visits to sessions, where there are sessions."""
+    """Users that visit sessions, if there are sessions."""
     joined: int = 0
-    """Workers that the master has, before a test begins too; 0 where there is no master."""
+    """Workers of the master, also before a test; 0 without a master."""
     workers: tuple[WorkerUsage, ...] = ()
-    """Those that are there and have told."""
+    """Workers that are connected and have reported."""

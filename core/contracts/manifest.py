@@ -14,33 +14,33 @@ class ManifestRun(Document):
     """One run, in the order in which they ran."""
 
     run: int
-    """Its place, from 1."""
+    """Its position, from 1."""
     contender: str
     round: int
     scenario: dict[str, JsonValue]
-    """The fields in which its scenario differs from the comparison's, and no others: their names are those of `Scenario`."""
+    """Only the fields in which its scenario differs from the comparison's, by their names in `Scenario`."""
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     negative: dict[str, int]
     """Latencies below zero by hop, if there were any."""
     disturbed: bool = False
-    """Refused for what the machine did to it."""
+    """Refused because the machine disturbed it."""
     permanent: bool = False
-    """Refused for what another try cannot change."""
+    """Refused for a reason that another try cannot change."""
 
 
 class Stopping(Document):
     """When a comparison was allowed to stop, which its intervals must account for."""
 
     margin: float = Field(1.25, gt=1)
-    """Figures whose ratio lies within it are equivalent."""
+    """Figures are equivalent if their ratio is within this factor."""
     looks: tuple[int, ...] = ()
-    """After which rounds it was judged whether to continue; the last is the number of rounds planned.
+    """The rounds after which it was decided whether to continue; the last is the planned number of rounds.
 
-    Empty: at the end alone.
+    Empty: only at the end.
     """
     settled: bool = False
-    """It stopped early, because every pair was settled."""
+    """It stopped early because every pair was settled."""
 
 
 class Manifest(Document):
@@ -56,12 +56,12 @@ class Manifest(Document):
     scenario: Scenario
     host: dict[str, str]
     versions: dict[str, str]
-    """Of programs, as they report them."""
+    """The versions that programs report."""
     libraries: dict[str, str] = Field(default_factory=dict)
-    """Versions of the libraries that the numbers depend on; a client library may have the name of its program."""
+    """Versions of the libraries that affect the numbers; a client library may have the name of its program."""
     fanbench: dict[str, str] = Field(default_factory=dict)
     """`version`, and the `commit` of a checkout."""
     settings: dict[str, dict[str, int]] = Field(default_factory=dict)
-    """By cluster, the settings that decide how long its failover takes."""
+    """The settings that decide how long a failover takes, by cluster."""
     stopping: Stopping = Field(default_factory=Stopping)
     order: tuple[ManifestRun, ...]

@@ -11,7 +11,7 @@ from core.contracts.codec import Document
 
 Hop = Literal["schedule", "broker", "fanout"]
 Span = Literal["latency", "schedule", "broker", "fanout"]
-"""What has a histogram: the latency, and each hop."""
+"""Everything with a histogram: the latency, and each hop."""
 
 
 @dataclass(frozen=True, slots=True)

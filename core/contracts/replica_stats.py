@@ -15,23 +15,23 @@ class ReplicaStats(Document):
     server: str
     pid: int
     ready: bool
-    """The broker confirmed the subscriptions, its link has not been down beyond the grace, and the replica is not ending."""
+    """The subscriptions are confirmed, the broker's link is up or in its grace period, and the replica is not stopping."""
     broker: str
-    """URL, its secrets hidden."""
+    """The URL without secrets."""
     delivery: str
-    """The promise that is asked of it: at-most-once or at-least-once."""
+    """The requested promise: at-most-once or at-least-once."""
     broker_connected: bool
     """Whether the link to it is up now."""
     broker_notice: str
-    """What does not work although it is up, in the broker's words: an alarm, a lost shard.
+    """What does not work although the link is up, in the broker's words: an alarm, a lost shard.
 
     Empty if everything works.
     """
     clients: int
-    """Connected now, by topic in `topics`."""
+    """Clients connected now; `topics` has them by topic."""
     topics: dict[str, int]
     received: dict[str, dict[str, PhaseCounts]]
-    """By stream and topic: events that the broker delivered."""
+    """Events that the broker delivered, by stream and topic."""
     delivered: int
     """Frames written to clients, without the dropped ones."""
     gaps: int
@@ -39,7 +39,7 @@ class ReplicaStats(Document):
     gap_lost: dict[str, int]
     """Events that it reported lost, by topic; `*`: unknown topic."""
     holes: int
-    """Events that never came although a later one of their stream did."""
+    """Events that never arrived although a later one of their stream did."""
     foreign: dict[str, int]
     """Messages that are not fanbench events, by reason."""
     disconnects: dict[str, int]
@@ -54,9 +54,9 @@ class ReplicaStats(Document):
     turned_away: int
     """Connections beyond the limits."""
     batch_sends: bool
-    """Whether one system call sends to all clients of a topic."""
+    """Whether one system call sends to all of a topic's clients."""
     buffered_bytes: int
-    """Held for clients that have not read them yet."""
+    """Bytes held for clients that have not read them yet."""
     history_events: int
     history_bytes: int
 

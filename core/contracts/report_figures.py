@@ -37,11 +37,11 @@ class ReportTotals(Document):
 
     runs: int
     columns: dict[str, float]
-    """By column of summary.csv that holds numbers; what was not measured counts as 0."""
+    """Sums by numeric column of summary.csv; what was not measured counts as 0."""
     seconds: dict[str, float]
-    """By column of timeline.csv that holds measurements."""
+    """Sums by measured column of timeline.csv."""
     histograms: dict[str, HistogramTotal]
-    """By hop, and `latency`."""
+    """Histograms by hop and `latency`."""
 
 
 class ReportFigures(Document):
@@ -55,17 +55,17 @@ class ReportFigures(Document):
     started_utc: str
     complete: bool
     command: str
-    """What repeats the measurement."""
+    """The command that repeats the measurement."""
     host: dict[str, str]
     versions: dict[str, str]
     libraries: dict[str, str]
     fanbench: dict[str, str]
-    """The fanbench that measured."""
+    """The fanbench that measured it."""
     verdict: tuple[str, ...]
     next_steps: tuple[str, ...] = ()
     tables: tuple[ReportTable, ...]
-    """In the order of the report, the one of the first screen first."""
+    """In the report's order, starting with the first screen."""
     method: tuple[str, ...]
     totals: ReportTotals
     logs: dict[str, str]
-    """The SHA-256 of each file in logs/, which are no part of the bundle."""
+    """The SHA-256 of each file in logs/; the bundle does not contain the logs."""

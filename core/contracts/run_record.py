@@ -14,7 +14,7 @@ from core.contracts.codec import Document, decode, encode, validate
 from core.contracts.table import Cell, Counted, Measured, from_cells, read_table, write_table
 
 UNWATCHED = ("broker", "server", "generator", "load", "others")
-"""What a run may not have watched: its parts, and the other processes of the machines."""
+"""What a run may have failed to watch: its parts, and the machines' other processes."""
 
 
 def _parts(text: str) -> str:
@@ -33,7 +33,10 @@ class MainColumns(Document):
     delivery: str
     clients: int
     replicas: Counted
-    """None where clients listened to an endpoint, which has none; so for `gaps`, which replicas report."""
+    """None if clients listened to an endpoint, which has no replicas.
+
+    The same applies to `gaps`, which replicas report.
+    """
     rate_hz: float
     published: int
     expected: int
@@ -67,7 +70,7 @@ class FurtherColumns(Document):
 
     remedy: ClassVar[str] = "measure again"
     run: int
-    """Its place in the order of runs, from 1."""
+    """Its position among the runs, from 1."""
     transport: str
     payload_bytes: int
     topics: str
@@ -93,11 +96,11 @@ class FurtherColumns(Document):
     generator_core: Measured
     load_core: Measured
     negative: int
-    """Latencies below zero."""
+    """The number of negative latencies."""
     fault: str
-    """The kinds of faults that were done in it, with blanks between; empty where nothing was broken."""
+    """The kinds of its faults, separated by spaces; empty without a fault."""
     not_watched: Annotated[str, AfterValidator(_parts)]
-    """Parts whose CPU and memory nobody saw, and `others` for the rest of the machines, with blanks between."""
+    """Parts whose CPU and memory nobody watched, and `others` for other processes, separated by spaces."""
 
 
 MAIN_COLUMNS = tuple(MainColumns.model_fields)

@@ -25,7 +25,7 @@ def _sizes(pair: tuple[int, int]) -> tuple[int, int]:
 
 MAX_TOKEN_BYTES = 4096
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
-"""Lower and upper end of a range to draw from."""
+"""The ends of a range to draw from."""
 ByteRange = Annotated[tuple[int, int], AfterValidator(_sizes)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -37,26 +37,26 @@ class SessionRules(Document):
     version: Literal[1] = 1
     seed: int = Field(1, ge=0)
     arrivals_hz: float = Field(gt=0, le=10_000)
-    """Sessions that begin in a second, as a Poisson process."""
+    """Sessions that begin per second, as a Poisson process."""
     lifetime_s: Range
-    """From a session's start to its end marker; its logarithm is distributed uniformly."""
+    """From a session's start to its end marker; its logarithm is uniformly distributed."""
     rate_hz: Range
-    """Events per second of a session."""
+    """A session's events per second."""
     payload_bytes: ByteRange
     clients: int = Field(1, ge=1, le=16)
-    """Visits of each session that belong to it from its beginning."""
+    """Visits to each session from its beginning."""
     second_tab: Share = 0.0
-    """Share of the sessions that get one more visit, at another replica, in the middle."""
+    """Share of sessions that get another visit, at another replica, in the middle."""
     late_join: Share = 0.0
     """Share of the other visits that open in the middle."""
     resume: Share = 0.0
-    """Share of the visits that move to another replica, going on with their last id."""
+    """Share of visits that move to another replica and resume with their last id."""
     leave_early: Share = 0.0
-    """Share of the visits that leave before the end marker."""
+    """Share of visits that leave before the end marker."""
     warmup_s: float = Field(ge=0, le=1_000_000)
     duration_s: float = Field(gt=0, le=1_000_000)
     starts_ns: int = Field(0, ge=0)
-    """When the schedule starts (wall clock); 0: not known yet, or when the generator does."""
+    """When the schedule starts (wall clock); 0: unknown yet, or when the generator starts."""
 
     @property
     def end_ns(self) -> int:

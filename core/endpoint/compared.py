@@ -22,7 +22,7 @@ class ComparedEndpoint:
     program: str
     """The service that fanbench starts."""
     url: str
-    """Where a service runs that somebody else has started."""
+    """The address of a service that somebody else has started."""
     path: str
     publish: str
     """`POST /PATH`, or `POST http://HOST:PORT/PATH` where events are published at another address."""
@@ -30,7 +30,7 @@ class ComparedEndpoint:
     publish_connections: int
     publish_pipeline: int
     dialect: Dialect
-    """It finds fanbench's stamp, and nothing else."""
+    """The dialect that finds only fanbench's stamp."""
     headers: tuple[NamedValue, ...] = field(default=(), repr=False)
     publish_headers: tuple[NamedValue, ...] = field(default=(), repr=False)
 

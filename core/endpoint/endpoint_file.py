@@ -23,7 +23,7 @@ MODEL = "dialects/nchan.toml"
 _PAGE = "docs/how-to/own-sse-service.md has examples"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET = ("headers", "publish_headers")
-"""Fields of which an error does not show the value."""
+"""Fields whose values errors do not show."""
 
 
 class EndpointTable(BaseModel):

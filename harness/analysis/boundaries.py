@@ -20,9 +20,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 PRIOR_ROUNDS = 4
-"""The weight, in rounds, of the median variance of all pairs in the variance of one."""
+"""The weight, in rounds, of all pairs' median variance in the variance of one pair."""
 SPENDING_POWER = 3
-"""Little risk is spent early: a difference that six rounds show is large."""
+"""Early looks spend little risk: a difference that six rounds show is large."""
 _SEED = 20_240_229
 _SIMULATIONS = 40_000
 _LEAST_SIMULATIONS = 10_000
@@ -35,7 +35,7 @@ class Looks:
     """The looks of a comparison, and whether it stopped because it was settled."""
 
     planned: tuple[int, ...] = ()
-    """Ascending; the last is the planned number of rounds. Empty: judged once, at the end."""
+    """Ascending; the last is the planned number of rounds. Empty: one look, at the end."""
     settled: bool = False
 
     def spent(self, rounds: int) -> tuple[tuple[int, ...], tuple[float, ...]]:

@@ -56,9 +56,9 @@ class Cost:
     """The cost of a contender's broker at a load, in the prices' currency."""
 
     per_million: float
-    """Per million deliveries to clients, at the measured load."""
+    """The cost of a million deliveries to clients, at the measured load."""
     per_month: float
-    """Per month of 730 hours at the needed load: CPU and commands scale with the deliveries, memory as measured."""
+    """The cost of a month (730 hours) at the needed load: CPU and commands scale with deliveries, memory as measured."""
     scaled: float
     """The needed load divided by the measured one."""
 

@@ -20,7 +20,7 @@ from harness.results.load import load_manifest, load_results
 from harness.results.run_record import Comparison
 
 SAME_MACHINE = ("cpu", "cores", "memory")
-"""The host fields that must be equal for two results to be from one machine; a newer kernel is the same machine."""
+"""The host fields that two results from one machine have in common; the kernel may be newer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from harness.analysis.statistics import CONFIDENCE, Interval
 
 CERTAIN = f" ({CONFIDENCE:.0%} certain)"
 MOST_ROUNDS = 500
-"""Beyond this no number is given: the difference, if any, is too small to find here."""
+"""Above this, no number is given: any difference is too small to find here."""
 _FEW_PAIRS = 3
 _WHERE = {figure.name: f"at {figure.words}" for figure in FIGURES} | {BROKER.name: "in the broker hop"}
 

@@ -24,9 +24,9 @@ from harness.results.summary import value_of
 Word = Literal["equivalent", "different", "not settled"]
 MARGIN = 1.25
 MAX_CLOCK_SHARE = 0.10
-"""Of a difference that is claimed, that the bound of the hosts' clocks may be."""
+"""The largest clock bound, as a share of a claimed difference."""
 TAIL_EVENTS = 2
-"""The events that a percentile needs beyond it: otherwise a single event sets it."""
+"""The number of events that a percentile needs beyond it; otherwise a single event sets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class JudgedFigure:
     name: str
     words: str
     value: Callable[[Run], float | None]
-    """The value of a run: positive, smaller is better; None if it was not measured."""
+    """A run's value: positive, smaller is better; None if it was not measured."""
     percentile: float | None = None
     headline: bool = True
     """Whether a comparison continues until every pair is settled on it."""
@@ -60,7 +60,7 @@ P50 = JudgedFigure("p50", "p50", lambda run: value_of(run, "p50_ms"), 50, span="
 P90 = JudgedFigure("p90", "p90", lambda run: value_of(run, "p90_ms"), 90, span="latency")
 P99 = JudgedFigure("p99", "p99", lambda run: value_of(run, "p99_ms"), 99, span="latency")
 BROKER = JudgedFigure("broker", "the broker hop", lambda run: value_of(run, "broker_p50_ms"), 50, span="broker")
-"""Its median: in the sum of all hops it would not show."""
+"""Its median, which the sum of all hops would hide."""
 CPU = JudgedFigure("cpu", "CPU per delivery", cpu_us_per_delivery, headline=False)
 FIGURES = (P50, P90, P99, BROKER, CPU)
 
@@ -81,14 +81,14 @@ class PairJudgement:
     faster: str
     slower: str
     ratio: Interval
-    """The figure of `slower` divided by that of `faster`: the estimate is at least 1."""
+    """`slower`'s figure divided by `faster`'s, so the estimate is at least 1."""
     rounds: int
-    """That both have."""
+    """The rounds that both have."""
     margin: float
     rounds_needed: int = 0
     """Approximate number of further rounds that would settle it; 0 if it is settled."""
     minutes_needed: float = 0.0
-    """Their duration, with all contenders of the comparison."""
+    """The duration of these rounds with all contenders."""
     clock_bound: float = 0.0
     """The bound of the hosts' clocks, as a share of `faster`'s figure; 0 on one host."""
 
@@ -127,10 +127,10 @@ class FamilyJudgement:
 
     delivery: str
     contenders: tuple[str, ...]
-    """Those with rounds enough."""
+    """The contenders with enough rounds."""
     margin: float
     by_figure: Mapping[str, tuple[PairJudgement, ...]]
-    """Every pair, by the figure's name; empty for a figure that the events do not carry or that was not measured."""
+    """Every pair, by the figure's name; empty if a figure was not measured or has too few events."""
 
     def pair(self, figure: JudgedFigure, one: str, other: str) -> PairJudgement | None:
         """The judgement of two contenders in one figure, in either order; None if it was not judged."""

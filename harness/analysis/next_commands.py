@@ -19,7 +19,7 @@ from core.scenario import Scenario
 CAPACITY_S = 240.0
 """The default time limit of `fanbench capacity`."""
 NODE_DEATHS: tuple[FaultKind, ...] = ("leader-kill", "connected-node-kill")
-"""The most important faults of a cluster; its other faults would take as long again."""
+"""The most important faults of a cluster; the others would double the time."""
 _FAULTS = Scenario(name="faults", clients=200, rate_hz=50, warmup_s=1, duration_s=8, rounds=1)
 """The timing of scenarios/faults.toml, under which `fanbench faults` runs."""
 _AT_S = 2.0

@@ -15,7 +15,7 @@ from harness.analysis.statistics import MIN_ROUNDS, Interval, bootstrap_interval
 from harness.results.run_record import HOPS, LATENCY, PARTS, Comparison, Run
 
 FLOOR = "memory"
-"""The contender without a broker: the floor of the harness, shown with the others and not ranked."""
+"""The contender without a broker: the harness's floor, shown with the others but not ranked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Standing:
     contender: str
     delivery: str
     runs: tuple[Run, ...]
-    """The valid ones."""
+    """The valid runs."""
     refused: tuple[Run, ...]
     floor: bool
 
@@ -122,7 +122,7 @@ class Family:
     standings: tuple[Standing, ...]
     """Fastest first; without the floor, unless nothing else was measured."""
     judgement: FamilyJudgement
-    """Every pair in every figure, of those with rounds enough."""
+    """Every pair with enough rounds, in every figure."""
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:

@@ -28,11 +28,11 @@ CONFIDENCE = 0.98
 MIN_ROUNDS = 5
 ONE_LOOK = Looks()
 LEAST = 1e-3
-"""Figures are compared as if none were below this: a microsecond is the histogram's unit."""
+"""Smaller figures are compared as this value: a microsecond is the histogram's unit."""
 
 _SEED = 20_240_229
 _LEAST_ERROR = 1e-9
-"""Of a logarithm: an infinite boundary times no error at all would be no number."""
+"""The smallest error of a logarithm: an infinite boundary times zero is not a number."""
 _RESAMPLES = 2000
 
 

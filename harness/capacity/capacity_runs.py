@@ -24,11 +24,11 @@ from harness.schedule.jobs import measure
 from harness.schedule.retry_queue import REPEATS, Job
 
 FULL_MACHINE = 0.85
-"""Share of all cores used by the run's own processes: beyond this the load itself made the generator late."""
+"""The run's own share of all cores: above this, the load itself made the generator late."""
 PATIENCE = Patience(connect_s=15.0, probe_s=6.0, report_s=8.0, end_s=8.0)
-"""A load that needs longer is beyond the limit, and the search has to continue."""
+"""A load that needs longer counts as too large, so that the search continues."""
 _GUESS_S = 10.0
-"""A run's duration besides its phases, before the first measurement."""
+"""The estimated duration of a run without its phases, before the first run."""
 
 
 def at_load(scenario: Scenario, axis: Axis, load: int) -> Scenario:
@@ -112,7 +112,7 @@ class CapacityRuns:
         self.affords = self._budget.affords
         self.points: list[CapacityPoint] = []
         self.runs: list[Run] = []
-        """One for each point."""
+        """One run for each point."""
         self.console = Console(stderr=True)
 
     def holds(self, load: int) -> bool | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Oracle = Callable[[int], bool | None]
-"""Whether a load holds in one run, which may be noisy; None if the run could not be judged."""
+"""Whether a load passes in one run, which may be noisy; None if the run could not be judged."""
 Affords = Callable[[int], bool]
 """Whether there is time for this many further runs."""
 
@@ -20,7 +20,7 @@ class SearchBounds:
     most: int
     precision: float = 0.1
     confirmations: int = 2
-    """Further runs that must hold at the answer; above it one must break again."""
+    """Further runs that must pass at the answer; above it, one must fail again."""
 
 
 @dataclass(slots=True)
@@ -31,9 +31,9 @@ class SearchAnswer:
     broke: int | None = None
     confirmed: bool = False
     probes: list[tuple[int, bool | None]] = field(default_factory=list)
-    """Each load tried and whether it held, in order."""
+    """Each tried load and whether it passed, in order."""
     note: str = ""
-    """Why there is no limit, why it is not confirmed, or why it is coarse; otherwise empty."""
+    """Why there is no limit, or why it is unconfirmed or coarse; otherwise empty."""
 
     def outcomes(self, load: int) -> list[bool | None]:
         """The outcomes at one load, in order."""

@@ -51,18 +51,18 @@ class Examination:
     clusters: list[ContenderHere]
     anti_patterns: list[ContenderHere]
     adapters: dict[str, list[str]]
-    """By name, the schemes that each serves."""
+    """The schemes that each adapter serves, by name."""
     broken_plugins: dict[str, str]
     not_installed: dict[str, str]
     host: dict[str, str]
     descriptors: int
     local_ports: int
     most_clients: dict[str, int]
-    """By the number of replicas, with one Locust process for each usable core."""
+    """Clients that fit, by number of replicas, with one Locust process for each usable core."""
     load_processes: int
     disturbances: list[str]
     no_cuts: str | None
-    """Why links between the nodes of a cluster cannot be cut here, and what to do; None if they can."""
+    """Why links between a cluster's nodes cannot be cut here, and what to do; None if they can."""
 
 
 def examine() -> Examination:

@@ -23,7 +23,7 @@ from harness.runner.replicas_elsewhere import NotReadyError, ReplicaElsewhere
 from harness.runner.set_up_elsewhere import broker_as_given, give_broker, publishing
 
 MAX_SHARE = 0.10
-"""Of the median, by how much a replica's clock may be ahead of this host's: nothing corrects the figures."""
+"""The largest clock offset between a replica and this host, as a share of the median: nothing corrects the figures."""
 _WARMUP_S = 0.5
 _REPORT_S = 30.0
 _POLL_S = 0.05

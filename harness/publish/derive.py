@@ -22,7 +22,7 @@ from harness.results.run_files import record_of
 from harness.results.run_record import Comparison
 
 _NAMES = ("run", "round", "t_s")
-"""Columns whose numbers are names, not measurements."""
+"""Columns whose numbers are identifiers, not measurements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,10 @@ class StoredResult:
     search: Capacity | None
 
     def view(self, beside: Sequence[Result], *, draw: bool) -> View:
-        """Make its report, with the faults from the results `beside` it; derives the verdict, also of a capacity search."""
+        """Make its report, with the faults from the results `beside` it.
+
+        Derives the verdict, also of a capacity search.
+        """
         comparison = self.comparison
         if self.search is not None:
             comparison = replace(comparison, verdict=(in_words(self.search),))

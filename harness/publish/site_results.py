@@ -27,7 +27,7 @@ COMPARED = ("comparison", "transports")
 MOST_NAMED = 3
 """The largest number of reported differences of one bundle."""
 _SLUG_LETTERS = 150
-"""A name of a file has 255 bytes at most on any file system, and something is added."""
+"""File systems allow 255 bytes for a file's name, and a suffix is added."""
 _BEGAN = re.compile(r"^\d{8}T\d{6}Z-(?=.)")
 
 
@@ -84,7 +84,10 @@ class SiteResult:
 
     @property
     def version(self) -> str:
-        """The version of the fanbench that measured; if an old result does not record it, of the one that made the bundle."""
+        """The version of the fanbench that measured.
+
+        If an old result does not record it, of the one that made the bundle.
+        """
         measured = self.comparison.fanbench.get("version")
         return measured or f"{self.bundle.derived_by.get('version', '?')} (bundled)"
 

@@ -1,4 +1,4 @@
-"""The run record, the columns of summary.csv, and the result directories. Imports no sibling.
+"""The run record, the columns of summary.csv and the result directories.
 
-Every other package may import it.
+Imports no sibling; every other package may import it.
 """

@@ -10,13 +10,13 @@ from core.paths import read_small_text
 from core.plain_text import plain
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
-"""Of one file of a result directory: 1,000 runs, or a day in seconds, are a third of it."""
+"""The limit of one file in a result directory, three times the size of 1,000 runs or of a day in seconds."""
 MAX_ROWS = 100_000
-"""A day by seconds has 86,400."""
+"""The limit of rows; a day has 86,400 seconds."""
 _ESCAPED_CONTROL = re.compile(
     r"\\u(?:00(?:0[0-8b-f]|1[0-9a-f]|7f|[89][0-9a-f])|202[a-e]|206[6-9])|\\[bf]", re.IGNORECASE
 )
-"""As JSON writes them. fanbench's own files have none: see `as_stored`."""
+"""Control characters as JSON escapes. fanbench's own files have none, see `as_stored`."""
 
 
 def read_file(folder: Path, name: str) -> str:

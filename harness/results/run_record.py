@@ -16,7 +16,7 @@ OTHERS = "others"
 HOPS = ("schedule", "broker", "fanout")
 LATENCY = "latency"
 TRANSPORTS = {"sse": "Server-Sent Events", "ws": "WebSocket"}
-"""By the name of their locustfile in load/."""
+"""Named after their locustfile in load/."""
 CAUSE_WORDS = {
     "broker": "not delivered by the broker",
     "gap": "gap reported by the adapter",
@@ -60,30 +60,30 @@ class Run:
     gaps: int = 0
     achieved_hz: float = 0.0
     lost_by_cause: dict[str, int] = field(default_factory=dict)
-    """By each of CAUSES that can be known; sums to `lost`, or to 0 where more came than was expected."""
+    """Losses by each knowable one of CAUSES; they sum to `lost`, or to 0 if more arrived than expected."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
     """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values.
 
     An endpoint tells where no hop but the first ends.
     """
     usage: dict[str, Usage] = field(default_factory=dict)
-    """By part; `memory` has no broker, and an endpoint counts as server."""
+    """Usage by part; `memory` has no broker, and an endpoint counts as the server."""
     not_watched: tuple[str, ...] = ()
-    """Parts that ran without being watched, and OTHERS: their CPU and memory are missing, which is not 0."""
+    """Parts that ran unwatched, and OTHERS: their CPU and memory are unknown, not 0."""
     timeline: list[MeasuredSecond] = field(default_factory=list)
-    """By the events' due instants."""
+    """Figures by the second in which events were due."""
     figures: dict[str, float] = field(default_factory=dict)
-    """Further figures by the name of their column in summary.csv, units in the name: `connect_p50_ms`, …"""
+    """Further figures by their column in summary.csv, with units in the names: `connect_p50_ms`, …"""
     problems: tuple[str, ...] = ()
     """Why the run is refused, with the remedy; empty if it is valid."""
     disturbed: bool = False
-    """Refused because of the machine, a timeout or a dead process: a repeat may be valid."""
+    """Refused because of the machine, a timeout or a dead process, so a repeat may be valid."""
     permanent: bool = False
-    """It ended early for a permanent reason: a missing library, a refused setting."""
+    """It ended early for a permanent reason, such as a missing library or a refused setting."""
     notes: tuple[str, ...] = ()
-    """Remarks besides the figures, such as why the product cannot do better; they refuse nothing."""
+    """Remarks on the figures, such as why the product cannot do better; they do not refuse the run."""
     endpoint: bool = False
-    """Whether clients listened to a service that is not made of replicas: their number and the gaps that they report do not exist."""
+    """Whether clients listened to a service without replicas, so that their number and reported gaps do not exist."""
 
     @property
     def valid(self) -> bool:
@@ -102,13 +102,13 @@ class Comparison:
     command: str
     host: dict[str, str]
     versions: dict[str, str]
-    """The versions of programs, as they report them."""
+    """The versions that programs report."""
     settings: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By cluster, the settings that decide how long its failover takes."""
+    """The settings that decide how long a failover takes, by cluster."""
     stopping: Stopping = field(default_factory=Stopping)
-    """When it could end, and the margin within which figures are equivalent."""
+    """When it was allowed to stop, and the margin within which figures are equivalent."""
     complete: bool = True
-    """False when it was interrupted; the finished runs are kept."""
+    """False if it was interrupted; finished runs are kept."""
     verdict: tuple[str, ...] = ()
     """What the numbers allow us to conclude, the answer first; empty until it is computed."""
     libraries: dict[str, str] = field(default_factory=dict)

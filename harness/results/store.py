@@ -44,7 +44,7 @@ class ResultFolder:
     comparison: Comparison
     _records: list[RunRecord] = field(default_factory=list)
     _kept: int = 0
-    """The runs in the files."""
+    """The stored runs."""
 
     @property
     def logs(self) -> Path:

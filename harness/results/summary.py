@@ -9,7 +9,7 @@ from core.histogram import Histogram
 from harness.results.run_record import HOPS, LATENCY, Run, Usage
 
 COLUMNS = (*MAIN_COLUMNS, *FURTHER_COLUMNS)
-"""Those that every summary has; a run's own `figures` come after them."""
+"""The columns of every summary; a run's own `figures` come after them."""
 
 _STATISTICS: dict[str, Callable[[Histogram], float]] = {
     "mean": Histogram.mean_ms,

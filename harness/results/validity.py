@@ -5,10 +5,10 @@ from __future__ import annotations
 from harness.results.run_record import Run
 
 MIN_ACHIEVED = 0.99
-"""Of the rate that was offered."""
+"""The smallest share of the offered rate."""
 MAX_CORE = 0.90
 JUDGED_PARTS = ("server", "load", "generator")
-"""The parts of which none may be above MAX_CORE. The broker may: that is its own limit."""
+"""Parts that must stay below MAX_CORE. The broker may exceed it, because that is its own limit."""
 
 
 def broken_rules(run: Run) -> list[str]:

@@ -17,7 +17,7 @@ from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_c
 from harness.runner.resources import Window
 
 GROWTH_NEEDS_S = 60.0
-"""A shorter window cannot show growth per minute: a program that is warming up would show 100 MB."""
+"""A shorter window cannot show growth per minute: a program that warms up would show 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class Findings:
     window: Window
     clients_at_start: int
     all_back: bool
-    """Whether at the end every client was connected again, on replicas that are ready."""
+    """Whether every client was connected again at the end, to replicas that are ready."""
     grown_mb: float | None
-    """The growth of the replicas' memory until every client was connected; None if nobody watched."""
+    """How much the replicas' memory grew until every client was connected; None if nobody watched."""
     clock_step_ns: int
-    """The farthest that the wall clock moved against the monotonic one, from the measured phase to the drain's end."""
+    """The largest move of the wall clock against the monotonic one, from the measured phase to the drain's end."""
     of_testbed: Mapping[str, float] = field(default_factory=dict)
     """Observations of the broker, and a fault's own figures."""
 

@@ -14,7 +14,7 @@ from harness.results.run_record import Usage
 from harness.results.validity import MAX_CORE, MIN_ACHIEVED
 
 MAX_LATE_SHARE = 0.25
-"""The share by which lateness may raise a latency figure."""
+"""The largest share by which lateness may raise a latency figure."""
 LEAST_LATE_MS = {"p50": 0.5, "p90": 1.0, "p99": 2.0}
 """Below this, the operating system's timers decide, not the generator."""
 MAX_OTHERS_SHARE = 0.15
@@ -27,12 +27,12 @@ class Facts:
 
     scenario: Scenario
     offered_hz: float
-    """Events of the schedule in the phase, divided by its length: a Poisson process rarely has exactly its rate."""
+    """The schedule's events in the phase, divided by its length: a Poisson process rarely has exactly its rate."""
     achieved_hz: float
     latency_ms: Percentiles
-    """From the due instants."""
+    """Latency from the due instants."""
     since_sent_ms: Percentiles
-    """From the sent instants: as if the generator had never been late."""
+    """Latency from the sent instants, as if the generator had never been late."""
     failed_publishes: int
     clients_at_start: int
     clients_at_end: int
@@ -40,14 +40,14 @@ class Facts:
     expected: int
     """Published events x clients of the topic."""
     delivered: int
-    """By the histograms' counts."""
+    """Deliveries by the histograms' counts."""
     received: int
-    """The same by the clients' ledgers."""
+    """Deliveries by the clients' ledgers."""
     found_missing: int
-    """Deliveries that the clients' ledgers know to be missing; they cannot know events that no client got."""
+    """Missing deliveries by the clients' ledgers, which cannot know events that no client got."""
     load_problems: tuple[str, ...]
     histogram_counts: Mapping[str, int]
-    """Values by hop, negative ones among them."""
+    """The number of values by hop, including negative ones."""
     negative: int
     clock_step_ns: int
     usage: Mapping[str, Usage]
@@ -55,11 +55,11 @@ class Facts:
     """None if nobody watched."""
     cores: float
     stood_still_s: Mapping[str, float] = field(default_factory=dict)
-    """By part, how long one of its processes was stopped by a signal."""
+    """How long a signal stopped one of its processes, by part."""
     silent_replicas: int = 0
     """Replicas that did not answer at the end: what they received and dropped is unknown."""
     endpoint: bool = False
-    """Whether the clients listened to a service that is not made of replicas."""
+    """Whether the clients listened to a service without replicas."""
     visits: VisitResult | None = None
     """Set if there are sessions."""
     visits_planned: int = 0
@@ -99,7 +99,7 @@ _REMEDIES = {
     "load": "the load is the bottleneck; give more --load-processes if cores are free, or lower --clients or --rate",
     "generator": "the generator is the bottleneck; with several topics give --generator-processes, if cores are free, or lower --rate",
 }
-"""Order of the check: if this part is at its limit too, report it, not the load."""
+"""The order of the check: if this part is also at its limit, report it instead of the load."""
 
 
 def _parts(facts: Facts) -> str | None:

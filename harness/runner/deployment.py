@@ -25,13 +25,13 @@ class Deployment:
     replicas: tuple[str, ...]
     """The base URL of each replica, which fanbench queries."""
     clients_at: tuple[str, ...]
-    """Where clients connect: the replicas, or a proxy in front of them."""
+    """The addresses to which clients connect: the replicas, or a proxy in front of them."""
     workers: int
     """How many Locust workers must connect before a run begins."""
     master_host: str
     master_port: int
     run_name: str = ""
-    """The workers give the same name; the master rejects workers of another run."""
+    """The run's name, which workers must give: the master rejects workers of another run."""
     deploy: str = ""
     """The command that gives the replicas a run's broker; empty if they already have it."""
     breaking: str = ""

@@ -10,7 +10,7 @@ from core.topics import expand_topics
 from harness.runner.testbed import Testbed
 
 ENOUGH = 0.9
-"""Share of the due events that suffices: schedules are uneven, and counts are sampled."""
+"""A sufficient share of the due events: schedules are uneven, and counts are sampled."""
 _LOOK_S = 0.2
 
 
@@ -26,10 +26,10 @@ class Hearing:
         self._due_hz = (
             rules.rate_hz[0] if rules else testbed.scenario.rate_hz / len(expand_topics(testbed.scenario.topics))
         )
-        """Deliveries a second of one client: of sessions, which differ and come and go, those of the slowest."""
+        """A client's deliveries per second; with sessions, which differ and end, those of the slowest."""
         self._seen: deque[tuple[float, tuple[int, ...]]] = deque()
         self._clients = tuple(sum(topics.values()) for topics in testbed.clients_of_topics())
-        """For each replica, before the fault: sessions are about as many afterwards."""
+        """The sessions of each replica before the fault; afterwards there are about as many."""
         self._steady = False
 
     def steady(self) -> bool:

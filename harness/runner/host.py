@@ -20,7 +20,7 @@ from core.scenario import Scenario
 from core.topics import expand_topics
 
 SPARE_DESCRIPTORS = 200
-"""Descriptors that a Locust worker or a replica needs besides its clients' sockets."""
+"""Descriptors that a Locust worker or a replica needs in addition to its clients' sockets."""
 MOST_PER_PROCESS_HZ = 100_000
 """Deliveries per second for one Locust process: below this, reading does not wait for a core."""
 _LIBRARIES = (

@@ -1,6 +1,6 @@
-"""Links that a fault can break: to the broker, one TCP proxy for each program and listener.
+"""Links that a fault can break, each through a TCP proxy.
 
-To the clients, one for each replica.
+To the broker there is one proxy for each program and listener, to the clients one for each replica.
 """
 
 from __future__ import annotations

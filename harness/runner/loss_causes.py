@@ -27,14 +27,14 @@ class Evidence:
     stats: Sequence[ReplicaStats | None]
     """The replicas' final statistics; None for one that did not answer."""
     clients: Sequence[ByTopic]
-    """For each replica its clients by topic, before the measured phase."""
+    """Each replica's clients by topic, before the measured phase."""
     client_causes: Mapping[Cause, int]
     """The losses by cause in the clients' own ledgers, see docs/load.md."""
     each_its_own: bool = False
     of_visits: int | None = None
     """The deliveries that all visits to sessions expect, if there are sessions; `clients` is then empty."""
     endpoint: bool = False
-    """Whether the clients listened to a service that tells nothing of itself: `stats` is empty, `clients` has one entry."""
+    """Whether the clients listened to a service without statistics: `stats` is empty, `clients` has one entry."""
 
     def heard_by(self, place: int) -> Sequence[GeneratorReport]:
         """The reports of the generators that replica `place` hears."""

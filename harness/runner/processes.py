@@ -32,9 +32,9 @@ from harness.runner.polling import poll
 READY_TIMEOUT_S = 30.0
 _STAMPS_BYTES = 1024
 _SPARE_CLIENTS = 100
-"""In addition to the clients: those that reconnect before the end of their old connection is noticed."""
+"""Room for clients that reconnect before the end of their old connection is noticed."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Without http_proxy: requests go to this machine's own loopback."""
+"""Ignores http_proxy, because requests go to this machine's loopback."""
 OWN_SERVER = ("-m", "server")
 _programs = ForkServer("server.__main__", "server.runner", "generator.__main__")
 

@@ -18,7 +18,7 @@ from core.errors import TransientError
 from core.plain_text import plain
 
 READY_TIMEOUT_S = 120.0
-"""Counts from the end of `--deploy`: hosts may pull images first, and start replicas one after the other."""
+"""Counted from the end of `--deploy`: hosts may pull images first, and start replicas one by one."""
 _POLL_S = 0.25
 _ANSWER_S = 10.0
 
@@ -31,7 +31,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
-"""Without http_proxy, as the clients connect."""
+"""Ignores http_proxy, as the clients do."""
 
 
 class NotReadyError(TransientError):

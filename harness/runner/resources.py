@@ -33,9 +33,9 @@ class _Part:
     tracked: dict[int, _Tracked] = field(default_factory=dict)
     peak_rss: int = 0
     rss: list[tuple[float, int]] = field(default_factory=list)
-    """Seconds into the window, and bytes."""
+    """Seconds since the window's start, and bytes."""
     stopped: int = 0
-    """In how many samples one of its processes was stopped."""
+    """The number of samples in which one of its processes was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class Window:
     seconds: float
     parts: dict[str, Usage]
     rss_mb_per_min: dict[str, float]
-    """How fast each part's memory grew: the slope of a straight line through the second half of the samples."""
+    """The growth of each part's memory: the slope of a straight line through the second half of the samples."""
     others_cores: float | None
-    """Cores that processes outside the run kept busy, without fanbench itself. None if nobody watched."""
+    """Cores used by processes outside the run, without fanbench itself. None if nobody watched."""
     stood_still_s: dict[str, float] = field(default_factory=dict)
-    """By part, for how long one of its processes was seen stopped by a signal (SIGSTOP, Ctrl-Z, a debugger)."""
+    """How long one of its processes was seen stopped by a signal (SIGSTOP, Ctrl-Z, a debugger), by part."""
 
 
 class Sampler:

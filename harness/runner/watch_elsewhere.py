@@ -26,7 +26,7 @@ class ProcessFigures:
     cpu_s: float
     rss_bytes: int
     at_s: float
-    """From a clock that does not step; only differences count."""
+    """Time on a clock that does not step; only differences count."""
     started_s: float = 0.0
     """Distinguishes a process from its successor at the same address."""
 

@@ -15,7 +15,7 @@ from harness.runner.run import USUAL_PATIENCE, Patience
 REPEATS = 3
 """How often a run that the machine disturbed is repeated; the refused ones stay in the result."""
 SPARE_ROUNDS = 3
-"""How many rounds may be added for rounds in which a contender has no valid run."""
+"""The largest number of rounds added for those in which a contender has no valid run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Job:
     transport: str = "sse"
     patience: Patience = USUAL_PATIENCE
     deployment: Deployment | None = None
-    """Where replicas and load workers are, unless fanbench starts them."""
+    """The user's replicas and load workers, unless fanbench starts its own."""
 
 
 Key = tuple[str, str, str]

@@ -44,7 +44,7 @@ class UntilSettled:
         self._began_s = self._round_began_s = clock()
         self._most, self._within_s = rounds, within_s
         self.plan = ""
-        """After the first round: return its duration and the planned number of rounds as text."""
+        """Called after the first round: returns its duration and the planned number of rounds as text."""
 
     def ends(self, rounds: int, comparison: Comparison) -> bool:
         """Whether `rounds`, whose runs are in `comparison`, are enough."""

@@ -48,7 +48,7 @@ class UnitCosts(_Table):
     """The table of costs."""
 
     measured: str
-    """The machine and versions of the measurement."""
+    """The machine and the versions that were measured."""
     replica: ProgramUnits
     worker: ProgramUnits
     generator: GeneratorUnits
