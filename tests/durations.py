@@ -1,7 +1,7 @@
-"""Which files of tests come first: the longest, so that none that began late keeps the other processes waiting.
+"""Runs the longest test files first, so that the other processes do not wait for one that started late.
 
-`make durations` runs every test and writes durations.json; nobody keeps it by hand. A file that is not in it is
-estimated, high where its tests start programs.
+`make durations` runs every test and writes durations.json; it is never edited by hand. Other files get an estimate, a
+high one if their tests start programs.
 """
 
 import json
@@ -26,7 +26,7 @@ def read_durations() -> dict[str, float]:
 
 
 def estimated(tests: Mapping[str, Sequence[bool]], known: Mapping[str, float]) -> dict[str, float]:
-    """Seconds by file, of files given as whether each of their tests is a unit test."""
+    """Seconds by file; each file is given by whether its tests are unit tests."""
     return {file: known.get(file, sum(UNIT_S if unit else OTHER_S for unit in units)) for file, units in tests.items()}
 
 
@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Record in the process that hears of every test, not in xdist's workers."""
+    """Record in the process that sees every test, not in xdist's workers."""
     if config.getoption("--record-durations") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder())
 
@@ -55,7 +55,7 @@ def _file(nodeid: str) -> str:
 
 
 class Recorder:
-    """Adds up what the tests of each file took, set-up and all."""
+    """Adds up the duration of each file's tests, including set-up."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -65,7 +65,10 @@ class Recorder:
         self.seconds[_file(report.nodeid)] += report.duration
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Write the file, unless the run broke off; what was not run, for want of a browser say, keeps its figure."""
+        """Write the file unless the run was interrupted.
+
+        Tests that did not run, for instance without a browser, keep their figures.
+        """
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             return
         root = FILE.parents[1]

@@ -1,4 +1,4 @@
-"""Directories outside the checkout, with the user's own folders that are named like our packages."""
+"""Directories outside the checkout, with the user's own folders that have the names of our packages."""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""What a test needs and this machine does not have: skipped and counted, but a failure with CI=true, because CI installs everything."""
+"""If this machine lacks what a test needs, the test is skipped and counted.
+
+With CI=true it fails, because CI installs everything.
+"""
 
 import os
 from typing import NoReturn
@@ -7,7 +10,7 @@ import pytest
 
 
 def missing(what: str) -> NoReturn:
-    """End the test; `what` says what is missing and how to get it."""
+    """End the test; `what` says what is missing and how to install it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what}, and CI must test with it")
     pytest.skip(what)

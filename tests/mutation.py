@@ -1,7 +1,7 @@
-"""Breaks one place of our source, found by its structure: a new name or another layout of the lines changes nothing.
+"""Breaks one place in our source, which it finds by structure, whatever the names and the layout.
 
-A pattern is Python in which a single capital letter stands for any expression, or for the name behind a dot, and `...`
-for any statements. The same letter stands for the same thing, in the replacement too; other names mean themselves.
+A pattern is Python in which a single capital letter matches any expression, or the name after a dot, and `...` any
+statements. Equal letters match equal code, also in the replacement; other names match themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Bound = dict[str, Any]
 
 
 class Mutation(NamedTuple):
-    """The function, what to find in it exactly once, what to put there, and a pattern that gives further letters a meaning."""
+    """The function, the pattern that it contains exactly once, the replacement, and a pattern that binds further letters."""
 
     function: Callable[..., object] | property
     pattern: str
@@ -55,7 +55,7 @@ def mutate_text(text: str, qualname: str, pattern: str, replacement: str, given:
 
 
 def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]:
-    """The functions of a module or class by qualified name, its classes' among them."""
+    """The functions of a module or class by qualified name, including those of its classes."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield prefix + node.name, node
@@ -64,13 +64,13 @@ def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]
 
 
 def _parse(pattern: str) -> ast.AST:
-    """The pattern's only statement; the expression, if it is one."""
+    """The pattern's only statement, or its expression."""
     (statement,) = ast.parse(pattern).body
     return statement.value if isinstance(statement, ast.Expr) else statement
 
 
 def _find(function: ast.AST, pattern: str, bound: Bound, place: str) -> tuple[ast.AST, Bound]:
-    """The only node that the pattern fits, and what its letters stand for."""
+    """The only node that matches the pattern, and the code bound to its letters."""
     wanted = _parse(pattern)
     matches = [(node, found) for node in ast.walk(function) if _fits(wanted, node, found := dict(bound))]
     if len(matches) != 1:
@@ -81,7 +81,7 @@ def _find(function: ast.AST, pattern: str, bound: Bound, place: str) -> tuple[as
 
 
 def _fits(pattern: Any, node: Any, bound: Bound) -> bool:
-    """Whether the pattern fits; `bound` learns the letters."""
+    """Whether the pattern matches; `bound` receives the letters."""
     if isinstance(pattern, ast.Name) and _is_letter(pattern.id):
         return isinstance(node, ast.expr) and _text(bound.setdefault(pattern.id, node)) == _text(node)
     if isinstance(pattern, ast.AST):
@@ -121,7 +121,7 @@ def _text(node: Any) -> str:
 
 
 class _Fill(ast.NodeTransformer):
-    """Puts what the letters stand for into a replacement; a letter that no pattern has is a new variable."""
+    """Substitutes the letters in a replacement; a letter that no pattern binds is a new variable."""
 
     def __init__(self, bound: Bound) -> None:
         self._bound = bound
@@ -142,7 +142,7 @@ class _Fill(ast.NodeTransformer):
 
 
 class _Replace(ast.NodeTransformer):
-    """Puts one node in place of another, which is a statement where the other is one."""
+    """Replaces one node by another, and a statement by a statement."""
 
     def __init__(self, old: ast.AST, new: ast.AST) -> None:
         self._old = old

@@ -1,7 +1,7 @@
-"""The one list of what we use of other libraries that they promise nobody: it may go with any release of theirs.
+"""The only list of private attributes of other libraries that we use; any release may remove one.
 
-tests/test_private_attributes.py holds it: each attribute is there in the version that is installed, and each use in the
-source is in the list. pyproject.toml bounds these libraries from above; docs/development.md says how to raise a bound.
+tests/test_private_attributes.py checks it: each attribute exists in the installed version, and each use in the source
+is listed. pyproject.toml has upper bounds for these libraries; docs/development.md says how to raise one.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`python -m server` and `python -m generator` for the tests, which start dozens: forked with their libraries imported."""
+"""`python -m server` and `python -m generator` for the tests, which start dozens: forked after their libraries are imported."""
 
 from core.forked import ForkServer
 

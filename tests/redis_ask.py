@@ -1,10 +1,10 @@
-"""One command to a Redis at a port of this machine, and its answer."""
+"""Sends one command to a Redis on a port of this machine."""
 
 import redis
 
 
 def ask(port: int, *words: str):
-    """The reply, bytes as text."""
+    """The reply, with bytes as text."""
     with redis.Redis(port=port, protocol=2, decode_responses=True, socket_timeout=5) as client:
         connection = client.connection_pool.get_connection()
         try:

@@ -1,4 +1,4 @@
-"""The documentation keeps up: links lead somewhere, every setting, command and scenario field is written down."""
+"""The documentation is complete: links work, and every setting, command and scenario field is described."""
 
 import itertools
 import re
@@ -22,7 +22,7 @@ PAGES = sorted(
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 FOLDERS = "|".join(
     {path.name for path in ROOT.glob("[a-z]*/")} - {"results", "dist"}
-)  # runs and builds make what is in these
+)  # runs and builds create the contents of these
 NAMED = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
 
 
@@ -41,7 +41,7 @@ def test_files_that_are_named_are_there(page):
 
 
 def words_of(pages):
-    """What stands in the pages, without the marks around it: `FANBENCH_PORT=8080` has the word FANBENCH_PORT."""
+    """The words of the pages without markup: `FANBENCH_PORT=8080` has the word FANBENCH_PORT."""
     return set(re.findall(r"\w+", "\n".join(page.read_text(encoding="utf-8") for page in pages)))
 
 

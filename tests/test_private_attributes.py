@@ -1,4 +1,4 @@
-"""tests/private_attributes.py: what is listed is there in the installed versions, and what the source uses is listed."""
+"""tests/private_attributes.py: listed attributes exist in the installed versions, and attributes that the source uses are listed."""
 
 import ast
 import functools
@@ -26,14 +26,14 @@ Use = tuple[int, str]
 
 
 def uses(tree: ast.Module) -> set[Use]:
-    """Line and name of each private attribute of others that a module uses."""
+    """Line and name of each foreign private attribute that a module uses."""
     nodes = list(ast.walk(tree))
     found = _names(nodes, set(_defined(nodes)), _untyped(nodes))
     return {(line, name) for line, name in found if name not in DOCUMENTED}
 
 
 def _untyped(nodes: list[ast.AST]) -> set[str]:
-    """The names of values that are declared as Any: of a library without types, and not the module's own."""
+    """The names of values declared as Any: they belong to a library without types, not to the module."""
     typed = [(node.arg, node.annotation) for node in nodes if isinstance(node, ast.arg)]
     typed += [
         (node.target.id, node.annotation)
@@ -44,7 +44,7 @@ def _untyped(nodes: list[ast.AST]) -> set[str]:
 
 
 def _defined(nodes: list[ast.AST]) -> Iterator[str]:
-    """The names that a module gives to what is its own."""
+    """The names of a module's own values."""
     for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
@@ -61,7 +61,7 @@ def _is_own(node: ast.expr) -> bool:
 def _names(nodes: list[ast.AST], own: set[str], untyped: set[str]) -> Iterator[Use]:
     for node in nodes:
         if isinstance(node, ast.Attribute) and PRIVATE.match(node.attr):
-            # A value of the module's own class has a plain name here; what hangs on anything longer is another's.
+            # A value of the module's own class has a plain name here; longer expressions belong to others.
             plain = isinstance(node.value, ast.Name) and node.value.id not in untyped
             if not (plain and node.attr in own):
                 yield node.lineno, node.attr
@@ -83,7 +83,7 @@ def _names(nodes: list[ast.AST], own: set[str], untyped: set[str]) -> Iterator[U
 
 
 def defines(owner: object, attribute: str) -> bool:
-    """Whether a class, or one that it inherits from, has or assigns the attribute; or a module has it."""
+    """Whether a module has the attribute, or a class or its base classes have or assign it."""
     if hasattr(owner, attribute):
         return True
     return isinstance(owner, type) and any(_assigns(base, attribute) for base in owner.__mro__ if base is not object)
@@ -110,7 +110,7 @@ def _assigned(owner: type) -> set[str]:
 
 
 def missing(use: PrivateUse) -> str:
-    """Why a listed use fails with the installed version; '' if it does not."""
+    """Why a listed use fails with the installed version; '' if it works."""
     module, _, name = use.owner.partition(":")
     try:
         owner = importlib.import_module(module)
@@ -161,12 +161,12 @@ def test_each_use_is_listed_and_each_that_is_listed_is_used() -> None:
 
 
 def _is_in(name: str, known: set[str]) -> bool:
-    """A mangled name may be put together: its beginning then stands for it."""
+    """A mangled name may be composed, and its beginning then identifies it."""
     return name in known or (MANGLED.match(name) is not None and any(word.startswith(name) for word in known))
 
 
 def _is_named(name: str, use: PrivateUse, text: str) -> bool:
-    if use.owner in text:  # a module that is imported for what it does
+    if use.owner in text:  # a module imported for its side effects
         return True
     words = name.rpartition("__")[2].rpartition("_")[2] if MANGLED.match(name) else name
     return re.search(rf"(?<![A-Za-z0-9]){words}\b", text) is not None

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Links(HTMLParser):
-    """What a page links to, what it loads, and which anchors it has."""
+    """A page's links, the resources that it loads, and its anchors."""
 
     def __init__(self):
         super().__init__()

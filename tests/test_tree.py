@@ -1,4 +1,4 @@
-"""The tree as a whole: one class a name, no module for what has no subject, rooms that say who imports them, tests that exist."""
+"""The whole tree: one class for each name, no module without a subject, rooms that say who imports them, tests that exist."""
 
 import ast
 import functools

@@ -1,4 +1,4 @@
-"""`python -m benchmarks --quick`, as `make bench` runs it but with few clients."""
+"""`python -m benchmarks --quick`: like `make bench`, but with few clients."""
 
 import json
 import subprocess
@@ -66,7 +66,7 @@ def test_ratios_are_those_of_the_rounds(quick: tuple[str, dict[str, Any]]) -> No
     ours = fanout["fanbench"]
     wanted = [mine / theirs for mine, theirs in zip(ours["us/delivery"]["rounds"], floor, strict=True)]
     assert ours["x raw write"]["rounds"] == pytest.approx(wanted)
-    assert min(floor) > 0.5  # no system call is faster: nothing was counted that did not happen
+    assert min(floor) > 0.5  # no system call is faster, so nothing was counted that did not happen
 
 
 def test_the_bars_of_the_product_are_named(quick: tuple[str, dict[str, Any]]) -> None:
@@ -89,7 +89,7 @@ def test_the_phases_of_a_run_add_up_to_its_fixed_cost(quick: tuple[str, dict[str
     together = figures["s beside the scenario's own"]["median"]
     phases = [figure["median"] for title, figure in figures.items() if title.startswith("s to ")]
     assert len(phases) == 4
-    # The measured phase ends with its last event, which is due one interval, 50 ms, before its seconds are over.
+    # The measured phase ends with its last event, which is due one interval (50 ms) before its end.
     assert 0 < sum(phases) <= together + 0.1
 
 

@@ -17,7 +17,7 @@ STREAM = b": open\n\nid: s-1\ndata: {}\n\n:\n\ndata:1\n\nid: s-2\ndata: {}\n\n"
 
 @contextlib.contextmanager
 def connected(clients: int, head: bytes = HEAD) -> Iterator[tuple[EpollReader, list[socket.socket]]]:
-    """A reader with open streams, and the server's ends of them."""
+    """A reader with open streams, and the server's ends of these streams."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, contextlib.ExitStack() as stack:
         reader = EpollReader(listener.getsockname()[1], clients, None)
         ends = []
@@ -37,7 +37,7 @@ def test_every_event_is_counted_once_wherever_it_is_cut() -> None:
             for part in (STREAM[:cut], STREAM[cut:]):
                 end.sendall(part)
                 sent += len(part)
-                # Each part is read on its own.
+                # Each part is read separately.
                 wait_until(lambda sent=sent: reader.count()["bytes"] == sent, "the part is read")
         assert reader.delivered() == 3 * (len(STREAM) - 1)
 

@@ -1,4 +1,4 @@
-"""The precision that is claimed is that of the stored rounds: resampled noise has their spread, and known answers."""
+"""The claimed precision is that of the stored rounds: resampled noise has their spread, and known answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_resampled_rounds_have_the_spread_and_the_pairing_of_the_stored_ones() -
     drawn = resample(noise, 300, 2, 30)
     assert drawn.shape == (300, 5, 2, 30)
     between = drawn[:, :, 0] - drawn[:, :, 1]
-    assert between.std() == pytest.approx(0.1 * 2**0.5, rel=0.1)  # what a round has in common is gone
+    assert between.std() == pytest.approx(0.1 * 2**0.5, rel=0.1)  # the common part of a round is removed
     assert drawn.std() == pytest.approx(noise.std(), rel=0.1)
     assert abs(between.mean()) < 0.01
 

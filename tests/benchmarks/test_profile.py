@@ -1,4 +1,4 @@
-"""The profile's reading of py-spy's stacks."""
+"""The profile parses py-spy's stacks."""
 
 from benchmarks.profile import shares
 

@@ -1,4 +1,4 @@
-"""Each server that is compared with ours delivers everything to all its clients."""
+"""Each compared server delivers everything to all its clients."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_a_contender_delivers_each_event_to_each_client(contender: Rival, tmp_pa
         assert used.cpu_ns > 0
         assert cpu_ns(tree(server.pid)) >= used.cpu_ns
         assert memory_bytes(tree(server.pid)) > 500_000
-        # Equal work: frames of the same events, with little around them.
+        # Equal work: frames of the same events, with little overhead.
         assert 280 <= reader.count()["bytes"] / used.deliveries <= 345
 
 

@@ -1,4 +1,4 @@
-"""What `make scaling` makes of runs."""
+"""What `make scaling` derives from runs."""
 
 import csv
 import subprocess
@@ -56,7 +56,7 @@ def test_cost_is_for_each_delivery() -> None:
 
 
 def test_past_the_limit_throughput_counts_to_the_last_arrival_and_no_cost_is_shown() -> None:
-    # Within the measured seconds the replica did not get to all of them, so its CPU is not that of all deliveries.
+    # The replica did not finish in the measured seconds, so its CPU does not cover all deliveries.
     point = point_of(made_up_run("rate", 160, [1, 3_000]))
     assert point.server_us is None
     assert point.deliveries_hz == pytest.approx(40 / (SCENARIO.duration_s + 3), rel=0.01)
@@ -85,7 +85,7 @@ def test_points_and_figure_show_every_run(tmp_path: Path) -> None:
 
 
 def stored(folder: Path, *runs: Run) -> list[Run]:
-    """Runs as they are read back from a result directory."""
+    """Runs as read back from a result directory."""
     results = open_results(folder, "scaling", scenario=SCENARIO, command="", host={}, versions={})
     for run in runs:
         results.add_run(run)

@@ -14,7 +14,7 @@ EVENT_US, DELIVERY_US = 170.0, 7.0
 
 
 def run_of(clients: int, rate_hz: float) -> Run:
-    """A run in which a replica and the load cost exactly that much."""
+    """A run in which a replica and the load have exactly these costs."""
     core = rate_hz * EVENT_US / 1e6 + clients * rate_hz * DELIVERY_US / 1e6
     seconds = 2.0
     usage = Usage(cpu_s=core * seconds, rss_mb=1.0, busiest_core=core)

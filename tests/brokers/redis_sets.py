@@ -1,4 +1,7 @@
-"""Redis as people run it: a primary with a replica and three sentinels, and a cluster of three primaries. Real programs."""
+"""Redis as in production: a primary with a replica and three Sentinels, and a cluster of three primaries.
+
+Real programs.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,7 @@ def cluster(folder: Path) -> Iterator[Servers]:
     """Three primaries with all slots; `running` has their ports."""
     with ExitStack() as stack:
         servers = Servers(folder, stack)
-        # The bus has a port of its own, which may not be 10,000 beyond a high one.
+        # The bus needs its own port: for a high port, 10,000 above may not exist.
         free = free_ports(6)
         ports, buses = free[:3], free[3:]
         for port, bus in zip(ports, buses, strict=True):

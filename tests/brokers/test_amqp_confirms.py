@@ -1,4 +1,4 @@
-"""When a channel that confirms nothing is given up, with instants that the test sets."""
+"""When a channel without confirmations is given up, with instants that the test sets."""
 
 from brokers.amqp_confirms import REFUSED_S, UNCONFIRMED_TIMEOUTS, Confirms
 
@@ -36,7 +36,7 @@ def test_a_burst_whose_first_confirmation_is_late_is_waited_for():
     assert failing(confirms, PATIENCE_S) == "not confirmed"
     confirms.confirmed()
     confirms.ended(PATIENCE_S)
-    assert failing(confirms, 2 * PATIENCE_S - 0.1) == ""  # the other one waits from then on
+    assert failing(confirms, 2 * PATIENCE_S - 0.1) == ""  # the other one has waited since then
     assert failing(confirms, 2 * PATIENCE_S) == "not confirmed"
 
 

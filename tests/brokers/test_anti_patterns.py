@@ -61,7 +61,7 @@ def test_a_server_that_is_not_here_and_a_library_that_is_not_installed_are_named
 
 
 def only_without(name, distribution):
-    """`importlib.metadata.distribution` of a machine without a package."""
+    """`importlib.metadata.distribution` on a machine without a package."""
 
     def found(wanted):
         if wanted == name:

@@ -1,4 +1,4 @@
-"""Publishing without a task for each, by those adapters that can: the promises of `publish`, on real brokers."""
+"""Adapters that publish without a task for each message keep the promises of `publish`, on real brokers."""
 
 import asyncio
 

@@ -44,7 +44,7 @@ adapter = Adapter()
 
 @pytest.fixture
 def shelf(integration, tmp_path, monkeypatch):
-    """The plug-in, installed, and its broker's folder."""
+    """The installed plug-in, and its broker's folder."""
     (tmp_path / "shelf_plugin.py").write_text(PLUG_IN)
     folder = tmp_path / "shelf"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Contenders of several nodes: their table, and the settings that a person may give."""
+"""Contenders with several nodes: their table, and the settings that a user may give."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Clusters of real programs: complete after the start, led by another node when one dies, gone when they are stopped."""
+"""Clusters of real programs: complete after the start, led by another node after a death, gone when stopped."""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""The contenders of MQTT keep every promise that their adapters make, on their real programs; RabbitMQ: test_rabbitmq.py."""
+"""The MQTT contenders keep every promise of their adapters, on their real programs.
+
+For RabbitMQ see test_rabbitmq.py.
+"""
 
 from brokers.conformance import Conformance
 

@@ -1,4 +1,4 @@
-"""The contenders of NATS keep every promise that their adapters make, on their real programs."""
+"""The NATS contenders keep every promise of their adapters, on their real programs."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ class TestNats(Conformance):
     contender = "nats"
 
     async def test_subscribe_given_up(self, broker):
-        """nats-py stops reading when an answer arrives that nobody waits for any more; the adapter prevents that."""
+        """nats-py stops reading if an answer arrives after its caller gave up; the adapter prevents this."""
         topic, other = broker.topic(), broker.topic()
         with broker.proxy() as (proxy, endpoint):
             async with broker.producer() as producer, broker.reader(topic, endpoint=endpoint) as (consumer, reader):

@@ -1,4 +1,4 @@
-"""The contenders of PostgreSQL keep every promise that their adapters make, on the real program."""
+"""The PostgreSQL contenders keep every promise of their adapters, on the real program."""
 
 from brokers.conformance import Conformance
 

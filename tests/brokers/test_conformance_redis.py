@@ -1,4 +1,4 @@
-"""The contenders of memory, Redis and Valkey keep every promise that their adapters make, on their real programs."""
+"""The contenders of memory, Redis and Valkey keep every promise of their adapters, on their real programs."""
 
 from brokers.conformance import Conformance
 

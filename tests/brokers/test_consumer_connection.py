@@ -1,4 +1,4 @@
-"""Each topic is confirmed or refused separately, whatever a broker does with the others of a batch."""
+"""Each topic is confirmed or refused separately, whatever the broker does with the rest of a batch."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Links between nodes are cut: packets vanish, each side decides for itself, and nothing is left afterwards."""
+"""Links between nodes are cut: packets disappear, each side decides separately, and nothing is left afterwards."""
 
 import os
 import shutil
@@ -52,7 +52,7 @@ def test_what_a_primary_acknowledges_while_it_is_cut_off_is_thrown_away_when_it_
     ask(old, "SET", "before", "kept")
     assert ask(old, "WAIT", "2", "20000") == 2
     rejoin = cluster.cut(primary)
-    assert ask(old, "SET", "meanwhile", "lost") == "OK"  # clients still reach it, and it takes their word
+    assert ask(old, "SET", "meanwhile", "lost") == "OK"  # clients still reach it, and it accepts their publishes
 
     def promoted():
         return next((address for address in others if ask(address, "ROLE")[0] == "master"), None)

@@ -1,4 +1,4 @@
-"""Broker URLs: taken apart, and never shown with their password."""
+"""Broker URLs are parsed, and never shown with their password."""
 
 import itertools
 

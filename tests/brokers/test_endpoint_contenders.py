@@ -1,4 +1,4 @@
-"""Endpoints as contenders: which program they have, and what is refused before a measurement."""
+"""Endpoints as contenders: their programs, and what is refused before a measurement."""
 
 import pytest
 

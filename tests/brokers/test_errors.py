@@ -18,7 +18,7 @@ def verification(code):
 
 
 def wrapped(error):
-    """As a library raises it: in an error of its own, with no words."""
+    """As a library raises it: in its own error, without a message."""
     outer = RuntimeError()
     outer.__cause__ = error
     return outer

@@ -1,4 +1,4 @@
-"""A client library that is not installed: named with the extra that brings it, wherever its broker is asked for."""
+"""A missing client library is named with its extra, wherever its broker is requested."""
 
 import json
 import shutil

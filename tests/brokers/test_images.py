@@ -29,7 +29,7 @@ def service(name):
 
 @pytest.fixture
 def only_docker(tmp_path, monkeypatch):
-    """A PATH with nothing on it but a `docker` made of the given script, or not even that."""
+    """A PATH with only a `docker` made from the given script, or with nothing."""
 
     def make(script):
         folder = tmp_path / "bin"

@@ -1,4 +1,4 @@
-"""The bounded buffer: order kept, every loss counted, and a Gap exactly where something is missing."""
+"""The bounded buffer keeps order, counts every loss, and puts a Gap exactly where something is missing."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The kit itself: it finds each broken promise, reports it in one line, and continues."""
+"""The kit finds each broken promise, reports it in one line, and continues."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_a_broker_that_a_broken_promise_left_dead_is_started_again(running_progr
     running_programs.workbench(find_contender("valkey"))  # or it skips
 
     async def kill(self, broker):
-        """Kills."""
+        """Kill a broker."""
         broker.running.kill()
         raise BrokenPromiseError("it is dead")
 
@@ -91,7 +91,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("contender", all_contenders(), ids=lambda contender: contender.name)
 def test_nothing_of_a_contender_of_ours_is_left_out_without_a_word(contender):
-    """Each provocation is given, or cannot be for a reason, or its promise is listed as not kept yet."""
+    """Each provocation exists, is impossible for a given reason, or its promise is listed as not kept yet."""
     found, pending = provocations_of(contender.name), pending_of(contender.name)
     assert set(FIELDS) == set(NEEDED)
     assert found is not NOTHING

@@ -1,4 +1,4 @@
-"""The claims of brokers/limits.py about a product, on the bare product: its own client library, without our adapter."""
+"""The claims of brokers/limits.py, on the bare product: its own client library, without our adapter."""
 
 import asyncio
 import secrets
@@ -41,7 +41,7 @@ async def first_of(subscriber: aiomqtt.Client) -> bytes:
 
 
 async def kept_through(end: str, folder) -> bytes:
-    """What an absent subscriber with a session receives first after the broker was restarted."""
+    """What an absent subscriber with a session receives first after the broker's restart."""
     with started("mosquitto-qos1", folder) as running:
         address = running.listeners["mqtt"]
         async with client(address, "reader") as subscriber:
@@ -51,7 +51,7 @@ async def kept_through(end: str, folder) -> bytes:
         getattr(running, end)()
         running.start_again()
         async with client(address, "reader") as subscriber, client(address, "writer") as publisher:
-            if end == "kill":  # with its session the subscription went too
+            if end == "kill":  # the subscription disappeared with its session
                 await subscriber.subscribe("t", qos=1)
             await publisher.publish("t", b"afterwards", qos=1)
             return await first_of(subscriber)
@@ -64,7 +64,7 @@ def test_a_primary_of_valkey_acknowledges_what_no_replica_has(tmp_path):
         ask(other, "REPLICAOF", *address.rsplit(":", 1))
         wait_until(lambda: ask_info(other, "INFO", "replication")["master_link_status"] == "up", "it follows", 20)
         replica.pause()
-        for _ in range(20):  # more than sockets hold, so that what follows waits in the primary, as on a slow link
+        for _ in range(20):  # more than sockets hold, so that later data waits in the primary, as on a slow link
             ask(address, "SET", "big", "x" * 1_000_000)
         assert ask(address, "XADD", "events", "*", "payload", "acknowledged")
         primary.kill()

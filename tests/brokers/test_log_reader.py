@@ -16,7 +16,7 @@ DEADLINE_S = 5
 
 
 class Past:
-    """A history that comes when the test lets it."""
+    """A history that arrives when the test allows it."""
 
     def __init__(self, *batches):
         self._batches = batches
@@ -64,7 +64,7 @@ async def test_other_topics_go_on_while_a_history_comes():
     past.may_go.set()
     await joined(feed)
     await take(feed, (9, "old", b"5"))
-    assert past.asked == [(7, 5)]  # what is live from there on is not read twice
+    assert past.asked == [(7, 5)]  # entries that are live from there on are not read twice
     assert await drained(feed) == [b"before", b"1", b"meanwhile", b"2", b"3", b"4", b"5"]
 
 

@@ -1,4 +1,4 @@
-"""MQTT as people run it: sessions that end, refusals by name, both versions, WebSocket, certificates."""
+"""MQTT in production: sessions that end, refusals by name, both versions, WebSocket, certificates."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ DEADLINE_S = 20
 
 @contextmanager
 def mosquitto(folder, *lines):
-    """A Mosquitto with more lines in its configuration; `{port}` in them is a second port. Gives both ports."""
+    """A Mosquitto with more lines in its configuration; `{port}` in them is a second port. Returns both ports."""
     program = PROGRAMS["mosquitto"]
     if program.find() is None:
         missing(program.install_hint)
@@ -64,7 +64,7 @@ async def refusal_to_connect(url):
     errors = []
     for side in (adapter.producer, adapter.consumer):
         with pytest.raises(BrokerError) as caught:
-            async with asyncio.timeout(endpoint.timeout_s / 2), side(endpoint):  # told, and not waited for in vain
+            async with asyncio.timeout(endpoint.timeout_s / 2), side(endpoint):  # reported, without a useless wait
                 pass
         errors.append(caught.value)
     assert errors[0].cause == errors[1].cause
@@ -72,7 +72,7 @@ async def refusal_to_connect(url):
 
 
 async def offline_sessions(port, condition):
-    """Wait until the broker's number of sessions without a connection is so."""
+    """Wait until the broker has this number of sessions without a connection."""
     async with aiomqtt.Client("127.0.0.1", port) as client, asyncio.timeout(DEADLINE_S):
         await client.subscribe("$SYS/broker/clients/disconnected")
         async for message in client.messages:
@@ -117,7 +117,7 @@ async def test_under_3_1_1_the_next_start_takes_the_session_over(tmp_path):
         await dies(port, options)
         await dies(port, options)
         await offline_sessions(port, lambda number: number == 1)
-        await round_trip(f"mqtt://127.0.0.1:{port}?qos=1{options}")  # closed in good order it leaves none
+        await round_trip(f"mqtt://127.0.0.1:{port}?qos=1{options}")  # a clean close leaves none
         await offline_sessions(port, lambda number: number == 0)
 
 
@@ -204,7 +204,7 @@ async def test_why_the_broker_ended_the_connection_is_told(tmp_path):
 @pytest.mark.usefixtures("integration")
 async def test_a_limit_of_connections_is_told_at_once(tmp_path):
     with mosquitto(tmp_path, "max_connections 1") as (port, _):
-        # Mosquitto 2.0 takes one more than its limit.
+        # Mosquitto 2.0 accepts one more than its limit.
         async with aiomqtt.Client("127.0.0.1", port), aiomqtt.Client("127.0.0.1", port):
             error = await refusal_to_connect(f"mqtt://127.0.0.1:{port}")
             assert "limit of connections" in error.cause
@@ -302,7 +302,7 @@ def test_an_answer_to_a_connection(code, kind):
 
 
 async def test_paho_makes_no_record_of_every_packet():
-    """It cost a fifth of a publish; a socket's error is logged as an error, and is seen."""
+    """paho's log cost a fifth of a publish; a socket's error is logged as an error and is still seen."""
     connection = Connection(open_endpoint("mqtt://127.0.0.1:1")[1], ClientPlan("one", 5))
     logger = connection.client._client._logger
     assert not logger.isEnabledFor(logging.WARNING)

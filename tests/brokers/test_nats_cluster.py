@@ -1,4 +1,4 @@
-"""JetStream on three nodes: the node with a replica's consumer dies, and so does the node with its connection."""
+"""JetStream on three nodes: the death of the node with a replica's consumer, and of the node with its connection."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ def cluster(folder):
 
 
 async def _connected(stack, side, endpoint):
-    """Enter a side; a cluster that has just started has no leader yet."""
+    """Connect a side; a cluster that has just started has no leader yet."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
@@ -87,7 +87,7 @@ async def _flows(producer, taken, reader):
 
 
 async def _consumer_elsewhere(stack, adapter, endpoint, client, nodes=("n1", "n2")):
-    """A consumer on one of these nodes, connected to none of them; the server places it by chance."""
+    """A consumer on one of these nodes that is connected to another; the server places it at random."""
     for _ in range(30):
         async with AsyncExitStack() as trial:
             consumer = await _connected(trial, adapter.consumer, endpoint)
@@ -125,7 +125,7 @@ async def test_the_node_that_holds_the_consumer_dies(tmp_path):
 
 
 def _meta_leader(folder):
-    """Who leads JetStream's own group, by the log of each node that says when that changes."""
+    """The leader of JetStream's own group, according to the nodes' logs."""
     found = []
     for name in NODES:
         for line in (folder / name / "nats.log").read_text().splitlines():
@@ -136,7 +136,7 @@ def _meta_leader(folder):
 
 
 async def test_what_comes_while_jetstream_elects_a_leader_is_read_without_a_consumer(tmp_path):
-    """The consumer's node led JetStream's own group: nobody can start another consumer before its election."""
+    """The consumer's node led JetStream's own group, so nobody can start another consumer before the election."""
     with cluster(tmp_path) as (nodes, addresses):
         async with AsyncExitStack() as stack:
             first = await nats.connect(f"nats://{addresses['n0']}")
@@ -176,7 +176,7 @@ async def test_what_comes_while_jetstream_elects_a_leader_is_read_without_a_cons
             assert reader.payloads == [payload for payload in taken if payload in {*reader.payloads}]
             assert not {*taken} - {*reader.payloads}
             assert not reader.gaps
-            if asked[0][0] == victim:  # else this machine was slower than the election
+            if asked[0][0] == victim:  # otherwise this machine was slower than the election
                 assert asked[-1][1] > before
 
 

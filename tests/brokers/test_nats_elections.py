@@ -1,4 +1,4 @@
-"""The claims of brokers/limits.py about a NATS cluster whose leader dies: the bare product with nats-py and aiomqtt."""
+"""The claims of brokers/limits.py about the death of a NATS cluster's leader, with nats-py and aiomqtt alone."""
 
 import asyncio
 import os
@@ -55,7 +55,7 @@ async def test_mqtt_takes_no_client_for_seconds_after_the_death_of_the_node_that
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 with suppress(aiomqtt.MqttError):
-                    # aiomqtt waits in vain where a server hangs up in place of an answer.
+                    # aiomqtt waits forever if a server hangs up instead of answering.
                     async with aiomqtt.Client("127.0.0.1", port, timeout=2):
                         break
                 await asyncio.sleep(0.1)
@@ -63,7 +63,7 @@ async def test_mqtt_takes_no_client_for_seconds_after_the_death_of_the_node_that
 
 
 async def led(nodes):
-    """The node that leads the stream in which the server keeps the sessions of MQTT's clients."""
+    """The leader of the stream in which the server stores the sessions of MQTT clients."""
     async with aiomqtt.Client("127.0.0.1", int(nodes[0].listeners["mqtt"].rpartition(":")[2]), timeout=DEADLINE_S):
         connection = await nats.connect(f"nats://{nodes[0].listeners['nats']}")
         name = (await connection.jetstream().stream_info("$MQTT_sess")).cluster.leader

@@ -1,4 +1,4 @@
-"""Which node of a NATS cluster is broken as the leader if the server has streams of its own."""
+"""Which node of a NATS cluster counts as the leader if the server has its own streams."""
 
 from types import SimpleNamespace
 

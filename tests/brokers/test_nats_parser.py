@@ -1,4 +1,4 @@
-"""Plain messages past nats-py's parser: the same as through it, wherever the bytes are cut."""
+"""Plain messages give the same result past nats-py's parser as through it, wherever the bytes are cut."""
 
 import asyncio
 

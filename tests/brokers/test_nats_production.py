@@ -1,4 +1,4 @@
-"""NATS in production: rights, logins, foreign streams, and streams that come back older than they were."""
+"""NATS in production: permissions, logins, foreign streams, and streams that come back with older data."""
 
 import asyncio
 import base64
@@ -110,7 +110,7 @@ async def test_a_user_without_admin_rights_uses_the_stream_that_is_there(tmp_pat
 
 
 async def test_a_user_who_may_not_acknowledge_is_told(tmp_path):
-    """The server would send a window's worth and wait: a replica that is connected, and deaf."""
+    """The server would send one window and wait: the replica would be connected but receive nothing more."""
     rights = ["fanbench.>", "$JS.API.>"]
     with server(tmp_path, **jetstream(tmp_path), accounts={"A": account_of(publish=rights, subscribe=[INBOX])}) as (
         address,
@@ -201,7 +201,7 @@ async def test_a_login_file_that_is_none_is_named(option, tmp_path):
 
 
 def new_key(prefix):
-    """A key pair of the kind that the prefix names, with its seed and its public key as text."""
+    """A key pair of the type that the prefix names: its seed and its public key as text."""
     seed = nkeys.encode_seed(hashlib.sha256(str(time.time_ns()).encode()).digest(), prefix)
     pair = nkeys.from_seed(bytearray(seed))
     return pair, bytes(seed).decode(), pair.public_key.decode()
@@ -222,7 +222,7 @@ def _word(data):
 
 
 def signed(issuer, issuer_public, subject, claims):
-    """A JWT of NATS; Source: the format of nats-io/jwt, version 2."""
+    """A NATS JWT in the format of nats-io/jwt, version 2."""
     body = {"iat": 1700000000, "iss": issuer_public, "sub": subject, "name": "test", "nats": {"version": 2, **claims}}
     body["jti"] = base64.b32encode(hashlib.sha256(json.dumps(body).encode()).digest()).rstrip(b"=").decode()
     head = {"typ": "JWT", "alg": "ed25519-nkey"}
@@ -301,7 +301,7 @@ async def test_certificates_of_clients_and_secure_websockets(tmp_path):
 
 
 async def test_a_stream_that_comes_back_older_sends_no_old_message_as_news(tmp_path):
-    """The server lost its last entries, and numbers new ones like them."""
+    """The server lost its last entries, and reuses their numbers."""
     with server(tmp_path, **jetstream(tmp_path)) as (address, running):
         store, copy = tmp_path / "data", tmp_path / "copy"
         async with both(f"nats+js://{address}") as (producer, consumer, reader):
@@ -369,7 +369,7 @@ async def test_what_nats_py_cannot_decode_stops_nobody(scheme, tmp_path):
             await reader.until(lambda: b"after" in reader.payloads, "what came after it")
             assert not reader.gaps
             assert consumer.link.connected
-            # NATS core hands a consumer only what has a subject that it subscribed to.
+            # NATS core sends a consumer only messages with a subject that it subscribed to.
             assert consumer.link.skipped == ({"a subject that is not UTF-8": 1} if scheme == "nats+js" else {})
             writer.close()
 

@@ -1,4 +1,4 @@
-"""Options are declared once: values are read by their kind, and the docs' table is made from them."""
+"""Options are declared once: their kind parses values, and the docs' table is generated from them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A payload survives the way through PostgreSQL's text of bounded length, and text stays readable for others."""
+"""A payload survives PostgreSQL's notification, which is text of limited length, and text stays readable for others."""
 
 import pytest
 

@@ -24,7 +24,7 @@ def bench(running_programs):
 
 @pytest.fixture
 async def endpoint(bench):
-    """Of a table of the test's own."""
+    """A table of the test's own."""
     found = bench.endpoint(run_name=new_run_name())
     async with adapter.producer(found):
         pass
@@ -47,7 +47,7 @@ def insert(endpoint, topic, payload):
 
 
 class NaiveReader:
-    """Reads the rows after the last id, as outboxes are often written."""
+    """Reads the rows after the last id, as many outboxes do."""
 
     def __init__(self, session, endpoint):
         self.session, self.table, self.last, self.payloads = session, OutboxTable(endpoint).quoted, 0, []
@@ -187,7 +187,7 @@ async def test_a_row_that_the_server_refuses_harms_no_other_of_its_batch(bench, 
 
 @pytest.fixture
 async def modest(bench, endpoint):
-    """An endpoint of a user without rights but those that a test grants; and a function that grants."""
+    """An endpoint of a user with only the rights that a test grants, and the function that grants them."""
     name = f"modest-{new_run_name()[-6:]}"
     async with connected(endpoint) as session:
         await session.execute(f'CREATE ROLE "{name}" LOGIN')

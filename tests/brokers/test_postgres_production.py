@@ -1,4 +1,4 @@
-"""PostgreSQL in production: a standby takes over, a statement is cut short, TLS is required, a payload is large."""
+"""PostgreSQL in production: a standby takes over, a statement times out, TLS is required, a payload is large."""
 
 import asyncio
 import shutil
@@ -47,7 +47,7 @@ def programs(integration):
 
 
 def server(programs, data, *options):
-    """A server on a folder that has a database already, not started yet."""
+    """A server on a folder that already has a database; not started yet."""
     port = free_port()
     command = partial(program.server_command, programs / "postgres", data, [f"port={port}", "fsync=off", *options])
     return Running(
@@ -63,7 +63,7 @@ def server(programs, data, *options):
 
 @contextmanager
 def a_primary_and_its_standby(programs, folder):
-    """Two servers; the standby has what the primary commits."""
+    """Two servers; the standby replicates what the primary commits."""
     primary_data, standby_data = folder / "primary", folder / "standby"
     program.initialise(programs, primary_data)
     with launch(server(programs, primary_data)) as primary:
@@ -151,7 +151,7 @@ def producer_session(producer):
 
 
 async def until_cut(producer, topic):
-    """Publish until the server takes longer than a millisecond over it."""
+    """Publish until a publish takes the server longer than a millisecond."""
     async with asyncio.timeout(60):
         while True:
             for ended in await asyncio.gather(

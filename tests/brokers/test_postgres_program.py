@@ -1,4 +1,4 @@
-"""The PostgreSQL that fanbench starts: several side by side, whole after a kill, stopped as a whole, and set as asked."""
+"""The PostgreSQL that fanbench starts: several at once, intact after a kill, stopped completely, with the chosen settings."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def family(running):
 
 
 def segments_of(running):
-    """The numbers of the segments of shared memory that this machine has of the server's user."""
+    """The ids of the shared-memory segments that the server's user has on this machine."""
     table = Path("/proc/sysvipc/shm")
     rows = [line.split() for line in table.read_text().splitlines()[1:]] if table.exists() else []
     file = running.data / "db" / "postmaster.pid"
@@ -84,7 +84,7 @@ async def test_it_keeps_what_was_committed_through_a_kill_and_ends_with_all_its_
 def test_a_stopped_server_answers_nothing_and_goes_on_when_it_is_continued(start):
     running = start("postgres")
     running.pause()
-    # What had just ended is a zombie until the server goes on.
+    # A process that had just ended stays a zombie until the server continues.
     stands = {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
     wait_until(lambda: {process.status() for process in family(running)} <= stands, "all stop", DEADLINE_S)
     assert not postgres_answers(port_of(running))

@@ -1,4 +1,4 @@
-"""The launcher with real programs: ready after a round trip, back after a kill, gone with the process that started them."""
+"""Real programs are ready after a round trip, come back after a kill, and end with the process that started them."""
 
 import os
 import signal

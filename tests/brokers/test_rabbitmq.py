@@ -1,6 +1,6 @@
-"""All that needs RabbitMQ, which takes eight seconds of a core to start: in one file, one process starts it once.
+"""RabbitMQ's contenders keep their adapters' promises, and a limit of brokers/limits.py shows on the bare product.
 
-Its contenders keep every promise that their adapters make, and a limit of brokers/limits.py shows on the bare product.
+RabbitMQ takes eight CPU seconds to start, so these tests share a file, and one process starts it once.
 """
 
 import asyncio
@@ -58,7 +58,10 @@ ok = rabbit_auth_backend_internal:set_topic_permissions(
 
 
 async def test_by_mqtt_a_forbidden_topic_interrupts_at_most_once(running_programs: RunningPrograms):
-    """RabbitMQ closes the connection instead of refusing. If an unused topic was granted, the first refusal shows that."""
+    """RabbitMQ closes the connection instead of refusing.
+
+    If an unused topic was allowed, the first refusal shows this.
+    """
     workbench = running_programs.workbench(find_contender("rabbitmq-mqtt"))
     assert workbench.running is not None
     evaluate(int(workbench.running.listeners["amqp"].rpartition(":")[2]), _RIGHTS)

@@ -1,4 +1,4 @@
-"""Quorum queues whose leader dies: RabbitMQ's answers to a channel that publishes, and the adapter's reaction."""
+"""A quorum queue's leader dies: RabbitMQ's answers to a publishing channel, and the adapter's reaction."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ async def test_a_channel_that_publishes_between_two_leaders_is_refused_and_the_a
         await producer.publish("events", b"before")
         leader = await asyncio.to_thread(cluster.leader, ["quorum"], "events")
         leader.kill()
-        # The node that died stays away: what follows is done by the other two.
+        # The dead node stays away: the other two do the rest.
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 try:
@@ -56,7 +56,10 @@ async def test_a_channel_that_publishes_between_two_leaders_is_refused_and_the_a
 
 
 async def test_the_bare_library_is_refused_on_the_channel_and_not_on_a_new_one(cluster):
-    """The reason for the adapter's code, without our libraries. RabbitMQ 3.10 behaves like this; a newer one may be better."""
+    """The reason for the adapter's code, without our libraries. RabbitMQ 3.10 behaves like this.
+
+    A newer one may be better.
+    """
     addresses = cluster.listeners["amqp"].split(",")
     connection = await aio_pika.connect(f"amqp://guest:guest@{addresses[0]}")
     channel = await connection.channel()
@@ -93,7 +96,7 @@ async def test_the_bare_library_is_refused_on_the_channel_and_not_on_a_new_one(c
 
 
 async def test_a_quorum_queue_whose_members_were_all_killed_has_no_leader(cluster):
-    """The claims of brokers/limits.py about `rabbitmq-quorum` in cluster-kill: the bare product, asked for the queue's members."""
+    """The claims of brokers/limits.py about `rabbitmq-quorum` in cluster-kill, checked by the bare product's queue members."""
     address = cluster.listeners["amqp"].split(",")[0]
     connection = await aio_pika.connect(f"amqp://guest:guest@{address}")
     channel = await connection.channel()

@@ -1,6 +1,6 @@
-"""RabbitMQ in production: alarms, rights, limits, a queue's node that is lost, odd messages.
+"""RabbitMQ in production: alarms, permissions, limits, the loss of a queue's node, odd messages.
 
-An operator's part is played by `evaluate`, which has the node do what rabbitmqctl would.
+`evaluate` plays the operator: it makes the node do what rabbitmqctl would.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def ask(workbench, expression):
 
 @contextlib.asynccontextmanager
 async def alarm(workbench):
-    """Asked in a thread: a client that sends no heartbeat for seconds is given up by the broker."""
+    """Ask in a thread: the broker gives up a client that sends no heartbeat for seconds."""
     await asyncio.to_thread(ask, workbench, "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).")
     try:
         yield
@@ -50,7 +50,7 @@ async def alarm(workbench):
 
 
 async def stays_connected(*sides):
-    """For longer than a side waits for a sign of life and its answer; a consumer is told why nothing comes."""
+    """Longer than a side waits for its liveness check; a consumer gets the reason for the silence."""
     await polled(lambda: sides[-1].link.notice, "the consumer's notice of the alarm")
     assert "low on memory" in sides[-1].link.notice
     endpoint = sides[0].link.target
@@ -70,7 +70,7 @@ async def test_at_least_once_waits_for_the_end_of_an_alarm(workbench, caplog):
             await stays_connected(producer, consumer)
             late = [asyncio.ensure_future(producer.publish(topic, b"%d" % i)) for i in range(100, 200)]
             await asyncio.sleep(0)
-            async with workbench.reader(workbench.topic()):  # a replica that starts meanwhile
+            async with workbench.reader(workbench.topic()):  # a replica that starts in the meantime
                 assert not any(publish.done() for publish in publishes + late)
             assert "accepts no messages for now: low on memory" in caplog.text
         await asyncio.gather(*publishes, *late)
@@ -217,7 +217,7 @@ async def publish_oddly(workbench, exchange, routing_key, headers):
             frame(3, b"odd"),
         ]
         await channel.write_queue.put(ChannelFrame(payload=b"".join(parts), should_close=False, drain_future=None))
-        await channel.basic_qos(prefetch_count=1)  # answered when it is published
+        await channel.basic_qos(prefetch_count=1)  # answered once it is published
 
 
 NO_UTF8 = b"\x02\xff\xfeS\x00\x00\x00\x02ab"

@@ -1,4 +1,4 @@
-"""Each option of RabbitMQ's adapters has the effect at the broker that the table in docs/brokers.md promises."""
+"""Each option of RabbitMQ's adapters has the effect at the broker that docs/brokers.md promises."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A topic with a late subscription has its complete history from the reader's memory, and no other topic's history is read again."""
+"""A late topic gets its complete history from the reader's memory, and no other topic's history is read again."""
 
 import asyncio
 from collections import defaultdict
@@ -18,7 +18,7 @@ NAMES = ("a", "b", "c", "d")
 
 
 class Stream:
-    """A stored stream, and a reader of it; the position of an entry is also the moment at which it was published."""
+    """A stored stream and its reader; an entry's position is also its time."""
 
     def __init__(self):
         self.entries = []

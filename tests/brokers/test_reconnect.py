@@ -1,4 +1,4 @@
-"""One policy for all adapters: backoff, a reported loss that is worth a Gap, nothing left behind."""
+"""One policy for all adapters: backoff, a Gap for each reported loss, nothing left behind."""
 
 import asyncio
 import itertools
@@ -78,7 +78,7 @@ async def test_a_lost_connection_is_told_closed_and_replaced():
         line.end.set()
         while await asyncio.wait_for(line.dialled.get(), 10) != 3:
             pass
-        await asyncio.wait_for(line.up.wait(), 10)  # one that nobody has served yet would only be hung up
+        await asyncio.wait_for(line.up.wait(), 10)  # one that is not served yet would only be closed
     assert line.events == ["dial 0", "lost cut, ***", "hang up 0", "dial 3", "lost closed", "hang up 3"]
 
 
@@ -161,14 +161,14 @@ def test_a_reason_is_one_line_of_the_innermost_error():
 
 
 async def dialled(line, count):
-    """Wait until it has dialled so often."""
+    """Wait until it has dialled this often."""
     async with asyncio.timeout(20):
         while len(line.hosts) < count:
             await asyncio.sleep(0.01)
 
 
 async def test_dials_that_time_out_after_a_failed_task_group_are_followed_by_more():
-    """Before Python 3.11.3 the first of them ended reconnecting as cancelled."""
+    """Before Python 3.11.3 the first of them ended the reconnecting with a cancellation."""
 
     class Deaf(ReconnectLoop):
         async def dial(self):

@@ -1,4 +1,4 @@
-"""Redis's answers are bounded before memory is: endless answers, large entries, and many of them."""
+"""Redis answers are limited before memory runs out: endless answers, large entries, and many of them."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ class Relay:
             writer.close()
 
     async def flood(self, head):
-        """Until the other side hangs up, and 1 GiB at most."""
+        """Send until the other side hangs up, at most 1 GiB."""
         writer, piece = self._writers[-1], b"x" * MIB
         writer.write(head)
         with contextlib.suppress(ConnectionError):

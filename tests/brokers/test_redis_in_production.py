@@ -1,4 +1,4 @@
-"""Redis in production: failovers, sentinels, a cluster, sockets, rights, and entries of other programs."""
+"""Redis in production: failovers, Sentinels, a cluster, sockets, permissions, and entries of other programs."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ async def both(url):
 
 
 async def publish_until_seen(producer, reader, topic, payload):
-    """At most once: again, until one arrives."""
+    """Publish until one arrives: the promise is at most once."""
     async with asyncio.timeout(DEADLINE_S):
         while payload not in reader.payloads:
             with contextlib.suppress(BrokerError):
@@ -78,7 +78,7 @@ async def test_sentinel_names_the_primary_before_and_after_it_died(scheme, tmp_p
             await publish_until_seen(producer, reader, "events", b"before")
             old = servers.primary()
             servers.kill(old)
-            servers.running[servers.sentinels[0]].send_signal(signal.SIGKILL)  # with a sentinel on its host
+            servers.running[servers.sentinels[0]].send_signal(signal.SIGKILL)  # with a Sentinel on its host
             await publish_until_seen(producer, reader, "events", b"after")
             assert servers.primary() != old
             assert reader.gaps
@@ -142,7 +142,7 @@ def _subscribers(port):
 async def test_the_topics_of_other_shards_go_on_while_one_is_lost(tmp_path):
     topics = [f"room-{number}" for number in range(24)]
     with cluster(tmp_path) as servers:
-        # The URL has the node that is lost alone: the others are known by the map.
+        # The URL has only the lost node; the others are known from the slot map.
         killed, *others = servers.running
         ranges = ask(killed, "CLUSTER", "SLOTS")
         mine = next((first, last) for first, last, (_, port, *_), *_ in ranges if port == killed)
@@ -182,7 +182,7 @@ async def test_the_topics_of_other_shards_go_on_while_one_is_lost(tmp_path):
 
 
 def _names(slots, port, but=(1, 0)):
-    """Names of topics whose slot is within these and not within those, according to a living node."""
+    """Topics whose slots are in the first set and not in the second, according to a living node."""
     for number in range(10_000):
         slot = int(ask(port, "CLUSTER", "KEYSLOT", f"later-{number}"))
         if slots[0] <= slot <= slots[1] and not but[0] <= slot <= but[1]:
@@ -251,7 +251,7 @@ async def test_a_missing_password_is_found_when_dialling(tmp_path):
 
 @pytest.mark.parametrize("right", ["xread", "xadd", "xinfo"])
 async def test_a_right_that_is_missing_on_the_stream_is_told(right, running_programs):
-    """By whoever needs it, when it connects or publishes; a consumer that could read nothing is not connected."""
+    """Whoever needs it learns it when it connects or publishes; a consumer that could read nothing is not connected."""
     workbench = running_programs.workbench(find_contender("valkey-streams"))
     plain = workbench.endpoint()
     ask(plain.port, "ACL", "SETUSER", f"no-{right}", "on", ">word", "~*", "+@all", f"-{right}")
@@ -342,7 +342,7 @@ def _answers(port):
 
 
 async def test_hello_is_not_needed(tmp_path):
-    """A user who may publish and subscribe and nothing else."""
+    """A user who may only publish and subscribe."""
     port = free_port()
     users = tmp_path / "users.acl"
     users.write_text("user default off\nuser app on >secret allchannels -@all +publish +subscribe +unsubscribe\n")

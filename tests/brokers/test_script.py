@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "brokers.sh"
 
 
 def run(path, **env):
-    """The script with a PATH of its own; its exit code and words."""
+    """Run the script with its own PATH; return its exit code and output."""
     text = SCRIPT.read_text(encoding="utf-8").replace("PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n", "")
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "BASH_ENV")}
     done = subprocess.run(

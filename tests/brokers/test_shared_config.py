@@ -26,7 +26,7 @@ FILES = {
 
 
 def built(name, folder, **chosen):
-    """The configuration files that the local nodes of a cluster get, which is not started."""
+    """The configuration files for a cluster's local nodes, without starting them."""
     program = CLUSTERS[name]
     if name == "rabbitmq-cluster" and on_path("epmd") is None:
         missing("epmd, which comes with RabbitMQ, is not installed; make brokers does it")
@@ -36,7 +36,7 @@ def built(name, folder, **chosen):
 
 
 def settings_of(text):
-    """Name and value of each line of a file; of JSON, which a node of NATS gets, those of all its objects."""
+    """The name and value of each line of a file; for JSON, which NATS nodes get, those of all objects."""
     if text.startswith("{"):
         found = json.loads(text)
         return {**found, **found["jetstream"]}

@@ -1,4 +1,4 @@
-"""What we claim about storage and licences is in docs/brokers.md with its source, and matches how the programs are started."""
+"""Claims about storage and licences have a source in docs/brokers.md, and match how the programs are started."""
 
 from __future__ import annotations
 

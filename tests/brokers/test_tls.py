@@ -43,7 +43,7 @@ def ca_file(authority, tmp_path_factory):
 
 @pytest.fixture
 def tls_before(authority, running_programs):
-    """A function that gives a contender's address behind TLS, with a certificate for a host name."""
+    """A function that returns a contender's address behind TLS, with a certificate for a host name."""
     with ExitStack() as stack:
 
         def start(name, host, asked_of=None):
@@ -92,7 +92,7 @@ async def test_a_name_may_be_given_that_the_certificate_has(name, tls_before, ca
 
 @pytest.fixture
 def own_certificate(authority, tmp_path):
-    """Options that name a certificate of a client's own."""
+    """Options that name a client certificate."""
     certificate = authority.issue_cert("client@example.org")
     certificate.private_key_pem.write_to_path(str(tmp_path / "client.key"))
     certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "client.pem"))
@@ -141,7 +141,7 @@ async def test_a_ca_file_that_is_none_is_named(scheme, tmp_path):
 
 @pytest.fixture
 def nats_with_tls(integration, authority, tmp_path):
-    """A nats-server that asks for TLS: NATS begins in plain text, so no proxy can add it."""
+    """A nats-server that requires TLS: NATS begins in plain text, so a proxy cannot add it."""
     certificate = authority.issue_cert("localhost")
     certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))

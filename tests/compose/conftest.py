@@ -17,7 +17,7 @@ def engine(integration: None) -> None:
 
 @pytest.fixture(scope="session")
 def image(engine: None) -> Iterator[str]:
-    """The image, built once for all profiles under a tag of its own."""
+    """The image, built once for all profiles under a separate tag."""
     name = f"fanbench-test-{os.getpid()}"
     Demo([], name).compose("build")
     yield name
@@ -26,7 +26,10 @@ def image(engine: None) -> Iterator[str]:
 
 @pytest.fixture
 def demo(image: str, request: pytest.FixtureRequest) -> Iterator[Demo]:
-    """The demo up with the words of the parameter: settings, profiles, `up` options. After a plain `down` nothing may be left."""
+    """The demo, started as the parameter says: settings, profiles, `up` options.
+
+    After a plain `down` nothing may be left.
+    """
     words, _, options = request.param.partition(" --")
     settings = dict(word.split("=", 1) for word in words.split() if "=" in word)
     running = Demo([word for word in words.split() if "=" not in word], image, settings)

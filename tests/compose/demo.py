@@ -1,4 +1,4 @@
-"""The demo under its own project name, port and image tag, driven as a person does: docker compose, curl."""
+"""The demo under its own project name, port and image tag, used as people do: docker compose, curl."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ def compose_command() -> list[str]:
 
 
 def docker(*arguments: str) -> str:
-    """What `docker …` prints; raises CalledProcessError when it fails."""
+    """Run `docker …` and return its output; raises CalledProcessError if it fails."""
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -63,7 +63,7 @@ class Demo:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that a person sets to run a second demo next to another."""
+        """The variables that a user sets to run a second demo."""
         return os.environ | {
             "FANBENCH_PORT": str(self.ports[0]),
             "FANBENCH_LOCUST_PORT": str(self.ports[1]),
@@ -88,7 +88,7 @@ class Demo:
         return {name: status for name, _, status in (line.partition(" ") for line in lines)}
 
     def stats(self) -> dict[str, dict[str, Any]]:
-        """Each replica's `/stats` by its name, asked within its container: the proxy does not publish them."""
+        """Each replica's `/stats` by its name, read in its container because the proxy does not publish them."""
         ask = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:8000/stats').read().decode())"
         return {name: json.loads(docker("exec", name, "python", "-c", ask)) for name in self.containers("server")}
 
@@ -111,7 +111,7 @@ class Demo:
 
     @contextlib.contextmanager
     def stream(self, *curl_options: str) -> Iterator[Iterator[SSEEvent]]:
-        """`curl -N` of /sse through the proxy, as events; the iterator ends when the stream does."""
+        """`curl -N` of /sse through the proxy, as events; the iterator ends with the stream."""
         curl = subprocess.Popen(
             ["curl", "-sN", "--max-time", "60", *curl_options, f"{self.url}/sse"], stdout=subprocess.PIPE
         )

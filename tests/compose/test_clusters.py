@@ -1,4 +1,4 @@
-"""The cluster profiles for real: three nodes, and events go on after the death of the one that leads."""
+"""The cluster profiles, started for real: three nodes, and events continue after the leader's death."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 OTHERS = 4  # two replicas, the generator, the proxy
 TOPIC = "events"
 
-pytestmark = pytest.mark.timeout(600)  # the first test has the image built
+pytestmark = pytest.mark.timeout(600)  # the first test builds the image
 
 
 def inside(demo: Demo, service: str, *command: str) -> str:
@@ -30,7 +30,7 @@ def at_address(demo: Demo, profile: str, address: str) -> str:
 
 
 def sentinel_primary(demo: Demo) -> str:
-    """The address of the primary, as a Sentinel names it."""
+    """The primary's address according to a Sentinel."""
     profile = demo.profiles[0]
     product = profile.partition("-")[0]
     ask = (f"{product}-cli", "--raw", "-p", "26379", "sentinel", "get-master-addr-by-name", "fanbench")
@@ -63,7 +63,7 @@ def slot_owner(table: str, slot: int) -> str:
 
 
 def check_that_events_go_on(demo: Demo, nodes: int) -> None:
-    """Kill the node that leads, and get an event that was sent after its death."""
+    """Kill the leader, and receive an event that was sent after its death."""
     demo.wait_healthy(nodes + OTHERS, 240)
     with demo.stream("--max-time", "120") as events:
         assert next(messages(events), None), "no event before the kill"
@@ -84,7 +84,7 @@ def test_events_go_on_after_the_primary_and_it_comes_back_as_a_copy(demo: Demo) 
 
 
 def info_of(container: str, wanted: str) -> str | None:
-    """A server's report on its replication, once it has the wanted line."""
+    """A server's replication report, once it has the wanted line."""
     told = docker("exec", container, "sh", "-c", "valkey-cli info replication || true")
     return told if wanted in told else None
 

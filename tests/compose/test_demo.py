@@ -1,4 +1,4 @@
-"""The commands of docs/deploy.md for real, wherever a Docker daemon answers."""
+"""Runs the commands of docs/deploy.md, if a Docker daemon answers."""
 
 import itertools
 import json
@@ -34,7 +34,7 @@ def first_server(demo: Demo) -> str:
         return server_of(next(messages(events)))
 
 
-pytestmark = pytest.mark.timeout(600)  # the first test has the image built, which fetches every library
+pytestmark = pytest.mark.timeout(600)  # the first test builds the image, which fetches every library
 
 
 def test_up_builds_the_image_where_there_is_none(image: str):
@@ -66,7 +66,7 @@ def test_each_broker_serves_both_replicas_and_a_client_outlives_its_replica(demo
 
     servers: set[str] = set()
     wait_until(lambda: servers.add(first_server(demo)) or len(servers) == REPLICAS, "curl -N sees both replicas", 20)
-    # The name of a replica is its container's id: what `docker stop` and `kill` take.
+    # A replica's name is its container's id, which `docker stop` and `kill` accept.
     assert servers == set(demo.containers("server"))
 
     with demo.stream() as events:
@@ -95,7 +95,7 @@ def test_replicas_that_generate_see_each_others_events(demo: Demo):
 
 
 def ask(url: str, **form: object) -> Any:
-    """The JSON that a URL answers, to a POST if there is a form."""
+    """A URL's JSON answer, to a POST if there is a form."""
     body = urllib.parse.urlencode(form).encode() if form else None
     with urllib.request.urlopen(url, data=body, timeout=10) as answer:
         return json.loads(answer.read())
@@ -103,7 +103,7 @@ def ask(url: str, **form: object) -> Any:
 
 @pytest.mark.parametrize("demo", ["mqtt load --scale worker=2"], indirect=True)
 def test_locust_loses_nothing_through_the_proxy_and_its_web_ui_has_the_workers(demo: Demo, tmp_path: Path):
-    demo.wait_healthy(SERVICES + 4)  # Locust, two workers, and the Redis that profile load brings and nobody uses
+    demo.wait_healthy(SERVICES + 4)  # Locust, two workers, and the unused Redis of profile load
     assert all(found["broker"].startswith("mqtt://") for found in demo.stats().values())
 
     locust = [Path(sys.executable).with_name("locust"), "-f", "load/sse.py", "--headless", "--host", demo.url]
@@ -120,7 +120,7 @@ def test_locust_loses_nothing_through_the_proxy_and_its_web_ui_has_the_workers(d
 
     stats = f"{demo.locust_url}/stats/requests"
     wait_until(lambda: ask(stats)["worker_count"] == 2, "both workers have joined", 30, every_s=0.2)
-    # Straight at the replicas, which share one name.
+    # Directly at the replicas, which share one name.
     ask(f"{demo.locust_url}/swarm", user_count=40, spawn_rate=40, host="http://server:8000")
 
     def clients() -> list[int]:

@@ -1,4 +1,4 @@
-"""Which broker a container chooses, from the names it sees."""
+"""Which broker a container chooses by the names that it sees."""
 
 import importlib.util
 from pathlib import Path
@@ -26,11 +26,11 @@ SETTLED_S, BESIDE_LOCUST_S = entrypoint.SETTLE_S, entrypoint.SETTLE_BESIDE_LOCUS
         ("redis", "redis", 0.0, None),
         ("redis", "", SETTLED_S, None),
         ("redis", "redis", SETTLED_S, "redis"),
-        # `--profile rabbitmq --profile load`: Redis answers first and is passed over all the same.
+        # `--profile rabbitmq --profile load`: Redis answers first but is not used.
         ("redis rabbitmq", "redis", SETTLED_S, None),
         ("redis rabbitmq", "redis rabbitmq", 0.0, "rabbitmq"),
         ("redis nats", "redis nats", SETTLED_S, "nats"),
-        # Nine containers may take a while: beside Locust, the name of RabbitMQ's may come late.
+        # Nine containers take a while: with Locust, RabbitMQ's name may appear late.
         ("redis locust", "redis locust", SETTLED_S, None),
         ("redis locust", "redis", BESIDE_LOCUST_S, "redis"),
         ("redis locust rabbitmq", "redis rabbitmq", SETTLED_S, "rabbitmq"),

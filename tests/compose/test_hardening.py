@@ -1,4 +1,4 @@
-"""A container of the demo may do nothing beyond its work."""
+"""A container of the demo can do nothing except its work."""
 
 import json
 import re

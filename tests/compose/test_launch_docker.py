@@ -1,4 +1,4 @@
-"""`--launch docker` on real containers, wherever a Docker daemon answers."""
+"""`--launch docker` with real containers, if a Docker daemon answers."""
 
 import asyncio
 import csv
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def containers(pid):
-    """Those that the fanbench of this process id made, running or not."""
+    """The containers of the fanbench with this process id, running or not."""
     return docker("ps", "--all", "--quiet", "--filter", f"name=^fanbench-{pid}-")
 
 
@@ -110,7 +110,7 @@ def test_a_stopped_program_is_silent_until_it_is_continued(launched):
     assert not running.ready()
     running.child.send_signal(signal.SIGCONT)
     assert running.ready()
-    running.child.send_signal(signal.SIGSTOP)  # and a stopped one is ended all the same
+    running.child.send_signal(signal.SIGSTOP)  # and a stopped one is ended too
 
 
 def test_versions_are_those_of_the_program_and_its_image(engine):

@@ -1,4 +1,4 @@
-"""deploy/nginx and deploy/caddy in front of real replicas: who is skipped, who comes back, and what is not published."""
+"""deploy/nginx and deploy/caddy in front of real replicas: which are skipped, which return, and what is not published."""
 
 import json
 import os
@@ -29,7 +29,7 @@ BROWSER = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
 
 
 class Site:
-    """A proxy before two replicas, which a test may end and start again on their ports."""
+    """A proxy in front of two replicas, which a test may end and restart on their ports."""
 
     def __init__(self, proxy: str, broker_url: str, folder: Path, **settings: object) -> None:
         self.proxy = proxy
@@ -51,7 +51,7 @@ class Site:
         return self
 
     def _start_caddy(self, tries: int) -> Child:
-        """Another connection may take a free port in the meantime: then try another port."""
+        """If another connection takes the free port meanwhile, try another port."""
         caddy = shutil.which("caddy") or missing("caddy is not installed; make brokers does it")
         settings = {
             "LISTEN": f"http://:{self.port}",
@@ -74,7 +74,7 @@ class Site:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=dict(headers), timeout=20)
 
     def reload_nginx(self) -> None:
-        """Have nginx reload its configuration; returns once the old workers are gone."""
+        """Make nginx reload its configuration; return once the old workers are gone."""
         nginx = psutil.Process(self._child.pid)
         old = set(nginx.children())
         self._child.send_signal(signal.SIGHUP)
@@ -86,18 +86,18 @@ class Site:
             life.close()
 
     def start(self, number: int) -> None:
-        """Start a replica on its port; returns once it is ready."""
+        """Start a replica on its port; return once it is ready."""
         life = self._lives[number] = ExitStack()
         settings = self._settings | {"port": self.replica_ports[number], "server": f"replica-{number}"}
         self.replicas[number] = life.enter_context(running(self._folder, **settings))
 
     def kill(self, number: int) -> None:
-        """End it as a crash does."""
+        """End it as a crash would."""
         self.replicas[number].process.kill()
         self._lives.pop(number).close()
 
     def open(self, count: int, path: str = "/sse") -> list[SseClient]:
-        """That many streams through nginx; each has received its head, or its end."""
+        """Open this many streams through nginx; each has received its head or its end."""
         clients = [SseClient(self.port, path, BROWSER) for _ in range(count)]
         for client in clients:
             while not client.raw or (b" 200 " in client.head[:20] and b"retry: " not in client.body):
@@ -106,7 +106,7 @@ class Site:
 
 
 def served_by(clients: list[SseClient]) -> list[str]:
-    """The replica of each client, or the status of an answer that is not a replica's stream."""
+    """Each client's replica, or the status of an answer that is no replica's stream."""
     found = []
     for client in clients:
         match = re.search(rb": fanbench (\S+)", client.body)
@@ -150,7 +150,7 @@ def test_a_replica_that_came_back_gets_new_streams_and_takes_over_when_the_other
     survivors = site.open(10)
     assert set(served_by(survivors)) == {"replica-1"}
     site.start(0)
-    # Caddy looks every two seconds whether it is ready again.
+    # Caddy checks every two seconds whether it is ready again.
     wait_until(lambda: "replica-0" in served_by(site.open(1)), "the proxy knows it again", 30)
     later = site.open(40)
     assert served_by(later).count("replica-0") >= 20
@@ -270,7 +270,7 @@ def test_one_address_cannot_take_all_connections(broker_url: str, tmp_path: Path
     connections = int(re.findall(r"worker_connections +(\d+);", text)[0])
     assert int(limit) <= connections // 4, "half of what a worker can serve, at two connections a client"
     with Site("nginx", broker_url, tmp_path) as site:
-        # The limit itself, made small enough to reach.
+        # The real limit, but small enough to reach.
         config = tmp_path / "nginx" / "nginx.conf"
         config.write_text(config.read_text().replace(f"limit_conn streams {limit};", "limit_conn streams 5;"))
         site.reload_nginx()

@@ -1,4 +1,4 @@
-"""The wall clock is stepped under the watch, and each step must be found in full."""
+"""The wall clock steps while it is watched, and each step must be found with its full size."""
 
 import time
 
@@ -7,7 +7,7 @@ import pytest
 from core.clock import MAX_STEP_NS, ClockPair, ClockWatch
 
 STEP_NS = 10_000_000
-SLACK_NS = 4_000_000  # by which a busy machine may part the readings of two clocks, five times in a row
+SLACK_NS = 4_000_000  # the distance between readings of two clocks on a busy machine, five times in a row
 
 
 class Stepped:
@@ -53,7 +53,7 @@ def test_a_clock_set_and_set_back_is_found(step_ns, wall):
 
 
 def test_a_reading_that_was_interrupted_tells_of_no_step(monkeypatch):
-    # Each second look at the monotonic clock comes 50 ms late in all readings but one.
+    # Every second reading of the monotonic clock is 50 ms late, except one.
     moments = iter([0, 50_000_000, 50_000_000, 50_000_010] + [100_000_000, 150_000_000] * 3)
     monkeypatch.setattr(time, "monotonic_ns", lambda: next(moments))
     monkeypatch.setattr(time, "time_ns", lambda: 7)

@@ -1,4 +1,4 @@
-"""The interval of an offset contains the truth whatever the network does, and a clock that was set is noticed."""
+"""An offset's interval contains the truth whatever the network does, and a clock that was set is detected."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ def ahead_ns(at_ns, offset_ns, drift_ppm):
 
 
 def probed(delays_ms, offset_ns, drift_ppm=0.0, step_at=None, step_ns=0):
-    """An estimator that has seen a probe every 100 ms with these delays there and back; and the instant of the last."""
+    """An estimator after a probe every 100 ms with these delays in both directions, and the instant of the last probe."""
     estimator = OffsetEstimator()
     back_ns = START_NS
     for number, (there_ms, back_ms) in enumerate(delays_ms):

@@ -1,4 +1,4 @@
-"""Cores are those that this process may use, not those of the machine."""
+"""The cores that this process may use count, not those of the machine."""
 
 import os
 import subprocess

@@ -105,7 +105,7 @@ def test_several_run_at_once_and_each_has_its_own_end(server, tmp_path):
     assert " ".join(psutil.Process(second.pid).cmdline()).strip() == f"{sys.executable} -m program"
     second.kill()
     second.wait(30)
-    second.terminate()  # nobody is there, and nothing happens
+    second.terminate()  # the process is gone, and nothing happens
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, None], ids=["killed", "exits"])
@@ -140,7 +140,7 @@ def test_no_orphan_when_the_parent_goes_before_its_program_was_started(tmp_path)
     server.stdin.write(json.dumps(request).encode() + b"\n")
     server.stdin.close()
     server.stdout.close()
-    (tmp_path / "gate").write_text("")  # returns once the import has come to it
+    (tmp_path / "gate").write_text("")  # returns once the import has reached it
     assert server.wait(30) == 0
     wait_until(
         lambda: not any(cwd(process) == str(tmp_path) for process in psutil.process_iter()), "the end of the program"

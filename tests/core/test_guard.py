@@ -1,4 +1,4 @@
-"""The guard does its tasks if fanbench was killed, and none that was cancelled."""
+"""If fanbench is killed, the guard does its tasks, except cancelled ones."""
 
 import signal
 import subprocess

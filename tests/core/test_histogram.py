@@ -1,4 +1,4 @@
-"""The bulk histogram against the library's own one-by-one recording, and against sorted values."""
+"""The bulk histogram agrees with the library's one-by-one recording and with sorted values."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def library(values_ns):
 
 @pytest.mark.slow
 @given(DURATIONS_NS)
-@settings(max_examples=40)  # the library records one by one, and makes a list of all its buckets each time
+@settings(max_examples=40)  # the library records values one by one, and lists all its buckets each time
 def test_counts_are_the_librarys(values):
     ours, theirs = Histogram(), library(values)
     ours.record_ns(values)
@@ -38,7 +38,7 @@ def test_percentiles_are_within_a_thousandth_of_the_sorted_values(values):
     histogram.record_ns(values)
     ordered_us = sorted(v // 1000 for v in values)
     for percentile in (50, 99):
-        rank = max(1, int(percentile * len(values) / 100 + 0.5))  # HDR's: rounded, where others round up
+        rank = max(1, int(percentile * len(values) / 100 + 0.5))  # HDR rounds where others round up
         exact_ms = ordered_us[rank - 1] / 1000
         assert histogram.percentile_ms(percentile) == pytest.approx(exact_ms, rel=1.1e-3, abs=1e-3)
 

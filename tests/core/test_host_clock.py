@@ -1,4 +1,4 @@
-"""Which clock it is, and the mark in an event that says so."""
+"""The identity of a clock, and the mark in an event that contains it."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A person's path becomes absolute where it enters, whatever directory a program changes to later."""
+"""A user's path becomes absolute at the entry point, whatever directory a program changes to later."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from tests.elsewhere import put_decoys
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """The current directory when paths enter; it is another one afterwards."""
+    """The current directory at the entry point; later it is a different one."""
     folder = put_decoys(tmp_path / "here")
     monkeypatch.chdir(folder)
     return folder

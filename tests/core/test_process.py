@@ -1,4 +1,4 @@
-"""Child processes: stopped with everything below them, also when the parent is killed."""
+"""Child processes are stopped with all their descendants, also if the parent is killed."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Scenarios: every file loads, and bad input is named in one line."""
+"""Every scenario file loads, and bad input gets one line."""
 
 from pathlib import Path
 

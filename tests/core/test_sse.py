@@ -1,4 +1,4 @@
-"""The codec against tables from the standard, and its twins against each other at every split point."""
+"""The codec agrees with tables from the standard, and writer and parser agree at every split point."""
 
 import pytest
 from hypothesis import given

@@ -76,7 +76,7 @@ def test_a_stalled_link_stops_its_sender_and_loses_nothing(echo):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         assert round_trip(connection) == b"hello"
         proxy.stall()
-        connection.settimeout(0.5)  # nothing taken for as long: the sender is stopped
+        connection.settimeout(0.5)  # nothing was read for this long: the sender is blocked
         sent = sent_until_stopped(connection, 16 << 20)
         assert sent < 2 << 20
         proxy.restore()

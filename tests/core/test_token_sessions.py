@@ -1,4 +1,4 @@
-"""Sessions and visits follow from their rules alone, and have the promised totals."""
+"""Sessions and visits follow only from their rules, and have the promised totals."""
 
 import itertools
 

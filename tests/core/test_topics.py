@@ -1,4 +1,4 @@
-"""Topic lists, and which client listens to what."""
+"""Topic lists, and which client listens to which topic."""
 
 from itertools import islice
 

@@ -34,7 +34,7 @@ def published(seq: int, phase: Phase = "measure", form: str = "readable") -> str
 
 @pytest.fixture
 def example(monkeypatch):
-    """Imports a module of the example, as it is when its server starts."""
+    """Imports a module of the example, as when its server starts."""
     monkeypatch.setenv("FANBENCH_SERVER", SERVER)
     monkeypatch.setenv("FANBENCH_BROKER_URL", "redis://user:hunter2@broker:6379")
     monkeypatch.syspath_prepend(str(FOLDER))
@@ -69,7 +69,7 @@ async def test_the_load_reads_what_is_written(example, form):
     data = example("measured").stamped(published(17, form=form), "events")
 
     class Subscribed(set):
-        """Puts the event into the first queue that comes."""
+        """Puts the event into the first queue that appears."""
 
         def add(self, queue):
             super().add(queue)
@@ -109,7 +109,7 @@ async def test_its_stats_are_those_of_a_replica_and_an_event_counts_once(example
 
 
 def measured_rows(done, folder: Path) -> dict[str, dict[str, str]]:
-    """The runs of a command that ended, by contender; each run's deliveries were accounted for."""
+    """The runs of a finished command, by contender; each run's deliveries were accounted for."""
     assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: a busy machine refuses runs
     (found,) = folder.iterdir()
     with (found / "summary.csv").open(newline="", encoding="utf-8") as file:

@@ -42,7 +42,7 @@ broken = "fanbench_broken:adapter"
 
 @pytest.fixture(scope="module")
 def python(integration, tmp_path_factory):
-    """The interpreter of a venv that has the example, a broken plug-in, and by reference all that is installed here."""
+    """The interpreter of a venv with the example, a broken plug-in, and links to everything installed here."""
     folder = tmp_path_factory.mktemp("plug-ins")
     broken = folder / "broken"
     broken.mkdir()
@@ -84,7 +84,7 @@ def url(forwarder):
 
 
 def run(*words, allowed=(0,), **env):
-    """Run a command to its end; its output."""
+    """Run a command to its end; return its output."""
     done = subprocess.run(
         [str(word) for word in words], cwd=ROOT, capture_output=True, text=True, timeout=90, env=os.environ | env
     )
@@ -114,7 +114,7 @@ def test_conformance_proves_every_promise_that_applies(python, url):
 
 
 def test_its_own_tests_pass(python, url):
-    # Of the kit, which the command has just gone through whole, a few promises: that the example gets at it.
+    # A few promises of the kit show that the example can import it; the command has just run all of them.
     some = ["-k", "wire or conformance and (bytes or barrier or topics)"]
     words = ["-q", "-p", "no:cacheprovider", f"--rootdir={EXAMPLE}", *some, EXAMPLE]
     output = run(python, "-m", "pytest", *words, ZMQ_URL=url)
@@ -131,7 +131,7 @@ def test_compare_uses_it_and_nothing_is_lost(python, url, tmp_path):
         url,
         *["-s", "smoke", "--rounds", "1", "--repeats", "0", "--out"],
         tmp_path,
-        allowed=(0, 1),  # the other tests may keep the generator from being on time, which refuses a run; counts hold
+        allowed=(0, 1),  # other tests may delay the generator, which refuses a run; the counts hold anyway
     )
     (stored,) = tmp_path.iterdir()
     with (stored / "summary.csv").open(encoding="utf-8") as file:
@@ -143,7 +143,7 @@ def test_compare_uses_it_and_nothing_is_lost(python, url, tmp_path):
 
 @pytest.fixture
 def broker(forwarder, url, monkeypatch, tmp_path):
-    """The kit's workbench for a broker that is ours, which one given by URL is not."""
+    """The kit's workbench for our own broker, unlike one given by URL."""
     monkeypatch.syspath_prepend(EXAMPLE)
     ours = [entry for entry in registry_module.entry_points(group=GROUP) if entry.value.startswith("brokers.")]
     plugin = EntryPoint("zmq", "fanbench_zmq:adapter", GROUP)

@@ -19,7 +19,7 @@ MS = 1_000_000
 
 
 class ClockServer:
-    """Answers GET /clock over HTTP, its clock so far ahead."""
+    """Answers GET /clock over HTTP, with its clock this far ahead."""
 
     def __init__(self, name: str, ahead_ns: int, host: str = "127.0.0.1") -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""One connection of the publisher by HTTP, against servers that answer in every way that counts."""
+"""One connection of the HTTP publisher, against servers with every relevant kind of answer."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ LAST = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Service:
-    """Answers each request with what `answer(number, connection)` says; None ends the connection without a word."""
+    """Answers each request as `answer(number, connection)` says; None ends the connection without an answer."""
 
     def __init__(self, answer):
         self.answer = answer

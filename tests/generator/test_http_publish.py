@@ -1,4 +1,4 @@
-"""The generator publishes by HTTP to services that stream events: real ones, and an independent reader counts."""
+"""The generator publishes by HTTP to real services that stream events, and an independent reader counts."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 
 def run_generator(folder, **settings):
-    """Run it to its end; its report."""
+    """Run it to its end; return its report."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
     path = folder / "report.json"
     done = subprocess.run(
@@ -35,7 +35,7 @@ def run_generator(folder, **settings):
 
 
 class Hub(NamedTuple):
-    """A service that runs; its dialect has its name."""
+    """A running service; its dialect has its name."""
 
     name: str
     url: str
@@ -112,5 +112,5 @@ def test_the_load_measures_the_service_from_the_due_instants(hub, tmp_path):
     assert report.failures == {}
     assert (result["deliveries"], result["lost"], result["duplicated"], result["reordered"]) == (300, 0, 0, 0)
     assert "stamp" in result["streams"]["knows"]
-    assert set(result["hops_ms"]) == {"schedule"}  # nobody tells where another hop ends
+    assert set(result["hops_ms"]) == {"schedule"}  # nobody reports where another hop ends
     assert result["latency_ms"]["p50"] >= result["since_sent_ms"]["p50"]

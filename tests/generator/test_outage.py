@@ -1,4 +1,4 @@
-"""How long publishing did not work, with a clock that the test moves."""
+"""How long publishing failed, with a clock that the test moves."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is due when, on which topic."""
+"""Which event is due when, on which topic."""
 
 import itertools
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A generator of several processes: one schedule, one report, and none where a process is missing."""
+"""A generator with several processes: one schedule, one report, and no report if a process is missing."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`python -m generator` with wrong options: one line, and exit code 2, or 1 for what may pass."""
+"""`python -m generator` with wrong options: one line, and exit code 2, or 1 for temporary causes."""
 
 import os
 import subprocess

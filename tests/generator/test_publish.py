@@ -1,4 +1,4 @@
-"""The publisher: open loop, gap-free sequences, an honest account."""
+"""The publisher: open loop, sequences without holes, correct counts."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from generator.settings import GeneratorSettings
 
 
 class Recorder:
-    """A producer that keeps what it is given; `stall` holds every publish back until it is set."""
+    """A producer that keeps its messages; until `stall` is set, no publish returns."""
 
     def __init__(self, stalled=False, fail=False):
         self.stamps = []
@@ -37,7 +37,7 @@ class Recorder:
 
 
 class Beginner(Recorder):
-    """The same without a task for each; nothing is there before it is sent."""
+    """The same without a task for each publish; nothing arrives before it is sent."""
 
     def __init__(self, stalled=False, fail=False):
         super().__init__(stalled, fail)
@@ -108,7 +108,7 @@ async def test_a_stall_shows_as_lateness_and_nothing_due_is_skipped(recorder_of)
     task = asyncio.create_task(publisher.run())
     while len(recorder.stamps) < 5:
         await asyncio.sleep(0)
-    time.sleep(0.2)  # the event loop stands still: this is the fault, not a wait
+    time.sleep(0.2)  # blocks the event loop: this is the fault, not a wait
     await task
     await publisher.flush()
     report = publisher.report()
@@ -142,7 +142,7 @@ async def test_probes_come_before_the_schedule_and_do_not_count(recorder_of):
 
 
 class VirtualTime:
-    """The publisher's clock and its sleep, without a machine in between: time passes only while it sleeps."""
+    """The publisher's clock and sleep, simulated: time passes only while it sleeps."""
 
     def __init__(self, monkeypatch):
         self.now_ns = 1_700_000_000_000_000_000
@@ -154,13 +154,13 @@ class VirtualTime:
 
     async def sleep(self, seconds):
         until_ns = self.now_ns + round(seconds * 1e9)
-        await self._turn()  # what is ready has its turn, which may take time, before the timer is looked at
+        await self._turn()  # ready callbacks run first, which may take time, then the timer
         self.now_ns = max(self.now_ns, until_ns)
         await self._turn()
 
 
 async def achieved_share(**fields):
-    """What an undisturbed generator achieves of what its schedule held."""
+    """The share of its schedule that an undisturbed generator achieves."""
     publisher = EventPublisher(Recorder(), GeneratorSettings(**fields))
     await publisher.run()
     await publisher.flush()
@@ -212,7 +212,7 @@ def test_too_small_a_payload_is_refused():
 
 
 class Flaky(Recorder):
-    """Refuses everything until it is mended."""
+    """Refuses everything until it is repaired."""
 
     def __init__(self):
         super().__init__()
@@ -235,7 +235,7 @@ class FlakyBeginner(Flaky):
             done(None)
 
     def flush(self):
-        """Everything has left already."""
+        """Everything has been sent."""
 
 
 @pytest.mark.parametrize("flaky", [Flaky, FlakyBeginner])

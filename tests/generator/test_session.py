@@ -1,4 +1,4 @@
-"""What the generator is told beside its schedule."""
+"""The generator's other inputs, apart from its schedule."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Shares of one schedule: together they are the whole, and no event is in two of them."""
+"""The shares of a schedule cover all of it, and no event is in two of them."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ def plan(order, kind, seed, rate_hz):
 
 
 def require_split(whole, parts):
-    """The parts are the whole: each event once, and each topic's events in one part, in their order."""
+    """The parts cover the schedule: each event once, and each topic's events in one part, in order."""
     assert Counter(itertools.chain(*parts)) == Counter(whole)
     for part in parts:
         topics = {event.topic for event in part}

@@ -1,4 +1,4 @@
-"""Runs `fanbench` as a person would, in an unrelated directory, and looks for what it leaves behind."""
+"""Runs `fanbench` as a user would, in an unrelated directory, and looks for what it leaves behind."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,10 @@ FANBENCH = [*OWN_PYTHON, "-m", "harness.commands.cli"]
 
 
 def fanbench(*words, timeout_s=100, cwd=None):
-    """Run it to its end; its output is captured. Without `cwd` in a new directory of decoys, which goes afterwards."""
+    """Run it to its end and capture its output.
+
+    Without `cwd` it runs in a new directory of decoys, which is removed afterwards.
+    """
     with tempfile.TemporaryDirectory(prefix="elsewhere-") as elsewhere:
         return subprocess.run(
             [*FANBENCH, *map(str, words)],
@@ -33,10 +36,10 @@ def fanbench(*words, timeout_s=100, cwd=None):
 
 
 class Started:
-    """A fanbench that runs: every descendant that it ever had is known by id and start time."""
+    """A running fanbench: every descendant that it ever had is known by id and start time."""
 
     def __init__(self, *words, log, terminal=False):
-        """With `terminal` it writes to one of its own, which `close_terminal` closes, and the log stays empty."""
+        """With `terminal` it writes to its own terminal, which `close_terminal` closes, and the log stays empty."""
         self._elsewhere = tempfile.TemporaryDirectory(prefix="elsewhere-")
         self._terminal, output = pty.openpty() if terminal else (None, os.open(log, os.O_WRONLY | os.O_CREAT))
         log.touch()
@@ -54,7 +57,7 @@ class Started:
         self.seen: set[psutil.Process] = set()
 
     def look(self):
-        """Note the descendants of this moment; the number of programs that ran so far."""
+        """Record the current descendants; return the number of programs that ran so far."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self.seen |= set(psutil.Process(self.process.pid).children(recursive=True))
         return len(self.seen)
@@ -84,12 +87,12 @@ class Started:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def close_terminal(self):
-        """As when its window is closed, or the SSH connection is lost."""
+        """Hang up, as when its window is closed or the SSH connection is lost."""
         os.close(self._terminal)
         self._terminal = None
 
     def left(self):
-        """Descendants that still run. The guard lives as long as fanbench itself, which writes its report after Ctrl-C."""
+        """Descendants that still run. The guard lives as long as fanbench, which writes its report after Ctrl-C."""
         guarding = self.process.poll() is None
         return [
             process
@@ -98,7 +101,7 @@ class Started:
         ]
 
     def close(self):
-        """End it, whatever a test did."""
+        """End it, whatever the test did."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -108,7 +111,7 @@ class Started:
 
 
 def runs(process):
-    """Whether it has not ended; it may end between two questions."""
+    """Whether it still runs; it may end between two queries."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

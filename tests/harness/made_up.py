@@ -41,7 +41,7 @@ def run(
     missing = sum(causes.values())
     expected = published * scenario.clients
     delivered = expected - missing
-    # A round is a little faster or slower as a whole: that is what intervals over rounds are for.
+    # A whole round is a little faster or slower, which intervals over rounds must cover.
     shift = rng.normal(1.0, 0.03)
     hops = {
         "schedule": rng.lognormal(np.log(0.15), 0.3, delivered),

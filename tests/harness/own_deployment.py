@@ -1,4 +1,4 @@
-"""A deployment as a person has one: replicas behind nginx, load workers that come back, and a command that restarts the replicas."""
+"""A user's own deployment: replicas behind nginx, load workers that restart, and a command that restarts the replicas."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ AGAIN = "while :; do {command}; sleep 0.2; done"
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where a program runs: an address, and the beginning of its command there."""
+    """Where a program runs: an address, and the prefix of its command."""
 
     address: str = "127.0.0.1"
     enter: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ HERE = Host()
 
 
 class OwnDeployment:
-    """Two replicas, nginx and load workers, on this machine or on hosts of their own; nothing of it belongs to fanbench."""
+    """Two replicas, nginx and load workers, on this machine or on separate hosts; fanbench starts none of it."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class OwnDeployment:
 
     @property
     def urls(self) -> list[str]:
-        """Each replica's own."""
+        """Each replica's address."""
         return [f"http://{host.address}:{port}" for host, port in zip(self.replicas, self.ports, strict=True)]
 
     @property
@@ -78,11 +78,11 @@ class OwnDeployment:
         return f"cd {shlex.quote(str(ROOT))} && {shlex.join(map(str, words))}"
 
     def restart(self, settings: dict[str, str]) -> None:
-        """Start the replicas by hand; once they answer."""
+        """Start the replicas by hand; return once they answer."""
         subprocess.run(["sh", "-c", self.deploy], env=os.environ | settings, check=True, timeout=60)
 
     def start_workers(self) -> None:
-        """Each is started again whenever it ends."""
+        """Start load workers, each of which restarts whenever it ends."""
         words = [*OWN_PYTHON, "-m", "load", "-f", ROOT / "load" / "sse.py", "--worker", "--run-name", "mine"]
         words += ["--master-host", self.master, "--master-port", str(self.master_port)]
         command = AGAIN.format(command=shlex.join(map(str, words)))
@@ -101,16 +101,16 @@ class OwnDeployment:
                 )
 
     def start_proxy(self) -> None:
-        """nginx before both; once a replica answers."""
+        """Start nginx in front of both; return once a replica answers."""
         nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
         start_proxy(nginx, self.proxy_port, self.ports, self.folder, self._children)
 
     def worker(self) -> psutil.Process:
-        """The first worker's process of this moment."""
+        """The first worker's current process."""
         return psutil.Process(self._supervisors[0].pid).children()[0]
 
     def stats(self) -> list[ReplicaStats]:
-        """The counts of the replicas, which outlive every run."""
+        """The replicas' counts, which outlive every run."""
         return [decode(ReplicaStats, httpx.get(f"{url}/stats", timeout=20).content, url) for url in self.urls]
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ def end(pid_file: Path) -> None:
 
 
 def restart(folder: Path, places: list[tuple[int, str, *tuple[str, ...]]]) -> None:
-    """What the command does: each replica again, with this environment, at its port, address and host."""
+    """What the command does: restart each replica with this environment at its port, address and host."""
     for port, *_ in places:
         end(folder / f"{port}.pid")
     for number, (port, address, *enter) in enumerate(places, start=1):

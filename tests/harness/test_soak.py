@@ -51,7 +51,7 @@ def test_memory_is_flat_and_every_count_adds_up_through_a_fault_every_few_second
 
 
 def measuring(results):
-    """Whether events count by now."""
+    """Whether events already count."""
     told = [read(LoadStatus, file) for file in results.rglob("load.status.json")]
     return any(status and status.deliveries for status in told)
 

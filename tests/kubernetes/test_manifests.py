@@ -1,4 +1,4 @@
-"""deploy/kubernetes as kustomize builds it: valid by Kubernetes' own schemas, and its parts find one another."""
+"""deploy/kubernetes as kustomize builds it is valid by Kubernetes' own schemas, and its parts find each other."""
 
 import re
 import shutil

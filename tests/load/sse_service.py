@@ -18,7 +18,7 @@ SWAPPED = [*range(70), 71, 70, *range(72, EVENTS)]
 
 
 class Service:
-    """`/old/{topic}` leads to `/events/{topic}`; `/answers` is asked by POST and streams tokens."""
+    """`/old/{topic}` redirects to `/events/{topic}`; `/answers` takes a POST and streams tokens."""
 
     def __init__(self, answers=0):
         self.requests = []
@@ -43,7 +43,7 @@ class Service:
         self._thread.join(20)
 
     def release(self):
-        """Send to the clients behind the first."""
+        """Send to every client except the first."""
         self._loop.call_soon_threadsafe(self._rest.set)
 
     def _run(self):

@@ -1,6 +1,7 @@
-"""An app on sse-starlette, for the load and another reader to be held against each other: `python starlette_app.py PORT CLIENTS EVENTS`.
+"""An sse-starlette app to compare the load with another reader: `python starlette_app.py PORT CLIENTS EVENTS`.
 
-It sends its events once so many clients listen. Each says that it was sent a second before: what differs between two readers is then small beside it.
+It sends its events once this many clients listen. Each event says that it was sent a second earlier, so the readers'
+differences are small in comparison.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Real Locust processes around one master or one process, each with its log, ended with the block."""
+"""Real Locust processes: one process, or a master and workers. Each has a log and ends with the block."""
 
 import contextlib
 import json
@@ -15,11 +15,11 @@ from core.ports import free_port
 from tests.truth.measuring import ROOT
 from tests.waiting import wait_until
 
-START_S = 60.0  # of Locust, on a machine that does ten other things
+START_S = 60.0  # for Locust on a very busy machine
 
 
 class Locust:
-    """One process, as it was started on the command line."""
+    """One process, started as on the command line."""
 
     def __init__(self, child, log):
         self.child = child
@@ -30,14 +30,14 @@ class Locust:
         return self.log.read_text(errors="replace")
 
     def wait(self, timeout_s=60.0):
-        """Its exit code; its output if it does not end."""
+        """Return its exit code; fail with its output if it does not end."""
         try:
             return self.child.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"did not end within {timeout_s} s: {self.text}") from None
 
     def forks(self):
-        """Its own workers, of `--processes`."""
+        """Its own workers from `--processes`."""
         return psutil.Process(self.child.pid).children()
 
     def end(self, sign=signal.SIGTERM):
@@ -56,7 +56,7 @@ class Swarm:
         self.started = []
 
     def locust(self, *options, files=True, headless=True, open_files=None, env=None):
-        """One Locust, with `--out` and `--status` if it is one that writes files."""
+        """One Locust, with `--out` and `--status` if it writes files."""
         command = [sys.executable, "-m", "load", "-f", ROOT / "load" / "sse.py", *["--headless"] * headless]
         command += ["--host", self.url, "--topic", self.topic]
         if files:
@@ -93,7 +93,7 @@ class Swarm:
         return json.loads(path.read_text()) if path.exists() else {}
 
     def wait_status(self, name, count, timeout_s=START_S):
-        """Wait until the status file has exactly that number, or at least that many deliveries."""
+        """Wait until the status file has exactly this number, or at least this many deliveries."""
 
         def there():
             told = self.status().get(name, -1)
@@ -116,7 +116,7 @@ class Swarm:
 
 @contextlib.contextmanager
 def swarm(folder: Path, url: str, port=None, topic="events"):
-    """A swarm against that URL."""
+    """A swarm with clients of that URL."""
     made = Swarm(folder, url, port, topic)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""A name with addresses of two families, when a replica may listen on only one."""
+"""A name with addresses of two families, of which a replica may listen on only one."""
 
 import errno
 import socket
@@ -13,7 +13,7 @@ FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
 
 
 def both_families(host, port, **_):
-    """What a hosts file with a `localhost` line for each says, on Debian and Docker by default; not so on every machine."""
+    """The result of a hosts file with a `localhost` line for each family: the default on Debian and Docker, but not everywhere."""
     places = [(socket.AF_INET6, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
     return [(family, socket.SOCK_STREAM, 6, "", place) for family, place in places]
 
@@ -25,7 +25,7 @@ def test_a_name_that_no_name_server_takes_is_refused_in_words(host):
 
 
 def one_port_of_two_families(listening):
-    """A listener, and a socket that has its port in the other family without listening: another program may have it there."""
+    """A listener, and a socket that occupies its port in the other family without listening, as another program might."""
     (other,) = FAMILIES.keys() - {listening}
     for _ in range(100):
         try:

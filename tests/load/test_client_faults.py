@@ -1,4 +1,4 @@
-"""Faults of clients, through Locust and a reference server: what is reported, and that nothing is lost."""
+"""Client faults, through Locust and a reference server: they are reported, and nothing is lost."""
 
 import json
 import time
@@ -14,7 +14,7 @@ CLIENTS = 10
 
 
 def measure_with(*orders, how="single", after=400, away=0, **script):
-    """Measure, and append the orders to the control file once that many deliveries are counted."""
+    """Measure, and append the orders to the control file once this many deliveries are counted."""
 
     def meddle(folder):
         wait_for_status(folder, "deliveries", after)
@@ -58,7 +58,7 @@ def test_some_are_cut_and_the_others_are_told_apart():
     assert result["bystanders"]["before_ms"]["p99"] > 0
     assert 0 < result["bystanders"]["deliveries"] < result["deliveries"]
     assert result["latency_ms"]["max"] >= result["bystanders"]["latency_ms"]["max"]
-    assert result["latency_ms"]["max"] >= 80  # what is replayed waited for `retry_ms`
+    assert result["latency_ms"]["max"] >= 80  # replayed events waited for `retry_ms`
 
 
 def test_some_come_and_go():
@@ -73,4 +73,4 @@ def test_a_client_that_hears_nothing_after_the_mark_is_told():
     until = {"do": "published", "at_ns": time.time_ns() + 100_000_000_000}
     result = measure_with({"do": "mark"}, {"do": "cut"}, until, retry_ms=60_000, away=CLIENTS)
     assert result["recovery"]["never"] == CLIENTS
-    assert result["recovery"]["longest_silence_ms"]["p50"] > 50_000  # no arrival says that there was something to hear
+    assert result["recovery"]["longest_silence_ms"]["p50"] > 50_000  # no arrival shows that there were events

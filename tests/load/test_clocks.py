@@ -1,4 +1,4 @@
-"""Hops of events whose replica, generator and client read different clocks: corrected within the bound, or named."""
+"""If replica, generator and client have different clocks, hops are corrected within the bound, or named."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def elsewhere(ahead_ms):
 
 
 def ask(known, server, clock, ahead_ms, now_ns, rtt_ms=0.4):
-    """A second of probes, the last of which ends now."""
+    """A second of probes; the last one ends now."""
     for number in range(10, -1, -1):
         left_ns = now_ns - number * 100 * MS - int(rtt_ms * MS)
         remote_ns = left_ns + int((ahead_ms + rtt_ms / 2) * MS)
@@ -66,7 +66,7 @@ def test_every_hop_is_corrected_within_its_bound(now_ns, replica_ms, generator_m
     found = folded(clocks, now_ns, event(now_ns, "replica-1", mark, replica_ms, generator_ms))
     bounds = comparison(clocks.finish(now_ns)).bounds_ms
     assert 0.2 <= bounds["fanout"] < 0.5
-    if generator_ms:  # else it is on this host
+    if generator_ms:  # otherwise it is on this host
         assert bounds["fanout"] < bounds["latency"] < bounds["broker"]
     for span, true_ms in TRUE_MS.items():
         assert found[span] == pytest.approx(true_ms, abs=bounds.get(span, bounds["latency"]) + 0.05), span

@@ -1,4 +1,4 @@
-"""Caches that readers share: a topic's first client caches nothing, all others read the cache."""
+"""Readers share caches: a topic's first client caches nothing, all others read the cache."""
 
 from core.sse import encode_event
 from core.stamp import Stamp, encode

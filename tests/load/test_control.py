@@ -1,4 +1,4 @@
-"""Orders: read once, completely, in any pieces; other text is ignored."""
+"""Orders are read once and completely, in any pieces; other text is ignored."""
 
 from core.contracts.load_orders import LoadOrder
 from load.control import Control, chosen
@@ -8,7 +8,7 @@ def test_orders_are_read_as_they_come(tmp_path):
     path = tmp_path / "orders"
     path.write_text('{"do":"cut"}\n')
     control = Control(path)
-    assert control.orders() == []  # what was there before is not for us
+    assert control.orders() == []  # earlier lines are not for us
     with path.open("a") as file:
         file.write('{"do":"mark","at_ns":7}\n{"do":"stall","share":0.1,"for')
         file.flush()

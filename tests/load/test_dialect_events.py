@@ -1,4 +1,4 @@
-"""Events of a foreign service: how the ledger treats them, and what a result of them contains and leaves out."""
+"""A foreign service's events: how the ledger treats them, and what the result contains and leaves out."""
 
 import json
 
@@ -32,7 +32,7 @@ def event(number, **more):
 
 
 class Clients:
-    """Clients of one topic, fed by hand as the reader feeds them."""
+    """Clients of one topic, which the test feeds as the reader would."""
 
     def __init__(self, **dialect):
         self.registry = SeriesRegistry()
@@ -184,7 +184,7 @@ def test_gaps_silences_and_answers():
     notes.opened(1_000, 1_000)
     times.restart(1_500)
     notes.restart(1_500)
-    notes.heard(1, 1_600)  # silent since long before the measuring began, which counts from there
+    notes.heard(1, 1_600)  # silent since before the measurement, which counts only from its start
     assert (notes.longest_ns, times.opened) == (100, 0)
     times.fold(1_499)
     assert len(times.gap_ns) == 0

@@ -1,4 +1,4 @@
-"""Locust at foreign services: ids reveal missing, duplicate and reordered events, answers are counted when complete, TLS behind nginx agrees with another reader."""
+"""Locust at foreign services: ids reveal missing, duplicate and reordered events, complete answers are counted, and results over TLS behind nginx agree with another reader."""
 
 import contextlib
 import http.client
@@ -57,7 +57,7 @@ def test_events_left_out_doubled_and_swapped_are_found_by_their_ids(tmp_path):
     with Service() as service, swarm(tmp_path, f"http://127.0.0.1:{service.port}") as started:
         run = started.locust("-u", "4", "-r", "4", *options)
         started.wait_status("clients", 4)
-        started.wait_status("deliveries", EVENTS)  # the first client has them all: theirs is the order
+        started.wait_status("deliveries", EVENTS)  # the first client has them all, and defines the order
         service.release()
         started.wait_status("deliveries", 4 * EVENTS - 3)
         run.end()
@@ -118,7 +118,7 @@ def test_a_replica_of_ours_behind_options_is_measured_without_comparing_clocks(t
 
 
 class OtherReader(threading.Thread):
-    """One more client, from the standard library alone."""
+    """Another client, made only from the standard library."""
 
     def __init__(self, port, folder, events):
         super().__init__(daemon=True)
@@ -142,7 +142,7 @@ class OtherReader(threading.Thread):
 
 @contextlib.contextmanager
 def starlette_behind_nginx(folder: Path, clients: int, events: int):
-    """The port of nginx, which asks for a certificate of a client's."""
+    """The port of nginx, which requires a client certificate."""
     nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
     port, app_port = free_ports(2)
     ca = trustme.CA()

@@ -1,4 +1,4 @@
-"""From bytes to events: shared where the bytes are the same, never wrong where they are cut."""
+"""Bytes become events: shared if the bytes are equal, and right wherever they are cut."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""HTTP as a stream needs it: cut anywhere, the same body; anything else is refused in words."""
+"""HTTP for streams: wherever it is cut, the body is the same; anything else is refused with a reason."""
 
 import pytest
 from hypothesis import given

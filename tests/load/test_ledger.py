@@ -1,4 +1,4 @@
-"""The ledger against tables and against an obvious, slow model."""
+"""The ledger agrees with tables and with a simple, slow model."""
 
 from itertools import pairwise
 

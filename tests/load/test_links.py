@@ -1,4 +1,4 @@
-"""TLS over memory buffers, against the standard library's own server: sent bytes arrive, and refusals are reported with the next step."""
+"""TLS over memory buffers, with the standard library's server: bytes arrive, and refusals are reported with the next step."""
 
 import re
 import select

@@ -1,4 +1,4 @@
-"""The suite as people run it: the same totals from one process, from --processes, and from master and workers."""
+"""The suite gives the same totals from one process, from --processes, and from a master with workers."""
 
 import json
 import os

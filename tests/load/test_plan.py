@@ -1,4 +1,4 @@
-"""Who sits where: topics and replicas even for each topic and altogether, however many seats are taken."""
+"""Seats: topics and replicas are evenly used, for each topic and in total, whatever the number of seats."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Workers start, leave and are killed by chance: the result adds up, or names a problem and the exit code is 1."""
+"""Workers start, leave and are killed at random: the result adds up, or names a problem and the exit code is 1."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ UNREAD = 40
 
 
 def clients_of(worker):
-    """How many connections a worker has besides that to the master and, with clients, the one for clock requests."""
+    """A worker's connections, except the one to the master and, with clients, the one for clock requests."""
     try:
         return max(0, len(psutil.Process(worker.child.pid).net_connections("tcp")) - 2)
     except psutil.NoSuchProcess:
@@ -33,7 +33,7 @@ def clients_of(worker):
 
 
 class RandomRun:
-    """One run, decided by chance."""
+    """One random run."""
 
     def __init__(self, seed, folder, replica, started):
         self.rng = random.Random(seed)
@@ -44,7 +44,7 @@ class RandomRun:
         self.history = []
 
     def run(self):
-        """Do it, and judge the result."""
+        """Run it, and judge the result."""
         options = self.rng.choice([[], ["--enable-rebalancing"]])
         self.master = self.started.master(USERS, *options)
         self.workers = [self.started.worker() for _ in range(self.rng.randint(1, 2))]
@@ -61,7 +61,7 @@ class RandomRun:
         self.judge(code, settled, self.replica.stats().delivered - before, report)
 
     def act(self, action):
-        """Let something happen to a worker, and perhaps wait until it has its effect."""
+        """Start, end or kill a worker, and perhaps wait for the effect."""
         if action == "start" and len(self.workers) < MOST_WORKERS:
             self.workers.append(self.started.worker())
         elif len(self.workers) > 1:
@@ -77,12 +77,12 @@ class RandomRun:
                 wait_until(lambda: self.started.status().get("deliveries", 0) > seen + 5 * USERS, "some events", 5)
 
     def settle(self):
-        """Wait until all workers are there and all clients connected; whether they are."""
+        """Wait until all workers and clients are connected; return whether they are."""
         ready = [one for one in self.workers if one.child.poll() is None]
 
         def settled():
             text = self.master.text
-            # Locust moves users a moment after it has taken a worker: each must have its share of clients.
+            # Locust moves users shortly after it has accepted a worker: each must have its share of clients.
             there = text.count("reported as ready. ") >= len(ready) and all(
                 clients_of(one) >= USERS // len(ready) for one in ready
             )
@@ -113,7 +113,7 @@ class RandomRun:
 
 
 def run_by_chance(seed, folder):
-    """One run with that seed."""
+    """One run with this seed."""
     settings = {"broker_url": "memory://", "rate_hz": 40, "topics": TOPICS, "hold": "true"}
     with (
         running(folder, report=folder / "report.json", **settings) as replica,

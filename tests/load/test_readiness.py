@@ -14,7 +14,7 @@ from load.readiness import wait_ready
 
 @pytest.fixture
 def slow_starter() -> Iterator[tuple[str, list[str]]]:
-    """A replica that says 503 twice and then 200, and the paths it was asked for."""
+    """A replica that answers 503 twice and then 200, and the requested paths."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

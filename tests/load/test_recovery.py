@@ -1,4 +1,4 @@
-"""A fault as a client saw it."""
+"""A fault as seen by a client."""
 
 from load.frames import Event
 from load.ledger import Series
@@ -13,7 +13,7 @@ def event(due_ns):
 
 def test_the_first_event_is_the_first_that_was_due_after_the_mark():
     recovery = Recovery(1_000)
-    recovery.note(event(900), 1_200)  # was under way when the fault began
+    recovery.note(event(900), 1_200)  # was in flight when the fault began
     assert recovery.waiting
     recovery.note(event(1_000), 5_000)
     recovery.note(event(1_100), 6_000)
@@ -22,7 +22,7 @@ def test_the_first_event_is_the_first_that_was_due_after_the_mark():
 
 def test_the_longest_silence_is_kept():
     recovery = Recovery(0)
-    recovery.heard(0, 90)  # nothing came before
+    recovery.heard(0, 90)  # nothing arrived before
     recovery.heard(90, 100)
     recovery.heard(100, 700)
     recovery.heard(700, 710)

@@ -1,4 +1,4 @@
-"""The effect of Locust's own options and of the user's paths on the result: resets, shapes, warm-up, files, JSON, thresholds."""
+"""The effect of Locust's options and the user's paths on the result: resets, shapes, warm-up, files, JSON, thresholds."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_the_ramp_is_left_out(started, option, processes):
     run.end()
     assert run.wait() == 0, run.text
     result = started.result()
-    # Had the ramp of four seconds counted, most clients would lack its events: now each has all that count.
+    # If the four-second ramp had counted, most clients would lack events; each has all that count.
     assert result["deliveries"] == 12 * result["events"] - result["lost"]
     assert (result["lost"], result["received"]) == (0, result["deliveries"])
 
@@ -85,10 +85,10 @@ def test_a_reset_that_reaches_one_worker_late_counts_the_same_events_at_all(star
     late = run.forks()[0]
     late.send_signal(signal.SIGSTOP)
     urllib.request.urlopen(f"http://127.0.0.1:{web_port}/stats/reset", data=b"", timeout=START_S).close()
-    written = replica.stats().delivered  # the worker is held up past the instant that was ordered
+    written = replica.stats().delivered  # the worker is delayed past the ordered instant
     wait_until(lambda: replica.stats().delivered > written + 12 * 50, "a second of events", START_S)
     late.send_signal(signal.SIGCONT)
-    started.wait_status("deliveries", 1000)  # more than the other has counted until then: both have begun once more
+    started.wait_status("deliveries", 1000)  # more than the other had counted, so both have started again
     run.end()
     assert run.wait() == 0, run.text
     result = json.loads(next(started.folder.glob("out-*.json")).read_text())
@@ -163,7 +163,7 @@ def test_a_result_that_cannot_be_written_is_exit_code_1_and_leaves_no_part(start
     out = folder / "out.json"
     run = started.locust("-u", "3", "-r", "3", "--out", out)
     started.wait_status("deliveries", 10)
-    out.mkdir()  # what was a path of a file is one no more
+    out.mkdir()  # this is no longer a file's path
     run.end()
     assert run.wait() == 1
     assert f"cannot write {out}: it is a directory" in run.text

@@ -1,4 +1,4 @@
-"""Seats are given to one process at a time, never more than there are, whatever comes and goes."""
+"""Each seat belongs to one process, and there are never too many, whichever processes come and go."""
 
 import pytest
 from hypothesis import given
@@ -58,7 +58,7 @@ def test_what_another_holds_by_now_cannot_be_given_back():
     pool = SeatPool()
     pool.ask("a", 1)
     pool.deal(1)
-    pool.forget("a")  # it was taken for dead
+    pool.forget("a")  # it was considered dead
     pool.ask("b", 1)
     assert pool.deal(1) == [("b", [0])]
     pool.give_back("a", [0])

@@ -1,4 +1,4 @@
-"""`SSEUser`: what a foreign locustfile receives, and what Locust's table shows of it, in a separate Locust."""
+"""`SSEUser`: what a foreign locustfile receives, and what Locust's table shows, in a separate Locust."""
 
 import json
 import subprocess
@@ -145,7 +145,7 @@ class Service(BaseHTTPRequestHandler):
         self.rfile.read(1)  # until the client goes
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def service(integration):
 
 
 def locust(folder, text, host):
-    """Run a locustfile in a folder with the user's own packages that are named like ours."""
+    """Run a locustfile in a folder where the user's own packages have our names."""
     (folder / "locustfile.py").write_text(text.replace("OUT", repr(str(folder / "out.json"))))
     command = [sys.executable, "-m", "locust", "--headless", "-u", "1", "-r", "1", "-t", "90s", "--host", host]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110)
@@ -185,7 +185,7 @@ def test_a_user_hears_its_streams_and_locust_hears_of_them(service, tmp_path):
     assert told.count(("timed connect", "")) == told.count(("ask connect", "")) == told.count(("asked", "")) == 1
     assert ("/refused connect", "status 503 Service Unavailable") in told
     assert told.count(("/lost stream", "closed by the server")) == 1
-    # Every second delivery is told, each is counted; without a time of its own none is shown.
+    # Every second delivery is reported, each is counted; without a sending time no latency is shown.
     assert told.count(("timed", "")) == 5
     assert told.count(("/lost", "")) == 2
     assert out["rows"]["timed"] == [10, 0]

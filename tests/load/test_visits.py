@@ -1,4 +1,4 @@
-"""What a visit to a session expects, what it does, and what is reported about its missing events."""
+"""A visit to a session: what it expects, what it does, and what is reported about missing events."""
 
 from itertools import pairwise
 
@@ -52,7 +52,7 @@ class Timer:
 
 
 class Loop:
-    """gevent's loop as far as visits use it, in a time of its own."""
+    """The part of gevent's loop that visits use, with simulated time."""
 
     def __init__(self):
         self.now_ns = STARTS_NS
@@ -70,7 +70,7 @@ class Loop:
             self.soon.pop(0)()
 
     def until(self, at_ns):
-        """Go through the timers up to that instant."""
+        """Run the timers up to that instant."""
         while due := [timer for timer in self.timers if timer.at_ns <= at_ns]:
             first = min(due, key=lambda timer: timer.at_ns)
             self.timers.remove(first)

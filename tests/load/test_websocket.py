@@ -1,4 +1,4 @@
-"""The load's side of a WebSocket against wsproto's server, wherever its bytes are cut."""
+"""The load's WebSocket with wsproto's server, wherever the bytes are cut."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Workers that cannot begin, come late, leave, are killed or belong to another run: the result is complete, or says what is missing."""
+"""Workers that cannot start, start late, leave, are killed or belong to another run: the result is complete, or says what is missing."""
 
 import os
 import signal
@@ -32,7 +32,10 @@ def started(tmp_path, replica):
 
 
 def adds_up(result, replica, users):
-    """The clients are the requested ones, evenly spread; deliveries are what the replica wrote, except for those in flight."""
+    """Clients have the requested number and are evenly spread.
+
+    Deliveries are those that the replica wrote, except those in flight.
+    """
     counts = {name: result[name] for name in ("asked", "users", "clients", "connected")}
     assert counts == dict.fromkeys(counts, users)
     assert sum(result["topics"].values()) == users
@@ -127,8 +130,8 @@ def test_a_killed_worker_is_a_problem_and_nobody_waits_for_it(started):
     started.wait_status("clients", 100)
     started.wait_status("deliveries", 200)
     first.end(signal.SIGKILL)
-    started.wait_status("clients", 50)  # what it had is not counted any more
-    started.wait_status("clients", 100)  # and its users are the other's
+    started.wait_status("clients", 50)  # its deliveries no longer count
+    started.wait_status("clients", 100)  # and the other one has its users
     master.end()
     assert master.wait(15) == 1
     result = started.result()

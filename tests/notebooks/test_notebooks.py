@@ -1,4 +1,4 @@
-"""Every notebook runs from the top, on the reference results or on made-up ones, and its stored outputs are clean."""
+"""Every notebook runs from the top, on the reference results or made-up ones, and its stored outputs are clean."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def store(parent: Path, runs: list[object], search: Capacity | None = None) -> N
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reference results, and before there are any, made-up ones of each kind."""
+    """The reference results or, if there are none yet, made-up ones of each kind."""
     if HAVE_REFERENCE:
         return REFERENCE
     parent = tmp_path_factory.mktemp("results")

@@ -1,4 +1,4 @@
-"""pyproject.toml says which versions fanbench runs with: each dependency by name, with a lower bound, and pinned in the lock."""
+"""pyproject.toml names each dependency with a lower bound, and the lock pins it."""
 
 import ast
 import json
@@ -22,7 +22,7 @@ from tests.private_attributes import PRIVATE_USES
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("core", "brokers", "server", "generator", "load", "harness")
 IMPORTED_BY_THE_KIT = {"pytest"}  # brokers/conformance, which its users run under their own
-INDIRECT = {"aiohttp"}  # asked for as nats-py[aiohttp], which bounds it
+INDIRECT = {"aiohttp"}  # requested as nats-py[aiohttp], which bounds it
 DIRECT = list(bounds.direct_dependencies())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = [Requirement(need) for group in PROJECT["dependency-groups"].values() for need in group]

@@ -1,4 +1,4 @@
-"""The version is in one place, and builds say which source they come from."""
+"""The version has one source, and builds name the commit that they come from."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def test_no_other_file_repeats_the_version() -> None:
-    """The changelog and the notes on upgrading mention versions, and results name the version that measured them."""
+    """The changelog and the upgrade notes mention versions, and results name the version that measured them."""
     told = {"CHANGELOG.md", "docs/upgrading.md", "pyproject.toml"}
     files = [
         *ROOT.glob("*.*"),

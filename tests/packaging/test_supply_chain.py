@@ -1,4 +1,4 @@
-"""Everything that is installed is locked by version and hash, without an address, and listed."""
+"""Everything that is installed is locked by version and hash, without addresses, and listed."""
 
 import json
 import re
@@ -14,7 +14,7 @@ LOCKS = [ROOT / "requirements.lock", ROOT / "deploy" / "requirements.lock"]
 
 
 def entries(lock: Path) -> dict[str, str]:
-    """By name and version, the rest of a lock's entry."""
+    """The rest of each lock entry, by name and version."""
     text = lock.read_text().replace("\\\n", " ")
     return {line.split()[0]: line for line in text.splitlines() if line and not line.startswith("#")}
 

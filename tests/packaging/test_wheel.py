@@ -1,4 +1,4 @@
-"""The wheel, built of a tree without git and installed into an environment of its own, runs from any directory."""
+"""The wheel, built from a tree without git and installed into a new environment, runs from any directory."""
 
 import csv
 import json
@@ -25,17 +25,17 @@ DEADLINE_S = 100.0
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 """Of the tree that is built: the sdist records it, and the wheel is made of the sdist."""
 
-pytestmark = pytest.mark.timeout(400)  # real programs, which compile their libraries first, beside other tests
+pytestmark = pytest.mark.timeout(400)  # real programs, which first compile their libraries, while other tests run
 
 
 def environment(**more):
-    """A person's: without the checkout's environment, without settings of ours, and free to keep compiled modules."""
+    """A user's environment: without the checkout's, without our settings, and free to keep compiled modules."""
     ours = ("FANBENCH_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
 
 
 def run(*words, cwd, allowed=(0,), **more):
-    """Run a command to its end; its output."""
+    """Run a command to its end; return its output."""
     command = [str(word) for word in words]
     done = subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=DEADLINE_S)
     assert WRONG not in done.stdout + done.stderr
@@ -44,7 +44,7 @@ def run(*words, cwd, allowed=(0,), **more):
 
 
 def uv(*words, cwd, **more):
-    """Run uv by what it has in its cache, and if that is not enough by its registry."""
+    """Run uv with its cache, and if that is not enough, with its registry."""
     found = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert found, "no uv here; make setup installs it"
     command, env = [found, *map(str, words)], environment(**more)
@@ -58,7 +58,7 @@ def _not_of_the_tree(folder, names):
 
 
 class Built(NamedTuple):
-    """What `uv build` made."""
+    """The result of `uv build`."""
 
     wheel: Path
     sdist: Path
@@ -66,7 +66,7 @@ class Built(NamedTuple):
 
 @pytest.fixture(scope="session")
 def built(integration, tmp_path_factory):
-    """Wheel and sdist of a copy without git's store, in which a person has measured; the wheel is made of the sdist."""
+    """Wheel and sdist of a copy without .git, in which somebody has measured; the wheel is built from the sdist."""
     tree = tmp_path_factory.mktemp("tree") / "fanbench"
     shutil.copytree(ROOT, tree, ignore=_not_of_the_tree)
     for name in ("logs/locust.log", "charts/time.svg", "report.html"):
@@ -82,7 +82,7 @@ def built(integration, tmp_path_factory):
 
 
 class Tool(NamedTuple):
-    """The wheel with what it requires, in an environment of its own, and the programs that a person gets of it."""
+    """The wheel with its requirements in a new environment, and the commands that it installs."""
 
     home: Path
     programs: Path
@@ -94,16 +94,16 @@ class Tool(NamedTuple):
 
     @property
     def packages(self):
-        """Where the code is."""
+        """The folder of the code."""
         (found,) = self.home.glob("lib/python*/site-packages")
         return found
 
     def fanbench(self, *words, cwd, allowed=(0,), program="fanbench", **more):
-        """Run one of its programs; its output."""
+        """Run one of its commands; return its output."""
         return run(self.programs / program, *words, cwd=cwd, allowed=allowed, **more)
 
     def files(self):
-        """What is installed, and when each file was written, without what Python itself compiles."""
+        """The installed files and when each was written, without compiled modules."""
         return {
             str(path.relative_to(self.packages)): path.stat().st_mtime_ns
             for path in self.packages.rglob("*")
@@ -113,7 +113,10 @@ class Tool(NamedTuple):
 
 @pytest.fixture(scope="session")
 def installed(built, tmp_path_factory):
-    """The wheel, installed as uvx and pipx do, in a directory like theirs on a Mac; afterwards nothing there has changed."""
+    """The wheel, installed as uvx and pipx do, in a directory like theirs on a Mac.
+
+    Afterwards nothing in it has changed.
+    """
     tools, programs = tmp_path_factory.mktemp("home") / "Application Support", tmp_path_factory.mktemp("bin")
     words = ["tool", "install", "-q", "--python", sys.executable, "-c", LOCK, built.wheel]
     uv(*words, cwd=built.wheel.parent, UV_TOOL_DIR=str(tools), UV_TOOL_BIN_DIR=str(programs))
@@ -125,19 +128,19 @@ def installed(built, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def elsewhere(tmp_path_factory):
-    """A directory in which a person has packages of these names, none of which may be imported."""
+    """A directory with the user's packages of these names; none may be imported."""
     return put_decoys(tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.fixture(scope="session")
 def compared(installed, elsewhere):
-    """The answer of `fanbench compare` there."""
+    """The answer of `fanbench compare` in that directory."""
     words = ["compare", "memory", "valkey", "nats", "-s", "smoke", "--duration", 1, "--repeats", 0, "--json"]
     return json.loads(installed.fanbench(*words, cwd=elsewhere, allowed=(0, 1)))  # 1: a busy machine refuses runs
 
 
 def counted(answer):
-    """Each contender, all of whose deliveries were accounted for."""
+    """Each contender; all its deliveries were accounted for."""
     with (Path(answer["folder"]) / "summary.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
@@ -149,7 +152,7 @@ def test_the_wheel_holds_what_the_programs_read_and_nothing_measured_here(built)
     names = set(zipfile.ZipFile(built.wheel).namelist())
     kept = {name.removeprefix("core/resources_of_the_wheel/") for name in names}
     expected = [*ROOT.glob("scenarios/*"), *ROOT.glob("ui/*"), *ROOT.glob("deploy/*/*")]
-    # What watches the demo, and deployments to copy from a checkout.
+    # The monitoring of the demo, and deployments to copy from a checkout.
     left_out = {"grafana", "prometheus", "kubernetes", "compose"}
     expected = [path for path in expected if path.parent.name not in left_out]
     assert {str(path.relative_to(ROOT)) for path in expected if path.suffix != ".pyc"} <= kept
@@ -187,7 +190,7 @@ def test_doctor_finds_the_brokers_that_come_as_wheels(installed, elsewhere):
     assert {"memory", "valkey", "valkey-streams", "nats", "nats-jetstream"} <= runnable
     assert {"amqp", "mqtt", "redis", "nats"} <= found["adapters"].keys()
     assert found["broken_plugins"] == {}
-    # Their servers are in the wheel, and the library that one of them needs is an extra.
+    # The wheel contains their servers, and the library that one of them needs is an extra.
     assert {row["how"].partition(": ")[2] for row in found["anti_patterns"] if row["program"] == "valkey"} == {
         "pip install 'fanbench[anti-patterns]'"
     }
@@ -240,7 +243,7 @@ def test_the_other_commands_measure(words, installed, elsewhere):
 
 @pytest.fixture
 def demo(installed, elsewhere, tmp_path):
-    """Where `fanbench demo` serves."""
+    """The address of `fanbench demo`."""
     port, log = free_port(), tmp_path / "log"
     command = [installed.programs / "fanbench", "demo", "nats", "--rate", "20", "--port", str(port)]
     with log.open("wb") as output:

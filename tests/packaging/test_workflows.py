@@ -1,4 +1,4 @@
-"""The workflows, forms and hooks name what the tree has."""
+"""The workflows, forms and hooks name only what the tree has."""
 
 import re
 import tomllib
@@ -54,5 +54,5 @@ def test_the_hooks_run_what_make_check_runs():
 def test_the_citation_leaves_the_version_to_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert "version" not in citation  # pyproject.toml alone has it
+    assert "version" not in citation  # only pyproject.toml has it
     assert citation["license"] == project["license"]

@@ -1,7 +1,8 @@
-"""Breaks rules in copies of the source, one at a time, and runs the copies' own tests.
+"""Breaks rules in copies of the source, one at a time, and runs the copies' tests.
 
-`python -m tests.rules.mutating TREE` reads jobs as JSON (a list of [test, file, the file's broken text]; no file: break
-nothing), forks for each from one process that has the libraries imported, and prints the exit codes of pytest as JSON.
+`python -m tests.rules.mutating TREE` reads jobs as JSON (a list of [test, file, the file's broken text]; without a
+file, nothing is broken). For each it forks from a process that has imported the libraries. It prints pytest's exit
+codes as JSON.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Job = Sequence[str]
 
 
 def run_jobs(jobs: Sequence[Job], folder: Path) -> list[int]:
-    """The exit code of pytest for each job; a signal's number, negative, where it did not end by itself."""
+    """pytest's exit code for each job, or the negative number of the signal that ended it."""
     lanes = []
     for lane in range(ASIDE):
         tree = _copy(folder / f"tree-{lane}")
@@ -89,22 +90,22 @@ def _pytest(tree: Path, test: str) -> int:
     with (tree / "pytest.log").open("a") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    # What this process imported to come here is the repository's; the copy's is imported anew.
+    # This process has imported the repository's modules; import the copy's again.
     for name in [name for name in sys.modules if name.split(".")[0] in COPIED]:
         del sys.modules[name]
     sys.path[:] = [str(tree)] + [entry for entry in sys.path if entry not in ("", str(ROOT))]
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # all that are installed take a second to set up
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # setting up all installed ones takes a second
     plugins = [word for plugin in PLUGINS for word in ("-p", plugin)]
     return int(pytest.main(["-x", "--tb=line", *plugins, *shlex.split(test)]))
 
 
 def main() -> None:
-    """Work through the jobs on standard input."""
+    """Run the jobs from standard input."""
     tree = Path(sys.argv[1])
     jobs = json.load(sys.stdin)
     for name in LIBRARIES:
         importlib.import_module(name)
-    gc.freeze()  # pytest collects garbage as it ends: in a fork, all that is here already would be copied for it
+    gc.freeze()  # pytest collects garbage as it ends, which in a fork would copy everything that is already here
     print(json.dumps([_mutate(tree, *job) for job in jobs]))
 
 

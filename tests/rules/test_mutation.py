@@ -1,4 +1,4 @@
-"""A mutation finds its place by structure: names and layout may change, a rule that is gone is told."""
+"""A mutation finds its place by structure: names and layout may change, and a missing rule is reported."""
 
 import pytest
 
@@ -27,7 +27,7 @@ class Sender:
             self._lateness_ns, message.due_ns, key=abs,
         )
 """
-MUTATIONS = [  # pattern, replacement, what must be in the text that was SOURCE
+MUTATIONS = [  # pattern, replacement, expected part of the changed SOURCE
     ("A >= B", "A > B", "event.due > self.limit"),
     ("X += 1", "X += 0", "self.failed += 0"),
     ("max(A, B, key=abs)", "B", "return event.due"),

@@ -1,4 +1,4 @@
-"""Each rule of docs/method.md that is kept outside load/ is broken in a copy of the source: its test there must fail."""
+"""Each rule of docs/method.md outside load/ is broken in a copy of the source, and its test there must fail."""
 
 import pytest
 
@@ -38,7 +38,7 @@ NOW_NS = '__import__("time").time_ns()'
 NEVER_PAIRED = "F(A, C) - F(B, C[::-1])"
 BOUNDS, WORDS = "tests/harness/analysis/test_boundaries.py", "tests/harness/analysis/test_judgements.py"
 
-MUTATIONS = {  # what is broken: the test that must notice, the function, what to find there (see tests/mutation.py), what stands in its place
+MUTATIONS = {  # what is broken: the test that must notice, the function, the pattern (see tests/mutation.py), the replacement
     "a send waits for the acknowledgement": (PUBLISH + " -k never_waits", EventPublisher.run, "self._begin(E, D)", "[self._begin(E, D), await asyncio.wait(self._under_way)]"),
     "due is when it is sent": (PUBLISH + " -k due_instants", EventPublisher.run, "self._begin(E, D)", f"self._begin(E, {NOW_NS})"),
     "what is late is skipped": (PUBLISH + " -k stall_shows", EventPublisher.run, "self._begin(E, D)", f"{NOW_NS} - D < 50_000_000 and self._begin(E, D)"),
@@ -100,7 +100,7 @@ pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300)] 
 
 
 def unbroken() -> list[str]:
-    """The tests of all mutations in two runs of pytest: whole files, and files of which tests are picked by name."""
+    """The tests of all mutations in two runs of pytest: whole files, and files with tests selected by name."""
     tests = {test.partition(" -k ")[::2] for test, *_ in MUTATIONS.values()}
     whole = sorted({file for file, picked in tests if not picked})
     others = sorted({file for file, picked in tests if picked})
@@ -110,7 +110,7 @@ def unbroken() -> list[str]:
 
 @pytest.fixture(scope="module")
 def codes(tmp_path_factory):
-    """Exit codes of pytest by mutation; under their words, those of all their tests in a copy in which nothing is broken."""
+    """pytest's exit codes by mutation; by test selection, those in a copy in which nothing is broken."""
     jobs = {words: (words,) for words in unbroken()}
     jobs |= {name: (test, *mutate(Mutation(*change))) for name, (test, *change) in MUTATIONS.items()}
     return dict(zip(jobs, run_jobs(list(jobs.values()), tmp_path_factory.mktemp("rules")), strict=True))
@@ -122,5 +122,5 @@ def test_the_tests_pass_where_nothing_is_broken(codes):
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_broken_rule_is_noticed(name, codes):
-    # 1 is a failed test; 0 is that none failed, and all else, a file that cannot be imported say, is no answer.
+    # 1 means a failed test, 0 that none failed; anything else, such as a file that cannot be imported, is no answer.
     assert codes[name] == 1, f"{MUTATIONS[name][0]} did not notice: {name}"

@@ -1,4 +1,4 @@
-"""README's failover table is what the reference holds, recomputed from summary.csv."""
+"""README's failover table agrees with the reference, recomputed from summary.csv."""
 
 import csv
 import re

@@ -1,6 +1,6 @@
-"""scripts/reference.sh: what is measured stays, what failed is told, and results/reference is replaced as a whole or not.
+"""scripts/reference.sh keeps finished measurements, reports failures, and replaces all of results/reference or nothing.
 
-The measuring itself takes an hour; here a stand-in for `fanbench` writes the directories that it would leave.
+Measuring takes an hour; here a stand-in for `fanbench` writes the directories.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ echo {} > "$out/20260101T000000Z-x/manifest.json"
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A tree with the script, the stand-in, and a reference of an earlier day."""
+    """A tree with the script, the stand-in, and an older reference."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(SCRIPT, tmp_path / "scripts")
     for path, text in {".venv/bin/fanbench": FANBENCH, "scripts/reference_pages.sh": "touch pages\n"}.items():

@@ -1,4 +1,4 @@
-"""A field renamed where a program gives it must not pass: the script that tries each, and that it would tell."""
+"""The script renames each contract field where a program writes it, and reports if no test fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STRICT = "@dataclass\nclass Strict:\n    name: str\n    count: int = 0\n"
 
 
 def tree_of(folder: Path, program: str) -> Path:
-    """A source tree of two contracts, one of which takes any field, and a program."""
+    """A source tree with a program and two contracts, one of which accepts any field."""
     for package in PACKAGES:
         (folder / package).mkdir(parents=True)
         (folder / package / "__init__.py").touch()

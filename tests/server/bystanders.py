@@ -1,6 +1,6 @@
-"""Clients that do nothing wrong, and how long their events take while somebody else misbehaves.
+"""Well-behaved clients, and their latency while somebody else misbehaves.
 
-They live in a process of their own: threads beside the one that misbehaves would measure Python's lock.
+They run in a separate process: in threads, they would measure Python's lock.
 """
 
 import json
@@ -21,7 +21,7 @@ LAST = "last"
 
 
 class Waits(NamedTuple):
-    """How long the events took from the publisher to a client."""
+    """The latencies from the publisher to a client."""
 
     count: int
     p99_s: float
@@ -29,7 +29,7 @@ class Waits(NamedTuple):
 
 
 class Bystanders:
-    """CLIENTS streams on a topic of their own, with events at RATE_HZ, until `stop`."""
+    """CLIENTS streams on their own topic, with events at RATE_HZ, until `stop`."""
 
     def __init__(self, port: int, broker_port: int, topic: str = "bystanders") -> None:
         command = [*OWN_PYTHON, "-m", "tests.server.bystanders", str(port), str(broker_port), topic]
@@ -39,7 +39,7 @@ class Bystanders:
         """What they waited before anything happened."""
 
     def stop(self) -> Waits:
-        """What they have waited since; fails if one of them missed an event."""
+        """Their latencies since then; fails if one of them missed an event."""
         output, _ = self._process.communicate("stop\n", timeout=60)
         assert self._process.returncode == 0
         return Waits(*json.loads(output))
@@ -66,7 +66,7 @@ def publish(broker_port: int, topic: str, stop: threading.Event, sent: list[int]
 
 
 def main(port: int, broker_port: int, topic: str) -> None:
-    """Print what was waited in the warm-up, and after a line on stdin what was waited since."""
+    """Print the latencies of the warm-up, and after a line on stdin those since then."""
     clients = [SseClient(port, f"/sse?topic={topic}").opened() for _ in range(CLIENTS)]
     stop, sent, latencies_s, counts = threading.Event(), [0], [], [0] * CLIENTS
     threading.Thread(target=publish, args=(broker_port, topic, stop, sent)).start()

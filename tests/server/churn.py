@@ -1,6 +1,7 @@
-"""Clients that come and go: `python -m tests.server.churn PORT COUNT`, CONCURRENT at a time, each gone once its stream is open.
+"""Clients that come and go: `python -m tests.server.churn PORT COUNT`. CONCURRENT at a time.
 
-They close with a reset: otherwise the address of each would be taken for a minute, and 28,000 would be all there are.
+Each leaves once its stream is open. They close with a reset: otherwise each address would be occupied for a minute, and
+there are only 28,000.
 """
 
 import itertools
@@ -34,7 +35,7 @@ def opened(port: int, selector: selectors.BaseSelector, number: int) -> None:
 
 
 def churn(port: int, count: int) -> None:
-    """Open and leave so many."""
+    """Open and close this many."""
     numbers: Iterator[int] = iter(range(count))
     with selectors.DefaultSelector() as selector:
         for number in itertools.islice(numbers, CONCURRENT):

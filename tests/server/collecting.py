@@ -1,4 +1,4 @@
-"""A replica that says at SIGUSR2, in the file that its argument names, how many objects only a full collection finds."""
+"""A replica that on SIGUSR2 writes to the file in its argument how many objects only a full collection finds."""
 
 import gc
 import signal
@@ -14,7 +14,7 @@ def collect(*_: object) -> None:
     found = gc.collect()
     with FILE.open("a") as file:
         file.write(f"{found}\n")
-    gc.disable()  # until the next time nothing else is to find them
+    gc.disable()  # until the next time, nothing else may find them
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One Valkey and one replica behind it for all tests that change no setting."""
+"""One Valkey and one replica for all tests that change no setting."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def valkey(integration: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def replica(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
-    """A replica with the default settings; each test takes topics of its own."""
+    """A replica with the default settings; each test uses its own topics."""
     with running(tmp_path_factory.mktemp("replica"), broker_url=valkey, topic_linger_s=1) as replica:
         yield replica
 

@@ -17,7 +17,7 @@ SECOND_NS = 10**9
 
 
 class ConnectionWriter:
-    """A connection that takes everything, or with `stuck` nothing and tells the hub at `bound_bytes`."""
+    """A connection that accepts everything or, with `stuck`, nothing, and then notifies the hub at `bound_bytes`."""
 
     def __init__(self, hub: Hub, wire: Wire = Wire.PLAIN, *, stuck: bool = False, bound_bytes: int = 10**9) -> None:
         self.hub = hub
@@ -78,7 +78,7 @@ class ConnectionWriter:
 
     @property
     def ids(self) -> list[str]:
-        """The ids of the published events it got."""
+        """The ids of the published events that it received."""
         return [event.id for event in self.events if event.event == "message"]
 
     @property
@@ -94,7 +94,7 @@ def make_hub(
     name: str = "r",
     sender: Sender | None = None,
 ) -> Hub:
-    """A hub whose topics are open from the beginning of time; call it within a running loop."""
+    """A hub whose topics have always been open; call it within a running loop."""
     settings = HubSettings(
         name, history, total_bytes, max_event_bytes=1000, heartbeat_s=15, max_stream_age_s=0, stall_timeout_s=30
     )
@@ -121,6 +121,6 @@ def connect(
 
 
 async def turns(count: int = 10) -> None:
-    """Let the event loop go round so often."""
+    """Run this many turns of the event loop."""
     for _ in range(count):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What a replica's answers are held against: `python -m tests.server.plain_starlette PORT`, the same routes as anybody would write them."""
+"""The same routes in ordinary Starlette, to compare with a replica's answers: `python -m tests.server.plain_starlette PORT`."""
 
 import sys
 from collections.abc import AsyncIterator

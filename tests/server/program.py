@@ -1,4 +1,4 @@
-"""A real replica as a child process, a raw SSE client, and a publisher that speaks the broker's protocol by itself."""
+"""A real replica as a child process, a raw SSE client, and a publisher with its own code for the broker's protocol."""
 
 import os
 import socket
@@ -22,13 +22,13 @@ from tests.waiting import wait_until
 
 
 def environment(settings: Mapping[str, object]) -> dict[str, str]:
-    """Ours without FANBENCH_*, and the settings."""
+    """Our environment without FANBENCH_*, plus the settings."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
     return env | {f"FANBENCH_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def run_to_end(settings: Mapping[str, object], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m server` that is expected to end by itself."""
+    """Run `python -m server`, which must end by itself."""
     command = [*OWN_PYTHON, "-m", "server", *arguments]
     return subprocess.run(command, env=environment(settings), capture_output=True, text=True, timeout=40)
 
@@ -99,7 +99,7 @@ def running(folder: Path, **settings: object) -> Iterator[Replica]:
 
 
 class Publisher:
-    """Publishes on a Redis or Valkey by hand; PUBLISH answers once every subscriber's connection has the message."""
+    """Publishes to a Redis or Valkey by hand; PUBLISH answers once every subscriber's connection has the message."""
 
     def __init__(self, port: int) -> None:
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=10)
@@ -108,7 +108,7 @@ class Publisher:
         self._seqs: dict[str, int] = {}
 
     def raw(self, topic: str, payload: bytes) -> int:
-        """Publish these bytes; returns how many subscribers there are."""
+        """Publish these bytes; return the number of subscribers."""
         parts = [b"PUBLISH", topic.encode(), payload]
         self._sock.sendall(b"*3\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts))
         return int(self._file.readline()[1:])
@@ -135,7 +135,7 @@ class Publisher:
 
 
 class SseClient:
-    """One stream over a plain socket; every byte that came is kept in `raw`."""
+    """One stream over a plain socket; `raw` keeps every received byte."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class SseClient:
 
     @property
     def raw(self) -> bytes:
-        """Every byte that came."""
+        """Every received byte."""
         return bytes(self._raw)
 
     @property
@@ -178,11 +178,11 @@ class SseClient:
 
     @property
     def body(self) -> bytes:
-        """The body so far, chunks taken off; what is not a whole chunk yet is left out."""
+        """The body so far without chunk framing; an incomplete chunk is left out."""
         return bytes(self._body)
 
     def _decode(self) -> bytes:
-        """What came since of the body."""
+        """The part of the body that arrived since."""
         if not self._decoded:
             head, end, _ = self.raw.partition(b"\r\n\r\n")
             if not end:
@@ -208,7 +208,7 @@ class SseClient:
 
     @property
     def terminated(self) -> bool:
-        """The last chunk has come."""
+        """The last chunk has arrived."""
         return self._raw.endswith(b"\r\n0\r\n\r\n")
 
     def read_some(self) -> None:

@@ -1,7 +1,7 @@
-"""A reader that believes nothing: `python -m tests.server.strict_reader PORT STREAM COUNT`, over COUNT connections of every kind.
+"""A reader that trusts nothing: `python -m tests.server.strict_reader PORT STREAM COUNT`, over COUNT connections of every kind.
 
-It verifies every byte: framing, ids without a hole, and that topic and filling are those of its own topic. Each connection
-resumes behind an event that its topic had a while ago, so that it gets at once what it is to verify.
+It verifies every byte: framing, ids without holes, and the topic and padding of each event. Each connection resumes
+after an older event of its topic, so it receives events to verify at once.
 """
 
 import itertools
@@ -26,12 +26,12 @@ _KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 1
 
 
 def pad_of(topic: str, seq: int) -> str:
-    """What fills an event: no other has the same."""
+    """An event's padding, which no other event has."""
     return f"<{topic}:{seq}>" * (3 + seq % 40)
 
 
 class Connection:
-    """One, from its first byte to its last."""
+    """One connection, from its first byte to its last."""
 
     def __init__(self, port: int, kind: str, topic: str, stream: str, after: int) -> None:
         self.kind, self.topic, self.stream, self.seq = kind, topic, stream, after
@@ -62,7 +62,7 @@ class Connection:
         return b"GET /sse?" + query + b" HTTP/1.1\r\nHost: x\r\n\r\n"
 
     def read(self) -> bool:
-        """Take what is there and verify it; False when this connection has served."""
+        """Read what is there and verify it; False when this connection is done."""
         try:
             data = self.sock.recv(900 if self.kind == "slow" else 65_536)
         except BlockingIOError:
@@ -130,7 +130,7 @@ class Connection:
 
 
 def verify(port: int, stream: str, count: int) -> Counter[str]:
-    """How many events were verified on connections of each kind."""
+    """The number of verified events on connections of each kind."""
     rng, latest, verified = random.Random(count), dict.fromkeys(TOPICS, KEPT - 1), Counter[str]()
     numbers: Iterator[int] = iter(range(count))
 
@@ -139,7 +139,7 @@ def verify(port: int, stream: str, count: int) -> Counter[str]:
             topic, kind = rng.choice(TOPICS), KINDS[number % len(KINDS)]
             connection = Connection(port, kind, topic, stream, latest[topic] - EACH - rng.randrange(20))
             if kind == "dropped" and rng.random() < 0.5:
-                connection.sock.close()  # with what is on its way to it
+                connection.sock.close()  # with the bytes in flight to it
                 verified["dropped at once"] += 1
                 begin(selector)
                 return

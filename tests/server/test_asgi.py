@@ -1,4 +1,4 @@
-"""The application under other ASGI servers, where every stream goes through `send`, and under a prefix."""
+"""The application under other ASGI servers, where every stream uses `send`, and under a prefix."""
 
 import signal
 import subprocess
@@ -62,7 +62,7 @@ def test_two_workers_of_another_server_serve_the_same_events(
         replica.process.terminate()
         for client in clients:
             client.read_to_end()
-            # hypercorn tells its workers nothing, and cuts what is open after its graceful_timeout.
+            # hypercorn does not notify its workers, and cuts open connections after its graceful_timeout.
             assert client.terminated or name.startswith("hypercorn")
         assert replica.process.wait(20) in (0, -signal.SIGTERM)
     assert "Traceback" not in replica.log.read_text() or name.startswith("hypercorn")

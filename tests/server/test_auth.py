@@ -1,4 +1,4 @@
-"""Who is let in: token, limits, bad requests, hostile connections. A replica of its own, with small limits."""
+"""Admission: token, limits, bad requests, hostile connections. It uses a separate replica with small limits."""
 
 import json
 import socket

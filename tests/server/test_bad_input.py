@@ -1,4 +1,4 @@
-"""Anything may come in at any end: HTTP by schema and by chance, the broker's side by chance, and secrets go nowhere."""
+"""Arbitrary input on every side: HTTP by schema and at random, the broker's side at random; secrets never leak."""
 
 import json
 import socket
@@ -32,7 +32,7 @@ def target(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 def sse_schema(target: Replica) -> object:
     status, body, _ = target.get("/openapi.json")
     assert status == 200
-    import schemathesis  # half a second of a core, which only the worker that comes here has to give
+    import schemathesis  # half a CPU second, which only the worker that runs this test needs
 
     return schemathesis.openapi.from_dict(json.loads(body))
 
@@ -52,7 +52,7 @@ def raw(port: int, request: bytes) -> bytes:
 def test_every_described_request_gets_a_described_answer(
     target: Replica, sse_schema: object, data: st.DataObject
 ) -> None:
-    """schemathesis makes the requests. They go over a socket, since a stream has no end to wait for."""
+    """schemathesis makes the requests. They go over a socket, because a stream has no end to wait for."""
     operations = [result.ok() for result in sse_schema.get_all_operations()]  # type: ignore[attr-defined]
     operation = data.draw(st.sampled_from(operations), label="operation")
     case = data.draw(operation.as_strategy(), label="case")
@@ -114,7 +114,7 @@ def test_a_slow_sender_is_refused_also_after_a_whole_request(target: Replica, fi
         sock.sendall(first)
         assert sock.recv(65_536).startswith(b"HTTP/1.1 ")
         sock.sendall(slow)
-        while sock.recv(65_536):  # a time-out here is the failure: the connection was left open
+        while sock.recv(65_536):  # a timeout here is the failure: the connection stayed open
             pass
     assert target.stats().turned_away > before
 
@@ -131,7 +131,7 @@ def test_a_stream_whose_request_announced_a_body_goes_on(target: Replica, publis
 
 
 def test_ten_thousand_connections_a_minute_leave_nothing(target: Replica) -> None:
-    """Some 1,700 at the speed of this machine, of each kind a third: complete, half a head, nothing at all."""
+    """About 1,700 at this machine's speed, a third of each kind: complete, half a head, nothing."""
     before = len(list(Path(f"/proc/{target.process.pid}/fd").iterdir()))
     for i in range(1700):
         with socket.create_connection(("127.0.0.1", target.port), timeout=10) as sock:
@@ -144,7 +144,7 @@ def test_ten_thousand_connections_a_minute_leave_nothing(target: Replica) -> Non
 
 @pytest.mark.usefixtures("integration")
 def test_a_marked_password_and_token_are_nowhere(folder: Path, tmp_path: Path) -> None:
-    """Through start, service, a broker that dies and comes back, and an end with an error."""
+    """Covers start, service, a broker that dies and comes back, and an end with an error."""
     seen = ""
     with find_contender("valkey").launched(tmp_path / "broker") as broker:
         port = int(broker.url.rpartition(":")[2])

@@ -1,4 +1,4 @@
-"""An group gives the same bytes to each client, in order, whether they go past the transports or through them."""
+"""A group sends the same bytes to each client, in order, whether they bypass the transports or go through them."""
 
 import errno
 
@@ -11,7 +11,7 @@ from server.frame import Wire
 
 
 class Sockets:
-    """What lies behind descriptors: each takes so many bytes, then nothing; it stands in for the kernel."""
+    """Stands in for the kernel behind descriptors: each accepts this many bytes, then nothing."""
 
     def __init__(self):
         self.got = {}
@@ -115,7 +115,7 @@ def test_where_the_sender_fails_its_clients_are_told_and_it_is_not_used_again():
         group.add(client)
     assert group.write(b"event") == ()
     sockets.broken = True
-    assert group.write(b"next") == clients[1:]  # the first one holds something: its transport has the bytes
+    assert group.write(b"next") == clients[1:]  # the first one still has bytes in its transport
     sockets.usable = False
     for client in clients[1:]:
         group.remove(client)

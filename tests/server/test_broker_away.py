@@ -1,4 +1,4 @@
-"""A broker that is away is visible: readiness after its grace, the gauge, /stats and the log at once."""
+"""An absent broker is visible: at once in the gauge, /stats and the log, and in readiness after the grace period."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +59,7 @@ def test_a_killed_broker(folder: Path, tmp_path: Path, grace_s: float) -> None:
 
 
 def test_an_alarm_at_the_broker(folder: Path, tmp_path: Path) -> None:
-    """RabbitMQ takes no messages then, and tells a consumer nothing: /stats and the log have its reason."""
+    """RabbitMQ then accepts no messages, and does not notify consumers: /stats and the log have its reason."""
     contender = find_contender("rabbitmq")
     if not contender.runnable:
         missing(contender.install_hint)

@@ -1,4 +1,4 @@
-"""The way in: order, turns and room, without connections."""
+"""Admission of connections: order, turns and room, without real connections."""
 
 import asyncio
 import itertools

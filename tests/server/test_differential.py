@@ -1,4 +1,4 @@
-"""Generated requests to a replica and to plain Starlette on uvicorn: no answer of the replica's is worse."""
+"""Generated requests to a replica and to plain Starlette on uvicorn: the replica's answers are never worse."""
 
 import http.client
 import random
@@ -71,7 +71,7 @@ class Answer(NamedTuple):
 
 
 def generated(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """The method and the bytes of each request; all are what RFC 9112 allows a client to send, bar what it says of paths."""
+    """The method and bytes of each request; all are valid by RFC 9112, except some paths."""
     rng = random.Random(seed)
     for _ in range(count):
         method, path, version = rng.choice(METHODS), rng.choice(PATHS), rng.choice(["1.1", "1.1", "1.1", "1.0"])
@@ -82,7 +82,7 @@ def generated(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def ask(port: int, method: str, request: bytes) -> Answer:
-    """Of a stream no more than its head."""
+    """Read only a stream's head."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as sock:
         sock.sendall(request)
         response = http.client.HTTPResponse(sock, method=method.upper())
@@ -98,7 +98,7 @@ def ask(port: int, method: str, request: bytes) -> Answer:
 
 
 def rank(answer: Answer) -> int:
-    """How good it is for a client: what was asked for, a refusal, a fault, nothing."""
+    """How good an answer is for a client: the requested one, a refusal, a fault, nothing."""
     return 0 if not answer.status else 1 if answer.status >= 500 else 2 if answer.status >= 400 else 3
 
 

@@ -1,4 +1,4 @@
-"""Every byte of mixed connections is verified: nobody gets what is another's, whatever the connections beside it do."""
+"""Every byte of mixed connections is verified: no client gets another's bytes, whatever other connections do."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def publish(publisher: Publisher, topic: str) -> None:
 
 
 def verified(replica: Replica, publisher: Publisher, connections: int, timeout_s: float) -> dict[str, int]:
-    """What the strict reader verified, while events go on."""
+    """What the strict reader verified while events continued."""
     for _ in range(KEPT):
         for topic in TOPICS:
             publish(publisher, topic)

@@ -1,4 +1,4 @@
-"""Frames: what is built once per event is what every client parses, on every wire."""
+"""Frames are built once per event, and every client parses them, on every wire."""
 
 import json
 

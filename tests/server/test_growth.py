@@ -1,4 +1,4 @@
-"""Connections that come and go leave nothing behind: the memory of a replica stands still."""
+"""Connections that come and go leave nothing behind: a replica's memory stays constant."""
 
 import signal
 import subprocess
@@ -18,7 +18,7 @@ GROWTH = 1.02
 
 
 def churned(replica: Replica, count: int) -> int:
-    """Have so many connections of every kind come and go; the replica's resident memory afterwards."""
+    """Open and close this many connections of every kind; return the replica's resident memory afterwards."""
     command = [*OWN_PYTHON, "-m", "tests.server.churn", str(replica.port), str(count)]
     subprocess.run(command, check=True, timeout=1200)
     replica.wait_clients(0)

@@ -1,4 +1,4 @@
-"""History: its bounds hold, positions stay valid, and what it says of a stream is true, against a plain list."""
+"""History agrees with a plain list: its bounds hold, positions stay valid, and its statements about streams are true."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +45,7 @@ def test_what_is_held_is_the_latest_within_every_bound(
         assert len(kept) <= events
         assert history.held_bytes <= size_bytes
         assert all(f.sent_ns >= now_ns - AGE_NS for f in kept)
-        if len(kept) < len(frames):  # nothing is let go before a bound asks for it
+        if len(kept) < len(frames):  # nothing is discarded before a bound requires it
             older = frames[-len(kept) - 1]
             assert (
                 len(kept) == events
@@ -58,7 +58,7 @@ def test_what_is_held_is_the_latest_within_every_bound(
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=40), st.integers(0, 15))
 def test_find_and_after_agree_with_a_plain_search(order: list[tuple[str, int]], events: int) -> None:
-    """With holes, doubles and two streams mixed; each stream's seqs never step back, as adapters promise."""
+    """With holes, duplicates and two mixed streams; each stream's seqs never decrease, as adapters promise."""
     order = sorted(order, key=lambda pair: pair[1])
     history = History(HistoryBound(events, 10**9, 10**12), 0)
     fill(history, order)

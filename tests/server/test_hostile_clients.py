@@ -1,4 +1,4 @@
-"""No client can hurt another: what the others wait while one does its worst, over real sockets."""
+"""No client can hurt another: the others' latency while one does its worst, over real sockets."""
 
 import contextlib
 import os
@@ -18,7 +18,10 @@ from tests.server.test_websocket import Socket
 from tests.waiting import wait_until
 
 P99_S = 3.0
-"""What the others' 99th percentile may be, on a machine with ten times as much to do as it can; alone it is 0.02 to 0.05."""
+"""What the others' 99th percentile may be, on a machine with ten times as much to do as it can.
+
+Alone it is 0.02 to 0.05.
+"""
 
 
 def masked(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
@@ -56,7 +59,7 @@ def flood(sock: socket.socket, data: bytes) -> None:
 
 
 def close_code(ws: Socket) -> int:
-    """The code of the close frame that came in the end."""
+    """The code of the final close frame."""
     with contextlib.suppress(OSError):
         ws.read_to_end()
     (close,) = [event for event in ws.others if isinstance(event, events.CloseConnection)][:1]
@@ -134,7 +137,7 @@ def test_a_handshake_with_megabytes_behind_it_is_cut(victim: Replica, others: By
 
 
 def misbehave(attack: Callable[[], None], seconds: float, threads: int) -> None:
-    """Run it again and again in so many threads, for so long."""
+    """Run it repeatedly in this many threads for this long."""
     until_s = time.monotonic() + seconds
 
     def work() -> None:

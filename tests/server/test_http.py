@@ -1,4 +1,4 @@
-"""HTTP as RFC 9110 and 9112 have it: half-closed connections, HEAD, Host, pipelines, and words in each refusal."""
+"""HTTP by RFC 9110 and 9112: half-closed connections, HEAD, Host, pipelines, and a reason in each refusal."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from tests.server.program import Publisher, Replica, SseClient
 
 
 def exchange(port: int, request: bytes, *, half_close: bool = False) -> bytes:
-    """All that comes until the server closes."""
+    """Everything that arrives until the server closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
         sock.sendall(request)
         if half_close:
@@ -155,7 +155,7 @@ def test_a_body_that_nobody_wants_does_not_take_the_answer_away(replica: Replica
 
 
 def test_ten_thousand_pipelined_requests_are_answered_one_by_one(replica: Replica) -> None:
-    """More than 64 KiB of requests at once, none of which has a head of that size."""
+    """More than 64 KiB of requests at once, although no single head is that large."""
     count = 10_000
     with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)

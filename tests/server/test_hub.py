@@ -1,4 +1,4 @@
-"""The hub without connections: who gets what, what is counted, and what becomes of those who do not keep up."""
+"""The hub without connections: who gets what, what is counted, and what happens to slow clients."""
 
 import asyncio
 import json
@@ -221,7 +221,7 @@ async def test_what_a_broker_replays_at_subscribe_goes_to_history_only() -> None
     topic.subscribed_ns = 1000
     whole, writer = ConnectionWriter(hub), ConnectionWriter(hub)
     hub.accept("t", event("s", 0, sent_ns=10))
-    connect(hub, whole, ids=["0"])  # the others are let in when the history is there
+    connect(hub, whole, ids=["0"])  # the others are admitted when the history has arrived
     hub.accept("t", event("s", 1, sent_ns=20))
     hub.accept("t", event("s", 1, sent_ns=20))  # a replay may overlap
     await turns()
@@ -288,7 +288,7 @@ async def test_history_of_all_topics_together_is_bounded() -> None:
 
 
 async def test_clients_that_are_slow_together_are_dropped_over_several_turns() -> None:
-    """What thousands of connections hold takes a second to throw away, in which nobody else had a turn."""
+    """Discarding the buffers of thousands of connections takes a second, in which nobody else would get a turn."""
     hub = make_hub()
     turns_of_aborts: list[int] = []
     turn = 0

@@ -1,4 +1,4 @@
-"""The ring on real sockets: each gets the same bytes, and what a socket does not take is told at once."""
+"""The ring on real sockets: each gets the same bytes, and what a socket does not accept is reported at once."""
 
 import errno
 import socket
@@ -21,7 +21,7 @@ def ring():
 
 
 def pairs(stack, count):
-    """So many connected pairs; sends go from the first to the second of each."""
+    """This many connected pairs; each sends from its first to its second socket."""
     found = [socket.socketpair() for _ in range(count)]
     for pair in found:
         for end in pair:

@@ -1,4 +1,4 @@
-"""FANBENCH_LOG_FORMAT=json: every line of a program's log is an object, the last one too."""
+"""FANBENCH_LOG_FORMAT=json: every line of a program's log is an object, including the last."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from tests.server.program import run_to_end, running
 
 
 def read(line):
-    """The object of a line, its time with an offset."""
+    """The object on a line; its time has an offset."""
     found = json.loads(line)
     assert datetime.fromisoformat(found["time"]).utcoffset() is not None
     assert found["level"] in ("debug", "info", "warning", "error")

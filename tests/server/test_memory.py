@@ -1,4 +1,4 @@
-"""What clients can make a replica hold, and that it gives it back."""
+"""How much memory clients can make a replica hold, and that it returns it."""
 
 import resource
 import socket
@@ -23,7 +23,7 @@ REQUESTS = {
 
 
 def stuck(port: int, request: str) -> socket.socket:
-    """A client that asks and does not read."""
+    """A client that sends a request and does not read."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""/metrics of a replica and of a generator: every series from the first scrape on, and what they count."""
+"""/metrics of a replica and of a generator: every series from the first scrape, and what they count."""
 
 import ast
 import itertools
@@ -24,7 +24,7 @@ BOTH = {"fanbench_build_info", "fanbench_broker_connected"}
 
 
 class Pages:
-    """What a replica, and the generator in its process, tell Prometheus."""
+    """What a replica, and the generator in its process, report to Prometheus."""
 
     def __init__(self, replica, port):
         self.replica = replica
@@ -39,7 +39,7 @@ class Pages:
 
 
 def read(page):
-    """Samples by name and labels; the parser refuses what is no page of Prometheus'."""
+    """Samples by name and labels; the parser refuses an invalid Prometheus page."""
     families = text_string_to_metric_families(page.decode())
     return {(one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples}
 
@@ -50,7 +50,7 @@ def names(samples):
 
 @pytest.fixture(scope="module")
 def pages(integration, tmp_path_factory):
-    """Of `memory://`: the replica has the generator beside it."""
+    """For `memory://`: the generator runs in the replica."""
     port = free_port()
     folder = tmp_path_factory.mktemp("metrics")
     settings = {"rate_hz": 50, "metrics_port": port, "commit": "0123abc"}
@@ -92,7 +92,7 @@ def test_the_first_scrape_has_every_reason_as_zero(first):
 
 
 def literals(package, callees):
-    """The texts that calls of these functions and methods are given in a package."""
+    """The text arguments of calls of these functions and methods in a package."""
     found = set()
     for path in (ROOT / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -106,7 +106,7 @@ def literals(package, callees):
 def test_every_reason_of_the_source_is_among_those_of_the_first_scrape():
     assert literals("server", {"drop", "_drop", "leave", "end"}) - set(DISCONNECTS) == set()
     foreign = literals("server", {"pass_by", "StampError"}) | literals("core", {"StampError"})
-    foreign -= literals("core/endpoint", {"StampError"})  # what clients read, which is no replica's
+    foreign -= literals("core/endpoint", {"StampError"})  # read by clients, not by a replica
     foreign |= literals("brokers", {"pass_by", "_pass_by"})
     assert len(foreign) > 12
     assert foreign - set(FOREIGN) == set()
@@ -124,7 +124,7 @@ def test_the_histograms_count_each_event_in_seconds(pages):
     with SseClient(pages.replica.port) as client:
         client.opened()
         client.take(20)
-        found = pages.of_replica()  # made in the loop that counts: its numbers fit together
+        found = pages.of_replica()  # made in the counting loop, so its numbers agree
         received = sum(value for (name, _), value in found.items() if name == "fanbench_received_total")
         assert received >= 20
         check_histogram(found, "fanbench_broker_hop_seconds", received)
@@ -136,7 +136,7 @@ def test_the_histograms_count_each_event_in_seconds(pages):
 
 
 def check_histogram(samples, name, count):
-    """The buckets grow up to the count, and the sum is what so many latencies within them can come to."""
+    """The buckets grow up to the count, and the sum is possible for these latencies."""
     ends = [
         (float(dict(labels)["le"]), value) for (found, labels), value in samples.items() if found == f"{name}_bucket"
     ]

@@ -1,4 +1,4 @@
-"""`event: heartbeat`, for pages that must tell a quiet stream from a dead one."""
+"""`event: heartbeat`, for pages that must distinguish a quiet stream from a dead one."""
 
 import json
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""Which origins may read the streams: what is written in the settings must be what browsers send."""
+"""Which origins may read the streams: the settings must use the form that browsers send."""
 
 import re
 from collections.abc import Iterator

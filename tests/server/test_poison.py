@@ -1,4 +1,4 @@
-"""Poison in the broker: whatever an adapter hands over, the messages after it arrive, and no reason fills the log."""
+"""Poison in the broker: whatever an adapter delivers, later messages arrive, and no reason floods the log."""
 
 import json
 import logging
@@ -79,7 +79,7 @@ def test_whatever_a_payload_is_it_raises_nothing(payload: Any) -> None:
 
 
 async def test_a_reason_has_no_value_in_it() -> None:
-    """Or a hostile publisher would fill the table of reasons, and the log."""
+    """Otherwise a hostile publisher could fill the table of reasons, and the log."""
     ledger = Ledger()
     validator = EventValidator(1000, ledger)
     for i in range(500):

@@ -1,4 +1,4 @@
-"""The real program behind a real broker: what goes over the wire, who is let in, and how it ends."""
+"""The real program behind a real broker: the bytes on the wire, admission, and how it ends."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def test_clients_of_others_read_it(replica: Replica, publisher: Publisher) -> No
 
 
 def test_a_heartbeat_is_no_event_to_clients_of_others(valkey: str, publisher: Publisher, folder: Path) -> None:
-    """httpx-sse takes a blank line for the end of an event as soon as it has an id or a retry time."""
+    """httpx-sse ends an event at a blank line as soon as it has an id or a retry time."""
     with running(folder, broker_url=valkey, heartbeat_s=1) as replica, SseClient(replica.port) as raw:
         raw.opened()
         url = f"http://127.0.0.1:{replica.port}/sse"
@@ -107,7 +107,7 @@ def test_a_client_resumes_where_it_left(replica: Replica, publisher: Publisher) 
         (f"/sse?topic=resume&last_event_id={first[0].id}", {"Last-Event-ID": first[-1].id}),
         ("/sse?topic=resume", {"Last-Event-ID": f"\t {first[-1].id} \t"}),
         ("/sse?topic=resume", {"LAST-EVENT-ID": first[-1].id}),
-        # event-source-polyfill, Mercure's hubs of old and of now, and what people write by hand
+        # event-source-polyfill, old and current Mercure hubs, and what people write by hand
         *(
             (f"/sse?topic=resume&{name}={first[-1].id}", {})
             for name in ("lastEventId", "Last-Event-ID", "lastEventID", "lasteventid", "last-event-id", "Last_Event_Id")
@@ -247,7 +247,7 @@ def test_many_clients_of_a_topic_get_every_event_beside_one_that_does_not_read(
         got = [event.id for event in stuck.events]
         assert got == [stamp.id for stamp in stamps[: len(got)]]
         assert stats.dropped > 0
-        # What went to the stuck one: all but what came after its end, of which it is not known how much that was.
+        # What the stuck client received: everything except events after its end, whose number is unknown.
         assert 40 * len(stamps) + len(got) <= stats.delivered <= 41 * len(stamps) - stats.dropped
         for client in [*clients, stuck]:
             client.sock.close()

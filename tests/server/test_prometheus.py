@@ -35,7 +35,7 @@ def get(url: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def scraped(integration: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Replica, int]]:
-    """A replica with a generator beside it, and the port of the generator's page."""
+    """A replica with a companion generator, and the port of the generator's page."""
     (port,) = free_ports(1)
     folder = tmp_path_factory.mktemp("scraped")
     with running(folder, broker_url="memory://", rate_hz=50, metrics_port=port) as replica:
@@ -44,7 +44,7 @@ def scraped(integration: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def prometheus(scraped: tuple[Replica, int], tmp_path: Path) -> Iterator[str]:
-    """The URL of one that is set as in compose, but for where it looks and how often."""
+    """The URL of a Prometheus configured as in compose, except for its targets and interval."""
     replica, generator_port = scraped
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s"}

@@ -1,4 +1,4 @@
-"""A topic that the broker or its protocol refuses concerns nobody but who asked for it. Real programs."""
+"""A topic that the broker or its protocol refuses affects only its own clients. Real programs."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.server.program import Replica, SseClient, running
 
 @pytest.fixture(scope="module")
 def restricted(integration: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restricted]:
-    """A Valkey whose user may use some topics only."""
+    """A Valkey whose user may use only some topics."""
     if not find_contender("valkey").runnable:
         missing(find_contender("valkey").install_hint)
     start = provocations_of("valkey").restricted

@@ -1,4 +1,4 @@
-"""A broker that stores: a replica that starts anew has what was published before, so its clients lose nothing."""
+"""With a storing broker, a restarted replica has earlier events, so its clients lose nothing."""
 
 import asyncio
 import time

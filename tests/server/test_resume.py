@@ -1,4 +1,4 @@
-"""Resuming: whatever a client got before, afterwards it has everything, in order, or was told of a gap."""
+"""After resuming, a client has everything, in order, or was informed of a gap, whatever it had before."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ from tests.server.test_subscriptions import until
 def test_one_topic_one_stream_has_no_double_and_no_silent_hole(
     published: int, events_held: int, last: int, more: int, missing: set[int]
 ) -> None:
-    """`last` may lie before what is held, within it, or ahead of what this replica has received."""
+    """`last` may be before the held events, among them, or ahead of this replica."""
 
     async def scene() -> None:
         hub = make_hub(history=HistoryBound(events_held, 10**9, 10**20))
@@ -49,7 +49,7 @@ def test_one_topic_one_stream_has_no_double_and_no_silent_hole(
         should = [seq for seq in arriving if seq > last]
         told = [json.loads(gap) for gap in writer.gaps]
         unknown = any("unknown" in gap["cause"] for gap in told)
-        if unknown:  # the stream had not been seen here when the client came
+        if unknown:  # the stream was unknown here when the client arrived
             assert not [seq for seq in arriving if seq < published]
         lost = [seq for seq in should if seq not in got]
         if lost:
@@ -84,7 +84,7 @@ def skewed(order: list[tuple[str, int]], swaps: list[int]) -> list[tuple[str, in
 def test_several_topics_and_streams_lose_nothing_at_another_replica(
     kinds: list[str], swaps: list[int], cut: int, by_topic: bool
 ) -> None:
-    """The client got a prefix at one replica and goes on at another, which received the same in a similar order."""
+    """The client received a prefix at one replica and continues at another, which received the same in a similar order."""
 
     async def scene() -> None:
         seqs: dict[str, int] = {}
@@ -205,7 +205,7 @@ async def test_a_client_that_is_ahead_of_its_new_replica_gets_nothing_twice() ->
 
 
 def crowded(held: int, topics: int = 8, streams: int = 64) -> dict[str, History]:
-    """Topics with many streams each, so that no id tells its place."""
+    """Topics with many streams each, so that no id reveals its position."""
     make, histories = FrameMaker("r"), {}
     for topic in (f"t{i}" for i in range(topics)):
         history = histories[topic] = History(HistoryBound(10**6, 10**9, 10**20), 0)
@@ -216,10 +216,10 @@ def crowded(held: int, topics: int = 8, streams: int = 64) -> dict[str, History]
 
 
 def least_s(work: Callable[[], object], rounds: int = 7) -> float:
-    """The shortest of several rounds, which a busy machine disturbs least."""
+    """The fastest of several rounds, which a busy machine disturbs least."""
 
     def once() -> float:
-        began_s = time.thread_time()  # not what others took from us
+        began_s = time.thread_time()  # not the CPU that others used
         work()
         return time.thread_time() - began_s
 
@@ -227,7 +227,7 @@ def least_s(work: Callable[[], object], rounds: int = 7) -> float:
 
 
 def steps(work: Callable[[], object]) -> int:
-    """How many instructions Python takes for it: the same on a busy machine."""
+    """The number of Python instructions, which a busy machine does not change."""
     count = 0
 
     def look(frame: Any, event: str, _: Any) -> Any:
@@ -236,7 +236,7 @@ def steps(work: Callable[[], object]) -> int:
         count += event == "opcode"
         return look
 
-    work()  # what is done once
+    work()  # one-time work
     before = sys.gettrace()
     sys.settrace(look)
     try:
@@ -292,7 +292,7 @@ async def test_clients_that_are_ahead_cost_an_event_the_same_however_many_ids_th
 def test_look_ups_find_what_a_walk_finds(
     order: list[tuple[str, int]], bound: int, lookups: list[tuple[int, str, int]]
 ) -> None:
-    """Also with doubles, disorder, and look-ups while the history moves on."""
+    """Also with duplicates, disorder, and look-ups while the history moves."""
     history, make = History(HistoryBound(bound, 10**9, 10**20), 0), FrameMaker("r")
     at: dict[int, list[tuple[str, int]]] = {}
     for place, stream, seq in lookups:
@@ -310,7 +310,7 @@ def test_look_ups_find_what_a_walk_finds(
             beyond = [i for i, (other, number) in enumerate(ids) if other == wanted[0] and number > wanted[1]]
             first, begin = beyond[0] if beyond else len(held), history.after(*wanted) - history.start
             assert begin <= first
-            assert wanted[0] not in {other for other, _ in ids[begin:first]}  # of others there may be some
+            assert wanted[0] not in {other for other, _ in ids[begin:first]}  # others may exist
         payload = event(stream, seq)
         history.append(make.event(decode(payload), payload, 1), 1)
 

@@ -1,4 +1,4 @@
-"""The fall-back: on a server that lends no transport the same stream goes through ASGI's `send`."""
+"""The fallback: on a server without a transport, the same stream uses ASGI's `send`."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ DEADLINE_S = 20
 
 
 class Stream:
-    """One GET of an ASGI application, by hand. With `slow` the server's `send` does not come back."""
+    """One GET of an ASGI application, by hand. With `slow` the server's `send` does not return."""
 
     def __init__(self, app: Any, query: str = "", headers: list[tuple[bytes, bytes]] | None = None) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -70,7 +70,7 @@ class Stream:
 
 @asynccontextmanager
 async def served(**changes: Any) -> AsyncIterator[tuple[Any, Replica]]:
-    """The application with its life around it, on a memory broker without a generator."""
+    """The application with its lifespan, on a memory broker without a generator."""
     settings = ServerSettings(broker_url="memory://", **changes)
     broker = open_endpoint(settings.broker_url)
 
@@ -132,7 +132,7 @@ async def test_a_slow_client_is_dropped_at_its_bound() -> None:
         assert replica.hub.ledger.disconnects == {"slow": 1}
         assert len(good.ids) == 40
         assert replica.hub.buffered_bytes() < 16_384
-        await slow.task  # the server's `send` still does not come back
+        await slow.task  # the server's `send` still does not return
         assert replica.hub.topics["events"].users == 1
 
 

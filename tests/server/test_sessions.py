@@ -1,4 +1,4 @@
-"""Topics that come and go: a client that wants all of one gets it at once, and what is over leaves nothing behind."""
+"""Topics that come and go: a client that wants a whole topic gets it at once, and finished topics leave nothing behind."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_five_thousand_topics_that_are_over_leave_nothing_behind(valkey: str, fo
     with running(folder, **settings) as replica:
 
         def live_and_die(first: int, count: int) -> int:
-            """So many sessions of three events each; the replica's memory when all are over."""
+            """This many sessions of three events each; return the replica's memory when all have ended."""
             for number in range(first, first + count):
                 topic = f"session-{number}"
                 log.add(topic, 0)
@@ -105,7 +105,7 @@ def test_five_thousand_topics_that_are_over_leave_nothing_behind(valkey: str, fo
             wait_until(lambda: not replica.stats().topics, "its topics are let go", 60)
             return replica.resident_bytes()
 
-        before = live_and_die(0, 2_000)  # all that is kept of those that are over is full
+        before = live_and_die(0, 2_000)  # everything that is kept of finished ones is full
         after = live_and_die(2_000, 5_000)
     log.close()
     assert (after - before) / 5_000 / 1024 < FEW_KB

@@ -1,4 +1,4 @@
-"""The link to the broker, against an adapter that does what the test tells it."""
+"""The link to the broker, with an adapter that the test controls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -345,7 +345,7 @@ async def test_many_that_wait_for_a_place_look_no_more_often_than_few() -> None:
         waiting = [asyncio.create_task(link.require(["new"], never)) for _ in range(clients)]
         await until(lambda: "new" in link._hub.topics and link._hub.topics["new"].filling, "history comes")
         hub, seq = link._hub, 0
-        while looks < 2 * clients:  # while it comes nobody is let in
+        while looks < 2 * clients:  # while it arrives, nobody is admitted
             hub.accept("new", event("s", seq, topic="new"))
             seq += 1
             await asyncio.sleep(0.01)

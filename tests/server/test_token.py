@@ -29,7 +29,7 @@ def test_any_printable_token_lets_in(valkey: str, folder: Path, kind: str) -> No
         assert replica.get("/stats")[0] == 401
         assert replica.get(f"/stats?token={quote(token, safe='')}")[0] == 200
         assert status(replica, token.encode()) == 200
-        if kind == "Latin":  # a browser's fetch sends no other
+        if kind == "Latin":  # a browser's fetch sends only these
             assert status(replica, token.encode("latin-1")) == 200
         for wrong in (token[:-1], token + "x", token.swapcase(), token.encode().decode("latin-1") + "x"):
             assert status(replica, wrong.encode()) == 401
@@ -42,7 +42,7 @@ def test_any_printable_token_lets_in(valkey: str, folder: Path, kind: str) -> No
 
 
 def status(replica: Replica, token: bytes) -> int:
-    """Of /stats with these bytes as the bearer token."""
+    """The status of /stats with these bytes as the bearer token."""
     with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as sock:
         sock.sendall(b"GET /stats HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n\r\n")
         return int(sock.recv(1 << 16).split(b" ")[1])

@@ -1,11 +1,11 @@
-"""The lies that are told to the load side, and what it must find: the one table behind the truth tests and mutations."""
+"""The lies told to the load, and what it must find: the table of the truth tests and mutations."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 QUICK = {"measure": 60, "rate_hz": 200.0}
-FOUR = {"clients": 4, "every": 2} | QUICK  # two clients of four are lied to
+FOUR = {"clients": 4, "every": 2} | QUICK  # two of four clients receive lies
 FRAMINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "every-byte": {"split_bytes": 1},
@@ -18,9 +18,9 @@ KINDS = ("lost", "duplicated", "reordered", "reconnects", "gaps", "foreign", "ne
 
 
 class Case(NamedTuple):
-    """The servers' scripts, what must be found by kind (all else: nothing), and what the losses are charged to.
+    """The servers' scripts, the expected findings by kind (otherwise none), and the causes of the losses.
 
-    `away` clients are not connected at the end, which is a problem of its own.
+    `away` clients are not connected at the end, which is a separate problem.
     """
 
     scripts: list[dict[str, Any]]
@@ -78,11 +78,11 @@ CASES = {
 
 
 def violations(case: Case, result: dict[str, Any]) -> list[str]:
-    """What the result gets wrong, in words."""
+    """The errors of the result as text."""
     found = {kind: result[kind] for kind in KINDS if result[kind]}
     clients = sum(script["clients"] for script in case.scripts)
     pairs = {
-        # Of clocks that are apart each hop that is below zero is one: the fan-out and the latency.
+        # With different clocks, each negative hop counts: the fan-out and the latency.
         "problems": (len(result["problems"]), (1 if case.away else 0) + (2 if case.found.get("negative") else 0)),
         "asked": (result["asked"], clients),
         "connected": (result["connected"], clients - case.away),
@@ -105,7 +105,7 @@ def streams(case: Case) -> dict[str, dict[str, Any]]:
 
 
 def times_wrong(case: Case, result: dict[str, Any]) -> list[str]:
-    """Which hop's p50 is not what was injected, where delays are so large that this machine adds next to nothing."""
+    """The hops whose p50 differs from the injected delay, which is so large that this machine adds almost nothing."""
     if len(case.scripts) > 1:
         return []
     hops = {hop: case.scripts[0].get(f"{hop}_ms", 0.0) for hop in ("schedule", "broker", "fanout")}

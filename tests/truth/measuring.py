@@ -1,4 +1,4 @@
-"""Runs the Locust suite, as a person would, against reference servers; gives back what it wrote to `--out`."""
+"""Runs the Locust suite as a user would, with reference servers; returns what it wrote to `--out`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class References:
         return [int(word) for word in found[0]] if found else None
 
     def sent(self) -> list[int] | None:
-        """How many deliveries each made, once all have made all of theirs."""
+        """The number of deliveries of each server, once all have finished."""
         return self._line("sent")
 
 
@@ -82,12 +82,12 @@ def references(folder: Path, scripts: list[dict[str, Any]]) -> Iterator[Referenc
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What the file holds; {} while it is not there."""
+    """The file's content; {} while it does not exist."""
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 def locust_options(how: str, main: list[str]) -> Iterator[list[str]]:
-    """The options of each Locust to start, the one that ends the run last."""
+    """The options of each Locust to start; the last one ends the run."""
     port = str(free_port())
     if how == "processes":
         main += ["--processes", "2", "--master-bind-port", port, "--master-port", port]
@@ -98,7 +98,7 @@ def locust_options(how: str, main: list[str]) -> Iterator[list[str]]:
 
 
 def wait_for_status(folder: Path, name: str, least: int) -> None:
-    """Wait until the status file of a measurement in the folder counts so many."""
+    """Wait until the status file in the folder counts this many."""
     status = folder / "status.json"
     wait_until(lambda: read_json(status).get(name, 0) >= least, f"{least} {name}", RUN_DEADLINE_S)
 
@@ -113,7 +113,7 @@ def measure(
 
     `how` is single, processes (Locust's --processes 2) or workers (a master and two workers, each started by hand).
     `meddle` is called once all run, with the folder of the files `status.json` and `control`.
-    Gives what Locust wrote to `--out`, and besides `sent` and Locust's `log`.
+    Returns what Locust wrote to `--out`, plus `sent` and Locust's `log`.
     """
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -131,7 +131,7 @@ def measure(
             out.name,
         ]
         locust = [*OWN_PYTHON, "-m", "load", "-f", ROOT / "load" / "sse.py", "--skip-log-setup"]
-        # Relative to where the master runs: a worker runs elsewhere, and follows the same file.
+        # Relative to the master's directory: a worker runs elsewhere, but follows the same file.
         env = {"FANBENCH_LOAD_STATUS": status.name, "FANBENCH_LOAD_CONTROL": "control"}
         for at, options in enumerate(locust_options(how, main)):
             worker = "--worker" in options
@@ -159,10 +159,10 @@ class Job(NamedTuple):
 
 
 def measure_side_by_side(jobs: dict[str, Job]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Run each case in a session of its own, without Locust; one process for each job, `AT_ONCE` of them at a time.
+    """Run each case in a separate session without Locust, with one process for each job, `AT_ONCE` at a time.
 
-    For counts: where so much runs at once no latency is small. Gives, for each job and case, what `--out` would hold, and
-    besides `sent`.
+    Use it for counts: with so many at once, no latency is small. Returns for each job and case the content of `--out`,
+    plus `sent`.
     """
     left, results = list(jobs.items()), {}
     while left:
@@ -205,7 +205,7 @@ def _measure_at_once(jobs: dict[str, Job]) -> dict[str, dict[str, dict[str, Any]
 
 
 def _await_end(servers: References, deliveries: Callable[[], int]) -> list[int]:
-    """Wait until all is sent and, within a deadline, delivered; what each server sent."""
+    """Wait until everything is sent and, within a deadline, delivered; return what each server sent."""
 
     def sent() -> list[int] | None:
         deliveries()
@@ -213,6 +213,6 @@ def _await_end(servers: References, deliveries: Callable[[], int]) -> list[int]:
 
     counts = wait_until(sent, "the reference servers have sent everything", RUN_DEADLINE_S)
     assert counts is not None
-    with contextlib.suppress(AssertionError):  # fewer are a result, too, and for the caller to judge
+    with contextlib.suppress(AssertionError):  # fewer are a result too, which the caller judges
         wait_until(lambda: deliveries() >= sum(counts), f"{sum(counts)} deliveries", DELIVERY_DEADLINE_S)
     return counts

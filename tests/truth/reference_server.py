@@ -1,10 +1,10 @@
-"""A reference SSE server whose behaviour is written down beforehand, with no code of server/.
+"""A reference SSE server that follows a script, without any code of server/.
 
 `python tests/truth/reference_server.py '[{"measure": 100, …}, …]'` runs one server for each script until it is ended,
-and prints their ports. It makes its own events, as if generator, broker and hub were one: `due_ns`, `sent_ns` and `received_ns` are set back from the
-instant of writing by the hop times of the script, so that the times injected do not depend on how well it sleeps.
-Once all is sent it prints `sent N N …`: how many different measured events each server's clients were sent, counted per
-client.
+and prints their ports. It makes its own events, as if generator, broker and hub were one: `due_ns`, `sent_ns` and
+`received_ns` are set back from the writing instant by the script's hop times, so that the injected times do not depend
+on how well it sleeps. Once all is sent it prints `sent N N …`: the number of different measured events that each server
+sent, counted per client.
 """
 
 from __future__ import annotations
@@ -21,36 +21,38 @@ from core.stamp import Stamp, encode, parse_id
 
 @dataclass
 class Script:
-    """What the server does. Seqs are those of the events; `every` picks the clients (1: all, 2: each second …)."""
+    """What the server does. Seqs are those of the events; `every` selects the clients (1: all, 2: every second …)."""
 
     server: str = "reference"
     stream: str = "truth"
     topic: str = "events"
-    clients: int = 1  # begins once so many are connected
+    clients: int = 1  # begins once this many are connected
     warmup: int = 3
-    warmup_ms: float = 0.0  # by which warm-up events are late besides
+    warmup_ms: float = 0.0  # extra lateness of warm-up events
     measure: int = 100
     rate_hz: float = 100.0
     schedule_ms: float = 0.0
     broker_ms: float = 0.0
     fanout_ms: float = 0.0
-    stall_at: int | None = None  # nothing leaves for stall_s from this seq on; what is due meanwhile leaves after it
+    stall_at: int | None = (
+        None  # from this seq on nothing is sent for stall_s; events due meanwhile are sent afterwards
+    )
     stall_s: float = 2.0
-    stall_hop: str = "fanout"  # or broker or schedule: where the stamps say that it was held up
+    stall_hop: str = "fanout"  # or broker or schedule: the hop where the stamps show the stall
     omit: list[int] = field(default_factory=list)
     double: list[int] = field(default_factory=list)
-    swap: list[int] = field(default_factory=list)  # each with the one after it
-    tail: int = 0  # so many at the end are left out
+    swap: list[int] = field(default_factory=list)  # each swapped with the next one
+    tail: int = 0  # this many at the end are left out
     every: int = 1
     chunked: bool = True
     split_bytes: int = 0  # cut the stream into pieces of this size; 0: one chunk for one event
-    batch: int = 1  # so many events in one chunk
+    batch: int = 1  # this many events in one chunk
     drop_at: list[int] = field(default_factory=list)  # connections are cut after these seqs
     drop_abruptly: bool = False
-    drop_for_good: bool = False  # nobody waits for those cut to come back
+    drop_for_good: bool = False  # nobody waits for cut clients to return
     resume: bool = True  # honours Last-Event-ID
     gap_at: list[int] = field(default_factory=list)  # event: gap before these seqs
-    foreign_at: list[int] = field(default_factory=list)  # something that is not an event of ours before these seqs
+    foreign_at: list[int] = field(default_factory=list)  # a foreign event before these seqs
     retry_ms: int = 50
     status: int = 200
     linger: bool = True  # keeps the connections open after the last event
@@ -68,14 +70,14 @@ class Client:
         self.pending_events = 0
 
     def send(self, frame: bytes) -> None:
-        """One frame, framed and cut as the script says."""
+        """One frame, chunked and cut as the script says."""
         self.pending += frame
         self.pending_events += 1
         if self.pending_events >= self.script.batch:
             self.flush()
 
     def flush(self) -> None:
-        """What waits for its batch to be full."""
+        """The frames that wait for a full batch."""
         body, self.pending, self.pending_events = self.pending, b"", 0
         if not body:
             return
@@ -85,7 +87,7 @@ class Client:
             self.writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self.script.chunked else piece)
 
     def cut(self) -> None:
-        """End the connection, in good order or not."""
+        """End the connection, cleanly or not."""
         self.flush()
         if self.script.drop_abruptly:
             self.writer.transport.abort()
@@ -105,9 +107,9 @@ class Server:
         self.deliveries: set[tuple[int, int]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request and keep the connection until the other end goes."""
+        """Answer one request and keep the connection until the other end leaves."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        if head.startswith("GET /clock"):  # it has none, and this connection is no client
+        if head.startswith("GET /clock"):  # it has no request, and this connection is no client
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             writer.close()
             return
@@ -129,7 +131,7 @@ class Server:
         self.connected.pop(client, None)
 
     def replay(self, client: Client, head: str) -> None:
-        """What a returning client missed."""
+        """The events that a returning client missed."""
         last = next((line.split(": ")[1] for line in head.split("\r\n") if line.startswith("Last-Event-ID")), "")
         known = parse_id(last)
         if self.script.resume and known is not None:
@@ -137,9 +139,9 @@ class Server:
                 self.send(client, seq, frame)
 
     def frame(self, seq: int, due_ns: int, held_ns: int) -> bytes:
-        """The event as this server sends it: what the stamps say of an instant `held_ns` after it was due.
+        """The event as this server sends it, with stamps for an instant `held_ns` after it was due.
 
-        Where it was not held up, all three stamps are set back by the script's hop times.
+        Without a stall, all three stamps are set back by the script's hop times.
         """
         script = self.script
         late_ns = time.time_ns() - due_ns - held_ns
@@ -186,12 +188,12 @@ class Server:
                 client.writer.close()
 
     async def all_back(self) -> None:
-        """Until those cut before are connected again."""
+        """Wait until the clients that were cut are connected again."""
         while len(self.connected) < self.script.clients:
             await asyncio.sleep(0.001)
 
     def deliver(self, client: Client, seq: int, frame: bytes, held: dict[Client, tuple[int, bytes]]) -> None:
-        """One event to one client, with what the script does to it."""
+        """Send one event to one client, with the script's disturbances."""
         script = self.script
         if client.chosen:
             if seq in script.gap_at:

@@ -1,9 +1,9 @@
-"""Several sessions of the load side, without Locust, by the code of one or of several source trees: `sessions.py JOBS`.
+"""Runs several sessions of the load without Locust, with the code of one or more source trees: `sessions.py JOBS`.
 
 The jobs are JSON: a list of `{"tree": …, "plan": case to {"urls": […], "clients": n}, "status": FILE, "out": FILE}`.
-Each is a fork of this process, which has the libraries imported; `load` and `core` come from its tree. It writes each
-case's deliveries to the status file, and on SIGTERM to this process each case's build_result to the other. Exit code 1 as
-soon as one has failed.
+Each is a fork of this process, which has imported the libraries; `load` and `core` come from its tree. It writes each
+case's deliveries to the status file and, on SIGTERM to this process, each case's build_result to the other file. The
+exit code is 1 as soon as one has failed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DRAIN_S = 0.3
 
 
 def session_of(urls: list[str], clients: int) -> Any:
-    """A session with all its clients seated."""
+    """A session with all its clients in their seats."""
     import gevent
 
     from core.endpoint.origin import parse_origin

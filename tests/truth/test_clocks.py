@@ -1,6 +1,6 @@
-"""Replicas and generator whose clocks are wrong, by libfaketime: each offset is found within its bound, and hops are corrected.
+"""Replicas and generator with wrong clocks, by libfaketime: each offset is found within its bound, and hops are corrected.
 
-What is set is known exactly; so is the difference of two ways, which a proxy makes.
+The offsets are known exactly, and so is the asymmetry of the path, which a proxy makes.
 """
 
 import json
@@ -31,7 +31,7 @@ WRONG_MS = 250.0
 
 
 def wrong_clock(text):
-    """The environment of a program whose clock is wrong: `+0.5` is half a second ahead, `%FILE` follows a file."""
+    """The environment of a program with a wrong clock: `+0.5` is half a second ahead, `%FILE` follows a file."""
     libraries = [str(path) for path in Path("/usr/lib").glob(LIBRARY)]
     if not libraries:
         missing("libfaketime is not installed; make brokers does it")
@@ -47,7 +47,7 @@ def wrong_clock(text):
 
 
 class Hosts:
-    """A broker, replicas, a generator and the load, each with a clock of its own."""
+    """A broker, replicas, a generator and the load, each with its own clock."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -78,7 +78,7 @@ class Hosts:
         self.urls.append(f"http://{address}")
 
     def measured(self, generator_clock, *, compares=True, seconds=2.0, meanwhile=lambda: None):
-        """What the load wrote, of events whose generator has that clock."""
+        """The load's result for events whose generator has this clock."""
         out, status = self.folder / "out.json", self.folder / "status.json"
         words = [
             "-f",
@@ -108,7 +108,7 @@ class Hosts:
 
 
 def require_within_bounds(result, **ahead_ms):
-    """Every offset is the one that was set, to within its bound."""
+    """Every offset agrees with the one that was set, within its bound."""
     found = result["clocks"]["offsets"]
     for name, true_ms in ahead_ms.items():
         one = found[{"generator": GENERATOR, "load": socket.gethostname()}.get(name, name)]
@@ -116,7 +116,7 @@ def require_within_bounds(result, **ahead_ms):
 
 
 def require_corrected(result):
-    """No hop shows an offset, and nothing but the width of bounds is wrong."""
+    """No hop shows an offset, and only the width of bounds is a problem."""
     for hop in ("broker", "fanout"):
         assert 0 <= result["hops_ms"][hop]["p50"] < WRONG_MS, result["hops_ms"]
     assert result["latency_ms"]["p50"] < WRONG_MS
@@ -130,7 +130,7 @@ def test_every_clock_is_wrong_and_one_way_is_longer_than_the_way_back(tmp_path):
         result = hosts.measured("-0.02")
     require_within_bounds(result, load=-500, generator=-520)
     require_within_bounds(result, **{"replica-2": -1000})
-    assert result["clocks"]["offsets"]["replica-2"]["bound_ms"] >= 5  # half of the 10 ms there and back
+    assert result["clocks"]["offsets"]["replica-2"]["bound_ms"] >= 5  # half of the 10 ms in both directions
     require_corrected(result)
 
 

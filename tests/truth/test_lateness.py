@@ -1,4 +1,4 @@
-"""A generator that stalls cannot hide it: whatever figure its lateness moves, the run is refused, and no other run is."""
+"""A stalling generator cannot hide it: a run is refused exactly if lateness moves one of its figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRECISION = 0.002
 
 
 def figures_of(late_ms, way_ms):
-    """What the load says of events that were sent so late and took so long from there."""
+    """The load's result for events that were sent this late and then took this long."""
     series, recorder = Series("s", "t"), LatencyRecorder()
     events = []
     for seq, (late, way) in enumerate(zip(late_ms, way_ms, strict=True)):
@@ -45,7 +45,7 @@ def late_words(facts):
 
 
 def stalled(stall_ms, each_ms=0.1):
-    """The lateness of events that were due while the generator stood still for so long, in the middle of the run."""
+    """The lateness of events that were due while the generator stalled for this long, in the middle of the run."""
     lateness = np.full(EVENTS, each_ms)
     stood = np.arange(stall_ms, 0, -INTERVAL_NS / 1e6)
     lateness[EVENTS // 2 : EVENTS // 2 + len(stood)] += stood

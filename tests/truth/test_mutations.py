@@ -22,7 +22,7 @@ STAMPS = "D, S, R = X.T"
 """Where the due, sent and received instants of a fold come from."""
 LATENCY = "L: I = A - np.repeat(D, C)"
 
-MUTATIONS = {  # what is broken: the case that must notice, the function, what to find there (see tests/mutation.py), what stands in its place
+MUTATIONS = {  # what is broken: the case that must notice, the function, the pattern (see tests/mutation.py), the replacement
     "latency from the send": ("hops", LatencyRecorder._fold_alike, LATENCY, LATENCY.replace("D", "S"), STAMPS),
     "latency from the replica": ("hops", LatencyRecorder._fold_alike, LATENCY, LATENCY.replace("D", "R"), STAMPS),
     "broker hop from the due instant": ("hops", LatencyRecorder._fold_alike, "F(R - S, C)", "F(R - D, C)", STAMPS),
@@ -63,7 +63,7 @@ def mutant(change, tree):
 
 @pytest.fixture(scope="module")
 def noticed(tmp_path_factory):
-    """What the case found wrong with each mutation."""
+    """The faults that the case found in each mutation."""
     jobs = {
         name: Job(mutant(change, tmp_path_factory.mktemp("mutant")), {case: CASES[case].scripts})
         for name, (case, *change) in MUTATIONS.items()

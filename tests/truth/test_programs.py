@@ -1,4 +1,4 @@
-"""Delays injected between the real programs must show in their own hop, in full, and in no other."""
+"""A delay injected between the real programs must appear in its own hop, in full, and in no other."""
 
 import signal
 import threading
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("integration")
 
 SCENARIO = Scenario(clients=20, replicas=1, rate_hz=50, warmup_s=0.3, duration_s=3, connect_hz=200)
 DELAY_S = 0.03
-# What a busy machine of two cores may add to the quickest; a delay that went to the wrong hop would be twice as much.
+# What a busy two-core machine may add to the fastest; a delay in the wrong hop would be twice as much.
 NOISE_MS = 15.0
 QUICKEST = 5
 """Per cent of the deliveries: a machine that is busy only ever adds to a constant delay."""
@@ -65,7 +65,7 @@ class Rig:
         self.stack.close()
 
     def measure(self):
-        """Let the schedule run to its end; the load's result."""
+        """Let the schedule run to its end; return the load's result."""
         self.generator.send_signal(signal.SIGUSR1)
         report = poll("the report", 60, lambda: read(GeneratorReport, self.report), [self.load.child])
         wanted = report.published["events"].measure * SCENARIO.clients
@@ -80,7 +80,7 @@ def rig(tmp_path):
 
 
 def quickest(folder, meddle):
-    """Milliseconds by hop, the least of at most three runs: more only where the machine, or a defect, adds to them."""
+    """Milliseconds by hop, the least of at most three runs: the machine, or a defect, can only add to them."""
     found = {}
     for attempt in range(3):
         with Rig(folder / str(attempt)) as rig:
@@ -111,7 +111,7 @@ def test_a_stopped_generator_shows_in_the_schedule_hop_alone(rig):
     threading.Timer(1.0, stop_for_a_second).start()
     result = rig.measure()
     hops = result.hops_ms
-    # 50 of 150 events fall due while it is stopped, the first of them a whole second before it goes on.
+    # 50 of 150 events are due while it is stopped, the first of them one second before it continues.
     assert hops.schedule.max >= 950
     assert hops.schedule.p90 >= 600
     assert hops.broker.p90 < 300

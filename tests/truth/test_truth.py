@@ -1,7 +1,7 @@
-"""The suite is lied to in known ways, and must tell what was done to it: no more, no less, and of which kind.
+"""The suite receives known lies and must report exactly these, by kind.
 
-Times are compared with stamps that the reference server sets back, or with a control server in the same run: what this
-machine adds is added to both.
+Times are compared with stamps that the reference server sets back, or with a control server in the same run, so that
+this machine's delays cancel out.
 """
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from tests.truth.cases import CASES, FOUR, QUICK, Case, violations
 from tests.truth.measuring import ROOT, Job, measure, measure_side_by_side
 
-PRECISION = 0.001  # of a histogram of three significant figures
+PRECISION = 0.001  # the error of a histogram with three significant figures
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_each_hop_gets_its_own_delay_and_nothing_else():
 def test_a_stall_shows_in_full_from_the_due_instants():
     script = {"clients": 4, "warmup": 0, "measure": 300, "rate_hz": 100.0, "stall_at": 50, "stall_s": 2.0}
     result = measure(script, users=4)
-    waits_ms = sorted([0.0] * 100 + [10.0 * (k + 1) for k in range(200)])  # what the schedule says each event waited
+    waits_ms = sorted([0.0] * 100 + [10.0 * (k + 1) for k in range(200)])  # each event's delay by the schedule
     truth = {"p50": waits_ms[149], "p90": waits_ms[269], "p99": waits_ms[296], "max": waits_ms[299]}
     for quantile, wait_ms in truth.items():
         assert result["latency_ms"][quantile] >= wait_ms * (1 - PRECISION)

@@ -19,7 +19,7 @@ expect.set_options(timeout=PATIENCE_MS)
 def browser(integration: None) -> Iterator[Browser]:
     """A headless Chromium; with CI=true a missing one fails, elsewhere its tests are skipped and counted.
 
-    Not for the session: while Playwright is open its event loop runs, and no asynchronous test can.
+    Its scope is not the session: while Playwright is open, its event loop runs, and no asynchronous test can.
     """
     path = subprocess.run([FIND_BROWSER, "where"], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
     if not path:
@@ -33,7 +33,7 @@ def browser(integration: None) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page of 1280 x 800; an error of its own scripts, or a request to another host, fails the test."""
+    """A new page of 1280 x 800; an error in its scripts, or a request to another host, fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
@@ -51,7 +51,7 @@ def _is_local(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A broker and a replica on it that stand through a module."""
+    """A broker and its replica, which run throughout a module."""
     running = start_stack(tmp_path_factory.mktemp("stack"))
     yield running
     running.close()
@@ -59,7 +59,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(standing: Stack) -> Iterator[Stack]:
-    """`standing` with a stream of the test's own, for a test that leaves broker and replica as they are."""
+    """`standing` with the test's own stream, for a test that leaves broker and replica unchanged."""
     standing.stream = new_stream()
     yield standing
     standing.stop_generating()

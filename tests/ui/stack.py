@@ -1,4 +1,4 @@
-"""What stands behind the page: a real broker, a real generator and a real replica that can go away and come back."""
+"""The back end of the page: a real broker, a real generator and a real replica that can stop and return."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 @dataclass
 class Replica:
-    """`python -m server` on a port that stays the same from start to start."""
+    """`python -m server` on a port that stays the same over restarts."""
 
     broker_url: str
     folder: Path
@@ -95,7 +95,7 @@ def program(name: str, broker_url: str, folder: Path, settings: dict[str, str]) 
 
 
 def start_stack(folder: Path, scheme: str = "redis") -> Stack:
-    """A Valkey, and a replica that speaks to it by the adapter of `scheme`."""
+    """A Valkey, and a replica that uses the adapter of `scheme`."""
     broker = PROGRAMS["valkey"].start(folder)
     replica = Replica(f"{scheme}://{broker.listeners['redis']}", folder, {"FANBENCH_SERVER": "replica-1"}, free_port())
     stack = Stack(broker, folder, replica)

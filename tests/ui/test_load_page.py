@@ -1,4 +1,4 @@
-"""Locust's web page with the suite in it, in a real browser: starts that cannot work, results of each test, downloads."""
+"""Locust's web page with the suite, in a real browser: starts that cannot work, results of each test, downloads."""
 
 import json
 import re
@@ -137,7 +137,7 @@ def cells(page, name):
 
 
 def rows_with(page, deliveries):
-    """The rows connect, delivery and total, once they show so many deliveries; a page stops asking before workers have told all."""
+    """The rows connect, delivery and total, once they show this many deliveries: a page stops polling before workers have reported all."""
     page.reload()
     expect(page.get_by_role("cell", name="Aggregated", exact=True)).to_be_visible()
     rows = [cells(page, name) for name in ("connect", "delivery", "Aggregated")]
@@ -163,7 +163,7 @@ def test_the_table_keeps_connect_and_delivery_apart_with_sizes_and_tenths_of_a_m
     assert number(delivery["Average size (bytes)"]) == pytest.approx(result["event_bytes"], rel=0.05)
     assert number(delivery["Min (ms)"]) % 1 or number(delivery["Median (ms)"]) % 1 or number(delivery["Min (ms)"]) >= 10
     answer = json.loads(urllib.request.urlopen(f"{url}/stats/requests", timeout=20).read())
-    # The charts are drawn from the total's figures: deliveries alone.
+    # The charts use only the total's figures: deliveries.
     history = answer["current_response_time_percentiles"]
     assert set(history) == {"response_time_percentile_0.5", "response_time_percentile_0.95"}
     assert (

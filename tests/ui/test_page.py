@@ -1,4 +1,4 @@
-"""The page in a real browser, before a real replica, broker and generator."""
+"""The page in a real browser, with a real replica, broker and generator."""
 
 import os
 import re
@@ -224,7 +224,7 @@ def test_what_the_server_refuses_is_said_in_its_words_and_not_asked_again(
     expect(page.locator("#state-detail")).to_contain_text(words)
     expect(page.get_by_role("button", name="Retry now")).to_be_visible()
     seen = len(asked)
-    heartbeats(stack, every_s=1, count=4)  # the first try again would come after 1.25 s at most
+    heartbeats(stack, every_s=1, count=4)  # the first retry would come after at most 1.25 s
     assert len(asked) == seen
     page.get_by_label("Topic").fill("events")
     page.get_by_label("Topic").press("Enter")
@@ -252,13 +252,13 @@ def test_a_quiet_stream_stays_live(page: Page, stack: Stack):
         """() => new MutationObserver(() => noteState(document.getElementById("state").dataset.state))
           .observe(document.getElementById("state"), { attributes: true })"""
     )
-    heartbeats(stack, every_s=5, count=4)  # longer than the silence that counts as dead
-    page.evaluate("0")  # what the page told meanwhile comes in
+    heartbeats(stack, every_s=5, count=4)  # longer than the silence after which a stream counts as dead
+    page.evaluate("0")  # the page's messages arrive meanwhile
     assert set(states) <= {"live"}
 
 
 def heartbeats(stack: Stack, every_s: int, count: int) -> None:
-    """Return when another client has got so many."""
+    """Return when another client has received this many."""
     with SseClient(stack.replica.port, f"/sse?topic=other&heartbeat={every_s}") as client:
         assert {event.event for event in client.take(count)} == {"heartbeat"}
 
@@ -289,7 +289,7 @@ def test_the_latency_shown_is_the_events_and_painting_leaves_the_page_free(page:
     bare_ms = bare_page.evaluate(BARE_MEDIAN_MS, f"{stack.replica.url}sse")
     shown = page.locator("#p50").inner_text()
     share = (main_thread_s(metrics) - busy_s) / (time.monotonic() - at_s)
-    assert share < 0.4  # 0.18 on a slow core; 0.35 where bars that glide had the page laid out 60 times a second
+    assert share < 0.4  # 0.18 on a slow core; 0.35 with animated bars, which needed 60 layouts a second
     shown_ms = float(shown.split()[0]) * (1000 if shown.endswith(" s") else 1)
     assert shown_ms < 3 * bare_ms + 2
 
@@ -351,5 +351,5 @@ def test_it_reconnects_at_once_when_the_network_is_back(page: Page, own_stack: S
     own_stack.replica.stop()
     expect(page.locator("#state")).to_have_attribute("data-state", "reconnecting")
     own_stack.replica.start()
-    page.evaluate("window.dispatchEvent(new Event('online'))")  # the page's own timer stands still
+    page.evaluate("window.dispatchEvent(new Event('online'))")  # the page's own timer is stopped
     expect(page.locator("#state")).to_have_attribute("data-state", "live")

@@ -68,7 +68,7 @@ def replica_stats(**fields: object) -> ReplicaStats:
 
 
 def load_result(deliveries: int = 200, **fields: object) -> LoadResult:
-    """The result of ten clients that lost nothing."""
+    """The result of ten clients without losses."""
     histogram = encoded(deliveries)
     usual: dict[str, object] = {
         "clients": 10,

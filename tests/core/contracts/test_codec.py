@@ -1,4 +1,4 @@
-"""A document that does not fit is refused in one line that names the file and the field."""
+"""An invalid document is refused in one line that names the file and the field."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Every document comes back as it was written, keeps its keys, and one that does not fit gets one line with file and field."""
+"""Every document is read back as written and keeps its keys; an invalid one gets one line with file and field."""
 
 import json
 from pathlib import Path

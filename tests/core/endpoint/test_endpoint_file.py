@@ -1,4 +1,4 @@
-"""An endpoint file: what it may say, what is refused in words, and what load and generator are then given."""
+"""An endpoint file: what it may contain, what is refused and why, and the settings for load and generator."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A request as a person describes it: what each client requests, and which errors it gives."""
+"""A described request: what each client requests, and the errors of invalid ones."""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Noise of several kinds for simulated comparisons; the arrays have the shape (comparisons, figures, contenders, rounds)."""
+"""Noise of several kinds for simulated comparisons.
+
+The arrays have the shape (comparisons, figures, contenders, rounds).
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ def heavy_tailed(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def outliers(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """One round in ten meets a hiccup of the machine that makes it ten standard deviations slower."""
+    """In one round of ten the machine has a hiccup, which makes it ten standard deviations slower."""
     return rng.standard_normal(shape) + 10 * (rng.random(shape) < 0.1)
 
 
 def drifting(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """The common part of a round's contenders varies over the rounds, and is larger than their own noise."""
+    """The part that a round's contenders have in common varies, and is larger than their own noise."""
     common = rng.standard_normal((*shape[:-2], 1, shape[-1]))
     for number in range(1, shape[-1]):
         common[..., number] = 0.8 * common[..., number - 1] + 0.6 * common[..., number]
@@ -31,7 +34,7 @@ def drifting(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def lingering(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """A contender's own noise lingers from one round to the next."""
+    """A contender's own noise is correlated from one round to the next."""
     own = rng.standard_normal(shape)
     for number in range(1, shape[-1]):
         own[..., number] = 0.1 * own[..., number - 1] + 0.995 * own[..., number]

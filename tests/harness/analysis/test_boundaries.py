@@ -1,4 +1,4 @@
-"""The boundaries of a comparison that may end early: the cost of each look, and that the statistic is the one in use."""
+"""The boundaries of a comparison that may end early: the cost of each look, and the use of the right statistic."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_risk_of_all_looks_is_spent_by_the_last_and_by_no_other() -> None:
     made, shares = looks.spent(24)
     assert made == LOOKS
     assert shares == (*((look / 24) ** 3 for look in LOOKS[:-1]), 1.0)
-    # The clock ended it between two looks: the rest is spent there. Because all was settled: no more than its share.
+    # If the time ended it between two looks, the rest is spent there. If all was settled, only its share is.
     assert looks.spent(18) == ((8, 12, 16, 18), (*shares[:3], 1.0))
     assert Looks(LOOKS, settled=True).spent(12) == ((8, 12), shares[:2])
     # Spare rounds went beyond the plan.

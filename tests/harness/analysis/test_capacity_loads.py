@@ -1,4 +1,4 @@
-"""The largest load that met another objective: refused runs are not breaks."""
+"""The largest load that met another objective; refused runs are not failures."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def at(clients: int, fanout_ms: float = 6.0, problems: tuple[str, ...] = ()) -> 
     ("runs", "largest"),
     [
         ([at(20), at(40), at(80, 90)], 40),
-        ([at(20), at(20, problems=("generator late",)), at(40)], 40),  # done again, and held
+        ([at(20), at(20, problems=("generator late",)), at(40)], 40),  # repeated, and passed
         ([at(20), at(40, 90, problems=("generator late",)), at(80)], 80),
-        ([at(20), at(40, 90), at(80)], 20),  # what breaks below counts
+        ([at(20), at(40, 90), at(80)], 20),  # a failure below counts
         ([at(20), at(40), at(40, 90)], 20),
         ([at(20, 90)], None),
         ([at(20, problems=("generator late",))], None),

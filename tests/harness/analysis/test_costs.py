@@ -30,7 +30,7 @@ def standing_of(**fields: object):
         (
             Prices(million_commands=1.0),
             20 * (1 + 2) * 3600 / 1e6,
-        ),  # 20 events/s, each published and handed to two replicas
+        ),  # 20 events/s, each published and delivered to two replicas
     ],
 )
 def test_each_price_counts_what_was_measured(prices: Prices, an_hour: float) -> None:

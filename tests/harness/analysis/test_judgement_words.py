@@ -1,4 +1,4 @@
-"""The sentences state the judgements, pair by pair, and claim nothing that no pair shows."""
+"""The sentences state the judgements, pair by pair, and claim nothing else."""
 
 from __future__ import annotations
 

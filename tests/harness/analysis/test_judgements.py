@@ -1,4 +1,4 @@
-"""Equivalent, different and not settled are three judgements, and each says what its interval allows."""
+"""Equivalent, different and not settled are three judgements, and each follows from its interval."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pair(low: float, estimate: float, high: float, margin: float = 1.25) -> Pair
     ("interval", "word", "told_apart"),
     [
         ((0.9, 1.05, 1.2), "equivalent", False),
-        ((1.01, 1.05, 1.2), "equivalent", True),  # real, and too small to choose by
+        ((1.01, 1.05, 1.2), "equivalent", True),  # real, but too small to matter
         ((1.01, 1.2, 1.4), "different", True),
         ((1.3, 1.5, 1.7), "different", True),
         ((0.9, 1.1, 1.3), "not settled", False),
@@ -63,7 +63,7 @@ def test_a_wider_margin_makes_equivalent_what_was_not_settled() -> None:
     ("clock_bound", "interval", "word"),
     [
         (0.019, (1.1, 1.2, 1.3), "different"),
-        (0.021, (1.1, 1.2, 1.3), "not settled"),  # over a tenth of the fifth by which they differ
+        (0.021, (1.1, 1.2, 1.3), "not settled"),  # over a tenth of their difference of 20%
         (0.024, (0.9, 1.05, 1.2), "equivalent"),
         (0.026, (0.9, 1.05, 1.2), "not settled"),  # over a tenth of the margin
     ],
@@ -89,7 +89,7 @@ def test_the_bound_of_the_clocks_is_held_against_the_figure_of_its_hop() -> None
 
 
 def runs_of(logs: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, list[Run]]:
-    """Runs with exactly these figures: by contender and hop, one value per round, the same for every delivery."""
+    """Runs with exactly these figures: by contender and hop, one value per round for every delivery."""
     made: dict[str, list[Run]] = {}
     for name, hops in logs.items():
         rounds = len(hops["latency"])
@@ -144,7 +144,7 @@ def test_what_is_not_settled_says_about_how_many_rounds_would_do() -> None:
     enough = max(estimate, math.log(1.25) - estimate)
     assert one.rounds_needed == math.ceil(24 * ((half / enough) ** 2 - 1))
     assert one.minutes_needed == pytest.approx(one.rounds_needed * 10 / 60)
-    # And they do: with that many rounds in all the same noise is settled more often than not.
+    # They do: with that many rounds in total, the same noise is usually settled.
     settled = [
         (again := judged_of(1.0, sd=0.5, rounds=24 + one.rounds_needed, seed=seed).pair(P50, "valkey", "nats"))
         and again.settled

@@ -1,4 +1,4 @@
-"""Objectives are parsed as people write them, and say what breaks them."""
+"""Objectives are parsed as people write them, and report what breaks them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statistics find the known truth of simulated, seeded rounds, and nothing else."""
+"""The statistics find the known truth of simulated, seeded rounds, and claim nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Values = dict[str, dict[int, float]]
 
 
 def rounds(seed: int, medians: dict[str, float], count: int = 5, noise: float = 0.05, noisy: str = "") -> Values:
-    """Figures by round: the machine's drift is common to a round, the noise each contender's own."""
+    """Figures by round: all contenders of a round share the machine's drift, and each has its own noise."""
     rng = np.random.default_rng(seed)
     drift = rng.normal(0, 0.2, count)
     return {

@@ -1,4 +1,4 @@
-"""A comparison that ends when all is settled is wrong as seldom as it says: simulated, with known truth, seeded."""
+"""A comparison that ends when all is settled has the stated risk of error, in seeded simulations with known truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOKS = (8, 12, 16, 20, 24)
 @pytest.mark.parametrize("contenders", [2, 6])
 def test_equals_are_hardly_ever_told_apart_under_stopping(contenders, noise) -> None:
     rng = np.random.default_rng([19, contenders])
-    for scale in (0.05, 0.2):  # the first is settled at an early look, the second goes on to the end
+    for scale in (0.05, 0.2):  # the first is settled at an early look, the second continues to the end
         ended = go_through(scale * noise(rng, (1000, 5, contenders, LOOKS[-1])), LOOKS)
         assert ended.told_apart.any(axis=(1, 2)).sum() <= 0.05 * 1000
 

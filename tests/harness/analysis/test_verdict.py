@@ -1,4 +1,4 @@
-"""The verdict states what the figures allow, and no more."""
+"""The verdict states only what the figures allow."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_the_budget_counts_what_the_last_runs_took() -> None:
 
 @pytest.fixture
 def oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """CapacityRuns whose runs are made up, in the order given."""
+    """CapacityRuns with made-up runs, in this order."""
 
     def made(*runs: Run, within_s: float = 1000.0) -> CapacityRuns:
         waiting = list(runs)
@@ -229,7 +229,7 @@ def test_the_command_ends_by_itself_within_its_time_and_keeps_every_run(tmp_path
     assert search is not None
     assert [point.load for point in search.points] == [run.scenario.clients for run in comparison.runs]
     assert search.points[0].load == 5
-    assert told["note"]  # 20 seconds are too few for a fine answer here
+    assert told["note"]  # 20 seconds are too short for a precise answer here
     assert comparison.verdict == (in_words(search),)
     assert (folder / "report.html").is_file()
 

@@ -1,4 +1,4 @@
-"""The capacity search against obvious and noisy oracles."""
+"""The capacity search with obvious and noisy oracles."""
 
 import random
 
@@ -52,7 +52,7 @@ def test_a_noisy_system_ends_and_the_answer_held_every_time_after_it_was_chosen(
     rng = random.Random(seed)
 
     def holds(load):
-        return rng.random() > (load - 500) / 500  # certain below 500, never above 1000
+        return rng.random() > (load - 500) / 500  # always below 500, never above 1000
 
     found = answer(holds, runs=60)
     assert len(found.probes) <= 60
@@ -65,7 +65,7 @@ def test_a_noisy_system_ends_and_the_answer_held_every_time_after_it_was_chosen(
 
 
 def breaking_also(numbers, limit=700):
-    """Holds up to `limit`, but the runs with these numbers break at any load."""
+    """Passes up to `limit`, but the runs with these numbers fail at any load."""
     done = []
 
     def holds(load):
@@ -76,7 +76,7 @@ def breaking_also(numbers, limit=700):
 
 
 def test_one_break_by_chance_does_not_pull_the_answer_down():
-    found = answer(breaking_also({2}))  # 200 breaks at its first run
+    found = answer(breaking_also({2}))  # 200 fails in its first run
     assert found.confirmed
     assert found.held <= 700 < found.broke
     assert found.outcomes(200).count(False) == 1

@@ -41,7 +41,10 @@ def stored(parent: Path, name: str, runs: list[Run], scenario: Scenario = made_u
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """valkey, redis and nats alike; rabbitmq slower; two with a stronger promise; and the effects of faults on those."""
+    """valkey, redis and nats are equal, rabbitmq is slower; two have a stronger promise.
+
+    And the effects of faults on these.
+    """
     parent = tmp_path_factory.mktemp("results")
     equal = [made_up.run(name, r) for r in FIVE for name in ("valkey", "redis", "nats")]
     slow = [made_up.run("rabbitmq", r, broker_ms=4, fanout_ms=10) for r in FIVE]
@@ -61,7 +64,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @functools.cache
 def loaded(results: Path) -> Sequence[Result]:
-    """The stored results, read once: a second of a core."""
+    """The stored results, read once because that takes a CPU second."""
     return load_all([results])
 
 
@@ -137,7 +140,7 @@ def test_a_heavier_load_that_holds_settles_it(results: Path, tmp_path: Path) -> 
     found = choose(Needs(clients=100, replicas=2, rate_hz=20, slo="p99<40ms"), load_all([folder]))
     assert "whether" not in gaps(found)
     broken = choose(Needs(clients=100, replicas=2, rate_hz=20, slo="p99<5ms"), load_all([folder]))
-    assert broken.ruled_out == []  # it breaks on a heavier load, which says nothing of this one
+    assert broken.ruled_out == []  # it fails at a heavier load, which says nothing about this one
     assert "whether valkey and nats hold p99<5ms there" in gaps(broken) or "whether nats and valkey" in gaps(broken)
 
 

@@ -49,7 +49,7 @@ def tables() -> dict[str, list[dict[str, str]]]:
 
 
 def numbers_of_the_data() -> set[str]:
-    """Every cell of every summary.csv, and what can be counted in them: rounds of a contender, kinds of faults."""
+    """Every cell of every summary.csv, and the counts in them: a contender's rounds, the kinds of faults."""
     found: set[str] = set()
     for name, rows in tables().items():
         found |= {f"{float(cell):g}" for row in rows for cell in row.values() if re.fullmatch(r"[\d.]+", cell)}
@@ -95,7 +95,7 @@ def test_every_number_of_the_answer_is_in_the_data_or_in_the_needs(told: Told) -
 
 
 def assert_ratio(answer: Answer, said: str, faster: str, ratio: float, words: str) -> None:
-    """The ratio is the geometric mean over the rounds that both have, from the column of summary.csv."""
+    """The ratio is the geometric mean over the common rounds, from the column of summary.csv."""
     column = {"the broker hop": "broker_p50_ms"}.get(words, f"{words}_ms")
     match = re.search(r"Take (\S+)", said)
     assert match
@@ -149,7 +149,7 @@ def test_every_command_is_one_that_the_command_line_takes(told: Told) -> None:
     assert bool(found) is bool(answer.not_measured)
     for name, *words in found:
         command = group.commands[name]  # type: ignore[attr-defined]
-        context = command.make_context(name, words)  # raises for an unknown option or a value that it does not take
+        context = command.make_context(name, words)  # raises for an unknown option or an invalid value
         contenders = context.params.get("contenders") or [context.params.get("contender")]
         for contender in filter(None, contenders):
             assert find_contender(contender).name == contender
@@ -182,7 +182,7 @@ def test_it_ends_with_what_to_take_why_and_what_else(told: Told) -> None:
 
 
 def test_each_gets_the_answer_that_the_data_gives() -> None:
-    """What decides for each: the broker that already runs, the load that was not reached, the promise, the nodes."""
+    """What decides for each: the broker that already runs, a load that was not reached, the promise, the nodes."""
     results = load_all([REFERENCE])
     said = {}
     for path in FIVE:

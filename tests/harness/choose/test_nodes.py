@@ -1,4 +1,4 @@
-"""Needs of three nodes: which contenders have a cluster, and whether its clients hear nothing for too long."""
+"""Needs of three nodes: which contenders have a cluster, and whether its clients' silence is too long."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_three_nodes_rule_out_what_has_no_cluster_and_what_is_silent_for_too_lon
     assert reason.startswith("as redis-sentinel silent for 6.03 s in leader-kill")
     assert "5s is the limit" in reason
     assert any(reason.startswith("not as valkey-sentinel: ") for reason in left["valkey"])
-    # The worst of its faults of nodes is what counts.
+    # The worst fault of nodes counts.
     assert any("as nats-cluster silent for 0.53 s in rolling-restart" in reason for reason in left["nats"])
     assert "Ruled out" in in_words(answer, Needs(nodes=3, max_silence="5s"))
 

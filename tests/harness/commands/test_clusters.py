@@ -1,4 +1,4 @@
-"""`fanbench faults` of clusters: the leader dies, clients hear of it for a while, and every count adds up."""
+"""`fanbench faults` on clusters: the leader dies, clients notice it for a while, and every count adds up."""
 
 import csv
 import json
@@ -79,7 +79,7 @@ def test_a_leader_that_is_cut_off_breaks_no_promise_but_that_of_who_cannot_keep_
     assert done.stdout, done.stderr
     run = next(run for run in json.loads(done.stdout)["runs"] if run["valid"])
     assert run["recovered"] == 1.0
-    if contender == "valkey-streams-sentinel":  # acknowledged by a primary that had no replicas, and thrown away
+    if contender == "valkey-streams-sentinel":  # acknowledged by a primary without replicas, then discarded
         assert run["lost"] == run["lost_though_published"] > 0
         assert "still acknowledges" in " ".join(done.stderr.split())
     else:

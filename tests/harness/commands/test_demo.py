@@ -26,7 +26,7 @@ def demo(integration, tmp_path):
 
 
 def addresses(text):
-    """The one to open, then the replicas' own."""
+    """The address to open, then the replicas' addresses."""
     lines = [line for line in text.splitlines() if line.startswith(("  open ", "  replicas "))]
     return [url for line in lines for url in re.findall(r"http://127\.0\.0\.1:\d+", line)]
 

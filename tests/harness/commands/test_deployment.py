@@ -1,4 +1,4 @@
-"""fanbench on replicas and load workers that it did not start: real ones, behind nginx, at two brokers by URL."""
+"""fanbench with real replicas and load workers that it did not start, behind nginx, and two brokers by URL."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ SMALL = ("-s", "smoke", "--clients", 40, "--duration", 3, "--rounds", 1, "--repe
 
 @pytest.fixture(scope="module")
 def brokers(integration, tmp_path_factory):
-    """The URLs of two that run: of valkey and nats."""
+    """The URLs of two running brokers, valkey and nats."""
     folder = tmp_path_factory.mktemp("brokers")
     with ExitStack() as stack:
         yield [stack.enter_context(find_contender(name).launched(folder / name)).url for name in ("valkey", "nats")]
@@ -38,7 +38,7 @@ def brokers(integration, tmp_path_factory):
 
 @pytest.fixture
 def own(integration, tmp_path):
-    """A deployment without replicas as yet: the command starts them."""
+    """A deployment whose replicas the command will start."""
     deployment = OwnDeployment(tmp_path)
     try:
         yield deployment
@@ -112,7 +112,7 @@ def test_two_brokers_are_compared_on_replicas_and_workers_of_ones_own(brokers, o
         assert stats.received[last.stream]["events"].measure == sum(last.measured().values())
     assert (
         "not watched" in Path(answer["report"]).read_text(encoding="utf-8").lower()
-    )  # in the table, or if all runs were refused in a sentence
+    )  # in the table or, if all runs were refused, in a sentence
 
 
 @pytest.mark.soak

@@ -1,4 +1,4 @@
-"""Every command works from any directory, with relative paths, next to folders that are named like our packages."""
+"""Every command works from any directory, with relative paths, next to folders with our packages' names."""
 
 import csv
 import json
@@ -30,7 +30,10 @@ def elsewhere(integration, tmp_path_factory):
 
 
 def measured(folder):
-    """The only run in a result directory, in which every delivery was accounted for; the machine may have refused it."""
+    """The only run of a result directory, with every delivery accounted for.
+
+    It may be refused because of the machine.
+    """
     with (folder / "summary.csv").open(newline="", encoding="utf-8") as file:
         row = list(csv.DictReader(file))[-1]
     assert int(row["delivered"]) == int(row["expected"]) > 0, row["problems"]
@@ -53,7 +56,7 @@ def test_compare_of_the_checkout_measures(elsewhere):
 
 @pytest.fixture(scope="module")
 def answer(integration, elsewhere):
-    """The output of a comparison that got only relative paths."""
+    """The output of a comparison that was given only relative paths."""
     words = ["compare", "memory", "-s", "mine/load.toml", "--out", "mine/out", "--repeats", 0, "--json"]
     return json.loads(fanbench(*words, cwd=elsewhere).stdout)
 

@@ -1,4 +1,4 @@
-"""`fanbench compare --endpoint`: another SSE service beside replicas, measured for real."""
+"""`fanbench compare --endpoint`: measures another SSE service together with replicas."""
 
 import csv
 import json
@@ -49,7 +49,10 @@ def require_here(program):
 
 
 def assert_measured(row):
-    """Every delivery is accounted for, and what only replicas tell is absent; a noisy machine may have refused the run."""
+    """Every delivery is accounted for, and what only replicas report is absent.
+
+    The run may be refused because of the machine.
+    """
     assert int(row["expected"]) == int(row["delivered"]) == 100, row["problems"]
     assert (row["lost"], row["duplicated"], row["reordered"]) == ("0", "0", "0")
     assert float(row["p99_ms"]) >= float(row["p90_ms"]) >= float(row["p50_ms"]) > 0

@@ -18,7 +18,7 @@ CAUSES = ("broker", "gap", "slow_client", "connection_down", "unexplained", "und
 
 @pytest.fixture(scope="module")
 def results(integration, tmp_path_factory):
-    """The rows of summary.csv by (contender, fault), with what --json said."""
+    """The rows of summary.csv by (contender, fault), with the output of --json."""
     found = {}
     for contender, faults in CELLS.items():
         out = tmp_path_factory.mktemp(contender)
@@ -38,13 +38,13 @@ def test_every_cell_is_filled_and_every_count_adds_up(results):
     for run, row, done in results.values():
         assert run["valid"], (run, done.stderr)
         assert int(row["delivered"]) + int(row["lost"]) == int(row["expected"]) == CLIENTS * int(row["published"])
-        assert int(row["published"]) >= RATE_HZ * (1 + CUT_S + 4)  # it went on for a while after the fault was undone
+        assert int(row["published"]) >= RATE_HZ * (1 + CUT_S + 4)  # it continued for a while after the fault was undone
         assert sum(int(row[f"lost_{cause}"]) for cause in CAUSES) == int(row["lost"])
         assert run["recovered"] == 1.0
 
 
 def missed_by_replica(row, fault):
-    """For each replica, how many of the published events its broker never handed to it, by the programs' own words."""
+    """For each replica, how many published events its broker did not deliver, according to the programs."""
     folder = row["folder"] / "logs" / f"round-1-{row['contender']}-{fault}"
     report = json.loads((folder / "generator.report.json").read_text())
     servers = json.loads((folder / "load.json").read_text())["servers"]
@@ -57,7 +57,7 @@ def test_pub_sub_loses_what_was_published_while_a_link_was_down_exactly_and_at_t
     _, row, _ = results["valkey", "link-cut"]
     untouched, missed = missed_by_replica(row, "link-cut")
     assert untouched == 0
-    # The link was down for the second that it was cut, and for the back-off until the replica was connected again.
+    # The link was down for the second of the cut, and for the backoff until the replica reconnected.
     assert missed >= RATE_HZ * CUT_S - 1
     assert int(row["lost"]) == int(row["lost_broker"]) + int(row["lost_gap"]) == missed * CLIENTS // REPLICAS
 

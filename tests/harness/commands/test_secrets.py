@@ -1,4 +1,4 @@
-"""A marked password goes through whole commands: it is in nothing that they write or show."""
+"""A marked password goes through whole commands, and appears in nothing that they write or show."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ def url(integration, tmp_path):
 
 
 def shown_by_ps(started: Started) -> str:
-    """Every command line of fanbench and its descendants, looked at from its first own word until it ends."""
+    """Every command line of fanbench and its descendants, from its first output until it ends."""
     words: set[str] = set()
     fanbench = psutil.Process(started.process.pid)
     wait_until(lambda: "***" in " ".join(command_line(fanbench)), "it hides what it was given")
@@ -78,7 +78,7 @@ print(json.dumps([shown, sys.argv[1:], started_as == (os.getpid(), dict(os.envir
 
 
 def started(*given):
-    """What `ps` shows of a program that was given these words, its own `sys.argv`, and whether all else is as it was."""
+    """What `ps` shows for a program with these arguments, its `sys.argv`, and whether everything else is unchanged."""
     command = [*OWN_PYTHON, "-X", "utf8", "-c", SHOW, *given]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return json.loads(done.stdout)

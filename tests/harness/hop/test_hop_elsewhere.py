@@ -1,4 +1,4 @@
-"""The broker hop to replicas elsewhere: what growing counters show about one measurement."""
+"""The broker hop to replicas elsewhere: what growing counters say about one measurement."""
 
 import pytest
 

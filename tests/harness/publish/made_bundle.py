@@ -29,7 +29,7 @@ RESULTS = ("compared", "faults", "search")
 
 
 def compared_runs() -> list[Run]:
-    """Five rounds of two contenders and the floor; one run lost something, one was refused."""
+    """Five rounds of two contenders and the floor; one run lost deliveries, one was refused."""
     runs = [
         made_up.run(name, number, scenario=SMALL, broker_ms=ms, figures=FIGURES)
         for number in range(1, 6)
@@ -41,7 +41,7 @@ def compared_runs() -> list[Run]:
 
 
 def fault_runs() -> list[Run]:
-    """Two contenders in a fault, one of which loses something."""
+    """Two contenders in a fault; one of them loses deliveries."""
     return [
         made_up.fault_run("valkey", "replica-kill", scenario=FAULTS, lost={"connection_down": 40}),
         made_up.fault_run("nats", "replica-kill", scenario=FAULTS, silence_ms=450),
@@ -64,7 +64,7 @@ def store(folder: Path, runs: list[Run], *, date: str = "2026-11-25", **fields: 
 
 
 def store_search(folder: Path) -> Path:
-    """A capacity search over four loads, the last of which breaks."""
+    """A capacity search over four loads; the last one fails."""
     slo = Slo.parse("p99<30ms, lost=0")
     loads = (10, 20, 40, 20)
     runs = [
@@ -93,7 +93,7 @@ def bundle(folder: Path, out: Path) -> dict[str, bytes]:
 
 
 def sealed(members: dict[str, bytes]) -> dict[str, bytes]:
-    """The members with a new list of their hashes, as a forger makes it."""
+    """The members with a new list of hashes, as a forger would make it."""
     files = {name: sha256(data).hexdigest() for name, data in sorted(members.items()) if name != INDEX}
     return members | {INDEX: (json.dumps({"version": 1, "files": files}, indent=1) + "\n").encode()}
 
@@ -113,7 +113,7 @@ class Place:
 
     @property
     def field(self) -> str:
-        """Its name without the places in lists: values of one name are of one kind."""
+        """Its name without list indexes: values with the same name are of one kind."""
         return ".".join(key for key in self.keys if isinstance(key, str))
 
 
@@ -136,7 +136,7 @@ def _leaves(value: object) -> Iterator[tuple[str | int, ...]]:
 
 
 def forged(members: dict[str, bytes], place: Place) -> dict[str, bytes]:
-    """The members with one value changed, by a single digit if it has one."""
+    """The members with one changed value: by a single digit if it has digits."""
     data = members[place.member].decode()
     if place.member.endswith(".csv"):
         row, column = place.keys
@@ -170,7 +170,7 @@ def _changed(value: object) -> object:
 
 
 def _changed_text(text: str) -> str:
-    """With its last digit another; without any, a word more, or what was empty a figure."""
+    """Change its last digit; without digits, add a word; if empty, add a figure."""
     if text in ("true", "false"):
         return "false" if text == "true" else "true"
     for place in reversed(range(len(text))):

@@ -1,4 +1,4 @@
-"""A file that is not a bundle, or is a malicious one, is refused in one line with the reason and the next step."""
+"""A file that is no bundle, or a malicious one, is refused in one line with the reason and the next step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEMBERS = {
 
 
 def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """As another program packs it."""
+    """Pack it as another program would."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", compression) as made:
         for name, content in members.items():
@@ -47,7 +47,7 @@ def test_it_comes_back_as_it_was_packed(tmp_path: Path) -> None:
 
 
 def test_every_single_bit_counts(tmp_path: Path) -> None:
-    """Each byte of the file with one bit changed: refused, or other members than were packed."""
+    """Flip a bit in each byte of the file: it is refused, or its members differ."""
     data = pack(MEMBERS)
     path = tmp_path / "x.zip"
     for place in range(len(data)):
@@ -93,7 +93,7 @@ def test_a_zip_bomb(tmp_path: Path) -> None:
 
 
 def test_files_within_files(tmp_path: Path) -> None:
-    """Each file holds the next one with its head: a thousand of sixteen megabytes in a file that is hardly larger than one."""
+    """Each file contains the next one with its head: a thousand files of 16 MB in a file hardly larger than one."""
     names, data, heads = [INDEX, *(f"r{number}/manifest.json" for number in range(20))], b"0" * 10_000, []
     for name in reversed(names):
         one = archive({name: data})
@@ -119,7 +119,7 @@ def test_files_within_files(tmp_path: Path) -> None:
 
 
 def test_sizes_that_do_not_agree(tmp_path: Path) -> None:
-    """A central directory that promises more than there is."""
+    """A central directory that lists more than there is."""
     data = bytearray(pack(MEMBERS))
     place = data.index(b"PK\x01\x02")
     data[place + 24 : place + 28] = (2**31).to_bytes(4, "little")

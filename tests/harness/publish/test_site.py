@@ -1,4 +1,4 @@
-"""The site over bundles: of the reference results, of a later day, and one that was forged; as files, and in a browser."""
+"""The site over bundles of the reference results, of a later day, and of a forgery; as files and in a browser."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LINK = re.compile(r'<a href="([^"#]+)"')
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Reference results, a comparison of two days and versions, one that was forged, and one that was cut off."""
+    """Reference results, a comparison of two days and versions, a forgery, and a truncated one."""
     folder = tmp_path_factory.mktemp("bundles")
     write_bundle([REFERENCE / part for part in PARTS], folder / "reference.fanbench.zip")
     for date, version in ((EARLIER, "2.15.1"), (LATER, "2.16.0")):

@@ -1,4 +1,4 @@
-"""A bundle is verified: each forged value is found, even if the forger made a new hash list, or it is one taken on trust."""
+"""Each forged value in a bundle is found, even with a new hash list, unless it is one of the values taken on trust."""
 
 from __future__ import annotations
 
@@ -72,10 +72,9 @@ def test_the_faults_that_a_verdict_rests_on_are_taken_in(bundles: dict[str, dict
 
 @pytest.mark.slow
 def test_each_of_200_forged_values_is_found(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
-    """One of each field, and more until there are 200.
+    """Forge one value of each field, and more until there are 200. The forger makes a new hash list.
 
-    The forger makes the hash list anew. What is not found then is one of the fields that are listed as taken on trust, and
-    with the hash list that was published it is found too.
+    Only fields that are listed as taken on trust stay undetected, and with the published hash list they are found too.
     """
     every = [
         (name, place)
@@ -84,9 +83,7 @@ def test_each_of_200_forged_values_is_found(bundles: dict[str, dict[str, bytes]]
         if place.member.startswith(f"{name}/")
     ]
     random.Random(23).shuffle(every)
-    every.sort(
-        key=lambda one: one[0] != "compared"
-    )  # whose verdict takes ten times as long: of the others where they will do
+    every.sort(key=lambda one: one[0] != "compared")  # the verdict takes ten times as long, so prefer the others
     chosen = list({(place.member.partition("/")[2], place.field): (name, place) for name, place in every}.values())
     chosen += [one for one in reversed(every) if one not in chosen][: max(0, FORGED - len(chosen))]
     assert len(chosen) >= FORGED
@@ -121,7 +118,7 @@ def test_a_hash_list_that_leaves_a_file_out_or_names_another_is_found(
 
 
 def test_a_histogram_with_one_delivery_moved_is_found(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
-    """Packed again, so that it can be read: only its derived figures show the forgery."""
+    """Repacked, so that it can be read: only its derived figures show the forgery."""
     members = bundles["compared"]
     file = json.loads(members["compared/histograms.json"])
     histogram = Histogram.decode(file["runs"][0]["histograms"]["broker"])
@@ -147,7 +144,7 @@ def test_a_verdict_forged_in_both_files_is_found(bundles: dict[str, dict[str, by
 
 
 def test_a_refused_run_made_valid_is_found(bundles: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
-    """By the row and the manifest alike; the limits of a valid run still hold."""
+    """Forged both in the row and in the manifest; the limits of a valid run still apply."""
     members = dict(bundles["compared"])
     rows = members["compared/summary.csv"].decode().splitlines()
     columns = rows[0].split(",")

@@ -1,4 +1,4 @@
-"""The report of a comparison with an endpoint: its figures beside the others, and no figure that it does not tell."""
+"""The report of a comparison with an endpoint has its figures next to the others, and none that it does not report."""
 
 from dataclasses import replace
 

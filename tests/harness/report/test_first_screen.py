@@ -1,6 +1,7 @@
-"""The first screen is true to the files: each of its cells and sentences is worked out anew from summary.csv and histograms.json.
+"""The first screen agrees with the files: each cell and sentence is derived again from summary.csv and histograms.json.
 
-Nothing of the product computes here: rows are read with csv, histograms with the HDR library, ratios are means of logarithms.
+The product computes nothing here: rows are read with csv, histograms with the HDR library, ratios are means of
+logarithms.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def span(values: Sequence[float], write: Callable[[float], str]) -> str:
 
 
 def resampled(stored: Stored, contender: str) -> tuple[float, float]:
-    """An interval of p99 over rounds by another bootstrap than the product's: about the same."""
+    """An interval of p99 over rounds from a different bootstrap: approximately the same."""
     if contender in stored.ranges:
         return stored.ranges[contender]
     counts = []
@@ -174,7 +175,7 @@ def resampled(stored: Stored, contender: str) -> tuple[float, float]:
 
 
 def wrong_cells(screen: FirstScreen, stored: Stored, faults: Stored | None, only: int | None = None) -> list[str]:
-    """Every cell of the table, or of one of its columns, that the files do not give."""
+    """Every cell of the table, or of one column, that does not follow from the files."""
     headings = [cell[0] for cell in screen.rows[0]]
     wrong = []
     for row in screen.rows[1:]:
@@ -194,7 +195,7 @@ def wrong_cells(screen: FirstScreen, stored: Stored, faults: Stored | None, only
 
 
 def alike(said: str, wanted: str) -> bool:
-    """The same words, and the same numbers but for the last of three digits: sums of floats in another order may round over."""
+    """Equal words, and equal numbers except for the last of three digits: a different order of float sums may change it."""
     number = r"\d[\d,]*(?:\.\d+)?"
     numbers = [[float(found.replace(",", "")) for found in re.findall(number, text)] for text in (said, wanted)]
     same = len(numbers[0]) == len(numbers[1]) and all(map(lambda a, b: math.isclose(a, b, rel_tol=0.006), *numbers))
@@ -260,7 +261,7 @@ def broken(heading: str, name: str, faults: Stored | None) -> str | Sequence[str
 
 
 def declared(heading: str, name: str, stored: Stored) -> str | Sequence[str]:
-    """From the tables of docs/brokers.md and the manifest."""
+    """Licences from the tables of docs/brokers.md and the manifest."""
     program = re.split("-", name)[0]
     if heading == "replay":
         return DASH if name == "memory" else "yes" if name.endswith(("-streams", "-stream", "-jetstream")) else "no"

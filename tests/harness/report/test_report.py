@@ -1,4 +1,4 @@
-"""The report shows the measurements to anyone, without a network, and nothing in it acts as HTML."""
+"""The report shows the measurements without a network, and no stored text acts as HTML."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_no_two_labels_of_a_chart_overlap(draw: Callable[..., Any], contenders: 
 def assert_no_overlap(figure: Any) -> None:
     """Fail when two texts of a figure overlap, or one leaves it at a side."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # matplotlib says so when it cannot lay a figure out
+        warnings.simplefilter("error")  # matplotlib warns if it cannot lay out a figure
         figure.canvas.draw()
     boxes = [(text.get_text(), Text.get_window_extent(text)) for text in drawn_texts(figure)]
     for said, box in boxes:
@@ -303,7 +303,7 @@ def assert_no_overlap(figure: Any) -> None:
 
 
 def drawn_texts(figure: Any) -> list[Text]:
-    """Every text that is drawn; ticks beyond an axis' limits exist and are not."""
+    """Every drawn text; ticks beyond an axis' limits exist but are not drawn."""
     hidden = [
         tick
         for axes in figure.axes

@@ -1,4 +1,4 @@
-"""A report is made of the comparison in memory, and is the one that `fanbench report` makes of the stored files."""
+"""A report from the comparison in memory equals the one that `fanbench report` makes from the stored files."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_both_are_the_same(
     if search:
         store_capacity(folder, search)
 
-    with monkeypatch.context() as patched:  # nothing that is in memory is read back
+    with monkeypatch.context() as patched:  # nothing in memory is read back
         for module in (load, page):
             patched.delattr(module, "load_results")
         written = write_report(folder, results.comparison, search)

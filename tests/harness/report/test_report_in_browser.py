@@ -1,4 +1,4 @@
-"""The report and a notebook as a browser lays them out: on a screen, on a phone, in the dark, on paper."""
+"""The report and a notebook in a browser: on a screen, on a phone, in dark mode, on paper."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A notebook whose outputs are the report's charts, as Jupyter shows them."""
-    import nbformat  # two seconds of a core, which only the worker that comes here has to give
+    import nbformat  # two CPU seconds, which only the worker that runs this test needs
     from nbconvert import HTMLExporter
 
     found = standings(made_up.comparison([made_up.run(name, r) for r in range(1, 6) for name in NAMES[:5]]))
@@ -134,7 +134,7 @@ def test_a_pointer_finds_the_values_of_every_contender(page: Page, report: Path)
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_notebooks_charts_fit_the_window(page: Page, notebook: Path, width: int) -> None:  # noqa: F811
-    page.route("**/*", lambda route: route.abort())  # what the exporter would fetch is none of the charts
+    page.route("**/*", lambda route: route.abort())  # the exporter fetches none of the charts
     page.set_viewport_size({"width": width, "height": 900})
     widths = opened(page, notebook).evaluate(
         "[...document.images].map(i => [i.naturalWidth, i.getBoundingClientRect().right])"

@@ -1,4 +1,4 @@
-"""`fanbench compare --transport sse,ws`: both over the same replicas, and the table that compares them."""
+"""`fanbench compare --transport sse,ws`: both transports on the same replicas, and the table that compares them."""
 
 import csv
 

@@ -27,7 +27,7 @@ def good(tmp_path: Path) -> Path:
 
 
 def cpu_s_of(*words: object) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Run fanbench to its end with little memory, and how much CPU it took, which does not depend on other tests."""
+    """Run fanbench to its end with little memory; return its CPU time, which does not depend on other tests."""
     line = f'ulimit -v {MEMORY_KB}; "$@"; code=$?; times >&2; exit $code'
     began_s = time.monotonic()
     command = ["bash", "-c", line, "bash", *FANBENCH, *map(str, words)]

@@ -1,4 +1,4 @@
-"""From what the programs reported to a run that has checked itself."""
+"""The programs' reports become a run that has checked itself."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Each check in a run in which it fires, and in one in which none does."""
+"""Each check in a run that triggers it, and in one that triggers none."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A run at an endpoint: what is known of it, and what is absent because only replicas tell it."""
+"""A run at an endpoint: what is known, and what is absent because only replicas report it."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""A run whose generator has several processes counts every event once."""
+"""A run with several generator processes counts every event once."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""When every replica delivers again, with counts and instants that the test sets."""
+"""The time when every replica delivers again, with counts and instants that the test sets."""
 
 from types import SimpleNamespace
 
@@ -30,7 +30,7 @@ class Replicas:
         return [None if self.silent else SimpleNamespace(delivered=count) for count in self.delivered]
 
     def run(self, hearing: Hearing, seconds: float, *rates: float) -> bool:
-        """Whether it was steady at the end; `rates` is what each replica delivers, relative to the due rate."""
+        """Whether it was steady at the end; `rates` has each replica's deliveries, relative to the due rate."""
         steady = False
         for _ in range(round(seconds * 50)):
             self.now_s += 0.02

@@ -1,4 +1,4 @@
-"""The order in which a program is given the nodes of a cluster."""
+"""The order of a cluster's nodes in a program's URL."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How many Locust processes hold the clients, and that several count as one does."""
+"""The number of Locust processes, and that several count like one."""
 
 import pytest
 

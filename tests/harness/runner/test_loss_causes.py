@@ -36,7 +36,7 @@ WHOLE = Evidence(
 
 
 def split(lost: int, evidence: Evidence) -> dict[str, int]:
-    """The causes that are charged anything."""
+    """The causes with a share of the losses."""
     found = split_by_cause(lost, evidence)
     assert set(found) == set(CAUSES)
     return {cause: count for cause, count in found.items() if count}
@@ -68,11 +68,11 @@ def test_what_a_replica_never_got_is_the_brokers_times_the_clients_of_that_topic
 @pytest.mark.parametrize(
     ("gap_lost", "by_gap"),
     [
-        ({"a": 10}, 3 * 10),  # told of the topic with three clients
-        ({"b": 4}, 2 * 4),  # and of the one with two
+        ({"a": 10}, 3 * 10),  # reported for the topic with three clients
+        ({"b": 4}, 2 * 4),  # and for the one with two
         ({"a": 4, "b": 5}, 3 * 4 + 2 * 5),
         ({"a": 1_000}, 3 * 10),  # more than is missing: part of it was warm-up
-        ({"*": 15}, 3 * 10 + 2 * 5),  # of any topic: all that is missing
+        ({"*": 15}, 3 * 10 + 2 * 5),  # of any topic: everything that is missing
         ({"*": 9, "a": 4}, 3 * (4 + 5) + 2 * 4),  # 9 of the other 11: five of six, four of five
         ({"c": 10}, 0),
     ],

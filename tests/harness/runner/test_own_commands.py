@@ -1,4 +1,4 @@
-"""The user's own commands: their environment, their output, and how each end is reported."""
+"""The user's own commands: their environment, their output, and the report of each ending."""
 
 import os
 import signal

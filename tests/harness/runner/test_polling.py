@@ -1,4 +1,4 @@
-"""Waiting for a number to grow: as long as it does, and no longer."""
+"""Waiting for a number to grow: only as long as it grows."""
 
 import time
 

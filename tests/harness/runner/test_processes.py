@@ -1,4 +1,4 @@
-"""fanbench's requests to its own children: without a proxy, and its reaction to an invalid or missing answer."""
+"""fanbench's requests to its own children: without a proxy, and the reaction to an invalid or missing answer."""
 
 import http.server
 import json

@@ -1,4 +1,4 @@
-"""CPU and memory of whole process trees, against work of a known amount."""
+"""CPU and memory of whole process trees, compared with a known amount of work."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 from harness.runner.resources import Sampler, connections_to, stopped_now
 from tests.waiting import wait_until
 
-# Burn CPU seconds by their own assemble_run, however busy the machine is; TREE does it in a child of its own.
+# Burns CPU seconds by its own count, however busy the machine is; TREE does it in a child.
 LEAF = "import sys, time\nwhile time.process_time() < float(sys.argv[1]): pass\nprint('burnt', flush=True)\nsys.stdin.read()"
 TREE = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', sys.argv[2], sys.argv[1]]).wait()"
 
@@ -51,7 +51,7 @@ def test_cpu_of_strangers_is_seen_as_others(burner):
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count CPU in ticks")
 @pytest.mark.usefixtures("integration")
 def test_cpu_is_finer_than_a_tick_of_the_system():
-    # Each answer costs the child microseconds, and in ticks of 10 ms nothing at all, or a whole one.
+    # Each answer costs the child microseconds; in ticks of 10 ms that is nothing, or a whole tick.
     script = "import sys\nfor line in sys.stdin: sum(range(20_000)); print(end=line, flush=True)"
     child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -1,4 +1,4 @@
-"""The harness proves itself: an outage of known length reads back as a silence of that length, by the table's own figures."""
+"""The harness proves itself: an outage of known length is measured as a silence of that length, in the table's figures."""
 
 import pytest
 
@@ -15,11 +15,14 @@ EXACT_S, WITHIN_S = 3.0, 0.05
 CLIENTS, RATE_HZ = 2, 100
 """Few: what was held back comes at once, and each client is heard again only after those before it were read."""
 ATTEMPTS = 3
-"""Another program that takes the cores for a moment makes the silence longer; an error of ours would be in each attempt."""
+"""Another program that takes the cores for a moment makes the silence longer.
+
+An error of ours would be in each attempt.
+"""
 
 
 def silence_s(name, folder, for_s):
-    """The longest silence of any client, of a run in which everything on the way to them is held for `for_s` seconds."""
+    """Any client's longest silence in a run in which everything on the way to the clients is held for `for_s` seconds."""
     contender = find_contender(name)
     if not contender.runnable:
         missing(f"{name} cannot run here: {contender.install_hint}")
@@ -36,7 +39,7 @@ def silence_s(name, folder, for_s):
 
 
 def test_an_outage_is_read_back(tmp_path):
-    assert 0.5 < silence_s("valkey", tmp_path, 1.0) < 10  # how exactly, tells a calm machine: see below
+    assert 0.5 < silence_s("valkey", tmp_path, 1.0) < 10  # a calm machine is more exact, see below
 
 
 @pytest.mark.soak

@@ -1,4 +1,4 @@
-"""Runs that the machine disturbed are done again, and rounds are added until enough are valid in common."""
+"""Disturbed runs are repeated, and rounds are added until the contenders have enough valid ones in common."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def run_of(job, **fields):
 
 
 def done(refuse, jobs=JOBS, spare_rounds=0):
-    """The jobs in their order of execution; `refuse(job, order)` returns the fate of the run: "", weather, limit, permanent."""
+    """The jobs in their order; `refuse(job, order)` returns the result of the run: "", weather, limit, permanent."""
     queue, order = RetryQueue(jobs, spare_rounds=spare_rounds), []
     while (job := queue.next()) is not None:
         order.append(job)

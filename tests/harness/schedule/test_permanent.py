@@ -1,4 +1,4 @@
-"""A permanent failure is measured once: here a user who may publish and may not subscribe."""
+"""A permanent failure is measured once: here a user who may publish but not subscribe."""
 
 import json
 

@@ -54,7 +54,7 @@ def rounds_of(slower: float = 1.0, rounds: int = ROUNDS, noisy: bool = False) ->
 
 
 def go_on(runs: Iterator[list[Run]], within_s: float = 1000, round_s: float = 1.0) -> tuple[UntilSettled, Comparison]:
-    """Round by round until it ends, at `round_s` a round."""
+    """Run round by round, each of `round_s` seconds, until it ends."""
     now_s = 0.0
     until = UntilSettled(ROUNDS, within_s, 1.25, clock=lambda: now_s)
     comparison = made_up.comparison([], scenario=SCENARIO, stopping=until.stopping)
@@ -153,5 +153,5 @@ def test_the_rounds_that_are_left_are_not_done_and_the_ending_is_stored(
     assert stored.rounds in (8, 12)
     ranked = [run for run in stored.runs if not run.scenario.faults]
     assert len(ranked) == stored.rounds * 4
-    assert len(stored.runs) - len(ranked) == 4  # the cut of every connection is still done
+    assert len(stored.runs) - len(ranked) == 4  # the cut of every connection still runs
     assert [one.judgement for one in families(stored)] == [one.judgement for one in families(done.comparison)]

@@ -1,4 +1,4 @@
-"""The needs of a load, by arithmetic that can be checked by hand."""
+"""A load's needs, by arithmetic that can be checked by hand."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def test_the_number_of_workers_is_the_smallest_that_fits(wanted):
     assert plan.clients_per_worker * plan.workers >= wanted.clients
     assert plan.clients_per_replica * plan.replicas >= wanted.clients
     of_workers = {one.what: one.share for one in plan.limits if "worker" in one.what and "link" not in one.what}
-    rounded = 1 + 1 / plan.clients_per_worker  # clients are whole
+    rounded = 1 + 1 / plan.clients_per_worker  # whole clients
     assert max(of_workers.values()) <= rounded + 0.001
 
 
