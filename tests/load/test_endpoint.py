@@ -1,4 +1,7 @@
-"""Locust at foreign services: ids reveal missing, duplicate and reordered events, complete answers are counted, and results over TLS behind nginx agree with another reader."""
+"""Locust at foreign services: ids reveal missing, duplicate and reordered events, and complete answers are counted.
+
+Results over TLS behind nginx agree with another reader.
+"""
 
 import contextlib
 import http.client

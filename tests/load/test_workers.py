@@ -1,4 +1,7 @@
-"""Workers that cannot start, start late, leave, are killed or belong to another run: the result is complete, or says what is missing."""
+"""Workers that cannot start, start late, leave, are killed or belong to another run.
+
+The result is complete, or says what is missing.
+"""
 
 import os
 import signal

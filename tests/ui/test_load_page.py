@@ -137,7 +137,7 @@ def cells(page, name):
 
 
 def rows_with(page, deliveries):
-    """The rows connect, delivery and total, once they show this many deliveries: a page stops polling before workers have reported all."""
+    """The rows connect, delivery and total, once they show this many deliveries: a page may stop polling too early."""
     page.reload()
     expect(page.get_by_role("cell", name="Aggregated", exact=True)).to_be_visible()
     rows = [cells(page, name) for name in ("connect", "delivery", "Aggregated")]
