@@ -1,1 +1,4 @@
-"""`make bench`: the cost of fanbench compared with lower bounds and alternatives; the two sides of each ratio are measured in turn in one run."""
+"""`make bench`: fanbench's cost compared with lower bounds and alternatives.
+
+Each ratio comes from one interleaved run.
+"""

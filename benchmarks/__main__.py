@@ -113,7 +113,7 @@ def measure(names: Iterable[str], quick: bool, console: Console) -> tuple[list[F
 
 
 def main() -> int:
-    """Exit code 0 when no bar is missed and no part failed; a quick run shows that it works, and judges nothing."""
+    """Exit code 0 if no bar is missed and no part failed; a quick run only shows that it works, and judges nothing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="few clients, short rounds: to see that it works")

@@ -1,4 +1,4 @@
-"""Part (c): the cost of each adapter over its bare client library, in CPU per message of a process that is both ends."""
+"""Part (c): the cost of each adapter over its bare client library: CPU per message of a process with both ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ Found = dict[tuple[str, str, str], list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How messages are published: by this many waiting publishers, or at a fixed rate with none; for this long at least."""
+    """How messages are published: by this many waiting publishers, or at a fixed rate without.
+
+    For at least this long.
+    """
 
     name: str
     in_flight: int
@@ -37,7 +40,9 @@ class Shape:
     seconds: float
 
 
-BURST = Shape("burst", 64, 0.0, 1.0)  # without the second, a message of 12 us is over before the machine is steady
+BURST = Shape(
+    "burst", 64, 0.0, 1.0
+)  # without this second, a test with messages of 12 us ends before the machine is steady
 PACED = Shape("paced", 0, 2_000.0, 0.0)
 
 
@@ -67,7 +72,7 @@ def adapters(size: AdapterSize, folder: Path, cores: Cores, say: Callable[[str],
             for shape in (BURST, PACED):
                 try:
                     _compare(contender, broker.url, shape, size, cores, found, say)
-                except FanbenchError as error:  # the others have their figures all the same
+                except FanbenchError as error:  # the others keep their figures
                     say(str(error))
                     failed[contender.name, shape.name] = str(error)
     return [_table(shape, here, found, failed, size, missing) for shape in (BURST, PACED)]
@@ -82,7 +87,7 @@ def _compare(
     found: Found,
     say: Callable[[str], None],
 ) -> None:
-    """Rounds of one after the other in changing order; a ratio is of the two of one round, which the same noise meets.
+    """Run both in each round, in changing order; a ratio compares the two in one round, which have the same noise.
 
     Raises:
         FanbenchError: a side could not be measured.
@@ -103,7 +108,7 @@ def _steady(costs: Mapping[str, Sequence[float]]) -> bool:
 
 
 def _one_of_each(programs: Sequence[str]) -> tuple[list[Contender], list[Contender]]:
-    """The first contender here of each adapter and delivery, and the first of each that none here has."""
+    """The first available contender of each adapter and delivery, and the first of each that has none available."""
     chosen: dict[tuple[str, str], Contender] = {}
     for one in sorted(all_contenders(), key=lambda one: not one.runnable):
         if one.program in programs:

@@ -1,11 +1,10 @@
 """The reader of the benchmarks: `python epoll_reader.py HOST PORT PATH CLIENTS PAUSE_MS` opens that many event streams.
 
-It imports nothing of fanbench, so that it can judge both the server and the load. It knows HTTP only as far as the end of
-a head, and counts events (by `data:`, which no payload here has in it) and bytes. One JSON line says that all streams
-are open, and one answers each line on stdin with the counts so far; it ends with stdin.
-
-PAUSE_MS is slept between reads. A reader that is faster than the server and waits in epoll is woken by each single
-write, and on one machine the server pays for that wake-up, as it does not for clients on others.
+It imports nothing of fanbench, so that it can judge both the server and the load. It parses HTTP only up to the end of
+a head, and counts bytes and events (by `data:`, which no payload here contains). It prints one JSON line when all
+streams are open, and for each line on stdin one with the counts so far; it ends with stdin. It sleeps PAUSE_MS between
+reads: a reader that waits in epoll is woken by each write, and on one machine the server pays for that wake-up, unlike
+with remote clients.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Streams:
         self._poll = select.epoll()
 
     def open_all(self) -> float:
-        """Open every stream, a bounded number of them at a time; return the seconds until the last one's head was here."""
+        """Open every stream, a limited number at a time; return the seconds until the last head arrived."""
         started = time.monotonic()
         while self._to_open or self._heads:
             while self._to_open and len(self._heads) < OPENING_AT_ONCE:
@@ -80,7 +79,7 @@ class Streams:
         if self._tails:
             data = self._tails.pop(fd, b"") + data
         self.events += data.count(MARK)
-        if data and data[-1] != 10:  # a mark may be cut; it has no line end, so after one there is nothing to keep
+        if data and data[-1] != 10:  # a mark may be cut; it has no line end, so nothing before a line end is kept
             self._tails[fd] = data[-_KEEP:]
 
     def follow(self, pause_s: float) -> None:

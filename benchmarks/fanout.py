@@ -1,7 +1,7 @@
 """Part (a): the server's CPU per delivery, compared with its floor and its alternatives, at equal offered load.
 
-All run at the same time with their clients connected, one of them at a time is fed: what disturbs the machine for a
-second disturbs one window of each, not one contender.
+All run at the same time with their clients connected, but only one is fed at a time: a disturbance of a second hits a
+window of each, not one contender.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FLATNESS = (
 
 @dataclass(frozen=True, slots=True)
 class FanoutSize:
-    """How many clients, how many events a second for each of them, for how many seconds and rounds."""
+    """The number of clients, events per second for each, seconds and rounds."""
 
     clients: int
     rate_hz: float
@@ -51,7 +51,7 @@ class _RunningRival:
 def fanout(
     contenders: Sequence[Rival], sizes: Sequence[FanoutSize], folder: Path, cores: Cores, say: Callable[[str], None]
 ) -> Iterator[FigureTable]:
-    """Every contender that can run here, at each size; at last how the cost goes with the number of clients."""
+    """Measure every contender that can run here at each size, then how the cost depends on the number of clients."""
     here, obstacles = able(contenders)
     found: dict[int, dict[str, Figure]] = {}
     for size in sizes:
@@ -90,7 +90,7 @@ def _measure_in_turn(running: Sequence[_RunningRival], size: FanoutSize, say: Ca
     achieved_hz: dict[str, list[float]] = {one.contender.name: [] for one in running}
     sizes: dict[str, float] = {}
     rng = random.Random(size.clients)
-    for number in range(size.rounds + 1):  # the first is to warm up
+    for number in range(size.rounds + 1):  # the first one is the warm-up
         for one in rng.sample(running, len(running)):
             name = one.contender.name
             say(f"{size.clients} clients: {name}, round {number} of {size.rounds}")
@@ -131,7 +131,7 @@ def _bars(rows: Sequence[FigureRow], size: FanoutSize, obstacles: Mapping[str, s
 
 
 def _by_size(found: Mapping[int, Mapping[str, Figure]], wanted: Sequence[int]) -> FigureTable:
-    """The medians next to each other; the sizes are measured one after the other, so the floor's row shows our own part."""
+    """The medians side by side; sizes are measured in turn, so the floor's row shows our own share."""
     rows = []
     for name in next(iter(found.values()), {}):
         medians = {clients: at[name].median for clients, at in found.items()}

@@ -23,7 +23,7 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The middle."""
+        """The median."""
         return statistics.median(self.rounds)
 
     def over(self, other: Figure) -> Figure:
@@ -31,7 +31,7 @@ class Figure:
         return Figure.of([mine / theirs for mine, theirs in zip(self.rounds, other.rounds, strict=True)])
 
     def text(self, digits: int = 2) -> str:
-        """Median and range."""
+        """The median and the range."""
         if len(self.rounds) == 1:
             return f"{self.median:,.{digits}f}"
         return f"{self.median:,.{digits}f} ({min(self.rounds):,.{digits}f}-{max(self.rounds):,.{digits}f})"
@@ -48,7 +48,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class FigureRow:
-    """One thing measured; the names of its figures are the columns of its table."""
+    """One measured subject; its figures' names are the columns of its table."""
 
     name: str
     figures: Mapping[str, Figure]
@@ -100,7 +100,7 @@ class FigureTable:
     """The parts that were left out, and why."""
 
     def to_json(self) -> dict[str, object]:
-        """All of it."""
+        """All parts."""
         return {
             "name": self.name,
             "title": self.title,

@@ -28,7 +28,7 @@ PHASES = {
 
 @dataclass(frozen=True, slots=True)
 class FixedCostSize:
-    """That many clients, rounds and these contenders."""
+    """The number of clients and rounds, and the contenders."""
 
     clients: int
     rounds: int
@@ -40,7 +40,7 @@ QUICK = FixedCostSize(20, 1, ("valkey",))
 
 
 def fixed(size: FixedCostSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
-    """Run each installed contender a few times; RabbitMQ is shown without a bar, because its Erlang VM alone takes longer."""
+    """Run each installed contender a few times; RabbitMQ has no bar, because its Erlang VM alone takes longer."""
     chosen = [find_contender(name) for name in size.contenders]
     here = [one for one in chosen if one.runnable]
     scenario = Scenario(name="fixed", clients=size.clients, warmup_s=0.5, duration_s=1.0)
@@ -63,7 +63,7 @@ def fixed(size: FixedCostSize, folder: Path, cores: Cores, say: Callable[[str], 
 
 
 def _phases(contender: Contender, scenario: Scenario, number: int, home: Path) -> dict[str, float]:
-    """Seconds of each phase, by what the runner says as it begins."""
+    """Seconds of each phase, by the runner's messages."""
     begun: list[tuple[str, float]] = [("broker", time.monotonic())]
     run_once(contender, scenario, number, home, lambda phase: begun.append((phase, time.monotonic())))
     ends = [at for _, at in begun[1:]] + [time.monotonic()]

@@ -66,7 +66,7 @@ def _servers(
     ours = next(row.figures for row in rows if row.name == "fanbench")
     bars = [
         Bar("replica's memory per idle connection", ours["KB/connection"], SERVER_LIMIT_KB, unit="KB"),
-        # Not by the wall clock: others on the machine, and the reader itself, take their share of its seconds.
+        # Not by wall clock: other processes, and the reader itself, take a share of it.
         Bar("connections accepted per second of CPU", ours["connects/s of CPU"], CONNECTS_HZ, at_least=True, unit="/s"),
     ]
     return FigureTable(

@@ -1,6 +1,6 @@
 """Part (b): the load's CPU per delivery: our Locust user compared with a bare epoll reader, `SSEUser` and a plain Locust user.
 
-All of them hold as many clients at the floor's server, each at one of its own; one of them at a time is fed.
+Each has the same number of clients at its own floor server; only one is fed at a time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class LoadSize:
     rounds: int
 
 
-FULL = LoadSize(2_000, 20, 2.0, 15)  # rounds differ by a fifth, so five of them are not enough; fifteen are
+FULL = LoadSize(2_000, 20, 2.0, 15)  # rounds differ by 20%, so five are not enough; fifteen are
 QUICK = LoadSize(40, 20, 0.5, 2)
 
 
@@ -62,7 +62,7 @@ def loads(size: LoadSize, folder: Path, cores: Cores, say: Callable[[str], None]
             home.mkdir()
             authority = _certificates(home) if "TLS" in name else None
             start = start_raw_write if authority is None else start_tls_write(home / "server.pem")
-            # The load is the measured program: it has the core that servers have elsewhere.
+            # The load is the measured program, so it has the core that servers have elsewhere.
             server = stack.enter_context(start(home, Cores(cores.others, cores.measured)))
             load = _hold(stack, name, server.port, size.clients, home, cores.measured, authority)
             running[name] = _RunningReader(server, load)
@@ -86,7 +86,7 @@ def loads(size: LoadSize, folder: Path, cores: Cores, say: Callable[[str], None]
 
 
 def _certificates(home: Path) -> Path:
-    """Write server.pem, with its key, and give back the file of the authority that signed it."""
+    """Write server.pem with its key; return the file of the authority that signed it."""
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(home / "server.pem")
     authority.cert_pem.write_to_path(home / "ca.pem")
@@ -113,7 +113,7 @@ def _in_turn(
     us: dict[str, list[float]] = {name: [] for name in running}
     syscalls: dict[str, list[float]] = {name: [] for name in running}
     rng = random.Random(size.clients)
-    for number in range(size.rounds + 1):  # the first is to warm up
+    for number in range(size.rounds + 1):  # the first one is the warm-up
         for name in rng.sample(list(running), len(running)):
             say(f"{name}: round {number} of {size.rounds}")
             one = running[name]

@@ -42,7 +42,7 @@ class Cores:
 
 @contextlib.contextmanager
 def on_core(core: int | None) -> Iterator[None]:
-    """Children started within the block run on that core; afterwards this process has its old cores again."""
+    """Children started within the block run on that core; afterwards this process has its former cores."""
     with on_cores(Cores(core, None)):
         yield
 
@@ -63,7 +63,7 @@ def on_cores(cores: Cores) -> Iterator[None]:
 
 
 def stay_on(core: int | None) -> None:
-    """This process runs on that core from now on."""
+    """Move this process to that core."""
     if core is not None:
         os.sched_setaffinity(0, {core})
 
@@ -74,7 +74,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_ns(pids: list[int]) -> int:
-    """CPU time of processes in nanoseconds: the first field of each thread's schedstat (/proc/PID/stat has but 10 ms steps)."""
+    """CPU time of processes in nanoseconds: the first field of each thread's schedstat (/proc/PID/stat has 10 ms steps)."""
     total = 0
     for pid in pids:
         for task in (PROC / str(pid) / "task").iterdir():
@@ -84,13 +84,13 @@ def cpu_ns(pids: list[int]) -> int:
 
 
 def reads(pid: int) -> int:
-    """How often a process called read(2) so far; recv(2) is not counted."""
+    """The number of read(2) calls of a process so far, without recv(2)."""
     text = (PROC / str(pid) / "io").read_text()
     return int(text.partition("syscr: ")[2].partition("\n")[0])
 
 
 def memory_bytes(pids: list[int]) -> int:
-    """The memory of processes, shared pages counted once (Pss), without the kernel's socket buffers."""
+    """The memory of processes with shared pages counted once (Pss), without the kernel's socket buffers."""
     total = 0
     for pid in pids:
         match = _PSS.search((PROC / str(pid) / "smaps_rollup").read_bytes())

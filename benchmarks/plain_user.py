@@ -1,4 +1,4 @@
-"""What one writes first: a Locust user that reads its stream with `requests` and reports each event as a request.
+"""The obvious first version: a Locust user that reads its stream with `requests` and reports each event as a request.
 
 FANBENCH_STATUS names the file in which it counts, five times a second, the way load/sse.py does.
 """
@@ -24,7 +24,7 @@ class PlainUser(User):
 
     @task
     def read(self) -> None:
-        """Until the stream ends."""
+        """Read until the stream ends."""
         global connected
         with requests.get(f"{self.host}/sse", stream=True, timeout=60) as response:
             connected += 1

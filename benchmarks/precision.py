@@ -1,6 +1,6 @@
-"""Part (h): how exact a comparison is on this machine: false alarms, power and widths, resampled from its own rounds.
+"""Part (h): the precision of a comparison on this machine: false alarms, power and widths, resampled from its own rounds.
 
-The rounds are those of the result directory in FANBENCH_RESULTS, or of a comparison that is measured here.
+The rounds come from the result directory in FANBENCH_RESULTS, or from a comparison that is measured now.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TRIES = 0.9
 
 @dataclass(frozen=True, slots=True)
 class PrecisionSize:
-    """A comparison to measure, and how many are made of its rounds."""
+    """A comparison to measure, and the number of comparisons resampled from its rounds."""
 
     rounds: int
     contenders: tuple[str, ...]
@@ -55,7 +55,7 @@ QUICK = PrecisionSize(
 
 
 def precision(size: PrecisionSize, folder: Path, say: Callable[[str], None]) -> FigureTable:
-    """Measure unless there are rounds, and resample them for two contenders up to all that there are."""
+    """Measure unless rounds exist, and resample them for two contenders up to all."""
     stored = os.environ.get(RESULTS)
     comparison = load_results(Path(stored)) if stored else _measured(size, folder, say)
     refused = sum(not run.valid for run in comparison.runs)
@@ -89,7 +89,7 @@ def _measured(size: PrecisionSize, folder: Path, say: Callable[[str], None]) -> 
 
 
 def _ranked(comparison: Comparison) -> dict[str, Mapping[int, Run]]:
-    """The contenders of the promise that most of them give, by round; without the floor."""
+    """The contenders of the most common promise, by round; without the floor."""
     found = [one for one in standings(comparison) if not one.floor and one.runs]
     promises = [one.delivery for one in found]
     if not promises:
@@ -104,7 +104,7 @@ def _ranked(comparison: Comparison) -> dict[str, Mapping[int, Run]]:
 
 
 def _row(noise: Floats, scenario: Scenario, contenders: int, resampled: int, say: Callable[[str], None]) -> FigureRow:
-    """`contenders` of one promise in rounds with the floor: alarms with stopping, power and widths at the last round."""
+    """For `contenders` of one promise in rounds with the floor: alarms under stopping, power and widths at the last round."""
     rounds = planned_rounds(scenario.run_s * (contenders + 1), WITHIN_S)
     say(f"{contenders} contenders, {rounds} rounds, {resampled:,} times")
     equal = resample(noise, resampled, contenders, rounds)
@@ -137,6 +137,9 @@ def _bars(row: FigureRow) -> list[Bar]:
 
 
 def _spread(noise: Floats) -> float:
-    """The standard deviation of the difference of two contenders, over all pairs; `noise` has the shape (contenders, rounds)."""
+    """The standard deviation of the difference of two contenders, over all pairs.
+
+    `noise` has the shape (contenders, rounds).
+    """
     first, second = np.triu_indices(len(noise), 1)
     return float(np.sqrt((noise[first] - noise[second]).var(axis=1, ddof=1).mean()))

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.profile`: where the CPU of a replica and of a Locust worker goes, by py-spy, in microseconds a delivery.
+"""`python -m benchmarks.profile`: the CPU profile of a replica and a Locust worker, by py-spy, in microseconds per delivery.
 
-Shares are of samples in which the process ran; the microseconds are those of a window without py-spy, which slows what
-it looks at. It reads another process's memory: run it as root, or allow ptrace.
+Shares count samples in which the process ran; the microseconds come from a window without py-spy, which slows the
+process. It reads another process's memory, so run it as root or allow ptrace.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PY_SPY = Path(sysconfig.get_path("scripts")) / "py-spy"
 
 
 def shares(collapsed: str, lines: bool) -> dict[str, float]:
-    """Share of the samples by innermost function, or line, from `outer (file:1);inner (file:2) COUNT`; most first."""
+    """Shares of the samples by innermost function or line, from `outer (file:1);inner (file:2) COUNT`, largest first."""
     counts: Counter[str] = Counter()
     for line in collapsed.splitlines():
         stack, _, count = line.rpartition(" ")
@@ -69,14 +69,14 @@ def _profiled(pid: int, folder: Path, native: bool, window: Callable[[], Used]) 
 
 
 def profile_replica(folder: Path, cores: Cores) -> FigureTable:
-    """A replica with its defaults, read by the benchmark's own reader."""
+    """Profile a replica with its defaults, read by the benchmark's own reader."""
     with start_fanbench(folder, cores) as server, EpollReader(server.port, CLIENTS, cores.others) as reader:
         rows = _profiled(server.pid, folder, True, lambda: measure(server.pid, server, reader, RATE_HZ, SECONDS))
     return FigureTable("profile-replica", f"replica: {CLIENTS:,} clients x {RATE_HZ:g} events/s, by function", rows)
 
 
 def profile_locust(folder: Path, cores: Cores) -> FigureTable:
-    """A Locust worker with load/sse.py, served by the floor's server; py-spy cannot unwind greenlets' native stacks."""
+    """Profile a Locust worker with load/sse.py at the floor's server; py-spy cannot unwind greenlets' native stacks."""
     with ExitStack() as stack:
         server = stack.enter_context(start_raw_write(folder, Cores(cores.others, cores.measured)))
         load = stack.enter_context(LocustProcess(OURS, server.port, CLIENTS, folder, cores.measured))

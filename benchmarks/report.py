@@ -1,4 +1,4 @@
-"""Tables for a person and JSON for a program."""
+"""Tables for people and JSON for programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _text(figure: Figure | None) -> str:
 
 
 def print_table(table: FigureTable, console: Console, judged: bool) -> None:
-    """One part, with its bars if it is to be judged by them."""
+    """One part, with its bars if it is judged."""
     columns = list(dict.fromkeys(name for row in table.rows for name in row.figures))
     console.print(table.title, style="bold", highlight=False, markup=False)
     shown = RichTable(box=None, pad_edge=False)

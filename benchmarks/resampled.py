@@ -1,4 +1,4 @@
-"""Comparisons made of stored rounds, or simulated, many at a time: false alarms, power and widths under stopping."""
+"""Many comparisons, resampled from stored rounds or simulated: false alarms, power and widths under stopping."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ class EndedComparisons:
 
 
 def go_through(logs: Floats, looks: Sequence[int], margin: float = MARGIN) -> EndedComparisons:
-    """Go through the looks until all pairs are settled; `logs` has the shape (comparisons, figures, contenders, rounds)."""
+    """Process the looks until all pairs are settled.
+
+    `logs` has the shape (comparisons, figures, contenders, rounds).
+    """
     comparisons, _, contenders, _ = logs.shape
     first, second = np.triu_indices(contenders, 1)
     between = logs[:, :, second] - logs[:, :, first]
@@ -52,9 +55,9 @@ def go_through(logs: Floats, looks: Sequence[int], margin: float = MARGIN) -> En
 
 
 def noise_of(runs: Mapping[str, Mapping[int, Run]]) -> Floats:
-    """The residue of each figure's logarithm without the contender's mean; shape (figures, contenders, rounds).
+    """The residuals of each figure's logarithm from the contender's mean; shape (figures, contenders, rounds).
 
-    Uses only rounds that all contenders have, and keeps what the runs of a round have in common.
+    Uses only rounds that all contenders have, and keeps the common part of a round's runs.
     """
     common = sorted(set.intersection(*(set(by_round) for by_round in runs.values())))
     figures = []
@@ -66,10 +69,10 @@ def noise_of(runs: Mapping[str, Mapping[int, Run]]) -> Floats:
 
 
 def resample(noise: Floats, comparisons: int, contenders: int, rounds: int, seed: int = 1) -> Floats:
-    """Comparisons of equals: whole rounds drawn with replacement, of contenders drawn again for each comparison.
+    """Comparisons of equals: whole rounds drawn with replacement, with contenders drawn for each comparison.
 
-    The shape is (comparisons, figures, contenders, rounds). The mean of n drawn values varies by (n-1)/n too little, n being the
-    stored rounds; the noise is scaled up by that.
+    The shape is (comparisons, figures, contenders, rounds). With n stored rounds, the variance of a drawn mean is too
+    small by (n-1)/n, so the noise is scaled up.
     """
     rng = np.random.default_rng(seed)
     stored = noise.shape[2]

@@ -1,4 +1,4 @@
-"""The servers that are compared with each other. Each receives events from outside, and sends them to all its clients."""
+"""The compared servers. Each receives events from outside, and sends them to all its clients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BETTER_SSE = "better-sse@0.16.1"
 
 @dataclass(frozen=True, slots=True)
 class RivalProcess:
-    """One that runs: `feed` sends the next event through it."""
+    """A running server; `feed` sends the next event through it."""
 
     pid: int
     port: int
@@ -55,7 +55,7 @@ def _nothing() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A server that can run, unless `obstacle`, which builds or installs what it needs, returns the reason why not."""
+    """A server that may run: `obstacle` builds or installs what it needs, and returns the reason if that is impossible."""
 
     name: str
     what: str
@@ -85,7 +85,7 @@ def wait_listening(port: int, alive: Callable[[], bool], log: Path) -> None:
 
 @contextlib.contextmanager
 def _fed_by_stdin(name: str, command: Sequence[str | Path], folder: Path, cores: Cores) -> Iterator[RivalProcess]:
-    """A server that sends each line of its stdin to all, and ends with it."""
+    """A server that sends each line of its stdin to all clients, and ends with stdin."""
     port, log = free_port(), folder / f"{name}.log"
     with log.open("wb") as output, on_core(cores.measured):
         process = subprocess.Popen([*command, str(port)], stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=ROOT)
@@ -108,7 +108,7 @@ def _fed_by_stdin(name: str, command: Sequence[str | Path], folder: Path, cores:
 
 @contextlib.contextmanager
 def start_fanbench(folder: Path, cores: Cores) -> Iterator[RivalProcess]:
-    """Our replica with its defaults, on an embedded valkey that runs on the readers' core."""
+    """Our replica with its defaults; its embedded valkey runs on the readers' core."""
     port, events = free_port(), Events()
     with contextlib.ExitStack() as stack:
         with on_core(cores.others):
@@ -182,12 +182,12 @@ def start_tls_write(certificate: Path) -> Callable[[Path, Cores], AbstractContex
 
 
 def start_go(folder: Path, cores: Cores) -> AbstractContextManager[RivalProcess]:
-    """Run what `_build_go` made."""
+    """Run the program that `_build_go` built."""
     return _fed_by_stdin("go", [CACHE / "goroutines"], folder, cores)
 
 
 def start_better_sse(folder: Path, cores: Cores) -> AbstractContextManager[RivalProcess]:
-    """Run the script next to the library that `_install_better_sse` brought."""
+    """Run the script with the library that `_install_better_sse` installed."""
     script = CACHE / "node" / "better_sse.mjs"
     shutil.copyfile(SERVERS / "better_sse.mjs", script)
     return _fed_by_stdin("better-sse", ["node", script], folder, cores)
@@ -243,7 +243,7 @@ ALL = (
 
 
 def able(contenders: Sequence[Rival]) -> tuple[list[Rival], dict[str, str]]:
-    """The servers that can run here, and for each other one the reason and a remedy."""
+    """The servers that can run here, and for each of the others the reason and a remedy."""
     obstacles = {contender: contender.obstacle() for contender in contenders}
     return (
         [contender for contender, why in obstacles.items() if not why],
@@ -252,12 +252,12 @@ def able(contenders: Sequence[Rival]) -> tuple[list[Rival], dict[str, str]]:
 
 
 def left_out(obstacles: Mapping[str, str]) -> list[str]:
-    """A sentence for each that cannot run here."""
+    """A sentence for each server that cannot run here."""
     return [f"{name} left out: {why}" for name, why in obstacles.items()]
 
 
 def program_versions() -> dict[str, str]:
-    """Of the neighbours' programs that are here, in their own words."""
+    """The versions of the other servers' programs, as they print them."""
     found = {}
     for command in (("nginx", "-v"), ("go", "version"), ("node", "--version")):
         program = on_path(command[0])

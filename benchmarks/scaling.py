@@ -1,8 +1,8 @@
 """`make scaling`: how cost grows with clients, rate, payload, topics and replicas, as figures for docs/performance.md.
 
-Each point is a run of `fanbench compare`'s own machinery; they are stored as results/*-scaling, from which `--draw DIR`
-draws the figures again. What is claimed of them (benchmarks/scaling_claims.py) is printed; a claim that they do not bear
-out is exit code 1.
+Each point is a run as in `fanbench compare`. They are stored as results/*-scaling, and `--draw DIR` draws the figures
+from them again. It prints the claims about them (benchmarks/scaling_claims.py); the exit code is 1 if one does not
+hold.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def _topics(topics: int) -> dict[str, object]:
 
 
 def _idle_topics(topics: int) -> dict[str, object]:
-    # 33 deliveries a second take 10 ms of CPU, one tick of the kernel's accounting, in 0.4 s: only a long run shows differences.
+    # 33 deliveries a second take 10 ms of CPU, one tick of the kernel's accounting, in 0.4 s: only a long run shows
+    # differences.
     return {"clients": 100, "rate_hz": topics / 3, "topics": topic_pattern(topics), "duration_s": 9.0}
 
 
@@ -94,8 +95,7 @@ class ScalingPoint:
 def axis_of(run: Run) -> tuple[str, int]:
     """Return the axis and value of a run of scaling, found by its scenario.
 
-    Raises:
-        UsageError: none; it is not a run of `make scaling`.
+    Raises: UsageError: it is not a run of `make scaling`.
     """
     for axis, (fields, values, _) in AXES.items():
         for value in values:
@@ -115,7 +115,7 @@ def point_of(run: Run) -> ScalingPoint:
         axis=axis,
         value=value,
         valid=run.valid,
-        # Beyond the limit, the last event arrives that much after it was due.
+        # Beyond the limit, the last event arrives this long after it was due.
         deliveries_hz=round(run.delivered / (run.scenario.duration_s + latest_ms / 1000 * behind), 1),
         server_us=round(run.usage["server"].cpu_s * per_us, 2) if per_us else None,
         load_us=round(run.usage["load"].cpu_s * per_us, 2) if per_us else None,
@@ -128,7 +128,7 @@ def point_of(run: Run) -> ScalingPoint:
 
 
 def scaling_jobs(axes: Sequence[str], contender: str, rounds: int) -> list[Job]:
-    """Return every point of the axes, round by round; those of `FLAT_AXES` in several more rounds."""
+    """Return every point of the axes, round by round; those of `FLAT_AXES` get more rounds."""
     chosen = find_contender(contender)
     chosen.require_runnable()
     return [
@@ -148,7 +148,7 @@ def _line(run: Run) -> str:
 
 
 def write_points(points: Sequence[ScalingPoint], path: Path) -> None:
-    """The figures' numbers, one line a run."""
+    """The figures' numbers, one line for each run."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(ScalingPoint.__dataclass_fields__), lineterminator="\n")
         writer.writeheader()
@@ -156,9 +156,9 @@ def write_points(points: Sequence[ScalingPoint], path: Path) -> None:
 
 
 def runs_to_draw(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs that delivered, without disturbed ones if another run at the same point was not disturbed.
+    """Return the runs that delivered, without disturbed ones if another run at the same point was undisturbed.
 
-    Where every try was disturbed it is the load that does it: the point is past its limit, and is shown as that.
+    If every try was disturbed, the load is the cause: the point is past its limit, and is shown as such.
     """
     delivered = [run for run in runs if run.delivered]
     spared = {axis_of(run) for run in delivered if not run.disturbed}
@@ -185,7 +185,7 @@ def _judge(points: Sequence[ScalingPoint]) -> bool:
 
 
 def main() -> int:
-    """Measure, draw and judge; exit code 1 when a claim is not borne out, 2 for bad usage."""
+    """Measure, draw and judge; exit code 1 if a claim does not hold, 2 for bad usage."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("axes", nargs="*", help=f"of {', '.join(AXES)}; default: all")
     parser.add_argument("--contender", default="valkey")

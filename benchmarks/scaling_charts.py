@@ -1,4 +1,4 @@
-"""One figure for each thing that is varied: deliveries a second, CPU per delivery and latency, one above the other."""
+"""One figure for each varied field: deliveries per second, CPU per delivery and latency, one above the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 560, 520
 
 
 class DrawnPoint(CostPoint, Protocol):
-    """What a figure draws of a run."""
+    """The values of a run in a figure."""
 
     @property
     def p50_ms(self) -> float: ...

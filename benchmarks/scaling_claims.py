@@ -14,7 +14,7 @@ KEPT = 0.90
 
 
 class CostPoint(Protocol):
-    """What a claim reads from a run."""
+    """The values of a run that claims use."""
 
     @property
     def axis(self) -> str: ...
@@ -45,14 +45,14 @@ It falls with idle topics: a core that the rest of the machine keeps busy does t
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One claim, and whether the points bear it out."""
+    """One claim, and whether the points confirm it."""
 
     words: str
     met: bool
 
 
 def medians(points: Sequence[P], read: Callable[[P], float | None]) -> dict[int, float]:
-    """The median figure of the runs at each value, by value; values without a figure are left out."""
+    """The median figure of the runs at each value; values without a figure are left out."""
     found: dict[int, list[float]] = {}
     for point in points:
         figure = read(point)

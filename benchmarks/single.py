@@ -25,7 +25,7 @@ FIRST_EVENT_LIMIT_MS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class SingleSize:
-    """Events a second over so many topics, sessions begun a second, for so many seconds and rounds."""
+    """Events per second over this many topics, sessions started per second, seconds and rounds."""
 
     rates_hz: tuple[float, ...]
     arrivals_hz: tuple[float, ...]
@@ -56,7 +56,7 @@ QUICK = SingleSize((200,), (50,), topics=20, seconds=1.5, rounds=1, contenders=(
 
 
 def single(size: SingleSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
-    """Run each scenario with each contender that is here, in turn."""
+    """Run each scenario with each available contender in turn."""
     chosen = [find_contender(name) for name in size.contenders]
     scenarios = size.scenarios()
     found: dict[tuple[str, str], list[Run]] = {}

@@ -1,4 +1,4 @@
-"""The user that other people's locustfiles build on, with a function of their own called for each event.
+"""The user for other people's locustfiles, with a function of theirs called for each event.
 
 FANBENCH_STATUS names the file in which it counts, five times a second, the way load/sse.py does.
 """
@@ -25,11 +25,11 @@ class EventLooker(SSEUser):
     last = ""
 
     def on_start(self) -> None:
-        """Listen."""
+        """Open the stream."""
         streams.append(self.listen("/sse"))
 
     def on_event(self, event: SSEEvent, _: UserStream) -> None:
-        """The least that a user's own code does: look at the event."""
+        """The minimum of a user's own code: read the event."""
         self.last = event.data
 
 

@@ -1,6 +1,6 @@
 """Part (g): the cost of a program's or library's stock set-up, compared with the tuned one in fanbench, for docs/brokers.md.
 
-Bare client libraries, so that nothing of the adapters' own is in it.
+It uses bare client libraries, so that the adapters do not count.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ QUICK = StockSize(1, 50, 500.0, 300)
 
 
 def stock(size: StockSize, folder: Path, cores: Cores, say: Callable[[str], None]) -> FigureTable:
-    """A row for each set-up; one that is not installed is left out with its hint."""
+    """A row for each set-up; one that is not installed is left out with a hint."""
     del cores  # both ends and the broker share the machine, as in a run
     rows, notes = [], []
     mosquitto = find_contender("mosquitto")
@@ -162,7 +162,7 @@ async def _while(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def _settled(count: Callable[[], int], wanted: int) -> None:
-    """Wait until all are there, or nothing has come for SETTLED_S."""
+    """Wait until all have arrived, or nothing has for SETTLED_S."""
     seen, since_s = -1, time.monotonic()
     while count() < wanted and time.monotonic() - since_s < SETTLED_S:
         if count() != seen:

@@ -1,8 +1,9 @@
-"""Part (j): the cost of one delivery, one event and one client in each program, for `fanbench size`; and a check of its arithmetic.
+"""Part (j): the cost of one delivery, one event and one client in each program, for `fanbench size`.
 
-Runs of real programs, few clients with many events and many clients with few, show the costs of an event and of a delivery. For each
-program, CPU per second = events/s x cost of an event + deliveries/s x cost of a delivery, by least squares. Three other runs are then
-compared with the prediction of `fanbench size`.
+And a check of its arithmetic. Runs of real programs, with few clients and many events or many clients and few events,
+separate the costs of an event and of a delivery. For each program, CPU per second = events/s x cost of an event +
+deliveries/s x cost of a delivery, by least squares. Three other runs are then compared with the prediction of `fanbench
+size`.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def core_of(run: Run, part: str) -> float:
 
 
 def costs_of(runs: Sequence[Run]) -> UnitCosts:
-    """The costs that fit the runs best, in relative terms; memory is that of the committed table."""
+    """The costs with the best relative fit to the runs; memory comes from the committed table."""
     committed = read_units()
     replica, worker = _fitted(runs, "server"), _fitted(runs, "load")
     generator_us, broker_us = (_per_event(runs, part) for part in ("generator", "broker"))
@@ -114,7 +115,7 @@ def costs_of(runs: Sequence[Run]) -> UnitCosts:
 def _fitted(runs: Sequence[Run], part: str) -> dict[str, float]:
     loads = np.array([(run.scenario.rate_hz, run.scenario.rate_hz * run.scenario.clients) for run in runs])
     used = np.array([core_of(run, part) for run in runs])
-    # Each equation is divided by its right side: the relative error counts.
+    # Each equation is divided by its right side, so that the relative error counts.
     event, delivery = np.linalg.lstsq(loads / used[:, None], np.ones(len(runs)), rcond=None)[0] * US
     return {"event_us": max(0.0, float(event)), "delivery_us": max(0.001, float(delivery))}
 
@@ -134,7 +135,7 @@ def foretell(run: Run, costs: UnitCosts) -> SizedPlan:
 
 
 def _pairs(runs: Sequence[Run], costs: UnitCosts) -> dict[str, tuple[float, float]]:
-    """Foretold and measured, the medians of the rounds."""
+    """Predicted and measured figures, medians over the rounds."""
     plan = foretell(runs[0], costs)
     wire = costs.wire
     measured_bytes = [run.figures["event_bytes"] + wire.packet_bytes for run in runs if "event_bytes" in run.figures]

@@ -81,13 +81,13 @@ class Used(NamedTuple):
 
 
 def measure(pid: int, server: RivalProcess, reader: EpollReader, rate_hz: float, seconds: float) -> Used:
-    """Feed `rate_hz` x `seconds` events, and see each of them arrive; the CPU is that of `pid` and its children.
+    """Feed `rate_hz` x `seconds` events, and wait until each has arrived; the CPU is that of `pid` and its children.
 
-    An event is fed when it is due and the one before it is everywhere: on a machine that is busy with other things too,
-    a server that joins what has piled up would be spared writes that its neighbour makes one by one.
+    An event is fed when it is due and the previous one has arrived everywhere. Otherwise, on a busy machine, a server
+    that joins queued events would save writes that another makes one by one.
 
     Raises:
-        FanbenchError: some delivery did not come within ARRIVE_S.
+        FanbenchError: a delivery did not arrive within ARRIVE_S.
     """
     pids = tree(pid)
     first = reader.delivered()
@@ -103,9 +103,9 @@ def measure(pid: int, server: RivalProcess, reader: EpollReader, rate_hz: float,
 def measure_load(
     pid: int, server: RivalProcess, clients: int, delivered: Callable[[], int], rate_hz: float, seconds: float
 ) -> Used:
-    """The same for a load, which tells late what has arrived: how often it called read(2) tells it meanwhile.
+    """The same for a load, which reports arrivals late: meanwhile its number of read(2) calls shows them.
 
-    A load that does not use read(2) is not waited for but at the end.
+    A load that does not use read(2) is only waited for at the end.
     """
     pids = tree(pid)
     first, first_reads = delivered(), reads(pid)
@@ -127,7 +127,7 @@ def _achieved_hz(events: int, rate_hz: float, start_s: float) -> float:
 
 
 def _paced(rate_hz: float, seconds: float) -> Iterator[int]:
-    """Numbers from 0, each when it is due."""
+    """Yield numbers from 0, each when it is due."""
     start_s = time.monotonic()
     for number in range(max(2, round(rate_hz * seconds))):
         time.sleep(max(0.0, start_s + number / rate_hz - time.monotonic()))

@@ -1,7 +1,7 @@
 """fanbench's `SSEUser` for locustfiles of other people: `from fanbench_locust import SSEUser`.
 
-fanbench's own packages have names, such as `load` and `core`, that a project of somebody else may have as well. So they are imported
-here aside: whatever `import load` means in that project, it means the same before and after.
+fanbench's own packages have names such as `load` and `core`, which your project may use too. This module imports them
+without leaving those names behind: `import load` means the same in your project before and after.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _OURS = ("core", "load")
 
 
 def _ours() -> dict[str, object]:
-    """The modules that are loaded under names of ours, whosever they are."""
+    """The loaded modules with our names, whoever owns them."""
     return {name: module for name, module in sys.modules.items() if name.partition(".")[0] in _OURS}
 
 
@@ -27,7 +27,7 @@ def _are_fanbench() -> bool:
 
 @contextmanager
 def _aside() -> Iterator[None]:
-    """Import from beside this package, and leave no name of ours behind."""
+    """Import from this package's folder, and leave none of our names behind."""
     if _are_fanbench():  # `fanbench-locust` has loaded them already
         yield
         return

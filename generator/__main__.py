@@ -28,8 +28,10 @@ async def _main(settings: GeneratorSettings) -> None:
 
 
 def main() -> None:
-    """Run until the schedule ends or SIGTERM; exit code 2 for what another start would meet again, 1 for a broker that
-    does not answer at first."""
+    """Run until the schedule ends or SIGTERM.
+
+    Exit code 2 if a restart would fail too, 1 if the broker does not answer.
+    """
     try:
         if sys.argv[1:2] == ["merge"]:
             print(merge_files(sys.argv[2:]))

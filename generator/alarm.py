@@ -1,4 +1,4 @@
-"""Sleeping to some microseconds: the timers of uvloop and of epoll count whole milliseconds."""
+"""Sleeps with a precision of microseconds: the timers of uvloop and epoll count whole milliseconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Alarm:
-    """A Linux timer that the event loop watches like a socket; on other systems the loop's own timer. One task sleeps at a time."""
+    """A Linux timer that the event loop watches like a socket; on other systems the loop's own timer.
+
+    One task sleeps at a time.
+    """
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -50,11 +53,11 @@ class Alarm:
             self._fd = -1
 
     async def sleep(self, seconds: float) -> None:
-        """Return when so much time has passed."""
+        """Return when this much time has passed."""
         if self._fd < 0:
             await asyncio.sleep(seconds)
             return
-        # Never 0, which would stop the timer.
+        # Not 0, which would stop the timer.
         self._spec.first_s, self._spec.first_ns = divmod(max(1, int(seconds * _NS_PER_S)), _NS_PER_S)
         self._libc.timerfd_settime(self._fd, 0, self._pointer, None)
         self._sleeping = asyncio.get_running_loop().create_future()
@@ -63,7 +66,7 @@ class Alarm:
     def _ring(self) -> None:
         try:
             os.read(self._fd, _EXPIRED_BYTES)
-        except BlockingIOError:  # set anew after it rang: it has not rung again yet
+        except BlockingIOError:  # it was set again after it expired, and has not expired since
             return
         if self._sleeping is not None and not self._sleeping.done():
             self._sleeping.set_result(None)

@@ -1,4 +1,4 @@
-"""How long publishing did not work."""
+"""Measures how long publishing failed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class WatchedPublish:
         self._succeeded(started_s)
 
     def watch(self, done: Done) -> Done:
-        """Watch a publish that begins now: what to call when it is done, which calls `done`."""
+        """Watch a publish that begins now; return the function to call when it is done, which calls `done`."""
         started_s = time.monotonic()
 
         def watched(error: BrokerError | None) -> None:
@@ -59,6 +59,6 @@ class WatchedPublish:
         self._longest_s = max(self._longest_s, now_s - started_s)
 
     def longest_ms(self) -> float:
-        """Up to now, if publishing does not work now."""
+        """The outage so far, if publishing fails now."""
         down_s = 0.0 if self._down_since_s is None else time.monotonic() - self._down_since_s
         return round(1000 * max(self._longest_s, down_s), 3)

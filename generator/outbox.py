@@ -1,6 +1,6 @@
 """Events that could not be published yet, for at-least-once brokers: retried, oldest first, until they succeed.
 
-A service that needs at-least-once keeps what it could not hand over; so does the generator. At-most-once events that
+A service that needs at-least-once keeps what it could not publish, and so does the generator. At-most-once events that
 fail are lost, as the promise allows.
 """
 
@@ -27,7 +27,7 @@ class Letter(NamedTuple):
 
 
 class Outbox:
-    """Failed events, republished in their order: a few at once, and none of the next before these are in or failed again."""
+    """Failed events, republished in order: a few at once, and the next ones only when these have succeeded or failed again."""
 
     def __init__(self, publish: Callable[[str, bytes], Awaitable[None]]) -> None:
         self._publish = publish
@@ -40,13 +40,13 @@ class Outbox:
         return len(self._letters) + self._under_way
 
     def add(self, letter: Letter) -> None:
-        """Keep an event; the caller bounds how many there are."""
+        """Keep an event; the caller limits their number."""
         heapq.heappush(self._letters, letter)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
 
     async def emptied(self, timeout_s: float) -> int:
-        """Wait until all are in; how many are not after `timeout_s` seconds, and give those up."""
+        """Wait until all are published; after `timeout_s` seconds, give up the rest and return their number."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=timeout_s)
             self._task.cancel()

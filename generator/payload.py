@@ -28,11 +28,11 @@ def build(stamp: Stamp, payload_bytes: int, form: StampForm = "readable", mark: 
 
 
 def filling(size_bytes: int, mark: str) -> bytes:
-    """Return this many bytes without meaning, except for the mark at their start."""
+    """Return this many bytes of padding, which begins with the mark."""
     known = mark.encode() if len(mark) <= size_bytes else b""
     return known + b"x" * (size_bytes - len(known))
 
 
 def build_around(stamp: Stamp, content: bytes, form: StampForm) -> bytes:
-    """The event that carries this content, which is plain ASCII."""
+    """The event with this content, which is plain ASCII."""
     return encode_compact(stamp, content) if form == "compact" else encode(stamp, content.decode("ascii"))

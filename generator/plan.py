@@ -1,4 +1,7 @@
-"""Which event is due when, on which topic: from the settings' topics or from sessions. A pure value, like its schedules."""
+"""Which event is due when, on which topic: from the settings' topics or from sessions.
+
+A pure value, like its schedules.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,10 @@ class DueEvent(NamedTuple):
 
 
 def plan_topics(schedule: Schedule, topics: Iterator[str], warmup_s: float, duration_s: float) -> Iterator[DueEvent]:
-    """One of the topics for each instant of the schedule; `duration_s` 0 is without end."""
+    """One of the topics for each instant of the schedule; `duration_s` 0 means endless."""
     warmup_ns = int(warmup_s * NS_PER_S)
     end_ns = warmup_ns + int(duration_s * NS_PER_S) if duration_s else None
-    for offset_ns, topic in zip(schedule.until_ns(end_ns), topics, strict=False):  # the topics have no end
+    for offset_ns, topic in zip(schedule.until_ns(end_ns), topics, strict=False):  # the topics are endless
         yield DueEvent(offset_ns, "warmup" if offset_ns < warmup_ns else "measure", topic, None)
 
 

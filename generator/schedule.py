@@ -27,11 +27,11 @@ class Schedule:
     seed: int = 1
 
     def offsets_ns(self) -> Iterator[int]:
-        """Nanoseconds from the start at which each event is due, in order, without end."""
+        """The due times in nanoseconds from the start, in order, endlessly."""
         if self.kind == "poisson":
             return self._poisson()
         size = self.burst_events if self.kind == "burst" else 1
-        # From the index, not a sum: no drift, however long the run.
+        # From the index, not a sum, so there is no drift.
         return (int((i // size) * size * NS_PER_S / self.rate_hz) for i in itertools.count())
 
     def _poisson(self) -> Iterator[int]:

@@ -27,7 +27,10 @@ _STEPS = {
 
 
 class RefusalError(Http1Error):
-    """The server answered without a stream. `wait_s` is how long the client must wait before it retries; None if the server does not say."""
+    """The server answered without a stream. `wait_s` is how long the client must wait before it retries.
+
+    None if the server does not say.
+    """
 
     def __init__(self, reason: str, wait_s: float | None = None) -> None:
         super().__init__(reason)
@@ -36,7 +39,10 @@ class RefusalError(Http1Error):
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The stream is at another address; `keeps_method` says whether to repeat the method or to send a GET without a body."""
+    """The stream is at another address.
+
+    `keeps_method` says whether to repeat the method or to send a GET without a body.
+    """
 
     url: str
     keeps_method: bool
@@ -48,7 +54,7 @@ class Stop:
 
 
 def judge(head: ResponseHead, url: str, now_s: float) -> Redirect | Stop | None:
-    """Return what the answer to a request for `url` means; None if it begins a stream.
+    """Return the meaning of the answer to a request for `url`; None if it begins a stream.
 
     Raises:
         RefusalError: no stream follows this answer.

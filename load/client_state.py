@@ -42,7 +42,7 @@ class Counters:
     """How long clients were disconnected, since the last tick."""
 
     def restart(self) -> None:
-        """Count from zero; who is connected, resting and reached stays so."""
+        """Count from zero; the numbers of connected, resting and reached clients stay."""
         self.duplicated = self.reordered = self.replayed = self.gaps = self.reconnects = 0
         self.foreign, self.disconnects, self.refused = Counter(), Counter(), Counter()
 
@@ -56,16 +56,16 @@ class StreamState(Protocol):
     recovery: Recovery | None
 
     def opened(self, began_ns: int, now_ns: int) -> None:
-        """It is connected, having begun to connect at `began_ns`."""
+        """It is connected; the attempt started at `began_ns`."""
 
     def closed(self, now_ns: int) -> None:
         """Note that the connection is lost."""
 
     def rest(self, resting: bool) -> None:
-        """Whether it is meant to be without a connection."""
+        """Whether it is disconnected on purpose."""
 
     def take(self, items: tuple[Item, ...], now_ns: int, track: Track) -> Track:
-        """One read brought these; the track to be in from here, or DISARMED."""
+        """Process the events of one read; return the next track, or DISARMED."""
 
 
 class ClientState:
@@ -112,12 +112,12 @@ class ClientState:
         self.rest(False)
 
     def rest(self, resting: bool) -> None:
-        """The client is without a connection by its own will, or no longer."""
+        """The client is disconnected on purpose, or no longer."""
         self._counters.resting += resting - self._resting
         self._resting = resting
 
     def closed(self, now_ns: int) -> None:
-        """The client is disconnected; events missing until it is back are charged to that."""
+        """The client is disconnected; events that it misses until it returns are charged to this."""
         self.connected = False
         self._down_ns = now_ns
         self._counters.connected -= 1

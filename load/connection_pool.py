@@ -26,13 +26,13 @@ JITTER = 0.2
 
 
 def retry_delay_s(retry_ms: int | None, failures: int, rng: random.Random) -> float:
-    """How long to stay away: the server's `retry:`, doubled for each failure since, at most 5 s, and ±20% at random."""
+    """The delay before a reconnect: the server's `retry:`, doubled for each later failure, at most 5 s, ±20% at random."""
     base = DEFAULT_RETRY_S if retry_ms is None else retry_ms / 1000
     return min(base * 2.0 ** min(failures, 16), max(base, LONGEST_RETRY_S)) * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
 class Connecting(Protocol):
-    """An attempt to connect, at the gate and beyond it."""
+    """An attempt to connect, before and after the gate."""
 
     started_ns: int
     closed: bool
@@ -53,7 +53,7 @@ class ConnectThrottle:
         self._admitting = False
 
     def enter(self, reader: Connecting) -> None:
-        """Connect the reader, now or when it is its turn."""
+        """Connect the reader now, or when its turn comes."""
         self._queue.append(reader)
         self._admit()
 

@@ -18,7 +18,7 @@ READ, WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
 
 class Exchange:
-    """From the first socket to the head of the answer that begins a stream."""
+    """One attempt, from the first socket to the head of the answer that begins a stream."""
 
     def __init__(
         self, access: EndpointAccess, address: ReplicaAddress, topic: str, user: int, last_event_id: str
@@ -89,7 +89,7 @@ class Exchange:
         return outcome
 
     def follow(self, redirect: Redirect) -> ReplicaAddress:
-        """Where to connect next; it may wait for a name server.
+        """The address to connect to next; it may wait for a name server.
 
         Raises:
             RefusalError: the redirect leads to no http:// or https:// URL, or to a name that is unknown.

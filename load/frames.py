@@ -99,8 +99,8 @@ Item = Event | GapFrame | Foreign | StreamEnd
 class Parsed:
     """The decoded bytes of one read.
 
-    When that is a single event and nothing is owed for it, `series`, `seq`, `next_seq` and `arrived` are the event's
-    own, so that the hot path needs no further look; otherwise `series` is one that no client is in.
+    If that is a single event without notes, `series`, `seq`, `next_seq` and `arrived` are the event's own, so the hot
+    path needs no further look-up; otherwise `series` is one that no client is in.
     """
 
     __slots__ = ("arrived", "ends", "items", "last", "next_seq", "reply", "retry_ms", "seq", "series")
@@ -223,7 +223,7 @@ class SeriesRegistry:
         return self._measure_from_ns
 
     def freeze(self) -> None:
-        """Hold all later events until `measure_until` says whether they count. Harvest earlier events first."""
+        """Hold all later events until `measure_until` decides whether they count. Harvest earlier events first."""
         self._frozen = True
 
     def measure_until(self, last_seqs: Mapping[tuple[str, str], int]) -> None:
@@ -236,7 +236,10 @@ class SeriesRegistry:
                 series.note(event.seq)
 
     def harvest(self) -> list[Event]:
-        """Return the events created since the last call, without the held ones. Empty the caches first: later arrivals are not noted on them."""
+        """Return the events created since the last call, without the held ones.
+
+        Empty the caches first: later arrivals are not noted on them.
+        """
         if self._frozen:
             return []
         fresh, self.fresh = self.fresh, []

@@ -47,7 +47,10 @@ class LatencyRecorder:
         self._open: dict[int, Histogram] = {}
 
     def fold(self, events: Sequence[Event]) -> npt.NDArray[np.int64]:
-        """Take the arrivals from the events, each of which is passed once; return the latencies in nanoseconds of those with a time."""
+        """Take the arrivals from the events, each of which is passed once.
+
+        Return the latencies in nanoseconds of those with a time.
+        """
         measured = [event for event in events if event.measured]
         bystanders_ns = self._fold([(event, event.arrivals) for event in measured if event.arrivals])
         if "bystanders" in self.spans:
@@ -108,7 +111,7 @@ class LatencyRecorder:
     def _note_lowest(
         self, stamps: npt.NDArray[np.int64], arrived_ns: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
     ) -> None:
-        """How far below zero the hops go, which the histograms do not say."""
+        """The lowest values of negative hops, which the histograms do not contain."""
         tally = self._clocks.tally
         tally.note_lowest("broker", int((stamps[:, 2] - stamps[:, 1]).min()))
         spans: tuple[tuple[Span, int], ...] = (("fanout", 2), ("latency", 0))

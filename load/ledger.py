@@ -1,7 +1,7 @@
 """The ledger: what each client should have received and what it received, exactly, from the event numbers alone.
 
-This module knows no sockets, clocks or Locust. A `Track` follows one client through one series; the reader's hot path
-does the usual step, `seq == next_seq`, itself and leaves everything else to `take`.
+This module knows no sockets, clocks or Locust. A `Track` follows one client through one series. The reader's hot path
+handles the usual step, `seq == next_seq`, and leaves the rest to `take`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SeqSpan(NamedTuple):
 
 
 class Series:
-    """The events of one stream on one topic, as all clients of this process together saw them.
+    """The events of one stream on one topic, as seen by all clients of this process.
 
     `low_seq` and `high_seq` bound the measured events that anyone got (None before the first).
     """
@@ -119,8 +119,8 @@ class Track:
     def lost(self, low_seq: int, high_seq: int, tail: Cause | None) -> dict[Cause, int]:
         """Count the missing seqs from `low_seq` to `high_seq`; seqs outside were not measured.
 
-        What is missing after the last one that came is charged to the cause already known, else to `tail`; with None
-        it is not missed.
+        What is missing after the last event is charged to an already known cause, else to `tail`; with None it does not
+        count as missing.
         """
         lost: dict[Cause, int] = {}
         for first, last, cause in self.missing or ():

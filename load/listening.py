@@ -1,4 +1,4 @@
-"""What the streams of a process's users share, and what they report to Locust; Locust's environment is passed in."""
+"""Shared state of the streams of a process's users, and what they report to Locust, whose environment is passed in."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class ListeningDesk:
         tell_every: int,
         context: Callable[[], Mapping[str, Any]],
     ) -> None:
-        """Have a stream connected to that host, and counted under its name among those of its user's class.
+        """Connect a stream to that host, and count it under its name with those of its user's class.
 
         Raises:
             UsageError: the host is not a usable URL, its name is unknown, or a TLS file cannot be read.
@@ -140,7 +140,7 @@ class ListeningDesk:
     def tell(
         self, name: str, took_ms: float | None, failure: Exception | None, context: Callable[[], Mapping[str, Any]]
     ) -> None:
-        """Have a request event fired by the next tick."""
+        """Fire a request event at the next tick."""
         self._told.append(_Told(name, took_ms, 0, failure, context(), time.time()))
 
     def _connected(self, name: str, context: Callable[[], Mapping[str, Any]], took_ns: int, failure: str) -> None:
@@ -174,7 +174,10 @@ class ListeningDesk:
             self._fire(one)
 
     def _fold(self, named: NamedStreams) -> None:
-        """Each delivery is counted. For some, Locust fires an event and its own listener counts them; the others have none."""
+        """Each delivery is counted. For some, Locust fires an event and its own listener counts them.
+
+        The others have none.
+        """
         for feed in named.feeds.values():
             feed.forget()
         came = named.heard.harvest()

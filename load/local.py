@@ -21,7 +21,7 @@ _ME = ""
 
 
 class LocalMeasurement:
-    """All clients are here."""
+    """The process with all clients."""
 
     def __init__(self, factory: SessionFactory, target: Target) -> None:
         self._factory = factory
@@ -57,7 +57,7 @@ class LocalMeasurement:
             self._deal()
 
     def status(self) -> LoadStatus:
-        """The numbers of the moment."""
+        """The current numbers."""
         return self._session.status() if self._session is not None else LoadStatus()
 
     def obey(self, order: LoadOrder) -> None:

@@ -167,7 +167,7 @@ class MasterMeasurement:
             self._workers.rebalance()
 
     def status(self) -> LoadStatus:
-        """The numbers of the workers that are there, together, and the deliveries of those that have left."""
+        """The sums over the present workers, plus the deliveries of those that have left."""
         status = self._members.status(self._begin.measure_from_ns if self._begin is not None else None)
         return status.model_copy(update={"joined": len(self._workers.names())})
 
@@ -193,7 +193,7 @@ class MasterMeasurement:
             self._send(worker, MeasureFrom(test=self._test(), at_ns=at_ns))
 
     def _on_measuring(self, worker: str, member: Member, told: Measuring) -> None:
-        """A worker measures from then on; if not as soon as the others do, all begin once more, together."""
+        """A worker has restarted its measurement; if later than the others, all restart together."""
         assert self._begin is not None
         if told.asked_ns != self._begin.measure_from_ns:
             return
@@ -240,7 +240,7 @@ class MasterMeasurement:
         return self._begin.test
 
     def _await(self, answered: Callable[[Member], bool], deadline_s: float) -> None:
-        """Wait for the answer of every worker that is there, at most this long."""
+        """Wait for the answer of every present worker, at most this long."""
         waited_s = 0.0
         while waited_s < deadline_s:
             self.tick()

@@ -36,13 +36,16 @@ class Measurement(Protocol):
         """Called five times a second."""
 
     def status(self) -> LoadStatus:
-        """The numbers of the moment."""
+        """The current numbers."""
 
     def obey(self, order: LoadOrder) -> None:
         """Execute the order."""
 
     def measure_from(self, at_ns: int) -> None:
-        """Discard the measurements; events due from that instant on count, or from a later one, the same for all clients."""
+        """Discard the measurements.
+
+        Events due from that instant on count, or from a later one, the same for all clients.
+        """
 
     def collect(self, drain_s: float) -> CollectedResult:
-        """End the measurement: wait that long for events that some clients have and others miss, then count."""
+        """End the measurement: wait this long for events that some clients have and others miss, then count."""

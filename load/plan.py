@@ -19,8 +19,8 @@ class Seat(NamedTuple):
 class Seating:
     """The seats 0, 1, 2 … of a run.
 
-    The first n seats are spread over topics and replicas as evenly as n seats can be, for each n: so the spread holds
-    when the number of clients changes. The clients of each topic are spread evenly over the replicas, and so are all
+    For each n, the first n seats are spread over topics and replicas as evenly as possible, so the spread holds when
+    the number of clients changes. The clients of each topic are spread evenly over the replicas, and so are all
     together; a plain round-robin would put all clients of every second topic on the same one of two replicas.
     """
 

@@ -17,8 +17,8 @@ class Grant(NamedTuple):
 class SeatPool:
     """The seats of a run, by the name of the process that has them.
 
-    A process asks for as many seats as it has users without one. It gets them when they are free, so that a run never
-    has more clients than were requested, even while Locust moves users from one worker to another.
+    A process asks for a seat for each user without one. It gets them when they are free, so a run never has more
+    clients than requested, even while Locust moves users between workers.
     """
 
     def __init__(self) -> None:

@@ -32,11 +32,11 @@ class WorkerRoster:
         return node is not None and node.state != "missing"
 
     def dismiss(self, name: str) -> None:
-        """Have a worker end."""
+        """Make a worker end."""
         self._runner.send_message("quit", client_id=name)
 
     def look_for_lost(self) -> None:
-        """Have Locust take a worker without a connection for missing, and not wait for its heartbeats."""
+        """Make Locust treat a worker without a connection as missing, without waiting for its heartbeats."""
         now_s = time.monotonic()
         if now_s < self._looked_s + LOOK_EVERY_S:
             return
@@ -46,10 +46,10 @@ class WorkerRoster:
                 self._runner.clients[name].heartbeat = -1
 
     def rebalance(self) -> None:
-        """Have Locust deal out users again where it has noted that workers have changed and does nothing about it.
+        """Make Locust redistribute users if it has noticed a change of workers but does not act.
 
-        It does not act after a worker was missing, nor in the second after a ramp: the users of a worker that is gone
-        would be nobody's.
+        It does not act after a worker was missing, nor in the second after a ramp, so a lost worker's users would run
+        nowhere.
         """
         dispatcher = self._runner._users_dispatcher
         waits = dispatcher is not None and dispatcher._rebalance and not dispatcher.dispatch_in_progress

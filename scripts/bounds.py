@@ -1,6 +1,7 @@
-"""Holds the bounds of pyproject.toml against what was resolved with them: `python scripts/bounds.py LOWEST.txt`.
+"""Compares the bounds of pyproject.toml with the versions that were resolved with them: `python scripts/bounds.py LOWEST.txt`.
 
-A bound below what can be installed together says that something was tested which was not. One line a fault; exit code 1.
+A bound below what can be installed together claims a test that never ran. It prints one line for each fault; exit code
+1.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CommitHook(BuildHookInterface):  # type: ignore[misc,type-arg]  # hatchling has hooks by inheritance
-    """Puts core/commit.txt into what is built. A tree that came from an sdist has that file already."""
+    """Adds core/commit.txt to the build. A tree from an sdist already has that file."""
 
     _written: Path | None = None
 
@@ -33,7 +33,7 @@ class CommitHook(BuildHookInterface):  # type: ignore[misc,type-arg]  # hatchlin
 
 
 def _module(path: Path) -> Any:
-    """A module by its file: the tree that is built need not be importable."""
+    """Load a module by its file, because the built tree need not be importable."""
     spec = importlib.util.spec_from_file_location("fanbench_build", path)
     assert spec is not None
     assert spec.loader is not None

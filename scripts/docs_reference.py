@@ -1,4 +1,4 @@
-"""Writes the reference pages that follow from the code: `python -m scripts.docs_reference`.
+"""Generates the reference pages from the code: `python -m scripts.docs_reference`.
 
 docs/reference/commands.md is the help of every command; docs/reference/settings.md has every setting of the server, the
 generator and the Locust suite, and every field of a scenario. tests/scripts/test_docs_reference.py compares both with the code.
@@ -96,7 +96,7 @@ def _table(head: str, model: type[BaseModel], named: Callable[[str], str]) -> st
 
 
 def _kind(annotation: Any) -> str:
-    """What a value looks like, for a person."""
+    """A readable description of a value."""
     return " or ".join(dict.fromkeys(_kinds(annotation)))
 
 

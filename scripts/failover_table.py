@@ -35,7 +35,7 @@ def table(found: Sequence[Failover]) -> str:
 
 
 def deaths(comparisons: Iterable[Comparison]) -> list[Failover]:
-    """For each contender the fault that its clients may notice: the death of its leader, or of a node that they are connected to."""
+    """The fault of each contender that its clients may notice: the death of its leader, or of a node that they use."""
     names = {contender.name: contender for contender in cluster_contenders()}
     found = []
     for one in (one for comparison in comparisons for one in failovers(comparison)):

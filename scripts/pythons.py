@@ -28,7 +28,7 @@ _MANAGED = (
 
 
 def programs() -> Iterator[Path]:
-    """What may be a Python: on the PATH, in the system's folder, and where the usual managers of versions put them."""
+    """Candidates: on the PATH, in the system's folder, and where the usual version managers put them."""
     folders = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
     managed = [*_MANAGED, os.path.join(os.environ.get("PYENV_ROOT", "~/.pyenv"), "versions")]  # noqa: PTH118
     folders += [str(folder) for home in managed for folder in sorted(Path(home).expanduser().glob("*/bin"))]

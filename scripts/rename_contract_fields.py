@@ -1,8 +1,8 @@
-"""Renames each field of each contract where a program gives it, one at a time, and demands that mypy notices every one.
+"""Renames each field of each contract where a program sets it, one at a time, and requires that mypy notices each.
 
 A contract is whatever passes between programs or into a file: the classes of core/contracts/, and each `Document` elsewhere.
 `python scripts/rename_contract_fields.py [CONTRACT.FIELD…]`, all of them without a name. It works in a copy of the source.
-A line is printed for each field; the exit code is 1 if a rename went unnoticed, or if no program gives a field.
+It prints a line for each field; the exit code is 1 if a rename went unnoticed, or if no program sets a field.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Field = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Giving:
-    """One place where a program gives a field: the keyword in the call that makes the document."""
+    """A place where a program sets a field: the keyword in the call that makes the document."""
 
     file: Path
     """Within the tree."""
@@ -62,7 +62,7 @@ def _is_contract(node: ast.ClassDef, among_contracts: bool) -> bool:
 
 
 def givings(tree: Path, contracts: Sequence[str]) -> dict[Field, list[Giving]]:
-    """Where each field of the contracts is given."""
+    """The places where each field of the contracts is set."""
     found: dict[Field, list[Giving]] = {}
     for file in _sources(tree):
         text = file.read_text()
@@ -81,7 +81,7 @@ def givings(tree: Path, contracts: Sequence[str]) -> dict[Field, list[Giving]]:
 
 
 def _walk(node: ast.AST, within: str = "") -> Iterator[tuple[ast.AST, str]]:
-    """Every node, and the class that it stands in."""
+    """Every node, and the class that contains it."""
     for child in ast.iter_child_nodes(node):
         yield child, within
         yield from _walk(child, child.name if isinstance(child, ast.ClassDef) else within)
@@ -95,7 +95,7 @@ def _called(node: ast.Call, within: str) -> str:
 
 
 class Checker:
-    """One mypy that stays, so that a change costs it half a second."""
+    """A mypy daemon, so that a change takes half a second."""
 
     def __init__(self, tree: Path, files: Sequence[Path]) -> None:
         self._tree = tree
@@ -111,7 +111,7 @@ class Checker:
         self._dmypy("stop")
 
     def complaints(self) -> str:
-        """What mypy says of the tree as it is; empty when it is content."""
+        """mypy's messages for the unchanged tree; empty if there are none."""
         done = self._dmypy("run", "--", "--config-file", "pyproject.toml", *self._files)
         if done.returncode not in (0, 1):
             raise SystemExit(f"mypy ended with {done.returncode}: {done.stdout}{done.stderr}")
@@ -123,14 +123,14 @@ class Checker:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write it with a time of change that no version of it had: mypy's daemon looks at time and size alone."""
+    """Write it with a new modification time, because mypy's daemon compares only time and size."""
     later_ns = file.stat().st_mtime_ns + 1_000_000_000
     file.write_text(text)
     os.utime(file, ns=(later_ns, later_ns))
 
 
 def noticed(checker: Checker, tree: Path, field: Field, place: Giving) -> str:
-    """What mypy says in that line once the field has another name there; empty if it does not notice."""
+    """mypy's messages for that line after the rename; empty if it does not notice."""
     file = tree / place.file
     text = file.read_text()
     lines = text.splitlines(keepends=True)
@@ -148,7 +148,7 @@ def rename_all(tree: Path, wanted: Mapping[Field, bool]) -> int:
     """Try each of the fields, which say whether the contract fixes them; how many went unnoticed."""
     places = givings(tree, sorted({contract for contract, _ in wanted}))
     programs = {place.file for field in wanted for place in places.get(field, ())}
-    files = sorted(programs | {file.with_name("__init__.py") for file in programs})  # a mypy that stays wants both
+    files = sorted(programs | {file.with_name("__init__.py") for file in programs})  # mypy's daemon needs both
     unnoticed = 0
     with Checker(tree, files) as checker:
         for field, fixed in wanted.items():

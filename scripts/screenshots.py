@@ -1,7 +1,7 @@
 """Write the pictures of docs/deploy.md: `python scripts/screenshots.py http://localhost docs/images` with the demo up.
 
 Halfway through each minute the replica that serves the page is stopped, so that the picture shows the page come back
-through another one. ui.png is the light look of the page, ui-dark.png the dark one.
+through another one. ui.png shows the light color scheme, ui-dark.png the dark one.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""The hub's own work for an event and a delivery, the kernel's left out: its clients' connections take bytes and do nothing."""
+"""The hub's own work for an event and a delivery, without the kernel's: its clients' connections discard the bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 
 
 class Hole:
-    """A connection that swallows everything."""
+    """A connection that discards everything."""
 
     wire = Wire.CHUNKED
     descriptor = -1

@@ -45,7 +45,7 @@ def test_look_up_a_read_seen_before(benchmark: Any) -> None:
 
 
 def test_account_for_a_delivery_the_long_way(benchmark: Any) -> None:
-    """The hot path in the reader does less: this code runs after a reconnect or for reordered events."""
+    """The reader's hot path does less; this code runs after a reconnect or for reordered events."""
     benchmark.extra_info["times"] = 1_000
     events, feed = Events(), Feed(SeriesRegistry(), CHUNKED)
     items = [feed.parse(chunk(events)).items for _ in range(1_000)]  # type: ignore[union-attr]
@@ -72,7 +72,7 @@ def test_track_a_delivery(benchmark: Any) -> None:
 
 
 def test_record_a_latency_of_10000(benchmark: Any) -> None:
-    """In bulk, as the tally does."""
+    """Fold in bulk, as the tally does."""
     benchmark.extra_info["times"] = DELIVERIES
     latencies_ns = np.random.default_rng(1).lognormal(15, 1, DELIVERIES).astype(np.int64)
 

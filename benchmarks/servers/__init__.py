@@ -1,1 +1,1 @@
-"""The servers that the replica is compared with, one file each, as their users would write them."""
+"""The servers to compare the replica with, one in each file, as their users would write them."""

@@ -1,6 +1,6 @@
 """The floor: `python -m benchmarks.servers.raw_write PORT` writes each line of stdin to every connection with `os.write`, and does nothing else.
 
-No HTTP beyond a fixed head, no history, no bound for slow clients, no count, no heartbeat.
+It has a fixed HTTP head, and no history, no limit for slow clients, no counters and no heartbeat.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The usual library: `python -m benchmarks.servers.starlette_sse PORT`, sse-starlette on uvicorn with a queue per client, its defaults kept."""
+"""The usual library: `python -m benchmarks.servers.starlette_sse PORT`, sse-starlette on uvicorn with a queue per client and its defaults."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A hub as one writes it with FastAPI and sse-starlette: `python examples/hubs/sse_starlette_hub.py PORT`.
+"""A typical hub with FastAPI and sse-starlette: `python examples/hubs/sse_starlette_hub.py PORT`.
 
-POST /publish?topic=T sends to everybody at /sse?topic=T. Each client has a queue of its own. It imports nothing of fanbench.
+POST /publish?topic=T sends to everybody at /sse?topic=T. Each client has its own queue. It imports nothing from
+fanbench.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ queues: defaultdict[str, set[asyncio.Queue[str]]] = defaultdict(set)
 
 
 async def stream(topic: str) -> AsyncIterator[dict[str, Any]]:
-    """What one client gets."""
+    """One client's events."""
     queue: asyncio.Queue[str] = asyncio.Queue()
     queues[topic].add(queue)
     try:
@@ -31,13 +32,13 @@ async def stream(topic: str) -> AsyncIterator[dict[str, Any]]:
 
 @app.get("/sse")
 async def sse(topic: str) -> EventSourceResponse:
-    """A stream without an end."""
+    """An endless stream."""
     return EventSourceResponse(stream(topic))
 
 
 @app.post("/publish", status_code=202)
 async def publish(topic: str, request: Request) -> dict[str, int]:
-    """Send an event to all; the answer says to how many."""
+    """Send an event to all clients; the answer has their number."""
     data = (await request.body()).decode()
     for queue in queues[topic]:
         queue.put_nowait(data)

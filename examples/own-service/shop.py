@@ -1,4 +1,7 @@
-"""A service of one's own, on Starlette and sse-starlette: prices of a shop, numbered and timed. `python shop.py [PORT]`."""
+"""Your own service, on Starlette and sse-starlette: prices of a shop with numbers and times.
+
+`python shop.py [PORT]`.
+"""
 
 import asyncio
 import json
@@ -15,7 +18,7 @@ listeners: set[asyncio.Queue] = set()
 
 
 async def publish() -> None:
-    """Send each listener each price."""
+    """Send each price to each listener."""
     number = 0
     while True:
         data = json.dumps({"price": 100 + number % 7, "ts": int(time.time() * 1000)})

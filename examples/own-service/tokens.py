@@ -1,4 +1,7 @@
-"""Stands in for a language model's API: answers a POST with a stream of chunks, as chat completions do. `python tokens.py [PORT]`."""
+"""Stands in for a language model's API: answers a POST with a stream of chunks, as chat completions do.
+
+`python tokens.py [PORT]`.
+"""
 
 import asyncio
 import json
@@ -15,7 +18,7 @@ TOKENS_PER_S = 40
 
 
 async def answer(request) -> StreamingResponse:
-    """One answer: it thinks, then it speaks."""
+    """One answer: a delay, then the tokens."""
     await request.json()
 
     async def chunks():

@@ -1,4 +1,4 @@
-"""`python examples/per-client-server PATTERN`: serve one of the patterns, its settings from the environment."""
+"""`python examples/per-client-server PATTERN`: serve one of the patterns, with settings from the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fanbench needs in order to measure a server: a stamp on each event, /readyz, and /stats. No tutorial has this part."""
+"""What fanbench needs to measure a server: a stamp on each event, /readyz and /stats. No tutorial has this part."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _connects = 0
 
 
 def stamped(published: str, topic: str) -> dict[str, str]:
-    """A published event as clients get it, as the fields of a server-sent event: with the instant at which it came.
+    """A published event as clients get it, as the fields of a server-sent event: with the arrival time.
 
-    A readable one also has this server's name; a compact one has an id, since its stamp is split between id and data.
-    Where several connections bring one event, it is counted once, when the first of them does.
+    A readable one also has this server's name; a compact one has an id, because its stamp is split between id and data.
+    If several connections receive one event, it counts once, at its first arrival.
     """
     received_ns = time.time_ns()
     compact = _COMPACT.match(published)
@@ -58,7 +58,7 @@ def as_text(event: dict[str, str]) -> str:
 
 @contextmanager
 def client(topic: str) -> Iterator[None]:
-    """Count a client of the topic as long as it is subscribed."""
+    """Count a client of the topic while it is subscribed."""
     global _connects
     _connects += 1
     _clients[topic] += 1
@@ -69,17 +69,17 @@ def client(topic: str) -> Iterator[None]:
 
 
 def delivered() -> None:
-    """Count an event that is about to be written to a client."""
+    """Count an event that will now be written to a client."""
     global _delivered
     _delivered += 1
 
 
 def add_measuring(app: FastAPI) -> None:
-    """What fanbench asks a replica: whether it is ready, and what it has counted."""
+    """The endpoints that fanbench reads: whether it is ready, and its counts."""
 
     @app.get("/readyz")
     async def readyz() -> dict[str, bool]:
-        return {"ready": True}  # as such servers do, whatever has become of the broker
+        return {"ready": True}  # as such servers do, whatever the broker's state
 
     @app.get("/stats")
     async def stats() -> dict[str, object]:
@@ -92,7 +92,7 @@ def add_measuring(app: FastAPI) -> None:
             "delivered": _delivered,
             "connects": _connects,
         }
-        # It watches neither its connections to the broker nor its clients' buffers, so it knows none of these.
+        # It watches neither its broker connections nor its clients' buffers, so these counts are unknown.
         none = ("gaps", "holes", "dropped", "replayed", "turned_away")
         none += ("buffered_bytes", "history_events", "history_bytes")
         none_by_reason: dict[str, dict[str, int]] = {

@@ -14,7 +14,7 @@ add_measuring(app)
 
 
 async def event_stream(topic: str) -> AsyncIterator[str]:
-    """What one client gets."""
+    """One client's events."""
     connection = await aio_pika.connect_robust(BROKER_URL)
     async with connection:
         channel = await connection.channel()

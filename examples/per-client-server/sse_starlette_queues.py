@@ -29,7 +29,7 @@ async def listen() -> None:
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Listen as long as the server runs."""
+    """Listen while the server runs."""
     task = asyncio.create_task(listen())
     yield
     task.cancel()
@@ -40,7 +40,7 @@ add_measuring(app)
 
 
 async def event_stream(topic: str) -> AsyncIterator[dict[str, str]]:
-    """What one client gets."""
+    """One client's events."""
     queue: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     queues[topic].add(queue)
     try:

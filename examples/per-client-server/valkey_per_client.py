@@ -11,12 +11,12 @@ from measured import BROKER_URL, HEADERS, add_measuring, as_text, client, delive
 
 app = FastAPI()
 add_measuring(app)
-# redis-py 8 ends at 100 connections unless it is told otherwise: the 101st client would get nothing.
+# redis-py 8 allows 100 connections by default: the 101st client would get nothing.
 broker = redis.from_url(BROKER_URL, decode_responses=True, max_connections=100_000)
 
 
 async def event_stream(topic: str) -> AsyncIterator[str]:
-    """What one client gets."""
+    """One client's events."""
     pubsub = broker.pubsub()
     await pubsub.subscribe(topic)
     try:

@@ -1,4 +1,7 @@
-"""A shop whose customers see their orders move: `uvicorn app:app --app-dir examples/shop`. It stands in for your own service."""
+"""A shop whose customers follow their orders: `uvicorn app:app --app-dir examples/shop`.
+
+It stands in for your own service.
+"""
 
 import asyncio
 import json
@@ -17,14 +20,14 @@ deliveries: set[asyncio.Task[None]] = set()
 
 
 def tell(whose: str, **fields: object) -> None:
-    """Send an event to whoever listens there."""
+    """Send an event to everybody who listens to the channel."""
     fields["at_ms"] = time.time_ns() // 1_000_000
     for queue in listeners.get(whose, ()):
         queue.put_nowait(f"data: {json.dumps(fields)}\n\n")
 
 
 async def stream(whose: str) -> AsyncIterator[str]:
-    """All events from now on."""
+    """All later events."""
     queue: asyncio.Queue[str] = asyncio.Queue()
     listeners.setdefault(whose, set()).add(queue)
     try:
@@ -45,7 +48,7 @@ def customer(authorization: Annotated[str, Header()] = "") -> str:
 
 @app.post("/login")
 async def login() -> dict[str, str]:
-    """A new customer."""
+    """Register a new customer."""
     token = secrets.token_hex(8)
     listeners[token] = set()
     return {"token": token}
@@ -53,7 +56,7 @@ async def login() -> dict[str, str]:
 
 @app.get("/products")
 async def products() -> list[str]:
-    """What there is to buy."""
+    """The products."""
     return ["lamp", "chair", "table"]
 
 
@@ -65,7 +68,7 @@ async def orders(authorization: Annotated[str, Header()] = "") -> StreamingRespo
 
 @app.get("/news")
 async def news() -> StreamingResponse:
-    """What everybody buys."""
+    """The most popular products."""
     return StreamingResponse(stream(""), media_type="text/event-stream")
 
 

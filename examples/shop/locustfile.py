@@ -1,4 +1,4 @@
-"""Customers of the shop in app.py, who listen and click: `locust -f examples/shop/locustfile.py --host http://127.0.0.1:8000`."""
+"""Customers of the shop in app.py, which listen and click: `locust -f examples/shop/locustfile.py --host http://127.0.0.1:8000`."""
 
 import json
 
@@ -23,11 +23,11 @@ class Customer(SSEUser, FastHttpUser):
 
     @classmethod
     def sent_ns(cls, event: SSEEvent) -> int:
-        """The shop says when it sent each event: so the table has their latency."""
+        """The shop says when it sent each event, so the table shows their latency."""
         return int(json.loads(event.data)["at_ms"] * 1_000_000)
 
     def on_order(self, event: SSEEvent, _: UserStream) -> None:
-        """Called by the loop that reads all streams: look at it, and let `react` do what has to wait."""
+        """Called by the loop that reads all streams, so it must not wait; `react` does what has to wait."""
         if json.loads(event.data)["state"] == "shipped":
             self.shipped += 1
             self.react(self.thank)
@@ -38,16 +38,16 @@ class Customer(SSEUser, FastHttpUser):
 
     @task(3)
     def look(self) -> None:
-        """Click."""
+        """Browse the shop."""
         self.client.get("/products")
 
     @task
     def buy(self) -> None:
-        """Click, and see the order go out: how long that took is `order to shipped` in the table."""
+        """Order, and wait until it ships; the table has the duration as `order to shipped`."""
         with self.orders.expect("order to shipped", is_shipped):
             self.client.post("/orders?product=lamp", name="/orders", headers=self.headers)
 
 
 def is_shipped(event: SSEEvent) -> bool:
-    """Whether it is what a customer waits for."""
+    """Whether this is the event that a customer waits for."""
     return bool(json.loads(event.data)["state"] == "shipped")

@@ -1,4 +1,7 @@
-"""The adapter: producer, consumer, and what fanbench must know about them. At most once: the forwarder keeps nothing."""
+"""The adapter: producer, consumer, and what fanbench must know about them.
+
+At most once: the forwarder keeps nothing.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,11 @@ class ZmqProducer:
         self.link = line.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the forwarder has handed it on.
+        """Return once the forwarder has passed it on.
 
         Raises:
-            TopicRefusedError: the topic is longer than MAX_TOPIC_BYTES, or no text.
-            BrokerError: there is no connection, it was lost meanwhile, or no longer there.
+            TopicRefusedError: the topic is longer than MAX_TOPIC_BYTES, or is not text.
+            BrokerError: there is no connection, or it was lost meanwhile.
         """
         self._line.name_of(topic)
         session = self._line.connection
@@ -49,7 +52,7 @@ class ZmqProducer:
 
 
 class ZmqConsumer:
-    """Subscribes to each topic by itself."""
+    """Subscribes to each topic separately."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.inbox = Inbox(endpoint.get(BUFFER))
@@ -62,7 +65,7 @@ class ZmqConsumer:
         return self.line.link
 
     def _take(self, topic: str, payload: bytes) -> None:
-        if topic in self.line.topics:  # it may be unsubscribed by now
+        if topic in self.line.topics:  # it may have been unsubscribed
             self.inbox.put(topic, payload)
 
     async def _subscribe(self, session: ZmqSession, names: Sequence[str]) -> dict[str, Refusal]:
@@ -70,7 +73,7 @@ class ZmqConsumer:
         return {}
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
-        """Return once the forwarder confirmed each, which may be after a reconnect; those that cannot be.
+        """Return once the forwarder confirmed each, which may be after a reconnect; the result has the refused.
 
         Raises:
             BrokerError: it did not confirm within the endpoint's deadline; or history is requested.
@@ -78,11 +81,11 @@ class ZmqConsumer:
         return await self.line.subscribe(topics, since_ns)
 
     async def unsubscribe(self, *topics: str) -> None:
-        """Stop at once here, and tell the forwarder."""
+        """Stop yielding at once, and inform the forwarder."""
         names = self.line.forget(topics)
         session = self.line.connection
         if session is not None:
-            with contextlib.suppress(*ERRORS, TimeoutError):  # lost: nothing is left to unsubscribe from
+            with contextlib.suppress(*ERRORS, TimeoutError):  # the connection is lost: nothing to unsubscribe from
                 await session.unsubscribe(names)
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:

@@ -1,4 +1,4 @@
-"""The broker: one XPUB socket that hands each message to who subscribed to it. `python -m fanbench_zmq.forwarder PORT`."""
+"""The broker: one XPUB socket that passes each message to its subscribers. `python -m fanbench_zmq.forwarder PORT`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from fanbench_zmq.wire import is_message
 
 
 def forward(address: str) -> None:
-    """Serve until the process is ended. The socket queues without a bound: a limit would drop without a word."""
+    """Serve until the process is ended.
+
+    The socket's queue is unbounded, because a limit would drop messages silently.
+    """
     with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
         socket.sndhwm = socket.rcvhwm = 0
         socket.linger = 0
@@ -19,7 +22,7 @@ def forward(address: str) -> None:
         print(f"forwarder: {address}", flush=True)
         while True:
             frame = socket.recv()
-            if is_message(frame):  # and no subscription, which the socket has seen to
+            if is_message(frame):  # not a subscription, which the socket handles itself
                 socket.send(frame)
 
 

@@ -1,4 +1,4 @@
-"""A connection to the forwarder: the one file that knows pyzmq."""
+"""A connection to the forwarder: the only file that knows pyzmq."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _WATCHED = _UP | _DOWN | _FAILED
 
 @dataclass(eq=False)
 class ZmqSession:
-    """One XSUB socket. What goes up it stays in order, and so do its echoes.
+    """One XSUB socket, which keeps frames and their echoes in order. ZeroMQ confirms nothing.
 
-    ZeroMQ confirms nothing. But what a session sends to a topic of its own comes back when the forwarder has handled all that
-    the session sent before: subscriptions and messages. That echo is the confirmation.
+    But a message to the session's own topic comes back when the forwarder has handled everything sent before:
+    subscriptions and messages. That echo is the confirmation.
     """
 
     socket: Any
@@ -60,11 +60,11 @@ class ZmqSession:
         await echo
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the forwarder has handed it to the sockets of those who subscribed."""
+        """Return once the forwarder has passed it to the subscribers' sockets."""
         await self.confirmed([pack(topic, payload)])
 
     async def subscribe(self, topics: Iterable[str]) -> None:
-        """Return once the forwarder has noted all of them."""
+        """Return once the forwarder has registered all of them."""
         async with asyncio.timeout(self.endpoint.timeout_s):
             await self.confirmed([subscription(topic) for topic in topics])
 
@@ -80,7 +80,7 @@ class ZmqSession:
         self._running.result()
 
     def begin(self) -> None:
-        """Hand over what comes from now on: topics are subscribed again, and confirmed, before anybody calls `serve`."""
+        """Pass on what arrives: topics are subscribed again, and confirmed, before `serve` is called."""
         self._running = asyncio.create_task(self._run(), name=f"{self.endpoint} session")
 
     async def _run(self) -> None:
@@ -94,7 +94,7 @@ class ZmqSession:
             topic, payload = unpack(await self.socket.recv())
             if topic == self._echo:
                 echo = self._waiting.popleft()
-                if not echo.done():  # else its caller was cancelled
+                if not echo.done():  # otherwise the caller was cancelled
                     echo.set_result(None)
             elif self.take is not None:
                 self.take(topic, payload)
@@ -106,7 +106,7 @@ class ZmqSession:
                 raise ConnectionError(self._cause)
 
     async def _beat(self) -> None:
-        """The library's own heartbeats end a silent connection; this one also a forwarder that hangs."""
+        """The library's own heartbeats end a silent connection; this one also detects a forwarder that hangs."""
         while True:
             await asyncio.sleep(heartbeat_s(self.endpoint))
             try:
@@ -117,12 +117,12 @@ class ZmqSession:
                 raise ConnectionError(self._cause) from None
 
     async def hang_up(self) -> None:
-        """Close the sockets, and fail who waits for a confirmation."""
+        """Close the sockets, and fail the callers that wait for a confirmation."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
             if not self._running.cancelled():
-                self._running.exception()  # `serve` has told it, or will not be called
+                self._running.exception()  # `serve` has reported it, or will not be called
         self.socket.disable_monitor()
         self.monitor.close(linger=0)
         self.socket.close(linger=0)
@@ -136,9 +136,9 @@ async def dial(endpoint: Endpoint, take: Callable[[str, bytes], None] | None = N
     """Connect; leaves nothing open when it raises.
 
     Raises:
-        OSError: the name is unknown, or nobody answers there.
+        OSError: the name is unknown, or nobody answers.
     """
-    # ZeroMQ would resolve the name once, and connect again by itself without a word: neither is wanted here.
+    # ZeroMQ would resolve the name only once, and reconnect silently; we want neither.
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(endpoint.host, endpoint.port or PORT, type=socket.SOCK_STREAM)
     host, port = socket.getnameinfo(found[0][4], socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
@@ -165,7 +165,7 @@ async def _until_up(session: ZmqSession) -> None:
 
 def _open(endpoint: Endpoint, take: Callable[[str, bytes], None] | None) -> ZmqSession:
     opened: Any = zmq.asyncio.Context.instance().socket(zmq.XSUB)
-    opened.sndhwm = opened.rcvhwm = 0  # the inbox is bounded, and is read at once
+    opened.sndhwm = opened.rcvhwm = 0  # the inbox is bounded, and this reads at once
     opened.reconnect_ivl = -1
     opened.heartbeat_ivl, opened.heartbeat_timeout = 1_000, 3_000
     return ZmqSession(opened, opened.get_monitor_socket(_WATCHED), endpoint, take)

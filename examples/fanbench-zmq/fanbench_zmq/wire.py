@@ -1,7 +1,7 @@
 """Messages as one frame: a mark, the topic, a NUL, the payload.
 
-ZeroMQ hands a frame to whoever subscribed to its beginning. With the NUL the beginning is a whole topic, so that `a` is not
-also `ab`; the mark tells a message from a subscription, which begins with 0 or 1.
+ZeroMQ passes a frame to those who subscribed to its beginning. The NUL makes the beginning a whole topic, so that `a`
+does not match `ab`. The mark distinguishes a message from a subscription, which begins with 0 or 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def name_of(topic: str) -> str:
     """A topic is its own name.
 
     Raises:
-        ValueError: it has what ends a name.
+        ValueError: it contains a NUL.
     """
     if "\0" in topic:
         raise ValueError("it has a NUL, which ends a topic on the way")
@@ -32,7 +32,7 @@ def unpack(frame: bytes) -> tuple[str, bytes]:
     """Topic and payload.
 
     Raises:
-        ValueError: it is no message of ours.
+        ValueError: it is not our message.
     """
     name, end, payload = frame[1:].partition(_END)
     if not is_message(frame) or not end:
@@ -41,7 +41,7 @@ def unpack(frame: bytes) -> tuple[str, bytes]:
 
 
 def is_message(frame: bytes) -> bool:
-    """Whether it is one, and no subscription."""
+    """Whether the frame is a message, not a subscription."""
     return frame[:1] == _MARK
 
 

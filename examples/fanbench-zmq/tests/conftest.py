@@ -1,4 +1,4 @@
-"""The kit's fixtures: `broker` is what each of its tests is given."""
+"""The kit's fixtures; each of its tests uses `broker`."""
 
 from brokers.sdk.testing import broker, running_programs
 

@@ -1,4 +1,4 @@
-"""A frame holds any payload under any topic, and begins as no other topic's does."""
+"""A frame carries any payload under any topic, and its beginning is unique to the topic."""
 
 import pytest
 from fanbench_zmq.wire import is_message, name_of, pack, subscription, unpack, unsubscription
