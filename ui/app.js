@@ -1,4 +1,4 @@
-// The page: takes what the stream brings, and paints it ten times a second.
+// The page: receives the stream's events, and paints them ten times a second.
 
 import { Chart } from "./chart.js";
 import { Continuity } from "./continuity.js";
@@ -59,7 +59,7 @@ function takeGap(told, atMs) {
   schedulePaint();
 }
 
-/** The replica behind this stream says which broker it has, and whether that is there. */
+/** The replica behind this stream reports its broker, and whether it is connected. */
 function takeHeartbeat({ broker, broker_connected }) {
   brokerAway = broker_connected === false;
   brokerName = String(broker ?? "");
@@ -74,7 +74,7 @@ function showBroker() {
   write("broker-state", brokerAway ? "away" : "connected");
 }
 
-/** Paint soon, not at once: figures that change with each event cannot be read, and painting is what costs. */
+/** Paint soon, not at once: figures that change with each event are unreadable, and painting is expensive. */
 function schedulePaint() {
   paintTimer ||= setTimeout(() => requestAnimationFrame(paint), PAINT_EVERY_MS);
 }
@@ -116,7 +116,7 @@ function paintFigures(now) {
   at("latency-chart").setAttribute("aria-label", recent ? `Latency over the last minute, now median ${formatMs(recent.p50)}, 99th percentile ${formatMs(recent.p99)}` : "Latency: no events yet");
   if (recent) paintHops(at("hops"), recent.hops);
   for (const hop of Object.keys(HOP_NAMES)) write(`hop-${hop}`, recent ? formatMs(recent.hops[hop]) : "–");
-  // Due, sent and received are read on the servers' clocks, only the arrival on this one.
+  // Due, sent and received are read on the servers' clocks, only the arrival on this machine's.
   const behind = recent && recent.lowestMs < -0.5;
   at("skew").hidden = !behind;
   if (behind) write("skew", `This machine's clock is at least ${formatMs(-recent.lowestMs)} behind the server's: latency and fan-out are too low by this amount.`);
@@ -206,7 +206,7 @@ function listen(wanted) {
   feed.open(topics);
 }
 
-/** Offer the topics that the replica knows. A proxy does not publish them, and the page works as well without. */
+/** Offer the topics that the replica knows. A proxy does not publish them; the page also works without. */
 async function readTopics() {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   const answer = await fetch("stats", { headers }).catch(() => null);

@@ -1,5 +1,5 @@
-// A worker that holds the connection. What arrives is stamped and read here, where no painting holds it up: on the page's
-// own thread the stamp would wait for the frame before it.
+// A worker that holds the connection. It stamps and reads arrivals where no painting delays them: on the page's
+// own thread, the stamp would wait for the current frame.
 
 import { nowMs, readEvent } from "./event.js";
 
@@ -38,7 +38,7 @@ function readFields(text) {
 function open(url) {
   source = new EventSource(url);
   source.onopen = () => send("open");
-  // A closed source was refused: the answer was no event stream, and the browser does not try again.
+  // A closed source was refused: the answer was no event stream, and the browser does not retry.
   source.onerror = () => send("error", { refused: source?.readyState === EventSource.CLOSED });
   source.onmessage = (message) => {
     const atMs = nowMs();
@@ -48,7 +48,7 @@ function open(url) {
   source.addEventListener("heartbeat", (message) => take({ atMs: nowMs(), beat: readFields(message.data) }));
 }
 
-/** `{ number, url }` opens that stream in place of the one before; without a URL it only closes. */
+/** `{ number, url }` opens that stream instead of the previous one; without a URL it only closes. */
 onmessage = ({ data }) => {
   source?.close();
   source = null;

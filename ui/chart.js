@@ -1,4 +1,4 @@
-// A line chart of the last minute on a canvas: own code, no more than this page needs.
+// A line chart of the last minute on a canvas, with only what this page needs.
 
 const PAD = { top: 14, right: 4, bottom: 16, left: 4 };
 const STEPS = [1, 1.5, 2, 3, 4, 6, 8, 10];
@@ -94,7 +94,7 @@ export class Chart {
     for (const run of this.#runs(field)) {
       pen.beginPath();
       for (const [index, value] of run) pen.lineTo(this.#x(plot, index), this.#y(plot, top, value));
-      // A second alone between two empty ones is a dot.
+      // A single second between two empty ones is a dot.
       if (run.length === 1) pen.arc(this.#x(plot, run[0][0]), this.#y(plot, top, run[0][1]), 0.75, 0, 7);
       pen.stroke();
       if (!fill) continue;
@@ -106,7 +106,7 @@ export class Chart {
     }
   }
 
-  /** Stretches of seconds that have a value, as [index, value] lists: a silence is a break, not a slope. */
+  /** Runs of seconds with values, as [index, value] lists: a silence is a break, not a slope. */
   #runs(field) {
     const runs = [];
     let open = null;

@@ -1,5 +1,5 @@
-// Whether the events of a stream and topic arrive once, in order and without a hole. Sequence numbers have no gap
-// per (stream, topic), so what is missing can be counted; memory is bounded, whatever arrives.
+// Whether the events of a stream and topic arrive once, in order and without holes. Sequence numbers have no gap
+// per (stream, topic), so missing events can be counted. Memory is bounded, whatever arrives.
 
 const MAX_SEQUENCES = 1000;
 const RECENT = 4096;
@@ -9,7 +9,7 @@ export class Continuity {
   duplicates = 0;
   #sequences = new Map();
 
-  /** Take an event's place: `next`, `first`, `hole` (with the number missing before it), `late` or `duplicate`. */
+  /** Classify an event: `next`, `first`, `hole` (with the number missing before it), `late` or `duplicate`. */
   place({ stream, topic, seq }) {
     const key = `${stream} ${topic}`;
     const known = this.#sequences.get(key);

@@ -11,7 +11,7 @@ export function nowMs() {
   return now + driftMs;
 }
 
-/** A reviver for JSON.parse: numbers named `…_ns` become BigInt, with all their digits. */
+/** A reviver for JSON.parse: numbers named `…_ns` become BigInt and keep all their digits. */
 export function keepNanoseconds(key, value, context) {
   if (typeof value !== "number" || !key.endsWith("_ns")) return value;
   // Browsers without JSON source text access lose at most 128 ns.
@@ -42,14 +42,14 @@ export function readEvent(id, text, arrivedMs) {
   return { id, text, server, stream, seq, topic, dueMs, latencyMs, hops: { schedule, broker, fanout: latencyMs - schedule - broker } };
 }
 
-/** 0.42, 4.2, 42, 4200 as people read them: three figures at most, no false precision. */
+/** Format 0.42, 4.2, 42, 4200 with at most three figures, without false precision. */
 export function formatMs(ms) {
   const size = Math.abs(ms);
   if (size >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
   return `${ms.toFixed(size < 1 ? 2 : size < 100 ? 1 : 0)} ms`;
 }
 
-/** An age as people say it: `now`, `12 s`, `3 min`, `2 h`. */
+/** A readable age: `now`, `12 s`, `3 min`, `2 h`. */
 export function formatAge(ms) {
   if (ms < 1000) return "now";
   if (ms < 60_000) return `${Math.floor(ms / 1000)} s`;

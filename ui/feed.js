@@ -1,4 +1,4 @@
-// The connection as the page sees it: its state is told, and its reconnects go on exactly where it broke off.
+// The page's connection: it reports its state, and its reconnects resume exactly where the stream ended.
 
 const HEARTBEAT_S = 5;
 const SILENT_S = 2.5 * HEARTBEAT_S;
@@ -13,9 +13,9 @@ const MAX_IDS = 60;
  * atMs)` (null for a foreign event), `onGap(fields, atMs)` or `onHeartbeat(fields)`. `reconnects` counts streams
  * opened after the first.
  *
- * The browser's own reconnect knows one last id, which is exact for one topic and one generator; it gives up when an answer
- * is not an event stream (a proxy's 502, a replica's 503); and it takes a connection over which nothing comes any more for
- * a quiet one. So this reconnects itself, with an id for each stream, and asks for heartbeats that it can see.
+ * The browser's own reconnect has only one last id, which is exact for one topic and one generator. It gives up when an answer
+ * is not an event stream (a proxy's 502, a replica's 503), and it considers a dead connection
+ * quiet. So this class reconnects itself, with an id for each stream, and requests heartbeats that it can see.
  */
 export class Feed {
   reconnects = 0;
@@ -33,7 +33,7 @@ export class Feed {
   #token;
   #listeners;
 
-  /** `token` is what the server asks for, if it does: an EventSource can send no header. */
+  /** `token` is the server's token, if it requires one: an EventSource cannot send headers. */
   constructor(listeners, token) {
     this.#listeners = listeners;
     this.#token = token;
@@ -41,7 +41,7 @@ export class Feed {
     setInterval(() => this.#watch(), 1000);
   }
 
-  /** Start anew on these topics, with no memory of what was received before. */
+  /** Start again with these topics, and forget what was received before. */
   open(topics) {
     this.#topics = topics;
     this.#opened = false;
@@ -56,7 +56,7 @@ export class Feed {
     this.#connect();
   }
 
-  /** The network is back: do not wait for the next try. */
+  /** The network is back: do not wait for the next attempt. */
   hurry() {
     if (this.#waiting) this.#connect();
   }
@@ -77,18 +77,18 @@ export class Feed {
     }
   }
 
-  /** Remember how far an event brings its topic and stream. */
+  /** Remember an event as the last one of its topic and stream. */
   #mark({ topic, stream, seq }, atMs) {
     const streams = this.#marks.get(topic) ?? new Map();
     this.#marks.set(topic, streams);
     const last = Math.max(seq, streams.get(stream)?.seq ?? seq);
-    // Set anew, so that the stream heard last stands last.
+    // Delete and set, so that the most recent stream is last.
     streams.delete(stream);
     streams.set(stream, { seq: last, atMs });
     if (streams.size > MAX_IDS) streams.delete(streams.keys().next().value);
   }
 
-  /** `TOPIC:STREAM-SEQ` of each stream heard lately; of a quiet topic only the last: old ones are forgotten anywhere. */
+  /** `TOPIC:STREAM-SEQ` of each recent stream, and for a quiet topic only of the last: replicas forget old ones. */
   #ids() {
     const ids = [];
     for (const [topic, streams] of this.#marks) {
@@ -113,7 +113,7 @@ export class Feed {
     this.#timer = setTimeout(() => this.#explainSlowness(), SLOW_CONNECT_S * 1000);
   }
 
-  /** Have the worker open this stream, or none; what it still tells of the one before is not listened to. */
+  /** Make the worker open this stream, or none; later messages about the previous stream are ignored. */
   #open(url) {
     this.#number += 1;
     this.#worker.postMessage({ number: this.#number, url });
@@ -131,7 +131,7 @@ export class Feed {
     this.#listeners.onState("live", "");
   }
 
-  /** A connection can end without a word: a replica that hangs, a network that is gone. */
+  /** A connection can die silently: a replica hangs, or the network is gone. */
   #watch() {
     const silentS = (performance.now() - this.#heardMs) / 1000;
     if (this.#live && silentS > SILENT_S) this.#wait(`no event and no heartbeat for ${Math.round(silentS)} s`);
@@ -155,12 +155,12 @@ export class Feed {
     }
   }
 
-  /** Close, and connect again in a while. */
+  /** Close, and reconnect after a delay. */
   #wait(why) {
     this.#open(null);
     clearTimeout(this.#timer);
     this.#live = false;
-    // Spread out, so that the pages of a replica that died do not come back all at once.
+    // Spread out, so that a dead replica's pages do not all return at once.
     const waitS = Math.min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** this.#failures) * (0.75 + Math.random() / 2);
     this.#failures += 1;
     this.#listeners.onState("reconnecting", `${why}; next try in ${Math.ceil(waitS)} s`);
@@ -174,7 +174,7 @@ export class Feed {
   }
 }
 
-/** What the server says at this address, which an EventSource keeps to itself, and whether asking again is in vain. */
+/** The server's answer at this address, which an EventSource hides, and whether a retry is useless. */
 async function explain(url) {
   const abort = new AbortController();
   try {

@@ -1,4 +1,4 @@
-// The list of events, newest first: at most ROWS rows, whose elements are used again, filled with text only.
+// The list of events, newest first: at most ROWS rows, whose elements are reused and filled only with text.
 
 import { formatAge, formatMs } from "./event.js";
 
@@ -22,7 +22,7 @@ export class List {
   #onChoose;
   skipped = 0;
 
-  /** `onChoose(event)` is called with the event of the row that a person chose. */
+  /** `onChoose(event)` is called with the event of the row that the user selected. */
   constructor(body, onChoose) {
     this.#body = body;
     this.#onChoose = onChoose;
@@ -32,7 +32,7 @@ export class List {
   /** Keep for the next paint: `{ event, kind, missing }`, or a gap as `{ gap, atMs }`. */
   add(item) {
     this.#waiting.push(item);
-    // A hidden or paused page paints nothing, and keeps no more than a page shows.
+    // A hidden or paused page paints nothing, and keeps only what the page can show.
     if (this.#waiting.length > 2 * ROWS) this.skipped += this.#waiting.splice(0, this.#waiting.length - ROWS).length;
   }
 
@@ -47,7 +47,7 @@ export class List {
     this.skipped = 0;
   }
 
-  /** Put what came since the last paint at the top. */
+  /** Put the events since the last paint at the top. */
   paint(nowMs) {
     const items = this.#waiting.slice(-ROWS);
     this.#waiting = [];
@@ -64,7 +64,7 @@ export class List {
     for (const row of this.#body.rows) this.#writeAge(row, nowMs);
   }
 
-  /** Choose the row `step` below the chosen one, or the first. */
+  /** Select the row `step` below the selected one, or the first. */
   move(step) {
     const rows = [...this.#body.rows];
     const from = rows.indexOf(this.#chosen);
@@ -75,7 +75,7 @@ export class List {
 
   #spareRow(fresh) {
     const last = this.#body.lastElementChild;
-    // The chosen row stays what it was for as long as it is shown.
+    // The selected row keeps its event while it is shown.
     if (!last || last === this.#chosen || this.#body.rows.length + fresh <= ROWS) return makeRow();
     last.remove();
     return last;

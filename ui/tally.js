@@ -1,10 +1,10 @@
-// What the charts and figures show: one bucket per second for the last minute, bounded in memory at any rate.
+// The data of charts and figures: one bucket per second for the last minute, with bounded memory at any rate.
 
 export const SECONDS = 60;
 const SAMPLES = 500;
 const HOPS = ["schedule", "broker", "fanout"];
 
-/** The value at a share (0 to 1) of sorted numbers, by nearest rank; null of none. */
+/** The quantile (0 to 1) of sorted numbers, by nearest rank; null if there are none. */
 export function quantile(sorted, share) {
   return sorted.length ? sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] : null;
 }
@@ -30,18 +30,18 @@ export class Tally {
       for (const old of this.#buckets.keys()) if (old < second - SECONDS - 1) this.#buckets.delete(old);
     }
     bucket.count += 1;
-    // Beyond SAMPLES a second, a uniform sample of it (reservoir): percentiles stay honest, memory bounded.
+    // Beyond SAMPLES per second, a uniform sample (reservoir): percentiles stay unbiased, memory bounded.
     const place = bucket.count <= SAMPLES ? bucket.events.length : Math.floor(Math.random() * bucket.count);
     if (place < SAMPLES) bucket.events[place] = event;
   }
 
-  /** Events per second and latency quantiles (ms, null where nothing came), oldest first, whole seconds only. */
+  /** Events per second and latency quantiles (ms, null without events), oldest first, only whole seconds. */
   series(nowMs) {
     const last = Math.floor(nowMs / 1000) - 1;
     const points = [];
     for (let second = last - SECONDS + 1; second <= last; second += 1) {
       const bucket = this.#buckets.get(second);
-      // The second in which the page was opened is not a whole one.
+      // The second in which the page was opened is incomplete.
       if (this.#firstSecond === null || second <= this.#firstSecond) points.push(null);
       else if (!bucket) points.push({ rate: 0, p50: null, p99: null });
       else points.push(this.#point(bucket));
