@@ -179,7 +179,7 @@ class Contender:
                 f"container yourself and give its url in place of program in {self.endpoint.file}"
             )
         if self.given and self.launch == "docker":
-            raise UsageError(f"contender '{self.name}': a container takes no settings; leave out `--launch docker`")
+            raise UsageError(f"contender '{self.name}': a container cannot have settings; leave out `--launch docker`")
         try:
             self._launcher(self.program).require()
         except FanbenchError as error:

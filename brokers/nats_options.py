@@ -82,5 +82,5 @@ def _content(endpoint: Endpoint, name: str, path: str) -> str:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(f"{endpoint}: {name}={path}: {why}; give a file that this user can read") from None
     if not content.strip():
-        raise UsageError(f"{endpoint}: {name}={path}: it is empty; give a file that holds it")
+        raise UsageError(f"{endpoint}: {name}={path}: it is empty; give a file that contains it")
     return content

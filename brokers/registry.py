@@ -202,7 +202,7 @@ def _delivery(adapter: Adapter, endpoint: Endpoint, delivery: str | None) -> str
             raise UsageError(f"broker URL {endpoint}: option {option}={value}; {nearest(value, named[option])}")
         if delivery not in (None, "", meant):
             raise UsageError(
-                f"broker URL {endpoint}: option {option}={value} means {meant}, but {delivery} is asked for; leave one out"
+                f"broker URL {endpoint}: option {option}={value} means {meant}, but {delivery} is requested; leave one out"
             )
         delivery = meant
     return delivery or adapter.deliveries[0]

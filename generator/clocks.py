@@ -115,7 +115,7 @@ async def _follow(clocks: ReplicaClocks, host: str, port: int, path: str) -> Non
                 writer.close()
         except (OSError, UnicodeError, HttpParserError, DocumentError) as error:
             if not told:
-                _log.warning("http://%s%s does not tell its clock: %s; trying again", where, path, error)
+                _log.warning("http://%s%s does not report its clock: %s; trying again", where, path, error)
             told = True
             await asyncio.sleep(AGAIN_S)
 

@@ -100,7 +100,7 @@ class GeneratorSettings(BaseSettings):
         0,
         ge=0,
         le=65_535,
-        description="port of GET /metrics, for Prometheus; each further process takes the next; 0: none",
+        description="port of GET /metrics, for Prometheus; each further process uses the next; 0: none",
     )
     metrics_host: str = Field(
         "127.0.0.1", description="address on which metrics are served; 0.0.0.0 for every interface"
@@ -111,7 +111,7 @@ class GeneratorSettings(BaseSettings):
     )
     replicas: str = Field(
         "",
-        description="base URLs of the replicas, by commas, where their clocks are not this host's: they are compared",
+        description="base URLs of the replicas, comma-separated, if their clocks differ from this host's: the clocks are compared",
     )
     report: FileToWrite = Field(None, description="write what was published to this JSON file at the end")
 

@@ -205,7 +205,7 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
 def _nothing_came(totals: WorkerResult) -> str:
     if totals.foreign:
         return f"no event is as the dialect says: {_counted(totals.foreign)}; mend the file of --dialect"
-    return "no event came: does the service send any to these topics, and was the time long enough?"
+    return "no event arrived: does the service send any to these topics, and was the time long enough?"
 
 
 def _counted(reasons: Counter[str]) -> str:

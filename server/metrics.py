@@ -73,7 +73,7 @@ class Metrics:
         yield CounterMetricFamily("fanbench_gaps", "Interruptions that the adapter reported", ledger.gaps)
         lost = sum(ledger.gap_lost.values())
         yield CounterMetricFamily("fanbench_gap_lost", "Events that it said were lost in them", lost)
-        yield CounterMetricFamily("fanbench_holes", "Events that never came", ledger.holes)
+        yield CounterMetricFamily("fanbench_holes", "Events that never arrived", ledger.holes)
         foreign = ledger.foreign + self._replica.link.broker.skipped
         yield counts("fanbench_foreign", "Messages that are not events", "reason", foreign, FOREIGN)
 

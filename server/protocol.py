@@ -112,7 +112,7 @@ class StreamProtocol(HttpToolsProtocol):
         elif self.cycle.response_started:
             self.transport.close()
         else:
-            self.refuse(b"413 Content Too Large", "the request's body is over 64 KiB; nothing here takes one")
+            self.refuse(b"413 Content Too Large", "the request's body is over 64 KiB; no endpoint reads one")
 
     def _hold(self, data: bytes) -> None:
         """Continue with these bytes when the current answer is complete, or in the next turn of the event loop."""

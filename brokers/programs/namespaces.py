@@ -105,7 +105,7 @@ class NodeNetworks:
 def why_not() -> str | None:
     """Why nodes cannot have separate networks here, and what to do; None if they can."""
     if sys.platform != "linux":
-        return "needs Linux, whose network namespaces it makes"
+        return "needs Linux, because it uses network namespaces"
     lacking = [name for name in ("ip", "unshare", "nsenter") if on_path(name) is None]
     if lacking:
         return f"needs {', '.join(lacking)} (packages iproute2 and util-linux): install them"

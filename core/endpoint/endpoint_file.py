@@ -53,9 +53,9 @@ class EndpointTable(BaseModel):
     @classmethod
     def _is_a_path(cls, text: str) -> str:
         if "://" in text:
-            raise ValueError("it has a host, which stands in url")
+            raise ValueError("it has a host, which belongs in url")
         if not text.startswith("/"):
-            raise ValueError("a path begins with a slash; the host stands in url")
+            raise ValueError("a path begins with a slash; the host belongs in url")
         return check_path(text)
 
     @field_validator("url")
@@ -184,7 +184,7 @@ def _stamped(dialect: Dialect, where: str) -> Dialect:
     """
     if not dialect.stamp_place:
         raise UsageError(
-            f"{where}: the dialect does not say where fanbench's stamp stands in the events that it publishes; add "
+            f"{where}: the dialect does not say where fanbench's stamp is in the events that it publishes; add "
             "stamp = 'data', or a place such as stamp = 'data.message'"
         )
     kept = dialect.model_dump(include={"name", "about", "only", "items", "ignore", "end", "shared"})

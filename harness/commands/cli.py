@@ -371,9 +371,9 @@ for command in (report, export, bundle, verify, site, choose):
 def size_of(
     clients: Annotated[int, typer.Option(min=1, help="SSE connections in all")],
     rate: Annotated[float, typer.Option(min=0.0001, help="events per second at each client")],
-    replicas: Annotated[int, typer.Option(min=0, help="0: as many as it takes")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="processes of the load; 0: as many as it takes")] = 0,
-    topics: Annotated[int, typer.Option(min=1, help="so many, of which each client takes one")] = 1,
+    replicas: Annotated[int, typer.Option(min=0, help="replicas; 0: as many as needed")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="processes of the load; 0: as many as needed")] = 0,
+    topics: Annotated[int, typer.Option(min=1, help="number of topics; each client listens to one")] = 1,
     payload_bytes: Annotated[int, typer.Option(min=1, help="size of an event")] = 200,
     descriptors: Annotated[
         int, typer.Option(min=200, help="open files that a process may have (ulimit -n)")

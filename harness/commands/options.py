@@ -85,7 +85,7 @@ ReplicasAt = Annotated[
 ClientsAt = Annotated[
     str,
     typer.Option(
-        help="where clients connect, such as a proxy; the replicas without", metavar="URL,URL", show_default=False
+        help="where clients connect, such as a proxy; default: the replicas", metavar="URL,URL", show_default=False
     ),
 ]
 WorkersExpected = Annotated[
@@ -95,7 +95,7 @@ WorkersExpected = Annotated[
 MasterAt = Annotated[
     str,
     typer.Option(
-        help="where Locust's master listens for them; 0.0.0.0:5557 lets other machines in",
+        help="where Locust's master listens for them; 0.0.0.0:5557 accepts other machines",
         metavar="HOST:PORT",
         show_default="127.0.0.1:5557",
     ),

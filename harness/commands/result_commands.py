@@ -48,7 +48,7 @@ def export(
 def bundle(
     folders: Annotated[
         list[Path],
-        typer.Argument(help="result directories, or one that holds some", show_default=False, parser=absolute_path),
+        typer.Argument(help="result directories, or one that contains some", show_default=False, parser=absolute_path),
     ],
     out: Annotated[
         Path | None,
@@ -78,7 +78,7 @@ def verify(
 def site(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="bundles, or directories that hold some", show_default=False, parser=absolute_path),
+        typer.Argument(help="bundles, or directories that contain some", show_default=False, parser=absolute_path),
     ],
     out: Annotated[Path, typer.Option(help="the directory to write the site into", parser=absolute_path)] = Path(
         "site"

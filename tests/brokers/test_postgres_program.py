@@ -116,7 +116,7 @@ def test_a_setting_is_checked_and_shown_beside_the_default_ones():
         find_contender("postgres?fsync=2")
     with pytest.raises(UsageError, match="did you mean 'fsync'"):
         find_contender("postgres?fsnyc=0")
-    with pytest.raises(UsageError, match="a container takes no settings"):
+    with pytest.raises(UsageError, match="a container cannot have settings"):
         find_contender("postgres?fsync=0").launched_by("docker").require_runnable()
 
 

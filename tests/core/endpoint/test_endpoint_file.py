@@ -36,7 +36,7 @@ def endpoint_of(tmp_path):
         (USUAL + 'program = "nchan"\n', "program = 'nchan' and url = 'http://127.0.0.1:8000': .*leave one of them out"),
         (USUAL.replace("http:", "ftp:"), r"url = 'ftp://127.0.0.1:8000': .*give it as http://HOST:PORT"),
         (USUAL.replace("/sse", "sse"), "path = 'sse/{topic}': a path begins with a slash"),
-        (USUAL.replace("/sse", "http://h/sse"), "path = 'http://h/sse/{topic}': it has a host, which stands in url"),
+        (USUAL.replace("/sse", "http://h/sse"), "path = 'http://h/sse/{topic}': it has a host, which belongs in url"),
         (USUAL.replace("{topic}", "{room}"), r"path = '/sse/\{room\}': \{room\} is not known"),
         (USUAL.replace("POST", "GET"), "publish = 'GET /publish/{topic}': .*not a method and an address"),
         (USUAL + 'publish_body = "{topic}"\n', "publish = .*: body: it does not contain the event"),
@@ -45,7 +45,7 @@ def endpoint_of(tmp_path):
         (USUAL + 'dialect = "mercur"\n', r"no dialect 'mercur'; did you mean 'mercure'\?"),
         ('seq = "data.n"\n' + USUAL + 'dialect = "nchan"\n', "dialect = 'nchan', and the file has seq of its own"),
         ('seqq = "data.n"\n' + USUAL, r"unknown field 'seqq' of a dialect; did you mean 'seq'\?"),
-        ('seq = "data.n"\n' + USUAL, "does not say where fanbench's stamp stands .*add stamp = 'data'"),
+        ('seq = "data.n"\n' + USUAL, "does not say where fanbench's stamp is .*add stamp = 'data'"),
         (USUAL + 'headers = ["Authorization"]\n', "headers: 'Authorization: …': give 'Name: value'"),
         (USUAL + 'headers = ["Host: a"]\n', "headers: 'Host: …': Host follows from the rest"),
         (
