@@ -28,7 +28,7 @@ def resolve(origins: Sequence[Origin]) -> list[ReplicaAddress]:
         except (OSError, UnicodeError) as error:  # the latter of a name that no name server takes
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UsageError(f"replica {origin.url}: {reason}; is the host name right?") from error
-        # Replicas may share one name, as under compose; each of its addresses is one. A name server turns them round.
+        # Replicas may share one name, as under compose; each of its addresses is one. A name server rotates them.
         places = sorted((family, place) for family, _, _, _, place in found)
         chosen = _family(places)
         addresses += [ReplicaAddress(origin, family, place) for family, place in places if family == chosen]

@@ -166,7 +166,7 @@ class ListeningDesk:
 
     def tick(self) -> None:
         """Enter the deliveries since the last call into Locust's table, and fire its request events."""
-        self._times.drop()  # Locust's table has no place for what it notes
+        self._times.drop()  # Locust's table does not show its notes
         for named in self._named.values():
             self._fold(named)
         told, self._told = self._told, []

@@ -1,7 +1,7 @@
-"""Latencies by second of due time, kept as the histogram buckets that are not empty: an hour takes megabytes, not hundreds.
+"""Latencies by second of due time, stored as non-empty histogram buckets: an hour takes a few megabytes, not hundreds.
 
-A latency is a key: its second within its minute times a stride, plus the index of its bucket in the histogram; index 0 is
-for negative latencies. Sums of many processes are sorts of such keys.
+A latency is a key: its second within its minute times a stride, plus its bucket's index in the histogram; index 0 is
+for negative latencies. Adding up many processes means sorting such keys.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ class SecondOfLatencies:
 
 
 class _Minute:
-    """The keys of one minute with their counts, in parts that are summed when they are many."""
+    """The keys of one minute with their counts, in parts that are summed when there are many."""
 
     def __init__(self) -> None:
         self._parts: list[Packed] = []
         self._waiting = 0
 
     def add(self, packed: Packed) -> None:
-        """Add keys, each once, ascending."""
+        """Add unique keys in ascending order."""
         self._parts.append(packed)
         self._waiting += len(packed)
         if self._waiting > _MERGE_AT:
             self.summed()
 
     def summed(self) -> Packed:
-        """Each key once, ascending."""
+        """The unique keys in ascending order."""
         if len(self._parts) > 1:
             packed = np.concatenate(self._parts)
             packed.sort(kind="stable")  # runs that are sorted already
@@ -101,7 +101,7 @@ class SecondCounts:
         return self._minutes.setdefault(number, _Minute())
 
     def seconds(self) -> Iterator[SecondOfLatencies]:
-        """Each second in which a latency was counted, in their order."""
+        """Each second with a latency, in order."""
         for number, minute in sorted(self._minutes.items()):
             keys, counts = _unpack(minute.summed())
             seconds, indexes = keys // _STRIDE, keys % _STRIDE
@@ -115,9 +115,9 @@ class SecondCounts:
                 )
 
     def encode(self) -> str:
-        """As text: `_HEAD`; the seconds in 64 bits; how many keys each has, in 32; their indexes, in 16; their counts.
+        """Encode as text: `_HEAD`; the seconds in 64 bits; the number of keys of each in 32; their indexes in 16.
 
-        A count has as many bytes as the largest needs. All is little endian, deflated, and base64.
+        Their counts, each in the bytes that the largest needs. Everything is little endian, deflated, and in base64.
         """
         seconds: list[int] = []
         lengths: list[int] = []
@@ -141,7 +141,7 @@ class SecondCounts:
         """Read what `encode` wrote.
 
         Raises:
-            ValueError: it did not write that.
+            ValueError: the text is something else.
         """
         try:
             packed = zlib.decompress(base64.b64decode(text))

@@ -25,7 +25,7 @@ DESCRIPTORS_BESIDE_CLIENTS = 100
 
 @dataclass(frozen=True, slots=True)
 class SessionFactory:
-    """State that the sessions of this process share."""
+    """State shared by this process's sessions."""
 
     transport: Transport
     table: LocustTable
@@ -85,5 +85,5 @@ def require_descriptors(clients: int) -> None:
             f"{clients} clients need {wanted} open files, this process may have {hard}; "
             f"use up to {max(0, hard - DESCRIPTORS_BESIDE_CLIENTS)} clients or more --processes"
         )
-    # As many as possible, for clients that move here from a worker that leaves.
+    # As many as possible, for clients that move here from a leaving worker.
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, 65_536) if hard == resource.RLIM_INFINITY else hard, hard))

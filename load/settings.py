@@ -80,7 +80,7 @@ class LoadSettings(BaseModel):
         return expand_topics(self.topic)
 
     def rules(self) -> SessionRules | None:
-        """The rules of sessions, if there are to be any.
+        """The rules of sessions, if there are sessions.
 
         Raises:
             UsageError: there is no such file. DocumentError: its content is wrong.
@@ -105,8 +105,9 @@ class LoadSettings(BaseModel):
 
 
 ON_THE_PAGE = ("replicas", "topic", "topic_skew", "drain", "warmup", "token")
-"""Options that the web page offers for each new test. Paths are none of them: who can open the page is not who may write
-files here."""
+"""Options that the web page offers for each new test.
+
+Paths are none of them: who can open the page is not who may write files here."""
 
 
 SECRET = ("token", "header", "cookie", "body")

@@ -37,7 +37,7 @@ def own_addresses(text: str) -> tuple[str, ...]:
 
 
 def ports_of_an_address() -> int:
-    """To how many connections with one replica an address of this host has ports."""
+    """The number of connections to one replica for which an address of this host has ports."""
     try:
         first, last = map(int, _PORT_RANGE.read_text(encoding="ascii").split())
     except (OSError, ValueError):
@@ -53,7 +53,7 @@ class SourceAddresses:
         self._next: Iterator[str] | None = itertools.cycle(addresses) if addresses else None
 
     def bind(self, sock: socket) -> None:
-        """Have a socket leave from the next address.
+        """Bind a socket to the next address.
 
         Raises:
             OSError: the address does not belong to this host.

@@ -52,23 +52,30 @@ def _bucket(milliseconds: float) -> float:
 class SSEUser(User):
     """A user of a service that streams events: it listens to any number of streams while its tasks run.
 
-    With `path` it listens to that stream from its start on. More are opened by `listen`, from `on_start` or a task. They
-    come back by themselves when they are lost, with `Last-Event-ID`, and end with the user. A user without tasks of its own
-    stays and listens. Combine it with `HttpUser` or `FastHttpUser` for a user that listens and clicks.
+    With `path` it listens to that stream from its start on. `listen` opens more, from `on_start` or a task. Lost
+    streams reconnect automatically with `Last-Event-ID`, and all end with the user. A user without tasks stays and
+    listens. Combine it with `HttpUser` or `FastHttpUser` for a user that listens and clicks.
 
-    In Locust's table `NAME connect` are the attempts to connect, `NAME stream` streams that were lost, and `NAME` the deliveries. All
-    are counted; Locust's `request` event is fired for every one, but of deliveries for one in `tell_every` only.
+    In Locust's table, `NAME connect` has the attempts to connect, `NAME stream` the lost streams, and `NAME` the
+    deliveries. All are counted. Locust's `request` event is fired for each, but only for one in `tell_every`
+    deliveries.
     """
 
     abstract = True
     path: str = ""
     """What to listen to from the start on, such as `/events?room=7`; '' listens to nothing until `listen` is called."""
     headers: Mapping[str, str] = {}
-    """Sent with each request for a stream, such as `{"Authorization": "Bearer …"}`; `on_start` may set it for one user."""
+    """Sent with each request for a stream, such as `{"Authorization": "Bearer …"}`.
+
+    `on_start` may set it for one user.
+    """
     tls: TlsSettings = TlsSettings()
     """Of `https://`: who is trusted, and the certificate of the user; by default the system's authorities and none."""
     tell_every: ClassVar[int] = 100
-    """Fires Locust's `request` event for one in this many deliveries, because it costs more than the delivery; 0: never."""
+    """Fires Locust's `request` event for one in this many deliveries, because it costs more than the delivery.
+
+    0: never.
+    """
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -83,15 +90,15 @@ class SSEUser(User):
         cls.tasks = own or [_stay]
 
     def on_start(self) -> None:
-        """Listen to `path`. A user that has to log in first does that, and calls `super().on_start()` after it."""
+        """Listen to `path`. A user that must log in first does so and then calls `super().on_start()`."""
         if self.path:
             self.listen(self.path)
 
     def on_event(self, event: SSEEvent, stream: UserStream) -> None:
-        """Called for each event, unless `listen` was given another function: `event.event`, `event.data`, `event.id`.
+        """Called for each event, unless `listen` got another function: `event.event`, `event.data`, `event.id`.
 
-        The loop that reads all streams calls it, so it must not wait: neither sleep nor send a request. `react`
-        starts a function that has to. Locust's list of exceptions shows an exception, and the stream continues.
+        The loop that reads all streams calls it, so it must not wait: neither sleep nor send a request. `react` starts
+        a function that must wait. Locust's list of exceptions shows an exception, and the stream continues.
         """
 
     @classmethod
@@ -99,7 +106,8 @@ class SSEUser(User):
         """When an event was sent, in nanoseconds since 1970 by the clock of this machine; None if it does not say.
 
         Its result becomes the response time of deliveries. Streams of the same name that receive the same bytes share
-        it: it is called for the first of them and once for all others, not once for each client. By default it is the due instant of events that fanbench's generator made.
+        it: it is called for the first of them and once for all others, not once for each client. By default it is the
+        due instant of events from fanbench's generator.
         """
         try:
             return decode(event.data.encode()).due_ns
@@ -118,8 +126,9 @@ class SSEUser(User):
     ) -> UserStream:
         """Begin to listen to a stream of `host`, and return it at once; `stream.wait_connected()` waits for it.
 
-        `name` is what Locust's table calls it: by default the path without its query. `headers` are sent beside the user's.
-        A POST has a `body`; its answer is asked for again, a second after it has come whole, until it is hung up.
+        `name` is its name in Locust's table: by default the path without its query. `headers` are sent in addition to
+        the user's. A POST has a `body`; a second after each complete answer it is sent again, until the stream is
+        closed.
 
         Raises:
             UsageError: the host, the path, a header or a file of TLS cannot be used.
@@ -153,7 +162,7 @@ class SSEUser(User):
     def _run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
             function(*args)
-        except Exception as error:  # of their own code, of whatever kind
+        except Exception as error:  # any exception of the user's own code
             self._failed(error)
 
     @property

@@ -8,7 +8,7 @@ from core.histogram import Histogram
 
 
 class StreamTimes:
-    """Over the clients of this process, since the last `restart`; durations in nanoseconds, folded by `fold`."""
+    """Figures over this process's clients since the last `restart`; durations in nanoseconds, folded by `fold`."""
 
     __slots__ = (
         "answer",
@@ -83,7 +83,7 @@ class StreamNotes:
 
     def quiet_until(self, now_ns: int) -> None:
         """Note a silence until now."""
-        if self.since_ns:  # a time before it, of an end that was noticed late, changes nothing
+        if self.since_ns:  # an earlier time, of an end that was noticed late, changes nothing
             self.longest_ns = max(self.longest_ns, now_ns - max(self.since_ns, self._from_ns))
 
     def closed(self, now_ns: int) -> None:
@@ -97,5 +97,5 @@ class StreamNotes:
         self._times.answer_ns.append(now_ns - self.began_ns)
 
     def restart(self, from_ns: int) -> None:
-        """Silences count from that instant on."""
+        """Count silences from that instant."""
         self.longest_ns, self._from_ns = 0, from_ns

@@ -1,4 +1,4 @@
-"""What the summary says about an endpoint: the content of its events, and so what could be measured."""
+"""The summary's lines about an endpoint: the content of its events, which decides what could be measured."""
 
 from __future__ import annotations
 

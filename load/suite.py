@@ -1,6 +1,6 @@
 """Joins the measurement to Locust's life cycle: start, ticks, the end. Locust itself is passed in.
 
-This is the process that a person talks to: Locust's only process, or its master.
+This is the process that people use: Locust's only process, or its master.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Suite:
     """The suite in Locust's only process, or in its master."""
 
     def __init__(self, environment: Any, measurement: Measurement) -> None:
-        gevent.get_hub().loop.update_now()  # imports took a second or two, by which --run-time would be cut short
+        gevent.get_hub().loop.update_now()  # imports took a second or two, which would shorten --run-time
         self._environment = environment
         self._measurement = measurement
-        self._files = read_settings(environment.parsed_options)  # the page may not change where files lie
+        self._files = read_settings(environment.parsed_options)  # the page must not change the files' paths
         self._settings = self._files
         self._thresholds = parse_thresholds(self._files.fail_if)
         self._problems: list[str] = []
@@ -102,7 +102,7 @@ class Suite:
         if self._problems:
             log.error("the test does not start: %s", "; ".join(self._problems))
             gevent.spawn(self._give_up)
-            raise gevent.GreenletExit  # Locust has no other way to refuse a start that leaves no traceback
+            raise gevent.GreenletExit  # Locust has no other way to refuse a start without a traceback
 
     def _test(self, settings: LoadSettings, clients: int, host: str | None) -> Begin:
         return Begin(
@@ -198,7 +198,10 @@ class Suite:
                 self._end(self._measurement.collect(self._settings.drain))
 
     def _say_that_no_test_began(self) -> None:
-        """Locust ends without a test, as where workers never came: a result of an earlier run would be taken for this one's."""
+        """Locust ends without a test, for instance because workers never came.
+
+        Write a result, or an earlier one would look like this run's.
+        """
         if self._result is None and not self._began_ns and self._page is None:
             self._problems.append("no test began; the log says why")
             self._end(CollectedResult())

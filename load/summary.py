@@ -1,4 +1,4 @@
-"""The result for a person, at the end of the run."""
+"""The result as text, at the end of the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def print_summary(result: LoadResult, stream: TextIO) -> None:
 
 
 def summary_text(result: LoadResult) -> str:
-    """What `print_summary` prints."""
+    """The lines of `print_summary`."""
     text = StringIO()
     _print(result, Console(file=text, soft_wrap=True))
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""`--fail-if`: thresholds of a run that is a gate."""
+"""`--fail-if`: thresholds that make a run a gate."""
 
 from __future__ import annotations
 

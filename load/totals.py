@@ -51,7 +51,7 @@ class SeenSeries(NamedTuple):
 
 
 class Totals(Document):
-    """Worker to master, once for each test: all that it measured."""
+    """Worker to master, once for each test: everything that it measured."""
 
     version: Literal[1] = 1
     test: int

@@ -13,7 +13,7 @@ from load.websocket import MessageFrames, MessageParser, encode_upgrade, require
 
 
 class Framing(Protocol):
-    """How a transport wraps the stream; `reply` is what we must answer to the bytes so far."""
+    """How a transport wraps the stream; `reply` is our pending answer to the bytes so far."""
 
     between: bool
     ended: bool
@@ -62,9 +62,15 @@ class WireFormat:
     between: Callable[[], Parser]
     """For a stream between two events."""
     sole_piece: Callable[[bytes], bytes | None] = _not_one
-    """Returns what is in the framing if there is exactly one complete piece; None for anything else, which needs `framing`."""
+    """Returns what is in the framing if there is exactly one complete piece.
+
+    None for anything else, which needs `framing`.
+    """
     whole: Callable[[bytes], SSEEvent | None] = _no_event
-    """Returns the event of a piece that has the form that replicas write; None for anything else, which needs `between`."""
+    """Returns the event of a piece that has the form that replicas write.
+
+    None for anything else, which needs `between`.
+    """
 
 
 CHUNKED = WireFormat(ChunkedBody, SSEParser, _sse_between_events, sole_chunk, read_whole)

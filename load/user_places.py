@@ -19,10 +19,10 @@ class UserPlace:
 
 
 class UserPlaces:
-    """The users in this process, in the order of their arrival.
+    """The users in this process, in order of arrival.
 
-    `ask` is told how many more seats are needed, and answers by `seat`, at once or later; `give_back` is told of
-    seats that are free again. `soon` runs a function when the loop comes round, so that many users make one question.
+    `ask` gets the number of further seats needed, and answers with `seat`, now or later; `give_back` gets seats that
+    are free again. `soon` runs a function in the next turn of the loop, so that many users make one request.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class UserPlaces:
         return place
 
     def leave(self, place: UserPlace) -> None:
-        """A user goes."""
+        """A user leaves."""
         self._present -= 1
         self._waiting.pop(place, None)
         if place.session is not None and place.client is not None:
@@ -80,7 +80,7 @@ class UserPlaces:
                 self._flush_soon()
 
     def seat(self, numbers: Sequence[int]) -> None:
-        """Seats were given."""
+        """Seats were assigned."""
         if self._session is None:
             return
         self._asked -= len(numbers)

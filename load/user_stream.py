@@ -1,4 +1,4 @@
-"""A stream of a locustfile's user: passes each event on, and expects nothing of its content."""
+"""A stream of a locustfile's user: passes each event on, whatever its content."""
 
 from __future__ import annotations
 
@@ -45,18 +45,21 @@ class HeardEvents:
         self._fresh: list[Event] = []
 
     def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Event]:
-        """The event, with its time of sending if that is known."""
+        """The event, with its sending time if known."""
         event = Event(_NUMBERED_BY_NOBODY, 0, True, source.server, sse.id)
         event.sse = sse
         try:
             event.sent_ns = self._sent_ns(sse) or 0
-        except Exception as error:  # of their own code, of whatever kind: the stream goes on
+        except Exception as error:  # any exception of the user's own code: the stream continues
             self._on_error(error)
         self._fresh.append(event)
         return (event,)
 
     def harvest(self) -> Deliveries:
-        """Return the arrivals since the last call. Empty the caches first: later arrivals are not noted on these events."""
+        """Return the arrivals since the last call.
+
+        Empty the caches first: later arrivals are not noted on these events.
+        """
         fresh, self._fresh = self._fresh, []
         timed = [event for event in fresh if event.sent_ns]
         latency_ns = [np.frombuffer(event.arrivals, np.int64) - event.sent_ns for event in timed if event.arrivals]
@@ -69,7 +72,7 @@ class HeardEvents:
 
 
 class Deliveries:
-    """For a period: the time of each delivery since it was sent, in nanoseconds, and the number without such a time."""
+    """Over a period: each delivery's time since it was sent, in nanoseconds, and the number of deliveries without that time."""
 
     __slots__ = ("latency_ns", "timed_bytes", "untimed", "untimed_bytes")
 
@@ -131,7 +134,7 @@ class UserStream:
         self._open.set()
 
     def closed(self, now_ns: int) -> None:  # noqa: ARG002
-        """It is not connected any more."""
+        """The connection is lost."""
         self.connected = False
         self._open.clear()
 
@@ -145,7 +148,7 @@ class UserStream:
                     self.start_id = event.id
                 try:
                     self._on_event(event, self)
-                except Exception as error:  # of their own code, of whatever kind: the stream goes on
+                except Exception as error:  # any exception of the user's own code: the stream continues
                     self.on_error(error)
                 if self._expected:
                     self._meet(event, now_ns)
@@ -163,11 +166,11 @@ class UserStream:
                 expectation.met(event, now_ns)
 
     def wait_connected(self, timeout_s: float = 10.0) -> bool:
-        """Wait, in a task, until it is connected; whether it is."""
+        """Wait, in a task, until it is connected; return whether it is."""
         return bool(self._open.wait(timeout_s))
 
     def wait_event(self, match: Match | None = None, timeout_s: float = 10.0) -> SSEEvent | None:
-        """Wait, in a task, for the next event, or for the next that matches; None if it does not come in that time."""
+        """Wait, in a task, for the next event, or for the next that matches; None if it does not arrive in time."""
         expectation = self.expect("", match, timeout_s)
         with expectation:
             pass
@@ -177,7 +180,7 @@ class UserStream:
         """For a `with` block whose action leads to an event, such as a click.
 
         Leaving the block waits for the next event that matches, from the block's beginning on. Locust's table gets the
-        time between the two as a request `name`, a failed one if the event does not come within `timeout_s` of the
+        time between the two as a request `name`, a failed one if the event does not arrive within `timeout_s` of the
         block's end. `event` is then that event, or None.
         """
         return Expectation(name, match or _any_event, timeout_s, self._expected, self._on_expected)
@@ -193,7 +196,7 @@ def _any_event(_: SSEEvent) -> bool:
 
 
 class Expectation(AbstractContextManager["Expectation"]):
-    """An event that must follow the action of a `with` block."""
+    """The event that must follow the action of a `with` block."""
 
     def __init__(
         self,

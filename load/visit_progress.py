@@ -1,4 +1,7 @@
-"""One visit as it goes: what its client got of its session, and what is to be done next. Pure but for what it tells."""
+"""The progress of one visit: what its client has received of its session, and what to do next. It only reports.
+
+It has no other effects.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ class VisitProgress:
             if self.session.measured_from == 0:
                 self._times.first_event_ns.append(now_ns - max(self.opened_ns, self._due_ns))
         opened_ns = self.opened_ns
-        if event.sent_ns < opened_ns:  # history, which is due to this client from when the client asked for it
+        if event.sent_ns < opened_ns:  # history, which is due to this client since its request
             event.due_ns = event.sent_ns = opened_ns
             event.received_ns = max(event.received_ns, opened_ns)
         before = self._before
@@ -90,5 +93,5 @@ class VisitProgress:
             self._on_end()
         elif not self.moved and 0 <= self.visit.moves_after_seq <= seq:
             self.moved = True
-            self._before = None  # the pause that follows is the move's
+            self._before = None  # the pause that follows belongs to the move
             self._on_move()

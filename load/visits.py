@@ -1,4 +1,4 @@
-"""The clients of sessions: they arrive when the schedule says so, and leave after the event that it names.
+"""The clients of sessions: the schedule decides when they arrive, and after which event they leave.
 
 Locust's users take the visits in turn. Each process computes the whole schedule and opens the visits of the users that are here.
 """
@@ -32,12 +32,12 @@ class Visitor(NamedTuple):
 
 
 class House(Protocol):
-    """Who opens and closes the clients of visits: the measurement of this process."""
+    """Opens and closes the clients of visits: this process's measurement."""
 
     counters: Counters
 
     def admit(self, topic: str, user: int, replica: int, state: ClientState) -> Any:
-        """Begin to connect a client; the client."""
+        """Begin to connect a client, and return it."""
 
     def dismiss(self, client: Any) -> None:
         """Close a client's connection for good."""
@@ -88,7 +88,7 @@ class Visits:
         return Visitor(Seat(number, "", number % self._replicas))
 
     def rise(self, number: int) -> None:
-        """A user goes, and its visits end."""
+        """A user leaves, and its visits end."""
         self.present.discard(number)
         for visit in [visit for visit in self._open if visit % self._users == number]:
             self._close(visit)
@@ -184,6 +184,6 @@ def lost_of(track: Track, first: int, last: int, tail: Cause) -> dict[Cause, int
         return {track.cause or tail: last - first + 1}
     lost = track.lost(first, last, tail)
     before = min(track.first_seq - 1, last) - first + 1
-    if before > 0:  # it arrived, or was let in, too late for these
+    if before > 0:  # it arrived, or was admitted, too late for these
         lost[Cause.UNEXPLAINED] = lost.get(Cause.UNEXPLAINED, 0) + before
     return lost

@@ -1,4 +1,4 @@
-"""WebSocket, as much of it as a stream of text messages needs: handshake, frames, the answer to a ping.
+"""The part of WebSocket that a stream of text messages needs: handshake, frames, the answer to a ping.
 
 wsproto writes our frames. Received bytes are parsed here, in a quarter of the time or less (docs/decisions/0006).
 """
@@ -15,7 +15,7 @@ from core.endpoint.origin import Origin
 from core.sse import SSEEvent
 from load.http1 import Http1Error, ResponseHead
 
-_KEY = generate_nonce()  # RFC 6455 wants one for each connection; one per process is enough for the check
+_KEY = generate_nonce()  # RFC 6455 requires one for each connection; one for each process is enough for the check
 _ACCEPT = generate_accept_token(_KEY).decode()
 _CONTROL = FrameProtocol(client=True, extensions=[])
 _CONTINUATION, _TEXT, _CLOSE, _PING, _PONG = 0, 1, 8, 9, 10
@@ -50,8 +50,8 @@ def require_upgraded(head: ResponseHead) -> None:
 class MessageFrames:
     """Takes frames off text messages, wherever their bytes are cut (RFC 6455, section 5.2).
 
-    `between` is true when the last byte fed ended a message; `ended` once the server has said that it closes. `reply`
-    is what the server is owed: a pong for each ping, the answer to its close.
+    `between` is true when the last byte fed ended a message; `ended` once the server has announced its close. `reply`
+    has our pending answers: a pong for each ping, and the answer to a close.
     """
 
     __slots__ = ("_held", "_message", "between", "ended", "reply")
@@ -61,7 +61,7 @@ class MessageFrames:
         self.ended = False
         self.reply = b""
         self._held = b""  # of a frame that was cut
-        self._message: list[bytes] | None = None  # the fragments so far of one that came in several frames
+        self._message: list[bytes] | None = None  # the fragments so far of a message in several frames
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the messages that they complete.

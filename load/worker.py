@@ -1,4 +1,7 @@
-"""The worker's side: it holds clients as the master says, and reports their results. Locust's environment is passed in."""
+"""The worker's side: it holds clients as the master says, and reports their results.
+
+Locust's environment is passed in.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ class Worker:
         self._told_totals = True
         self._process = psutil.Process()
         self._parent = os.getppid() if forked else 0
-        if forked:  # what is printed at the end is the master's
+        if forked:  # the master prints the results
             environment.parsed_options.json, environment.parsed_options.json_file = False, None
         self.places = UserPlaces(self._ask, self._give_back, gevent.get_hub().loop.run_callback)
         self._channel.listen(Begin, self._on_begin)
@@ -72,7 +75,8 @@ class Worker:
         self._about(Drain, self._on_drain, apart=True)
         self._about(HandOver, lambda _: self._leave())
         environment.events.test_stopping.add_listener(lambda **_: self._leave())
-        # After Locust's own listener, which would tell the master that this worker has quit: the last added is called first.
+        # After Locust's own listener, which would report to the master that this worker has quit: the last added is
+        # called first.
         environment.events.init.add_listener(lambda **_: environment.events.quitting.add_listener(self._quit))
         gevent.spawn(self._tick_forever)
 
@@ -129,7 +133,7 @@ class Worker:
         self._tell_totals(result)
 
     def _tell_totals(self, result: WorkerResult) -> None:
-        """Send the totals, once for each test: from then on nothing counts."""
+        """Send the totals, once for each test; later events do not count."""
         if self._told_totals or self._begin is None:
             return
         self._told_totals = True
@@ -138,7 +142,7 @@ class Worker:
         self._channel.send(Totals.of(self._begin.test, self._begin.measure_from_ns, result))
 
     def _leave(self) -> None:
-        """The worker leaves a test that continues, or that the master has ended without a question."""
+        """The worker leaves a test that continues, or that the master has ended without asking."""
         if not self._told_totals:
             self._tell_totals(hand_over(self._session) if self._session is not None else WorkerResult())
 
@@ -159,7 +163,7 @@ class Worker:
         silent_s = 0.0
         while True:
             gevent.sleep(TICK_S)
-            # Counted by what this loop has waited, so that a worker that was held up reads its messages first.
+            # Counted by this loop's waits, so that a delayed worker reads its messages first.
             last = self._runner.last_heartbeat_timestamp
             silent_s, heard = (silent_s + TICK_S, heard) if last == heard else (0.0, last)
             self._require_master(silent_s)

@@ -22,7 +22,7 @@ PACKAGES = ("core", "brokers", "server", "generator", "load", "harness", "benchm
 CONTRACTS = Path("core", "contracts")
 RENAMED = "renamed_by_the_script"
 UNTYPED = ("model_copy", "model_construct")
-"""What would make a document of names that mypy does not see."""
+"""Patterns that make a document with names that mypy does not see."""
 Field = tuple[str, str]
 
 
