@@ -41,7 +41,7 @@ def recommend(comparison: Comparison, evidence: FaultEvidence) -> Recommendation
     ranked = [family for family in families(comparison) if family.judgement.contenders]
     if not ranked:
         return None
-    first = ranked[0]
+    first = next((family for family in ranked if _unbeaten(family)), ranked[0])
     said = [_take(first)]
     stored = next((family for family in ranked if family.delivery == AT_LEAST_ONCE), None)
     said += _without_loss(first, stored, evidence)

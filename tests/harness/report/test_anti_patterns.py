@@ -40,3 +40,14 @@ def test_it_is_never_proposed(tmp_path: Path):
     named = [judged.contender for groups in answer.left.values() for group in groups for judged in group]
     assert sorted(named + [judged.contender for judged in answer.ruled_out]) == ["nats", "valkey"]
     assert not any("valkey-per-client" in command.command for command in answer.commands)
+
+
+def test_where_it_stands_alone_in_its_promise_the_advice_is_that_of_the_other():
+    stored = [
+        made_up.run(name, r, delivery="at-least-once") for r in FIVE for name in ("valkey-streams", "redis-streams")
+    ]
+    alone = [run for run in RUNS if run.contender == "valkey-per-client"]
+    advice = comparison_view(made_up.comparison(stored + alone), draw=False).verdict[0]
+    assert "Take none" not in advice
+    assert "valkey-streams" in advice
+    assert "Take none" in comparison_view(made_up.comparison(alone), draw=False).verdict[0]
