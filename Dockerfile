@@ -6,11 +6,11 @@ FROM ${PYTHON_IMAGE}
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 
-# The programs' own needs, at locked versions and hashes; charts, reports and notebooks stay outside.
+# The programs' requirements, with locked versions and hashes; without charts, reports and notebooks.
 COPY deploy/requirements.lock /tmp/
 RUN pip install --require-hashes --no-deps -r /tmp/requirements.lock && useradd --system --no-create-home fanbench
 
-# The entry points by which a replica finds its adapters come with the package's metadata, hence the install;
+# The package's metadata has the entry points by which a replica finds its adapters, hence the install;
 # the code itself runs from /app, with the page that a replica serves at /.
 COPY pyproject.toml LICENSE README.md ./
 COPY scripts/build_hook.py scripts/build_hook.py
@@ -22,10 +22,10 @@ COPY load load
 COPY ui ui
 COPY deploy/entrypoint.py deploy/entrypoint.py
 RUN pip install --no-deps --no-build-isolation -e .
-# The user that runs it may not write here, and without bytecode each start would compile every library again: seconds of CPU.
+# Its user may not write here, and without bytecode each start would compile every library, for seconds of CPU.
 RUN python -m compileall -q core brokers server generator load deploy
 
-# Which source this is, for the metrics and the labels: an image has no repository. `make image` gives both.
+# Identifies the source for metrics and labels, because an image has no repository. `make image` passes both.
 ARG FANBENCH_COMMIT=
 ARG FANBENCH_VERSION=
 ENV FANBENCH_COMMIT=${FANBENCH_COMMIT}

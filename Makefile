@@ -1,6 +1,6 @@
 # Each target sets up what it needs; `make help` lists them.
 .DEFAULT_GOAL := help
-# A shell that forbids it would have every start of every program compile our modules again.
+# If a shell forbids bytecode, every start of every program compiles our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 PY := $(VENV)/bin/python

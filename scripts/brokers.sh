@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Install the broker programs that do not come as wheels: redis-server, mosquitto, rabbitmq-server; nginx with nchan, for
-# `fanbench demo` and the benchmarks; caddy, for the tests of deploy/caddy; and postgresql, whose wheel has no TLS, for the
-# tests of that; and faketime, for the tests of clocks that are wrong. Valkey, NATS and PostgreSQL come with `make setup`. Run again, it says what is here.
+# `fanbench demo` and the benchmarks; caddy, for the tests of deploy/caddy; postgresql, for the tests of TLS, which the
+# wheel lacks; and faketime, for the tests of wrong clocks. Valkey, NATS and PostgreSQL come with `make setup`. Run again, it lists what is installed.
 #
-# By apt (as root or by sudo) or by brew. No service that it installs is left running or starts at the next boot:
-# fanbench runs each program itself, on a port of its own, and idle neighbours disturb a measurement.
+# With apt (as root or with sudo) or brew. No installed service keeps running or starts at the next boot:
+# fanbench runs each program itself, on its own port, and idle neighbours disturb a measurement.
 set -euo pipefail
 
-# bash 3.2, which is what macOS has, knows no associative arrays.
+# macOS has bash 3.2, which lacks associative arrays.
 package_of() {
   case $1 in
     nginx) echo nginx-light libnginx-mod-nchan ;;
@@ -29,16 +29,16 @@ formula_of() {
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 is_here() {
-  # nginx without nchan counts as missing where apt can bring both; brew has no nchan.
+  # nginx without nchan counts as missing if apt can install both; brew has no nchan.
   if [ "$1" = nginx ] && command -v apt-get && ! compgen -G '/usr/lib/nginx/modules/ngx_nchan_module.so'; then
     return 1
   fi >/dev/null
-  # PostgreSQL's programs are kept off the PATH, in a folder for each version: by Debian, and by brew on two architectures.
+  # Debian, and brew on two architectures, keep PostgreSQL's programs off the PATH, in a folder for each version.
   if [ "$1" = postgresql ]; then
     command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' ||
       compgen -G '/opt/homebrew/opt/postgresql@*/bin/initdb' || compgen -G '/usr/local/opt/postgresql@*/bin/initdb'
   elif [ "$1" = nchan ]; then
-    # A module of Debian's nginx, for the benchmarks alone; where there is no apt-get it is nobody's to miss.
+    # A module of Debian's nginx, only for the benchmarks; without apt-get it does not count as missing.
     ! command -v apt-get || compgen -G '/usr/lib/nginx/modules/*nchan*' || compgen -G '/usr/share/nginx/modules-available/*nchan*'
   else
     command -v "$1"
@@ -55,7 +55,7 @@ done
 give_up() {
   echo "brokers: not here: ${missing[*]}. $1" >&2
   echo "brokers: what is missing is left out of comparisons, and its tests are skipped" >&2
-  # On a CI machine everything must be there; elsewhere `make test` goes on without.
+  # On a CI machine everything must be there; elsewhere `make test` continues without.
   [ "${CI:-}" != true ] || exit 1
   exit 0
 }
@@ -77,7 +77,7 @@ if command -v apt-get >/dev/null; then
   as_root() { $sudo "$@"; }
   echo "brokers: installing ${packages[*]}"
 
-  # What is changed for the time of the installation, and put back whatever happens.
+  # Changed during the installation, and restored whatever happens.
   policy=/usr/sbin/policy-rc.d
   clusters=/etc/postgresql-common/createcluster.conf
   own_policy="" kept_clusters=""
@@ -94,7 +94,7 @@ if command -v apt-get >/dev/null; then
   install_all() {
     as_root apt-get update -qq || return
     if [[ " ${packages[*]} " == *" postgresql "* ]]; then
-      # Debian's postgresql makes a database of its own, which nobody here needs, unless this file forbids it.
+      # Debian's postgresql creates a database, which nobody needs here, unless this file forbids it.
       install postgresql-common || return
       as_root cp -p "$clusters" "$clusters.fanbench" || return
       kept_clusters=$clusters.fanbench
@@ -116,7 +116,7 @@ if command -v apt-get >/dev/null; then
   fi
   rm -f "$log"
   if command -v systemctl >/dev/null; then
-    # Erlang's port mapper comes with rabbitmq-server, as a service and as a socket that starts it.
+    # Erlang's port mapper comes with rabbitmq-server, as a service and as a socket that starts the service.
     for unit in "${missing[@]}" epmd.service epmd.socket; do
       case $unit in epmd.*) [[ " ${missing[*]} " == *" rabbitmq-server "* ]] || continue ;; esac
       as_root systemctl disable --quiet "$unit" 2>/dev/null || true

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Install the browser that the tests of the web page drive: Debian's chromium, as root or by sudo. Idempotent.
+# Install the browser for the tests of the web page: Debian's chromium, as root or with sudo. Idempotent.
 # `browser.sh where` installs nothing: it prints the browser's path, or fails if there is none.
 set -euo pipefail
-# The shell without windows comes first: it draws the same pages for two thirds of the CPU.
+# The headless shell comes first: it draws the same pages with two thirds of the CPU.
 for name in chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; do
   if path=$(command -v "$name"); then
     [ "${1:-}" != where ] || echo "$path"
@@ -20,8 +20,8 @@ if [ "$(id -u)" != 0 ]; then
   apt="sudo apt-get"
 fi
 echo "browser: installing chromium"
-# Another apt-get may be at work (scripts/brokers.sh): wait for it.
+# Another apt-get may be running (scripts/brokers.sh): wait for it.
 $apt -o DPkg::Lock::Timeout=300 update -qq
 install() { DEBIAN_FRONTEND=noninteractive $apt -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$1" >/dev/null; }
-# Releases before 2025 do not have the shell as a package of its own.
+# Releases before 2025 have no separate package for the shell.
 install chromium-headless-shell 2>/dev/null || install chromium

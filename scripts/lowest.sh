@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install the lowest version of each direct dependency that pyproject.toml allows, in a virtual environment that is made for it
-# and removed, and run the fast tests there; then what the client libraries have to keep, with the brokers that are installed.
-# The tests' own tools are the newest that go with these versions. Options go to pytest: scripts/lowest.sh -x
+# and removed, and run the fast tests there; then the adapters' promises, with the installed brokers.
+# The tests' own tools are the newest that fit these versions. Options go to pytest: scripts/lowest.sh -x
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=$PWD/.venv/bin/uv
@@ -32,4 +32,4 @@ redis-server tests/brokers/test_conformance_redis.py
 mosquitto tests/brokers/test_conformance_mqtt.py
 rabbitmq-server tests/brokers/test_rabbitmq.py
 END
-"$python" -m pytest -n 0 "${programs[@]}" "$@"  # one by one: they tell a silent connection from a slow one
+"$python" -m pytest -n 0 "${programs[@]}" "$@"  # one by one: they distinguish a silent connection from a slow one

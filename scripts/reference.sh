@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Measure results/reference anew, part by part; then the page over all parts, the notebooks and README's picture.
+# Measure results/reference again, part by part; then the page over all parts, the notebooks and README's picture.
 #
 #   scripts/reference.sh [PART…]
 #
 # Without names: broadcast rooms burst transports faults capacity-valkey capacity-nats. About 55 minutes on an undisturbed
-# machine of two cores. The part failovers, each cluster through each fault of its nodes, takes two hours more and is measured
-# only where it is named. A finished part lies in results/reference.new and is not measured again: after Ctrl-C, or
-# when a part failed, the same command goes on. When every part that was asked for is there they replace results/reference,
-# or, where parts were named, those alone.
+# machine with two cores. The part failovers, each cluster through each fault of its nodes, takes two more hours and is measured
+# only if it is named. A finished part is in results/reference.new and is not measured again: after Ctrl-C, or
+# if a part failed, the same command continues. When every requested part is there, they replace results/reference
+# or, if parts were named, only those.
 #
-# ROUNDS, DURATION (seconds) and MINUTES change it: a part that would not fit into MINUTES is not begun.
+# ROUNDS, DURATION (seconds) and MINUTES change it: a part that would not fit into MINUTES does not start.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fanbench=.venv/bin/fanbench

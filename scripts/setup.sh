@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Create the virtual environment in $1 with everything that requirements.lock pins, and fanbench itself.
-# Needs a Python from 3.11; takes uv where it is installed and brings it by pip where it is not.
+# Needs Python 3.11 or later; uses an installed uv, or installs uv with pip.
 set -euo pipefail
 venv=${1:-.venv}
 cd "$(dirname "$0")/.."
@@ -29,7 +29,7 @@ else
     "$python" -m venv "$venv"
   fi
   if [ ! -x "$venv/bin/uv" ]; then
-    # The version and the hashes of the lock, like everything after it.
+    # With the lock's version and hashes, like everything after it.
     awk '/^uv==/ { ours = 1 } ours { print } ours && !/\\$/ { exit }' requirements.lock >"$venv/uv.lock"
     "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r "$venv/uv.lock"
   fi
@@ -37,7 +37,7 @@ else
 fi
 
 echo "setup: installing the packages of requirements.lock into $venv"
-# Compiled now: where PYTHONDONTWRITEBYTECODE is set, each start of each program would compile its imports, for a second.
+# Compile now: if PYTHONDONTWRITEBYTECODE is set, each start of each program would compile its imports, for a second.
 "$uv" pip install -q --compile-bytecode --require-hashes --python "$venv/bin/python" -r requirements.lock
-# By the hatchling of the lock: in a build environment of its own it would be any.
+# With the lock's hatchling: an isolated build environment could have any version.
 "$uv" pip install -q --python "$venv/bin/python" --no-deps --no-build-isolation -e .

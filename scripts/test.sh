@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every test, five at a time. Up to five that failed are run again, each alone: on a machine that others use too, a
-# deadline may pass beside four other processes that start brokers. A test that fails alone as well fails the run, and one
-# that passed alone is named at the end: it has a race, or a deadline that is too short.
+# Run every test, five at a time. Up to five failed ones run again, each alone: on a shared machine, a
+# deadline may pass while four other processes start brokers. A test that also fails alone fails the run. One
+# that passes alone is named at the end: it has a race, or too short a deadline.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=$1; shift  # the rest goes to pytest
@@ -11,10 +11,10 @@ pytest() { "$python" -m pytest -o cache_dir="$cache" "$@"; }
 
 pytest --dist loadfile --no-loadscope-reorder -n 5 "$@"  # tests/durations.py puts the longest files first
 code=$?
-[ "$code" = 1 ] || exit "$code"  # 1: tests failed; any other is no matter of load
+[ "$code" = 1 ] || exit "$code"  # 1: tests failed; any other code has another cause than load
 failed=$("$python" -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' "$cache/v/cache/lastfailed") || exit 1
 [ "$(wc -l <<<"$failed")" -le 5 ] || exit 1
-grep -qv :: <<<"$failed" && exit 1  # a file that cannot be collected, or workers that collect other tests: no test failed
+grep -qv :: <<<"$failed" && exit 1  # a file that cannot be collected, or workers that collect different tests: no test failed
 echo "scripts/test.sh: these failed beside others and are run again alone:" >&2
 echo "$failed" >&2
 pytest -n 0 --last-failed --last-failed-no-failures none "$@" || exit 1

@@ -16,7 +16,7 @@ replicas() {
     awk -v port="$PORT" '{ print "server " $1 ":" port " max_fails=0;" }'
 }
 
-# Until the first replica is there, a port where nobody listens: the answer is a plain 502.
+# Until the first replica is there, use a port where nobody listens: the answer is a plain 502.
 current=$(replicas)
 : "${current:=server 127.0.0.1:9;}"
 echo "$current" >"$prefix/replicas.conf"
@@ -27,7 +27,7 @@ while kill -0 $nginx 2>/dev/null; do
   sleep 1 &
   wait $! || true
   found=$(replicas)
-  # A name server that says nothing changes nothing: nginx itself passes over a replica that does not answer.
+  # Without an answer from the name server nothing changes: nginx itself skips a replica that does not answer.
   if [ -n "$found" ] && [ "$found" != "$current" ]; then
     current=$found
     echo "$current" >"$prefix/replicas.conf"
@@ -35,7 +35,7 @@ while kill -0 $nginx 2>/dev/null; do
     kill -HUP $nginx
   fi
 done
-# Its end is a failure, which the restart policy mends, unless it was asked for.
+# Unless requested, its end is a failure, after which the restart policy restarts it.
 code=0
 wait $nginx || code=$?
 rm -rf "$prefix"

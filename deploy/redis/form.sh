@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make a cluster of the containers valkey-cluster-node-1 to -6: three primaries, which share the slots, and a copy of each.
-# Runs once and ends. Started again, it takes back the nodes that were killed, which come back empty.
+# Runs once and ends. If it runs again, it readmits killed nodes, which come back empty.
 set -eu
 : "${PORT:=6379}"
 
@@ -10,7 +10,7 @@ ask() {
   timeout 2 valkey-cli -h "$host" -p "$PORT" "$@" 2>/dev/null | tr -d '\r'
 }
 
-# Addresses, since a cluster knows no names.
+# Addresses, because a cluster does not know names.
 nodes=
 for number in 1 2 3 4 5 6; do
   node=

@@ -4,13 +4,13 @@
 set -eu
 : "${PRODUCT:?valkey or redis}" "${PORT:=6379}" "${SENTINEL_PORT:=26379}"
 here=$(dirname "$0")
-entrypoint=$(command -v docker-entrypoint.sh || true)   # of the official images: it gives up root
+entrypoint=$(command -v docker-entrypoint.sh || true)   # of the official images: it drops root
 
 address() { timeout 2 getent hosts "$1" | awk '{ print $1; exit }'; }
 ask() { timeout 2 "$PRODUCT-cli" --raw "$@" 2>/dev/null || true; }
 say() { ask -h "$1" -p "$PORT" info replication | tr -d '\r'; }
 
-# Who leads: whom a Sentinel names, or at the very first start server 1.
+# The leader: the one that a Sentinel names, or server 1 at the very first start.
 primary() {
   for number in 1 2 3; do
     sentinel=$(address "$PRODUCT-sentinel-sentinel-$number.")
@@ -24,7 +24,7 @@ primary() {
 case "$1" in
   server)
     own=$(address "$(hostname)") leader=$(primary)
-    # A file that can be written: a Sentinel has each server note in it whom it follows.
+    # A writable file, because a Sentinel makes each server write its role into it.
     {
       cat "$here/nodes.conf"
       echo "port $PORT"
@@ -36,7 +36,7 @@ case "$1" in
     ;;
   sentinel)
     leader=$(primary)
-    # A Sentinel that finds a primary without replicas looks again after ten seconds only.
+    # A Sentinel that finds a primary without replicas looks again only after ten seconds.
     tries=0
     until [ "$(say "$leader" | grep -c 'state=online')" -ge 2 ] || [ $tries -ge 100 ]; do
       tries=$((tries + 1))
@@ -51,7 +51,7 @@ case "$1" in
     ;;
   healthy)
     if [ -e /data/sentinel.conf ]; then
-      # It knows enough others, and both replicas: it could have one of them promoted.
+      # It knows enough others, and both replicas, so it could promote one of them.
       ask -p "$SENTINEL_PORT" sentinel ckquorum fanbench | grep -q '^OK' &&
         ask -p "$SENTINEL_PORT" sentinel master fanbench | grep -A 1 '^num-slaves$' | grep -q '^2$'
     else
