@@ -129,10 +129,7 @@ class DeliveryPromises:
                 require(reader.payloads == expected, "the consumers share the messages")
 
     async def test_unsubscribe_stops(self, broker: Workbench) -> None:
-        """After unsubscribe has returned, no message of the topic arrives; other topics continue.
-
-        Resubscribing works.
-        """
+        """After unsubscribe, no message of the topic arrives, and other topics continue; resubscribing works."""
         topic, other = broker.topic(), broker.topic()
         async with broker.producer() as producer, broker.reader(topic, other) as (consumer, reader):
             await producer.publish(topic, b"before")

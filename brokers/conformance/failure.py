@@ -44,10 +44,7 @@ class FailurePromises:
 
     @needs("program")
     async def test_broker_killed_and_restarted(self, broker: Workbench) -> None:
-        """While a killed broker is down, publishing raises.
-
-        When it is back, a Gap is reported and messages flow again.
-        """
+        """While a killed broker is down, publishing raises; afterwards a Gap is reported, and messages flow again."""
         topic = broker.topic()
         assert broker.running is not None
         async with broker.producer() as producer, broker.reader(topic) as (_, reader):
@@ -219,10 +216,7 @@ class FailurePromises:
 
     @needs("link")
     async def test_nobody_there(self, broker: Workbench) -> None:
-        """An unknown host, a closed port or a silent port gives a clear error in bounded time.
-
-        Nothing is left behind.
-        """
+        """An unknown host, a closed port or a silent port gives a clear error in time; nothing is left behind."""
         async with silent_server() as (silent, _), nothing_left():
             for address in ("nowhere.invalid:1", "127.0.0.1:1", silent):
                 url = with_address(with_credentials(broker.url, "fanbench", WRONG_PASSWORD), address)

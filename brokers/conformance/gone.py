@@ -108,10 +108,7 @@ class GonePromises:
 
     @needs("leftovers")
     async def test_clean_up_leaves_nothing(self, broker: Workbench) -> None:
-        """Everything that an adapter creates has the run's name.
-
-        `clean_up` removes all of it, and nothing that belongs to another run.
-        """
+        """Everything that an adapter creates has the run's name; clean_up removes all of it, and nothing of other runs."""
         assert broker.provocations.leftovers is not None
         adapter, topic = broker.adapter, broker.topic()
         require(isinstance(adapter, CleansUp), "the adapter has no clean_up")

@@ -42,10 +42,7 @@ class TopicPromises:
     """One test for each."""
 
     async def test_unusable_topic_harms_no_other(self, broker: Workbench) -> None:
-        """A topic over the limit in bytes, or one that is not text, is refused separately.
-
-        The longest allowed one works.
-        """
+        """A topic that is too long in bytes, or is not text, is refused separately; the longest allowed one works."""
         longest, bad = _unusable(broker)
         good = [broker.topic(), broker.topic(), longest]
         async with broker.producer() as producer, broker.reader() as (consumer, reader):
@@ -80,10 +77,7 @@ class TopicPromises:
 
     @needs("restricted")
     async def test_forbidden_topic_harms_no_other(self, broker: Workbench) -> None:
-        """A forbidden topic is refused with the broker's words.
-
-        The others continue, and it is never requested again.
-        """
+        """A forbidden topic is refused with the broker's words and never requested again; the others continue."""
         assert broker.provocations.restricted is not None
         heard = bytearray()
         with broker.provocations.restricted(broker.folder / f"restricted-{secrets.token_hex(4)}") as restricted:
