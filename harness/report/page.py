@@ -164,7 +164,11 @@ def as_markdown(view: View) -> str:
         for row in table.rows:
             texts = [f"{_cell(cell.text)}<br>{_cell(cell.small)}" if cell.small else _cell(cell.text) for cell in row]
             lines.append("| " + " | ".join(texts) + " |")
-    host = _cell(", ".join(comparison.host.values()))
+    # A bare number needs its name: 2 cores, Python 3.11.2.
+    named = (
+        f"{name} {value}" if value.replace(".", "").isdigit() else value for name, value in comparison.host.items()
+    )
+    host = _cell(", ".join(named))
     command = comparison.command.replace("`", "'")
     return "\n".join([*lines, "", f"{offered_workload(comparison)} · {host} · `{command}`"])
 

@@ -1,5 +1,10 @@
 """The PostgreSQL that fanbench starts: several at once, intact after a kill, stopped completely, with the chosen settings."""
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -129,3 +134,33 @@ def test_the_newest_of_the_system_s_is_taken_where_there_is_no_wheel(version, tm
     monkeypatch.setattr("brokers.programs.postgres.find_spec", lambda name: None)
     monkeypatch.setattr("brokers.programs.postgres._FOLDERS", (f"{tmp_path}/*/bin",))
     assert PROGRAMS["postgres"].find() == tmp_path / version / "bin" / "postgres"
+
+
+INITIALISE = """
+import sys
+from pathlib import Path
+from brokers.programs.catalogue import PROGRAMS
+from brokers.programs.postgres import initialise
+from core.errors import FanbenchError
+try:
+    initialise(PROGRAMS["postgres"].require().parent, Path(sys.argv[1]))
+except FanbenchError as error:
+    print(error)
+else:
+    print("done")
+"""
+
+
+@pytest.mark.usefixtures("integration")
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [("dac_read_search", "done"), ("dac_override", "setpriv: .*; run fanbench as another user")],
+)
+def test_root_in_a_container_can_make_a_database_or_learns_what_to_do(without, said, tmp_path):
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root changes users, by setpriv")
+    if PROGRAMS["postgres"].find() is None:
+        missing("postgres: make setup")
+    command = ["setpriv", f"--bounding-set=-{without}", sys.executable, "-c", INITIALISE, tmp_path / "data"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert re.fullmatch(said, done.stdout.strip()), done.stdout + done.stderr

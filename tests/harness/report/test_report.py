@@ -248,6 +248,7 @@ def test_markdown_is_two_tables_whatever_the_names(tmp_path: Path) -> None:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
         assert any("a\\|b\\*c\\<d\\>" in line for line in table)
     assert lines[0].startswith("**Take ")
+    assert " · cores 2 · " in lines[-1]  # a bare 2 would say nothing
     assert as_markdown(view_of(load_results(folder))) in build_report([folder, folder], markdown=True)
 
 
