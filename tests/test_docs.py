@@ -98,7 +98,7 @@ def test_every_command_is_documented():
         assert re.search(rf"fanbench {name}\b", text), f"fanbench {name} is in no page of docs/"
 
 
-def test_the_figures_of_sse_beside_websocket_are_those_of_the_reference():
+def test_the_figures_of_sse_and_websocket_are_those_of_the_reference():
     from harness.report.transports import transport_tables
     from harness.results.load import load_results
 

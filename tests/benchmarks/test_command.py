@@ -79,7 +79,7 @@ def test_the_bars_of_the_product_are_named(quick: tuple[str, dict[str, Any]]) ->
     assert limits["connections accepted per second of CPU"] == (3_000, "/s")
 
 
-def test_the_rate_that_was_achieved_stands_beside_the_cost(quick: tuple[str, dict[str, Any]]) -> None:
+def test_the_achieved_rate_is_shown_with_the_cost(quick: tuple[str, dict[str, Any]]) -> None:
     for name, figures in rows(tables(quick[1])["fanout-40"]).items():
         assert 0 < figures["events/s"]["high"] <= 50, name
 
@@ -94,7 +94,7 @@ def test_the_phases_of_a_run_add_up_to_its_fixed_cost(quick: tuple[str, dict[str
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_part_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failed_part_is_reported_and_the_others_continue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fails(*_: object) -> Iterator[FigureTable]:
         yield FigureTable("first", "the first size", [])
         raise FanbenchError("deliveries did not come")

@@ -56,7 +56,7 @@ def test_bytes_after_the_head_count() -> None:
         assert reader.delivered() == 1
 
 
-def test_a_stream_that_ends_is_told() -> None:
+def test_a_stream_that_ends_is_reported() -> None:
     with connected(2) as (reader, ends):
         ends[0].close()
         assert wait_until(lambda: reader.count()["open"] == 1, "one stream has ended")

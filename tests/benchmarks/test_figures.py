@@ -28,7 +28,7 @@ def test_a_ratio_of_different_numbers_of_rounds_is_refused() -> None:
         ([2_900, 2_950, 9_000], 3_000, True, False),
     ],
 )
-def test_a_bar_is_held_against_the_median(rounds: list[float], limit: float, at_least: bool, met: bool) -> None:
+def test_a_bar_is_compared_with_the_median(rounds: list[float], limit: float, at_least: bool, met: bool) -> None:
     bar = Bar("cost", Figure.of(rounds), limit, at_least)
     assert bar.verdict == ("met" if met else "NOT MET")
     assert bar.text().startswith("met" if met else "NOT MET")

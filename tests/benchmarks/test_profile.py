@@ -15,6 +15,6 @@ def test_a_functions_lines_belong_together() -> None:
     assert list(found.items()) == [("write (libc.so.6)", 0.6), ("flush (sse.py)", 0.3), ("main (__main__.py)", 0.1)]
 
 
-def test_lines_can_be_told_apart() -> None:
+def test_lines_can_be_distinguished() -> None:
     found = shares(STACKS.replace(" (libc.so.6)", ""), lines=True)
     assert found == {"write": 0.6, "flush (sse.py:14)": 0.2, "flush (sse.py:15)": 0.1, "main (__main__.py:9)": 0.1}

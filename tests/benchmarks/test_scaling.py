@@ -62,7 +62,7 @@ def test_past_the_limit_throughput_counts_to_the_last_arrival_and_no_cost_is_sho
     assert point.deliveries_hz == pytest.approx(40 / (SCENARIO.duration_s + 3), rel=0.01)
 
 
-def test_jobs_go_round_by_round() -> None:
+def test_jobs_run_round_by_round() -> None:
     jobs = scaling_jobs(["replicas"], "memory", 2)
     assert [(job.round, job.scenario.replicas) for job in jobs] == [(r, n) for r in (1, 2) for n in AXES["replicas"][1]]
 
@@ -92,7 +92,7 @@ def stored(folder: Path, *runs: Run) -> list[Run]:
     return load_results(results.finish(complete=True)).runs
 
 
-def test_what_the_machine_disturbed_is_not_drawn_beside_another_try(tmp_path: Path) -> None:
+def test_disturbed_runs_are_not_drawn_if_a_repeat_succeeded(tmp_path: Path) -> None:
     good = made_up_run("clients", 100, [1, 2, 3])
     disturbed = replace(made_up_run("clients", 100, [900]), problems=("others",), disturbed=True)
     drawn = runs_to_draw(stored(tmp_path, disturbed, good, made_up_run("clients", 300, [4])))

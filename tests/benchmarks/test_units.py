@@ -29,7 +29,7 @@ def run_of(clients: int, rate_hz: float) -> Run:
     )
 
 
-def test_what_each_unit_costs_is_found_and_foretells_another_run() -> None:
+def test_the_cost_of_each_unit_is_found_and_predicts_another_run() -> None:
     costs = costs_of([run_of(20, 200), run_of(1_000, 20), run_of(2_000, 10)])
     for program in (costs.replica, costs.worker):
         assert program.event_us == pytest.approx(EVENT_US)
@@ -47,7 +47,7 @@ def test_a_run_that_costs_more_is_off_by_that_much() -> None:
 
 @pytest.mark.soak
 @pytest.mark.usefixtures("integration")
-def test_three_runs_of_the_real_programs_are_foretold_within_a_fifth(tmp_path: Path) -> None:
+def test_three_runs_of_the_real_programs_are_predicted_within_a_fifth(tmp_path: Path) -> None:
     table = units(FULL, tmp_path, Cores.choose(), print)
     (bar,) = table.bars
     assert bar.figure is not None

@@ -10,11 +10,11 @@ def failing(confirms, now_s):
     return confirms.failing(now_s, TIMEOUT_S)
 
 
-def test_nothing_published_is_nothing_amiss():
+def test_without_publishes_nothing_is_wrong():
     assert failing(Confirms(), 1e9) == ""
 
 
-def test_all_refused_for_a_while_is_given_up_and_one_that_is_taken_begins_anew():
+def test_a_channel_that_only_refuses_is_given_up_and_a_confirmation_restarts_the_time():
     confirms = Confirms()
     for now_s in (0.0, 0.3, 0.6):
         confirms.began(now_s)

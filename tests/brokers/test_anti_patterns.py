@@ -17,7 +17,7 @@ from harness.runner.contenders import choose_contenders
 NAMES = [contender.name for contender in ANTI_PATTERNS]
 
 
-def test_they_are_found_by_name_and_nowhere_else():
+def test_they_are_found_only_by_name():
     others = {contender.name for contender in (*all_contenders(), *cluster_contenders())}
     assert not others & set(NAMES)
     assert [find_contender(name) for name in NAMES] == list(ANTI_PATTERNS)
@@ -34,7 +34,7 @@ def test_each_says_what_is_wrong_and_makes_the_promise_of_an_adapter(contender):
     assert anti_pattern("valkey") == ""
 
 
-def test_what_its_server_cannot_do_is_refused_in_words(tmp_path):
+def test_what_its_server_cannot_do_is_refused_with_the_reason(tmp_path):
     name, scenario = "valkey-per-client", Scenario()
     with pytest.raises(UsageError, match=f"'{name}' has a server of its own, which has no WebSocket; take it with"):
         compare_command([name], False, scenario, tmp_path, False, transports=("sse", "ws"))
@@ -47,7 +47,7 @@ def test_what_its_server_cannot_do_is_refused_in_words(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_is_not_here_and_a_library_that_is_not_installed_are_named(monkeypatch, tmp_path):
+def test_a_missing_server_and_a_missing_library_are_named(monkeypatch, tmp_path):
     contender = find_contender("sse-starlette")
     assert per_client_server.server_missing() is None
     monkeypatch.setattr(extras, "distribution", only_without("sse-starlette", extras.distribution))

@@ -77,7 +77,7 @@ def names(folder):
     return [path.name for path in folder.iterdir()]
 
 
-def test_a_run_has_a_name_of_its_own_and_leaves_nothing(shelf, tmp_path):
+def test_a_run_has_a_unique_name_and_leaves_nothing(shelf, tmp_path):
     (shelf / "somebodys").touch()
     with find_contender("shelf://h").launched(tmp_path) as broker:
         make(broker.url)
@@ -98,14 +98,14 @@ def test_ctrl_c_leaves_nothing(shelf, tmp_path):
     assert names(shelf) == []
 
 
-def test_a_name_of_the_users_own_is_kept_with_all_that_bears_it(shelf):
+def test_a_name_chosen_by_the_user_is_kept_with_everything_under_it(shelf):
     with run_on("shelf://h?run_name=mine", "at-most-once") as url:
         assert url == "shelf://h?run_name=mine"
         make(url)
     assert names(shelf) == ["mine"]
 
 
-def test_what_is_left_is_told_with_the_next_step(shelf, monkeypatch, caplog):
+def test_what_is_left_is_reported_with_the_next_step(shelf, monkeypatch, caplog):
     import shelf_plugin
 
     monkeypatch.setattr(shelf_plugin.adapter, "fails", True)

@@ -21,7 +21,7 @@ def test_each_has_a_cluster_and_an_adapter_that_makes_its_promise(contender):
     assert contender.settings == {setting.name: setting.default for setting in CLUSTERS[contender.program].settings}
 
 
-def test_names_are_those_of_nobody_else():
+def test_names_are_unique():
     names = [contender.name for contender in (*all_contenders(), *cluster_contenders())]
     assert len(names) == len(set(names))
     assert not any(contender.clustered for contender in all_contenders())
@@ -50,7 +50,7 @@ def test_a_setting_changes_the_cluster_and_stays_in_the_name():
         ("valkey-sentinal", "did you mean 'valkey-sentinel'"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused(name, words):
+def test_an_impossible_setting_is_refused(name, words):
     with pytest.raises(UsageError, match=words.replace("?", r"\?")):
         find_contender(name)
 

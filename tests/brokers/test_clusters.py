@@ -126,7 +126,7 @@ def test_no_node_is_left_when_fanbench_is_killed(name, tmp_path):
     wait_until(lambda: not any(alive(pid) for pid in pids), "the end of all nodes", 10)
 
 
-def test_a_cluster_that_cannot_be_whole_is_told_and_gone(tmp_path):
+def test_a_cluster_that_cannot_be_whole_is_reported_and_gone(tmp_path):
     with started("valkey-sentinel", tmp_path) as cluster:
         for watcher in cluster.watchers[1:]:
             watcher.kill()

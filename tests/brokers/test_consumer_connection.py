@@ -85,7 +85,7 @@ def kinds(refused):
     return {topic: refusal.kind for topic, refusal in refused.items()}
 
 
-async def test_a_batch_that_the_broker_refuses_as_one_is_asked_for_in_parts():
+async def test_a_batch_that_the_broker_refuses_as_a_whole_is_requested_in_parts():
     broker = Broker(forbidden={"theirs", "others"})
     async with connected(broker) as line:
         names = [f"room-{i}" for i in range(20)]
@@ -127,7 +127,7 @@ async def test_callers_that_overlap_with_one_whose_topic_costs_the_connection_ar
         assert sorted(line.topics) == sorted(names)
 
 
-async def test_what_was_refused_is_never_asked_for_again():
+async def test_a_refused_topic_is_never_requested_again():
     broker = Broker(forbidden={"theirs"})
     async with connected(broker) as line:
         await line.subscribe(["ours", "theirs"])
@@ -137,7 +137,7 @@ async def test_what_was_refused_is_never_asked_for_again():
         assert broker.asked == [["ours"]]
 
 
-async def test_what_is_not_granted_any_more_after_a_reconnect_is_a_gap_of_its_own():
+async def test_a_topic_no_longer_allowed_after_a_reconnect_gets_its_own_gap():
     broker = Broker()
     async with connected(broker) as line:
         await line.subscribe(["ours", "theirs"])
@@ -176,7 +176,7 @@ async def test_the_error_of_a_publish_says_what_kind_it_is():
             line.name_of("")
 
 
-async def test_an_answer_that_means_not_here_any_more_has_the_connection_dialled_anew():
+async def test_an_answer_not_here_any_more_makes_it_dial_again():
     broker = Broker()
     async with producing(broker) as line:
         error = line.failed("t", LibraryError("connection lost: READONLY"))

@@ -99,7 +99,7 @@ def test_no_network_is_left_when_fanbench_is_killed_and_that_of_another_run_stay
 
 
 @pytest.mark.usefixtures("integration")
-def test_who_may_not_make_networks_is_told_what_to_do():
+def test_without_permission_for_networks_it_says_what_to_do():
     command = [sys.executable, "-c", "from brokers.programs.namespaces import why_not; print(why_not())"]
     if os.geteuid() == 0 and (setpriv := shutil.which("setpriv")):
         command = [setpriv, "--inh-caps", "-all", "--bounding-set", "-all", *command]

@@ -40,7 +40,7 @@ def run(python, folder, *words):
     ],
     ids=lambda words: " ".join(words).removeprefix("harness.commands."),
 )
-def test_it_is_told_before_anything_is_started(python, tmp_path, words):
+def test_it_is_reported_before_anything_starts(python, tmp_path, words):
     done = run(python, tmp_path, *words)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 2
@@ -48,7 +48,7 @@ def test_it_is_told_before_anything_is_started(python, tmp_path, words):
     assert list(tmp_path.iterdir()) == [], "nothing was measured"
 
 
-def test_doctor_tells_it_from_a_broken_plug_in(python, tmp_path):
+def test_doctor_distinguishes_it_from_a_broken_plug_in(python, tmp_path):
     done = run(python, tmp_path, "harness.commands.cli", "doctor", "--json")
     found = json.loads(done.stdout)
     schemes = ("mqtt", "mqtt+ws", "mqtt+wss", "mqtts")
@@ -102,7 +102,7 @@ def package(folder, name, requires, entry):
         (["indirect"], "a:b", "no-such-library is not installed: pip install 'no-such-library>1'"),
     ],
 )
-def test_the_advice_is_what_the_package_says_of_itself(tmp_path, monkeypatch, requires, entry, advice):
+def test_the_advice_comes_from_the_packages_metadata(tmp_path, monkeypatch, requires, entry, advice):
     monkeypatch.syspath_prepend(tmp_path)
     package(tmp_path, "indirect", ["no-such-library>1"], "c:d")
     entries = PathDistribution(package(tmp_path, "mine", requires, entry)).entry_points

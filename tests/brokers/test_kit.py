@@ -90,7 +90,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("contender", all_contenders(), ids=lambda contender: contender.name)
-def test_nothing_of_a_contender_of_ours_is_left_out_without_a_word(contender):
+def test_nothing_is_silently_left_out_for_our_contenders(contender):
     """Each provocation exists, is impossible for a given reason, or its promise is listed as not kept yet."""
     found, pending = provocations_of(contender.name), pending_of(contender.name)
     assert set(FIELDS) == set(NEEDED)

@@ -53,7 +53,7 @@ async def joined(feed):
         await asyncio.gather(*feed._tasks)
 
 
-async def test_other_topics_go_on_while_a_history_comes():
+async def test_other_topics_continue_while_a_history_arrives():
     past = Past([("old", b"1")], [("old", b"2"), ("live", b"not mine")])
     feed = feed_of(past)
     await feed.subscribe(["live"], None)
@@ -140,7 +140,7 @@ async def test_histories_come_side_by_side():
     await feed.close()
 
 
-async def test_leaving_in_the_middle_lets_the_reader_go_on_and_ends_the_replay(monkeypatch):
+async def test_leaving_during_the_replay_ends_it_and_the_reader_continues(monkeypatch):
     monkeypatch.setattr("brokers.log_reader.DEFAULT_CAPACITY", 1)
     past = Past([], [("old", b"1")], OSError("read on although nobody waits"))
     feed = feed_of(past)
@@ -156,7 +156,7 @@ async def test_leaving_in_the_middle_lets_the_reader_go_on_and_ends_the_replay(m
     assert await drained(feed) == [b"4"]
 
 
-async def test_what_was_lost_while_all_topics_join_is_told_where_it_is_missing():
+async def test_losses_while_all_topics_join_are_reported_in_their_place():
     past = Past([("old", b"1")], [])
     feed = feed_of(past)
     await feed.subscribe(["old"], 7)

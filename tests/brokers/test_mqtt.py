@@ -99,7 +99,7 @@ async def test_the_session_of_a_killed_consumer_expires(tmp_path):
 
 
 @pytest.mark.usefixtures("integration")
-async def test_clean_up_takes_a_runs_sessions_off_the_broker(tmp_path):
+async def test_clean_up_removes_a_runs_sessions_from_the_broker(tmp_path):
     with mosquitto(tmp_path) as (port, _):
         for name in ("run-1", "run-1", "run-2"):
             await dies(port, f"&run_name={name}&session_expiry_s=600")
@@ -162,7 +162,7 @@ async def test_a_broker_without_version_5_says_so(tmp_path):
 
 
 @pytest.mark.usefixtures("integration")
-async def test_a_client_id_that_the_broker_rejects_is_told_as_that(tmp_path):
+async def test_a_rejected_client_id_is_reported_as_such(tmp_path):
     with PROGRAMS["nats"].start(tmp_path, ["mqtt"]) as running:
         error = await refusal_to_connect(f"mqtt://{running.listeners['mqtt']}?client_id=has%20a%20blank")
         assert error.kind is CauseKind.INVALID
@@ -190,7 +190,7 @@ async def test_a_payload_over_the_brokers_limit_harms_nobody(tmp_path):
 
 
 @pytest.mark.usefixtures("integration")
-async def test_why_the_broker_ended_the_connection_is_told(tmp_path):
+async def test_the_brokers_reason_for_ending_the_connection_is_reported(tmp_path):
     with mosquitto(tmp_path, "max_packet_size 2000") as (port, _):
         connection = Connection(open_endpoint(f"mqtt://127.0.0.1:{port}")[1], ClientPlan("one", 5))
         await connect(connection)
@@ -202,7 +202,7 @@ async def test_why_the_broker_ended_the_connection_is_told(tmp_path):
 
 
 @pytest.mark.usefixtures("integration")
-async def test_a_limit_of_connections_is_told_at_once(tmp_path):
+async def test_a_connection_limit_is_reported_at_once(tmp_path):
     with mosquitto(tmp_path, "max_connections 1") as (port, _):
         # Mosquitto 2.0 accepts one more than its limit.
         async with aiomqtt.Client("127.0.0.1", port), aiomqtt.Client("127.0.0.1", port):
@@ -212,7 +212,7 @@ async def test_a_limit_of_connections_is_told_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("by_reset", [False, True])
-async def test_a_broker_that_hangs_up_says_the_same_by_an_end_as_by_a_reset(by_reset):
+async def test_a_hang_up_gives_the_same_error_by_end_and_by_reset(by_reset):
     async def hang_up(reader, writer):
         await reader.read(1)
         if by_reset:
@@ -245,7 +245,7 @@ def with_tls(folder, *lines):
 
 
 @pytest.mark.usefixtures("integration", "authority")
-async def test_a_certificate_that_is_required_is_told_as_that(tmp_path):
+async def test_a_required_certificate_is_reported_as_such(tmp_path):
     with mosquitto(tmp_path, *with_tls(tmp_path, "require_certificate true")) as (_, port):
         url = f"mqtts://localhost:{port}?ca_file={tmp_path / 'ca.pem'}"
         error = await refusal_to_connect(url)
@@ -301,7 +301,7 @@ def test_an_answer_to_a_connection(code, kind):
     assert kind_of(aiomqtt.MqttCodeError(code)) is kind
 
 
-async def test_paho_makes_no_record_of_every_packet():
+async def test_paho_does_not_log_every_packet():
     """paho's log cost a fifth of a publish; a socket's error is logged as an error and is still seen."""
     connection = Connection(open_endpoint("mqtt://127.0.0.1:1")[1], ClientPlan("one", 5))
     logger = connection.client._client._logger

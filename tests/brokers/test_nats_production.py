@@ -109,7 +109,7 @@ async def test_a_user_without_admin_rights_uses_the_stream_that_is_there(tmp_pat
             assert producer.link.connected
 
 
-async def test_a_user_who_may_not_acknowledge_is_told(tmp_path):
+async def test_a_user_who_may_not_acknowledge_gets_an_error(tmp_path):
     """The server would send one window and wait: the replica would be connected but receive nothing more."""
     rights = ["fanbench.>", "$JS.API.>"]
     with server(tmp_path, **jetstream(tmp_path), accounts={"A": account_of(publish=rights, subscribe=[INBOX])}) as (
@@ -136,7 +136,7 @@ async def test_what_jetstream_says_is_passed_on_with_a_step_that_fits(tmp_path):
         assert (await connect_error(f"{url}?stream=other&create=false")).kind is CauseKind.NOT_FOUND
 
 
-async def test_streams_of_others_are_told_apart(tmp_path):
+async def test_foreign_streams_are_distinguished(tmp_path):
     with server(tmp_path, **jetstream(tmp_path)) as (address, _):
         client = await nats.connect(f"nats://{address}")
         await client.jetstream().add_stream(name="orders", subjects=["sales.>"])
@@ -193,7 +193,7 @@ async def test_tokens(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["token_file", "creds_file", "nkey_file"])
-async def test_a_login_file_that_is_none_is_named(option, tmp_path):
+async def test_an_invalid_login_file_is_named(option, tmp_path):
     adapter, endpoint = open_endpoint(f"nats://127.0.0.1:1?{option}={tmp_path}/none")
     with pytest.raises(UsageError, match=f"{option}=.*No such file"):
         async with adapter.producer(endpoint):
@@ -348,7 +348,7 @@ async def test_a_refusal_is_of_the_subject_with_its_capital_letters(tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["nats", "nats+js"])
-async def test_what_nats_py_cannot_decode_stops_nobody(scheme, tmp_path):
+async def test_undecodable_messages_stop_nobody(scheme, tmp_path):
     with server(tmp_path, **jetstream(tmp_path)) as (address, _):
         async with both(f"{scheme}://{address}") as (producer, consumer, reader):
             await consumer.subscribe("t")
@@ -375,7 +375,7 @@ async def test_what_nats_py_cannot_decode_stops_nobody(scheme, tmp_path):
 
 
 @pytest.mark.parametrize("task", ["_ping_interval_task", "_reading_task", "_flusher_task"])
-async def test_a_connection_whose_tasks_have_ended_is_dialled_anew(task, tmp_path):
+async def test_a_connection_whose_tasks_have_ended_is_dialled_again(task, tmp_path):
     """nats-py's ping ends with the socket's ConnectionResetError, and nobody is notified."""
     with server(tmp_path) as (address, _):
         async with both(f"nats://{address}") as (producer, consumer, reader):

@@ -23,7 +23,7 @@ def test_text_is_sent_as_it_is_so_that_any_client_can_read_it():
 
 
 @pytest.mark.parametrize("payload", [b"x" * 8_000, b"\xff" * (MAX_PAYLOAD_BYTES + 1)], ids=["text", "binary"])
-def test_a_payload_over_the_bound_is_told_with_both_sizes(payload):
+def test_a_payload_over_the_limit_is_reported_with_both_sizes(payload):
     with pytest.raises(TooLongError, match=rf"{len(payload):,} bytes.*takes 7,999"):
         text_of(payload)
 
@@ -39,7 +39,7 @@ def test_a_topic_with_nul_is_no_channel():
 
 
 @pytest.mark.parametrize("payload", [b"", b"text", b"\xff"])
-def test_equal_payloads_go_as_different_texts(payload):
+def test_equal_payloads_are_sent_as_different_texts(payload):
     texts = [text_of(payload), *(another_text_of(text_of(payload), number) for number in range(1, 100))]
     assert len(set(texts)) == 100
     assert {payload_of(text) for text in texts} == {payload}

@@ -59,9 +59,7 @@ class NaiveReader:
             self.payloads.append(row["payload"])
 
 
-async def test_an_event_whose_transaction_commits_late_is_not_passed_by_as_it_is_by_reading_behind_the_last_id(
-    bench, endpoint
-):
+async def test_an_event_with_a_late_commit_is_read_unlike_with_reading_after_the_last_id(bench, endpoint):
     async with (
         connected(endpoint) as slow,
         connected(endpoint) as quick,
@@ -147,7 +145,7 @@ async def test_ids_that_were_rolled_back_do_not_have_the_newest_rows_deleted(end
     assert [row["payload"] for row in rows] == [b"newest"]
 
 
-async def test_what_an_application_stores_without_a_notify_is_read_all_the_same(bench, endpoint):
+async def test_what_an_application_stores_without_notify_is_read_too(bench, endpoint):
     async with connected(endpoint) as session, bench.reader("t", endpoint=endpoint) as (_, reader):
         await session.execute(insert(endpoint, "t", "silent"))
         await reader.count(1)
@@ -199,7 +197,7 @@ async def modest(bench, endpoint):
         await session.execute(f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
 
 
-async def test_a_user_without_rights_is_told_what_is_missing(modest):
+async def test_a_user_without_permissions_learns_what_is_missing(modest):
     endpoint, grant = modest
     for side in (adapter.consumer,):
         with pytest.raises(BrokerError, match="permission denied for table") as caught:
@@ -215,7 +213,7 @@ async def test_a_user_without_rights_is_told_what_is_missing(modest):
         assert "old rows are not deleted" in producer.link.notice
 
 
-async def test_a_user_who_may_not_create_is_told_which_table_is_missing(modest, bench):
+async def test_a_user_who_may_not_create_learns_which_table_is_missing(modest, bench):
     endpoint, _ = modest
     nowhere = bench.endpoint(endpoint.url.partition("?")[0], table="pg_catalog.nowhere")
     with pytest.raises(

@@ -205,7 +205,9 @@ async def round_trip(adapter, endpoint):
                 return
 
 
-async def test_tls_is_spoken_by_sslmode_and_a_wrong_certificate_is_told(integration, programs, authority, tmp_path):
+async def test_sslmode_decides_about_tls_and_a_wrong_certificate_is_reported(
+    integration, programs, authority, tmp_path
+):
     folders = [folder for folder in program._folders() if b"libssl" in (folder / "postgres").read_bytes()]
     if not folders:
         missing("no PostgreSQL with TLS is installed here: make brokers")

@@ -89,7 +89,7 @@ async def told(publish):
     return None
 
 
-async def test_at_most_once_says_what_an_alarm_drops(rabbitmq, caplog):
+async def test_at_most_once_reports_what_an_alarm_drops(rabbitmq, caplog):
     topic, hasty = rabbitmq.topic(), impatient(rabbitmq.endpoint(), 2.0)
     async with rabbitmq.producer(hasty) as producer, rabbitmq.reader(topic, endpoint=hasty) as (consumer, reader):
         taken, dropped = [], 0
@@ -130,7 +130,7 @@ async def refused(url):
 
 
 @pytest.mark.parametrize("scheme", ["amqp", "amqp+stream"])
-async def test_a_refusal_is_told_in_the_words_of_the_broker(scheme, rabbitmq, vhost):
+async def test_a_refusal_has_the_brokers_words(scheme, rabbitmq, vhost):
     address = rabbitmq.endpoint().hosts[0]
     unknown = await refused(f"{scheme}://{address}/nowhere")
     assert unknown.kind is CauseKind.NOT_FOUND
@@ -226,7 +226,7 @@ NO_DATE = b"\x01kT" + b"\xff" * 8
 
 @pytest.mark.parametrize("workbench", ALL, indirect=True)
 @pytest.mark.parametrize("headers", [NO_UTF8, NO_DATE])
-async def test_a_header_that_cannot_be_decoded_stops_nobody(workbench, headers):
+async def test_an_undecodable_header_stops_nobody(workbench, headers):
     topic = workbench.topic()
     name = "fanbench.stream" if workbench.adapter.replay else "fanbench"
     async with workbench.producer() as producer, workbench.reader(topic) as (_, reader):
@@ -238,7 +238,7 @@ async def test_a_header_that_cannot_be_decoded_stops_nobody(workbench, headers):
         await reader.until(lambda: b"after" in reader.payloads, "a message after it")
 
 
-async def test_a_topic_that_is_no_utf8_stops_no_stream(running_programs):
+async def test_a_topic_that_is_not_utf8_stops_no_stream(running_programs):
     workbench = running_programs.workbench(find_contender("rabbitmq-stream"))
     topic = workbench.topic()
     async with workbench.producer() as producer, workbench.reader(topic) as (consumer, reader):

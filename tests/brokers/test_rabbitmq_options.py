@@ -102,7 +102,7 @@ async def test_a_stream_keeps_as_much_as_it_is_told(running_programs):
         assert (await refused(workbench, stream="options.age", **other)).kind is CauseKind.CONFLICT
 
 
-async def test_the_heartbeat_is_what_the_broker_is_asked_for(workbench):
+async def test_the_broker_is_asked_for_the_configured_heartbeat(workbench):
     async with workbench.producer(workbench.endpoint(heartbeat=17)):
         expression = "[rabbit_reader:info(P, [timeout]) || P <- rabbit_networking:local_connections()]."
         found = await asyncio.to_thread(ask, workbench, expression)

@@ -38,7 +38,7 @@ def test_another_packaging_is_left_alone(executable, tmp_path):
     assert not code.exists()
 
 
-def test_links_that_a_kill_left_are_made_anew_and_the_code_stays(executable, tmp_path):
+def test_links_left_by_a_kill_are_recreated_and_the_code_stays(executable, tmp_path):
     code = tmp_path / "code"
     link_code(executable, ["rabbitmq_mqtt"], code)
     link_code(executable, [], code)

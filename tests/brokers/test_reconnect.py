@@ -71,7 +71,7 @@ class ReconnectLoop:
         self.events.append(f"hang up {number}")
 
 
-async def test_a_lost_connection_is_told_closed_and_replaced():
+async def test_a_lost_connection_is_reported_closed_and_replaced():
     line = ReconnectLoop(fail=lambda number: OSError("no") if number in (1, 2) else None)
     async with keep_up(ENDPOINT, line):
         await asyncio.wait_for(line.up.wait(), 10)
@@ -219,7 +219,7 @@ def test_the_program_can_end_although_nobody_closed():
     asyncio.run(asyncio.wait_for(abandon(), 10))
 
 
-async def test_whatever_is_raised_while_telling_of_the_loss_it_goes_on():
+async def test_an_error_while_reporting_the_loss_does_not_end_reconnecting():
     class Clumsy(ReconnectLoop):
         def lost(self, cause):
             raise ValueError("a mistake in an adapter")
@@ -234,7 +234,7 @@ async def test_whatever_is_raised_while_telling_of_the_loss_it_goes_on():
         await dialled(line, 2)
 
 
-async def test_the_link_tells_its_state_and_why():
+async def test_the_link_reports_its_state_and_why():
     line = ReconnectLoop(fail=lambda number: OSError("refused by hunter2") if number == 1 else None)
     states = []
 
@@ -260,7 +260,7 @@ async def test_the_link_tells_its_state_and_why():
     ]
 
 
-async def test_a_connection_that_is_dropped_is_dialled_anew():
+async def test_a_dropped_connection_is_dialled_again():
     line = ReconnectLoop()
     async with keep_up(ENDPOINT, line):
         await asyncio.wait_for(line.up.wait(), 10)
@@ -283,7 +283,7 @@ async def test_hosts_are_tried_in_turn_at_first_and_later():
         assert line.hosts == ["a", "b", "c", "a"]
 
 
-async def test_where_no_host_answers_each_is_named():
+async def test_if_no_host_answers_each_is_named():
     errors = [ConnectionRefusedError("refused"), RuntimeError("wrong password hunter2"), TimeoutError()]
     with pytest.raises(
         BrokerError, match=r"cannot connect: a: refused, b:2: wrong password \*\*\*, c: no answer"

@@ -105,7 +105,7 @@ async def test_a_reader_that_is_behind_by_large_entries_holds_a_bound_and_gets_t
         assert got == list(range(count))
 
 
-async def test_an_entry_that_is_too_large_is_told_and_passed(port):
+async def test_an_entry_that_is_too_large_is_reported_and_skipped(port):
     adapter, endpoint = open_endpoint(f"redis+streams://127.0.0.1:{port}?stream=large")
     async with (
         adapter.producer(endpoint) as producer,

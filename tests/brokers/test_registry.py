@@ -161,7 +161,7 @@ def test_a_plug_in_that_ends_the_program_does_not(plugins, tmp_path, monkeypatch
     assert set(found.by_scheme) == BUILT_IN | {"mine"}
 
 
-def test_an_import_error_is_told_where_its_scheme_is_asked_for(plugins):
+def test_an_import_error_is_reported_when_its_scheme_is_requested(plugins):
     plugins(mine=adapter())
     sys.modules["strangers_module"].__dict__.pop("mine")
     with pytest.raises(UsageError, match=r"its adapter is broken.*AttributeError"):

@@ -39,7 +39,7 @@ def path(tmp_path):
     return tmp_path, put
 
 
-def test_what_is_here_is_said_and_brew_is_asked_for_the_rest(path):
+def test_it_lists_what_is_installed_and_asks_brew_for_the_rest(path):
     folder, put = path
     put("redis-server", "mosquitto")
     put("brew", script=f'echo "$@" > {folder}/asked')

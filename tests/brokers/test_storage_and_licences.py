@@ -15,7 +15,7 @@ EVERY = [*all_contenders(), *cluster_contenders()]
 
 
 @pytest.mark.parametrize("contender", [c for c in EVERY if c.kept], ids=lambda c: c.name)
-def test_what_is_kept_stands_in_the_docs_beside_its_contender(contender: Contender) -> None:
+def test_what_is_stored_is_in_the_docs_with_its_contender(contender: Contender) -> None:
     rows = [line for line in PAGE.splitlines() if line.startswith("|") and f"`{contender.name}`" in line]
     assert any(f"| {contender.durability} |" in row for row in rows), contender.durability
 
@@ -25,7 +25,7 @@ def test_what_promises_at_least_once_keeps_something_and_what_does_not_keeps_not
     assert bool(contender.kept) is (contender.delivery == "at-least-once")
 
 
-def test_settings_of_a_cluster_change_what_is_said() -> None:
+def test_a_clusters_settings_change_the_statement() -> None:
     assert find_contender("valkey-streams-sentinel?fsync_every_s=0").durability == (
         "append-only file on each node, fsync at each write"
     )
@@ -34,7 +34,7 @@ def test_settings_of_a_cluster_change_what_is_said() -> None:
     assert find_contender("nats-jetstream-r3?sync_interval_s=0").durability.endswith("fsync at each write")
 
 
-def test_a_broker_of_ones_own_says_nothing() -> None:
+def test_the_users_own_broker_has_no_statement() -> None:
     assert find_contender("redis://127.0.0.1").durability == ""
     assert find_contender("memory").durability == "nothing is kept"
 
@@ -58,6 +58,6 @@ def test_a_licence_is_that_of_the_version(program: str, version: str, said: str,
     assert f"| {row} | {said} |" in PAGE
 
 
-def test_what_is_not_known_is_not_said() -> None:
+def test_the_unknown_is_not_stated() -> None:
     assert licence("redis", "") == ""
     assert licence("kafka", "4.0") == ""

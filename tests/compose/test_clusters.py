@@ -74,7 +74,7 @@ def check_that_events_go_on(demo: Demo, nodes: int) -> None:
 
 
 @pytest.mark.parametrize("demo", ["valkey-sentinel"], indirect=True)
-def test_events_go_on_after_the_primary_and_it_comes_back_as_a_copy(demo: Demo) -> None:
+def test_events_continue_after_the_primarys_death_and_it_returns_as_a_copy(demo: Demo) -> None:
     check_that_events_go_on(demo, 6)
     before = set(demo.containers())
     (killed,) = [one for one in docker("ps", "-aq", "--filter", f"name={demo.project}").split() if one not in before]
@@ -95,13 +95,13 @@ def info_of(container: str, wanted: str) -> str | None:
     [("redis-sentinel", 6), ("valkey-cluster", 6), ("nats-cluster", 3), ("rabbitmq-cluster", 3)],
     indirect=["demo"],
 )
-def test_events_go_on_after_the_node_that_leads(demo: Demo, nodes: int) -> None:
+def test_events_continue_after_the_leaders_death(demo: Demo, nodes: int) -> None:
     check_that_events_go_on(demo, nodes)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("demo", ["valkey-cluster"], indirect=True)
-def test_what_was_killed_comes_back_as_a_copy(demo: Demo) -> None:
+def test_a_killed_node_returns_as_a_copy(demo: Demo) -> None:
     demo.wait_healthy(6 + OTHERS, 240)
     service = "valkey-cluster-node-"
     lines = inside(demo, f"{service}1", "valkey-cli", "cluster", "nodes").splitlines()
@@ -124,7 +124,7 @@ def test_what_was_killed_comes_back_as_a_copy(demo: Demo) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("demo", ["FANBENCH_ERLANG_COOKIE=a-cookie-of-our-own rabbitmq-cluster"], indirect=True)
-def test_the_cookie_is_printed_nowhere(demo: Demo) -> None:
+def test_the_cookie_is_never_printed(demo: Demo) -> None:
     demo.wait_healthy(3 + OTHERS, 240)
     assert "a-cookie-of-our-own" in inside(demo, "rabbitmq-cluster-2", "cat", "/var/lib/rabbitmq/.erlang.cookie")
     assert "a-cookie-of-our-own" not in demo.compose("logs")

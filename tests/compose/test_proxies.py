@@ -160,7 +160,7 @@ def test_a_replica_that_came_back_gets_new_streams_and_takes_over_when_the_other
     close([*first, *survivors, *later, *last])
 
 
-def test_the_503_of_one_client_takes_no_replica_from_others(proxy: str, broker_url: str, tmp_path: Path) -> None:
+def test_one_clients_503_does_not_disable_the_replica_for_others(proxy: str, broker_url: str, tmp_path: Path) -> None:
     with Site(proxy, broker_url, tmp_path, max_topics=3) as site:
         held = site.open(1, "/sse?topic=a&topic=b") + site.open(1, "/sse?topic=a&topic=b")
         refused = served = 0
@@ -176,7 +176,7 @@ def test_the_503_of_one_client_takes_no_replica_from_others(proxy: str, broker_u
         close(held)
 
 
-def test_a_browser_comes_back_when_no_replica_is_left_for_a_while(site: Site, publisher: Publisher) -> None:
+def test_a_browser_returns_after_a_time_without_replicas(site: Site, publisher: Publisher) -> None:
     (client,) = site.open(1)
     stamps = publisher.events(3)
     assert client.take_ids(3) == [stamp.id for stamp in stamps]
@@ -209,7 +209,7 @@ def test_a_cross_origin_browser_may_read_that_too(site: Site) -> None:
     assert "access-control-allow-origin" not in found
 
 
-def test_a_full_replica_sends_browsers_away_to_come_back_and_others_the_reason(
+def test_a_full_replica_tells_browsers_to_retry_and_others_the_reason(
     proxy: str, broker_url: str, tmp_path: Path
 ) -> None:
     with Site(proxy, broker_url, tmp_path, max_clients=1) as site:
@@ -224,7 +224,7 @@ def test_a_full_replica_sends_browsers_away_to_come_back_and_others_the_reason(
         close(held)
 
 
-def test_each_replicas_clock_can_be_asked_for(site: Site) -> None:
+def test_each_replicas_clock_can_be_read(site: Site) -> None:
     answered = set()
 
     def both() -> bool:

@@ -43,7 +43,7 @@ def test_the_end_of_nginx_is_a_failure_for_the_restart_policy_to_mend(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
-def test_an_end_that_was_asked_for_is_none(tmp_path):
+def test_a_requested_end_is_no_failure(tmp_path):
     port = free_port()
     process = start(port, tmp_path / "log")
     try:

@@ -31,5 +31,5 @@ def test_the_commit_is_the_one_that_git_names(tmp_path):
     assert checked_out(worktree) == first
 
 
-def test_what_is_no_checkout_has_none(tmp_path):
+def test_without_a_checkout_there_is_no_commit(tmp_path):
     assert checked_out(tmp_path) == ""

@@ -52,7 +52,7 @@ def test_a_clock_set_and_set_back_is_found(step_ns, wall):
     assert watch.farthest_ns == pytest.approx(step_ns, abs=SLACK_NS)
 
 
-def test_a_reading_that_was_interrupted_tells_of_no_step(monkeypatch):
+def test_an_interrupted_reading_shows_no_step(monkeypatch):
     # Every second reading of the monotonic clock is 50 ms late, except one.
     moments = iter([0, 50_000_000, 50_000_000, 50_000_010] + [100_000_000, 150_000_000] * 3)
     monkeypatch.setattr(time, "monotonic_ns", lambda: next(moments))

@@ -77,7 +77,7 @@ def test_a_clock_that_is_set_is_noticed(delays_ms, step_at, step_ms):
     assert estimator.stepped
 
 
-def test_what_was_known_before_a_step_is_forgotten_and_the_step_may_be_forgiven():
+def test_probes_before_a_step_are_forgotten_and_the_step_can_be_reset():
     estimator, at_ns = probed([(0.2, 0.2)] * 60, 0, step_at=30, step_ns=500 * MS)
     assert estimator.stepped
     estimator.forgive()
@@ -105,7 +105,7 @@ def test_half_the_asymmetry_of_the_way_is_within_the_bound():
     assert 5 * MS <= found.bound_ns < 5.2 * MS
 
 
-def test_without_a_probe_nothing_is_known():
+def test_without_probes_nothing_is_known():
     assert OffsetEstimator().at(START_NS) is None
 
 
@@ -119,7 +119,7 @@ intervals = st.tuples(st.integers(-S, S), st.integers(0, S)).map(lambda one: Off
 
 
 @given(intervals, intervals, st.data())
-def test_differences_and_intersections_hold_what_both_hold(one, other, data):
+def test_differences_and_intersections_contain_the_truth(one, other, data):
     first = data.draw(st.integers(one.low_ns, one.high_ns))
     second = data.draw(st.integers(other.low_ns, other.high_ns))
     assert one.minus(other).holds(first - second)

@@ -25,7 +25,7 @@ def test_every_kind_says_what_it_means():
     assert set(WHAT) == set(KINDS)
 
 
-def test_it_lasts_and_takes_what_is_usual_for_its_kind_or_what_is_said():
+def test_its_duration_and_share_are_the_defaults_or_given():
     assert Fault(kind="broker-stop").lasting_s == 5
     assert Fault(kind="clients-cut").share_of_clients == 1
     said = Fault(kind="clients-stall", for_s=0, share=0.5)

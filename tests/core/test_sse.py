@@ -116,7 +116,7 @@ LINES = [b"id: s-1", b"id: s\0", b"id:", b"id: \xff", b"data: x", b"data: {}", b
 
 
 @given(st.lists(st.sampled_from(LINES), max_size=5), st.sampled_from([b"\n", b"\r\n", b"\r"]), st.booleans())
-def test_what_is_read_as_a_whole_is_what_the_parser_makes_of_it(lines, end, closed):
+def test_the_fast_path_agrees_with_the_parser(lines, end, closed):
     block = end.join(lines) + (end + end if closed else b"")
     found = read_whole(block)
     parser = SSEParser()
@@ -126,6 +126,6 @@ def test_what_is_read_as_a_whole_is_what_the_parser_makes_of_it(lines, end, clos
         assert (events, parser.idle, parser.last_event_id) == ([found], True, found.id)
 
 
-def test_what_replicas_write_is_read_as_a_whole():
+def test_what_replicas_write_takes_the_fast_path():
     assert read_whole(encode_event("größe", id="s-1")) == SSEEvent("message", "größe", "s-1")
     assert read_whole(encode_event("x", id="s-1", event="gap")) is None

@@ -140,7 +140,7 @@ def test_what_is_no_compact_stamp_is_named(payload, reason):
 
 
 @given(st.text(max_size=60))
-def test_whatever_comes_is_no_passed_on_stamp_or_is_one(data):
+def test_any_input_is_a_passed_on_stamp_or_none(data):
     found = read_passed_on(data)
     assert found is None or data.endswith(found.payload)
 

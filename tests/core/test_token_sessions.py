@@ -79,7 +79,7 @@ def test_a_share_that_is_changed_changes_no_session():
         assert all(visit.late for visit in other.visits)
 
 
-def test_they_begin_as_a_poisson_process_and_live_and_talk_as_the_rules_say():
+def test_sessions_follow_the_rules_for_arrival_lifetime_and_rate():
     rules = rules_of(arrivals_hz=20, duration_s=100, warmup_s=0, lifetime_s=(1, 10))
     found = [one for one in sessions(rules) if one.begins_ns < 90 * NS_PER_S]
     assert len(found) == pytest.approx(20 * 90, rel=0.1)

@@ -100,7 +100,7 @@ def test_doctor_lists_it_and_names_the_broken_one(python):
     assert "ImportError: no module named anything" in findings["broken_plugins"]["broken"]
 
 
-def test_doctor_tells_a_person_of_both(python):
+def test_doctor_reports_both_as_text(python):
     words = run(python, "-m", "harness.commands.cli", "doctor", allowed=(1,))
     assert "zmq (zmq)" in words
     assert "broken plug-in broken: fanbench_broken:adapter: ImportError" in words
@@ -170,7 +170,7 @@ async def test_a_forwarder_that_hangs_is_noticed(broker):
         await reader.until(lambda: b"after" in reader.payloads, "a message after it")
 
 
-async def test_a_port_that_refuses_is_said(broker):
+async def test_a_refusing_port_is_reported(broker):
     with pytest.raises(BrokerError, match="check host and port"):
         async with broker.producer(broker.endpoint(with_address(broker.url, "127.0.0.1:1"))):
             pass

@@ -74,7 +74,7 @@ def test_every_replica_is_compared_and_the_mark_is_against_the_lowest_name() -> 
     assert mark.clock.is_same(HostClock.read())
 
 
-def test_a_replica_at_an_ipv6_address_is_asked_as_http_has_it() -> None:
+def test_a_replica_at_an_ipv6_address_gets_a_valid_host_header() -> None:
     async def run() -> tuple[str, bytes]:
         async with ClockServer("replica-1", 0, "::1") as server:
             await _compared_with(server)
@@ -102,7 +102,7 @@ def test_what_is_no_replica_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 150, 200, 5_000])
 @pytest.mark.parametrize("form", ["readable", "compact"])
-def test_the_mark_takes_the_place_of_filling_and_no_more(size: int, form: str) -> None:
+def test_the_mark_replaces_padding_and_adds_no_bytes(size: int, form: str) -> None:
     mark = ClockMark(HostClock.read(), "ab12", OffsetInterval(-5 * MS, 5 * MS)).encode()
     marked, plain = (build(STAMP, size, form, text) for text in (mark, ""))  # type: ignore[arg-type]
     assert len(marked) == len(plain)

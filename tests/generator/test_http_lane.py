@@ -114,7 +114,7 @@ async def test_a_refusal_fails_with_its_status_and_what_the_service_said_and_the
         assert service.connections == 1
 
 
-async def test_a_connection_that_ends_without_a_word_fails_what_was_under_way_and_is_made_again():
+async def test_a_connection_that_ends_silently_fails_its_requests_and_is_reopened():
     def answer(number, _):
         return None if number == 2 else TAKEN
 
@@ -140,7 +140,7 @@ async def test_a_service_that_does_not_answer_fails_it_in_time_and_does_not_mix_
         assert service.bodies == ["a", "b"]
 
 
-async def test_nobody_there_fails_at_once_and_is_asked_again_later():
+async def test_an_absent_service_fails_at_once_and_is_retried_later():
     async with served(lambda *_: TAKEN) as service:
         pass
     async with lane_to(service) as send:

@@ -65,7 +65,7 @@ def test_reports_of_different_schedules_are_refused(other, words):
         merge({"a.json": share("a"), "b.json": share(**other)})
 
 
-def test_files_are_merged_and_a_missing_or_repeated_one_is_told(tmp_path):
+def test_files_are_merged_and_a_missing_or_repeated_one_is_reported(tmp_path):
     paths = [str(tmp_path / name) for name in ("a.json", "b.json")]
     write(share("a"), tmp_path / "a.json")
     with pytest.raises(UsageError, match=r"b\.json: no such file"):

@@ -15,7 +15,7 @@ from generator.settings import GeneratorSettings
         ("X-A: b\n\nHost: s3cret", "line 2: Host follows from the rest of the request"),
     ],
 )
-async def test_a_header_that_is_none_is_named_by_its_line_and_not_shown(header, words):
+async def test_an_invalid_header_is_named_by_its_line_and_not_shown(header, words):
     settings = GeneratorSettings(publish="POST http://127.0.0.1:1/{topic}", header=header)
     with pytest.raises(UsageError) as told:
         await run_session(settings)

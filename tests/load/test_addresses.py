@@ -19,7 +19,7 @@ def both_families(host, port, **_):
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64])
-def test_a_name_that_no_name_server_takes_is_refused_in_words(host):
+def test_an_invalid_host_name_is_refused_with_the_reason(host):
     with pytest.raises(UsageError, match=f"replica http://{host}: .*is the host name right"):
         addresses.resolve([parse_origin(f"http://{host}")])
 

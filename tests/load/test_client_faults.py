@@ -52,7 +52,7 @@ def test_some_stop_reading_and_the_others_do_not_notice():
     assert result["recovery"]["first_event_ms"]["max"] >= 900
 
 
-def test_some_are_cut_and_the_others_are_told_apart():
+def test_some_are_cut_and_the_others_are_distinguished():
     result = measure_with({"do": "mark"}, {"do": "cut", "share": 0.4})
     assert (result["lost"], result["reconnects"], result["bystanders"]["clients"]) == (0, 4, 6)
     assert result["bystanders"]["before_ms"]["p99"] > 0
@@ -69,7 +69,7 @@ def test_some_come_and_go():
     assert result["bystanders"]["clients"] == 8
 
 
-def test_a_client_that_hears_nothing_after_the_mark_is_told():
+def test_a_client_that_hears_nothing_after_the_mark_is_reported():
     until = {"do": "published", "at_ns": time.time_ns() + 100_000_000_000}
     result = measure_with({"do": "mark"}, {"do": "cut"}, until, retry_ms=60_000, away=CLIENTS)
     assert result["recovery"]["never"] == CLIENTS

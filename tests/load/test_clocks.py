@@ -99,7 +99,7 @@ def test_a_generator_on_the_replicas_host_needs_no_comparison(now_ns):
     assert found["latency"] == pytest.approx(30.0, abs=told.bounds_ms["latency"] + 0.05)
 
 
-def test_the_offsets_are_told_against_the_lowest_name(now_ns):
+def test_the_offsets_are_relative_to_the_lowest_name(now_ns):
     clocks = ClockCorrection()
     ask(clocks.known, "replica-2", elsewhere(-20), -20.0, now_ns)
     ask(clocks.known, "replica-1", elsewhere(500), 500.0, now_ns)
@@ -122,7 +122,7 @@ def test_a_generator_that_nobody_can_compare_is_a_problem(now_ns):
     assert "FANBENCH_REPLICAS" in said
 
 
-def test_a_generator_without_a_mark_is_one_of_this_host_only_where_all_replicas_are(now_ns):
+def test_a_generator_without_a_mark_counts_as_local_only_if_all_replicas_are(now_ns):
     clocks = ClockCorrection()
     ask(clocks.known, "replica-1", HostClock.read(), 0.0, now_ns)
     assert problems_of(clocks, now_ns, event(now_ns)) == []
@@ -131,7 +131,7 @@ def test_a_generator_without_a_mark_is_one_of_this_host_only_where_all_replicas_
     assert "latency and broker hop are not known" in said
 
 
-def test_a_replica_that_has_not_told_its_clock_is_a_problem_until_it_is_known_to_be_ours(now_ns):
+def test_a_replica_without_a_known_clock_is_a_problem(now_ns):
     clocks = ClockCorrection()
     ask(clocks.known, "replica-1", HostClock.read(), 0.0, now_ns)
     (said,) = problems_of(clocks, now_ns, event(now_ns, "replica-9"))
@@ -217,7 +217,7 @@ def test_offsets_against_another_reference_are_not_mixed_in(turned):
     assert (together.reference, together.offsets) == ("a", {"r2": OffsetInterval(0, 9)})
 
 
-def test_a_clock_that_wanders_off_from_ours_is_compared_from_then_on(now_ns):
+def test_a_clock_that_drifts_from_ours_is_compared_from_then_on(now_ns):
     known = KnownClocks(HostClock.read())
     ask(known, "replica-1", HostClock.read(), 0.0, now_ns)
     assert known.all_one

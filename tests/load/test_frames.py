@@ -80,7 +80,7 @@ def test_decoder_gives_the_same_events_wherever_it_is_cut(data):
     assert not decoder.ended
 
 
-def test_a_closed_stream_is_told():
+def test_a_closed_stream_is_reported():
     decoder = Feed(SeriesRegistry(), CHUNKED).decoder()
     decoder.feed(chunk(frame(1)) + b"0\r\n\r\n")
     assert decoder.ended

@@ -86,7 +86,7 @@ def test_answers_that_are_no_stream_are_named(wire, says):
         split_head(wire)[0].require_stream()
 
 
-def test_a_header_s_name_is_in_lower_case_and_its_value_without_blanks():
+def test_a_headers_name_is_lower_case_and_its_value_stripped():
     head, _ = split_head(b"HTTP/1.1 101 Switching\r\nUpgrade:  websocket\t \r\nConnection: Upgrade\r\nX:\r\n\r\n")
     assert head.headers == {"upgrade": "websocket", "connection": "Upgrade", "x": ""}
 

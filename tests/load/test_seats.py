@@ -18,7 +18,7 @@ ACTIONS = st.lists(
 
 @given(ACTIONS)
 @pytest.mark.slow
-def test_nobody_shares_a_seat_and_free_ones_go_to_those_that_ask(actions):
+def test_nobody_shares_a_seat_and_requests_get_free_ones(actions):
     pool, seats = SeatPool(), 10
     held = {name: [] for name in "abc"}
     asking = dict.fromkeys("abc", 0)
@@ -54,7 +54,7 @@ def test_the_lowest_free_seat_comes_first():
     assert pool.deal(5) == [("b", [4])]
 
 
-def test_what_another_holds_by_now_cannot_be_given_back():
+def test_a_seat_that_another_holds_cannot_be_returned():
     pool = SeatPool()
     pool.ask("a", 1)
     pool.deal(1)

@@ -41,7 +41,7 @@ def test_without_a_usable_replica_there_is_nothing_to_do(replicas, host, says):
         LoadSettings(replicas=replicas).origins(host)
 
 
-def test_replicas_go_before_the_host():
+def test_replicas_override_the_host():
     settings = LoadSettings(replicas="http://a:1, http://b:2")
     assert [origin.authority for origin in settings.origins("http://c:3")] == ["a:1", "b:2"]
     assert [origin.authority for origin in LoadSettings().origins("http://c:3")] == ["c:3"]

@@ -273,7 +273,7 @@ def test_gaps_are_those_between_neighbours_as_sent_and_as_seen():
 
 @given(st.sets(st.integers(0, 40)), st.integers(0, 45), st.integers(0, 45))
 @settings(deadline=None)
-def test_what_is_lost_and_what_came_are_what_was_expected(came, first, last):
+def test_lost_plus_received_is_expected(came, first, last):
     track = Track(None)
     for seq in sorted(came):
         track.take(seq)

@@ -109,7 +109,7 @@ def test_a_message_is_the_event_that_sse_would_bring():
     assert parsed.seq == 7
 
 
-def test_an_event_with_a_ping_is_answered_and_takes_the_long_way():
+def test_an_event_with_a_ping_is_answered_and_takes_the_slow_path():
     server, _ = opened()
     data = text_frame(message(1)) + server.send(events.Ping(b"x"))
     parsed = Feed(SeriesRegistry(), MESSAGES).parse(data)

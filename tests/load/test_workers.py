@@ -79,7 +79,7 @@ def test_a_host_that_no_worker_can_resolve_ends_the_run(tmp_path):
         assert len(run.text.splitlines()) < 60
 
 
-def test_workers_do_not_care_for_paths_of_the_master(started):
+def test_workers_ignore_the_masters_paths(started):
     master = started.master(20, "--expect-workers", "1")
     started.worker(env={"FANBENCH_LOAD_OUT": "/nowhere/out.json", "FANBENCH_LOAD_STATUS": "/nowhere/status.json"})
     started.wait_status("clients", 20)
@@ -142,7 +142,7 @@ def test_a_killed_worker_is_a_problem_and_nobody_waits_for_it(started):
     assert "ended without its totals" in problems(started)
 
 
-def test_a_worker_that_is_held_up_for_a_while_catches_up(started, replica):
+def test_a_worker_that_is_delayed_catches_up(started, replica):
     run = started.processes(2, 40)
     started.wait_status("clients", 40)
     started.wait_status("deliveries", 80)
@@ -181,7 +181,7 @@ def test_a_worker_with_other_options_does_as_the_master_says(started):
     assert (started.result()["clients"], len(started.result()["topics"])) == (20, 10)
 
 
-def test_a_run_takes_only_workers_of_its_own(started, replica, tmp_path):
+def test_a_run_accepts_only_its_own_workers(started, replica, tmp_path):
     one = started.processes(2, 50)
     started.wait_status("clients", 50)
     other = tmp_path / "other"
@@ -228,13 +228,13 @@ def test_ctrl_c_ends_workers_and_master_with_one_whole_result(started, replica):
     assert started.result()["left"] == 0
 
 
-def test_users_that_are_not_there_in_time_are_a_problem(started):
+def test_users_that_do_not_arrive_in_time_are_a_problem(started):
     run = started.locust("-u", "100", "-r", "5", "-t", "6s")
     assert run.wait() == 1
     assert "100 clients were requested" in problems(started)
 
 
-def test_a_run_without_a_delivery_is_no_success(tmp_path):
+def test_a_run_without_deliveries_fails(tmp_path):
     with (
         running(tmp_path, broker_url="memory://", hold="true") as quiet,
         swarm(tmp_path, f"http://127.0.0.1:{quiet.port}") as started,

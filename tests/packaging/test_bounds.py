@@ -70,7 +70,7 @@ def test_a_library_whose_private_attributes_are_used_has_an_upper_bound() -> Non
     assert sorted(name for name in used if not bounded[name]) == []
 
 
-def test_a_bound_that_is_missing_or_lower_than_what_was_installed_is_named() -> None:
+def test_a_missing_or_too_low_bound_is_named() -> None:
     lowest = "\n".join(f"{need.name}=={bounds.lower_bound(need)}" for need in DIRECT)
     assert bounds.faults(lowest) == []
     first, second = DIRECT[:2]
@@ -84,7 +84,7 @@ def test_a_bound_that_is_missing_or_lower_than_what_was_installed_is_named() -> 
 
 
 @pytest.mark.subprocess
-def test_the_lowest_and_the_highest_python_are_found_and_what_is_none_is_passed_over(tmp_path: Path) -> None:
+def test_the_lowest_and_the_highest_python_are_found(tmp_path: Path) -> None:
     for name, version in (
         ("python3.11", "3.11.2"),
         ("python3.12", "3.12.1"),

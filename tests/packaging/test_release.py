@@ -34,7 +34,7 @@ def test_no_other_file_repeats_the_version() -> None:
             )
 
 
-def test_the_version_and_the_commit_are_said(integration: None) -> None:
+def test_version_prints_the_version_and_the_commit(integration: None) -> None:
     done = fanbench("--version")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"fanbench {installed_version()} (commit {source_commit()})\n"
@@ -54,7 +54,7 @@ def test_a_commit_is_that_of_the_tree_or_the_one_that_was_recorded(tmp_path: Pat
     assert commit_of(tmp_path) == "789"
 
 
-def test_the_image_is_labelled_with_what_it_was_built_of() -> None:
+def test_the_image_is_labelled_with_its_source() -> None:
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', text))
     assert labels["version"] == "${FANBENCH_VERSION}"

@@ -33,7 +33,7 @@ def test_every_package_is_pinned_with_hashes_and_no_address_is_written(lock: Pat
     assert "index-url" not in lock.read_text()
 
 
-def test_the_image_holds_versions_of_the_one_lock_and_all_that_it_asks_for() -> None:
+def test_the_images_lock_is_a_complete_part_of_the_lock() -> None:
     assert entries(LOCKS[1]).keys() <= entries(LOCKS[0]).keys()
     asked = {line for line in (ROOT / "deploy/requirements.txt").read_text().splitlines() if not line.startswith("#")}
     assert asked <= names(LOCKS[1])
@@ -47,7 +47,7 @@ def test_what_builds_and_installs_is_locked_too() -> None:
 
 
 @pytest.mark.parametrize("file", ["Dockerfile", "scripts/setup.sh"])
-def test_nothing_is_installed_past_the_lock(file: str) -> None:
+def test_nothing_is_installed_outside_the_lock(file: str) -> None:
     lines = (ROOT / file).read_text().replace("\\\n", " ").splitlines()
     installs = [line for line in lines if "pip install" in line and not line.lstrip().startswith("#")]
     assert installs

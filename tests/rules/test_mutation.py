@@ -65,12 +65,12 @@ def test_a_letter_that_is_new_is_a_variable():
         ("A > A", "0 places"),
     ],
 )
-def test_a_rule_that_is_gone_or_there_twice_is_told(pattern, told):
+def test_a_missing_or_repeated_rule_is_reported(pattern, told):
     with pytest.raises(LookupError, match="Sender") as error:
         mutate_text(SOURCE, "Sender.send", pattern, "None")
     assert told in str(error.value)
 
 
-def test_a_mutation_that_changes_nothing_is_told():
+def test_a_mutation_that_changes_nothing_is_reported():
     with pytest.raises(LookupError, match="changes nothing"):
         mutate_text(SOURCE, "Sender.send", "A >= B", "A >= B")

@@ -7,7 +7,7 @@ from harness.results.load import load_results
 from scripts.failover_table import FOLDERS, ROOT, deaths, written
 
 
-def test_readme_holds_what_the_reference_holds():
+def test_readme_agrees_with_the_reference():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert written(readme, map(load_results, FOLDERS)) == readme
 

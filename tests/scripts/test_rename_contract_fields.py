@@ -41,7 +41,7 @@ def tree_of(folder: Path, program: str) -> Path:
 
 
 @pytest.mark.slow
-def test_what_mypy_does_not_notice_is_told_and_what_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_reports_what_mypy_notices_and_what_it_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = tree_of(tmp_path, 'Sample(name="a")\nStrict(name="a", count=1)\nStrict(name="b")\n')
     fields = dict(fields_of_contracts(tree))
     assert [*fields] == [
@@ -94,7 +94,7 @@ def test_a_field_of_each_program_is_noticed() -> None:
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_field_that_is_none_is_told() -> None:
+def test_an_unknown_field_is_reported() -> None:
     done = renamed("GeneratorReport.nothing", timeout_s=60)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "no field GeneratorReport.nothing" in done.stderr

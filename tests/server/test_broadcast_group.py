@@ -107,7 +107,7 @@ def test_a_connection_without_a_descriptor_is_written_to_itself():
     assert set(sockets.got.values()) == {b"event"}
 
 
-def test_where_the_sender_fails_its_clients_are_told_and_it_is_not_used_again():
+def test_if_the_sender_fails_its_clients_are_reported_and_it_is_not_used_again():
     sockets = Sockets()
     group = BroadcastGroup(sockets)
     clients = [client_of(sockets, place, room=3 if place == 0 else 10**6) for place in range(LEAST + 1)]

@@ -74,7 +74,7 @@ def test_an_alarm_at_the_broker(folder: Path, tmp_path: Path) -> None:
         wait_until(lambda: not replica.stats().broker_notice, "its end")
 
 
-def test_what_an_adapter_passes_by_is_counted_as_foreign(folder: Path, tmp_path: Path) -> None:
+def test_what_an_adapter_skips_is_counted_as_foreign(folder: Path, tmp_path: Path) -> None:
     contender = find_contender("valkey-streams")
     if not contender.runnable:
         missing(contender.install_hint)
@@ -87,7 +87,7 @@ def test_what_an_adapter_passes_by_is_counted_as_foreign(folder: Path, tmp_path:
         assert 'fanbench_foreign_total{reason="a topic that is not UTF-8"} 1.0' in replica.get("/metrics")[1].decode()
 
 
-def test_topics_of_a_lost_shard_cost_no_other_its_answer(folder: Path, tmp_path: Path) -> None:
+def test_topics_of_a_lost_shard_do_not_affect_other_requests(folder: Path, tmp_path: Path) -> None:
     with cluster(tmp_path) as servers:
         killed, other, _ = servers.running
         first, last = next(

@@ -32,7 +32,7 @@ async def test_requests_begin_in_order_a_few_at_a_turn() -> None:
     assert begun[-1] == 50
 
 
-async def test_those_that_owe_a_request_too_long_are_refused_and_no_others() -> None:
+async def test_only_overdue_incomplete_requests_are_refused() -> None:
     loop = asyncio.get_running_loop()
     connection_limits = ConnectionLimits(10, loop)
     late, done, new = Arrival(), Arrival(), Arrival()
@@ -48,7 +48,7 @@ async def test_those_that_owe_a_request_too_long_are_refused_and_no_others() -> 
     assert connection_limits.turned_away == 1
 
 
-async def test_what_is_owed_is_owed_since_the_first_byte_and_anew_after_a_whole_request() -> None:
+async def test_a_request_is_incomplete_since_its_first_byte() -> None:
     loop = asyncio.get_running_loop()
     connection_limits = ConnectionLimits(10, loop)
     dripping, second = Arrival(), Arrival()

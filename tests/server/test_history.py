@@ -95,7 +95,7 @@ def test_count_last_is_the_fewest_frames_that_hold_the_bytes(sizes: list[int], w
     assert count == 0 or sum(tail[len(tail) - count + 1 :]) < wanted
 
 
-def test_expire_and_shrink_give_back_what_they_let_go() -> None:
+def test_expire_and_shrink_return_the_freed_bytes() -> None:
     history = History(HistoryBound(100, 10**6, AGE_NS), 0)
     for i in range(10):
         history.append(frame("s", i, sent_ns=i * 100), i * 100)

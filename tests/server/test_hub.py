@@ -43,7 +43,7 @@ async def test_each_client_gets_the_events_of_its_topics_once() -> None:
     }
 
 
-async def test_what_comes_in_one_turn_leaves_in_one_write() -> None:
+async def test_events_of_one_turn_are_sent_in_one_write() -> None:
     hub = make_hub()
     writer = ConnectionWriter(hub)
     connect(hub, writer)
@@ -77,7 +77,7 @@ async def test_one_that_joins_in_the_middle_of_a_turn_gets_nothing_twice() -> No
 
 @given(published=st.integers(0, 700), last=st.integers(0, 700), live=st.integers(0, 50), topics=st.integers(1, 3))
 @settings(deadline=None, max_examples=40)
-def test_replay_and_live_join_without_a_seam(published: int, last: int, live: int, topics: int) -> None:
+def test_replay_continues_into_live_events(published: int, last: int, live: int, topics: int) -> None:
     async def scene() -> None:
         names = [f"t{i}" for i in range(topics)]
         hub = make_hub(names)
@@ -101,7 +101,7 @@ def test_replay_and_live_join_without_a_seam(published: int, last: int, live: in
     asyncio.run(scene())
 
 
-async def test_a_slow_client_is_dropped_and_the_others_go_on() -> None:
+async def test_a_slow_client_is_dropped_and_the_others_continue() -> None:
     hub = make_hub()
     good, bad = ConnectionWriter(hub), ConnectionWriter(hub, stuck=True, bound_bytes=500)
     connect(hub, good)
@@ -119,7 +119,7 @@ async def test_a_slow_client_is_dropped_and_the_others_go_on() -> None:
     assert hub.ledger.dropped == sent_to_bad, "it never took one, so each of its frames was dropped"
 
 
-async def test_a_replay_waits_for_its_client_and_goes_on_when_it_reads() -> None:
+async def test_a_replay_waits_for_its_client_and_continues_when_it_reads() -> None:
     hub = make_hub()
     for seq in range(2000):
         hub.accept("t", event("s", seq))
@@ -191,7 +191,7 @@ async def test_a_gap_reaches_the_clients_of_its_topic_and_those_that_resume_over
     assert hub.ledger.written == 3, "gaps are not deliveries"
 
 
-async def test_events_that_never_came_are_told_although_the_broker_said_nothing() -> None:
+async def test_missing_events_are_reported_although_the_broker_did_not() -> None:
     hub = make_hub()
     writer = ConnectionWriter(hub)
     connect(hub, writer)
@@ -203,7 +203,7 @@ async def test_events_that_never_came_are_told_although_the_broker_said_nothing(
     assert hub.ledger.holes == 2
 
 
-async def test_a_client_that_asks_from_the_start_is_told_what_came_before_the_first_event_that_came() -> None:
+async def test_a_client_from_the_start_gets_a_gap_for_what_came_before_the_first_held_event() -> None:
     hub = make_hub()
     writer = ConnectionWriter(hub)
     connect(hub, writer, ids=["0"])
@@ -317,7 +317,7 @@ async def test_clients_that_are_slow_together_are_dropped_over_several_turns() -
     assert not hub.clients
 
 
-async def test_stop_ends_every_stream_once_and_lets_nobody_in() -> None:
+async def test_stop_ends_every_stream_once_and_admits_nobody() -> None:
     hub = make_hub()
     writers = [ConnectionWriter(hub) for _ in range(3)]
     clients = [connect(hub, writer) for writer in writers]
@@ -331,7 +331,7 @@ async def test_stop_ends_every_stream_once_and_lets_nobody_in() -> None:
     assert hub.stopping
 
 
-async def test_the_tick_goes_on_and_lets_old_events_go() -> None:
+async def test_the_tick_continues_and_discards_old_events() -> None:
     hub = make_hub(history=HistoryBound(100, 10**9, 10**9))
     hub.accept("t", event("s", 0, sent_ns=2 * 10**18))  # of a clock that is years ahead
     called: list[int] = []

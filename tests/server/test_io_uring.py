@@ -43,7 +43,7 @@ def fill(sender):
 
 
 @pytest.mark.parametrize("count", [1, 7, ENTRIES - 1, ENTRIES, ENTRIES + 300])
-def test_each_socket_gets_the_same_bytes_in_order_however_the_ring_lies(ring, count):
+def test_each_socket_gets_the_same_bytes_in_order_whatever_the_rings_position(ring, count):
     with ExitStack() as stack:
         senders, receivers = pairs(stack, count)
         frames = [b"event %d;" % i for i in range(3)]
@@ -56,7 +56,7 @@ def test_no_socket_is_no_send(ring):
     assert ring.send(descriptors([]), b"x") == []
 
 
-def test_what_a_socket_does_not_take_is_told_for_that_socket_alone(ring):
+def test_what_a_socket_does_not_take_is_reported_for_that_socket_only(ring):
     with ExitStack() as stack:
         senders, receivers = pairs(stack, 5)
         receivers[1].close()
@@ -68,7 +68,7 @@ def test_what_a_socket_does_not_take_is_told_for_that_socket_alone(ring):
         assert receivers[0].recv(100) == receivers[2].recv(100) == b"event"
 
 
-def test_half_a_frame_is_told_in_bytes(ring):
+def test_half_a_frame_is_reported_in_bytes(ring):
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         sender = stack.enter_context(socket.create_connection(listener.getsockname()))

@@ -27,7 +27,7 @@ def test_each_line_of_a_replica_is_an_object(integration, tmp_path):
 
 
 @pytest.mark.parametrize("settings", [{"port": "none"}, {"broker_url": "redis://127.0.0.1:1"}])
-def test_what_ends_a_program_is_an_object_too(integration, settings):
+def test_a_programs_last_line_is_an_object_too(integration, settings):
     done = run_to_end({"log_format": "json", **settings})
     assert done.returncode in (1, 2)
     found = [read(line) for line in done.stderr.splitlines()]

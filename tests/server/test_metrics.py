@@ -112,7 +112,7 @@ def test_every_reason_of_the_source_is_among_those_of_the_first_scrape():
     assert foreign - set(FOREIGN) == set()
 
 
-def test_both_say_which_fanbench_they_are_and_that_the_broker_is_there(first):
+def test_both_report_their_build_and_that_the_broker_is_up(first):
     for samples in first:
         (labels,) = [dict(labels) for name, labels in samples if name == "fanbench_build_info"]
         assert labels["commit"] == "0123abc"

@@ -40,7 +40,7 @@ async def test_each_interval_beats_at_its_pace_and_all_when_the_broker_goes() ->
     assert beats._by_interval == {}
 
 
-def test_who_asks_gets_it_at_once_and_keeps_its_last_id(replica: Replica, publisher: Publisher) -> None:
+def test_a_requested_heartbeat_comes_at_once_and_keeps_the_last_id(replica: Replica, publisher: Publisher) -> None:
     with (
         SseClient(replica.port, "/sse?topic=beaten&heartbeat=1") as asks,
         SseClient(replica.port, "/sse?topic=beaten") as other,
@@ -68,13 +68,13 @@ def test_over_a_websocket_it_is_a_message(replica: Replica) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "often", str(LONGEST_S + 1), "9" * 5000, "\u0661"])
-def test_what_is_no_number_of_seconds_is_refused(replica: Replica, value: str) -> None:
+def test_an_interval_that_is_not_whole_seconds_is_refused(replica: Replica, value: str) -> None:
     status, body, _ = replica.get(f"/sse?heartbeat={quote(value)}")
     assert status == 400
     assert "?heartbeat=15" in json.loads(body)["error"]
 
 
-def test_nought_is_none(replica: Replica, publisher: Publisher) -> None:
+def test_zero_means_no_heartbeat(replica: Replica, publisher: Publisher) -> None:
     with SseClient(replica.port, "/sse?heartbeat=0&topic=none") as client:
         client.opened()
         stamp = publisher.event("none")

@@ -83,7 +83,7 @@ def anyone(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     "header",
     ["authorization", "last-event-id", "cache-control", "pragma", "x-requested-with", "accept", "content-type"],
 )
-def test_a_client_by_fetch_may_send_what_it_sends(named: Replica, header: str) -> None:
+def test_a_fetch_client_may_send_its_headers(named: Replica, header: str) -> None:
     preflight = ASK | {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": header}
     status, body, headers = named.ask("OPTIONS", "/sse", preflight)
     assert status == 200, body
@@ -95,7 +95,7 @@ def test_a_client_by_fetch_may_send_what_it_sends(named: Replica, header: str) -
 @pytest.mark.parametrize(
     ("path", "status"), [("/stats", 200), ("/sse?topic=%20", 400), ("/sse", 503), ("/nothing", 404)]
 )
-def test_a_page_may_read_every_answer_and_when_to_come_back(named: Replica, path: str, status: int) -> None:
+def test_a_page_may_read_every_answer_and_retry_after(named: Replica, path: str, status: int) -> None:
     found, _, headers = named.get(path, ASK)
     assert found == status
     assert headers["access-control-allow-origin"] == NAMED
@@ -104,7 +104,7 @@ def test_a_page_may_read_every_answer_and_when_to_come_back(named: Replica, path
     assert "origin" in headers["vary"].lower()
 
 
-def test_every_origin_is_let_in_without_credentials(anyone: Replica) -> None:
+def test_every_origin_is_allowed_without_credentials(anyone: Replica) -> None:
     _, _, headers = anyone.get("/stats", ASK)
     assert headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in headers

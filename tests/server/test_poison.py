@@ -32,7 +32,7 @@ POISON: list[Any] = [
 ]
 
 
-async def test_the_messages_behind_poison_arrive_and_the_consumer_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_messages_after_poison_arrive_and_the_consumer_continues(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "fanbench.server")
     broker = Broker()
     async with linked(broker) as link:
@@ -72,13 +72,13 @@ def test_every_gap_has_a_frame(topic: str, cause: str, lost: int | None) -> None
 
 
 @given(st.one_of(st.binary(), st.text(), st.none(), st.integers(), st.lists(st.integers())))
-def test_whatever_a_payload_is_it_raises_nothing(payload: Any) -> None:
+def test_no_payload_raises(payload: Any) -> None:
     ledger = Ledger()
     assert EventValidator(1000, ledger).read("t", payload) is None
     assert sum(ledger.foreign.values()) == 1
 
 
-async def test_a_reason_has_no_value_in_it() -> None:
+async def test_a_reason_contains_no_value() -> None:
     """Otherwise a hostile publisher could fill the table of reasons, and the log."""
     ledger = Ledger()
     validator = EventValidator(1000, ledger)

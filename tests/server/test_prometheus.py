@@ -86,7 +86,7 @@ def test_it_answers_every_expression_of_the_dashboard(scraped: tuple[Replica, in
             wait_until(lambda one=expression: ask(prometheus, one), expression, 60, every_s=0.2)  # type: ignore[misc]
 
 
-def test_it_takes_the_configuration_and_finds_nothing_to_better_in_the_pages(scraped: tuple[Replica, int]) -> None:
+def test_promtool_accepts_the_configuration_and_the_metrics_pages(scraped: tuple[Replica, int]) -> None:
     promtool = require("promtool")
     subprocess.run([promtool, "check", "config", DEPLOY / "prometheus" / "prometheus.yml"], check=True)
     for port in (scraped[0].port, scraped[1]):

@@ -31,7 +31,7 @@ def replica(restricted: Restricted, tmp_path_factory: pytest.TempPathFactory) ->
         yield replica
 
 
-def test_one_forbidden_topic_of_many_asked_for_at_once(replica: Replica, restricted: Restricted) -> None:
+def test_one_forbidden_topic_among_many_in_one_request(replica: Replica, restricted: Restricted) -> None:
     def ask(topic: str) -> tuple[int, bytes]:
         with SseClient(replica.port, f"/sse?topic={topic}") as client:
             while b"\r\n\r\n" not in client.raw:

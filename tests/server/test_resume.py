@@ -27,7 +27,7 @@ from tests.server.test_subscriptions import until
     missing=st.sets(st.integers(0, 90), max_size=5),
 )
 @settings(deadline=None)
-def test_one_topic_one_stream_has_no_double_and_no_silent_hole(
+def test_one_topic_with_one_stream_has_no_duplicate_and_no_silent_hole(
     published: int, events_held: int, last: int, more: int, missing: set[int]
 ) -> None:
     """`last` may be before the held events, among them, or ahead of this replica."""
@@ -161,7 +161,7 @@ def test_too_many_ids_are_not_all_read() -> None:
 
 
 @pytest.mark.parametrize("id", ["nonsense", "other-3", "s-999999999999999999", f"s-{4 + MAX_AHEAD + 1}"])
-async def test_an_id_that_is_not_known_brings_a_gap_and_then_what_is_held(id: str) -> None:
+async def test_an_unknown_id_gives_a_gap_and_then_the_held_events(id: str) -> None:
     hub = make_hub()
     for seq in range(5):
         hub.accept("t", event("s", seq))
@@ -176,7 +176,7 @@ async def test_an_id_that_is_not_known_brings_a_gap_and_then_what_is_held(id: st
     assert writer.ids == [f"s-{seq}" for seq in range(6)]
 
 
-async def test_a_topic_with_a_shorter_history_than_the_other_is_told_as_a_gap() -> None:
+async def test_a_topic_with_a_shorter_history_is_reported_as_a_gap() -> None:
     hub = make_hub(["a", "b"], HistoryBound(3, 10**9, 10**20))
     for seq in range(10):
         hub.accept("b", event("s", seq, "b", sent_ns=seq * SECOND_NS))
@@ -266,7 +266,7 @@ def test_a_request_costs_the_same_however_much_is_held(ids: list[str]) -> None:
     assert costs_s[1] < 3 * costs_s[0], costs_s
 
 
-async def test_clients_that_are_ahead_cost_an_event_the_same_however_many_ids_they_gave() -> None:
+async def test_the_cost_of_clients_that_are_ahead_does_not_depend_on_their_ids() -> None:
     async def fan_out_steps(ids: int) -> int:
         hub = make_hub()
         for i in range(64):
@@ -322,7 +322,7 @@ def history_of(*seqs: int) -> History:
     return hub.topics["t"].history
 
 
-async def test_a_client_that_has_nothing_gets_all_that_is_held_and_is_told_what_is_not() -> None:
+async def test_a_client_without_events_gets_the_held_ones_and_a_gap_for_the_rest() -> None:
     given = read_ids(["0"], ["t"])
     assert given is not None
     assert given.from_start
@@ -333,7 +333,7 @@ async def test_a_client_that_has_nothing_gets_all_that_is_held_and_is_told_what_
     assert [(gap.topic, gap.lost) for gap in position.gaps] == [("t", 5)]
 
 
-async def test_a_place_is_known_at_the_start_and_behind_an_id_that_is_held() -> None:
+async def test_a_position_is_known_at_the_start_and_after_a_held_id() -> None:
     histories = {"t": history_of(3, 4, 5)}
     for ids, placed in (
         (["0"], True),

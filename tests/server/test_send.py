@@ -108,7 +108,7 @@ async def test_the_same_events_arrive() -> None:
         assert resumed.ids == ["s-3", "s-4"]
 
 
-async def test_a_client_that_leaves_is_seen_although_send_says_nothing() -> None:
+async def test_a_client_that_leaves_is_noticed_although_send_does_not_report_it() -> None:
     async with served() as (app, replica):
         stream = Stream(app)
         await until(lambda: replica.hub.clients)

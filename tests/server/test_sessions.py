@@ -26,7 +26,7 @@ def stamp_of(topic: str, seq: int = 0) -> Stamp:
     return Stamp("s", seq, topic, "measure", now_ns, now_ns)
 
 
-def test_counts_of_topics_that_are_over_become_one_sum() -> None:
+def test_counts_of_dropped_topics_become_one_sum() -> None:
     ledger = Ledger()
     for number in range(3 * CLOSED_TOPICS):
         name = f"t{number}"
@@ -43,7 +43,7 @@ def test_counts_of_topics_that_are_over_become_one_sum() -> None:
     assert len(ledger.gap_lost) == CLOSED_TOPICS + 1
 
 
-def test_a_topic_that_is_open_again_keeps_its_counts() -> None:
+def test_a_reopened_topic_keeps_its_counts() -> None:
     ledger = Ledger()
     ledger.receive(stamp_of("mine"))
     ledger.close_topic("mine")
@@ -86,7 +86,7 @@ class Log:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_five_thousand_topics_that_are_over_leave_nothing_behind(valkey: str, folder: Path) -> None:
+def test_five_thousand_finished_topics_leave_nothing_behind(valkey: str, folder: Path) -> None:
     url = valkey.replace("redis://", "redis+streams://") + f"?stream={STREAM}&recent=1000"
     log = Log(valkey)
     settings = {"broker_url": url, "topics": "", "topic_linger_s": 0.2, "history_age_s": 5}

@@ -106,7 +106,7 @@ async def test_the_topics_of_the_settings_are_subscribed_before_it_is_ready() ->
         assert sorted(link._hub.topics) == ["a", "b"]
 
 
-async def test_a_topic_is_subscribed_at_its_first_client_and_once() -> None:
+async def test_a_topic_is_subscribed_once_with_its_first_client() -> None:
     broker = Broker()
     async with linked(broker) as link:
         held = await asyncio.gather(*(link.require(["new", "events"]) for _ in range(50)))
@@ -117,7 +117,7 @@ async def test_a_topic_is_subscribed_at_its_first_client_and_once() -> None:
         assert link._hub.topics["new"].users == 0
 
 
-async def test_a_topic_is_let_go_after_its_last_client_and_not_those_of_the_settings() -> None:
+async def test_a_topic_is_dropped_after_its_last_client_unless_the_settings_name_it() -> None:
     broker = Broker()
     async with linked(broker, linger_s=0) as link:
         topics = await link.require(["new"])
@@ -146,7 +146,7 @@ async def test_a_topic_wanted_again_while_it_lingers_keeps_its_history() -> None
         assert broker.named("unsubscribe") == []
 
 
-async def test_a_subscription_that_fails_is_told_and_tried_again_for_the_next_client() -> None:
+async def test_a_failed_subscription_is_reported_and_retried_for_the_next_client() -> None:
     broker = Broker()
     async with linked(broker) as link:
         broker.refuse = DOWN
@@ -196,7 +196,7 @@ async def test_history_is_filled_from_a_broker_that_stores_before_anybody_joins(
         assert all(since_ns is not None and since_ns > 10**18 for since_ns in ages)
 
 
-async def test_a_consumer_that_ends_is_started_again_and_clients_are_told() -> None:
+async def test_a_consumer_that_ends_is_restarted_and_clients_get_a_gap() -> None:
     broker = Broker()
     async with linked(broker) as link:
         await link.require(["new"])
@@ -212,7 +212,7 @@ async def test_a_consumer_that_ends_is_started_again_and_clients_are_told() -> N
         assert "sekret" not in str(writer.taken)
 
 
-async def test_messages_of_a_topic_that_was_let_go_are_nobodys() -> None:
+async def test_messages_of_a_dropped_topic_reach_nobody() -> None:
     broker = Broker()
     async with linked(broker) as link:
         broker.items.put_nowait(Message("unknown", event("s", 0, "unknown")))
@@ -225,7 +225,7 @@ FORBIDDEN = Refusal("forbidden", "no permission, says sekret")
 INVALID = Refusal("invalid", "too long")
 
 
-async def test_only_who_asks_for_a_refused_topic_is_told_and_the_batch_goes_on() -> None:
+async def test_only_the_caller_of_a_refused_topic_fails_and_the_batch_continues() -> None:
     broker = Broker()
     broker.refused = {"theirs": FORBIDDEN, "long": INVALID}
     async with linked(broker) as link:
@@ -270,7 +270,7 @@ async def test_a_topic_of_the_settings_that_is_refused_ends_the_link() -> None:
         await asyncio.wait_for(link.run(), DEADLINE_S)
 
 
-async def test_a_topic_that_is_refused_after_the_consumer_began_anew_is_a_gap_of_its_clients() -> None:
+async def test_a_topic_refused_after_a_restart_of_the_consumer_gives_its_clients_a_gap() -> None:
     broker = Broker()
     async with linked(broker) as link:
         await link.require(["new"])
@@ -284,7 +284,7 @@ async def test_a_topic_that_is_refused_after_the_consumer_began_anew_is_a_gap_of
         assert len(other.gaps) == 1
 
 
-async def test_topics_with_clients_are_asked_for_until_the_broker_confirms() -> None:
+async def test_topics_with_clients_are_requested_until_the_broker_confirms() -> None:
     broker = Broker()
     async with linked(broker) as link:
         await link.require(["new"])
@@ -332,7 +332,7 @@ async def test_a_client_whose_place_is_known_does_not_wait_for_the_rest_of_the_h
 
 
 @pytest.mark.slow
-async def test_many_that_wait_for_a_place_look_no_more_often_than_few() -> None:
+async def test_many_waiting_clients_poll_no_more_often_than_few() -> None:
     broker = Broker(replay=True)
     async with linked(broker) as link:
         clients, looks = 4000, 0
@@ -355,7 +355,7 @@ async def test_many_that_wait_for_a_place_look_no_more_often_than_few() -> None:
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_a_refused_topic_fails_those_too_that_do_not_wait_for_history() -> None:
+async def test_a_refused_topic_also_fails_clients_that_do_not_wait_for_history() -> None:
     broker = Broker(replay=True)
     async with linked(broker) as link:
         broker.refuse = DOWN

@@ -89,7 +89,7 @@ def test_the_same_events_as_over_sse(replica: Replica, publisher: Publisher) -> 
     wait_until(lambda: "ws" not in replica.stats().topics, "both are gone")
 
 
-def test_it_resumes_and_is_told_of_gaps(replica: Replica, publisher: Publisher) -> None:
+def test_it_resumes_and_gaps_are_reported(replica: Replica, publisher: Publisher) -> None:
     first = Socket(replica.port, "/ws?topic=wsgap").opened()
     stamps = publisher.events(4, "wsgap")
     first.take(4)
@@ -119,7 +119,7 @@ def test_a_refusal_is_an_http_answer(guarded: Replica, path: str, headers: dict[
     assert answer.status_code == status
 
 
-def test_this_site_and_those_that_are_named_may_listen(guarded: Replica) -> None:
+def test_only_this_site_and_named_ones_may_listen(guarded: Replica) -> None:
     for origin in (f"http://127.0.0.1:{guarded.port}", "https://example.org"):
         Socket(guarded.port, "/ws?token=t0ken", {"Origin": origin}).opened().sock.close()
 

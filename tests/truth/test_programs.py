@@ -97,13 +97,13 @@ def quickest(folder, meddle):
 
 
 @pytest.mark.parametrize(("link", "slowed"), [("broker_link", "broker"), ("client_link", "fanout")])
-def test_a_slow_link_shows_in_its_own_hop_alone(link, slowed, tmp_path):
+def test_a_slow_link_shows_only_in_its_own_hop(link, slowed, tmp_path):
     found = quickest(tmp_path, lambda rig: getattr(rig, link).delay(DELAY_S))
     assert DELAY_S * 1000 <= found.pop(slowed) <= DELAY_S * 1000 + NOISE_MS
     assert max(found.values()) <= NOISE_MS, found
 
 
-def test_a_stopped_generator_shows_in_the_schedule_hop_alone(rig):
+def test_a_stopped_generator_shows_only_in_the_schedule_hop(rig):
     def stop_for_a_second():
         rig.generator.send_signal(signal.SIGSTOP)
         threading.Timer(1.0, rig.generator.send_signal, [signal.SIGCONT]).start()

@@ -62,9 +62,7 @@ def test_events_appear_newest_first_with_topic_replica_latency_and_age(page: Pag
 
 @pytest.mark.parametrize("own_stack", ["redis+streams"], indirect=True)
 @pytest.mark.parametrize("topics", ["events", "room-1,room-2"])
-def test_the_state_follows_the_server_and_the_stream_resumes_without_hole_or_double(
-    page: Page, own_stack: Stack, topics: str
-):
+def test_the_state_follows_the_server_and_the_stream_resumes_exactly(page: Page, own_stack: Stack, topics: str):
     own_stack.generate(rate_hz=20, topics=topics)
     open_live(page, own_stack, "?" + "&".join(f"topic={topic}" for topic in topics.split(",")))
     expect(page.locator("tbody tr").nth(4)).to_be_visible()
@@ -124,7 +122,7 @@ def test_200_events_a_second_keep_the_list_bounded_and_paint_once_per_frame(page
     expect(page.get_by_role("button", name="Resume")).to_have_attribute("aria-pressed", "true")
 
 
-def test_pause_holds_the_list_while_the_counts_go_on(page: Page, stack: Stack):
+def test_pause_freezes_the_list_while_the_counts_continue(page: Page, stack: Stack):
     stack.generate(rate_hz=20)
     open_live(page, stack)
     expect(page.locator("tbody tr").first).to_be_visible()
@@ -153,7 +151,7 @@ def test_the_topic_is_chosen_by_name_and_kept_in_the_address(page: Page, stack: 
     expect(page.get_by_label("Topic")).to_have_value("room-1, room-2")
 
 
-def test_holes_and_doubles_are_counted_and_marked(page: Page, stack: Stack):
+def test_holes_and_duplicates_are_counted_and_marked(page: Page, stack: Stack):
     open_live(page, stack)
     for seq in (1, 2, 5, 5, 4):
         stack.publish(seq)
@@ -176,7 +174,7 @@ def test_a_broken_link_to_the_broker_is_shown_as_a_gap(page: Page, own_stack: St
     assert number(page, "gaps") >= 1
 
 
-def test_a_lost_broker_is_said_while_the_stream_is_open(page: Page, own_stack: Stack):
+def test_a_lost_broker_is_shown_while_the_stream_is_open(page: Page, own_stack: Stack):
     open_live(page, own_stack)
     own_stack.broker.kill()
     expect(page.locator("#state-name")).to_have_text("Broker away")
@@ -198,7 +196,7 @@ def test_nanoseconds_keep_their_digits_and_a_slow_clock_is_named(page: Page, sta
     expect(page.get_by_role("status")).to_contain_text(re.compile(r"^Event \w+-\d+, schedule "))
 
 
-def test_an_error_answer_is_retried_where_the_browser_gives_up(page: Page, stack: Stack):
+def test_an_error_answer_is_retried_although_the_browser_gives_up(page: Page, stack: Stack):
     page.route("**/sse?*", lambda route: route.fulfill(status=502, body="Bad Gateway"))
     page.goto(stack.replica.url)
     expect(page.locator("#state-detail")).to_contain_text("the server answered 502: Bad Gateway; next try in")
@@ -214,9 +212,7 @@ def test_an_error_answer_is_retried_where_the_browser_gives_up(page: Page, stack
         ("?" + "&".join(f"topic=t{i}" for i in range(40)), "400: 40 topics; a client may have 32"),
     ],
 )
-def test_what_the_server_refuses_is_said_in_its_words_and_not_asked_again(
-    page: Page, stack: Stack, query: str, words: str
-):
+def test_a_refusal_is_shown_in_the_servers_words_and_not_retried(page: Page, stack: Stack, query: str, words: str):
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/sse" in request.url else None)
     page.goto(stack.replica.url + query)
@@ -231,7 +227,7 @@ def test_what_the_server_refuses_is_said_in_its_words_and_not_asked_again(
     expect(page.locator("#state")).to_have_attribute("data-state", "live")
 
 
-def test_a_stream_over_which_nothing_comes_is_not_called_live(page: Page, own_stack: Stack):
+def test_a_silent_stream_is_not_called_live(page: Page, own_stack: Stack):
     open_live(page, own_stack)
     assert own_stack.replica.child is not None
     pid = own_stack.replica.child.pid

@@ -73,7 +73,7 @@ def test_a_cell_that_is_not_what_its_column_holds_is_named(column: str, cell: st
     assert said in str(raised.value)
 
 
-def test_so_it_is_in_the_timeline() -> None:
+def test_a_wrong_cell_in_the_timeline_is_named() -> None:
     text = timeline_text(RECORDS)
     with pytest.raises(DocumentError, match=r"timeline.csv: row 10: field 'max_ms' is wrong: 'x'"):
         read_timeline(changed(text, "max_ms", "x"), "timeline.csv")

@@ -26,7 +26,7 @@ from core.errors import UsageError
         (StreamRequest(path="/e?x=1", query=(NamedValue("t", "{topic}"), NamedValue("y", "&"))), "/e?x=1&t=a%2Fb%20%C3%BC&y=%26"),
     ],
 )  # fmt: skip
-def test_what_stands_behind_the_method(request_, target):
+def test_path_and_query_follow_the_method(request_, target):
     assert request_.target(parse_origin("http://h/p/"), "a/b ü", 7) == f"/p{target}"
 
 
@@ -65,7 +65,7 @@ def test_what_no_request_can_have_is_refused(check, text, says):
         check(text)
 
 
-def test_what_is_right_is_taken():
+def test_valid_values_are_accepted():
     assert check_path("/events/{topic}?a={user}") == "/events/{topic}?a={user}"
     assert parse_header("X-Api-Key:  k y ") == ("X-Api-Key", "k y")
     assert parse_pair("after=a=b") == ("after", "a=b")

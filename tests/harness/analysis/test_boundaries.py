@@ -56,7 +56,7 @@ def test_the_risk_of_all_looks_is_spent_by_the_last_and_by_no_other() -> None:
     assert Looks((5,)).spent(6)[1][-1] == 1.0
 
 
-def test_where_nothing_may_be_spent_yet_nothing_is_said() -> None:
+def test_before_any_risk_may_be_spent_nothing_is_claimed() -> None:
     assert boundary(2, 6, Looks((6, 400), settled=True), RISK) == math.inf
     values = {name: dict.fromkeys(range(6), factor) for name, factor in (("a", 1.0), ("b", 9.0))}
     values["b"][0] = 9.5

@@ -49,11 +49,11 @@ def test_at_a_larger_load_cpu_and_commands_grow_and_memory_does_not() -> None:
     assert cost.per_month == pytest.approx((3 * 0.1 * 0.04 + 0.5 * 0.01) * 730)
 
 
-def test_what_has_no_broker_of_ours_has_no_cost() -> None:
+def test_without_our_own_broker_there_is_no_cost() -> None:
     assert cost_of(standing_of(usage={}), Prices(core_hour=1)) is None
 
 
-def test_the_example_is_read_and_what_is_no_price_is_told(tmp_path: Path) -> None:
+def test_the_example_is_read_and_invalid_prices_are_refused(tmp_path: Path) -> None:
     assert read_prices(EXAMPLE).core_hour == 0.035
     for text, said in (
         ("core_hours = 1", "unknown price 'core_hours'; did you mean 'core_hour'?"),

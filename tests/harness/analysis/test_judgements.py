@@ -46,7 +46,7 @@ def pair(low: float, estimate: float, high: float, margin: float = 1.25) -> Pair
         ((0.0, 1.0, math.inf), "not settled", False),
     ],
 )
-def test_the_word_is_what_the_interval_allows(
+def test_the_judgement_follows_from_the_interval(
     interval: tuple[float, float, float], word: str, told_apart: bool
 ) -> None:
     judged = pair(*interval)
@@ -68,7 +68,7 @@ def test_a_wider_margin_makes_equivalent_what_was_not_settled() -> None:
         (0.026, (0.9, 1.05, 1.2), "not settled"),  # over a tenth of the margin
     ],
 )
-def test_nothing_is_claimed_that_the_clocks_of_several_hosts_cannot_carry(
+def test_nothing_is_claimed_beyond_the_clocks_of_several_hosts(
     clock_bound: float, interval: tuple[float, float, float], word: str
 ) -> None:
     judged = replace(pair(*interval), clock_bound=clock_bound)
@@ -76,7 +76,7 @@ def test_nothing_is_claimed_that_the_clocks_of_several_hosts_cannot_carry(
     assert judged.settled  # more rounds would not narrow the bound
 
 
-def test_the_bound_of_the_clocks_is_held_against_the_figure_of_its_hop() -> None:
+def test_the_clock_bound_is_compared_with_its_hops_figure() -> None:
     near = np.exp(np.random.default_rng(4).normal(0, 0.01, (2, 12)))
     runs = runs_of({"valkey": {"latency": 10 * near[0]}, "nats": {"latency": 15 * near[1]}})
     bounded = {name: [replace(run, figures={"latency_bound_ms": 0.6}) for run in found] for name, found in runs.items()}
@@ -117,7 +117,7 @@ def judged_of(
     return judge_family("at-most-once", runs_of(logs), margin=margin, looks=Looks(), **options)
 
 
-def test_each_figure_is_judged_apart() -> None:
+def test_each_figure_is_judged_separately() -> None:
     rng = np.random.default_rng(4)
     near = np.exp(rng.normal(0, 0.02, (2, 12)))
     logs = {
@@ -135,7 +135,7 @@ def test_each_figure_is_judged_apart() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_not_settled_says_about_how_many_rounds_would_do() -> None:
+def test_not_settled_says_about_how_many_rounds_would_suffice() -> None:
     judged = judged_of(1.0, sd=0.5, rounds=24, round_s=10.0)
     one = judged.pair(P50, "valkey", "nats")
     assert one is not None
@@ -153,7 +153,7 @@ def test_what_is_not_settled_says_about_how_many_rounds_would_do() -> None:
     assert sum(map(bool, settled)) >= 3
 
 
-def test_who_is_unbeaten_and_whether_any_of_them_will_do() -> None:
+def test_the_unbeaten_and_whether_any_of_them_will_do() -> None:
     assert judged_of(1.0, sd=0.02).choice == "equivalent"
     assert judged_of(1.0, sd=0.02).unbeaten == ("valkey", "nats")
     assert judged_of(1.6, sd=0.02).unbeaten == ("valkey",)
@@ -206,7 +206,7 @@ def test_cpu_is_what_a_service_pays_for() -> None:
     assert found.word == "equivalent"
 
 
-def test_cpu_of_which_nobody_watched_a_part_is_judged_against_nobodys() -> None:
+def test_cpu_with_an_unwatched_part_is_not_judged() -> None:
     seen = Usage(1.0, 1, 0.1)
     watched = {"broker": seen, "server": seen, "generator": seen}
     unseen = {"usage": {"server": seen, "generator": seen}, "not_watched": ("broker", "others")}

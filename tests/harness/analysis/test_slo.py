@@ -58,7 +58,7 @@ def test_a_run_breaks_what_it_breaks(text: str, broken: str) -> None:
         ("p99<100ms, losst=0", "did you mean 'lost'"),
     ],
 )
-def test_what_cannot_be_read_is_told(text: str, said: str) -> None:
+def test_what_cannot_be_read_is_reported(text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         Slo.parse(text)
     assert said in str(caught.value)

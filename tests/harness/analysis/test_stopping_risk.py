@@ -17,7 +17,7 @@ LOOKS = (8, 12, 16, 20, 24)
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [normal, heavy_tailed, outliers, drifting, lingering], ids=lambda one: one.__name__)
 @pytest.mark.parametrize("contenders", [2, 6])
-def test_equals_are_hardly_ever_told_apart_under_stopping(contenders, noise) -> None:
+def test_equals_are_rarely_called_different_under_stopping(contenders, noise) -> None:
     rng = np.random.default_rng([19, contenders])
     for scale in (0.05, 0.2):  # the first is settled at an early look, the second continues to the end
         ended = go_through(scale * noise(rng, (1000, 5, contenders, LOOKS[-1])), LOOKS)
@@ -25,7 +25,7 @@ def test_equals_are_hardly_ever_told_apart_under_stopping(contenders, noise) -> 
 
 
 @pytest.mark.slow
-def test_a_comparison_that_is_quiet_ends_early_and_a_noisy_one_goes_on() -> None:
+def test_a_quiet_comparison_ends_early_and_a_noisy_one_continues() -> None:
     rng = np.random.default_rng(1)
     noise = normal(rng, (50, 5, 3, LOOKS[-1]))
     quiet, noisy = (go_through(scale * noise, LOOKS) for scale in (0.03, 0.3))

@@ -40,7 +40,7 @@ def test_the_slower_one_is_named_with_its_ratio_and_interval() -> None:
     assert f"slow is {ratio} at {worst.figure}" in words
 
 
-def test_promises_are_ranked_apart() -> None:
+def test_promises_are_ranked_separately() -> None:
     runs = [
         made_up.run(name, number, delivery=delivery, fanout_ms=fanout)
         for number in FIVE
@@ -94,14 +94,14 @@ def test_losses_are_counted_over_all_runs() -> None:
     )
 
 
-def test_a_loss_is_told_with_its_causes_the_largest_first() -> None:
+def test_a_loss_is_reported_with_its_causes_the_largest_first() -> None:
     lost = {"gap": 1, "unexplained": 3}
     runs = [made_up.run(name, number, lost=lost) for number in FIVE for name in ("valkey", "nats")]
     words = "nats lost 20 of 25,000 deliveries (0.08%: 15 missing without a gap and 5 gap reported by the adapter)"
     assert words in said(*runs)
 
 
-def test_refused_runs_count_for_nothing_but_are_told() -> None:
+def test_refused_runs_do_not_count_but_are_reported() -> None:
     runs = [made_up.run("valkey", r) for r in FIVE]
     runs += [made_up.run("nats", r, fanout_ms=1, problems=("generator late",)) for r in FIVE]
     words = said(*runs)
@@ -120,7 +120,7 @@ def test_refused_runs_count_for_nothing_but_are_told() -> None:
         ),
     ],
 )
-def test_nothing_measured_is_nothing_said(runs: list[Run], words: str) -> None:
+def test_nothing_measured_claims_nothing(runs: list[Run], words: str) -> None:
     assert said(*runs).startswith(words)
 
 

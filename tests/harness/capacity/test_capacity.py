@@ -101,7 +101,7 @@ def oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 GOOD, DISTURBED = made_up.run(), made_up.run(problems=LATE, disturbed=True)
 
 
-def test_a_disturbed_run_is_done_again_and_kept(oracle) -> None:
+def test_a_disturbed_run_is_repeated_and_kept(oracle) -> None:
     tried = oracle(DISTURBED, DISTURBED, GOOD)
     assert tried.holds(50) is True
     assert [(point.held, point.judged) for point in tried.points] == [(False, False), (False, False), (True, True)]
@@ -113,7 +113,7 @@ def test_a_load_that_is_always_disturbed_is_not_judged(oracle) -> None:
     assert len(tried.points) == 1 + REPEATS
 
 
-def test_what_no_load_changes_ends_the_search_at_once_and_is_no_limit(oracle) -> None:
+def test_a_failure_at_any_load_ends_the_search_at_once_and_is_no_limit(oracle) -> None:
     missing = made_up.run(problems=("aiomqtt is not installed",), permanent=True, usage={})
     tried = oracle(*[missing] * 10)
     with pytest.raises(PermanentFailureError):
@@ -121,7 +121,7 @@ def test_what_no_load_changes_ends_the_search_at_once_and_is_no_limit(oracle) ->
     assert [(point.held, point.judged) for point in tried.points] == [(False, False)]
 
 
-def test_nothing_is_done_again_without_time_for_it(oracle) -> None:
+def test_nothing_is_repeated_without_time_for_it(oracle) -> None:
     tried = oracle(*[DISTURBED] * 10, within_s=0)
     assert tried.holds(50) is None
     assert len(tried.points) == 1
@@ -138,7 +138,7 @@ def found(answer: SearchAnswer, *outcomes: tuple[int, bool | None]):
     return as_found("valkey", "clients", SLO, answer, points, runs)
 
 
-def test_a_confirmed_answer_tells_both_sides_and_the_interval() -> None:
+def test_a_confirmed_answer_has_both_sides_and_the_interval() -> None:
     told = found(SearchAnswer(4000, 4400, True), *[(4000, True)] * 3, (4400, False), (4400, True), (4400, False))
     estimate, low, high = told.p99_ms
     assert low < estimate < high
@@ -175,7 +175,7 @@ def test_an_answer_says_no_more_than_was_seen(
     assert said in in_words(found(answer, *outcomes))
 
 
-def test_what_a_check_refused_is_the_harness_and_never_the_contender() -> None:
+def test_a_refused_run_is_the_harnesss_limit_and_never_the_contenders() -> None:
     late = judge(made_up.run(problems=LATE, disturbed=True, usage=FULL), SLO, 4400, cores=2)
     broken = judge(made_up.run(fanout_ms=90.0), SLO, 4400, cores=2)
     assert [point.by_harness for point in (late, broken)] == [True, False]

@@ -75,7 +75,7 @@ def breaking_also(numbers, limit=700):
     return holds
 
 
-def test_one_break_by_chance_does_not_pull_the_answer_down():
+def test_one_chance_failure_does_not_lower_the_answer():
     found = answer(breaking_also({2}))  # 200 fails in its first run
     assert found.confirmed
     assert found.held <= 700 < found.broke
@@ -83,7 +83,7 @@ def test_one_break_by_chance_does_not_pull_the_answer_down():
     assert found.held > 600
 
 
-def test_a_load_that_breaks_when_it_is_run_again_is_not_the_answer_and_is_not_tried_for_ever():
+def test_a_load_that_fails_when_repeated_is_not_the_answer_and_is_not_retried_forever():
     steady = answer(lambda load: load <= 700)
     _, again, _ = (number for number, (load, _) in enumerate(steady.probes, 1) if load == steady.held)
     found = answer(breaking_also({again}))

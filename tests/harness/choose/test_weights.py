@@ -65,13 +65,13 @@ def test_refused_runs_and_contenders_without_a_figure_are_left_out() -> None:
         ({"p99_ms": 0}, "none is above 0"),
     ],
 )
-def test_weights_that_say_nothing_are_told(weights: dict[str, float], said: str) -> None:
+def test_useless_weights_are_refused(weights: dict[str, float], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         weigh(frame({"a": (1, 1)}), weights)
     assert said in str(caught.value)
 
 
-def test_no_contender_with_every_figure_is_told() -> None:
+def test_it_says_if_no_contender_has_every_figure() -> None:
     with pytest.raises(UsageError, match="no contender has p99_ms, broker_rss_mb"):
         weigh(frame({"memory": (5, float("nan"))}), {"p99_ms": 1, "broker_rss_mb": 1})
 

@@ -109,7 +109,7 @@ def test_the_report_is_there_and_asks_no_other_host(smoke):
         assert loads not in page
 
 
-def test_the_manifest_tells_on_what(smoke):
+def test_the_manifest_describes_the_machine(smoke):
     manifest = json.loads((smoke[2] / "manifest.json").read_text())
     assert manifest["complete"] is True
     assert manifest["scenario"]["clients"] == 50

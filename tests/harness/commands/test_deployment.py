@@ -47,7 +47,7 @@ def own(integration, tmp_path):
 
 
 @pytest.mark.soak
-def test_brokers_replicas_and_workers_have_hosts_of_their_own(integration, tmp_path):
+def test_brokers_replicas_and_workers_run_on_separate_hosts(integration, tmp_path):
     """Seven network namespaces on a bridge; generator and master run on this machine."""
     if (reason := why_not()) is not None:
         missing(reason)
@@ -86,7 +86,7 @@ def rows_of(folder):
         return list(csv.DictReader(file))
 
 
-def test_two_brokers_are_compared_on_replicas_and_workers_of_ones_own(brokers, own, tmp_path):
+def test_two_brokers_are_compared_on_the_users_replicas_and_workers(brokers, own, tmp_path):
     own.start_workers()
     own.restart({"FANBENCH_BROKER_URL": brokers[0]})  # nginx waits for one
     own.start_proxy()
@@ -147,7 +147,7 @@ def test_a_worker_that_is_killed_in_the_middle_is_named_and_the_run_refused(brok
     assert int(row["delivered"]) + int(row["lost"]) == int(row["expected"]) == int(row["published"]) * 40
 
 
-def test_a_command_that_fails_is_told_with_its_exit_code_and_last_word(brokers, own, tmp_path):
+def test_a_failed_command_is_reported_with_its_exit_code_and_last_line(brokers, own, tmp_path):
     words = ["--replicas-at", f"http://127.0.0.1:{free_port()}", "--deploy", "echo no such pod >&2; exit 3"]
     port = int(brokers[0].rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as sock:
@@ -163,7 +163,7 @@ def test_a_command_that_fails_is_told_with_its_exit_code_and_last_word(brokers, 
 
 
 @pytest.mark.soak
-def test_the_hop_to_replicas_of_ones_own_is_counted_and_timed_there(brokers, own):
+def test_the_hop_to_the_users_replicas_is_counted_and_timed_there(brokers, own):
     words = [
         "hop",
         *brokers,
@@ -188,7 +188,7 @@ def test_the_hop_to_replicas_of_ones_own_is_counted_and_timed_there(brokers, own
 
 
 @pytest.mark.soak
-def test_clients_are_cut_and_ones_own_command_breaks_what_it_likes(brokers, own, tmp_path):
+def test_clients_are_cut_and_the_users_command_breaks_the_rest(brokers, own, tmp_path):
     own.restart({"FANBENCH_BROKER_URL": brokers[1], "FANBENCH_DELIVERY": "at-most-once"})
     own.start_proxy()
     own.start_workers()

@@ -4,6 +4,6 @@ from core.fault import KINDS
 from harness.report.decision import FAULT_TITLES
 
 
-def test_each_kind_of_fault_has_a_title_of_its_own() -> None:
+def test_each_kind_of_fault_has_its_own_title() -> None:
     assert set(FAULT_TITLES) == set(KINDS)
     assert len(set(FAULT_TITLES.values())) == len(KINDS)

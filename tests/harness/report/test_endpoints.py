@@ -41,7 +41,7 @@ def test_an_endpoint_is_judged_by_its_latency_beside_the_others(compared):
     assert judged == {"p50": everyone, "p90": everyone, "p99": everyone, "broker": {"valkey", "nats"}, "cpu": everyone}
 
 
-def test_a_hop_that_nobody_told_has_no_share(compared):
+def test_a_hop_that_nobody_reported_has_no_share(compared):
     nchan = next(standing for standing in standings(compared) if standing.contender == "nchan")
     assert nchan.share("broker") is None
     assert nchan.main_hop() is None

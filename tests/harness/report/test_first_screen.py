@@ -358,13 +358,13 @@ def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return parent / request.param
 
 
-def test_every_cell_is_what_the_files_give(reference: Path) -> None:
+def test_every_cell_agrees_with_the_files(reference: Path) -> None:
     screen, stored = screen_of(reference), Stored.read(reference)
     assert len(screen.rows) > 10
     assert wrong_cells(screen, stored, Stored.read(reference.parent / "faults")) == []
 
 
-def test_every_sentence_is_what_the_files_give(reference: Path) -> None:
+def test_every_sentence_agrees_with_the_files(reference: Path) -> None:
     assert wrong_sentences(screen_of(reference), Stored.read(reference)) == []
 
 
@@ -417,7 +417,7 @@ def lossy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(parent.glob("*-broadcast"))
 
 
-def test_losses_and_rounds_of_faults_are_what_the_files_give(lossy: Path) -> None:
+def test_losses_and_rounds_of_faults_agree_with_the_files(lossy: Path) -> None:
     screen, stored = screen_of(lossy), Stored.read(lossy)
     faults = Stored.read(next(lossy.parent.glob("*-faults")))
     assert wrong_cells(screen, stored, faults) == []

@@ -152,7 +152,7 @@ def test_ids_are_unique_and_every_reference_has_its_target(few: Path) -> None:
     assert wanted <= set(page.ids)
 
 
-def test_nothing_measured_acts_as_html(tmp_path: Path) -> None:
+def test_no_measured_text_acts_as_html(tmp_path: Path) -> None:
     made = [made_up.run(HOSTILE, r) for r in FIVE] + [made_up.run("nats", 1, problems=(HOSTILE,))]
     folder = stored(tmp_path, made, command=f"fanbench compare '{HOSTILE}'")
     page = page_of(folder)
@@ -211,7 +211,7 @@ def test_several_directories_share_a_page(tmp_path: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_directories_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_directories_with_one_name_are_distinguished(tmp_path: Path) -> None:
     folders = [stored(tmp_path / parent, runs(FEW[:2], (1,))).rename(tmp_path / parent / "rooms") for parent in "ab"]
     views = [view_of(load_results(folder), draw=False) for folder in folders]
     assert titles_of(folders, views) == ["a/rooms", "b/rooms"]
@@ -219,7 +219,7 @@ def test_directories_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert titles_of(folders, [views[0], other]) == ["rooms", "rooms, another CPU"]
 
 
-def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     folder = stored(tmp_path, runs(FEW[:2], (1,)))
     (folder / "manifest.json.new").mkdir()
     with pytest.raises(FanbenchError, match=r"manifest\.json\.new: .*; make room or give write permission"):
@@ -358,7 +358,7 @@ def test_losses_are_shown_with_their_causes_and_only_where_there_are_any() -> No
     assert "What was lost, and why" not in [one.title for one in view_of_runs(runs(FEW)).tables]
 
 
-def test_what_nobody_watched_is_told_in_words_and_is_never_a_figure() -> None:
+def test_what_nobody_watched_is_reported_as_text_and_never_a_figure() -> None:
     unseen = [made_up.run("nats://b1", r, usage={}, not_watched=("broker", "server", "others")) for r in FIVE]
     (row,) = table_rows(made_up.comparison(unseen))
     assert row.broker_cpu == row.server_cpu == row.broker_mb == row.server_mb == "not watched"
@@ -370,7 +370,7 @@ def test_what_nobody_watched_is_told_in_words_and_is_never_a_figure() -> None:
     assert sum(cell.text == "not watched" for cell in view.decision.rows[0]) == 2
 
 
-def test_delivered_stands_beside_expected_and_a_round_done_again_counts_once() -> None:
+def test_delivered_is_next_to_expected_and_a_repeated_round_counts_once() -> None:
     refused = made_up.run("valkey", 2, problems=("noise",))
     row = next(row for row in table_rows(made_up.comparison([refused, *runs(FEW)])) if row.contender == "valkey")
     assert (row.delivered, row.lost, row.runs) == ("25,000/25,000", "0", "5/5")

@@ -49,7 +49,7 @@ def test_the_runs_before_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("integration")
-def test_an_output_that_takes_no_more_is_one_line() -> None:
+def test_a_full_output_gives_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([*FANBENCH, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
@@ -57,7 +57,7 @@ def test_an_output_that_takes_no_more_is_one_line() -> None:
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_reader_that_has_had_enough_is_no_error() -> None:
+def test_a_reader_that_stops_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as pipe:

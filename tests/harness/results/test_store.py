@@ -261,7 +261,7 @@ def damage_missing_file(path: Path) -> None:
         (damage_missing_file, "timeline.csv: No such file"),
     ],
 )
-def test_what_is_not_a_result_directory_is_told_in_one_line(tmp_path: Path, damage: object, said: str) -> None:
+def test_a_directory_that_is_no_result_gets_one_line(tmp_path: Path, damage: object, said: str) -> None:
     path = stored(tmp_path, made_up.run())
     damage(path)  # type: ignore[operator]
     with pytest.raises(UsageError) as caught:
@@ -271,13 +271,13 @@ def test_what_is_not_a_result_directory_is_told_in_one_line(tmp_path: Path, dama
     assert "\n" not in str(caught.value)
 
 
-def test_a_results_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_results_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="--out"):
         opened(tmp_path / "file")
 
 
-def test_a_directory_of_result_directories_stands_for_all_of_them(tmp_path: Path) -> None:
+def test_a_directory_of_result_directories_means_all_of_them(tmp_path: Path) -> None:
     first, second = stored(tmp_path / "all", made_up.run()), stored(tmp_path / "all", made_up.run())
     (tmp_path / "all" / "report.html").write_text("")
     assert result_folders(tmp_path / "all") == sorted([first, second])
@@ -286,7 +286,7 @@ def test_a_directory_of_result_directories_stands_for_all_of_them(tmp_path: Path
         result_folders(first, tmp_path / "none")
 
 
-def test_a_damaged_capacity_search_is_told(tmp_path: Path) -> None:
+def test_a_damaged_capacity_search_is_reported(tmp_path: Path) -> None:
     path = stored(tmp_path, made_up.run())
     assert load_capacity(path) is None
     (path / "capacity.json").write_text('{"contender": "valkey"}')
@@ -294,7 +294,7 @@ def test_a_damaged_capacity_search_is_told(tmp_path: Path) -> None:
         load_capacity(path)
 
 
-def test_no_file_shows_a_secret_option_or_steers_a_terminal(tmp_path: Path) -> None:
+def test_no_file_shows_a_secret_option_or_controls_a_terminal(tmp_path: Path) -> None:
     odd = "lost redis://h:1/0?password=s3cret&db=1: its log ends: \x1b[31mred\x1b[0m\x07"
     folder = stored(tmp_path, made_up.run("valkey", 1, problems=(odd,), notes=(odd,)))
     text = "".join(file.read_text() for file in folder.iterdir() if file.is_file())

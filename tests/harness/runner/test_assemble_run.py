@@ -62,19 +62,19 @@ def test_negative_values_stay_with_their_hop() -> None:
         (load_result(histograms=load_result(199).histograms), "histogram 'latency' has 199 deliveries"),
     ],
 )
-def test_counts_that_came_about_in_two_ways_must_agree(result: LoadResult, words: str) -> None:
+def test_counts_from_two_sources_must_agree(result: LoadResult, words: str) -> None:
     (problem,) = run_of(findings(result)).problems
     assert words in problem
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(3.0, False), (59.9, False), (60.0, True), (110.0, True)])
-def test_growth_is_told_of_a_minute_or_more(seconds: float, told: bool) -> None:
+def test_growth_is_reported_from_a_minute_on(seconds: float, told: bool) -> None:
     found = findings(load_result())
     run = run_of(replace(found, window=replace(found.window, seconds=seconds, rss_mb_per_min={"server": 1.5})))
     assert run.figures.get("server_growth_mb_min") == (1.5 if told else None)
 
 
 @pytest.mark.parametrize("step_ns", [10_000_000, -10_000_000])
-def test_the_farthest_clock_step_counts_whoever_saw_it(step_ns: int) -> None:
+def test_the_largest_clock_step_counts_whoever_saw_it(step_ns: int) -> None:
     (problem,) = run_of(replace(findings(load_result()), clock_step_ns=step_ns)).problems
     assert f"{step_ns / 1e6:+.1f} ms" in problem

@@ -46,7 +46,7 @@ def test_a_good_run_has_no_problem():
     assert problems(GOOD) == ()
 
 
-def test_what_is_lost_is_a_finding_and_not_a_fault_of_the_run():
+def test_losses_are_findings_and_do_not_refuse_the_run():
     some = replace(GOOD, delivered=15_990, received=15_990, found_missing=10, histogram_counts={"latency": 15_990})
     assert problems(some) == ()
 
@@ -114,7 +114,7 @@ def test_each_check_of_sessions_fires_alone(change, words):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "SIGSTOP" in WHAT[kind].meaning])
-def test_only_a_broker_that_is_stopped_on_purpose_may_stand_still(kind):
+def test_only_a_broker_that_is_stopped_on_purpose_may_pause(kind):
     on_purpose = replace(GOOD, scenario=Scenario(faults=(Fault(kind=kind, at_s=1, for_s=5),)))
     assert problems(replace(on_purpose, stood_still_s={"broker": 5.0})) == ()
     assert "a replica was stopped" in problems(replace(on_purpose, stood_still_s={"broker": 5.0, "server": 1.0}))[0]
@@ -128,5 +128,5 @@ def test_strangers_may_use_the_same_share_of_a_large_machine() -> None:
     assert problems(replace(GOOD, others_cores=1.0, cores=64)) == ()
 
 
-def test_a_schedule_that_holds_less_than_its_rate_and_kept_to_it_is_valid() -> None:
+def test_a_schedule_below_its_rate_is_valid_if_it_was_met() -> None:
     assert problems(replace(GOOD, offered_hz=19.2, achieved_hz=19.2)) == ()

@@ -58,7 +58,7 @@ def test_clients_connect_to_the_replicas_unless_told_otherwise():
         ({"mending": "x"}, "--mend without --break"),
     ],
 )
-def test_what_cannot_be_is_refused_in_words(given, words):
+def test_an_impossible_combination_is_refused_with_the_reason(given, words):
     with pytest.raises(UsageError, match=words):
         parsed(**given)
 
@@ -82,12 +82,12 @@ def test_the_workload_has_as_many_replicas_as_there_are():
         ([NATS], ["sse", "ws"], "--transport sse,ws: a running worker has one locustfile"),
     ],
 )
-def test_what_it_cannot_measure_is_refused_in_words(contenders, transports, words):
+def test_what_it_cannot_measure_is_refused_with_the_reason(contenders, transports, words):
     with pytest.raises(UsageError, match=words):
         parsed().require_usable(contenders, transports)
 
 
-def test_of_faults_only_those_of_clients_are_fanbenchs_to_do_there():
+def test_there_fanbench_can_only_cause_faults_of_clients():
     can = {kind for kind in KINDS if impossible(Fault(kind=kind), NATS, parsed()) is None}
     assert can == {"clients-stall", "clients-cut", "clients-churn"}
     broken = parsed(breaking="x", mending="y")

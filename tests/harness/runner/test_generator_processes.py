@@ -27,7 +27,7 @@ def test_a_run_with_two_generator_processes_counts_every_event_once(tmp_path):
     assert not any("add up" in problem or "ledger" in problem for problem in run.problems)
 
 
-def test_everybody_who_starts_a_generator_asks_for_its_processes():
+def test_every_start_of_a_generator_passes_its_processes():
     assert generator_settings(Scenario(topics="room-{0..1}", generator_processes=2))["processes"] == 2
 
 

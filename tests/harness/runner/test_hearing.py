@@ -50,7 +50,7 @@ def test_both_must_deliver_for_two_seconds(replicas):
     assert replicas.run(hearing, 0.5, 1.0, 1.0)
 
 
-def test_one_that_catches_up_hides_no_other_that_is_silent(replicas):
+def test_a_replica_that_catches_up_does_not_hide_a_silent_one(replicas):
     hearing = Hearing(replicas)
     assert not replicas.run(hearing, 4, 6.0, 0.0)
     assert not replicas.run(hearing, 1.5, 1.0, 1.0)
@@ -65,7 +65,7 @@ def test_sessions_deliver_at_least_what_the_slowest_of_them_gives(replicas):
     assert replicas.run(hearing, 3, 1.5 * half, 1.0 * half)
 
 
-def test_a_replica_that_does_not_answer_begins_anew(replicas):
+def test_a_replica_that_does_not_answer_starts_again(replicas):
     hearing = Hearing(replicas)
     assert replicas.run(hearing, 3, 1.0, 1.0)
     replicas.silent = True

@@ -15,5 +15,5 @@ from harness.runner.links import starting_at
         ("nats://a:1", 5, "nats://a:1"),
     ],
 )
-def test_hosts_are_turned_round_and_nothing_else_changes(url, place, expected):
+def test_hosts_are_rotated_and_nothing_else_changes(url, place, expected):
     assert starting_at(url, place) == expected

@@ -23,7 +23,7 @@ from harness.runner.run import run_once
         ({"clients": 500, "load_processes": 3}, 3),
     ],
 )
-def test_as_many_as_the_load_asks_for_and_at_most_one_a_core(monkeypatch, fields, processes):
+def test_as_many_as_the_load_needs_and_at_most_one_per_core(monkeypatch, fields, processes):
     monkeypatch.setattr(host, "descriptor_limit", lambda: 20_000)
     monkeypatch.setattr(host, "usable_cores", lambda: 4.5)
     assert load_processes(Scenario(**fields)) == processes

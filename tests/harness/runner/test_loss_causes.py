@@ -57,11 +57,11 @@ def test_a_replica_that_generates_itself_is_heard_by_its_own_clients_only() -> N
     assert split(3, heard) == {"broker": 3}
 
 
-def test_nothing_lost_is_nothing_charged() -> None:
+def test_no_loss_charges_no_cause() -> None:
     assert split(0, WHOLE) == {}
 
 
-def test_what_a_replica_never_got_is_the_brokers_times_the_clients_of_that_topic() -> None:
+def test_what_a_replica_never_received_is_charged_to_the_broker_for_each_client() -> None:
     assert split(3 * 10 + 2 * 5, with_stats(stats(a=90, b=45), stats(a=100, b=50))) == {"broker": 40}
 
 
@@ -77,33 +77,33 @@ def test_what_a_replica_never_got_is_the_brokers_times_the_clients_of_that_topic
         ({"c": 10}, 0),
     ],
 )
-def test_what_the_adapter_told_is_charged_to_the_gap_topic_by_topic(gap_lost: dict[str, int], by_gap: int) -> None:
+def test_reported_losses_are_charged_to_the_gap_topic_by_topic(gap_lost: dict[str, int], by_gap: int) -> None:
     lossy = with_stats(stats(a=90, b=45, gap_lost=gap_lost), stats(a=100, b=50))
     expected = {"gap": by_gap, "broker": 40 - by_gap}
     assert split(40, lossy) == {cause: count for cause, count in expected.items() if count}
 
 
-def test_what_the_adapter_told_is_charged_once_and_leaves_the_rest_to_its_own_cause() -> None:
+def test_reported_losses_are_charged_once_and_the_rest_to_its_own_cause() -> None:
     lossy = with_stats(stats(a=90, b=50, gap_lost={"a": 4}), stats(a=100, b=50), gap_reported=30, connection_down=7)
     assert split(37, lossy) == {"gap": 12, "broker": 18, "connection_down": 7}
 
 
-def test_a_gap_in_which_nothing_was_lost_is_charged_nothing() -> None:
+def test_a_gap_without_losses_charges_nothing() -> None:
     assert split(3, with_stats(stats(a=100, b=50, gap_lost={"a": 5}), None, unexplained=3)) == {"unexplained": 3}
 
 
-def test_what_clients_know_is_charged_to_what_they_know() -> None:
+def test_losses_that_clients_explain_are_charged_to_their_cause() -> None:
     known = with_stats(
         stats(a=100, b=50, dropped=4), stats(a=100, b=50), connection_down=10, unexplained=2, under_way=5
     )
     assert split(17, known) == {"slow_client": 4, "connection_down": 6, "unexplained": 2, "under_way": 5}
 
 
-def test_frames_dropped_with_a_slow_client_that_resuming_brought_back_are_no_loss() -> None:
+def test_frames_of_a_slow_client_that_resuming_recovers_are_no_loss() -> None:
     assert split(2, with_stats(stats(a=100, b=50, dropped=400), None, unexplained=2)) == {"unexplained": 2}
 
 
-def test_a_hole_that_a_silent_replica_told_its_clients_of_is_the_brokers() -> None:
+def test_a_hole_reported_by_a_silent_replica_is_charged_to_the_broker() -> None:
     assert split(6, with_stats(None, None, gap_reported=6)) == {"broker": 6}
 
 

@@ -40,7 +40,7 @@ def test_a_failure_has_the_exit_code_and_the_last_line_of_stderr(run, tmp_path):
     assert (tmp_path / "log").read_text() == "out\nfirst\nno such pod\n\n"
 
 
-def test_a_failure_without_a_word_says_so(run):
+def test_a_failure_without_output_says_so(run):
     with pytest.raises(FanbenchError, match="ended with exit code 1: it wrote nothing to stderr; "):
         run("false")
 
@@ -58,12 +58,12 @@ def test_the_password_is_in_neither_the_error_nor_the_log(run, tmp_path):
     assert "s3cret" not in told
 
 
-def test_what_it_leaves_in_the_background_is_not_waited_for(run, tmp_path):
+def test_background_processes_are_not_waited_for(run, tmp_path):
     run(f"(sleep 60 & echo $! > {tmp_path}/pid; wait) & while [ ! -s {tmp_path}/pid ]; do :; done", timeout_s=30)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # it was still there
 
 
-def test_one_that_does_not_end_is_ended_and_told(run, tmp_path):
+def test_a_command_that_does_not_end_is_killed_and_reported(run, tmp_path):
     with pytest.raises(TransientError, match=r"--deploy: did not end within 0\.5 s; its last words: still waiting; "):
         run(f"echo $$ > {tmp_path}/pid; echo still waiting >&2; exec sleep 60", timeout_s=0.5)
     pid = int((tmp_path / "pid").read_text())

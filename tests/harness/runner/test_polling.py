@@ -16,7 +16,7 @@ def test_what_grows_slowly_may_take_longer_than_one_step():
 
 
 @pytest.mark.slow
-def test_what_grows_no_more_is_named_with_how_far_it_came():
+def test_what_stops_growing_is_named_with_its_last_value():
     began = time.monotonic()
     with pytest.raises(TransientError, match=r"clients connected: 3 of 8 so far, and one more: not within 1 s"):
         poll_growth("clients connected", 1.0, lambda: min(3, int((time.monotonic() - began) / 0.1)), 8)

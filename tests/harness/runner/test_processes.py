@@ -34,7 +34,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.subprocess
-def test_a_proxy_in_the_environment_is_passed_by():
+def test_a_proxy_in_the_environment_is_ignored():
     with http.server.HTTPServer(("127.0.0.1", 0), _Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         words = f"from harness.runner.processes import get; print(get('http://127.0.0.1:{server.server_port}/stats').decode())"
@@ -83,7 +83,7 @@ def test_what_the_load_says_is_read_and_what_does_not_fit_is_named(tmp_path):
         load.status()
 
 
-def test_what_the_load_is_told_it_obeys(tmp_path):
+def test_the_load_follows_its_orders(tmp_path):
     load = Load(None, tmp_path / "out", tmp_path / "status", tmp_path / "control")
     control = Control(load.control)
     orders = [LoadOrder(do="mark", at_ns=7), LoadOrder(do="stall", share=0.1, for_s=2, at_ns=8)]
@@ -92,7 +92,7 @@ def test_what_the_load_is_told_it_obeys(tmp_path):
     assert control.orders() == orders
 
 
-def test_a_replica_takes_what_the_scenario_brings():
+def test_a_replica_accepts_what_the_scenario_needs():
     own = ServerSettings(_cli_parse_args=[])
     usual = ServerSettings(_cli_parse_args=[], **replica_limits(made_up.SCENARIO))
     assert usual == own
@@ -103,6 +103,6 @@ def test_a_replica_takes_what_the_scenario_brings():
     assert raised.client_buffer_bytes > raised.max_event_bytes
 
 
-def test_clients_are_bound_by_descriptors_and_by_ports():
+def test_clients_are_limited_by_descriptors_and_by_ports():
     assert 0 < most_clients(1, 1) <= local_ports()
     assert most_clients(1, 1) <= most_clients(64, 1)

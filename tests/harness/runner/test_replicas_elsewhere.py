@@ -37,7 +37,7 @@ def test_a_replica_that_serves_the_broker_is_ready(replica):
     assert one.before.server == "replica-1"
 
 
-def test_one_at_another_broker_is_named_with_what_it_said(replica):
+def test_a_replica_at_another_broker_is_named_with_its_answer(replica):
     other = open_endpoint("nats://10.0.0.5", "at-most-once")[1]
     with pytest.raises(NotReadyError) as raised:
         wait_until_ready([here(replica)], other, 0)
@@ -55,7 +55,7 @@ def test_one_that_does_not_answer_is_named():
         wait_until_ready([ReplicaElsewhere(f"http://127.0.0.1:{port}")], MEMORY, 0)
 
 
-def test_one_address_given_for_two_is_one_replica(replica):
+def test_two_addresses_of_one_replica_are_refused(replica):
     twice = [here(replica), ReplicaElsewhere(f"http://localhost:{replica.port}")]
     with pytest.raises(NotReadyError, match="all have the name replica-1: give each replica its own FANBENCH_SERVER"):
         wait_until_ready(twice, MEMORY, 30)
@@ -69,7 +69,7 @@ def test_a_client_of_somebody_else_would_be_counted(replica):
     replica.wait_clients(0)
 
 
-def test_a_replica_tells_its_cpu_and_memory(replica):
+def test_a_replica_reports_its_cpu_and_memory(replica):
     first = replica_figures(here(replica))
     assert first is not None
     assert first.cpu_s > 0
@@ -80,7 +80,7 @@ def test_a_replica_tells_its_cpu_and_memory(replica):
     assert second.at_s > first.at_s
 
 
-def test_what_was_counted_before_the_run_is_not_of_the_run():
+def test_counts_from_before_the_run_do_not_count():
     before = replica_stats(delivered=100, dropped=5, connects=20, gap_lost={"a": 3, "b": 1})
     now = replica_stats(delivered=130, dropped=5, connects=30, gap_lost={"a": 4, "b": 1, "c": 2}, clients=7)
     counted = since(now, before)
@@ -95,7 +95,7 @@ def test_a_replica_that_was_started_again_counts_from_zero():
 
 
 @pytest.mark.parametrize("again", [{"pid": 2}, {"delivered": 90}])
-def test_one_to_which_as_many_clients_came_back_was_started_again_too(again):
+def test_a_restart_is_noticed_although_all_clients_returned(again):
     before = replica_stats(pid=1, delivered=100, connects=20)
     restarted = replica_stats(**{"pid": 1, "delivered": 100, "connects": 20} | again)
     assert since(restarted, before) == restarted
@@ -129,7 +129,7 @@ def answering(answer):
 @pytest.mark.parametrize(
     "answer", [b"-ERR unknown command 'GET'\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b""]
 )
-def test_what_is_no_whole_answer_is_no_answer(answer):
+def test_an_incomplete_answer_is_no_answer(answer):
     with answering(answer) as (url, _):
         one = ReplicaElsewhere(url)
         with pytest.raises(NotReadyError, match=url):
@@ -138,13 +138,13 @@ def test_what_is_no_whole_answer_is_no_answer(answer):
         assert replica_figures(one) is None
 
 
-def test_what_is_no_page_of_metrics_tells_nothing():
+def test_an_invalid_metrics_page_reports_nothing():
     for body in (b"\xff\xfe", b"a {b c"):
         with answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)) as (url, _):
             assert replica_figures(ReplicaElsewhere(url)) is None
 
 
-def test_the_token_is_told_to_nobody_else():
+def test_nobody_else_receives_the_token():
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as (other, heads):
         moved = f"HTTP/1.1 302 Found\r\nLocation: {other}/stats\r\nContent-Length: 0\r\n\r\n".encode()
         with answering(moved) as (url, _), pytest.raises(NotReadyError, match="answered 302"):
@@ -156,7 +156,7 @@ def figures(cpu_s, at_s, rss_bytes=50_000_000, started_s=1.0):
     return ProcessFigures(cpu_s, rss_bytes, at_s, started_s)
 
 
-def test_a_part_is_what_its_processes_used_between_two_looks():
+def test_a_parts_usage_is_the_difference_of_two_samples():
     followed = Followed()
     followed.look({"a": figures(1.0, 100.0), "b": figures(5.0, 7.0)})
     followed.look({"a": figures(1.4, 101.0, 90_000_000), "b": figures(5.1, 8.0)})
@@ -188,5 +188,5 @@ def test_clocks_that_nobody_compared_are_a_problem():
     assert "let the proxy at --clients-at pass on /clock" in problem
 
 
-def test_the_master_is_of_the_load_too():
+def test_the_master_counts_as_load():
     assert together(Usage(1.0, 50.0, 0.1), Usage(4.0, 200.0, 0.4)) == Usage(5.0, 250.0, 0.4)

@@ -41,7 +41,7 @@ def test_undisturbed_runs_are_done_once_and_no_round_is_added():
     assert done(lambda job, order: "", spare_rounds=SPARE_ROUNDS) == JOBS
 
 
-def test_a_disturbed_run_comes_again_at_the_end_of_its_round():
+def test_a_disturbed_run_is_repeated_at_the_end_of_its_round():
     order = done(lambda job, order: "weather" if len(order) == 1 else "")
     assert [job.contender.name for job in order[:3]] == [
         *(job.contender.name for job in JOBS[:2]),
@@ -56,7 +56,7 @@ def test_a_part_at_its_limit_is_not_tried_again():
     assert order == JOBS
 
 
-def test_what_cannot_succeed_is_tried_once_and_the_others_go_on():
+def test_what_cannot_succeed_is_tried_once_and_the_others_continue():
     order = done(lambda job, order: "permanent" if job.contender.name == "nats" else "", spare_rounds=SPARE_ROUNDS)
     assert rounds_of(order, "nats") == [1]
     assert rounds_of(order, "valkey") == [1, 2, 3, 4, 5]
@@ -129,5 +129,5 @@ def test_the_exit_code_asks_for_all_rounds_of_those_that_were_named(valid, named
     assert rounds_held(made_up.comparison(again + runs), named=named) is held
 
 
-def test_nothing_measured_is_nothing_held():
+def test_nothing_measured_passes_nothing():
     assert not rounds_held(made_up.comparison([]), named=False)

@@ -22,5 +22,5 @@ def test_rounds_are_shuffled_apart():
     assert len(orders) > 10
 
 
-def test_a_contender_may_meet_itself():
+def test_a_contender_can_be_compared_with_itself():
     assert distinct_names(["valkey", "nats", "valkey", "valkey"]) == ["valkey", "nats", "valkey#2", "valkey#3"]

@@ -26,7 +26,7 @@ SCENARIO = made_up.SCENARIO.with_fields(rounds=ROUNDS)
 NAMES = ("valkey", "nats")
 
 
-def test_as_many_rounds_are_planned_as_the_time_is_enough_for() -> None:
+def test_the_planned_rounds_fit_into_the_time() -> None:
     assert planned_rounds(10, 360) == 36
     assert planned_rounds(20, 360) == 18
     assert planned_rounds(20, 20) == 5  # a verdict needs them
@@ -78,7 +78,7 @@ def test_it_ends_at_the_first_look_at_which_all_is_settled(slower: float, word: 
 
 
 @pytest.mark.slow
-def test_what_is_not_settled_goes_on_to_the_last_round_and_is_an_answer() -> None:
+def test_unsettled_pairs_run_to_the_last_round_and_are_an_answer() -> None:
     until, comparison = go_on(rounds_of(1.1, noisy=True))
     assert not until.stopping.settled
     assert comparison.rounds == ROUNDS
@@ -87,7 +87,7 @@ def test_what_is_not_settled_goes_on_to_the_last_round_and_is_an_answer() -> Non
 
 
 @pytest.mark.slow
-def test_no_round_is_begun_that_would_not_end_in_time() -> None:
+def test_no_round_starts_that_would_not_end_in_time() -> None:
     until, comparison = go_on(rounds_of(1.1, noisy=True), within_s=10.5)
     assert comparison.rounds == 10
     assert not until.stopping.settled
@@ -101,7 +101,7 @@ def test_the_first_round_shows_how_many_there_will_be() -> None:
     assert comparison.rounds == 12
 
 
-def test_five_rounds_are_done_where_the_time_is_not_enough_for_them() -> None:
+def test_five_rounds_run_even_if_the_time_is_too_short() -> None:
     until, comparison = go_on(rounds_of(2.0), within_s=60, round_s=130)
     assert until.plan == (
         "a round took 130 s: 5 rounds at most, about 11 min; 60 s are not enough for the 5 rounds that a verdict needs. "
@@ -125,9 +125,7 @@ def test_an_interrupted_comparison_spends_no_more_than_its_look() -> None:
         assert other.ratio.high > one.ratio.high
 
 
-def test_the_rounds_that_are_left_are_not_done_and_the_ending_is_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_remaining_rounds_are_skipped_and_the_ending_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contenders = [find_contender(name) for name in NAMES]
     over = ["sse", "ws"]
 
