@@ -17,7 +17,7 @@ class Connected(Protocol):
 
 
 class Publishes(Protocol):
-    """An adapter's producer, or one of HTTP."""
+    """An adapter's producer, or the HTTP producer."""
 
     @property
     def link(self) -> Connected: ...

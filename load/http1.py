@@ -137,7 +137,7 @@ class ChunkedBody:
         self.reply = b""
         self._end = b"\r\n"
         self._seen = _ChunksSeen()
-        self._parser: HttpResponseParser | None = None  # made with the first bytes, which an idle client waits for
+        self._parser: HttpResponseParser | None = None  # made with the first bytes, because an idle client has none
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the pieces of body among them, one for each chunk that they touch.

@@ -67,7 +67,7 @@ class Track:
         self.first_seq = -1
         self.next_seq = -1
         self.missing: list[SeqSpan] | None = None  # ascending; None is the usual case and costs nothing
-        self.cause: Cause | None = None  # of a hole before the next event, where one is already known
+        self.cause: Cause | None = None  # the cause of a hole before the next event, if already known
 
     def take(self, seq: int) -> Delivery:
         """Enter one delivery."""

@@ -75,7 +75,7 @@ class Session:
         self.counters = Counters()
         self._seating = seating
         self.clocks = ClockCorrection()
-        self.clocks.known.without_clock = access is not None  # a service of somebody else answers no GET /clock
+        self.clocks.known.without_clock = access is not None  # somebody else's service has no GET /clock
         self.recorder = LatencyRecorder(self.clocks)
         self.probes = Probes(self.clocks.known)
         self.clients: set[SeatedClient] = set()

@@ -60,7 +60,7 @@ class MessageFrames:
         self.between = True
         self.ended = False
         self.reply = b""
-        self._held = b""  # of a frame that was cut
+        self._held = b""  # the beginning of a frame that was cut
         self._message: list[bytes] | None = None  # the fragments so far of a message in several frames
 
     def feed(self, data: bytes) -> list[bytes]:

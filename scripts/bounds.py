@@ -33,7 +33,7 @@ def lower_bound(need: Requirement) -> Version | None:
 
 
 def pins(text: str) -> dict[str, list[Version]]:
-    """The versions of each package in a requirements file; several where they depend on Python's."""
+    """The versions of each package in a requirements file; several if they depend on Python's version."""
     found: dict[str, list[Version]] = {}
     for name, version in _PIN.findall(text):
         found.setdefault(canonicalize_name(name), []).append(Version(version))

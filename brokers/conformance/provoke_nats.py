@@ -140,7 +140,7 @@ PROVOCATIONS = {
         },
         elsewhere=_lame_duck,
         leftovers=_streams,
-        inapplicable={"restricted": "all topics share one stream, and rights to read are by stream"},
+        inapplicable={"restricted": "all topics share one stream, and read permissions apply to a whole stream"},
     ),
 }
 PENDING: Pending = {}
