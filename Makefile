@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 PYTEST := $(PY) -m pytest --dist loadfile --no-loadscope-reorder  # tests/durations.py puts the longest files first
 
-.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist image brokers browser reference reference-pages lock sbom docs clean notebook notebooks
+.PHONY: help setup compare test unit lowest pythons durations soak check bench scaling dist image brokers hubs browser reference reference-pages lock sbom docs clean notebook notebooks
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,13 @@ compare: $(STAMP)  ## the main job: compare the brokers found here until all is 
 brokers: $(STAMP)  ## install redis-server, mosquitto, rabbitmq-server, nginx, caddy and postgresql by apt or brew
 	@scripts/brokers.sh
 
+hubs:  ## install pushpin by apt or brew, better-sse and the Durable Streams server by npm, for compare --endpoint
+	@scripts/hubs.sh
+
 browser:  ## install the browser for the tests of the web page
 	@scripts/browser.sh
 
-test: $(STAMP) brokers browser  ## run every test
+test: $(STAMP) brokers hubs browser  ## run every test
 	@scripts/test.sh $(PY)
 
 unit: $(STAMP)  ## the tests that start no program: less than a minute
@@ -39,7 +42,7 @@ lowest: $(STAMP)  ## the fast tests and the adapters with the lowest versions th
 pythons: $(STAMP)  ## the fast tests under the lowest and the highest Python on this machine: 3 minutes
 	@$(PY) scripts/pythons.py
 
-durations: $(STAMP) brokers browser  ## run every test and record how long each file takes in tests/durations.json
+durations: $(STAMP) brokers hubs browser  ## run every test and record how long each file takes in tests/durations.json
 	@$(PYTEST) -n 5 --record-durations
 
 soak: $(STAMP)  ## scenarios/soak.toml, 250,000 unusual connections, fifty runs with changing workers, every contract field renamed: an hour

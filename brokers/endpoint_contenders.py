@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 from brokers.contender import Contender
 from brokers.contenders import find_contender
@@ -10,6 +11,7 @@ from brokers.programs.catalogue import SERVICES
 from core.endpoint.compared import ComparedEndpoint
 from core.endpoint.endpoint_file import load_endpoint
 from core.endpoint.origin import parse_origin
+from core.endpoint.tls import tls_context, why_lost
 from core.errors import UsageError, nearest
 from core.resources import resource_folder
 
@@ -46,16 +48,50 @@ def _is_taken(name: str) -> bool:
 
 
 def require_endpoint_answers(endpoint: ComparedEndpoint) -> None:
-    """Connect once to a service that somebody else started, to find a wrong address before the measurement.
+    """Connect once to a service that somebody else started, to find a wrong address or certificate before the measurement.
 
     Raises:
-        UsageError: it cannot be reached.
+        UsageError: it cannot be reached, or the two sides do not agree on TLS.
     """
     origin = parse_origin(endpoint.url)
+    context = None
+    if origin.scheme == "https":
+        try:
+            context = tls_context(endpoint.tls)
+        except UsageError as error:
+            raise UsageError(f"endpoint '{endpoint.name}': {error}; mend it in {endpoint.file}") from None
     try:
-        socket.create_connection((origin.host, origin.port), _ANSWER_S).close()
+        with socket.create_connection((origin.host, origin.port), _ANSWER_S) as sock:
+            why = _why_no_tls(sock, context, endpoint.tls.server_name or origin.host) if context is not None else ""
     except OSError as error:
         raise UsageError(
             f"endpoint '{endpoint.name}': {endpoint.url} does not answer ({error.strerror or error}); start the service, or mend "
             f"url in {endpoint.file}"
         ) from error
+    if why:
+        raise UsageError(
+            f"endpoint '{endpoint.name}': {endpoint.url}: {why}; ca_file, sni, client_cert and client_key in {endpoint.file} are "
+            "these options"
+        )
+
+
+def _why_no_tls(sock: socket.socket, context: ssl.SSLContext, name: str) -> str:
+    """Why the two sides do not agree on TLS; '' if they do.
+
+    With TLS 1.3 a server checks our certificate after the handshake: what it thinks of it shows with the next byte.
+    """
+    try:
+        secured = context.wrap_socket(sock, server_hostname=name)
+    except ssl.SSLError as error:
+        return why_lost(error)
+    try:
+        with secured:
+            secured.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+            secured.recv(1)
+    except TimeoutError:
+        return ""
+    except OSError as error:
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+            return why_lost(error)
+        return "TLS: the server hung up after the handshake; it may want a client certificate: --client-cert"
+    return ""

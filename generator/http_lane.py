@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 from httptools import HttpParserError, HttpResponseParser
 
 from core.endpoint.origin import Origin
+from core.endpoint.tls import why_lost
 from core.errors import FanbenchError
 
 ANSWER_S = 10.0
@@ -31,6 +32,13 @@ class PublishError(FanbenchError):
         self.reason = reason
 
 
+class LaneTls(NamedTuple):
+    """TLS of a connection: who is trusted, and the name that the server must have."""
+
+    context: ssl.SSLContext
+    server_name: str
+
+
 class _Exchange(NamedTuple):
     request: bytes
     answered: asyncio.Future[None]
@@ -44,7 +52,7 @@ class HttpLane(asyncio.Protocol):
     they fail: nobody knows whether they were taken.
     """
 
-    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, depth: int, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, origin: Origin, tls: LaneTls | None, depth: int, answer_s: float = ANSWER_S) -> None:
         self._origin = origin
         self._tls = tls
         self._depth = depth
@@ -103,12 +111,16 @@ class HttpLane(asyncio.Protocol):
         try:
             async with asyncio.timeout(CONNECT_S):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: self, self._origin.host, self._origin.port, ssl=self._tls
+                    lambda: self,
+                    self._origin.host,
+                    self._origin.port,
+                    ssl=self._tls.context if self._tls is not None else None,
+                    server_hostname=self._tls.server_name if self._tls is not None else None,
                 )
         except (OSError, UnicodeError) as error:  # the latter of a name that no name server takes
             self._connecting = None
             reason = "no connection in time" if isinstance(error, TimeoutError) else "not connected"
-            self._cause = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+            self._cause = why_lost(error) if isinstance(error, OSError) else str(error)
             pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 10))
             self._failures += 1
             self._not_before_s = time.monotonic() + pause_s

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from zlib import crc32
 
 from core.endpoint.origin import Origin
 from core.endpoint.publish_request import PublishEncoder, PublishRequest
-from generator.http_lane import HttpLane
+from core.endpoint.request import TlsSettings
+from core.endpoint.tls import tls_context
+from generator.http_lane import HttpLane, LaneTls
 
 
 class HttpProducer:
     """Some kept connections; a topic keeps to one of them, so that its events arrive in their order."""
 
-    def __init__(self, origin: Origin, request: PublishRequest, connections: int, pipeline: int) -> None:
-        tls = ssl.create_default_context() if origin.scheme == "https" else None
+    def __init__(
+        self, origin: Origin, request: PublishRequest, connections: int, pipeline: int, tls: TlsSettings
+    ) -> None:
+        secured = LaneTls(tls_context(tls), tls.server_name or origin.host) if origin.scheme == "https" else None
         self._encoder = PublishEncoder(origin, request)
-        self._lanes = [HttpLane(origin, tls, pipeline) for _ in range(connections)]
+        self._lanes = [HttpLane(origin, secured, pipeline) for _ in range(connections)]
 
     @property
     def link(self) -> HttpProducer:
@@ -47,10 +50,14 @@ class HttpProducer:
 
 @asynccontextmanager
 async def http_producer(
-    origin: Origin, request: PublishRequest, connections: int, pipeline: int
+    origin: Origin, request: PublishRequest, connections: int, pipeline: int, tls: TlsSettings
 ) -> AsyncIterator[HttpProducer]:
-    """A producer that connects with its first events, and is closed with the block."""
-    producer = HttpProducer(origin, request, connections, pipeline)
+    """A producer that connects with its first events, and is closed with the block; `tls` is that of `https://`.
+
+    Raises:
+        UsageError: a file of `tls` cannot be used.
+    """
+    producer = HttpProducer(origin, request, connections, pipeline, tls)
     try:
         yield producer
     finally:

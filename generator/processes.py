@@ -20,6 +20,7 @@ from core.contracts import codec
 from core.contracts.generator_report import GeneratorReport
 from core.errors import FanbenchError, TransientError
 from core.stamp import new_stream
+from generator.acceptance import require_accepted
 from generator.merge import merge
 from generator.session import Orders, follow_orders
 from generator.settings import GeneratorSettings
@@ -58,13 +59,16 @@ def run_processes(settings: GeneratorSettings) -> None:
 
     Raises:
         UsageError: a setting cannot be used. BrokerError, or FanbenchError with its words: the broker does not answer.
-        TransientError: a process ended without a report.
+        TransientError: a process ended without a report, or a service accepted no event.
     """
     settings.require_topics()
     with _signals() as signals, _started(settings) as members:
         reports = _Conductor(settings, members).conduct(signals)
-    if settings.report is not None and len(reports) == len(members):
-        codec.write(merge(reports), settings.report)
+    if len(reports) == len(members):
+        whole = merge(reports)
+        if settings.report is not None:
+            codec.write(whole, settings.report)
+        require_accepted(settings, whole)
 
 
 @contextmanager

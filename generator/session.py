@@ -14,8 +14,9 @@ from core.contracts import codec
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.session_rules import SessionRules
 from core.endpoint.publish_request import parse_publish
-from core.endpoint.request import NamedValue, parse_header
+from core.endpoint.request import NamedValue, parse_header, require_tls
 from core.errors import UsageError
+from generator.acceptance import require_accepted
 from generator.clocks import compared
 from generator.http_producer import http_producer
 from generator.metrics import PublishedMetrics, served
@@ -51,7 +52,7 @@ async def run_session(settings: GeneratorSettings) -> None:
     """Publish until the schedule ends or this task is cancelled; the report is written either way.
 
     Raises:
-        UsageError: a setting cannot be used. BrokerError: the broker does not answer.
+        UsageError: a setting cannot be used. BrokerError: the broker does not answer. TransientError: a service accepted no event.
     """
     session = asyncio.current_task()
     assert session is not None
@@ -61,11 +62,16 @@ async def run_session(settings: GeneratorSettings) -> None:
     else:
         orders.start()
 
+    reports: list[GeneratorReport] = []
+
     def keep(report: GeneratorReport) -> None:
+        reports.append(report)
         if settings.report is not None:
             codec.write(report, settings.report)
 
     await follow_orders(settings, orders, keep)
+    for report in reports:
+        require_accepted(settings, report)
 
 
 async def follow_orders(
@@ -132,7 +138,10 @@ def _producer(settings: GeneratorSettings) -> tuple[AbstractAsyncContextManager[
     if settings.publish:
         headers = _headers(settings.header.get_secret_value())
         origin, request = parse_publish(settings.publish, headers, settings.publish_body)
-        return http_producer(origin, request, settings.publish_connections, settings.publish_pipeline), "at-most-once"
+        tls = settings.tls()
+        require_tls(tls, [origin.scheme], "FANBENCH_PUBLISH")
+        lanes = http_producer(origin, request, settings.publish_connections, settings.publish_pipeline, tls)
+        return lanes, "at-most-once"
     adapter, endpoint = open_endpoint(settings.broker_url, settings.delivery, settings.broker_password_file)
     return adapter.producer(endpoint), endpoint.delivery
 

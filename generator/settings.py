@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from brokers.endpoint import with_absolute_files
+from core.endpoint.request import TlsSettings
 from core.logs import LogFormat
 from core.scenario import ScheduleKind, TopicOrder
 from core.settings import FileToRead, FileToWrite, settings_config
@@ -66,6 +67,18 @@ class GeneratorSettings(BaseSettings):
     publish_pipeline: int = Field(
         16, ge=1, le=10_000, description="with publish: requests under way on a connection before its answers; 1: none"
     )
+    ca_file: FileToRead = Field(
+        None, description="with publish to https://: PEM certificates to trust, instead of the system's"
+    )
+    sni: str = Field(
+        "", description="with publish to https://: name that the server's certificate must have; default: the host"
+    )
+    client_cert: FileToRead = Field(
+        None, description="with publish to https://: PEM certificate of the generator, if the server requires one"
+    )
+    client_key: FileToRead = Field(
+        None, description="with publish to https://: PEM key of client_cert; default: in the same file"
+    )
     rate_hz: float = Field(5.0, gt=0, le=1_000_000, description="events per second over all topics")
     payload_bytes: int = Field(200, ge=0, le=1_048_576, description="size of a published event; 0: only its stamp")
     stamp: StampForm = Field(
@@ -114,6 +127,15 @@ class GeneratorSettings(BaseSettings):
         description="base URLs of the replicas, comma-separated, if their clocks differ from this host's: the clocks are compared",
     )
     report: FileToWrite = Field(None, description="write what was published to this JSON file at the end")
+
+    def tls(self) -> TlsSettings:
+        """TLS to the service that events are published to."""
+        return TlsSettings(
+            ca_file=str(self.ca_file or ""),
+            server_name=self.sni,
+            cert_file=str(self.client_cert or ""),
+            key_file=str(self.client_key or ""),
+        )
 
     def replica_urls(self) -> list[str]:
         """The replicas' base URLs."""

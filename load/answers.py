@@ -75,7 +75,7 @@ def judge(head: ResponseHead, url: str, now_s: float) -> Redirect | Stop | None:
         return Redirect(target, head.status in (307, 308))
     wait_s = retry_after_s(head.headers.get("retry-after", ""), now_s)
     asked = f", Retry-After {head.headers['retry-after']}" if wait_s is not None else ""
-    step = _STEPS.get(head.status, "")
+    step = _STEPS.get(head.status, "see the service's log" if head.status >= 500 else "")
     raise RefusalError(
         f"status {head.status} {_phrase(head.status)}{asked}".rstrip() + (f": {step}" if step else ""), wait_s
     )

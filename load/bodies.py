@@ -67,7 +67,7 @@ class CompressedBody:
         try:
             return [self._inflate(piece) for piece in self._framing.feed(data)]
         except (zlib.error, brotli.error) as error:
-            raise Http1Error(f"the compressed body is broken: {error}") from None
+            raise Http1Error(f"the compressed body is broken: {error}; is it what its Content-Encoding says?") from None
 
 
 class Gzip:
@@ -112,7 +112,9 @@ def inflater_of(head: ResponseHead) -> Callable[[], Inflater] | None:
     if coding in ("", "identity"):
         return None
     if coding not in _INFLATERS:
-        raise Http1Error(f"content-encoding {coding}, which was not requested; gzip, deflate and br are read")
+        raise Http1Error(
+            f"content-encoding {coding}, which was not requested; gzip, deflate and br are read: ask for them with --header 'Accept-Encoding: gzip'"
+        )
     return _INFLATERS[coding]
 
 

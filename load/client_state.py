@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.contracts.load_result import Cause
 from load.frames import Event, Foreign, GapFrame, Item, StreamEnd, Times
 from load.ledger import Delivery, Series, Track
+from load.reasons import Reasons
 from load.recovery import Recovery
 from load.visit_progress import VisitProgress
 
@@ -32,11 +32,11 @@ class Counters:
     reconnects: int = 0
     resting: int = 0
     """Clients that are disconnected on purpose: stopped, or between two answers."""
-    foreign: Counter[str] = field(default_factory=Counter)
+    foreign: Reasons = field(default_factory=Reasons)
     """Events that are not fanbench's, or of a topic that was not requested, by reason."""
-    disconnects: Counter[str] = field(default_factory=Counter)
+    disconnects: Reasons = field(default_factory=Reasons)
     """Streams that ended unexpectedly, by reason."""
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: Reasons = field(default_factory=Reasons)
     """Attempts to connect that failed, by reason."""
     downtimes_ns: list[int] = field(default_factory=list)
     """How long clients were disconnected, since the last tick."""
@@ -44,7 +44,7 @@ class Counters:
     def restart(self) -> None:
         """Count from zero; the numbers of connected, resting and reached clients stay."""
         self.duplicated = self.reordered = self.replayed = self.gaps = self.reconnects = 0
-        self.foreign, self.disconnects, self.refused = Counter(), Counter(), Counter()
+        self.foreign, self.disconnects, self.refused = Reasons(), Reasons(), Reasons()
 
 
 class StreamState(Protocol):

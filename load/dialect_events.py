@@ -8,6 +8,7 @@ from core.endpoint.dialect import Dialect
 from core.endpoint.reading import DialectMismatchError, EventReader, Reading
 from core.sse import SSEEvent
 from load.frames import UNKNOWN, Event, Foreign, Item, SeriesRegistry, Source, StreamEnd, Times
+from load.id_numbers import IdNumbers
 
 
 class DialectEvents:
@@ -16,8 +17,9 @@ class DialectEvents:
     def __init__(self, registry: SeriesRegistry, dialect: Dialect) -> None:
         self._registry = registry
         self._reader = EventReader(dialect)
-        self._numbers: dict[str, dict[str, int]] = {}
-        """By topic: ids in the order in which any client first had them."""
+        self._numbers = IdNumbers()
+        self.set_aside: set[str] = set()
+        """Why events were no deliveries, as the dialect wants it."""
 
     def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Item, ...]:
         """Read one SSE event on a connection to that source."""
@@ -27,7 +29,14 @@ class DialectEvents:
             readings = self._reader.read(sse, source.topic)
         except DialectMismatchError as error:
             return (Foreign(str(error)),)
+        if not readings:
+            self.set_aside.add(self._reader.why_set_aside(sse))
         return tuple([self._event(reading, sse.id, source) for reading in readings])
+
+    @property
+    def forgotten_ids(self) -> int:
+        """How many ids without numbers it no longer knows."""
+        return self._numbers.forgotten
 
     def _event(self, reading: Reading, id: str, source: Source) -> Event:
         topic = reading.topic or source.topic
@@ -43,8 +52,7 @@ class DialectEvents:
         if reading.seq is not None:
             event = self._registry.make((stream, topic), reading.seq, "measure", now_ns, "", id)
         elif reading.key:
-            numbers = self._numbers.setdefault(f"{topic}#{source.connection}", {})
-            seq = numbers.setdefault(reading.key, len(numbers))
+            seq = self._numbers.number(f"{topic}#{source.connection}", reading.key)
             event = self._registry.make((stream, topic), seq, "measure", now_ns, "", id)
         else:
             event = self._registry.unidentified(now_ns, id)

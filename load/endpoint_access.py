@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.endpoint.origin import Origin
 from core.endpoint.request import NamedValue, StreamEndpoint
+from core.endpoint.tls import tls_context
 from core.errors import UsageError
 from core.sse import SSEParser
 from core.token import check_token
@@ -18,7 +20,7 @@ from load.bodies import CompressedBody, SizedBody, inflater_of, length_of
 from load.clock_bound import ClockBound
 from load.connection_pool import ReplicaAddress
 from load.http1 import ChunkedBody, PlainBody, ResponseHead
-from load.links import PlainLink, StreamLink, TlsLink, tls_context
+from load.links import PlainLink, StreamLink, TlsLink
 from load.stream_times import StreamTimes
 from load.transport import CHUNKED, PLAIN, WireFormat
 
@@ -120,6 +122,20 @@ class EndpointAccess:
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
+def open_access(
+    endpoint: StreamEndpoint, token: str, measure_from_ns: int, origins: Iterable[Origin]
+) -> EndpointAccess:
+    """The access to an endpoint at those addresses, with all files read.
+
+    Raises:
+        UsageError: a file that the endpoint names cannot be used.
+    """
+    access = EndpointAccess(endpoint, token, measure_from_ns)
+    if any(origin.scheme == "https" for origin in origins):
+        access.require_tls()
+    return access
+
+
 def read_tokens(path: Path) -> list[str]:
     """Read the tokens in a file, one per line; skip empty lines.
 
@@ -131,7 +147,7 @@ def read_tokens(path: Path) -> list[str]:
             raise UsageError(
                 f"--tokens {str(path)!r}: it has over {MAX_TOKENS_BYTES >> 20} MB; give one token per line"
             )
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(

@@ -45,6 +45,7 @@ def endpoint_of(settings: LoadSettings, origins: Sequence[Origin], *, several: b
     for name in ("wait", "sessions"):
         if getattr(settings, name):
             raise UsageError(f"--{name} works only with fanbench's replicas; leave it out with {_named(given)}")
+    _require_one_credential(settings)
     request = StreamRequest(
         method=settings.method,
         path=_checked("path", settings.path or DEFAULT_PATH, check_path),
@@ -69,6 +70,17 @@ def endpoint_of(settings: LoadSettings, origins: Sequence[Origin], *, several: b
     return StreamEndpoint(
         request=request, tls=tls, dialect=dialect, tokens_file=settings.tokens, pause_s=settings.pause
     )
+
+
+def _require_one_credential(settings: LoadSettings) -> None:
+    """Raise UsageError if two options give what one request header holds: one would be left out without a word."""
+    headers = {text.partition(":")[0].strip().lower() for text in settings.header}
+    given = [name for name, value in (("--token", settings.token), ("--tokens", settings.tokens)) if value]
+    given += ["--header 'Authorization: …'"] if "authorization" in headers else []
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]}: both give the Authorization header; leave one of them out")
+    if settings.cookie and "cookie" in headers:
+        raise UsageError("--cookie and --header 'Cookie: …': both give the Cookie header; leave one of them out")
 
 
 def _named(given: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import gevent
 
+from core.endpoint.tls import why_lost
 from load.answers import Redirect, RefusalError, Stop
 from load.client_state import StreamState
 from load.connection_pool import ConnectionPool, ReplicaAddress
@@ -16,7 +17,7 @@ from load.exchange import READ, Exchange
 from load.feed import Feed
 from load.frames import Event, Item
 from load.http1 import Http1Error
-from load.links import StreamLink, why_lost
+from load.links import StreamLink
 from load.stream_times import StreamNotes
 
 

@@ -95,6 +95,8 @@ class Exchange:
             RefusalError: the redirect leads to no http:// or https:// URL, or to a name that is unknown.
         """
         parts = urlsplit(redirect.url)
+        if parts.scheme not in ("http", "https"):
+            raise RefusalError(f"a redirect to {shown(redirect.url)}, which is no http:// or https:// URL")
         try:
             origin = parse_origin(f"{parts.scheme}://{parts.netloc}")
             address = self._access.address_of(origin)

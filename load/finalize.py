@@ -91,6 +91,8 @@ def _measured(session: Session) -> WorkerResult:
         reconnects=counters.reconnects,
         unidentified=recorder.unidentified,
     )
+    if session.events is not None:
+        tally.forgotten_ids = session.events.forgotten_ids
     if session.access is not None:
         tally.opened, tally.whole = session.access.times.opened, session.access.times.whole
         tally.redirects, tally.body_bytes = session.access.times.redirects, session.access.times.received_bytes
@@ -101,6 +103,7 @@ def _measured(session: Session) -> WorkerResult:
         refused=counters.refused.copy(),
         spans=recorder.spans | _recovery(session) | _streams(session),
         told=recorder.told.copy(),
+        set_aside=set(session.events.set_aside) if session.events is not None else set(),
         endpoint=session.access is not None,
         clock=session.access.clock if session.access is not None else ClockBound(),
         servers=dict(recorder.servers),

@@ -58,7 +58,7 @@ class ResponseHead:
         """Raise Http1Error with the received type unless the body is an event stream."""
         kind = self.headers.get("content-type", "nothing")
         if not kind.lower().startswith("text/event-stream"):
-            raise Http1Error(f"{kind} instead of text/event-stream")
+            raise Http1Error(f"{kind} instead of text/event-stream: is this the path of the stream?")
 
 
 def split_head(data: bytes, *, complete: bool = False) -> tuple[ResponseHead, bytes] | None:

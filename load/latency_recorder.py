@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from time import time_ns
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,21 @@ OPEN_SECONDS = 5
 
 _SECOND_NS = 1_000_000_000
 _SPANS: tuple[SpanName, ...] = ("schedule", "broker", "fanout", "since_sent", "connect", "downtime")
+
+
+class Folded(NamedTuple):
+    """The deliveries of a period, for Locust's table."""
+
+    latency_ns: npt.NDArray[np.int64]
+    """Of those with a time."""
+    untimed: int
+    """How many have none."""
+    content_bytes: int
+    """The size of all together."""
+    first_ns: Sequence[int] = ()
+    """At an endpoint: from the first SYN to the first event, for each stream that had its first."""
+    gap_ns: Sequence[int] = ()
+    """At an endpoint: between an event and the one before it on the same connection."""
 
 
 class LatencyRecorder:

@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 import numpy as np
+import numpy.typing as npt
 
 from core.endpoint.origin import parse_origin
 from core.endpoint.request import StreamEndpoint
@@ -21,7 +22,8 @@ from load.connection_pool import Connecting, ConnectionPool, ConnectThrottle, Re
 from load.endpoint_access import EndpointAccess
 from load.feed import Feed
 from load.frames import SeriesRegistry, Source
-from load.locust_table import log_many, log_untimed
+from load.latency_recorder import Folded
+from load.locust_table import GAP, log_gaps, log_many, log_untimed
 from load.reader import StreamReader
 from load.session import CONNECT_DEADLINE_NS, TICK_S
 from load.session_factory import require_descriptors
@@ -45,6 +47,9 @@ class NamedStreams:
     """As in ConnectionPool: from a topic's second client on, what is read is remembered for the others."""
     untold: int = 0
     """Deliveries since the last one with a Locust event."""
+    times: StreamTimes = field(default_factory=StreamTimes)
+    times_known: bool = False
+    """Whether any event said when it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,6 @@ class ListeningDesk:
         self._connecting: set[Connecting] = set()
         self._counters = Counters()
         self._registry = SeriesRegistry()
-        self._times = StreamTimes()
         self._rng = random.Random()
         self._turn = count()
         self._told: list[_Told] = []
@@ -103,7 +107,7 @@ class ListeningDesk:
             self._addresses[host] = resolve([origin])
         addresses = self._addresses[host]
         access = EndpointAccess(endpoint, "", 0)
-        access.times = self._times
+        access.times = named.times
         if origin.scheme == "https":
             access.require_tls()
         pool = ConnectionPool(
@@ -166,7 +170,6 @@ class ListeningDesk:
 
     def tick(self) -> None:
         """Enter the deliveries since the last call into Locust's table, and fire its request events."""
-        self._times.drop()  # Locust's table does not show its notes
         for named in self._named.values():
             self._fold(named)
         told, self._told = self._told, []
@@ -180,21 +183,33 @@ class ListeningDesk:
         """
         for feed in named.feeds.values():
             feed.forget()
-        came = named.heard.harvest()
-        timed, total = len(came.latency_ns), len(came.latency_ns) + came.untimed
-        if not total:
-            return
-        mean_bytes = round((came.timed_bytes + came.untimed_bytes) / total)
+        came, times = named.heard.harvest(), named.times
+        name, took_ns, untimed = named.name, came.latency_ns, came.untimed
+        named.times_known = named.times_known or len(took_ns) > 0
+        total = len(took_ns) + untimed
+        mean_bytes = round((came.timed_bytes + came.untimed_bytes) / total) if total else 0
+        if untimed and not named.times_known:
+            # As in LocustTable.delivered: what has no time would be shown with 0 ms.
+            first = Folded(took_ns, untimed, len(times.first_ns) * mean_bytes, first_ns=times.first_ns)
+            log_gaps(self._environment.stats, KIND, f"{name} ", first, self._bucket)
+            name, took_ns, untimed = f"{name} {GAP}", np.array(times.gap_ns, np.int64), 0
+        times.drop()
+        self._enter(named, name, took_ns, untimed, mean_bytes)
+
+    def _enter(
+        self, named: NamedStreams, name: str, took_ns: npt.NDArray[np.int64], untimed: int, mean_bytes: int
+    ) -> None:
+        timed, total = len(took_ns), len(took_ns) + untimed
         places = range(named.tell_every - named.untold - 1, total, named.tell_every) if named.tell_every else range(0)
         named.untold = (named.untold + total) % named.tell_every if named.tell_every else 0
         chosen = [place for place in places if place < timed]
         for place in places:
-            took_ms = float(came.latency_ns[place]) / 1e6 if place < timed else None
-            self._told.append(_Told(named.name, took_ms, mean_bytes, None, {}, time.time()))
-        stats, others = self._environment.stats, np.delete(came.latency_ns, chosen)
-        log_many(stats, KIND, named.name, others, len(others) * mean_bytes, self._bucket)
-        untimed = came.untimed - (len(places) - len(chosen))
-        log_untimed(stats, KIND, named.name, untimed, untimed * mean_bytes)
+            took_ms = float(took_ns[place]) / 1e6 if place < timed else None
+            self._told.append(_Told(name, took_ms, mean_bytes, None, {}, time.time()))
+        stats, others = self._environment.stats, np.delete(took_ns, chosen)
+        log_many(stats, KIND, name, others, len(others) * mean_bytes, self._bucket)
+        untimed -= len(places) - len(chosen)
+        log_untimed(stats, KIND, name, untimed, untimed * mean_bytes)
 
     def _fire(self, told: _Told) -> None:
         self._environment.events.request.fire(

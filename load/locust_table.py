@@ -6,15 +6,21 @@ Locust's charts show its total row. Only deliveries are entered there; connects 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from load.latency_recorder import Folded
+
 _FINE_MS = 10
 """Below this, tenths of a millisecond are kept: a delivery often takes less than 1 ms."""
-CONNECT, DELIVERY = "connect", "delivery"
+_MOST_TENTHS = 36_000_000
+_DENSE = 60_000
+"""Up to this value counting into an array is cheaper than sorting."""
+CONNECT, DELIVERY, FIRST_EVENT, GAP = "connect", "delivery", "first event", "gap between events"
+_OWN_ROWS = (CONNECT, DELIVERY, FIRST_EVENT, GAP)
 
 
 def bucket_ms(milliseconds: float) -> float:
@@ -60,12 +66,13 @@ class LocustTable:
     def __init__(self, environment: Any, transport_name: str) -> None:
         self._environment = environment
         self._name = transport_name
+        self._times_known = False
         self._log_request = environment.stats.log_request
         environment.stats.log_request = self._log
 
     def _log(self, kind: str, name: str, took_ms: float, size_bytes: int) -> None:
         """Locust's own listener would record a `request`: ours are recorded already."""
-        if kind != self._name or name not in (CONNECT, DELIVERY):
+        if kind != self._name or name not in _OWN_ROWS:
             self._log_request(kind, name, took_ms, size_bytes)
 
     def connected(self, took_ns: int, failure: str) -> None:
@@ -77,18 +84,29 @@ class LocustTable:
         """A stream has ended."""
         self._environment.stats.log_error(self._name, "stream", reason)
 
-    def delivered(self, latency_ns: npt.NDArray[np.int64], untimed: int, content_bytes: int) -> None:
-        """Enter deliveries of that many bytes together: one by one, Locust's `log` costs more than the delivery itself.
+    def delivered(self, of: Folded) -> None:
+        """Enter deliveries together: one by one, Locust's `log` costs more than the delivery itself.
 
-        `untimed` more have no time: they count as requests without one.
+        If no event says when it was sent, the rows are `first event` and `gap between events`, whose times are known: Locust
+        would show 0 ms for what has none. Deliveries without a time beside others are counted without one.
         """
-        stats, timed_bytes = self._environment.stats, content_bytes if len(latency_ns) else 0
-        log_untimed(stats, self._name, DELIVERY, untimed, content_bytes - timed_bytes)
-        log_many(stats, self._name, DELIVERY, latency_ns, timed_bytes, bucket_ms)
-        if len(latency_ns) and self._has_listeners():
-            mean_bytes = round(content_bytes / len(latency_ns))
-            for took_ns in latency_ns.tolist():
-                self._tell(DELIVERY, took_ns / 1e6, mean_bytes, None)
+        self._times_known = self._times_known or len(of.latency_ns) > 0
+        if of.untimed and not self._times_known:
+            log_gaps(self._environment.stats, self._name, "", of, bucket_ms)
+            self._tell_each(FIRST_EVENT, of.first_ns, of)
+            self._tell_each(GAP, of.gap_ns, of)
+            return
+        stats, timed_bytes = self._environment.stats, of.content_bytes if len(of.latency_ns) else 0
+        log_untimed(stats, self._name, DELIVERY, of.untimed, of.content_bytes - timed_bytes)
+        log_many(stats, self._name, DELIVERY, of.latency_ns, timed_bytes, bucket_ms)
+        if self._has_listeners():
+            self._tell_each(DELIVERY, of.latency_ns.tolist(), of)
+
+    def _tell_each(self, name: str, took_ns: Sequence[int], of: Folded) -> None:
+        if took_ns and self._has_listeners():
+            mean_bytes = round(of.content_bytes / (len(of.latency_ns) or of.untimed))
+            for one_ns in took_ns:
+                self._tell(name, one_ns / 1e6, mean_bytes, None)
 
     def _has_listeners(self) -> bool:
         """Whether anyone but Locust listens: an event for each delivery would cost all others for nothing."""
@@ -116,10 +134,14 @@ def log_many(
     latency_ns: npt.NDArray[np.int64],
     content_bytes: int,
     bucket: Callable[[float], float],
+    *,
+    in_total: bool = True,
 ) -> None:
     """Enter requests together, `content_bytes` long all in all, in a row of Locust's table and in its total."""
     counted = count_ms(latency_ns)
-    for entry in (stats.get(name, kind), stats.total) if counted else ():
+    if not counted:  # no empty row
+        return
+    for entry in (stats.get(name, kind), stats.total) if in_total else (stats.get(name, kind),):
         for milliseconds, count in counted:
             entry.log(milliseconds, 0)
             entry.num_requests += count - 1
@@ -130,20 +152,46 @@ def log_many(
 
 
 def log_untimed(stats: Any, kind: str, name: str, count: int, content_bytes: int) -> None:
-    """Enter `count` requests of unknown duration."""
+    """Enter `count` requests of unknown duration in a row of Locust's table and in its total."""
     for entry in (stats.get(name, kind), stats.total) if count else ():
-        entry.log(None, content_bytes)
-        entry.num_requests += count - 1
-        entry.num_none_requests += count - 1
-        entry.num_reqs_per_sec[int(entry.last_request_timestamp)] += count - 1
+        _count_without_time(entry, count, content_bytes)
+
+
+def log_gaps(stats: Any, kind: str, prefix: str, of: Folded, bucket: Callable[[float], float]) -> None:
+    """Enter deliveries by the times between them: the total row has the gaps, and counts the first events without a time."""
+    first_bytes = round(of.content_bytes * len(of.first_ns) / ((len(of.first_ns) + len(of.gap_ns)) or 1))
+    first_ns, gap_ns = np.array(of.first_ns, np.int64), np.array(of.gap_ns, np.int64)
+    log_many(stats, kind, prefix + FIRST_EVENT, first_ns, first_bytes, bucket, in_total=False)
+    if of.first_ns:
+        _count_without_time(stats.total, len(of.first_ns), first_bytes)
+    log_many(stats, kind, prefix + GAP, gap_ns, of.content_bytes - first_bytes, bucket)
+
+
+def _count_without_time(entry: Any, count: int, content_bytes: int) -> None:
+    entry.log(None, content_bytes)
+    entry.num_requests += count - 1
+    entry.num_none_requests += count - 1
+    entry.num_reqs_per_sec[int(entry.last_request_timestamp)] += count - 1
 
 
 def count_ms(latency_ns: npt.NDArray[np.int64]) -> list[tuple[float, int]]:
-    """How many latencies there are of each tenth of a millisecond, from 10 ms on of each millisecond; a minute at most."""
-    tenths = np.clip(latency_ns // 100_000, 0, 600_000)
+    """How many latencies there are of each tenth of a millisecond, from 10 ms on of each millisecond; an hour at most."""
+    tenths = np.clip(latency_ns // 100_000, 0, _MOST_TENTHS)
     fine = tenths < 10 * _FINE_MS
     counted: list[tuple[float, int]] = []
     for values, per_ms in ((tenths[fine], 10), (tenths[~fine] // 10, 1)):
-        counts = np.bincount(values)
-        counted += [(value / per_ms, int(counts[value])) for value in np.flatnonzero(counts).tolist()]
+        counted += [(value / per_ms, count) for value, count in _occurrences(values)]
     return counted
+
+
+def _occurrences(values: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Each value and how often it occurs. Few deliveries take over a minute, but gaps may: then the array would be long."""
+    if not len(values):
+        return []
+    if values.max() > _DENSE:
+        found, counts = np.unique(values, return_counts=True)
+    else:
+        dense = np.bincount(values)
+        found = np.flatnonzero(dense)
+        counts = dense[found]
+    return list(zip(found.tolist(), counts.tolist(), strict=True))

@@ -14,13 +14,13 @@ from time import time_ns
 from typing import Any
 from urllib.parse import unquote
 
+from core.endpoint.tls import why_lost
 from load.client_state import DISARMED, StreamState
 from load.connection_pool import ConnectionPool, ReplicaAddress, begin_connecting, retry_delay_s
 from load.endpoint_side import EndpointSide
 from load.feed import Decoder, Feed
 from load.frames import Event, Parsed
 from load.http1 import Http1Error, split_head
-from load.links import why_lost
 from load.stream_times import StreamNotes
 
 READ_BYTES = 65_536

@@ -1,8 +1,7 @@
-"""The result of a measurement: the document of `--out`, and the checks that the numbers add up."""
+"""The result of a measurement: the document of `--out`. load/result_checks.py checks that its numbers add up."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,14 +19,16 @@ from core.contracts.measures import Span
 from core.histogram import Histogram
 from load.clock_problems import clock_problems, comparison, wide_bounds
 from load.frames import Times
+from load.result_checks import found_problems, missing_clients
+from load.result_spans import duration_s, measured_spans, span_of
 from load.stream_result import stream_figures
-from load.worker_result import SpanName, WorkerResult
+from load.worker_result import WorkerResult
 
 
 def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], breaches: Sequence[str] = ()) -> LoadResult:
     """The content of `--out`; `asked` is the last requested number of clients, `breaches` the results of `--fail-if`."""
     tally = totals.tally
-    spans = _spans(totals)
+    spans = measured_spans(totals)
     wide = wide_bounds(totals.clocks, spans)
     return LoadResult(
         asked=asked,
@@ -42,15 +43,20 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], brea
         foreign=sum(totals.foreign.values()),
         duration_s=duration_s(totals),
         event_bytes=round(tally.wire_bytes / tally.sized, 1) if tally.sized else None,
-        connect_ms=_time(totals, "connect").summary_ms(),
-        downtime_ms=_time(totals, "downtime").summary_ms(),
+        connect_ms=span_of(totals, "connect").summary_ms() if span_of(totals, "connect").count else None,
+        downtime_ms=span_of(totals, "downtime").summary_ms(),
         servers=_servers(totals, spans),
         topics=_topics(totals),
         foreign_kinds=dict(totals.foreign),
         disconnects=dict(totals.disconnects),
         refused=dict(totals.refused),
         timeline=_timeline(totals) if "latency" in spans else (),
-        problems=(*problems, *check(totals, asked), *clock_problems(totals.clocks), *([wide] if wide else [])),
+        problems=(
+            *problems,
+            *found_problems(totals, asked, problems),
+            *clock_problems(totals.clocks),
+            *([wide] if wide else []),
+        ),
         clocks=comparison(totals.clocks),
         wide_bounds=wide,
         missing_clients=missing_clients(totals, asked),
@@ -86,28 +92,12 @@ def _latencies(totals: WorkerResult, spans: dict[Span, Histogram]) -> dict[str, 
         return {}
     return {
         "latency_ms": spans["latency"].summary_ms(),
-        "since_sent_ms": _time(totals, "since_sent").summary_ms() if "schedule" in spans else None,
+        "since_sent_ms": span_of(totals, "since_sent").summary_ms() if "schedule" in spans else None,
         "hops_ms": _hops(spans),
         "negative": sum(one.negative for one in spans.values()),
         "negatives": {name: one.negative for name, one in spans.items() if one.negative},
         "histograms": _encoded(spans),
     }
-
-
-def _time(totals: WorkerResult, name: SpanName) -> Histogram:
-    return totals.spans.get(name, Histogram())
-
-
-def _spans(totals: WorkerResult) -> dict[Span, Histogram]:
-    """The spans that every delivery has."""
-    spans: dict[Span, Histogram] = {}
-    if totals.tell(Times.ALL, Times.DUE) or totals.tell(Times.SENT):  # two kinds of latency are not added up
-        spans["latency"] = totals.latency()
-    if totals.tell(Times.ALL, Times.DUE):
-        spans["schedule"] = _time(totals, "schedule")
-    if totals.tell(Times.ALL):
-        spans |= {"broker": _time(totals, "broker"), "fanout": _time(totals, "fanout")}
-    return spans
 
 
 def _hops(spans: dict[Span, Histogram]) -> HopPercentiles | None:
@@ -128,7 +118,7 @@ def _recovery(totals: WorkerResult) -> RecoveryTimes | None:
     """The clients' recovery since the last mark; None if there was none."""
     if "silence" not in totals.spans:
         return None
-    first, silence = _time(totals, "first_event"), _time(totals, "silence")
+    first, silence = span_of(totals, "first_event"), span_of(totals, "silence")
     return RecoveryTimes(
         clients=silence.count,
         never=silence.count - first.count,
@@ -141,12 +131,12 @@ def _bystanders(totals: WorkerResult, latency: Histogram) -> Bystanders | None:
     """The bystanders since the last mark; None if there was none."""
     if "silence" not in totals.spans:
         return None
-    theirs = _time(totals, "bystanders") if "bystanders" in totals.spans else latency
+    theirs = span_of(totals, "bystanders") if "bystanders" in totals.spans else latency
     return Bystanders(
         clients=totals.tally.bystanders,
         deliveries=theirs.count + theirs.negative,
         latency_ms=theirs.summary_ms(),
-        before_ms=_time(totals, "before").summary_ms(),
+        before_ms=span_of(totals, "before").summary_ms(),
     )
 
 
@@ -163,80 +153,9 @@ def _visits(totals: WorkerResult) -> VisitResult | None:
         late=tally.late,
         moved=tally.moved,
         expected=tally.expected,
-        first_event_ms=_time(totals, "first_token").summary_ms(),
-        gap_sent_ms=_time(totals, "gap_sent").summary_ms(),
-        gap_seen_ms=_time(totals, "gap_seen").summary_ms(),
-    )
-
-
-def duration_s(totals: WorkerResult) -> float:
-    """Seconds from the first measured due instant to the last measured arrival."""
-    if totals.first_due_ns is None:
-        return 0.0
-    return max(0, totals.last_arrival_ns - totals.first_due_ns) / 1e9
-
-
-def check(totals: WorkerResult, asked: int) -> list[str]:
-    """The inconsistencies; empty if there are none."""
-    tally = totals.tally
-    missing = missing_clients(totals, asked)
-    wrong = [missing] if missing else []
-    if asked == 0 and not tally.clients and not tally.left:
-        wrong.append("no clients were requested; give their number, such as -u 100")
-    elif tally.deliveries == 0 and (tally.clients or not wrong):
-        wrong.append(
-            _nothing_came(totals)
-            if totals.endpoint
-            else "no measured event was delivered: is a generator running, and did it publish to these topics?"
-        )
-    if totals.has_ledger and tally.received != tally.deliveries:
-        wrong.append(
-            f"the clients' ledgers hold {tally.received} deliveries, the histograms {tally.deliveries}: "
-            "a defect in fanbench, please report it"
-        )
-    return wrong + [
-        f"histogram {name} has {one.count + one.negative} values, the ledger {tally.deliveries} deliveries: "
-        "a defect in fanbench, please report it"
-        for name, one in _spans(totals).items()
-        if one.count + one.negative != tally.deliveries
-    ]
-
-
-def _nothing_came(totals: WorkerResult) -> str:
-    if totals.foreign:
-        return f"no event is as the dialect says: {_counted(totals.foreign)}; mend the file of --dialect"
-    return "no event arrived: does the service send any to these topics, and was the time long enough?"
-
-
-def _counted(reasons: Counter[str]) -> str:
-    return ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
-
-
-def missing_clients(totals: WorkerResult, asked: int) -> str | None:
-    """Missing or surplus clients."""
-    tally = totals.tally
-    if totals.visits is not None:
-        return missing_visits(totals, asked)
-    reasons = totals.refused + totals.disconnects
-    why = ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
-    if tally.users and not tally.clients:
-        return f"none of {tally.users} clients ever connected: {why or 'no answer'}; is a {'service' if totals.endpoint else 'replica'} running there?"
-    if tally.users == tally.clients == tally.connected + tally.resting == asked:
-        return None
-    return (
-        f"{asked} clients were requested: at the end there were {tally.users} users, {tally.clients} of them had "
-        f"connected, {tally.connected} still were" + (f" ({why})" if why else "")
-    )
-
-
-def missing_visits(totals: WorkerResult, asked: int) -> str | None:
-    """Missing users, or visits that never connected."""
-    visits, users = totals.visits, totals.tally.users
-    if visits is None or (users == asked and visits.opened == visits.due):
-        return None
-    why = ", ".join(f"{count} x {reason}" for reason, count in sorted(totals.refused.items()))
-    return f"{asked} users were requested, there were {users}; of {visits.due} visits {visits.opened} connected" + (
-        f" ({why})" if why else ""
+        first_event_ms=span_of(totals, "first_token").summary_ms(),
+        gap_sent_ms=span_of(totals, "gap_sent").summary_ms(),
+        gap_seen_ms=span_of(totals, "gap_seen").summary_ms(),
     )
 
 

@@ -136,7 +136,8 @@ def _rows_of(result: LoadResult) -> list[dict[str, str]]:
     rows += [_times(name, result.deliveries, of) for name, of in times.items() if of is not None]
     rows += _stream_rows(result.streams) if result.streams is not None else []
     rows += [_times(f"at {name}", one.deliveries, one.latency_ms) for name, one in result.servers.items()]
-    rows.append(_times("connect", result.clients + result.left + result.reconnects, result.connect_ms))
+    if result.connect_ms is not None:
+        rows.append(_times("connect", result.clients + result.left + result.reconnects, result.connect_ms))
     counts: dict[str, int | None] = {
         "clients": result.clients,
         "clients asked for": result.asked,

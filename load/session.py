@@ -6,9 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from time import time_ns
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from core.contracts.load_status import LoadStatus
 from core.contracts.session_rules import SessionRules
 from core.histogram import Histogram
@@ -19,7 +16,7 @@ from load.connection_pool import ConnectionPool, ReplicaAddress
 from load.dialect_events import DialectEvents
 from load.endpoint_access import EndpointAccess
 from load.frames import SeriesRegistry
-from load.latency_recorder import LatencyRecorder, rehearse
+from load.latency_recorder import Folded, LatencyRecorder, rehearse
 from load.ledger import Series
 from load.plan import Seat, Seating
 from load.reader import StreamReader
@@ -64,7 +61,7 @@ class Session:
         token: str = "",
         on_connect: Callable[[int, str], None],
         on_break: Callable[[str], None],
-        on_fold: Callable[[npt.NDArray[np.int64], int, int], None],
+        on_fold: Callable[[Folded], None],
         measure_from_ns: int = 0,
         compact: bool = False,
         sessions: Attendance | None = None,
@@ -93,6 +90,8 @@ class Session:
         self._registry = SeriesRegistry(measure_from_ns)
         self.access = access
         """The access to an endpoint, if the clients are not at our replicas."""
+        self.events = DialectEvents(self._registry, access.endpoint.dialect) if access is not None else None
+        """What the events of an endpoint mean."""
         self._connect_ns: list[int] = []
         self.marked = False
         self.published_until_ns = 0
@@ -109,7 +108,7 @@ class Session:
             on_break=on_break,
             token=token,
             access=access,
-            interpreter=DialectEvents(self._registry, access.endpoint.dialect) if access is not None else None,
+            interpreter=self.events,
             compact=compact,
             apart=sessions is not None,
             leave_from=(sources or SourceAddresses()).bind,
@@ -258,7 +257,10 @@ class Session:
         latency_ns = recorder.fold(self._registry.harvest())
         count = recorder.deliveries - before
         mean_bytes = recorder.wire_bytes / recorder.sized if recorder.sized else 0.0
-        self._on_fold(latency_ns, count - len(latency_ns), round(count * mean_bytes))
+        folded = Folded(latency_ns, count - len(latency_ns), round(count * mean_bytes))
+        if self.access is not None and time_ns() >= self.access.times.from_ns:
+            folded = folded._replace(first_ns=self.access.times.first_ns, gap_ns=self.access.times.gap_ns)
+        self._on_fold(folded)
 
     def status(self) -> LoadStatus:
         """This process's current numbers."""

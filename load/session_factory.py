@@ -12,7 +12,7 @@ from core.endpoint.origin import Origin, parse_origin
 from core.errors import UsageError
 from core.topics import expand_topics
 from load.addresses import resolve
-from load.endpoint_access import EndpointAccess
+from load.endpoint_access import EndpointAccess, open_access
 from load.locust_table import LocustTable
 from load.messages import Begin
 from load.plan import Seating
@@ -66,10 +66,7 @@ class SessionFactory:
             return None
         if self.transport is not SSE:
             raise UsageError("https://, --path, --dialect and the like are for SSE; use load/sse.py, or drop them")
-        access = EndpointAccess(begin.endpoint, begin.token, begin.measure_from_ns)
-        if any(origin.scheme == "https" for origin in origins):
-            access.require_tls()
-        return access
+        return open_access(begin.endpoint, begin.token, begin.measure_from_ns, origins)
 
 
 def require_descriptors(clients: int) -> None:

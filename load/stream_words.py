@@ -12,8 +12,11 @@ def stream_lines(streams: StreamFigures) -> list[str]:
     redirects = f", {streams.redirects:,} redirects followed" if streams.redirects else ""
     lines = [
         f"{streams.opened:,} streams opened{whole}{redirects}, {streams.body_bytes / 1e6:,.1f} MB of bodies{per_s}",
-        _known(streams),
     ]
+    if (
+        streams.stamped or streams.timed or streams.unidentified or streams.knows
+    ):  # without events nothing is known of them
+        lines.append(_known(streams))
     if "time" in streams.knows and streams.clock_offset_ms is not None:
         low, high = streams.clock_offset_ms.low_ms, streams.clock_offset_ms.high_ms
         if low <= high:

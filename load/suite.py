@@ -23,6 +23,7 @@ from core.endpoint.request import StreamEndpoint
 from core.errors import FanbenchError, exit_code
 from load.control import Control
 from load.document_files import write_document
+from load.endpoint_access import open_access
 from load.endpoint_settings import endpoint_of
 from load.measurement import AHEAD_NS, CollectedResult, Measurement
 from load.messages import Begin
@@ -77,7 +78,9 @@ class Suite:
     def _check(self) -> None:
         """Raise at once for options that cannot work."""
         origins = self._settings.origins(self._environment.host)
-        self._endpoint(self._settings, origins)
+        endpoint = self._endpoint(self._settings, origins)
+        if endpoint is not None and not self._has_workers:  # else they read the files, on their hosts
+            open_access(endpoint, self._settings.token, 0, origins)
         if not self._settings.wait:
             return
         try:
@@ -121,8 +124,12 @@ class Suite:
 
     def _endpoint(self, settings: LoadSettings, origins: Sequence[Origin]) -> StreamEndpoint | None:
         """What the clients listen to, if it is not one of our replicas."""
+        return endpoint_of(settings, origins, several=self._has_workers)
+
+    @property
+    def _has_workers(self) -> bool:
         options = self._environment.parsed_options
-        return endpoint_of(settings, origins, several=bool(options.master or options.processes))
+        return bool(options.master or options.processes)
 
     def _open_page(self) -> ResultPage:
         runner = self._environment.runner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from io import StringIO, TextIOWrapper
 from typing import TextIO
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from core.contracts.clock import ClockComparison
 from core.contracts.load_result import LoadResult, RecoveryTimes
 from core.contracts.measures import Percentiles
+from load.reasons import told
 from load.stream_words import stream_lines
 
 _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
@@ -32,9 +32,13 @@ def summary_text(result: LoadResult) -> str:
 
 
 def _print(result: LoadResult, console: Console) -> None:
+    console.print()
+    if result.problems and not (result.users or result.clients or result.left):  # no test began
+        for line in result.problems:
+            console.print(f"[yellow]![/] {line}", highlight=False)
+        return
     rate = result.deliveries / result.duration_s if result.duration_s else 0.0
     of_events = "" if result.events is None else f" of {result.events:,} events"
-    console.print()
     console.print(
         f"[bold]{result.deliveries:,} deliveries[/]{of_events} to {result.clients:,} clients "
         f"in {result.duration_s:.1f} s: {rate:,.0f} deliveries/s"
@@ -102,20 +106,16 @@ def _remarks(result: LoadResult) -> list[str]:
     remarks = [*result.problems, *result.breaches]
     if result.left:
         remarks.append(f"{result.left:,} clients left before the end, because workers or the number of users changed")
-    if result.unreached:
+    if result.unreached and result.deliveries:  # without any, a problem says so
         hint = "is a generator running?" if result.streams is None else "does the service send any to their topics?"
         remarks.append(f"{result.unreached:,} connected clients never got an event: {hint}")
     if result.negative and result.streams is not None:  # at replicas it is a problem
         remarks.append(f"{result.negative:,} negative durations: the service's clock and this host's differ")
-    if result.foreign:
+    if result.foreign and result.deliveries:
         what = "not ours" if result.streams is None else "not as the dialect says"
-        remarks.append(f"{result.foreign:,} events were {what}: {_reasons(result.foreign_kinds)}")
+        remarks.append(f"{result.foreign:,} events were {what}: {told(result.foreign_kinds)}")
     if result.disconnects:
-        remarks.append(f"broken streams: {_reasons(result.disconnects)}")
-    if result.refused and result.streams is not None:
-        remarks.append(f"attempts that got no stream: {_reasons(result.refused)}")
+        remarks.append(f"broken streams: {told(result.disconnects)}")
+    if result.refused and result.streams is not None and not result.missing_clients:
+        remarks.append(f"attempts that got no stream: {told(result.refused)}")
     return remarks
-
-
-def _reasons(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} x {reason}" for reason, count in sorted(counts.items()))

@@ -72,6 +72,7 @@ class Totals(Document):
     visits: VisitTally | None = None
     clocks: ClockTally
     told: dict[Times, int]
+    set_aside: tuple[str, ...]
     endpoint: bool
     clock: ClockBound
 
@@ -96,6 +97,7 @@ class Totals(Document):
             visits=result.visits,
             clocks=result.clocks,
             told=dict(result.told),
+            set_aside=tuple(sorted(result.set_aside)),
             endpoint=result.endpoint,
             clock=result.clock,
         )
@@ -117,6 +119,7 @@ class Totals(Document):
             visits=self.visits,
             clocks=self.clocks,
             told=Counter(self.told),
+            set_aside=set(self.set_aside),
             endpoint=self.endpoint,
             clock=self.clock,
         )

@@ -120,6 +120,8 @@ class Tally:
     whole: int = 0
     redirects: int = 0
     body_bytes: int = 0
+    forgotten_ids: int = 0
+    """Ids without numbers that were too many to be remembered."""
 
     def add(self, other: Tally) -> None:
         """Add another's counts to this one."""
@@ -156,6 +158,8 @@ class WorkerResult:
     last_arrival_ns: int = 0
     told: Counter[Times] = field(default_factory=Counter)
     """Deliveries by the instants that their events have."""
+    set_aside: set[str] = field(default_factory=set)
+    """Why events were no deliveries, as the dialect of an endpoint wants it."""
     endpoint: bool = False
     """Whether the clients were at an endpoint that is not ours."""
     clock: ClockBound = field(default_factory=ClockBound)
@@ -217,6 +221,7 @@ class WorkerResult:
         self.last_arrival_ns = max(self.last_arrival_ns, other.last_arrival_ns)
         self.clocks.add(other.clocks)
         self.told.update(other.told)
+        self.set_aside |= other.set_aside
         self.endpoint = self.endpoint or other.endpoint
         self.clock.meet(other.clock)
         if other.visits is not None:

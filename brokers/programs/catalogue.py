@@ -24,7 +24,7 @@ from brokers.programs.rabbitmq import rabbitmq
 from brokers.programs.rabbitmq_cluster import rabbitmq_cluster
 from brokers.programs.redis_cluster import valkey_cluster
 from brokers.programs.redis_sentinel import redis_sentinel, valkey_sentinel
-from brokers.programs.script_hub import sse_starlette
+from brokers.programs.script_hub import better_sse, durable_streams, fastapi, pushpin, sse_starlette
 from brokers.programs.settings import Setting
 from brokers.programs.valkey import redis, valkey
 
@@ -42,7 +42,9 @@ CLUSTERS: dict[str, ClusterProgram] = {
     cluster.name: cluster
     for cluster in (valkey_sentinel, redis_sentinel, valkey_cluster, nats_cluster, rabbitmq_cluster)
 }
-SERVICES: dict[str, Program] = {service.name: service for service in (nchan, sse_starlette)}
+SERVICES: dict[str, Program] = {
+    service.name: service for service in (nchan, sse_starlette, fastapi, better_sse, durable_streams, pushpin)
+}
 """Services that stream events themselves, which endpoint files name. They have no image."""
 IMAGES: dict[str, Program] = {
     image.name: image

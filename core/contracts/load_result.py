@@ -208,7 +208,8 @@ class LoadResult(Document):
     """Latency without the schedule hop: as if the generator had never been late."""
     hops_ms: HopPercentiles | None = None
     event_bytes: float | None
-    connect_ms: Percentiles
+    connect_ms: Percentiles | None = None
+    """None if no client was connected while it was measured."""
     downtime_ms: Percentiles
     servers: dict[str, ServedClients]
     topics: dict[str, int]

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from core.endpoint.dialect import Dialect
-from core.endpoint.request import NamedValue
+from core.endpoint.request import NamedValue, TlsSettings
 from core.errors import UsageError
 from core.scenario import Scenario
 from core.topics import expand_topics
+
+CONTROL = "control"
+"""The listener of a program that takes published events, where it is not the one that streams them."""
+
+
+class Service(NamedTuple):
+    """Where a service answers."""
+
+    url: str
+    listeners: Mapping[str, str] = MappingProxyType({})
+    """host:port by name, of a program that fanbench started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +39,9 @@ class ComparedEndpoint:
     """The address of a service that somebody else has started."""
     path: str
     publish: str
-    """`POST /PATH`, or `POST http://HOST:PORT/PATH` where events are published at another address."""
+    """`POST /PATH`, or `POST http://HOST:PORT/PATH` where events are published at another address.
+
+    `{control}` is the program's listener of that name."""
     publish_body: str
     publish_connections: int
     publish_pipeline: int
@@ -33,29 +49,49 @@ class ComparedEndpoint:
     """The dialect that finds only fanbench's stamp."""
     headers: tuple[NamedValue, ...] = field(default=(), repr=False)
     publish_headers: tuple[NamedValue, ...] = field(default=(), repr=False)
+    prepare: str = ""
+    """A request for each topic before the first client connects, in the form of `publish`; '' for none."""
+    tls: TlsSettings = field(default_factory=TlsSettings)
 
-    def publish_at(self, base_url: str) -> str:
-        """The publishing request of the service at a base URL: `POST http://127.0.0.1:8080/publish?topic={topic}`."""
-        method, _, target = self.publish.strip().partition(" ")
+    def request_at(self, text: str, service: Service) -> str:
+        """A request of the file for that service: `POST /PATH` becomes `POST http://127.0.0.1:8080/PATH`."""
+        method, _, target = text.strip().partition(" ")
         target = target.strip()
-        return f"{method} {base_url.rstrip('/')}{target}" if target.startswith("/") else f"{method} {target}"
+        if CONTROL in service.listeners:
+            target = target.replace(f"{{{CONTROL}}}", service.listeners[CONTROL])
+        return f"{method} {service.url.rstrip('/')}{target}" if target.startswith("/") else f"{method} {target}"
 
-    def load_settings(self, dialect_file: str) -> dict[str, object]:
-        """The load's settings, except the service's address; `dialect_file` contains `dialect_text`."""
+    def load_settings(self, url: str, dialect_file: str) -> dict[str, object]:
+        """The load's settings for the service at that URL, except the URL; `dialect_file` contains `dialect_text`."""
         settings: dict[str, object] = {"load_path": self.path, "load_dialect": dialect_file, "load_wait": 0}
         if self.headers:  # Locust reads several values of a variable from a JSON list
             settings["load_header"] = json.dumps([f"{name}: {value}" for name, value in self.headers])
+        if url.startswith("https:"):
+            settings |= {f"load_{name}": value for name, value in self._tls_settings().items()}
         return settings
 
-    def generator_settings(self, base_url: str) -> dict[str, object]:
-        """The generator's settings for publishing to the service at a base URL."""
+    def generator_settings(self, service: Service) -> dict[str, object]:
+        """The generator's settings for publishing to that service."""
+        publish = self.request_at(self.publish, service)
         return {
-            "publish": self.publish_at(base_url),
+            "publish": publish,
             "publish_body": self.publish_body,
             "publish_connections": self.publish_connections,
             "publish_pipeline": self.publish_pipeline,
             "header": "\n".join(f"{name}: {value}" for name, value in self.publish_headers),
+            **(self._tls_settings() if " https:" in publish else {}),
         }
+
+    def _tls_settings(self) -> dict[str, str]:
+        """By the names that load and generator share; empty where the defaults are meant."""
+        tls = self.tls
+        named = {
+            "ca_file": tls.ca_file,
+            "sni": tls.server_name,
+            "client_cert": tls.cert_file,
+            "client_key": tls.key_file,
+        }
+        return {name: value for name, value in named.items() if value}
 
     def dialect_text(self) -> str:
         """The dialect as TOML: a JSON string, list or boolean is also valid TOML."""

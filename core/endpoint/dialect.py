@@ -151,20 +151,30 @@ def parse_dialect(fields: Mapping[str, object], where: str) -> Dialect:
         raise UsageError(f"{where}: {name} = {first['input']!r}: {reason}. Give {hint}") from error
 
 
+def file_of(name_or_path: str, folder: Path) -> Path | None:
+    """The file of that name in `folder`, or at that path; None if there is no file of that name.
+
+    What has a slash or ends in .toml is a path, whether there is such a file or not.
+    """
+    path = absolute_path(name_or_path)
+    if "/" in name_or_path or path.suffix.lower() == ".toml":
+        return path
+    named = folder / f"{name_or_path}.toml"
+    return named if named.is_file() else path if path.is_file() else None
+
+
 def load_dialect(name_or_path: str, folder: Path) -> Dialect:
     """Read the dialect of that name in `folder`, or the TOML file at that path.
 
     Raises:
         UsageError: there is no such file, it is not TOML, or a field is unknown or wrong.
     """
-    path = absolute_path(name_or_path)
-    if path.suffix != ".toml":
-        path = folder / f"{name_or_path}.toml"
-        if not path.is_file():
-            known = [file.stem for file in folder.glob("*.toml")]
-            raise UsageError(
-                f"no dialect '{name_or_path}'; {nearest(name_or_path, known)}, or give the path of a TOML file"
-            )
+    path = file_of(name_or_path, folder)
+    if path is None:
+        known = [file.stem for file in folder.glob("*.toml")]
+        raise UsageError(
+            f"no dialect '{name_or_path}'; {nearest(name_or_path, known)} (or give the path of a TOML file)"
+        )
     fields = read_toml(path, "dialect", MODEL)
     fields.pop(ENDPOINT_TABLE, None)
     return parse_dialect({"name": path.stem} | fields, where=f"dialect {path}")

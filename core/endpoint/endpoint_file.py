@@ -10,16 +10,18 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.endpoint.compared import ComparedEndpoint
-from core.endpoint.dialect import ENDPOINT_TABLE, Dialect, load_dialect, parse_dialect
+from core.endpoint.compared import CONTROL, ComparedEndpoint, Service
+from core.endpoint.dialect import ENDPOINT_TABLE, Dialect, file_of, load_dialect, parse_dialect
 from core.endpoint.origin import parse_origin
 from core.endpoint.publish_request import parse_publish
-from core.endpoint.request import NamedValue, check_path, parse_header
+from core.endpoint.request import NamedValue, TlsSettings, check_path, parse_header
 from core.errors import UsageError, nearest
 from core.paths import absolute_path
 from core.scenario import read_toml
 
 MODEL = "dialects/nchan.toml"
+TLS_FIELDS = ("ca_file", "sni", "client_cert", "client_key")
+"""Named as the options of the load and the generator."""
 _PAGE = "docs/how-to/own-sse-service.md has examples"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET = ("headers", "publish_headers")
@@ -36,8 +38,8 @@ class EndpointTable(BaseModel):
         pattern=r"^[A-Za-z0-9._-]{0,64}$",
         description="the contender's name: up to 64 letters, digits, . _ and -; default: the file's name",
     )
-    program: str = Field("", description="a service that fanbench starts: nchan or sse-starlette")
-    url: str = Field("", description="where a service of your own runs: http://HOST:PORT")
+    program: str = Field("", description="a service that fanbench starts, such as nchan or sse-starlette")
+    url: str = Field("", description="where a service of your own runs: http://HOST:PORT or https://HOST:PORT")
     path: str = Field(description="the path of the stream, such as /sse?topic={topic}")
     headers: tuple[str, ...] = Field((), description="headers of the stream's request, as 'Name: value'")
     publish: str = Field(description="'POST /PATH' at the same address, or 'POST http://HOST:PORT/PATH' at another")
@@ -47,6 +49,13 @@ class EndpointTable(BaseModel):
     publish_pipeline: int = Field(
         16, ge=1, le=10_000, description="requests under way on a connection before its answers; 1: none"
     )
+    prepare: str = Field(
+        "", description="what each topic needs before the first client: 'PUT /PATH/{topic}', sent with publish_headers"
+    )
+    ca_file: str = Field("", description="PEM certificates to trust for https://, instead of the system's")
+    sni: str = Field("", description="name that the server's certificate must have; default: the host")
+    client_cert: str = Field("", description="PEM certificate of clients and publisher, if the service requires one")
+    client_key: str = Field("", description="PEM key of client_cert; default: in the same file")
     dialect: str = Field("", description="the name of a dialect, if the file itself does not describe the events")
 
     @field_validator("path")
@@ -89,13 +98,11 @@ def load_endpoint(name_or_path: str, folder: Path) -> ComparedEndpoint:
     Raises:
         UsageError: there is no such file, it is not TOML, it has no table `[endpoint]`, or a field is unknown or wrong.
     """
-    path = absolute_path(name_or_path)
-    if path.suffix != ".toml":
-        path = folder / f"{name_or_path}.toml"
-        if not path.is_file():
-            raise UsageError(
-                f"no endpoint '{name_or_path}'; {nearest(name_or_path, _shipped(folder))}, or give the path of a TOML file: {_PAGE}"
-            )
+    path = file_of(name_or_path, folder)
+    if path is None:
+        raise UsageError(
+            f"no endpoint '{name_or_path}'; {nearest(name_or_path, _shipped(folder))} (or give the path of a TOML file: {_PAGE})"
+        )
     where = f"endpoint {path}"
     fields = read_toml(path, "endpoint", MODEL)
     table = fields.pop(ENDPOINT_TABLE, None)
@@ -150,16 +157,53 @@ def _endpoint(
         dialect=_stamped(_dialect(table, {"name": path.stem} | fields, where, folder), where),
         headers=headers,
         publish_headers=publish_headers,
+        prepare=table.prepare,
+        tls=_tls(table, path.parent, where),
     )
     if not endpoint.name.isascii() or not endpoint.name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise UsageError(
             f"{where}: {endpoint.name!r} cannot name a contender; add name = '…' to [endpoint], of letters, digits, . _ and -"
         )
-    try:  # a program's port is not known yet
-        parse_publish(endpoint.publish_at(table.url or "http://127.0.0.1"), publish_headers, table.publish_body)
-    except UsageError as error:
-        raise UsageError(f"{where}: publish = {table.publish!r}: {error}") from None
+    # The ports of a program are not known yet.
+    at = Service("http://127.0.0.1", {CONTROL: "127.0.0.1:1"}) if table.program else Service(table.url)
+    for name, text in (("publish", table.publish), ("prepare", table.prepare)):
+        if f"{{{CONTROL}}}" in text and not table.program:
+            raise UsageError(
+                f"{where}: {name} = {text!r}: {{{CONTROL}}} is a port of a program that fanbench starts; write the address of yours"
+            )
+        try:
+            if text:
+                parse_publish(endpoint.request_at(text, at), publish_headers, table.publish_body)
+        except UsageError as error:
+            raise UsageError(f"{where}: {name} = {text!r}: {error}") from None
     return endpoint
+
+
+def _tls(table: EndpointTable, folder: Path, where: str) -> TlsSettings:
+    """The TLS settings; a path in the file is seen from the file's folder, as it may be used from any."""
+    tls = TlsSettings(
+        server_name=table.sni,
+        **{
+            field: str(absolute_path(folder / path)) if path else ""
+            for field, path in (
+                ("ca_file", table.ca_file),
+                ("cert_file", table.client_cert),
+                ("key_file", table.client_key),
+            )
+        },
+    )
+    given = [name for name in TLS_FIELDS if getattr(table, name)]
+    if table.client_key and not table.client_cert:
+        raise UsageError(f"{where}: client_key = {table.client_key!r}: the certificate is missing; add client_cert")
+    if given and "https" not in (
+        table.url.partition(":")[0],
+        table.publish.partition(" ")[2].strip().partition(":")[0],
+    ):
+        raise UsageError(
+            f"{where}: {given[0]} = {getattr(table, given[0])!r}: TLS needs an https:// address; write url = 'https://…', or "
+            f"leave out {given[0]}"
+        )
+    return tls
 
 
 def _dialect(table: EndpointTable, fields: Mapping[str, object], where: str, folder: Path) -> Dialect:

@@ -88,6 +88,14 @@ class EventReader:
         except LookupError as error:
             raise DialectMismatchError(str(error.args[0])) from None
 
+    def why_set_aside(self, event: SSEEvent) -> str:
+        """Why `read` returns nothing for this event: which key of the dialect says so."""
+        if event.event in self._ignore:
+            return f"type {event.event[:40]}, which `ignore` names"
+        if self._only is not None and not self._has_only(orjson.loads(event.data)):
+            return f"no {self._only.text}, which `only` asks for"
+        return "an empty list at `items`"
+
     def _has_only(self, json: object) -> bool:
         assert self._only is not None
         try:

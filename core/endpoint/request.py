@@ -181,9 +181,18 @@ def require_whole(request: StreamRequest, tls: TlsSettings, schemes: Iterable[st
     """
     if request.body and request.method != "POST":
         raise UsageError("--body: a GET has no body; add --method POST")
+    require_tls(tls, schemes, "--host or --replicas")
+
+
+def require_tls(tls: TlsSettings, schemes: Iterable[str], where: str) -> None:
+    """Check that TLS settings have a meaning; `where` is what gives the addresses.
+
+    Raises:
+        UsageError: there is a key without a certificate, or no address has https://.
+    """
     if tls.key_file and not tls.cert_file:
         raise UsageError(f"--client-key {tls.key_file!r}: the certificate is missing; give it with --client-cert")
     if tls != TlsSettings() and "https" not in set(schemes):
         raise UsageError(
-            "--ca-file, --sni and --client-cert need an https:// address; give one with --host or --replicas"
+            f"--ca-file, --sni and --client-cert need an https:// address; give one with {where}, or leave them out"
         )

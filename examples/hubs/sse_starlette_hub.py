@@ -1,12 +1,12 @@
 """A typical hub with FastAPI and sse-starlette: `python examples/hubs/sse_starlette_hub.py PORT`.
 
-POST /publish?topic=T sends to everybody at /sse?topic=T. Each client has its own queue. It imports nothing from
-fanbench.
+POST /publish?topic=T sends to everybody at /sse?topic=T, and numbers the events of each topic. Each client has its own
+queue. It imports nothing from fanbench.
 """
 
 import asyncio
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,17 +15,18 @@ from fastapi import FastAPI, Request
 from sse_starlette import EventSourceResponse
 
 app = FastAPI()
-queues: defaultdict[str, set[asyncio.Queue[str]]] = defaultdict(set)
+queues: defaultdict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
+published: Counter[str] = Counter()
 
 
 async def stream(topic: str) -> AsyncIterator[dict[str, Any]]:
     """One client's events."""
-    queue: asyncio.Queue[str] = asyncio.Queue()
+    queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     queues[topic].add(queue)
     try:
         yield {"comment": "open"}
         while True:
-            yield {"data": await queue.get()}
+            yield await queue.get()
     finally:
         queues[topic].discard(queue)
 
@@ -39,9 +40,10 @@ async def sse(topic: str) -> EventSourceResponse:
 @app.post("/publish", status_code=202)
 async def publish(topic: str, request: Request) -> dict[str, int]:
     """Send an event to all clients; the answer has their number."""
-    data = (await request.body()).decode()
+    published[topic] += 1
+    event = {"data": (await request.body()).decode(), "id": str(published[topic])}
     for queue in queues[topic]:
-        queue.put_nowait(data)
+        queue.put_nowait(event)
     return {"clients": len(queues[topic])}
 
 

@@ -142,7 +142,8 @@ def _load_problems(scenario: Scenario, load: LoadResult) -> tuple[str, ...]:
 def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
     """Further columns; those of recovery exist only after a fault."""
     load, reports = findings.load, findings.evidence.reports
-    figures = {"connect_p50_ms": load.connect_ms.p50, "connect_p99_ms": load.connect_ms.p99}
+    connect = load.connect_ms
+    figures = {"connect_p50_ms": connect.p50, "connect_p99_ms": connect.p99} if connect is not None else {}
     if findings.window.seconds >= GROWTH_NEEDS_S:
         figures |= {f"{part}_growth_mb_min": slope for part, slope in findings.window.rss_mb_per_min.items()}
     if load.visits is not None:

@@ -1,6 +1,11 @@
 """Endpoints as contenders: their programs, and what is refused before a measurement."""
 
+import socket
+import ssl
+import threading
+
 import pytest
+import trustme
 
 from brokers.endpoint_contenders import endpoint_contender, require_endpoint_answers
 from brokers.programs.catalogue import SERVICES
@@ -55,4 +60,56 @@ def test_a_service_that_does_not_answer_is_told_before_the_measurement(tmp_path)
     with pytest.raises(
         UsageError, match=rf"endpoint 'hub': http://127.0.0.1:{port} does not answer .*start the service"
     ):
+        require_endpoint_answers(contender.endpoint)
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """A TLS server that wants a certificate, its port, and the folder with the files."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ca.issue_cert("hub.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    ca.issue_cert("me@hub.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "me.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "ca.pem")
+    context.load_cert_chain(tmp_path / "server.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            while True:
+                try:
+                    with context.wrap_socket(listener.accept()[0], server_side=True) as sock:
+                        sock.recv(100)
+                        sock.sendall(b"HTTP/1.0 404 Not Found\r\n\r\n")
+                except (ssl.SSLError, ConnectionError):
+                    continue
+                except OSError:
+                    return
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield tmp_path, listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ('ca_file = "ca.pem"\nsni = "hub.test"\nclient_cert = "me.pem"\n', ""),
+        (
+            'sni = "hub.test"\nclient_cert = "me.pem"\n',
+            "TLS: the server's certificate is refused: .*ca_file, sni, client_cert and",
+        ),
+        ('ca_file = "ca.pem"\nclient_cert = "me.pem"\n', "TLS: the server's certificate is refused: .*127.0.0.1"),
+        ('ca_file = "ca.pem"\nsni = "hub.test"\n', "TLS: .*client certificate: --client-cert; ca_file, sni"),
+        ('ca_file = "no.pem"\n', r"endpoint 'hub': --ca-file '.*/no.pem': No such file .*; mend it in .*hub.toml"),
+    ],
+    ids=["all", "no authority", "another name", "no certificate", "no file"],
+)
+def test_tls_that_does_not_fit_is_told_before_the_measurement(secure, fields, says):
+    folder, port = secure
+    contender = endpoint_contender(endpoint_file(folder, text=TEXT.replace("http:", "https:") + fields, port=port))
+    if not says:
+        require_endpoint_answers(contender.endpoint)
+        return
+    with pytest.raises(UsageError, match=says):
         require_endpoint_answers(contender.endpoint)

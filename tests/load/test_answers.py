@@ -48,7 +48,7 @@ def test_what_an_answer_means(answer, outcome):
             "status 503 Service Unavailable, Retry-After Thu",
             60.0,
         ),
-        (head(599), "status 599$", None),
+        (head(599), "status 599: see the service's log$", None),
     ],
 )
 def test_a_refusal_is_told_with_what_to_do(answer, says, wait_s):

@@ -14,6 +14,7 @@ from load.client_state import DISARMED, ClientState, Counters
 from load.dialect_events import DialectEvents
 from load.feed import Feed
 from load.frames import Foreign, SeriesRegistry, Source, StreamEnd, Times
+from load.id_numbers import IdNumbers
 from load.latency_recorder import LatencyRecorder
 from load.result import build_result
 from load.stream_times import StreamNotes, StreamTimes
@@ -36,15 +37,16 @@ class Clients:
 
     def __init__(self, **dialect):
         self.registry = SeriesRegistry()
-        self.feed = Feed(DialectEvents(self.registry, Dialect(**dialect)), PLAIN, PLACE)
+        self.events = DialectEvents(self.registry, Dialect(**dialect))
+        self.feed = Feed(self.events, PLAIN, PLACE)
         self.counters = Counters()
         self.states = {}
         self.recorder = LatencyRecorder()
 
-    def get(self, name, *events):
+    def get(self, name, *events, at_ns=2_000 * 10**6):
         state, track = self.states.setdefault(name, (ClientState("events", self.counters), DISARMED))
         for data in events:
-            track = state.take(self.feed.parse(data).items, 2_000 * 10**6, track)
+            track = state.take(self.feed.parse(data).items, at_ns, track)
         self.states[name] = (state, track)
 
     def result(self):
@@ -52,11 +54,12 @@ class Clients:
         self.feed.forget()
         self.recorder.fold(self.registry.harvest())
         self.recorder.close()
-        totals = WorkerResult(endpoint=True, told=self.recorder.told, foreign=self.counters.foreign)
+        totals = WorkerResult(endpoint=True, told=self.recorder.told, foreign=self.counters.foreign.copy())
         totals.servers, totals.spans, totals.seconds = self.recorder.servers, self.recorder.spans, self.recorder.seconds
         tally = totals.tally
         tally.users = tally.clients = tally.connected = len(self.states)
         tally.deliveries, tally.unidentified = self.recorder.deliveries, self.recorder.unidentified
+        tally.forgotten_ids, totals.set_aside = self.events.forgotten_ids, self.events.set_aside
         tally.duplicated, tally.reordered = self.counters.duplicated, self.counters.reordered
         totals.seen = {SeriesKey(one.stream, one.topic): [Seen.of(one.seen)] for one in self.registry.series.values()}
         for state, _ in self.states.values():
@@ -150,8 +153,58 @@ def test_events_that_are_otherwise_are_counted_apart_and_named():
     (problem,) = clients.result().problems
     assert (
         problem
-        == "no event is as the dialect says: 1 x data.m is missing, 1 x the data is not JSON; mend the file of --dialect"
+        == "no event is as the dialect says: 1 x data.m is missing, 1 x the data is not JSON; give another --dialect, or mend its file"
     )
+
+
+@pytest.mark.parametrize(
+    ("dialect", "says"),
+    [
+        ({"only": "data.pub", "seq": "data.n"}, "no data.pub, which `only` asks for"),
+        ({"ignore": ("message",)}, "type message, which `ignore` names"),
+        ({"items": "data.all"}, "an empty list at `items`"),
+    ],
+)
+def test_a_dialect_that_takes_nothing_for_a_delivery_is_told(dialect, says):
+    clients = Clients(**dialect)
+    clients.get("a", event(1, all=[]), event(2, all=[]))
+    result = clients.result()
+    assert result.deliveries == 0
+    assert result.problems == (
+        f"events came, and the dialect takes none of them for a delivery: {says}; give another --dialect, or mend its file",
+    )
+
+
+def test_ids_that_were_too_many_are_a_problem_that_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("load.dialect_events.IdNumbers", lambda: IdNumbers(remembered=5))
+    clients = Clients(id="id")
+    few = [event(number) for number in range(10)]
+    clients.get("a", *few)
+    assert clients.result().problems == ()
+    clients = Clients(id="id")
+    clients.get("a", *few, *[event(number) for number in range(10, 15)])
+    (problem,) = clients.result().problems
+    assert "ids without numbers, and 5 of them were too many" in problem
+    assert "give the dialect a seq, or end the test earlier (-t)" in problem
+
+
+@pytest.mark.parametrize(
+    ("unit", "times", "says"),
+    [
+        ("ms", (1.7e9, 1.7e9 + 1), "2 events seem to have been sent more than an hour before they came"),
+        ("s", (4e9, 4e9 + 1), "all 2 events seem to have been sent after they came"),
+    ],
+)
+def test_times_that_cannot_be_right_are_a_problem_and_no_latency(unit, times, says):
+    clients = Clients(sent="data.ts", unit=unit)
+    clients.get("a", *[event(number, ts=ts) for number, ts in enumerate(times)], at_ns=int(1.7e18))
+    result = clients.result()
+    (problem,) = result.problems
+    assert problem.startswith(says)
+    assert "do sent and unit in the dialect fit" in problem
+    written = json.loads(encode(result))
+    assert not set(written) & {"latency_ms", "histograms", "negative", "negatives"}
+    assert "latency " not in summary_text(result)
 
 
 def test_equal_events_without_identity_are_each_counted():

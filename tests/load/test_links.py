@@ -10,8 +10,9 @@ import pytest
 import trustme
 
 from core.endpoint.request import TlsSettings
+from core.endpoint.tls import tls_context, why_lost
 from core.errors import UsageError
-from load.links import PlainLink, TlsLink, tls_context, why_lost
+from load.links import PlainLink, TlsLink
 
 DEADLINE_S = 20.0
 REPLY = b"data: " + b"x" * 100_000 + b"\n\n"

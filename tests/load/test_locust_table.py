@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.load.sse_service import EVENTS, Service
 from tests.load.swarm import swarm
 from tests.server.program import running
 from tests.truth.measuring import ROOT
@@ -93,3 +94,28 @@ def test_a_failure_to_connect_is_counted_once(tmp_path):
         assert (
             int(connect["Request Count"]) == int(connect["Failure Count"]) == sum(started.result()["refused"].values())
         )
+
+
+def test_deliveries_without_a_time_are_counted_by_the_times_between_them(tmp_path):
+    with Service() as service, swarm(tmp_path, f"http://127.0.0.1:{service.port}") as started:
+        run = started.locust("-u", "1", "-r", "1", "--path", "/events/{topic}", "--csv", tmp_path / "stats")
+        started.wait_status("deliveries", EVENTS)
+        run.end()
+        assert run.wait() == 0, run.text
+        result = started.result()
+    stats = rows(tmp_path / "stats_stats.csv")
+    counts = {name: int(row["Request Count"]) for name, row in stats.items()}
+    assert counts == {"connect": 1, "first event": 1, "gap between events": EVENTS - 1, "Aggregated": EVENTS}
+    gaps = result["streams"]["gap_ms"]
+    for name in ("gap between events", "Aggregated"):
+        assert float(stats[name]["Max Response Time"]) == pytest.approx(gaps["max"], abs=0.6, rel=0.06)
+    first = result["streams"]["first_event_ms"]["p50"]
+    assert float(stats["first event"]["Average Response Time"]) == pytest.approx(first, abs=0.1, rel=0.01)
+
+
+def test_a_test_that_cannot_begin_says_why_and_shows_no_figures(tmp_path):
+    with Service() as service, swarm(tmp_path, f"http://127.0.0.1:{service.port}") as started:
+        run = started.locust("-u", "1", "-r", "1", "--path", "/events/{topic}", "--tokens", tmp_path / "none")
+        assert run.wait() == 2
+        assert "none': No such file or directory; give a file with one token per line" in run.text
+        assert "deliveries" not in run.text

@@ -37,7 +37,7 @@ def session_of(urls: list[str], clients: int) -> Any:
         Seating(["events"], 0.0, len(urls)),
         on_connect=lambda _took_ns, _failure: None,
         on_break=lambda _reason: None,
-        on_fold=lambda _latency_ns, _untimed, _bytes: None,
+        on_fold=lambda _: None,
     )
     for number in range(clients):
         session.join(number)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from brokers.programs.catalogue import SERVICES
 from core.endpoint.dialect import Dialect, load_dialect, parse_dialect
 from core.endpoint.reading import DialectMismatchError, EventReader, Reading
 from core.errors import UsageError
@@ -11,6 +12,7 @@ from core.resources import resource_folder
 from core.sse import SSEEvent, SSEParser
 from core.stamp import Stamp, encode, encode_compact
 
+SHIPPED = resource_folder("dialects")
 STAMP = Stamp("k3f9", 17, "events", "measure", 1_000_000, 2_000_000)
 
 
@@ -50,8 +52,14 @@ def test_a_file_or_a_name_is_loaded(tmp_path):
         == load_dialect(str(path), tmp_path)
         == Dialect(name="ours", about="the shop", seq="data.n")
     )
-    with pytest.raises(UsageError, match=r"no dialect 'our'; did you mean 'ours'\?"):
+    with pytest.raises(UsageError, match=r"no dialect 'our'; did you mean 'ours'\? \(or give the path"):
         load_dialect("our", tmp_path)
+    with pytest.raises(UsageError, match=rf"dialect {tmp_path}/ours: No such file"):
+        load_dialect(f"{tmp_path}/ours", SHIPPED)  # a path, as it has a slash
+    (tmp_path / "ours").write_text("seq = 'data.n'")
+    assert load_dialect(f"{tmp_path}/ours", SHIPPED).seq == "data.n"
+    with pytest.raises(UsageError, match=rf"dialect {tmp_path}: Is a directory"):
+        load_dialect(str(tmp_path), SHIPPED)
     path.write_text("seq = data.n")
     with pytest.raises(UsageError, match="is not TOML"):
         load_dialect(str(path), tmp_path)
@@ -157,6 +165,10 @@ def test_what_is_no_delivery_and_what_ends_an_answer():
     only = EventReader(Dialect(only="data.pub", seq="data.pub.offset"))
     assert only.read(event('{"connect":{}}'), "events") == []
     assert only.read(event('{"pub":{"offset":1}}'), "events") == [Reading(seq=1)]
+    assert only.why_set_aside(event('{"connect":{}}')) == "no data.pub, which `only` asks for"
+    assert reader.why_set_aside(event("", kind="ping")) == "type ping, which `ignore` names"
+    listed = EventReader(Dialect(items="data"))
+    assert (listed.read(event("[]"), "events"), listed.why_set_aside(event("[]"))) == ([], "an empty list at `items`")
 
 
 def test_beside_a_stamp_that_is_not_there_the_rest_holds():
@@ -177,3 +189,11 @@ def test_the_dialects_that_come_with_fanbench_read_what_their_servers_send(name)
     (reading,) = EventReader(dialect).read(sse, "events")
     told = {"stamp": reading.stamp, "number": reading.seq, "id": reading.key, "time": reading.sent_ns}
     assert known == (", ".join(name for name, value in told.items() if value not in (None, "")) or "nothing")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.toml")))
+def test_each_dialect_says_whether_it_was_ever_run(name):
+    (run,) = re.findall(r"^# (run: .*|never run: .*)$", (SHIPPED / f"{name}.toml").read_text(), re.M)
+    started = "run: by the tests, as a program that fanbench starts"
+    assert (run == started) == (name in SERVICES)
+    assert run.startswith("never run: ") == (name not in SERVICES and name != "fanbench")

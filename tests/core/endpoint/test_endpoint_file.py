@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from core.endpoint.compared import Service
 from core.endpoint.dialect import Dialect, load_dialect
 from core.endpoint.endpoint_file import load_endpoint
 from core.errors import UsageError
@@ -12,6 +13,7 @@ from core.scenario import Scenario, load_scenario
 
 SHIPPED = resource_folder("dialects")
 URL = 'url = "http://127.0.0.1:8000"\n'
+HTTPS = '[endpoint]\nurl = "https://hub.test"\npath = "/sse/{topic}"\npublish = "POST /publish/{topic}"\n'
 USUAL = f'[endpoint]\n{URL}path = "/sse/{{topic}}"\npublish = "POST /publish/{{topic}}"\n'
 
 
@@ -53,6 +55,14 @@ def endpoint_of(tmp_path):
             "publish_headers: 'X-API-Key: …': the environment has no variable NO_SUCH_KEY; set it",
         ),
         ("[endpoint", "is not TOML"),
+        (USUAL + 'ca_file = "ca.pem"\n', "ca_file = 'ca.pem': TLS needs an https:// address; write url = 'https://…'"),
+        (USUAL + 'sni = "hub.test"\n', "sni = 'hub.test': TLS needs an https:// address"),
+        (HTTPS + 'client_key = "key.pem"\n', "client_key = 'key.pem': the certificate is missing; add client_cert"),
+        (USUAL + 'prepare = "GET /{topic}"\n', r"prepare = 'GET /\{topic\}': .*not a method and an address"),
+        (
+            USUAL.replace("POST /", "POST http://{control}/"),
+            r"publish = .*\{control\} is a port of a program that fanbench starts",
+        ),
     ],
 )
 def test_what_cannot_be_an_endpoint_is_refused_in_words(endpoint_of, tmp_path, text, says):
@@ -72,7 +82,8 @@ def test_an_unknown_name_gets_the_nearest_endpoint():
 def test_those_of_fanbench_are_dialects_still(name, contender):
     endpoint = load_endpoint(name, SHIPPED)
     assert (endpoint.name, endpoint.program, endpoint.url) == (contender, name, "")
-    assert endpoint.publish_at("http://127.0.0.1:81/") == "POST http://127.0.0.1:81/publish?topic={topic}"
+    at = Service("http://127.0.0.1:81/")
+    assert endpoint.request_at(endpoint.publish, at) == "POST http://127.0.0.1:81/publish?topic={topic}"
     assert load_dialect(name, SHIPPED).id == "id"
 
 
@@ -97,10 +108,10 @@ def test_load_and_generator_are_given_what_the_file_says(endpoint_of, monkeypatc
         'publish_body = "{event:form}"\npublish_connections = 2\n'
     )
     assert "hunter2" not in repr(endpoint)
-    load = endpoint.load_settings("d.toml")
+    load = endpoint.load_settings(endpoint.url, "d.toml")
     assert json.loads(str(load.pop("load_header"))) == ["Accept: a, b", "X-Key: hunter2, too"]
     assert load == {"load_path": "/sse/{topic}", "load_dialect": "d.toml", "load_wait": 0}
-    assert endpoint.generator_settings(endpoint.url) == {
+    assert endpoint.generator_settings(Service(endpoint.url)) == {
         "publish": "POST http://127.0.0.1:8000/publish/{topic}",
         "publish_body": "{event:form}",
         "publish_connections": 2,
@@ -111,7 +122,36 @@ def test_load_and_generator_are_given_what_the_file_says(endpoint_of, monkeypatc
 
 def test_events_may_be_published_at_another_address(endpoint_of):
     elsewhere = endpoint_of(USUAL.replace("POST /publish", "PUT http://127.0.0.1:9000/api"))
-    assert elsewhere.publish_at(elsewhere.url) == "PUT http://127.0.0.1:9000/api/{topic}"
+    at = Service(elsewhere.url)
+    assert elsewhere.request_at(elsewhere.publish, at) == "PUT http://127.0.0.1:9000/api/{topic}"
+
+
+def test_tls_is_given_to_clients_and_publisher_and_its_files_lie_beside_the_endpoint_file(endpoint_of, tmp_path):
+    fields = 'ca_file = "tls/ca.pem"\nsni = "hub.test"\nclient_cert = "/etc/me.pem"\nclient_key = "key.pem"\n'
+    endpoint = endpoint_of(HTTPS + fields)
+    expected = {
+        "ca_file": str(tmp_path / "tls" / "ca.pem"),
+        "sni": "hub.test",
+        "client_cert": "/etc/me.pem",
+        "client_key": str(tmp_path / "key.pem"),
+    }
+    load = endpoint.load_settings(endpoint.url, "d.toml")
+    assert {
+        name.removeprefix("load_"): value for name, value in load.items() if name.removeprefix("load_") in expected
+    } == expected
+    generator = endpoint.generator_settings(Service(endpoint.url))
+    assert {name: generator[name] for name in expected} == expected
+    # Without https:// at one of the two, it is given no files, which it would refuse.
+    mixed = endpoint_of((HTTPS + fields).replace("POST /publish", "POST http://127.0.0.1:9000/publish"))
+    assert not expected.keys() & mixed.generator_settings(Service(mixed.url)).keys()
+    assert "load_ca_file" in mixed.load_settings(mixed.url, "d.toml")
+
+
+def test_a_program_may_take_events_at_another_port_and_want_its_topics_made():
+    pushpin, streams = (load_endpoint(name, SHIPPED) for name in ("pushpin", "durable-streams"))
+    at = Service("http://127.0.0.1:81", {"http": "127.0.0.1:81", "control": "127.0.0.1:82"})
+    assert pushpin.generator_settings(at)["publish"] == "POST http://127.0.0.1:82/publish/"
+    assert streams.request_at(streams.prepare, at) == "PUT http://127.0.0.1:81/v1/stream/{topic}"
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,21 @@ import json
 from pathlib import Path
 
 import pytest
+import trustme
 
+from brokers.endpoint_contenders import endpoint_contender
+from brokers.programs.catalogue import SERVICES
 from brokers.programs.nchan import nchan
 from brokers.programs.script_hub import sse_starlette
 from core.errors import UsageError
+from core.ports import free_port
+from core.process import spawn
 from harness.commands.options import require_endpoints_here
 from harness.results.load import load_results
+from harness.runner.proxy import find_nginx
 from tests.harness.command import fanbench
 from tests.missing import missing
+from tests.waiting import wait_until
 
 WORKLOAD = [
     "--clients",
@@ -32,9 +39,9 @@ WORKLOAD = [
 ]
 
 
-def compared(folder, *words):
+def compared(folder, *words, timeout_s=280):
     """The rows of summary.csv by contender, and the result directory."""
-    done = fanbench("compare", *words, *WORKLOAD, "--repeats", 0, "--out", folder, "--json", timeout_s=280)
+    done = fanbench("compare", *words, *WORKLOAD, "--repeats", 0, "--out", folder, "--json", timeout_s=timeout_s)
     assert done.stdout, done.stderr
     answer = json.loads(done.stdout)
     assert answer["complete"], done.stderr
@@ -91,6 +98,67 @@ def test_a_service_in_python_and_one_at_a_url_are_measured(tmp_path):
     assert_measured(rows["sse-starlette-hub"])
     assert int(rows["own"]["delivered"]) == 100, rows["own"]["problems"]
     assert (rows["own"]["server_cpu_s"], rows["own"]["not_watched"]) == ("", "server others")
+
+
+NGINX = """
+pid {folder}/nginx.pid;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        keepalive_requests 100000;
+        ssl_certificate {folder}/server.pem;
+        ssl_certificate_key {folder}/server.pem;
+        ssl_client_certificate {folder}/ca.pem;
+        ssl_verify_client on;
+        location / {{ proxy_pass http://{hub}; proxy_http_version 1.1; proxy_buffering off; }}
+    }}
+}}
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("integration")
+@pytest.mark.timeout(600)
+def test_a_service_behind_tls_that_wants_a_certificate_is_measured(tmp_path):
+    nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
+    require_here(sse_starlette)
+    folder, port = tmp_path / "tls", free_port()
+    folder.mkdir()
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    ca.issue_cert("hub.test").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    ca.issue_cert("me@hub.test").private_key_and_cert_chain_pem.write_to_path(folder / "me.pem")
+    own = folder / "own.toml"
+    own.write_text(
+        f'[endpoint]\ndialect = "sse-starlette"\nurl = "https://127.0.0.1:{port}"\nca_file = "ca.pem"\nsni = "hub.test"\n'
+        'client_cert = "me.pem"\npath = "/sse?topic={topic}"\npublish = "POST /publish?topic={topic}"\n'
+    )
+    with sse_starlette.start(tmp_path / "hub") as hub:
+        (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, hub=hub.listeners["http"]))
+        command = [nginx, "-p", folder, "-c", folder / "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
+        proxy = spawn("nginx", command, folder / "nginx.log")
+        try:
+            wait_until((folder / "nginx.pid").exists, "nginx to begin", 20)
+            rows, _ = compared(tmp_path, "memory", "--endpoint", own)
+        finally:
+            proxy.stop()
+    assert int(rows["own"]["delivered"]) == int(rows["own"]["expected"]) == 100, rows["own"]["problems"]
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("integration")
+@pytest.mark.timeout(900)
+def test_every_service_that_can_be_installed_is_measured(tmp_path):
+    here = [name for name, program in SERVICES.items() if program.find() is not None]
+    rows, _ = compared(tmp_path, "memory", *(word for name in here for word in ("--endpoint", name)), timeout_s=800)
+    for name in here:
+        assert_measured(rows[endpoint_contender(name).name])
+    if absent := sorted(SERVICES.keys() - here):
+        missing(f"{', '.join(absent)} not here: make hubs")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A run at an endpoint: what is known, and what is absent because only replicas report it."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +10,7 @@ from brokers.contender import Broker
 from brokers.endpoint_contenders import endpoint_contender
 from core.contracts.load_result import Cause, EncodedHistograms
 from core.contracts.manifest import ManifestRun
+from core.endpoint.compared import Service
 from core.errors import TransientError, UsageError
 from core.fault import Fault
 from core.scenario import Scenario
@@ -20,7 +23,7 @@ from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_c
 from harness.runner.processes import Children
 from harness.runner.resources import Sampler, Window
 from harness.runner.run import failed_run
-from harness.runner.set_up_endpoint import hint_of_endpoint, set_up_endpoint
+from harness.runner.set_up_endpoint import hint_of_endpoint, prepare_topics, set_up_endpoint
 from load.plan import Seating
 from tests.core.contracts.made_up import encoded, generator_report, load_result
 
@@ -126,9 +129,56 @@ def test_others_are_not_told_where_a_part_of_the_run_is_among_them():
 def test_clients_that_hear_nothing_are_told_where_to_look(tmp_path):
     at = bed(SCENARIO)
     at.load.out = tmp_path / "load.json"
-    says = r"first event: .*; do path, publish and stamp in .*nchan\.toml fit"
-    with pytest.raises(TransientError, match=says), hint_of_endpoint(at):
-        raise TransientError("first event: not within 15 s")
+    at.load.finish = lambda: result
+    usual = r"do path, publish and stamp in .*nchan\.toml fit"
+    for fields, says in (
+        ({}, ""),
+        (
+            {"foreign_kinds": {"data.m is missing": 7}},
+            r"events came in which fanbench's stamp is not .* \(7 x data.m is missing\); ",
+        ),
+        ({"refused": {"status 401 Unauthorized": 3}}, "attempts that got no stream: 3 x status 401 Unauthorized; "),
+    ):
+        result = load_result(**fields)
+        with pytest.raises(TransientError, match=f"first event: not within 15 s; {says}{usual}"), hint_of_endpoint(at):
+            raise TransientError("first event: not within 15 s")
+
+
+class Topics(BaseHTTPRequestHandler):
+    """Creates what it is asked to, but one."""
+
+    def do_PUT(self):
+        self.server.asked.append((self.path, self.headers["X-Key"]))
+        self.send_response(409 if self.path.endswith("bad") else 201)
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_each_topic_is_prepared_before_clients_come(tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Topics)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    file = tmp_path / "own.toml"
+    text = f'[endpoint]\nurl = "{url}"\npath = "/{{topic}}"\npublish = "POST /{{topic}}"\npublish_headers = ["X-Key: of {{topic}}"]\n'
+    file.write_text(text + 'prepare = "PUT /made/{topic}"\n')
+    try:
+        own = endpoint_contender(str(file)).endpoint
+        prepare_topics(own, ["a", "b/c"], Service(url))
+        assert server.asked == [("/made/a", "of a"), ("/made/b%2Fc", "of b/c")]
+        with pytest.raises(
+            TransientError, match=r"prepare = 'PUT /made/\{topic\}' for topic 'bad': status 409 Conflict; mend prepare"
+        ):
+            prepare_topics(own, ["bad"], Service(url))
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(TransientError, match="for topic 'a': Connection refused"):
+        prepare_topics(own, ["a"], Service(url))
+    file.write_text(text)
+    prepare_topics(endpoint_contender(str(file)).endpoint, ["a"], Service(url))  # nothing to send
 
 
 def test_faults_are_not_for_endpoints(tmp_path):
