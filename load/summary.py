@@ -43,7 +43,9 @@ def _print(result: LoadResult, console: Console) -> None:
         f"[bold]{result.deliveries:,} deliveries[/]{of_events} to {result.clients:,} clients "
         f"in {result.duration_s:.1f} s: {rate:,.0f} deliveries/s"
     )
-    console.print(_times(result))
+    times = _times(result)
+    if times.row_count:  # nothing was timed where no client connected
+        console.print(times)
     if result.clocks is not None and result.clocks.offsets:
         console.print(_clocks(result.clocks))
     console.print(_counts(result))

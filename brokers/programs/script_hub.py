@@ -76,7 +76,7 @@ sse_starlette = ScriptHub(
     "pip install 'fanbench[anti-patterns]'",
 )
 fastapi = ScriptHub(
-    "fastapi", "fastapi_hub.py", PythonLibrary("fastapi", "fastapi.sse"), "pip install 'fastapi>=0.135.1'"
+    "fastapi", "fastapi_hub.py", PythonLibrary("fastapi", "fastapi.sse"), "pip install 'fastapi>=0.135'"
 )
 better_sse = ScriptHub("better-sse", "better_sse_hub.cjs", NodeLibrary("better-sse"), f"{_BY_NPM}better-sse")
 durable_streams = ScriptHub(

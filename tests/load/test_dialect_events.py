@@ -1,6 +1,7 @@
 """A foreign service's events: how the ledger treats them, and what the result contains and leaves out."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -241,3 +242,24 @@ def test_gaps_silences_and_answers():
     assert (notes.longest_ns, times.opened) == (100, 0)
     times.fold(1_499)
     assert len(times.gap_ns) == 0
+
+
+def test_of_a_service_that_refused_every_client_the_summary_has_the_reason_once_and_no_figures():
+    refused = Counter({"status 401 Unauthorized: give credentials: --token": 4})
+    totals = WorkerResult(endpoint=True, refused=refused)
+    totals.tally.users = 2
+    result = build_result(totals, 2, [])
+    assert result.connect_ms is None
+    (problem,) = result.problems
+    assert problem == "none of 2 clients ever connected: 4 x status 401 Unauthorized: give credentials: --token"
+    text = summary_text(result)
+    assert text.count("401") == 1
+    assert not {"milliseconds", "p50", "known:"} & set(text.split())
+    totals.refused = Counter({"Connection refused": 4})
+    assert build_result(totals, 2, []).problems[0].endswith("4 x Connection refused; is a service running there?")
+
+
+def test_of_a_test_that_did_not_begin_only_the_reason_is_shown():
+    result = build_result(WorkerResult(), 2, ["--tokens '/none': No such file"])
+    assert result.problems == ("--tokens '/none': No such file",)
+    assert summary_text(result).split("\n") == ["", "! --tokens '/none': No such file", ""]
