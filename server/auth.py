@@ -109,15 +109,19 @@ def require_token(request: HTTPConnection, settings: ServerSettings) -> None:
         return
     token = settings.token.get_secret_value()
     given = _bearer(request) or request.query_params.get("token", "").encode()
-    # A header is bytes: most clients send UTF-8, a browser's fetch sends Latin-1.
-    accepted = (token.encode(), token.encode("latin-1", "replace"))
-    if sum(hmac.compare_digest(given, one) for one in accepted) == 0 or not given:
+    if sum(hmac.compare_digest(given, one) for one in _as_sent(token)) == 0 or not given:
         words = "wrong token" if given else "this replica requires a token"
         raise HTTPException(
             401,
             f"{words}; send it as 'Authorization: Bearer TOKEN', or as ?token=TOKEN if no header can be sent",
             {"www-authenticate": "Bearer"},
         )
+
+
+def _as_sent(token: str) -> list[bytes]:
+    """A header is bytes: most clients send UTF-8, a browser's fetch sends Latin-1, if it has all characters."""
+    beyond = any(ord(character) > 0xFF for character in token)
+    return [token.encode()] if beyond else [token.encode(), token.encode("latin-1")]
 
 
 def _bearer(request: HTTPConnection) -> bytes:
