@@ -18,8 +18,6 @@ from brokers.tls import tls_context
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "mqtt+ws": 80, "mqtt+wss": 443}
 TLS_SCHEMES = ("mqtts", "mqtt+wss")
-MAX_TOPIC_BYTES = 65_535
-"""The length of a string is two bytes."""
 MAX_PACKET_BYTES = 268_435_455
 HEADERS_BYTES = 16
 """The largest overhead of a publish, without topic and payload."""
