@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import UsageError
 from core.settings import read_settings
+from core.token import read_token_file
 from load.settings import read_settings as read_load_settings
 from server.settings import ServerSettings
 from tests.server.program import Replica, SseClient, run_to_end, running
@@ -70,6 +71,8 @@ def test_the_token_from_a_file(folder: Path, tmp_path: Path) -> None:
     with running(folder, token_file=secret) as replica:
         assert status(replica, b"correct horse") == 200
         assert status(replica, b"another line") == 401
+    secret.write_text("\ufeffs3cret-t0ken\n")  # as editors on Windows write it
+    assert read_token_file(secret) == "s3cret-t0ken"
     for text, says in (("\nx", "its first line is empty"), ("s3cret-t0ken \n", "printable"), (None, "No such file")):
         secret.unlink()
         if text is not None:
