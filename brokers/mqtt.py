@@ -33,7 +33,10 @@ VERSION = choice("version", "protocol version", ("3.1.1", "5"), "", "5 with QoS 
 CLIENT_ID = text("client_id", "client id of the consumer, one for each replica; the producer's gets the suffix -producer",
                  "", "a new one")  # fmt: skip
 SESSION_EXPIRY = whole_number(
-    "session_expiry_s", "seconds for which the broker keeps the session of a lost QoS 1 consumer, with version 5", 60
+    "session_expiry_s",
+    "seconds for which the broker keeps the session of a lost QoS 1 consumer, with version 5",
+    60,
+    most=2**32 - 1,
 )
 
 
