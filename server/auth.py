@@ -137,10 +137,13 @@ def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:
     """The topics of `?topic=a&topic=b`, without duplicates; the default topic if there are none.
 
     Raises:
-        HTTPException: 400, a name cannot be used or there are too many.
+        HTTPException: 400, a name cannot be used, there are too many, or a parameter's name is misspelt.
     """
     if not request.scope["query_string"]:
         return [DEFAULT_TOPIC]
+    for name in request.query_params:
+        if name != "topic" and name.lower().removesuffix("[]").removesuffix("s") == "topic":
+            raise HTTPException(400, f"parameter {shown(name)} is not read; name each topic like ?topic=a&topic=b")
     names = list(dict.fromkeys(request.query_params.getlist("topic"))) or [DEFAULT_TOPIC]
     if len(names) > settings.max_topics_per_client:
         raise HTTPException(
