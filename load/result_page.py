@@ -113,7 +113,7 @@ class ResultPage:
         """Locust would take any option, such as a file to write, or one whose content is sent to the host."""
         fields = {*_OWN_FIELDS, *self._offered()}
         for name in form.keys() & vars(self._web_ui.environment.parsed_options).keys() - fields:
-            raise FanbenchError(f"the page cannot set {name}; start Locust with --{name.replace('_', '-')}")
+            raise FanbenchError(f"the page cannot set {name}; give that option when Locust starts")
 
     def _require_unchanged(self, form: Mapping[str, str]) -> None:
         """The dialog that edits a running test sends all options, as they were shown at first."""

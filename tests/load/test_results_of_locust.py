@@ -79,6 +79,16 @@ def wait_reset(started):
     started.wait_status("deliveries", 300)
 
 
+def test_the_source_of_the_page_has_no_token(started):
+    web_port = free_port()
+    page = ["--web-host", "127.0.0.1", "--web-port", str(web_port)]
+    started.locust("-u", "3", "-r", "3", "--autostart", "--token", "s3cret-t0ken", *page, headless=False)
+    started.wait_status("reached", 3)
+    for path in ("/", "/stats/report"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{web_port}{path}", timeout=START_S) as answer:
+            assert b"s3cret-t0ken" not in answer.read()
+
+
 def test_a_reset_that_reaches_one_worker_late_counts_the_same_events_at_all(started, replica):
     web_port = free_port()
     run = started.processes(2, 12, "--autostart", "--web-port", str(web_port), headless=False)
