@@ -86,7 +86,9 @@ def _content(endpoint: Endpoint, option: Option[str], read: Callable[[str], str]
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         named = f"{option.name}={endpoint.get(option)}"
-        raise UsageError(f"{endpoint}: {named}: {why}; give a file that contains it and that this user can read") from None
+        raise UsageError(
+            f"{endpoint}: {named}: {why}; give a file that contains it and that this user can read"
+        ) from None
 
 
 def _text(path: str) -> str:
