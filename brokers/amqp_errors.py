@@ -37,7 +37,11 @@ _KINDS: dict[str, tuple[tuple[str, CauseKind], ...]] = {
         ("replica on the local node", CauseKind.ELSEWHERE),
         ("", CauseKind.CONFLICT),
     ),
-    "ACCESS_REFUSED": (("Login was refused", CauseKind.AUTHENTICATION), ("", CauseKind.PERMISSION)),
+    "ACCESS_REFUSED": (
+        ("Login was refused", CauseKind.AUTHENTICATION),
+        ("reserved prefix", CauseKind.INVALID),
+        ("", CauseKind.PERMISSION),
+    ),
     "NOT_ALLOWED": (
         ("limit", CauseKind.LIMIT),
         ("not found", CauseKind.NOT_FOUND),

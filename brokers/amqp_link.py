@@ -28,7 +28,9 @@ from brokers.tls import tls_context
 PORT, TLS_PORT = 5672, 5671
 MAX_TOPIC_BYTES = 255
 """A routing key is a short string, whose length is one byte."""
-HEARTBEAT = whole_number("heartbeat", "AMQP heartbeat in seconds: the broker gives up after two silent intervals", 4, 1)
+HEARTBEAT = whole_number(
+    "heartbeat", "AMQP heartbeat in seconds: the broker gives up after two silent intervals", 4, 1, most=65_535
+)
 
 # fanbench reports a lost connection itself, in one line without a traceback.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, unquote, unquote_plus
 from brokers.options import Option, file, text, whole_number
 from brokers.redaction import hide, redact, take_apart
 from core.errors import UsageError
-from core.paths import absolute_path
+from core.paths import absolute_path, first_line
 
 __all__ = [
     "EVERY_URL",
@@ -223,12 +223,9 @@ def with_password(endpoint: Endpoint, password_file: Path | None = None) -> Endp
     if endpoint.password is not None:
         raise UsageError(f"{endpoint}: it has a password, and password_file={path} names another; leave one out")
     try:
-        first = Path(path).read_text(encoding="utf-8").splitlines()[:1]
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        return replace(endpoint, password=first_line(path))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
             f"{endpoint}: password_file={path}: {why}; give a file with the password in its first line"
         ) from None
-    if not first or not first[0]:
-        raise UsageError(f"{endpoint}: password_file={path}: its first line is empty; put the password there")
-    return replace(endpoint, password=first[0])

@@ -45,6 +45,7 @@ class CauseKind(enum.StrEnum):
     INVALID = "invalid"
     TLS_UNTRUSTED = "certificate of an unknown authority"
     TLS_NAME = "certificate of another name"
+    TLS_EXPIRED = "certificate out of date"
     TLS_CLIENT = "certificate of the client"
     WRONG_PROTOCOL = "wrong protocol"
     UNKNOWN = "unknown"
@@ -67,6 +68,10 @@ _MEANING: dict[CauseKind, tuple[Reaction, str]] = {
         Reaction.REFUSED,
         "connect by a name in the certificate, or give that name with ?server_name=NAME",
     ),
+    CauseKind.TLS_EXPIRED: (
+        Reaction.REFUSED,
+        "renew the broker's certificate, or correct this host's clock",
+    ),
     CauseKind.TLS_CLIENT: (
         Reaction.REFUSED,
         "give a certificate that the broker trusts with ?cert_file=PATH&key_file=PATH",
@@ -77,7 +82,10 @@ _MEANING: dict[CauseKind, tuple[Reaction, str]] = {
 
 _WORDS: tuple[tuple[CauseKind, tuple[str, ...]], ...] = (
     (CauseKind.TLS_NAME, ("hostname mismatch", "ip address mismatch", "doesn't match")),
-    (CauseKind.TLS_CLIENT, ("certificate required", "certificate_required", "bad certificate", "bad_certificate")),
+    (CauseKind.TLS_EXPIRED, ("certificate has expired", "certificate is not yet valid")),
+    (CauseKind.TLS_CLIENT,
+     ("certificate required", "certificate_required", "bad certificate", "bad_certificate", "alert unknown ca", "alert_unknown_ca",
+      "alert certificate", "alert_certificate", "alert unsupported certificate", "alert_unsupported_certificate")),
     (CauseKind.TLS_UNTRUSTED, ("certificate verify failed", "self-signed", "unable to get local issuer")),
     (CauseKind.WRONG_PROTOCOL, ("wrong version number", "wrong_version_number", "unknown protocol", "record layer")),
     (CauseKind.CONFLICT, ("precondition_failed", "precondition failed")),
@@ -88,7 +96,7 @@ _WORDS: tuple[tuple[CauseKind, tuple[str, ...]], ...] = (
     (CauseKind.TLS_UNTRUSTED, ("certificate",)),
     (CauseKind.WRONG_PROTOCOL, ("ssl", "tls")),
     (CauseKind.UNREACHABLE,
-     ("connection refused", "name or service not known", "nodename nor servname", "name resolution", "no route to host",
+     ("connection refused", "connect call failed", "name or service not known", "nodename nor servname", "name resolution", "no route to host",
       "unreachable")),
     (CauseKind.LOST, ("connection reset", "broken pipe", "connection lost", "connection closed", "not connected")),
 )  # fmt: skip
@@ -103,6 +111,7 @@ _LASTING = {
     CauseKind.INVALID,
     CauseKind.TLS_UNTRUSTED,
     CauseKind.TLS_NAME,
+    CauseKind.TLS_EXPIRED,
     CauseKind.TLS_CLIENT,
     CauseKind.WRONG_PROTOCOL,
 }
@@ -130,11 +139,20 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+_BY_VERIFY_CODE = {
+    62: CauseKind.TLS_NAME,
+    64: CauseKind.TLS_NAME,
+    9: CauseKind.TLS_EXPIRED,  # not yet valid
+    10: CauseKind.TLS_EXPIRED,
+}
+"""By OpenSSL's result of the verification (X509_V_ERR_...)."""
+
+
 def _of_ssl(error: ssl.SSLError) -> CauseKind | None:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return CauseKind.LOST
     if isinstance(error, ssl.SSLCertVerificationError):
-        return CauseKind.TLS_NAME if error.verify_code in (62, 64) else CauseKind.TLS_UNTRUSTED
+        return _BY_VERIFY_CODE.get(error.verify_code, CauseKind.TLS_UNTRUSTED)
     return None
 
 

@@ -7,7 +7,6 @@ a replica is killed, its session must not stay forever: docs/decisions/0010-mqtt
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,13 +19,13 @@ from brokers.consumer_connection import ConsumerConnection
 from brokers.endpoint import RUN_NAME, Endpoint
 from brokers.errors import Refusal, TopicRefusedError
 from brokers.link import Link
-from brokers.mqtt_client import MAX_TOPIC_BYTES, PORTS, ClientPlan
+from brokers.mqtt_client import PORTS, ClientPlan
 from brokers.mqtt_link import Connection, MqttError, calls, connect, disconnect
+from brokers.mqtt_names import MAX_TOPIC_BYTES, topic_names
 from brokers.mqtt_scout import Scout
 from brokers.mqtt_suspects import Suspects
 from brokers.options import choice, text, whole_number
 from brokers.reconnect import finish, keep_up, quietly
-from brokers.topic_names import TopicNames
 from core.errors import UsageError
 
 QOS = choice("qos", "alternative to naming the delivery", ("0", "1"), "", "0")
@@ -34,17 +33,11 @@ VERSION = choice("version", "protocol version", ("3.1.1", "5"), "", "5 with QoS 
 CLIENT_ID = text("client_id", "client id of the consumer, one for each replica; the producer's gets the suffix -producer",
                  "", "a new one")  # fmt: skip
 SESSION_EXPIRY = whole_number(
-    "session_expiry_s", "seconds for which the broker keeps the session of a lost QoS 1 consumer, with version 5", 60
+    "session_expiry_s",
+    "seconds for which the broker keeps the session of a lost QoS 1 consumer, with version 5",
+    60,
+    most=2**32 - 1,
 )
-_SPECIAL = re.compile(r"[+#*.%\x00]|^\$")
-
-
-def mqtt_topic(topic: str) -> str:
-    """Return the same word, with percent codes for characters that have a meaning in MQTT.
-
-    `.` and `*` get codes too: RabbitMQ converts `/` and `+` to them and back, so `a.b` and `a/b` would be one topic.
-    """
-    return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02X}", topic)
 
 
 class MqttProducer:
@@ -170,11 +163,6 @@ class MqttConsumer:
         if self._keeps and self._known:
             endpoint = self.link.target
             await quietly(mqtt_sessions.forget(endpoint, self._plan, noted=self._noted), endpoint.timeout_s)
-
-
-def topic_names(endpoint: Endpoint) -> TopicNames:
-    """Topics as MQTT topics without wildcards."""
-    return TopicNames(endpoint, MAX_TOPIC_BYTES, mqtt_topic)
 
 
 def qos_of(endpoint: Endpoint) -> int:

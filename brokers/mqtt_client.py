@@ -15,11 +15,10 @@ from paho.mqtt.properties import Properties
 from brokers.endpoint import Endpoint
 from brokers.reconnect import heartbeat_s
 from brokers.tls import tls_context
+from core.errors import UsageError
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "mqtt+ws": 80, "mqtt+wss": 443}
 TLS_SCHEMES = ("mqtts", "mqtt+wss")
-MAX_TOPIC_BYTES = 65_535
-"""The length of a string is two bytes."""
 MAX_PACKET_BYTES = 268_435_455
 HEADERS_BYTES = 16
 """The largest overhead of a publish, without topic and payload."""
@@ -53,6 +52,8 @@ def properties_of(packet: int, **values: Any) -> Properties:
 def new_client(endpoint: Endpoint, plan: ClientPlan, logger: logging.Logger) -> Client:
     """Over TCP or WebSocket, with or without TLS, as the scheme says."""
     v5 = plan.version == 5
+    if endpoint.path and "+ws" not in endpoint.scheme:
+        raise UsageError(f"{endpoint}: path '{endpoint.path}' has no meaning with {endpoint.scheme}://; leave it out")
     expires = v5 and plan.expiry_s is not None
     return Client(
         endpoint.host,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from brokers.endpoint import Endpoint
-from brokers.options import file, flag, text
+from brokers.nats_subjects import SUBJECT_PREFIX, SUBJECT_WORDS
+from brokers.options import Option, file, flag, word
 from brokers.tls import SERVER_NAME, tls_context
 from core.errors import UsageError
+from core.paths import first_line
 
 PORT = 4222
 TOKEN_FILE = file("token_file", "file whose first line is the token, instead of one in the URL")
 CREDS_FILE = file("creds_file", "credentials file: a JWT and the seed of its nkey")
 NKEY_FILE = file("nkey_file", "file with the seed of an nkey")
-INBOX_PREFIX = text("inbox_prefix", "prefix of reply subjects", "_INBOX")
+INBOX_PREFIX = word("inbox_prefix", "prefix of reply subjects", SUBJECT_PREFIX, SUBJECT_WORDS, "_INBOX")
 DISCOVER = flag(
     "discover", "try servers of the cluster that the URL does not name, if the named ones do not answer", True
 )
@@ -39,6 +42,8 @@ def server_url(endpoint: Endpoint) -> str:
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     kind = endpoint.scheme.rpartition("+")[2]
     web = kind in ("ws", "wss")
+    if endpoint.path and not web:
+        raise UsageError(f"{endpoint}: path '{endpoint.path}' has no meaning with {endpoint.scheme}://; leave it out")
     path = f"/{endpoint.path}" if web and endpoint.path else ""
     return f"{kind if web else 'nats'}://{host}:{endpoint.port or PORT}{path}"
 
@@ -65,9 +70,9 @@ def login(endpoint: Endpoint) -> dict[str, Any]:
             return found | {"token": endpoint.username}
         return found | {"user": endpoint.username, "password": endpoint.password}
     for option in files:
-        content = _content(endpoint, option.name, endpoint.get(option))
+        content = _content(endpoint, option, first_line if option is TOKEN_FILE else _text)
         if option is TOKEN_FILE:
-            found["token"] = content.splitlines()[0]
+            found["token"] = content
         elif option is NKEY_FILE:
             found["nkeys_seed_str"] = content.strip()
         else:
@@ -75,12 +80,22 @@ def login(endpoint: Endpoint) -> dict[str, Any]:
     return found
 
 
-def _content(endpoint: Endpoint, name: str, path: str) -> str:
+def _content(endpoint: Endpoint, option: Option[str], read: Callable[[str], str]) -> str:
     try:
-        content = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UsageError(f"{endpoint}: {name}={path}: {why}; give a file that this user can read") from None
+        return read(endpoint.get(option))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        named = f"{option.name}={endpoint.get(option)}"
+        raise UsageError(
+            f"{endpoint}: {named}: {why}; give a file that contains it and that this user can read"
+        ) from None
+
+
+def _text(path: str) -> str:
+    try:
+        content = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8 text") from None
     if not content.strip():
-        raise UsageError(f"{endpoint}: {name}={path}: it is empty; give a file that contains it")
+        raise ValueError("it is empty")
     return content

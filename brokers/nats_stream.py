@@ -14,13 +14,17 @@ from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind, standard_kind
 from brokers.nats_errors import ERRORS, STREAM_NAME_IN_USE, STREAM_NOT_FOUND, AnswerError, kind_of
 from brokers.nats_link import NatsConnection
-from brokers.nats_subjects import overlap
+from brokers.nats_subjects import NAME, NAME_WORDS, SUBJECT_PREFIX, SUBJECT_WORDS, overlap
 from brokers.nats_subscriptions import Msg, subscribe
-from brokers.options import choice, flag, text, whole_number
+from brokers.options import choice, flag, text, whole_number, word
 from brokers.waiting import reason
 
-STREAM = text("stream", "name of the stream that all topics share", default_words="fanbench, or the run's name")
-SUBJECT = text("subject", "prefix of the subjects of its topics", default_words="the stream's name")
+STREAM = word(
+    "stream", "name of the stream that all topics share", NAME, NAME_WORDS, default_words="fanbench, or the run's name"
+)
+SUBJECT = word(
+    "subject", "prefix of the subjects of its topics", SUBJECT_PREFIX, SUBJECT_WORDS, default_words="the stream's name"
+)
 CREATE = flag("create", "create the stream if it is missing", default=True)
 LENGTH = whole_number("length", "messages that the stream keeps", 100_000, 1)
 MAX_BYTES = whole_number("max_bytes", "bytes that the stream keeps, if the account requires a limit", 0, 1, "no limit")
@@ -28,7 +32,7 @@ REPLICAS = whole_number("replicas", "servers that store the stream", 1, 1)
 STORAGE = choice("storage", "where they store it", ("file", "memory"), "file")
 CLUSTER = text("placement_cluster", "cluster in which the stream is placed", default_words="any")
 TAGS = text("placement_tags", "tags of the servers that store the stream, comma-separated", default_words="none")
-DOMAIN = text("domain", "JetStream domain", default_words="the server's own")
+DOMAIN = word("domain", "JetStream domain", NAME, NAME_WORDS, default_words="the server's own")
 OPTIONS = (STREAM, SUBJECT, CREATE, LENGTH, MAX_BYTES, REPLICAS, STORAGE, CLUSTER, TAGS, DOMAIN)
 """`length`, `max_bytes`, `replicas`, `storage` and the placement apply to a new stream.
 

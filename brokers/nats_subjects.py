@@ -10,6 +10,10 @@ from brokers.topic_names import TopicNames
 
 MAX_TOPIC_BYTES = 3_800
 """A server's control line has at most 4,096 bytes by default; the rest is for what surrounds the subject."""
+NAME = r"[^\s.*>/\\\x00-\x1f\x7f]{1,255}"
+NAME_WORDS = "a name without blanks and . * > / \\"
+SUBJECT_PREFIX = r"[^\s.*>\x00-\x1f\x7f]+(\.[^\s.*>\x00-\x1f\x7f]+)*"
+SUBJECT_WORDS = "the start of a subject, such as a.b, without blanks and wildcards"
 _SPECIAL = re.compile(r"[*>%\s\x00-\x1f\x7f]")
 _EMPTY_TOKEN = re.compile(r"^\.|\.\.|\.$")
 

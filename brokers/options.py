@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -49,6 +50,18 @@ def text(name: str, meaning: str, default: str = "", default_words: str = "") ->
     return Option(name, meaning, default, "text", read, default_words)
 
 
+def word(name: str, meaning: str, form: str, must: str, default: str = "", default_words: str = "") -> Option[str]:
+    """Text of a form that the protocol takes, as a regular expression; `must` says of it what it must be."""
+    pattern = re.compile(form)
+
+    def read(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"is not {must}")
+        return value
+
+    return Option(name, meaning, default, "text", read, default_words)
+
+
 def file(name: str, meaning: str, default_words: str = "none") -> Option[str]:
     """The path of a file; empty if none is given. Its name must end with `_file`, which marks it as a path.
 
@@ -60,13 +73,22 @@ def file(name: str, meaning: str, default_words: str = "none") -> Option[str]:
     return Option(name, meaning, "", "file", text(name, meaning).read, default_words)
 
 
-def whole_number(name: str, meaning: str, default: int, least: int = 0, default_words: str = "") -> Option[int]:
-    """A whole number of at least `least`."""
+MOST = 2**53
+"""Beyond any sensible value, and within what every protocol has room for."""
+_DIGITS = 18
+
+
+def whole_number(
+    name: str, meaning: str, default: int, least: int = 0, default_words: str = "", most: int = MOST
+) -> Option[int]:
+    """A whole number of at least `least` and at most `most`."""
 
     def read(value: str) -> int:
-        if not (value.isascii() and value.isdigit()) or int(value) < least:
+        if not (value.isascii() and value.isdigit()) or (number := int(value[:_DIGITS])) < least:
             raise ValueError(f"is not a whole number from {least} on")
-        return int(value)
+        if number > most or len(value) > _DIGITS:
+            raise ValueError(f"is over {most}")
+        return number
 
     return Option(name, meaning, default, "whole number", read, default_words)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -34,6 +33,7 @@ from brokers.redis_primary import (
 )
 from brokers.tls import tls_context
 from core.errors import UsageError
+from core.paths import first_line
 
 __all__ = [
     "DATABASE",
@@ -122,6 +122,8 @@ def database(endpoint: Endpoint) -> int:
     path = service_of(endpoint)[1] if by_sentinel(endpoint) else endpoint.path
     if path and not (path.isascii() and path.isdigit()):
         raise UsageError(f"{endpoint}: database '{path}' is not a number; write redis://host:port/0")
+    if path and DATABASE.name in endpoint.options:
+        raise UsageError(f"{endpoint}: its path and option 'db' both name a database; leave one out")
     return int(path or endpoint.get(DATABASE))
 
 
@@ -177,8 +179,8 @@ async def slot_owners(endpoint: Endpoint) -> list[Address | None]:
 
 def _first_line(endpoint: Endpoint, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, UnicodeDecodeError, IndexError):
+        return first_line(path)
+    except (OSError, ValueError):
         raise UsageError(
             f"{endpoint}: sentinel_password_file={path} cannot be read or is empty; give a file with the password in its first line"
         ) from None

@@ -12,6 +12,7 @@ from brokers.backoff import delays_s
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind, standard_kind
 from brokers.link import Link
+from brokers.tls import is_secure
 from brokers.waiting import finish, quietly, reason
 from core.errors import FanbenchError
 
@@ -96,7 +97,7 @@ class Supervisor(Generic[C]):
         kind = self._kind_of(error) or standard_kind(error)
         silent = isinstance(error, TimeoutError)
         cause = f"no answer within {self._dial_s:g} s" if silent else reason(error)
-        return BrokerError(endpoint, "connect", cause, kind)
+        return BrokerError(endpoint, "connect", cause, kind, _step_after(endpoint, kind))
 
     async def run(self, connection: C) -> None:
         """Serve, and dial again, until `close`."""
@@ -231,6 +232,15 @@ class Supervisor(Generic[C]):
             _log.warning("%s: a stray cancellation; reconnecting continues", self._endpoint)
         while me is not None and me is not self._owner and me.cancelling():
             me.uncancel()
+
+
+def _step_after(endpoint: Endpoint, kind: CauseKind) -> str:
+    """The next step after a broker hung up on a first connection without a word: no reconnect will help."""
+    if kind in (CauseKind.LOST, CauseKind.UNKNOWN) and is_secure(endpoint.scheme):
+        return "check the port, and whether the broker asks for a client certificate (?cert_file=PATH) that it trusts"
+    if kind is CauseKind.LOST:
+        return "check the port, and whether the broker speaks this protocol, or TLS, there"
+    return ""
 
 
 async def _waited(task: asyncio.Task[Any], timeout_s: float) -> None:

@@ -22,7 +22,8 @@ OPTIONS: tuple[Option[str], ...] = (CA_FILE, CERT_FILE, KEY_FILE, SERVER_NAME)
 _SECURE = {"rediss", "amqps", "mqtts", "tls", "wss"}
 
 
-def _is_secure(scheme: str) -> bool:
+def is_secure(scheme: str) -> bool:
+    """Whether a scheme speaks TLS from its name."""
     return not _SECURE.isdisjoint(scheme.split("+"))
 
 
@@ -33,8 +34,8 @@ def refuse_without_tls(endpoint: Endpoint, schemes: Iterable[str]) -> None:
         UsageError: the URL has a TLS option, but its scheme does not use TLS.
     """
     given = [option.name for option in OPTIONS if option.name in endpoint.options]
-    secure = [f"{scheme}://" for scheme in schemes if _is_secure(scheme)]
-    if given and secure and not _is_secure(endpoint.scheme):
+    secure = [f"{scheme}://" for scheme in schemes if is_secure(scheme)]
+    if given and secure and not is_secure(endpoint.scheme):
         says = f"option '{given[0]}' has no meaning without TLS; write {' or '.join(secure)}, or leave it out"
         raise UsageError(f"broker URL {endpoint}: {says}")
 

@@ -30,6 +30,21 @@ def file_to_write(path: str | Path) -> Path:
     return found
 
 
+def first_line(path: str | Path) -> str:
+    """The first line of a text file, as secrets are kept: without its end, and without the mark that Windows puts before it.
+
+    Raises:
+        OSError: it cannot be read. ValueError: it is not UTF-8, or that line is empty.
+    """
+    try:
+        first = Path(path).read_text(encoding="utf-8-sig").split("\n")[0].removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8 text") from None
+    if not first:
+        raise ValueError("its first line is empty")
+    return first
+
+
 def read_small_text(path: Path, most_bytes: int) -> str:
     """Read a file that people write by hand.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.paths import first_line
+
 
 def check_token(text: str) -> str:
     """Return the token if every client can send it.
@@ -23,10 +25,7 @@ def read_token_file(path: Path) -> str:
         ValueError: it cannot be read, or that line is empty.
     """
     try:
-        first = path.read_text(encoding="utf-8").split("\n")[0].removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        return first_line(path)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"token_file={path}: {why}; give a file whose first line is the token") from None
-    if not first:
-        raise ValueError(f"token_file={path}: its first line is empty; put the token there")
-    return first

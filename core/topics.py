@@ -14,7 +14,8 @@ from core.errors import UsageError
 
 DEFAULT_TOPIC = "events"
 MAX_TOPICS = 100_000
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
+_OTHER_RANGE = re.compile(r"\{[^{}]*\.\.[^{}]*\}")
 _EXACT = 1e-6  # tolerance for sums of floats, in clients
 
 
@@ -22,18 +23,25 @@ def expand_topics(text: str) -> list[str]:
     """`events`, `a,b` or `room-{0..999}` (as in a shell) as the list of topic names, without duplicates.
 
     Raises:
-        UsageError: a name is empty or has white space or control characters, a range is reversed, or there are more
-        than MAX_TOPICS names.
+        UsageError: a name is empty or has white space or control characters, a range is reversed or
+            not of whole numbers, or there are more than MAX_TOPICS names.
     """
     names: dict[str, None] = {}
     for part in text.split(","):
         match = _RANGE.search(part)
+        other = _OTHER_RANGE.search(part.replace(match[0], "", 1) if match else part)
+        if other is not None:
+            raise UsageError(
+                f"topics {part!r:.200}: {other[0]:.100} is not expanded; give one range of whole numbers, {{0..9}}"
+            )
         if match is None:
             names[part] = None
             continue
         first, last = int(match[1]), int(match[2])
         if last < first or last - first >= MAX_TOPICS:
             raise UsageError(f"topic range {match[0]} runs backwards or names over {MAX_TOPICS} topics; give {{0..9}}")
+        if last - first + len(names) >= MAX_TOPICS:
+            raise UsageError(f"topics {text!r:.200}: they are over {MAX_TOPICS}; give fewer")
         names.update((part[: match.start()] + str(n) + part[match.end() :], None) for n in range(first, last + 1))
     for name in names:
         if not name or not name.isprintable() or any(c.isspace() for c in name):

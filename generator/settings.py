@@ -18,6 +18,9 @@ from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
 from generator.schedule import NS_PER_S
 from generator.share import Share, parse_share
 
+LONGEST_S = 10.0**8
+"""Three years: `for ever`, and no overflow where seconds become nanoseconds."""
+
 
 def _checked_share(text: str) -> str:
     parse_share(text)
@@ -89,10 +92,10 @@ class GeneratorSettings(BaseSettings):
         "turn", description="how topics are chosen: turn, or random without repeats in a burst"
     )
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
-    burst_events: int = Field(10, ge=1, description="events due at one instant under the burst schedule")
+    burst_events: int = Field(10, ge=1, le=10**9, description="events due at one instant under the burst schedule")
     seed: int = Field(1, ge=0, description="seed of the poisson schedule")
-    warmup_s: float = Field(0.0, ge=0, description="seconds of phase warmup, before phase measure")
-    duration_s: float = Field(0.0, ge=0, description="seconds of phase measure; 0: until stopped")
+    warmup_s: float = Field(0.0, ge=0, le=LONGEST_S, description="seconds of phase warmup, before phase measure")
+    duration_s: float = Field(0.0, ge=0, le=LONGEST_S, description="seconds of phase measure; 0: until stopped")
     hold: bool = Field(
         False, description="publish a probe on each topic every second, start at SIGUSR1, end at the next"
     )

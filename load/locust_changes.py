@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, wraps
 from typing import Any
 
@@ -45,10 +45,27 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     StatsCSVFileWriter.close_files = _with_last_rows(StatsCSVFileWriter.close_files)  # type: ignore[method-assign, assignment]
     # Each spawn message, one a second of a ramp, asks for it: a parser of 70 options, 100 ms of no reading.
     locust.argument_parser.default_args_dict = cache(locust.argument_parser.default_args_dict)
+    argument_parser = locust.argument_parser
+    argument_parser.ui_extra_args_dict = _without_secrets(argument_parser.ui_extra_args_dict)
     MasterRunner.handle_message = _admitting(MasterRunner.handle_message, run_of)  # type: ignore[method-assign]
     UsersDispatcher._dispatcher = _noting_its_end(UsersDispatcher._dispatcher)  # type: ignore[assignment, method-assign]
     naming = _naming_the_run(WorkerRunner.connect_to_master, run_of, on_worker)
     WorkerRunner.connect_to_master = naming  # type: ignore[method-assign]
+
+
+def _without_secrets(options: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Have the page not contain the values of secret options: whoever can open it would read them in its source."""
+
+    @wraps(options)
+    def shown(*words: Any) -> dict[str, Any]:
+        return {name: one | {"default_value": ""} if one["is_secret"] else one for name, one in options(*words).items()}
+
+    return shown
+
+
+def offered_on_page() -> Mapping[str, Any]:
+    """The options that the page offers besides Locust's own fields, with what it shows for each at first."""
+    return {name: one["default_value"] for name, one in locust.argument_parser.ui_extra_args_dict().items()}
 
 
 def can_reach(runner: Any, worker: str) -> bool:

@@ -31,6 +31,8 @@ _COLUMNS = {
 _EDITS = ".MuiModal-root form .MuiBox-root:not(:has(.MuiAccordion-root ~ .MuiAccordion-root)) > .MuiAccordion-root"
 _STYLE = f"<style>{_EDITS} {{ display: none }}</style></head>".encode()
 """In the dialog that edits a running test, the only part to fold out is that of our options, which do not change then."""
+_OWN_FIELDS = {"user_count", "spawn_rate", "host", "run_time", "profile", "user_classes", "shape_class"}
+"""What Locust's own form has."""
 _FIXED_WHILE_RUNNING = "cannot change while a test runs; stop it first"
 
 
@@ -48,12 +50,17 @@ class ResultPage:
         may_start: Callable[[Mapping[str, str]], None],
         running: Callable[[], bool],
         fixed: Sequence[str],
+        offered: Callable[[], Mapping[str, Any]],
     ) -> None:
-        """`may_start` raises FanbenchError for a form that cannot start a test; `fixed` are the options that the page offers for a start."""
+        """`may_start` raises FanbenchError for a form that cannot start a test; `fixed` are the options that the page offers for a start.
+
+        `offered` returns these and those of the user's own locustfile, with what the page shows for each at first.
+        """
         self._web_ui = web_ui
         self._may_start = may_start
         self._running = running
         self._fixed = fixed
+        self._offered = offered
         self._results: dict[str, LoadResult] = {}
         self._downloads: list[dict[str, str]] = []
         web_ui.template_args |= {
@@ -92,6 +99,7 @@ class ResultPage:
         if request.method != "POST" or not request.path.endswith("/swarm"):
             return None
         try:
+            self._require_offered(request.form)
             if self._running():
                 self._require_unchanged(request.form)
             else:
@@ -101,10 +109,17 @@ class ResultPage:
             return self._web_ui.app.make_response((json.dumps(refusal), {"Content-Type": "application/json"}))
         return None
 
+    def _require_offered(self, form: Mapping[str, str]) -> None:
+        """Locust would take any option, such as a file to write, or one whose content is sent to the host."""
+        fields = {*_OWN_FIELDS, *self._offered()}
+        for name in form.keys() & vars(self._web_ui.environment.parsed_options).keys() - fields:
+            raise FanbenchError(f"the page cannot set {name}; give that option when Locust starts")
+
     def _require_unchanged(self, form: Mapping[str, str]) -> None:
-        options = self._web_ui.environment.parsed_options
+        """The dialog that edits a running test sends all options, as they were shown at first."""
+        options, first = self._web_ui.environment.parsed_options, self._offered()
         for name in self._fixed:
-            if name in form and form[name] != str(getattr(options, name)):
+            if name in form and not (_same(form[name], getattr(options, name)) or _same(form[name], first[name])):
                 raise FanbenchError(f"{name.replace('_', '-')} {_FIXED_WHILE_RUNNING}")
         if "host" in form and form["host"] != (self._web_ui.environment.host or ""):
             raise FanbenchError(f"host {_FIXED_WHILE_RUNNING}")
@@ -126,6 +141,14 @@ class ResultPage:
             for name, result in reversed(self._results.items())
             for row in _rows_of(result)
         ]
+
+
+def _same(text: str, value: object) -> bool:
+    """Whether a form's text means that value: a page writes 1.0 as 1."""
+    try:
+        return type(value)(text) == value  # type: ignore[call-arg]
+    except (TypeError, ValueError):
+        return False
 
 
 def _rows_of(result: LoadResult) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ import atexit
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +38,7 @@ from load.worker_result import WorkerResult
 
 ORDERS_S = 0.02
 """How often orders are read, which bounds how late a fault's mark is noticed."""
+_NS_PER_S = 1_000_000_000
 NOT_YET_NS = 2**62
 """Measuring starts when all clients are there and warm; until then no event is due late enough."""
 
@@ -47,12 +48,13 @@ log = logging.getLogger("fanbench.load")
 class Suite:
     """The suite in Locust's only process, or in its master."""
 
-    def __init__(self, environment: Any, measurement: Measurement) -> None:
+    def __init__(self, environment: Any, measurement: Measurement, offered: Callable[[], Mapping[str, Any]]) -> None:
+        """`offered` returns the options that Locust's page offers, with what it shows for each at first."""
         gevent.get_hub().loop.update_now()  # imports took a second or two, which would shorten --run-time
         self._environment = environment
         self._measurement = measurement
-        self._files = read_settings(environment.parsed_options)  # the page must not change the files' paths
-        self._settings = self._files
+        self._given = {name: getattr(environment.parsed_options, name, None) for name in LoadSettings.model_fields}
+        self._files = self._settings = read_settings(SimpleNamespace(**self._given))
         self._thresholds = parse_thresholds(self._files.fail_if)
         self._problems: list[str] = []
         self._refused = 1
@@ -62,7 +64,7 @@ class Suite:
         self._ending = RLock()
         self._control = Control(self._files.control) if self._files.control else None
         self._status_failed = False
-        self._page = self._open_page() if environment.web_ui is not None else None
+        self._page = self._open_page(offered) if environment.web_ui is not None else None
         if environment.parsed_options.headless:
             self._check()
         environment.events.test_start.add_listener(self._begin)
@@ -93,10 +95,11 @@ class Suite:
     def _begin(self, **_: Any) -> None:
         """Start a test, unless something prevents it."""
         self._result = None
-        self._began_ns = time.time_ns()
+        # Its name has whole seconds: no two begin in the same one.
+        self._began_ns = max(time.time_ns(), (self._began_ns // _NS_PER_S + 1) * _NS_PER_S)
         self._problems = []
         try:
-            self._settings = read_settings(self._environment.parsed_options)
+            self._settings = self._settings_of({})
             self._warm = self._settings.warmup == 0
             self._problems += self._measurement.begin(self._test(self._settings, self._asked(), self._environment.host))
         except FanbenchError as error:
@@ -131,16 +134,19 @@ class Suite:
         options = self._environment.parsed_options
         return bool(options.master or options.processes)
 
-    def _open_page(self) -> ResultPage:
+    def _open_page(self, offered: Callable[[], Mapping[str, Any]]) -> ResultPage:
         runner = self._environment.runner
         return ResultPage(
-            self._environment.web_ui, self._may_start, lambda: runner.state in ("spawning", "running"), ON_THE_PAGE
+            self._environment.web_ui,
+            self._may_start,
+            lambda: runner.state in ("spawning", "running"),
+            ON_THE_PAGE,
+            offered,
         )
 
     def _may_start(self, form: Mapping[str, str]) -> None:
         """Check what a start with that form would do before it sends users; raise the reason if it cannot start."""
-        options = vars(self._environment.parsed_options) | {name: form[name] for name in ON_THE_PAGE if name in form}
-        settings = read_settings(SimpleNamespace(**options))
+        settings = self._settings_of(form)
         clients = int(form["user_count"]) if form.get("user_count", "").isdigit() else 1  # Locust refuses the rest
         begin = self._test(settings, clients, form.get("host") or self._environment.host)
         if settings.wait:
@@ -148,6 +154,12 @@ class Suite:
         problems = self._measurement.begin(begin)
         if problems:
             raise FanbenchError("; ".join(problems))
+
+    def _settings_of(self, form: Mapping[str, str]) -> LoadSettings:
+        """Of the options, the page may change those that it offers. It does not show a token, so an empty one is the given one."""
+        now = vars(self._environment.parsed_options) | form
+        changed = {name: now[name] for name in ON_THE_PAGE if name != "token" or now[name]}
+        return read_settings(SimpleNamespace(**self._given | changed))
 
     def _asked(self) -> int:
         options = self._environment.parsed_options

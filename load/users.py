@@ -13,7 +13,7 @@ from locust import User, argument_parser, constant, events, task
 
 from core.errors import FanbenchError, exit_code
 from load.local import LocalMeasurement
-from load.locust_changes import can_reach, change_locust
+from load.locust_changes import can_reach, change_locust, offered_on_page
 from load.locust_table import LocustTable
 from load.master import MasterMeasurement
 from load.session_factory import SessionFactory
@@ -63,11 +63,11 @@ def measure(transport: Transport) -> None:
 
         try:
             if options.master:
-                Suite(environment, MasterMeasurement(runner, target, can_reach))
+                Suite(environment, MasterMeasurement(runner, target, can_reach), offered_on_page)
             else:
                 local = LocalMeasurement(factory(environment), target)
                 _places = local.places
-                Suite(environment, local)
+                Suite(environment, local, offered_on_page)
         except FanbenchError as error:
             print(f"fanbench: {error}", file=sys.stderr)
             sys.exit(exit_code(error))

@@ -32,6 +32,10 @@ from server.websocket import require_origin, require_transport, serve_socket
 
 UI = resource_folder("ui")
 _NO_PAGE = "fanbench replica. GET /sse streams events; /stats, /metrics, /healthz and /readyz report its state.\n"
+_NOT_STARTED = (
+    "this replica was never started: the server around it does not run the application's ASGI lifespan; turn it on, or run it in "
+    "the application that mounts this one"
+)
 _QUERY = [
     ("topic", "a topic to listen to; may be repeated (default: events)"),
     ("last_event_id", "STREAM-SEQ of the event got last, or TOPIC:STREAM-SEQ; may be repeated"),
@@ -78,15 +82,22 @@ def open_streams_first(api: FastAPI, prefix: str) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http" and scope["path"] in paths and scope["method"] in ("GET", "HEAD"):
+        if kind == "lifespan":
+            await api(scope, receive, send)
+            return
+        if kind == "http" and not hasattr(api.state, "replica"):
+            await _json({"error": _NOT_STARTED}, 503)(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))  # of an application around this one, or uvicorn's
+        if kind == "http" and path in paths and scope["method"] in ("GET", "HEAD"):
             scope["app"] = api
             await _open_stream(scope, receive, send)
-        elif kind == "http" and scope["path"] in clocks and scope["method"] in ("GET", "HEAD"):
+        elif kind == "http" and path in clocks and scope["method"] in ("GET", "HEAD"):
             await answer_clock(api.state.replica.name, scope, receive, send)
-        elif kind == "http" and prefix and scope["path"] == prefix:
+        elif kind == "http" and prefix and path == prefix:
             await to_page(scope, receive, send)
         else:
-            if prefix and kind != "lifespan":
+            if prefix:
                 scope["root_path"] = prefix
             await api(scope, receive, send)
 

@@ -109,15 +109,19 @@ def require_token(request: HTTPConnection, settings: ServerSettings) -> None:
         return
     token = settings.token.get_secret_value()
     given = _bearer(request) or request.query_params.get("token", "").encode()
-    # A header is bytes: most clients send UTF-8, a browser's fetch sends Latin-1.
-    accepted = (token.encode(), token.encode("latin-1", "replace"))
-    if sum(hmac.compare_digest(given, one) for one in accepted) == 0 or not given:
+    if sum(hmac.compare_digest(given, one) for one in _as_sent(token)) == 0 or not given:
         words = "wrong token" if given else "this replica requires a token"
         raise HTTPException(
             401,
             f"{words}; send it as 'Authorization: Bearer TOKEN', or as ?token=TOKEN if no header can be sent",
             {"www-authenticate": "Bearer"},
         )
+
+
+def _as_sent(token: str) -> list[bytes]:
+    """A header is bytes: most clients send UTF-8, a browser's fetch sends Latin-1, if it has all characters."""
+    beyond = any(ord(character) > 0xFF for character in token)
+    return [token.encode()] if beyond else [token.encode(), token.encode("latin-1")]
 
 
 def _bearer(request: HTTPConnection) -> bytes:
@@ -133,10 +137,13 @@ def read_topics(request: HTTPConnection, settings: ServerSettings) -> list[str]:
     """The topics of `?topic=a&topic=b`, without duplicates; the default topic if there are none.
 
     Raises:
-        HTTPException: 400, a name cannot be used or there are too many.
+        HTTPException: 400, a name cannot be used, there are too many, or a parameter's name is misspelt.
     """
     if not request.scope["query_string"]:
         return [DEFAULT_TOPIC]
+    for name in request.query_params:
+        if name != "topic" and name.lower().removesuffix("[]").removesuffix("s") == "topic":
+            raise HTTPException(400, f"parameter {shown(name)} is not read; name each topic like ?topic=a&topic=b")
     names = list(dict.fromkeys(request.query_params.getlist("topic"))) or [DEFAULT_TOPIC]
     if len(names) > settings.max_topics_per_client:
         raise HTTPException(

@@ -14,6 +14,7 @@ _HINTS = {
     "Pause on PRI/Upgrade": "this is HTTP/2; speak HTTP/1.1 here, or to a proxy that speaks both",
     "Invalid method encountered": "the method is not one of HTTP's; a request begins like GET /sse HTTP/1.1",
     "Invalid HTTP version": "the HTTP version is not supported; send HTTP/1.1",
+    "User callback error": "the URL cannot be read, or the method is for proxies; a request begins like GET /sse HTTP/1.1",
     "Invalid char in url path": "the URL has a character that must be percent-encoded",
 }
 

@@ -17,7 +17,10 @@ from core.token import check_token, read_token_file
 from core.topics import DEFAULT_TOPIC, expand_topics
 from server.origins import read_origins
 
-KIB, MIB = 1024, 1024 * 1024
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+LONGEST_S = 10.0**8
+"""Three years: `for ever`, and no overflow where seconds become nanoseconds."""
+MOST = 10**9
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
@@ -41,7 +44,7 @@ class ServerSettings(BaseSettings):
         None, description="file whose first line is the broker's password, instead of one in the URL"
     )
     ready_grace_s: float = Field(
-        2.0, ge=0, description="how long /readyz stays 200 after the link to the broker is lost"
+        2.0, ge=0, le=LONGEST_S, description="how long /readyz stays 200 after the link to the broker is lost"
     )
     generate: bool = Field(
         False, description="run the generator in this process too, with its own settings; memory:// always does"
@@ -52,48 +55,69 @@ class ServerSettings(BaseSettings):
         description="topics subscribed from the start, others when their first client connects: a,b or room-{0..9}",
     )
     topic_linger_s: float = Field(
-        30.0, ge=0, description="how long a topic without clients stays subscribed, with its history"
+        30.0, ge=0, le=LONGEST_S, description="how long a topic without clients stays subscribed, with its history"
     )
-    max_topics: int = Field(20_000, ge=1, description="topics subscribed at once; a client that wants more gets 503")
-    max_topics_per_client: int = Field(32, ge=1, description="topics per client; more are refused with 400")
-    max_clients: int = Field(16_384, ge=1, description="concurrent clients; a further one gets 503 with Retry-After")
-    max_event_bytes: int = Field(256 * KIB, ge=1, description="larger events from the broker are counted and skipped")
+    max_topics: int = Field(
+        20_000, ge=1, le=MOST, description="topics subscribed at once; a client that wants more gets 503"
+    )
+    max_topics_per_client: int = Field(32, ge=1, le=MOST, description="topics per client; more are refused with 400")
+    max_clients: int = Field(
+        16_384, ge=1, le=MOST, description="concurrent clients; a further one gets 503 with Retry-After"
+    )
+    max_event_bytes: int = Field(
+        256 * KIB, ge=1, le=GIB, description="larger events from the broker are counted and skipped"
+    )
 
     retry_ms: int = Field(
         1000,
         ge=0,
+        le=MOST,
         description="how long clients wait before they reconnect, sent as retry:, ±50% at random",
     )
-    retry_after_s: int = Field(2, ge=0, description="Retry-After of a 503, ±50% at random")
+    retry_after_s: int = Field(2, ge=0, le=MOST, description="Retry-After of a 503, ±50% at random")
     stop_spread_s: float = Field(
         2.0,
         ge=0,
+        le=LONGEST_S,
         description="at SIGTERM the streams end spread over this time, the oldest first, so that not all clients move at once",
     )
     max_stream_age_s: float = Field(
         0.0,
         ge=0,
+        le=LONGEST_S,
         description="age at which streams end, ±25%, so that replicas rebalance after a deployment; 0: never",
     )
-    heartbeat_s: float = Field(15.0, gt=0, description="a comment goes to every client this often")
+    heartbeat_s: float = Field(15.0, gt=0, le=LONGEST_S, description="a comment goes to every client this often")
     client_buffer_bytes: int = Field(
-        MIB, ge=16 * KIB, description="unsent bytes at which a client is too slow and is disconnected"
+        MIB, ge=16 * KIB, le=GIB, description="unsent bytes at which a client is too slow and is disconnected"
     )
     send_buffer_bytes: int = Field(
-        128 * KIB, ge=0, description="the kernel's send buffer of a connection (the kernel doubles it); 0 lets it grow"
+        128 * KIB,
+        ge=0,
+        le=GIB,
+        description="the kernel's send buffer of a connection (the kernel doubles it); 0 lets it grow",
     )
     batch_sends: bool = Field(
         True, description="send to many clients with one system call (io_uring), if the kernel allows it"
     )
-    stall_timeout_s: float = Field(30.0, gt=0, description="how long a client may read nothing of its replay")
+    stall_timeout_s: float = Field(
+        30.0, gt=0, le=LONGEST_S, description="how long a client may read nothing of its replay"
+    )
 
-    history_events: int = Field(2_000, ge=0, description="events kept for each topic, for clients that resume")
-    history_bytes: int = Field(4 * MIB, ge=0, description="bytes kept for each topic, for clients that resume")
-    history_age_s: float = Field(120.0, ge=0, description="maximum age of events kept for clients that resume")
-    history_total_bytes: int = Field(256 * MIB, ge=0, description="bytes kept over all topics, for clients that resume")
+    history_events: int = Field(2_000, ge=0, le=MOST, description="events kept for each topic, for clients that resume")
+    history_bytes: int = Field(
+        4 * MIB, ge=0, le=1024 * GIB, description="bytes kept for each topic, for clients that resume"
+    )
+    history_age_s: float = Field(
+        120.0, ge=0, le=LONGEST_S, description="maximum age of events kept for clients that resume"
+    )
+    history_total_bytes: int = Field(
+        256 * MIB, ge=0, le=1024 * GIB, description="bytes kept over all topics, for clients that resume"
+    )
     resume_overlap_s: float = Field(
         1.0,
         ge=0,
+        le=LONGEST_S,
         description="how far back to repeat events that one id cannot place (other topics, other generators)",
     )
 
@@ -106,7 +130,9 @@ class ServerSettings(BaseSettings):
     cors_origins: str = Field(
         "", description="origins whose pages may read the streams, comma-separated, or *; none by default"
     )
-    head_timeout_s: float = Field(10.0, gt=0, description="a connection without a complete request by then is closed")
+    head_timeout_s: float = Field(
+        10.0, gt=0, le=LONGEST_S, description="a connection without a complete request by then is closed"
+    )
     access_log: bool = Field(False, description="log each request, without its token")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
     log_format: LogFormat = Field("text", description="text, or json: one object per line, with time zone")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 
 from brokers.api import Producer
@@ -14,6 +15,27 @@ from brokers.errors import BrokerError, Refusal, TopicRefusedError
 from core.tcp_proxy import TcpProxy
 
 _AT_ONCE = 20
+_ODD = (
+    *("*", "#", "+", ">", "a.>", "a/+", "a/#", "$SYS/a", "$share/a/b", "$JS.API.a", "_INBOX.a", "__keyspace@0__:a"),
+    *("/", "//", ".", "..", "a..b", "a//b", " ", "a b", "a\tb", "a\r\nPUB b 0\r\n\r\n", "a\0b", "\x01", "\x7f", "\x85"),
+    *(
+        "\u00a0",
+        "\u2028",
+        "\ufeff",
+        "\ufdd0",
+        "\uffff",
+        "\U0001fffe",
+        "\U0001f388",
+        "e\u0301",
+        "%",
+        "%2A",
+        "%s",
+        "a'b",
+        'a"b',
+    ),
+    *("/" * 250, "a." * 125 + "a", "a/" * 125 + "a"),
+)
+"""Topics that a protocol or a program may give a meaning, or may not accept."""
 
 
 async def _refused_publish(producer: Producer, topic: str) -> Refusal:
@@ -59,6 +81,27 @@ class TopicPromises:
             await self._all_arrive(producer, reader, [*good, *more])
             require(not reader.gaps, f"the others were interrupted: {reader.gaps}")
             await consumer.unsubscribe(*bad, good[0])
+
+    async def test_odd_topic_harms_no_other(self, broker: Workbench) -> None:
+        """A topic of any characters is refused separately, or it is a topic like others: no message is interrupted or doubled."""
+        good = [broker.topic() for _ in range(6)]
+        async with broker.producer() as producer, broker.reader() as (consumer, reader):
+            refused = await consumer.subscribe(*good[:3], *_ODD, *good[3:])
+            require(set(refused) <= set(_ODD), f"refused: {[topic for topic in refused if topic in good]}")
+            used = [topic for topic in _ODD if topic not in refused]
+            for topic in [topic for topic, refusal in refused.items() if refusal.kind == "invalid"]:
+                await _refused_publish(producer, topic)
+            payload = secrets.token_hex(8).encode()
+            for topic in [*used, *good]:
+                await producer.publish(topic, payload)
+            await self._all_arrive(producer, reader, [*used, *good])
+            got = Counter(message.topic for message in reader.messages if message.payload == payload)
+            require(
+                got == Counter([*used, *good]),
+                f"not once: {got - Counter([*used, *good]) or 'some are missing'!r:.300}",
+            )
+            require(not reader.gaps, f"the others were interrupted: {reader.gaps}")
+            await consumer.unsubscribe(*_ODD)
 
     def _all_invalid(self, refused: object, bad: Sequence[str]) -> None:
         assert isinstance(refused, dict)

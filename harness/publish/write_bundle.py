@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,10 +19,11 @@ from harness.publish.derive import load
 from harness.publish.verify import measured_differences, this_fanbench
 from harness.results.load import result_folders
 from harness.results.read_file import read_file
-from harness.results.store import PARTIAL, store_verdict, write_text
+from harness.results.store import PARTIAL, store_verdict, write_bytes, write_text
 
 MOST_NAMED = 5
 """The largest number of differences in one error."""
+MAX_LOG_BYTES = 256 * 1024 * 1024
 
 
 def write_bundle(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -31,14 +33,17 @@ def write_bundle(folders: Sequence[Path], out: Path | None = None) -> Path:
     as `fanbench report` does.
 
     Raises:
-        UsageError: a directory is not a result, is damaged or is not finished, or two have one name.
+        UsageError: a directory is not a result, is damaged or is not finished, two have one name, or the path is no regular file.
         FanbenchError: a directory's files contradict each other, or the bundle cannot be written.
     """
     with TemporaryDirectory(prefix="fanbench-bundle-") as scratch:
         members = _members(_with_evidence(result_folders(*folders)), Path(scratch))
     path = out or folders[0].resolve().with_name(folders[0].resolve().name + SUFFIX)
+    target = path.resolve()  # writes to a link's target
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{path}: it is no regular file; give another file with --out")
     try:
-        path.write_bytes(pack(members))
+        write_bytes(target, pack(members))
     except OSError as error:
         raise FanbenchError(f"{path}: {error.strerror}; give another file with --out") from error
     return path
@@ -99,9 +104,22 @@ def _require_none(differences: Sequence[Contradiction]) -> None:
 
 
 def _logs(folder: Path) -> dict[str, str]:
-    """Return the hash of each log in a result directory."""
+    """Return the hash of each log in a result directory.
+
+    Raises:
+        UsageError: one is too large to be a log of fanbench's.
+    """
     return {
-        str(path.relative_to(folder / "logs")): sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder / "logs")): _digest(path)
         for path in sorted((folder / "logs").rglob("*"))
         if path.is_file()
     }
+
+
+def _digest(log: Path) -> str:
+    with log.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > MAX_LOG_BYTES:
+            raise UsageError(
+                f"{log}: it has over {MAX_LOG_BYTES >> 20} MiB; remove it, because a bundle has only its hash"
+            )
+        return file_digest(file, "sha256").hexdigest()

@@ -136,10 +136,15 @@ def store_capacity(folder: Path, found: Capacity) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file atomically: after a kill, and for any reader, it has the old text or the new one."""
+    """Replace a file as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file atomically: after a kill or on a full disk, and for any reader, it has the old content or the new one."""
     temporary = path.with_name(path.name + ".new")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_bytes(data)
     except OSError as error:
         temporary.unlink(missing_ok=True)  # a partial file would occupy space that the next one needs
         raise OSError(error.errno, error.strerror, str(path)) from error  # a write that fails names no file

@@ -9,6 +9,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import UsageError
+from core.scenario import read_toml
+
+MODEL = "harness/size/units.toml, which docs/scale.md describes"
 
 
 class _Table(BaseModel):
@@ -60,18 +63,12 @@ def read_units(path: Path | None = None) -> UnitCosts:
     """Read the table in a file, or the committed one.
 
     Raises:
-        UsageError: there is no such file, or its content is not a table of costs.
+        UsageError: it cannot be read, or its content is not a table of costs.
     """
     where = str(path) if path is not None else "harness/size/units.toml"
+    fields = read_toml(path, "--units", MODEL) if path is not None else tomllib.loads(_committed())
     try:
-        text = path.read_text(encoding="utf-8") if path is not None else _committed()
-        return UnitCosts.model_validate(tomllib.loads(text))
-    except OSError as error:
-        raise UsageError(
-            f"--units {where}: {error.strerror}; docs/scale.md describes how to make such a file"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"--units {where}: {error}; docs/scale.md describes how to make such a file") from error
+        return UnitCosts.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))

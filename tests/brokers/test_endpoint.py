@@ -189,9 +189,10 @@ def test_a_token_is_hidden_in_a_librarys_words():
     assert endpoint.hide_secrets("token s3cretT0ken is bad") == "token *** is bad"
 
 
-def test_a_password_from_a_file(tmp_path):
+@pytest.mark.parametrize("content", [f"{SECRET}\nsecond line\n", SECRET, f"{SECRET}\r\n", f"\ufeff{SECRET}\n"])
+def test_a_password_from_a_file(tmp_path, content):
     path = tmp_path / "password"
-    path.write_text(f"{SECRET}\nsecond line\n")
+    path.write_text(content, newline="")
     for found in (
         open_endpoint(f"redis://u@h?password_file={path}")[1],
         open_endpoint("redis://u@h", None, str(path))[1],
@@ -205,13 +206,15 @@ def test_a_password_from_a_file(tmp_path):
     [
         ("redis://u@h", None, "No such file"),
         ("redis://u@h", "", "first line is empty"),
+        ("redis://u@h", "\nx", "first line is empty"),
+        ("redis://u@h", "p\udcff", "not UTF-8"),
         ("redis://u:p@h", SECRET, "leave one out"),
     ],
 )
 def test_a_password_file_that_cannot_be_used_is_named(tmp_path, url, content, says):
     path = tmp_path / "password"
     if content is not None:
-        path.write_text(content)
+        path.write_text(content, errors="surrogateescape")
     with pytest.raises(UsageError, match=says) as caught:
         open_endpoint(f"{url}?password_file={path}")
     assert "password_file=" in str(caught.value)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokers.mqtt import mqtt_topic
+from brokers.mqtt_names import mqtt_topic
 from brokers.nats_subjects import subject_of
 
-TOPICS = st.text(st.sampled_from("ab./%*+#>$ \tä"), min_size=1, max_size=8)
+TOPICS = st.text(st.sampled_from("ab./%*+#>$ \t\x85\uffffä"), min_size=1, max_size=8)
 
 
 @pytest.mark.parametrize("name_of", [mqtt_topic, subject_of])
@@ -19,8 +19,14 @@ def test_different_topics_have_different_names(name_of, one, other):
 @given(topic=TOPICS)
 def test_no_mqtt_name_has_a_meaning_of_its_own(topic):
     name = mqtt_topic(topic)
-    assert not set("+#*.") & set(name)
+    assert not set("+#*.> \t\x85\uffff") & set(name)
     assert not name.startswith("$")
+
+
+def test_a_topic_of_many_levels_is_one_that_mosquitto_accepts():
+    deep = "/" * 199
+    assert mqtt_topic(deep) == deep
+    assert mqtt_topic(f"{deep}/") == "%2F" * 200
 
 
 @given(topic=TOPICS)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from brokers.endpoint import parse_url
-from brokers.options import choice, file, flag, seconds, text, whole_number
+from brokers.options import choice, file, flag, seconds, text, whole_number, word
 from brokers.options_table import with_table
 from brokers.registry import open_endpoint, registry
 from core.errors import UsageError
@@ -38,6 +38,9 @@ def test_values(option, given, value):
         (whole_number("o", "", 5, 1), "0", "is not a whole number from 1 on; give whole number, for instance 5"),
         (seconds("o", "", 5.0, 1.0), "nan", "is not a number of seconds from 1 on"),
         (seconds("o", "", 5.0), "inf", "is not a number of seconds"),
+        (whole_number("o", "", 5), "9" * 17, "is over 9007199254740992"),
+        (whole_number("o", "", 5), "9" * 5000, "is over 9007199254740992"),
+        (word("o", "", "[a-z]+", "of letters"), "a.b", "is not of letters; give text"),
         (flag("o", ""), "yes", "is neither true nor false"),
         (choice("o", "", ("least", "most")), "leasd", "did you mean 'least'"),
     ],
@@ -81,3 +84,39 @@ def test_an_option_of_tls_is_refused_where_nothing_would_be_encrypted(url, says)
 @pytest.mark.parametrize("scheme", ["rediss", "amqps", "mqtt+wss", "nats+js+tls"])
 def test_an_option_of_tls_is_taken_where_it_is_spoken(scheme):
     assert open_endpoint(f"{scheme}://h?server_name=n")[1].options["server_name"] == "n"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "nats+js://h?stream=a.b",
+            "nats+js://h?stream=a%20b",
+            "nats+js://h?subject=a.>",
+            "nats+js://h?subject=a%0D%0APUB",
+        ),
+        *("nats+js://h?domain=a.b", "nats://h?inbox_prefix=a.", "nats://h?inbox_prefix=*"),
+        *("mqtt://h?qos=1&session_expiry_s=4294967296", "amqp://h?heartbeat=65536"),
+    ],
+)
+def test_what_the_protocol_has_no_room_for_is_refused_before_anything_connects(url):
+    with pytest.raises(UsageError, match=r"option \w+=.* is (not|over) "):
+        open_endpoint(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("nats://127.0.0.1:1/vhost", "path 'vhost' has no meaning with nats://"),
+        ("nats+js://127.0.0.1:1/vhost", "path 'vhost' has no meaning"),
+        ("mqtt://127.0.0.1:1/mqtt", "path 'mqtt' has no meaning with mqtt://"),
+        ("redis://127.0.0.1:1/3?db=5", "both name a database"),
+        ("redis+streams://127.0.0.1:1/3?db=3", "both name a database"),
+    ],
+)
+async def test_a_part_that_would_be_ignored_is_refused(url, says):
+    adapter, endpoint = open_endpoint(url)
+    for side in (adapter.producer, adapter.consumer):
+        with pytest.raises(UsageError, match=says):
+            async with side(endpoint):
+                pass

@@ -3,6 +3,7 @@
 import json
 import ssl
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -46,12 +47,12 @@ def tls_before(authority, running_programs):
     """A function that returns a contender's address behind TLS, with a certificate for a host name."""
     with ExitStack() as stack:
 
-        def start(name, host, asked_of=None):
+        def start(name, host, asked_of=None, **validity):
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             if asked_of is not None:
                 context.verify_mode = ssl.CERT_REQUIRED
                 asked_of.configure_trust(context)
-            authority.issue_cert(host).configure_cert(context)
+            authority.issue_cert(host, **validity).configure_cert(context)
             workbench = running_programs.workbench(find_contender(name))
             parts = urlsplit(workbench.url)
             proxy = stack.enter_context(TcpProxy(f"{parts.hostname}:{parts.port}", tls=context))
@@ -126,6 +127,24 @@ async def test_an_unknown_authority_is_refused(name, tls_before):
 async def test_a_certificate_for_another_host_is_refused(name, tls_before, ca_file):
     address = tls_before(name, "other.example")
     await refused(f"{SCHEMES[name]}://{address}?ca_file={ca_file}", find_contender(name).delivery, "server_name")
+
+
+@pytest.mark.parametrize("name", ["valkey", "mosquitto-qos1", "rabbitmq-confirms"])
+async def test_a_certificate_out_of_date_is_refused(name, tls_before, ca_file):
+    address = tls_before(name, "localhost", not_after=datetime(2020, 1, 1, tzinfo=UTC))
+    await refused(f"{SCHEMES[name]}://{address}?ca_file={ca_file}", find_contender(name).delivery, "renew")
+
+
+@pytest.mark.parametrize("name", ["valkey", "mosquitto-qos1", "rabbitmq-confirms"])
+async def test_a_certificate_that_the_broker_does_not_trust_is_told_as_that(name, tls_before, ca_file, own_certificate):
+    """The broker closes right behind its alert, which then may never be read: the next step is the same."""
+    url = f"{SCHEMES[name]}://{tls_before(name, 'localhost', trustme.CA())}?ca_file={ca_file}{own_certificate}"
+    adapter, endpoint = open_endpoint(url, find_contender(name).delivery)
+    for side in (adapter.producer, adapter.consumer):
+        with pytest.raises(BrokerError) as caught:
+            async with side(endpoint):
+                pass
+        assert "cert_file" in str(caught.value).rpartition(";")[2]
 
 
 @pytest.mark.parametrize("scheme", [*SCHEMES.values(), "nats+tls", "nats+js+tls"])

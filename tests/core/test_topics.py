@@ -25,7 +25,14 @@ def test_expand(text, names):
     assert expand_topics(text) == names
 
 
-@pytest.mark.parametrize("text", ["", "a,", "a b", "r{3..1}", "r{0..100000}", "a\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a,", "a b", "r{3..1}", "r{0..100000}", "a\n", "r{0..9}-{0..9}", "r{a..c}", "r{0..1_0}"),
+        *(f"r{{0..{'9' * 5000}}}", ",".join(f"r{i}-{{0..99999}}" for i in range(1000))),
+    ],
+    ids=range(11),
+)
 def test_expand_refuses(text):
     with pytest.raises(UsageError, match="topic"):
         expand_topics(text)

@@ -8,9 +8,11 @@ import urllib.request
 
 import pytest
 
+from core.contracts.load_status import LoadStatus
 from core.errors import UsageError
 from core.histogram import Histogram
 from core.ports import free_port
+from load.document_files import regular_file, write_document
 from load.thresholds import figure_names, parse_thresholds
 from tests.load.swarm import START_S, swarm
 from tests.server.program import running
@@ -77,6 +79,16 @@ def wait_reset(started):
     started.wait_status("deliveries", 300)
 
 
+def test_the_source_of_the_page_has_no_token(started):
+    web_port = free_port()
+    page = ["--web-host", "127.0.0.1", "--web-port", str(web_port)]
+    started.locust("-u", "3", "-r", "3", "--autostart", "--token", "s3cret-t0ken", *page, headless=False)
+    started.wait_status("reached", 3)
+    for path in ("/", "/stats/report"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{web_port}{path}", timeout=START_S) as answer:
+            assert b"s3cret-t0ken" not in answer.read()
+
+
 def test_a_reset_that_reaches_one_worker_late_counts_the_same_events_at_all(started, replica):
     web_port = free_port()
     run = started.processes(2, 12, "--autostart", "--web-port", str(web_port), headless=False)
@@ -128,13 +140,29 @@ def test_a_link_is_written_through_and_a_device_is_refused(started, tmp_path):
 
 @pytest.mark.parametrize(
     ("out", "words"),
-    [("-", "standard output has the summary"), (".", "it is a directory"), ("/nowhere/o", "does not exist")],
+    [
+        ("-", "standard output has the summary"),
+        (".", "it is a directory"),
+        ("/nowhere/o", "does not exist"),
+        ("x" * 256, "File name too long"),
+    ],
 )
 def test_a_path_that_is_no_file_is_refused(started, out, words):
     refused = started.locust("-u", "3", "-t", "3s", "--out", out)
     assert refused.wait() == 2
     assert f"fanbench: --out '{out}'" in refused.text
     assert words in refused.text
+
+
+def test_links_that_go_round_are_refused_and_a_long_name_is_written(tmp_path):
+    around = tmp_path / "around"
+    around.symlink_to(around)
+    with pytest.raises(ValueError, match="give another path"):
+        regular_file(around)
+    long = tmp_path / ("x" * 255)
+    write_document(LoadStatus(clients=3), long)
+    assert json.loads(long.read_text())["clients"] == 3
+    assert {*tmp_path.iterdir()} == {around, long}
 
 
 def test_workers_that_never_come_leave_a_result_that_says_so(started):

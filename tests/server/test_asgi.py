@@ -2,14 +2,17 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from core.ports import free_port
 from core.process import OWN_PYTHON
+from server.app import create_app
+from server.settings import ServerSettings
 from tests.server.program import Publisher, Replica, SseClient, environment, run_to_end, running
 from tests.waiting import wait_until
 
@@ -80,6 +83,36 @@ def test_a_broker_that_is_not_there_ends_a_worker_with_one_line(server: str, fol
     assert "cannot connect" in ended.stderr
     assert "sekret" not in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_prefix_that_the_server_puts_back(valkey: str, publisher: Publisher, folder: Path) -> None:
+    """uvicorn's --root-path: it stands before the path that a proxy has stripped, as that of a mount does."""
+    command = ["-m", "uvicorn", "server.asgi:app", "--root-path", "/live", "--port", "{port}"]
+    with served(command, folder, broker_url=valkey) as replica, SseClient(replica.port) as client:
+        client.opened()
+        stamp = publisher.event()
+        assert client.take_ids(1) == [stamp.id]
+    assert "Traceback" not in replica.log.read_text()
+
+
+@pytest.mark.parametrize("path", ["/sse", "/readyz", "/clock", "/"])
+async def test_a_server_without_lifespan_gets_an_answer_that_says_so(path: str) -> None:
+    """As where the application is mounted in another one, which does not run it by itself."""
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> MutableMapping[str, Any]:
+        raise AssertionError("nothing is read")
+
+    def never() -> NoReturn:
+        raise AssertionError("it is not started")
+
+    around = {"type": "http", "method": "GET", "path": f"/events{path}", "root_path": "/events"}
+    await create_app(ServerSettings(), never)(around | {"headers": [], "query_string": b""}, receive, send)
+    assert [message.get("status", 503) for message in sent] == [503, 503]
+    assert b"lifespan" in sent[1]["body"]
 
 
 def test_a_prefix_that_the_proxy_keeps(valkey: str, publisher: Publisher, folder: Path) -> None:

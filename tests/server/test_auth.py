@@ -110,6 +110,13 @@ def test_topics_that_cannot_be_used(strict: Replica, topic: str) -> None:
     assert "topic" in json.loads(body)["error"]
 
 
+@pytest.mark.parametrize("query", ["topics=a,b", "Topic=a", "topic[]=a", "topic%5B%5D=a", "topic=a&topics=b"])
+def test_a_misspelt_parameter_is_refused_instead_of_the_default_topic(strict: Replica, query: str) -> None:
+    status, body, _ = strict.get(f"/sse?{query}", BEARER)
+    assert status == 400
+    assert "?topic=a&topic=b" in json.loads(body)["error"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("POST", "/sse", 405), ("HEAD", "/sse", 401), ("HEAD", "/healthz", 200), ("GET", "/nothing", 404)],

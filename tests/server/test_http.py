@@ -129,6 +129,8 @@ def test_host_rules(replica: Replica, lines: bytes, expected: int) -> None:
             "Content-Length",
         ),
         (b"GET /he\x00althz HTTP/1.1\r\nHost: x\r\n\r\n", "URL"),
+        (b"GET http://x:y/healthz HTTP/1.1\r\nHost: x\r\n\r\n", "URL"),
+        (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", "proxies"),
     ],
 )
 def test_a_400_says_what_was_wrong(replica: Replica, request_: bytes, words: str) -> None:

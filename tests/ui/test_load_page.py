@@ -117,10 +117,15 @@ def test_paths_cannot_be_set_from_the_page_nor_what_is_fixed_while_a_test_runs(p
     for name in ("Out", "Status", "Control", "Run Name", "Fail If"):
         expect(page.get_by_label(re.compile(f"^{name} "))).to_have_count(0)
     other = tmp_path / "elsewhere.json"
-    assert post(url, user_count=6, spawn_rate=6, out=other, status=other)["success"]
+    for name in ("out", "status", "csv_prefix", "body", "tokens"):
+        refused = post(url, user_count=6, spawn_rate=6, **{name: other})
+        assert not refused["success"]
+        assert f"cannot set {name}" in refused["message"]
+    assert post(url, user_count=6, spawn_rate=6)["success"]
     started.wait_status("reached", 6)
     assert "topic cannot change while a test runs" in post(url, user_count=6, spawn_rate=6, topic="b")["message"]
-    assert post(url, user_count=8, spawn_rate=8)["success"]
+    # The dialog that edits a running test also sends all options, 1.0 as 1, as they were shown at first.
+    assert post(url, user_count=8, spawn_rate=8, topic="events", drain=1, warmup=0, topic_skew=0, token="")["success"]
     started.wait_status("clients", 8)
     urllib.request.urlopen(urllib.request.Request(f"{url}/stop", method="POST"), timeout=20).read()
     (out,) = started.folder.glob("out-*.json")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import resource
+import shutil
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -35,6 +38,42 @@ def bundles(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """The members of a bundle of each kind of result, by its name."""
     out = tmp_path_factory.mktemp("bundles")
     return {name: made_bundle.bundle(stored / name, out / f"{name}.zip") for name in made_bundle.RESULTS}
+
+
+def test_a_disk_that_is_full_leaves_the_old_bundle(stored: Path, tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    size = write_bundle([stored], path).stat().st_size
+    old = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, limits[1]))
+    try:
+        with pytest.raises(FanbenchError, match=r"File too large; give another file with --out"):
+            write_bundle([stored], path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == old
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_device_and_a_fifo_are_not_replaced_by_a_bundle(stored: Path, tmp_path: Path) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo")
+    for path in (Path("/dev/full"), fifo):
+        with pytest.raises(UsageError, match="no regular file"):
+            write_bundle([stored / "search"], path)
+    link, target = tmp_path / "link.zip", tmp_path / "target.zip"
+    link.symlink_to(target)
+    write_bundle([stored / "search"], link)
+    assert link.is_symlink()
+    assert verify(target).differences == ()
+
+
+def test_a_log_without_end_is_not_read(stored: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(stored / "search", tmp_path / "search"))
+    (folder / "logs").mkdir(exist_ok=True)
+    (folder / "logs" / "broker.log").touch()
+    os.truncate(folder / "logs" / "broker.log", 100 * 1024**3)
+    with pytest.raises(UsageError, match=r"broker\.log: it has over 256 MiB"):
+        write_bundle([folder], tmp_path / "x.zip")
 
 
 def told(members: dict[str, bytes], folder: Path) -> str:

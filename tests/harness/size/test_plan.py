@@ -98,11 +98,19 @@ def test_the_answer_for_programs_has_every_number():
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("nonsense", "docs/scale.md"), ("measured = 'x'", "replica"), (None, "No such file")]
+    ("text", "named"),
+    [
+        ("nonsense", "docs/scale.md"),
+        ("measured = 'x'", "replica"),
+        (None, "No such file"),
+        ("a = " + "[" * 10_000, "not TOML"),
+        ("a = 1\n" * 100_000, "over 16384 bytes"),
+        ("a = '\udcff'", "not UTF-8"),
+    ],
 )
 def test_a_table_that_cannot_be_used_is_named(tmp_path, text, named):
     path = tmp_path / "units.toml"
     if text is not None:
-        path.write_text(text)
+        path.write_text(text, errors="surrogateescape")
     with pytest.raises(UsageError, match=named):
         read_units(path)
