@@ -86,6 +86,8 @@ class Endpoint:
     """The promise that is requested: at-most-once or at-least-once."""
     timeout_s: float = CONNECT_TIMEOUT_S
     """Deadline for connecting, subscribing and confirmations."""
+    of_url: tuple[Address, ...] = ()
+    """Every host of the URL, if `hosts` is the one to dial; empty if `hosts` has them all."""
 
     def __str__(self) -> str:
         return redact(self.url)
@@ -102,7 +104,12 @@ class Endpoint:
 
     def at(self, address: Address) -> Endpoint:
         """The same endpoint with one host, for one dial."""
-        return replace(self, hosts=(address,))
+        return replace(self, hosts=(address,), of_url=self.every_host)
+
+    @property
+    def every_host(self) -> tuple[Address, ...]:
+        """Every host of the URL, in its order, also if this is the endpoint of one dial."""
+        return self.of_url or self.hosts
 
     @property
     def place(self) -> str:

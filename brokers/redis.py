@@ -99,7 +99,7 @@ class RedisConsumer:
     async def _serve(self, subscriber: Subscriber) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(subscriber.serve())
-            tasks.create_task(watch_primary(self._endpoint, self.line.link.target, itself=True))
+            tasks.create_task(watch_primary(self.line.link.target, subscriber.connection, itself=True))
 
 
 async def _close(subscriber: Subscriber) -> None:

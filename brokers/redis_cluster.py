@@ -161,7 +161,7 @@ class _ConsumerShard:
                 for address, subscriber in nodes.each.items():
                     itself = node(self._endpoint, address)
                     tasks.create_task(_named(address, subscriber.serve()))
-                    tasks.create_task(_named(address, watch_primary(itself, itself, itself=True)))
+                    tasks.create_task(_named(address, watch_primary(itself, subscriber.connection, itself=True)))
         finally:
             self._lost_s = asyncio.get_running_loop().time()
 

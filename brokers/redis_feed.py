@@ -46,9 +46,12 @@ class RedisFeed(asyncio.Protocol):
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Send the written commands together; wait while the socket is full."""
+        """Send the written commands together; wait while the socket is full.
+
+        Send nothing once the connection is lost: uvloop raises RuntimeError for a write to a closed transport.
+        """
         self._flushes_soon = False
-        if self._unsent and not self._paused:
+        if self._unsent and not self._paused and not self.ended:
             unsent, self._unsent = self._unsent, []
             self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 

@@ -25,11 +25,13 @@ from brokers.redis_primary import (
     SENTINEL_PORT,
     SENTINEL_USER,
     WATCH_S,
+    NamedPrimary,
     by_sentinel,
     primary_at,
+    primary_by_all,
     require_primary,
     service_of,
-    watch_sentinel,
+    watch_sentinels,
 )
 from brokers.tls import tls_context
 from core.errors import UsageError
@@ -133,12 +135,17 @@ async def open_connection(endpoint: Endpoint, key: str = "") -> Connection:
     It retries nothing.
     """
     if by_sentinel(endpoint):
-        endpoint = endpoint.at(await _ask_sentinel(endpoint))
+        endpoint = endpoint.at(await primary_by_all(endpoint, _ask_sentinel))
     elif endpoint.scheme.endswith("+cluster"):
         owner = (await slot_owners(endpoint))[key_slot(key.encode())]
         if owner is None:
             raise ConnectionError(f"CLUSTERDOWN the slot of '{key}' has no primary")
         endpoint = endpoint.at(owner)
+    return await _open_server(endpoint)
+
+
+async def _open_server(endpoint: Endpoint) -> Connection:
+    """Connect to the endpoint's one host, a server, and log in."""
     connection = await _connected(endpoint, endpoint.username, endpoint.password, database(endpoint))
     try:
         await require_primary(endpoint, partial(ask, connection))
@@ -148,8 +155,8 @@ async def open_connection(endpoint: Endpoint, key: str = "") -> Connection:
     return connection
 
 
-async def _ask_sentinel(endpoint: Endpoint) -> Address:
-    """The primary's address according to the endpoint's one Sentinel."""
+async def _ask_sentinel(endpoint: Endpoint) -> NamedPrimary:
+    """The primary according to the endpoint's one Sentinel."""
     path = endpoint.get(SENTINEL_PASSWORD_FILE)
     password = _first_line(endpoint, path) if path else None
     connection = await _connected(endpoint, endpoint.get(SENTINEL_USER) or None, password, 0)
@@ -221,31 +228,34 @@ async def ask(connection: Connection, *command: str | bytes | int) -> Any:
     return await connection.read_response()
 
 
-async def watch_primary(endpoint: Endpoint, target: Endpoint, *, itself: bool) -> None:
-    """Watch until the server dialled as `target` is no longer the primary; `endpoint` has all hosts.
+async def watch_primary(endpoint: Endpoint, connection: Connection, *, itself: bool) -> None:
+    """Watch until the connection's server is no longer the primary; the connection was dialled for `endpoint`.
 
     With `itself`, ask on a separate connection, because a subscribing one cannot.
 
     Raises:
         DemotedError: it is not.
     """
+    server = endpoint
     async with asyncio.TaskGroup() as tasks:
         if by_sentinel(endpoint):
-            address = await _ask_sentinel(target)
-            tasks.create_task(watch_sentinel(endpoint, address, _ask_sentinel))
+            address = Address(connection.host, connection.port)
+            server = endpoint.at(address)
+            look = partial(primary_by_all, endpoint, _ask_sentinel)
+            tasks.create_task(watch_sentinels(address, look))
         if itself:
-            tasks.create_task(_watch_itself(target))
+            tasks.create_task(_watch_itself(server))
 
 
-async def _watch_itself(target: Endpoint) -> None:
+async def _watch_itself(server: Endpoint) -> None:
     connection: Connection | None = None
     try:
         while True:
             await asyncio.sleep(WATCH_S)
             if connection is None:
-                connection = await open_connection(target)
-            async with asyncio.timeout(target.timeout_s):
-                if not await require_primary(target, partial(ask, connection)):
+                connection = await _open_server(server)
+            async with asyncio.timeout(server.timeout_s):
+                if not await require_primary(server, partial(ask, connection)):
                     return
     finally:
         if connection is not None:

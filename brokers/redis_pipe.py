@@ -120,7 +120,7 @@ class Pipe:
             tasks.create_task(self._feed.wait_end())
             tasks.create_task(self._beat())
             if by_sentinel(self._endpoint):
-                tasks.create_task(watch_primary(self._endpoint, self.link.target, itself=False))
+                tasks.create_task(watch_primary(self.link.target, connection, itself=False))
 
     def _answer(self, reply: Any) -> None:
         self._waiting.popleft()(reply)

@@ -176,7 +176,7 @@ class RedisStreamsConsumer:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(connection))
             if by_sentinel(self._endpoint):
-                tasks.create_task(watch_primary(self._endpoint, self.link.target, itself=False))
+                tasks.create_task(watch_primary(self.link.target, connection, itself=False))
 
     async def _read(self, connection: Connection) -> None:
         """Read; an empty answer shows that the server is alive."""

@@ -53,6 +53,8 @@ class Kind(NamedTuple):
     """Whether it stops a process of the broker with a signal, on purpose."""
     of_links: bool = False
     """Whether it breaks the links between nodes, which then need separate networks."""
+    usual_s: float | None = None
+    """How many seconds a run usually goes on after it began, the mean over all clusters; None: its duration and the tail."""
 
 
 _NODE_BACK = "it is started again once every replica has delivered for two seconds, or after for_s (20 s by default)"
@@ -184,6 +186,12 @@ class Fault(BaseModel):
             return [self.at_s]
         repeats = max(1, math.ceil((duration_s - self.at_s) / self.every_s))
         return [self.at_s + i * self.every_s for i in range(repeats)]
+
+    @property
+    def takes_s(self) -> float:
+        """About how many seconds a run goes on after it began."""
+        usual_s = WHAT[self.kind].usual_s
+        return self.lasting_s + TAIL_S if usual_s is None or self.for_s is not None else usual_s
 
     @property
     def share_of_clients(self) -> float:

@@ -124,12 +124,17 @@ class Child:
             return False
         return True
 
-    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
-        """SIGTERM to the child, wait, then SIGKILL to its whole group. Idempotent."""
+    def terminate(self) -> None:
+        """SIGTERM to the child itself, which goes on if it was stopped."""
         if self._process.poll() is None:
             self.send_signal(signal.SIGCONT)
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """SIGTERM to the child, wait, then SIGKILL to its whole group. Idempotent."""
+        if self._process.poll() is None:
+            self.terminate()
             self.wait(grace_s)
         self.kill()
 
@@ -172,11 +177,12 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     starts_more: bool = False,
+    pass_fds: Sequence[int] = (),
 ) -> Child:
     """Start a command in its own process group, with output to `log`.
 
     The guard watches it, and if both are gone the kernel ends it. With `starts_more` the kernel sends SIGTERM, on which
-    the command ends the processes that it started.
+    the command ends the processes that it started. The command inherits the descriptors `pass_fds`.
 
     Raises:
         FanbenchError: the command cannot be started.
@@ -196,6 +202,7 @@ def spawn(
                 env=None if env is None else dict(env),
                 cwd=cwd,
                 process_group=0,
+                pass_fds=pass_fds,
             )
         except OSError as error:
             raise FanbenchError(f"{name}: cannot start {words[0]}: {error.strerror}; is it installed?") from error

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from core.contracts.session_rules import ByteRange, Range, SessionRules, Share
 from core.errors import UsageError, nearest
-from core.fault import TAIL_S, Fault
+from core.fault import Fault
 from core.paths import absolute_path, read_small_text
 from core.plain_text import plain
 from core.stamp import StampForm, smallest_bytes
@@ -133,7 +133,7 @@ class Scenario(BaseModel):
 
     def broken_run_s(self, fault: Fault) -> float:
         """Approximate duration in seconds of a run with that fault, which includes its undoing and its tail."""
-        return self.run_s + max(0.0, fault.at_s + fault.lasting_s + TAIL_S - self.duration_s)
+        return self.run_s + max(0.0, fault.at_s + fault.takes_s - self.duration_s)
 
     @property
     def sessions(self) -> SessionRules | None:

@@ -64,4 +64,6 @@ class Manifest(Document):
     settings: dict[str, dict[str, int]] = Field(default_factory=dict)
     """The settings that decide how long a failover takes, by cluster."""
     stopping: Stopping = Field(default_factory=Stopping)
+    lanes: int = Field(1, ge=1)
+    """How many runs were done at once, each with programs of its own."""
     order: tuple[ManifestRun, ...]

@@ -271,6 +271,12 @@ def faults(
     warmup: Warmup = None,
     rounds: Rounds = None,
     seed: Seed = None,
+    lanes: Annotated[
+        int | None,
+        typer.Option(
+            help="runs side by side, for faults of nodes; default: 2, on one core 1", min=1, show_default=False
+        ),
+    ] = None,
     load_processes: LoadProcesses = None,
     generator_processes: GeneratorProcesses = None,
     out: Out = Path("results"),
@@ -313,7 +319,7 @@ def faults(
 
     found = choose_contenders(contenders or [], every=False, launch=launch, clusters=clusters, deployment=deployment)
     chosen = choose_faults(fault or [], at, lasting, share, delay_ms, found, deployment)
-    raise typer.Exit(faults_command(found, chosen, workload, out, json_answer, deployment))
+    raise typer.Exit(faults_command(found, chosen, workload, out, json_answer, deployment, lanes))
 
 
 @app.command()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from brokers.contender import Contender
+from core.cores import usable_cores
 from core.errors import UsageError, nearest
 from core.fault import KINDS, WHAT, Fault, FaultKind
 from core.scenario import Scenario
@@ -22,7 +24,11 @@ from harness.runner.deployment import Deployment
 from harness.runner.faults import impossible
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
+from harness.schedule.lanes import seconds, split
 from harness.schedule.retry_queue import Job
+
+LANES = 2
+"""Side by side by default: a run of a cluster takes a third of a core, and a core while its programs start."""
 
 
 def choose_faults(
@@ -86,6 +92,28 @@ def plan(
     return jobs
 
 
+def lanes_for(jobs: Sequence[Job], wanted: int | None) -> int:
+    """How many runs are done side by side: as many as wanted, by default two if nodes of clusters are broken and nothing else.
+
+    Raises:
+        UsageError: the runs or this machine allow fewer than wanted.
+    """
+    cores = int(usable_cores())
+    of_nodes = all(job.contender.clustered and all(fault.of_nodes for fault in job.scenario.faults) for job in jobs)
+    if wanted is None:
+        return min(LANES, cores) if of_nodes else 1
+    if wanted > 1 and not of_nodes:
+        raise UsageError(
+            f"--lanes {wanted}: only faults of nodes can be measured side by side, since the others are also judged by latency, "
+            "which a second run would change; leave --lanes out"
+        )
+    if wanted > max(1, cores):
+        raise UsageError(
+            f"--lanes {wanted}: this machine has {cores} cores, and each lane needs one; give {cores} at most"
+        )
+    return wanted
+
+
 def left_out(
     contenders: Sequence[Contender], faults: Sequence[Fault], deployment: Deployment | None = None
 ) -> list[str]:
@@ -119,10 +147,12 @@ def faults_command(
     out: Path,
     json_answer: bool,
     deployment: Deployment | None = None,
+    lanes: int | None = None,
 ) -> int:
     """Run the command. The exit code is 0 if each cell has a valid run, every client came back and promises were kept, else 1.
 
-    A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it.
+    A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it. `lanes` is
+    how many runs are done side by side; by default as many as `lanes_for` says.
     """
     if deployment is None:
         require_descriptors(scenario)
@@ -131,15 +161,18 @@ def faults_command(
 
     jobs = plan(contenders, faults, scenario, deployment)
     console = Console(stderr=json_answer)
-    minutes = sum(job.scenario.broken_run_s(*job.scenario.faults) for job in jobs) / 60
+    parts = split(jobs, lanes_for(jobs, lanes))
+    beside = f", in {len(parts)} lanes side by side" if len(parts) > 1 else ""
     console.print(
-        f"{len(jobs)} runs: {escape(', '.join(c.name for c in contenders))} through {len(faults)} fault{'s' if len(faults) > 1 else ''}, "
-        f"{scenario.clients} clients on {scenario.replicas} replicas, {scenario.rate_hz:g} events/s, about {minutes:.0f} min",
+        f"{len(jobs)} runs{beside}: {escape(', '.join(c.name for c in contenders))} through {len(faults)} fault{'s' if len(faults) > 1 else ''}, "
+        f"{scenario.clients} clients on {scenario.replicas} replicas, {scenario.rate_hz:g} events/s, "
+        f"about {ceil(max(map(seconds, parts)) / 60)} min",
         highlight=False,
     )
     for sentence in left_out(contenders, faults, deployment):
         console.print(f"  {escape(sentence)}", highlight=False)
-    outcome = run_jobs(jobs, start_results(out, "faults", scenario, contenders), console, _line)
+    results = start_results(out, "faults", scenario, contenders, lanes=len(parts))
+    outcome = run_jobs(jobs, results, console, _line, lanes=len(parts))
     report = write_report(outcome.folder, outcome.comparison)
     comparison = report.comparison
     for sentence in comparison.verdict:

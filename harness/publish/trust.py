@@ -47,6 +47,7 @@ ON_TRUST = (
             "fanbench",
             "settings",
             "stopping",
+            "lanes",
         ),
         "place, time and tools of the measurement",
     ),

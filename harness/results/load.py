@@ -41,6 +41,7 @@ def load_results(folder: Path) -> Comparison:
         fanbench=manifest.fanbench,
         settings=manifest.settings,
         stopping=manifest.stopping,
+        lanes=manifest.lanes,
         complete=manifest.complete,
         verdict=manifest.verdict,
     )

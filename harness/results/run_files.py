@@ -129,6 +129,7 @@ def manifest_text(comparison: Comparison) -> str:
         fanbench=comparison.fanbench,
         settings=comparison.settings,
         stopping=comparison.stopping,
+        lanes=comparison.lanes,
         order=tuple(_manifest_run(run, number, comparison.scenario) for number, run in runs),
     )
     return encode(manifest, indent=1) + "\n"

@@ -163,6 +163,7 @@ def open_results(
     fanbench: Mapping[str, str] | None = None,
     settings: Mapping[str, dict[str, int]] | None = None,
     stopping: Stopping | None = None,
+    lanes: int = 1,
 ) -> ResultFolder:
     """Make `parent/<UTC time>-<name>.partial/` with `logs` and `charts` in it, and a manifest without runs.
 
@@ -190,6 +191,7 @@ def open_results(
         fanbench=dict(fanbench or {}),
         settings=dict(settings or {}),
         stopping=stopping or Stopping(),
+        lanes=lanes,
         complete=False,
     )
     folder = ResultFolder(path, comparison)

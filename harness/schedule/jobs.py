@@ -1,20 +1,19 @@
-"""Runs a list of jobs one after the other with progress and stores each; Ctrl-C keeps the finished ones."""
+"""Runs a list of jobs, one after the other or in lanes, with progress and stores each; Ctrl-C keeps the finished ones."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from brokers.contender import Contender
 from brokers.endpoint import redact
 from core.contracts.manifest import Stopping
-from core.errors import FanbenchError
 from core.scenario import Scenario
 from harness.results.run_record import Comparison, Run
 from harness.results.store import ResultFolder, open_results
@@ -26,7 +25,9 @@ from harness.runner.host import (
     raise_descriptor_limit,
     require_descriptors,
 )
-from harness.runner.run import Launched, Say, failed_run, run_once
+from harness.runner.run import Launched, Say
+from harness.schedule.attempts import Board, attempt, log_folder, progress_on, store
+from harness.schedule.lanes import run_in_lanes, split
 from harness.schedule.retry_queue import REPEATS, Job, RetryQueue
 from harness.schedule.stopping import UntilSettled
 
@@ -45,9 +46,14 @@ def command_line() -> str:
 
 
 def start_results(
-    out: Path, name: str, scenario: Scenario, contenders: Sequence[Contender], stopping: Stopping | None = None
+    out: Path,
+    name: str,
+    scenario: Scenario,
+    contenders: Sequence[Contender],
+    stopping: Stopping | None = None,
+    lanes: int = 1,
 ) -> ResultFolder:
-    """A new result directory with the scenario, the machine, and when the comparison may stop.
+    """A new result directory with the scenario, the machine, when the comparison may stop, and how many runs are done at once.
 
     Raises:
         UsageError: it cannot be made.
@@ -63,6 +69,7 @@ def start_results(
         fanbench=own_version(),
         settings={contender.name: contender.settings for contender in contenders if contender.settings},
         stopping=stopping,
+        lanes=lanes,
     )
 
 
@@ -72,15 +79,7 @@ def measure(job: Job, results: ResultFolder, say: Say, launched: Launched = Cont
     Raises:
         FanbenchError: the disk is full.
     """
-    logs = results.logs / job.label.replace(" ", "-")
-    try:
-        run = run_once(
-            job.contender, job.scenario, job.round, logs, say, job.transport, job.patience, launched, job.deployment
-        )
-    except FanbenchError as error:
-        results.require_room()
-        run = failed_run(job.contender, job.scenario, job.round, error)
-    return results.add_run(replace(run, transport=job.transport))
+    return store(attempt(job, log_folder(results, job), say, launched), results)
 
 
 def run_jobs(
@@ -91,10 +90,11 @@ def run_jobs(
     repeats: int = REPEATS,
     spare_rounds: int = 0,
     until: UntilSettled | None = None,
+    lanes: int = 1,
 ) -> FinishedJobs:
     """Do every job; `line` says what is printed of each run, `repeats` and `spare_rounds` what harness.schedule.retry_queue does of them.
 
-    `until` ends the rounds before all are done.
+    `until` ends the rounds before all are done. With several `lanes` jobs run side by side, without `until` and spare rounds.
 
     Ctrl-C ends the run in flight, stops its children and keeps the finished ones, marked incomplete. A run that
     fails is kept as refused, and the others continue.
@@ -108,7 +108,10 @@ def run_jobs(
         for job in jobs:
             if job.deployment is None:  # elsewhere the workers themselves say when they cannot begin
                 require_descriptors(job.scenario)
-        _run_all(RetryQueue(jobs, repeats, spare_rounds), results, console, line, until)
+        if lanes > 1:
+            run_in_lanes(split(jobs, lanes), results, console, line, repeats)
+        else:
+            _run_all(RetryQueue(jobs, repeats, spare_rounds), results, console, line, until)
         complete = True
     except KeyboardInterrupt:
         console.print("[yellow]interrupted: the finished runs are kept, marked incomplete[/]")
@@ -124,37 +127,14 @@ def _run_all(
     line: Callable[[Run], str],
     until: UntilSettled | None,
 ) -> None:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with (
-        BrokerPool(results.logs / "clusters") as pool,
-        Progress(*columns, console=console, refresh_per_second=4) as progress,
-    ):
-        task = progress.add_task("starting", total=queue.total)
+    with BrokerPool(results.logs / "clusters") as pool, progress_on(console) as progress:
+        board = Board(queue, results, progress, line)
         while (job := queue.next()) is not None:
-
-            def say(phase: str, label: str = job.label) -> None:
-                progress.update(task, description=f"{label} · {phase}")
-
-            run = measure(job, results, say, pool.broker)
-            again = queue.done(job, run)
-            progress.update(task, advance=1, total=queue.total)
-            progress.console.print(line(run), highlight=False)
-            if again:
-                progress.console.print(
-                    "    the machine may have disturbed it; it will be repeated at the end of its round"
-                )
-            elif run.permanent:
-                progress.console.print("    another run would fail for the same reason, so similar runs are skipped")
+            board.note(job, attempt(job, log_folder(results, job), partial(board.say, job), pool.broker))
             if until is not None and queue.round_over:
                 last = until.ends(job.round, results.comparison)
                 results.set_stopping(until.stopping)
                 if job.round == 1:
-                    progress.console.print(f"    {until.plan}", highlight=False)
+                    board.tell(f"    {until.plan}")
                 queue.end_rounds(after=0 if last else until.stopping.looks[-1])
-                progress.update(task, total=queue.total)
+                board.show_total()

@@ -35,11 +35,13 @@ class Servers:
         self._stack.callback(child.kill)
         return child
 
-    def sentinel(self, port: int, primary: int) -> Child:
+    def sentinel(self, port: int, primary: int, epoch: int = 0) -> Child:
+        """With the primary of that failover."""
         config = self.folder / f"sentinel-{port}.conf"
         config.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {self.folder}\nsentinel monitor {NAME} 127.0.0.1 {primary} 2\n"
             f"sentinel down-after-milliseconds {NAME} 1000\nsentinel failover-timeout {NAME} 3000\n"
+            f"sentinel config-epoch {NAME} {epoch}\n"
         )
         command = [valkey.require(), config, "--sentinel"]
         child = self.running[port] = spawn(f"sentinel {port}", command, self.folder / f"{port}.log", cwd=self.folder)
@@ -119,4 +121,42 @@ def cluster(folder: Path) -> Iterator[Servers]:
                 lambda port=port: "cluster_state:ok" in ask(port, "CLUSTER", "INFO"), f"the cluster at {port}", 30
             )
         wait_until(lambda: all(len(ask(port, "CLUSTER", "SLOTS")) == 3 for port in ports), "all know all slots", 30)
+        yield servers
+
+
+class Split(Servers):
+    """What clients see of a split brain: two primaries, and Sentinels that name one or the other."""
+
+    old: int
+    """The primary that was cut off; its Sentinel knows of no failover."""
+    new: int
+    lonely: int
+    """The Sentinel beside the old primary."""
+    others: list[int]
+    """Two Sentinels, which have made the new one the primary; not started."""
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in (self.lonely, *self.others))
+        return f"redis+sentinel://{hosts}/{NAME}"
+
+    def fail_over(self, sentinels: list[int]) -> None:
+        """Start these of the others."""
+        for port in sentinels:
+            self.sentinel(port, self.new, epoch=1)
+        for port in sentinels:
+            wait_until(lambda port=port: redis_answers(port), f"the sentinel at {port}", 20)
+
+
+@contextmanager
+def split(folder: Path) -> Iterator[Split]:
+    """Both primaries and the lonely Sentinel run."""
+    with ExitStack() as stack:
+        servers = Split(folder, stack)
+        servers.old, servers.new, servers.lonely, *servers.others = free_ports(5)
+        servers.start(servers.old)
+        servers.start(servers.new)
+        servers.sentinel(servers.lonely, servers.old)
+        for port in (servers.old, servers.new, servers.lonely):
+            wait_until(lambda port=port: redis_answers(port), f"the server at {port}", 20)
         yield servers

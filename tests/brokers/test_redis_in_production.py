@@ -17,7 +17,7 @@ from brokers.redis_subscriber import CLASSIC, Subscriber
 from brokers.registry import open_endpoint
 from core.ports import free_port
 from core.process import spawn
-from tests.brokers.redis_sets import cluster, watched
+from tests.brokers.redis_sets import cluster, split, watched
 from tests.redis_ask import ask
 from tests.waiting import wait_until
 
@@ -94,6 +94,63 @@ async def test_a_name_that_no_sentinel_knows_is_said(tmp_path):
         with pytest.raises(BrokerError, match=r"this is a Sentinel; write redis\+sentinel://"):
             async with adapter.producer(endpoint):
                 pass
+
+
+@pytest.mark.parametrize("answering", [2, 1])
+async def test_a_sentinel_that_is_cut_off_is_outvoted_or_outdated(answering, tmp_path):
+    """It is the first of the URL, and the primary on its side answers as one."""
+    with split(tmp_path) as servers:
+        servers.fail_over(servers.others[:answering])
+        _, endpoint = open_endpoint(servers.url)
+        connection = await open_connection(endpoint.at(endpoint.hosts[0]))
+        assert connection.port == servers.new
+        await close(connection)
+
+
+@pytest.mark.parametrize("scheme", ["redis+sentinel", "redis+streams+sentinel"])
+async def test_both_sides_leave_a_primary_that_was_cut_off_once_the_others_have_a_new_one(scheme, tmp_path):
+    with split(tmp_path) as servers:
+        async with both(servers.url.replace("redis+sentinel", scheme)) as (producer, consumer, reader):
+            assert not await consumer.subscribe("events")
+            await publish_until_seen(producer, reader, "events", b"before")
+            servers.fail_over(servers.others)
+            async with asyncio.timeout(DEADLINE_S):
+                while not _has_seen(servers.new, scheme):
+                    with contextlib.suppress(BrokerError):
+                        await producer.publish("events", b"meanwhile")
+                    await asyncio.sleep(0.05)
+            await publish_until_seen(producer, reader, "events", b"after")
+
+
+def _has_seen(port, scheme):
+    """Whether the server at this port has been published to, and a consumer is there."""
+    if "streams" in scheme:
+        return ask(port, "EXISTS", "fanbench") and "cmd=xread" in ask(port, "CLIENT", "LIST")
+    return ask(port, "PUBSUB", "NUMSUB", "events")[1] and "cmd=publish" in ask(port, "CLIENT", "LIST")
+
+
+async def test_without_the_right_to_ask_for_the_failover_most_sentinels_decide(tmp_path):
+    with split(tmp_path) as servers:
+        servers.fail_over(servers.others)
+        for port in (servers.lonely, *servers.others):
+            rights = ["+auth", "+hello", "+ping", "+sentinel|get-master-addr-by-name"]
+            ask(port, "ACL", "SETUSER", "app", "on", ">word", "-@all", *rights)
+        (tmp_path / "word").write_text("word\n")
+        options = f"?sentinel_user=app&sentinel_password_file={tmp_path / 'word'}"
+        _, endpoint = open_endpoint(servers.url + options)
+        connection = await open_connection(endpoint.at(endpoint.hosts[0]))
+        assert connection.port == servers.new
+        await close(connection)
+
+
+async def test_a_sentinel_that_does_not_answer_is_not_waited_for(tmp_path):
+    with split(tmp_path) as servers:
+        servers.fail_over(servers.others)
+        servers.running[servers.lonely].send_signal(signal.SIGSTOP)  # its kernel still accepts connections
+        _, endpoint = open_endpoint(servers.url)
+        connection = await open_connection(endpoint.at(endpoint.hosts[0]))
+        assert connection.port == servers.new
+        await close(connection)
 
 
 @pytest.mark.parametrize("options", ["", "?pubsub=classic"])

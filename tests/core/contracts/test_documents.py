@@ -85,7 +85,8 @@ KEYS = {
     "load order": (LoadOrder(do="stall", share=0.1, for_s=2), "version do share for_s at_ns"),
     "manifest": (
         MANIFEST,
-        "schema_version name started_utc complete verdict command scenario host versions libraries fanbench settings stopping order",
+        "schema_version name started_utc complete verdict command scenario host versions libraries fanbench settings stopping lanes "
+        "order",
     ),
     "capacity": (CAPACITY, "version contender vary slo held broke confirmed note p99_ms points"),
     "histograms": (HISTOGRAMS, "version format runs"),

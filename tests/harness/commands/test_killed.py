@@ -19,7 +19,9 @@ pytestmark = [
 
 
 def the_guard(started):
-    (guard,) = [p for p in started.seen if any(word.endswith("core/guard.py") for word in command_line(p))]
+    """Its own: lanes have guards, too."""
+    guards = [p for p in started.seen if any(word.endswith("core/guard.py") for word in command_line(p))]
+    (guard,) = [p for p in guards if p.ppid() == started.process.pid]
     return guard
 
 
@@ -37,6 +39,11 @@ def count(started, part):
         (("demo", "rabbitmq"), ("beam", "epmd", "-m generator", "-m server", "nginx: worker")),
         (("demo", "mosquitto"), ("mosquitto", "-m server")),
         (("demo", "nats"), ("nats-server", "-m server")),
+        pytest.param(
+            ("faults", "valkey-sentinel", "nats-cluster", "--fault", "follower-kill", "--duration", 60),
+            ("harness.schedule.lane", "valkey-server", "nats-server", "-m generator", "-m server", "load/sse.py"),
+            marks=pytest.mark.soak,
+        ),
     ],
     ids=lambda words: "-".join(map(str, words[:2])),
 )

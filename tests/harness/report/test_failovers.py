@@ -1,5 +1,7 @@
 """Failovers: the silence of each run, its interval, and the losses, as the report shows them."""
 
+from dataclasses import replace
+
 import pytest
 
 from core.fault import KINDS, WHAT
@@ -117,6 +119,11 @@ def test_the_report_opens_with_failovers_and_says_what_each_fault_is(comparison)
     text = as_markdown(view_of(comparison))
     assert text.index("When a node dies") < text.index("Failovers in figures") < text.index("The faults")
     assert "What each fault did" not in text
+
+
+def test_runs_that_were_done_at_once_are_told(comparison):
+    assert "2 runs were done at once" in " ".join(view_of(replace(comparison, lanes=2)).method)
+    assert "runs were done at once" not in " ".join(view_of(comparison).method)
 
 
 def test_faults_of_nodes_that_were_not_measured_are_named(comparison):
