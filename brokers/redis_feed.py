@@ -13,11 +13,12 @@ from brokers.redis_link import RedisConnectionError
 class RedisFeed(asyncio.Protocol):
     """A logged-in connection taken over from redis-py; `take` gets each answer or its ResponseError."""
 
-    def __init__(self, connection: Any, take: Callable[[Any], None]) -> None:
-        """redis-py must have finished all its writes and reads."""
+    def __init__(self, connection: Any, take: Callable[[Any], None], end: Callable[[], None] | None = None) -> None:
+        """redis-py must have finished all its writes and reads. `end` is called after the answers of each read."""
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Exception] = self._loop.create_future()
         self._take = take
+        self._end_read = end
         self._answers = answers_of(connection)
         self._unsent: list[bytes] = []
         self._paused = self._flushes_soon = False
@@ -63,11 +64,12 @@ class RedisFeed(asyncio.Protocol):
             self._answers.feed(data)
             for answer in self._answers.whole():
                 if isinstance(answer, RedisConnectionError):  # such as LOADING: the connection is useless
-                    self._break_off(answer)
-                    return
+                    raise answer  # noqa: TRY301 - `end` must follow the answers before it
                 self._take(answer)
         except Exception as error:
             self._break_off(error)
+        if self._end_read is not None:
+            self._end_read()
 
     def pause_writing(self) -> None:
         """The socket is full."""
