@@ -68,8 +68,8 @@ class NatsProducer:
         else:
             done(None)
 
-    def flush(self) -> None:
-        """Pass the begun publishes to nats-py."""
+    def flush(self, *, soon_again: bool = False) -> None:  # noqa: ARG002 - `done` was called already
+        """Write the begun publishes, or pass them to nats-py."""
         begun, self._begun = self._begun, []
         if begun and (link := self._line.connection) is not None:
             post(link.client, begun)

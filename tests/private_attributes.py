@@ -202,7 +202,14 @@ PRIVATE_USES = [
     PrivateUse(
         "nats-py",
         _NATS,
-        ("_pending", "_pending_data_size", "_flush_queue"),
+        ("_pending", "_pending_data_size", "_flush_queue", "_transport"),
+        "write many messages as one",
+        "brokers/nats_requests.py",
+    ),
+    PrivateUse(
+        "nats-py",
+        "nats.aio.transport:TcpTransport",
+        ("_io_writer",),
         "write many messages as one",
         "brokers/nats_requests.py",
     ),
