@@ -15,6 +15,8 @@ from brokers.options import Option
 
 Delivery = Literal["at-most-once", "at-least-once"]
 Done = Callable[[BrokerError | None], None]
+Take = Callable[[str, bytes], None]
+"""Takes a message: topic and payload."""
 
 
 class Message(NamedTuple):
@@ -82,8 +84,11 @@ class BeginsPublishing(Protocol):
         `done` is called once, perhaps before this returns: with None where `publish` would return, or with what it would raise.
         """
 
-    def flush(self) -> None:
-        """Send all begun publishes together."""
+    def flush(self, *, soon_again: bool = False) -> None:
+        """Send all begun publishes together.
+
+        With `soon_again`, the next call follows within a millisecond, and the calls of `done` may wait for it.
+        """
 
 
 class Consumer(Protocol):
@@ -116,6 +121,18 @@ class GivesBatches(Protocol):
 
     async def batch(self) -> Sequence[Message | Gap]:
         """Return what iterating would yield without waiting, and at least one; StopAsyncIteration at the end."""
+
+
+@runtime_checkable
+class PassesOn(GivesBatches, Protocol):
+    """What a consumer's `__aiter__` may return: an iterator that can call its reader instead of waking it up."""
+
+    def pass_on(self, take: Take | None, end: Callable[[], None] | None = None) -> None:
+        """From now on, call `take` with each message that no other item precedes, and `end` after the messages of one read.
+
+        The iterator still returns everything else: Gaps, messages after a Gap, and messages beyond one turn's share.
+        With None for `take`, it returns everything again. This has no effect if the iterator cannot pass messages on.
+        """
 
 
 class Adapter(Protocol):

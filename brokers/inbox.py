@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
-from brokers.api import Gap, Message
+from brokers.api import Gap, Message, Take
 from brokers.options import whole_number
 
 DEFAULT_CAPACITY = 65_536
@@ -24,12 +24,23 @@ class Inbox:
 
     While it is full, messages are dropped until half of it is free again, and reported as one Gap in their place. If it
     accepted every message that finds a free slot, a slow reader would get a Gap for each message.
+
+    With `tells_end` the adapter promises to call `end_read` after each read of its connection. A reader can then be
+    called by `pass_on` instead of being woken up.
     """
 
-    __slots__ = ("_capacity", "_closed", "_held_bytes", "_items", "_lost", "_readable", "_room", "_turn", "_waiter")
+    __slots__ = (
+        "_capacity", "_closed", "_end", "_held_bytes", "_items", "_lost", "_passed", "_readable", "_room", "_take_at_once", "_tells_end",
+        "_turn", "_waiter",
+    )  # fmt: skip
 
-    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(self, capacity: int = DEFAULT_CAPACITY, *, tells_end: bool = False) -> None:
         self._capacity = max(1, capacity)
+        self._tells_end = tells_end
+        self._take_at_once: Take | None = None
+        self._end: Callable[[], None] | None = None
+        self._passed = 0
+        """Number of messages of this read that went straight to the reader."""
         self._items: deque[Message | Gap] = deque()
         self._held_bytes = 0
         self._lost = 0
@@ -51,6 +62,11 @@ class Inbox:
     def _half_free(self) -> bool:
         return len(self._items) <= self._capacity // 2 and self._held_bytes <= CAPACITY_BYTES // 2
 
+    @property
+    def _is_next(self) -> bool:
+        """Whether nothing waits before the next message."""
+        return not (self._items or self._lost) and self._readable is None
+
     async def room(self) -> None:
         """Wait until half of the buffer is free; for adapters that leave the rest at the broker."""
         while not self._half_free:
@@ -58,7 +74,11 @@ class Inbox:
             await self._room.wait()
 
     def put(self, topic: str, payload: bytes) -> None:
-        """Add a message, or count it as lost."""
+        """Pass a message straight to the reader, or buffer it, or count it as lost."""
+        if self._take_at_once is not None and self._passed < _TURN and self._is_next:
+            self._passed += 1
+            self._take_at_once(topic, payload)
+            return
         if self._lost or len(self._items) >= self._capacity or self._held_bytes >= CAPACITY_BYTES:
             if not self._half_free:
                 self._lost += 1
@@ -68,6 +88,18 @@ class Inbox:
         self._held_bytes += len(payload)
         if self._waiter is not None:
             self._wake()
+
+    def pass_on(self, take: Take | None, end: Callable[[], None] | None = None) -> None:
+        """See `PassesOn`."""
+        if self._tells_end:
+            self._take_at_once, self._end = take, end
+
+    def end_read(self) -> None:
+        """End one read of the connection."""
+        if self._passed:
+            self._passed = 0
+            if self._end is not None:
+                self._end()
 
     def gap(self, gap: Gap) -> None:
         """Add a Gap, even if the buffer is full."""
@@ -141,6 +173,8 @@ class Inbox:
 
     async def batch(self) -> Sequence[Message | Gap]:
         """Return the waiting messages, at least one, but not so many that they would block the rest of the program.
+
+        It does not return messages that went straight to the reader.
 
         Raises:
             StopAsyncIteration: the buffer was closed, and nothing is left.

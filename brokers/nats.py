@@ -68,8 +68,8 @@ class NatsProducer:
         else:
             done(None)
 
-    def flush(self) -> None:
-        """Pass the begun publishes to nats-py."""
+    def flush(self, *, soon_again: bool = False) -> None:  # noqa: ARG002 - `done` was called already
+        """Write the begun publishes, or pass them to nats-py."""
         begun, self._begun = self._begun, []
         if begun and (link := self._line.connection) is not None:
             post(link.client, begun)
@@ -88,7 +88,7 @@ class NatsConsumer:
     """One NATS subscription for each topic."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER), tells_end=True)
         self.line = ConsumerConnection(endpoint, self.inbox, calls(), self._send, topic_names(endpoint))
 
     @property
@@ -114,6 +114,7 @@ class NatsConsumer:
         return {subject: Refusal("forbidden", reason(link.refused[subject])) for subject in refused}
 
     async def _subscribe(self, link: NatsConnection, subject: str) -> Subscription:
+        link.parser.end_read = self.inbox.end_read
         return await subscribe_payloads(link, subject, partial(self.inbox.put, self.line.topics[subject]))
 
     async def unsubscribe(self, *topics: str) -> None:

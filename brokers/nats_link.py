@@ -154,6 +154,9 @@ async def dial(endpoint: Endpoint) -> NatsConnection:
         await finish(quietly(hang_up(link), endpoint.timeout_s))
         cause, step = "the broker does not ask for TLS", "use a scheme without TLS"
         raise BrokerError(endpoint, "connect", cause, CauseKind.WRONG_PROTOCOL, step)
+    reader = getattr(link.client._transport, "_io_reader", None)  # a WebSocket has none
+    if reader is not None:
+        link.parser.watch(reader)
     return link
 
 

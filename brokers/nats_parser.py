@@ -22,20 +22,53 @@ class SinkParser(Parser):
         super().__init__(client)
         self.sinks: dict[bytes, Callable[[bytes], None]] = {}
         """Sinks by the subscription's number."""
+        self.end_read: Callable[[], None] | None = None
+        """Called after the messages of one read."""
+        self._parsing = False
+        """Whether `parse` is still working on earlier bytes."""
 
     def reset(self) -> None:
         """Discard unfinished messages."""
         super().reset()
         self._unfinished = b""
 
+    def watch(self, reader: Any) -> None:
+        """Take messages for sinks when they arrive at this `asyncio.StreamReader`, without waking nats-py's task."""
+        feed, unread = reader.feed_data, reader._buffer
+
+        def feed_data(data: bytes) -> None:
+            if self._parsing or unread or not self.sinks or self.state != AWAITING_CONTROL_LINE:
+                feed(data)  # it must stay behind earlier bytes
+                return
+            try:
+                data = self._take(data)
+            finally:
+                self._end()
+            if data:
+                feed(data)
+
+        reader.feed_data = feed_data
+
     async def parse(self, data: bytes = b"") -> None:
         """Take the next bytes."""
-        if self.state == AWAITING_CONTROL_LINE and (self.sinks or self._unfinished):
-            data = b"".join((self.buf, self._unfinished, data))  # `buf` has the beginning of a line
-            self.buf.clear()
-            data = self._hand_on(data)
-        if data:
-            await super().parse(data)
+        self._parsing = True
+        try:
+            if self.state == AWAITING_CONTROL_LINE and (self.sinks or self._unfinished):
+                data = self._take(data)
+            if data:
+                await super().parse(data)
+        finally:
+            self._parsing = False
+            self._end()
+
+    def _end(self) -> None:
+        if self.end_read is not None:
+            self.end_read()
+
+    def _take(self, data: bytes) -> bytes:
+        data = b"".join((self.buf, self._unfinished, data))  # `buf` has the beginning of a line
+        self.buf.clear()
+        return self._hand_on(data)
 
     def _hand_on(self, data: bytes) -> bytes:
         """Pass on whole messages for sinks; return what follows the last one unless another may begin there."""

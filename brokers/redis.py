@@ -61,7 +61,7 @@ class RedisConsumer:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER), tells_end=True)
         calls = Calls(self._open, self._serve, _close, (OSError, RedisError), kind_of)
         self.line = ConsumerConnection(endpoint, self.inbox, calls, self._send, TopicNames(endpoint, MAX_TOPIC_BYTES))
 
@@ -86,7 +86,7 @@ class RedisConsumer:
         return self.inbox
 
     async def _open(self, endpoint: Endpoint) -> Subscriber:
-        return Subscriber(await open_connection(endpoint), self._endpoint, CLASSIC, self._take)
+        return Subscriber(await open_connection(endpoint), self._endpoint, CLASSIC, self._take, self.inbox.end_read)
 
     def _take(self, name: str, payload: bytes) -> None:
         if name in self.line.topics:

@@ -54,7 +54,10 @@ class BoundedReader:
 
     def whole(self) -> Iterator[Any]:
         """The complete answers so far."""
-        while type(answer := self.gets()) is not object:
+        gets = self._gets
+        while type(answer := gets()) is not object:
+            if self._whole_bytes:
+                self.last_bytes, self._whole_bytes = self._whole_bytes, 0
             yield answer
 
     def has_data(self) -> bool:

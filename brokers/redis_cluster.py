@@ -141,7 +141,8 @@ class _ConsumerShard:
 
     async def _open(self, endpoint: Endpoint) -> Nodes[Subscriber]:
         nodes = await open_shard(endpoint, self._cluster, self._slots)
-        return nodes.of(lambda connection: Subscriber(connection, self._endpoint, SHARDED, self._take))
+        end = self._inbox.end_read
+        return nodes.of(lambda connection: Subscriber(connection, self._endpoint, SHARDED, self._take, end))
 
     async def _hang_up(self, nodes: Nodes[Subscriber]) -> None:
         await close_all(nodes.of(lambda subscriber: subscriber.connection))
@@ -231,7 +232,7 @@ class RedisClusterAdapter:
             async with classic.consumer(_any_node(endpoint)) as one:
                 yield one
             return
-        cluster, into = ClusterMap(), inbox.Inbox(endpoint.get(inbox.BUFFER))
+        cluster, into = ClusterMap(), inbox.Inbox(endpoint.get(inbox.BUFFER), tells_end=True)
         slots = await shards_of(endpoint, cluster)
         shards = [_ConsumerShard(endpoint, cluster, some, into) for some in slots]
         async with AsyncExitStack() as stack:

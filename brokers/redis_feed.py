@@ -13,14 +13,15 @@ from brokers.redis_link import RedisConnectionError
 class RedisFeed(asyncio.Protocol):
     """A logged-in connection taken over from redis-py; `take` gets each answer or its ResponseError."""
 
-    def __init__(self, connection: Any, take: Callable[[Any], None]) -> None:
-        """redis-py must have finished all its writes and reads."""
+    def __init__(self, connection: Any, take: Callable[[Any], None], end: Callable[[], None] | None = None) -> None:
+        """redis-py must have finished all its writes and reads. `end` is called after the answers of each read."""
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Exception] = self._loop.create_future()
         self._take = take
+        self._end_read = end
         self._answers = answers_of(connection)
         self._unsent: list[bytes] = []
-        self._paused = self._flushes_soon = False
+        self._paused = self._flushes_soon = self._answers_wait = self._reading_waits = False
         self._transport: asyncio.Transport = connection._writer.transport
         self._transport.set_protocol(self)
         self._transport.resume_reading()
@@ -45,12 +46,19 @@ class RedisFeed(asyncio.Protocol):
             self._flushes_soon = True
             self._loop.call_soon(self.flush)
 
-    def flush(self) -> None:
+    def flush(self, *, soon_again: bool = False) -> None:
         """Send the written commands together; wait while the socket is full.
 
-        Send nothing once the connection is lost: uvloop raises RuntimeError for a write to a closed transport.
+        With `soon_again`, another flush follows within a millisecond, and answers may wait for it: a wake-up for them costs
+        as much as several commands. Send nothing once the connection is lost: uvloop raises RuntimeError for a write to a
+        closed transport.
         """
         self._flushes_soon = False
+        self._answers_wait = soon_again
+        if self._reading_waits:
+            self._reading_waits = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
         if self._unsent and not self._paused and not self.ended:
             unsent, self._unsent = self._unsent, []
             self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
@@ -66,11 +74,15 @@ class RedisFeed(asyncio.Protocol):
             self._answers.feed(data)
             for answer in self._answers.whole():
                 if isinstance(answer, RedisConnectionError):  # such as LOADING: the connection is useless
-                    self._break_off(answer)
-                    return
+                    raise answer  # noqa: TRY301 - `end` must follow the answers before it
                 self._take(answer)
         except Exception as error:
             self._break_off(error)
+        if self._end_read is not None:
+            self._end_read()
+        if self._answers_wait and not self._ended.done():
+            self._reading_waits = True
+            self._transport.pause_reading()
 
     def pause_writing(self) -> None:
         """The socket is full."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from brokers.api import Take
 from brokers.endpoint import Endpoint
 from brokers.reconnect import heartbeat_s
 from brokers.redis_feed import RedisFeed
@@ -48,12 +49,15 @@ class Subscriber:
     """Run `read` and `beat` while it is open; `confirmed` sends a command and waits for the broker's answer."""
 
     def __init__(
-        self, connection: Connection, endpoint: Endpoint, verbs: Verbs, take: Callable[[str, bytes], None]
+        self, connection: Connection, endpoint: Endpoint, verbs: Verbs, take: Take, end: Callable[[], None]
     ) -> None:
+        """`take` gets each message; `end` is called after those of each read."""
         self.connection = connection
         self.verbs = verbs
         self._endpoint = endpoint
         self._take = take
+        self._end = end
+        self._message = verbs.message
         self._waiting: deque[_Asked] = deque()
         self._early: list[tuple[str, bytes]] = []
         """Messages between the confirmations of a new connection."""
@@ -105,8 +109,9 @@ class Subscriber:
             early, self._early = self._early, []
             for name, payload in early:
                 self._take(name, payload)
+            self._end()
             await send(self.connection, [])  # redis-py's own bytes go first
-            feed = self._feed = RedisFeed(self.connection, self._came)
+            feed = self._feed = RedisFeed(self.connection, self._came, self._end)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(feed.wait_end())
                 tasks.create_task(self._beat(feed))
@@ -118,10 +123,10 @@ class Subscriber:
 
     def _came(self, answer: Any) -> None:
         self._heard = True
-        if isinstance(answer, ResponseError):
-            self._answered(answer)
-        elif answer[0] == self.verbs.message:
+        if type(answer) is list and answer[0] == self._message:
             self._take(_text(answer[1]), answer[2])
+        elif isinstance(answer, ResponseError):
+            self._answered(answer)
         elif answer[0] in self._confirmations:
             if not self._waiting:
                 # The server ends a sharded subscription when its slot moves to another node.

@@ -1,4 +1,4 @@
-"""Sleeps with a precision of microseconds: the timers of uvloop and epoll count whole milliseconds."""
+"""Calls a function after a delay with a precision of microseconds: the timers of uvloop and epoll count whole milliseconds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import ctypes
 import os
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 _NS_PER_S = 1_000_000_000
@@ -25,48 +27,51 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Alarm:
-    """A Linux timer that the event loop watches like a socket; on other systems the loop's own timer.
+    """Calls `ring` once, after the delay that was set last, in the event loop and without a task.
 
-    One task sleeps at a time.
+    It is a Linux timer that the event loop watches like a socket; on other systems the loop's own timer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._loop = asyncio.get_running_loop()
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = -1
         self._spec = _Itimerspec()
         self._pointer = ctypes.byref(self._spec)
-        self._sleeping: asyncio.Future[None] | None = None
+        self._is_set = False
+        self._handle: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Alarm:
         if hasattr(self._libc, "timerfd_create"):
             self._fd = self._libc.timerfd_create(time.CLOCK_MONOTONIC, _CLOEXEC_NONBLOCK)
         if self._fd >= 0:
-            asyncio.get_running_loop().add_reader(self._fd, self._ring)
+            self._loop.add_reader(self._fd, self._expired)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._fd)
+            self._loop.remove_reader(self._fd)
             os.close(self._fd)
             self._fd = -1
+        if self._handle is not None:
+            self._handle.cancel()
 
-    async def sleep(self, seconds: float) -> None:
-        """Return when this much time has passed."""
+    def set(self, delay_ns: int) -> None:
+        """Ring when this much time has passed."""
         if self._fd < 0:
-            await asyncio.sleep(seconds)
+            self._handle = self._loop.call_later(delay_ns / _NS_PER_S, self._ring)
             return
         # Not 0, which would stop the timer.
-        self._spec.first_s, self._spec.first_ns = divmod(max(1, int(seconds * _NS_PER_S)), _NS_PER_S)
+        self._spec.first_s, self._spec.first_ns = divmod(max(1, delay_ns), _NS_PER_S)
         self._libc.timerfd_settime(self._fd, 0, self._pointer, None)
-        self._sleeping = asyncio.get_running_loop().create_future()
-        await self._sleeping
+        self._is_set = True
 
-    def _ring(self) -> None:
-        try:
-            os.read(self._fd, _EXPIRED_BYTES)
-        except BlockingIOError:  # it was set again after it expired, and has not expired since
-            return
-        if self._sleeping is not None and not self._sleeping.done():
-            self._sleeping.set_result(None)
+    def _expired(self) -> None:
+        self._is_set = False
+        self._ring()
+        if not self._is_set and self._fd >= 0:  # setting it again would also have made it unreadable
+            with suppress(BlockingIOError):
+                os.read(self._fd, _EXPIRED_BYTES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from core.errors import UsageError
 from core.stamp import Stamp, StampForm, encode, encode_compact, smallest_bytes
 
@@ -27,6 +29,7 @@ def build(stamp: Stamp, payload_bytes: int, form: StampForm = "readable", mark: 
     return bare[:-2] + filling(payload_bytes - len(bare), mark) + bare[-2:]
 
 
+@lru_cache(64)  # a stamp grows by a digit now and then
 def filling(size_bytes: int, mark: str) -> bytes:
     """Return this many bytes of padding, which begins with the mark."""
     known = mark.encode() if len(mark) <= size_bytes else b""

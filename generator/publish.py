@@ -21,10 +21,10 @@ from core.histogram import Histogram
 from core.latency_buckets import LatencyBuckets
 from core.stamp import Phase, Stamp, new_stream
 from core.topics import expand_topics
-from generator.alarm import Alarm
 from generator.clocks import ReplicaClocks
 from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
+from generator.pace import NEXT_TURN, Pace
 from generator.payload import build, build_around, require_size
 from generator.plan import DueEvent, in_order, of_topics, plan_sessions, plan_topics
 from generator.publishes import Publishes, failure_reason
@@ -40,9 +40,10 @@ FLUSH_S = 10.0
 _LOG_INTERVAL_S = 1.0
 _FOLD = 4_096
 """Latenesses kept before they are folded, a third of a millisecond's work."""
-_SHORT_NS = 5_000_000
 _GRAIN_NS = 250_000
 """Least time between two wake-ups: events that are due in between are sent together. A wake-up costs as much as an event, in each program."""
+_SOON_NS = 1_000_000
+"""If the next events are sent within this time, acknowledgements may be read with that wake-up instead of one of their own."""
 _AT_ONCE = 32
 """Overdue events whose publishes are begun before they have their turn: a third of a millisecond's work."""
 
@@ -119,30 +120,29 @@ class EventPublisher:
         """Follow the schedule to its end, from that instant or from now. What is in flight then is waited for by `flush`."""
         self._clock = ClockPair.read()
         start_ns = starts_ns or self._clock.wall_ns
-        begun = 0
-        with Alarm() as alarm:
-            for event in self._plan(start_ns):
-                due_ns = start_ns + event.offset_ns
-                if due_ns > (sent_ns := now_ns()):
-                    self._send_begun()
-                    await self._until(max(due_ns, sent_ns + _GRAIN_NS), alarm)
-                    begun = 0
-                elif begun == _AT_ONCE:
-                    self._send_begun()
-                    await asyncio.sleep(0)
-                    begun = 0
-                if self.in_flight >= MAX_IN_FLIGHT:
-                    await self._room()
-                self._begin(event, due_ns)
-                begun += 1
-        self._send_begun()
+        await Pace(self._steps(start_ns)).follow()
         await asyncio.sleep(0)  # the last ones begin
 
-    async def _until(self, due_ns: int, alarm: Alarm) -> None:
-        # A loop's own timer may wake a millisecond early, and late by what the loop was busy with when it set the
-        # timer: a fan-out. So a long wait is halved, until nothing was busy; nothing is sent before it is due.
-        while (wait_ns := due_ns - now_ns()) > 0:
-            await alarm.sleep((wait_ns if wait_ns < _SHORT_NS else wait_ns // 2) / NS_PER_S)
+    def _steps(self, start_ns: int) -> Iterator[int]:
+        """Begin what is due; see `Pace`."""
+        begun = 0
+        for event in self._plan(start_ns):
+            due_ns = start_ns + event.offset_ns
+            if due_ns > (moment_ns := now_ns()):
+                until_ns = max(due_ns, moment_ns + _GRAIN_NS)
+                self._send_begun(soon_again=until_ns < moment_ns + _SOON_NS)
+                yield until_ns
+                begun = 0
+            elif begun == _AT_ONCE:
+                self._send_begun()
+                yield NEXT_TURN
+                begun = 0
+            while self.in_flight >= MAX_IN_FLIGHT:
+                self._send_begun()
+                yield now_ns() + _GRAIN_NS
+            self._begin(event, due_ns)
+            begun += 1
+        self._send_begun()
 
     def _plan(self, start_ns: int) -> Iterator[DueEvent]:
         settings, rules = self._settings, self._rules
@@ -211,9 +211,9 @@ class EventPublisher:
         else:
             producer.begin(letter.topic, letter.payload, self._publish_one.watch(partial(self._done, letter)))
 
-    def _send_begun(self) -> None:
+    def _send_begun(self, *, soon_again: bool = False) -> None:
         if self._begins is not None:
-            self._begins.flush()
+            self._begins.flush(soon_again=soon_again)
 
     def _done(self, letter: Letter, error: BrokerError | None) -> None:
         self._ended()

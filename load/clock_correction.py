@@ -57,7 +57,13 @@ class ClockCorrection:
     def shifts(self, events: Sequence[Event], counts: Ints, now_ns: int, oldest_ns: int) -> Shifts | None:
         """Return the corrections for these events, delivered to that many clients since `oldest_ns`; None if there is only one clock."""
         firsts: dict[tuple[str, str], int] = {}
-        which = [firsts.setdefault((event.server, mark_text(event.content)), at) for at, event in enumerate(events)]
+        texts: dict[str, str] = {}  # many events carry the same
+        which = []
+        for at, event in enumerate(events):
+            text = texts.get(event.content)
+            if text is None:
+                text = texts[event.content] = mark_text(event.content)
+            which.append(firsts.setdefault((event.server, text), at))
         reach_ns = max(0, now_ns - oldest_ns)
         pairs = {at: self._pair(events[at], text, now_ns, reach_ns) for (_, text), at in firsts.items()}
         if all(pair.server is SAME and pair.generator is SAME for pair in pairs.values()):

@@ -6,11 +6,12 @@ everything else is decoded with the client's own decoder.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from core.sse import SSEEvent
-from load.frames import UNKNOWN, Event, Item, Parsed, Source
-from load.transport import WireFormat
+from load.frames import UNKNOWN, Event, Item, Parsed, SeriesRegistry, Source
+from load.transport import CHUNKED, WireFormat
 
 MAX_CACHE_BYTES = 8 * 1024 * 1024
 
@@ -40,8 +41,10 @@ class Feed:
         self._cache: dict[bytes, Parsed] = {}
         self._pieces: dict[bytes, tuple[tuple[Item, ...], int | None]] = {}
         self._bytes = 0
-        self.get = self._cache.get
-        """The decoded read, if its bytes were seen recently."""
+        self.get: Callable[[bytes], Parsed | Event | None] = self._cache.get
+        """For a stream between two events: the decoded read if its bytes were seen recently, or, without `remember`, if they are usual."""
+        if not remember and isinstance(interpreter, SeriesRegistry) and wire_format is CHUNKED:
+            self.get = interpreter.usual
 
     def forget(self) -> None:
         """Empty the cache; data that is still in flight is parsed again."""

@@ -12,6 +12,7 @@ import orjson
 from core.sse import SSEEvent
 from core.stamp import Phase, ReceivedEvent, ReceivedStamp, StampError, decode, parse_id, read_passed_on, read_received
 from load.ledger import Series
+from load.usual_read import Fields, usual_chunks
 
 
 class Times(Enum):
@@ -26,12 +27,18 @@ class Times(Enum):
 
 
 class Event:
-    """One event as one replica sent it; `arrived` notes an arrival at a bystander (wall clock, nanoseconds)."""
+    """One event as one replica sent it; `arrived` notes an arrival at a bystander (wall clock, nanoseconds).
+
+    It also stands for a read that contains nothing else, like `Parsed`.
+    """
 
     __slots__ = (
         "arrivals", "arrived", "aside", "content", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series",
         "server", "sse", "times", "wire_bytes",
     )  # fmt: skip
+    ends = False
+    retry_ms: int | None = None
+    reply = b""
 
     def __init__(self, series: Series, seq: int, measured: bool, server: str, id: str) -> None:
         self.series = series
@@ -53,6 +60,16 @@ class Event:
         self.arrived = self.arrivals.append
         self.aside: array[int] | None = None
         """Arrivals at clients that a fault affects."""
+
+    @property
+    def items(self) -> tuple[Event]:
+        """The items of such a read."""
+        return (self,)
+
+    @property
+    def last(self) -> Event:
+        """The last event of such a read."""
+        return self
 
     def arrive(self, now_ns: int, aside: bool) -> None:
         """Record an arrival, set aside or not."""
@@ -140,6 +157,26 @@ class SeriesRegistry:
         self._frozen = False
         self._last_seqs: Mapping[tuple[str, str], int] | None = None
 
+    def usual(self, data: bytes) -> Event | Parsed | None:
+        """Read bytes that are chunks with one readable event each; None for anything else, which may still be events."""
+        chunks = usual_chunks(data)
+        if not chunks:
+            return None
+        if len(chunks) > 1:
+            return Parsed(tuple(self._usual_event(fields) for fields in chunks), None)
+        event = self._usual_event(chunks[0])
+        event.wire_bytes = len(data)
+        return event
+
+    def _usual_event(self, fields: Fields) -> Event:
+        _, id, server, received_ns, stream, seq, topic, phase, due_ns, sent_ns, pad = fields
+        key = stream.decode(), topic.decode()
+        event = self.make(
+            key, int(seq), "warmup" if phase == b"warmup" else "measure", int(due_ns), server.decode(), id.decode()
+        )
+        event.sent_ns, event.received_ns, event.content = int(sent_ns), int(received_ns), pad.decode()
+        return event
+
     def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Item, ...]:
         """Read one SSE event on a connection to that source."""
         return (self.item(sse, source),)
@@ -203,7 +240,8 @@ class SeriesRegistry:
             series = self.series[key] = Series(*key)
         measured = phase == "measure" and due_ns >= self._measure_from_ns
         measured = measured and (self._last_seqs is None or seq <= self._last_seqs.get(key, -1))
-        self._newest_due_ns = max(self._newest_due_ns, due_ns)
+        if due_ns > self._newest_due_ns:
+            self._newest_due_ns = due_ns
         event = Event(series, seq, measured, server, id)
         event.due_ns = due_ns
         if measured and not self._frozen:

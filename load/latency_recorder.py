@@ -75,10 +75,8 @@ class LatencyRecorder:
         return np.concatenate([bystanders_ns, self._fold(others)]) if others else bystanders_ns
 
     def _fold(self, due: Sequence[tuple[Event, array[int]]]) -> npt.NDArray[np.int64]:
-        by_times: dict[Times, list[tuple[Event, array[int]]]] = {}
-        for event, arrivals in due:
-            by_times.setdefault(event.times, []).append((event, arrivals))
-        folded = [self._fold_alike(times, some) for times, some in by_times.items()]
+        alike = {times: [one for one in due if one[0].times is times] for times in Times}
+        folded = [self._fold_alike(times, some) for times, some in alike.items() if some]
         return np.concatenate(folded) if folded else np.empty(0, np.int64)
 
     def _fold_alike(self, times: Times, due: Sequence[tuple[Event, array[int]]]) -> npt.NDArray[np.int64]:

@@ -52,7 +52,11 @@ class Series:
 
     def note(self, seq: int) -> None:
         """Record that a measured event exists."""
-        self.seen.take(seq)
+        seen = self.seen
+        if seq == seen.next_seq and self.high_seq is not None:  # the usual step
+            seen.next_seq, self.high_seq = seq + 1, seq
+            return
+        seen.take(seq)
         self.low_seq = seq if self.low_seq is None else min(seq, self.low_seq)
         self.high_seq = seq if self.high_seq is None else max(seq, self.high_seq)
 

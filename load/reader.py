@@ -1,7 +1,7 @@
 """One connection: a raw non-blocking socket, read by a watcher of gevent's loop with a plain callback.
 
 No greenlet is woken for an event, and no descriptor is duplicated. `_readable` is the hot path: one read, one clock,
-one look-up of the bytes, one step in the ledger. All else is in `_slowly`.
+one look-up of the bytes or one pattern, one step in the ledger. All else is in `_slowly`.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class StreamReader:
         self._replica = replica
         self._pool = pool
         self._feed: Feed
-        self._get: Callable[[bytes], Parsed | None]
+        self._get: Callable[[bytes], Parsed | Event | None]
         self._decoder: Decoder | None = None
         self._failures = 0
         self._retry_ms: int | None = None
         self._head = b""
         self._track = DISARMED
-        self._last: Parsed | None = None
+        self._last: Parsed | Event | None = None
         self._side = None if pool.access is None else EndpointSide(self, state, pool, pool.access, user)
         self._fd = -1
         self._sock: Any = None
@@ -169,7 +169,7 @@ class StreamReader:
                 self._broken(error.strerror or str(error))
             return
         now_ns = time_ns()
-        parsed = self._get(data)
+        parsed = self._get(data) if self._decoder is None else None
         track = self._track
         if parsed is not None and parsed.series is track.series and parsed.seq == track.next_seq:
             track.next_seq = parsed.next_seq
@@ -194,7 +194,7 @@ class StreamReader:
         if data is None:
             return
         now_ns = time_ns()
-        parsed = self._get(data)
+        parsed = self._get(data) if self._decoder is None else None
         track = self._track
         if parsed is not None and parsed.series is track.series and parsed.seq == track.next_seq:
             track.next_seq = parsed.next_seq
@@ -205,7 +205,7 @@ class StreamReader:
         else:
             self._slowly(data, parsed, now_ns)
 
-    def _slowly(self, data: bytes, parsed: Parsed | None, now_ns: int) -> None:
+    def _slowly(self, data: bytes, parsed: Parsed | Event | None, now_ns: int) -> None:
         if not data:
             self._end("closed by the server", in_good_order=False)
             return

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from brokers.api import Adapter, Consumer, Gap, GivesBatches, Message
+from brokers.api import Adapter, Consumer
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind, Refusal, TopicRefusedError
 from brokers.reconnect import delays_s, reason
@@ -15,6 +14,7 @@ from core.clock import now_ns
 from core.errors import FanbenchError
 from server.broker_state import BrokerState
 from server.hub import Hub
+from server.reading import read_into
 from server.refused_topics import RefusedTopics
 from server.replaying import all_replayed
 from server.subscription_settings import SubscriptionSettings, TooManyTopicsError
@@ -166,7 +166,11 @@ class Subscriptions:
             await asyncio.sleep(delay_s)
 
     async def _serve(self, consumer: Consumer) -> None:
-        works = (self._read(consumer), self._keep(consumer), self.broker.follow(consumer.link))
+        works = (
+            read_into(self._hub, consumer, self._endpoint),
+            self._keep(consumer),
+            self.broker.follow(consumer.link),
+        )
         tasks = [asyncio.create_task(work) for work in works]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -176,29 +180,6 @@ class Subscriptions:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _read(self, consumer: Consumer) -> None:
-        items = aiter(consumer)
-        if not isinstance(items, GivesBatches):
-            async for item in items:
-                self._accept(item)
-            return
-        with contextlib.suppress(StopAsyncIteration):
-            while True:
-                batch = await items.batch()
-                self._hub.hold()
-                try:
-                    for item in batch:
-                        self._accept(item)
-                finally:
-                    self._hub.flush()
-
-    def _accept(self, item: Message | Gap) -> None:
-        if isinstance(item, Message):
-            self._hub.accept(item.topic, item.payload)
-        else:
-            _log.warning("%s: gap: %s (lost: %s)", self._endpoint, item.cause, item.lost)
-            self._hub.gap(item.cause, item.lost, item.topic)
 
     async def _keep(self, consumer: Consumer) -> None:
         """Subscribe wanted topics, in batches, and unsubscribe lingering ones, one operation at a time."""

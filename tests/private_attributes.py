@@ -52,6 +52,10 @@ PRIVATE_USES = [
         "close a socket at once",
         _NATS_LINK,
     ),
+    PrivateUse(
+        "nats-py", "nats.aio.transport:TcpTransport", ("_io_reader",), "take messages as they arrive", _NATS_LINK
+    ),
+    PrivateUse("python", "asyncio:StreamReader", ("_buffer",), "whether something is unread", "brokers/nats_parser.py"),
     PrivateUse("nats-py", "nats.aio.transport:WebSocketTransport", ("_client",), "close a socket at once", _NATS_LINK),
     PrivateUse(
         "aiohttp", "aiohttp.connector:BaseConnector", ("_close",), "close a WebSocket's socket at once", _NATS_LINK
@@ -198,7 +202,14 @@ PRIVATE_USES = [
     PrivateUse(
         "nats-py",
         _NATS,
-        ("_pending", "_pending_data_size", "_flush_queue"),
+        ("_pending", "_pending_data_size", "_flush_queue", "_transport"),
+        "write many messages as one",
+        "brokers/nats_requests.py",
+    ),
+    PrivateUse(
+        "nats-py",
+        "nats.aio.transport:TcpTransport",
+        ("_io_writer",),
         "write many messages as one",
         "brokers/nats_requests.py",
     ),

@@ -14,7 +14,9 @@ from brokers.api import (
     GivesBatches,
     LinkState,
     Message,
+    PassesOn,
     Producer,
+    Take,
 )
 from brokers.connection import Calls, ProducerConnection, publish_error
 from brokers.consumer_connection import ConsumerConnection
@@ -63,11 +65,13 @@ __all__ = [
     "LogReader",
     "Message",
     "Option",
+    "PassesOn",
     "Producer",
     "ProducerConnection",
     "Reaction",
     "ReconnectLoop",
     "Refusal",
+    "Take",
     "TopicNames",
     "TopicRefusedError",
     "choice",

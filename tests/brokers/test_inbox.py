@@ -174,3 +174,63 @@ async def test_a_batch_waits_for_one_and_leaves_the_rest_of_the_program_its_turn
     asyncio.get_running_loop().call_soon(turns.append, "turn")
     assert 1 <= len(await inbox.batch()) < 1_000
     assert turns == ["turn"]
+
+
+STEPS = st.one_of(st.sampled_from(["batch", "hold", "release", "gap"]), st.integers(1, 3), st.just(300))
+
+
+@given(steps=st.lists(STEPS, max_size=25))
+def test_what_is_passed_on_at_once_keeps_its_place_among_all_else(steps):
+    async def run(*, at_once):
+        inbox, got, number = Inbox(tells_end=True), [], 0
+        if at_once:
+            inbox.pass_on(lambda topic, payload: got.append(Message(topic, payload)))
+        for step in steps:
+            if isinstance(step, int):  # a read that brings so many
+                for _ in range(step):
+                    number += 1
+                    inbox.put("t", b"%d" % number)
+                inbox.end_read()
+            elif step == "batch":
+                got += await inbox.batch() if len(inbox) and inbox._readable != 0 else []
+            elif step == "gap":
+                inbox.gap(Gap(f"told after {number}", None))
+            elif step == "hold":
+                inbox.hold()
+            else:
+                inbox.release(Gap(f"lost after {number}", None))
+        inbox.close()
+        return got + [item async for item in inbox]
+
+    assert asyncio.run(run(at_once=True)) == asyncio.run(run(at_once=False))
+
+
+def test_the_end_of_a_read_is_told_once_where_it_passed_something_on():
+    told = []
+    inbox = Inbox(tells_end=True)
+    inbox.pass_on(lambda topic, payload: told.append(payload), lambda: told.append("end"))
+    inbox.end_read()
+    put(inbox, b"1", b"2")
+    inbox.end_read()
+    inbox.end_read()
+    inbox.pass_on(None)
+    put(inbox, b"3")
+    inbox.end_read()
+    assert told == [b"1", b"2", "end"]
+    assert len(inbox) == 1
+
+
+def test_a_read_passes_on_no_more_than_a_turn_s_messages():
+    told = []
+    inbox = Inbox(tells_end=True)
+    inbox.pass_on(lambda topic, payload: told.append(payload))
+    put(inbox, *[b"x"] * 1_000)
+    assert 1 <= len(told) < 1_000
+    assert len(told) + len(inbox) == 1_000
+
+
+def test_nothing_is_passed_on_where_the_adapter_does_not_tell_the_end_of_a_read():
+    inbox = Inbox()
+    inbox.pass_on(lambda topic, payload: pytest.fail("passed on, and nobody would send it"))
+    put(inbox, b"1")
+    assert len(inbox) == 1

@@ -61,3 +61,42 @@ def test_everything_is_seen_in_order_wherever_it_is_cut(items, cuts):
     asyncio.run(through(Parser(plain)))
     asyncio.run(through(parser))
     assert fast.seen == plain.seen
+
+
+@given(items=st.lists(ITEMS, max_size=12), cuts=st.lists(st.tuples(st.integers(1, 60), st.integers(0, 3)), max_size=40))
+@pytest.mark.slow
+def test_what_is_taken_as_it_arrives_keeps_its_place(items, cuts):
+    """`turns` of the event loop lie between two arrivals, in which nats-py's task may have read the one before."""
+
+    class Slow(Client):
+        async def _process_ping(self):
+            await asyncio.sleep(0)
+            await super()._process_ping()
+
+    async def arrives(parser, watch):
+        reader = asyncio.StreamReader()
+        if watch:
+            parser.watch(reader)
+
+        async def read():
+            while not reader.at_eof():
+                await parser.parse(await reader.read(1_000))
+
+        reading = asyncio.create_task(read())
+        stream = b"".join(map(encode, items))
+        for size, turns in [*cuts, (len(stream), 0)]:
+            if stream:
+                reader.feed_data(stream[:size])
+            stream = stream[size:]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        reader.feed_eof()
+        await asyncio.wait_for(reading, 20)
+
+    plain, fast = Slow(), Slow()
+    parser = SinkParser(fast)
+    for sid in (1, 2):  # the third has no sink
+        parser.sinks[b"%d" % sid] = lambda payload, sid=sid: fast.seen.append((sid, payload, None))
+    asyncio.run(arrives(Parser(plain), watch=False))
+    asyncio.run(arrives(parser, watch=True))
+    assert fast.seen == plain.seen

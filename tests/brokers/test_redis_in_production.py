@@ -179,7 +179,7 @@ async def test_what_comes_between_two_confirmations_is_kept(running_programs):
     endpoint = running_programs.workbench(find_contender("valkey")).endpoint()
     taken = []
     connection = await open_connection(endpoint)
-    subscriber = Subscriber(connection, endpoint, CLASSIC, lambda *message: taken.append(message))
+    subscriber = Subscriber(connection, endpoint, CLASSIC, lambda *message: taken.append(message), lambda: None)
     await subscriber.subscribe(["between-a"], new=True)
     assert ask(endpoint.port, "PUBLISH", "between-a", "early") == 1
     await subscriber.subscribe(["between-b"], new=True)

@@ -1,4 +1,4 @@
-"""Sleeping by a timer that the event loop watches: never too short, and gone when it is closed."""
+"""A timer that the event loop watches: it never rings early, and rings once."""
 
 import asyncio
 import time
@@ -9,38 +9,76 @@ import uvloop
 from generator.alarm import Alarm
 
 LOOPS = [asyncio.SelectorEventLoop, uvloop.new_event_loop]
+DEADLINE_S = 20
 
 
 @pytest.mark.parametrize("new_loop", LOOPS)
-@pytest.mark.parametrize("seconds", [0.0, 0.000_3, 0.012])
-def test_no_sleep_is_too_short(new_loop, seconds):
-    async def slept_s():
-        with Alarm() as alarm:
-            began_s = time.monotonic()
-            await alarm.sleep(seconds)
-            return time.monotonic() - began_s
+@pytest.mark.parametrize("delay_ns", [0, 300_000, 12_000_000])
+def test_it_never_rings_early(new_loop, delay_ns):
+    async def rang_after_ns():
+        rang = asyncio.Event()
+        with Alarm(rang.set) as alarm:
+            began_ns = time.monotonic_ns()
+            alarm.set(delay_ns)
+            async with asyncio.timeout(DEADLINE_S):
+                await rang.wait()
+            return time.monotonic_ns() - began_ns
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        assert runner.run(slept_s()) >= seconds
+        assert runner.run(rang_after_ns()) >= delay_ns
 
 
 @pytest.mark.parametrize("new_loop", LOOPS)
-def test_a_sleep_can_be_cancelled_and_the_next_one_is_whole(new_loop):
-    async def again():
-        with Alarm() as alarm:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.001):
-                    await alarm.sleep(3_600)
-            async with asyncio.timeout(20):
-                await alarm.sleep(0.001)
+def test_what_is_set_last_counts_and_rings_once(new_loop):
+    async def rings():
+        count = 0
+        rang = asyncio.Event()
+
+        def ring():
+            nonlocal count
+            count += 1
+            rang.set()
+
+        with Alarm(ring) as alarm:
+            alarm.set(3_600_000_000_000)
+            alarm.set(1_000_000)
+            async with asyncio.timeout(DEADLINE_S):
+                await rang.wait()
+            for _ in range(50):  # it would ring at each turn of the loop
+                await asyncio.sleep(0)
+            return count
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(again())
+        assert runner.run(rings()) == 1
+
+
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_it_can_be_set_from_its_own_ring(new_loop):
+    async def five_times():
+        done, left = asyncio.Event(), 5
+
+        def ring():
+            nonlocal left
+            left -= 1
+            if left:
+                alarm.set(1_000)
+            else:
+                done.set()
+
+        with Alarm(ring) as alarm:
+            alarm.set(1_000)
+            async with asyncio.timeout(DEADLINE_S):
+                await done.wait()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(five_times())
 
 
 async def test_where_there_is_no_such_timer_the_loop_s_own_serves(monkeypatch):
-    alarm = Alarm()
+    rang = asyncio.Event()
+    alarm = Alarm(rang.set)
     monkeypatch.setattr(alarm, "_libc", object())
     with alarm:
-        async with asyncio.timeout(20):
-            await alarm.sleep(0.001)
+        alarm.set(1_000_000)
+        async with asyncio.timeout(DEADLINE_S):
+            await rang.wait()

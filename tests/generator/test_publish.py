@@ -47,7 +47,7 @@ class Beginner(Recorder):
     def begin(self, topic, payload, done):
         self.begun.append((decode(payload), done))
 
-    def flush(self):
+    def flush(self, *, soon_again=False):
         self.stamps += [stamp for stamp, _ in self.begun]
         self.open += [done for _, done in self.begun]
         self.begun = []
@@ -146,14 +146,24 @@ class VirtualTime:
 
     def __init__(self, monkeypatch):
         self.now_ns = 1_700_000_000_000_000_000
-        monkeypatch.setattr("generator.publish.now_ns", lambda: self.now_ns)
+        for module in ("publish", "pace"):
+            monkeypatch.setattr(f"generator.{module}.now_ns", lambda: self.now_ns)
         monkeypatch.setattr("generator.publish.ClockPair.read", lambda: ClockPair(self.now_ns, self.now_ns))
         self._turn = partial(asyncio.sleep, 0)
-        monkeypatch.setattr("generator.publish.Alarm.sleep", lambda _, seconds: self.sleep(seconds))
-        monkeypatch.setattr("generator.publish.asyncio.sleep", self.sleep)
+        monkeypatch.setattr("generator.pace.Alarm.set", lambda alarm, delay_ns: self.set(alarm, delay_ns))
+        monkeypatch.setattr(
+            "generator.publish.asyncio.sleep", lambda seconds: self.sleep(self.now_ns + round(seconds * 1e9))
+        )
+        self._ringing = None
 
-    async def sleep(self, seconds):
-        until_ns = self.now_ns + round(seconds * 1e9)
+    def set(self, alarm, delay_ns):
+        async def ring(until_ns):
+            await self.sleep(until_ns)
+            alarm._ring()
+
+        self._ringing = asyncio.create_task(ring(self.now_ns + delay_ns))
+
+    async def sleep(self, until_ns):
         await self._turn()  # ready callbacks run first, which may take time, then the timer
         self.now_ns = max(self.now_ns, until_ns)
         await self._turn()
@@ -234,7 +244,7 @@ class FlakyBeginner(Flaky):
             self.stamps.append(decode(payload))
             done(None)
 
-    def flush(self):
+    def flush(self, *, soon_again=False):
         """Everything has been sent."""
 
 
