@@ -34,6 +34,8 @@ FaultKind = Literal[
 
 TAIL_S = 4.0
 """How long events continue after the last fault was undone: every adapter and client reconnects within half of it."""
+LANES = 2
+"""How many runs with faults of nodes are done at once: one takes a third of a core while it measures, and a core while its programs start."""
 LAST_SIGNS_S = 2.0
 """How long every replica must deliver before a broken node comes back."""
 
@@ -54,7 +56,7 @@ class Kind(NamedTuple):
     of_links: bool = False
     """Whether it breaks the links between nodes, which then need separate networks."""
     usual_s: float | None = None
-    """How many seconds a run usually goes on after it began, the mean over all clusters; None: its duration and the tail."""
+    """Mean time in seconds from the fault to the end of the run, over all clusters; None: its duration and the tail."""
 
 
 _NODE_BACK = "it is started again once every replica has delivered for two seconds, or after for_s (20 s by default)"
@@ -106,19 +108,22 @@ WHAT: dict[FaultKind, Kind] = {
         _NODE_BACK,
         20.0,
         of_nodes=True,
+        usual_s=16.0,
     ),
-    "follower-kill": Kind("a follower gets SIGKILL", _NODE_BACK, 20.0, of_nodes=True),
+    "follower-kill": Kind("a follower gets SIGKILL", _NODE_BACK, 20.0, of_nodes=True, usual_s=10.0),
     "connected-node-kill": Kind(
         "a node that a replica is connected to gets SIGKILL, if possible a follower",
         _NODE_BACK,
         20.0,
         of_nodes=True,
+        usual_s=9.0,
     ),
     "leader-pause": Kind(
         "the leader is stopped (SIGSTOP)",
         "it is continued (SIGCONT) once every replica has delivered for two seconds, or after for_s (20 s by default)",
         20.0,
         of_nodes=True,
+        usual_s=15.0,
         stops_broker=True,
     ),
     "leader-cut": Kind(
@@ -126,6 +131,7 @@ WHAT: dict[FaultKind, Kind] = {
         _MENDED,
         for_s=_CUT_S,
         of_nodes=True,
+        usual_s=38.0,
         of_links=True,
     ),
     "minority-cut": Kind(
@@ -133,6 +139,7 @@ WHAT: dict[FaultKind, Kind] = {
         _MENDED,
         for_s=_CUT_S,
         of_nodes=True,
+        usual_s=38.0,
         of_links=True,
     ),
     "rolling-restart": Kind(
@@ -140,9 +147,10 @@ WHAT: dict[FaultKind, Kind] = {
         "each is started again, and the cluster is whole, before the next one",
         for_s=0.0,
         of_nodes=True,
+        usual_s=20.0,
     ),
     "cluster-kill": Kind(
-        "all nodes get SIGKILL at once", "all are started again, with the data they left", of_nodes=True
+        "all nodes get SIGKILL at once", "all are started again, with the data they left", of_nodes=True, usual_s=14.0
     ),
     "deployment-break": Kind(
         "--break, a command of your own, is run: whatever it breaks in your deployment",
@@ -189,7 +197,7 @@ class Fault(BaseModel):
 
     @property
     def takes_s(self) -> float:
-        """About how many seconds a run goes on after it began."""
+        """Approximate time in seconds from its start to the end of the run."""
         usual_s = WHAT[self.kind].usual_s
         return self.lasting_s + TAIL_S if usual_s is None or self.for_s is not None else usual_s
 

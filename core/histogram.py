@@ -81,6 +81,28 @@ class Histogram:
         self.negative = 0
         self.over = 0
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle it for another process; the counts of hdrh are an array of ctypes, which cannot be pickled."""
+        extremes = int(self._hdr.min_value), int(self._hdr.max_value)
+        return Histogram._restored, (*self.filled(), *extremes, self.negative, self.over)
+
+    @classmethod
+    def _restored(
+        cls,
+        indexes: npt.NDArray[np.int64],
+        counts: npt.NDArray[np.int64],
+        low_us: int,
+        high_us: int,
+        negative: int,
+        over: int,
+    ) -> Histogram:
+        histogram = cls()
+        every = np.zeros(len(_LOWEST_US), np.int64)
+        every[indexes] = counts
+        histogram._add(every, low_us, high_us)
+        histogram.negative, histogram.over = negative, over
+        return histogram
+
     @property
     def count(self) -> int:
         """How many values were recorded, without negative ones."""

@@ -13,7 +13,7 @@ from math import ceil
 from brokers.contender import Contender
 from brokers.contenders import all_contenders, cluster_contenders
 from brokers.limits import no_node_to_break
-from core.fault import KINDS, WHAT, Fault, FaultKind
+from core.fault import KINDS, LANES, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 
 CAPACITY_S = 240.0
@@ -66,7 +66,8 @@ def failovers_of(clusters: Sequence[str], rounds: int = 5) -> NextCommand | None
     )
     words = [word for kind in NODE_DEATHS for word in ("--fault", kind)]
     line = " ".join([_line("faults", [one.name for one in found]), *words, f"--rounds {rounds}"])
-    return NextCommand("failovers", line, _minutes(seconds))
+    lanes = min(LANES, len({one.program for one in found}))
+    return NextCommand("failovers", line, _minutes(seconds / lanes))
 
 
 def _node_faults(cluster: Contender) -> list[FaultKind]:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from brokers.contender import Contender
 from core.cores import usable_cores
 from core.errors import UsageError, nearest
-from core.fault import KINDS, WHAT, Fault, FaultKind
+from core.fault import KINDS, LANES, WHAT, Fault, FaultKind
 from core.scenario import Scenario
 from harness.analysis.fault_outcomes import outcomes
 from harness.analysis.judgement_words import listed
@@ -26,9 +26,6 @@ from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.lanes import seconds, split
 from harness.schedule.retry_queue import Job
-
-LANES = 2
-"""Side by side by default: a run of a cluster takes a third of a core, and a core while its programs start."""
 
 
 def choose_faults(
@@ -93,15 +90,15 @@ def plan(
 
 
 def lanes_for(jobs: Sequence[Job], wanted: int | None) -> int:
-    """How many runs are done side by side: as many as wanted, by default two if nodes of clusters are broken and nothing else.
+    """Return the number of lanes: `wanted`, or by default LANES if all faults are of nodes, and no more than there are cores.
 
     Raises:
-        UsageError: the runs or this machine allow fewer than wanted.
+        UsageError: the faults or this machine allow fewer than `wanted`.
     """
     cores = int(usable_cores())
     of_nodes = all(job.contender.clustered and all(fault.of_nodes for fault in job.scenario.faults) for job in jobs)
     if wanted is None:
-        return min(LANES, cores) if of_nodes else 1
+        return max(1, min(LANES, cores)) if of_nodes else 1
     if wanted > 1 and not of_nodes:
         raise UsageError(
             f"--lanes {wanted}: only faults of nodes can be measured side by side, since the others are also judged by latency, "
@@ -152,7 +149,7 @@ def faults_command(
     """Run the command. The exit code is 0 if each cell has a valid run, every client came back and promises were kept, else 1.
 
     A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it. `lanes` is
-    how many runs are done side by side; by default as many as `lanes_for` says.
+    checked by `lanes_for`, which has the default.
     """
     if deployment is None:
         require_descriptors(scenario)

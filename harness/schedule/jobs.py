@@ -53,7 +53,7 @@ def start_results(
     stopping: Stopping | None = None,
     lanes: int = 1,
 ) -> ResultFolder:
-    """A new result directory with the scenario, the machine, when the comparison may stop, and how many runs are done at once.
+    """A new result directory with the scenario, the machine, when the comparison may stop, and the number of lanes.
 
     Raises:
         UsageError: it cannot be made.

@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UsageError
-from core.fault import KINDS, WHAT, Fault
+from core.fault import KINDS, TAIL_S, WHAT, Fault
 from core.scenario import parse_scenario
 
 
@@ -30,6 +30,13 @@ def test_its_duration_and_share_are_the_defaults_or_given():
     assert Fault(kind="clients-cut").share_of_clients == 1
     said = Fault(kind="clients-stall", for_s=0, share=0.5)
     assert (said.lasting_s, said.share_of_clients) == (0, 0.5)
+
+
+def test_a_fault_of_nodes_takes_as_long_as_was_measured_unless_its_duration_is_given():
+    assert all(Fault(kind=kind).takes_s > WHAT[kind].for_s for kind in KINDS if WHAT[kind].of_links)
+    assert Fault(kind="leader-kill").takes_s == WHAT["leader-kill"].usual_s
+    assert Fault(kind="leader-kill", for_s=1).takes_s == 1 + TAIL_S
+    assert Fault(kind="broker-stop").takes_s == 5 + TAIL_S
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The bulk histogram agrees with the library's one-by-one recording and with sorted values."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -52,6 +54,16 @@ def test_merge_and_encode_keep_every_count(first, second):
     one.merge(Histogram.decode(other.encode()))
     assert np.array_equal(one.counts(), both.counts())
     assert one.summary_ms() == both.summary_ms()
+
+
+@pytest.mark.parametrize("values_ns", [[], [-1, 2_000, 3_000_000, (HIGHEST_US + 1) * 1000]])
+def test_a_pickled_histogram_is_the_same(values_ns):
+    ours = Histogram()
+    ours.record_ns(values_ns)
+    again = pickle.loads(pickle.dumps(ours))
+    assert np.array_equal(again.counts(), ours.counts())
+    assert (again.count, again.negative, again.over) == (ours.count, ours.negative, ours.over)
+    assert (again.max_ms(), again.encode()) == (ours.max_ms(), ours.encode())
 
 
 def test_weights_repeat_a_value():

@@ -12,9 +12,11 @@ from rich.console import Console
 from brokers.contenders import cluster_contenders, find_contender
 from core.errors import UsageError
 from core.fault import Fault
-from core.scenario import Scenario
+from core.resources import resource_folder
+from core.scenario import Scenario, load_scenario
 from harness.commands import faults
 from harness.results.load import load_results
+from harness.runner import faults as runner_faults
 from harness.schedule.attempts import Board, FirstRound, progress_on
 from harness.schedule.jobs import start_results
 from harness.schedule.lane import LanePhase
@@ -27,6 +29,7 @@ EVERY = faults.plan(
     cluster_contenders(), [Fault(kind=kind) for kind in ("leader-kill", "follower-kill", "cluster-kill")], SCENARIO
 )
 NOT_NODES = faults.plan([find_contender("valkey")], [Fault(kind="broker-kill")], SCENARIO)
+SCENARIO_OF_FAULTS = load_scenario("faults", resource_folder("scenarios")).with_fields(rounds=5)
 TINY = Scenario(clients=2, replicas=1, rate_hz=5, warmup_s=0, duration_s=60)
 
 
@@ -44,6 +47,14 @@ def test_the_lanes_take_about_as_long():
     assert abs(first - second) < 0.2 * max(first, second)
 
 
+def test_every_fault_of_nodes_is_planned_within_two_hours_and_the_death_of_leaders_within_twenty_minutes(monkeypatch):
+    monkeypatch.setattr(runner_faults, "why_not", lambda: None)
+    every = faults.choose_faults([], 2.0, None, None, contenders=cluster_contenders())
+    for kinds, minutes in ((every, 120), ([Fault(kind="leader-kill")], 20)):
+        jobs = faults.plan(cluster_contenders(), kinds, SCENARIO_OF_FAULTS)
+        assert minutes / 3 < max(map(seconds, split(jobs, 2))) / 60 < minutes
+
+
 def test_one_cluster_is_one_lane_and_its_cuts_which_have_networks_of_their_own_another():
     kinds = [Fault(kind="leader-kill"), Fault(kind="leader-cut")]
     contender = find_contender("valkey-sentinel")
@@ -52,7 +63,7 @@ def test_one_cluster_is_one_lane_and_its_cuts_which_have_networks_of_their_own_a
     assert sorted(split(jobs, 2), key=repr) == sorted([[jobs[0]], [jobs[1]]], key=repr)
 
 
-@pytest.mark.parametrize(("cores", "lanes"), [(1.0, 1), (1.5, 1), (2.0, 2), (16.0, 2)])
+@pytest.mark.parametrize(("cores", "lanes"), [(0.5, 1), (1.0, 1), (1.5, 1), (2.0, 2), (16.0, 2)])
 def test_faults_of_nodes_are_done_in_two_lanes_where_there_are_two_cores(cores, lanes, monkeypatch):
     monkeypatch.setattr(faults, "usable_cores", lambda: cores)
     assert faults.lanes_for(EVERY, None) == lanes
@@ -93,6 +104,15 @@ def test_every_lane_reports_its_runs_and_what_fails_is_stored_as_refused(integra
     assert runs.lanes == 2
     assert sorted((run.contender, run.round, run.permanent) for run in runs.runs) == [("x", 1, True), ("y", 1, True)]
     assert all("://a" in run.problems[0] for run in runs.runs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_run_comes_from_its_lane_with_all_its_figures(integration, results):
+    job = Job(find_contender("memory"), TINY.with_fields(duration_s=1.0), 1, "round 1 memory")
+    run_in_lanes([[job]], results, Console(quiet=True), lambda run: "", REPEATS)
+    run = load_results(results.finish(complete=True)).runs[-1]  # a busy machine may have disturbed others
+    assert run.delivered == run.expected == run.histograms["latency"].count > 0
 
 
 @pytest.mark.slow
