@@ -111,8 +111,9 @@ def test_every_lane_reports_its_runs_and_what_fails_is_stored_as_refused(integra
 def test_a_run_comes_from_its_lane_with_all_its_figures(integration, results):
     job = Job(find_contender("memory"), TINY.with_fields(duration_s=1.0), 1, "round 1 memory")
     run_in_lanes([[job]], results, Console(quiet=True), lambda run: "", REPEATS)
-    run = load_results(results.finish(complete=True)).runs[-1]  # a busy machine may have disturbed others
-    assert run.delivered == run.expected == run.histograms["latency"].count > 0
+    runs = [run for run in load_results(results.finish(complete=True)).runs if run.expected]
+    assert runs  # one, or several if a busy machine disturbed the first
+    assert all(run.histograms["latency"].count == run.delivered == run.expected - run.lost for run in runs)
 
 
 @pytest.mark.slow
@@ -131,7 +132,7 @@ def test_a_run_whose_lane_was_killed_is_refused_and_another_lane_takes_over(inte
                 pass
             assert run.problems[0].startswith("lane 1 ended with exit code -9")
             assert run.disturbed
-            wait_until(lambda: not any(map(psutil.Process.is_running, programs)), "the end of its programs", 60)
+            wait_until(lambda: not any(map(_runs, programs)), "the end of its programs", 60)
             board.note(job, run)
             lane.give_next()  # the same again
             _until_it_measures(lane)
