@@ -138,7 +138,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.0, help="events per second at each client")
     parser.add_argument("--replicas", type=int, default=0, help=f"0: one for each {EACH:,} clients")
     parser.add_argument("--workers", type=int, default=0, help=f"load workers; 0: one for each {EACH:,} clients")
-    parser.add_argument("--connect-hz", type=float, default=1_500.0, help="connections opened per second")
+    parser.add_argument("--connect-hz", type=float, default=1_000.0, help="connections opened per second")
     parser.add_argument("--hold", type=float, default=30.0, help="seconds without events")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured seconds with events")
     parser.add_argument(

@@ -90,6 +90,11 @@ class ReceiveRing:
         self._given += len(numbers)
         self._buffers["tail"][0] = self._given & 0xFFFF
 
+    def close(self) -> None:
+        """Release the ring."""
+        os.close(self._fd)
+        os.close(self.eventfd)
+
     def arm(self, fd: int) -> None:
         """Receive from that socket from now on."""
         slot = self._sent % ENTRIES
