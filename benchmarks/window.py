@@ -22,8 +22,9 @@ ARRIVE_S = 20.0
 class EpollReader:
     """The independent reader as a child process, all its streams open; leaving the `with` block ends it."""
 
-    def __init__(self, port: int, clients: int, core: int | None, pause_ms: float = 2.0) -> None:
-        command = [sys.executable, READER, "127.0.0.1", port, "/sse", clients, pause_ms]
+    def __init__(self, port: int, clients: int, core: int | None, pause_ms: float = 2.0, reader: Path = READER) -> None:
+        """`reader` is a program with the command line of epoll_reader.py."""
+        command = [sys.executable, reader, "127.0.0.1", port, "/sse", clients, pause_ms]
         with on_core(core):
             self._process = subprocess.Popen(
                 [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -93,10 +94,10 @@ def measure(pid: int, server: RivalProcess, reader: EpollReader, rate_hz: float,
     first = reader.delivered()
     used_ns, start_s = cpu_ns(pids), time.monotonic()
     events = 0
-    for number in _paced(rate_hz, seconds):
+    for number in paced(rate_hz, seconds):
         server.feed()
         events = number + 1
-        _arrive(reader.delivered, first + events * reader.clients, poll_s=0.001)
+        arrive(reader.delivered, first + events * reader.clients, poll_s=0.001)
     return Used(cpu_ns(pids) - used_ns, reader.delivered() - first, _achieved_hz(events, rate_hz, start_s))
 
 
@@ -111,13 +112,13 @@ def measure_load(
     first, first_reads = delivered(), reads(pid)
     used_ns, start_s = cpu_ns(pids), time.monotonic()
     events = 0
-    for number in _paced(rate_hz, seconds):
+    for number in paced(rate_hz, seconds):
         server.feed()
         events = number + 1
         deadline = time.monotonic() + 1.0
         while 0 < reads(pid) - first_reads < events * clients and time.monotonic() < deadline:
             time.sleep(0.001)
-    _arrive(delivered, first + events * clients, poll_s=0.05)
+    arrive(delivered, first + events * clients, poll_s=0.05)
     return Used(cpu_ns(pids) - used_ns, events * clients, _achieved_hz(events, rate_hz, start_s))
 
 
@@ -126,7 +127,7 @@ def _achieved_hz(events: int, rate_hz: float, start_s: float) -> float:
     return events / max(events / rate_hz, time.monotonic() - start_s)
 
 
-def _paced(rate_hz: float, seconds: float) -> Iterator[int]:
+def paced(rate_hz: float, seconds: float) -> Iterator[int]:
     """Yield numbers from 0, each when it is due."""
     start_s = time.monotonic()
     for number in range(max(2, round(rate_hz * seconds))):
@@ -134,7 +135,12 @@ def _paced(rate_hz: float, seconds: float) -> Iterator[int]:
         yield number
 
 
-def _arrive(delivered: Callable[[], int], wanted: int, poll_s: float) -> None:
+def arrive(delivered: Callable[[], int], wanted: int, poll_s: float) -> None:
+    """Wait until so many deliveries have arrived.
+
+    Raises:
+        FanbenchError: they did not within ARRIVE_S.
+    """
     deadline = time.monotonic() + ARRIVE_S
     while (found := delivered()) < wanted:
         if time.monotonic() > deadline:

@@ -14,16 +14,19 @@ from httptools import HttpParserError, HttpResponseParser
 
 from core.clock import now_ns
 from core.clock_offset import OffsetEstimator
-from core.contracts.clock import ClockOffset, ClockReading
+from core.contracts.clock import (
+    CLOCK_AGAIN_S,
+    CLOCK_ANSWER_BYTES,
+    CLOCK_ANSWER_S,
+    CLOCK_EVERY_S,
+    ClockOffset,
+    ClockReading,
+)
 from core.contracts.codec import DocumentError, decode
 from core.errors import UsageError
 from core.host_clock import ClockMark, HostClock, short_name
 
-EVERY_S = 0.1
 MARK_EVERY_S = 0.2
-ANSWER_S = 2.0
-AGAIN_S = 1.0
-_READ_BYTES = 16_384
 
 _log = logging.getLogger("fanbench.generator")
 
@@ -103,21 +106,21 @@ async def _follow(clocks: ReplicaClocks, host: str, port: int, path: str) -> Non
     told = False
     while True:
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(CLOCK_ANSWER_S):
                 reader, writer = await asyncio.open_connection(host, port)
             writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 while True:
-                    async with asyncio.timeout(ANSWER_S):
+                    async with asyncio.timeout(CLOCK_ANSWER_S):
                         await _ask(clocks, reader, writer, request)
-                    await asyncio.sleep(EVERY_S)
+                    await asyncio.sleep(CLOCK_EVERY_S)
             finally:
                 writer.close()
         except (OSError, UnicodeError, HttpParserError, DocumentError) as error:
             if not told:
                 _log.warning("http://%s%s does not report its clock: %s; trying again", where, path, error)
             told = True
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(CLOCK_AGAIN_S)
 
 
 class _Answer:
@@ -145,12 +148,12 @@ async def _ask(
     left_ns, back_ns = now_ns(), 0
     writer.write(request)
     while not answer.whole:
-        data = await reader.read(_READ_BYTES)
+        data = await reader.read(CLOCK_ANSWER_BYTES)
         back_ns = back_ns or now_ns()  # with the first byte: it read its clock before that
         if not data:
             raise ConnectionResetError("closed before it answered")
         parser.feed_data(data)
-        if len(answer.body) > _READ_BYTES:
+        if len(answer.body) > CLOCK_ANSWER_BYTES:
             raise ConnectionResetError("the answer has no end")
     reading = decode(ClockReading, answer.body, "/clock")
     clocks.heard(reading.server, left_ns, reading.now_ns, back_ns)

@@ -8,7 +8,14 @@ from time import monotonic, time_ns
 import gevent
 from gevent import socket
 
-from core.contracts.clock import HOST_CLOCK_HEADER, ClockReading
+from core.contracts.clock import (
+    CLOCK_AGAIN_S,
+    CLOCK_ANSWER_BYTES,
+    CLOCK_ANSWER_S,
+    CLOCK_EVERY_S,
+    HOST_CLOCK_HEADER,
+    ClockReading,
+)
 from core.contracts.codec import DocumentError, decode
 from core.endpoint.origin import Origin
 from core.host_clock import HostClock
@@ -16,17 +23,13 @@ from load.clocks import KnownClocks
 from load.connection_pool import ReplicaAddress
 from load.http1 import ChunkedBody, Http1Error, ResponseHead, split_head
 
-EVERY_S = 0.1
 ONE_CLOCK_EVERY_S = 1.0
 FIRST = 10
 """The first requests follow one another immediately, so that a proxy leads to each replica before the first event counts."""
 FIRST_EVERY_S = 0.02
 LEAST_S = 0.01
-ANSWER_S = 2.0
-AGAIN_S = 1.0
 WAIT_S = 1.0
 """The first events wait this long to be counted if no replica has answered yet."""
-READ_BYTES = 16_384
 
 
 class NoClockError(Exception):
@@ -75,14 +78,14 @@ class Probes:
                 self._unsettled -= not settled
                 return
             except (OSError, Http1Error):
-                gevent.sleep(AGAIN_S)
+                gevent.sleep(CLOCK_AGAIN_S)
 
     def _pause_s(self, heard: set[str]) -> float:
         """Until the next request to an address that leads to these replicas."""
         replicas = self._known.replicas
         if all(replicas[server].one for server in heard):
             return ONE_CLOCK_EVERY_S
-        return max(LEAST_S, EVERY_S / len(heard))
+        return max(LEAST_S, CLOCK_EVERY_S / len(heard))
 
 
 class ClockConnection:
@@ -95,7 +98,7 @@ class ClockConnection:
 
     def __enter__(self) -> ClockConnection:
         self._sock = socket.socket(self._address.family, socket.SOCK_STREAM)
-        self._sock.settimeout(ANSWER_S)
+        self._sock.settimeout(CLOCK_ANSWER_S)
         try:
             self._sock.connect(self._address.sockaddr)
             if self._address.family != socket.AF_UNIX:
@@ -116,7 +119,7 @@ class ClockConnection:
         """
         left_ns = time_ns()
         self._sock.sendall(self._request)
-        data = self._sock.recv(READ_BYTES)
+        data = self._sock.recv(CLOCK_ANSWER_BYTES)
         back_ns = time_ns()  # with the first byte: it read its clock before that
         head, body = self._rest_of(data)
         if head.status >= 500 or head.status == 429:
@@ -141,18 +144,18 @@ class ClockConnection:
         if head.chunked:
             framing = ChunkedBody()
             pieces = framing.feed(rest)
-            while not framing.ended and sum(map(len, pieces)) <= READ_BYTES:
+            while not framing.ended and sum(map(len, pieces)) <= CLOCK_ANSWER_BYTES:
                 pieces += framing.feed(self._read())
             return head, b"".join(pieces)
         length = head.headers.get("content-length", "")
-        if not length.isdigit() or int(length) > READ_BYTES:
+        if not length.isdigit() or int(length) > CLOCK_ANSWER_BYTES:
             raise NoClockError
         while len(rest) < int(length):
             rest += self._read()
         return head, rest
 
     def _read(self) -> bytes:
-        data: bytes = self._sock.recv(READ_BYTES)
+        data: bytes = self._sock.recv(CLOCK_ANSWER_BYTES)
         if not data:
             raise Http1Error("closed before it answered")
         return data

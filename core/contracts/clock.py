@@ -7,6 +7,14 @@ from core.contracts.measures import Span
 
 HOST_CLOCK_HEADER = "fanbench-clock"
 """Identifies the clock in the answer (`core/host_clock.py`), so that processes of one host need no comparison."""
+CLOCK_EVERY_S = 0.1
+"""Load and generator ask each replica this often, on a kept connection."""
+CLOCK_ANSWER_S = 2.0
+"""An answer that takes longer does not count, and the connection is opened again."""
+CLOCK_AGAIN_S = 1.0
+"""The wait after an attempt that failed."""
+CLOCK_ANSWER_BYTES = 16_384
+"""A longer answer is not one of a replica."""
 
 
 class ClockReading(Document):
