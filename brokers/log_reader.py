@@ -82,10 +82,7 @@ class LogReader(Generic[P]):
         self._recent: RecentEntries[P] | None = None
 
     def take_now(self, position: P, name: str, payload: bytes) -> bool:
-        """Pass an entry on, or keep it until the earlier history has arrived.
-
-        False if there is no room: `take` waits.
-        """
+        """Pass an entry on, or keep it until the earlier history has arrived. False if there is no room: `take` waits."""
         join = self._joins.get(name)
         if join is not None:
             if join.full:
@@ -176,10 +173,7 @@ class LogReader(Generic[P]):
             self._may_go.set()
 
     async def _past(self, names: Iterable[str], since_ns: int) -> AsyncGenerator[Sequence[Entry], None]:
-        """Return the history of topics up to now.
-
-        From the second call on, the reader keeps recent entries, so that this is cheap.
-        """
+        """Return the history of topics up to now. From the second call on, the reader keeps recent entries, so that this is cheap."""
         self._replays += 1
         if self._recent is None and self._replays > 1 and self._keeps:
             self._recent = RecentEntries(self.position, self._keeps)

@@ -37,10 +37,7 @@ from brokers.reconnect import finish, quietly
 
 _LOOK_S = HEARTBEAT_S
 _ELECTION_S = 20.0
-"""JetStream's own group elects a leader within 4 to 9 s, more on a busy machine.
-
-Then the connection is dialled again.
-"""
+"""JetStream's own group elects a leader within 4 to 9 s, more on a busy machine. Then the connection is dialled again."""
 _MISSES = 2
 """After this many checks without a message or a heartbeat, the server is asked whether the consumer still exists."""
 _log = logging.getLogger("fanbench.brokers")

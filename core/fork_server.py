@@ -46,7 +46,7 @@ def _become(request: ForkRequest) -> object:
     with Path(request["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
         for stream, file in enumerate((nothing, log, log)):
             os.dup2(file.fileno(), stream)
-    sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     _die_with_parent()
     program = request["program"]
     setproctitle(f"{sys.executable} -m {program}")  # before the next line: it needs the original environment

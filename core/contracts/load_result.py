@@ -127,27 +127,18 @@ class VisitResult(Document):
 
 
 Knowledge = Literal["stamp", "identity", "time"]
-"""`stamp`: everything, by our stamp. `identity`: events can be told apart, so there is a ledger.
-
-`time`: the sending time.
-"""
+"""`stamp`: everything, by our stamp. `identity`: events can be told apart, so there is a ledger. `time`: the sending time."""
 
 
 class ClockRange(Document):
-    """Server's clock minus ours, bounded by the `Date` headers of its answers.
-
-    If low exceeds high, several clocks answered.
-    """
+    """Server's clock minus ours, bounded by the `Date` headers of its answers. If low exceeds high, several clocks answered."""
 
     low_ms: float
     high_ms: float
 
 
 class StreamFigures(SparseDocument):
-    """Figures of an endpoint's streams that need no knowledge of its events, in milliseconds.
-
-    Absent if it never happened.
-    """
+    """Figures of an endpoint's streams that need no knowledge of its events, in milliseconds. Absent if it never happened."""
 
     knows: tuple[Knowledge, ...]
     """What every delivery contains; the other figures follow from it."""

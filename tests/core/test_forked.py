@@ -62,6 +62,7 @@ def folder(tmp_path_factory):
     (folder / "program" / "__main__.py").write_text(textwrap.dedent(PROGRAM))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder))
+        patch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide what is written late
         yield folder
 
 
