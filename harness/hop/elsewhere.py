@@ -62,9 +62,9 @@ def counters_of(replica: ReplicaElsewhere) -> ReplicaCounters:
 
 
 def percentile_s(buckets: Sequence[tuple[float, float]], percentile: float) -> float | None:
-    """Interpolate a percentile within its bucket, as Prometheus does; the last finite bound for values beyond it, None without values.
+    """Interpolate a percentile within its bucket, as Prometheus does.
 
-    The last finite bound for values beyond it, 0 without values. `buckets` are pairs of an upper bound in seconds and
+    The last finite bound for values beyond it, None without values. `buckets` are pairs of an upper bound in seconds and
     the number of values up to it, in order; the last bound is infinite.
     """
     wanted = buckets[-1][1] * percentile / 100
