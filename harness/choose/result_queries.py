@@ -158,8 +158,11 @@ def largest(name: str, needs: Needs, base: Result, results: Sequence[Result]) ->
 
 def span(result: Result, name: str) -> str:
     """The median round's p99 and the range over rounds, as in summary.csv."""
+    faults = result.comparison.scenario.faults  # runs with other faults stand beside a comparison and are no part of it
     cells = [
-        (float(cell), n) for n, run in result.runs_of(name) if (cell := row_of(run, n).cells()[COMPARED_BY]) is not None
+        (float(cell), n)
+        for n, run in result.runs_of(name)
+        if run.scenario.faults == faults and (cell := row_of(run, n).cells()[COMPARED_BY]) is not None
     ]
     if not cells:
         return f"{COMPARED_BY} was not measured"

@@ -223,6 +223,12 @@ def test_one_contender_is_no_choice_between_several(tmp_path: Path) -> None:
     assert last.startswith("Take valkey because it is the only one left with its promise")
 
 
+def test_a_run_with_a_fault_beside_a_comparison_is_none_of_its_rounds(tmp_path: Path) -> None:
+    broken = made_up.fault_run("valkey", "replica-kill", fanout_ms=900)
+    _, said = told(load_all([stored(tmp_path, "beside", [*rounds("valkey", "nats"), broken])]))
+    assert re.search(r"valkey: p99_ms [\d.]+ \(run \d+ of \S+-beside\), [\d.]+ to \d\d\.\d+ over 5 rounds", said)
+
+
 def test_clusters_endpoints_and_anti_patterns_are_no_basis(parent: Path, tmp_path: Path) -> None:
     """The newest result would be the basis; it is left to `fanbench report` if it compares no broker."""
     for place, name in enumerate(("nats-cluster", "valkey-per-client", "memory")):
