@@ -48,7 +48,7 @@ durations: $(STAMP) brokers hubs browser  ## run every test and record how long 
 soak: $(STAMP)  ## scenarios/soak.toml, 250,000 unusual connections, fifty runs with changing workers, every contract field renamed: an hour
 	@$(PY) -m pytest -m soak tests
 
-reference: $(STAMP) brokers browser  ## measure results/reference again: about an hour; after Ctrl-C the same command continues
+reference: $(STAMP) brokers browser  ## measure results/reference again: 75 minutes; after Ctrl-C the same command continues
 	@scripts/reference.sh
 
 reference-pages: $(STAMP) browser  ## rebuild the page, the notebooks' outputs and README's picture from results/reference

@@ -3,11 +3,13 @@
 #
 #   scripts/reference.sh [PART…]
 #
-# Without names: broadcast rooms burst transports faults capacity-valkey capacity-nats. About 55 minutes on an undisturbed
-# machine with two cores. The part failovers, each cluster through each fault of its nodes, takes two more hours and is measured
-# only if it is named. A finished part is in results/reference.new and is not measured again: after Ctrl-C, or
-# if a part failed, the same command continues. When every requested part is there, they replace results/reference
-# or, if parts were named, only those.
+# Without names: broadcast rooms burst transports faults capacity. About 75 minutes on an undisturbed machine with two cores.
+# The part capacity is `fanbench capacity --all`: a search for the floor and for the first contender of each program, of four
+# minutes at most each, and each search becomes a directory capacity-CONTENDER. The part capacity-CONTENDER is one of them alone.
+# The part failovers, each cluster through each fault of its nodes, takes two more hours and is measured only if it is named.
+# A finished part is in results/reference.new and is not measured again: after Ctrl-C, or when a part failed, the same
+# command continues. When every requested part is there, they replace results/reference (but not failovers) or, if
+# parts were named, only those.
 #
 # ROUNDS, DURATION (seconds) and MINUTES change it: a part that would not fit into MINUTES does not start.
 set -euo pipefail
@@ -15,7 +17,7 @@ cd "$(dirname "$0")/.."
 fanbench=.venv/bin/fanbench
 rounds=${ROUNDS:-5} duration=${DURATION:-2.5} minutes=${MINUTES:-600}
 fresh=results/reference.new work=results/reference.part
-all=(broadcast rooms burst transports faults capacity-valkey capacity-nats)
+all=(broadcast rooms burst transports faults capacity)
 trap 'exit 130' INT # fanbench itself ends with 1 on Ctrl-C, like a comparison with a refused contender
 trap 'exit 143' TERM
 
@@ -35,12 +37,28 @@ measure() { # PART MINUTES COMMAND…: at most so many minutes; what is kept is 
   "$fanbench" "$@" --out "$work" || code=$?
   # 1: a contender was refused. It is shown as refused and does not end the reference.
   folder=$(find "$work" -mindepth 1 -maxdepth 1 -type d ! -name '*.partial' ! -name '*-incomplete' 2>/dev/null || true)
-  if [ "$code" -gt 1 ] || [ ! -d "$folder" ]; then
+  if [ "$code" -gt 1 ] || [ ! -d "$folder" ] || [ -n "$(find "$folder" -name '*.partial' -o -name '*-incomplete')" ]; then
     echo "$part: failed with exit code $code; what it left is in $work" >&2
     return 1
   fi
-  rm -rf "$folder"/logs "$folder"/charts "$folder"/report.html
+  find "$folder" \( -name logs -o -name charts -o -name report.html \) -prune -exec rm -rf {} +
   mkdir -p "$fresh" && mv "$folder" "$fresh/$part" && rm -rf "$work"
+}
+
+place() { # PART: into results/reference; the searches of the part capacity become directories of their own
+  local search name
+  if [ "$1" != capacity ]; then
+    rm -rf "results/reference/$1"
+    mv "$fresh/$1" results/reference/
+    return
+  fi
+  rm -rf results/reference/capacity-*
+  for search in "$fresh"/capacity/*/; do
+    name=$(basename "$search")
+    name=${name#*-capacity-}
+    mv "$search" "results/reference/capacity-${name%-clients}"
+  done
+  rm -r "$fresh/capacity"
 }
 
 begin() { # PART
@@ -53,7 +71,9 @@ begin() { # PART
         --at 1 --for 2 --duration 4.5 ;;
     failovers) # each cluster through each fault of its nodes
       measure "$1" 150 faults --clusters --rounds "$rounds" ;;
-    capacity-*) # a search ends after 24 runs at the latest
+    capacity) # seven searches, each within 240 s and the time of its last run
+      measure "$1" 30 capacity --all --vary clients --slo "p99<150ms, lost=0" "${timing[@]}" ;;
+    capacity-*)
       measure "$1" 5 capacity "${1#capacity-}" --vary clients --slo "p99<150ms, lost=0" "${timing[@]}" ;;
   esac
 }
@@ -61,7 +81,8 @@ begin() { # PART
 whole=no
 [ $# -gt 0 ] || { whole=yes; set -- "${all[@]}"; }
 for part in "$@"; do
-  [[ " ${all[*]} failovers " == *" $part "* ]] || { echo "no part '$part'; there are: ${all[*]} failovers" >&2; exit 2; }
+  [[ " ${all[*]} failovers " == *" $part "* || $part == capacity-?* ]] ||
+    { echo "no part '$part'; there are: ${all[*]} failovers capacity-CONTENDER" >&2; exit 2; }
 done
 failed=()
 for part in "$@"; do
@@ -72,11 +93,10 @@ if [ ${#failed[@]} -gt 0 ]; then
     "in $fresh to replace those alone" >&2
   exit 1
 fi
-if [ "$whole" = yes ]; then find results/reference -mindepth 1 -maxdepth 1 ! -name failovers -exec rm -rf {} +; fi
+if [ "$whole" = yes ]; then find results/reference -mindepth 1 -maxdepth 1 ! -name 'failovers*' -exec rm -rf {} +; fi
 mkdir -p results/reference
 for part in "$@"; do
-  rm -rf "results/reference/$part"
-  mv "$fresh/$part" results/reference/
+  place "$part"
 done
 rmdir "$fresh" 2>/dev/null || true # parts that were not asked for stay
 

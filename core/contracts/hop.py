@@ -30,7 +30,7 @@ class HopPlan(Document):
 
 
 class HopFigures(Document):
-    """The result: latencies in microseconds; `client_us` is the process's CPU per message."""
+    """The result: latencies in microseconds, None if no message came; `client_us` is the process's CPU per message."""
 
     version: Literal[1] = 1
     messages: int
@@ -39,9 +39,9 @@ class HopFigures(Document):
     """Including those that do not count."""
     lost: int
     achieved_hz: float
-    p50_us: float
-    p99_us: float
-    client_us: float
+    p50_us: float | None
+    p99_us: float | None
+    client_us: float | None
 
 
 class LoopPlan(Document):

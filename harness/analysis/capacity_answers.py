@@ -41,6 +41,12 @@ def in_words(found: Capacity) -> str:
     return f"{words}; {_break(found)}" + (f"; {found.note}" if found.note else "")
 
 
+def harness_ended(found: Capacity) -> bool:
+    """Whether only checks of the harness refused the next load: that is no limit of the contender."""
+    judged = [point for point in found.points if point.load == found.broke and not point.held and point.judged]
+    return bool(judged) and all(point.by_harness for point in judged)
+
+
 def _times(found: Capacity, load: int, outcome: str) -> str:
     """`held in 3 of 3 runs`, counting the judged ones."""
     judged = [point.held for point in found.points if point.load == load and point.judged]

@@ -127,8 +127,11 @@ def _is(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
-def not_settled(judged: FamilyJudgement) -> str:
-    """The unsettled pairs of the headline figures, and the rounds that would settle them; empty if all are settled."""
+def not_settled(judged: FamilyJudgement, *, named: bool = False) -> str:
+    """The unsettled pairs of the headline figures, and the rounds that would settle them; empty if all are settled.
+
+    With `named` it names the promise, which distinguishes it from another promise's sentence.
+    """
     rest = judged.unsettled
     if not rest:
         return ""
@@ -137,7 +140,8 @@ def not_settled(judged: FamilyJudgement) -> str:
         pairs = [one for one in rest if one.figure == figure.name]
         if pairs:
             clauses.append(f"{_WHERE[figure.name]} {_pairs(pairs)}")
-    return f"Not settled: {listed(clauses)}; {_more(rest)}."
+    among = f" among {judged.delivery}" if named else ""
+    return f"Not settled{among}: {listed(clauses)}; {_more(rest)}."
 
 
 def blurred(judged: FamilyJudgement) -> str:
@@ -174,4 +178,4 @@ def _more(rest: Sequence[PairJudgement]) -> str:
         return f"more than {MOST_ROUNDS} further rounds would be needed: the difference is close to the margin"
     rounds = "1 more round" if most.rounds_needed == 1 else f"{most.rounds_needed} more rounds"
     minutes = max(1, round(most.minutes_needed))
-    return f"about {rounds} ({minutes} {'minute' if minutes == 1 else 'minutes'}): --rounds {most.rounds + most.rounds_needed}"
+    return f"about {rounds} ({minutes} {'minute' if minutes == 1 else 'minutes'}): `--rounds {most.rounds + most.rounds_needed}`"

@@ -15,9 +15,12 @@ from brokers.contenders import all_contenders, cluster_contenders
 from brokers.limits import no_node_to_break
 from core.fault import KINDS, LANES, WHAT, Fault, FaultKind
 from core.scenario import Scenario
+from harness.analysis.statistics import MIN_ROUNDS
 
 CAPACITY_S = 240.0
 """The default time limit of `fanbench capacity`."""
+WITHIN_S = 360.0
+"""The default time limit of `fanbench compare`, which does MIN_ROUNDS rounds in any case."""
 NODE_DEATHS: tuple[FaultKind, ...] = ("leader-kill", "connected-node-kill")
 """The most important faults of a cluster; the others would double the time."""
 _FAULTS = Scenario(name="faults", clients=200, rate_hz=50, warmup_s=1, duration_s=8, rounds=1)
@@ -55,22 +58,28 @@ def failovers_command(names: Sequence[str]) -> NextCommand | None:
     return failovers_of([cluster.name for cluster in forms])
 
 
-def failovers_of(clusters: Sequence[str], rounds: int = 5) -> NextCommand | None:
-    """Kill a node of these clusters, in enough rounds for an interval; None without clusters."""
+def failovers_of(
+    clusters: Sequence[str], kinds: Sequence[FaultKind] = NODE_DEATHS, rounds: int = 5
+) -> NextCommand | None:
+    """These deaths of a node for these clusters, with enough rounds for an interval; None without clusters."""
     known = {cluster.name: cluster for cluster in cluster_contenders()}
     found = [known[name] for name in clusters if name in known]
     if not found:
         return None
     seconds = rounds * sum(
-        _FAULTS.broken_run_s(Fault(kind=kind, at_s=_AT_S)) for one in found for kind in _node_faults(one)
+        _FAULTS.broken_run_s(Fault(kind=kind, at_s=_AT_S))
+        for one in found
+        for kind in node_deaths(one)
+        if kind in kinds
     )
-    words = [word for kind in NODE_DEATHS for word in ("--fault", kind)]
+    words = [word for kind in kinds for word in ("--fault", kind)]
     line = " ".join([_line("faults", [one.name for one in found]), *words, f"--rounds {rounds}"])
     lanes = min(LANES, len({one.program for one in found}))
     return NextCommand("failovers", line, _minutes(seconds / lanes))
 
 
-def _node_faults(cluster: Contender) -> list[FaultKind]:
+def node_deaths(cluster: Contender) -> list[FaultKind]:
+    """Those of NODE_DEATHS that there are for a cluster: some have no leader, in some every client is at the leader."""
     return [kind for kind in NODE_DEATHS if no_node_to_break(cluster, kind) is None]
 
 
@@ -79,9 +88,14 @@ def capacity_command(name: str, options: Mapping[str, object]) -> NextCommand:
     return NextCommand("capacity", _line("capacity", [name], options), _minutes(CAPACITY_S))
 
 
-def compare_command(names: Sequence[str], options: Mapping[str, object], seconds: float) -> NextCommand:
-    """A comparison that takes this many seconds."""
-    return NextCommand("comparison", _line("compare", names, options), _minutes(seconds))
+def compare_command(names: Sequence[str], options: Mapping[str, object], scenario: Scenario) -> NextCommand | None:
+    """A comparison of these contenders at a load; `scenario` has its timing. None without a contender that can be named."""
+    known = {one.name for one in (*all_contenders(), *cluster_contenders())}
+    found = [name for name in names if name.partition("?")[0] in known]
+    if not found:
+        return None
+    seconds = max(WITHIN_S, MIN_ROUNDS * len(found) * scenario.run_s)
+    return NextCommand("comparison", _line("compare", found, options), _minutes(seconds))
 
 
 def _line(command: str, names: Sequence[str], options: Mapping[str, object] | None = None) -> str:

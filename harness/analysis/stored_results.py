@@ -43,10 +43,13 @@ class Result:
 
 
 def newest_folders(own: Path, reference: Path) -> list[Path]:
-    """Return the complete result directories in `own` if a comparison with a valid run is among them, else those in `reference`."""
+    """Return the complete result directories in `own` if a comparison with a valid run is among them, else those in `reference`.
+
+    `fanbench capacity --all` puts its searches into a directory of their own, one level below.
+    """
     complete = [
         path.parent
-        for path in sorted(own.glob("*/manifest.json"))
+        for path in sorted([*own.glob("*/manifest.json"), *own.glob("*-capacity-*-all/*/manifest.json")])
         if not path.parent.name.endswith((PARTIAL, INCOMPLETE))
     ]
     compared = any(one.compares and any(run.valid for run in one.comparison.runs) for one in map(load, complete))

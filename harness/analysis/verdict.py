@@ -105,7 +105,7 @@ def _apart(found: Sequence[Family]) -> list[str]:
         for family in found
         if (words := of_figure(family.judgement, figure))
     ]
-    said += [words for family in found if (words := not_settled(family.judgement))]
+    said += [words for family in found if (words := not_settled(family.judgement, named=several))]
     return said + [words for family in found if (words := blurred(family.judgement))]
 
 

@@ -1,17 +1,25 @@
-"""The last sentences of an answer: take X because A, B; if C, take Y."""
+"""The last sentences of an answer: take X because A, B; if C, take Y; what became of the programs that already run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from brokers.contenders import program_of_result
 from harness.analysis.fault_outcomes import AT_LEAST_ONCE
-from harness.analysis.judgements import FIGURES
-from harness.analysis.standings import families
+from harness.analysis.judgement_words import listed
+from harness.analysis.judgements import FIGURES, FamilyJudgement, PairJudgement
 from harness.analysis.statistics import CONFIDENCE
+from harness.choose.certainty import beats_all
 from harness.choose.choose import Answer, Judged
 from harness.choose.failover_queries import FittingForm, fitting_form, forms_of
-from harness.choose.fault_queries import asks_of_faults, faults_not_measured, kept_everything, may_lose_nothing
+from harness.choose.fault_queries import (
+    asks_of_faults,
+    faults_not_measured,
+    kept_everything,
+    may_lose_nothing,
+    restarts_without_loss,
+)
+from harness.choose.gaps import absent
 from harness.choose.needs import Needs
 from harness.choose.result_queries import replays, span
 
@@ -20,12 +28,13 @@ def advice(answer: Answer, needs: Needs) -> str:
     """What to take and why, and the alternative; or what to give up if nothing is left."""
     first = _first(answer, needs)
     if first is None:
-        return _nothing_left(answer)
+        return " ".join([_nothing_left(answer), *_next(answer, needs)])
     name = first.contender
-    form = fitting_form(name, needs, answer.results) if needs.nodes > 1 else None
+    form = fitting_form(name, needs, answer.results)
     take = f"{name}, run as {form.name}," if form else name
     because = ", ".join(_because(answer, needs, first))
-    return " ".join([f"Take {take} because {because}.", _otherwise(answer, needs, first), *_next(answer)])
+    own = list(_of_own_programs(answer, needs, first))
+    return " ".join([f"Take {take} because {because}.", *own, _otherwise(answer, needs, first), *_next(answer, needs)])
 
 
 def _first(answer: Answer, needs: Needs) -> Judged | None:
@@ -51,50 +60,107 @@ def _proven(name: str, answer: Answer, needs: Needs) -> bool:
     return not faults_not_measured(name, needs, answer.results)
 
 
-def _next(answer: Answer) -> list[str]:
-    """The first command that fills a gap: its result may change the answer."""
-    return [f"Next, because it was not measured: {answer.commands[0]}."] if answer.commands else []
+def _next(answer: Answer, needs: Needs) -> list[str]:
+    """The command that measures what the user already runs, or else the first one: its result may change the answer."""
+    own = set(_own_unmeasured(answer, needs))
+    of_own = [
+        command for command in answer.commands if command.shows == "comparison" and own & set(command.command.split())
+    ]
+    return [f"Next, because it was not measured: {command}." for command in [*of_own, *answer.commands][:1]]
+
+
+def _own_unmeasured(answer: Answer, needs: Needs) -> list[str]:
+    """The contenders without a valid run at the load of the answer, of programs that already run and have none left."""
+    left = {program_of_result(j.contender) for groups in answer.left.values() for group in groups for j in group}
+    names = (*answer.unmeasured, *absent(needs, _seen(answer)))
+    return [name for name in names if program_of_result(name) in needs.programs - left]
 
 
 def _because(answer: Answer, needs: Needs, first: Judged) -> list[str]:
     name = first.contender
     said = []
     program = program_of_result(name)
-    if program in needs.have:
+    if program in needs.programs:
         said.append(f"you already run {program}")
-    said.append(_place(answer, name))
+    said.append(_place(answer, first, needs))
     if needs.promise == AT_LEAST_ONCE:
         said.append(f"it promises {AT_LEAST_ONCE}")
     if needs.replay and replays(name):
         said.append("it replays")
     kept = kept_everything(name, needs, answer.results)
-    form = fitting_form(name, needs, answer.results) if needs.nodes > 1 else None
-    return [*said, *([kept] if kept else []), *([f"as {form.name} it is {form.said}"] if form else [])]
+    said += [kept] if kept else []
+    form = fitting_form(name, needs, answer.results)
+    said += [f"as {form.name} it is {form.said}"] if form else []
+    if asks_of_faults(needs) and not _proven(name, answer, needs):
+        said.append(f"but what {'the death of a node does' if needs.nodes > 1 else 'faults do'} to it was not measured")
+    return said
 
 
-def _place(answer: Answer, name: str) -> str:
-    """Its rank at the measured load, with its p99 and the source."""
-    figure = span(answer.base, name)
-    family = next(one for one in families(answer.base.comparison) if any(s.contender == name for s in one.standings))
-    judgement = family.judgement
+def _place(answer: Answer, first: Judged, needs: Needs) -> str:
+    """Its rank at the measured load among those that are left, with its p99 and the source."""
+    name = first.contender
+    figure = f"{span(answer.base, name)}{', of one process' if needs.nodes > 1 else ''}"
+    judgement = answer.families[first.delivery].judgement
     if name not in judgement.contenders:
         return f"no measurement rules it out, but it has too few rounds to be ranked ({figure})"
     if len(judgement.contenders) == 1:
-        return f"it is the only measured contender with its promise ({figure})"
+        return f"it is the only one left with its promise ({figure})"
     if name not in judgement.unbeaten:
-        worst = max(
-            (one for other in judgement.contenders if other != name for one in judgement.slower_in(name, other)),
-            key=lambda one: one.ratio.estimate,
-        )
-        words = next(known.words for known in FIGURES if known.name == worst.figure)
-        return f"though {worst.faster} is {worst.ratio.estimate:.2f}x faster in {words} ({figure})"
-    if judgement.unbeaten == (name,):
-        return f"it is the fastest at {CONFIDENCE:.0%} certainty ({figure})"
+        return f"though {_much_slower(judgement, name)} ({figure})"
+    if judgement.unbeaten == (name,) and beats_all(judgement, name):
+        return f"it is faster than all others at {CONFIDENCE:.0%} certainty ({figure})"
     by_choice = {
         "equivalent": "no other is faster by more than the margin",
         "different": "no other is faster in every figure",
     }
-    return f"{by_choice.get(judgement.choice, 'no other was shown to be faster')} ({figure})"
+    several = len(judgement.unbeaten) > 1
+    said = by_choice.get(judgement.choice, "") if several else ""
+    return f"{said or 'no other was shown to be faster'} ({figure})"
+
+
+def _much_slower(judgement: FamilyJudgement, name: str) -> str:
+    """`nats is 1.58x faster in the broker hop`: the largest shown difference."""
+    found: list[PairJudgement] = [
+        one for other in judgement.contenders if other != name for one in judgement.slower_in(name, other)
+    ]
+    worst = max(found, key=lambda one: one.ratio.estimate)
+    words = next(known.words for known in FIGURES if known.name == worst.figure)
+    return f"{worst.faster} is {worst.ratio.estimate:.2f}x faster in {words}"
+
+
+def _of_own_programs(answer: Answer, needs: Needs, first: Judged) -> Iterator[str]:
+    """What became of each program that already runs and that is not the one to take."""
+    for program in sorted(needs.programs - {program_of_result(first.contender)}):
+        left = [j for groups in answer.left.values() for group in groups for j in group if _is_of(j, program)]
+        out = [judged for judged in answer.ruled_out if _is_of(judged, program)]
+        unmeasured = [name for name in _own_unmeasured(answer, needs) if program_of_result(name) == program]
+        if left:
+            yield _not_first(answer, program, left[0], first)
+        elif unmeasured:
+            yield f"But first measure {listed(unmeasured)}, because you already run {program}."
+        elif out:
+            reasons = "; ".join(min(out, key=lambda judged: len(judged.reasons)).reasons)
+            yield f"{program}, which you already run, is ruled out: {reasons}."
+        else:
+            yield f"{program}, which you already run, has no contender that fits these needs."
+
+
+def _is_of(judged: Judged, program: str) -> bool:
+    return program_of_result(judged.contender) == program
+
+
+def _seen(answer: Answer) -> list[str]:
+    return sorted({run.contender for result in answer.results for run in result.comparison.runs})
+
+
+def _not_first(answer: Answer, program: str, own: Judged, first: Judged) -> str:
+    named = program if own.contender == program else f"{own.contender}, of {program}"
+    start = f"{named}, which you already run, is left too"
+    judgement = answer.families[own.delivery].judgement
+    if own.delivery != first.delivery:
+        return f"{start}; it promises {own.delivery}."
+    slower = own.contender in judgement.contenders and own.contender not in judgement.unbeaten
+    return f"{start}; {_much_slower(judgement, own.contender)}." if slower else f"{start}."
 
 
 def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
@@ -103,9 +169,9 @@ def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
     if quietest is not None and quietest[0] != first.contender:
         name, form = quietest
         return f"If a shorter silence matters more, take {name}, run as {form.name}: {form.said}."
-    stored = [j for group in answer.left.get(AT_LEAST_ONCE, []) for j in group if replays(j.contender)]
-    if first.delivery != AT_LEAST_ONCE and stored:
-        return f"If no event may be lost when a replica restarts, take {stored[0].contender}."
+    stronger = _kept_over_a_restart(answer) if first.delivery != AT_LEAST_ONCE else ""
+    if stronger:
+        return f"If no event may be lost when a replica restarts, take {stronger}."
     forms = forms_of(first.contender)
     if needs.nodes == 1 and forms:
         return f"If a node may die, look at {forms[0]}: `fanbench choose --nodes 3`."
@@ -115,10 +181,25 @@ def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
     )
 
 
+def _kept_over_a_restart(answer: Answer) -> str:
+    """The first that replays and lost nothing with a replica's death, or that only declares it; empty without one."""
+    names = [j.contender for group in answer.left.get(AT_LEAST_ONCE, []) for j in group if replays(j.contender)]
+    shown = {name: restarts_without_loss(name, answer.results) for name in names}
+    open_ = [name for name in names if shown[name] is not False]
+    if not open_:
+        return ""
+    own = open_[0]
+    if shown[own]:
+        return f"{own}, which lost nothing there"
+    proven = next((name for name in open_ if shown[name]), "")
+    also = f"; {proven} lost nothing there" if proven else ""
+    return f"{own}, which replays by its adapter's word, not yet tried in a fault here{also}"
+
+
 def _quietest(answer: Answer, needs: Needs) -> tuple[str, FittingForm] | None:
     """Return the remaining contender whose cluster has the shortest silence."""
     names = [j.contender for groups in answer.left.values() for group in groups for j in group]
-    found = [(form, name) for name in names if needs.nodes > 1 and (form := fitting_form(name, needs, answer.results))]
+    found = [(form, name) for name in names if (form := fitting_form(name, needs, answer.results))]
     return (min(found)[1], min(found)[0]) if found else None
 
 
@@ -132,6 +213,5 @@ def _nothing_left(answer: Answer) -> str:
     out: Sequence[Judged] = sorted(answer.ruled_out, key=lambda judged: len(judged.reasons))
     if not out:
         return "Take none yet: nothing was measured."
-    return (
-        f"Take none: each is ruled out. If you can accept this: {'; '.join(out[0].reasons)}, take {out[0].contender}."
-    )
+    start = "Take none yet: each that was measured" if answer.unmeasured or answer.commands else "Take none: each"
+    return f"{start} is ruled out. If you can accept this: {'; '.join(out[0].reasons)}, take {out[0].contender}."

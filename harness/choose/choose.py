@@ -6,31 +6,23 @@ is the same; a heavier one on which the objective held, and a lighter one on whi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from brokers.anti_patterns import anti_pattern
-from brokers.contenders import cluster_contenders, program_of_result
-from core.errors import UsageError
+from brokers.contenders import program_of_result
 from harness.analysis.costs import Cost, Prices, cost_of
 from harness.analysis.fault_evidence import same_machine
-from harness.analysis.judgement_words import listed
-from harness.analysis.judgements import FamilyJudgement
 from harness.analysis.next_commands import NextCommand
-from harness.analysis.standings import FLOOR, Family, families, standings
-from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
+from harness.analysis.standings import Family, families, standings
 from harness.analysis.stored_results import Result
-from harness.analysis.verdict import workload
+from harness.choose.basis import nearest, warnings, weighable
+from harness.choose.certainty import certainty
 from harness.choose.failover_queries import against_on_nodes, said_on_nodes
 from harness.choose.fault_queries import said_of_deploys
 from harness.choose.gaps import Unmeasured, gaps_of
-from harness.choose.needs import Needs, unknown_programs
-from harness.choose.result_queries import against, doubts, span
-
-STANDS_FOR = 2.0
-"""Warn about a load at least this many times the measured one."""
+from harness.choose.needs import Needs
+from harness.choose.result_queries import against, doubts, largest, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +45,10 @@ class Answer:
     ruled_out: list[Judged] = field(default_factory=list)
     left: dict[str, list[list[Judged]]] = field(default_factory=dict)
     """By promise: groups that are not different at p99, best first."""
+    families: dict[str, Family] = field(default_factory=dict)
+    """By promise: the judgements of the remaining contenders, without the others."""
+    unmeasured: list[str] = field(default_factory=list)
+    """The contenders that nothing rules out, and that have no valid run at the load of `base`."""
     sure: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     not_measured: list[Unmeasured] = field(default_factory=list)
@@ -81,16 +77,11 @@ def choose(
     Raises:
         UsageError: the results have no valid run of any contender.
     """
-    base = _nearest(needs, results, here)
+    base = nearest(needs, results, here)
     used = [result for result in results if same_machine(result.comparison.host, base.comparison.host)]
-    answer = Answer(base, used, warnings=_warnings(needs, base, len(results) - len(used)))
-    clusters = {contender.name for contender in cluster_contenders()}
+    answer = Answer(base, used, warnings=warnings(needs, base, len(results) - len(used)))
     runs = [run for result in used for run in result.comparison.runs]
-    names = {
-        run.contender: run.delivery
-        for run in runs
-        if run.contender.partition("?")[0] not in {FLOOR, *clusters} and not anti_pattern(run.contender)
-    }
+    names = {run.contender: run.delivery for run in runs if weighable(run)}
     left: dict[str, str] = {}
     for name, delivery in names.items():
         speaks_against = (*against(name, delivery, needs, used), *against_on_nodes(name, needs, used))
@@ -99,8 +90,8 @@ def choose(
         elif base.runs_of(name):
             left[name] = delivery
     _order(answer, needs, left)
-    unmeasured = [name for name in names if not base.runs_of(name) and name not in _out(answer)]
-    answer.not_measured = gaps_of(needs, used, base, _in_turn(answer, needs), list(names), unmeasured)
+    answer.unmeasured = [name for name in names if not base.runs_of(name) and name not in _out(answer)]
+    answer.not_measured = gaps_of(needs, used, base, _in_turn(answer, needs), list(names), answer.unmeasured)
     if prices is not None:
         answer.currency = prices.currency
         by_name = {standing.contender: standing for standing in standings(base.comparison)}
@@ -114,44 +105,11 @@ def _in_turn(answer: Answer, needs: Needs) -> list[str]:
     """The remaining contenders by promise, best first; those that already run come first."""
     columns = [[judged.contender for group in groups for judged in group] for groups in answer.left.values()]
     names = [name for row in zip_longest(*columns) for name in row if name]
-    return sorted(names, key=lambda name: program_of_result(name) not in needs.have)
+    return sorted(names, key=lambda name: program_of_result(name) not in needs.programs)
 
 
 def _out(answer: Answer) -> set[str]:
     return {judged.contender for judged in answer.ruled_out}
-
-
-def _nearest(needs: Needs, results: Sequence[Result], here: Mapping[str, str] | None) -> Result:
-    """The comparison whose load is nearest to the needed one: of its shape, and of this machine, if any is; of equals the newest."""
-    found = [result for result in results if result.compares and any(run.valid for run in result.comparison.runs)]
-    if not found:
-        raise UsageError(
-            "the results contain no comparison with a valid run; give directories that fanbench compare wrote"
-        )
-
-    def nearness(result: Result) -> tuple[bool, bool, float, str, int]:
-        scenario = result.comparison.scenario
-        distance = sum(abs(math.log(measured / needed)) for measured, needed in needs.workload(scenario).values())
-        contenders = {run.contender for run in result.comparison.runs if run.valid}
-        own = here is not None and same_machine(result.comparison.host, here)
-        return needs.has_shape_of(scenario), own, -distance, result.comparison.started_utc, len(contenders)
-
-    return max(found, key=nearness)
-
-
-def _warnings(needs: Needs, base: Result, others: int) -> list[str]:
-    """Warn if a smaller load, or another machine's results, are used."""
-    scenario = base.comparison.scenario
-    said = [*unknown_programs(needs)]
-    clients = needs.clients or scenario.clients
-    if clients >= STANDS_FOR * scenario.clients:
-        said.append(
-            f"{scenario.clients:,} measured clients stand for {clients:,}, {clients / scenario.clients:.3g} times as many: results "
-            f"at {workload(scenario)} may not apply there"
-        )
-    if others:
-        said.append(f"{others} of the results are from another machine and were left out")
-    return said
 
 
 def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
@@ -165,11 +123,12 @@ def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
         groups += [[name for name in names if name not in ranked]] if len(ranked) < len(names) else []
         found: list[list[Judged]] = []
         for group in groups:
-            at_hand = [name for name in group if program_of_result(name) in needs.have]
+            at_hand = [name for name in group if program_of_result(name) in needs.programs]
             ordered = at_hand + [name for name in group if name not in at_hand]
             found.append([_judged(answer, needs, family, name, name in at_hand) for name in ordered])
         answer.left[family.delivery] = found
-        answer.sure.append(_certainty(family, names))
+        answer.families[family.delivery] = family
+        answer.sure.append(certainty(family, names))
 
 
 def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bool) -> Judged:
@@ -178,29 +137,7 @@ def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bo
     ranked = name in family.judgement.contenders
     said += [] if ranked or not family.judgement.contenders else ["too few valid rounds to be ranked"]
     said += doubts(name, needs, answer.results)
+    said += largest(name, needs, answer.base, answer.results)
     said += said_on_nodes(name, needs, answer.results)
     said += said_of_deploys(name, needs, answer.results)
     return Judged(name, family.delivery, tuple(said))
-
-
-def _certainty(family: Family, names: Sequence[str]) -> str:
-    judgement, delivery = family.judgement, family.delivery
-    if not judgement.contenders:
-        return (
-            f"{delivery}: not certain, because there are fewer than {MIN_ROUNDS} rounds; the order is by single figures"
-        )
-    if len(names) == 1:
-        return f"{delivery}: {names[0]} is the only one left"
-    best = [name for name in names if name in judgement.unbeaten]
-    return f"{delivery}: {_best(judgement, best)}, at {CONFIDENCE:.0%} certainty"
-
-
-def _best(judgement: FamilyJudgement, best: Sequence[str]) -> str:
-    others = "; the others are slower" if len(best) < len(judgement.contenders) else ""
-    if len(best) == 1:
-        return f"{best[0]} is faster than all others"
-    if judgement.choice == "equivalent":
-        return f"{listed(best)} are equivalent{others}"
-    if judgement.choice == "different":
-        return f"each of {listed(best)} is faster in a different figure{others}"
-    return f"it is not settled which of {listed(best)} is faster{others}"

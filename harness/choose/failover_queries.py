@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from brokers.contenders import cluster_contenders
+from core.fault import FaultKind
 from harness.analysis.failovers import Failover, failovers
+from harness.analysis.next_commands import node_deaths
 from harness.analysis.statistics import Interval
 from harness.analysis.stored_results import Result
+from harness.analysis.verdict import workload
 from harness.choose.fault_queries import lost_too_much, parse_silence_s
 from harness.choose.needs import Needs
+from harness.choose.result_queries import span
 
 
 def forms_of(name: str) -> list[str]:
@@ -36,9 +40,9 @@ def against_form(form: str, needs: Needs, results: Sequence[Result]) -> list[str
     limit_s = parse_silence_s(needs.max_silence)
     worst = _worst(form, results)
     said = []
-    if limit_s is not None and worst is not None and worst[0] > limit_s:
+    if limit_s is not None and worst is not None and worst.silence_s > limit_s:
         said.append(f"{_silent(worst)}, and {needs.max_silence} is the limit")
-    for one, result in _newest(form, results):
+    for one, result in _measured(form, results):
         if one.outcome.runs and (lost := lost_too_much(one.outcome, result, needs)):
             said.append(lost)
     return said
@@ -51,17 +55,35 @@ def said_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> list[st
     said = []
     for form in forms_of(name):
         worst = _worst(form, results)
-        if worst is not None:
-            against = against_form(form, needs, results)
-            said.append(f"not as {form}: {'; '.join(against)}" if against else f"as {form} {_silent(worst)}")
+        if worst is None:
+            continue
+        against = against_form(form, needs, results)
+        words = "; ".join(against) if against else ", ".join([_silent(worst), *_latency(form, needs, results)])
+        said.append(f"not as {form}: {words}" if against else f"as {form} {words}")
     return said
 
 
-def forms_not_measured(names: Sequence[str], needs: Needs, results: Sequence[Result]) -> list[str]:
-    """The clusters of these contenders without a valid run of a fault of nodes."""
+def _latency(form: str, needs: Needs, results: Sequence[Result]) -> list[str]:
+    """Its latency without a fault, where a comparison of the needed shape has it: in the newest."""
+    ran = [one for one in results if one.compares and needs.has_shape_of(one.comparison.scenario) and one.runs_of(form)]
+    newest = max(ran, key=lambda result: result.comparison.started_utc, default=None)
+    return [] if newest is None else [f"{span(newest, form)} on {workload(newest.comparison.scenario)}"]
+
+
+def node_deaths_not_measured(
+    names: Sequence[str], needs: Needs, results: Sequence[Result]
+) -> dict[str, list[FaultKind]]:
+    """By cluster of these contenders that nothing speaks against: the deaths of a node without a valid run."""
     if needs.nodes == 1:
-        return []
-    return [form for name in names for form in forms_of(name) if _worst(form, results) is None]
+        return {}
+    known = {cluster.name: cluster for cluster in cluster_contenders()}
+    found = {}
+    for form in (form for name in names for form in forms_of(name)):
+        measured = {one.outcome.fault for one, _ in _measured(form, results)}
+        missing = [kind for kind in node_deaths(known[form]) if kind not in measured]
+        if missing and not against_form(form, needs, results):
+            found[form] = missing
+    return found
 
 
 class FittingForm(NamedTuple):
@@ -74,32 +96,48 @@ class FittingForm(NamedTuple):
     """The silence with its fault and its source."""
 
 
-def fitting_form(name: str, needs: Needs, results: Sequence[Result]) -> FittingForm | None:
-    """The measured and suitable cluster of a contender with the shortest worst silence."""
+def fitting_forms(name: str, needs: Needs, results: Sequence[Result]) -> list[FittingForm]:
+    """The measured and suitable clusters of a contender, that with the shortest worst silence first."""
     found = [
-        FittingForm(worst[0], form, _silent(worst))
+        FittingForm(worst.silence_s, form, _silent(worst))
         for form in forms_of(name)
         if (worst := _worst(form, results)) is not None and not against_form(form, needs, results)
     ]
-    return min(found, default=None)
+    return sorted(found)
 
 
-Found = tuple[float, Failover, Result]
+def fitting_form(name: str, needs: Needs, results: Sequence[Result]) -> FittingForm | None:
+    """The first of them; None without one, and where one node is enough."""
+    return next(iter(fitting_forms(name, needs, results)), None) if needs.nodes > 1 else None
 
 
-def _newest(form: str, results: Sequence[Result]) -> list[tuple[Failover, Result]]:
-    """The faults of nodes of a cluster, in the newest result that has any."""
-    for result in sorted(results, key=lambda result: result.comparison.started_utc, reverse=True):
-        found = [one for one in failovers(result.comparison) if one.outcome.contender == form and one.outcome.runs]
-        if found:
-            return [(one, result) for one in found]
-    return []
+class _Found(NamedTuple):
+    silence_s: float
+    failover: Failover
+    result: Result
+    of: int
+    """The number of measured faults of nodes that it was found among."""
 
 
-def _worst(form: str, results: Sequence[Result]) -> Found | None:
+def _measured(form: str, results: Sequence[Result]) -> list[tuple[Failover, Result]]:
+    """The faults of nodes of a cluster with a valid run, each in the newest result that has one."""
+    newest: dict[FaultKind, tuple[Failover, Result]] = {}
+    for result in sorted(results, key=lambda result: result.comparison.started_utc):
+        for one in failovers(result.comparison):
+            if one.outcome.contender == form and one.outcome.runs:
+                newest[one.outcome.fault] = (one, result)
+    return list(newest.values())
+
+
+def _worst(form: str, results: Sequence[Result]) -> _Found | None:
     """The fault of nodes with the longest mean silence."""
-    found = [(_mean(one.silence_s), one, result) for one, result in _newest(form, results) if one.silence_s is not None]
-    return max(found, key=lambda entry: entry[0], default=None)
+    measured = _measured(form, results)
+    found = [
+        _Found(_mean(one.silence_s), one, result, len(measured))
+        for one, result in measured
+        if one.silence_s is not None
+    ]
+    return max(found, key=lambda entry: entry.silence_s, default=None)
 
 
 def _mean(value: Interval | float | None) -> float:
@@ -107,7 +145,8 @@ def _mean(value: Interval | float | None) -> float:
     return value.estimate if isinstance(value, Interval) else value
 
 
-def _silent(found: Found) -> str:
-    silence_s, one, result = found
+def _silent(found: _Found) -> str:
+    silence_s, one, result, of = found
     runs = "one run" if len(one.outcome.runs) == 1 else f"mean of {len(one.outcome.runs)} runs"
-    return f"silent for {silence_s:.3g} s in {one.outcome.fault}, its worst fault of nodes ({runs}, {result.name})"
+    which = f"its worst of {of} measured faults of nodes" if of > 1 else "its only measured fault of nodes"
+    return f"silent for {silence_s:.3g} s in {one.outcome.fault}, {which} ({runs}, {result.name})"

@@ -18,6 +18,7 @@ _SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
 _OF_THE_BROKER: tuple[FaultKind, ...] = ("broker-kill", "broker-stop")
 """With three nodes the cluster's faults count instead of these."""
 _OF_A_DEPLOY: FaultKind = "replica-restart"
+_OF_REPLICAS: tuple[FaultKind, ...] = ("replica-kill", _OF_A_DEPLOY)
 Found = tuple[FaultOutcome, Result]
 
 
@@ -92,7 +93,7 @@ def said_of_deploys(name: str, needs: Needs, results: Sequence[Result]) -> list[
     for outcome, result in faults_of(name, needs, results):
         if outcome.fault == _OF_A_DEPLOY:
             return [f"{often}: {_loss(outcome, result)} each"]
-    return []
+    return [f"{often}: what each loses was not measured"]
 
 
 def asks_of_faults(needs: Needs) -> bool:
@@ -110,6 +111,12 @@ def faults_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> b
     """Whether no relevant fault was measured with the contender."""
     kinds = {outcome.fault for outcome, _ in faults_of(name, needs, results)}
     return not kinds or (bool(needs.deploys_daily) and _OF_A_DEPLOY not in kinds)
+
+
+def restarts_without_loss(name: str, results: Sequence[Result]) -> bool | None:
+    """Whether it lost nothing when a replica was killed or restarted; None if neither was measured."""
+    found = [outcome for outcome, _ in faults_of(name, Needs(), results) if outcome.fault in _OF_REPLICAS]
+    return not any(outcome.total("lost") for outcome in found) if found else None
 
 
 def kept_everything(name: str, needs: Needs, results: Sequence[Result]) -> str:

@@ -8,23 +8,29 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from brokers.contenders import all_contenders
 from core.errors import UsageError, nearest
 from core.scenario import Scenario, ScheduleKind, read_toml
-from core.topics import expand_topics
+from core.topics import MAX_TOPICS, expand_topics
 from harness.analysis.slo import Slo
+from harness.choose.have import program_named
 
 
 class Needs(BaseModel):
     """Each given field rules something out or orders the rest; a missing field is not checked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     clients: int | None = Field(None, ge=1, description="SSE clients over all replicas, for instance 2000")
-    rate_hz: float | None = Field(None, gt=0, description="events per second over all topics, for instance 20")
-    replicas: int | None = Field(None, ge=1, description="SSE server processes, for instance 2")
-    payload_bytes: int | None = Field(None, ge=1, description="size of an event, for instance 200")
-    topics: int = Field(1, ge=1, description="topics that the clients are spread over, for instance 100")
+    rate_hz: float | None = Field(
+        None, gt=0, le=1_000_000, description="events per second over all topics, up to 1,000,000, for instance 20"
+    )
+    replicas: int | None = Field(None, ge=1, le=64, description="SSE server processes, up to 64, for instance 2")
+    payload_bytes: int | None = Field(
+        None, ge=1, le=1_048_576, description="size of an event, up to 1,048,576, for instance 200"
+    )
+    topics: int = Field(
+        1, ge=1, le=MAX_TOPICS, description="topics that the clients are spread over, up to 100,000, for instance 100"
+    )
     schedule: ScheduleKind = Field("constant", description="when events are due: constant, poisson or burst")
     promise: Literal["at-most-once", "at-least-once"] | None = Field(None, description="at-most-once or at-least-once")
     replay: bool = Field(False, description="whether a restarted replica must get earlier events: true or false")
@@ -41,6 +47,11 @@ class Needs(BaseModel):
     def objective(self) -> Slo | None:
         """The parsed objective; None without one."""
         return Slo.parse(self.slo) if self.slo else None
+
+    @property
+    def programs(self) -> frozenset[str]:
+        """The programs of `have` that fanbench has an adapter for, by fanbench's names."""
+        return frozenset(program for word in self.have if (program := program_named(word)))
 
     def deliveries_hz(self, scenario: Scenario) -> float:
         """Deliveries per second at the needed load, completed from the scenario."""
@@ -103,17 +114,3 @@ def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
         raise UsageError(f"{where}: {name} = {first['input']!r}: {first['msg']}. {name}: {hint}") from error
     needs.objective()
     return needs
-
-
-def unknown_programs(needs: Needs) -> list[str]:
-    """A sentence for each program that already runs and has no adapter."""
-    known = sorted({contender.program for contender in all_contenders() if contender.program})
-    said = []
-    for program in needs.have:
-        if program not in known:
-            hint = nearest(program, known)
-            near = f" ({hint})" if hint.startswith("did you mean") else ""
-            said.append(
-                f"fanbench has no adapter for {program}{near}: docs/adapters.md shows how to write one; this answer is about {', '.join(known)}"
-            )
-    return said

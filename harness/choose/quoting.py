@@ -1,4 +1,4 @@
-"""How an answer names the source of a figure."""
+"""How an answer writes a number and names the source of a figure."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ from harness.analysis.stored_results import Result
 def cite(result: Result, number: int) -> str:
     """`run 12 of 20251124T013600Z-broadcast`."""
     return f"run {number} of {result.name}"
+
+
+def counted(number: float) -> str:
+    """`10,000`, `2.5`: with separators and without an exponent."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

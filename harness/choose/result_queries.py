@@ -138,10 +138,31 @@ def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
     return said
 
 
+def largest(name: str, needs: Needs, base: Result, results: Sequence[Result]) -> list[str]:
+    """Its run with the most clients, where more are needed than `base` has and another result went further."""
+    measured = base.comparison.scenario.clients
+    if needs.clients is None or needs.clients <= measured:
+        return []
+    runs = [
+        (run.scenario.clients, number, run, result)
+        for result, found in _loads(name, results)
+        for number, run in found
+        if needs.has_shape_of(run.scenario) and measured < run.scenario.clients <= needs.clients
+    ]
+    if not runs:
+        return []
+    _, number, run, result = max(runs, key=lambda found: (found[0], found[1]))
+    cell = row_of(run, number).cells()[COMPARED_BY]
+    return [f"the largest measured load is {workload(run.scenario)}: {COMPARED_BY} {cell} ({cite(result, number)})"]
+
+
 def span(result: Result, name: str) -> str:
     """The median round's p99 and the range over rounds, as in summary.csv."""
+    faults = result.comparison.scenario.faults  # runs with other faults stand beside a comparison and are no part of it
     cells = [
-        (float(cell), n) for n, run in result.runs_of(name) if (cell := row_of(run, n).cells()[COMPARED_BY]) is not None
+        (float(cell), n)
+        for n, run in result.runs_of(name)
+        if run.scenario.faults == faults and (cell := row_of(run, n).cells()[COMPARED_BY]) is not None
     ]
     if not cells:
         return f"{COMPARED_BY} was not measured"

@@ -11,17 +11,19 @@ from harness.choose.advice import advice
 from harness.choose.choose import Answer
 from harness.choose.needs import Needs
 
+_HOW_CERTAIN = "How certain, in p50, p90, p99 and the broker hop together:"
+
 
 def in_words(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None) -> str:
     """The answer as text: the machine, the remaining contenders, the ruled-out ones with reasons, the gaps, the advice."""
     lines = [machine(answer, here), *(f"Careful: {said}." for said in answer.warnings)]
     for delivery, groups in answer.left.items():
-        lines.append(f"Left, {delivery}:" if len(answer.left) > 1 else "Left:")
+        lines.append(f"Left, {delivery}, by p99:" if len(answer.left) > 1 else "Left, by p99:")
         for place, group in enumerate(groups, 1):
             for judged in group:
                 mark = f"{place}." if judged is group[0] else "  "
                 lines.append(f"  {mark} {judged.contender}: {'; '.join(judged.reasons)}")
-    lines += ["Nothing is left."] if not answer.left else ["How certain:", *(f"  {said}" for said in answer.sure)]
+    lines += ["Nothing is left."] if not answer.left else [_HOW_CERTAIN, *(f"  {said}" for said in answer.sure)]
     if answer.ruled_out:
         lines += ["Ruled out:", *(f"  {j.contender}: {'; '.join(j.reasons)}" for j in answer.ruled_out)]
     if answer.costs:
@@ -50,13 +52,15 @@ def decimal(value: float) -> str:
 
 
 def machine(answer: Answer, here: Mapping[str, str] | None) -> str:
-    """The machine and the date of a result."""
+    """The machine and the days of the results."""
     host = ", ".join(answer.host[key] for key in ("cpu", "memory", "system") if key in answer.host) or "unknown"
-    when = answer.base.comparison.started_utc[:10]
+    days = sorted({result.comparison.started_utc[:10] for result in answer.results})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     results = ", ".join(result.name for result in answer.results)
     whose = "this machine" if here is not None and same_machine(answer.host, here) else "another machine"
     whose = "a machine" if here is None else whose
-    return f"Measured on {whose} ({host}), {when}: {results}."
+    base = f" The load nearest to yours is that of {answer.base.name}." if len(answer.results) > 1 else ""
+    return f"Measured on {whose} ({host}), {when}: {results}.{base}"
 
 
 def as_json(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None) -> dict[str, object]:

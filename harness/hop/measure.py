@@ -147,6 +147,10 @@ def problems(found: HopFigures, offered_hz: float) -> list[str]:
             f"achieved {found.achieved_hz:,.0f} of {offered_hz:,g} messages/s offered (limit "
             f"{MIN_ACHIEVED:.0%}): its latency is the client's own queue; lower --rate"
         )
-    if found.lost:
+    if found.lost >= found.messages:
+        said.append(
+            f"none of {found.messages:,} messages came: check that what receives is subscribed at the broker to which was published"
+        )
+    elif found.lost:
         said.append(f"lost {found.lost:,} of {found.messages:,} messages; lower --rate")
     return said

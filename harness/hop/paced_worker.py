@@ -106,8 +106,8 @@ async def measure_hop(plan: HopPlan) -> HopFigures:
         published=plan.warm + plan.measured,
         lost=arrivals.lost,
         achieved_hz=plan.measured / sent.wall_s,
-        p50_us=histogram.percentile_ms(50) * 1000,
-        p99_us=histogram.percentile_ms(99) * 1000,
+        p50_us=histogram.percentile_ms(50) * 1000 if histogram.count else None,
+        p99_us=histogram.percentile_ms(99) * 1000 if histogram.count else None,
         client_us=1e6 * sent.cpu_s / plan.measured,
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.contracts.capacity import Capacity
+from harness.analysis.capacity_answers import harness_ended
 from harness.analysis.standings import Standing
 from harness.analysis.statistics import Interval
 from harness.report.chart_style import (
@@ -77,7 +78,8 @@ def memory(standings: Sequence[Standing]) -> Figure | None:
 
 
 def capacities(found: Sequence[Capacity], names: Sequence[str] = ()) -> Figure | None:
-    """Draw the largest load that held, one row per search, and mark the next load that broke. All vary the same axis.
+    """Draw the largest load that held, one row per search, and mark the next load that broke: with a cross, or with a
+    triangle where only the harness had reached its limit. All vary the same axis.
 
     The rows bear the searches' `names`, or their contenders'.
     """
@@ -93,11 +95,13 @@ def capacities(found: Sequence[Capacity], names: Sequence[str] = ()) -> Figure |
         for place, search in enumerate(held):
             load = search.held or 0
             axes.barh(place, load, height=0.62, color=LIGHT["blue"], lw=0)
+            harness = harness_ended(search)
             if search.broke is not None:
-                axes.plot([load, search.broke], [place, place], color=LIGHT["orange"], lw=1.5)
-                axes.plot(search.broke, place, marker="x", color=LIGHT["orange"], ms=7, mew=2)
+                colour, marker = (LIGHT["grey"], ">") if harness else (LIGHT["orange"], "x")
+                axes.plot([load, search.broke], [place, place], color=colour, lw=1.5)
+                axes.plot(search.broke, place, marker=marker, color=colour, ms=7, mew=2)
             end = max(load, search.broke or 0) + furthest * 0.03
-            axes.text(end, place, f"{load:,}", va="center", fontsize=FONT - 1)
+            axes.text(end, place, f"{load:,}{' or more' if harness else ''}", va="center", fontsize=FONT - 1)
         axes.set_yticks(range(len(held)), [shortened(name) for name in labels], color=LIGHT["ink"])
         axes.set_ylim(len(held) - 0.4, -0.6)
         axes.set_xlim(0, furthest * 1.25)

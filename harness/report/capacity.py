@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.contracts.capacity import Capacity, CapacityPoint
+from harness.analysis.capacity_answers import harness_ended
 from harness.analysis.judgement_words import ms
 from harness.analysis.standings import standings
 from harness.report.bar_charts import LOAD_UNITS, capacities
@@ -17,9 +18,8 @@ from harness.results.run_record import Comparison
 def capacity_view(comparison: Comparison, search: Capacity, *, draw: bool = True) -> View:
     """The report of one search: its runs are of different loads, so they are shown and not pooled."""
     pictures = _pictures(comparison, search) if draw else []
-    return View(
-        comparison, list(comparison.verdict), pictures, [points_table(search)], method(comparison, [_how(search)])
-    )
+    tables, how = [points_table(search)], method(comparison, [_how(search)])
+    return View(comparison, list(comparison.verdict), pictures, tables, how, search=True)
 
 
 def _how(search: Capacity) -> str:
@@ -77,6 +77,8 @@ def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
         figure = capacities([search for _, search in alike], titles)
         if figure is not None:
             text = f"The largest load that met {slo} in every run; the cross is the next one, which did not."
+            if any(harness_ended(search) for _, search in alike):
+                text += " A triangle: there the harness reached its limit, not the contender."
             charts.append(
                 Chart(f"capacity-{len(charts)}", f"How many {LOAD_UNITS[vary]} it holds", text, to_svg(figure))
             )

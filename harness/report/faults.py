@@ -33,16 +33,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
     found = [outcome for outcome in outcomes(comparison.runs) if outcome.runs]
     if not found:
         return ["No fault run is valid, so there is no verdict; the report has the reasons."]
-    names = list(dict.fromkeys(outcome.contender for outcome in found))
-    kinds = len({outcome.fault for outcome in found})
-    losers = {outcome.contender for outcome in found if outcome.total("lost")}
-    keepers = [name for name in names if name not in losers]
-    through = "the one fault" if kinds == 1 else f"all {kinds} faults"
-    said = [
-        f"Through {through}, {listed(keepers)} lost nothing."
-        if keepers
-        else f"No contender came through {through} without loss."
-    ]
+    said = _kept(found)
     said += [
         f"{o.contender} promises at-least-once and lost {o.total('lost'):,} of {o.total('expected'):,} in {o.fault}"
         f"{': ' if o.notes else ''}{'; '.join(o.notes)}."
@@ -58,6 +49,30 @@ def faults_verdict(comparison: Comparison) -> list[str]:
     )
     if not comparison.complete:
         said.append("The runs were interrupted: only the finished ones are here.")
+    return said
+
+
+def _kept(found: Sequence[FaultOutcome]) -> list[str]:
+    """The contenders that lost nothing: those with a valid run in every fault, then those with fewer."""
+    kinds = len({outcome.fault for outcome in found})
+    losers = {outcome.contender for outcome in found if outcome.total("lost")}
+    went: dict[str, int] = {}
+    for outcome in found:
+        if outcome.contender not in losers:
+            went[outcome.contender] = went.get(outcome.contender, 0) + 1
+    whole = [name for name, count in went.items() if count == kinds]
+    through = "the one fault" if kinds == 1 else f"all {kinds} faults"
+    said = [
+        f"Through {through}, {listed(whole)} lost nothing."
+        if whole
+        else f"No contender came through {through} without loss."
+    ]
+    for count in sorted({count for count in went.values() if count < kinds}, reverse=True):
+        some = [name for name, of in went.items() if of == count]
+        faults = "the one fault" if count == 1 else f"the {count} faults"
+        said.append(
+            f"{listed(some)} lost nothing in {faults} with a valid run of {'it' if len(some) == 1 else 'them'}."
+        )
     return said
 
 

@@ -91,10 +91,12 @@ class View:
     method: list[str]
     decision: Table | None = None
     """The table of the first screen."""
+    search: bool = False
+    """Whether it is a capacity search: on a page of several, charts over all searches replace its own on paper."""
     next_steps: tuple[str, ...] = ()
     """The commands that fill the table's dashes."""
     not_drawn: tuple[str, ...] = ()
-    """Return the charts without values, each with the command that would measure them."""
+    """The charts without values, each with the command that would measure them."""
 
 
 def number(value: Interval | float | None) -> str:

@@ -18,7 +18,9 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.subprocess
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "reference.sh"
-EVERY = ["broadcast", "burst", "capacity-nats", "capacity-valkey", "faults", "rooms", "transports"]
+SEARCHES = ["capacity-nats", "capacity-rabbitmq-mqtt"]
+EVERY = ["broadcast", "burst", *SEARCHES, "faults", "rooms", "transports"]
+PARTS = ["broadcast", "burst", "capacity", "faults", "rooms", "transports"]
 FANBENCH = """#!/bin/bash
 # The last word is where to write; what FAILS names leaves an unfinished directory, what WAITS names waits for Ctrl-C.
 echo "$*" >> calls
@@ -30,8 +32,17 @@ case "$*" in
     touch waiting
     while :; do sleep 0.05; done ;;
 esac
-mkdir -p "$out/20260101T000000Z-x/logs" "$out/20260101T000000Z-x/charts"
-echo {} > "$out/20260101T000000Z-x/manifest.json"
+folders=("$out/20260101T000000Z-x")
+case "$*" in
+  *"capacity --all"*) # a directory with a page and a directory for each search
+    all="$out/20260101T000000Z-capacity-clients-all"
+    folders=("$all/20260101T000000Z-capacity-nats-clients" "$all/20260101T000400Z-capacity-rabbitmq-mqtt-clients") ;;
+esac
+for folder in "${folders[@]}"; do
+  mkdir -p "$folder/logs" "$folder/charts"
+  echo {} > "$folder/manifest.json"
+  touch "$folder/report.html" "$(dirname "$folder")/report.html"
+done
 """
 
 
@@ -66,7 +77,8 @@ def test_every_part_is_measured_and_replaces_the_old_reference(tree: Path) -> No
     assert done.returncode == 0, done.stderr
     assert names(tree / "results") == ["reference"]
     assert names(tree / "results" / "reference") == EVERY
-    assert names(tree / "results" / "reference" / "faults") == ["manifest.json"]
+    for part in EVERY:
+        assert names(tree / "results" / "reference" / part) == ["manifest.json"]
     assert (tree / "pages").exists()
 
 
@@ -75,7 +87,7 @@ def test_a_part_that_fails_throws_no_other_away_and_is_measured_alone_the_next_t
     assert done.returncode == 1
     assert "not measured: rooms." in done.stderr
     assert names(tree / "results" / "reference") == ["old"]
-    assert names(tree / "results" / "reference.new") == [name for name in EVERY if name != "rooms"]
+    assert names(tree / "results" / "reference.new") == [name for name in PARTS if name != "rooms"]
     before = calls(tree)
     assert run(tree).returncode == 0
     assert calls(tree) == before + 1
@@ -84,19 +96,20 @@ def test_a_part_that_fails_throws_no_other_away_and_is_measured_alone_the_next_t
 
 def test_parts_that_are_named_replace_themselves_alone(tree: Path) -> None:
     assert run(tree, FAILS="--scenario rooms").returncode == 1
-    others = [name for name in EVERY if name != "rooms"]
     (tree / "results" / "reference" / "burst").mkdir()
-    assert run(tree, *others).returncode == 0
-    assert names(tree / "results" / "reference") == sorted([*others, "old"])
+    (tree / "results" / "reference" / "capacity-gone").mkdir()
+    assert run(tree, *(name for name in PARTS if name != "rooms")).returncode == 0
+    assert names(tree / "results" / "reference") == sorted([*(name for name in EVERY if name != "rooms"), "old"])
     assert names(tree / "results" / "reference" / "burst") == ["manifest.json"]
     assert names(tree / "results") == ["reference"]
 
 
 def test_what_does_not_fit_into_the_time_is_not_begun(tree: Path) -> None:
     done = run(tree, MINUTES="6")
+    assert "capacity: not begun, its 30 minutes do not fit into MINUTES=6" in done.stderr
     assert done.returncode == 1
     assert "broadcast: not begun, its 14 minutes do not fit into MINUTES=6" in done.stderr
-    assert names(tree / "results" / "reference.new") == ["capacity-nats", "capacity-valkey", "transports"]
+    assert names(tree / "results" / "reference.new") == ["transports"]
 
 
 def test_ctrl_c_ends_it_and_the_next_start_goes_on(tree: Path) -> None:
@@ -113,6 +126,33 @@ def test_ctrl_c_ends_it_and_the_next_start_goes_on(tree: Path) -> None:
     assert names(tree / "results" / "reference.new") == ["broadcast", "rooms"]
     assert run(tree).returncode == 0
     assert names(tree / "results" / "reference") == EVERY
+
+
+def test_failovers_stay_where_the_rest_is_measured_anew(tree: Path) -> None:
+    for name in ("failovers", "failovers-connected"):
+        (tree / "results" / "reference" / name).mkdir()
+    assert run(tree).returncode == 0
+    assert names(tree / "results" / "reference") == sorted([*EVERY, "failovers", "failovers-connected"])
+
+
+def test_one_search_is_measured_alone(tree: Path) -> None:
+    for name in SEARCHES:
+        (tree / "results" / "reference" / name).mkdir()
+    assert run(tree, "capacity-nats").returncode == 0
+    assert names(tree / "results" / "reference") == [*SEARCHES, "old"]
+    assert names(tree / "results" / "reference" / "capacity-nats") == ["manifest.json"]
+
+
+def test_searches_that_were_interrupted_are_no_part(tree: Path) -> None:
+    script = (tree / ".venv" / "bin" / "fanbench").read_text()
+    (tree / ".venv" / "bin" / "fanbench").write_text(
+        script
+        + 'case "$*" in *"capacity --all"*) mkdir "$all/20260101T000800Z-capacity-redis-clients-incomplete" ;; esac\n'
+    )
+    done = run(tree, "capacity")
+    assert done.returncode == 1
+    assert "not measured: capacity." in done.stderr
+    assert names(tree / "results" / "reference") == ["old"]
 
 
 def test_an_unknown_part_is_told_before_anything_is_measured(tree: Path) -> None:

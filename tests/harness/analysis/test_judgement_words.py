@@ -52,9 +52,10 @@ def test_what_is_not_settled_names_the_pairs_the_rounds_and_the_minutes() -> Non
     found = judged(pair("p50", "a", "b", EQUAL), pair("p99", "a", "b", OPEN, more=12))
     assert unbeaten(found) == "it is not settled which of a and b is faster, or whether they are equivalent"
     assert not_settled(found) == (
-        "Not settled: at p99 a and b (1.10x [0.90, 1.40]); about 12 more rounds (3 minutes): --rounds 32."
+        "Not settled: at p99 a and b (1.10x [0.90, 1.40]); about 12 more rounds (3 minutes): `--rounds 32`."
     )
     many = judged(*(pair("p99", "a", name, OPEN, more=600) for name in "bcde"))
+    assert not_settled(many, named=True).startswith(f"Not settled among {many.delivery}: at p99 4 pairs; ")
     assert not_settled(many) == (
         "Not settled: at p99 4 pairs; more than 500 further rounds would be needed: the difference is close to the margin."
     )

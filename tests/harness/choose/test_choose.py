@@ -16,7 +16,8 @@ from core.errors import UsageError
 from core.scenario import Scenario
 from harness.analysis.stored_results import Result, load_all
 from harness.choose.choose import Answer, choose
-from harness.choose.needs import Needs, parse_needs, unknown_programs
+from harness.choose.have import unknown_programs
+from harness.choose.needs import Needs, parse_needs
 from harness.choose.wording import as_json, in_words
 from harness.commands.choose import newest_results
 from harness.results.run_record import Run
@@ -178,7 +179,8 @@ def test_nothing_left_says_so(results: Path) -> None:
     assert found.left == {}
     assert "Nothing is left." in in_words(found, Needs(memory_mb=1))
     assert re.search(
-        r"Take none: each is ruled out\. If you can accept this: broker_rss_mb .*, take \w+\.$",
+        r"Take none yet: each that was measured is ruled out\. If you can accept this: broker_rss_mb .*, take [\w-]+\. "
+        r"Next, because it was not measured: `fanbench compare ",
         in_words(found, Needs(memory_mb=1)),
     )
 
@@ -331,9 +333,9 @@ def test_losses_in_faults_count_where_nothing_may_be_lost(results: Path) -> None
 
 def test_a_program_that_fanbench_has_no_adapter_for_is_answered(results: Path) -> None:
     needs = Needs(have=("kafka", "rediss", "redis"))
-    kafka, rediss = unknown_programs(needs)
+    kafka, rediss = unknown_programs(needs.have)
     assert kafka.startswith("fanbench has no adapter for kafka: docs/adapters.md shows how to write one")
-    assert "(did you mean 'redis'?)" in rediss
+    assert "no program 'rediss': did you mean 'redis'?" in rediss
     found = choose(needs, loaded(results))
     assert kafka in found.warnings
     assert in_words(found, needs).splitlines()[-1].startswith("Take redis because you already run redis")
@@ -382,8 +384,10 @@ def test_without_folders_the_results_here_are_read_and_else_the_reference(tmp_pa
     stored(tmp_path, "faults", [made_up.fault_run("valkey", "link-cut")])
     (tmp_path / "20990101T000000Z-x.partial").mkdir()
     (tmp_path / "20990101T000000Z-x.partial" / "manifest.json").write_text("half")
-    assert own.name in {result.name for result in newest_results(tmp_path)}
-    assert len(newest_results(tmp_path)) == 2
+    search = stored(tmp_path / "20260101T000000Z-capacity-clients-all", "search", [made_up.run("valkey")])
+    found = [result.name for result in newest_results(tmp_path)]
+    assert {own.name, search.name} < set(found)
+    assert len(found) == 3
 
 
 def test_each_gap_is_named_once(results: Path) -> None:

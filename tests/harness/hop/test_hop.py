@@ -37,7 +37,7 @@ def test_the_dearer_one_binds(library_us: float | None, broker_us: float | None,
 OFFERED_HZ = 1000.0
 
 
-def figures(**changed: float) -> HopFigures:
+def figures(**changed: float | None) -> HopFigures:
     usual = {"messages": 4000, "published": 4500, "lost": 0, "achieved_hz": 999.0, "client_us": 245.0}
     return HopFigures.model_validate(usual | {"p50_us": 11.0, "p99_us": 2222.0} | changed)
 
@@ -52,6 +52,7 @@ def hop_of(contender: str, bare: BareLoop | None = None) -> ContenderHop:
         (figures(), []),
         (figures(achieved_hz=989.0), ["achieved 989 of 1,000 messages/s offered (limit 99%)"]),
         (figures(lost=3), ["lost 3 of 4,000 messages"]),
+        (figures(lost=4000, p50_us=None, p99_us=None), ["none of 4,000 messages came: check that what receives"]),
     ],
 )
 def test_a_rate_that_was_not_achieved_and_losses_are_told(found: HopFigures, said: list[str]) -> None:

@@ -22,7 +22,14 @@ def test_a_percentile_lies_within_its_bucket(percentile, seconds):
 
 
 def test_nothing_has_no_percentile():
-    assert percentile_s([(0.001, 0.0), (INF, 0.0)], 50) == 0.0
+    assert percentile_s([(0.001, 0.0), (INF, 0.0)], 50) is None
+    nothing = [ReplicaCounters({0.001: 3.0, INF: 3.0}, 5.0)]
+    report = generator_report(
+        published={"events": PhaseCounts(warmup=0, measure=100)}, clocks={"r": ClockOffset(ahead_ms=9, bound_ms=0)}
+    )
+    found = figures_of(report, 100, nothing, nothing)
+    assert (found.p50_us, found.p99_us, found.client_us) == (None, None, None)
+    require_clocks(report, found)
 
 
 def test_figures_are_of_what_grew_between_two_looks_over_all_replicas():

@@ -97,6 +97,20 @@ def test_searches_beside_each_other_have_a_curve_each_in_one_chart() -> None:
     assert load_curves({"a": made_up.search().model_copy(update={"points": points[:1]})}) is None
 
 
+def test_where_the_harness_ends_is_no_limit_of_the_contender() -> None:
+    search = made_up.search()
+    points = [point.model_copy(update={"by_harness": point.load == 4400}) for point in search.points]
+    ended = search.model_copy(update={"points": tuple(points)})
+    for found, label, words in (
+        (search, "4,000", "which did not."),
+        (ended, "4,000 or more", "the harness reached its limit"),
+    ):
+        figure = capacities([found])
+        assert figure is not None
+        assert label in [text.get_text() for text in figure.axes[0].texts]
+        assert together([("valkey", found)])[0].text.find(words) > 0
+
+
 def fault_runs() -> list[Run]:
     return [
         made_up.fault_run("valkey", "broker-kill", lost={"broker": 40}),
@@ -118,6 +132,20 @@ def test_the_verdict_on_faults_names_kept_and_broken_promises() -> None:
         "The longest silence of a client was 2.4 s, in broker-kill; no contender is named, because that takes 5 valid runs of each (--rounds 5).",
         "Not every client came back without help: qos1 in clients-cut.",
     ]
+
+
+def test_one_that_went_through_fewer_faults_did_not_come_through_all() -> None:
+    runs = [
+        *fault_runs(),
+        made_up.fault_run("nats", "clients-cut"),
+        made_up.fault_run("nats", "broker-kill", problems=("x",)),
+    ]
+    assert faults_verdict(made_up.comparison(runs))[:2] == [
+        "Through all 2 faults, streams lost nothing.",
+        "nats lost nothing in the one fault with a valid run of it.",
+    ]
+    without = [run for run in runs if run.contender != "streams"]
+    assert faults_verdict(made_up.comparison(without))[0] == "No contender came through all 2 faults without loss."
 
 
 def stalled(contender: str, during_ms: float, number: int = 1) -> Run:

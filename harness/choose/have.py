@@ -1,0 +1,66 @@
+"""The programs that a user already runs: under their usual names, and what to say of a name that is none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from brokers.contender import Contender
+from brokers.contenders import all_contenders, cluster_contenders
+from core.errors import nearest
+from harness.analysis.judgement_words import listed
+
+_ALSO = {
+    "postgresql": "postgres",
+    "pg": "postgres",
+    "rabbit": "rabbitmq",
+    "redis-server": "redis",
+    "valkey-server": "valkey",
+    "nats-server": "nats",
+    "jetstream": "nats",
+}
+"""Other usual names of programs."""
+_PROTOCOLS = {"mqtt": ("mqtt",), "amqp": ("amqp", "amqp+stream")}
+"""Protocols that people name instead of a program, with the URL schemes of the contenders that speak them."""
+
+
+def program_named(word: str) -> str | None:
+    """The program that a user means by a word, which may be a contender's name; None for an unknown one."""
+    name = word.strip().lower()
+    name = _ALSO.get(name, name)
+    single = {contender.name: contender.program for contender in all_contenders()}
+    if name in _programs():
+        return name
+    if name in single:
+        return single[name]
+    return next((single.get(cluster.of) for cluster in cluster_contenders() if cluster.name == name), None)
+
+
+def unknown_programs(have: Sequence[str]) -> list[str]:
+    """A sentence for each word that names no program with an adapter, with the next step."""
+    return [_unknown(word) for word in have if program_named(word) is None]
+
+
+def _programs() -> list[str]:
+    return sorted({contender.program for contender in all_contenders() if contender.program})
+
+
+def _unknown(word: str) -> str:
+    schemes = _PROTOCOLS.get(word.strip().lower())
+    if schemes:
+        speak = [one for one in all_contenders() if one.program and _scheme(one) in schemes]
+        programs = sorted({one.program for one in speak if one.program})
+        return (
+            f"{word} is a protocol, which {listed([one.name for one in speak])} speak: name the program that you run, "
+            f"{listed(programs, 'or')}"
+        )
+    hint = nearest(word, _programs())
+    if hint.startswith("did you mean"):
+        return f"fanbench knows no program {word!r}: {hint} This answer takes nothing as already run for it"
+    return (
+        f"fanbench has no adapter for {word}: docs/adapters.md shows how to write one; this answer is about "
+        f"{', '.join(_programs())}"
+    )
+
+
+def _scheme(contender: Contender) -> str:
+    return contender.url.partition("://")[0]
