@@ -1,7 +1,7 @@
 """The streams of `epoll_reader.py`, received by io_uring: a prototype with the same command line, for `python -m benchmarks.receive`.
 
 Each socket has one multishot receive. The kernel puts what arrives into a ring of buffers, and an eventfd says that there is
-something. docs/decisions/0020-batched-receives.md says what this gains. Numbers and layouts are those of <linux/io_uring.h>.
+something. docs/decisions/0021-batched-receives.md says what this gains. Numbers and layouts are those of <linux/io_uring.h>.
 """
 
 from __future__ import annotations
