@@ -5,7 +5,7 @@ import signal
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.selection", "tests.durations"]
+pytest_plugins = ["tests.selection", "tests.durations", "tests.compiled"]
 
 # A shell's `command &` ignores SIGINT, and so would every program that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
