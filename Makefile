@@ -34,7 +34,7 @@ test: $(STAMP) brokers hubs browser  ## run every test
 	@scripts/test.sh $(PY)
 
 unit: $(STAMP)  ## the tests that start no program: less than a minute
-	@$(PYTEST) -n 4 -m unit
+	@$(PYTEST) -n 3 -m unit --hypothesis-profile quick
 
 lowest: $(STAMP)  ## the fast tests and the adapters with the lowest versions that pyproject.toml allows: 10 minutes
 	@scripts/lowest.sh

@@ -18,7 +18,7 @@ echo "lowest: installing $(grep -c == "$lowest") packages"
 "$uv" pip install -q --compile-bytecode --python "$python" --constraint "$lowest" --group dev --group bench uv
 "$uv" pip install -q --python "$python" --no-deps -e .
 
-"$python" -m pytest -n 2 --dist loadfile -m unit "$@"
+"$python" -m pytest -n 2 --dist loadfile -m unit --hypothesis-profile quick "$@"
 
 programs=(tests/test_private_attributes.py tests/server/test_program.py tests/server/test_websocket.py tests/load/test_workers.py tests/brokers/test_conformance_nats.py tests/brokers/test_conformance_postgres.py)
 while read -r program file; do

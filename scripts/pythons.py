@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).resolve().parents[1]
+UNIT = ("-n", "2", "--dist", "loadfile", "-m", "unit", "--hypothesis-profile", "quick")
 _ASK = "import platform; print(platform.python_version() if platform.python_implementation() == 'CPython' else '')"
 _MANAGED = (
     "~/.pyenv/versions",
@@ -68,7 +69,7 @@ def run_tests(python: Path, options: Sequence[str]) -> bool:
             [*install, "--no-deps", "-e", "."],
         ):
             subprocess.run(command, cwd=ROOT, check=True)
-        tests = [own, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-m", "unit", *options]
+        tests = [own, "-m", "pytest", *UNIT, *options]
         return subprocess.run(tests, cwd=ROOT, check=False).returncode == 0
 
 

@@ -1,11 +1,11 @@
-"""For all tests: the meaning of Ctrl-C, no deadline in milliseconds, which tests never run at the same time."""
+"""For all tests: the meaning of Ctrl-C, how many examples and no deadline in milliseconds, which tests never run at the same time."""
 
 import signal
 
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.selection", "tests.durations"]
+pytest_plugins = ["tests.selection", "tests.durations", "tests.compiled"]
 
 # A shell's `command &` ignores SIGINT, and so would every program that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -14,10 +14,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Hypothesis gives each example 200 ms, which is a busy machine's and not a defect's.
 settings.register_profile("no deadline", settings.default, deadline=None)
 settings.load_profile("no deadline")
-
-# Chromium gives up what it is connecting to when an address of the machine comes or goes, as Docker's networks do, and those
-# of nodes that can be cut off.
-NEVER_SIDE_BY_SIDE = ("tests/brokers/test_cuts.py", "tests/compose/", "tests/ui/")
+# `make unit`: a third of the examples of each test that does not say how many; `make test` takes them all.
+settings.register_profile("quick", settings.get_profile("no deadline"), max_examples=33)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -30,11 +28,13 @@ def pytest_runtest_makereport():
 
 @pytest.hookimpl(optionalhook=True)  # the tests of tests/rules run tests without xdist
 def pytest_xdist_make_scheduler(config, log):
-    """Give a file to one process, and the files of `NEVER_SIDE_BY_SIDE` all to the same."""
+    """Give a file to one process, and those that never run at the same time all to the same."""
     from xdist.scheduler import LoadFileScheduling
+
+    from tests.durations import scope_of
 
     class Scheduler(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return "networks" if nodeid.startswith(NEVER_SIDE_BY_SIDE) else super()._split_scope(nodeid)
+            return scope_of(nodeid)
 
     return Scheduler(config, log)

@@ -17,6 +17,25 @@ LEAST_S = 1.0
 UNIT_S, OTHER_S = 0.2, 2.0
 """What a test is taken for whose file has no figure."""
 TOP = 15
+TOGETHER = {
+    # Chromium aborts connection attempts when an address of the machine appears or disappears, as those of containers and
+    # of nodes that can be cut off do.
+    "networks": (
+        "tests/brokers/test_cuts.py",
+        "tests/compose/test_clusters.py",
+        "tests/compose/test_demo.py",
+        "tests/compose/test_hardening.py",
+        "tests/compose/test_launch_docker.py",
+        "tests/ui/",
+    ),
+    # Each process that needs RabbitMQ starts it, which takes eight seconds of CPU.
+    "rabbitmq": (
+        "tests/brokers/test_rabbitmq_faults.py",
+        "tests/brokers/test_rabbitmq_options.py",
+        "tests/brokers/test_tls.py",
+    ),
+}
+"""Files whose tests run in one process, one after the other."""
 
 
 def read_durations() -> dict[str, float]:
@@ -47,7 +66,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
     for item in items:
         units[_file(item.nodeid)].append(item.get_closest_marker("unit") is not None)
     seconds = estimated(units, read_durations())
-    items.sort(key=lambda item: -seconds[_file(item.nodeid)])
+    scopes: dict[str, float] = defaultdict(float)
+    for file in units:
+        scopes[scope_of(file)] += seconds[file]
+    items.sort(key=lambda item: (-scopes[scope_of(item.nodeid)], -seconds[_file(item.nodeid)]))
+
+
+def scope_of(nodeid: str) -> str:
+    """The name of the tests that run in one process: a file's, or those of several in `TOGETHER`."""
+    return next((name for name, files in TOGETHER.items() if nodeid.startswith(files)), _file(nodeid))
 
 
 def _file(nodeid: str) -> str:

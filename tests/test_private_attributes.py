@@ -145,6 +145,7 @@ def test_an_attribute_that_is_gone_is_named_with_its_version_its_use_and_what_to
     assert "has no aiomqtt:Nobody" in missing(PrivateUse("aiomqtt", "aiomqtt:Nobody", ("_client",), "try", "here.py"))
 
 
+@pytest.mark.slow
 def test_each_use_is_listed_and_each_that_is_listed_is_used() -> None:
     unlisted, idle = [], []
     for path in (path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))):

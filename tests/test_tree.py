@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.durations import FILE, estimated, read_durations
+from tests.durations import FILE, estimated, read_durations, scope_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("core", "brokers", "server", "generator", "load", "harness", "benchmarks")
@@ -31,10 +31,9 @@ def files(folder: str) -> list[Path]:
 
 def test_a_class_name_stands_for_one_class() -> None:
     classes = defaultdict(list)
-    for path, tree in modules(*PACKAGES):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                classes[node.name].append(path)
+    for path in (path for package in PACKAGES for path in files(package)):
+        for name in re.findall(r"^ *class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            classes[name].append(str(path.relative_to(ROOT)))
     assert {name: paths for name, paths in classes.items() if len(paths) > 1} == {}
 
 
@@ -76,6 +75,13 @@ def test_the_durations_are_of_files_of_tests_that_exist() -> None:
     known = read_durations()
     assert [file for file in known if not (ROOT / file).is_file()] == [], f"make durations writes {FILE.name} anew"
     assert list(known.values()) == sorted(known.values(), reverse=True)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "compose").glob("test_*.py")), ids=lambda path: path.stem)
+def test_a_file_that_makes_networks_is_never_beside_the_browser(path: Path) -> None:
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"def \w+\((.*?)\)", path.read_text(), re.DOTALL))))
+    makes_networks = not named.isdisjoint({"engine", "image", "demo"})
+    assert makes_networks == (scope_of(str(path.relative_to(ROOT))) == scope_of("tests/ui/test_page.py"))
 
 
 def test_a_file_without_a_figure_is_taken_for_long_where_it_starts_programs() -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(probe: Callable[[], T], what: str, timeout_s: float = 10.0, every_s: float = 0.01) -> T:
+def wait_until(probe: Callable[[], T], what: str, timeout_s: float = 30.0, every_s: float = 0.01) -> T:
     """Call `probe` until it returns something true, and return that; fail by name after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while not (found := probe()):

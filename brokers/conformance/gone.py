@@ -99,7 +99,7 @@ class GonePromises:
                     await polled(lambda: proxy.accepted >= accepted + 2, "both sides dialled again")
                 sides = (producer, consumer)
                 await polled(lambda: all(side.link.connected for side in sides), "both sides are connected again")
-                await self._arrives(producer, topic, reader, b"after")
+                await self._last_arrives(producer, topic, reader, endpoint)
                 require(reader.gaps or endpoint.delivery == "at-least-once", "the interruption was not reported")
 
     async def _arrives(self, producer: Producer, topic: str, reader: MessageReader, payload: bytes) -> None:

@@ -12,7 +12,7 @@ from brokers.programs.catalogue import IMAGES, PROGRAMS, program_of
 from brokers.programs.container import create_words
 from core.errors import FanbenchError, UsageError
 from deploy.entrypoint import BROKERS
-from tests.harness.command import fanbench
+from tests.harness.forked_command import forked_fanbench
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -127,7 +127,7 @@ def test_a_container_is_published_on_the_loopback_address_only():
 @pytest.mark.parametrize("command", ["compare", "capacity", "faults", "hop", "conformance", "demo"])
 def test_each_command_refuses_where_docker_is_not_installed(command, only_docker):
     only_docker(None)
-    done = fanbench(command, "valkey", "--launch", "docker")
+    done = forked_fanbench(command, "valkey", "--launch", "docker")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("fanbench: contender 'valkey': docker is not installed here; install Docker")
@@ -145,7 +145,7 @@ def test_each_command_refuses_where_docker_is_not_installed(command, only_docker
 @pytest.mark.parametrize("names", [["valkey"], []], ids=["by name", "all"])
 def test_what_docker_lacks_is_told_in_one_line(script, said, names, only_docker, tmp_path):
     only_docker(script)
-    done = fanbench("compare", *names, "--launch", "docker", "--out", tmp_path / "results")
+    done = forked_fanbench("compare", *names, "--launch", "docker", "--out", tmp_path / "results")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     for words in said:
@@ -155,7 +155,7 @@ def test_what_docker_lacks_is_told_in_one_line(script, said, names, only_docker,
 
 @pytest.mark.usefixtures("integration")
 def test_another_way_to_launch_is_refused():
-    done = fanbench("compare", "valkey", "--launch", "podman")
+    done = forked_fanbench("compare", "valkey", "--launch", "podman")
     assert done.returncode == 2
     assert "--launch podman" in done.stderr
 

@@ -122,7 +122,7 @@ def test_no_orphan_is_left_when_fanbench_is_killed(name, tmp_path):
         pid = int(parent.stdout.readline())
         assert psutil.pid_exists(pid)
         parent.send_signal(signal.SIGKILL)
-    wait_until(lambda: not alive(pid), "the end of the broker", 5)
+    wait_until(lambda: not alive(pid), "the end of the broker", 30)
 
 
 def alive(pid):

@@ -75,7 +75,7 @@ async def test_the_bare_library_is_refused_on_the_channel_and_not_on_a_new_one(c
     outcomes = []
     for _ in range(40):
         try:
-            await channel.default_exchange.publish(message, "q", timeout=10)
+            await channel.default_exchange.publish(message, "q", timeout=30)
             outcomes.append("taken")
         except (DeliveryError, TimeoutError):
             outcomes.append("refused")
@@ -85,13 +85,13 @@ async def test_the_bare_library_is_refused_on_the_channel_and_not_on_a_new_one(c
         while True:
             another = await connection.channel()
             try:
-                await another.default_exchange.publish(message, "q", timeout=10)
+                await another.default_exchange.publish(message, "q", timeout=30)
                 break
             except (DeliveryError, TimeoutError):
                 await another.close()
                 await asyncio.sleep(0.2)
     with pytest.raises((DeliveryError, TimeoutError)):
-        await channel.default_exchange.publish(message, "q", timeout=10)
+        await channel.default_exchange.publish(message, "q", timeout=30)
     await connection.close()
 
 

@@ -15,6 +15,7 @@ import pytest
 from core.sse import SSEEvent
 from core.stamp import parse_id
 from tests.compose.demo import ROOT, Demo, docker
+from tests.compose.test_hardening import assert_bounded
 from tests.waiting import wait_until
 
 REPLICAS = 2
@@ -63,6 +64,8 @@ def test_mosquitto_has_two_profiles(image: str):
 )
 def test_each_broker_serves_both_replicas_and_a_client_outlives_its_replica(demo: Demo, how: str):
     demo.wait_healthy(SERVICES)
+    if demo.profiles == ["redis"]:
+        assert_bounded(demo)
 
     servers: set[str] = set()
     wait_until(lambda: servers.add(first_server(demo)) or len(servers) == REPLICAS, "curl -N sees both replicas", 20)
@@ -97,7 +100,7 @@ def test_replicas_that_generate_see_each_others_events(demo: Demo):
 def ask(url: str, **form: object) -> Any:
     """A URL's JSON answer, to a POST if there is a form."""
     body = urllib.parse.urlencode(form).encode() if form else None
-    with urllib.request.urlopen(url, data=body, timeout=10) as answer:
+    with urllib.request.urlopen(url, data=body, timeout=30) as answer:
         return json.loads(answer.read())
 
 

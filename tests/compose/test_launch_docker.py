@@ -147,7 +147,7 @@ def test_a_killed_fanbench_leaves_no_container(engine, tmp_path):
         started.wait_for("Ctrl-C stops it")
         assert containers(started.process.pid)
         started.process.send_signal(signal.SIGKILL)
-        wait_until(lambda: not containers(started.process.pid), "the end of the container", 5, every_s=0.1)
-        wait_until(lambda: not started.left(), "the end of all children", 5)
+        wait_until(lambda: not containers(started.process.pid), "the end of the container", 30, every_s=0.1)
+        wait_until(lambda: not started.left(), "the end of all children", 30)
     finally:
         started.close()

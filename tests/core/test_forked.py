@@ -118,10 +118,10 @@ def test_no_orphan_when_the_parent_goes(how, folder):
     descendants = psutil.Process(parent.pid).children(recursive=True)
     assert child in [process.pid for process in descendants]
     parent.send_signal(how) if how else parent.stdin.close()
-    parent.wait(10)
+    parent.wait(30)
     parent.stdout.close()
     parent.stdin.close()
-    wait_until(lambda: all(gone(process.pid) for process in descendants), "the end of all", 5)
+    wait_until(lambda: all(gone(process.pid) for process in descendants), "the end of all", 30)
 
 
 def test_no_orphan_when_the_parent_goes_before_its_program_was_started(tmp_path):

@@ -30,5 +30,5 @@ def test_a_killed_parent_leaves_commands_that_are_run(tmp_path):
         assert parent.stdout.readline() == "ready\n"
         assert not done.exists()
         parent.send_signal(signal.SIGKILL)
-    wait_until(done.exists, "the command that was left to the guard", 5)
+    wait_until(done.exists, "the command that was left to the guard", 30)
     assert not called_off.exists()

@@ -60,17 +60,17 @@ def gone(pid):
 def test_no_orphan_when_the_parent_goes(how, tmp_path):
     parent, child, grandchild = start_parent(tmp_path / "log")
     parent.send_signal(how) if how else parent.stdin.close()
-    parent.wait(10)
+    parent.wait(30)
     parent.stdout.close()
     parent.stdin.close()
-    wait_until(lambda: gone(child) and gone(grandchild), "the end of child and grandchild", 5)
+    wait_until(lambda: gone(child) and gone(grandchild), "the end of child and grandchild", 30)
 
 
 def test_no_orphan_when_the_parent_is_killed_before_the_guard_knows_the_child(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(KILLED_WHILE_STARTING), tmp_path / "log"]
     killed = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    wait_until(lambda: gone(int(killed.stdout)), "the end of the child", 5)
+    wait_until(lambda: gone(int(killed.stdout)), "the end of the child", 30)
     assert (tmp_path / "log").read_text() == ""
 
 
@@ -86,7 +86,7 @@ def test_stop_ends_the_whole_group_and_is_idempotent(tmp_path):
 
 def test_a_child_that_ended_is_told_with_its_last_words(tmp_path):
     child = spawn("broker", ["sh", "-c", "echo no port free; exit 3"], tmp_path / "log")
-    assert child.wait(10)
+    assert child.wait(30)
     with pytest.raises(FanbenchError, match=r"broker ended with exit code 3.*no port free"):
         child.require_alive()
     child.kill()
@@ -95,7 +95,7 @@ def test_a_child_that_ended_is_told_with_its_last_words(tmp_path):
 @pytest.mark.parametrize(("code", "transient"), [(0, True), (1, True), (2, False), (3, True)])
 def test_a_child_says_by_its_exit_code_whether_another_try_may_succeed(tmp_path, code, transient):
     child = spawn("replica", ["sh", "-c", f"exit {code}"], tmp_path / "log")
-    assert child.wait(10)
+    assert child.wait(30)
     with pytest.raises(FanbenchError) as caught:
         child.require_alive()
     assert caught.value.transient is transient

@@ -37,7 +37,7 @@ def echo():
 
 def connect(proxy):
     host, _, port = proxy.address.partition(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=30)
 
 
 def round_trip(connection, data=b"hello"):

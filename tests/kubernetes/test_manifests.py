@@ -5,7 +5,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -17,6 +16,14 @@ FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
 VERSIONS = ("1.30", "1.34")
 """The oldest that is supported anywhere and a recent one: every object must be valid in both."""
+
+
+@pytest.fixture(scope="module")
+def schemas():
+    """The library that checks objects: it takes three seconds to import, which every process that collects tests would pay."""
+    import kubernetes_validate
+
+    return kubernetes_validate
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +65,16 @@ def env_of(container):
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_object_is_valid_by_the_schema(built, overlay, version):
+def test_every_object_is_valid_by_the_schema(built, schemas, overlay, version):
     for one in built[overlay]:
-        kubernetes_validate.validate(one, version, strict=True)
+        schemas.validate(one, version, strict=True)
 
 
-def test_the_schema_finds_what_is_wrong(built):
+def test_the_schema_finds_what_is_wrong(built, schemas):
     replica = of_kind(built["nats"], "StatefulSet")["replica"]
     replica["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
-    with pytest.raises(kubernetes_validate.ValidationError, match="readynessProbe"):
-        kubernetes_validate.validate(replica, VERSIONS[0], strict=True)
+    with pytest.raises(schemas.ValidationError, match="readynessProbe"):
+        schemas.validate(replica, VERSIONS[0], strict=True)
     del replica["spec"]["template"]["spec"]["containers"][0]["readynessProbe"]
 
 

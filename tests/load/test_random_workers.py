@@ -74,7 +74,7 @@ class RandomRun:
         else:
             seen = self.started.status().get("deliveries", 0)
             with contextlib.suppress(AssertionError):
-                wait_until(lambda: self.started.status().get("deliveries", 0) > seen + 5 * USERS, "some events", 5)
+                wait_until(lambda: self.started.status().get("deliveries", 0) > seen + 5 * USERS, "some events", 30)
 
     def settle(self):
         """Wait until all workers and clients are connected; return whether they are."""

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -111,6 +112,22 @@ class Tool(NamedTuple):
         }
 
 
+def link_bytecode(source, target):
+    """Give the same files their bytecode, or each program's first start compiles them; Python ignores what does not fit its source."""
+    for cache in source.rglob("__pycache__"):
+        there = target / cache.relative_to(source)
+        if there.parent.is_dir() and not there.exists():
+            shutil.copytree(cache, there, copy_function=link)
+
+
+def link(source, target):
+    """Link, and where that cannot be copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 @pytest.fixture(scope="session")
 def installed(built, tmp_path_factory):
     """The wheel, installed as uvx and pipx do, in a directory like theirs on a Mac.
@@ -121,6 +138,7 @@ def installed(built, tmp_path_factory):
     words = ["tool", "install", "-q", "--python", sys.executable, "-c", LOCK, built.wheel]
     uv(*words, cwd=built.wheel.parent, UV_TOOL_DIR=str(tools), UV_TOOL_BIN_DIR=str(programs))
     found = Tool(tools / "fanbench", programs)
+    link_bytecode(Path(sysconfig.get_path("purelib")), found.packages)
     before = found.files()
     yield found
     assert found.files() == before

@@ -61,6 +61,7 @@ def run_jobs(jobs: Sequence[Job], folder: Path) -> list[int]:
 
 
 def _copy(tree: Path) -> Path:
+    """With bytecode and times: what is not broken is not compiled again."""
     tree.mkdir()
     for name in COPIED:
         shutil.copytree(ROOT / name, tree / name)
@@ -70,15 +71,16 @@ def _copy(tree: Path) -> Path:
 
 def _mutate(tree: Path, test: str, path: str = "", broken: str = "") -> int:
     source = tree / path if path else None
-    text = source.read_text() if source else ""
+    text, stat = (source.read_text(), source.stat()) if source else ("", None)
     if source:
         source.write_text(broken)
     pid = os.fork()
     if pid == 0:
         os._exit(_pytest(tree, test))
     _, status = os.waitpid(pid, 0)
-    if source:
+    if source and stat:
         source.write_text(text)
+        os.utime(source, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # its bytecode is valid again
     return os.waitstatus_to_exitcode(status)
 
 

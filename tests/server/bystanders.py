@@ -1,9 +1,12 @@
 """Well-behaved clients, and their latency while somebody else misbehaves.
 
+A latency is the CPU time that the replica uses meanwhile, which is the same on a busy machine.
+
 They run in a separate process: in threads, they would measure Python's lock.
 """
 
 import json
+import os
 import selectors
 import subprocess
 import sys
@@ -12,7 +15,7 @@ import time
 from typing import NamedTuple
 
 from core.process import OWN_PYTHON
-from tests.server.program import Publisher, SseClient
+from tests.server.program import Publisher, Replica, SseClient
 
 RATE_HZ = 50
 CLIENTS = 5
@@ -21,7 +24,7 @@ LAST = "last"
 
 
 class Waits(NamedTuple):
-    """The latencies from the publisher to a client."""
+    """The latencies from the publisher to a client, in CPU time of the replica."""
 
     count: int
     p99_s: float
@@ -31,8 +34,9 @@ class Waits(NamedTuple):
 class Bystanders:
     """CLIENTS streams on their own topic, with events at RATE_HZ, until `stop`."""
 
-    def __init__(self, port: int, broker_port: int, topic: str = "bystanders") -> None:
-        command = [*OWN_PYTHON, "-m", "tests.server.bystanders", str(port), str(broker_port), topic]
+    def __init__(self, replica: Replica, broker_port: int, topic: str = "bystanders") -> None:
+        words = [replica.port, broker_port, replica.process.pid, topic]
+        command = [*OWN_PYTHON, "-m", "tests.server.bystanders", *map(str, words)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.before = Waits(*json.loads(self._process.stdout.readline()))
@@ -49,27 +53,42 @@ class Bystanders:
         self._process.wait()
 
 
-def summarize(latencies_s: list[float]) -> str:
-    found = sorted(latencies_s)
+class CpuClock:
+    """The seconds of CPU that a process has had, in hundredths."""
+
+    def __init__(self, pid: int) -> None:
+        self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        self._ticks_hz = os.sysconf("SC_CLK_TCK")
+
+    def now_s(self) -> float:
+        user, system = os.pread(self._stat, 4096, 0).rpartition(b")")[2].split()[11:13]
+        return (int(user) + int(system)) / self._ticks_hz
+
+
+def summarize(waits_s: list[float]) -> str:
+    found = sorted(waits_s)
     return json.dumps(Waits(len(found), found[min(len(found) - 1, int(0.99 * len(found)))], found[-1]))
 
 
-def publish(broker_port: int, topic: str, stop: threading.Event, sent: list[int]) -> None:
+def publish(broker_port: int, topic: str, stop: threading.Event, clock: CpuClock, sent_s: list[float]) -> None:
+    """Until `stop`; `sent_s` gets the replica's time before each event."""
     publisher = Publisher(broker_port)
     due_s = time.monotonic()
     while not stop.is_set():
+        sent_s.append(clock.now_s())
         publisher.event(topic)
-        sent[0] += 1
         due_s += 1 / RATE_HZ
         time.sleep(max(0.0, due_s - time.monotonic()))
+    sent_s.append(clock.now_s())
     publisher.event(topic, pad=LAST)
 
 
-def main(port: int, broker_port: int, topic: str) -> None:
+def main(port: int, broker_port: int, pid: int, topic: str) -> None:
     """Print the latencies of the warm-up, and after a line on stdin those since then."""
     clients = [SseClient(port, f"/sse?topic={topic}").opened() for _ in range(CLIENTS)]
-    stop, sent, latencies_s, counts = threading.Event(), [0], [], [0] * CLIENTS
-    threading.Thread(target=publish, args=(broker_port, topic, stop, sent)).start()
+    clock, sent_s, waits_s, counts = CpuClock(pid), list[float](), list[float](), [0] * CLIENTS
+    stop = threading.Event()
+    threading.Thread(target=publish, args=(broker_port, topic, stop, clock, sent_s)).start()
     threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
     warm, listening = True, CLIENTS
     with selectors.DefaultSelector() as selector:
@@ -79,21 +98,21 @@ def main(port: int, broker_port: int, topic: str) -> None:
             for key, _ in selector.select():
                 client = clients[key.data]
                 client.read_some()
-                arrived_ns = time.time_ns()
+                arrived_s = clock.now_s()
                 assert not client.ended
                 for event in client.take(len(client.events)):
                     fields = json.loads(event.data)
                     assert event.event == "message", event.data
-                    latencies_s.append((arrived_ns - fields["sent_ns"]) / 1e9)
+                    waits_s.append(arrived_s - sent_s[fields["seq"]])
                     counts[key.data] += 1
                     listening -= fields["pad"] == LAST
-            if warm and len(latencies_s) >= WARM_UP * CLIENTS:
-                print(summarize(latencies_s), flush=True)
+            if warm and len(waits_s) >= WARM_UP * CLIENTS:
+                print(summarize(waits_s), flush=True)
                 warm = False
-                latencies_s.clear()
-    assert counts == [sent[0] + 1] * CLIENTS, (counts, sent)
-    print(summarize(latencies_s), flush=True)
+                waits_s.clear()
+    assert counts == [len(sent_s)] * CLIENTS, (counts, len(sent_s))
+    print(summarize(waits_s), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -92,7 +92,7 @@ def running(folder: Path, **settings: object) -> Iterator[Replica]:
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -102,7 +102,7 @@ class Publisher:
     """Publishes to a Redis or Valkey by hand; PUBLISH answers once every subscriber's connection has the message."""
 
     def __init__(self, port: int) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._file = self._sock.makefile("rb")
         self.stream = new_stream()
         self._seqs: dict[str, int] = {}

@@ -122,7 +122,7 @@ def test_a_misspelt_parameter_is_refused_instead_of_the_default_topic(strict: Re
     [("POST", "/sse", 405), ("HEAD", "/sse", 401), ("HEAD", "/healthz", 200), ("GET", "/nothing", 404)],
 )
 def test_other_requests_get_an_answer(strict: Replica, method: str, path: str, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as sock:
         sock.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         assert sock.recv(65_536).startswith(f"HTTP/1.1 {status} ".encode())
 
@@ -153,7 +153,7 @@ def test_a_malformed_huge_or_slow_head_is_refused(strict: Replica, request_: byt
 
 def test_a_request_behind_a_stream_is_refused_and_nothing_is_left(strict: Replica) -> None:
     request = f"GET /sse HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as sock:
         sock.sendall(request + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert sock.recv(65_536).startswith(b"HTTP/1.1 400 ")
     wait_until(lambda: strict.stats(BEARER).clients == 0, "no client is left")
@@ -174,7 +174,7 @@ def test_what_a_client_sends_after_its_request_is_ignored(strict: Replica, publi
 def test_clients_that_leave_at_once_leave_nothing(strict: Replica) -> None:
     request = f"GET /sse?topic=brief HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
     for _ in range(300):
-        with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as sock:
             sock.sendall(request)
     wait_until(lambda: strict.stats(BEARER).clients == 0, "no client is left")
     wait_until(lambda: "brief" not in strict.stats(BEARER).topics, "the topic is let go")
@@ -206,7 +206,7 @@ def test_metrics_are_prometheus_text(strict: Replica) -> None:
 
 def test_the_log_is_not_filled_by_bad_clients(strict: Replica) -> None:
     for _ in range(300):
-        with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as sock:
             sock.sendall(b"nonsense\r\n\r\n")
             sock.recv(4096)
     assert strict.log.read_text().count("Invalid HTTP request") <= 3

@@ -39,7 +39,7 @@ def sse_schema(target: Replica) -> object:
 
 def raw(port: int, request: bytes) -> bytes:
     """The first bytes of the answer; empty if the connection was closed without one."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
         try:
             sock.sendall(request)
             return sock.recv(65_536)
@@ -134,7 +134,7 @@ def test_ten_thousand_connections_a_minute_leave_nothing(target: Replica) -> Non
     """About 1,700 at this machine's speed, a third of each kind: complete, half a head, nothing."""
     before = len(list(Path(f"/proc/{target.process.pid}/fd").iterdir()))
     for i in range(1700):
-        with socket.create_connection(("127.0.0.1", target.port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", target.port), timeout=30) as sock:
             if i % 3:
                 sock.sendall(b"GET /sse HTTP/1.1\r\nHost: x\r\n" + (b"\r\n" if i % 3 == 1 else b""))
     wait_until(lambda: target.stats().clients == 0, "no client is left")

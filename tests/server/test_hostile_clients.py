@@ -17,11 +17,8 @@ from tests.server.test_http import GET
 from tests.server.test_websocket import Socket
 from tests.waiting import wait_until
 
-P99_S = 3.0
-"""What the others' 99th percentile may be, on a machine with ten times as much to do as it can.
-
-Alone it is 0.02 to 0.05.
-"""
+P99_S = 1.0
+"""The limit of the others' 99th percentile, in CPU seconds of the replica."""
 
 
 def masked(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
@@ -42,7 +39,7 @@ def victim(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 
 @pytest.fixture
 def others(victim: Replica, valkey: str) -> Iterator[Bystanders]:
-    others = Bystanders(victim.port, int(valkey.rpartition(":")[2]))
+    others = Bystanders(victim, int(valkey.rpartition(":")[2]))
     yield others
     others.kill()
 

@@ -78,7 +78,7 @@ def test_a_thousand_slow_clients_at_once_stall_nobody_and_leave_no_memory_behind
 ) -> None:
     count = 1000
     with running(folder, broker_url=valkey, send_buffer_bytes=16_384) as replica:
-        others = Bystanders(replica.port, int(valkey.rpartition(":")[2]))
+        others = Bystanders(replica, int(valkey.rpartition(":")[2]))
         try:
             socks = [stuck(replica.port, "GET /sse?topic=big HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(count)]
             wait_until(lambda: replica.stats().topics.get("big") == count, "all are there", 60)

@@ -308,7 +308,7 @@ def test_at_sigterm_the_oldest_streams_end_first_and_the_others_go_on(
                         order.append(key.data)
                         selector.unregister(client.sock)
         assert sum(place < 150 for place in order[:150]) >= 120, "the older half ended first"
-        assert replica.process.wait(10) == 0
+        assert replica.process.wait(30) == 0
     assert "Traceback" not in replica.log.read_text()
 
 
@@ -321,7 +321,7 @@ def test_a_second_sigterm_ends_every_stream_at_once(valkey: str, folder: Path) -
         for client in clients:
             client.read_to_end()
             assert client.terminated
-        assert replica.process.wait(10) == 0
+        assert replica.process.wait(30) == 0
 
 
 def test_streams_end_at_a_certain_age_not_all_at_once(valkey: str, publisher: Publisher, folder: Path) -> None:
@@ -372,7 +372,7 @@ def test_a_lone_replica_generates_by_itself_and_writes_the_report(folder: Path) 
         seqs = [json.loads(event.data)["seq"] for event in events]
         assert seqs == list(range(seqs[0], seqs[0] + 20))
         replica.process.terminate()
-        assert replica.process.wait(10) == 0
+        assert replica.process.wait(30) == 0
     found = read(GeneratorReport, report)
     assert found is not None
     assert found.measured()["events"] > 20

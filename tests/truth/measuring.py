@@ -45,7 +45,7 @@ def process(
         finally:
             child.send_signal(signal.SIGTERM)
             try:
-                child.wait(10)
+                child.wait(30)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()

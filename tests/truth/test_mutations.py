@@ -1,6 +1,8 @@
 """Each rule of measuring is broken in a copy of the source, and the truth tests' cases must notice every one."""
 
 import shutil
+from importlib.util import cache_from_source
+from pathlib import Path
 
 import pytest
 
@@ -53,11 +55,12 @@ MUTATIONS = {  # what is broken: the case that must notice, the function, the pa
 
 
 def mutant(change, tree):
-    """A copy of the source with one rule broken."""
+    """A copy of the source with one rule broken, and the bytecode of all that is not."""
     for package in ("core", "load"):
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, tree / package)
     path, text = mutate(Mutation(*change))
     (tree / path).write_text(text)
+    Path(cache_from_source(tree / path)).unlink(missing_ok=True)
     return tree
 
 

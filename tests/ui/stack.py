@@ -40,7 +40,7 @@ class Replica:
         assert self.child is not None
         self.child.require_alive()
         try:
-            with urllib.request.urlopen(self.url + "readyz", timeout=5):
+            with urllib.request.urlopen(self.url + "readyz", timeout=30):
                 return True
         except (urllib.error.URLError, ConnectionError):
             return False

@@ -19,7 +19,16 @@ def replica(tmp_path):
         yield one
 
 
-@pytest.fixture(params=[[], ["--processes", "2"]], ids=["one process", "processes"])
+WORKERS = ["--processes", "2"]
+ONCE = pytest.mark.parametrize(
+    "locust",
+    [pytest.param([], id="one process"), pytest.param(WORKERS, id="processes", marks=pytest.mark.soak)],
+    indirect=True,
+)
+"""What the page itself does is the same with workers, which each start of Locust pays for: make soak has both."""
+
+
+@pytest.fixture(params=[[], WORKERS], ids=["one process", "processes"])
 def locust(tmp_path, replica, request):
     """Locust with its page, in one process and with workers; its address and the swarm."""
     port = free_port()
@@ -79,6 +88,7 @@ def test_each_test_has_a_result_of_its_own_to_see_and_to_download(page, locust):
     assert started.started[0].text.count("deliveries/s") == 2
 
 
+@ONCE
 def test_a_start_that_cannot_work_says_why_and_stops(page, locust):
     url, started = locust
     page.goto(url)
@@ -91,6 +101,7 @@ def test_a_start_that_cannot_work_says_why_and_stops(page, locust):
     assert len(started.started[0].text.splitlines()) < 60
 
 
+@ONCE
 def test_options_that_do_not_change_in_a_running_test_are_not_offered_then(page, locust):
     url, started = locust
     start(page, url)
@@ -109,6 +120,7 @@ def post(url, **form):
     return json.loads(urllib.request.urlopen(urllib.request.Request(f"{url}/swarm", data), timeout=20).read())
 
 
+@ONCE
 def test_paths_cannot_be_set_from_the_page_nor_what_is_fixed_while_a_test_runs(page, locust, tmp_path):
     url, started = locust
     page.goto(url)

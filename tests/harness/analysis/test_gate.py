@@ -101,9 +101,10 @@ def test_another_machine_is_told() -> None:
     assert not last.failed
 
 
-@pytest.fixture
-def baseline(tmp_path: Path) -> Path:
-    folder = open_results(tmp_path, "base", scenario=SEVEN, command="fanbench compare valkey", host={}, versions={})
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    parent = tmp_path_factory.mktemp("results")
+    folder = open_results(parent, "base", scenario=SEVEN, command="fanbench compare valkey", host={}, versions={})
     for number in range(1, 8):
         folder.add_run(made_up.run("valkey", number))
         folder.add_run(made_up.run("nats", number, problems=("late",) if number > 4 else ()))

@@ -24,7 +24,7 @@ from harness.results.run_record import Run
 from harness.results.store import open_results
 from harness.runner.host import describe_host
 from tests.harness import made_up
-from tests.harness.command import fanbench
+from tests.harness.forked_command import forked_fanbench
 
 FIVE = range(1, 6)
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
@@ -278,13 +278,13 @@ def test_the_command_line_answers_in_words_and_in_json(results: Path) -> None:
     needs = Needs.model_validate(AT_LOAD | {"promise": LEAST})
     words = ("choose", results, "--clients", 50, "--replicas", 2, "--rate", 20, "--promise", LEAST)
     here = describe_host()
-    done = fanbench(*words)
+    done = forked_fanbench(*words)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == in_words(choose(needs, loaded(results)), needs, here) + "\n"
-    as_data = json.loads(fanbench(*words, "--json").stdout)
+    as_data = json.loads(forked_fanbench(*words, "--json").stdout)
     assert as_data == json.loads(json.dumps(as_json(choose(needs, loaded(results)), needs, here)))
-    assert fanbench("choose", results, "--memory-mb", 1).returncode == 1
-    wrong = fanbench("choose", results / "none")
+    assert forked_fanbench("choose", results, "--memory-mb", 1).returncode == 1
+    wrong = forked_fanbench("choose", results / "none")
     assert wrong.returncode == 2
     assert "is not a result directory" in wrong.stderr
 

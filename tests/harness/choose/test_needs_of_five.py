@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import typer
 from brokers.contenders import find_contender
 from core.fault import KINDS
 from harness.analysis.slo import Slo
-from harness.analysis.stored_results import load_all
+from harness.analysis.stored_results import Result, load_all
 from harness.choose.choose import Answer, choose
 from harness.choose.needs import Needs, parse_needs
 from harness.choose.wording import in_words
@@ -33,13 +34,25 @@ pytestmark = pytest.mark.slow  # reads the reference results
 Told = tuple[Needs, Answer, str]
 
 
-@pytest.fixture(scope="module", params=FIVE, ids=lambda path: path.stem)
-def told(request: pytest.FixtureRequest) -> Told:
-    needs = parse_needs(request.param, {})
-    answer = choose(needs, load_all([REFERENCE]))
+@functools.cache
+def reference() -> Sequence[Result]:
+    """The reference results, read once: a second of a core."""
+    return load_all([REFERENCE])
+
+
+@functools.cache
+def told_of(path: Path) -> Told:
+    needs = parse_needs(path, {})
+    answer = choose(needs, reference())
     return needs, answer, in_words(answer, needs)
 
 
+@pytest.fixture(params=FIVE, ids=lambda path: path.stem)
+def told(request: pytest.FixtureRequest) -> Told:
+    return told_of(request.param)
+
+
+@functools.cache
 def tables() -> dict[str, list[dict[str, str]]]:
     found = {}
     for file in REFERENCE.glob("*/summary.csv"):
@@ -183,11 +196,7 @@ def test_it_ends_with_what_to_take_why_and_what_else(told: Told) -> None:
 
 def test_each_gets_the_answer_that_the_data_gives() -> None:
     """What decides for each: the broker that already runs, a load that was not reached, the promise, the nodes."""
-    results = load_all([REFERENCE])
-    said = {}
-    for path in FIVE:
-        needs = parse_needs(path, {})
-        said[path.stem] = in_words(choose(needs, results), needs)
+    said = {path.stem: told_of(path)[2] for path in FIVE}
     assert "Take redis because you already run redis" in said["redis-shop"]
     assert ", take redis-streams" in said["redis-shop"]
     assert "deploy a day: lost" in said["redis-shop"]

@@ -1,10 +1,12 @@
 """Bad input gets one line that names the value, the reason and the next step, and exit code 2."""
 
+import json
 import socket
 
 import pytest
 
 from tests.harness.command import fanbench
+from tests.harness.forked_command import forked_fanbench
 
 pytestmark = pytest.mark.usefixtures("integration")
 
@@ -45,7 +47,7 @@ MANY = 1_000_000  # more than any number of Locust processes holds
 )
 def test_bad_input_is_one_line_and_exit_code_2(words, named, tmp_path):
     out = ["--out", tmp_path] if words[0] in ("compare", "capacity") else []
-    done = fanbench(*words, *out)
+    done = forked_fanbench(*words, *out)
     lines = done.stderr.strip().splitlines()
     assert done.returncode == 2, done
     assert len(lines) == 1, lines
@@ -57,7 +59,7 @@ def test_bad_input_is_one_line_and_exit_code_2(words, named, tmp_path):
 
 def test_an_unknown_scenario_key_is_named(tmp_path):
     (tmp_path / "mine.toml").write_text("cleints = 5\n")
-    done = fanbench("compare", "valkey", "--scenario", tmp_path / "mine.toml")
+    done = forked_fanbench("compare", "valkey", "--scenario", tmp_path / "mine.toml")
     assert done.returncode == 2
     assert "unknown scenario field 'cleints'; did you mean 'clients'?" in done.stderr
 
@@ -65,16 +67,14 @@ def test_an_unknown_scenario_key_is_named(tmp_path):
 def test_a_port_in_use_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = fanbench("demo", "valkey", "--port", port)
+        done = forked_fanbench("demo", "valkey", "--port", port)
     assert done.returncode == 2
     assert f"port {port}" in done.stderr
     assert "--port" in done.stderr
 
 
 def test_doctor_says_what_runs_here_and_how_to_get_the_rest():
-    import json
-
-    done = fanbench("doctor", "--json")
+    done = forked_fanbench("doctor", "--json")
     found = json.loads(done.stdout)
     rows = {row["name"]: row for row in found["contenders"]}
     assert rows["valkey"]["runnable"]

@@ -49,7 +49,7 @@ def test_the_demo_streams_events_from_every_replica_and_ends_with_ctrl_c(demo):
         assert "<html" in client.get(f"{url}/").text
     demo.interrupt()
     wait_until(lambda: not demo.left(), "the end of every child", 10)
-    assert demo.process.wait(10) == 0
+    assert demo.process.wait(30) == 0
     assert not Path(re.findall("logs +(.+)", text)[0]).exists()
 
 

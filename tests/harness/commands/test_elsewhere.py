@@ -12,6 +12,7 @@ import pytest
 from core.resources import resource_folder
 from tests.elsewhere import put_decoys
 from tests.harness.command import fanbench
+from tests.harness.forked_command import forked_fanbench
 
 SCENARIO = "clients = 6\nreplicas = 1\nrate_hz = 20\nwarmup_s = 0.2\nduration_s = 1\nrounds = 1\n"
 
@@ -78,7 +79,9 @@ def commands_of(answer):
 
 
 def test_relative_needs_and_results_are_read(elsewhere):
-    answer = json.loads(fanbench("choose", "mine/stored", "--needs", "mine/needs.toml", "--json", cwd=elsewhere).stdout)
+    answer = json.loads(
+        forked_fanbench("choose", "mine/stored", "--needs", "mine/needs.toml", "--json", cwd=elsewhere).stdout
+    )
     assert answer["left"]
     assert "--clients 500" in commands_of(answer)
 
@@ -92,6 +95,6 @@ def test_needs_come_through_a_pipe_too(elsewhere):
 def test_a_relative_result_directory_is_reported(elsewhere, answer):
     page = Path(answer["report"])
     page.unlink()
-    done = fanbench("report", page.parent.relative_to(elsewhere), cwd=elsewhere)
+    done = forked_fanbench("report", page.parent.relative_to(elsewhere), cwd=elsewhere)
     assert done.stdout.strip() == str(page)
     assert page.is_file()

@@ -23,7 +23,7 @@ def burner():
     )
     yield process
     process.stdin.close()
-    process.wait(10)
+    process.wait(30)
     process.stdout.close()
 
 
