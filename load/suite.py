@@ -157,8 +157,9 @@ class Suite:
 
     def _settings_of(self, form: Mapping[str, str]) -> LoadSettings:
         """Of the options, the page may change those that it offers. It does not show a token, so an empty one is the given one."""
-        now = vars(self._environment.parsed_options) | form
-        changed = {name: now[name] for name in ON_THE_PAGE if name != "token" or now[name]}
+        options = vars(self._environment.parsed_options)
+        now = {name: form[name] if name in form else options[name] for name in ON_THE_PAGE}
+        changed = {name: value for name, value in now.items() if name != "token" or value}
         return read_settings(SimpleNamespace(**self._given | changed))
 
     def _asked(self) -> int:
