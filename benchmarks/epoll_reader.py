@@ -20,7 +20,7 @@ from typing import Any
 READ_BYTES = 65_536
 OPENING_AT_ONCE = 256
 MARK = b"data:"
-_KEEP = len(MARK) - 1
+KEEP = len(MARK) - 1
 
 
 class Streams:
@@ -34,8 +34,8 @@ class Streams:
         self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n".encode()
         self._to_open = clients
         self._heads: dict[int, bytes] = {}
-        self._tails: dict[int, bytes] = {}
-        self._sockets: dict[int, socket.socket] = {}
+        self.tails: dict[int, bytes] = {}
+        self.sockets: dict[int, socket.socket] = {}
         self._poll = select.epoll()
 
     def open_all(self) -> float:
@@ -55,7 +55,7 @@ class Streams:
         sock.sendall(self._request)
         sock.setblocking(False)
         self._to_open -= 1
-        self._sockets[sock.fileno()] = sock
+        self.sockets[sock.fileno()] = sock
         self._heads[sock.fileno()] = b""
         self._poll.register(sock.fileno(), select.EPOLLIN)
 
@@ -64,7 +64,7 @@ class Streams:
         if not data:
             self.closed += 1
             self._poll.unregister(fd)
-            self._sockets.pop(fd).close()
+            self.sockets.pop(fd).close()
             self._heads.pop(fd, None)
             return
         if fd in self._heads:
@@ -76,11 +76,11 @@ class Streams:
             if b" 200 " not in head.partition(b"\r\n")[0]:
                 sys.exit(f"reader: {head[:100]!r} instead of an event stream")
         self.bytes += len(data)
-        if self._tails:
-            data = self._tails.pop(fd, b"") + data
+        if self.tails:
+            data = self.tails.pop(fd, b"") + data
         self.events += data.count(MARK)
         if data and data[-1] != 10:  # a mark may be cut; it has no line end, so nothing before a line end is kept
-            self._tails[fd] = data[-_KEEP:]
+            self.tails[fd] = data[-KEEP:]
 
     def follow(self, pause_s: float) -> None:
         """Read and count until stdin ends."""
@@ -94,7 +94,7 @@ class Streams:
                 if fd != control:
                     read(fd)
                 elif os.read(control, 4096):
-                    say(events=self.events, bytes=self.bytes, open=len(self._sockets))
+                    say(events=self.events, bytes=self.bytes, open=len(self.sockets))
                 else:
                     return
 

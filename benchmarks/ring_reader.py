@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.epoll_reader import _KEEP, MARK, Streams, say
+from benchmarks.epoll_reader import KEEP, MARK, Streams, say
 
 ENTRIES, COMPLETIONS = 256, 4_096
 BUFFERS, BUFFER_BYTES = 1_024, 16_384
@@ -152,7 +152,7 @@ class RingStreams(Streams):
     def follow(self, pause_s: float) -> None:
         """Receive and count until stdin ends."""
         ring, control, waiting = ReceiveRing(), sys.stdin.fileno(), select.epoll()
-        for fd in self._sockets:
+        for fd in self.sockets:
             ring.arm(fd)
         waiting.register(control, select.EPOLLIN)
         waiting.register(ring.eventfd, select.EPOLLIN)
@@ -161,22 +161,22 @@ class RingStreams(Streams):
                 if ready != control:
                     self._count(ring)
                 elif os.read(control, 4096):
-                    say(events=self.events, bytes=self.bytes, open=len(self._sockets))
+                    say(events=self.events, bytes=self.bytes, open=len(self.sockets))
                 else:
                     return
 
     def _count(self, ring: ReceiveRing) -> None:
-        tails = self._tails
+        tails = self.tails
         for fd, data in ring.received():
             if not data:
-                self._sockets.pop(fd).close()
+                self.sockets.pop(fd).close()
                 continue
             self.bytes += len(data)
             if tails:
                 data = tails.pop(fd, b"") + data
             self.events += data.count(MARK)
             if data[-1] != 10:
-                tails[fd] = data[-_KEEP:]
+                tails[fd] = data[-KEEP:]
 
 
 if __name__ == "__main__":

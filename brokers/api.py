@@ -84,11 +84,8 @@ class BeginsPublishing(Protocol):
         `done` is called once, perhaps before this returns: with None where `publish` would return, or with what it would raise.
         """
 
-    def flush(self, *, soon_again: bool = False) -> None:
-        """Send all begun publishes together.
-
-        With `soon_again`, the next call follows within a millisecond, and the calls of `done` may wait for it.
-        """
+    def flush(self) -> None:
+        """Send all begun publishes together."""
 
 
 class Consumer(Protocol):

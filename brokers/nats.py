@@ -68,7 +68,7 @@ class NatsProducer:
         else:
             done(None)
 
-    def flush(self, *, soon_again: bool = False) -> None:  # noqa: ARG002 - `done` was called already
+    def flush(self) -> None:
         """Write the begun publishes, or pass them to nats-py."""
         begun, self._begun = self._begun, []
         if begun and (link := self._line.connection) is not None:

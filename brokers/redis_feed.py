@@ -21,7 +21,7 @@ class RedisFeed(asyncio.Protocol):
         self._end_read = end
         self._answers = answers_of(connection)
         self._unsent: list[bytes] = []
-        self._paused = self._flushes_soon = self._answers_wait = self._reading_waits = False
+        self._paused = self._flushes_soon = False
         self._transport: asyncio.Transport = connection._writer.transport
         self._transport.set_protocol(self)
         self._transport.resume_reading()
@@ -46,19 +46,12 @@ class RedisFeed(asyncio.Protocol):
             self._flushes_soon = True
             self._loop.call_soon(self.flush)
 
-    def flush(self, *, soon_again: bool = False) -> None:
+    def flush(self) -> None:
         """Send the written commands together; wait while the socket is full.
 
-        With `soon_again`, another flush follows within a millisecond, and answers may wait for it: a wake-up for them costs
-        as much as several commands. Send nothing once the connection is lost: uvloop raises RuntimeError for a write to a
-        closed transport.
+        Send nothing once the connection is lost: uvloop raises RuntimeError for a write to a closed transport.
         """
         self._flushes_soon = False
-        self._answers_wait = soon_again
-        if self._reading_waits:
-            self._reading_waits = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
         if self._unsent and not self._paused and not self.ended:
             unsent, self._unsent = self._unsent, []
             self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
@@ -80,9 +73,6 @@ class RedisFeed(asyncio.Protocol):
             self._break_off(error)
         if self._end_read is not None:
             self._end_read()
-        if self._answers_wait and not self._ended.done():
-            self._reading_waits = True
-            self._transport.pause_reading()
 
     def pause_writing(self) -> None:
         """The socket is full."""

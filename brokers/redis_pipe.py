@@ -76,10 +76,10 @@ class Pipe:
 
         self.begin(command, answered)
 
-    def flush(self, *, soon_again: bool = False) -> None:
+    def flush(self) -> None:
         """Send the begun publishes; see `BeginsPublishing`."""
         if self._feed is not None:
-            self._feed.flush(soon_again=soon_again)
+            self._feed.flush()
 
     def submit(self, *command: str | bytes | int) -> asyncio.Future[Any]:
         """Send a command at the end of this turn of the event loop; the future has its reply, or its error.

@@ -42,7 +42,6 @@ _FOLD = 4_096
 """Latenesses kept before they are folded, a third of a millisecond's work."""
 _GRAIN_NS = 250_000
 """Least time between two wake-ups: events that are due in between are sent together. A wake-up costs as much as an event, in each program."""
-_SOON_NS = 1_000_000
 """If the next events are sent within this time, acknowledgements may be read with that wake-up instead of one of their own."""
 _AT_ONCE = 32
 """Overdue events whose publishes are begun before they have their turn: a third of a millisecond's work."""
@@ -130,7 +129,7 @@ class EventPublisher:
             due_ns = start_ns + event.offset_ns
             if due_ns > (moment_ns := now_ns()):
                 until_ns = max(due_ns, moment_ns + _GRAIN_NS)
-                self._send_begun(soon_again=until_ns < moment_ns + _SOON_NS)
+                self._send_begun()
                 yield until_ns
                 begun = 0
             elif begun == _AT_ONCE:
@@ -211,9 +210,9 @@ class EventPublisher:
         else:
             producer.begin(letter.topic, letter.payload, self._publish_one.watch(partial(self._done, letter)))
 
-    def _send_begun(self, *, soon_again: bool = False) -> None:
+    def _send_begun(self) -> None:
         if self._begins is not None:
-            self._begins.flush(soon_again=soon_again)
+            self._begins.flush()
 
     def _done(self, letter: Letter, error: BrokerError | None) -> None:
         self._ended()

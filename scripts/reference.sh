@@ -3,7 +3,7 @@
 #
 #   scripts/reference.sh [PART…]
 #
-# Without names: broadcast rooms burst transports faults capacity. About 75 minutes on an undisturbed machine with two cores.
+# Without names: broadcast rooms burst transports tokens users faults capacity. About 110 minutes on an undisturbed machine with two cores.
 # The part capacity is `fanbench capacity --all`: a search for the floor and for the first contender of each program, of four
 # minutes at most each, and each search becomes a directory capacity-CONTENDER. The part capacity-CONTENDER is one of them alone.
 # The part failovers, each cluster through each fault of its nodes, takes two more hours and is measured only if it is named.
@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 fanbench=.venv/bin/fanbench
 rounds=${ROUNDS:-5} duration=${DURATION:-2.5} minutes=${MINUTES:-600}
 fresh=results/reference.new work=results/reference.part
-all=(broadcast rooms burst transports faults capacity)
+all=(broadcast rooms burst transports tokens users faults capacity)
 trap 'exit 130' INT # fanbench itself ends with 1 on Ctrl-C, like a comparison with a refused contender
 trap 'exit 143' TERM
 
@@ -66,6 +66,11 @@ begin() { # PART
   case $1 in
     broadcast | rooms | burst) measure "$1" 14 compare --all --scenario "$1" --rounds "$rounds" "${timing[@]}" ;;
     transports) measure "$1" 5 compare valkey nats --transport sse,ws --rounds "$rounds" "${timing[@]}" ;;
+    tokens) # the stored streams and the anti-pattern, then each through the death of a replica
+      measure "$1" 22 compare valkey-streams redis-streams nats-jetstream postgres-outbox valkey-per-client \
+        --scenario tokens --rounds "$rounds" --warmup 10 --duration 12 ;;
+    users) # 100,000 connects take most of a run
+      measure "$1" 16 compare valkey nats --scenario users --rounds 3 ;;
     faults) # 77 runs: the contenders of two promises, each through every fault
       measure "$1" 18 faults valkey valkey-streams rabbitmq rabbitmq-stream mosquitto-qos1 nats nats-jetstream \
         --at 1 --for 2 --duration 4.5 ;;

@@ -53,32 +53,3 @@ async def test_a_topic_that_cannot_be_used_is_told_and_harms_no_other(running_pr
         assert len(refused) == 1
         assert isinstance(refused[0], TopicRefusedError)
         await reader.count(2)
-
-
-@pytest.mark.parametrize("name", CONTENDERS)
-async def test_ends_that_may_wait_for_the_next_flush_wait_no_longer(running_programs, name):
-    broker = running_programs.workbench(find_contender(name))
-    topic, ends, told = broker.topic(), [], asyncio.Event()
-
-    def done(error):
-        ends.append(error)
-        if len(ends) == EVENTS:
-            told.set()
-
-    async with broker.producer() as producer, broker.reader(topic) as (_, reader):
-        for i in range(EVENTS):
-            producer.begin(topic, b"%d" % i, done)
-            if i % 100 == 0:
-                producer.flush(soon_again=True)
-                await asyncio.sleep(0)
-        producer.flush()
-        async with asyncio.timeout(20):
-            await told.wait()
-        assert set(ends) == {None}
-        await reader.count(EVENTS)
-        for payload in (b"last", b"but one"):
-            told.clear()
-            producer.begin(topic, payload, lambda error: (ends.append(error), told.set()))
-            producer.flush()
-            async with asyncio.timeout(20):
-                await told.wait()

@@ -141,7 +141,7 @@ async def test_what_a_session_kept_arrives_after_a_lost_connection(options, tmp_
 
 async def test_at_least_once_under_3_1_1_needs_a_name():
     adapter, endpoint = open_endpoint("mqtt://127.0.0.1:1?qos=1&version=3.1.1")
-    with pytest.raises(UsageError, match="leave for ever; give each replica a client_id"):
+    with pytest.raises(UsageError, match="leave for ever; give each replica its own client_id"):
         async with adapter.consumer(endpoint):
             pass
 

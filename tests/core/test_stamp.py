@@ -162,7 +162,7 @@ def test_the_pattern_and_the_parser_of_json_agree(topic, pad, phase, number, beh
     found = []
     for short_bytes in (10_000, 0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("core.stamp._SHORT_BYTES", short_bytes)
+            patch.setattr("core.stamp.SHORT_BYTES", short_bytes)
             try:
                 found.append(decode(payload))
             except StampError as error:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from core.endpoint.publish_request import PublishEncoder, parse_publish, publish_request
-from core.endpoint.request import NamedValue
+from core.endpoint.request import NamedValue, TlsSettings
 from core.errors import UsageError
 from generator.http_lane import HttpLane, PublishError
 from generator.http_producer import http_producer
@@ -172,7 +172,7 @@ async def test_half_an_answer_on_one_connection_is_none_on_the_next():
 async def test_a_topic_keeps_to_one_connection_and_topics_are_spread():
     async with served(lambda *_: TAKEN) as service:
         origin, request = parse_publish(service.url)
-        async with http_producer(origin, request, 4, 2) as producer:
+        async with http_producer(origin, request, 4, 2, TlsSettings()) as producer:
             await asyncio.gather(*(producer.publish(f"t{n % 20}", f"{n % 20} {n}".encode()) for n in range(200)))
             assert producer.link.connected
         assert 1 < service.connections <= 4

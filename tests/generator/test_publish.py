@@ -47,7 +47,7 @@ class Beginner(Recorder):
     def begin(self, topic, payload, done):
         self.begun.append((decode(payload), done))
 
-    def flush(self, *, soon_again=False):
+    def flush(self):
         self.stamps += [stamp for stamp, _ in self.begun]
         self.open += [done for _, done in self.begun]
         self.begun = []
@@ -244,7 +244,7 @@ class FlakyBeginner(Flaky):
             self.stamps.append(decode(payload))
             done(None)
 
-    def flush(self, *, soon_again=False):
+    def flush(self):
         """Everything has been sent."""
 
 

@@ -6,6 +6,7 @@ from brokers.inbox import Inbox
 from core import clock_offset
 from core.clock import ClockPair, ClockWatch
 from core.histogram import Histogram
+from generator.pace import Pace
 from generator.publish import EventPublisher
 from generator.schedule import Schedule
 from harness.analysis import boundaries, judgements, standings, statistics
@@ -39,10 +40,10 @@ NEVER_PAIRED = "F(A, C) - F(B, C[::-1])"
 BOUNDS, WORDS = "tests/harness/analysis/test_boundaries.py", "tests/harness/analysis/test_judgements.py"
 
 MUTATIONS = {  # what is broken: the test that must notice, the function, the pattern (see tests/mutation.py), the replacement
-    "a send waits for the acknowledgement": (PUBLISH + " -k never_waits", EventPublisher.run, "self._begin(E, D)", "[self._begin(E, D), await asyncio.wait(self._under_way)]"),
-    "due is when it is sent": (PUBLISH + " -k due_instants", EventPublisher.run, "self._begin(E, D)", f"self._begin(E, {NOW_NS})"),
-    "what is late is skipped": (PUBLISH + " -k stall_shows", EventPublisher.run, "self._begin(E, D)", f"{NOW_NS} - D < 50_000_000 and self._begin(E, D)"),
-    "a send before it is due": (PUBLISH + " -k due_instants", EventPublisher._until, "W > 0", "W > 4_000_000"),
+    "a send waits for the acknowledgement": (PUBLISH + " -k never_waits", EventPublisher._steps, "self._begin(E, D)", "[self._begin(E, D), (yield from iter(lambda: 0 if self.in_flight else None, None))]"),
+    "due is when it is sent": (PUBLISH + " -k due_instants", EventPublisher._steps, "self._begin(E, D)", f"self._begin(E, {NOW_NS})"),
+    "what is late is skipped": (PUBLISH + " -k stall_shows", EventPublisher._steps, "self._begin(E, D)", f"{NOW_NS} - D < 50_000_000 and self._begin(E, D)"),
+    "a send before it is due": (PUBLISH + " -k due_instants", Pace._waits, "W <= 0", "W <= 4_000_000"),
     "lateness is not kept": (PUBLISH + " -k stall_shows", EventPublisher._note_lateness, "X.append(L)", "X.append(0)"),
     "a failed publish is no failure": (PUBLISH + " -k failed_publishes", EventPublisher._fail, "X += E", "X += 0"),
     "the generator's clock is not watched": (PUBLISH + " -k wall_clock", EventPublisher.flush, "X = F(G())", "X = 0"),
@@ -92,7 +93,7 @@ MUTATIONS = {  # what is broken: the test that must notice, the function, the pa
     "a difference within the clocks' bound": (WORDS + " -k beyond_the_clocks", judgements.PairJudgement.blurred, "A > M * C", "False"),
     "a hop within the clocks' bound": (CLOCKS + " -k tenth_of_the_median", clock_problems.wide_bounds, "A > M * P", "False"),
     "an offset that a probe's way moves": (OFFSET + " -k always_within", clock_offset.offset_at, "min(A, B + max(M))", "min(A, B)"),
-    "an overflow is not told": (INBOX, Inbox.put, "X += 1", "X += 0"),
+    "an overflow is not told": (INBOX, Inbox.put, "self._lost += 1", "self._lost += 0"),
 }  # fmt: skip
 
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.subprocess
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "reference.sh"
 SEARCHES = ["capacity-nats", "capacity-rabbitmq-mqtt"]
-EVERY = ["broadcast", "burst", *SEARCHES, "faults", "rooms", "transports"]
-PARTS = ["broadcast", "burst", "capacity", "faults", "rooms", "transports"]
+EVERY = ["broadcast", "burst", *SEARCHES, "faults", "rooms", "tokens", "transports", "users"]
+PARTS = ["broadcast", "burst", "capacity", "faults", "rooms", "tokens", "transports", "users"]
 FANBENCH = """#!/bin/bash
 # The last word is where to write; what FAILS names leaves an unfinished directory, what WAITS names waits for Ctrl-C.
 echo "$*" >> calls
