@@ -29,7 +29,7 @@ REPLICA_HOSTS, LOAD_HOSTS = 2, 2
 BROKER_PORT, FIRST_PORT = 6379, 8000
 READY_S = 90.0
 _SECOND_ADDRESS = 100
-"""The last number of a load host's second address, less its place."""
+"""The last number of a load host's second address, minus the host's index."""
 _AGAIN = "while :; do {command}; sleep 0.2; done"
 """A worker ends with each test, and begins again for the next."""
 

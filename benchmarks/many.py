@@ -33,7 +33,7 @@ from harness.runner.set_up_elsewhere import wait_for_workers
 
 Say = Callable[[str], None]
 EACH = 17_000
-"""Clients of a replica and of a load worker, unless told otherwise: a process may often have no more than 20,000 descriptors."""
+"""Clients of a replica and of a load worker, unless given: a process may often have no more than 20,000 descriptors."""
 ROOM = 200
 """How many more clients than its share a replica admits."""
 GROWS_S = 60.0

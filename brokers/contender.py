@@ -138,7 +138,7 @@ class Contender:
 
     @property
     def install_hint(self) -> str:
-        """How to make it runnable: install its program or, if that is here, its client library."""
+        """How to make it runnable: install its program or, if the program is present, its client library."""
         if self.program is None:
             return ""
         launcher = self._launcher(self.program)

@@ -27,7 +27,7 @@ class Link:
         Empty while connected.
         """
         self.notice = ""
-        """What does not work although it is connected, in the broker's words, such as an alarm.
+        """What fails while the link is up, in the broker's words, such as an alarm.
 
         Empty if everything works.
         """

@@ -31,7 +31,7 @@ History = Callable[[int, P], AsyncGenerator[Sequence[Entry], None]]
 
 @dataclass(slots=True, eq=False)
 class _Join:
-    """Topics whose history is being read, and later entries of theirs, which are delivered after the history."""
+    """Topics whose history is being read, and their later entries, which are delivered after the history."""
 
     topics: dict[str, str]
     held: deque[Entry | Gap] = field(default_factory=deque)

@@ -98,7 +98,7 @@ async def primary_at(endpoint: Endpoint, ask: Ask) -> NamedPrimary:
     """
     name, _ = service_of(endpoint)
     epoch = -1
-    with contextlib.suppress(ResponseError):  # no right to ask, or no such name, which is told below
+    with contextlib.suppress(ResponseError):  # no right to ask, or no such name, which is reported below
         facts = await ask("SENTINEL", "MASTER", name)
         epoch = int(dict(zip(facts[::2], facts[1::2], strict=True))[b"config-epoch"])
     found = await ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)

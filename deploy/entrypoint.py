@@ -1,7 +1,7 @@
 """Starts a program in a container, with FANBENCH_BROKER_URL=auto replaced by the broker that answers there.
 
 Compose tells no container which profiles are active, so the programs look for the brokers' names. A broker counts
-once its name resolves, a cluster by that of any of its nodes; redis, which profile `load` brings too, only if no other has turned up in SETTLE_S, or beside
+once its name resolves, a cluster by that of any of its nodes; redis, which profile `load` brings too, only if no other has appeared in SETTLE_S, or next to
 Locust in the longer SETTLE_BESIDE_LOCUST_S: a replica that settled on redis too soon would see no event, for good.
 """
 

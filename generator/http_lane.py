@@ -155,19 +155,19 @@ class HttpLane(asyncio.Protocol):
         self._advance()
 
     def on_message_begin(self) -> None:
-        """Of httptools."""
+        """A callback of httptools."""
         self._status, self._body = 0, b""
 
     def on_headers_complete(self) -> None:
-        """Of httptools."""
+        """A callback of httptools."""
         self._status = self._parser.get_status_code()
 
     def on_body(self, piece: bytes) -> None:
-        """Of httptools."""
+        """A callback of httptools."""
         self._body = (self._body + piece)[:_SHOWN_BYTES]
 
     def on_message_complete(self) -> None:
-        """Of httptools: an answer is whole."""
+        """A callback of httptools: an answer is complete."""
         status, self._status = self._status, 0
         if status < 200 or not self._sent:
             return

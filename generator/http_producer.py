@@ -26,7 +26,7 @@ class HttpProducer:
 
     @property
     def link(self) -> HttpProducer:
-        """Whether it is connected is told by itself."""
+        """The producer is its own link: it reports whether it is connected."""
         return self
 
     @property

@@ -18,7 +18,8 @@ def merge_files(paths: Sequence[str]) -> str:
     """The merged report of these files, as JSON.
 
     Raises:
-        UsageError: no file is named or there, or they are not of one schedule. DocumentError: one holds something else.
+        UsageError: no file is given, one is missing, or they are not of one schedule.
+        DocumentError: one is not a report.
     """
     if not paths:
         raise UsageError("merge: no report is named; give the shares' files: python -m generator merge A.json B.json")

@@ -27,7 +27,7 @@ from generator.settings import GeneratorSettings
 from generator.share import Share
 
 AHEAD_NS = 100_000_000
-"""The schedule starts so long after the processes are told when: by then all know."""
+"""The time from announcing the schedule's start to the start itself, so that all processes know it in time."""
 STOP_S = 25.0
 """For a process to end once nobody listens to it: it may wait for what is in flight, and for its outbox."""
 _SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
@@ -42,7 +42,7 @@ class MemberNews(NamedTuple):
 
 
 class Order(NamedTuple):
-    """What it is told."""
+    """A command to a process: start at `starts_ns`, or end."""
 
     do: Literal["start", "end"]
     starts_ns: int = 0
@@ -89,7 +89,7 @@ def _signals() -> Iterator[socket.socket]:
 
 @contextmanager
 def _started(settings: GeneratorSettings) -> Iterator[list[_Member]]:
-    """The processes; they have ended when the block is left."""
+    """Start the processes; all have ended when the block exits."""
     context = multiprocessing.get_context("fork")  # all is imported, and nothing runs yet
     shares = settings.its_share().split(settings.processes)
     pipes = [context.Pipe() for _ in shares]

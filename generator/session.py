@@ -27,12 +27,12 @@ from generator.settings import GeneratorSettings
 
 
 class Orders:
-    """When the schedule starts, and when it is called off; told by signals, or by the process that has started this one."""
+    """When the schedule starts and when it is called off, as ordered by signals or by the parent process."""
 
     def __init__(self, call_off: Callable[[], object]) -> None:
         self.started = asyncio.Event()
         self.starts_ns = 0
-        """The schedule's first instant, if one was told."""
+        """The schedule's first instant, if one was ordered."""
         self.call_off = call_off
 
     def start(self, starts_ns: int = 0) -> None:
@@ -107,7 +107,7 @@ async def follow_orders(
 
 
 def first_instant_ns(settings: GeneratorSettings, orders: Orders) -> int:
-    """When the schedule starts, as far as it was told; 0: now.
+    """When the schedule starts, if that was ordered; 0: now.
 
     Raises:
         UsageError: that instant is over, so that a part of the schedule would be published late.

@@ -140,7 +140,7 @@ class ClockConnection:
         if head.status >= 400 and head.status not in (429, 500, 502, 503, 504):
             raise NoClockError
         if head.status == 200 and not head.headers.get("content-type", "").startswith("application/json"):
-            raise NoClockError  # a server that streams events on any path would never come to an end
+            raise NoClockError  # if a server streams events on any path, the response never ends
         if head.chunked:
             framing = ChunkedBody()
             pieces = framing.feed(rest)

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def endpoint_of(settings: LoadSettings, origins: Sequence[Origin], *, several: bool) -> StreamEndpoint | None:
-    """Return the endpoint that the options describe; None if one of our replicas needs no more than they say.
+    """Return the endpoint that the options describe; None if none is given and all origins are http://.
 
     `several` says whether clients are in several processes.
 

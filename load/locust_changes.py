@@ -32,9 +32,9 @@ _JOIN, _REFUSED = message_name(Join), message_name(Refused)
 
 
 def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], None]) -> None:
-    """Make the changes; `run_of` gives the run's name by the options, `on_worker` is told of a worker's start.
+    """Make the changes; `run_of` maps the options to the run's name, and `on_worker` is called when a worker starts.
 
-    The latter gets Locust's environment and runner, before the worker has sent a word.
+    `on_worker` gets Locust's environment and runner, before the worker has sent a message.
     """
     locust.runners.WORKER_REPORT_INTERVAL = 0.5  # 3 s would make totals and web UI lag behind the clients
     # A worker that waits long for a core is not lost; can_reach detects lost ones.
@@ -43,7 +43,8 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     locust.stats.proper_round = round_ms  # type: ignore[attr-defined, assignment]  # likewise, for the page's minimum and maximum
     locust.stats.StatsCSV._percentile_fields = percentile_fields  # type: ignore[method-assign, assignment]
     StatsCSVFileWriter.close_files = _with_last_rows(StatsCSVFileWriter.close_files)  # type: ignore[method-assign, assignment]
-    # Each spawn message, one a second of a ramp, asks for it: a parser of 70 options, 100 ms of no reading.
+    # Locust calls this for each spawn message, once a second in a ramp. Uncached, it builds a parser of 70 options,
+    # and the worker reads nothing for 100 ms.
     locust.argument_parser.default_args_dict = cache(locust.argument_parser.default_args_dict)
     argument_parser = locust.argument_parser
     argument_parser.ui_extra_args_dict = _without_secrets(argument_parser.ui_extra_args_dict)

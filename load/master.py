@@ -103,7 +103,7 @@ class MasterMeasurement:
         self._channel.send(self._begin.changed(clients=clients), worker)
 
     def _on_connect(self, client_id: str, **_: Any) -> None:
-        """A worker has connected, while Locust does not know it yet: what it is told now comes before its users."""
+        """A worker has connected, and Locust does not know it yet: messages sent now reach it before its users start."""
         if self._begin is not None and not self._collecting and client_id not in self._members.by_name:
             self._invite(client_id, 0)
 
@@ -219,7 +219,7 @@ class MasterMeasurement:
         self._ask(Freeze(test=self._test()))
         self._await(lambda member: member.saw is not None or member.result is not None, ANSWER_DEADLINE_S)
         for member in self._members.by_name.values():
-            # What its clients saw is not in the horizon: it is not waited for a second time.
+            # The horizon lacks what this worker's clients saw, so do not wait for the worker again.
             member.gone = member.gone or (member.saw is None and member.result is None)
         self._ask(Drain(test=self._test(), bounds=bounds_of(self._members.horizon()), drain_s=drain_s))
         self._await(lambda member: member.result is not None, drain_s + ANSWER_DEADLINE_S)

@@ -181,7 +181,7 @@ class Drain(Document):
 
 
 class Leaving(Document):
-    """Worker to master: it was told to end, and may no longer be needed."""
+    """Worker to master: it was asked to end, and may no longer be needed."""
 
     version: Literal[1] = 1
     test: int

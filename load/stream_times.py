@@ -65,7 +65,7 @@ class StreamNotes:
         """Whether the first event of this connection is still to come."""
 
     def opened(self, began_ns: int, now_ns: int) -> None:
-        """A stream begins, which the client began to connect for at `began_ns`."""
+        """Note that a stream begins; the client began to connect at `began_ns`."""
         self._times.opened += 1
         self.began_ns, self.since_ns, self.fresh = began_ns, now_ns, True
 

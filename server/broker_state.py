@@ -46,7 +46,7 @@ class BrokerState:
 
     @property
     def notice(self) -> str:
-        """What does not work although it is connected, such as an alarm at the broker; empty if everything works."""
+        """What fails while the link is up, such as an alarm at the broker; empty if everything works."""
         return self._link.notice if self._link is not None and self.connected else ""
 
     @property

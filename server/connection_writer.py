@@ -73,7 +73,7 @@ class TransportWriter:
             self._hub.paused(self.client)
 
     def resumed(self) -> None:
-        """The transport has sent enough."""
+        """The transport's buffer has drained enough."""
         if self.client is not None:
             self._hub.resumed(self.client)
 

@@ -16,7 +16,7 @@ BUDGET_S = 0.002
 
 
 class Departures:
-    """Takes clients out of the hub's tables. `clients` and `topics` are the hub's own."""
+    """Removes clients from the hub's tables: `clients` and `topics` are those tables, not copies."""
 
     def __init__(
         self,

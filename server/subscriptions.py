@@ -108,7 +108,7 @@ class Subscriptions:
     ) -> None:
         self._polling += 1
         try:
-            while not all(future.done() for future in filled) and not enough(topics):  # noqa: ASYNC110 - a history tells nobody
+            while not all(future.done() for future in filled) and not enough(topics):  # noqa: ASYNC110 - a history notifies nobody
                 # If more clients poll, each polls less often: polling must not delay the history.
                 await asyncio.sleep(POLL_S * (1 + self._polling / 50))
         finally:

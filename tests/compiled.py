@@ -41,7 +41,7 @@ def _is_rewritten(path: Path) -> bool:
 
 
 def _cached(path: Path) -> Path:
-    """Where its bytecode is kept; one that is older than the source is compiled anew by whoever imports it first."""
+    """Where its bytecode is kept; one that is older than the source is compiled again by whoever imports it first."""
     if _is_rewritten(path):
         return path.parent / "__pycache__" / f"{path.stem}{PYC_TAIL}"
     return Path(importlib.util.cache_from_source(path))

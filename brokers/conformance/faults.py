@@ -25,7 +25,7 @@ def impatient(endpoint: Endpoint, timeout_s: float = 1.0) -> Endpoint:
 
 
 async def publish_until_taken(producer: Producer, topic: str, payload: bytes) -> None:
-    """Publish again and again until the broker takes it."""
+    """Publish repeatedly until the broker takes it."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
             try:

@@ -50,7 +50,7 @@ class GonePromises:
                     while len(reader.messages) == before:
                         await self._publish(producer, topic, numbers, taken)
             except TimeoutError:
-                raise BrokenPromiseError(f"deaf for {DEADLINE_S:g} s, gaps: {reader.gaps}") from None
+                raise BrokenPromiseError(f"received nothing for {DEADLINE_S:g} s; gaps: {reader.gaps}") from None
             await self._last_arrives(producer, topic, reader, endpoint)
             missing = {*taken} - {*reader.payloads}
             require(not missing or reader.gaps, f"{len(missing)} acknowledged messages are missing without a Gap")

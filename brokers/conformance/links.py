@@ -75,7 +75,7 @@ class LinkPromises:
                         await producer.publish(topic, payload)
                     await asyncio.sleep(RETRY_S)
         except TimeoutError:
-            raise BrokenPromiseError(f"deaf for {DEADLINE_S:g} s, gaps: {reader.gaps}") from None
+            raise BrokenPromiseError(f"received nothing for {DEADLINE_S:g} s; gaps: {reader.gaps}") from None
 
     @needs("link")
     async def test_link_state_follows(self, broker: Workbench) -> None:

@@ -145,7 +145,7 @@ async def _take_over_once(endpoint: Endpoint) -> None:
 
 @asynccontextmanager
 async def _taken_over(endpoint: Endpoint) -> AsyncIterator[None]:
-    """Have another client take both names, again and again."""
+    """Have another client repeatedly take both names."""
 
     async def take_again(name: str) -> None:
         while True:

@@ -20,7 +20,7 @@ _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
 
 
 def on_path(name: str) -> Path | None:
-    """The executable beside this Python, on the PATH, or where daemons live (a user's PATH often lacks sbin)."""
+    """The executable next to this Python, on the PATH, or where daemons live (a user's PATH often lacks sbin)."""
     places = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep), *_SYSTEM_PATHS]
     found = shutil.which(name, path=os.pathsep.join(places))
     return Path(found) if found else None

@@ -23,7 +23,7 @@ class Need(Protocol):
 
     @property
     def interpreter(self) -> list[str | Path]:
-        """The words before the script."""
+        """The command up to the script: the interpreter and its options."""
 
     @property
     def environment(self) -> Mapping[str, str] | None:

@@ -164,7 +164,7 @@ def link_code(executable: Path, enabled: Collection[str], folder: Path) -> bool:
 
     Erlang searches its code path, folder by folder, for each of a node's 400 modules. If the folders of all plug-ins
     are on that path, 20,000 look-ups fail, a third of the start's CPU (docs/decisions/0006). False if the code is not
-    in folders beside the executable; such a package is used unchanged.
+    in folders next to the executable; such a package is used unchanged.
     """
     found = {path.name.partition("-")[0]: path for path in executable.resolve().parents[1].glob("plugins/*/")}
     needed = {"rabbit", "rabbitmq_prelaunch", *enabled}

@@ -23,7 +23,7 @@ class ReplicaStats(Document):
     broker_connected: bool
     """Whether the link to it is up now."""
     broker_notice: str
-    """What does not work although the link is up, in the broker's words: an alarm, a lost shard.
+    """What fails while the link is up, in the broker's words: an alarm, a lost shard.
 
     Empty if everything works.
     """

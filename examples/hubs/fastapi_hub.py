@@ -33,7 +33,7 @@ async def sse(topic: str) -> AsyncIterator[ServerSentEvent]:
 
 @app.post("/publish", status_code=202)
 async def publish(topic: str, request: Request) -> dict[str, int]:
-    """Send an event to all clients; the answer has their number."""
+    """Send an event to all clients and return their number."""
     published[topic] += 1
     # `data` would be made JSON once more, and be a quoted text.
     event = ServerSentEvent(raw_data=(await request.body()).decode(), id=str(published[topic]))

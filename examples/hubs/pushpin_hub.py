@@ -69,7 +69,7 @@ async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def serve(port: int, control_port: int, folder: Path) -> int:
-    """Run both until Pushpin ends, or is told to."""
+    """Run both until Pushpin ends or a signal ends it."""
     app = await asyncio.start_server(hold, "127.0.0.1", 0, backlog=4096)
     (folder / "routes").write_text(f"* 127.0.0.1:{app.sockets[0].getsockname()[1]}\n")
     config = folder / "pushpin.conf"

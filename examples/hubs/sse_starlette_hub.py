@@ -39,7 +39,7 @@ async def sse(topic: str) -> EventSourceResponse:
 
 @app.post("/publish", status_code=202)
 async def publish(topic: str, request: Request) -> dict[str, int]:
-    """Send an event to all clients; the answer has their number."""
+    """Send an event to all clients and return their number."""
     published[topic] += 1
     event = {"data": (await request.body()).decode(), "id": str(published[topic])}
     for queue in queues[topic]:

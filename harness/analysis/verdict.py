@@ -155,7 +155,7 @@ def _broker_share(measured: Sequence[Standing]) -> list[str]:
         amount = f"{_per_cent(shares[least])} ({least}) to {_per_cent(shares[most])} ({most}) of the mean latency"
     mains = {hop for one in ranked if (hop := one.main_hop())}
     rest = f"; the {_HOP_NAMES[mains.pop()]} is the largest part" if len(mains) == 1 else ""
-    # A service that streams the events itself has no broker hop, so the sentence says whose it is.
+    # A service that streams the events itself has no broker hop, so the sentence names the contenders that have one.
     whose = "The broker hop" if len(shares) == len(ranked) else f"The broker hop of {listed(names)}"
     return [f"{whose} is {amount}{rest}."]
 

@@ -53,7 +53,7 @@ def bundle(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="the file to write; DIR.fanbench.zip beside the first directory without",
+            help="the file to write; default: DIR.fanbench.zip next to the first directory",
             show_default=False,
             parser=absolute_path,
         ),

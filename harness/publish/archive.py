@@ -73,7 +73,7 @@ def unpack(path: Path) -> dict[str, bytes]:
                 raise _refused(path, "its files are larger than it is")
             members = {info.filename: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OverflowError) as error:
-        raise _refused(path, f"it is cut off or damaged ({plain(str(error))[:200]})", "download it again") from error
+        raise _refused(path, f"it is truncated or damaged ({plain(str(error))[:200]})", "download it again") from error
     if INDEX not in members:
         raise _refused(path, f"it has no {INDEX}")
     if pack(members) != data:

@@ -134,7 +134,7 @@ def _of_endpoint(lost: int, causes: Mapping[Cause, int]) -> dict[str, int]:
 
 
 def _charged(lost: int, surest_first: Mapping[str, int]) -> tuple[dict[str, int], int]:
-    """Each cause's part of the losses, in this order, and the rest."""
+    """Charge the losses to the causes in this order, to each at most its count; return the shares and the rest."""
     split, left = {}, max(0, lost)
     for cause, count in surest_first.items():
         split[cause] = min(left, max(0, count))

@@ -206,7 +206,7 @@ async def test_a_consumer_that_ends_is_restarted_and_clients_get_a_gap() -> None
         await until(lambda: broker.named("subscribe") == ["events", "events", "new", "new"], "subscribed again")
         broker.items.put_nowait(Message("new", event("s", 0, "new")))
         broker.items.put_nowait(Gap("overflow", 7, "new"))
-        await until(lambda: len(writer.gaps) == 2, "gaps told")
+        await until(lambda: len(writer.gaps) == 2, "gaps reported")
         assert writer.ids == ["s-0"]
         assert broker.starts == 2
         assert "sekret" not in str(writer.taken)
@@ -290,7 +290,7 @@ async def test_topics_with_clients_are_requested_until_the_broker_confirms() -> 
         await link.require(["new"])
         broker.refuse = DOWN
         broker.items.put_nowait(None)
-        await until(lambda: broker.starts > 2, "begun anew again")
+        await until(lambda: broker.starts > 2, "restarted again")
         broker.refuse = None
         broker.items.put_nowait(Message("new", event("s", 0, "new")))
         await until(lambda: link._hub.ledger.received, "received")

@@ -62,7 +62,7 @@ def test_every_single_bit_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 40, 150, -1])
 def test_what_is_cut_off(left: int, tmp_path: Path) -> None:
-    assert "it is cut off or damaged" in refusal(pack(MEMBERS)[:left], tmp_path)
+    assert "it is truncated or damaged" in refusal(pack(MEMBERS)[:left], tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_what_is_left_out_is_named_with_its_reason(site: WrittenSite) -> None:
     assert told.keys() == {"forged.fanbench.zip", "cut.fanbench.zip"}
     assert "faults/report.json" in told["forged.fanbench.zip"]
     assert "4 lost" in told["forged.fanbench.zip"]
-    assert "it is cut off or damaged" in told["cut.fanbench.zip"]
+    assert "it is truncated or damaged" in told["cut.fanbench.zip"]
     text = site.index.read_text()
     assert all(f"<code>{name}</code>" in text for name in told)
 
