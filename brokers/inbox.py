@@ -12,7 +12,7 @@ from brokers.options import whole_number
 DEFAULT_CAPACITY = 65_536
 BUFFER = whole_number("buffer", "messages buffered for a slow reader; beyond that there is a gap", DEFAULT_CAPACITY)
 CAPACITY_BYTES = 64 * 1024 * 1024
-"""The limit in bytes, whatever the number of messages: 65,536 of 256 KB would be 16 GB.
+"""The limit in bytes, whatever the number of messages: 65,536 messages of 256 KB would take 16 GB.
 
 One message always has room.
 """
@@ -20,10 +20,10 @@ _TURN = 256
 
 
 class Inbox:
-    """Messages in order of arrival, at most `capacity` of them and CAPACITY_BYTES, for one iterating task.
+    """Messages in order of arrival, at most `capacity` messages and CAPACITY_BYTES, for one iterating task.
 
-    While it is full, messages are dropped until half of it is free again, and reported as one Gap in their place. If it
-    accepted every message that finds a free slot, a slow reader would get a Gap for each message.
+    Once it is full, it drops messages until half of it is free, and reports them as one Gap in their place. If it
+    accepted each message that finds a free slot, a slow reader would get a Gap for each message.
 
     With `tells_end` the adapter promises to call `end_read` after each read of its connection. A reader can then be
     called by `pass_on` instead of being woken up.
@@ -40,7 +40,7 @@ class Inbox:
         self._take_at_once: Take | None = None
         self._end: Callable[[], None] | None = None
         self._passed = 0
-        """Number of messages of this read that went straight to the reader."""
+        """Number of messages in this read that went straight to the reader."""
         self._items: deque[Message | Gap] = deque()
         self._held_bytes = 0
         self._lost = 0
@@ -64,11 +64,11 @@ class Inbox:
 
     @property
     def _is_next(self) -> bool:
-        """Whether nothing waits before the next message."""
+        """Whether no message waits ahead of the next one."""
         return not (self._items or self._lost) and self._readable is None
 
     async def room(self) -> None:
-        """Wait until half of the buffer is free; for adapters that leave the rest at the broker."""
+        """Wait until half of the buffer is free, for adapters that leave further messages at the broker."""
         while not self._half_free:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
@@ -108,13 +108,13 @@ class Inbox:
         self._wake()
 
     def hold(self) -> None:
-        """Hold back new messages until `release`: the connection is lost."""
+        """Hold back new messages until `release`, because the connection is lost."""
         if self._readable is None:
             self._tell_lost()
             self._readable = len(self._items)
 
     def release(self, gap: Gap | None) -> None:
-        """End `hold`: every subscription works again. The Gap comes before everything that arrived since then.
+        """End `hold`, because every subscription works again. The Gap comes before everything that arrived since then.
 
         A reader that fetches the missing state on a Gap needs working subscriptions by then. Otherwise messages
         between its fetch and the subscription would be missing without a notice.
@@ -172,12 +172,12 @@ class Inbox:
         return self._take()
 
     async def batch(self) -> Sequence[Message | Gap]:
-        """Return the waiting messages, at least one, but not so many that they would block the rest of the program.
+        """Return the waiting messages: at least one, but not so many that they block the rest of the program.
 
-        It does not return messages that went straight to the reader.
+        It never returns messages that went straight to the reader.
 
         Raises:
-            StopAsyncIteration: the buffer was closed, and nothing is left.
+            StopAsyncIteration: the buffer is closed and empty.
         """
         if self._items:
             await asyncio.sleep(0)
@@ -213,19 +213,19 @@ class Inbox:
 
 
 class Lane:
-    """A part of an inbox with its own connection: if that is interrupted, the rest is not delayed."""
+    """A part of an inbox with its own connection: an interruption of it does not delay the other parts."""
 
     __slots__ = ("_inbox", "_topics", "discard", "put")
 
     def __init__(self, inbox: Inbox, topics: Callable[[], Collection[str]]) -> None:
-        """`topics` has those of this part."""
+        """`topics` returns the topics of this part."""
         self._inbox = inbox
         self._topics = topics
         self.put = inbox.put
         self.discard = inbox.discard
 
     def gap(self, gap: Gap) -> None:
-        """Add a Gap; if it is about all topics, one for each topic of this part."""
+        """Add a Gap; if it concerns all topics, add one for each topic of this part."""
         for topic in [gap.topic] if gap.topic is not None else list(self._topics()):
             self._inbox.gap(gap._replace(topic=topic))
 
@@ -233,6 +233,6 @@ class Lane:
         """Hold back messages of this part until `release`."""
 
     def release(self, gap: Gap | None) -> None:
-        """Release this part: every subscription of it works again."""
+        """Release this part, because all its subscriptions work again."""
         if gap is not None:
             self.gap(gap)

@@ -1,4 +1,4 @@
-"""Commands to a Redis server and its messages, without a task: redis-py wakes one for each read and write."""
+"""Sends a Redis server commands and reads its messages without a task: redis-py wakes one per read and write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RedisFeed(asyncio.Protocol):
     """A logged-in connection taken over from redis-py; `take` gets each answer or its ResponseError."""
 
     def __init__(self, connection: Any, take: Callable[[Any], None], end: Callable[[], None] | None = None) -> None:
-        """redis-py must have finished all its writes and reads. `end` is called after the answers of each read."""
+        """redis-py must have no unfinished writes or reads. `end` is called after the answers of each read."""
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Exception] = self._loop.create_future()
         self._take = take
@@ -67,7 +67,7 @@ class RedisFeed(asyncio.Protocol):
             self._answers.feed(data)
             for answer in self._answers.whole():
                 if isinstance(answer, RedisConnectionError):  # such as LOADING: the connection is useless
-                    raise answer  # noqa: TRY301 - `end` must follow the answers before it
+                    raise answer  # noqa: TRY301 - `end` must be called after the answers before it
                 self._take(answer)
         except Exception as error:
             self._break_off(error)
@@ -75,16 +75,16 @@ class RedisFeed(asyncio.Protocol):
             self._end_read()
 
     def pause_writing(self) -> None:
-        """The socket is full."""
+        """Hold back commands while the socket is full."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """The socket has room again."""
+        """Continue after the socket has drained."""
         self._paused = False
         self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, by either side."""
+        """Handle a connection that either side has closed."""
         self._end(exc or ConnectionError("closed by the broker"))
 
     def _break_off(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Follows a schedule in callbacks of the event loop: waking a task would take another turn of the loop each time."""
+"""Follows a schedule in event-loop callbacks: waking a task would cost another turn of the loop each time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from core.clock import now_ns
 from generator.alarm import Alarm
 
 NEXT_TURN = 0
-"""A step yields this to let everything else run."""
+"""A step yields this to let other callbacks run."""
 _SHORT_NS = 5_000_000
 
 
 class Pace:
-    """Runs the steps of an iterator. Each step yields the instant (wall clock, ns) before which the next one must not begin."""
+    """Runs the steps of an iterator. Each step yields the earliest start of the next step (wall clock, ns)."""
 
     def __init__(self, steps: Iterator[int]) -> None:
         self._steps = steps
@@ -24,7 +24,7 @@ class Pace:
         self._alarm = Alarm(self._go_on)
 
     async def follow(self) -> None:
-        """Return after the last step, or raise what a step raised. After a cancellation no further step runs."""
+        """Return after the last step, or raise a step's exception. After a cancellation no further step runs."""
         with self._alarm:
             self._go_on()
             await self._ended
@@ -44,11 +44,11 @@ class Pace:
             self._ended.set_exception(error)
 
     def _waits(self) -> bool:
-        """Whether it is too early for the next step; then set the alarm."""
+        """Whether it is too early for the next step; if so, set the alarm."""
         wait_ns = self._until_ns - now_ns()
         if wait_ns <= 0:
             return False
-        # The loop's own timer may ring a millisecond early, and late if the loop was busy (a fan-out) when it set the
-        # timer. So a long wait is halved until it is short; no step begins early.
+        # The loop's timer may fire a millisecond early, or late if the loop was busy (with a fan-out) when it set the
+        # timer. So a long wait is halved until it is short, and no step begins early.
         self._alarm.set(wait_ns if wait_ns < _SHORT_NS else wait_ns // 2)
         return True

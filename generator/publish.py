@@ -1,4 +1,4 @@
-"""The open-loop publisher: each event is sent when it is due, whether or not earlier ones were acknowledged."""
+"""The open-loop publisher: sends each event when it is due, even if earlier ones are not acknowledged yet."""
 
 from __future__ import annotations
 
@@ -33,30 +33,29 @@ from generator.settings import GeneratorSettings
 from generator.share import WHOLE
 
 MAX_IN_FLIGHT = 20_000
-"""Publishes in flight at once. Past it the generator waits, is late, and the schedule hop shows it: memory stays bounded."""
+"""Limit of concurrent publishes, which bounds memory. At the limit the generator waits; the schedule hop shows it."""
 PROBE_INTERVAL_S = 1.0
 FLUSH_S = 10.0
-"""For what is in flight at the end: a broker that has just come back has everything to take that waited for it."""
+"""Time limit for publishes in flight at the end: a broker that has just returned must first accept the backlog."""
 _LOG_INTERVAL_S = 1.0
 _FOLD = 4_096
-"""Latenesses kept before they are folded, a third of a millisecond's work."""
+"""Number of lateness values collected before they are folded into the histogram, about 0.3 ms of work."""
 _GRAIN_NS = 250_000
-"""Least time between two wake-ups: events that are due in between are sent together. A wake-up costs as much as an event, in each program."""
-"""If the next events are sent within this time, acknowledgements may be read with that wake-up instead of one of their own."""
+"""Minimum time between two wake-ups; events due in between are sent together. In each program, a wake-up costs as much as an event."""
 _AT_ONCE = 32
-"""Overdue events whose publishes are begun before they have their turn: a third of a millisecond's work."""
+"""Overdue events that begin publishing before the next turn of the event loop, about 0.3 ms of work."""
 
 _log = logging.getLogger("fanbench.generator")
 
 
 class EventPublisher:
-    """One stream of events, and the account of what became of them.
+    """Publishes one stream of events and accounts for them.
 
-    With `rules` the topics are sessions, which begin and end; without, those of the settings. The stream has a new name
-    unless `stream` gives one, or the settings an instant from which all shares have the same.
+    With `rules`, the topics are sessions, which begin and end; otherwise they come from the settings. The stream gets
+    a new name unless `stream` gives one; an instant in the settings gives all shares the same name.
 
     Raises:
-        UsageError: the payload is smaller than its stamp, or the share has no topic.
+        UsageError: the payload is smaller than its stamp, or the share has no topics.
     """
 
     def __init__(
@@ -87,14 +86,14 @@ class EventPublisher:
         self.in_flight = 0
         """Publishes in flight."""
         self._given_up = False
-        """Whether those in flight were counted as failed: what becomes of them changes nothing any more."""
+        """Whether the publishes in flight already count as failed: their outcome is then ignored."""
         self.schedule_lag = LatencyBuckets()
         self._last_logged_s = float("-inf")
         self._under_way: set[asyncio.Task[None]] = set()
-        """The tasks of a producer that needs one for each publish."""
+        """The tasks for a producer that needs one per publish."""
         self._one_done: asyncio.Future[None] | None = None
         self._lateness = Histogram()
-        Histogram().record_ns([0])  # numpy's first time takes 40 ms, by which events would be late
+        Histogram().record_ns([0])  # numpy's first call takes 40 ms, which would delay events
         self._lateness_ns = array("q")
         self._measure_from_ns = 0
         self._first_ns = self._last_ns = 0
@@ -116,14 +115,14 @@ class EventPublisher:
                 continue
 
     async def run(self, starts_ns: int = 0) -> None:
-        """Follow the schedule to its end, from that instant or from now. What is in flight then is waited for by `flush`."""
+        """Follow the schedule to its end, starting at that instant or now. Call `flush` to wait for publishes in flight."""
         self._clock = ClockPair.read()
         start_ns = starts_ns or self._clock.wall_ns
         await Pace(self._steps(start_ns)).follow()
-        await asyncio.sleep(0)  # the last ones begin
+        await asyncio.sleep(0)  # lets the last publishes begin
 
     def _steps(self, start_ns: int) -> Iterator[int]:
-        """Begin what is due; see `Pace`."""
+        """Begin the events that are due; see `Pace`."""
         begun = 0
         for event in self._plan(start_ns):
             due_ns = start_ns + event.offset_ns
@@ -180,7 +179,7 @@ class EventPublisher:
         await self._one_done
 
     def _ended(self) -> None:
-        """A publish under way has ended."""
+        """Account for a publish that has ended."""
         self.in_flight -= 1
         if self._one_done is not None:
             if not self._one_done.done():
@@ -188,7 +187,7 @@ class EventPublisher:
             self._one_done = None
 
     def _begin(self, event: DueEvent, due_ns: int) -> None:
-        """Begin to publish, in this order, and stamp next to the write: a task does so when it has its first turn."""
+        """Begin to publish in this order, with the stamp close to the write: a task stamps in its first turn."""
         topic = event.topic
         seq = self._seqs[topic]
         self._seqs[topic] = seq + 1
@@ -204,7 +203,7 @@ class EventPublisher:
         task.add_done_callback(self._task_done)
 
     def _begin_without_task(self, producer: BeginsPublishing, letter: Letter) -> None:
-        if self._outbox:  # not empty: what is younger waits its turn
+        if self._outbox:  # not empty: younger events wait their turn
             self._keep(self._outbox, letter)
             self._ended()
         else:
@@ -247,7 +246,7 @@ class EventPublisher:
 
     async def _publish(self, event: DueEvent, seq: int, due_ns: int, number: int) -> None:
         letter = Letter(number, event.topic, self._build(event, seq, due_ns))
-        if self._outbox:  # not empty: what is younger waits its turn
+        if self._outbox:  # not empty: younger events wait their turn
             self._keep(self._outbox, letter)
             return
         try:
@@ -281,23 +280,23 @@ class EventPublisher:
 
     @property
     def retried(self) -> int:
-        """Events published at a later try."""
+        """Events that a later attempt published."""
         return self._outbox.retried if self._outbox is not None else 0
 
     @property
     def publishing(self) -> LatencyBuckets:
-        """From sent to the delivery promise being met."""
+        """Time from sending to the fulfilled delivery promise."""
         return self._publish_one.took
 
     def sent(self) -> dict[str, int]:
-        """Events handed to the adapter so far, by phase."""
+        """Number of events handed to the adapter so far, by phase."""
         return {"warmup": self._count - self._scheduled, "measure": self._scheduled}
 
     def report(self) -> GeneratorReport:
-        """What was published so far."""
+        """The report of what was published so far."""
         self._fold_lateness()
         lateness = self._lateness
-        # A phase that ended late took longer, which lowers the rate; one without an end is as long as it took.
+        # A phase that ended late lasted longer, which lowers the rate. One without an end counts as long as it lasted.
         planned_s = (self._rules or self._settings).duration_s
         took_s = max(planned_s, (self._last_ns - self._measure_from_ns) / NS_PER_S, 1 / NS_PER_S)
         return GeneratorReport(

@@ -1,7 +1,7 @@
-"""One connection: a raw non-blocking socket, read by a watcher of gevent's loop with a plain callback.
+"""One connection: a raw non-blocking socket, read by a plain callback of a watcher in gevent's loop.
 
-No greenlet is woken for an event, and no descriptor is duplicated. `_readable` is the hot path: one read, one clock,
-one look-up of the bytes or one pattern, one step in the ledger. All else is in `_slowly`.
+An event wakes no greenlet, and no descriptor is duplicated. `_readable` is the hot path: one read, one clock call,
+one lookup of the bytes or one pattern match, one step in the ledger. `_slowly` handles everything else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
 
 class StreamReader:
-    """Keeps one client connected to one of the replicas until it is closed."""
+    """Keeps one client connected to a replica until it is closed."""
 
     __slots__ = (
         "_decoder",
@@ -57,7 +57,7 @@ class StreamReader:
         self.closed = False
         self.started_ns = 0
         self.arrival_ns = 0
-        """The arrival of the last event."""
+        """Arrival time of the last event."""
         self._replica = replica
         self._pool = pool
         self._feed: Feed
@@ -80,7 +80,7 @@ class StreamReader:
         self._pool.gate.enter(self)
 
     def connect(self) -> None:
-        """Begin to connect; called by the gate."""
+        """Begin to connect. The gate calls this."""
         self.started_ns = time_ns()
         self._pool.connecting.add(self)
         address = self._pool.addresses[self._replica]
@@ -90,7 +90,7 @@ class StreamReader:
         self.dial(address)
 
     def dial(self, address: ReplicaAddress) -> None:
-        """Begin to connect there, as part of the attempt that is on."""
+        """Begin to connect to this address, as part of the current attempt."""
         try:
             self._sock = begin_connecting(address, self._pool.leave_from)
         except OSError as error:
@@ -100,7 +100,7 @@ class StreamReader:
         self.watch(_WRITE, self._writable)
 
     def watch(self, events: int, callback: Callable[[], None]) -> None:
-        """Call back when the socket is ready for that, and only then."""
+        """Call back when the socket is ready for these events, and for no others."""
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher.close()
@@ -123,7 +123,7 @@ class StreamReader:
             token=self._pool.token,
         )
         try:
-            self._sock.send(request)  # far smaller than an empty send buffer: it goes whole
+            self._sock.send(request)  # far smaller than an empty send buffer, so it is sent in full
         except OSError as error:
             self.fail(error.strerror or str(error))
             return
@@ -133,7 +133,7 @@ class StreamReader:
     def _on_head(self) -> None:
         try:
             data = os.read(self._fd, READ_BYTES)
-            now_ns = time_ns()  # after the read: an event that came with the head may have been received in between
+            now_ns = time_ns()  # after the read: a time before it could precede an event that arrives with the head
             self._head += data
             split = split_head(self._head, complete=not data)
             if split is None:
@@ -183,7 +183,7 @@ class StreamReader:
         return self._readable if self._side is None else self._readable_noted
 
     def _readable_noted(self) -> None:
-        """As `_readable`, at an endpoint: over its link, and gaps are noted."""
+        """Like `_readable`, at an endpoint: reads over its link and notes gaps."""
         side = self._side
         assert side is not None
         try:
@@ -234,7 +234,7 @@ class StreamReader:
                 self._complete()
                 return
         if parsed.reply:
-            with suppress(OSError):  # a server that does not read what it asked for will say so in its own way
+            with suppress(OSError):  # a server that ignores its requested reply reports that itself
                 self._sock.send(parsed.reply)
         if decoder is not None:
             if decoder.ended:
@@ -247,7 +247,7 @@ class StreamReader:
 
     @property
     def notes(self) -> StreamNotes | None:
-        """Of gaps and silences, at an endpoint."""
+        """Notes of gaps and silences, at an endpoint."""
         return self._side.notes if self._side is not None else None
 
     def last_event(self) -> Event | None:
@@ -255,27 +255,27 @@ class StreamReader:
         return self._last.last if self._last else None
 
     def disarm(self) -> None:
-        """Take the slow path with the next event, which checks more."""
+        """Take the slow path, which checks more, for the next event."""
         self._track = DISARMED
 
     def pause(self) -> bool:
-        """Stop reading, if connected: data waits in the buffers of the kernel and the server."""
+        """Stop reading if connected, and return whether it was: data stays in the kernel's and the server's buffers."""
         if self.state.connected:
             self._watcher.stop()
         return self.state.connected
 
     def resume(self) -> None:
-        """Read again, if it is the same connection still."""
+        """Continue reading, if the connection is still the same."""
         if self.state.connected and not self._watcher.active:
             self._watcher.start(self._on_data())
 
     def cut(self, reason: str, back_s: float | None = None) -> None:
-        """Drop the connection, and reconnect as after any loss, or after `back_s` seconds."""
+        """Drop the connection and reconnect with the usual delay, or after `back_s` seconds."""
         if self.state.connected:
             self._broken(reason, back_s)
 
     def move(self) -> None:
-        """Continue at the next replica, from the last id, as a client with a new network does; no error if it is not connected."""
+        """Continue at the next replica from the last id, like a client that changes its network; no-op if not connected."""
         if self.state.connected and not self.closed:
             self._release()
             self.state.closed(time_ns())
@@ -283,13 +283,13 @@ class StreamReader:
             self._later(0.0)
 
     def _settle(self, failure: str) -> None:
-        """An attempt is over: free its place at the gate and report the result."""
+        """End an attempt: free its place at the gate and report the result."""
         self._pool.connecting.discard(self)
         self._pool.on_connect(time_ns() - self.started_ns, failure)
         self._pool.gate.leave()
 
     def fail(self, reason: str, wait_s: float | None = None) -> None:
-        """End a failed attempt to connect; try again later, or after the server's delay."""
+        """End a failed attempt to connect; retry after the usual delay, or after `wait_s` seconds."""
         self._release()
         self._pool.counters.refused[reason] += 1
         self._settle(reason)
@@ -299,7 +299,7 @@ class StreamReader:
         self._later(wait_s)
 
     def stop(self, reason: str) -> None:
-        """Rest for good: the server says that clients must not reconnect."""
+        """Stop for good: the server says that clients must not reconnect."""
         self._release()
         self._pool.counters.refused[reason] += 1
         self._settle(reason)
@@ -318,7 +318,7 @@ class StreamReader:
             self._complete()
 
     def _complete(self) -> None:
-        """Request the stream again after a pause: the answer was complete."""
+        """Handle a complete answer: request the stream again after a pause."""
         assert self._side is not None
         now_ns = time_ns()
         self._side.notes.completed(now_ns)
@@ -355,7 +355,7 @@ class StreamReader:
             self._sock = None
 
     def close(self) -> None:
-        """Leave for good."""
+        """Close the connection for good."""
         self.closed = True
         self._stop_timer()
         self._release()

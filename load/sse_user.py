@@ -2,7 +2,7 @@
 
     from fanbench_locust import SSEUser      # `from load.users import SSEUser` in fanbench's own checkout
 
-docs/locustfiles.md explains it; examples/shop is a whole locustfile.
+docs/locustfiles.md explains it; examples/shop is a complete locustfile.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _bucket(milliseconds: float) -> float:
 class SSEUser(User):
     """A user of a service that streams events: it listens to any number of streams while its tasks run.
 
-    With `path` it listens to that stream from its start on. `listen` opens more, from `on_start` or a task. Lost
+    With `path` it listens to that stream from its start. `listen` opens more, from `on_start` or a task. Lost
     streams reconnect automatically with `Last-Event-ID`, and all end with the user. A user without tasks stays and
     listens. Combine it with `HttpUser` or `FastHttpUser` for a user that listens and clicks.
 
@@ -63,16 +63,16 @@ class SSEUser(User):
 
     abstract = True
     path: str = ""
-    """What to listen to from the start on, such as `/events?room=7`; '' listens to nothing until `listen` is called."""
+    """The stream to listen to from the start, such as `/events?room=7`; '' waits for a call of `listen`."""
     headers: Mapping[str, str] = {}
     """Sent with each request for a stream, such as `{"Authorization": "Bearer …"}`.
 
     `on_start` may set it for one user.
     """
     tls: TlsSettings = TlsSettings()
-    """Of `https://`: who is trusted, and the certificate of the user; by default the system's authorities and none."""
+    """TLS for `https://`: trusted authorities and a client certificate; by default the system's and none."""
     tell_every: ClassVar[int] = 100
-    """Fires Locust's `request` event for one in this many deliveries, because it costs more than the delivery.
+    """Fires Locust's `request` event for one in this many deliveries, because the event costs more than the delivery.
 
     0: never.
     """
@@ -95,19 +95,19 @@ class SSEUser(User):
             self.listen(self.path)
 
     def on_event(self, event: SSEEvent, stream: UserStream) -> None:
-        """Called for each event, unless `listen` got another function: `event.event`, `event.data`, `event.id`.
+        """Called for each event with `event.event`, `event.data` and `event.id`, unless `listen` got another function.
 
         The loop that reads all streams calls it, so it must not wait: neither sleep nor send a request. `react` starts
-        a function that must wait. Locust's list of exceptions shows an exception, and the stream continues.
+        a function that may wait. Locust's list of exceptions shows an exception, and the stream continues.
         """
 
     @classmethod
     def sent_ns(cls, event: SSEEvent) -> int | None:
-        """When an event was sent, in nanoseconds since 1970 by the clock of this machine; None if it does not say.
+        """When an event was sent, in nanoseconds since 1970 by this machine's clock; None if the event does not say.
 
-        Its result becomes the response time of deliveries. Streams of the same name that receive the same bytes share
-        it: it is called for the first of them and once for all others, not once for each client. By default it is the
-        due instant of events from fanbench's generator.
+        It determines the response time of deliveries. Streams of the same name that receive the same bytes share the
+        result: it is called for the first of them and not for each client. By default it returns the due
+        instant of events from fanbench's generator.
         """
         try:
             return decode(event.data.encode()).due_ns
@@ -131,7 +131,7 @@ class SSEUser(User):
         closed.
 
         Raises:
-            UsageError: the host, the path, a header or a file of TLS cannot be used.
+            UsageError: the host, the path, a header or a TLS file is not usable.
         """
         host = self.host or self.environment.host
         if not host:
@@ -151,18 +151,18 @@ class SSEUser(User):
         return stream
 
     def hang_up(self, stream: UserStream) -> None:
-        """Close one of its streams."""
+        """Close one of the user's streams."""
         self._desk.close(stream)
         self.streams.remove(stream)
 
     def react(self, function: Callable[..., Any], *args: Any) -> None:
-        """Run a function that may wait in a separate greenlet, from `on_event`; it ends with the user at the latest."""
+        """Run a function that may wait in a separate greenlet, from `on_event`; it ends no later than the user."""
         self._reactions.spawn(self._run, function, args)
 
     def _run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
             function(*args)
-        except Exception as error:  # any exception of the user's own code
+        except Exception as error:  # the user's own code may raise anything
             self._failed(error)
 
     @property

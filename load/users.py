@@ -1,4 +1,4 @@
-"""Joins the suite to Locust for a locustfile of one transport; with load/locust_changes.py all that imports Locust."""
+"""Connects the suite to Locust, for a locustfile of one transport; load/locust_changes.py changes Locust itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["SSEUser", "StreamUser", "measure"]
 
 FOREVER_S = 10**8
 _FORKED_RUN = secrets.token_hex(8)
-"""The run name of `--processes`: made before Locust forks its workers, so that only they have it."""
+"""The run name for `--processes`: made before Locust forks its workers, so that only they know it."""
 
 _places: UserPlaces
 
@@ -44,7 +44,7 @@ def measure(transport: Transport) -> None:
     def start_worker(environment: Any, runner: Any) -> None:
         global _places
         forked = bool(environment.parsed_options.processes)
-        argument_parser.default_args_dict()  # now, while nobody waits for it
+        argument_parser.default_args_dict()  # now, while nothing waits for it
         try:
             _places = Worker(environment, runner, factory(environment), forked=forked).places
         except FanbenchError as error:
@@ -80,22 +80,22 @@ def measure(transport: Transport) -> None:
 
 
 def freeze(**_: Any) -> None:
-    """All clients are there: thousands would be walked through by each full collection of garbage.
+    """Exempt all clients from garbage collection: each full collection would traverse thousands of objects.
 
-    Events hold no circles, and there are thousands a second: each 700 of them would have one collection of their own.
+    Events have no reference cycles. At thousands per second, the default threshold of 700 collects too often.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
 def interrupt_main(**_: Any) -> None:
-    """Have Ctrl-C end Locust's main greenlet: raised in whichever runs, it would end the one that reads messages."""
+    """Have Ctrl-C end Locust's main greenlet. Otherwise it could end the greenlet that reads messages."""
     hub = gevent.get_hub()
     gevent.signal_handler(signal.SIGINT, lambda: hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt()))
 
 
 class _RunName:
-    """The name of this process's run: read once, so that the page cannot change it."""
+    """The run name of this process, read once so that the page cannot change it."""
 
     def __init__(self) -> None:
         self._name: str | None = None
@@ -109,7 +109,7 @@ class _RunName:
 def _run_name(options: Any) -> str:
     if options.run_name or not options.processes:
         return str(options.run_name)
-    # `--worker --processes 4` are workers of a master elsewhere; Locust has set `worker` in each of its forks.
+    # `--worker --processes 4` starts workers of a master elsewhere; Locust has set `worker` in each of its forks.
     as_given = argument_parser.get_parser().parse_args()
     return "" if as_given.worker else _FORKED_RUN
 
@@ -121,13 +121,13 @@ class StreamUser(User):
     wait_time = constant(FOREVER_S)
 
     def on_start(self) -> None:
-        """Take a place: once there is a seat, the reader connects and reads; this greenlet sleeps."""
+        """Take a place. Once there is a seat, the reader connects and reads; this greenlet sleeps."""
         self._place = _places.enter()
 
     def on_stop(self) -> None:
-        """Leave it."""
+        """Leave the place."""
         _places.leave(self._place)
 
     @task
     def stay(self) -> None:
-        """Nothing to do: Locust wants a task, and waits after it."""
+        """Do nothing: Locust requires a task, and waits after it."""

@@ -1,4 +1,4 @@
-"""Reads chunks with one readable event each, the usual case, by one pattern: a third of the time of the steps in `load.feed`."""
+"""Parses the usual chunks, with one readable event each, by one pattern: it takes a third of the time of `load.feed`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _LONGEST_BYTES = 8 * SHORT_BYTES
 _CRLF_BYTES = 2
 
 Fields = tuple[bytes, ...]
-"""The size of the chunk, the id, and the groups of RECEIVED_PATTERN."""
+"""The chunk size, the id, and the groups of RECEIVED_PATTERN."""
 
 
 def usual_chunks(data: bytes) -> list[Fields] | None:
-    """The fields of each event of a read; None for anything else, including long reads."""
+    """The fields of each event in a read; None for any other format and for long reads."""
     if len(data) > _LONGEST_BYTES:
         return None
     found, done = [], 0

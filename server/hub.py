@@ -1,7 +1,7 @@
-"""The fan-out of one replica: each message from the broker goes to each client of its topic, encoded once.
+"""The fan-out of one replica: encodes each broker message once and sends it to each client of its topic.
 
-No timer, task or queue belongs to a client: fan-out is one send to many connections, and one tick serves them all.
-Everything here runs in one event loop and nothing awaits, so that joining, leaving and writing are never half done.
+No client has its own timer, task or queue. A fan-out is one send to many connections, and one tick serves them all.
+Everything here runs in one event loop without awaiting, so joining, leaving and writing are atomic.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from server.topic import Topic
 from server.validation import EventValidator
 
 FLUSH_BYTES = 64 * 1024
-"""Pending bytes of a topic that are sent before the turn of the event loop ends."""
+"""A topic with this many pending bytes is flushed before the turn of the event loop ends."""
 
 
 STOPPED = "server stopped"
@@ -46,7 +46,7 @@ class HubSettings:
 
 
 class Hub:
-    """Topics and clients. The broker's side calls `accept` and `gap`, connections `join`, `paused`, `resumed`, `leave`."""
+    """Topics and clients. The broker calls `accept` and `gap`, connections `join`, `paused`, `resumed`, `leave`."""
 
     def __init__(self, settings: HubSettings, loop: asyncio.AbstractEventLoop, sender: Sender | None = None) -> None:
         self.ledger = Ledger()
@@ -68,26 +68,26 @@ class Hub:
         self._beats = Heartbeats(settings.heartbeat_s)
         self._ticker: asyncio.TimerHandle | None = None
 
-    # The broker's side
+    # The broker side
 
     def open_topic(self, name: str, complete_since_ns: int) -> Topic:
-        """Start to hold a topic, before it is subscribed."""
+        """Add a topic before it is subscribed."""
         self.ledger.open_topic(name)
         topic = self.topics[name] = Topic(name, History(self._settings.history, complete_since_ns), self._sender)
         return topic
 
     def close_topic(self, name: str) -> None:
-        """Drop a topic without clients, with its history."""
+        """Remove a topic without clients, and its history."""
         topic = self.topics.pop(name)
         self.history_bytes -= topic.history.held_bytes
         self.ledger.close_topic(name)
 
     def hold(self) -> None:
-        """Keep the messages that follow until the next `flush`, which the caller must call."""
+        """Hold back messages until the next `flush`; the caller must call it."""
         self._held = True
 
     def accept(self, name: str, payload: bytes) -> None:
-        """Take one message from the broker; it is sent at the end of this turn of the event loop, at the latest."""
+        """Accept one message from the broker; it is sent at the latest at the end of this turn of the event loop."""
         received_ns = now_ns()
         try:
             topic = self.topics.get(name)
@@ -105,7 +105,7 @@ class Hub:
             if stamp.sent_ns >= topic.subscribed_ns > 0:
                 topic.filling = False
             elif span is not None and stamp.seq <= span.last:
-                return  # a replay after a reconnect: it is here already
+                return  # a replay after a reconnect: the hub already has it
         elif span is not None and stamp.seq > span.last + 1:
             self._tell_hole(topic, stamp, stamp.seq - span.last - 1, received_ns)
         if span is None and stamp.seq and topic.from_start:
@@ -115,7 +115,7 @@ class Hub:
         self._add(topic, self._make.event(stamp, payload, received_ns), received_ns)
 
     def gap(self, cause: str, lost: int | None, name: str | None) -> None:
-        """Send the clients of a topic, or of all topics, a gap: events may be missing from here on."""
+        """Send a gap to the clients of one topic, or of all: events may be missing from here on."""
         self.ledger.gaps += 1
         if lost and (name is None or name in self.topics):
             self.ledger.gap_lost["*" if name is None else name] += lost
@@ -124,7 +124,7 @@ class Hub:
             self._add(topic, self._make.gap(topic.name, cause, lost, moment_ns), moment_ns)
 
     def _tell_hole(self, topic: Topic, stamp: Stamp, lost: int, received_ns: int) -> None:
-        # seq is gap-free at the generator, so a hole is a loss, even if the broker did not report it.
+        # The generator numbers events without gaps, so a hole is a loss, even if the broker did not report it.
         self.ledger.holes += lost
         frame = self._make.gap(topic.name, f"missing before {stamp.id}", lost, stamp.sent_ns)
         self._add(topic, frame, received_ns)
@@ -136,7 +136,7 @@ class Hub:
         over = self.history_bytes - self._settings.history_total_bytes
         if over > 0:
             self.history_bytes -= topic.history.shrink(over)
-        # While history is loading, only clients that want all of it listen.
+        # While history is loading, the only listeners are clients that want all of it.
         if not topic.pending:
             if not self._dirty:
                 if not self._held:
@@ -148,7 +148,7 @@ class Hub:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending. Called at the end of a turn, and before a client joins."""
+        """Write pending data. Called at the end of a turn and before a client joins."""
         self._held = False
         dirty, self._dirty = self._dirty, []
         for topic in dirty:
@@ -157,13 +157,13 @@ class Hub:
         if dirty:
             self.ledger.fanout.add(now_ns() - self._dirty_since_ns)
 
-    # The clients' side
+    # The client side
 
     def join(self, client: Client, position: Position, opening: bytes, *, from_start: bool = False) -> None:
-        """Begin a client's stream: what opens it, the gaps it must know of, then history and live events.
+        """Begin a client's stream: its opening, the gaps that the client must know about, then history and live events.
 
-        With `from_start` it wants each stream from its first event, so that one which comes without that has a gap.
-        All its topics are subscribed. No event lies between what it is replayed and what it then gets live.
+        With `from_start` it wants each stream from the first event, so a stream that starts later gets a gap.
+        All its topics are subscribed. No event is lost between its replay and its live events.
         """
         if client.state is State.GONE:
             return
@@ -188,7 +188,7 @@ class Hub:
             self._replay.add(client)
 
     def go_live(self, client: Client) -> None:
-        """The client has the whole history, and gets live events from now on."""
+        """Switch a client that has the whole history to live events."""
         self.flush()
         client.state = State.LIVE
         client.cursors = NOTHING
@@ -202,14 +202,14 @@ class Hub:
             client.has = NOTHING
 
     def paused(self, client: Client) -> None:
-        """The client's connection holds more than its bound: too slow when live, at its own pace when replayed to."""
+        """Handle a connection above its bound: a live client is too slow; a replaying one reads at its own pace."""
         if client.state is State.LIVE:
             self._departures.find_slow(client)
         elif client.state is State.CATCHING_UP:
             client.blocked_s = self._loop.time()
 
     def resumed(self, client: Client) -> None:
-        """The client's buffer has drained."""
+        """Continue a client whose buffer has drained."""
         self._replay.resumed(client)
 
     def drop(self, client: Client, reason: str) -> None:
@@ -217,7 +217,7 @@ class Hub:
         self._departures.drop(client, reason)
 
     def leave(self, client: Client, reason: str) -> None:
-        """The client is gone, or about to be. Idempotent: the first reason counts."""
+        """Remove a client that has left or is about to leave. Idempotent: the first reason counts."""
         self._departures.leave(client, reason)
 
     def buffered_bytes(self) -> int:
@@ -227,7 +227,7 @@ class Hub:
     # The tick
 
     def tick(self, on_tick: Callable[[], None]) -> None:
-        """Once a second, from the first call on: heartbeats for a share of the clients, and streams that reached their maximum age."""
+        """Once a second from the first call: send heartbeats to a share of the clients, drop stalled ones, expire history."""
         self._ticker = self._loop.call_later(1.0, self.tick, on_tick)
         self._beats.tick(self.clients, self._loop.time())
         self._replay.drop_stalled(self._settings.stall_timeout_s)
@@ -238,7 +238,7 @@ class Hub:
         on_tick()
 
     def end(self, clients: Iterable[Client], reason: str) -> None:
-        """End these streams cleanly, with all their events."""
+        """End these streams cleanly, after all their events."""
         self.flush()
         for client in clients:
             self.leave(client, reason)
@@ -249,7 +249,7 @@ class Hub:
         return [client for client in self.clients if client.ends_s <= now_s and client.state is State.LIVE]
 
     def close(self) -> None:
-        """End the tick; no client joins from now on."""
+        """Stop the tick; no client may join from now on."""
         self.stopping = True
         if self._ticker is not None:
             self._ticker.cancel()

@@ -1,4 +1,4 @@
-"""Reads a consumer into the hub: each message when it arrives, if the adapter can; otherwise in batches, or one by one."""
+"""Passes a consumer's messages to the hub: on arrival if the adapter can, otherwise in batches or one by one."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class _Intake:
                     hub.flush()
 
     def take(self, topic: str, payload: bytes) -> None:
-        """Accept a message of a read; `Hub.flush` is called at the end of the read."""
+        """Accept one message; the caller calls `Hub.flush` at the end of the read."""
         self._hub.hold()
         self._hub.accept(topic, payload)
 
     def accept(self, item: Message | Gap) -> None:
-        """Accept one item of the iterator."""
+        """Accept one item from the iterator."""
         if isinstance(item, Message):
             self._hub.accept(item.topic, item.payload)
         else:

@@ -1,4 +1,4 @@
-"""What the death of a replica does to the readers of sessions: who gets every event all the same, and how long that takes."""
+"""How a replica's death affects readers of sessions: who still gets every event, and how long that takes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ KILLED = "replica-kill"
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """One contender over its runs in which a replica was killed."""
+    """A contender's runs in which a replica was killed."""
 
     outcome: FaultOutcome
 
     @property
     def visits(self) -> int:
-        """The visits of all runs."""
+        """The number of visits in all runs."""
         return round(sum(self.outcome.values("visits")))
 
     @property
     def complete(self) -> int:
-        """The visits that got every event of their session up to their last, once, with the bytes that were sent."""
+        """Visits that got every event of their session up to their last one, once, with the bytes that were sent."""
         return sum(round(run.figures["complete_visits"] * run.figures["visits"]) for run in self.outcome.runs)
 
     @property
@@ -35,17 +35,17 @@ class Resumption:
 
     @property
     def waits_s(self) -> list[float]:
-        """The longest time in which a reader got nothing, in each run."""
+        """The longest silence of a reader in each run, in seconds."""
         return [value / 1000 for value in self.outcome.values("silence_ms")]
 
     @property
     def wait_s(self) -> Interval | float | None:
-        """Their mean with its interval, or the lowest and the highest of a few runs; None without runs."""
+        """The mean wait with its interval, or the lowest and highest of a few runs; None without runs."""
         return over_runs(self.waits_s)
 
 
 def resumptions(comparison: Comparison) -> list[Resumption]:
-    """The contenders of a comparison of sessions that ran through the death of a replica: those that resume first, by their wait."""
+    """The contenders of a sessions comparison whose replica was killed: first those that resume, the shortest wait first."""
     if not comparison.scenario.sessions:
         return []
     found = [Resumption(outcome) for outcome in outcomes(comparison.runs) if outcome.fault == KILLED]
@@ -57,7 +57,7 @@ def _order(one: Resumption) -> tuple[bool, bool, float]:
 
 
 def resumption_told(comparison: Comparison) -> list[str]:
-    """Return who resumes a session after a replica's death and how long its reader waited, then who does not."""
+    """Return who resumes a session after a replica's death, with the reader's wait, and then who does not."""
     found = resumptions(comparison)
     measured = [one for one in found if one.outcome.runs]
     whole = [one for one in measured if one.resumes]

@@ -1,1 +1,1 @@
-"""Weighs stored results against needs. Imported by commands; never imports runner or report."""
+"""Compares stored results with needs. Imported by commands; never imports runner or report."""

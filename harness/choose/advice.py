@@ -1,4 +1,4 @@
-"""The last sentences of an answer: take X because A, B; if C, take Y; what became of the programs that already run."""
+"""The last sentences of an answer: take X because A, B; if C, take Y; and the outcome for programs that already run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.choose.result_queries import replays, span
 
 
 def advice(answer: Answer, needs: Needs) -> str:
-    """What to take and why, and the alternative; or what to give up if nothing is left."""
+    """The recommendation with its reasons and the alternative; or what to give up if nothing is left."""
     first = _first(answer, needs)
     if first is None:
         return " ".join([_nothing_left(answer), *_next(answer, needs)])
@@ -38,10 +38,10 @@ def advice(answer: Answer, needs: Needs) -> str:
 
 
 def _first(answer: Answer, needs: Needs) -> Judged | None:
-    """Return the first with the weakest sufficient promise, because nobody should pay for more than they need.
+    """Return the first contender with the weakest sufficient promise, because a stronger one costs more.
 
-    If faults decide, contenders that went through faults come before unknown ones. If nothing may be lost, the stronger
-    promise comes first.
+    Contenders that went through faults come first if faults decide. If nothing may be lost, the stronger promise
+    comes first.
     """
     weakest_first = not may_lose_nothing(needs)
     found = [
@@ -61,7 +61,7 @@ def _proven(name: str, answer: Answer, needs: Needs) -> bool:
 
 
 def _next(answer: Answer, needs: Needs) -> list[str]:
-    """The command that measures what the user already runs, or else the first one: its result may change the answer."""
+    """The command that measures what the user already runs, or else the first: its result may change the answer."""
     own = set(_own_unmeasured(answer, needs))
     of_own = [
         command for command in answer.commands if command.shows == "comparison" and own & set(command.command.split())
@@ -70,7 +70,7 @@ def _next(answer: Answer, needs: Needs) -> list[str]:
 
 
 def _own_unmeasured(answer: Answer, needs: Needs) -> list[str]:
-    """The contenders without a valid run at the load of the answer, of programs that already run and have none left."""
+    """The contenders without a valid run at the answer's load whose programs already run but have no contender left."""
     left = {program_of_result(j.contender) for groups in answer.left.values() for group in groups for j in group}
     names = (*answer.unmeasured, *absent(needs, _seen(answer)))
     return [name for name in names if program_of_result(name) in needs.programs - left]
@@ -97,7 +97,7 @@ def _because(answer: Answer, needs: Needs, first: Judged) -> list[str]:
 
 
 def _place(answer: Answer, first: Judged, needs: Needs) -> str:
-    """Its rank at the measured load among those that are left, with its p99 and the source."""
+    """Its rank among the remaining contenders at the measured load, with its p99 and the source."""
     name = first.contender
     figure = f"{span(answer.base, name)}{', of one process' if needs.nodes > 1 else ''}"
     judgement = answer.families[first.delivery].judgement
@@ -129,7 +129,7 @@ def _much_slower(judgement: FamilyJudgement, name: str) -> str:
 
 
 def _of_own_programs(answer: Answer, needs: Needs, first: Judged) -> Iterator[str]:
-    """What became of each program that already runs and that is not the one to take."""
+    """The outcome for each program that already runs and is not recommended."""
     for program in sorted(needs.programs - {program_of_result(first.contender)}):
         left = [j for groups in answer.left.values() for group in groups for j in group if _is_of(j, program)]
         out = [judged for judged in answer.ruled_out if _is_of(judged, program)]
@@ -164,7 +164,7 @@ def _not_first(answer: Answer, program: str, own: Judged, first: Judged) -> str:
 
 
 def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
-    """If C, take Y: for a shorter silence, a stronger promise, three nodes, or another remaining contender."""
+    """The alternative: if C, take Y, for a shorter silence, a stronger promise, three nodes, or another contender."""
     quietest = _quietest(answer, needs)
     if quietest is not None and quietest[0] != first.contender:
         name, form = quietest
@@ -182,7 +182,7 @@ def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
 
 
 def _kept_over_a_restart(answer: Answer) -> str:
-    """The first that replays and lost nothing with a replica's death, or that only declares it; empty without one."""
+    """The first contender that replays and lost nothing when a replica died, or that only declares it; else empty."""
     names = [j.contender for group in answer.left.get(AT_LEAST_ONCE, []) for j in group if replays(j.contender)]
     shown = {name: restarts_without_loss(name, answer.results) for name in names}
     open_ = [name for name in names if shown[name] is not False]
@@ -209,7 +209,7 @@ def _runner_up(answer: Answer, first: Judged) -> str:
 
 
 def _nothing_left(answer: Answer) -> str:
-    """Return the contender with the fewest reasons against it, and so what the user would have to give up."""
+    """The contender with the fewest reasons against it, which shows what the user would have to give up."""
     out: Sequence[Judged] = sorted(answer.ruled_out, key=lambda judged: len(judged.reasons))
     if not out:
         return "Take none yet: nothing was measured."

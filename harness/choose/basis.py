@@ -1,4 +1,4 @@
-"""The comparison that an answer rests on, and how far it is from the needs."""
+"""Selects the comparison that an answer is based on, and warns how far it is from the needs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from harness.choose.quoting import counted
 from harness.results.run_record import Run
 
 STANDS_FOR = 2.0
-"""Warn about a load at least this many times the measured one."""
+"""Warn if the needed load is at least this many times the measured one."""
 
 
 def weighable(run: Run) -> bool:
-    """Whether the run's contender is one to choose: one process of a broker, and neither the floor, an endpoint, nor an anti-pattern."""
+    """Whether the run's contender can be chosen: a single-process broker, and no floor, endpoint or anti-pattern."""
     name = run.contender.partition("?")[0]
     clusters = {contender.name for contender in cluster_contenders()}
     return not (
@@ -32,10 +32,10 @@ def weighable(run: Run) -> bool:
 
 
 def nearest(needs: Needs, results: Sequence[Result], here: Mapping[str, str] | None) -> Result:
-    """The comparison whose load is nearest to the needed one: of its shape, and of this machine, if any is; of equals the newest.
+    """Return the best match: the needed shape first, then this machine, then the nearest load, then the newest.
 
     Raises:
-        UsageError: there is no comparison with a valid run of a contender to choose; says what there is, and the next step.
+        UsageError: no comparison has a valid run of such a contender; the message lists what there is, and the next step.
     """
     compared = [result for result in results if result.compares]
     found = [result for result in compared if any(run.valid and weighable(run) for run in result.comparison.runs)]
@@ -66,7 +66,7 @@ def _nothing(results: Sequence[Result], compared: Sequence[Result]) -> str:
 
 
 def warnings(needs: Needs, base: Result, others: int) -> list[str]:
-    """Where the answer rests on a smaller load, another shape, or leaves something out."""
+    """Warn if the answer rests on a smaller load or another shape, or leaves something out."""
     said = [*unknown_programs(needs.have), *_another_shape(needs, base), *_larger(needs, base)]
     services = sorted({run.contender for run in base.comparison.runs if run.endpoint})
     if services:

@@ -11,7 +11,7 @@ from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS
 
 
 def certainty(family: Family, names: Sequence[str]) -> str:
-    """One sentence about the remaining contenders of a promise, `names`, of which `family` is."""
+    """One sentence about the remaining contenders `names` of one promise; `family` has their judgements."""
     judgement, delivery = family.judgement, family.delivery
     if not judgement.contenders:
         return (
@@ -26,7 +26,7 @@ def certainty(family: Family, names: Sequence[str]) -> str:
 
 
 def beats_all(judgement: FamilyJudgement, name: str) -> bool:
-    """Whether each other contender is slower than this one in a figure, and faster in none."""
+    """Whether every other contender is slower than this one in some figure and faster in none."""
     return all(_beats(judgement, name, other) for other in judgement.contenders if other != name)
 
 

@@ -1,7 +1,7 @@
-"""`fanbench choose`: checks stored results against needs. It cites measurements and invents no numbers.
+"""`fanbench choose`: compares stored results with needs. It cites measurements and invents no numbers.
 
-Every figure in an answer stands in the summary.csv that is named beside it. A load counts for the needed one when it
-is the same; a heavier one on which the objective held, and a lighter one on which it broke, settle the objective too.
+Every figure in an answer is in the summary.csv that the answer names. A run counts if its load equals the needed one.
+A heavier load that met the objective, or a lighter one that broke it, also settles the objective.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.choose.result_queries import against, doubts, largest, span
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A contender and the reason for its place."""
+    """A contender and the reasons for its place."""
 
     contender: str
     delivery: str
@@ -36,7 +36,7 @@ class Judged:
 
 @dataclass(slots=True)
 class Answer:
-    """The answer of the results to the needs."""
+    """The results' answer to the needs."""
 
     base: Result
     """The comparison whose load is nearest to the needed load."""
@@ -48,7 +48,7 @@ class Answer:
     families: dict[str, Family] = field(default_factory=dict)
     """By promise: the judgements of the remaining contenders, without the others."""
     unmeasured: list[str] = field(default_factory=list)
-    """The contenders that nothing rules out, and that have no valid run at the load of `base`."""
+    """The contenders that nothing rules out but that have no valid run at the load of `base`."""
     sure: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     not_measured: list[Unmeasured] = field(default_factory=list)
@@ -70,9 +70,9 @@ class Answer:
 def choose(
     needs: Needs, results: Sequence[Result], prices: Prices | None = None, here: Mapping[str, str] | None = None
 ) -> Answer:
-    """Rule out, order the rest, say how sure that is and what was not measured.
+    """Rule contenders out, order the rest, and say how certain that is and what was not measured.
 
-    Where results are of several machines, those of `here`, this machine, go first, and of others only one is used.
+    It uses the results of one machine only, and prefers this machine, `here`.
 
     Raises:
         UsageError: the results have no valid run of any contender.

@@ -1,4 +1,4 @@
-"""Failovers of a contender that must run on three nodes: how long its clients hear nothing when a node dies."""
+"""Failovers of contenders that must run on three nodes: how long clients hear nothing when a node dies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def forms_of(name: str) -> list[str]:
 
 
 def against_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """Why a contender is ruled out on several nodes: each of its cluster forms is."""
+    """Why a contender is ruled out on several nodes: each of its cluster forms is ruled out."""
     if needs.nodes == 1:
         return
     forms = forms_of(name)
@@ -36,7 +36,7 @@ def against_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> Iter
 
 
 def against_form(form: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """The reasons against one cluster: a silence that is too long, and forbidden losses."""
+    """The reasons against one cluster: a silence that is too long, or forbidden losses."""
     limit_s = parse_silence_s(needs.max_silence)
     worst = _worst(form, results)
     said = []
@@ -64,7 +64,7 @@ def said_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> list[st
 
 
 def _latency(form: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """Its latency without a fault, where a comparison of the needed shape has it: in the newest."""
+    """Its latency without a fault, from the newest comparison of the needed shape; empty without one."""
     ran = [one for one in results if one.compares and needs.has_shape_of(one.comparison.scenario) and one.runs_of(form)]
     newest = max(ran, key=lambda result: result.comparison.started_utc, default=None)
     return [] if newest is None else [f"{span(newest, form)} on {workload(newest.comparison.scenario)}"]
@@ -73,7 +73,7 @@ def _latency(form: str, needs: Needs, results: Sequence[Result]) -> list[str]:
 def node_deaths_not_measured(
     names: Sequence[str], needs: Needs, results: Sequence[Result]
 ) -> dict[str, list[FaultKind]]:
-    """By cluster of these contenders that nothing speaks against: the deaths of a node without a valid run."""
+    """The node deaths without a valid run, by cluster; only clusters of these contenders that nothing rules out."""
     if needs.nodes == 1:
         return {}
     known = {cluster.name: cluster for cluster in cluster_contenders()}
@@ -87,17 +87,17 @@ def node_deaths_not_measured(
 
 
 class FittingForm(NamedTuple):
-    """A cluster that nothing speaks against."""
+    """A measured cluster that nothing rules out."""
 
     silence_s: float
-    """Of its worst fault of nodes."""
+    """The mean silence of its worst node fault."""
     name: str
     said: str
-    """The silence with its fault and its source."""
+    """The silence with its fault and its source, as text."""
 
 
 def fitting_forms(name: str, needs: Needs, results: Sequence[Result]) -> list[FittingForm]:
-    """The measured and suitable clusters of a contender, that with the shortest worst silence first."""
+    """The measured clusters of a contender that nothing rules out, the one with the shortest worst silence first."""
     found = [
         FittingForm(worst.silence_s, form, _silent(worst))
         for form in forms_of(name)
@@ -107,7 +107,7 @@ def fitting_forms(name: str, needs: Needs, results: Sequence[Result]) -> list[Fi
 
 
 def fitting_form(name: str, needs: Needs, results: Sequence[Result]) -> FittingForm | None:
-    """The first of them; None without one, and where one node is enough."""
+    """The first fitting cluster; None if there is none, or if one node is enough."""
     return next(iter(fitting_forms(name, needs, results)), None) if needs.nodes > 1 else None
 
 
@@ -116,11 +116,11 @@ class _Found(NamedTuple):
     failover: Failover
     result: Result
     of: int
-    """The number of measured faults of nodes that it was found among."""
+    """The number of measured node faults, of which this is the worst."""
 
 
 def _measured(form: str, results: Sequence[Result]) -> list[tuple[Failover, Result]]:
-    """The faults of nodes of a cluster with a valid run, each in the newest result that has one."""
+    """A cluster's node faults with a valid run, each from the newest result that has one."""
     newest: dict[FaultKind, tuple[Failover, Result]] = {}
     for result in sorted(results, key=lambda result: result.comparison.started_utc):
         for one in failovers(result.comparison):
@@ -130,7 +130,7 @@ def _measured(form: str, results: Sequence[Result]) -> list[tuple[Failover, Resu
 
 
 def _worst(form: str, results: Sequence[Result]) -> _Found | None:
-    """The fault of nodes with the longest mean silence."""
+    """The node fault with the longest mean silence."""
     measured = _measured(form, results)
     found = [
         _Found(_mean(one.silence_s), one, result, len(measured))

@@ -1,4 +1,4 @@
-"""What faults show against a contender: its losses, and how long its clients heard nothing."""
+"""Evidence from faults against a contender: its losses, and how long its clients heard nothing."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from harness.results.run_record import Run
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
 _OF_THE_BROKER: tuple[FaultKind, ...] = ("broker-kill", "broker-stop")
-"""With three nodes the cluster's faults count instead of these."""
+"""On three nodes, the cluster's faults count instead of these."""
 _OF_A_DEPLOY: FaultKind = "replica-restart"
 _OF_REPLICAS: tuple[FaultKind, ...] = ("replica-kill", _OF_A_DEPLOY)
 Found = tuple[FaultOutcome, Result]
 
 
 def parse_silence_s(text: str) -> float | None:
-    """`5s` or `800ms` in seconds; None for an empty text.
+    """Convert `5s` or `800ms` to seconds; None for an empty text.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither.
     """
     if not text:
         return None
@@ -37,7 +37,7 @@ def parse_silence_s(text: str) -> float | None:
 
 
 def faults_of(name: str, needs: Needs, results: Sequence[Result]) -> list[Found]:
-    """The faults of a contender that matter for the needs, each in the newest result with a valid run."""
+    """The relevant faults of a contender, each from the newest result with a valid run."""
     newest: dict[FaultKind, Found] = {}
     for result in sorted(results, key=lambda result: result.comparison.started_utc):
         for outcome in outcomes([run for _, run in result.runs_of(name)]):
@@ -47,7 +47,7 @@ def faults_of(name: str, needs: Needs, results: Sequence[Result]) -> list[Found]
 
 
 def against_in_faults(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """Forbidden losses in faults, and silences that were too long, each with its run."""
+    """Forbidden losses in faults and silences that are too long, each with its run."""
     limit_s = parse_silence_s(needs.max_silence)
     for outcome, result in faults_of(name, needs, results):
         said = lost_too_much(outcome, result, needs)
@@ -61,7 +61,7 @@ def against_in_faults(name: str, needs: Needs, results: Sequence[Result]) -> Ite
 
 
 def lost_too_much(outcome: FaultOutcome, result: Result, needs: Needs) -> str:
-    """`lost 7 of 5000 in broker-kill (run 2 of faults)` if the promise or the objective forbids it; else empty."""
+    """`lost 7 of 5000 in broker-kill (run 2 of faults)` if the promise or the objective forbids it; otherwise empty."""
     promised = needs.promise == AT_LEAST_ONCE and outcome.broken_promise
     forbidden = any(condition.broken_by(run) for condition in _loss_conditions(needs) for run in outcome.runs)
     return _loss(outcome, result) if promised or forbidden else ""
@@ -86,7 +86,7 @@ def _number(result: Result, run: Run) -> int:
 
 
 def said_of_deploys(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """The effect of a deploy on a contender: its losses when the replicas restart one after the other."""
+    """The effect of a deploy on a contender: its losses in a rolling restart of the replicas."""
     if not needs.deploys_daily:
         return []
     often = f"{needs.deploys_daily:g} deploy{'' if needs.deploys_daily == 1 else 's'} a day"
@@ -97,7 +97,7 @@ def said_of_deploys(name: str, needs: Needs, results: Sequence[Result]) -> list[
 
 
 def asks_of_faults(needs: Needs) -> bool:
-    """Whether the effects of faults decide."""
+    """Whether the needs depend on faults."""
     asked = needs.promise == AT_LEAST_ONCE or needs.max_silence or needs.nodes > 1
     return bool(asked or _loss_conditions(needs))
 

@@ -1,6 +1,6 @@
 """The gaps of an answer: what no run has measured, each with the command that measures it and its duration in minutes.
 
-They come in the order in which they may change the answer, and a command measures everything that its gap names.
+The gaps most likely to change the answer come first. A command measures everything that its gap names.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from harness.choose.quoting import counted
 from harness.choose.result_queries import objective_not_measured, replays
 
 SCENARIO_OF = {"poisson": "rooms", "burst": "burst"}
-"""The scenario with a schedule that no option of `fanbench compare` can set."""
+"""Scenarios with schedules that no option of `fanbench compare` can set."""
 MOST = 6
-"""Contenders that a comparison of its default length can distinguish."""
+"""The number of contenders that a comparison of default length can distinguish."""
 FAR = 4.0
-"""Beyond this multiple of the measured load, first check the machine's capacity."""
+"""Beyond this multiple of the measured load, check the machine's capacity first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def gaps_of(
     names: Sequence[str],
     unmeasured: Sequence[str],
 ) -> list[Unmeasured]:
-    """The gaps of an answer from `base`; `left` is not ruled out, `unmeasured` was not measured on its load."""
+    """The gaps of an answer from `base`: contenders `left` are not ruled out, `unmeasured` have no run at its load."""
     capacity = list(_capacity(needs, results, base, left or sorted(names)))
     load = list(_load(needs, results, base, left, [*unmeasured, *absent(needs, names)]))
     open_ = [*left, *unmeasured]
@@ -80,7 +80,7 @@ def _parts(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def _nodes(needs: Needs, results: Sequence[Result], base: Result, names: Sequence[str]) -> Iterator[Unmeasured]:
-    """The deaths of a node that were not measured, and the clusters that did not run on the needed load."""
+    """The node deaths that were not measured, and the clusters that did not run at the needed load."""
     if needs.nodes == 1:
         return
     missing = node_deaths_not_measured(names, needs, results)
@@ -95,7 +95,7 @@ def _nodes(needs: Needs, results: Sequence[Result], base: Result, names: Sequenc
 
 
 def _together(missing: Mapping[str, Sequence[FaultKind]]) -> Iterator[tuple[list[FaultKind], list[str]]]:
-    """Deaths of a node and clusters for one command each, so that none measures again what was measured."""
+    """Group node deaths and clusters into commands that repeat no measurement."""
     every = [kind for kind in NODE_DEATHS if any(kind in kinds for kinds in missing.values())]
     known = {cluster.name: cluster for cluster in cluster_contenders()}
     if all([kind for kind in node_deaths(known[form]) if kind in every] == kinds for form, kinds in missing.items()):
@@ -108,7 +108,7 @@ def _together(missing: Mapping[str, Sequence[FaultKind]]) -> Iterator[tuple[list
 
 
 def _capacity(needs: Needs, results: Sequence[Result], base: Result, names: Sequence[str]) -> Iterator[Unmeasured]:
-    """Whether a load far beyond any measured one can be reached here at all."""
+    """Whether this machine can reach a load far beyond any measured one."""
     scenario = base.comparison.scenario
     runs = [
         run for result in results for run in result.comparison.runs if run.valid and needs.has_shape_of(run.scenario)
@@ -135,7 +135,7 @@ def _capacity(needs: Needs, results: Sequence[Result], base: Result, names: Sequ
 def _load(
     needs: Needs, results: Sequence[Result], base: Result, left: Sequence[str], missing: Sequence[str]
 ) -> Iterator[Unmeasured]:
-    """The needed load, if another was measured, and the contenders that were not measured on it."""
+    """The needed load, if another was measured, and the contenders that were not measured at it."""
     scenario = base.comparison.scenario
     at_hand = [name for name in missing if program_of_result(name) in needs.programs]
     settle = [*at_hand, *left, *(name for name in missing if name not in at_hand)][:MOST]
@@ -148,7 +148,7 @@ def _load(
         )
     if undecided:
         what.append(f"whether {listed(undecided)} hold{'s' if len(undecided) == 1 else ''} {needs.objective()} there")
-    if not other_load and not undecided:  # the others ran on this load already: one of them is enough to compare with
+    if not other_load and not undecided:  # the others already ran at this load: compare with one of them
         settle = [*at_hand, *(name for name in missing if name not in at_hand)][: MOST - 1]
     new = [name for name in missing if name in settle]
     if new:
@@ -167,7 +167,7 @@ def _comparison(needs: Needs, scenario: Scenario, names: Sequence[str]) -> NextC
 
 
 def absent(needs: Needs, names: Sequence[str]) -> list[str]:
-    """Contenders that are in none of the results, and that no declared property rules out."""
+    """Contenders that no result contains and no declared property rules out."""
     return [
         one.name
         for one in all_contenders()
@@ -180,7 +180,7 @@ def absent(needs: Needs, names: Sequence[str]) -> list[str]:
 
 
 def load_options(needs: Needs, scenario: Scenario) -> dict[str, object]:
-    """The needed load as options of `fanbench compare`, completed from the measured load."""
+    """The needed load as options of `fanbench compare`, with missing values from the measured load."""
     options: dict[str, object] = {}
     if needs.schedule != "constant":
         options["scenario"] = SCENARIO_OF[needs.schedule]

@@ -1,4 +1,4 @@
-"""The programs that a user already runs: under their usual names, and what to say of a name that is none of them."""
+"""Finds the programs that a user already runs by their usual names, and explains an unknown name."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ALSO = {
     "nats-server": "nats",
     "jetstream": "nats",
 }
-"""Other usual names of programs."""
+"""Other common names of programs."""
 _PROTOCOLS = {"mqtt": ("mqtt",), "amqp": ("amqp", "amqp+stream")}
-"""Protocols that people name instead of a program, with the URL schemes of the contenders that speak them."""
+"""Protocols that people name instead of a program, with the URL schemes of contenders that use them."""
 
 
 def program_named(word: str) -> str | None:
-    """The program that a user means by a word, which may be a contender's name; None for an unknown one."""
+    """The program that a word means, which may be a contender's name; None if it is unknown."""
     name = word.strip().lower()
     name = _ALSO.get(name, name)
     single = {contender.name: contender.program for contender in all_contenders()}
@@ -36,7 +36,7 @@ def program_named(word: str) -> str | None:
 
 
 def unknown_programs(have: Sequence[str]) -> list[str]:
-    """A sentence for each word that names no program with an adapter, with the next step."""
+    """A sentence, with the next step, for each word that names no program with an adapter."""
     return [_unknown(word) for word in have if program_named(word) is None]
 
 

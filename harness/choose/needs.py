@@ -50,16 +50,16 @@ class Needs(BaseModel):
 
     @property
     def programs(self) -> frozenset[str]:
-        """The programs of `have` that fanbench has an adapter for, by fanbench's names."""
+        """The programs in `have` that have an adapter, by fanbench's names."""
         return frozenset(program for word in self.have if (program := program_named(word)))
 
     def deliveries_hz(self, scenario: Scenario) -> float:
-        """Deliveries per second at the needed load, completed from the scenario."""
+        """Deliveries per second at the needed load; the scenario provides missing values."""
         clients = self.clients or scenario.clients
         return clients * (self.rate_hz or scenario.rate_hz) / self.topics
 
     def workload(self, scenario: Scenario) -> dict[str, tuple[float, float]]:
-        """Each requested dimension of load, as (the scenario's value, the needed value)."""
+        """Each requested load dimension, as (the scenario's value, the needed value)."""
         dimensions: dict[str, tuple[float, float]] = {}
         if self.clients is not None:
             replicas = self.replicas or scenario.replicas
@@ -73,7 +73,7 @@ class Needs(BaseModel):
         return dimensions
 
     def has_shape_of(self, scenario: Scenario) -> bool:
-        """Whether a scenario has the needed number of topics and the needed schedule; sessions are another shape."""
+        """Whether a scenario has the needed number of topics and schedule; sessions are another shape."""
         return (
             not scenario.topic_arrivals_hz
             and len(expand_topics(scenario.topics)) == self.topics
@@ -81,7 +81,7 @@ class Needs(BaseModel):
         )
 
     def relation(self, scenario: Scenario) -> Literal["same", "lighter", "heavier", "other"]:
-        """How a scenario's load compares with the needed one; another shape is not comparable."""
+        """How a scenario's load compares with the needed one; `other` if the shapes differ."""
         if not self.has_shape_of(scenario):
             return "other"
         pairs = self.workload(scenario).values()
@@ -93,11 +93,11 @@ class Needs(BaseModel):
 
 
 def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:
-    """The needs of a TOML file, with the options `given` instead of its own; None, False and an empty text
-    leave a field as it is.
+    """Read needs from a TOML file. The options `given` override it, except None, False and an empty text, which
+    leave a field unchanged.
 
     Raises:
-        UsageError: the file cannot be read, a field is unknown or out of range, or the objective cannot be read.
+        UsageError: the file cannot be read, a field is unknown or out of range, or the objective is invalid.
     """
     fields = read_toml(file, "needs", "docs/needs.toml") if file else {}
     where = str(file) if file else "fanbench choose"

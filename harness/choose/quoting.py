@@ -1,4 +1,4 @@
-"""How an answer writes a number and names the source of a figure."""
+"""How an answer writes a number and cites a figure's source."""
 
 from __future__ import annotations
 

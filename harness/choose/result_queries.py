@@ -1,4 +1,4 @@
-"""What stored results say for and against a contender, each figure with its run and directory."""
+"""Evidence in stored results for and against a contender, each figure with its run and directory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def against(name: str, delivery: str, needs: Needs, results: Sequence[Result]) -
 
 
 def _fits(name: str, limit_mb: float, needs: Needs, results: Sequence[Result]) -> bool:
-    """Whether the broker used no more at a load heavier than the needed one."""
+    """Whether the broker stayed within the limit at a load heavier than the needed one."""
     sizes = _sizes(name, needs, results, ("heavier",))
     return bool(sizes) and max(size for size, _, _ in sizes) <= limit_mb
 
@@ -41,7 +41,7 @@ def _fits(name: str, limit_mb: float, needs: Needs, results: Sequence[Result]) -
 def _sizes(
     name: str, needs: Needs, results: Sequence[Result], relations: Sequence[str] = ("same", "lighter")
 ) -> list[tuple[float, int, Result]]:
-    """The broker's memory at loads with these relations to the needed one, with the run and its directory."""
+    """The broker's memory at loads with these relations to the needed one, with run and directory."""
     found = [
         (row_of(run, number).main.broker_rss_mb, number, result)
         for result, runs in _loads(name, results)
@@ -60,7 +60,7 @@ def _too_large(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[s
 
 
 def _breaks_objective(name: str, needs: Needs, results: Sequence[Result]) -> Iterator[str]:
-    """Whether the objective was broken in every round at the needed or a lighter load, and met at no heavier one."""
+    """The conditions broken by every round at the needed or a lighter load, unless a heavier load met the objective."""
     objective = needs.objective()
     if objective is None:
         return
@@ -79,7 +79,7 @@ def _breaks_objective(name: str, needs: Needs, results: Sequence[Result]) -> Ite
 
 
 def _holds(name: str, objective: Slo, needs: Needs, results: Sequence[Result], relations: Sequence[str]) -> bool:
-    """Whether every round of some load of these relations to the needed one met the objective."""
+    """Whether some load with one of these relations to the needed one met the objective in every round."""
     return any(
         needs.relation(runs[0][1].scenario) in relations and not any(objective.broken_by(run) for _, run in runs)
         for _, runs in _loads(name, results)
@@ -100,7 +100,7 @@ def _load(scenario: Scenario) -> tuple[object, ...]:
 
 
 def _loads(name: str, results: Sequence[Result]) -> Iterator[tuple[Result, list[tuple[int, Run]]]]:
-    """A contender's valid runs without faults, those of one directory and one load together."""
+    """A contender's valid runs without faults, grouped by directory and load."""
     for result in results:
         by_load: dict[tuple[object, ...], list[tuple[int, Run]]] = {}
         for number, run in result.runs_of(name):
@@ -111,7 +111,7 @@ def _loads(name: str, results: Sequence[Result]) -> Iterator[tuple[Result, list[
 
 
 def objective_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> bool:
-    """Whether no run decides if the contender meets the objective at the needed load."""
+    """Whether no run shows if the contender meets the objective at the needed load."""
     objective = needs.objective()
     if objective is None or _holds(name, objective, needs, results, ("same", "heavier")):
         return False
@@ -119,7 +119,7 @@ def objective_not_measured(name: str, needs: Needs, results: Sequence[Result]) -
 
 
 def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
-    """Findings that are not clearly for or against a contender."""
+    """Findings that are neither clearly for nor clearly against a contender."""
     said = []
     objective = needs.objective()
     if objective is not None:
@@ -139,7 +139,7 @@ def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
 
 
 def largest(name: str, needs: Needs, base: Result, results: Sequence[Result]) -> list[str]:
-    """Its run with the most clients, where more are needed than `base` has and another result went further."""
+    """Its run with the most clients, if more are needed than `base` has and another result has more."""
     measured = base.comparison.scenario.clients
     if needs.clients is None or needs.clients <= measured:
         return []
@@ -157,8 +157,8 @@ def largest(name: str, needs: Needs, base: Result, results: Sequence[Result]) ->
 
 
 def span(result: Result, name: str) -> str:
-    """The median round's p99 and the range over rounds, as in summary.csv."""
-    faults = result.comparison.scenario.faults  # runs with other faults stand beside a comparison and are no part of it
+    """The median round's p99 and its range over rounds, as in summary.csv."""
+    faults = result.comparison.scenario.faults  # runs with other faults are not part of a comparison
     cells = [
         (float(cell), n)
         for n, run in result.runs_of(name)

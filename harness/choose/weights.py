@@ -1,4 +1,4 @@
-"""A ranking by your own weights, and how much it depends on the weights and on chance."""
+"""Ranks contenders by your own weights, and shows how much the ranking depends on the weights and on chance."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ DRAWS = 2000
 
 
 def weigh(frame: pd.DataFrame, weights: Mapping[str, float], doubt: float = 0.5) -> pd.DataFrame:
-    """Rank contenders by columns of summary.csv where less is better, each with its weight.
+    """Rank contenders by weighted columns of summary.csv in which less is better.
 
     `frame` is `harness.results.frames.summary_frame` of one comparison; refused runs are left out. A contender's score is the
-    weighted geometric mean of its figures (median over rounds), each as a multiple of the best one's: 1.0 is best in
-    everything, 2.0 is twice as slow or large on the whole. Contenders that lack one of the figures are left out.
+    weighted geometric mean of its figures (median over rounds), each as a multiple of the best one's. 1.0 means best in
+    everything; 2.0 means twice as slow or large overall. Contenders that lack one of the figures are left out.
 
     The result has a row per contender, best first, with `score`, `low` and `high` (98% range of the score over
-    resampled rounds), `first_by_chance` (in what share of resampled rounds it comes first) and `first_by_weights` (in
-    what share of weight sets that differ from the given ones by a log-normal factor of width `doubt`).
+    resampled rounds), `first_by_chance` (the share of resampled rounds in which it comes first) and `first_by_weights`
+    (the same share over weights that are varied by a log-normal factor of width `doubt`).
 
     Raises:
-        UsageError: a column is not in the frame, no weight is above 0, no contender has all figures, or they promise
-            different things.
+        UsageError: a column is not in the frame, no weight is above 0, no contender has all figures, or the promises of
+            the contenders differ.
     """
     promises = sorted(set(frame["delivery"]))
     if len(promises) > 1:
@@ -72,13 +72,13 @@ def _ranking(rounds: Mapping[str, Floats], shares: Floats, doubt: float) -> pd.D
 
 
 def _resampled_medians(figures: Floats) -> Floats:
-    """Medians over resampled rounds; shape (rounds, columns) to (resamples, columns)."""
+    """Medians over resampled rounds: shape (rounds, columns) to (resamples, columns)."""
     medians: Floats = np.median(figures[resampled_rounds(len(figures))], axis=1)
     return medians
 
 
 def _scores(figures: Floats, shares: Floats) -> Floats:
-    """Weighted geometric means of multiples of the best; (draws, contenders, columns) to (draws, contenders)."""
+    """Weighted geometric means of multiples of the best: (draws, contenders, columns) to (draws, contenders)."""
     logs = np.log(np.maximum(figures, LEAST))
     above = logs - logs.min(axis=1, keepdims=True)
     return np.asarray(np.exp((above * np.atleast_2d(shares)[:, np.newaxis, :]).sum(axis=2)))

@@ -15,7 +15,7 @@ _HOW_CERTAIN = "How certain, in p50, p90, p99 and the broker hop together:"
 
 
 def in_words(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None) -> str:
-    """The answer as text: the machine, the remaining contenders, the ruled-out ones with reasons, the gaps, the advice."""
+    """The answer as text: the machine, the remaining and the ruled-out contenders, the gaps and the advice."""
     lines = [machine(answer, here), *(f"Careful: {said}." for said in answer.warnings)]
     for delivery, groups in answer.left.items():
         lines.append(f"Left, {delivery}, by p99:" if len(answer.left) > 1 else "Left, by p99:")
@@ -47,12 +47,12 @@ def costs(answer: Answer) -> list[str]:
 
 
 def decimal(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Format a number with three significant digits and without an exponent."""
     return format(Decimal(f"{value:.3g}"), "f")
 
 
 def machine(answer: Answer, here: Mapping[str, str] | None) -> str:
-    """The machine and the days of the results."""
+    """The machine and the dates of the results."""
     host = ", ".join(answer.host[key] for key in ("cpu", "memory", "system") if key in answer.host) or "unknown"
     days = sorted({result.comparison.started_utc[:10] for result in answer.results})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
@@ -64,7 +64,7 @@ def machine(answer: Answer, here: Mapping[str, str] | None) -> str:
 
 
 def as_json(answer: Answer, needs: Needs, here: Mapping[str, str] | None = None) -> dict[str, object]:
-    """The answer for a program."""
+    """The answer as a JSON object."""
     return {
         "measured_on": dict(answer.host),
         "this_machine": None if here is None else same_machine(answer.host, here),

@@ -1,6 +1,6 @@
-"""The bar charts: drawn once, for the report, for files and for notebooks.
+"""Bar charts, drawn by the same code for the report, files and notebooks.
 
-Each function draws within `chart_style.style()` and returns a matplotlib Figure, or None when there is nothing to draw.
+Each function draws within `chart_style.style()` and returns a matplotlib Figure, or None if there is nothing to draw.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _ROW = 25
 
 
 def hops(standings: Sequence[Standing]) -> Figure | None:
-    """Mean latency per contender, stacked by hop: only means add up."""
+    """Mean latency per contender, stacked by hop; means are used because only they add up."""
     rows = {standing.contender: _means(standing) for standing in standings if standing.runs}
     return _stacked(rows, HOP_COLOURS, HOP_NAMES, "mean latency, ms")
 
 
 def _means(standing: Standing) -> dict[str, float]:
-    """By hop. An endpoint does not tell where its parts end, so that what follows the send is one."""
+    """Mean latency by hop. An endpoint does not report its hops, so everything after the send counts as one."""
     pooled = {hop: standing.pooled(hop) for hop in HOPS}
     means = {hop: histogram.mean_ms() for hop, histogram in pooled.items() if histogram.count}
     if set(means) == {"schedule"}:
@@ -78,10 +78,10 @@ def memory(standings: Sequence[Standing]) -> Figure | None:
 
 
 def capacities(found: Sequence[Capacity], names: Sequence[str] = ()) -> Figure | None:
-    """Draw the largest load that held, one row per search, and mark the next load that broke: with a cross, or with a
-    triangle where only the harness had reached its limit. All vary the same axis.
+    """Draw one row per search: the largest load that held, and the next load that broke. The latter gets a cross, or a
+    triangle if only the harness reached its limit. All searches vary the same axis.
 
-    The rows bear the searches' `names`, or their contenders'.
+    Rows are labelled with the searches' `names`, or with their contenders.
     """
     named = zip(names or [search.contender for search in found], found, strict=True)
     rows = sorted(((name, s) for name, s in named if s.held is not None), key=lambda row: -(row[1].held or 0))
@@ -152,7 +152,7 @@ def _name_segments(
     colours: Mapping[str, str],
     names: Mapping[str, str],
 ) -> None:
-    """Name the parts above the first bar, each joined to its segment by a line."""
+    """Label the parts above the first bar, each with a line to its segment."""
     present = [part for part in colours if part in present_in_any]
     starts = np.cumsum([0.0, *(first.get(part, 0.0) for part in present)])
     centres = [(starts[i] + starts[i + 1]) / 2 for i in range(len(present))]

@@ -1,4 +1,4 @@
-"""The report of a capacity search, and of several side by side."""
+"""The report of one capacity search or several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.results.run_record import Comparison
 
 
 def capacity_view(comparison: Comparison, search: Capacity, *, draw: bool = True) -> View:
-    """The report of one search: its runs are of different loads, so they are shown and not pooled."""
+    """The report of one search. Its runs have different loads, so they are shown individually and not pooled."""
     pictures = _pictures(comparison, search) if draw else []
     tables, how = [points_table(search)], method(comparison, [_how(search)])
     return View(comparison, list(comparison.verdict), pictures, tables, how, search=True)
@@ -41,7 +41,7 @@ def _pictures(comparison: Comparison, search: Capacity) -> list[Chart]:
 
 
 def points_table(search: Capacity) -> Table:
-    """Every run of a search, ordered by load, and what broke it."""
+    """Every run of a search, ordered by load, with what broke it."""
     rows = [
         [
             Cell(f"{point.load:,}"),
@@ -63,9 +63,9 @@ def _broke(point: CapacityPoint) -> Cell:
 
 
 def together(found: Sequence[tuple[str, Capacity]]) -> list[Chart]:
-    """Two charts for each kind of search, with all contenders: the largest load that held, and p99 over the load.
+    """Two charts per kind of search, with all contenders: the largest load that held, and p99 by load.
 
-    Searches have titles, which distinguish those of the same contender.
+    The titles distinguish searches of the same contender.
     """
     from harness.report.chart_style import to_svg
 

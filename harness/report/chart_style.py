@@ -1,7 +1,7 @@
-"""The look of charts: colours for colour-blind readers, labels next to what they name, SVG for page and file.
+"""The style of charts: colours for colour-blind readers, labels next to what they name, SVG for page and file.
 
-Charts are drawn with the light colours. Within the page each colour is replaced by its CSS variable, so that the
-reader's light or dark theme, and paper, decide; harness/report/templates/style.css.j2 takes the variables from THEMES.
+Charts are drawn in the light colours. The page replaces each colour with a CSS variable, so that it follows the
+reader's light or dark theme, and print. harness/report/templates/style.css.j2 takes the variables from THEMES.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import, so only drawing c
     from matplotlib.figure import Figure
 
 WIDTH = 420
-"""Of every chart, in SVG units: on a 390-pixel phone its 13-unit text is still 10 pixels."""
+"""The width of every chart, in SVG units: on a 390-pixel phone its 13-unit text is still 10 pixels."""
 FONT = 13
 _LEADER = 14  # between a line's end and its name
 
@@ -68,8 +68,8 @@ PART_COLOURS = {
 
 _RC: dict[str, object] = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "fanbench",  # the same figure has the same ids, so that a report made again is the same
-    "font.family": "DejaVu Sans",  # part of matplotlib, and wide: text that fits in it fits in any reader's font
+    "svg.hashsalt": "fanbench",  # the same figure gets the same ids, so a regenerated report is identical
+    "font.family": "DejaVu Sans",  # included in matplotlib, and wide: text that fits in it fits in any reader's font
     "font.size": FONT,
     "axes.labelsize": FONT,
     "axes.titlesize": FONT,
@@ -94,16 +94,16 @@ _RC: dict[str, object] = {
 
 
 def style() -> AbstractContextManager[None]:
-    """A context in which figures get fanbench's fonts and colours, and keep text as text."""
+    """A context in which figures use fanbench's fonts and colours and keep text as text."""
     import matplotlib as mpl
 
     return mpl.rc_context(_RC)  # type: ignore[arg-type]  # its stubs want literal keys
 
 
 def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure WIDTH wide and `height` high in SVG units, with rows x columns axes, row by row.
+    """Make a figure WIDTH wide and `height` high in SVG units, with rows x columns axes in row order.
 
-    No pyplot: a notebook's own backend stays.
+    It does not use pyplot, so a notebook keeps its backend.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -114,15 +114,15 @@ def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, 
 
 
 def shortened(name: str, most: int = 20) -> str:
-    """The name, shortened in the middle if it is long; the table next to the chart has it in full."""
+    """Shorten a long name in the middle; the table next to the chart has the full name."""
     half = (most - 1) // 2
     return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
 
 
 def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: float) -> list[float]:
-    """Centres near the `wanted` ones, so that intervals of these sizes do not overlap and stay within low..high.
+    """Return centres close to `wanted` for intervals of these sizes, which do not overlap and stay within low..high.
 
-    Order is kept. When there is not room for all, they overlap evenly.
+    The order is kept. If there is too little room, they overlap evenly.
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     shrink = min(1.0, (high - low) / sum(sizes)) if sizes else 1.0
@@ -146,7 +146,7 @@ def lay_out(axes: Axes) -> None:
 
 
 def text_width(axes: Axes, text: str, weight: str = "normal") -> float:
-    """How wide the text will be, in SVG units."""
+    """The width of the text in SVG units."""
     probe = axes.text(0, 0, text, fontweight=weight)
     width = float(probe.get_window_extent().width)
     probe.remove()
@@ -154,7 +154,7 @@ def text_width(axes: Axes, text: str, weight: str = "normal") -> float:
 
 
 def label_lines(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Name lines at the right of the figure's only axes, from (x, y, name, colour) of each one's end, no two overlapping."""
+    """Label lines at the right of the figure's only axes, from the (x, y, name, colour) of each end, without overlaps."""
     names = [shortened(name, 18) for _, _, name, _ in ends]
     room = max(text_width(axes, name) for name in names) + _LEADER + 2
     layout = axes.get_figure(root=True).get_layout_engine()  # type: ignore[union-attr]
@@ -178,7 +178,7 @@ def label_lines(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as an SVG document in the light colours."""
+    """Return the figure as an SVG document in the light colours."""
     text = io.StringIO()
     with style():
         if figure.get_layout_engine() is not None:

@@ -1,4 +1,4 @@
-"""The report of a comparison: its charts and its tables."""
+"""The report of a comparison: its charts and tables."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ HEADINGS = {
     "server_mb": "server MB",
     "runs": "valid",
 }
-"""The columns of the main table in their order; CPU is in seconds per million deliveries."""
+"""The columns of the main table, in order; CPU is in seconds per million deliveries."""
 _NOTE = (
     f"Latencies of all valid runs together, from the instant an event was due. p99 range: its {LEVEL} interval. "
     "Group: contenders with the same letter could not be told apart at p99; a is the fastest group of its promise. Broker's "
@@ -130,7 +130,7 @@ _CHARTS: tuple[Drawing, ...] = (
 
 
 def comparison_view(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENCE, *, draw: bool = True) -> View:
-    """Make the report of a comparison and its contenders' faults; without `draw` it has no charts, which is quick."""
+    """Make the report of a comparison and its contenders' faults. `draw=False` skips the charts, which is quick."""
     pictures, not_drawn = draw_charts(_CHARTS, in_order(comparison)) if draw else ([], ())
     pictures = [*session_charts(comparison), *pictures] if draw else pictures
     tables = [
@@ -156,7 +156,7 @@ def comparison_view(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENC
 
 
 def comparison_verdict(comparison: Comparison, evidence: FaultEvidence = NO_EVIDENCE) -> list[str]:
-    """The recommendation and its certainty, if there is one; who resumes sessions; then the verdict."""
+    """The recommendation and its certainty, if there is one; then who resumes sessions; then the verdict."""
     several = len({run.transport for run in comparison.runs}) > 1
     advice = None if several else recommend(comparison, evidence)
     advised = (advice.sentence, advice.certainty) if advice else ()
@@ -189,7 +189,7 @@ def anti_patterns_told(comparison: Comparison) -> list[str]:
 
 
 def endpoints_told(comparison: Comparison) -> list[str]:
-    """What is known of each contender that is a service of its own, and what is not."""
+    """For each contender that is an endpoint, say what is known about it and what is not."""
     names = sorted({run.contender for run in comparison.runs if run.endpoint})
     return [
         f"{name} is a service that streams the events itself, in place of broker and replicas. Its latency counts from the due "

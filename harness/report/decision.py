@@ -45,7 +45,7 @@ FAULT_TITLES: dict[FaultKind, str] = {
     "cluster-kill": "all nodes killed",
     "deployment-break": "own command",
 }
-"""The kinds of faults in words short enough for a column's heading."""
+"""Names of the fault kinds that are short enough for a column heading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class _Row:
 
     standing: Standing
     contender: Contender | None
-    """None for one that this version does not know."""
+    """None if this version does not know the contender."""
     comparison: Comparison
     evidence: FaultEvidence
 
 
 def decision_table(comparison: Comparison, evidence: FaultEvidence) -> Table:
-    """The table; an unmeasured cell has a dash."""
+    """Make the table; a cell without a measurement has a dash."""
     rows = [_Row(standing, _known(standing.contender), comparison, evidence) for standing in in_order(comparison)]
     columns = _columns(evidence.kinds([row.standing.contender for row in rows]))
     cells = [[_head(row), *(cell(row) for _, cell in columns)] for row in rows]
@@ -98,7 +98,7 @@ def _head(row: _Row) -> Cell:
 
 
 def _p99(row: _Row) -> Cell:
-    """p99, or the highest percentile that the events carry, which is then named."""
+    """p99, or the highest percentile that the number of events supports, with its name."""
     percentile = row.standing.highest_carried
     found = row.standing.percentile(percentile) if row.standing.runs else None
     if found is None:
@@ -152,7 +152,7 @@ def _worst(cells: Sequence[FoundFault]) -> FoundFault:
 
 
 def _range(values: tuple[float, float] | None, write: Callable[[float], str]) -> str:
-    """The lowest and the highest of the runs; one figure where they are written alike."""
+    """The lowest and highest value of the runs; one figure if both are written the same."""
     if values is None:
         return NOT_MEASURED
     low, high = map(write, values)
@@ -165,7 +165,7 @@ def count(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds with one decimal: silences are not more exact."""
+    """Seconds with one decimal, because silences are not more precise."""
     return f"{value:.1f}"
 
 
@@ -227,7 +227,7 @@ def _note(comparison: Comparison, evidence: FaultEvidence) -> str:
 
 
 def next_steps(comparison: Comparison, evidence: FaultEvidence) -> tuple[str, ...]:
-    """The commands that fill the dashes of faults and failovers, each with its contenders and its minutes."""
+    """The commands that fill the dashes of faults and failovers, each with its contenders and duration in minutes."""
     measured = dict.fromkeys(base_name(s.contender) for s in in_order(comparison) if not s.floor and s.runs)
     names = [name for name in measured if _known(name) is not None]
     found = (

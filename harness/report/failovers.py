@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def failover_table(found: Sequence[Failover]) -> Table:
-    """Contender by fault: the silence with its interval, and the losses."""
+    """Make the table of contenders by fault: the silence with its interval, and the losses."""
     kinds = list(dict.fromkeys(one.outcome.fault for one in found))
     by_cell = {(one.outcome.contender, one.outcome.fault): one for one in found}
     names = sorted(
@@ -44,7 +44,7 @@ def failover_table(found: Sequence[Failover]) -> Table:
 
 
 def _absent(name: str, kind: FaultKind) -> Cell:
-    """Why there is no run: the fault is impossible for the contender, or it was not measured."""
+    """Why there is no run: the fault is impossible for the contender, or was not measured."""
     try:
         why = no_node_to_break(find_contender(name), kind)
     except UsageError:  # measured by another version
@@ -79,7 +79,7 @@ def _cell(one: Failover) -> Cell:
 
 
 def failover_details(found: Sequence[Failover]) -> Table:
-    """Every figure of every cell."""
+    """Make the table with every figure of every cell."""
     headings = ["contender, fault", "runs", "silence", "of the median client", "publishing back", "last client back"]
     headings += ["lost", "of them published", "twice", "out of order", "gaps reported", "of"]
     rows = []
@@ -109,7 +109,7 @@ def failover_charts(found: Sequence[Failover]) -> list[Chart]:
 
 
 def strips(found: Sequence[Failover]) -> Figure | None:
-    """A row for each contender and fault, a mark for each run."""
+    """Draw a row for each contender and fault, with a mark for each run."""
     rows = [one for one in found if one.silences_s]
     rows.sort(key=lambda one: (one.outcome.fault, sum(one.silences_s) / len(one.silences_s)))
     strip_rows = [StripRow(one.outcome.fault, one.outcome.contender, one.silences_s) for one in rows]

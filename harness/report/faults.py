@@ -1,4 +1,4 @@
-"""The report of faults: what each did to each contender, compared with the contender's promise."""
+"""The report of faults: the effect of each on each contender, compared with the contender's promise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
 
 
 def faults_verdict(comparison: Comparison) -> list[str]:
-    """Return sentences: who lost nothing, who broke a promise, who lost within the promise, whose silence was longest."""
+    """Return sentences: who lost nothing, who broke a promise, who lost within the promise, and the longest silence."""
     found = [outcome for outcome in outcomes(comparison.runs) if outcome.runs]
     if not found:
         return ["No fault run is valid, so there is no verdict; the report has the reasons."]
@@ -53,7 +53,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
 
 
 def _kept(found: Sequence[FaultOutcome]) -> list[str]:
-    """The contenders that lost nothing: those with a valid run in every fault, then those with fewer."""
+    """The contenders that lost nothing: first those with a valid run in every fault, then those with fewer."""
     kinds = len({outcome.fault for outcome in found})
     losers = {outcome.contender for outcome in found if outcome.total("lost")}
     went: dict[str, int] = {}
@@ -88,7 +88,7 @@ def _allowed(found: Sequence[FaultOutcome]) -> list[str]:
 
 
 def _silence(found: Sequence[FaultOutcome]) -> list[str]:
-    """The longest silence of any run, and the contender if the rounds distinguish them."""
+    """The longest silence of any run, with the contender if the rounds distinguish it."""
     silences = [(silence, outcome) for outcome in found if (silence := outcome.worst("silence_ms")) is not None]
     if not silences:
         return []
@@ -100,7 +100,7 @@ def _silence(found: Sequence[FaultOutcome]) -> list[str]:
 
 
 def _blast_radius(found: Sequence[FaultOutcome]) -> list[str]:
-    """The effect of a fault of some clients on the latency of the others: the worst run of each fault, and its contender."""
+    """How a fault that hits some clients affects the others' latency: each fault's worst run and its contender."""
     said = []
     for fault in dict.fromkeys(outcome.fault for outcome in found):
         ratios: dict[str, list[float]] = {}
@@ -136,7 +136,7 @@ def _whose(by_name: Mapping[str, Sequence[float]], how: str, per: float, unit: s
 
 
 def matrix(found: Sequence[FaultOutcome]) -> Table:
-    """Contender by fault: losses, silence and duplicates; the colour shows whether the promise was kept."""
+    """Contenders by fault: losses, silence and duplicates; the colour shows whether the promise was kept."""
     kinds = list(dict.fromkeys(outcome.fault for outcome in found))
     by_cell = {(outcome.contender, outcome.fault): outcome for outcome in found}
     promises = _in_order(found)
@@ -154,7 +154,7 @@ def matrix(found: Sequence[FaultOutcome]) -> Table:
 
 
 def _in_order(found: Sequence[FaultOutcome]) -> dict[str, str]:
-    """The contenders with their promises: at-most-once first, then by losses, then by silence."""
+    """The contenders with their promises: at-most-once first, then ordered by losses and silence."""
     totals: dict[str, tuple[bool, int, float]] = {}
     for outcome in found:
         _, lost, silence = totals.get(outcome.contender, (False, 0, 0.0))
@@ -184,7 +184,7 @@ def _cell(outcome: FaultOutcome | None) -> Cell:
 
 
 def details(found: Sequence[FaultOutcome]) -> list[Table]:
-    """Every figure of every cell: losses and times."""
+    """Make tables with every figure of every cell: losses and times."""
     order = list(_in_order(found))
     measured = sorted(
         (outcome for outcome in found if outcome.runs), key=lambda outcome: order.index(outcome.contender)
@@ -213,7 +213,7 @@ def details(found: Sequence[FaultOutcome]) -> list[Table]:
 
 
 def _memory(runs: Sequence[Run], part: str) -> str:
-    """Of a part, the most in any run."""
+    """A part's highest memory in any run."""
     sizes = [run.usage[part].rss_mb for run in runs if part in run.usage]
     if not sizes and any(part in run.not_watched for run in runs):
         return NOT_WATCHED

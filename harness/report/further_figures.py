@@ -19,7 +19,7 @@ _FURTHER = {
     "offered_hz": "events/s offered",
     "others_cores": "cores of other processes",
 }
-"""The names of the columns for the runs' own figures."""
+"""The column names for figures of single runs."""
 
 
 def further_figures(comparison: Comparison) -> list[Table]:

@@ -1,4 +1,4 @@
-"""How pages are made of templates: their style, their script and its hash, and text with code in it."""
+"""Makes pages from templates: their style, their script with its hash, and text with code in it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SCRIPT = "values.js"
-"""Shows the values under the pointer."""
+"""The script that shows the values under the pointer."""
 TEMPLATES = Path(__file__).with_name("templates")
 
 
 @dataclass(frozen=True, slots=True)
 class PageScript:
-    """All that a page runs: its content security policy has the script's hash, and lets no other one run."""
+    """The only script of a page: the content security policy has its hash and blocks all others."""
 
     text: str
     sha256: str
-    """In base64."""
+    """The hash in base64."""
 
 
 def read_script(*names: str, folder: Path = TEMPLATES) -> PageScript:
-    """The scripts of these names as one; those that are not in `folder` are the report's."""
+    """Join the scripts of these names; a script that is not in `folder` comes from the report."""
     paths = [folder / name if (folder / name).exists() else TEMPLATES / name for name in names]
     text = "\n".join(path.read_text(encoding="utf-8").strip() for path in paths)
     return PageScript(text, b64encode(sha256(text.encode()).digest()).decode())
 
 
 def environment(*folders: Path) -> jinja2.Environment:
-    """The report's templates, and those in `folders`."""
+    """The template environment with the report's templates and those in `folders`."""
     import jinja2
 
     from harness.report.chart_style import THEMES, WIDTH, for_page

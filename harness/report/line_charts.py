@@ -1,7 +1,7 @@
 """Line charts of a comparison: percentiles, time, clients per replica, and load in a capacity search.
 
-Like harness/report/bar_charts.py: each function returns a matplotlib Figure, or None when there is nothing to draw. Those
-that end in `_lines` return what the report draws on both scales.
+As in harness/report/bar_charts.py, each function returns a matplotlib Figure, or None if there is nothing to draw.
+Functions that end in `_lines` return the lines that the report draws on both scales.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 _NINES = {50: "50", 90: "90", 99: "99", 99.9: "99.9", 99.99: "99.99", 99.999: "99.999"}
 _ASKED = (50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97, 98, 99, 99.5, 99.9, 99.99, 99.999)
-"""Percentiles at which a pointer shows values."""
+"""Percentiles at which the pointer shows values."""
 _MEDIAN = float(np.log10(2))  # 50% on the axis of nines
 LEAST_SECONDS = 4
-"""Shorter runs show nothing over time."""
+"""Shorter runs have no chart over time."""
 
 
 def percentiles(standings: Sequence[Standing], hop: str = LATENCY) -> Figure | None:
-    """Draw latency by percentile from the median up, on an axis of nines, with a band from resampled rounds."""
+    """Draw latency by percentile from the median up, on an axis of nines, with a band over resampled rounds."""
     lines = percentile_lines(standings, hop)
     return lines.figure() if lines else None
 
 
 def percentile_lines(standings: Sequence[Standing], hop: str = LATENCY) -> Lines | None:
-    """The lines of `percentiles`; a line ends where its events carry no further percentile."""
+    """The lines of `percentiles`; a line ends at the highest percentile that its number of events supports."""
     curves: dict[str, Curve] = {}
     for standing in standings:
         histograms = [run.histograms[hop] for run in standing.runs if hop in run.histograms]
@@ -72,7 +72,7 @@ def _columns(band: Sequence[Interval]) -> tuple[Floats, Floats, Floats]:
 
 
 def timeline(standings: Sequence[Standing]) -> Figure | None:
-    """p99 of each second of a run: the median over rounds, with a band from the lowest to the highest round."""
+    """Draw p99 of each second of a run: the median over rounds, with a band from the lowest to the highest round."""
     lines = timeline_lines(standings)
     return lines.figure() if lines else None
 
@@ -99,7 +99,7 @@ def timeline_lines(standings: Sequence[Standing]) -> Lines | None:
 
 
 def fanout_by_clients(standings: Sequence[Standing]) -> Figure | None:
-    """Fan-out p50 against clients per replica; needs runs at two or more of them."""
+    """Draw fan-out p50 by clients per replica; it needs runs at two or more client numbers."""
     lines = fanout_lines(standings)
     return lines.figure() if lines else None
 
@@ -124,7 +124,7 @@ def fanout_lines(standings: Sequence[Standing]) -> Lines | None:
 
 
 def load_curves(searches: Mapping[str, Capacity]) -> Figure | None:
-    """Draw p99 over the load, one curve per search by its name, without the runs that a check refused."""
+    """Draw p99 by load, one curve per named search, without the runs that a check refused."""
     lines = load_lines(searches)
     return lines.figure() if lines else None
 
@@ -153,7 +153,7 @@ def load_lines(searches: Mapping[str, Capacity]) -> Lines | None:
 
 
 def knee(search: Capacity) -> Figure | None:
-    """p99 of each run of a capacity search against its load; those that broke are crosses."""
+    """Draw p99 of each run of a capacity search by load; runs that broke are crosses."""
     shown = [point for point in search.points if point.p99_ms > 0 and point.judged]
     if not shown:
         return None

@@ -1,4 +1,4 @@
-"""A line chart: all contenders in one, each labelled at its end, on either scale, with values for the pointer."""
+"""A line chart: one line per contender, labelled at its end, on either scale, with values for the pointer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Curve = tuple[Floats, Floats, Floats, Floats]
-"""x, and y with its lower and upper bound."""
+"""x, and y with its lower and upper bounds."""
 Tip = tuple[float, str]
-"""Where on the picture, in SVG units from its left, and the values there, one line each."""
+"""The horizontal position in SVG units, and the values there, one per line of text."""
 MANY = len(LINES)
-"""With more lines than this, bands would overlap and are left out; the values have the range."""
+"""A chart with more lines leaves out the bands, because they would overlap; the values still have the range."""
 _PROGRAMS = ("valkey", "redis", "nats", "rabbitmq", "mosquitto")
 _DASHES = ("solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (5, 1.5, 1.2, 1.5)))
-"""The first contender of a program is solid, the others are not."""
+"""The first contender of a program has a solid line, the others have dashes."""
 _ROW = 17
 
 
@@ -44,7 +44,7 @@ class Lines:
 
     @property
     def logarithmic(self) -> bool:
-        """Whether the usual scale is logarithmic: if curves are far apart, a linear one would show only the highest."""
+        """Whether the default scale is logarithmic: a linear one shows only the highest curve if they are far apart."""
         low = min(float(curve[2].min()) for curve in self.curves.values())
         high = max(float(curve[3].max()) for curve in self.curves.values())
         return high / low > 30
@@ -83,7 +83,7 @@ class Lines:
         return len(self.curves) <= MANY
 
     def tips(self, figure: Figure) -> tuple[Tip, ...]:
-        """The values at each mark, the lowest first, with their positions on a figure of this chart."""
+        """The values at each mark, lowest first, with their positions on a figure of this chart."""
         axes = figure.axes[0]
         left, right = axes.get_xlim()
         found = []
@@ -102,7 +102,7 @@ class Lines:
 
 
 def line_styles(names: Sequence[str]) -> dict[str, tuple[str, object]]:
-    """A colour for each program, and dashes that distinguish its contenders: the same in all charts with these names."""
+    """A colour for each program and dashes for its contenders, the same in all charts with these names."""
     programs = [_program(name) for name in names if name != FLOOR]
     spare = [name for name in dict.fromkeys(programs) if name not in _PROGRAMS]
     of_program = {name: LINES[place % len(LINES)] for place, name in enumerate(_PROGRAMS)}
@@ -122,6 +122,6 @@ def line_styles(names: Sequence[str]) -> dict[str, tuple[str, object]]:
 
 
 def _program(name: str) -> str:
-    """The key of its colour: the program of a built-in contender, otherwise its own name."""
+    """The key for the colour: a built-in contender's program, otherwise the contender's name."""
     first = name.partition(" ")[0].partition("#")[0].partition("-")[0]
     return first if first in _PROGRAMS else name

@@ -1,4 +1,4 @@
-"""Shared by the notebooks: the results to read, and the report's charts and tables as notebook output."""
+"""Shared code of the notebooks: loads the results, and shows the report's charts and tables as notebook output."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS = "FANBENCH_RESULTS"
-"""Environment: the result directory, or directory of such, to read instead of the newest ones."""
+"""Environment variable: a result directory, or a directory of them, to read instead of the newest ones."""
 
 
 def folders() -> list[Path]:
-    """Return the result directories for the notebooks: those that `FANBENCH_RESULTS` names, else the newest here.
+    """Return the result directories for the notebooks: those in `FANBENCH_RESULTS`, or else the newest here.
 
-    The newest are the complete ones in results/ if a comparison is among them, else results/reference.
+    The newest are the complete ones in results/ if they include a comparison, or else those in results/reference.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there are none.
     """
     given = os.environ.get(RESULTS)
     reference = resource_folder("reference")
@@ -38,7 +38,7 @@ def folders() -> list[Path]:
 
 
 def results() -> list[Result]:
-    """Every result directory there."""
+    """Every result in the notebooks' directories."""
     return load_all(folders())
 
 
@@ -49,7 +49,7 @@ def results_folders(found: Sequence[Result]) -> list[Path]:
 
 
 def newest(found: Sequence[Result]) -> Result:
-    """The newest comparison, with a constant rate if any has it."""
+    """The newest comparison, if possible one with a constant rate."""
     compared = [result for result in found if result.compares]
     return max(compared, key=lambda one: (one.comparison.scenario.schedule == "constant", one.comparison.started_utc))
 
@@ -71,7 +71,7 @@ class Picture:
     figure: Figure
 
     def _repr_html_(self) -> str:
-        """An image that shrinks with its window: Jupyter gives an SVG output its full width on any screen."""
+        """Return an image that shrinks with its window: Jupyter gives an SVG output its full width on any screen."""
         data = b64encode(to_svg(self.figure).encode()).decode()
         return f'<img style="max-width:100%;height:auto" alt="chart" src="data:image/svg+xml;base64,{data}">'
 
@@ -96,7 +96,7 @@ def _cell(text: str, small: str) -> str:
 
 
 def show(figure: Figure | None, otherwise: str = "nothing to draw: it was not measured") -> Picture | str:
-    """Return a figure to display, or a sentence if there is none."""
+    """Return a figure to display, or a sentence if there is no figure."""
     return otherwise if figure is None else Picture(figure)
 
 

@@ -49,10 +49,10 @@ class WrittenReport:
 
 
 def write_report(folder: Path, comparison: Comparison, search: Capacity | None = None) -> WrittenReport:
-    """Work out the verdict of a comparison, store it in its directory, and write charts/*.svg and report.html there.
+    """Derive the verdict of a comparison, store it in its directory, and write charts/*.svg and report.html there.
 
     Raises:
-        FanbenchError: the directory cannot be written to.
+        FanbenchError: the directory is not writable.
     """
     view = view_of(comparison, search, faults_beside(folder, comparison))
     page = folder / "report.html"
@@ -70,11 +70,11 @@ def write_report(folder: Path, comparison: Comparison, search: Capacity | None =
 def view_of(
     comparison: Comparison, search: Capacity | None = None, evidence: FaultEvidence = NO_EVIDENCE, *, draw: bool = True
 ) -> View:
-    """Make the view of a comparison, of faults or of a capacity search, which brings its findings.
+    """Make the view of a comparison, of faults, or of a capacity search with its findings.
 
     `evidence` has the effects of faults on a comparison's contenders.
 
-    The verdict is derived again, except that of a search, which comes with its findings.
+    It derives the verdict again, except for a search, whose findings contain it.
     """
     if search is not None:
         return capacity_view(comparison, search, draw=draw)
@@ -90,9 +90,9 @@ def render(
     titles: Sequence[str] = (),
     links: Mapping[str, str] | None = None,
 ) -> str:
-    """One self-contained page for one result directory or several, by their titles; `shared` charts are of all of them.
+    """Render one self-contained page for one or more result directories, by title; `shared` charts cover all of them.
 
-    `links` lead from the page to others of a site.
+    `links` lead to the other pages of a site.
     """
     template = environment().get_template(TEMPLATE)
     return template.render(
@@ -104,7 +104,7 @@ def render(
 
 
 def titles_of(folders: Sequence[Path], views: Sequence[View]) -> list[str]:
-    """Return a unique name for each result directory: the comparison's, the directory's if that repeats, the machine."""
+    """Return a unique title for each directory: the comparison's name, the directory's if that repeats, and the machine."""
     names = [view.comparison.name for view in views]
     own = [name if names.count(name) == 1 else folder.name for name, folder in zip(names, folders, strict=True)]
     machines = [view.comparison.host.get("cpu", "") for view in views]
@@ -117,11 +117,11 @@ def titles_of(folders: Sequence[Path], views: Sequence[View]) -> list[str]:
 
 
 def build_report(folders: Sequence[Path], markdown: bool) -> str:
-    """The body of `fanbench report`: what to print.
+    """Do the work of `fanbench report` and return the text to print.
 
-    A directory that holds result directories stands for all of them. With `markdown` their verdicts and tables; else
-    the path of the page that was written: `DIR/report.html`, or for several `report.html` beside the first, and nothing
-    within them: results that people share are often read-only.
+    A directory of result directories stands for all of them. With `markdown`, the text has their verdicts and tables.
+    Otherwise it is the path of the written page: `DIR/report.html`, or for several directories `report.html` next to
+    the first. It writes nothing inside them in that case, because shared results are often read-only.
 
     Raises:
         UsageError: one of them is not a result directory.
@@ -144,7 +144,7 @@ def build_report(folders: Sequence[Path], markdown: bool) -> str:
 
 
 def _stored_views(folders: Sequence[Path], *, draw: bool) -> tuple[list[View], list[Capacity | None]]:
-    """Return the view of each directory, with the faults next to it and the findings of a search."""
+    """Return the view of each directory, with the faults stored next to it and the findings of a search."""
     views, searches = [], []
     for folder in folders:
         comparison, search = load_results(folder), load_capacity(folder)
@@ -164,7 +164,7 @@ def as_markdown(view: View) -> str:
         for row in table.rows:
             texts = [f"{_cell(cell.text)}<br>{_cell(cell.small)}" if cell.small else _cell(cell.text) for cell in row]
             lines.append("| " + " | ".join(texts) + " |")
-    # A bare number needs its name: 2 cores, Python 3.11.2.
+    # A bare number needs a name: 2 cores, Python 3.11.2.
     named = (
         f"{name} {value}" if value.replace(".", "").isdigit() else value for name, value in comparison.host.items()
     )
@@ -180,7 +180,7 @@ def _cell(text: str) -> str:
 
 
 def terminal_grid(table: view.Table) -> Table:
-    """One of the report's tables for the terminal."""
+    """Convert a table of the report for the terminal."""
     from rich.table import Table
     from rich.text import Text
 
@@ -193,7 +193,7 @@ def terminal_grid(table: view.Table) -> Table:
 
 
 def terminal_table(comparison: Comparison) -> Table:
-    """The table that ends `fanbench compare`: fits in 80 columns, contenders of one promise together."""
+    """The table that `fanbench compare` prints at the end: fits in 80 columns, grouped by promise."""
     from rich.table import Table
     from rich.text import Text
 

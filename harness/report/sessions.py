@@ -1,4 +1,4 @@
-"""The report of sessions: what their readers saw, and what the death of a replica did to them."""
+"""The report of sessions: what readers received, and how a replica's death affected them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _COLUMNS = {
     "finished_topic_kb": "KB per ended topic",
 }
 FIGURES = ("visits", "moved_visits", "complete_visits", "gap_sent_p50_ms", "gap_seen_p50_ms", *_COLUMNS)
-"""The runs' own figures that these tables show, or that say nothing without them."""
+"""The figures of single runs that these tables show, or that mean nothing without them."""
 
 
 def session_tables(comparison: Comparison) -> list[Table]:
-    """What the readers of sessions saw, then what a replica's death did to them; empty without sessions."""
+    """What readers of sessions received, then how a replica's death affected them; empty without sessions."""
     if not comparison.scenario.sessions:
         return []
     rows = []
@@ -72,7 +72,7 @@ def _cells(one: Resumption) -> list[Cell]:
 
 
 def session_charts(comparison: Comparison) -> list[Chart]:
-    """The waits of each run in which a replica died, if there are any."""
+    """The waits in each run in which a replica died; empty without such runs."""
     rows = [
         StripRow(KILLED, one.outcome.contender + ("" if one.resumes else " (not whole)"), one.waits_s)
         for one in resumptions(comparison)

@@ -1,4 +1,4 @@
-"""A strip chart of times: a row for each name, a mark for each run, on a logarithmic axis."""
+"""A strip chart of times: a row per name and a mark per run, on a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEAST_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class StripRow:
-    """The runs of one row; rows of one group stand below its heading."""
+    """The runs of one row; the rows of a group are below its heading."""
 
     group: str
     name: str
@@ -26,7 +26,7 @@ class StripRow:
 
 
 def strip_chart(rows: Sequence[StripRow], label: str) -> Figure | None:
-    """The rows in their order, with a label for the axis; None without rows."""
+    """Draw the rows in order, with a label for the axis; None without rows."""
     if not rows:
         return None
     groups = list(dict.fromkeys(row.group for row in rows))

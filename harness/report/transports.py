@@ -40,7 +40,7 @@ _WORDS = (
     ("infrastructure", "any that does not buffer a long response", "must forward Upgrade"),
     ("payload", "text", "text, or structured packets in binary"),
 )
-"""Rows that are not measured."""
+"""Rows with facts instead of measurements."""
 
 
 def figure_of(run: Run, name: str) -> float | None:
@@ -56,7 +56,7 @@ def figure_of(run: Run, name: str) -> float | None:
 
 
 def transport_tables(comparison: Comparison) -> list[Table]:
-    """Return the table for each contender that ran over several transports: medians over its valid runs, with labels."""
+    """Return a table for each contender that ran over several transports, with labelled medians over its valid runs."""
     found = []
     for contender in dict.fromkeys(run.contender for run in comparison.runs):
         runs = [run for run in comparison.runs if run.contender == contender]

@@ -30,19 +30,19 @@ _UNSEEN = {
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A chart that a report has if there are values for it."""
+    """A chart that the report has if there are values for it."""
 
     name: str
     title: str
     text: str
     draw: Callable[[Sequence[Standing]], Figure | Lines | None]
     otherwise: str = ""
-    """The report's text without any: the command that would measure them."""
+    """The text if there are no values: the command that would measure them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart, its content and how to read it."""
+    """A chart, with its content and how to read it."""
 
     name: str
     title: str
@@ -50,11 +50,11 @@ class Chart:
     svg: str
     """The document that is saved in charts/."""
     other_svg: str = ""
-    """The same on the other scale; empty if there is one scale."""
+    """The same chart on the other scale; empty if there is only one."""
     other_scale: str = ""
-    """The name of that scale."""
+    """The name of the other scale."""
     tips: tuple[Tip, ...] = ()
-    """The values that a pointer finds, with where on the picture."""
+    """The values that the pointer shows, with their positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,11 @@ class Cell:
 
     text: str
     kind: str = ""
-    """`text` is left-aligned; `good`, `warn` and `bad` have a colour, and say the same in text."""
+    """`text` is left-aligned. `good`, `warn` and `bad` have a colour, and the cell's text says the same."""
     small: str = ""
     """A second line."""
     link: str = ""
-    """The target of a link, on the pages of a site."""
+    """The target of a link on the pages of a site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A whole report of one result directory."""
+    """The whole report of one result directory."""
 
     comparison: Comparison
     verdict: list[str]
@@ -90,11 +90,11 @@ class View:
     tables: list[Table]
     method: list[str]
     decision: Table | None = None
-    """The table of the first screen."""
+    """The decision table, on the first screen."""
     search: bool = False
-    """Whether it is a capacity search: on a page of several, charts over all searches replace its own on paper."""
+    """Whether it is a capacity search: in print, a page of several shows charts of all searches instead of its own."""
     next_steps: tuple[str, ...] = ()
-    """The commands that fill the table's dashes."""
+    """The commands that fill the dashes of the decision table."""
     not_drawn: tuple[str, ...] = ()
     """The charts without values, each with the command that would measure them."""
 
@@ -108,7 +108,7 @@ def number(value: Interval | float | None) -> str:
 
 
 NOT_WATCHED = "not watched"
-"""The text in place of a figure that exists but was not watched."""
+"""The text for a figure that was not watched."""
 
 
 def of_part(standing: Standing, part: str, value: Interval | float | None) -> str:
@@ -117,7 +117,7 @@ def of_part(standing: Standing, part: str, value: Interval | float | None) -> st
 
 
 def watched_in_words(comparison: Comparison) -> str:
-    """Where the parts ran, and which of them nobody watched."""
+    """Where the parts ran, and which of them were not watched."""
     unseen = dict.fromkeys(part for run in comparison.runs for part in run.not_watched)
     if not unseen:
         return "All parts shared the machine below: transfer ratios to another machine, not absolute times."
@@ -129,7 +129,7 @@ def watched_in_words(comparison: Comparison) -> str:
 
 
 def refused_runs(comparison: Comparison) -> list[Table]:
-    """The runs that are not ranked, with their figures and the reason."""
+    """The tables of runs that are not ranked, with their figures and the reason."""
     rows = []
     for run in comparison.runs:
         if not run.valid:
@@ -156,7 +156,7 @@ def events_in_words(scenario: Scenario) -> str:
 
 
 def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
-    """How the figures were measured; `how` adds what is specific to this kind of measurement."""
+    """How the figures were measured; `how` adds details of this kind of measurement."""
     scenario = comparison.scenario
     return [
         f"Workload: {offered_workload(comparison)}, {events_in_words(scenario)}; {scenario.warmup_s:g} s of warm-up, then "
@@ -170,7 +170,7 @@ def method(comparison: Comparison, how: Sequence[str]) -> list[str]:
 
 
 def draw_charts(drawings: Iterable[Drawing], found: Sequence[Standing]) -> tuple[list[Chart], tuple[str, ...]]:
-    """Every chart with values, and a text for the others."""
+    """Draw every chart with values; return a text for each of the others."""
     drawn, missing = [], []
     for one in drawings:
         made = one.draw(found)
@@ -190,7 +190,7 @@ def _drawn(drawing: Drawing, made: Figure | Lines) -> Chart:
 
 
 def lines_chart(name: str, title: str, text: str, lines: Lines) -> Chart:
-    """A chart of lines on both scales, with its values."""
+    """Make a line chart on both scales, with its values."""
     from harness.report.chart_style import to_svg
 
     figure = lines.figure()

@@ -1,4 +1,4 @@
-"""Shares clusters between runs as long as each run leaves them whole: RabbitMQ's takes 20 s to form."""
+"""Shares clusters between runs while they stay whole, because a RabbitMQ cluster takes 20 s to form."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from brokers.programs.cluster_program import APART
 from core.errors import TransientError
 
 BACK_S = 20.0
-"""Time for a cluster to be whole again after a run; otherwise it is stopped, and the next run gets a new one."""
+"""Time for a cluster to become whole after a run; a slower one is stopped, and the next run gets a new one."""
 Key = tuple[str, tuple[tuple[str, int], ...], bool]
 """Program, settings, and whether the nodes have separate networks."""
 
 
 class BrokerPool:
-    """Brokers for runs; leaving the `with` block stops the clusters that are left."""
+    """Brokers for runs. Leaving the `with` block stops the remaining clusters."""
 
     def __init__(self, folder: Path) -> None:
-        """The clusters' logs and data go to `folder`."""
+        """`folder` gets the logs and data of the clusters."""
         self._folder = folder
         self._clusters: dict[Key, Cluster] = {}
         self._started = 0
@@ -41,12 +41,12 @@ class BrokerPool:
 
     @contextmanager
     def broker(self, contender: Contender, folder: Path) -> Iterator[Broker]:
-        """A broker for one run: a shared cluster, or what the contender launches in `folder`.
+        """A broker for one run: a shared cluster, or a broker that the contender launches in `folder`.
 
-        Everything that a run creates at a shared cluster has the run's name, and is removed on leaving.
+        At a shared cluster, the run's name prefixes everything that the run creates. Leaving removes all of it.
 
         Raises:
-            FanbenchError: the program is not found, or does not come up.
+            FanbenchError: the program is not found or does not start.
         """
         if contender.program is None or not contender.clustered:
             with contender.launched(folder) as broker:
@@ -62,7 +62,7 @@ class BrokerPool:
             raise
         try:
             cluster.wait_whole(BACK_S)
-        except TransientError:  # the run has been measured
+        except TransientError:  # the run is already measured
             self._drop(key)
 
     def _drop(self, key: Key) -> None:

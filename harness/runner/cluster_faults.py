@@ -17,18 +17,18 @@ from harness.runner.hearing import Hearing
 from harness.runner.testbed import Testbed
 
 ALONE_S = 30.0
-"""Time for a cluster to become whole after its links are restored; then the node that was cut off is restarted."""
+"""Time for a cluster to become whole after its links are restored; then the isolated node is restarted."""
 _POLL_S = 0.05
 Undo = Callable[[], None]
 
 
 def leader_kill(testbed: Testbed, _fault: Fault) -> Undo:
-    """SIGKILL to the leader."""
+    """Send SIGKILL to the leader."""
     return _kill(testbed, _leader(testbed))
 
 
 def follower_kill(testbed: Testbed, _fault: Fault) -> Undo:
-    """SIGKILL to a follower, if possible one that no replica is connected to."""
+    """Send SIGKILL to a follower, if possible one without connected replicas."""
     cluster, leads = _cluster(testbed), _led_by(testbed)
     followers = [node for node in cluster.nodes if node is not leads]
     connected = _connected(testbed)
@@ -36,7 +36,7 @@ def follower_kill(testbed: Testbed, _fault: Fault) -> Undo:
 
 
 def connected_node_kill(testbed: Testbed, _fault: Fault) -> Undo:
-    """SIGKILL to a node that a replica is connected to, if possible a follower."""
+    """Send SIGKILL to a node with a connected replica, if possible a follower."""
     connected, leads = _connected(testbed), _led_by(testbed)
     if not connected:
         raise TransientError("connected-node-kill: no replica has a connection to a node; see the replicas' logs")
@@ -46,7 +46,7 @@ def connected_node_kill(testbed: Testbed, _fault: Fault) -> Undo:
 
 
 def leader_pause(testbed: Testbed, _fault: Fault) -> Undo:
-    """SIGSTOP to the leader."""
+    """Send SIGSTOP to the leader."""
     cluster, leader = _cluster(testbed), _leader(testbed)
     leader.pause()
 
@@ -58,19 +58,19 @@ def leader_pause(testbed: Testbed, _fault: Fault) -> Undo:
 
 
 def leader_cut(testbed: Testbed, _fault: Fault) -> Undo:
-    """Cut the leader from the other nodes."""
+    """Cut the leader off from the other nodes."""
     return _cut(testbed, _leader(testbed))
 
 
 def minority_cut(testbed: Testbed, _fault: Fault) -> Undo:
-    """Cut a follower from the other nodes, if possible one that a replica is connected to."""
+    """Cut a follower off from the other nodes, if possible one with a connected replica."""
     leads = _led_by(testbed)
     nodes = [*_connected(testbed), *reversed(_cluster(testbed).nodes)]
     return _cut(testbed, next(node for node in nodes if node is not leads))
 
 
 def rolling_restart(testbed: Testbed, _fault: Fault) -> Undo:
-    """Stop and start each node, one after the other, the leader last."""
+    """Restart one node after the other, the leader last."""
     cluster, leads = _cluster(testbed), _led_by(testbed)
     others = [node for node in cluster.nodes if node is not leads]
     first, *rest = [*others, leads] if leads is not None else others
@@ -88,7 +88,7 @@ def rolling_restart(testbed: Testbed, _fault: Fault) -> Undo:
 
 
 def cluster_kill(testbed: Testbed, _fault: Fault) -> Undo:
-    """SIGKILL to all nodes."""
+    """Send SIGKILL to all nodes."""
     cluster = _cluster(testbed)
     cluster.kill()
     return cluster.start_again
@@ -113,7 +113,7 @@ def _cut(testbed: Testbed, node: Running) -> Undo:
         rejoin()
         try:
             cluster.wait_whole(ALONE_S)
-        except TransientError:  # as an operator would
+        except TransientError:  # an operator would restart the node
             testbed.figures["needed_help"] = 1.0
             node.kill()
             node.start_again()
@@ -126,7 +126,7 @@ def _cut(testbed: Testbed, node: Running) -> Undo:
 
 
 def _wait_heard(testbed: Testbed) -> None:
-    """Return once every replica delivers, or after ALONE_S: a link that was mended is only used at TCP's next attempt."""
+    """Return when every replica delivers, or after ALONE_S: TCP uses a restored link only at its next attempt."""
     hearing, deadline = Hearing(testbed), time.monotonic() + ALONE_S
     while not hearing.steady() and time.monotonic() < deadline:
         for child in testbed.alive():
@@ -150,7 +150,7 @@ def _led_by(testbed: Testbed) -> Running | None:
 
 
 def _connected(testbed: Testbed) -> Sequence[Running]:
-    """The nodes to which replicas have connections, according to the kernel; those of the first replica first."""
+    """The nodes that replicas are connected to, according to the kernel; the first replica's nodes come first."""
     cluster = _cluster(testbed)
     by_address = {address: node for node in cluster.nodes for address in node.listeners.values()}
     found: dict[str, Running] = {}

@@ -22,7 +22,7 @@ from harness.runner.testbed import Testbed
 
 REPLICA_READY_S = 20.0
 MENDING_S = 150.0
-"""Time limit for undoing: a broker that starts again, or replicas one after the other."""
+"""Time limit for an undo, such as a broker restart or a rolling restart of the replicas."""
 Undo = Callable[[], None]
 
 
@@ -205,12 +205,12 @@ class Timeline:
 
     @property
     def longest_s(self) -> float:
-        """When everything must be over, including restarts."""
+        """The latest possible end of the timeline in seconds, including restarts."""
         last_s = max((at_s + fault.lasting_s for at_s, fault in self._to_begin), default=0.0)
         return max(self._end_s, last_s + TAIL_S) + len(self._to_begin) * MENDING_S
 
     def step(self) -> bool:
-        """Start and undo the faults that are due; returns whether the measured phase is over (its duration, all faults and a tail)."""
+        """Start and undo the faults that are due; return whether the measured phase is over, with all faults and the tail."""
         while self._to_begin and self._to_begin[0][0] <= self._elapsed_s():
             at_s, fault = self._to_begin.pop(0)
             undo = self._begin(fault)
@@ -220,7 +220,7 @@ class Timeline:
         for entry in [entry for entry in self._to_undo if entry.due(self._elapsed_s())]:
             self._to_undo.remove(entry)
             entry.undo()
-            # If every replica has delivered before, no client has to reconnect: only the node's return must be seen.
+            # If every replica already delivers, no client has to reconnect: the tail must only cover the node's return.
             tail_s = TAIL_S if entry.hearing is None else LAST_SIGNS_S
             self._end_s = max(self._end_s, self._elapsed_s() + tail_s)
         return not self._to_begin and not self._to_undo and self._elapsed_s() >= self._end_s
@@ -229,8 +229,8 @@ class Timeline:
         return time.monotonic() - self._began_s
 
     def _begin(self, fault: Fault) -> Undo:
-        # Locust marks the moment at which it does it to clients, if it was told to mark any. Within a person's own command
-        # nobody knows when it broke: whatever is silent from its beginning on counts.
+        # Locust marks the moment of a fault that it applies to clients, if it was told to mark any. A user's own command
+        # does not report when it broke something, so every silence since its start counts.
         if fault.done_to_clients or fault.of_deployment:
             self._stage.load.tell(LoadOrder(do="mark", at_ns=time.time_ns()))
             return _BREAK[fault.kind](self._stage, fault)

@@ -1,4 +1,4 @@
-"""One run: one contender, one scenario, once, from starting the broker to the finished assemble_run."""
+"""One run: measures one contender with one scenario once, from the broker's start to the assembled run."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from harness.runner.watch_elsewhere import with_clocks_told
 
 BACK_TIMEOUT_S = 5.0
 QUIET_S = 3.0
-"""After a fault, at-most-once: nobody is going to send again what has not come by then."""
+"""Ends the drain after a fault with at-most-once: nobody resends an event that is still missing after this time."""
 PROBES_HZ = 1_000.0
-"""The minimum rate of topics that get their probe, per second, on a busy machine."""
+"""The minimum rate at which topics get their probes on a busy machine, in topics per second."""
 AHEAD_S = 0.5
-"""Sessions start so long after generator and load are told when: by then both know."""
+"""Delay before sessions start, so that generator and load both know the start time by then."""
 _STEP_S = 0.02
 
 Say = Callable[[str], None]
@@ -49,7 +49,7 @@ Launched = Callable[[Contender, Path], AbstractContextManager[Broker]]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many seconds a step of a run may take before the run has failed."""
+    """Time limits of the steps of a run, in seconds; a step that takes longer fails the run."""
 
     connect_s: float = 60.0
     """Time allowance per client, beyond the scenario's `connect_hz`."""
@@ -74,13 +74,13 @@ def run_once(
     launched: Launched = Contender.launched,
     deployment: Deployment | None = None,
 ) -> Run:
-    """Do one run; its logs go to `folder`. No child process is left, whatever happens.
+    """Do one run and write its logs to `folder`. It never leaves a child process behind.
 
-    `launched` gives the broker, and takes it back: by default one of the run's own. With a `deployment` replicas and
-    load workers are somebody else's.
+    `launched` provides the broker and takes it back; by default it launches one for this run. With a `deployment`,
+    somebody else runs the replicas and load workers.
 
     Raises:
-        FanbenchError: a program did not start, did not answer or ended early; the message has its last words.
+        FanbenchError: a program did not start, did not answer or ended early; the message has its last output.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contender = contender.apart() if any(fault.of_links for fault in scenario.faults) else contender
@@ -113,7 +113,7 @@ def run_once(
         still = {part: window.stood_still_s.get(part, 0.0) for part in stopped_now(testbed.roots())}
         window = replace(window, stood_still_s=window.stood_still_s | still)
         back = _all_back(testbed)
-        if rules:  # nobody was connected at the start
+        if rules:  # no client was connected at the start
             grown_mb = testbed.grown_mb()
         stats = testbed.stats()
         load = testbed.load.finish(patience.end_s)
@@ -125,16 +125,16 @@ def run_once(
 
 
 def _limits(run: Run) -> tuple[str, ...]:
-    """Why the product itself could not keep its promise, if that is known."""
+    """The known reasons why the product itself could not keep its promise."""
     reasons = (limit(run.contender, fault.kind) for fault in run.scenario.faults)
     return tuple(dict.fromkeys(reason for reason in reasons if reason is not None))
 
 
 def _connect(testbed: Testbed, patience: Patience) -> int:
-    """Wait until the replicas count every client and each has received a probe; returns the number of connected clients."""
+    """Wait until the replicas count every client and every client has a probe; return the number of connected clients."""
     scenario = testbed.scenario
     longest_s = patience.connect_s + 1 / scenario.connect_hz
-    if scenario.sessions:  # who comes when a session begins
+    if scenario.sessions:  # users visit only once a session begins
         return poll_growth("users", longest_s, testbed.visitors, scenario.clients, testbed.alive())
     connected = poll_growth("clients connected", longest_s, testbed.connected, scenario.clients, testbed.alive())
     probe_s = patience.probe_s + len(expand_topics(scenario.topics)) / PROBES_HZ
@@ -148,7 +148,7 @@ def _all_reached(testbed: Testbed) -> bool | None:
 
 
 def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) -> tuple[Window, list[GeneratorReport]]:
-    """Start the schedule, and follow it to its end: the window covers phase `measure`."""
+    """Start the schedule and follow it to its end; the window covers phase `measure`."""
     scenario = testbed.scenario
     starts_ns = time.time_ns() + (int(AHEAD_S * 1e9) if scenario.sessions else 0)
     if scenario.sessions and testbed.rules_file is not None:
@@ -180,7 +180,7 @@ def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) 
 
 
 def _break(testbed: Testbed, clock: ClockWatch) -> None:
-    """Go through the faults; when all were undone and a while has passed, tell the generator to end."""
+    """Run the faults. When all are undone and the tail is over, tell the generator to end."""
     timeline = Timeline(testbed.scenario.faults, testbed)
     deadline_s = time.monotonic() + timeline.longest_s
     while not timeline.step():
@@ -191,7 +191,7 @@ def _break(testbed: Testbed, clock: ClockWatch) -> None:
             raise TransientError(f"the faults were not over in time; see the logs in {testbed.load.out.parent}")
         time.sleep(_STEP_S)
     if testbed.scenario.sessions:
-        return  # their schedule has an end of its own, which the load knows as well
+        return  # the schedule of sessions ends automatically, and the load knows when
     for child in testbed.generators:
         child.send_signal(signal.SIGUSR1)
 
@@ -203,7 +203,7 @@ def _reports(testbed: Testbed, clock: ClockWatch) -> list[GeneratorReport] | Non
 
 
 def _drain(testbed: Testbed, expected: int, clock: ClockWatch) -> None:
-    """Wait until all expected deliveries arrived, for at most `drain_s`; later ones are lost."""
+    """Wait for all expected deliveries, at most `drain_s` seconds; later ones count as lost."""
     now_s = time.monotonic()
     deadline_s, quiet_since_s, had = now_s + testbed.scenario.drain_s, now_s, 0
     may_end_early = testbed.scenario.faults and testbed.contender.delivery == "at-most-once"
@@ -218,7 +218,7 @@ def _drain(testbed: Testbed, expected: int, clock: ClockWatch) -> None:
 
 
 def _all_back(testbed: Testbed) -> bool:
-    """Whether every client is connected, on replicas that are ready; those that are not yet have some seconds."""
+    """Whether all replicas are ready and all clients connected; waits for at most BACK_TIMEOUT_S."""
     deadline = time.monotonic() + BACK_TIMEOUT_S
     while True:
         for child in testbed.alive():
@@ -232,7 +232,7 @@ def _all_back(testbed: Testbed) -> bool:
 
 
 def failed_run(contender: Contender, scenario: Scenario, number: int, error: FanbenchError) -> Run:
-    """A run that ended early, kept and shown as refused."""
+    """Make a refused run from an error that ended it early."""
     return Run(
         contender.name,
         number,

@@ -46,76 +46,76 @@ class Testbed:
     scenario: Scenario
     broker: Broker
     replicas: list[ReplicaProcess]
-    """Those that fanbench started: all, or with `elsewhere` or at an endpoint none."""
+    """The replicas that fanbench started; empty with `elsewhere` or at an endpoint."""
     load: Load
     generators: list[Child]
     """The processes that get SIGUSR1: the generator, or the replicas with embedded generators."""
     reports: list[Path]
     children: Children
     rules_file: Path | None = None
-    """With the rules of sessions, where the scenario has sessions."""
+    """The rules of sessions; None if the scenario has none."""
     links: list[BrokerLink] = field(default_factory=list)
-    """One for each replica, in their order; only where the scenario has faults."""
+    """One per replica, in the same order; empty unless a fault needs the broker."""
     generator_link: BrokerLink | None = None
     client_links: ClientLinks | None = None
-    """Only where a fault breaks them."""
+    """None unless a fault breaks them."""
     figures: dict[str, float] = field(default_factory=dict)
-    """What is seen of the broker, and what a fault tells of itself, as columns of summary.csv."""
+    """Observations of the broker and figures that faults report, as columns of summary.csv."""
     server_mb: float | None = 0.0
-    """Memory of all replicas, or of the endpoint, when they were ready, before any client; None where one does not tell."""
+    """Memory of all replicas, or of the endpoint, once ready and before any client; None if one does not report it."""
     elsewhere: tuple[ReplicaElsewhere, ...] = ()
     """The replicas that somebody else runs."""
     run_own: Callable[[str, str], None] | None = None
-    """Runs a person's own command, given its option and the command; where there is a deployment."""
+    """Runs a command of the user, given its option and the command; None without a deployment."""
     deployment: Deployment | None = None
 
     @property
     def at_endpoint(self) -> bool:
-        """Whether clients listen to a service that is not made of replicas; `broker` is this service."""
+        """Whether clients listen to a service without replicas; `broker` is this service."""
         return self.contender.endpoint is not None
 
     def roots(self) -> dict[str, list[int]]:
-        """The process ids of each part, as they are now: a fault may have replaced some."""
+        """The current process ids of each part: a fault may have replaced some."""
         serving = self.broker.pids if self.at_endpoint else [replica.child.pid for replica in self.replicas]
         roots = {"server": serving} if serving else {}
         roots["load"] = [self.load.child.pid]
-        if not self.contender.embedded:  # otherwise it lives in the replicas, whose CPU holds its own
+        if not self.contender.embedded:  # an embedded generator counts as CPU of the replicas
             roots["generator"] = [child.pid for child in self.generators]
-        if self.broker.pids and not self.at_endpoint:  # not where it is someone else's, or in a virtual machine
+        if self.broker.pids and not self.at_endpoint:  # someone else's broker, or one in a virtual machine, has no pids
             roots["broker"] = self.broker.pids
         return roots
 
     def stats(self) -> list[ReplicaStats | None]:
-        """Each replica's `/stats`; None where it does not answer."""
+        """Each replica's `/stats`; None for a replica that does not answer."""
         return [replica.stats() for replica in self._all_replicas()]
 
     def _all_replicas(self) -> list[ReplicaProcess | ReplicaElsewhere]:
         return [*self.replicas, *self.elsewhere]
 
     def sampler(self) -> Sampler | ElsewhereSampler:
-        """What follows CPU and memory of every part that can be watched."""
-        # A service that somebody else runs may be on this machine, and would be taken for a stranger.
+        """The sampler of CPU and memory for every part that can be watched."""
+        # A service that somebody else runs may be on this machine. Its CPU must not count as foreign load.
         here = Sampler(self.roots, others=not self.at_endpoint or bool(self.broker.pids))
         return ElsewhereSampler(here, self.elsewhere, lambda: self.load.status().workers) if self.elsewhere else here
 
     def grown_mb(self) -> float | None:
-        """By how much the replicas' memory has grown since they were ready; None where one does not tell."""
+        """The growth of the replicas' memory since they were ready; None if one does not report it."""
         if self.server_mb is None:
             return None
         now_mb = replicas_rss_mb(self.elsewhere) if self.elsewhere else rss_mb(self.roots()["server"])
         return None if now_mb is None else now_mb - self.server_mb
 
     def count_broker_connections(self) -> None:
-        """Count the connections at the broker's listeners: from replicas and generator and, in a cluster, from other nodes."""
+        """Count connections at the broker's listeners: from replicas, the generator and, in a cluster, from other nodes."""
         running = self.broker.running
         if (
             running is not None and running.pids and not self.at_endpoint
-        ):  # none in a container, where they cannot be seen
+        ):  # connections inside a container cannot be seen from here
             listeners = [address for addresses in running.listeners.values() for address in addresses.split(",")]
             self.figures["broker_connections"] = float(connections_to(running.pids, listeners))
 
     def connected(self) -> int:
-        """Clients by the count of the replicas that answer; at an endpoint by their own."""
+        """Clients as counted by the replicas that answer; at an endpoint, as counted by the clients themselves."""
         if self.at_endpoint:
             return self.load.status().clients
         return sum(stats.clients for stats in self.stats() if stats is not None)
@@ -125,10 +125,10 @@ class Testbed:
         return self.load.status().visitors
 
     def clients_of_topics(self) -> list[dict[str, int]]:
-        """For each replica, its clients by topic; an endpoint counts as one.
+        """Each replica's clients by topic; an endpoint counts as one replica.
 
         Raises:
-            FanbenchError: a replica does not answer, so that its clients are not known.
+            FanbenchError: a replica does not answer, so its clients are unknown.
         """
         if self.at_endpoint:
             topics = topics_in_turn(expand_topics(self.scenario.topics), self.scenario.topic_skew)
@@ -141,15 +141,15 @@ class Testbed:
         return [stats.topics for stats in found if stats is not None]
 
     def alive(self) -> list[Child]:
-        """Children whose end ends the run: Locust's and the replicas', a fault's victims not among them."""
+        """Children whose exit ends the run: Locust and the replicas, except those that a fault killed."""
         return [self.load.child, *(replica.child for replica in self.replicas if not replica.down)]
 
 
 def write_rules(contender: Contender, scenario: Scenario, folder: Path, transport: str) -> Path | None:
-    """The file with the rules of the scenario's sessions; None if topics stay.
+    """Write the rules of the scenario's sessions and return the file; None without sessions.
 
     Raises:
-        UsageError: the contender or the transport cannot have what the scenario asks for.
+        UsageError: the contender or the transport does not support what the scenario needs.
     """
     if scenario.stamp == "compact" and transport != "sse":
         raise UsageError(f'transport {transport}: stamp = "compact" needs Server-Sent Events; leave one of them out')
@@ -174,10 +174,10 @@ def set_up(
     stack: ExitStack,
     transport: str,
 ) -> Testbed:
-    """Start replicas, generator (on hold) and Locust; return when the replicas are ready and Locust was started.
+    """Start replicas, the generator (on hold) and Locust; return when the replicas are ready and Locust is started.
 
     Raises:
-        UsageError: the scenario cannot be run with this contender or transport.
+        UsageError: the scenario does not work with this contender or transport.
     """
     rules_file = write_rules(contender, scenario, folder, transport)
     links: list[BrokerLink] = []
@@ -188,7 +188,7 @@ def set_up(
     generator_url, replica_urls = urls_of(contender, scenario, broker)
     base: dict[str, object] = {"broker_url": generator_url, "delivery": contender.delivery}
     schedule = generator_settings(scenario, rules_file)
-    # A generator within a replica has no process of its own.
+    # A generator inside a replica has no process of its own.
     within = {name: value for name, value in schedule.items() if name != "processes"} if contender.embedded else {}
     shared = base | replica_limits(scenario) | within
     each: list[Mapping[str, object]] = [shared | {"broker_url": url} for url in replica_urls]
@@ -202,7 +202,7 @@ def set_up(
         url = {"broker_url": generator_link.url} if generator_link else {}
         child, report = start_generator(base | schedule | url, folder)
         generators, reports = [children.add(child)], [report]
-    # Locust takes as long to start as a replica does, so all start together, and its clients wait for the replicas.
+    # Locust takes as long to start as a replica, so all start together. Its clients wait for the replicas.
     urls = [replica.url for replica in replicas]
     client_links = ClientLinks(urls, stack) if any(fault.before_clients for fault in scenario.faults) else None
     load = start_load(
@@ -229,10 +229,10 @@ def set_up(
 
 
 def urls_of(contender: Contender, scenario: Scenario, broker: Broker) -> tuple[str, list[str]]:
-    """What the generator is given, and each replica: where links between nodes are cut, the nodes in another order.
+    """The broker URLs of the generator and the replicas. If a fault cuts links, each lists the nodes in another order.
 
-    All would go to the first node otherwise, be on one side together, and never see that the other tells something else. The
-    generator begins at the node that leads, if one does before there is any client.
+    With the same order all would connect to the first node, stay on one side of a partition, and never notice that the
+    other side delivers something else. The generator starts at the leader, if there is one before any client connects.
     """
     if not any(fault.of_links for fault in scenario.faults):
         return broker.url, [broker.url] * scenario.replicas

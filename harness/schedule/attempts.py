@@ -1,4 +1,4 @@
-"""One attempt at a run, and what is stored and shown of it."""
+"""One attempt at a run, and how it is stored and shown."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness.schedule.retry_queue import Job, RetryQueue
 
 
 def log_folder(results: ResultFolder, job: Job) -> Path:
-    """Where the programs of a run write their logs."""
+    """The folder for the logs of a run's programs."""
     return results.logs / job.label.replace(" ", "-")
 
 
 def attempt(job: Job, logs: Path, say: Say, launched: Launched = Contender.launched) -> Run:
-    """Do one run; one that fails is refused, with the reason."""
+    """Do one run; if it fails, return a refused run with the reason."""
     try:
         run = run_once(
             job.contender, job.scenario, job.round, logs, say, job.transport, job.patience, launched, job.deployment
@@ -46,7 +46,7 @@ def store(run: Run, results: ResultFolder) -> Run:
 
 
 def progress_on(console: Console) -> Progress:
-    """A line for each lane: what it does, and how many of its runs are done."""
+    """The progress display: a line for each lane, with its current run and the number of finished runs."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -66,18 +66,18 @@ class Board:
     results: ResultFolder
     progress: Progress
     line: Callable[[Run], str]
-    """What is printed of a run."""
+    """Returns the printed line of a run."""
     task: TaskID = field(init=False)
 
     def __post_init__(self) -> None:
         self.task = self.progress.add_task("starting", total=self.queue.total)
 
     def say(self, job: Job, phase: str) -> None:
-        """Show what the run is doing."""
+        """Show the current phase of the run."""
         self.progress.update(self.task, description=f"{job.label} · {phase}")
 
     def note(self, job: Job, attempted: Run) -> Run:
-        """Store and print a run, and take it into account for those to come; returns it as stored.
+        """Store a run, print it and report it to the queue; return it as stored.
 
         Raises:
             FanbenchError: the disk is full.
@@ -93,25 +93,25 @@ class Board:
         return run
 
     def tell(self, sentence: str) -> None:
-        """Print a line above the progress."""
+        """Print a line above the progress display."""
         self.progress.console.print(sentence, highlight=False)
 
     def show_total(self) -> None:
-        """Show the number of runs again, after the queue was cut."""
+        """Update the number of runs after the queue was shortened."""
         self.progress.update(self.task, total=self.queue.total)
 
 
 class FirstRound:
-    """Says after the first of several rounds how long all will take."""
+    """Estimates the total time after the first of several rounds."""
 
     def __init__(self, rounds: int, boards: int) -> None:
         self._rounds = rounds
         self._open = boards
-        """The queues that are not through it."""
+        """The queues that are still in their first round."""
         self._began_s = time.monotonic()
 
     def over(self) -> str | None:
-        """Call this when a queue is through its first round; returns the sentence when all are."""
+        """Call this when a queue finishes its first round; returns the estimate when all have finished it."""
         self._open -= 1
         if self._open or self._rounds < 2:
             return None

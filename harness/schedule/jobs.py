@@ -1,4 +1,4 @@
-"""Runs a list of jobs, one after the other or in lanes, with progress and stores each; Ctrl-C keeps the finished ones."""
+"""Runs jobs one by one or in lanes, shows progress and stores each run; Ctrl-C keeps the finished ones."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from harness.schedule.stopping import UntilSettled
 
 @dataclass(frozen=True, slots=True)
 class FinishedJobs:
-    """The comparison, complete if every run was done, and its directory."""
+    """The comparison and its directory; it is complete if every run was done."""
 
     folder: Path
     comparison: Comparison
 
 
 def command_line() -> str:
-    """The command that repeats this measurement, passwords hidden."""
+    """The command that repeats this measurement, with passwords hidden."""
     return shlex.join(["fanbench", *(redact(word) for word in sys.argv[1:])])
 
 
@@ -53,10 +53,10 @@ def start_results(
     stopping: Stopping | None = None,
     lanes: int = 1,
 ) -> ResultFolder:
-    """A new result directory with the scenario, the machine, when the comparison may stop, and the number of lanes.
+    """Make a result directory with the scenario, the machine, the stopping rule and the number of lanes.
 
     Raises:
-        UsageError: it cannot be made.
+        UsageError: the directory cannot be made.
     """
     return open_results(
         out,
@@ -74,7 +74,7 @@ def start_results(
 
 
 def measure(job: Job, results: ResultFolder, say: Say, launched: Launched = Contender.launched) -> Run:
-    """Do one run and store it; one that fails is stored as refused, with the reason.
+    """Do one run and store it; a failed run is stored as refused, with the reason.
 
     Raises:
         FanbenchError: the disk is full.
@@ -92,11 +92,11 @@ def run_jobs(
     until: UntilSettled | None = None,
     lanes: int = 1,
 ) -> FinishedJobs:
-    """Do every job; `line` says what is printed of each run, `repeats` and `spare_rounds` what harness.schedule.retry_queue does of them.
+    """Do every job. `line` returns the printed line of a run; harness.schedule.retry_queue explains `repeats` and `spare_rounds`.
 
-    `until` ends the rounds before all are done. With several `lanes` jobs run side by side, without `until` and spare rounds.
+    `until` may end the rounds early. With several `lanes`, jobs run at the same time, without `until` and spare rounds.
 
-    Ctrl-C ends the run in flight, stops its children and keeps the finished ones, marked incomplete. A run that
+    Ctrl-C ends the current run, stops its children and keeps the finished runs, marked incomplete. A run that
     fails is kept as refused, and the others continue.
 
     Raises:
@@ -106,7 +106,7 @@ def run_jobs(
     complete = False
     try:
         for job in jobs:
-            if job.deployment is None:  # elsewhere the workers themselves say when they cannot begin
+            if job.deployment is None:  # in a deployment, the workers report themselves if they cannot begin
                 require_descriptors(job.scenario)
         if lanes > 1:
             run_in_lanes(split(jobs, lanes), results, console, line, repeats)

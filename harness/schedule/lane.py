@@ -1,8 +1,8 @@
-"""One lane of several: a process that does the runs it is given, one after the other (harness/schedule/lanes.py).
+"""One of several lanes: a process that does the runs it receives, one after the other (harness/schedule/lanes.py).
 
-Run as `python -m harness.schedule.lane FD FOLDER`, where FD is a connection to the process that gives the runs, and
-FOLDER takes the clusters. It answers with the run's phases, and then with the run. SIGTERM ends it like Ctrl-C: the
-programs of its run and its clusters are stopped.
+Run as `python -m harness.schedule.lane FD FOLDER`. FD is a connection to the process that sends the runs. FOLDER
+gets the clusters' files. The lane answers with the phases of a run and then with the run. SIGTERM ends it like
+Ctrl-C: it stops the programs of its run and its clusters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LaneOrder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LanePhase:
-    """What the run is doing now."""
+    """The current phase of the run."""
 
     words: str
 
@@ -40,7 +40,7 @@ LaneAnswer = LanePhase | Run
 
 
 def serve(line: Connection[LaneAnswer, LaneOrder | None], folder: Path) -> None:
-    """Do what comes along the line, until None comes or its other end is closed."""
+    """Do each run that arrives on the line, until None arrives or the other end closes."""
     with BrokerPool(folder) as pool:
         while (order := line.recv()) is not None:
             run = attempt(order.job, order.logs, lambda words: line.send(LanePhase(words)), pool.broker)
@@ -48,18 +48,18 @@ def serve(line: Connection[LaneAnswer, LaneOrder | None], folder: Path) -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the ending
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the shutdown
     raise KeyboardInterrupt
 
 
 def main() -> None:
-    """The process."""
+    """The lane's entry point."""
     signal.signal(signal.SIGTERM, _end)
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError), Connection(int(sys.argv[1])) as line:
         serve(line, Path(sys.argv[2]))
 
 
 if __name__ == "__main__":
-    from harness.schedule import lane  # what it sends must not belong to the module __main__
+    from harness.schedule import lane  # so that the classes it sends do not belong to the module __main__
 
     lane.main()

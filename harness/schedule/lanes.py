@@ -1,7 +1,7 @@
-"""Runs side by side, in lanes: each is a process with its own clusters, programs, and part of the jobs.
+"""Does runs at the same time in lanes: each is a process with its own clusters, programs and part of the jobs.
 
-A run that breaks a cluster mostly waits: for an election, for a node's return, for the clients. Its programs take a
-third of a core, so two cores have room for two of them. docs/decisions/0020 has the measurements.
+A run that breaks a cluster mostly waits: for an election, a node's return or the clients. Its programs use a third
+of a core, so two runs fit on two cores. docs/decisions/0020 has the measurements.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ Key = tuple[str | None, tuple[tuple[str, int], ...], bool]
 
 
 def cluster_of(job: Job) -> Key:
-    """The cluster that a job needs: program, settings, and whether its nodes have separate networks."""
+    """The cluster that a job needs: its program, its settings, and whether its nodes have separate networks."""
     apart = any(fault.of_links for fault in job.scenario.faults)
     return job.contender.program, tuple(job.contender.settings.items()), apart
 
 
 def seconds(jobs: Sequence[Job]) -> float:
-    """About how long they take, one after the other."""
+    """The approximate duration of these jobs, one after the other."""
     return sum(job.scenario.broken_run_s(*job.scenario.faults) for job in jobs)
 
 
 def split(jobs: Sequence[Job], lanes: int) -> list[list[Job]]:
-    """The jobs of each lane, in their order, so that all lanes take about as long.
+    """Split jobs into lanes of about the same duration; each lane keeps their order.
 
-    Jobs that need the same cluster are in one lane, where they share it; so there may be fewer lanes.
+    Jobs that need the same cluster share it in one lane, so there may be fewer lanes.
     """
     parts: dict[Key, list[Job]] = {}
     for job in jobs:
@@ -57,7 +57,7 @@ def split(jobs: Sequence[Job], lanes: int) -> list[list[Job]]:
 
 @dataclass(slots=True)
 class LaneProcess:
-    """A lane as seen from here."""
+    """A lane, seen from the process that started it."""
 
     number: int
     board: Board
@@ -65,13 +65,13 @@ class LaneProcess:
     child: Child = field(init=False)
     line: Connection[LaneOrder | None, LaneAnswer] = field(init=False)
     job: Job | None = None
-    """What it is doing."""
+    """The current job."""
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
-        """Start its process."""
+        """Start the lane's process."""
         self.line, theirs = Pipe()
         with theirs:
             command = [*OWN_PYTHON, "-m", "harness.schedule.lane", str(theirs.fileno())]
@@ -84,17 +84,17 @@ class LaneProcess:
             )
 
     def give_next(self) -> None:
-        """Have it do the next job; at the end it stops its clusters and leaves."""
+        """Send the next job. Without one, tell the lane to stop its clusters and exit."""
         self.job = self.board.queue.next()
         try:
             self.line.send(None if self.job is None else LaneOrder(self.job, log_folder(self.results, self.job)))
-        except BrokenPipeError:  # it has ended, which the next answer tells
+        except BrokenPipeError:  # the lane has ended; the next answer shows it
             return
 
     def answer(self) -> Run | None:
-        """Take its next answer: the run that it has done, or None for a phase.
+        """Receive the next answer: a finished run, or None for a phase.
 
-        If its process has ended, the run is refused, and another process takes its place.
+        If the lane's process has ended, return a refused run and start another process.
         """
         assert self.job is not None
         try:
@@ -121,13 +121,13 @@ class LaneProcess:
 
 @contextmanager
 def started_lanes(boards: Sequence[Board], results: ResultFolder) -> Iterator[list[LaneProcess]]:
-    """A lane for each board; leaving stops what they run, their clusters, and their processes."""
+    """Start a lane for each board. Leaving stops their runs, clusters and processes."""
     lanes: list[LaneProcess] = []
     try:
         for number, board in enumerate(boards, 1):
             lanes.append(LaneProcess(number, board, results))
         yield lanes
-        for lane in lanes:  # each has been told that there is nothing more to do
+        for lane in lanes:  # each knows that there are no more jobs
             lane.child.wait(END_S)
     finally:
         for lane in lanes:
@@ -144,7 +144,7 @@ def run_in_lanes(
     line: Callable[[Run], str],
     repeats: int,
 ) -> None:
-    """Do every job, each part in a lane of its own; see harness.schedule.jobs.run_jobs.
+    """Do every job, each part in its own lane; see harness.schedule.jobs.run_jobs.
 
     Raises:
         FanbenchError: the disk is full.
@@ -161,7 +161,7 @@ def run_in_lanes(
 
 
 def _take(lane: LaneProcess, first: FirstRound) -> None:
-    """Take what a lane has to say, and have it do the next job after a run."""
+    """Receive a lane's answer; after a finished run, send the next job."""
     job = lane.job
     run = lane.answer()
     if job is None or run is None:

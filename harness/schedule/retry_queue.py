@@ -13,9 +13,9 @@ from harness.runner.deployment import Deployment
 from harness.runner.run import USUAL_PATIENCE, Patience
 
 REPEATS = 3
-"""How often a run that the machine disturbed is repeated; the refused ones stay in the result."""
+"""How often a disturbed run is repeated. Refused attempts stay in the result."""
 SPARE_ROUNDS = 3
-"""The largest number of rounds added for those in which a contender has no valid run."""
+"""The maximum number of rounds added to replace those in which a contender has no valid run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Job:
     transport: str = "sse"
     patience: Patience = USUAL_PATIENCE
     deployment: Deployment | None = None
-    """The user's replicas and load workers, unless fanbench starts its own."""
+    """The user's replicas and load workers; None if fanbench starts its own."""
 
 
 Key = tuple[str, str, str]
@@ -46,7 +46,7 @@ def _kind(job: Job) -> Key:
 
 
 class RetryQueue:
-    """Returns jobs with `next`; `done` reports the result of each.
+    """Returns jobs with `next`; `done` takes the result of each.
 
     A disturbed run is repeated at the end of its round, at most `repeats` times. With `spare_rounds`, whole rounds are
     then added until every viable contender has the wanted number of valid rounds in common with the others, because
@@ -66,7 +66,7 @@ class RetryQueue:
         self._hopeless: set[Key] = set()
         self._tries = 0
         self.total = len(jobs)
-        """The number of runs, as currently expected."""
+        """The number of runs that are currently expected."""
 
     def next(self) -> Job | None:
         """Return the next job; None at the end."""
@@ -107,7 +107,7 @@ class RetryQueue:
         return not self._queue
 
     def end_rounds(self, after: int = 0) -> None:
-        """Skip the rounds after this one; jobs of another scenario, such as a cut of every connection, remain."""
+        """Skip the rounds after this one. Jobs of another scenario remain, such as one that cuts every connection."""
         scenario = self._ranked[0].scenario
         kept = [job for job in self._rest if job.round <= after or job.scenario != scenario]
         self.total -= len(self._rest) - len(kept)
@@ -130,7 +130,7 @@ class RetryQueue:
             return
         self._spare_rounds -= 1
         self._last_round += 1
-        like = self._ranked[self._spare_rounds % len(self._ranked)].round  # any order will do
+        like = self._ranked[self._spare_rounds % len(self._ranked)].round  # any round will do
         for job in self._ranked:
             if job.round == like and _key(job) in hopeful:
                 label = job.label.replace(f"round {like}", f"round {self._last_round}")

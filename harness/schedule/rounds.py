@@ -1,4 +1,4 @@
-"""The order of runs: interleaved, shuffled rounds, so that the machine's drift affects every contender equally."""
+"""The order of runs: interleaved, shuffled rounds, so that a drift of the machine affects every contender equally."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Slot(NamedTuple):
 
 
 def shuffled_rounds(contenders: int, rounds: int, seed: int) -> list[Slot]:
-    """Each round has each contender once, in an order that is shuffled for each round and depends only on the seed."""
+    """Return rounds with each contender once; each round has its own order, which depends only on the seed."""
     rng = random.Random(seed)
     return [
         Slot(number, index) for number in range(1, rounds + 1) for index in rng.sample(range(contenders), contenders)
@@ -25,7 +25,7 @@ def shuffled_rounds(contenders: int, rounds: int, seed: int) -> list[Slot]:
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """The names with suffixes `#2`, `#3` … for repeats: a contender may be compared with itself."""
+    """The names, with suffixes `#2`, `#3` … for repeated ones: a contender may be compared with itself."""
     seen: dict[str, int] = {}
     result = []
     for name in names:

@@ -1,4 +1,4 @@
-"""The runs that show what a session survives: in each, a replica is killed while its readers listen."""
+"""The runs that test whether sessions survive a failure: each kills a replica while its readers listen."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from harness.schedule.retry_queue import Job
 
 _DIES = Fault(kind="replica-kill", at_s=3.0, for_s=2.0)
 _DURATION_S = 8.0
-"""Long enough for a replica to be back, and for its readers to hear from it."""
+"""Long enough for a replica to return and deliver to its readers."""
 _WARMUP_S = 8.0
-"""Enough for sessions to be under way. The number of them need not be steady: nothing is ranked."""
+"""Long enough for sessions to be under way. Their number need not be steady, because these runs are not ranked."""
 
 
 def resume_jobs(contenders: Sequence[Contender], scenario: Scenario, deployment: Deployment | None = None) -> list[Job]:
-    """Each contender through the death of a replica, in as many rounds as an interval needs; none of it is ranked.
+    """Jobs that kill a replica under each contender, in enough rounds for an interval; they are not ranked.
 
-    Only for scenarios of sessions: elsewhere `fanbench faults` shows it. Fewer rounds if the scenario has fewer. Nothing is
-    done to replicas that fanbench did not start, and nothing if the scenario has faults of its own.
+    Only for scenarios with sessions; `fanbench faults` covers the others. A scenario with fewer rounds gets fewer here.
+    No jobs for replicas that fanbench did not start, and none if the scenario has its own faults.
     """
     able = [one for one in contenders if impossible(_DIES, one, deployment) is None and one.endpoint is None]
     if not scenario.sessions or scenario.faults or not able:

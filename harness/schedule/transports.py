@@ -1,4 +1,4 @@
-"""The extra runs that compare Server-Sent Events with WebSocket: one for each, in which every connection is cut."""
+"""The extra runs that compare Server-Sent Events with WebSocket: one per transport, which cuts every connection."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _CUT_RUN_S = 6.0
 
 
 def parse_transports(text: str) -> list[str]:
-    """`sse,ws` as a list, each once.
+    """Parse `sse,ws` into a list without repeats.
 
     Raises:
-        UsageError: there is no such transport.
+        UsageError: a transport is unknown.
     """
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
@@ -29,7 +29,7 @@ def parse_transports(text: str) -> list[str]:
 
 
 def cut_jobs(contenders: Sequence[Contender], transports: Sequence[str], scenario: Scenario) -> list[Job]:
-    """Make a run for each contender and transport in which all connections are cut at once; it is not ranked."""
+    """Make an unranked job for each contender and transport that cuts all connections at once."""
     cut = Fault(kind="clients-cut", at_s=_CUT_AFTER_S)
     storm = scenario.with_fields(faults=(cut,), duration_s=max(scenario.duration_s, _CUT_RUN_S))
     number = scenario.rounds + 1
