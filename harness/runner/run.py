@@ -39,6 +39,8 @@ QUIET_S = 3.0
 """Ends the drain after a fault with at-most-once: nobody resends an event that is still missing after this time."""
 PROBES_HZ = 1_000.0
 """The minimum rate at which topics get their probes on a busy machine, in topics per second."""
+ENDS_HZ = 2_000.0
+"""The minimum number of clients that Locust ends per second: 100,000 took it more than 15 s."""
 AHEAD_S = 0.5
 """Delay before sessions start, so that generator and load both know the start time by then."""
 _STEP_S = 0.02
@@ -116,7 +118,7 @@ def run_once(
         if rules:  # no client was connected at the start
             grown_mb = testbed.grown_mb()
         stats = testbed.stats()
-        load = testbed.load.finish(patience.end_s)
+        load = testbed.load.finish(patience.end_s + scenario.clients / ENDS_HZ)
     load = with_clocks_told(load) if testbed.elsewhere else load
     evidence = replace(known, stats=stats, client_causes=carried(load.causes, "causes"))
     findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns, testbed.figures)
