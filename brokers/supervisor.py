@@ -72,24 +72,34 @@ class Supervisor(Generic[C]):
             self._closing.set_result(None)
 
     async def first(self) -> C:
-        """Connect to the first host that answers.
+        """Connect to the first host that answers; within the deadline, ask hosts again that are not ready yet.
 
         Raises:
             BrokerError: none does. UsageError: the URL is wrong.
         """
-        errors: list[tuple[str, FanbenchError]] = []
-        for address in itertools.islice(self._hosts, len(self._endpoint.hosts)):
-            endpoint = self._endpoint.at(address)
-            try:
-                return await self._dial(endpoint)
-            except Exception as error:
-                errors.append((str(address), self._connect_error(endpoint, error)))
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._endpoint.timeout_s
+        for delay_s in delays_s():
+            errors: list[tuple[str, FanbenchError]] = []
+            for address in itertools.islice(self._hosts, len(self._endpoint.hosts)):
+                endpoint = self._endpoint.at(address)
+                try:
+                    return await self._dial(endpoint)
+                except Exception as error:
+                    errors.append((str(address), self._connect_error(endpoint, error)))
+            if loop.time() + delay_s >= until_s or not any(_not_ready(error) for _, error in errors):
+                raise self._no_host(errors) from None  # the library's own message may contain the password
+            await asyncio.sleep(delay_s)
+        raise AssertionError("delays_s has no end")
+
+    def _no_host(self, errors: list[tuple[str, FanbenchError]]) -> FanbenchError:
+        """One error for all hosts; a wrong URL is reported as such."""
         if len(errors) == 1 or not all(isinstance(error, BrokerError) for _, error in errors):
-            raise errors[-1][1] from None  # the library's own message may contain the password
+            return errors[-1][1]
         told = [(host, error) for host, error in errors if isinstance(error, BrokerError)]
         kind = next((e.kind for _, e in told if e.kind is not CauseKind.UNREACHABLE), CauseKind.UNREACHABLE)
         causes = ", ".join(f"{host}: {error.cause}" for host, error in told)
-        raise BrokerError(self._endpoint, "connect", causes, kind) from None
+        return BrokerError(self._endpoint, "connect", causes, kind)
 
     def _connect_error(self, endpoint: Endpoint, error: Exception) -> FanbenchError:
         if isinstance(error, FanbenchError):
@@ -232,6 +242,11 @@ class Supervisor(Generic[C]):
             _log.warning("%s: a stray cancellation; reconnecting continues", self._endpoint)
         while me is not None and me is not self._owner and me.cancelling():
             me.uncancel()
+
+
+def _not_ready(error: FanbenchError) -> bool:
+    """Whether a reconnect would succeed: RabbitMQ confirms a stream to a second client before it has created it."""
+    return isinstance(error, BrokerError) and error.kind is CauseKind.ELSEWHERE
 
 
 def _step_after(endpoint: Endpoint, kind: CauseKind) -> str:

@@ -6,7 +6,8 @@ import asyncio
 import time
 from dataclasses import replace
 
-from brokers.api import Message
+from brokers.api import CleansUp, Message
+from brokers.clean_up import new_run_name
 from brokers.conformance.workbench import (
     DEADLINE_S,
     BrokenPromiseError,
@@ -23,6 +24,7 @@ from core.errors import UsageError
 
 BURST = 10_000
 SMALL_BUFFER = 100
+REPLICAS = 8
 _LATER_NS = 3_600 * 1_000_000_000
 
 
@@ -39,6 +41,30 @@ class DeliveryPromises:
                 await producer.publish(topic, payload)
             await reader.count(len(payloads))
             require(reader.messages == [Message(topic, payload) for payload in payloads], "bytes or topic changed")
+
+    async def test_first_connections_at_the_same_moment(self, broker: Workbench) -> None:
+        """Replicas and a producer that start together on a broker without the adapter's objects all connect."""
+        endpoint, topic = broker.endpoint(run_name=new_run_name()), broker.topic()
+        all_connected = asyncio.Barrier(REPLICAS + 1)
+
+        async def serve() -> None:
+            async with broker.reader(topic, endpoint=endpoint) as (_, reader):
+                await all_connected.wait()
+                await reader.count(1)
+
+        async def publish() -> None:
+            async with broker.producer(endpoint) as producer:
+                await all_connected.wait()
+                await producer.publish(topic, b"first")
+
+        try:
+            async with asyncio.timeout(2 * DEADLINE_S), asyncio.TaskGroup() as tasks:
+                for _ in range(REPLICAS):
+                    tasks.create_task(serve())
+                tasks.create_task(publish())
+        finally:
+            if isinstance(broker.adapter, CleansUp):
+                await broker.adapter.clean_up(endpoint)
 
     @needs("payload bound")
     async def test_payload_over_the_bound_is_refused(self, broker: Workbench) -> None:

@@ -12,7 +12,8 @@ import pytest
 from brokers.conformance import Conformance
 from brokers.conformance.faults import publish_until_taken
 from brokers.conformance.fixtures import RunningPrograms
-from brokers.conformance.workbench import DEADLINE_S
+from brokers.conformance.provocations import provocations_of
+from brokers.conformance.workbench import DEADLINE_S, Workbench
 from brokers.contenders import find_contender
 from brokers.errors import BrokerError, TopicRefusedError
 from brokers.limits import limit
@@ -33,6 +34,15 @@ class TestRabbitMQStream(Conformance):
 
 class TestRabbitMQMqtt(Conformance):
     contender = "rabbitmq-mqtt"
+
+
+@pytest.mark.soak
+def test_replicas_create_the_first_stream_of_a_broker_at_the_same_moment(tmp_path):
+    """RabbitMQ 3.10 confirms a stream's declaration to the second client before the stream exists."""
+    contender = find_contender("rabbitmq-stream")
+    with contender.launched(tmp_path) as broker:
+        new = Workbench(contender, broker.url, broker.running, tmp_path, provocations_of(contender.name))
+        asyncio.run(Conformance().test_first_connections_at_the_same_moment(new))
 
 
 async def test_an_amqp_exchange_gives_a_new_queue_nothing_of_before(running_programs: RunningPrograms):

@@ -125,6 +125,22 @@ async def test_the_first_failure_is_an_error_with_the_next_step(error, says):
     assert "mine://u:***@h" in str(caught.value)
 
 
+async def test_a_broker_that_is_not_ready_yet_is_asked_again_on_the_first_connection():
+    line = ReconnectLoop(fail=lambda number: ConnectionError("still electing") if number < 3 else None)
+    line.kind_of = lambda error: CauseKind.ELSEWHERE
+    async with keep_up(ENDPOINT, line):
+        assert line.link.connected
+
+
+async def test_a_broker_that_is_never_ready_is_an_error_within_the_deadline():
+    line = ReconnectLoop(fail=lambda number: ConnectionError("still electing"))
+    line.kind_of = lambda error: CauseKind.ELSEWHERE
+    with pytest.raises(BrokerError, match="still electing; it reconnects automatically: try again in a moment"):
+        async with keep_up(ENDPOINT, line):
+            pass
+    assert len(line.hosts) > 1
+
+
 async def test_finish_ends_the_work_before_it_passes_a_cancellation_on():
     done = []
 
