@@ -71,8 +71,8 @@ begin() { # PART
         --scenario tokens --rounds "$rounds" --warmup 10 --duration 12 ;;
     users) # 100,000 connects take most of a run
       measure "$1" 16 compare valkey nats --scenario users --rounds 3 ;;
-    faults) # 77 runs: the contenders of two promises, each through every fault
-      measure "$1" 18 faults valkey valkey-streams rabbitmq rabbitmq-stream mosquitto-qos1 nats nats-jetstream \
+    faults) # 88 runs: the contenders of two promises, each through every fault
+      measure "$1" 21 faults valkey valkey-streams rabbitmq rabbitmq-stream mosquitto-qos1 nats nats-jetstream postgres-outbox \
         --at 1 --for 2 --duration 4.5 ;;
     failovers) # each cluster through each fault of its nodes
       measure "$1" 150 faults --clusters --rounds "$rounds" ;;
