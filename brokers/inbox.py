@@ -78,7 +78,11 @@ class Inbox:
         if self._take_at_once is not None and self._passed < _TURN and self._is_next:
             self._passed += 1
             self._take_at_once(topic, payload)
-            return
+        else:
+            self.add(topic, payload)
+
+    def add(self, topic: str, payload: bytes) -> None:
+        """Buffer a message, or count it as lost."""
         if self._lost or len(self._items) >= self._capacity or self._held_bytes >= CAPACITY_BYTES:
             if not self._half_free:
                 self._lost += 1

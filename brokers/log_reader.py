@@ -82,7 +82,10 @@ class LogReader(Generic[P]):
         self._recent: RecentEntries[P] | None = None
 
     def take_now(self, position: P, name: str, payload: bytes) -> bool:
-        """Pass an entry on, or keep it until the earlier history has arrived. False if there is no room: `take` waits."""
+        """Pass an entry on, or keep it until the earlier history has arrived. False if there is no room: `take` waits.
+
+        The caller calls the inbox's `end_read` after the entries of one read.
+        """
         join = self._joins.get(name)
         if join is not None:
             if join.full:
@@ -101,8 +104,10 @@ class LogReader(Generic[P]):
     async def take(self, position: P, name: str, payload: bytes) -> None:
         """Pass on an entry when there is room for it."""
         while not self.take_now(position, name, payload):
+            self.inbox.end_read()
             await self._may_go.wait()
             await self.inbox.room()
+        self.inbox.end_read()
 
     async def subscribe(self, topics: Iterable[str], since_ns: int | None) -> dict[str, Refusal]:
         """Later entries arrive, because the stream is read from a known position.
@@ -205,7 +210,7 @@ class LogReader(Generic[P]):
             await self.inbox.room()
         topic = join.topics.get(name)
         if topic is not None:
-            self.inbox.put(topic, payload)
+            self.inbox.add(topic, payload)  # not straight to the reader, which does not know yet that it is subscribed
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
         """Take no more entries of these topics."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 from brokers import inbox, nats_options, tls
 from brokers.api import Delivery, Done, Gap, Message
@@ -20,7 +19,7 @@ from brokers.nats_errors import ERRORS
 from brokers.nats_link import NatsConnection
 from brokers.nats_requests import post, pub, publish, takes_at_once
 from brokers.nats_subjects import MAX_TOPIC_BYTES, topic_names
-from brokers.nats_subscriptions import Subscription, confirm, end_payloads, subscribe_payloads
+from brokers.nats_subscriptions import Subscription, confirm, end_subscription, subscribe
 from brokers.reconnect import keep_up
 from brokers.waiting import reason
 
@@ -115,7 +114,12 @@ class NatsConsumer:
 
     async def _subscribe(self, link: NatsConnection, subject: str) -> Subscription:
         link.parser.end_read = self.inbox.end_read
-        return await subscribe_payloads(link, subject, partial(self.inbox.put, self.line.topics[subject]))
+        put, topic = self.inbox.put, self.line.topics[subject]
+
+        def take(_subject: bytes, _reply: bytes, payload: bytes) -> None:
+            put(topic, payload)
+
+        return await subscribe(link, subject, take)
 
     async def unsubscribe(self, *topics: str) -> None:
         """Stop locally at once, and inform the broker."""
@@ -125,7 +129,7 @@ class NatsConsumer:
             for subject in subjects:
                 subscription = link.subscriptions.pop(subject, None)
                 if subscription is not None:
-                    await end_payloads(link, subscription)
+                    await end_subscription(link, subscription)
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self.inbox

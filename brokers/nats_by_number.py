@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nats.errors import ConnectionClosedError
@@ -18,9 +17,9 @@ from brokers.errors import BrokerError, CauseKind, standard_kind
 from brokers.log_reader import LogReader
 from brokers.nats_errors import ERRORS, NO_MESSAGE, AnswerError, kind_of
 from brokers.nats_link import NatsConnection
+from brokers.nats_parser import Sink
 from brokers.nats_push import PushConsumer, from_number, start_consumer
 from brokers.nats_stream import ask, stream_of, subjects_of, time_ns
-from brokers.nats_subscriptions import Msg
 
 _AGAIN_S = 0.02
 """The wait before the stream's end is requested again."""
@@ -72,7 +71,7 @@ class ByNumber:
         self.read_ns = 0
         """When the last message that it passed on was stored; 0 for none."""
 
-    async def until_consumer(self, take: Callable[[Msg], None]) -> PushConsumer:
+    async def until_consumer(self, take: Sink) -> PushConsumer:
         """Start a consumer after the position, which advances until JetStream starts one.
 
         Raises:

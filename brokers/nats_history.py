@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Sequence
 from brokers.endpoint import Endpoint
 from brokers.log_reader import Entry
 from brokers.nats_link import NatsConnection
-from brokers.nats_push import ACK_EVERY, from_time, place, start_consumer
-from brokers.nats_stream import subjects_of
-from brokers.nats_subscriptions import Msg, end_subscription
+from brokers.nats_push import ACK_EVERY, WINDOW, from_time, place, start_consumer
+from brokers.nats_stream import look_at_stream, subjects_of
+from brokers.nats_subscriptions import end_subscription
 
 
 async def history(
@@ -21,23 +21,31 @@ async def history(
     Raises:
         BrokerError: JetStream's own reason. TimeoutError: it stopped sending.
     """
-    cut = len(subjects_of(endpoint)) + 1
-    arrived: asyncio.Queue[Msg] = asyncio.Queue()  # bounded by the window
+    first = (await look_at_stream(endpoint, link)).first
+    if first > upto:  # the server would send a window of later messages before it hears that nobody wants them
+        return
+    cut = len(subjects_of(endpoint).encode()) + 1
+    arrived: asyncio.Queue[tuple[bytes, bytes, bytes]] = asyncio.Queue()  # bounded by the window
 
-    def take(message: Msg) -> None:
-        if message.reply:
-            arrived.put_nowait(message)
+    def take(subject: bytes, reply: bytes, payload: bytes) -> None:
+        if reply:
+            arrived.put_nowait((subject, reply, payload))
 
-    consumer = await start_consumer(endpoint, link, take, from_time(since_ns))
-    pending, number = consumer.pending, -1
+    consumer = await start_consumer(endpoint, link, take, from_time(since_ns), min(WINDOW, upto - first + 1))
+    pending, number, acknowledged = consumer.pending, -1, consumer.before
     try:
         while pending and number < upto:
             async with asyncio.timeout(endpoint.timeout_s):
-                message = await arrived.get()
-            number, _, pending = place(message.reply)
-            if number <= upto:
-                yield [(message.subject[cut:], message.data)]
-            if number % ACK_EVERY == 0:
-                await link.client.publish(message.reply, b"+ACK")
+                messages = [await arrived.get()]
+            messages += [arrived.get_nowait() for _ in range(arrived.qsize())]
+            entries = []
+            for subject, reply, payload in messages:
+                number, _, pending = place(reply)
+                if number <= upto:
+                    entries.append((subject[cut:].decode(errors="surrogateescape"), payload))
+            yield entries
+            if number - acknowledged >= ACK_EVERY:
+                acknowledged = number
+                await link.client.publish(reply.decode(), b"+ACK")
     finally:
-        await end_subscription(consumer.subscription)
+        await end_subscription(link, consumer.subscription)

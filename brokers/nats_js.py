@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from brokers import inbox, nats_options, nats_stream, tls
-from brokers.api import Delivery
+from brokers.api import Delivery, Done
 from brokers.connection import ProducerConnection
 from brokers.endpoint import Endpoint
-from brokers.errors import Refusal, TopicRefusedError
+from brokers.errors import BrokerError, Refusal, TopicRefusedError
 from brokers.nats_dialler import calls
-from brokers.nats_errors import ERRORS, NoRespondersError
+from brokers.nats_errors import AnswerError, NoRespondersError
 from brokers.nats_js_consumer import JetStreamConsumer
 from brokers.nats_link import NatsConnection
 from brokers.nats_stream import answer_of, ensure_stream, subjects_of
@@ -37,22 +39,52 @@ class JetStreamProducer:
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the message is in the stream."""
+        ended: asyncio.Future[BrokerError | None] = asyncio.get_running_loop().create_future()
+
+        def done(error: BrokerError | None) -> None:
+            if not ended.done():  # the caller was cancelled
+                ended.set_result(error)
+
+        self.begin(topic, payload, done)
+        if self.line.connection is not None:
+            self.line.connection.requests.flush_soon()
+        error = await ended
+        if error is not None:
+            raise error
+
+    def begin(self, topic: str, payload: bytes, done: Done) -> None:
+        """The same without a task."""
         link = self.line.connection
         if link is None:
-            raise self.line.failed(topic)
-        subject = f"{self._prefix}.{self._name_of(topic)}"
-        requests = link.requests
+            done(self.line.failed(topic))
+            return
         try:
-            async with requests.room:
-                answer = await requests.ask(subject, payload, self._timeout_s)
-            answer_of(answer)
-        except NoRespondersError as error:
-            if not taken_by(self._taken, subject):
-                words = f"the stream takes {', '.join(self._taken) or 'no subjects'}, and not {subject}"
-                raise TopicRefusedError(self._endpoint, "publish on", topic, Refusal("invalid", words)) from None
-            raise self.line.failed(topic, error) from None
-        except ERRORS as error:
-            raise self.line.failed(topic, error) from None
+            subject = f"{self._prefix}.{self._name_of(topic)}"
+        except BrokerError as error:
+            done(error)
+            return
+        answered = partial(self._answered, topic, subject, done)
+        link.requests.begin(subject, payload, self._timeout_s, answered)
+
+    def flush(self) -> None:
+        """Send the begun publishes together."""
+        if self.line.connection is not None:
+            self.line.connection.requests.flush()
+
+    def _answered(self, topic: str, subject: str, done: Done, answer: bytes | Exception) -> None:
+        if isinstance(answer, bytes):
+            try:
+                answer_of(answer)
+            except AnswerError as error:
+                answer = error
+            else:
+                done(None)
+                return
+        if isinstance(answer, NoRespondersError) and not taken_by(self._taken, subject):
+            words = f"the stream takes {', '.join(self._taken) or 'no subjects'}, and not {subject}"
+            done(TopicRefusedError(self._endpoint, "publish on", topic, Refusal("invalid", words)))
+            return
+        done(self.line.failed(topic, answer))
 
 
 class JetStreamAdapter:

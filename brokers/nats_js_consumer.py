@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from brokers.nats_by_number import ByNumber, stored_ns
 from brokers.nats_dialler import NatsDialler
 from brokers.nats_history import history
 from brokers.nats_link import NatsConnection
+from brokers.nats_parser import Sink
 from brokers.nats_push import (
     ACK_EVERY,
     HEARTBEAT_S,
@@ -32,7 +33,7 @@ from brokers.nats_push import (
 )
 from brokers.nats_stream import StreamFacts, ensure_stream, look_at_stream, subjects_of
 from brokers.nats_subjects import topic_names
-from brokers.nats_subscriptions import Msg, end_subscription
+from brokers.nats_subscriptions import end_subscription
 from brokers.reconnect import finish, quietly
 
 _LOOK_S = HEARTBEAT_S
@@ -49,11 +50,11 @@ class _Reading:
 
     consumer: PushConsumer | None = None
     """None until its start is known: its messages wait in the backlog."""
-    backlog: deque[tuple[int, str, bytes, str]] = field(default_factory=deque)
+    backlog: deque[tuple[int, str, bytes, bytes]] = field(default_factory=deque)
     """Messages without room in the buffer, with their reply subjects."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     heard: bool = True
-    acknowledged: str = ""
+    acknowledged: bytes = b""
 
 
 class JetStreamConsumer:
@@ -61,8 +62,8 @@ class JetStreamConsumer:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._cut = len(subjects_of(endpoint)) + 1
-        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self._cut = len(subjects_of(endpoint).encode()) + 1
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER), tells_end=True)
         self.feed = LogReader(endpoint, self.inbox, -1, self._history, topic_names(endpoint))
         self.link = Link(endpoint)
         self.kind_of = nats_errors.kind_of
@@ -70,7 +71,7 @@ class JetStreamConsumer:
         self._link: NatsConnection | None = None
         self._reading = _Reading()
         self._created = ""
-        self._read_ns, self._reply = 0, ""
+        self._read_ns, self._reply = 0, b""
         """When the message at the position was stored, or its reply subject, which contains that time."""
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
@@ -87,7 +88,7 @@ class JetStreamConsumer:
     async def dial(self) -> NatsConnection:
         """Connect, and read: at first from the stream's end, later from the last position."""
         link = await self._dialler.dial(self.link.target)
-        link.pass_by = self.link.pass_by
+        link.parser.end_read = self.inbox.end_read
         try:
             facts = await ensure_stream(self._endpoint, link)
             try:
@@ -142,7 +143,7 @@ class JetStreamConsumer:
         if position < 0:
             return from_number(facts.last + 1), True
         if self._reply:
-            self._read_ns, self._reply = place(self._reply)[1], ""
+            self._read_ns, self._reply = place(self._reply)[1], b""
         if facts.created != self._created or facts.last < position:
             return from_time(self._read_ns + 1), False
         if not position or position < facts.first:
@@ -152,31 +153,36 @@ class JetStreamConsumer:
             return from_number(position + 1), stored is not None
         return from_time(self._read_ns + 1), False
 
-    def _taker(self, reading: _Reading) -> Callable[[Msg], None]:
+    def _taker(self, reading: _Reading) -> Sink:
         """Called for each message: passes it on at once, or keeps it for `_catch_up` while there is no room."""
         cut, feed, backlog, wake = self._cut, self.feed, reading.backlog, reading.wake
 
-        def take(message: Msg) -> None:
+        def take(subject: bytes, reply: bytes, payload: bytes) -> None:
             reading.heard = True
-            reply = message.reply
             if not reply:  # a heartbeat
                 return
-            number = number_of(reply)
-            name = message.subject[cut:]
+            number, name = number_of(reply), self._name(subject[cut:])
             if (
                 not backlog
                 and reading.consumer is not None
                 and number == feed.position + 1
-                and feed.take_now(number, name, message.data)
+                and feed.take_now(number, name, payload)
             ):
                 self._reply = reply
                 if number % ACK_EVERY:
                     return
             else:
-                backlog.append((number, name, message.data, reply))
+                backlog.append((number, name, payload, reply))
             wake.set()
 
         return take
+
+    def _name(self, name: bytes) -> str:
+        try:
+            return name.decode()
+        except UnicodeDecodeError:
+            self.link.pass_by("a subject that is not UTF-8")
+            return name.decode(errors="surrogateescape")  # nobody can subscribe to such a topic
 
     async def _catch_up(self, link: NatsConnection, reading: _Reading) -> None:
         """Pass on the waiting messages in order, and acknowledge them, which lets the broker send more."""
@@ -198,7 +204,7 @@ class JetStreamConsumer:
         """Acknowledge the message at the position and all before it."""
         if self._reply and self._reply != reading.acknowledged:
             reading.acknowledged = self._reply
-            await link.client.publish(self._reply, b"+ACK")
+            await link.client.publish(self._reply.decode(), b"+ACK")
 
     def _history(self, since_ns: int, upto: int) -> AsyncGenerator[Sequence[Entry], None]:
         if self._link is None:
@@ -237,7 +243,7 @@ class JetStreamConsumer:
         finally:
             handing.cancel()
             reading.consumer = None  # later messages of this consumer belong to the next one
-            await end_subscription(consumer.subscription)
+            await end_subscription(link, consumer.subscription)
 
     def lost(self, cause: str) -> None:
         """Continue from the position when the connection is back."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,18 +42,13 @@ class NatsConnection:
     """Subscriptions by subject; None while the request is in flight."""
     confirming: asyncio.Future[None] | None = None
     """A ping that is still to be sent."""
-    pass_by: Callable[[str], None] = lambda _: None
-    """Called for each message that has no topic."""
     requests: Requests = field(init=False)
     parser: SinkParser = field(init=False)
 
     def __post_init__(self) -> None:
         self.requests = Requests(self.client)
         self.parser = self.client._ps = SinkParser(self.client)
-        _harden(self.client, self._no_text)
-
-    def _no_text(self) -> None:
-        self.pass_by("a subject that is not UTF-8")
+        _harden(self.client)
 
     async def on_error(self, error: Exception) -> None:
         """Called when nats-py reports an error, the server's or its own."""
@@ -78,7 +72,7 @@ class NatsConnection:
         self.closed.set()
 
 
-def _harden(client: Any, no_text: Callable[[], None]) -> None:
+def _harden(client: Any) -> None:
     """Make nats-py continue after a subject that is not UTF-8 or a header that it cannot decode: it would stop."""
     headers_of, message_class = client._process_headers, client.msg_class
 
@@ -92,13 +86,8 @@ def _harden(client: Any, no_text: Callable[[], None]) -> None:
         return found
 
     def build_message(sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None) -> Any:
-        try:
-            name = subject.decode()
-        except UnicodeDecodeError:
-            name = subject.decode(errors="surrogateescape")  # nobody can subscribe to such a topic
-            no_text()
         return message_class(
-            subject=name,
+            subject=subject.decode(errors="surrogateescape"),
             reply=reply.decode(errors="surrogateescape") if reply else "",
             data=data,
             headers=headers,

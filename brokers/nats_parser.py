@@ -11,8 +11,11 @@ from typing import Any
 
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
-_PLAIN = re.compile(rb"MSG [^ \r\n]+ (\d{1,18}) (\d{1,18})\r\n")
+_PLAIN = re.compile(rb"MSG ([^ \r\n]++) (\d{1,18}) (?:([^ \r\n]++) )?(\d{1,18})\r\n")
 _END_BYTES = 2
+
+Sink = Callable[[bytes, bytes, bytes], None]
+"""Takes a message: its subject, its reply subject or b"", and its payload."""
 
 
 class SinkParser(Parser):
@@ -20,8 +23,8 @@ class SinkParser(Parser):
 
     def __init__(self, client: Any) -> None:
         super().__init__(client)
-        self.sinks: dict[bytes, Callable[[bytes], None]] = {}
-        """Sinks by the subscription's number."""
+        self.sinks: dict[bytes, Sink] = {}
+        """By the subscription's number."""
         self.end_read: Callable[[], None] | None = None
         """Called after the messages of one read."""
         self._parsing = False
@@ -74,7 +77,7 @@ class SinkParser(Parser):
         """Pass on whole messages for sinks; return what follows the last one unless another may begin there."""
         done, match, self._unfinished = 0, _PLAIN.match, b""
         while (head := match(data, done)) is not None:
-            sid, size = head.groups()
+            subject, sid, reply, size = head.groups(b"")
             sink, begin = self.sinks.get(sid), head.end()
             if sink is None:
                 break
@@ -82,6 +85,6 @@ class SinkParser(Parser):
             if end + _END_BYTES > len(data):
                 self._unfinished = data[done:]
                 return b""
-            sink(data[begin:end])
+            sink(subject, reply, data[begin:end])
             done = end + _END_BYTES
         return data[done:]

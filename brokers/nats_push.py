@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from brokers.endpoint import Endpoint
 from brokers.nats_errors import ERRORS
 from brokers.nats_link import NatsConnection
+from brokers.nats_parser import Sink
 from brokers.nats_stream import DOMAIN, SECOND_NS, ask, stream_of, told, words_of
-from brokers.nats_subscriptions import Msg, Subscription, confirm, end_subscription, subscribe
+from brokers.nats_subscriptions import Subscription, confirm, end_subscription, subscribe
 
 HEARTBEAT_S = 0.4
 """How often the server reports that a consumer exists while it has no message."""
 ACK_EVERY = 64
-_WINDOW = 1_000
-"""The largest number of unacknowledged messages in flight."""
+WINDOW = 1_000
+"""The largest number of unacknowledged messages in flight; more than ACK_EVERY, unless all that is wanted is fewer."""
 _IS_THERE_S = 0.5
 _NEVER_AGAIN_S = 22 * 3600.0
 _CONSUMER_EXPIRES_S = 1.0
@@ -38,7 +39,7 @@ class PushConsumer:
 
 
 async def start_consumer(
-    endpoint: Endpoint, link: NatsConnection, take: Callable[[Msg], None], start: Mapping[str, Any]
+    endpoint: Endpoint, link: NatsConnection, take: Sink, start: Mapping[str, Any], window: int = WINDOW
 ) -> PushConsumer:
     """Start a consumer with heartbeats: messages without a reply subject.
 
@@ -54,7 +55,7 @@ async def start_consumer(
         "name": name,
         "deliver_subject": inbox,
         "ack_policy": "all",
-        "max_ack_pending": _WINDOW,
+        "max_ack_pending": window,
         "ack_wait": int(_NEVER_AGAIN_S * SECOND_NS),
         "mem_storage": True,
         "num_replicas": 1,
@@ -65,7 +66,7 @@ async def start_consumer(
     try:
         found = await ask(endpoint, link, f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config})
     except BaseException as error:
-        await end_subscription(subscription)
+        await end_subscription(link, subscription)
         if isinstance(error, ERRORS):
             raise told(endpoint, f"read stream '{stream}'", error) from None
         raise
@@ -88,7 +89,7 @@ async def _require_acknowledging(
     await confirm(link)
     error = link.refused.pop(nothing, None)
     if error is not None:
-        await end_subscription(subscription)
+        await end_subscription(link, subscription)
         raise told(endpoint, "acknowledge what it reads", error)
 
 
@@ -112,19 +113,19 @@ def from_time(moment_ns: int) -> dict[str, Any]:
     return {"deliver_policy": "by_start_time", "opt_start_time": words_of(moment_ns)}
 
 
-def place(reply: str) -> tuple[int, int, int]:
+def place(reply: bytes) -> tuple[int, int, int]:
     """A message's number in the stream, when it was stored (ns), and how many more wait for its consumer.
 
     They are tokens of the reply subject, which has one of two forms:
     `$JS.ACK.<stream>.<consumer>.<delivered>.<number>…`, and from a server with a domain, a form with two more tokens in
     front. Source: NATS ADR-15.
     """
-    words = reply.split(".")
+    words = reply.split(b".")
     at = 5 if len(words) == 9 else 7
     return int(words[at]), int(words[at + 2]), int(words[at + 3])
 
 
-def number_of(reply: str) -> int:
+def number_of(reply: bytes) -> int:
     """Only a message's number in the stream."""
-    words = reply.split(".")
+    words = reply.split(b".")
     return int(words[5 if len(words) == 9 else 7])

@@ -15,7 +15,7 @@ from brokers.errors import BrokerError, CauseKind, standard_kind
 from brokers.nats_errors import ERRORS, STREAM_NAME_IN_USE, STREAM_NOT_FOUND, AnswerError, kind_of
 from brokers.nats_link import NatsConnection
 from brokers.nats_subjects import NAME, NAME_WORDS, SUBJECT_PREFIX, SUBJECT_WORDS, overlap
-from brokers.nats_subscriptions import Msg, subscribe
+from brokers.nats_subscriptions import open_inbox
 from brokers.options import choice, flag, text, whole_number, word
 from brokers.waiting import reason
 
@@ -95,17 +95,17 @@ async def ask(endpoint: Endpoint, link: NatsConnection, verb: str, body: Mapping
     return answer_of(await link.requests.ask(subject, orjson.dumps(body) if body else b"", REQUEST_TIMEOUT_S))
 
 
-def answer_of(message: Msg) -> Any:
+def answer_of(answer: bytes) -> Any:
     """Parse an answer of JetStream.
 
     Raises:
         AnswerError: it is an error, or JetStream did not send it.
     """
     try:
-        found = orjson.loads(message.data)
+        found = orjson.loads(answer)
         error = found.get("error")
     except (ValueError, AttributeError):
-        raise AnswerError(0, f"an answer that is not JetStream's: {message.data[:60]!r}") from None
+        raise AnswerError(0, f"an answer that is not JetStream's: {answer[:60]!r}") from None
     if error:
         raise AnswerError(int(error.get("err_code", 0)), str(error.get("description", error)))
     return found
@@ -117,7 +117,7 @@ async def ensure_stream(endpoint: Endpoint, link: NatsConnection) -> StreamFacts
     Raises:
         BrokerError: JetStream's own reason.
     """
-    await subscribe(link, link.requests.begin(), link.requests.take)
+    await open_inbox(link)
     return await look_at_stream(endpoint, link)
 
 
@@ -208,7 +208,7 @@ async def remove_stream(endpoint: Endpoint, link: NatsConnection) -> None:
         BrokerError: JetStream's own reason.
     """
     name = stream_of(endpoint)
-    await subscribe(link, link.requests.begin(), link.requests.take)
+    await open_inbox(link)
     try:
         await ask(endpoint, link, f"STREAM.DELETE.{name}")
     except ERRORS as error:

@@ -13,8 +13,9 @@ from nats.errors import ConnectionClosedError
 
 from brokers.nats_errors import ERRORS
 from brokers.nats_link import NatsConnection
+from brokers.nats_parser import Sink
 
-__all__ = ["Msg", "Subscription", "confirm", "end_subscription", "subscribe"]
+__all__ = ["Subscription", "confirm", "end_subscription", "open_inbox", "subscribe"]
 
 _NEVER_S = 1_000_000
 
@@ -64,34 +65,44 @@ class NatsSink:
         return True
 
 
-async def subscribe(link: NatsConnection, subject: str, take: Callable[[Msg], None]) -> Subscription:
-    """Call `take` for each message. nats-py's callbacks cost a queue and a task switch for each message."""
+async def subscribe(
+    link: NatsConnection, subject: str, take: Sink, told: Callable[[bytes, str], None] | None = None
+) -> Subscription:
+    """Call `take` with each message, past nats-py's own parser if it has no headers.
+
+    nats-py's callbacks cost a queue and a task switch for each message. `told` gets the subject and the status of a
+    message that is only a status of the server; without it, `take` gets that too, as an empty message.
+    """
+
+    def take_parsed(message: Msg) -> None:
+        subject, reply = (text.encode(errors="surrogateescape") for text in (message.subject, message.reply))
+        status = message.headers.get("Status") if message.headers else None
+        if told is not None and status and not message.data and not reply:
+            told(subject, status)
+        else:
+            take(subject, reply, message.data)
+
     subscription: Subscription = await link.client.subscribe(subject, pending_bytes_limit=0)
     early: Any = subscription._pending_queue
-    subscription._pending_queue = cast("Any", NatsSink(take))
+    subscription._pending_queue = cast("Any", NatsSink(take_parsed))
     while not early.empty():
-        take(early.get_nowait())
-    return subscription
-
-
-async def subscribe_payloads(link: NatsConnection, subject: str, take: Callable[[bytes], None]) -> Subscription:
-    """The same for the payload alone, without nats-py's own parser."""
-    subscription = await subscribe(link, subject, lambda message: take(message.data))
+        take_parsed(early.get_nowait())
     link.parser.sinks[_number(subscription)] = take
     return subscription
 
 
-async def end_payloads(link: NatsConnection, subscription: Subscription) -> None:
-    """Stop passing messages on, and inform the broker."""
+async def open_inbox(link: NatsConnection) -> None:
+    """Subscribe to the answers to this connection's requests."""
+    requests = link.requests
+    await subscribe(link, requests.new_inbox(), requests.take, requests.told)
+
+
+async def end_subscription(link: NatsConnection, subscription: Subscription) -> None:
+    """Stop passing messages on, and inform the broker; if a push consumer's subscription ends, it removes the consumer."""
     link.parser.sinks.pop(_number(subscription), None)
-    await end_subscription(subscription)
+    with contextlib.suppress(*ERRORS):  # closed
+        await subscription.unsubscribe()
 
 
 def _number(subscription: Subscription) -> bytes:
     return b"%d" % subscription._id
-
-
-async def end_subscription(subscription: Subscription) -> None:
-    """If a push consumer's subscription ends, the broker removes the consumer too."""
-    with contextlib.suppress(*ERRORS):  # closed
-        await subscription.unsubscribe()

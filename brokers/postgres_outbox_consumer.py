@@ -61,7 +61,7 @@ class PostgresOutboxConsumer:
         self._oid = 0
         self._read_last = START
         self._woken = asyncio.Event()
-        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER), tells_end=True)
         self.feed = LogReader(endpoint, self.inbox, START, self._history, topic_names(endpoint))
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
@@ -133,6 +133,7 @@ class PostgresOutboxConsumer:
             if not self.feed.take_now(row.place, row.topic, row.payload):
                 await self.feed.take(row.place, row.topic, row.payload)
             self._read_last = row.place
+        self.inbox.end_read()
         return page
 
     async def _until_woken(self, at_most_s: float) -> None:

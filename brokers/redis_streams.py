@@ -113,7 +113,7 @@ class RedisStreamsConsumer:
         """Whether the next entry is too large."""
         self._far_behind = max(1, endpoint.get(LENGTH) // 2)
         """If an answer has this many entries, some may have been dropped before they were read."""
-        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER))
+        self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER), tells_end=True)
         self.feed = LogReader(endpoint, self.inbox, b"", self._history, TopicNames(endpoint, MAX_TOPIC_BYTES))
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
@@ -197,6 +197,7 @@ class RedisStreamsConsumer:
             for position, topic, payload in parse(entries, self.link.pass_by):
                 if not self.feed.take_now(position, topic, payload):
                     await self.feed.take(position, topic, payload)
+            self.inbox.end_read()
             if entries:
                 self.feed.position = self._read_last = entries[-1][0]
 

@@ -17,7 +17,7 @@ from brokers.conformance.provocations import Pending, Provocations, Restricted
 from brokers.endpoint import Endpoint
 from brokers.nats_link import NatsConnection, dial, hang_up
 from brokers.nats_stream import ask, stream_of
-from brokers.nats_subscriptions import subscribe
+from brokers.nats_subscriptions import open_inbox
 from brokers.programs.catalogue import PROGRAMS
 from brokers.programs.nats import SYSTEM_USER
 from brokers.programs.probe import answers
@@ -57,7 +57,7 @@ async def _connected(endpoint: Endpoint, user: str | None = None) -> AsyncIterat
     named = endpoint.options | {"run_name": _PROVOKER}
     own = replace(endpoint, options=named, username=user, password=PASSWORD if user else None)
     link = await dial(own)
-    await subscribe(link, link.requests.begin(), link.requests.take)
+    await open_inbox(link)
     try:
         yield link
     finally:
@@ -67,7 +67,7 @@ async def _connected(endpoint: Endpoint, user: str | None = None) -> AsyncIterat
 async def _system(link: NatsConnection, what: str, **body: Any) -> Any:
     subject = f"$SYS.REQ.SERVER.{link.client._server_info['server_id']}.{what}"
     answer = await link.requests.ask(subject, json.dumps(body).encode(), _TIMEOUT_S)
-    return json.loads(answer.data).get("data")
+    return json.loads(answer).get("data")
 
 
 _TIMEOUT_S = 5.0

@@ -8,7 +8,7 @@ from brokers.api import BeginsPublishing
 from brokers.contenders import find_contender
 from brokers.errors import TopicRefusedError
 
-CONTENDERS = ("valkey", "valkey-streams", "nats")
+CONTENDERS = ("valkey", "valkey-streams", "nats", "nats-jetstream")
 EVENTS = 5_000
 
 

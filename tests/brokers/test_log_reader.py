@@ -171,3 +171,19 @@ async def test_losses_while_all_topics_join_are_reported_in_their_place():
         Gap("trimmed: the broker dropped entries before they were read", 3),
         b"3",
     ]
+
+
+async def test_live_entries_go_straight_to_the_reader_and_a_history_waits_for_it():
+    inbox, got, ends = Inbox(100, tells_end=True), [], []
+    feed = LogReader(ENDPOINT, inbox, 0, Past([("old", b"1")]).read, TopicNames(ENDPOINT, 100))
+    inbox.pass_on(lambda topic, payload: got.append(payload), lambda: ends.append(len(got)))
+    await feed.subscribe(["live"], None)
+    assert feed.take_now(1, "live", b"a")
+    inbox.end_read()
+    await take(feed, (2, "live", b"b"))
+    assert (got, ends) == ([b"a", b"b"], [1, 2])
+    await feed.subscribe(["old"], 0)
+    await joined(feed)
+    await take(feed, (3, "old", b"2"))
+    assert (got, ends) == ([b"a", b"b"], [1, 2])
+    assert await drained(feed) == [b"1", b"2"]

@@ -19,7 +19,10 @@ class Client:
         self.seen = []
 
     async def _process_msg(self, sid, subject, reply, data, headers):
-        self.seen.append((sid, bytes(data), headers))
+        self.seen.append((sid, bytes(subject), bytes(reply), bytes(data), headers))
+
+    def sink(self, sid):
+        return lambda *message: self.seen.append((sid, *message, None))
 
     async def _process_ping(self):
         self.seen.append("ping")
@@ -57,7 +60,7 @@ def test_everything_is_seen_in_order_wherever_it_is_cut(items, cuts):
     plain, fast = Client(), Client()
     parser = SinkParser(fast)
     for sid in (1, 2):  # the third has no sink
-        parser.sinks[b"%d" % sid] = lambda payload, sid=sid: fast.seen.append((sid, payload, None))
+        parser.sinks[b"%d" % sid] = fast.sink(sid)
     asyncio.run(through(Parser(plain)))
     asyncio.run(through(parser))
     assert fast.seen == plain.seen
@@ -96,7 +99,7 @@ def test_what_is_taken_as_it_arrives_keeps_its_place(items, cuts):
     plain, fast = Slow(), Slow()
     parser = SinkParser(fast)
     for sid in (1, 2):  # the third has no sink
-        parser.sinks[b"%d" % sid] = lambda payload, sid=sid: fast.seen.append((sid, payload, None))
+        parser.sinks[b"%d" % sid] = fast.sink(sid)
     asyncio.run(arrives(Parser(plain), watch=False))
     asyncio.run(arrives(parser, watch=True))
     assert fast.seen == plain.seen

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import nats
 import nkeys
@@ -17,6 +18,7 @@ from brokers.conformance.workbench import reading
 from brokers.errors import BrokerError, CauseKind, TopicRefusedError
 from brokers.nats_errors import Error
 from brokers.nats_link import NatsConnection
+from brokers.nats_requests import IN_FLIGHT
 from brokers.programs.catalogue import PROGRAMS
 from brokers.programs.probe import answers
 from brokers.programs.running import Running, launch
@@ -159,6 +161,34 @@ async def test_foreign_streams_are_distinguished(tmp_path):
                 await producer.publish("two", b"")
             await producer.publish("one", b"")
             await reader.count(1)
+        await client.close()
+
+
+async def test_publishes_that_are_never_acknowledged_end_with_an_error_each(tmp_path):
+    """More than may be in flight: the later ones are sent when the earlier ones have ended."""
+    count = IN_FLIGHT * 2 + 1
+    with server(tmp_path, **jetstream(tmp_path)) as (address, _):
+        client = await nats.connect(f"nats://{address}")
+        await client.jetstream().add_stream(name="mute", subjects=["mute.>"], no_ack=True)
+        adapter, endpoint = open_endpoint(f"nats+js://{address}?stream=mute")
+        errors, ended = [], asyncio.Event()
+
+        def done(error):
+            errors.append(error)
+            if len(errors) == count:
+                ended.set()
+
+        async with adapter.producer(replace(endpoint, timeout_s=0.5)) as producer:
+            for number in range(count):
+                producer.begin("t", b"%d" % number, done)
+            producer.flush()
+            async with asyncio.timeout(20):
+                await ended.wait()
+            assert {(error.kind, error.cause) for error in errors} == {(CauseKind.SILENT, "no answer")}
+            with pytest.raises(BrokerError, match="no answer"):
+                await producer.publish("t", b"alone")
+            assert producer.link.connected
+        assert (await client.jetstream().stream_info("mute")).state.messages > IN_FLIGHT
         await client.close()
 
 
