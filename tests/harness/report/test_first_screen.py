@@ -39,6 +39,7 @@ FAULTS = {
     "link cut": "link-cut",
     "link slow": "link-delay",
     "link stalls": "link-stall",
+    "proxy stalls": "proxy-stall",
     "generator cut off": "generator-cut",
     "replica killed": "replica-kill",
     "replicas restarted": "replica-restart",
