@@ -29,6 +29,12 @@ def p99_at_held(
 def in_words(found: Capacity) -> str:
     """Return the answer as a sentence: the load that holds with its interval, where it breaks, and what broke first."""
     if found.held is None:
+        judged = [point for point in found.points if point.judged]
+        if judged and all(point.by_harness for point in judged):
+            return (
+                f"{found.contender}: the harness refused every run, down to {min(point.load for point in judged):,} {found.vary}, which "
+                f"says nothing about {found.contender}; last: {judged[-1].why}"
+            )
         why = next((f"; {point.why}" for point in reversed(found.points) if point.why), "")
         return f"{found.contender}: found no load that holds {found.slo}: {found.note or 'nothing was measured'}{why}"
     said = f"{_times(found, found.held, 'held')}{_interval(found)}"

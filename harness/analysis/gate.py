@@ -152,8 +152,8 @@ def _named(contender: str, transport: str) -> str:
 
 def _valid(comparison: Comparison, contender: str, transport: str) -> list[Run]:
     """The key of comparable runs: other transports, and runs with faults, are not comparable."""
-    same = [run for run in comparison.runs if (run.contender, run.transport) == (contender, transport)]
-    return [run for run in same if run.valid and run.scenario.faults == comparison.scenario.faults]
+    same = [run for run in comparison.ranked if (run.contender, run.transport) == (contender, transport)]
+    return [run for run in same if run.valid]
 
 
 def _figures(comparison: Comparison, contender: str, transport: str, column: str) -> list[float]:

@@ -135,7 +135,8 @@ def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence)
         return [f"{said}, which {_replay(found)} (declared, not {where})."]
     kinds = [kind for kind in REPLICA_FAULTS if all(kind in broken[name] for name in proven)]
     also = f"; {listed(rest)} {_replay(rest)} too, not {where}" if rest else ""
-    return [f"{said}, which lost nothing in any fault (including {listed(kinds or REPLICA_FAULTS)}){also}."]
+    which = listed(kinds) if kinds else f"either {listed(REPLICA_FAULTS, 'or')}"
+    return [f"{said}, which lost nothing in any fault (including {which}){also}."]
 
 
 def _replay(names: Sequence[str]) -> str:

@@ -26,12 +26,22 @@ class Resumption:
     @property
     def complete(self) -> int:
         """Visits that got every event of their session up to their last one, once, with the bytes that were sent."""
-        return sum(round(run.figures["complete_visits"] * run.figures["visits"]) for run in self.outcome.runs)
+        shares = [
+            (run.figures.get("complete_visits", 0.0), run.figures.get("visits", 0.0)) for run in self.outcome.runs
+        ]
+        return sum(round(share * visits) for share, visits in shares)
 
     @property
     def resumes(self) -> bool:
-        """Whether every reader got the whole session."""
-        return self.complete == self.visits and not self.outcome.total("lost") and self.outcome.recovered
+        """Whether there were readers, and every one got the whole session."""
+        whole = 0 < self.visits == self.complete
+        return whole and not self.outcome.total("lost") and self.outcome.recovered
+
+    @property
+    def rounds(self) -> tuple[int, int]:
+        """The rounds with a valid run, and those that were tried."""
+        valid = {run.round for run in self.outcome.runs}
+        return len(valid), len(valid | {run.round for run in self.outcome.refused})
 
     @property
     def waits_s(self) -> list[float]:
@@ -74,6 +84,10 @@ def resumption_told(comparison: Comparison) -> list[str]:
     broken = [one for one in measured if not one.resumes]
     if broken:
         said.append(f"Not whole after a replica's death: {listed([_broken(one) for one in broken])}.")
+    fewer = [one for one in measured if one.rounds[0] < one.rounds[1]]
+    if fewer:
+        counts = [f"{one.rounds[0]} of {one.rounds[1]} with {one.outcome.contender}" for one in fewer]
+        said.append(f"Valid rounds in which a replica died: {listed(counts)}; the others were refused.")
     refused = [one.outcome.contender for one in found if not one.outcome.runs]
     if refused:
         said.append(f"The runs of {listed(refused)} in which a replica died were refused; the report has the reasons.")

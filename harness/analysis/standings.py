@@ -186,9 +186,7 @@ def standings(comparison: Comparison) -> list[Standing]:
     """
     several = len({run.transport for run in comparison.runs}) > 1
     by_name: dict[str, list[Run]] = {}
-    for run in comparison.runs:
-        if run.scenario.faults != comparison.scenario.faults:
-            continue
+    for run in comparison.ranked:
         by_name.setdefault(f"{run.contender} over {run.transport}" if several else run.contender, []).append(run)
     found = []
     for name, runs in by_name.items():

@@ -41,6 +41,11 @@ class Result:
         numbered = enumerate(self.comparison.runs, 1)
         return [(n, run) for n, run in numbered if run.contender == contender and run.valid and run.transport == "sse"]
 
+    def ranked_of(self, contender: str) -> list[tuple[int, Run]]:
+        """Those of `runs_of` that are compared, without the extra ones in which something breaks."""
+        faults = self.comparison.scenario.faults
+        return [(n, run) for n, run in self.runs_of(contender) if run.scenario.faults == faults]
+
 
 def newest_folders(own: Path, reference: Path) -> list[Path]:
     """Return the complete result directories in `own` if a comparison with a valid run is among them, else those in `reference`.
@@ -52,7 +57,7 @@ def newest_folders(own: Path, reference: Path) -> list[Path]:
         for path in sorted([*own.glob("*/manifest.json"), *own.glob("*-capacity-*-all/*/manifest.json")])
         if not path.parent.name.endswith((PARTIAL, INCOMPLETE))
     ]
-    compared = any(one.compares and any(run.valid for run in one.comparison.runs) for one in map(load, complete))
+    compared = any(one.compares and any(run.valid for run in one.comparison.ranked) for one in map(load, complete))
     return complete if compared else result_folders(reference)
 
 

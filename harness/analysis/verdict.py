@@ -26,8 +26,12 @@ def workload(scenario: Scenario) -> str:
 
 
 def offered_workload(comparison: Comparison) -> str:
-    """`500 clients on 2 replicas at 32 events/s`: the rate of the schedule, which may differ from the requested one."""
-    offered = [run.figures["offered_hz"] for run in comparison.runs if run.valid and "offered_hz" in run.figures]
+    """`500 clients on 2 replicas at 32 events/s`: the rate of the schedule, which may differ from the requested one.
+
+    Extra runs in which something breaks have other phases, and with sessions another rate.
+    """
+    runs = comparison.ranked or comparison.runs  # of faults alone, all runs break something
+    offered = [run.figures["offered_hz"] for run in runs if run.valid and "offered_hz" in run.figures]
     if not offered:
         return workload(comparison.scenario)
     rate = float(f"{median(offered):.3g}")
@@ -42,10 +46,10 @@ def verdict(comparison: Comparison) -> list[str]:
     every = standings(comparison)
     measured = [standing for standing in every if standing.runs]
     if not measured:
-        return [_nothing(comparison), *_distrust(comparison, every)]
+        return [_nothing(comparison), *_distrust(comparison)]
     found = families(comparison)
     sentences = [*_answer(comparison, found), *_apart(found), *_broker_share(measured), *_floor(measured)]
-    return [*sentences, *_losses(measured), *_limits(measured), *_advice(found), *_distrust(comparison, every)]
+    return [*sentences, *_losses(measured), *_limits(measured), *_advice(found), *_distrust(comparison)]
 
 
 def _advice(found: Sequence[Family]) -> list[str]:
@@ -66,7 +70,8 @@ def _advice(found: Sequence[Family]) -> list[str]:
 def _nothing(comparison: Comparison) -> str:
     if not comparison.runs:
         return "No run finished, so there is nothing to compare."
-    return "No run is valid, so there is no verdict; the report has the reasons."
+    of = " without a fault" if any(run.valid for run in comparison.runs) else ""
+    return f"No run{of} is valid, so there is no verdict; the report has the reasons."
 
 
 def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
@@ -200,8 +205,8 @@ def _limits(measured: Sequence[Standing]) -> list[str]:
     ]
 
 
-def _distrust(comparison: Comparison, every: Sequence[Standing]) -> list[str]:
-    refused = sum(len(standing.refused) for standing in every)
+def _distrust(comparison: Comparison) -> list[str]:
+    refused = sum(not run.valid for run in comparison.runs)
     said = []
     if refused:
         runs = "1 run" if len(comparison.runs) == 1 else f"{len(comparison.runs)} runs"

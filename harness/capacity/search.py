@@ -103,7 +103,12 @@ class Search:
             else:
                 answer.broke = load
         if answer.held is None:
-            answer.note = f"no limit found: even the smallest load, {least:,}, does not hold"
+            judged = answer.broke is None or False in answer.outcomes(answer.broke)
+            answer.note = (
+                f"no limit found: even the smallest load, {least:,}, does not hold"
+                if judged
+                else f"no limit found: no run at the smallest load, {least:,}, could be judged"
+            )
 
     def _coarse(self) -> bool:
         """Whether there are loads between `held` and `broke` that are further apart than the precision."""

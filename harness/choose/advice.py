@@ -15,6 +15,7 @@ from harness.choose.failover_queries import FittingForm, fitting_form, forms_of
 from harness.choose.fault_queries import (
     asks_of_faults,
     faults_not_measured,
+    faults_of,
     kept_everything,
     may_lose_nothing,
     restarts_without_loss,
@@ -92,8 +93,18 @@ def _because(answer: Answer, needs: Needs, first: Judged) -> list[str]:
     form = fitting_form(name, needs, answer.results)
     said += [f"as {form.name} it is {form.said}"] if form else []
     if asks_of_faults(needs) and not _proven(name, answer, needs):
-        said.append(f"but what {'the death of a node does' if needs.nodes > 1 else 'faults do'} to it was not measured")
+        said.append(f"but what {_open(name, answer, needs)} to it was not measured")
     return said
+
+
+def _open(name: str, answer: Answer, needs: Needs) -> str:
+    """`broker-kill does`: the faults that were not measured, with their verb."""
+    if needs.nodes > 1:
+        return "the death of a node does"
+    missing = faults_not_measured(name, needs, answer.results)
+    if not faults_of(name, needs, answer.results):
+        return "faults do"
+    return f"{listed(missing)} {'does' if len(missing) == 1 else 'do'}"
 
 
 def _place(answer: Answer, first: Judged, needs: Needs) -> str:

@@ -38,14 +38,14 @@ def nearest(needs: Needs, results: Sequence[Result], here: Mapping[str, str] | N
         UsageError: no comparison has a valid run of such a contender; the message lists what there is, and the next step.
     """
     compared = [result for result in results if result.compares]
-    found = [result for result in compared if any(run.valid and weighable(run) for run in result.comparison.runs)]
+    found = [result for result in compared if any(run.valid and weighable(run) for run in result.comparison.ranked)]
     if not found:
         raise UsageError(_nothing(results, compared))
 
     def nearness(result: Result) -> tuple[bool, bool, float, str, int]:
         scenario = result.comparison.scenario
         distance = sum(abs(math.log(measured / needed)) for measured, needed in needs.workload(scenario).values())
-        contenders = {run.contender for run in result.comparison.runs if run.valid}
+        contenders = {run.contender for run in result.comparison.ranked if run.valid}
         own = here is not None and same_machine(result.comparison.host, here)
         return needs.has_shape_of(scenario), own, -distance, result.comparison.started_utc, len(contenders)
 
@@ -54,7 +54,7 @@ def nearest(needs: Needs, results: Sequence[Result], here: Mapping[str, str] | N
 
 def _nothing(results: Sequence[Result], compared: Sequence[Result]) -> str:
     start = "the results contain no comparison with a valid run"
-    runs = [run for result in compared for run in result.comparison.runs if weighable(run)]
+    runs = [run for result in compared for run in result.comparison.ranked if weighable(run)]
     if not compared:
         kinds = listed(sorted({result.kind for result in results}))
         return f"{start}, only {kinds}; give a directory that fanbench compare wrote, or run `fanbench compare`"
@@ -67,7 +67,7 @@ def _nothing(results: Sequence[Result], compared: Sequence[Result]) -> str:
 
 def warnings(needs: Needs, base: Result, others: int) -> list[str]:
     """Warn if the answer rests on a smaller load or another shape, or leaves something out."""
-    said = [*unknown_programs(needs.have), *_another_shape(needs, base), *_larger(needs, base)]
+    said = [*unknown_programs(needs.have), *_another_shape(needs, base), *_larger(needs, base), *_stamped(needs)]
     services = sorted({run.contender for run in base.comparison.runs if run.endpoint})
     if services:
         said.append(
@@ -92,6 +92,15 @@ def _larger(needs: Needs, base: Result) -> list[str]:
         if needed is not None and measured and needed >= STANDS_FOR * measured
     ]
     return [f"{listed(said)}: results at {workload(scenario)} may not apply there"] if said else []
+
+
+def _stamped(needs: Needs) -> list[str]:
+    if needs.payload_bytes is None or needs.payload_bytes >= needs.least_bytes:
+        return []
+    return [
+        f"an event of {counted(needs.payload_bytes)} bytes cannot hold the stamp that it is measured by: events of "
+        f"{needs.least_bytes} bytes stand for it"
+    ]
 
 
 def _another_shape(needs: Needs, base: Result) -> list[str]:

@@ -87,10 +87,10 @@ def choose(
         speaks_against = (*against(name, delivery, needs, used), *against_on_nodes(name, needs, used))
         if speaks_against:
             answer.ruled_out.append(Judged(name, delivery, tuple(dict.fromkeys(speaks_against))))
-        elif base.runs_of(name):
+        elif base.ranked_of(name):
             left[name] = delivery
     _order(answer, needs, left)
-    answer.unmeasured = [name for name in names if not base.runs_of(name) and name not in _out(answer)]
+    answer.unmeasured = [name for name in names if not base.ranked_of(name) and name not in _out(answer)]
     answer.not_measured = gaps_of(needs, used, base, _in_turn(answer, needs), list(names), answer.unmeasured)
     if prices is not None:
         answer.currency = prices.currency

@@ -65,9 +65,16 @@ def said_on_nodes(name: str, needs: Needs, results: Sequence[Result]) -> list[st
 
 def _latency(form: str, needs: Needs, results: Sequence[Result]) -> list[str]:
     """Its latency without a fault, from the newest comparison of the needed shape; empty without one."""
-    ran = [one for one in results if one.compares and needs.has_shape_of(one.comparison.scenario) and one.runs_of(form)]
-    newest = max(ran, key=lambda result: result.comparison.started_utc, default=None)
+    newest = compared_in(form, needs, results)
     return [] if newest is None else [f"{span(newest, form)} on {workload(newest.comparison.scenario)}"]
+
+
+def compared_in(form: str, needs: Needs, results: Sequence[Result]) -> Result | None:
+    """The newest comparison of the needed shape with a valid run of a cluster; None without one."""
+    ran = [
+        one for one in results if one.compares and needs.has_shape_of(one.comparison.scenario) and one.ranked_of(form)
+    ]
+    return max(ran, key=lambda result: result.comparison.started_utc, default=None)
 
 
 def node_deaths_not_measured(

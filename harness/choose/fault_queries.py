@@ -107,10 +107,15 @@ def may_lose_nothing(needs: Needs) -> bool:
     return bool(_loss_conditions(needs))
 
 
-def faults_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> bool:
-    """Whether no relevant fault was measured with the contender."""
-    kinds = {outcome.fault for outcome, _ in faults_of(name, needs, results)}
-    return not kinds or (bool(needs.deploys_daily) and _OF_A_DEPLOY not in kinds)
+def faults_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> list[FaultKind]:
+    """The faults without a valid run that decide about a contender: the loss of its broker, and a deploy if there are any.
+
+    The others do not stand for them: a comparison of sessions, for instance, kills a replica and nothing else.
+    """
+    measured = {outcome.fault for outcome, _ in faults_of(name, needs, results)}
+    decisive: list[FaultKind] = ["link-cut" if needs.nodes > 1 else "broker-kill"]
+    decisive += [_OF_A_DEPLOY] if needs.deploys_daily else []
+    return [kind for kind in decisive if kind not in measured]
 
 
 def restarts_without_loss(name: str, results: Sequence[Result]) -> bool | None:

@@ -12,8 +12,6 @@ from brokers.contenders import all_contenders, cluster_contenders, program_of_re
 from core.fault import FaultKind
 from core.resources import resource_folder
 from core.scenario import Scenario, load_scenario
-from core.stamp import smallest_bytes
-from core.topics import expand_topics, topic_pattern
 from harness.analysis.judgement_words import listed
 from harness.analysis.next_commands import (
     NODE_DEATHS,
@@ -27,7 +25,7 @@ from harness.analysis.next_commands import (
 from harness.analysis.standings import FLOOR
 from harness.analysis.stored_results import Result
 from harness.analysis.verdict import workload
-from harness.choose.failover_queries import fitting_forms, forms_of, node_deaths_not_measured
+from harness.choose.failover_queries import compared_in, fitting_forms, forms_of, node_deaths_not_measured
 from harness.choose.fault_queries import asks_of_faults, faults_not_measured
 from harness.choose.needs import Needs
 from harness.choose.quoting import counted
@@ -88,7 +86,7 @@ def _nodes(needs: Needs, results: Sequence[Result], base: Result, names: Sequenc
         what = f"how long clients hear nothing in {listed(kinds)} of {listed(forms)}"
         yield Unmeasured(what, failovers_of(forms, kinds))
     forms = [form.name for name in names for form in fitting_forms(name, needs, results)]
-    idle = [form for form in forms if not any(result.compares and result.runs_of(form) for result in results)]
+    idle = [form for form in forms if compared_in(form, needs, results) is None]
     for some in _parts(idle, MOST):
         what = f"the latency of {listed(some)}, of which only one process ran without a fault"
         yield Unmeasured(what, _comparison(needs, base.comparison.scenario, some))
@@ -122,7 +120,7 @@ def _capacity(needs: Needs, results: Sequence[Result], base: Result, names: Sequ
         if wanted is None or wanted < FAR * measured or wanted <= max(seen, default=0):
             continue
         objective = str(needs.objective() or "p99<100ms, lost=0")
-        keys = ("scenario", "clients", "replicas", "rate", "payload-bytes")
+        keys = ("scenario", "clients", "replicas", "rate", "payload-bytes", "topics")
         kept = {key: options[key] for key in keys if key in options and key != axis}
         unit = "clients" if axis == "clients" else "events/s"
         name = next((name for name in names if program_of_result(name)), None)
@@ -187,7 +185,6 @@ def load_options(needs: Needs, scenario: Scenario) -> dict[str, object]:
     options["clients"] = needs.clients or scenario.clients
     options["replicas"] = needs.replicas or scenario.replicas
     options["rate"] = f"{needs.rate_hz or scenario.rate_hz:g}"
-    least = smallest_bytes(expand_topics(topic_pattern(needs.topics)))
-    options["payload-bytes"] = max(least, needs.payload_bytes or scenario.payload_bytes)
+    options["payload-bytes"] = max(needs.least_bytes, needs.payload_bytes or scenario.payload_bytes)
     options["topics"] = needs.topics
     return options

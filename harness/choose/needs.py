@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import UsageError, nearest
 from core.scenario import Scenario, ScheduleKind, read_toml
-from core.topics import MAX_TOPICS, expand_topics
+from core.stamp import smallest_bytes
+from core.topics import MAX_TOPICS, expand_topics, topic_pattern
 from harness.analysis.slo import Slo
 from harness.choose.have import program_named
 
@@ -69,8 +71,13 @@ class Needs(BaseModel):
         if self.rate_hz is not None:
             dimensions["rate_hz"] = (scenario.rate_hz, self.rate_hz)
         if self.payload_bytes is not None:
-            dimensions["payload_bytes"] = (max(1, scenario.payload_bytes), self.payload_bytes)
+            dimensions["payload_bytes"] = (max(1, scenario.payload_bytes), max(self.payload_bytes, self.least_bytes))
         return dimensions
+
+    @property
+    def least_bytes(self) -> int:
+        """The smallest event that can be measured, which stands for smaller ones: its stamp."""
+        return _least_bytes(self.topics)
 
     def has_shape_of(self, scenario: Scenario) -> bool:
         """Whether a scenario has the needed number of topics and schedule; sessions are another shape."""
@@ -90,6 +97,11 @@ class Needs(BaseModel):
         if all(measured <= needed for measured, needed in pairs):
             return "lighter"
         return "heavier" if all(measured >= needed for measured, needed in pairs) else "other"
+
+
+@functools.cache
+def _least_bytes(topics: int) -> int:
+    return smallest_bytes(expand_topics(topic_pattern(topics)))
 
 
 def parse_needs(file: Path | None, given: Mapping[str, object]) -> Needs:

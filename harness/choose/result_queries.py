@@ -133,6 +133,8 @@ def doubts(name: str, needs: Needs, results: Sequence[Result]) -> list[str]:
         and not _fits(name, needs.memory_mb, needs, results)
     ):
         said.append("its broker's memory was not measured on such a load")
+    if needs.memory_mb is not None and needs.nodes > 1 and _sizes(name, needs, results):
+        said.append("its memory was measured as one process, not as a cluster")
     if needs.replay and replays(name) is None:
         said.append("whether it can replay is unknown here: its adapter is not installed")
     return said
@@ -158,11 +160,10 @@ def largest(name: str, needs: Needs, base: Result, results: Sequence[Result]) ->
 
 def span(result: Result, name: str) -> str:
     """The median round's p99 and its range over rounds, as in summary.csv."""
-    faults = result.comparison.scenario.faults  # runs with other faults are not part of a comparison
     cells = [
         (float(cell), n)
-        for n, run in result.runs_of(name)
-        if run.scenario.faults == faults and (cell := row_of(run, n).cells()[COMPARED_BY]) is not None
+        for n, run in result.ranked_of(name)
+        if (cell := row_of(run, n).cells()[COMPARED_BY]) is not None
     ]
     if not cells:
         return f"{COMPARED_BY} was not measured"

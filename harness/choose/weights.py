@@ -19,7 +19,7 @@ DRAWS = 2000
 def weigh(frame: pd.DataFrame, weights: Mapping[str, float], doubt: float = 0.5) -> pd.DataFrame:
     """Rank contenders by weighted columns of summary.csv in which less is better.
 
-    `frame` is `harness.results.frames.summary_frame` of one comparison; refused runs are left out. A contender's score is the
+    `frame` is `harness.results.frames.summary_frame` of one comparison; only its `ranked` runs count. A contender's score is the
     weighted geometric mean of its figures (median over rounds), each as a multiple of the best one's. 1.0 means best in
     everything; 2.0 means twice as slow or large overall. Contenders that lack one of the figures are left out.
 
@@ -43,7 +43,7 @@ def weigh(frame: pd.DataFrame, weights: Mapping[str, float], doubt: float = 0.5)
     if not shares.sum():
         raise UsageError("weights: none is above 0; give what matters, for instance {'p99_ms': 2, 'broker_rss_mb': 1}")
     shares /= shares.sum()
-    valid = frame[frame["valid"]].dropna(subset=list(weights))
+    valid = frame[frame["ranked"]].dropna(subset=list(weights))
     rounds = {str(name): rows[list(weights)].to_numpy(np.float64) for name, rows in valid.groupby("contender")}
     if not rounds:
         raise UsageError(f"weights: no contender has {', '.join(weights)} in a valid run; choose other columns")

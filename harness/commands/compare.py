@@ -175,12 +175,12 @@ def _announcement(
 ) -> str:
     further = [job for job in jobs if job.scenario.faults != scenario.faults]
     further_s = sum(job.scenario.broken_run_s(*job.scenario.faults) for job in further)
-    seconds = sum(job.scenario.run_s for job in jobs if job.scenario.faults == scenario.faults) + further_s
-    about = f"about {max(1, round(seconds / 60))} min"
+    ranked_s = scenario.run_s * (len(jobs) - len(further))
     rounds = f"{scenario.rounds} rounds"
     if until:
         rounds = f"rounds until all pairs are settled, at least {MIN_ROUNDS},"
-        about = f"about {max(1, round((precision.within_s + further_s) / 60))} min"
+        ranked_s = max(precision.within_s, ranked_s * MIN_ROUNDS / scenario.rounds)
+    about = f"about {max(1, round((ranked_s + further_s) / 60))} min"
     over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
     return (
         f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "

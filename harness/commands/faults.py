@@ -176,7 +176,7 @@ def faults_command(
         console.print(sentence, highlight=False, markup=False)
     console.print(f"report: {report.page}", highlight=False, markup=False, soft_wrap=True)
     if json_answer:
-        runs = [run_json(run) | {"fault": run.scenario.faults[0].kind, **run.figures} for run in comparison.runs]
+        runs = [run_json(run) | run.figures for run in comparison.runs]
         print(json.dumps({"folder": str(outcome.folder), "complete": comparison.complete, "runs": runs}))
     return 0 if comparison.complete and held(comparison.runs) else 1
 

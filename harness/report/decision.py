@@ -16,6 +16,7 @@ from harness.analysis.fault_evidence import FaultEvidence, FoundFault, base_name
 from harness.analysis.judgement_words import ms
 from harness.analysis.next_commands import failovers_command, faults_command
 from harness.analysis.order import in_order
+from harness.analysis.resumption import KILLED
 from harness.analysis.standings import Standing
 from harness.report.view import LEVEL, NOT_WATCHED, Cell, Table, number
 from harness.results.run_record import Comparison
@@ -226,12 +227,17 @@ def _note(comparison: Comparison, evidence: FaultEvidence) -> str:
     )
 
 
+def _went_through_faults(name: str, evidence: FaultEvidence) -> bool:
+    """Whether faults were measured with the contender, other than the death of a replica that sessions go through."""
+    return bool({*evidence.kinds([name])} - {KILLED})
+
+
 def next_steps(comparison: Comparison, evidence: FaultEvidence) -> tuple[str, ...]:
     """The commands that fill the dashes of faults and failovers, each with its contenders and duration in minutes."""
     measured = dict.fromkeys(base_name(s.contender) for s in in_order(comparison) if not s.floor and s.runs)
     names = [name for name in measured if _known(name) is not None]
     found = (
-        ("Faults", faults_command([name for name in names if not evidence.kinds([name])])),
+        ("Faults", faults_command([name for name in names if not _went_through_faults(name, evidence)])),
         ("A node of three", failovers_command([name for name in names if not evidence.failovers(name)])),
     )
     said = [f"{what}: not measured on this machine with every contender; run {step}." for what, step in found if step]

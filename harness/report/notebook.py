@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.paths import absolute_path
 from core.resources import resource_folder
+from core.scenario import Scenario
 from harness.analysis.stored_results import Result, load_all, newest_folders
 from harness.report.chart_style import to_svg
 from harness.report.view import Table
@@ -49,9 +50,13 @@ def results_folders(found: Sequence[Result]) -> list[Path]:
 
 
 def newest(found: Sequence[Result]) -> Result:
-    """The newest comparison, if possible one with a constant rate."""
+    """The newest comparison, if possible one with a constant rate, which sessions do not have."""
     compared = [result for result in found if result.compares]
-    return max(compared, key=lambda one: (one.comparison.scenario.schedule == "constant", one.comparison.started_utc))
+    return max(compared, key=lambda one: (_is_constant(one.comparison.scenario), one.comparison.started_utc))
+
+
+def _is_constant(scenario: Scenario) -> bool:
+    return scenario.schedule == "constant" and not scenario.topic_arrivals_hz
 
 
 def results_shown() -> str:

@@ -62,7 +62,14 @@ def _cells(one: Resumption) -> list[Cell]:
     if not outcome.runs:
         return [Cell("refused", "warn", "; ".join(outcome.refused[0].problems)), *[Cell("–")] * 5]
     kind = "good" if one.resumes else "bad" if outcome.broken_promise else "warn"
-    runs = "one run" if len(outcome.runs) == 1 else f"{len(outcome.runs)} runs"
+    valid, tried = one.rounds
+    runs = (
+        f"{valid} of {tried} rounds, the others refused"
+        if valid < tried
+        else "one run"
+        if valid == 1
+        else f"{valid} runs"
+    )
     counts = [f"{outcome.total(name):,}" for name in ("lost", "duplicated")]
     replayed = f"{round(sum(outcome.values('replayed'))):,}"
     return [

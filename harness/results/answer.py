@@ -12,6 +12,7 @@ def run_json(run: Run) -> dict[str, object]:
         "contender": run.contender,
         "round": run.round,
         "transport": run.transport,
+        "fault": " ".join(fault.kind for fault in run.scenario.faults),
         "expected": run.expected,
         "delivered": run.delivered,
         "lost_by_cause": {cause: count for cause, count in run.lost_by_cause.items() if count},

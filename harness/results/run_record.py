@@ -119,7 +119,12 @@ class Comparison:
     """The `version` that measured it, and the `commit` of a checkout."""
 
     @property
+    def ranked(self) -> list[Run]:
+        """The runs that are compared: all but the extra ones, in which something breaks that the scenario does not break."""
+        return [run for run in self.runs if run.scenario.faults == self.scenario.faults]
+
+    @property
     def rounds(self) -> int:
         """The wanted rounds; if a comparison stopped early, the rounds that started."""
-        ranked = [run.round for run in self.runs if run.scenario.faults == self.scenario.faults]
-        return max(ranked, default=0) if self.stopping.looks else self.scenario.rounds
+        started = max((run.round for run in self.ranked), default=0)
+        return started if self.stopping.looks else self.scenario.rounds

@@ -40,9 +40,9 @@ def _key(job: Job) -> Key:
     return (job.contender.name, job.transport, repr(job.scenario.faults))
 
 
-def _kind(job: Job) -> Key:
-    """The key of jobs that fail for the same reason: everything except the round and the faults."""
-    return (job.contender.name, job.transport, repr(job.scenario.with_fields(faults=())))
+def _kind(job: Job) -> tuple[str, str]:
+    """The key of jobs that fail for the same permanent reason, whatever their round, their phases and their faults."""
+    return (job.contender.name, job.transport)
 
 
 class RetryQueue:

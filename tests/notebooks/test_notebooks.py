@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from core.contracts.capacity import Capacity
-from harness.report.notebook import RESULTS
+from harness.analysis.stored_results import Result
+from harness.report.notebook import RESULTS, newest
 from harness.results.store import open_results, store_capacity
 from tests.harness import made_up
 
@@ -60,6 +61,14 @@ def test_each_runs_from_the_top(results: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"{notebook.name}: every cell ran" for notebook in NOTEBOOKS]
+
+
+def test_they_open_on_a_comparison_with_a_constant_rate_which_sessions_do_not_have() -> None:
+    """`choose` knows no sessions, and their load is not the one of the scenario."""
+    sessions = made_up.SCENARIO.with_fields(topic_arrivals_hz=1.5, stamp="compact")
+    usual = Result("usual", made_up.comparison([made_up.run()], started_utc="2026-01-01T00:00:00Z"), search=False)
+    newer = made_up.comparison([made_up.run(scenario=sessions)], scenario=sessions, started_utc="2026-02-02T00:00:00Z")
+    assert newest([usual, Result("tokens", newer, search=False)]) is usual
 
 
 def test_the_four_are_there() -> None:

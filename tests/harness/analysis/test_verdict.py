@@ -7,7 +7,7 @@ import pytest
 
 from core.histogram import Histogram
 from harness.analysis.standings import families, percentile_band, standings
-from harness.analysis.verdict import verdict
+from harness.analysis.verdict import offered_workload, verdict
 from harness.results.run_record import Run
 from tests.harness import made_up
 
@@ -176,3 +176,28 @@ def test_groups_are_those_that_are_not_different_from_their_first() -> None:
     behind = found.behind_leader("slow")
     assert behind is not None
     assert behind.slower == "slow"
+
+
+def killed(number: int, **fields: object) -> Run:
+    """A run in which a replica dies, beside those that are compared: its phases, and so its rate, are others."""
+    figures = {"offered_hz": 7.0, "silence_ms": 900.0}
+    return made_up.fault_run("valkey", "replica-kill", round=number, **({"figures": figures} | fields))
+
+
+def test_the_load_is_that_of_the_runs_that_are_compared() -> None:
+    compared = [made_up.run("valkey", number, figures={"offered_hz": 19.0}) for number in FIVE]
+    broken = [killed(number) for number in range(6, 15)]
+    assert offered_workload(made_up.comparison([*compared, *broken])).endswith(" at 19 events/s")
+    assert offered_workload(made_up.comparison(broken)).endswith(" at 7 events/s")  # a result of faults has no others
+    refused = [made_up.run("valkey", number, problems=("late",)) for number in FIVE]
+    assert offered_workload(made_up.comparison([*refused, *broken])).endswith(" at 20 events/s")
+
+
+def test_every_refused_run_is_counted_beside_the_number_of_all_runs() -> None:
+    runs = [made_up.run("valkey", number) for number in FIVE]
+    words = said(*runs, killed(6, problems=("busy",)), killed(6), made_up.run("nats", 1, problems=("late",)))
+    assert "2 of 8 runs refused and not ranked" in words
+
+
+def test_where_only_runs_with_a_fault_are_valid_it_does_not_say_that_none_is() -> None:
+    assert said(made_up.run("valkey", problems=("late",)), killed(6)).startswith("No run without a fault is valid, so")

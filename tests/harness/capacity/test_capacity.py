@@ -192,6 +192,15 @@ def test_a_refused_run_is_the_harnesss_limit_and_never_the_contenders() -> None:
     assert "; 4,400 broke in 2 of 2 runs, first: p99 " in told(late, broken)
 
 
+def test_where_the_harness_refused_every_run_the_contender_is_not_said_to_break() -> None:
+    points = [judge(made_up.run(problems=LATE, disturbed=True, usage=FULL), SLO, load, cores=2) for load in (2, 1)]
+    runs = [made_up.run(round=number) for number in (1, 2)]
+    nothing = SearchAnswer(None, 1, note="no limit found: even the smallest load, 1, does not hold")
+    assert in_words(as_found("valkey", "clients", SLO, nothing, points, runs)) == (
+        f"valkey: the harness refused every run, down to 1 clients, which says nothing about valkey; last: {LATE[0]}"
+    )
+
+
 @pytest.mark.soak
 @pytest.mark.usefixtures("integration")
 @pytest.mark.timeout(600)

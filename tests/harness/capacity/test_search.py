@@ -122,3 +122,9 @@ def test_runs_that_could_not_be_judged_are_no_limit():
     assert found.held <= 700 < found.broke
     assert not found.confirmed
     assert found.note == f"no run at {found.broke:,} could be judged"
+
+
+def test_where_no_run_could_be_judged_the_smallest_load_is_not_said_to_break():
+    found = answer(lambda load: None, start=64, least=2, most=100)
+    assert found.held is None
+    assert found.note == "no limit found: no run at the smallest load, 2, could be judged"

@@ -167,7 +167,7 @@ def test_a_refused_contender_is_not_measured_and_not_ruled_out(tmp_path: Path) -
 def test_the_command_would_measure_what_is_left_on_the_needed_load(results: Path) -> None:
     found = answer(results, clients=5000, replicas=4, rate_hz=10, promise=LEAST)
     absent = "nats-jetstream postgres-outbox rabbitmq-confirms rabbitmq-stream redis-streams valkey-streams"
-    held = "--slo 'p99<100ms, lost=0' --replicas 4 --rate 10 --payload-bytes 200"
+    held = "--slo 'p99<100ms, lost=0' --replicas 4 --rate 10 --payload-bytes 200 --topics 1"
     assert [command.command for command in found.commands] == [
         f"fanbench capacity redis-streams --vary clients {held}",
         f"fanbench compare {absent} --clients 5000 --replicas 4 --rate 10 --payload-bytes 200 --topics 1",

@@ -175,8 +175,7 @@ def test_where_faults_decide_and_none_was_tried_it_says_so_and_tries_them_next(l
 
 def test_a_load_beyond_the_measured_one_is_told_in_each_dimension(loaded: Sequence[Result]) -> None:
     answer, _ = told(loaded, clients=10**6, rate_hz=60, payload_bytes=100)
-    (said,) = answer.warnings
-    assert said.startswith(
+    assert answer.warnings[0].startswith(
         "50 measured clients stand for 1,000,000, 20,000 times as many and 20 measured events/s stand for 60, 3 times as many: "
     )
     answer, _ = told(loaded, rate_hz=1000)
@@ -274,3 +273,48 @@ def test_a_payload_below_its_stamp_is_measured_with_the_smallest_one(loaded: Seq
     Scenario(payload_bytes=size)
     with pytest.raises(ValueError, match="stamp"):
         Scenario(payload_bytes=size - 1)
+
+
+def test_a_payload_below_its_stamp_is_told_and_measured_once(loaded: Sequence[Result], tmp_path: Path) -> None:
+    """The command measures the smallest event that there is, and what it measured is then the needed load."""
+    wanted = {"clients": 50, "replicas": 2, "rate_hz": 20, "payload_bytes": 20}
+    answer, _ = told(loaded, **wanted)
+    (said,) = [said for said in answer.warnings if "stamp" in said]
+    least = int(re.search(r"events of (\d+) bytes stand for it", said)[1])  # type: ignore[index]
+    assert f"--payload-bytes {least}" in str(answer.commands)
+    small = made_up.SCENARIO.with_fields(payload_bytes=least)
+    answer, _ = told(
+        [*loaded, *load_all([stored(tmp_path, "small", rounds("valkey", scenario=small), small)])], **wanted
+    )
+    assert answer.base.name.endswith("-small")
+    assert "the needed load" not in str(answer.not_measured)
+
+
+def test_runs_with_a_fault_alone_are_no_place_in_a_comparison(tmp_path: Path) -> None:
+    """Those that were to be ranked were refused: it was not measured at this load, and the next command measures it."""
+    runs = [*rounds("valkey"), *rounds("nats", problems=("generator late",))]
+    runs += [made_up.fault_run("nats", "replica-kill", round=r) for r in range(6, 11)]
+    answer, said = told(load_all([stored(tmp_path, "beside", runs)]))
+    assert answer.unmeasured == ["nats"]
+    assert "nats: p99_ms" not in said
+    assert any("nats" in gap.what and "at this load" in gap.what for gap in answer.not_measured)
+    with pytest.raises(UsageError, match=r"each of the 5 runs of \S+ was refused\. First reason: generator late"):
+        choose(Needs(), load_all([stored(tmp_path / "alone", "alone", runs[5:])]))
+
+
+def test_the_death_of_a_replica_does_not_stand_for_the_other_faults(loaded: Sequence[Result], tmp_path: Path) -> None:
+    killed = [made_up.fault_run(name, "replica-kill", delivery=LEAST) for name in ("redis-streams", "nats-jetstream")]
+    results = [*loaded, *load_all([stored(tmp_path, "killed", killed)])]
+    answer, said = told(results, slo="lost=0", promise=LEAST, max_silence="2s", have=("redis",))
+    last = said.splitlines()[-1]
+    assert "but what broker-kill does to it was not measured" in last
+    assert "Next, because it was not measured: `fanbench faults " in last
+    assert any("redis-streams" in gap.what for gap in answer.not_measured if gap.what.startswith("what faults do"))
+
+
+def test_whether_the_machine_holds_a_load_is_asked_of_the_needed_topics(loaded: Sequence[Result]) -> None:
+    topics = made_up.SCENARIO.with_fields(topics="t-{0..9}")
+    many = [replace(one, comparison=replace(one.comparison, scenario=topics)) for one in loaded if one.compares]
+    answer, _ = told(many, topics=10, clients=10_000)
+    (command,) = [one.command for one in answer.commands if one.shows == "capacity"]
+    assert "--topics 10" in command

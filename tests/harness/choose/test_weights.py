@@ -16,7 +16,7 @@ def frame(figures: dict[str, tuple[float, float]], noise: float = 0.0, rounds: i
         {
             "contender": name,
             "delivery": "at-most-once",
-            "valid": True,
+            "ranked": True,
             "p99_ms": p99 * np.exp(rng.normal(0, noise)),
             "broker_rss_mb": size,
         }
@@ -53,7 +53,7 @@ def test_noise_shows_as_chance() -> None:
 
 def test_refused_runs_and_contenders_without_a_figure_are_left_out() -> None:
     figures = frame({"memory": (5, float("nan")), "valkey": (10, 20), "nats": (12, 10)})
-    figures.loc[figures["contender"] == "nats", "valid"] = False
+    figures.loc[figures["contender"] == "nats", "ranked"] = False
     assert list(weigh(figures, {"p99_ms": 1, "broker_rss_mb": 1}).index) == ["valkey"]
 
 

@@ -4,8 +4,10 @@ import pytest
 
 from core.fault import Fault
 from core.scenario import Scenario
+from harness.analysis.fault_evidence import evidence_of
 from harness.analysis.resumption import resumption_told, resumptions
 from harness.analysis.standings import standings
+from harness.analysis.stored_results import Result
 from harness.report.page import view_of
 from harness.report.sessions import session_tables
 from tests.harness import made_up
@@ -103,3 +105,26 @@ def test_other_scenarios_have_no_such_tables():
 def test_the_chart_has_the_wait_of_every_run(comparison):
     charts = {chart.name: chart for chart in view_of(comparison).charts}
     assert "valkey (not whole)" in charts["resumption"].svg
+
+
+def test_a_contender_with_fewer_valid_rounds_than_were_tried_says_so():
+    runs = [killed("valkey-streams", n, 3000, problems=("busy",) if n != 7 else ()) for n in range(6, 11)]
+    runs.append(killed("valkey-streams", 8, 3000))  # repeated
+    found = made_up.comparison(runs, scenario=SESSIONS)
+    assert resumption_told(found)[1] == (
+        "Valid rounds in which a replica died: 2 of 5 with valkey-streams; the others were refused."
+    )
+    assert session_tables(found)[0].rows[0][1].small == "2 of 5 rounds, the others refused"
+
+
+@pytest.mark.parametrize("figures", [{"visits": 0.0}, {"silence_ms": 900.0}], ids=["no visit", "no such column"])
+def test_without_readers_nobody_is_said_to_resume(figures):
+    run = made_up.run("valkey-streams", 6, scenario=KILLED, figures=figures)
+    (one,) = resumptions(made_up.comparison([run], scenario=SESSIONS))
+    assert not one.resumes
+    assert "no contender here resumes every session" in resumption_told(made_up.comparison([run], scenario=SESSIONS))[0]
+
+
+def test_a_replicas_death_is_not_all_faults(comparison):
+    view = view_of(comparison, evidence=evidence_of([Result("tokens", comparison, search=False)]), draw=False)
+    assert any("run `fanbench faults valkey valkey-streams`" in step for step in view.next_steps), view.next_steps

@@ -302,3 +302,12 @@ def test_no_file_shows_a_secret_option_or_controls_a_terminal(tmp_path: Path) ->
     assert "\x1b" not in text
     (run,) = load_results(folder).runs
     assert run.problems == ("lost redis://h:1/0?password=***&db=1: its log ends: \\x1b[31mred\\x1b[0m\\x07",)
+
+
+def test_a_frame_marks_the_runs_that_are_compared(tmp_path: Path) -> None:
+    """Not refused ones, and not those in which something breaks beside a comparison: their latency is the fault's."""
+    broken = made_up.fault_run("valkey", "replica-kill", round=2)
+    path = stored(tmp_path, made_up.run(), made_up.run(round=2, problems=("late",)), broken)
+    frame = summary_frame(path)
+    assert frame["ranked"].tolist() == [True, False, False]
+    assert set(timeline_frame(path).query("ranked")["run"]) == {1}

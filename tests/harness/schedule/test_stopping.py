@@ -11,7 +11,10 @@ from rich.console import Console
 
 from brokers.contenders import find_contender
 from core.contracts.manifest import Stopping
+from core.resources import resource_folder
+from core.scenario import load_scenario
 from harness.analysis.standings import families, settled
+from harness.commands import compare
 from harness.commands.compare import plan, rounds_held
 from harness.results.load import load_results
 from harness.results.run_record import Comparison, Run
@@ -152,3 +155,13 @@ def test_remaining_rounds_are_skipped_and_the_ending_is_stored(tmp_path: Path, m
     assert len(ranked) == stored.rounds * 4
     assert len(stored.runs) - len(ranked) == 4  # the cut of every connection still runs
     assert [one.judgement for one in families(stored)] == [one.judgement for one in families(done.comparison)]
+
+
+@pytest.mark.parametrize(("contenders", "minutes"), [(2, 6), (20, 10)])
+def test_the_first_line_tells_the_time_that_the_five_rounds_take(contenders: int, minutes: int) -> None:
+    """They run in any case: 100 runs of 5.8 s do not end within six minutes."""
+    usual = load_scenario("broadcast", resource_folder("scenarios"))
+    scenario, until = compare._rounds(usual, contenders, compare.USUAL)
+    names = [find_contender("valkey")] * contenders
+    said = compare._announcement(names, scenario, ["sse"], plan(names, scenario), compare.USUAL, until)
+    assert said.endswith(f", about {minutes} min")
