@@ -44,21 +44,21 @@ def takes_at_once(client: Any, payload: bytes) -> bool:
 
 
 def post(client: Any, commands: Sequence[bytes]) -> None:
-    """Write what `pub` built: directly, or through nats-py's task if earlier bytes still wait to be written."""
+    """Write what `pub` built: directly, or through nats-py's task if earlier bytes still wait to be written.
+
+    It is lost with a connection that was just lost: nats-py learns of that a turn later, and uvloop raises RuntimeError.
+    """
     data = b"".join(commands)
     writer = getattr(client._transport, "_io_writer", None)  # a WebSocket has none
-    if writer is not None and not client._pending and _is_free(writer.transport):
+    if writer is not None and writer.is_closing():
+        return
+    if writer is not None and not client._pending and not writer.transport.get_write_buffer_size():
         writer.write(data)
         return
     client._pending.append(data)
     client._pending_data_size += len(data)
     if client._flush_queue.empty():
         client._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
-
-
-def _is_free(transport: asyncio.WriteTransport) -> bool:
-    """uvloop raises RuntimeError for a write to a closed transport."""
-    return not transport.get_write_buffer_size() and not transport.is_closing()
 
 
 def pub(subject: str, payload: bytes, reply: bytes = b"") -> bytes:

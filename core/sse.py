@@ -9,7 +9,6 @@ import re
 from typing import NamedTuple
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_LINE_END_BYTES = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 _RETRY_DIGITS = 18
 """More digits are not a plausible time, and Python refuses 4,301 or more."""
@@ -85,7 +84,7 @@ class SSEParser:
         self._id = ""
         self._event = ""
         self._data: list[str] = []
-        self._rest = b""
+        self._rest: list[bytes] = []  # the pieces of a line that has not ended
         self._skip_lf = False
         self._at_start = True
 
@@ -97,22 +96,27 @@ class SSEParser:
 
     def feed(self, chunk: bytes) -> list[SSEEvent]:
         """Take the next bytes; return the events that they complete, in order."""
+        if self._at_start:
+            chunk = b"".join(self._rest) + chunk
+            if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+                self._rest = [chunk] if chunk else []
+                return []
+            chunk, self._rest = chunk.removeprefix(_BOM), []
+            self._at_start = False
+        if self._skip_lf and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._skip_lf = False
         if not chunk:
             return []
-        text = self._rest + chunk
-        if self._at_start:
-            if len(text) < len(_BOM) and _BOM.startswith(text):
-                self._rest = text
-                return []
-            text = text.removeprefix(_BOM)
-            self._at_start = False
-        if self._skip_lf and text:
-            text = text.removeprefix(b"\n")
-            self._skip_lf = False
-        *lines, self._rest = _LINE_END_BYTES.split(text)
+        lines, ended = chunk.splitlines(), chunk.endswith((b"\n", b"\r"))
         # A CR at the end of the chunk ended its line; an LF at the start of the next chunk belongs to it.
-        if text.endswith(b"\r"):
-            self._skip_lf = True
+        self._skip_lf = chunk.endswith(b"\r")
+        if len(lines) == 1 and not ended:  # joined at its end: a large event comes in many chunks
+            self._rest.append(chunk)
+            return []
+        if self._rest:
+            lines[0] = b"".join((*self._rest, lines[0]))
+        self._rest = [] if ended else [lines.pop()]
         events: list[SSEEvent] = []
         for line in lines:
             if line:

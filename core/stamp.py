@@ -25,17 +25,20 @@ _STREAM_LENGTH = 8
 _LARGEST_SEQ = 10**12  # higher than any run reaches
 _ID = re.compile(r"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})\Z")
 _PLAIN = r"[ !#-\[\]-~]"
+_END_NS = 9 * 10**18
+"""No instant is as late (the year 2255): the load keeps instants in 64 bits."""
+_INSTANT = "([1-8][0-9]{18}|0|[1-9][0-9]{0,17})"
 _FIELDS = (
     rf'"stream":"([a-z0-9]{{1,32}})","seq":(0|[1-9][0-9]{{0,17}}),"topic":"({_PLAIN}+)","phase":"(warmup|measure)",'
-    rf'"due_ns":(0|[1-9][0-9]{{0,18}}),"sent_ns":(0|[1-9][0-9]{{0,18}}),"pad":"({_PLAIN}*)"\}}'
+    rf'"due_ns":{_INSTANT},"sent_ns":{_INSTANT},"pad":"({_PLAIN}*)"\}}'
 )
 _EXACT = re.compile((r"\{" + _FIELDS + r"\Z").encode())
 """The output of `encode`, except for topics with escaped or non-ASCII characters: parsed in half the time."""
-RECEIVED_PATTERN = rf'\{{"server":"({_PLAIN}*)","received_ns":(0|[1-9][0-9]{{0,18}}),' + _FIELDS
+RECEIVED_PATTERN = rf'\{{"server":"({_PLAIN}*)","received_ns":{_INSTANT},' + _FIELDS
 """The same as a replica passes it on. Groups, all ASCII: server, received_ns, stream, seq, topic, phase, due_ns, sent_ns, pad."""
 _EXACT_RECEIVED = re.compile(RECEIVED_PATTERN + r"\Z")
-_COMPACT = re.compile(rb"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})([wm])([0-9a-f]{1,15})\.([0-9a-f]{1,12}) ")
-_RECEIVED = re.compile(r"([wm])([0-9a-f]{1,15})\.([0-9a-f]{1,12})\.(-?[0-9a-f]{1,12}) ")
+_COMPACT = re.compile(rb"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})([wm])([0-9a-f]{1,13})\.([0-9a-f]{1,12}) ")
+_RECEIVED = re.compile(r"([wm])([0-9a-f]{1,13})\.([0-9a-f]{1,12})\.(-?[0-9a-f]{1,12}) ")
 _LETTERS: dict[Phase, str] = {"warmup": "w", "measure": "m"}
 _WORDS: dict[bytes, Phase] = {b"warmup": "warmup", b"measure": "measure"}
 SHORT_BYTES = 1024
@@ -98,6 +101,11 @@ def parse_id(text: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
+def is_instant(value: object) -> bool:
+    """Whether it is a whole number that can be an instant, in nanoseconds: from 0, and in 64 bits."""
+    return type(value) is int and 0 <= value < _END_NS
+
+
 def encode(stamp: Stamp, pad: str = "") -> bytes:
     """The published bytes of an event; `pad` fills it to the wanted size and must be plain ASCII."""
     return (
@@ -151,9 +159,8 @@ def decode(payload: bytes, topic: str = "") -> Stamp:
         )
     except KeyError as error:
         raise StampError(f"stamp field {error} is missing") from error
-    numbers = (stamp.seq, stamp.due_ns, stamp.sent_ns)
-    if any(type(number) is not int or number < 0 for number in numbers):
-        raise StampError("seq, due_ns and sent_ns must be whole numbers from 0")
+    if not (is_instant(stamp.seq) and is_instant(stamp.due_ns) and is_instant(stamp.sent_ns)):
+        raise StampError("seq, due_ns and sent_ns must be whole numbers from 0 to 9 x 10^18")
     if not isinstance(stamp.topic, str) or stamp.phase not in ("warmup", "measure"):
         raise StampError("topic must be text, phase 'warmup' or 'measure'")
     if not isinstance(stamp.stream, str) or parse_id(stamp.id) is None:

@@ -145,6 +145,8 @@ async def _ask(
 ) -> None:
     answer = _Answer()
     parser = HttpResponseParser(answer)
+    if writer.is_closing():  # reset since the last answer: uvloop raises RuntimeError for a write
+        raise ConnectionResetError("closed between two answers")
     left_ns, back_ns = now_ns(), 0
     writer.write(request)
     while not answer.whole:

@@ -45,13 +45,16 @@ class Outbox:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
 
-    async def emptied(self, timeout_s: float) -> int:
-        """Wait until all are published; after `timeout_s` seconds, give up the rest and return their number."""
+    async def emptied(self, timeout_s: float) -> None:
+        """Wait until all are published, at most `timeout_s` seconds."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=timeout_s)
+
+    def close(self) -> int:
+        """Give up the rest and return their number."""
+        if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
-        left, self._letters, self._under_way = len(self._letters) + self._under_way, [], 0
+        left, self._letters, self._under_way = len(self), [], 0
         return left
 
     async def _work(self) -> None:

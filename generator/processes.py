@@ -165,7 +165,7 @@ class _Conductor:
     def _hear(self, member: _Member) -> None:
         try:
             news: MemberNews = member.link.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: it was killed within its message
             self._ended(member)
             return
         if news.what == "connected":

@@ -8,6 +8,7 @@ import time
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 from brokers.api import BeginsPublishing
@@ -109,10 +110,9 @@ class EventPublisher:
                 self._begin(DueEvent(0, "warmup", topic, None), now_ns())
                 self._send_begun()
                 await asyncio.sleep(0)
-            try:
-                await asyncio.wait_for(start.wait(), PROBE_INTERVAL_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):  # Python 3.11's wait_for loses a cancellation that comes together with `start`
+                async with asyncio.timeout(PROBE_INTERVAL_S):
+                    await start.wait()
 
     async def run(self, starts_ns: int = 0) -> None:
         """Follow the schedule to its end, starting at that instant or now. Call `flush` to wait for publishes in flight."""
@@ -154,20 +154,34 @@ class EventPublisher:
         return events if self._share == WHOLE else of_topics(events, frozenset(self._topics))
 
     async def flush(self, timeout_s: float = FLUSH_S) -> None:
-        """Wait for the publishes in flight; those still open after `timeout_s` count as failed."""
+        """Wait for the publishes in flight; those still open after `timeout_s`, or at a cancellation, count as failed."""
         self._send_begun()
+        try:
+            await self._all_done(timeout_s)
+        except asyncio.CancelledError:
+            self._give_up("not awaited at the end")
+            raise
+        finally:
+            if self._outbox is not None:
+                self._fail("not taken until the end", self._outbox.close())
+            self._step_ns = self._clock.step_ns(ClockPair.read())
+
+    async def _all_done(self, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
                 while self.in_flight:
                     await self._next_done()
         except TimeoutError:
+            self._give_up(f"not done {timeout_s:g} s after the end")
+        if self._outbox is not None:
+            await self._outbox.emptied(timeout_s)
+
+    def _give_up(self, reason: str) -> None:
+        if not self._given_up:
             self._given_up = True
-            self._fail(f"not done {timeout_s:g} s after the end", self.in_flight)
+            self._fail(reason, self.in_flight)
             for task in self._under_way:
                 task.cancel()
-        if self._outbox is not None:
-            self._fail("not taken until the end", await self._outbox.emptied(timeout_s))
-        self._step_ns = self._clock.step_ns(ClockPair.read())
 
     async def _room(self) -> None:
         while self.in_flight >= MAX_IN_FLIGHT:
@@ -215,7 +229,7 @@ class EventPublisher:
 
     def _done(self, letter: Letter, error: BrokerError | None) -> None:
         self._ended()
-        if error is not None and not self._given_up:
+        if error is not None:
             self._failed(letter, error)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
@@ -255,6 +269,8 @@ class EventPublisher:
             self._failed(letter, error)
 
     def _failed(self, letter: Letter, error: FanbenchError) -> None:
+        if self._given_up:  # it is counted already
+            return
         if self._outbox is None:
             self._fail(failure_reason(error))
         else:

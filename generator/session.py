@@ -69,9 +69,11 @@ async def run_session(settings: GeneratorSettings) -> None:
         if settings.report is not None:
             codec.write(report, settings.report)
 
-    await follow_orders(settings, orders, keep)
-    for report in reports:
-        require_accepted(settings, report)
+    try:
+        await follow_orders(settings, orders, keep)
+    finally:  # a cancellation is the usual end of a schedule without one
+        for report in reports:
+            require_accepted(settings, report)
 
 
 async def follow_orders(
@@ -102,8 +104,10 @@ async def follow_orders(
                 orders.call_off = schedule.cancel
                 await _ended(schedule)
         finally:
-            await publisher.flush()
-            keep(publisher.report())
+            try:
+                await publisher.flush()
+            finally:  # a second signal ends the wait, and not the report
+                keep(publisher.report())
 
 
 def first_instant_ns(settings: GeneratorSettings, orders: Orders) -> int:

@@ -10,7 +10,17 @@ from typing import NamedTuple
 import orjson
 
 from core.sse import SSEEvent
-from core.stamp import Phase, ReceivedEvent, ReceivedStamp, StampError, decode, parse_id, read_passed_on, read_received
+from core.stamp import (
+    Phase,
+    ReceivedEvent,
+    ReceivedStamp,
+    StampError,
+    decode,
+    is_instant,
+    parse_id,
+    read_passed_on,
+    read_received,
+)
 from load.ledger import Series
 from load.usual_read import Fields, usual_chunks
 
@@ -203,8 +213,8 @@ class SeriesRegistry:
         stamp = decode(data)
         fields = orjson.loads(data)
         server, received_ns = fields.get("server"), fields.get("received_ns")
-        if not isinstance(server, str) or type(received_ns) is not int:
-            raise StampError("server and received_ns are missing; check that a replica sent this")
+        if not isinstance(server, str) or not is_instant(received_ns):
+            raise StampError("server and received_ns are missing or wrong; check that a replica sent this")
         return self._readable(ReceivedEvent(stamp, server, received_ns, str(fields.get("pad", ""))), id)
 
     def _readable(self, received: ReceivedEvent, id: str) -> Event:

@@ -15,7 +15,7 @@ REFUSALS = ("400", "401", "403", "503")
 FOREIGN = (
     *("not one line", "not UTF-8", "not UTF-8 JSON", "not a JSON object"),
     *(f"stamp field '{name}' is missing" for name in ("stream", "seq", "topic", "phase", "due_ns", "sent_ns")),
-    "seq, due_ns and sent_ns must be whole numbers from 0",
+    "seq, due_ns and sent_ns must be whole numbers from 0 to 9 x 10^18",
     "topic must be text, phase 'warmup' or 'measure'",
     "stream must be 1 to 32 characters of a-z and 0-9, seq below 10^18",
     *("no bytes", "too large", "topic mismatch", "blanks before the object", "no topic"),

@@ -11,7 +11,7 @@ import orjson
 from core.endpoint.dialect import Dialect, Unit
 from core.endpoint.selector import Selector, parse_id_pattern, parse_selector
 from core.sse import SSEEvent
-from core.stamp import Stamp, StampError, decode
+from core.stamp import Stamp, StampError, decode, is_instant
 
 _NS: dict[Unit, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _LARGEST = 10**18
@@ -166,8 +166,8 @@ def _stamped(text: str, asked_topic: str) -> Reading:
     if text.startswith('{"server"'):  # it comes from one of our replicas
         fields = orjson.loads(data)
         server, received_ns = fields["server"], fields.get("received_ns")
-    if not isinstance(server, str) or not (received_ns is None or type(received_ns) is int):
-        raise StampError("server must be text, received_ns a whole number")
+    if not isinstance(server, str) or not (received_ns is None or is_instant(received_ns)):
+        raise StampError("server must be text, received_ns an instant in nanoseconds")
     return Reading(stamp.topic, stamp.stream, stamp.seq, "", stamp.sent_ns, stamp, server, received_ns)
 
 

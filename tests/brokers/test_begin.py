@@ -3,10 +3,14 @@
 import asyncio
 
 import pytest
+import uvloop
 
 from brokers.api import BeginsPublishing
 from brokers.contenders import find_contender
 from brokers.errors import TopicRefusedError
+from brokers.nats_link import dial, hang_up
+from brokers.nats_requests import post, pub, takes_at_once
+from brokers.registry import open_endpoint
 
 CONTENDERS = ("valkey", "valkey-streams", "nats", "nats-jetstream")
 EVENTS = 5_000
@@ -53,3 +57,21 @@ async def test_a_topic_that_cannot_be_used_is_told_and_harms_no_other(running_pr
         assert len(refused) == 1
         assert isinstance(refused[0], TopicRefusedError)
         await reader.count(2)
+
+
+@pytest.mark.usefixtures("integration")
+def test_a_publish_into_a_connection_that_nats_has_just_reset_is_no_error_of_the_program(tmp_path):
+    """The generator publishes between two turns of the event loop: nats-py learns of the loss one turn later."""
+    uvloop.run(_post_after_the_end(tmp_path))
+
+
+async def _post_after_the_end(folder):
+    with find_contender("nats").launched(folder) as broker:
+        _, endpoint = open_endpoint(broker.url, None)
+        link = await dial(endpoint)
+        transport = link.client._transport._io_writer.transport
+        transport.abort()  # as a reset does
+        await asyncio.sleep(0)
+        assert takes_at_once(link.client, b"x"), "nats-py knows already, so this shows nothing"
+        post(link.client, [pub("t", b"x")])
+        await hang_up(link)

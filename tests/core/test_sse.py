@@ -1,5 +1,7 @@
 """The codec agrees with tables from the standard, and writer and parser agree at every split point."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +50,24 @@ def test_parser_at_every_split_point(wire, expected):
         assert parser.feed(wire[:cut]) + parser.feed(wire[cut:]) == expected, f"cut at {cut}"
     parser = SSEParser()
     assert [event for i in range(len(wire)) for event in parser.feed(wire[i : i + 1])] == expected
+
+
+def cpu_s(work):
+    began_s = time.process_time()
+    work()
+    return time.process_time() - began_s
+
+
+def test_a_large_event_in_many_pieces_costs_little_more_than_in_one():
+    wire = b"data: " + b"x" * (2 << 20) + b"\n\n"
+
+    def feed(piece_bytes):
+        parser = SSEParser()
+        (event,) = [one for at in range(0, len(wire), piece_bytes) for one in parser.feed(wire[at : at + piece_bytes])]
+        assert len(event.data) == 2 << 20
+
+    in_one, in_pieces = (min(cpu_s(lambda size=size: feed(size)) for _ in range(3)) for size in (len(wire), 4096))
+    assert in_pieces < 30 * max(in_one, 0.001)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ def changed(**fields):
         (changed(seq=1.5), "whole numbers"),
         (changed(seq=True), "whole numbers"),
         (changed(due_ns="now"), "whole numbers"),
+        (changed(due_ns=2**63), "whole numbers"),
+        (changed(sent_ns=9 * 10**18), "whole numbers"),
         (changed(topic=3), "topic"),
         (changed(phase="other"), "phase"),
         (changed(stream="A b"), "stream"),
@@ -132,6 +134,7 @@ def test_a_compact_stamp_takes_little_beside_the_payload():
         (b"k3f9-17m60a.3e8", "JSON"),
         (b"k3f9-017m60a.3e8 a", "JSON"),
         (b"K-1m1.1 a", "JSON"),
+        (b"k3f9-17m20000000000000.3e8 a", "JSON"),
     ],
 )
 def test_what_is_no_compact_stamp_is_named(payload, reason):

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import socket
+import struct
 import time
 
 import pytest
+import uvloop
 
 from core.clock_offset import OffsetInterval
 from core.errors import UsageError
@@ -86,6 +88,35 @@ def test_a_replica_at_an_ipv6_address_gets_a_valid_host_header() -> None:
         pytest.skip("this machine has no ::1")
     url, head = asyncio.run(run())
     assert b"\r\nHost: %b\r\n" % url.removeprefix("http://").encode() in head
+
+
+class ResettingServer(ClockServer):
+    """Resets each connection once its first answer was read, as a network does."""
+
+    def __init__(self) -> None:
+        super().__init__("replica-1", 0)
+        self.read = asyncio.Event()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        body = json.dumps({"server": self.name, "now_ns": time.time_ns()}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await self.read.wait()
+        self.read.clear()
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+
+def test_a_connection_that_is_reset_between_two_answers_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with ResettingServer() as server:
+            monkeypatch.setattr(ReplicaClocks, "heard", lambda *_: server.read.set())
+            async with compared(ReplicaClocks(), [server.url]), asyncio.timeout(40):
+                while len(server.heads) < 2:
+                    await asyncio.sleep(0.01)
+
+    uvloop.run(run())  # its loop raises an error for a write to a closed connection
 
 
 def test_without_replicas_the_mark_says_whose_clock_it_is() -> None:

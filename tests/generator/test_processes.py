@@ -1,7 +1,10 @@
 """A generator with several processes: one schedule, one report, and no report if a process is missing."""
 
+import multiprocessing
 import os
 import signal
+import socket
+import struct
 import subprocess
 
 import psutil
@@ -11,11 +14,13 @@ import redis
 from brokers.contenders import find_contender
 from core.contracts.codec import read
 from core.contracts.generator_report import GeneratorReport
-from core.errors import UsageError
+from core.errors import TransientError, UsageError
 from core.process import OWN_PYTHON
 from core.stamp import decode
+from generator.processes import _Conductor, _Member
 from generator.session import Orders, first_instant_ns
 from generator.settings import GeneratorSettings
+from generator.share import Share
 from tests.waiting import wait_until
 
 TOPICS = 5
@@ -66,6 +71,19 @@ def test_a_process_that_is_killed_leaves_no_report_and_is_named(started, tmp_pat
     assert process.wait(60) == 1
     assert "the process of share 2/2 ended with exit code -9" in (tmp_path / "log").read_text()
     assert not (tmp_path / "report.json").exists()
+
+
+@pytest.mark.usefixtures("integration")
+def test_a_process_that_is_killed_within_its_report_is_named():
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=int)
+    process.start()
+    os.write(theirs.fileno(), struct.pack("!i", 1_000) + b"only the beginning")
+    theirs.close()
+    signals, other = socket.socketpair()
+    with signals, other, pytest.raises(TransientError, match="share 1/2 ended with exit code 0 and without a report"):
+        _Conductor(GeneratorSettings(), [_Member(Share(1, 2), process, ours)]).conduct(signals)
 
 
 def test_a_signal_starts_all_processes_and_the_next_ends_them(started, broker, tmp_path):

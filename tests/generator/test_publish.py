@@ -141,6 +141,40 @@ async def test_probes_come_before_the_schedule_and_do_not_count(recorder_of):
     assert [(s.topic, s.seq, s.phase) for s in recorder.stamps[:2]] == [("a", 0, "warmup"), ("b", 0, "warmup")]
 
 
+async def test_a_cancellation_that_comes_together_with_the_start_is_not_lost():
+    recorder, start = Recorder(), asyncio.Event()
+    probing = asyncio.create_task(EventPublisher(recorder, settings()).probe_until(start))
+    while not recorder.stamps:
+        await asyncio.sleep(0)
+    for _ in range(5):  # it waits for the start
+        await asyncio.sleep(0)
+    start.set()
+    probing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probing
+
+
+@pytest.mark.parametrize(
+    ("broker", "failures"),
+    [
+        (lambda: Recorder(stalled=True), {"not awaited at the end": 80}),
+        (lambda: Beginner(stalled=True), {"not awaited at the end": 80}),
+        (lambda: Flaky(), {"not taken until the end": 80}),
+    ],
+    ids=["tasks", "begun", "outbox"],
+)
+async def test_a_flush_that_is_cancelled_counts_what_it_no_longer_awaits(broker, failures):
+    publisher = EventPublisher(broker(), settings(), "at-least-once")
+    await publisher.run()
+    flushing = asyncio.create_task(publisher.flush())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    flushing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flushing
+    assert publisher.report().failures == failures
+
+
 class VirtualTime:
     """The publisher's clock and sleep, simulated: time passes only while it sleeps."""
 

@@ -128,3 +128,20 @@ def test_gap_frames():
 
 def test_events_are_events():
     assert isinstance(Feed(SeriesRegistry(), PLAIN).parse(frame(0)).items[0], Event)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ('"due_ns":10', '"due_ns":9999999999999999999'),
+        ('"sent_ns":20', '"sent_ns":9223372036854775808'),
+        ('"received_ns":30', '"received_ns":18446744073709551615'),
+        ('"pad":"pad"', '"due_ns":9000000000000000000'),
+    ],
+)
+@pytest.mark.parametrize("remember", [False, True])
+def test_an_instant_beyond_64_bits_is_no_event(was, becomes, remember):
+    feed = Feed(SeriesRegistry(), CHUNKED, remember=remember)
+    data = chunk(frame(0).replace(was.encode(), becomes.encode()))
+    read = feed.get(data) or feed.parse(data)
+    assert [type(item) for item in read.items] == [Foreign]
