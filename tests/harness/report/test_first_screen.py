@@ -265,7 +265,13 @@ def declared(heading: str, name: str, stored: Stored) -> str | Sequence[str]:
     """Licences from the tables of docs/brokers.md and the manifest."""
     program = re.split("-", name)[0]
     if heading == "replay":
-        return DASH if name == "memory" else "yes" if name.endswith(("-streams", "-stream", "-jetstream", "-outbox")) else "no"
+        return (
+            DASH
+            if name == "memory"
+            else "yes"
+            if name.endswith(("-streams", "-stream", "-jetstream", "-outbox"))
+            else "no"
+        )
     if heading == "durability, as run":
         if name == "memory":
             return "nothing is kept"
