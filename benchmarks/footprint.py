@@ -27,11 +27,11 @@ class Footprint:
     cpu_s: dict[str, float]
     memory_bytes: dict[str, int]
     kernel_bytes: int
-    """Of the kernel's own objects, sockets among them, of this whole machine."""
+    """Memory of the kernel's own objects, including sockets, on this whole machine."""
 
     @classmethod
     def of(cls, hosts: Hosts, memory: bool = False) -> Footprint:
-        """Now. `memory` reads it, too, which takes long for many processes."""
+        """Now. With `memory` it also reads memory, which takes long for many processes."""
         parts = {"replicas": _pids(hosts.replicas), "workers": _pids(hosts.workers), "broker": _pids([hosts.broker])}
         times, stats = psutil.cpu_times(), hosts.stats()
         return cls(

@@ -30,7 +30,7 @@ WHAT = {
 }
 
 SELDOM = ("load/sse.py, TLS", "plain user")
-"""No bar is on these: every third round is enough for their ratios, and spares two minutes."""
+"""These have no bar: every third round is enough for their ratios, and saves two minutes."""
 SELDOM_EVERY = 3
 
 LOCUSTFILES = {"load/sse.py": OURS, "load/sse.py, TLS": OURS, "SSEUser": SSE_USER, "plain user": PLAIN}

@@ -115,7 +115,7 @@ class ReceiveRing:
                 yield from self._taken(found)
             elif awake:
                 return
-            else:  # what came before the wake-ups were on again has made none
+            else:  # data that came before the wake-ups were on again caused none
                 self._words[self._flags] = 0
                 awake = True
 

@@ -72,7 +72,7 @@ AXES = {
 }
 """A varied parameter: the scenario's fields at each value, the values, and the figure's labels."""
 FLAT_ROUNDS = 3
-"""Runs for each run on another axis if the claim is a flat cost within a fifth, for which one run of 3 s is not exact enough."""
+"""Runs per point if the claim is a flat cost within 20%, for which one run of 3 s is not exact enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def axis_of(run: Run) -> tuple[str, int]:
         for value in values:
             if SCENARIO.with_fields(**fields(value)) == run.scenario:
                 return axis, value
-    raise UsageError("this is no result of `make scaling`, or of an earlier version; measure again")
+    raise UsageError("this is not a result of `make scaling`, or of an earlier version; measure again")
 
 
 def point_of(run: Run) -> ScalingPoint:

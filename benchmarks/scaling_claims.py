@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 FLAT = 1.20
 """The largest allowed ratio: cost per delivery at the most expensive value over that at the cheapest, or at the lowest if it may fall."""
 KEPT = 0.90
-"""Throughput at the heaviest load over the peak, at least."""
+"""The least throughput at the heaviest load, as a share of the peak."""
 
 
 class CostPoint(Protocol):
@@ -86,7 +86,7 @@ def _flat(
     base, name = (cost[values[0]], f"that at {values[0]:,}") if may_fall else (min(cost.values()), "cheapest")
     ratio = max(cost.values()) / base
     span = f"from {values[0]:,} to {values[-1]:,} {axis}"
-    return Claim(f"{axis}: {what} {span}, dearest over {name}: {ratio:.2f} (at most {FLAT:.2f})", ratio <= FLAT)
+    return Claim(f"{axis}: {what} {span}, most expensive over {name}: {ratio:.2f} (at most {FLAT:.2f})", ratio <= FLAT)
 
 
 def _kept(points: Sequence[CostPoint]) -> Claim:

@@ -93,7 +93,7 @@ class AmqpConnection:
         finally:
             self.waiting -= 1
         if self.blocked:
-            raise ConnectionError(f"connection lost while the broker took no messages ({self.blocked})")
+            raise ConnectionError(f"connection lost while the broker accepted no messages ({self.blocked})")
 
 
 async def dial(

@@ -57,7 +57,7 @@ class NoAnswerError(MqttError):
     """The broker closed the connection instead of answering CONNECT; perhaps its log says why."""
 
     def __init__(self) -> None:
-        like = "as one does that has reached its limit of connections, or that speaks another protocol, or TLS, there"
+        like = "as a broker does that has reached its connection limit, or that expects another protocol or TLS on this port"
         super().__init__(f"the broker closed the connection without an answer, {like}")
 
 

@@ -136,7 +136,7 @@ class Connection:
         With `retain_s` the broker keeps the message that long for later subscribers; this needs version 5.
 
         Raises:
-            MqttError: the broker refused it, or the connection was lost. ValueError: `name` is no topic name.
+            MqttError: the broker refused it, or the connection was lost. ValueError: `name` is not a topic name.
         """
         if len(payload) + len(name.encode()) + HEADERS_BYTES > self._max_packet_bytes:
             raise PublishRefusedError(TOO_LARGE)  # a broker would close the connection

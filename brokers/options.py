@@ -51,7 +51,7 @@ def text(name: str, meaning: str, default: str = "", default_words: str = "") ->
 
 
 def word(name: str, meaning: str, form: str, must: str, default: str = "", default_words: str = "") -> Option[str]:
-    """Text of a form that the protocol takes, as a regular expression; `must` says of it what it must be."""
+    """Text of a form that the protocol takes, as a regular expression; `must` describes that form for errors."""
     pattern = re.compile(form)
 
     def read(value: str) -> str:
@@ -94,7 +94,7 @@ def whole_number(
 
 
 def seconds(name: str, meaning: str, default: float, least: float = 0.0) -> Option[float]:
-    """Seconds, with a fraction if need be."""
+    """Seconds, possibly with a fraction."""
 
     def read(value: str) -> float:
         try:

@@ -44,7 +44,7 @@ def _recorded(path: Path) -> str:
 def checked_out(folder: Path) -> str:
     """The commit of a checkout, without running git.
 
-    Empty if it is no checkout, or stores its references differently.
+    Empty if it is not a checkout, or stores its references differently.
     """
     git = folder / ".git"
     try:

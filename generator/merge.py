@@ -37,7 +37,7 @@ def merge_files(paths: Sequence[str]) -> str:
 def merge(reports: Mapping[str, GeneratorReport]) -> GeneratorReport:
     """Counts, rates and CPU add up, histograms are merged, and the outage is the longest. Keys name the reports in errors.
 
-    The offset of a replica's clock is the narrowest; it is left out where those of the shares exclude each other, as the
+    Of a replica's clock the narrowest offset counts; it is left out if the shares' offsets exclude each other, because the
     shares' own clocks then differ.
 
     Raises:

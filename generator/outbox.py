@@ -15,7 +15,7 @@ from brokers.reconnect import delays_s
 from core.errors import FanbenchError
 
 WINDOW = 64
-"""Events in flight at once: one at a time would take a broker that syncs each to disk minutes to take what a minute left."""
+"""Events in flight at once: one at a time, a broker that syncs each to disk would take minutes for the backlog of one minute."""
 
 
 class Letter(NamedTuple):

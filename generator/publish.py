@@ -166,7 +166,7 @@ class EventPublisher:
             for task in self._under_way:
                 task.cancel()
         if self._outbox is not None:
-            self._fail("not taken until the end", await self._outbox.emptied(timeout_s))
+            self._fail("not accepted by the end", await self._outbox.emptied(timeout_s))
         self._step_ns = self._clock.step_ns(ClockPair.read())
 
     async def _room(self) -> None:

@@ -96,7 +96,7 @@ class Exchange:
         """
         parts = urlsplit(redirect.url)
         if parts.scheme not in ("http", "https"):
-            raise RefusalError(f"a redirect to {shown(redirect.url)}, which is no http:// or https:// URL")
+            raise RefusalError(f"a redirect to {shown(redirect.url)}, which is not an http:// or https:// URL")
         try:
             origin = parse_origin(f"{parts.scheme}://{parts.netloc}")
             address = self._access.address_of(origin)

@@ -1,4 +1,4 @@
-"""Numbers for events that have an id but no number: in the order in which any client of this process first had them."""
+"""Numbers for events that have an id but no number: in the order in which any client of this process first received them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hashlib import blake2b
 REMEMBERED = 250_000
 """The newest ids of a process, over all topics, that are remembered in any case; twice as many take about 100 MB."""
 _LONGEST = 64
-"""Of a longer id a digest is remembered: a server may send 64 KB as one."""
+"""Of a longer id, only a digest is remembered: a server may send 64 KB as one."""
 
 _Known = dict[str, dict[str | bytes, int]]
 

@@ -30,15 +30,15 @@ class Folded(NamedTuple):
     """The deliveries of a period, for Locust's table."""
 
     latency_ns: npt.NDArray[np.int64]
-    """Of those with a time."""
+    """The latencies of the deliveries with a time."""
     untimed: int
-    """How many have none."""
+    """The number of deliveries without a time."""
     content_bytes: int
-    """The size of all together."""
+    """The total size of all deliveries."""
     first_ns: Sequence[int] = ()
-    """At an endpoint: from the first SYN to the first event, for each stream that had its first."""
+    """At an endpoint: the time from the first SYN to the first event, for each stream that got one."""
     gap_ns: Sequence[int] = ()
-    """At an endpoint: between an event and the one before it on the same connection."""
+    """At an endpoint: the time between an event and the one before it on the same connection."""
 
 
 class LatencyRecorder:
@@ -164,7 +164,7 @@ class LatencyRecorder:
 
 
 def rehearse() -> None:
-    """Fold one made-up event and forget it: numpy's and HDR's first time costs 40 ms, which clients would be charged."""
+    """Fold one made-up event and forget it: the first use of numpy and HDR takes 40 ms, which would count as the clients' latency."""
     event = Event(Series("rehearsal", ""), 0, True, "", "")
     event.arrived(0)
     recorder = LatencyRecorder()

@@ -83,7 +83,7 @@ class TlsLink:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
-        finally:  # the alert with the reason must leave, too
+        finally:  # the alert with the reason must be sent, too
             self.flush()
         return True
 

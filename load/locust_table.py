@@ -24,7 +24,7 @@ _OWN_ROWS = (CONNECT, DELIVERY, FIRST_EVENT, GAP)
 
 
 def bucket_ms(milliseconds: float) -> float:
-    """The value under which Locust counts a time: two significant digits, as its own does, but from a tenth on."""
+    """The value under which Locust counts a time: two significant digits, as in Locust, but down to a tenth."""
     if milliseconds < _FINE_MS:
         return round(milliseconds, 1)
     if milliseconds < 100:
@@ -109,7 +109,7 @@ class LocustTable:
                 self._tell(name, one_ns / 1e6, mean_bytes, None)
 
     def _has_listeners(self) -> bool:
-        """Whether anyone but Locust listens: an event for each delivery would cost all others for nothing."""
+        """Whether anyone but Locust listens: an event for each delivery would be a cost without a use."""
         return len(self._environment.events.request._handlers) > 1
 
     def _tell(self, name: str, took_ms: float, size_bytes: int, failure: ConnectionError | None) -> None:
@@ -137,7 +137,7 @@ def log_many(
     *,
     in_total: bool = True,
 ) -> None:
-    """Enter requests together, `content_bytes` long all in all, in a row of Locust's table and in its total."""
+    """Enter requests together, `content_bytes` long in total, in a row of Locust's table and in its total."""
     counted = count_ms(latency_ns)
     if not counted:  # no empty row
         return
@@ -175,7 +175,7 @@ def _count_without_time(entry: Any, count: int, content_bytes: int) -> None:
 
 
 def count_ms(latency_ns: npt.NDArray[np.int64]) -> list[tuple[float, int]]:
-    """How many latencies there are of each tenth of a millisecond, from 10 ms on of each millisecond; an hour at most."""
+    """The number of latencies in each tenth of a millisecond, from 10 ms on in each millisecond; at most an hour."""
     tenths = np.clip(latency_ns // 100_000, 0, _MOST_TENTHS)
     fine = tenths < 10 * _FINE_MS
     counted: list[tuple[float, int]] = []

@@ -1,4 +1,4 @@
-"""Counts by reason, where a server has a say in the words: their number is bounded, and so is what is shown of them."""
+"""Counts by reason, if a server may choose the words: bounds how many are kept, and how much of each is shown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Reasons:
 
 
 def told(counts: Mapping[str, int]) -> str:
-    """The most frequent reasons, in the order of the alphabet, and how many others there are."""
+    """The most frequent reasons, in alphabetical order, and how many others there are."""
     most = sorted(counts, key=lambda reason: -counts[reason])
     shown, rest = most[:_SHOWN], most[_SHOWN:]
     words = [f"{counts[reason]:,} x {reason}" for reason in sorted(shown)]

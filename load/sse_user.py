@@ -97,7 +97,7 @@ class SSEUser(User):
     def on_event(self, event: SSEEvent, stream: UserStream) -> None:
         """Called for each event with `event.event`, `event.data` and `event.id`, unless `listen` got another function.
 
-        The loop that reads all streams calls it, so it must not wait: neither sleep nor send a request. `react` starts
+        The loop that reads all streams calls it, so it must not block: neither sleep nor send a request. `react` starts
         a function that may wait. Locust's list of exceptions shows an exception, and the stream continues.
         """
 
@@ -174,7 +174,7 @@ class SSEUser(User):
 
     def _failed(self, error: Exception) -> None:
         if _WOULD_BLOCK in str(error):
-            error.add_note("on_event must not wait; run a function that waits with self.react(function)")
+            error.add_note("on_event must not block; run a function that waits with self.react(function)")
         self.environment.events.user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
 
     def _leave(self) -> None:

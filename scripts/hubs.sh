@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the services that stream events and do not come as wheels: pushpin by apt or brew, better-sse and the Durable Streams server by npm, into
-# ~/.cache/fanbench/hubs. `fanbench compare --endpoint` starts them, and so do the tests of their dialects. Run again, it says what is here.
+# ~/.cache/fanbench/hubs. `fanbench compare --endpoint` starts them, and so do the tests of their dialects. Run it again to list what is installed.
 #
 # What cannot be installed is named, and its tests are skipped: nothing else needs it. No service is left running.
 set -uo pipefail

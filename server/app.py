@@ -39,7 +39,7 @@ _NOT_STARTED = (
 _QUERY = [
     ("topic", "a topic to listen to; may be repeated (default: events)"),
     ("last_event_id", "STREAM-SEQ of the event got last, or TOPIC:STREAM-SEQ; may be repeated"),
-    ("heartbeat", "send `event: heartbeat` so often, in whole seconds"),
+    ("heartbeat", "interval of `event: heartbeat`, in whole seconds"),
     ("token", "the bearer token, if no header can be sent"),
 ]
 _STREAM_API: dict[str, Any] = {

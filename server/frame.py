@@ -43,7 +43,7 @@ def text_frame(data: bytes) -> bytes:
 
 
 class Frame:
-    """One event as every client gets it. For a gap, which is no published event, `stream` is empty and `seq` is -1."""
+    """One event as every client gets it. For a gap, which is not a published event, `stream` is empty and `seq` is -1."""
 
     __slots__ = ("chunk", "order", "sent_ns", "seq", "stream", "topic", "total_bytes")
 

@@ -19,7 +19,7 @@ from server.origins import read_origins
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 LONGEST_S = 10.0**8
-"""Three years: `for ever`, and no overflow where seconds become nanoseconds."""
+"""Three years: Practically forever, and no overflow when seconds become nanoseconds."""
 MOST = 10**9
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 

@@ -158,7 +158,7 @@ class Subscriptions:
                     raise
                 cause = f"{type(error).__name__}: {self._endpoint.hide_secrets(reason(error))}"
             self.broker.note(False, cause)
-            # Adapters reconnect by themselves, so this one gave up.
+            # Adapters reconnect automatically, so this one gave up.
             _log.error("%s: %s; starting its consumer again", self._endpoint, cause)
             self._hub.gap(f"connection lost: {cause}", None, None)
             self._wanted = list(self._confirmed)

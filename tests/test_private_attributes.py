@@ -18,7 +18,7 @@ from tests.private_attributes import PRIVATE_USES, PrivateUse
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("core", "brokers", "server", "generator", "load", "harness", "benchmarks", "examples")
 DOCUMENTED = {"_asdict", "_exit", "_fields", "_make", "_replace"}
-"""Of the standard library, public in spite of their names."""
+"""Attributes of the standard library that are public in spite of their names."""
 PRIVATE = re.compile(r"_(?!_)")
 MANGLED = re.compile(r"_[A-Z]\w*?__")
 ASKING = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller"}

@@ -198,7 +198,7 @@ class DeliveryPromises:
             other = broker.topic()
             await consumer.subscribe(other, since_ns=time.time_ns() + _LATER_NS)  # nothing has been stored since then
             await producer.publish(other, b"live")
-            await reader.until(lambda: reader.payloads[-1] == b"live", "what is live, behind a history of nothing")
+            await reader.until(lambda: reader.payloads[-1] == b"live", "live messages after an empty history")
 
     async def test_unsupported_delivery(self, broker: Workbench) -> None:
         """An undeclared delivery promise and an unknown option are refused by name."""

@@ -44,10 +44,10 @@ class EndpointTable(BaseModel):
     headers: tuple[str, ...] = Field((), description="headers of the stream's request, as 'Name: value'")
     publish: str = Field(description="'POST /PATH' at the same address, or 'POST http://HOST:PORT/PATH' at another")
     publish_headers: tuple[str, ...] = Field((), description="headers of the publishing request, as 'Name: value'")
-    publish_body: str = Field("{event}", description="what is sent, with {event} and {topic}")
-    publish_connections: int = Field(8, ge=1, le=1024, description="connections of the generator; a topic keeps to one")
+    publish_body: str = Field("{event}", description="the body, with {event} and {topic}")
+    publish_connections: int = Field(8, ge=1, le=1024, description="number of the generator's connections; each topic uses one of them")
     publish_pipeline: int = Field(
-        16, ge=1, le=10_000, description="requests under way on a connection before its answers; 1: none"
+        16, ge=1, le=10_000, description="requests under way on a connection; 1: wait for each answer"
     )
     prepare: str = Field(
         "", description="what each topic needs before the first client: 'PUT /PATH/{topic}', sent with publish_headers"
@@ -180,7 +180,7 @@ def _endpoint(
 
 
 def _tls(table: EndpointTable, folder: Path, where: str) -> TlsSettings:
-    """The TLS settings; a path in the file is seen from the file's folder, as it may be used from any."""
+    """The TLS settings; paths in the file are relative to its folder, because it may be used from any other."""
     tls = TlsSettings(
         server_name=table.sni,
         **{

@@ -1,6 +1,6 @@
 """What faults did to the contenders of a comparison: in its own result directory, or in others from the same machine.
 
-A comparison breaks nothing, but the bad day often decides. So a report and `fanbench choose` add the faults: each
+A comparison breaks nothing, but failures often decide the choice. So a report and `fanbench choose` add the faults: each
 contender and kind of fault, from the newest result directory with a valid run of it.
 """
 

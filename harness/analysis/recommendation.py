@@ -130,7 +130,7 @@ def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence)
     proven = [name for name in found if broken[name]]
     rest = [name for name in found if not broken[name]]
     said = f"If no event may be lost when a replica restarts, take {listed(proven or found, 'or')}"
-    where = "measured here" if stored is None else "tried in a fault here"
+    where = "measured here" if stored is None else "tested in a fault here"
     if not proven:
         return [f"{said}, which {_replay(found)} (declared, not {where})."]
     kinds = [kind for kind in REPLICA_FAULTS if all(kind in broken[name] for name in proven)]

@@ -65,7 +65,7 @@ class Standing:
         return sum(run.lost_by_cause.get(cause, 0) for run in self.runs)
 
     def tells(self, cause: str) -> bool:
-        """Whether any valid run knows the losses by that cause: a service of others does not report all."""
+        """Whether any valid run knows the losses by that cause: an external service does not report all."""
         return any(cause in run.lost_by_cause for run in self.runs)
 
     def share(self, hop: str) -> float | None:

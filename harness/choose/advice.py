@@ -193,7 +193,7 @@ def _kept_over_a_restart(answer: Answer) -> str:
         return f"{own}, which lost nothing there"
     proven = next((name for name in open_ if shown[name]), "")
     also = f"; {proven} lost nothing there" if proven else ""
-    return f"{own}, which replays by its adapter's word, not yet tried in a fault here{also}"
+    return f"{own}, which replays according to its adapter, not yet tested in a fault here{also}"
 
 
 def _quietest(answer: Answer, needs: Needs) -> tuple[str, FittingForm] | None:

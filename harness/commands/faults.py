@@ -37,11 +37,11 @@ def choose_faults(
     contenders: Sequence[Contender] = (),
     deployment: Deployment | None = None,
 ) -> list[Fault]:
-    """The named faults, or all that are meant for the contenders: those of nodes for clusters, the others for the rest.
+    """The named faults, or all that apply to the contenders: those of nodes for clusters, the others for the rest.
 
-    For a deployment of a person's own, those that can be done there.
+    For a user's own deployment, those that are possible there.
 
-    `share` is of the clients, for faults that are done to clients.
+    `share` is the share of the clients, for faults of clients.
 
     Raises:
         UsageError: there is no such fault.
@@ -62,10 +62,10 @@ def choose_faults(
 def plan(
     contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Scenario, deployment: Deployment | None = None
 ) -> list[Job]:
-    """Each contender through each fault that can be done to it, in every round, in shuffled order.
+    """Make a job for each contender and each fault that applies to it, in every round, in shuffled order.
 
     Raises:
-        UsageError: none of the faults can be done to any of the contenders.
+        UsageError: no fault applies to any of the contenders.
     """
     rng = random.Random(scenario.seed)
     jobs: list[Job] = []
@@ -114,7 +114,7 @@ def lanes_for(jobs: Sequence[Job], wanted: int | None) -> int:
 def left_out(
     contenders: Sequence[Contender], faults: Sequence[Fault], deployment: Deployment | None = None
 ) -> list[str]:
-    """Which faults cannot be done to which contenders, and why: a sentence for each reason."""
+    """Return which faults do not apply to which contenders, and why: one sentence for each reason."""
     kinds: dict[str, list[str]] = {}
     for contender in contenders:
         for fault in faults:

@@ -24,7 +24,7 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
     tables += [*refused_runs(comparison), meanings(found)]
     how = "Each fault came within the measured phase of a separate run and was undone automatically; clients reconnected without help."
     if comparison.lanes > 1:
-        how += f" {comparison.lanes} runs were done at once, each with a cluster and programs of its own."
+        how += f" {comparison.lanes} runs ran at the same time, each with a cluster and programs of its own."
     return View(comparison, verdict, failover_charts(nodes) if draw else [], tables, method(comparison, [how]))
 
 

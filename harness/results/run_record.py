@@ -64,7 +64,7 @@ class Run:
     histograms: dict[str, Histogram] = field(default_factory=dict)
     """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values.
 
-    An endpoint tells where no hop but the first ends.
+    An endpoint reports only where the first hop ends.
     """
     usage: dict[str, Usage] = field(default_factory=dict)
     """Usage by part; `memory` has no broker, and an endpoint counts as the server."""

@@ -32,8 +32,8 @@ def choose_contenders(
     error, none.
 
     Raises:
-        UsageError: a name is unknown, its program is not installed, Docker does not answer, an image cannot be had, or
-            the broker at a URL does not answer; the deployment cannot have one of them, or these transports.
+        UsageError: a name is unknown, its program is not installed, Docker does not answer, an image is not available,
+            or the broker at a URL does not answer; the deployment does not support one of them, or these transports.
     """
     if deployment is not None:
         deployment.require_usable([find_contender(name) for name in names], transports)

@@ -165,8 +165,8 @@ def impossible(fault: Fault, contender: Contender, deployment: Deployment | None
         return None if deployment.breaking else "no command says how; give --break CMD and --mend CMD"
     if deployment is not None and not fault.done_to_clients:
         return (
-            "brokers, links and replicas of your own deployment are not fanbench's to break; give --break CMD and --mend CMD, "
-            "which do it there"
+            "fanbench cannot break brokers, links and replicas of your own deployment; give --break CMD and --mend "
+            "CMD, which can"
         )
     if fault.of_nodes:
         return no_node_to_break(contender, fault.kind) or (why_not() if fault.of_links else None)

@@ -172,7 +172,7 @@ def _with_limits(plan: SizedPlan, host: HostLimits) -> SizedPlan:
         UsedShare("a replica's core", plan.replica_core / MAX_CORE, "give more --replicas"),
         UsedShare("a worker's core", plan.worker_core / MAX_CORE, more_workers),
         UsedShare("the generator's core", plan.generator_core / MAX_CORE, "publish fewer events"),
-        UsedShare("the broker's core", plan.broker_core / MAX_CORE, "give fewer --replicas, or a broker of several cores"),
+        UsedShare("the broker's core", plan.broker_core / MAX_CORE, "give fewer --replicas, or a broker that uses several cores"),
         UsedShare("a replica's descriptors", plan.replica_descriptors / host.descriptors, "raise `ulimit -n`"),
         UsedShare("a worker's descriptors", plan.worker_descriptors / host.descriptors, f"raise `ulimit -n`, or {more_workers}"),
         UsedShare(
@@ -180,7 +180,7 @@ def _with_limits(plan: SizedPlan, host: HostLimits) -> SizedPlan:
             plan.ports / (host.ports * host.source_addresses),
             "give its hosts more addresses (--source-addresses), or more hosts",
         ),
-        UsedShare("a replica's link", plan.replica_gbit_s / host.link_gbit, "give more --replicas on hosts of their own"),
+        UsedShare("a replica's link", plan.replica_gbit_s / host.link_gbit, "give more --replicas on separate hosts"),
         UsedShare(
             "a worker host's link",
             plan.gbit_s / plan.workers * host.workers_per_host / host.link_gbit,

@@ -1,4 +1,4 @@
-"""Clients in network namespaces: what is told of them, and a small run of the real programs."""
+"""Clients in network namespaces: what is reported about them, and a small run of the real programs."""
 
 from pathlib import Path
 

@@ -131,7 +131,7 @@ class Split(Servers):
     """The primary that was cut off; its Sentinel knows of no failover."""
     new: int
     lonely: int
-    """The Sentinel beside the old primary."""
+    """The Sentinel next to the old primary."""
     others: list[int]
     """Two Sentinels, which have made the new one the primary; not started."""
 

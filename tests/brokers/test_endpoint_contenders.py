@@ -101,7 +101,7 @@ def secure(tmp_path):
         ),
         ('ca_file = "ca.pem"\nclient_cert = "me.pem"\n', "TLS: the server's certificate is refused: .*127.0.0.1"),
         ('ca_file = "ca.pem"\nsni = "hub.test"\n', "TLS: .*client certificate: --client-cert; ca_file, sni"),
-        ('ca_file = "no.pem"\n', r"endpoint 'hub': --ca-file '.*/no.pem': No such file .*; mend it in .*hub.toml"),
+        ('ca_file = "no.pem"\n', r"endpoint 'hub': --ca-file '.*/no.pem': No such file .*; correct it in .*hub.toml"),
     ],
     ids=["all", "no authority", "another name", "no certificate", "no file"],
 )

@@ -24,7 +24,7 @@ def bench(running_programs):
 
 @pytest.fixture
 async def endpoint(bench):
-    """A table of the test's own."""
+    """A separate table for the test."""
     found = bench.endpoint(run_name=new_run_name())
     async with adapter.producer(found):
         pass

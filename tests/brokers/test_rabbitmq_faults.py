@@ -158,7 +158,7 @@ ok = mnesia:dirty_delete(rabbit_queue, amqqueue:get_name(Q)),
     {client_properties, Told} <- rabbit_reader:info(P, [client_properties]),
     lists:member({<<"connection_name">>, longstr, <<"NAME">>}, Told)], ok.
 """
-"""The node that holds the queue is lost, by what the others keep of it: of its queues only the durable record."""
+"""The node that holds the queue is lost, as the others see it: they keep only the durable record of its queues."""
 
 
 async def test_a_queue_whose_node_is_down_is_left_behind(running_programs):

@@ -308,7 +308,7 @@ async def test_a_missing_password_is_found_when_dialling(tmp_path):
 
 @pytest.mark.parametrize("right", ["xread", "xadd", "xinfo"])
 async def test_a_right_that_is_missing_on_the_stream_is_told(right, running_programs):
-    """Whoever needs it learns it when it connects or publishes; a consumer that could read nothing is not connected."""
+    """A side notices this when it connects or publishes; a consumer that could read nothing is not connected."""
     workbench = running_programs.workbench(find_contender("valkey-streams"))
     plain = workbench.endpoint()
     ask(plain.port, "ACL", "SETUSER", f"no-{right}", "on", ">word", "~*", "+@all", f"-{right}")

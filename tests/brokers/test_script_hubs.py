@@ -34,7 +34,7 @@ KNOWN = {
     "durable-streams": "",
     "pushpin": "",
 }
-"""What the ids of each service are to its dialect, besides fanbench's stamp."""
+"""How each dialect uses the ids of its service, in addition to fanbench's stamp."""
 TOLD_S = 60
 
 
@@ -58,7 +58,7 @@ class StreamHeard:
 
 @contextmanager
 def service(name, folder):
-    """A real service that runs, and its endpoint; skipped where it is not installed."""
+    """A real service that runs, and its endpoint; skipped if it is not installed."""
     program = SERVICES[name]
     if program.find() is None:
         pytest.skip(f"{name} is not installed here: {program.install_hint}")
@@ -117,7 +117,7 @@ def test_the_dialect_reads_what_the_service_sends_to_each_client(name, tmp_path)
         assert {stamp.topic for stamp in by_stamp} == {TOPIC}
         # JavaScript rounds whole numbers over 2^53; better-sse, which passes on the text, does not.
         assert all(abs(stamp.due_ns - now_ns) <= (256 if name == "durable-streams" else 0) for stamp in by_stamp)
-    # What the service itself says, which is all that there is where others publish.
+    # The service's own data, which is all that there is if others publish.
     last = [readings_of(events, reader)[-1] for events in heard]
     assert [one.stamp for one in last] == [None, None]
     assert [bool(one.key) for one in last] == [KNOWN[name] == "id"] * 2

@@ -29,7 +29,7 @@ def built(name, folder, **chosen):
     """The configuration files for a cluster's local nodes, without starting them."""
     program = CLUSTERS[name]
     if name == "rabbitmq-cluster" and on_path("epmd") is None:
-        missing("epmd, which comes with RabbitMQ, is not installed; make brokers does it")
+        missing("epmd, which comes with RabbitMQ, is not installed; run `make brokers`")
     values = {setting.name: setting.default for setting in program.settings} | chosen
     program.build(Blueprint(name, Path("/bin/true"), folder, folder, ["jetstream"], values, Loopback()))
     return {path: path.read_text() for path in folder.rglob("*.conf")}

@@ -44,7 +44,7 @@ class Site:
         for number in (0, 1):
             self.start(number)
         if self.proxy == "nginx":
-            nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
+            nginx = find_nginx() or missing("nginx is not installed; run `make brokers`")
             self._child = start_proxy(nginx, self.port, self.replica_ports, self._folder, self._children).child
         else:
             self._child = self._start_caddy(tries=3)
@@ -52,7 +52,7 @@ class Site:
 
     def _start_caddy(self, tries: int) -> Child:
         """If another connection takes the free port meanwhile, try another port."""
-        caddy = shutil.which("caddy") or missing("caddy is not installed; make brokers does it")
+        caddy = shutil.which("caddy") or missing("caddy is not installed; run `make brokers`")
         settings = {
             "LISTEN": f"http://:{self.port}",
             "REPLICAS": " ".join(f"127.0.0.1:{port}" for port in self.replica_ports),
@@ -194,7 +194,7 @@ def test_a_browser_returns_after_a_time_without_replicas(site: Site, publisher: 
     assert len(retries) >= 5, "they do not come back all at once"
     assert min(retries) >= 1000
     plain = site.get("/sse", {"Accept": "*/*"})
-    assert plain.status_code in (502, 503), "whoever is no browser is told as it is"
+    assert plain.status_code in (502, 503), "a client that is not a browser gets the real status"
     assert "no replica answers" in plain.json()["error"]
 
 

@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 @pytest.fixture(autouse=True)
 def nginx(integration):
     """Its path."""
-    return find_nginx() or missing("nginx is not installed; make brokers does it")
+    return find_nginx() or missing("nginx is not installed; run `make brokers`")
 
 
 def start(port: int, log: Path) -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""What the generator says at its end of events that a service did not accept."""
+"""What the generator reports at its end about events that a service did not accept."""
 
 import pytest
 

@@ -211,7 +211,7 @@ def test_bodies_carry_the_event_as_a_service_wants_it():
         ("POST ftp://h/p", "", "is not an http:// or https:// URL"),
         ("POST http://[::1/p", "", "Invalid IPv6 URL"),
         ("POST http://h/{tpic}", "", "{tpic} is not known"),
-        ("POST http://h/{user}", "", "{user} is not known to a publish"),
+        ("POST http://h/{user}", "", "{user} has no meaning when publishing"),
         ("POST http://h/p", "nothing", "it does not contain the event"),
     ],
 )

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
 VERSIONS = ("1.30", "1.34")
-"""The oldest that is supported anywhere and a recent one: every object must be valid in both."""
+"""The oldest version that is supported anywhere, and a recent one: every object must be valid in both."""
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ def test_events_that_are_otherwise_are_counted_apart_and_named():
     (problem,) = clients.result().problems
     assert (
         problem
-        == "no event is as the dialect says: 1 x data.m is missing, 1 x the data is not JSON; give another --dialect, or mend its file"
+        == "no event matches the dialect: 1 x data.m is missing, 1 x the data is not JSON; give another --dialect, or correct its file"
     )
 
 
@@ -172,7 +172,7 @@ def test_a_dialect_that_takes_nothing_for_a_delivery_is_told(dialect, says):
     result = clients.result()
     assert result.deliveries == 0
     assert result.problems == (
-        f"events came, and the dialect takes none of them for a delivery: {says}; give another --dialect, or mend its file",
+        f"events came, but the dialect counts none of them as a delivery: {says}; give another --dialect, or correct its file",
     )
 
 
@@ -202,7 +202,7 @@ def test_times_that_cannot_be_right_are_a_problem_and_no_latency(unit, times, sa
     result = clients.result()
     (problem,) = result.problems
     assert problem.startswith(says)
-    assert "do sent and unit in the dialect fit" in problem
+    assert "are sent, unit and time zone right in the dialect" in problem
     written = json.loads(encode(result))
     assert not set(written) & {"latency_ms", "histograms", "negative", "negatives"}
     assert "latency " not in summary_text(result)

@@ -135,7 +135,7 @@ def test_a_link_is_written_through_and_a_device_is_refused(started, tmp_path):
     assert json.loads(target.read_text())["clients"] == 3
     refused = started.locust("-u", "3", "-t", "3s", "--out", "/dev/full")
     assert refused.wait() == 2
-    assert "--out '/dev/full': it is no regular file" in refused.text
+    assert "--out '/dev/full': it is not a regular file" in refused.text
 
 
 @pytest.mark.parametrize(

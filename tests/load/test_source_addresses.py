@@ -1,4 +1,4 @@
-"""Clients leave from the given addresses in turn, and more clients than ports are refused before the start."""
+"""Clients connect from the given addresses in turn, and more clients than ports are refused before the start."""
 
 import socket
 

@@ -175,7 +175,7 @@ def test_a_user_hears_its_streams_and_locust_hears_of_them(service, tmp_path):
     assert out["reacted"] == ["one", "two\nlines", "last"]
     names = {error.partition(":")[0] for error in out["errors"]}
     assert names == {"ValueError", "BlockingSwitchOutError", "LookupError"}
-    assert out["notes"] == ["on_event must not wait; run a function that waits with self.react(function)"]
+    assert out["notes"] == ["on_event must not block; run a function that waits with self.react(function)"]
     assert (out["ninth"], out["never"]) == ("9", None)
     assert out["streams"] == ["/lost", "timed", "ask"]
     lost = [one for one in Service.seen if one["path"] == "/lost"]

@@ -85,7 +85,7 @@ def test_messages_come_whole_wherever_they_are_cut(texts, fragmented, data):
         (b"\x01\x01a\x81\x01b", "out of order"),
         (b"\x09\x01a", "control frame"),
         (b"\x89\x7e\x00\x7e" + b"a" * 126, "control frame"),
-        (b"\x81\x7f" + (1 << 40).to_bytes(8, "big"), "is the most"),
+        (b"\x81\x7f" + (1 << 40).to_bytes(8, "big"), "the limit is"),
     ],
 )
 def test_what_no_server_sends_is_refused(wire, reason):

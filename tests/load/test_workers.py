@@ -189,7 +189,7 @@ def test_a_run_accepts_only_its_own_workers(started, replica, tmp_path):
     with swarm(other, started.url, started.port, TOPICS) as second:
         late = second.processes(2, 70)
         assert late.wait() == 1
-        assert "does not take this worker" in late.text
+        assert "rejects this worker" in late.text
         stranger = second.worker("--run-name", "another")
         assert stranger.wait() == 1
     assert started.status()["clients"] == replica.stats().clients == 50
@@ -240,7 +240,7 @@ def test_a_run_without_deliveries_fails(tmp_path):
         swarm(tmp_path, f"http://127.0.0.1:{quiet.port}") as started,
     ):
         run = started.processes(2, 10)
-        started.wait_status("reached", 10)  # by probes, which are no measured events
+        started.wait_status("reached", 10)  # by probes, which are not measured events
         run.end()
         assert run.wait() == 1
         assert "no measured event was delivered" in problems(started)

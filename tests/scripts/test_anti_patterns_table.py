@@ -1,4 +1,4 @@
-"""The table of docs/anti-patterns.md is of valid runs, and its figures are those of the runs."""
+"""The table of docs/anti-patterns.md contains only valid runs, and its figures are those of the runs."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ esac; done
 
 @pytest.fixture
 def run(tmp_path):
-    """Run it with a PATH of its own, on which these programs are: its exit code and words."""
+    """Run it with a PATH that has only these programs; return its exit code and output."""
     path = tmp_path / "path"
     path.mkdir()
     for tool in ("sed", "head", "mkdir", "id"):

@@ -54,7 +54,7 @@ class Bystanders:
 
 
 class CpuClock:
-    """The seconds of CPU that a process has had, in hundredths."""
+    """The seconds of CPU that a process has used, in hundredths."""
 
     def __init__(self, pid: int) -> None:
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY)

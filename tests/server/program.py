@@ -28,7 +28,7 @@ def environment(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def run_to_end(settings: Mapping[str, object], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m server`, which must end by itself."""
+    """Run `python -m server`, which must end on its own."""
     command = [*OWN_PYTHON, "-m", "server", *arguments]
     return subprocess.run(command, env=environment(settings), capture_output=True, text=True, timeout=40)
 

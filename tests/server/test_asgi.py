@@ -86,7 +86,7 @@ def test_a_broker_that_is_not_there_ends_a_worker_with_one_line(server: str, fol
 
 
 def test_a_prefix_that_the_server_puts_back(valkey: str, publisher: Publisher, folder: Path) -> None:
-    """uvicorn's --root-path: it stands before the path that a proxy has stripped, as that of a mount does."""
+    """uvicorn's --root-path: it precedes the path that a proxy has stripped, like a mount's prefix."""
     command = ["-m", "uvicorn", "server.asgi:app", "--root-path", "/live", "--port", "{port}"]
     with served(command, folder, broker_url=valkey) as replica, SseClient(replica.port) as client:
         client.opened()
@@ -97,7 +97,7 @@ def test_a_prefix_that_the_server_puts_back(valkey: str, publisher: Publisher, f
 
 @pytest.mark.parametrize("path", ["/sse", "/readyz", "/clock", "/"])
 async def test_a_server_without_lifespan_gets_an_answer_that_says_so(path: str) -> None:
-    """As where the application is mounted in another one, which does not run it by itself."""
+    """As if the application is mounted in another one, which does not run its lifespan automatically."""
     sent: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ ENDPOINT = parse_url("madeup://host", "at-most-once")
 
 
 class Read:
-    """A consumer: its inbox is all that is read of it."""
+    """A consumer of which only the inbox is read."""
 
     def __init__(self, *, tells_end: bool = True) -> None:
         self.inbox = Inbox(tells_end=tells_end)

@@ -20,7 +20,7 @@ NUMBERS = [
 def test_a_number_beyond_all_sense_is_refused_by_name(
     settings: type[ServerSettings | GeneratorSettings], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`for ever` is often written as a very large number; 1e300 seconds are infinite in nanoseconds."""
+    """Forever is often written as a very large number; 1e300 seconds are infinite in nanoseconds."""
     for value in ("1" + "0" * 30, "1e300"):
         monkeypatch.setenv(f"FANBENCH_{name.upper()}", value)
         with pytest.raises(UsageError, match=f"FANBENCH_{name.upper()}="):

@@ -20,7 +20,7 @@ from tests.harness.runner.test_checks import GOOD
 EVENTS = 2_000
 INTERVAL_NS = 5_000_000
 PRECISION = 0.002
-"""Of a histogram with three significant digits, and of a quantile between two events."""
+"""The error of a histogram with three significant digits, and of a quantile between two events."""
 
 
 def figures_of(late_ms, way_ms):

@@ -97,7 +97,7 @@ KEYS = {
         "method totals logs",
     ),
 }  # fmt: skip
-"""Each document with its keys: they are what users' own programs read, and change with the version only."""
+"""Each document with its keys: they are what users' own programs read, and change only with the version."""
 
 documents = pytest.mark.parametrize("document", [document for document, _ in KEYS.values()], ids=KEYS)
 

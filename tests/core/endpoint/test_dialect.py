@@ -184,7 +184,7 @@ def test_the_dialects_that_come_with_fanbench_read_what_their_servers_send(name)
     assert dialect.about
     text = (resource_folder("dialects") / f"{name}.toml").read_text()
     (sample,) = re.findall(r"^# sends: (.*)$", text, re.M)
-    (known,) = re.findall(r"^# known of it: (.*)$", text, re.M)
+    (known,) = re.findall(r"^# known about it: (.*)$", text, re.M)
     (sse,) = SSEParser().feed(sample.replace("|", "\n").encode() + b"\n\n")
     (reading,) = EventReader(dialect).read(sse, "events")
     told = {"stamp": reading.stamp, "number": reading.seq, "id": reading.key, "time": reading.sent_ns}

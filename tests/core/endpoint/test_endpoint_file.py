@@ -163,7 +163,7 @@ def test_a_program_may_take_events_at_another_port_and_want_its_topics_made():
             r"path = '/sse' names no topic.*put \{topic\} into path",
         ),
         (USUAL.replace("publish/{topic}", "publish"), {"topics": "a,b"}, r"publish = 'POST /publish' names no topic"),
-        (USUAL, {"stamp": "compact"}, 'take stamp = "readable"'),
+        (USUAL, {"stamp": "compact"}, 'use stamp = "readable"'),
     ],
 )
 def test_a_scenario_that_cannot_be_run_there_is_refused(endpoint_of, text, fields, says):

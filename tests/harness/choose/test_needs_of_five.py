@@ -36,7 +36,7 @@ Told = tuple[Needs, Answer, str]
 
 @functools.cache
 def reference() -> Sequence[Result]:
-    """The reference results, read once: a second of a core."""
+    """The reference results, read once: a second of CPU."""
     return load_all([REFERENCE])
 
 

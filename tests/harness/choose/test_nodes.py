@@ -77,7 +77,7 @@ def test_a_silence_is_a_time(text: str, seconds: float | None) -> None:
 
 @pytest.mark.parametrize("text", ["5", "soon", "-1s", "5m"])
 def test_what_is_no_time_is_refused(results: Path, text: str) -> None:
-    with pytest.raises(UsageError, match="no time; write 5s or 800ms"):
+    with pytest.raises(UsageError, match="not a duration; write 5s or 800ms"):
         choose(Needs(nodes=3, max_silence=text), load_all([results]))
 
 

@@ -51,7 +51,7 @@ def test_brokers_replicas_and_workers_run_on_separate_hosts(integration, tmp_pat
     """Seven network namespaces on a bridge; generator and master run on this machine."""
     if (reason := why_not()) is not None:
         missing(reason)
-    nats = program_of("nats", "auto").find() or missing("nats-server is not installed; make setup does it")
+    nats = program_of("nats", "auto").find() or missing("nats-server is not installed; run `make setup`")
     networks = NodeNetworks(7, tmp_path)
     children = Children()
     try:

@@ -124,7 +124,7 @@ http {{
 @pytest.mark.usefixtures("integration")
 @pytest.mark.timeout(600)
 def test_a_service_behind_tls_that_wants_a_certificate_is_measured(tmp_path):
-    nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
+    nginx = find_nginx() or missing("nginx is not installed; run `make brokers`")
     require_here(sse_starlette)
     folder, port = tmp_path / "tls", free_port()
     folder.mkdir()

@@ -52,7 +52,7 @@ def hop_of(contender: str, bare: BareLoop | None = None) -> ContenderHop:
         (figures(), []),
         (figures(achieved_hz=989.0), ["achieved 989 of 1,000 messages/s offered (limit 99%)"]),
         (figures(lost=3), ["lost 3 of 4,000 messages"]),
-        (figures(lost=4000, p50_us=None, p99_us=None), ["none of 4,000 messages came: check that what receives"]),
+        (figures(lost=4000, p50_us=None, p99_us=None), ["none of 4,000 messages came: check that the receiver"]),
     ],
 )
 def test_a_rate_that_was_not_achieved_and_losses_are_told(found: HopFigures, said: list[str]) -> None:

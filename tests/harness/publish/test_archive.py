@@ -1,4 +1,4 @@
-"""A file that is no bundle, or a malicious one, is refused in one line with the reason and the next step."""
+"""A file that is not a bundle, or a malicious one, is refused in one line with the reason and the next step."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_files_within_files(tmp_path: Path) -> None:
     )
     bomb = data + directory + end
     assert len(bomb) < 20_000
-    assert "its files are larger than it is" in refusal(bomb, tmp_path)
+    assert "its files are larger than the archive" in refusal(bomb, tmp_path)
 
 
 def test_sizes_that_do_not_agree(tmp_path: Path) -> None:

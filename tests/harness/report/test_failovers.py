@@ -122,8 +122,8 @@ def test_the_report_opens_with_failovers_and_says_what_each_fault_is(comparison)
 
 
 def test_runs_that_were_done_at_once_are_told(comparison):
-    assert "2 runs were done at once" in " ".join(view_of(replace(comparison, lanes=2)).method)
-    assert "runs were done at once" not in " ".join(view_of(comparison).method)
+    assert "2 runs ran at the same time" in " ".join(view_of(replace(comparison, lanes=2)).method)
+    assert "runs ran at the same time" not in " ".join(view_of(comparison).method)
 
 
 def test_faults_of_nodes_that_were_not_measured_are_named(comparison):

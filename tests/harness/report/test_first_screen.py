@@ -205,7 +205,7 @@ def alike(said: str, wanted: str) -> bool:
 def range_problems(said: str, stored: Stored, name: str) -> list[str]:
     match = re.fullmatch(r"([\d.]+)–([\d.]+)", said)
     if match is None:
-        return [f"{name}: {said!r} is no range"]
+        return [f"{name}: {said!r} is not a range"]
     low, high = float(match[1]), float(match[2])
     estimate = stored.merged(name, "latency").get_value_at_percentile(99) / 1000
     inner_low, inner_high = resampled(stored, name)

@@ -145,7 +145,7 @@ def test_clients_that_hear_nothing_are_told_where_to_look(tmp_path):
 
 
 class Topics(BaseHTTPRequestHandler):
-    """Creates what it is asked to, but one."""
+    """Creates everything that it is asked to, except one."""
 
     def do_PUT(self):
         self.server.asked.append((self.path, self.headers["X-Key"]))
@@ -169,7 +169,7 @@ def test_each_topic_is_prepared_before_clients_come(tmp_path):
         prepare_topics(own, ["a", "b/c"], Service(url))
         assert server.asked == [("/made/a", "of a"), ("/made/b%2Fc", "of b/c")]
         with pytest.raises(
-            TransientError, match=r"prepare = 'PUT /made/\{topic\}' for topic 'bad': status 409 Conflict; mend prepare"
+            TransientError, match=r"prepare = 'PUT /made/\{topic\}' for topic 'bad': status 409 Conflict; correct prepare"
         ):
             prepare_topics(own, ["bad"], Service(url))
     finally:

@@ -1,4 +1,4 @@
-"""Runs side by side: which lane does which, and what becomes of a run whose lane ends."""
+"""Runs side by side: which lane does which, and what happens to a run whose lane ends."""
 
 import os
 import signal

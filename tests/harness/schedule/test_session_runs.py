@@ -1,4 +1,4 @@
-"""A comparison of sessions goes on with runs in which a replica dies; others do not."""
+"""A comparison of sessions continues with runs in which a replica dies; others do not."""
 
 import pytest
 
