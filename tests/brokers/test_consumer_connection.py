@@ -96,7 +96,7 @@ async def test_a_batch_that_the_broker_refuses_as_a_whole_is_requested_in_parts(
         assert len(broker.asked) < 22, "as few questions as may be"
 
 
-async def test_what_cannot_be_named_is_never_sent():
+async def test_an_unnameable_topic_is_never_sent():
     broker = Broker()
     async with connected(broker) as line:
         bad = ["x" * 21, "ü" * 11, "", "\ud800", 7]

@@ -35,7 +35,7 @@ class TestRabbitMQMqtt(Conformance):
     contender = "rabbitmq-mqtt"
 
 
-async def test_an_amqp_exchange_gives_a_new_queue_nothing_of_before(running_programs: RunningPrograms):
+async def test_an_amqp_exchange_gives_a_new_queue_no_earlier_message(running_programs: RunningPrograms):
     endpoint = running_programs.workbench(find_contender("rabbitmq-confirms")).endpoint()
     async with await aio_pika.connect(host=endpoint.host, port=endpoint.port) as connection:
         channel = await connection.channel(publisher_confirms=True)
@@ -57,7 +57,7 @@ ok = rabbit_auth_backend_internal:set_topic_permissions(
 """
 
 
-async def test_by_mqtt_a_forbidden_topic_interrupts_at_most_once(running_programs: RunningPrograms):
+async def test_over_mqtt_a_forbidden_topic_interrupts_at_most_once(running_programs: RunningPrograms):
     """RabbitMQ closes the connection instead of refusing.
 
     If an unused topic was allowed, the first refusal shows this.
@@ -88,7 +88,7 @@ async def told(publish: Awaitable[None]) -> BrokerError | None:
     return None
 
 
-async def test_by_mqtt_a_forbidden_publish_stops_no_other(running_programs: RunningPrograms):
+async def test_over_mqtt_a_forbidden_publish_stops_no_other(running_programs: RunningPrograms):
     workbench = running_programs.workbench(find_contender("rabbitmq-mqtt"))
     assert workbench.running is not None
     evaluate(int(workbench.running.listeners["amqp"].rpartition(":")[2]), _RIGHTS.replace("denied", "publisher"))

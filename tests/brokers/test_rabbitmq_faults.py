@@ -185,7 +185,7 @@ ACK = struct.pack(">HH", 60, 80)
 """The class and the method of basic.ack."""
 
 
-async def test_a_stream_acknowledges_fewer_than_a_bundle(running_programs):
+async def test_a_stream_also_acknowledges_less_than_a_bundle(running_programs):
     workbench = running_programs.workbench(find_contender("rabbitmq-stream"))
     topic, heard = workbench.topic(), bytearray()
     with workbench.proxy(tap=heard.extend) as (_, endpoint):

@@ -38,7 +38,7 @@ async def test_a_closed_connection_keeps_no_buffers_until_a_collection(tmp_path)
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_publish_into_a_connection_that_the_broker_has_just_closed_is_no_error_of_the_program(tmp_path):
+def test_a_publish_into_a_just_closed_connection_does_not_end_the_program(tmp_path):
     """The generator publishes each event between two turns of the event loop: the loss of the connection is reported later."""
     uvloop.run(_flush_after_the_end(tmp_path), debug=False)
 

@@ -127,7 +127,7 @@ def test_the_dialect_reads_what_the_service_sends_to_each_client(name, tmp_path)
         assert len(set(ids)) == len(ids)
 
 
-def test_what_a_hub_needs_and_does_not_find_is_named(tmp_path):
+def test_a_hubs_missing_requirements_are_named(tmp_path):
     assert PythonLibrary("starlette", "starlette.responses").version()
     for need in (
         PythonLibrary("no-such-package", "no_such_package.part"),

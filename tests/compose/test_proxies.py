@@ -249,7 +249,7 @@ def test_the_query_and_the_last_id_reach_the_replica(site: Site, publisher: Publ
 
 
 @pytest.mark.parametrize("path", ["/stats", "/metrics", "/openapi.json", "/stats/", "//stats", "/sse/browser"])
-def test_what_is_for_operators_is_not_published(site: Site, path: str) -> None:
+def test_operator_endpoints_are_not_published(site: Site, path: str) -> None:
     assert site.get(path).status_code == 404
 
 

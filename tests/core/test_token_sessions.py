@@ -59,7 +59,7 @@ def test_every_session_lies_within_the_run_and_every_visit_within_its_session(ru
 
 @given(rules)
 @settings(deadline=None, max_examples=20)
-def test_visits_come_in_the_order_in_which_they_open_and_none_is_left_out(rules):
+def test_visits_are_ordered_by_opening_and_complete(rules):
     planned = list(visits(rules))
     assert [one.opens_ns for one in planned] == sorted(one.opens_ns for one in planned)
     assert sorted(one.number for one in planned) == list(range(len(planned)))

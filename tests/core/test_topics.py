@@ -38,7 +38,7 @@ def test_expand_refuses(text):
         expand_topics(text)
 
 
-def test_pattern_names_as_many_topics_as_asked():
+def test_a_pattern_names_the_requested_number_of_topics():
     assert topic_pattern(1) == "events"
     assert len(expand_topics(topic_pattern(1000))) == 1000
 

@@ -38,7 +38,7 @@ def run(tmp_path):
     return once
 
 
-def test_what_is_missing_is_installed_once_and_then_said_to_be_here(run, tmp_path):
+def test_missing_programs_are_installed_once_and_then_listed(run, tmp_path):
     code, words = run(pushpin="exit 0", node="exit 0", npm=f'echo "$@" >> {tmp_path}/asked\n{NPM}')
     assert code == 0
     assert "hubs: here: pushpin better-sse@0.16.1 @durable-streams/server@0.3.7" in words
@@ -49,7 +49,7 @@ def test_what_is_missing_is_installed_once_and_then_said_to_be_here(run, tmp_pat
     assert len((tmp_path / "asked").read_text().splitlines()) == 1
 
 
-def test_what_cannot_be_installed_is_named_and_nothing_fails(run):
+def test_a_failed_installation_is_named_and_nothing_fails(run):
     code, words = run()
     assert code == 0
     assert "hubs: not here: pushpin (apt install pushpin)" in words

@@ -73,7 +73,7 @@ def test_two_workers_of_another_server_serve_the_same_events(
 
 @pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
-def test_a_broker_that_is_not_there_ends_a_worker_with_one_line(server: str, folder: Path) -> None:
+def test_a_missing_broker_ends_a_worker_with_one_line(server: str, folder: Path) -> None:
     address = ["--port", "0"] if server == "uvicorn" else ["--bind", "127.0.0.1:0"]
     command = [*OWN_PYTHON, "-m", server, "server.asgi:app", *address]
     url = f"redis://user:sekret@127.0.0.1:{free_port()}"
@@ -132,7 +132,7 @@ def test_a_prefix_that_the_proxy_keeps(valkey: str, publisher: Publisher, folder
 
 @pytest.mark.subprocess
 @pytest.mark.parametrize("root_path", ["events", "/events/", "/a b", "//", "/a?b"])
-def test_a_prefix_that_cannot_be_one_is_refused(root_path: str) -> None:
+def test_an_invalid_prefix_is_refused(root_path: str) -> None:
     ended = run_to_end({"root_path": root_path})
     assert ended.returncode == 2
     (line,) = ended.stderr.strip().splitlines()

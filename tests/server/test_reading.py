@@ -78,7 +78,7 @@ async def test_after_the_reading_nothing_reaches_the_hub() -> None:
     assert writer.ids == ["s-0"]
 
 
-async def test_an_adapter_that_does_not_tell_the_end_of_a_read_is_read_in_batches() -> None:
+async def test_an_adapter_that_does_not_report_the_end_of_a_read_is_read_in_batches() -> None:
     hub, consumer = make_hub(), Read(tells_end=False)
     writer = ConnectionWriter(hub)
     connect(hub, writer)

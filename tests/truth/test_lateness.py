@@ -67,7 +67,7 @@ def test_a_generator_that_is_always_a_little_late_is_noticed():
     assert late_words(figures_of(np.full(EVENTS, 0.7), WAY_MS / 2))
 
 
-def test_late_events_and_slow_ones_that_move_a_figure_only_together_are_noticed():
+def test_late_and_slow_events_that_move_a_figure_only_together_are_noticed():
     late, way = np.full(EVENTS, 0.1), np.full(EVENTS, 2.0)
     late[:18] = 100  # less than a hundredth of them
     way[100:118] = 100

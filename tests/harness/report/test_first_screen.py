@@ -428,7 +428,7 @@ def test_losses_and_rounds_of_faults_agree_with_the_files(lossy: Path) -> None:
     assert re.search(r"not rabbitmq \([\d.]+x slower in p\d+\)", screen.answer)
 
 
-def test_what_was_not_measured_has_a_dash_and_its_command_with_minutes(lossy: Path) -> None:
+def test_an_unmeasured_figure_has_a_dash_and_a_command_with_minutes(lossy: Path) -> None:
     screen = screen_of(lossy)
     rows = {row[0][0]: row for row in screen.rows[1:]}
     assert rows["rabbitmq"][[cell[0] for cell in screen.rows[0]].index("broker killed")][0] == DASH

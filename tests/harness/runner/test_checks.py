@@ -124,7 +124,7 @@ def test_a_busy_broker_is_a_finding():
     assert problems(replace(GOOD, usage=GOOD.usage | {"broker": BUSY})) == ()
 
 
-def test_strangers_may_use_the_same_share_of_a_large_machine() -> None:
+def test_other_processes_may_use_the_same_share_of_a_large_machine() -> None:
     assert problems(replace(GOOD, others_cores=1.0, cores=64)) == ()
 
 
