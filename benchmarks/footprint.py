@@ -20,7 +20,7 @@ class Footprint:
 
     at_s: float
     busy_s: float
-    """CPU seconds of this whole machine, whoever used them."""
+    """CPU seconds of this whole machine, including other programs."""
     clients: int
     delivered: int
     """Frames that the replicas have written to clients."""

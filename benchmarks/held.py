@@ -55,7 +55,7 @@ class EventsHeld:
     """None if no event was measured; the same for `p99_ms`."""
     p99_ms: float | None
     busiest: dict[str, float]
-    """Of the busiest process of each part, in cores."""
+    """The cores that the busiest process of each part used."""
     cores: dict[str, float]
 
     @property

@@ -143,5 +143,5 @@ def _figure(of: ByRound) -> Figure:
 
 
 def _ratio(of: ByRound, to: ByRound) -> Figure:
-    """Over the rounds that both took part in."""
+    """Compare the rounds that both took part in."""
     return Figure.of([value / to[number] for number, value in of.items() if number in to])

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.many`: how many clients this machine holds, on hosts of its own (benchmarks/hosts.py); needs root.
+"""`python -m benchmarks.many`: how many clients this machine holds, on simulated hosts (benchmarks/hosts.py); needs root.
 
 First `--idle` clients connect and stay for `--hold` seconds without an event. Then `--clients` receive `--rate` events per second each, in a
 whole run of `fanbench compare`'s own machinery, which checks itself; if it is refused, fewer clients follow (`--clients 50000,40000`).

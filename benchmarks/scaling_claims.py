@@ -14,7 +14,7 @@ KEPT = 0.90
 
 
 class CostPoint(Protocol):
-    """The values of a run that claims use."""
+    """The values of a run that the claims use."""
 
     @property
     def axis(self) -> str: ...

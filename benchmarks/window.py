@@ -136,7 +136,7 @@ def paced(rate_hz: float, seconds: float) -> Iterator[int]:
 
 
 def arrive(delivered: Callable[[], int], wanted: int, poll_s: float) -> None:
-    """Wait until so many deliveries have arrived.
+    """Wait until this many deliveries have arrived.
 
     Raises:
         FanbenchError: they did not within ARRIVE_S.

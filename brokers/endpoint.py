@@ -219,7 +219,7 @@ def with_absolute_files(url: str) -> str:
 
 
 def with_password(endpoint: Endpoint, password_file: Path | None = None) -> Endpoint:
-    """Return the endpoint with the password from the file that `?password_file=` names, or else the setting.
+    """Return the endpoint with the password from the file that `?password_file=` names, otherwise from the setting's file.
 
     Raises:
         UsageError: the file cannot be read or is empty, or the URL has a password as well.

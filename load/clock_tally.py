@@ -16,7 +16,7 @@ class ClockTally:
     reference: str = ""
     """The replica with the lowest name and a known clock."""
     offsets: dict[str, OffsetInterval] = field(default_factory=dict)
-    """Of replicas, hosts of the load and the generator, how far each is ahead of the reference."""
+    """How far each replica, load host and generator is ahead of the reference."""
     bounds_ns: dict[Span, int] = field(default_factory=dict)
     """The widest bound that a delivery of the hop had."""
     lowest_ns: dict[Span, int] = field(default_factory=dict)

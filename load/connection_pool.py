@@ -156,7 +156,7 @@ class ConnectionPool:
         return self._shared_feed(wire_format, source, ("", topic))
 
     def _shared_feed(self, wire_format: WireFormat, source: Source, place: tuple[str, str]) -> Feed:
-        # A topic's first client at a server may stay the only one, so its reads need not be cached.
+        # A topic's first client at a server may remain the only one, so its reads need not be cached.
         remember = place in self.had_clients
         self.had_clients.add(place)
         key = wire_format, source, remember

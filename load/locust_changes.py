@@ -1,4 +1,4 @@
-"""Changes to Locust where it has no option. docs/decisions/0008-locust-workers.md has the reasons."""
+"""Changes to Locust where it has no option. docs/decisions/0008-locust-workers.md gives the reasons."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     # A worker that waits long for a core is not lost; can_reach detects lost ones.
     locust.runners.HEARTBEAT_LIVENESS = MASTER_HEARTBEATS
     locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # its own keeps only whole milliseconds
-    locust.stats.proper_round = round_ms  # type: ignore[attr-defined, assignment]  # likewise, for the page's minimum and maximum
+    locust.stats.proper_round = round_ms  # type: ignore[attr-defined, assignment]  # the same for the page's minimum and maximum
     locust.stats.StatsCSV._percentile_fields = percentile_fields  # type: ignore[method-assign, assignment]
     StatsCSVFileWriter.close_files = _with_last_rows(StatsCSVFileWriter.close_files)  # type: ignore[method-assign, assignment]
     # Locust calls this for each spawn message, once a second in a ramp. Uncached, it builds a parser of 70 options,
@@ -65,7 +65,7 @@ def _without_secrets(options: Callable[..., dict[str, Any]]) -> Callable[..., di
 
 
 def offered_on_page() -> Mapping[str, Any]:
-    """The options that the page offers besides Locust's own fields, with the initial value of each."""
+    """The options that the page offers in addition to Locust's own fields, with the initial value of each."""
     return {name: one["default_value"] for name, one in locust.argument_parser.ui_extra_args_dict().items()}
 
 

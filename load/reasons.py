@@ -11,7 +11,7 @@ _SHOWN = 5
 
 
 class Reasons:
-    """Counts up to MOST_REASONS reasons, and all further ones together: each event may have a reason of its own."""
+    """Counts up to MOST_REASONS reasons, and all further ones together: each event may have a different reason."""
 
     __slots__ = ("_counts",)
 

@@ -21,7 +21,7 @@ all=(broadcast rooms burst transports tokens users faults capacity)
 trap 'exit 130' INT # fanbench itself ends with 1 on Ctrl-C, like a comparison with a refused contender
 trap 'exit 143' TERM
 
-measure() { # PART MINUTES COMMAND…: at most so many minutes; what is kept is small enough to be committed
+measure() { # PART MINUTES COMMAND…: the maximum duration; what is kept is small enough to be committed
   local part=$1 most=$2 folder code=0
   shift 2
   if [ -d "$fresh/$part" ]; then
@@ -45,7 +45,7 @@ measure() { # PART MINUTES COMMAND…: at most so many minutes; what is kept is 
   mkdir -p "$fresh" && mv "$folder" "$fresh/$part" && rm -rf "$work"
 }
 
-place() { # PART: into results/reference; the searches of the part capacity become directories of their own
+place() { # PART: into results/reference; the searches of the part capacity become separate directories
   local search name
   if [ "$1" != capacity ]; then
     rm -rf "results/reference/$1"

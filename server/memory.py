@@ -1,6 +1,6 @@
 """Returns freed memory to the system.
 
-Glibc keeps the freed memory of thousands of connections, because live blocks lie in between: of 1.2 GB that slow
+Glibc keeps the freed memory of thousands of connections, because live blocks are in between: of 1.2 GB that slow
 clients had used, 600 MB stayed. malloc_trim returns all whole pages, at about 0.1 ms for each MB that it finds.
 """
 

@@ -150,7 +150,7 @@ def wait_until(probe: Callable[[], bool], what: str, timeout_s: float = WHOLE_S)
     """Return once the probe is true; an error because a node does not answer yet counts as false.
 
     Raises:
-        TransientError: it is not true within `timeout_s` seconds; the message has the last reason.
+        TransientError: it is not true within `timeout_s` seconds; the message contains the last reason.
     """
     deadline, why = time.monotonic() + timeout_s, ""
     while True:

@@ -43,7 +43,7 @@ class NodeNetworks:
         """Make networks for `count` nodes; the processes that hold the namespaces log to `folder`.
 
         Raises:
-            FanbenchError: a network cannot be made; the message has the reason of `ip` or `unshare`.
+            FanbenchError: a network cannot be made; the message contains the reason of `ip` or `unshare`.
         """
         self.holders: list[Child] = []
         self.link = ""
@@ -171,7 +171,7 @@ def _ip(inside: Child | None, lines: Sequence[str]) -> None:
     """Run `ip` commands in this machine's network or in a holder's.
 
     Raises:
-        FanbenchError: one of them failed; the message has its words.
+        FanbenchError: one of them failed; the message contains its output.
     """
     before = [] if inside is None else _enter(inside)
     _run([*before, "ip", "-batch", "-"], "\n".join(lines) + "\n")

@@ -65,5 +65,5 @@ class Manifest(Document):
     """The settings that decide how long a failover takes, by cluster."""
     stopping: Stopping = Field(default_factory=Stopping)
     lanes: int = Field(1, ge=1)
-    """How many runs ran at the same time, each with programs of its own."""
+    """How many runs ran at the same time, each with its own programs."""
     order: tuple[ManifestRun, ...]

@@ -134,7 +134,7 @@ def parse_dialect(fields: Mapping[str, object], where: str) -> Dialect:
     """Make a dialect from plain values; `where` names their source in errors.
 
     Raises:
-        UsageError: a field is unknown or wrong; the message has the field, the value and the reason, and the nearest known field.
+        UsageError: a field is unknown or wrong; the message names the field, the value, the reason and the nearest known field.
     """
     for name in fields:
         if name not in Dialect.model_fields:

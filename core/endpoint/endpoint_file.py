@@ -39,7 +39,7 @@ class EndpointTable(BaseModel):
         description="the contender's name: up to 64 letters, digits, . _ and -; default: the file's name",
     )
     program: str = Field("", description="a service that fanbench starts, such as nchan or sse-starlette")
-    url: str = Field("", description="where a service of your own runs: http://HOST:PORT or https://HOST:PORT")
+    url: str = Field("", description="where your own service runs: http://HOST:PORT or https://HOST:PORT")
     path: str = Field(description="the path of the stream, such as /sse?topic={topic}")
     headers: tuple[str, ...] = Field((), description="headers of the stream's request, as 'Name: value'")
     publish: str = Field(description="'POST /PATH' at the same address, or 'POST http://HOST:PORT/PATH' at another")
@@ -81,7 +81,7 @@ class EndpointTable(BaseModel):
     def _runs_somewhere(self) -> EndpointTable:
         if self.program and self.url:
             raise ValueError(
-                f"program = {self.program!r} and url = {self.url!r}: fanbench starts the program on a port of its own; "
+                f"program = {self.program!r} and url = {self.url!r}: fanbench starts the program on a free port; "
                 "leave one of them out"
             )
         if not self.program and not self.url:
@@ -109,7 +109,7 @@ def load_endpoint(name_or_path: str, folder: Path) -> ComparedEndpoint:
     if not isinstance(table, dict):
         raise UsageError(
             f"{where}: it has no table [endpoint], so fanbench does not know how to reach the service and how to publish to "
-            f"it; add one with url, path and publish, in a file of your own: {_PAGE}"
+            f"it; add one with url, path and publish, in your own file: {_PAGE}"
         )
     return _endpoint(_table(table, where), fields, path, where, folder)
 

@@ -42,7 +42,7 @@ def in_words(found: Capacity) -> str:
 
 
 def harness_ended(found: Capacity) -> bool:
-    """Whether only checks of the harness refused the next load: that is no limit of the contender."""
+    """Whether only checks of the harness refused the next load: that is not the contender's limit."""
     judged = [point for point in found.points if point.load == found.broke and not point.held and point.judged]
     return bool(judged) and all(point.by_harness for point in judged)
 

@@ -139,7 +139,7 @@ class Family:
 
     @property
     def unranked(self) -> tuple[Standing, ...]:
-        """Those with too few valid rounds for a verdict."""
+        """The contenders with too few valid rounds for a verdict."""
         return tuple(s for s in self.standings if s.contender not in self.judgement.contenders)
 
     def behind_leader(self, contender: str) -> PairJudgement | None:

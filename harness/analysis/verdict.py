@@ -66,7 +66,7 @@ def _advice(found: Sequence[Family]) -> list[str]:
 def _nothing(comparison: Comparison) -> str:
     if not comparison.runs:
         return "No run finished, so there is nothing to compare."
-    return "No run is valid, so there is no verdict; the report has the reasons."
+    return "No run is valid, so there is no verdict; the report gives the reasons."
 
 
 def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
@@ -205,7 +205,7 @@ def _distrust(comparison: Comparison, every: Sequence[Standing]) -> list[str]:
     said = []
     if refused:
         runs = "1 run" if len(comparison.runs) == 1 else f"{len(comparison.runs)} runs"
-        said.append(f"{refused} of {runs} refused and not ranked; the report has the reasons.")
+        said.append(f"{refused} of {runs} refused and not ranked; the report gives the reasons.")
     if not comparison.complete:
         said.append("The comparison was interrupted: it contains only the finished runs.")
     return said

@@ -45,7 +45,7 @@ def capacity_command(
     """
     if deployment is not None and axis == "replicas":
         raise UsageError(
-            "--vary replicas: --replicas-at names the replicas that there are, and fanbench starts none there; vary clients, "
+            "--vary replicas: --replicas-at names existing replicas, and fanbench starts none there; vary clients, "
             "rate or topics"
         )
     if axis == "topics" and scenario.generator_processes > 1:

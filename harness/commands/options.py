@@ -120,7 +120,7 @@ Endpoints = Annotated[
     list[str] | None,
     typer.Option(
         "--endpoint",
-        help="another SSE service to compare with: nchan, sse-starlette, fastapi, better-sse, durable-streams, pushpin, or an endpoint file of your own; repeatable",
+        help="another SSE service to compare with: nchan, sse-starlette, fastapi, better-sse, durable-streams, pushpin, or your own endpoint file; repeatable",
         metavar="NAME|FILE",
         show_default=False,
     ),

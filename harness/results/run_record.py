@@ -108,7 +108,7 @@ class Comparison:
     stopping: Stopping = field(default_factory=Stopping)
     """When it was allowed to stop, and the margin within which figures are equivalent."""
     lanes: int = 1
-    """How many runs were done at the same time."""
+    """How many runs ran at the same time."""
     complete: bool = True
     """False if it was interrupted; finished runs are kept."""
     verdict: tuple[str, ...] = ()

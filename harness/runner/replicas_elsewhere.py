@@ -35,7 +35,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedire
 
 
 class NotReadyError(TransientError):
-    """A replica is not ready; the message has its answer and the next step."""
+    """A replica is not ready; the message contains its answer and the next step."""
 
 
 @dataclass(slots=True)
@@ -160,7 +160,7 @@ def wait_until_ready(
     Two addresses with the same name are one replica, or two that cannot be distinguished.
 
     Raises:
-        NotReadyError: a replica is not ready within `timeout_s` seconds, or two have one name; the message has its answer and the
+        NotReadyError: a replica is not ready within `timeout_s` seconds, or two have one name; the message contains its answer and the
             next step.
     """
     deadline_s = time.monotonic() + timeout_s

@@ -82,7 +82,7 @@ def run_once(
     somebody else runs the replicas and load workers.
 
     Raises:
-        FanbenchError: a program did not start, did not answer or ended early; the message has its last output.
+        FanbenchError: a program did not start, did not answer or ended early; the message contains its last output.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contender = contender.apart() if any(fault.of_links for fault in scenario.faults) else contender

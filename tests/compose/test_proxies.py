@@ -106,7 +106,7 @@ class Site:
 
 
 def served_by(clients: list[SseClient]) -> list[str]:
-    """Each client's replica, or the status of an answer that is no replica's stream."""
+    """Each client's replica, or the status of an answer that is not a replica's stream."""
     found = []
     for client in clients:
         match = re.search(rb": fanbench (\S+)", client.body)

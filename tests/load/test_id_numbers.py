@@ -1,4 +1,4 @@
-"""Ids get numbers in the order of their first arrival, and only so many are remembered."""
+"""Ids get numbers in the order of their first arrival, and only a limited number is remembered."""
 
 import random
 

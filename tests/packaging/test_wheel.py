@@ -121,7 +121,7 @@ def link_bytecode(source, target):
 
 
 def link(source, target):
-    """Link, and where that cannot be copy."""
+    """Link, or copy if that is impossible."""
     try:
         os.link(source, target)
     except OSError:

@@ -32,7 +32,7 @@ STAMP = Stamp("k3f9", 17, "events", "measure", 1_000_000, 2_000_000)
         ({"id": "{stream}{seq}"}, "there is no text between two parts"),
         ({"id": "{stream}-{nr}"}, r"\{nr\} is not known; use \{stream\}"),
         ({"id": "{seq}-{seq}"}, r"\{seq\} occurs twice"),
-        ({"id": "{seq"}, "a brace has no partner"),
+        ({"id": "{seq"}, "a brace is unmatched"),
         ({"id": "{any}"}, "has only {any}"),
         ({"id": "{seq}", "seq": "data.n"}, "leave out one of them"),
         ({"stream": "data.epoch"}, "there is no seq"),

@@ -116,7 +116,7 @@ def test_refused_runs_do_not_count_but_are_reported() -> None:
         ([], "No run finished, so there is nothing to compare."),
         (
             [made_up.run(problems=("generator late",))],
-            "No run is valid, so there is no verdict; the report has the reasons.",
+            "No run is valid, so there is no verdict; the report gives the reasons.",
         ),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_zip_bomb(tmp_path: Path) -> None:
 
 
 def test_files_within_files(tmp_path: Path) -> None:
-    """Each file contains the next one with its head: a thousand files of 16 MB in a file hardly larger than one."""
+    """Each file contains the next one with its head: a thousand files of 16 MB in a file barely larger than one."""
     names, data, heads = [INDEX, *(f"r{number}/manifest.json" for number in range(20))], b"0" * 10_000, []
     for name in reversed(names):
         one = archive({name: data})

@@ -77,7 +77,7 @@ def test_a_contender_whose_runs_were_refused_is_named(comparison):
     runs = [run for run in comparison.runs if not (run.contender == "valkey" and run.scenario.faults)]
     runs += [killed("valkey", 6, 100, problems=("the machine was busy",))]
     refused = made_up.comparison(runs, name="tokens", scenario=SESSIONS)
-    assert "The runs of valkey in which a replica died were refused; the report has the reasons." in resumption_told(
+    assert "The runs of valkey in which a replica died were refused; the report gives the reasons." in resumption_told(
         refused
     )
     assert session_tables(refused)[0].rows[-1][1].text == "refused"

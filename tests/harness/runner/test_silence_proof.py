@@ -66,7 +66,7 @@ def test_it_is_read_back_beside_a_run_of_another_lane(name, tmp_path):
 
 
 def _read_back(name, tmp_path):
-    """The silence of the first attempt that is exact, or else of the last."""
+    """The silence of the first attempt that is exact, otherwise of the last."""
     found = []
     while not any(abs(silence - EXACT_S) <= WITHIN_S for silence in found) and len(found) < ATTEMPTS:
         found.append(silence_s(name, tmp_path / str(len(found)), EXACT_S))
