@@ -23,7 +23,7 @@ PHASES = {
     "connecting": "s to connect and probe",
     "draining": "s to drain and end",
 }
-"""What the runner says as each phase begins; warming up and measuring are the scenario's own seconds."""
+"""The runner's message at the start of each phase; warming up and measuring are the scenario's own seconds."""
 
 
 @dataclass(frozen=True, slots=True)

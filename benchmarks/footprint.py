@@ -1,4 +1,4 @@
-"""What the programs on all hosts have used until a moment: CPU and memory by part, and the replicas' own counts."""
+"""What the programs on all hosts have used so far: CPU and memory by part, and the replicas' own counts."""
 
 from __future__ import annotations
 

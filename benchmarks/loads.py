@@ -51,7 +51,7 @@ QUICK = LoadSize(40, 20, 0.5, 2)
 
 
 ByRound = dict[int, float]
-"""A figure by the number of its round."""
+"""Values of a figure, each by its round's number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ class ReceiveRing:
 
 
 class RingStreams(Streams):
-    """Opens its streams as the other does, and receives by the ring."""
+    """Opens its streams like the epoll reader, and receives through the ring."""
 
     def follow(self, pause_s: float) -> None:
         """Receive and count until stdin ends."""

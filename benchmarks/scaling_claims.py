@@ -37,7 +37,7 @@ FLAT_AXES: dict[str, tuple[str, Callable[[CostPoint], float | None], bool]] = {
     "clients": ("the replica's CPU per delivery", lambda point: point.server_us, False),
     "idle-topics": ("the clients' CPU per delivery", lambda point: point.load_us, True),
 }
-"""Whose cost per delivery is claimed to stay the same along the axis, or (True) not to grow.
+"""The programs whose cost per delivery must stay the same along the axis or, with True, must not grow.
 
 It falls with idle topics: a core that the rest of the machine keeps busy does the clients' few reads faster.
 """

@@ -91,7 +91,7 @@ def _run(point: LoadPoint, number: int, seconds: float, folder: Path, say: Calla
 
 
 def core_of(run: Run, part: str) -> float:
-    """CPU seconds a second of a part."""
+    """A part's CPU seconds per second."""
     return run.usage[part].cpu_s / run.scenario.duration_s
 
 

@@ -139,7 +139,7 @@ def arrive(delivered: Callable[[], int], wanted: int, poll_s: float) -> None:
     """Wait until this many deliveries have arrived.
 
     Raises:
-        FanbenchError: they did not within ARRIVE_S.
+        FanbenchError: they did not arrive within ARRIVE_S.
     """
     deadline = time.monotonic() + ARRIVE_S
     while (found := delivered()) < wanted:

@@ -136,7 +136,7 @@ class Adapter(Protocol):
     """The object that the entry points of the group `fanbench.brokers` name, one for each scheme.
 
     `producer` and `consumer` connect on entry, within the endpoint's deadline; closing is idempotent and
-    cancellation-safe and leaves no task and no socket. Reconnecting is theirs, with brokers.reconnect.
+    cancellation-safe and leaves no task and no socket. They reconnect, with brokers.reconnect.
     They neither read a clock nor look into a payload. Optional: docs/adapters.md describes `default_ports`,
     `delivery_options` and `max_payload_bytes`; CleansUp describes `clean_up`.
     """

@@ -38,7 +38,7 @@ def ports(*schemes: str) -> dict[str, int]:
 
 
 def server_url(endpoint: Endpoint) -> str:
-    """The endpoint's one host as nats-py wants it."""
+    """The endpoint's one host in nats-py's format."""
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     kind = endpoint.scheme.rpartition("+")[2]
     web = kind in ("ws", "wss")

@@ -79,7 +79,7 @@ async def _require_acknowledging(
     """Check that this user may acknowledge: otherwise it reads one window and then nothing.
 
     Raises:
-        BrokerError: this user may not.
+        BrokerError: this user may not acknowledge.
     """
     if endpoint.get(DOMAIN):  # the server then chooses another form of the subject
         return

@@ -87,7 +87,7 @@ async def ask(endpoint: Endpoint, link: NatsConnection, verb: str, body: Mapping
     """Send a request to JetStream's API, for instance `STREAM.INFO.fanbench`.
 
     Raises:
-        AnswerError: it answered with an error. NoRespondersError: JetStream is not there. TimeoutError: no answer.
+        AnswerError: it answered with an error. NoRespondersError: JetStream is not available. TimeoutError: no answer.
         Error: this user has no right to send it.
     """
     domain = endpoint.get(DOMAIN)

@@ -66,7 +66,7 @@ def file(name: str, meaning: str, default_words: str = "none") -> Option[str]:
     """The path of a file; empty if none is given. Its name must end with `_file`, which marks it as a path.
 
     Raises:
-        ValueError: the name ends otherwise.
+        ValueError: the name does not end with `_file`.
     """
     if not name.endswith("_file"):
         raise ValueError(f"option '{name}' is the path of a file, and its name must end in _file")

@@ -43,7 +43,7 @@ async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:
     """Read the stream's facts.
 
     Raises:
-        TooLargeError: its first or last entry is.
+        TooLargeError: its first or last entry is too large.
     """
     found = await _asked(connection, "XINFO", "STREAM", stream)
     if not found:

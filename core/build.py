@@ -25,7 +25,7 @@ def installed_version() -> str:
 
 @cache
 def source_commit() -> str:
-    """The commit from FANBENCH_COMMIT, of the running checkout, or recorded in the wheel or sdist; else `unknown`."""
+    """The commit from FANBENCH_COMMIT, of the running checkout, or recorded in the wheel or sdist; otherwise `unknown`."""
     return commit_of(Path(__file__).parents[1]) or UNKNOWN
 
 

@@ -208,7 +208,7 @@ class Fault(BaseModel):
 
     @property
     def done_to_clients(self) -> bool:
-        """Whether the load causes it, on an order."""
+        """Whether the load causes it, when it is ordered to."""
         return self.kind.startswith("clients-")
 
     @property

@@ -36,7 +36,7 @@ def host_name() -> str:
 
 
 def short_name(server: str) -> str:
-    """A replica's name as it is written in a mark."""
+    """A replica's short name in a mark."""
     return hashlib.sha256(server.encode()).hexdigest()[:4]
 
 

@@ -3,7 +3,7 @@
 - `readable`, a one-line UTF-8 JSON object:
   `{"stream":"k3f9","seq":17,"topic":"events","phase":"measure","due_ns":…,"sent_ns":…,"pad":"…"}`
 - `compact`, for small payloads: `k3f9-17m5fe3a1b2c3d4e.3e8 PAYLOAD`. That is the id, `w` or `m` for the phase, due in
-  microseconds and sent - due, both hexadecimal. The topic is that on which the event arrived. Instants are truncated to
+  microseconds and sent - due, both hexadecimal. The topic is the one on which the event arrived. Instants are truncated to
   microseconds.
 """
 

@@ -25,7 +25,7 @@ class WatchedPublish:
         """Publish.
 
         Raises:
-            FanbenchError: as the adapter does.
+            FanbenchError: whatever the adapter raises.
         """
         started_s = time.monotonic()
         try:

@@ -112,7 +112,7 @@ def first_instant_ns(settings: GeneratorSettings, orders: Orders) -> int:
     Raises:
         UsageError: that instant has passed, so a part of the schedule would be published late.
     """
-    # Read again: the rules may now have it, as the load reads it there.
+    # Read again: the rules may contain the instant by now, which the load reads there.
     if settings.sessions and (starts_ns := read_rules(settings.sessions).starts_ns):
         return starts_ns
     if (starts_ns := settings.starts_ns()) and (over_s := (now_ns() - starts_ns) / NS_PER_S) > 0:

@@ -155,7 +155,7 @@ class GeneratorSettings(BaseSettings):
                 share.topics_of(expand_topics(self.topics))
 
     def starts_ns(self) -> int:
-        """The instant at which the schedule starts, if one is given; else 0."""
+        """The instant at which the schedule starts, if one is given; otherwise 0."""
         return round(_instant(self.starts_at).timestamp() * NS_PER_S) if self.starts_at else 0
 
     def of_process(self, share: Share, number: int) -> GeneratorSettings:

@@ -49,7 +49,7 @@ def parse_share(text: str) -> Share:
     """Parse `2/3`; an empty text is the whole.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text has another form.
     """
     if not text:
         return WHOLE

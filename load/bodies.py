@@ -119,6 +119,6 @@ def inflater_of(head: ResponseHead) -> Callable[[], Inflater] | None:
 
 
 def length_of(head: ResponseHead) -> int | None:
-    """Return the body's length in bytes if the head has it, else None."""
+    """Return the body's length in bytes if the head has it, otherwise None."""
     text = head.headers.get("content-length", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 and not head.chunked else None

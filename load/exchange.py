@@ -45,7 +45,7 @@ class Exchange:
         self._asked, self._head = False, b""
 
     def advance(self) -> int:
-        """Go on until the request is sent: what to wait for before the next call, or 0.
+        """Continue until the request is sent: what to wait for before the next call, or 0.
 
         Raises:
             OSError: the connection is lost.

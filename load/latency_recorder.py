@@ -87,7 +87,7 @@ class LatencyRecorder:
         first_ns, last_ns, seconds = int(stamps[:, 0].min()), int(arrived_ns.max()), stamps[:, 0] // _SECOND_NS
         if times is Times.ALL and (shifts := self._shifts(due, counts, int(arrived_ns.min()))) is not None:
             stamps -= np.column_stack([shifts.generator_ns, shifts.generator_ns, shifts.server_ns])
-            last_ns += int(shifts.generator_ns[-1])  # by the generator's clock, as what is due first
+            last_ns += int(shifts.generator_ns[-1])  # by the generator's clock, like the first due instant
         due_ns, sent_ns, received_ns = stamps.T
         latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
         if times is Times.SENT:

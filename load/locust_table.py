@@ -87,8 +87,8 @@ class LocustTable:
     def delivered(self, of: Folded) -> None:
         """Enter deliveries together: one by one, Locust's `log` costs more than the delivery itself.
 
-        If no event says when it was sent, the rows are `first event` and `gap between events`, whose times are known: Locust
-        would show 0 ms for what has none. If only some deliveries have a time, the others are counted without one.
+        If no event says when it was sent, the rows are `first event` and `gap between events`, whose times are known: Locust would
+        show 0 ms for deliveries without one. If only some deliveries have a time, the others are counted without one.
         """
         self._times_known = self._times_known or len(of.latency_ns) > 0
         if of.untimed and not self._times_known:

@@ -46,7 +46,7 @@ from load.worker_result import WorkerResult
 ANSWER_DEADLINE_S = 10.0
 POLL_S = 0.02
 MASTER_SILENT_S = 15.0
-"""Without a heartbeat from its master for this long, a worker ends. Locust would take a minute."""
+"""Without a heartbeat from its master for this long, a worker ends. Locust itself would wait a minute."""
 
 log = logging.getLogger("fanbench.load")
 

@@ -164,7 +164,7 @@ class WorkerResult:
     """Whether the clients were at an endpoint that is not ours."""
     clock: ClockBound = field(default_factory=ClockBound)
     visits: VisitTally | None = None
-    """Of visits to sessions, if there are any."""
+    """The tally of visits to sessions, if there are any."""
     clocks: ClockTally = field(default_factory=ClockTally)
 
     @property

@@ -59,7 +59,7 @@ class NamedHeartbeats:
                 client.write(frames[wire])
 
     def _make(self, interval_s: int, wire: Wire) -> bytes:
-        """`event: heartbeat`; it leaves the client's last event id as it was."""
+        """`event: heartbeat`; it does not change the client's last event id."""
         fields = {
             "server": self._server,
             "sent_ns": now_ns(),

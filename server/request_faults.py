@@ -27,7 +27,7 @@ def require_host(version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
     """RFC 9112, section 3.2: one Host field in HTTP/1.1, never two, and nothing but a host in it.
 
     Raises:
-        RequestError: in words for the client.
+        RequestError: the message is for the client.
     """
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) == 1 and _HOST.fullmatch(hosts[0]):

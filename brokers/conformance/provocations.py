@@ -1,6 +1,6 @@
 """Operations on the broker that some promises need, as one set of functions for each contender.
 
-The modules provoke_*.py have them, by the contender's name. A foreign adapter sets its own as `provocations` in its
+The modules provoke_*.py contain them, by the contender's name. A foreign adapter sets its own as `provocations` in its
 subclass of Conformance.
 """
 

@@ -20,7 +20,7 @@ _POLL_S = 0.05
 
 
 Leader = Callable[[Collection[str], str], Running]
-"""The leading node for a contender's features and a topic. Blocks. Raises FanbenchError: none leads, or none answers.
+"""The leading node for a contender's features and a topic. Blocks. Raises FanbenchError: no node leads, or none answers.
 """
 
 
@@ -94,7 +94,7 @@ class Cluster:
         """Return once the cluster is whole.
 
         Raises:
-            TransientError: it is not within `timeout_s` seconds.
+            TransientError: it is not whole within `timeout_s` seconds.
         """
         wait_until(lambda: not self.ended and self.whole(), f"{self.name}: all nodes in one cluster", timeout_s)
 

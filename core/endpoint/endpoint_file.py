@@ -25,7 +25,7 @@ TLS_FIELDS = ("ca_file", "sni", "client_cert", "client_key")
 _PAGE = "docs/how-to/own-sse-service.md has examples"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET = ("headers", "publish_headers")
-"""Fields whose values errors do not show."""
+"""Fields whose values are hidden in errors."""
 
 
 class EndpointTable(BaseModel):
@@ -223,7 +223,7 @@ def _dialect(table: EndpointTable, fields: Mapping[str, object], where: str, fol
 def _stamped(dialect: Dialect, where: str) -> Dialect:
     """Reduce a dialect for a service to which fanbench publishes every event.
 
-    Its stamp says everything, and other events are foreign. Because the service's ids are not used, clients may be in
+    Its stamp contains everything, and other events are foreign. Because the service's ids are not used, clients may be in
     several processes, as with replicas.
     """
     if not dialect.stamp_place:

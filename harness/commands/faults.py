@@ -146,10 +146,10 @@ def faults_command(
     deployment: Deployment | None = None,
     lanes: int | None = None,
 ) -> int:
-    """Run the command. The exit code is 0 if each cell has a valid run, every client came back and promises were kept, else 1.
+    """Run the command. The exit code is 0 if each cell has a valid run, every client came back and promises were kept, otherwise 1.
 
-    A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it. `lanes` is
-    checked by `lanes_for`, which has the default.
+    A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it. `lanes_for`
+    checks `lanes` and knows the default.
     """
     if deployment is None:
         require_descriptors(scenario)

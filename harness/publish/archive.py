@@ -1,6 +1,6 @@
 """A bundle's file: a ZIP archive with stored members, so its content determines its bytes and nothing grows when unpacked.
 
-Anybody may have made a bundle. `unpack` refuses everything that could harm the reader, and every byte that belongs to no member.
+A bundle may come from anybody. `unpack` refuses everything that could harm the reader, and every byte that belongs to no member.
 """
 
 from __future__ import annotations

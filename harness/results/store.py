@@ -136,7 +136,7 @@ def store_capacity(folder: Path, found: Capacity) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file as `write_bytes` does."""
+    """Replace a file, like `write_bytes`."""
     write_bytes(path, text.encode())
 
 

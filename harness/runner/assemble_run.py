@@ -39,7 +39,7 @@ class Findings:
 
 
 def assemble_run(contender: Contender, scenario: Scenario, number: int, findings: Findings) -> Run:
-    """Return the run, checked."""
+    """Return the checked run."""
     load, evidence = findings.load, findings.evidence
     histograms = _histograms(load)
     facts = _facts(scenario, findings, histograms)

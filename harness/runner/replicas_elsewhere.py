@@ -91,7 +91,7 @@ class ReplicaElsewhere:
         """Return its counts so far, if it is ready at this broker with this promise and has no clients.
 
         Raises:
-            NotReadyError: it is not.
+            NotReadyError: it is not ready.
         """
         self.ask("/readyz")
         try:

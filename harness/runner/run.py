@@ -40,7 +40,7 @@ QUIET_S = 3.0
 PROBES_HZ = 1_000.0
 """The minimum rate at which topics get their probes on a busy machine, in topics per second."""
 ENDS_HZ = 2_000.0
-"""The minimum number of clients that Locust ends per second: 100,000 took it more than 15 s."""
+"""The minimum number of clients that Locust ends per second: 100,000 clients took more than 15 s."""
 AHEAD_S = 0.5
 """Delay before sessions start, so that generator and load both know the start time by then."""
 _STEP_S = 0.02

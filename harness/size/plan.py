@@ -54,7 +54,7 @@ class HostLimits:
 
 
 class UsedShare(NamedTuple):
-    """The used share of a limit: 1.0 is all of it."""
+    """The used share of a limit: 1.0 means that all of it is used."""
 
     what: str
     share: float

@@ -108,7 +108,7 @@ def test_the_dialect_reads_what_the_service_sends_to_each_client(name, tmp_path)
         publish(endpoint, at, [b'{"text":"no stamp"}'])
         wait_until(lambda: all("no stamp" in str(client.events) for client in clients), "the last event", TOLD_S)
         heard = [list(client.events) for client in clients]
-    # What fanbench compares by: its stamp, and nothing else.
+    # A comparison uses only fanbench's stamp.
     for events in heard:
         by_stamp = [
             one.stamp for one in readings_of([e for e in events if "k3f9" in e.data], EventReader(endpoint.dialect))
