@@ -31,7 +31,7 @@ Found = dict[tuple[str, str, str], list[float]]
 class Shape:
     """How messages are published: by this many waiting publishers, or at a fixed rate without.
 
-    For at least this long.
+    The minimum duration of a measurement.
     """
 
     name: str

@@ -1,9 +1,9 @@
 """Part (j): the cost of one delivery, one event and one client in each program, for `fanbench size`.
 
-And a check of its arithmetic. Runs of real programs, with few clients and many events or many clients and few events,
-separate the costs of an event and of a delivery. For each program, CPU per second = events/s x cost of an event +
-deliveries/s x cost of a delivery, by least squares. Three other runs are then compared with the prediction of `fanbench
-size`.
+A check of the arithmetic of `fanbench size`, too. Runs of real programs, with few clients and many events or many
+clients and few events, separate the costs of an event and of a delivery. For each program, CPU per second = events/s x
+cost of an event + deliveries/s x cost of a delivery, by least squares. Three other runs are then compared with the
+prediction of `fanbench size`.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class OffsetInterval:
         return self.high_ns - self.ns
 
     def minus(self, other: OffsetInterval) -> OffsetInterval:
-        """How far the first clock is ahead of the second, both known against a third."""
+        """How far the first clock is ahead of the second, both relative to a third."""
         return OffsetInterval(self.low_ns - other.high_ns, self.high_ns - other.low_ns)
 
     def intersect(self, other: OffsetInterval) -> OffsetInterval | None:

@@ -37,8 +37,8 @@ def merge_files(paths: Sequence[str]) -> str:
 def merge(reports: Mapping[str, GeneratorReport]) -> GeneratorReport:
     """Counts, rates and CPU add up, histograms are merged, and the outage is the longest. Keys name the reports in errors.
 
-    Of a replica's clock the narrowest offset counts; it is left out if the shares' offsets exclude each other, because the
-    shares' own clocks then differ.
+    For a replica's clock the narrowest offset counts; it is left out if the shares' offsets exclude each other, because
+    the shares' own clocks then differ.
 
     Raises:
         UsageError: they are not shares of one schedule.

@@ -15,7 +15,10 @@ from brokers.reconnect import delays_s
 from core.errors import FanbenchError
 
 WINDOW = 64
-"""Events in flight at once: one at a time, a broker that syncs each to disk would take minutes for the backlog of one minute."""
+"""The number of events in flight at once.
+
+One at a time, a broker that syncs each to disk would take minutes for the backlog of one minute.
+"""
 
 
 class Letter(NamedTuple):
@@ -46,7 +49,7 @@ class Outbox:
             self._task = asyncio.create_task(self._work())
 
     async def emptied(self, timeout_s: float) -> int:
-        """Wait until all are published; after `timeout_s` seconds, give up the rest and return their number."""
+        """Wait until all are published; after `timeout_s` seconds, give up on the rest and return their number."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=timeout_s)
             self._task.cancel()

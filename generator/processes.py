@@ -58,7 +58,8 @@ def run_processes(settings: GeneratorSettings) -> None:
     """Publish in `settings.processes` processes until the schedule ends, or SIGTERM; write the one report.
 
     Raises:
-        UsageError: a setting cannot be used. BrokerError, or FanbenchError with its text: the broker does not answer.
+        UsageError: a setting cannot be used.
+        BrokerError: the broker does not answer; or FanbenchError with its text.
         TransientError: a process ended without a report, or a service accepted no event.
     """
     settings.require_topics()

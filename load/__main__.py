@@ -1,8 +1,8 @@
 """`python -m load WORD…`, installed as `fanbench-locust WORD…`: Locust with our suite, wherever fanbench is installed.
 
-Without `-f` it takes load/sse.py, or load/ws.py after the word `ws`; all other words are Locust's. It also starts in two
-thirds of Locust's time: gevent announces each of the 25 modules that it patches, and each
-time metadata.entry_points searches all installed packages, although they do not change (docs/decisions/0006).
+Without `-f` it runs load/sse.py, or load/ws.py after the word `ws`; all other arguments are Locust's. It also starts in
+two thirds of Locust's time: gevent announces each of the 25 modules that it patches, and each time
+metadata.entry_points searches all installed packages, although they do not change (docs/decisions/0006).
 """
 
 from __future__ import annotations

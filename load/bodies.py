@@ -12,7 +12,7 @@ from load.http1 import ChunkedBody, Http1Error, PlainBody, ResponseHead
 
 Body = ChunkedBody | PlainBody
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
-"""Limit for one read after decompression; before it, a read has at most a few hundred thousand bytes."""
+"""The limit of one read after decompression; before decompression, a read has at most a few hundred thousand bytes."""
 _ANY = zlib.MAX_WBITS | 32
 """gzip or zlib, depending on the first bytes."""
 
@@ -43,7 +43,7 @@ class SizedBody:
 
 
 class CompressedBody:
-    """A compressed body in another framing. Its bytes depend on all earlier ones, so two clients cannot share them."""
+    """A compressed body in another framing. Its bytes depend on all earlier ones, so no two clients share them."""
 
     __slots__ = ("_framing", "_inflate", "between", "reply")
 

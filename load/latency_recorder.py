@@ -164,7 +164,7 @@ class LatencyRecorder:
 
 
 def rehearse() -> None:
-    """Fold one made-up event and forget it: the first use of numpy and HDR takes 40 ms, which would count as the clients' latency."""
+    """Fold one made-up event and forget it: the first use of numpy and HDR takes 40 ms, and would count as latency."""
     event = Event(Series("rehearsal", ""), 0, True, "", "")
     event.arrived(0)
     recorder = LatencyRecorder()

@@ -18,7 +18,7 @@ _FINE_MS = 10
 """Below this, tenths of a millisecond are kept: a delivery often takes less than 1 ms."""
 _MOST_TENTHS = 36_000_000
 _DENSE = 60_000
-"""Up to this value counting into an array is cheaper than sorting."""
+"""Up to this value, counting into an array is cheaper than sorting."""
 CONNECT, DELIVERY, FIRST_EVENT, GAP = "connect", "delivery", "first event", "gap between events"
 _OWN_ROWS = (CONNECT, DELIVERY, FIRST_EVENT, GAP)
 
@@ -35,7 +35,7 @@ def bucket_ms(milliseconds: float) -> float:
 
 
 def round_ms(milliseconds: float, digits: int = 0) -> float:
-    """How Locust's page shows a minimum and a maximum; as whole milliseconds, most deliveries would take one."""
+    """How Locust's page shows a minimum and a maximum: in whole milliseconds, most deliveries would take one."""
     return round(milliseconds, max(digits, 1) if milliseconds < _FINE_MS else digits)
 
 
@@ -85,7 +85,7 @@ class LocustTable:
         self._environment.stats.log_error(self._name, "stream", reason)
 
     def delivered(self, of: Folded) -> None:
-        """Enter deliveries together: one by one, Locust's `log` costs more than the delivery itself.
+        """Enter deliveries together: for a single one, Locust's `log` costs more than the delivery itself.
 
         If no event says when it was sent, the rows are `first event` and `gap between events`, whose times are known: Locust would
         show 0 ms for deliveries without one. If only some deliveries have a time, the others are counted without one.

@@ -1,4 +1,4 @@
-"""Counts by reason, if a server may choose the words: bounds how many are kept, and how much of each is shown."""
+"""Counts by reason. A server may choose the words, so only so many reasons are kept, and fewer are shown."""
 
 from __future__ import annotations
 

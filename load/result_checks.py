@@ -11,7 +11,7 @@ from load.result_spans import measured_spans
 from load.worker_result import WorkerResult
 
 _UNREACHABLE = ("refused", "no answer", "unreachable", "No route", "timed out", "hung up")
-"""Words in the reasons for a failed connection; all other reasons are answers of a server."""
+"""Words that occur in the reasons for a failed connection; all other reasons are a server's answers."""
 
 
 def found_problems(totals: WorkerResult, asked: int, problems: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ _STRIDE = 1 << 16
 _COUNT_BITS = 42
 """Bits of the count: a key, from the start of its minute, and its count share 64 bits, which sort fast."""
 _MERGE_AT = 400_000
-"""Keys of a minute that may wait to be summed: 3.2 MB."""
+"""The number of keys of a minute that may wait to be summed: 3.2 MB."""
 _HEAD = struct.Struct("<IIB")
 """The head of the encoded form: seconds, keys, bytes of a count."""
 

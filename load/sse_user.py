@@ -124,7 +124,7 @@ class SSEUser(User):
         body: str = "",
         on_event: Callable[[SSEEvent, UserStream], None] | None = None,
     ) -> UserStream:
-        """Begin to listen to a stream of `host`, and return it at once; `stream.wait_connected()` waits for it.
+        """Begin to listen to a stream of `host`, and return the stream at once; `stream.wait_connected()` waits for it.
 
         `name` is its name in Locust's table: by default the path without its query. `headers` are sent in addition to
         the user's. A POST has a `body`; a second after each complete answer it is sent again, until the stream is

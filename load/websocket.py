@@ -99,7 +99,7 @@ class MessageFrames:
 
 
 def _frame(data: bytes, at: int) -> tuple[bool, int, int, int] | None:
-    """Whether it is a message's last, its opcode, where its payload begins and ends; None if it is not all there."""
+    """Whether it is a message's last, its opcode, and where its payload begins and ends; None if incomplete."""
     if len(data) < at + 2:
         return None
     first, size = data[at], data[at + 1]

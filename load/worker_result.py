@@ -61,7 +61,7 @@ def widest(horizons: Iterable[Horizon]) -> Horizon:
 
 
 class Seen(NamedTuple):
-    """Which measured seqs of a series anyone got: all from `first` to `last` but the spans."""
+    """Which measured seqs of a series anyone got: all from `first` to `last` except the spans."""
 
     first: int
     last: int

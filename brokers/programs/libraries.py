@@ -83,7 +83,7 @@ class NodeLibrary:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """With the folder of the package."""
+        """Our environment, with the folder of the package."""
         return os.environ | {"NODE_PATH": str(NODE_PACKAGES)}
 
     @property

@@ -83,7 +83,7 @@ class ComparedEndpoint:
         }
 
     def _tls_settings(self) -> dict[str, str]:
-        """By the names that load and generator share; empty for the defaults."""
+        """The TLS settings, by the names that load and generator share; empty for the defaults."""
         tls = self.tls
         named = {
             "ca_file": tls.ca_file,

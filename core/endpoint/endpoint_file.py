@@ -21,7 +21,7 @@ from core.scenario import read_toml
 
 MODEL = "dialects/nchan.toml"
 TLS_FIELDS = ("ca_file", "sni", "client_cert", "client_key")
-"""Named as the options of the load and the generator."""
+"""Named like the options of the load and the generator."""
 _PAGE = "docs/how-to/own-sse-service.md has examples"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET = ("headers", "publish_headers")

@@ -13,7 +13,7 @@ from harness.results.run_record import LATENCY, Run
 def p99_at_held(
     held: int | None, points: Sequence[CapacityPoint], runs: Sequence[Run]
 ) -> tuple[float, float, float] | None:
-    """Return estimate, low and high in milliseconds over the runs at the load that held, one run per point.
+    """Return the estimate, low and high in milliseconds over the runs at the load that held, one run per point.
 
     None without any.
     """

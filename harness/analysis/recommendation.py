@@ -1,7 +1,7 @@
 """What to take, in one sentence: a comparison's judgements as advice, and how certain it is.
 
-The advice follows the verdict. Equivalent contenders make no difference, so it says to take what already runs. It names
-different ones with how much slower they are. If nothing is settled, it says what would settle it.
+The advice follows the verdict. Equivalent contenders make no difference, so it says to take what already runs.
+Otherwise it names the slower ones, with how much slower they are. If nothing is settled, it says what would settle it.
 """
 
 from __future__ import annotations

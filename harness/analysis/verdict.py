@@ -13,7 +13,7 @@ from harness.analysis.statistics import MIN_ROUNDS
 from harness.results.run_record import CAUSE_WORDS, Comparison
 
 FEW = 3
-"""The number of slower contenders that the first sentence names."""
+"""The maximum number of slower contenders that the first sentence names."""
 
 _HOP_NAMES = {"schedule": "schedule lag", "broker": "broker hop", "fanout": "fan-out to the clients"}
 

@@ -90,7 +90,7 @@ def plan(
 
 
 def lanes_for(jobs: Sequence[Job], wanted: int | None) -> int:
-    """Return the number of lanes: `wanted`, or by default LANES if all faults are of nodes, and no more than there are cores.
+    """Return the number of lanes: `wanted`, or for faults of nodes alone LANES, but at most one lane per core.
 
     Raises:
         UsageError: the faults or this machine allow fewer than `wanted`.

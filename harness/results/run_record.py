@@ -44,7 +44,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One contender, one scenario, once. delivered + lost = expected, always."""
+    """One run of one contender with one scenario. Always, delivered + lost = expected."""
 
     contender: str
     round: int

@@ -1,7 +1,7 @@
 """Writes result directories while a comparison runs, so that finished runs survive any end; load.py reads them back.
 
-The manifest is written last and names the runs that count, so a half-written one from a killed fanbench does not.
-results/README.md describes the files.
+The manifest is written last and names the runs that count, so a run that was half written when fanbench was killed does
+not count. results/README.md describes the files.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class ReplicaElsewhere:
 
 
 def since(now: ReplicaStats, before: ReplicaStats) -> ReplicaStats:
-    """The difference of two counts; `now` unchanged if the replica was restarted in between."""
+    """The difference between two counts, or `now` itself if the replica was restarted in between."""
     counts = ("delivered", "gaps", "holes", "dropped", "replayed", "connects", "turned_away")
     # In containers every replica may have the same pid, and an equal number of clients proves nothing.
     if (now.server, now.pid) != (before.server, before.pid) or any(

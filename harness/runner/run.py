@@ -36,7 +36,7 @@ from harness.runner.watch_elsewhere import with_clocks_told
 
 BACK_TIMEOUT_S = 5.0
 QUIET_S = 3.0
-"""Ends the drain after a fault with at-most-once: nobody resends an event that is still missing after this time."""
+"""The longest drain after a fault with at-most-once: nobody resends an event that is still missing after it."""
 PROBES_HZ = 1_000.0
 """The minimum rate at which topics get their probes on a busy machine, in topics per second."""
 ENDS_HZ = 2_000.0

@@ -108,7 +108,7 @@ def hint_of_endpoint(testbed: Testbed) -> Iterator[None]:
 
 
 def _what_came(testbed: Testbed) -> str:
-    """What the clients were sent instead of fanbench's events, or why they got no stream; '' if they do not say."""
+    """What the clients got instead of fanbench's events, or why they got no stream; '' if that is not reported."""
     try:
         result = testbed.load.finish()
     except FanbenchError:
