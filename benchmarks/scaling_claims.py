@@ -8,9 +8,12 @@ from statistics import median
 from typing import Protocol, TypeVar
 
 FLAT = 1.20
-"""The largest allowed ratio: cost per delivery at the most expensive value over that at the cheapest, or at the lowest if it may fall."""
+"""The largest allowed ratio of the cost per delivery at the most expensive value to that at the cheapest value.
+
+If the cost may fall along an axis, the lowest value replaces the cheapest one.
+"""
 KEPT = 0.90
-"""The least throughput at the heaviest load, as a share of the peak."""
+"""The minimum throughput at the heaviest load, as a share of the peak."""
 
 
 class CostPoint(Protocol):

@@ -104,7 +104,7 @@ def measure(pid: int, server: RivalProcess, reader: EpollReader, rate_hz: float,
 def measure_load(
     pid: int, server: RivalProcess, clients: int, delivered: Callable[[], int], rate_hz: float, seconds: float
 ) -> Used:
-    """The same for a load, which reports arrivals late: meanwhile its number of read(2) calls shows them.
+    """Like `measure`, for a load: it reports arrivals late, but its number of read(2) calls shows them meanwhile.
 
     A load that does not use read(2) is only waited for at the end.
     """

@@ -164,7 +164,7 @@ async def until_lost(link: AmqpConnection) -> None:
         raise ConnectionError("the broker cancelled the consumer: its queue is gone")
     link.wire.abort()
     if silent.done() and not silent.cancelled():
-        raise ConnectionError(f"the broker answers, and all that was published for a while was {silent.result()}")
+        raise ConnectionError(f"the broker answers, but for a while every publish was {silent.result()}")
     raise TimeoutError
 
 

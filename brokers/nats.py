@@ -46,7 +46,7 @@ class NatsProducer:
             raise self._line.failed(topic, error) from None
 
     def begin(self, topic: str, payload: bytes, done: Done) -> None:
-        """The same without a task, unless nats-py has to wait."""
+        """Publish without a task, unless nats-py has to wait."""
         try:
             link, subject = self._ready(topic)
         except BrokerError as error:

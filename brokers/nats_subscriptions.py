@@ -75,7 +75,7 @@ async def subscribe(link: NatsConnection, subject: str, take: Callable[[Msg], No
 
 
 async def subscribe_payloads(link: NatsConnection, subject: str, take: Callable[[bytes], None]) -> Subscription:
-    """The same for the payload alone, without nats-py's own parser."""
+    """Call `take` with each message's payload alone, without nats-py's own parser."""
     subscription = await subscribe(link, subject, lambda message: take(message.data))
     link.parser.sinks[_number(subscription)] = take
     return subscription

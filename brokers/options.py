@@ -40,7 +40,7 @@ class Option(Generic[T]):
 
 
 def text(name: str, meaning: str, default: str = "", default_words: str = "") -> Option[str]:
-    """Any text but an empty one."""
+    """Any text except an empty one."""
 
     def read(value: str) -> str:
         if not value:

@@ -35,7 +35,7 @@ Ask = Callable[..., Awaitable[Any]]
 
 
 class DemotedError(ConnectionError):
-    """The server is not the primary, or no longer."""
+    """The server is not the primary, or no longer is."""
 
 
 def by_sentinel(endpoint: Endpoint) -> bool:

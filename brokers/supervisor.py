@@ -19,7 +19,7 @@ from core.errors import FanbenchError
 STEADY_S = 2.0
 """A connection that lasted this long was good: after it, the delays start from the first."""
 LEAST_DIAL_S = 1.0
-"""The least time for each of several hosts, if the deadline allows it."""
+"""The minimum time for each of several hosts, if the deadline allows it."""
 _TELL_S = 10.0
 
 _log = logging.getLogger("fanbench.brokers")

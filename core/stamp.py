@@ -32,7 +32,7 @@ _FIELDS = (
 _EXACT = re.compile((r"\{" + _FIELDS + r"\Z").encode())
 """The output of `encode`, except for topics with escaped or non-ASCII characters: parsed in half the time."""
 RECEIVED_PATTERN = rf'\{{"server":"({_PLAIN}*)","received_ns":(0|[1-9][0-9]{{0,18}}),' + _FIELDS
-"""The same as a replica passes it on. Groups, all ASCII: server, received_ns, stream, seq, topic, phase, due_ns, sent_ns, pad."""
+"""A stamp as a replica passes it on. Groups, all ASCII: server, received_ns, stream, seq, topic, phase, due_ns, sent_ns, pad."""
 _EXACT_RECEIVED = re.compile(RECEIVED_PATTERN + r"\Z")
 _COMPACT = re.compile(rb"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})([wm])([0-9a-f]{1,15})\.([0-9a-f]{1,12}) ")
 _RECEIVED = re.compile(r"([wm])([0-9a-f]{1,15})\.([0-9a-f]{1,12})\.(-?[0-9a-f]{1,12}) ")

@@ -112,7 +112,7 @@ class ClientState:
         self.rest(False)
 
     def rest(self, resting: bool) -> None:
-        """The client is disconnected on purpose, or no longer."""
+        """Record that the client is disconnected on purpose, or that this has ended."""
         self._counters.resting += resting - self._resting
         self._resting = resting
 

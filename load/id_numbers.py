@@ -16,7 +16,7 @@ class IdNumbers:
     """Gives each id of a place, which is a topic or a connection, its number.
 
     Two generations of `remembered` ids are kept; when the younger is full, the older is forgotten. An event whose id is
-    forgotten gets another number if it comes again: at a client that lags so far behind, it would be lost, and then new.
+    forgotten gets another number if it comes again: a client that lags so far behind would count it as lost, and then as new.
     """
 
     __slots__ = ("_count", "_next", "_old", "_remembered", "_young", "forgotten")

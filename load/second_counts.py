@@ -39,7 +39,7 @@ class SecondOfLatencies:
     counts: Ints
 
     def histogram(self) -> Histogram:
-        """The same as a histogram."""
+        """The latencies as a histogram."""
         histogram = Histogram.of_counts(self.indexes, self.counts)
         histogram.negative = self.negative
         return histogram

@@ -38,7 +38,7 @@ def _known(streams: StreamFigures) -> str:
     ]
     lacking = []
     if "identity" not in streams.knows:
-        lacking.append("lost, doubled and reordered events")
+        lacking.append("lost, duplicated and reordered events")
     if "time" not in streams.knows:
         lacking.append("latency")
     line = f"known: {' and '.join(told) or 'nothing about the events'}"

@@ -26,7 +26,7 @@ class VisitTimes:
     """The time between the same two, as they arrived."""
 
     def by_span(self) -> dict[SpanName, array[int]]:
-        """The same by the names of their histograms."""
+        """The times by the names of their histograms."""
         return {"first_token": self.first_event_ns, "gap_sent": self.gap_sent_ns, "gap_seen": self.gap_seen_ns}
 
 

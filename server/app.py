@@ -203,7 +203,7 @@ async def _stats(request: Request) -> Response:
 
 
 async def _metrics(request: Request) -> Response:
-    """The same for Prometheus."""
+    """The replica's counters as Prometheus reads them."""
     require_token(request, request.app.state.replica.settings)
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

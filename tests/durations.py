@@ -45,7 +45,7 @@ def read_durations() -> dict[str, float]:
 
 
 def estimated(tests: Mapping[str, Sequence[bool]], known: Mapping[str, float]) -> dict[str, float]:
-    """Seconds by file; each file is given by whether its tests are unit tests."""
+    """Seconds by file; `tests` says for each test of a file whether it is a unit test."""
     return {file: known.get(file, sum(UNIT_S if unit else OTHER_S for unit in units)) for file, units in tests.items()}
 
 

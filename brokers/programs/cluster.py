@@ -69,7 +69,7 @@ class Cluster:
         """Start the nodes that are not running, and wait until the cluster is whole.
 
         Raises:
-            TransientError: in time, a node ended or did not answer, or the cluster was not whole.
+            TransientError: a node ended or did not answer in time, or the cluster was not whole in time.
         """
         if self.watchers_first:
             _start(self.watchers)

@@ -28,7 +28,7 @@ _LIKE_DEFAULT = 8
 _NOBODY = "02:00:00:00:00:fe"
 """An Ethernet address that no link has: packets to it disappear without an error at the sender."""
 _FIRST_NODE = 11
-"""The last byte of the first node's address; this machine has 1."""
+"""The last byte of the first node's address; this machine's is 1."""
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 _TIMEOUT_S = 10.0
 _POLL_S = 0.01

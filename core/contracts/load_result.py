@@ -51,7 +51,7 @@ class EncodedHistograms(SparseDocument):
     fanout: str | None = None
 
     def by_span(self) -> dict[Span, str]:
-        """The same by name."""
+        """The histograms by name."""
         found: dict[Span, str | None] = {
             "latency": self.latency,
             "schedule": self.schedule,

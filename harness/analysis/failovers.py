@@ -33,7 +33,7 @@ class Failover:
 
     @property
     def median_silence_s(self) -> Interval | float | None:
-        """The same for the median client."""
+        """The silence of the median client; mean, interval and range as for `silence_s`."""
         return over_runs([value / 1000 for value in self.outcome.values("silence_p50_ms")])
 
     @property

@@ -147,10 +147,10 @@ def test_an_address_is_written_as_it_is_dialled():
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("nats://a,,b", "a host or port is not one"),
-        ("nats://a,b:0", "a host or port is not one"),
-        ("nats://[::1", "a host or port is not one"),
-        ("nats://::1", "a host or port is not one"),
+        ("nats://a,,b", "a host or port is invalid"),
+        ("nats://a,b:0", "a host or port is invalid"),
+        ("nats://[::1", "a host or port is invalid"),
+        ("nats://::1", "a host or port is invalid"),
         ("redis+unix://host/run.sock", "names no socket"),
         ("redis://h?buffer=1&buffer=2", "'buffer' is given twice"),
         ("redis://h/0#x", "has a #"),

@@ -37,7 +37,7 @@ class Recorder:
 
 
 class Beginner(Recorder):
-    """The same without a task for each publish; nothing arrives before it is sent."""
+    """A Recorder that begins publishes without a task for each; nothing arrives before it is sent."""
 
     def __init__(self, stalled=False, fail=False):
         super().__init__(stalled, fail)
@@ -235,7 +235,7 @@ class Flaky(Recorder):
 
 
 class FlakyBeginner(Flaky):
-    """The same without a task for each."""
+    """A Flaky producer that begins publishes without a task for each."""
 
     def begin(self, topic, payload, done):
         if self.broken:

@@ -46,7 +46,7 @@ class Replica:
         return self.ask("GET", path, headers)
 
     def ask(self, method: str, path: str, headers: Mapping[str, str] = {}) -> tuple[int, bytes, Mapping[str, str]]:
-        """The same with any method."""
+        """One request with any method."""
         url = f"http://127.0.0.1:{self.port}{path}"
         request = urllib.request.Request(url, headers=dict(headers), method=method)
         try:
