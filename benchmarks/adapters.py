@@ -29,7 +29,7 @@ Found = dict[tuple[str, str, str], list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How messages are published: by this many waiting publishers, or at a fixed rate without.
+    """How messages are published: by this many waiting publishers, or at a fixed rate if there are none.
 
     The minimum duration of a measurement.
     """
@@ -139,7 +139,7 @@ def _measure(contender: Contender, url: str, by: Side, shape: Shape, messages: i
             )
     except subprocess.TimeoutExpired as error:
         raise FanbenchError(
-            f"{contender.name}, {by}: {messages} messages were not through within {_TIMEOUT_S:g} s; free the machine, and repeat"
+            f"{contender.name}, {by}: {messages} messages did not all arrive within {_TIMEOUT_S:g} s; free the machine, and repeat"
         ) from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]

@@ -24,7 +24,7 @@ USER_LIMIT = 1.5
 WHAT = {
     "load/sse.py": "our Locust user: ledger, histograms, resume",
     "bare reader": "epoll and os.read, counting: the floor",
-    "load/sse.py, TLS": "the same over https://, one record for each event",
+    "load/sse.py, TLS": "our Locust user over https://, one TLS record for each event",
     "SSEUser": "what other people's locustfiles build on: a function called per event, all of Locust's figures",
     "plain user": "a Locust user with requests, one Locust request per event",
 }

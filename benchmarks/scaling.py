@@ -33,7 +33,7 @@ OUT = ROOT / "docs" / "images"
 SCENARIO = Scenario(name="scaling", replicas=1, warmup_s=1.0, duration_s=3.0, connect_hz=2_000.0, rounds=1)
 DELIVERIES_HZ = 20_000
 BEHIND_MS = 1_000.0
-"""Events later than this queue: the point is past the limit."""
+"""Events later than this are waiting in a queue: the point is past the limit."""
 
 
 def _clients(clients: int) -> dict[str, object]:
@@ -158,7 +158,7 @@ def write_points(points: Sequence[ScalingPoint], path: Path) -> None:
 def runs_to_draw(runs: Sequence[Run]) -> list[Run]:
     """Return the runs that delivered, without disturbed ones if another run at the same point was undisturbed.
 
-    If every try was disturbed, the load is the cause: the point is past its limit, and is shown as such.
+    If every attempt was disturbed, the load is the cause: the point is past its limit, and is shown as such.
     """
     delivered = [run for run in runs if run.delivered]
     spared = {axis_of(run) for run in delivered if not run.disturbed}

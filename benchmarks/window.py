@@ -51,7 +51,7 @@ class EpollReader:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise FanbenchError("the reader ended; what it said is above")
+            raise FanbenchError("the reader ended; its message is above")
         found: dict[str, Any] = json.loads(line)
         return found
 

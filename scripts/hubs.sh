@@ -50,7 +50,7 @@ else
   if ! by_npm; then
     echo "hubs: npm install ${npm_packages[*]}"
     mkdir -p "$home"
-    # Their own scripts are not run, and no list of addresses is written.
+    # Without running the packages' own scripts, and without writing a lock file.
     npm install --prefix "$home" --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --silent "${npm_packages[@]}" >/dev/null 2>&1
   fi
   for package in "${npm_packages[@]}"; do

@@ -145,7 +145,7 @@ def noticed(checker: Checker, tree: Path, field: Field, place: Giving) -> str:
 
 
 def rename_all(tree: Path, wanted: Mapping[Field, bool]) -> int:
-    """Try each field, given with whether the contract fixes it; return how many went unnoticed."""
+    """Try each field; the flag says whether the contract fixes its value. Return how many went unnoticed."""
     places = givings(tree, sorted({contract for contract, _ in wanted}))
     programs = {place.file for field in wanted for place in places.get(field, ())}
     files = sorted(programs | {file.with_name("__init__.py") for file in programs})  # mypy's daemon needs both

@@ -37,7 +37,7 @@ class FreedMemory:
             self._trim()
 
     def tick(self) -> None:
-        """Called once a second: the same, including memory that became free since the last call."""
+        """Called once a second: return memory, including what became free since the last call."""
         if self._rest:
             self._rest, self._freed_bytes = False, 0
             self._trim()

@@ -47,7 +47,7 @@ async def _asked(endpoint: Endpoint, expression: str) -> str:
 def _restricted(folder: Path) -> Iterator[Restricted]:
     """A user who may only use topics that begin with `ours.`: RabbitMQ has such permissions for topic exchanges.
 
-    On the node that started last, because a start takes eight seconds of CPU; on a separate one if there is none.
+    It uses the node that started last, because a start takes eight seconds of CPU; if there is none, it starts one.
     """
     with ExitStack() as stack:
         known = nodes()

@@ -1,6 +1,6 @@
 """Pushpin, and the small app behind it that holds its streams open: `python examples/hubs/pushpin_hub.py PORT CONTROL_PORT`.
 
-Clients listen at /sse?topic=T of the first port. Events are published as Pushpin wants them, by POST /publish/ at the second, to channel T. It imports nothing
+Clients listen at /sse?topic=T of the first port. Events are published in Pushpin's format, by POST /publish/ at the second, to channel T. It imports nothing
 from fanbench.
 """
 

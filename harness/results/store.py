@@ -113,7 +113,7 @@ class ResultFolder:
         self._kept = len(self._records)
 
     def _not_stored(self, error: OSError) -> FanbenchError:
-        kept = f"the {self._kept} runs before are kept in {self.path}" if self._kept else "no run was stored before"
+        kept = f"the {self._kept} earlier runs are kept in {self.path}" if self._kept else "no run was stored before"
         return FanbenchError(
             f"{error.filename or self.path}: {error.strerror}; {kept}; make room, or give another --out"
         )

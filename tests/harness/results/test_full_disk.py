@@ -37,7 +37,7 @@ def test_earlier_runs_are_kept(tmp_path: Path) -> None:
             refused = str(error)
     assert stored >= 1
     with pytest.raises(
-        FanbenchError, match=f"the {stored} runs before are kept in {tmp_path}/.*-incomplete; make room"
+        FanbenchError, match=f"the {stored} earlier runs are kept in {tmp_path}/.*-incomplete; make room"
     ):
         folder.finish(complete=True)
     assert os.strerror(errno.EFBIG) in refused
