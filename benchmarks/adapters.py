@@ -24,7 +24,7 @@ _TIMEOUT_S = 150.0
 Side = Literal["adapter", "bare"]
 SIDES: tuple[Side, ...] = ("adapter", "bare")
 Found = dict[tuple[str, str, str], list[float]]
-"""By contender, shape and side: the cost in each round."""
+"""The cost in each round, by contender, shape and side."""
 
 
 @dataclass(frozen=True, slots=True)

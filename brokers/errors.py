@@ -145,7 +145,7 @@ _BY_VERIFY_CODE = {
     9: CauseKind.TLS_EXPIRED,  # not yet valid
     10: CauseKind.TLS_EXPIRED,
 }
-"""By OpenSSL's result of the verification (X509_V_ERR_...)."""
+"""The kinds by OpenSSL's result of the verification (X509_V_ERR_...)."""
 
 
 def _of_ssl(error: ssl.SSLError) -> CauseKind | None:

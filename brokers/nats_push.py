@@ -125,6 +125,6 @@ def place(reply: str) -> tuple[int, int, int]:
 
 
 def number_of(reply: str) -> int:
-    """Only a message's number in the stream."""
+    """A message's number in the stream, without the other values of `place`."""
     words = reply.split(".")
     return int(words[5 if len(words) == 9 else 7])

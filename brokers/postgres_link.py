@@ -60,7 +60,7 @@ _BY_STATE: dict[str, CauseKind] = {
     "57P02": CauseKind.ELSEWHERE,
     "57P03": CauseKind.ELSEWHERE,
 }
-"""By SQLSTATE, from PostgreSQL's table of error codes."""
+"""The kinds by SQLSTATE, from PostgreSQL's table of error codes."""
 
 
 class DemotedServerError(ConnectionError):

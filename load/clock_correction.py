@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class Shifts(NamedTuple):
-    """By how much each event's instants are ahead of this process's clock, in nanoseconds."""
+    """How far each event's instants are ahead of this process's clock, in nanoseconds."""
 
     generator_ns: Ints
     server_ns: Ints

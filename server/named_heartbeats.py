@@ -28,7 +28,7 @@ class NamedHeartbeats:
         self._was_connected = connected()
         self._turn = 0
         self._by_interval: dict[int, list[dict[Client, None]]] = {}
-        """For an interval of n seconds n groups; each tick serves one."""
+        """For an interval of n seconds there are n groups, and each tick serves one."""
 
     def add(self, client: Client, interval_s: int) -> None:
         """Send this client a heartbeat now and regularly."""

@@ -45,9 +45,9 @@ class Subscriptions:
         self.broker = BrokerState(settings.ready_grace_s, str(endpoint), self._loop)
         self._refused = RefusedTopics(self._loop)
         self._confirmed: dict[str, asyncio.Future[None]] = {}
-        """By topic: set when the broker has confirmed it and its history has arrived."""
+        """For each topic, a future that is set when the broker has confirmed it and its history has arrived."""
         self._subscribed: dict[str, asyncio.Future[None]] = {}
-        """By topic: set when the broker has confirmed it."""
+        """For each topic, a future that is set when the broker has confirmed it."""
         self._wanted: list[str] = []
         self._polling = 0
         """Clients that poll whether enough of the history has arrived."""

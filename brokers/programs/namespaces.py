@@ -33,7 +33,7 @@ _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 _TIMEOUT_S = 10.0
 _POLL_S = 0.01
 _own_ports = itertools.count(4001)
-"""Below the kernel's ephemeral ports: a port identifies a node among all that this process has started."""
+"""Ports below the kernel's ephemeral ones: each identifies a node among all that this process has started."""
 
 
 class NodeNetworks:

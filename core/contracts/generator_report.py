@@ -15,7 +15,7 @@ class GeneratorReport(Document):
     version: Literal[1] = 1
     stream: str
     published: dict[str, PhaseCounts]
-    """By topic: events handed to the adapter, including failed ones."""
+    """The number of events handed to the adapter, including failed ones, by topic."""
     failed: int
     """Events whose publish raised; with at-least-once, those that it gave up."""
     failures: dict[str, int]

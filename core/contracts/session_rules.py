@@ -39,7 +39,7 @@ class SessionRules(Document):
     arrivals_hz: float = Field(gt=0, le=10_000)
     """Sessions that begin per second, as a Poisson process."""
     lifetime_s: Range
-    """From a session's start to its end marker; its logarithm is uniformly distributed."""
+    """The time from a session's start to its end marker; its logarithm is uniformly distributed."""
     rate_hz: Range
     """A session's events per second."""
     payload_bytes: ByteRange

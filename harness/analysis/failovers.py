@@ -43,7 +43,7 @@ class Failover:
 
     @property
     def whole_s(self) -> Interval | float | None:
-        """From the fault until the last client got an event that was due after it: the mean of the runs."""
+        """The time from the fault until the last client got an event that was due after it: the mean of the runs."""
         return over_runs([value / 1000 for value in self.outcome.values("recovery_max_ms")])
 
     @property

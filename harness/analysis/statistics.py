@@ -56,7 +56,7 @@ class Difference:
     faster: str
     slower: str
     ratio: Interval
-    """At least 1; the range is simultaneous over all pairs of the comparison."""
+    """The ratio is at least 1; its range is simultaneous over all pairs of the comparison."""
     rounds: int
 
     @property

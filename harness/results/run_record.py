@@ -62,7 +62,7 @@ class Run:
     lost_by_cause: dict[str, int] = field(default_factory=dict)
     """Losses by each knowable one of CAUSES; they sum to `lost`, or to 0 if more arrived than expected."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
-    """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values.
+    """Histograms by hop (`schedule`, `broker`, `fanout`) and of `latency`; each has `delivered` values.
 
     An endpoint reports only where the first hop ends.
     """

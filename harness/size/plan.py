@@ -47,7 +47,7 @@ class HostLimits:
     descriptors: int = 1_048_576
     """For one process."""
     ports: int = 28_232
-    """From one source address to one replica's address."""
+    """Local ports from one source address to one replica's address."""
     source_addresses: int = 1
     workers_per_host: int = 1
     link_gbit: float = 10.0
@@ -79,7 +79,7 @@ class SizedPlan:
     replica_descriptors: int
     worker_descriptors: int
     ports: int
-    """From a worker's host to each replica."""
+    """Local ports from a worker's host to each replica."""
     gbit_s: float
     replica_gbit_s: float
     limits: tuple[UsedShare, ...]
