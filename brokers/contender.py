@@ -114,7 +114,7 @@ class Contender:
             if name in settings:
                 every = settings[name]
                 often = (
-                    "each second" if every and unit == "second" else f"every {every} s" if every else "at each write"
+                    "every second" if every and unit == "second" else f"every {every} s" if every else "at each write"
                 )
                 return f"{self.kept}, fsync {often}"
         return self.kept
