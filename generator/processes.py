@@ -91,7 +91,7 @@ def _signals() -> Iterator[socket.socket]:
 @contextmanager
 def _started(settings: GeneratorSettings) -> Iterator[list[_Member]]:
     """Start the processes; all have ended when the block exits."""
-    context = multiprocessing.get_context("fork")  # all is imported, and nothing runs yet
+    context = multiprocessing.get_context("fork")  # everything is imported, and nothing runs yet
     shares = settings.its_share().split(settings.processes)
     pipes = [context.Pipe() for _ in shares]
     stream = new_stream(settings.starts_ns())

@@ -15,7 +15,7 @@ def stream_lines(streams: StreamFigures) -> list[str]:
     ]
     if (
         streams.stamped or streams.timed or streams.unidentified or streams.knows
-    ):  # without events nothing is known of them
+    ):  # without events nothing is known about them
         lines.append(_known(streams))
     if "time" in streams.knows and streams.clock_offset_ms is not None:
         low, high = streams.clock_offset_ms.low_ms, streams.clock_offset_ms.high_ms

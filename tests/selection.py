@@ -13,7 +13,7 @@ import pytest
 
 from core.process import DIES_WITH_PARENT, ONCE_GUARDED
 
-STARTERS = {"integration", "running_programs"}  # the latter is of brokers/conformance, which knows nothing of our marks
+STARTERS = {"integration", "running_programs"}  # the latter comes from brokers/conformance, which has no marks
 NOT_UNIT = {"slow", "soak"}
 QUICK = {"sh", "bash", "env", "sleep", "kill", "git"}
 """What a test with the mark `subprocess` may start, in addition to Python and the programs that it wrote itself."""

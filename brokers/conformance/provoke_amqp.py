@@ -107,7 +107,7 @@ _STREAM = Provocations(
     elsewhere=_elsewhere,
     leftovers=_leftovers,
     inapplicable={
-        "restricted": "RabbitMQ has rights by topic for exchanges of type topic only, and a stream's is fanout"
+        "restricted": "RabbitMQ has permissions per topic only for topic exchanges, and a stream uses a fanout exchange"
     },
 )
 PROVOCATIONS = {"rabbitmq": _QUEUE, "rabbitmq-confirms": _QUEUE, "rabbitmq-stream": _STREAM}

@@ -142,7 +142,7 @@ class Service(BaseHTTPRequestHandler):
             return
         if self.path == "/lost":
             self.wfile.write(b"id: d\ndata: sleep\n\ndata: last\n\n")
-        self.rfile.read(1)  # until the client goes
+        self.rfile.read(1)  # until the client leaves
 
     def log_message(self, *_):
         """Log nothing."""

@@ -117,7 +117,7 @@ async def test_a_server_without_lifespan_gets_an_answer_that_says_so(path: str) 
 
 def test_a_prefix_that_the_proxy_keeps(valkey: str, publisher: Publisher, folder: Path) -> None:
     with running(folder, broker_url=valkey, root_path="/live/events") as replica:
-        for prefix in ("/live/events", ""):  # a health check comes without
+        for prefix in ("/live/events", ""):  # a health check comes without the prefix
             with SseClient(replica.port, f"{prefix}/sse") as client:
                 client.opened()
                 stamp = publisher.event()

@@ -79,9 +79,9 @@ def test_late_and_slow_events_that_move_a_figure_only_together_are_noticed():
 
 def test_lateness_that_no_figure_shows_refuses_nothing():
     late = np.full(EVENTS, 0.1)
-    late[::200] = 8.0  # half a hundredth, where a fixed bound of p99 would not look, and of a latency of 30 ms
+    late[::200] = 8.0  # 0.5% of the events, which a fixed bound on p99 would miss; small against 30 ms
     assert not late_words(figures_of(late, WAY_MS + 30))
-    assert not late_words(figures_of(np.full(EVENTS, 5.0), WAY_MS + 30)), "5 ms of 37 are no other figure"
+    assert not late_words(figures_of(np.full(EVENTS, 5.0), WAY_MS + 30)), "5 ms of 37 do not change the figure"
 
 
 @given(

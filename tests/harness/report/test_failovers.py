@@ -80,7 +80,7 @@ def test_the_table_has_every_cell_the_quickest_contender_first(comparison):
     assert "· one run" in follower.small
     assert "4 lost, 4 of them acknowledged · promised not to" in follower.small
     assert table.rows[0][1].kind == "warn"
-    assert table.rows[0][2].text == "not measured"  # it could have been
+    assert table.rows[0][2].text == "not measured"  # this fault is possible for it
 
 
 def test_an_impossible_cell_gives_the_reason_and_refused_runs_are_counted():

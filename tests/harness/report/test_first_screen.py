@@ -285,7 +285,7 @@ def declared(heading: str, name: str, stored: Stored) -> str | Sequence[str]:
             if line.startswith(f"| {wanted} |") and len(line.split("|")) == 5
         ]
         return DASH if name == "memory" else [rows[0][2].strip(), version]
-    raise AssertionError(f"a column that nothing is known of: {heading}")
+    raise AssertionError(f"an unknown column: {heading}")
 
 
 def versions(stored: Stored) -> Mapping[str, str]:
