@@ -1,4 +1,4 @@
-"""The claimed precision is that of the stored rounds: resampled noise has their spread, and known answers."""
+"""The claimed precision is that of the stored rounds: resampled noise has their spread, and cases with known answers get them."""
 
 from __future__ import annotations
 

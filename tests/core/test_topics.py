@@ -58,7 +58,7 @@ def test_without_skew_the_topics_go_round():
 
 
 def test_as_many_topics_as_there_may_be_are_dealt_out_at_once():
-    """With a sum for each topic this took ten thousand million additions: no client ever connected."""
+    """With a sum for each topic this took ten billion additions, and no client ever connected."""
     names = expand_topics(f"user-{{0..{MAX_TOPICS - 1}}}")
     assert list(islice(topics_in_turn(names, 0.5), 3)) == ["user-0", "user-1", "user-2"]
     assert list(islice(topics_in_turn(names, 0), MAX_TOPICS)) == names

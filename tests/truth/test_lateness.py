@@ -53,7 +53,7 @@ def stalled(stall_ms, each_ms=0.1):
 
 
 WAY_MS = np.random.default_rng(1).gamma(4, 0.5, EVENTS)
-"""About 2 ms, at times 5."""
+"""About 2 ms, sometimes 5."""
 
 
 @pytest.mark.parametrize("stall_ms", [150, 300, 1_000, 3_000])

@@ -26,7 +26,7 @@ from tests.ui.conftest import browser, page  # noqa: F401 - fixtures
 pytestmark = pytest.mark.slow
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 PARTS = ("capacity-valkey", "failovers-connected", "transports")
-"""Of the reference results, the small ones: a verdict over 16 contenders takes seconds."""
+"""The small reference results: a verdict over 16 contenders takes seconds."""
 EARLIER, LATER = "2026-11-25", "2026-11-28"
 LINK = re.compile(r'<a href="([^"#]+)"')
 

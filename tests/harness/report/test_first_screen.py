@@ -110,7 +110,7 @@ class Stored:
 
     folder: Path
     rows: list[Row]
-    """Valid ones, over SSE."""
+    """The valid runs over SSE."""
     histograms: Mapping[str, Mapping[str, str]]
     manifest: Mapping[str, object]
     cache: dict[tuple[str, str], HdrHistogram] = field(default_factory=dict)
