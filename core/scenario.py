@@ -224,6 +224,6 @@ def read_toml(path: Path, what: str, model: str) -> dict[str, object]:
     except OSError as error:
         raise UsageError(f"{what} {path}: {error.strerror}; give a TOML file such as {model}") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{what} {path} is not TOML: {error}; see {model} for a model") from error
+        raise UsageError(f"{what} {path} is not TOML: {error}; see {model} for an example") from error
     except ValueError as error:
         raise UsageError(f"{what} {path}: {error}; give a TOML file such as {model}") from error

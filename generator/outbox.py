@@ -22,7 +22,7 @@ One at a time, a broker that syncs each to disk would take minutes for the backl
 
 
 class Letter(NamedTuple):
-    """An event that failed, in the order in which events were due."""
+    """An event that failed; `number` gives the order in which events were due."""
 
     number: int
     topic: str

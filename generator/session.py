@@ -165,7 +165,7 @@ def read_rules(path: Path) -> SessionRules:
     """
     rules = codec.read(SessionRules, path)
     if rules is None:
-        raise UsageError(f"FANBENCH_SESSIONS={path}: no such file; docs/scenarios.md has a model")
+        raise UsageError(f"FANBENCH_SESSIONS={path}: no such file; docs/scenarios.md has an example")
     return rules
 
 

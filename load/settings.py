@@ -89,7 +89,7 @@ class LoadSettings(BaseModel):
             return None
         rules = read(SessionRules, self.sessions)
         if rules is None:
-            raise UsageError(f"--sessions {self.sessions}: no such file; docs/scenarios.md has a model")
+            raise UsageError(f"--sessions {self.sessions}: no such file; docs/scenarios.md has an example")
         return rules
 
     def origins(self, host: str | None) -> list[Origin]:
