@@ -133,7 +133,10 @@ def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many", description=__doc__)
     parser.add_argument("--idle", type=int, default=100_000, help="clients without events; 0: none")
     parser.add_argument(
-        "--clients", type=_numbers, default=[50_000], help="clients with events, comma-separated: tried until a run is valid"
+        "--clients",
+        type=_numbers,
+        default=[50_000],
+        help="clients with events, comma-separated: tried until a run is valid",
     )
     parser.add_argument("--rate", type=float, default=1.0, help="events per second at each client")
     parser.add_argument("--replicas", type=int, default=0, help=f"0: one for each {EACH:,} clients")

@@ -66,7 +66,9 @@ class GeneratorSettings(BaseSettings):
         "{event}",
         description="with publish: the body, with {topic} and {event}; {event:text} within a JSON string, {event:form} in a form",
     )
-    publish_connections: int = Field(8, ge=1, le=1024, description="with publish: number of connections; each topic uses one of them")
+    publish_connections: int = Field(
+        8, ge=1, le=1024, description="with publish: number of connections; each topic uses one of them"
+    )
     publish_pipeline: int = Field(
         16, ge=1, le=10_000, description="with publish: requests under way on a connection; 1: wait for each answer"
     )

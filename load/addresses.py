@@ -23,7 +23,9 @@ def resolve(origins: Sequence[Origin]) -> list[ReplicaAddress]:
     addresses = []
     for origin in origins:
         try:
-            origin.host.encode("idna")  # getaddrinfo checks this too, but its error would make gevent's thread print a traceback
+            origin.host.encode(
+                "idna"
+            )  # getaddrinfo checks this too, but its error would make gevent's thread print a traceback
             found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:  # the latter if no name server accepts the name
             reason = error.strerror if isinstance(error, OSError) else str(error)

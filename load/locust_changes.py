@@ -73,7 +73,9 @@ def can_reach(runner: Any, worker: str) -> bool:
     """Whether the master still has a connection to the worker; a process that was killed has none at once."""
     socket = runner.server.socket
     message = Message("heartbeat", None, worker)  # type: ignore[no-untyped-call]
-    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # only for this message: Locust's own messages to a lost worker are dropped
+    socket.setsockopt(
+        zmq.ROUTER_MANDATORY, 1
+    )  # only for this message: Locust's own messages to a lost worker are dropped
     try:
         socket.send_multipart([worker.encode(), message.serialize()], zmq.NOBLOCK)  # type: ignore[no-untyped-call]
     except zmq.ZMQError as error:

@@ -65,7 +65,9 @@ class SessionFactory:
         if begin.endpoint is None:
             return None
         if self.transport is not SSE:
-            raise UsageError("https://, --path, --dialect and similar options are for SSE; use load/sse.py, or leave them out")
+            raise UsageError(
+                "https://, --path, --dialect and similar options are for SSE; use load/sse.py, or leave them out"
+            )
         return open_access(begin.endpoint, begin.token, begin.measure_from_ns, origins)
 
 

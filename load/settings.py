@@ -47,7 +47,8 @@ class LoadSettings(BaseModel):
     )
     token: Annotated[str, AfterValidator(check_token)] = Field("", description="bearer token for /sse")
     source_addresses: str = Field(
-        "", description="addresses of this host for outgoing connections, comma-separated: each has 28,232 ports to a replica"
+        "",
+        description="addresses of this host for outgoing connections, comma-separated: each has 28,232 ports to a replica",
     )
     run_name: str = Field("", description="name of the run: a master accepts only workers with the same name")
     warmup: float = Field(

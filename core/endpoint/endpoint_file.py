@@ -45,7 +45,9 @@ class EndpointTable(BaseModel):
     publish: str = Field(description="'POST /PATH' at the same address, or 'POST http://HOST:PORT/PATH' at another")
     publish_headers: tuple[str, ...] = Field((), description="headers of the publishing request, as 'Name: value'")
     publish_body: str = Field("{event}", description="the body, with {event} and {topic}")
-    publish_connections: int = Field(8, ge=1, le=1024, description="number of the generator's connections; each topic uses one of them")
+    publish_connections: int = Field(
+        8, ge=1, le=1024, description="number of the generator's connections; each topic uses one of them"
+    )
     publish_pipeline: int = Field(
         16, ge=1, le=10_000, description="requests under way on a connection; 1: wait for each answer"
     )

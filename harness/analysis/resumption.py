@@ -76,7 +76,9 @@ def resumption_told(comparison: Comparison) -> list[str]:
         said.append(f"Not whole after a replica's death: {listed([_broken(one) for one in broken])}.")
     refused = [one.outcome.contender for one in found if not one.outcome.runs]
     if refused:
-        said.append(f"The runs of {listed(refused)} in which a replica died were refused; the report gives the reasons.")
+        said.append(
+            f"The runs of {listed(refused)} in which a replica died were refused; the report gives the reasons."
+        )
     return said
 
 

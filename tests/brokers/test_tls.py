@@ -136,7 +136,9 @@ async def test_an_expired_certificate_is_refused(name, tls_before, ca_file):
 
 
 @pytest.mark.parametrize("name", ["valkey", "mosquitto-qos1", "rabbitmq-confirms"])
-async def test_a_certificate_that_the_broker_does_not_trust_is_reported_as_such(name, tls_before, ca_file, own_certificate):
+async def test_a_certificate_that_the_broker_does_not_trust_is_reported_as_such(
+    name, tls_before, ca_file, own_certificate
+):
     """The broker closes right behind its alert, which then may never be read: the next step is the same."""
     url = f"{SCHEMES[name]}://{tls_before(name, 'localhost', trustme.CA())}?ca_file={ca_file}{own_certificate}"
     adapter, endpoint = open_endpoint(url, find_contender(name).delivery)

@@ -149,9 +149,7 @@ def test_an_unknown_id_brings_a_gap_first(replica: Replica, publisher: Publisher
 @pytest.mark.parametrize(
     "name", ["since", "id", "lastId", "cursor", "event_id", "from_id", "lastEventIds", "X-Last-Event-ID", "offset"]
 )
-def test_an_unsupported_resume_parameter_brings_a_gap(
-    replica: Replica, publisher: Publisher, name: str
-) -> None:
+def test_an_unsupported_resume_parameter_brings_a_gap(replica: Replica, publisher: Publisher, name: str) -> None:
     with SseClient(replica.port, "/sse?topic=hint") as keeper:
         keeper.opened()
         stamp = publisher.event("hint")

@@ -169,7 +169,8 @@ def test_each_topic_is_prepared_before_clients_come(tmp_path):
         prepare_topics(own, ["a", "b/c"], Service(url))
         assert server.asked == [("/made/a", "of a"), ("/made/b%2Fc", "of b/c")]
         with pytest.raises(
-            TransientError, match=r"prepare = 'PUT /made/\{topic\}' for topic 'bad': status 409 Conflict; correct prepare"
+            TransientError,
+            match=r"prepare = 'PUT /made/\{topic\}' for topic 'bad': status 409 Conflict; correct prepare",
         ):
             prepare_topics(own, ["bad"], Service(url))
     finally:
