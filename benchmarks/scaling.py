@@ -101,7 +101,7 @@ def axis_of(run: Run) -> tuple[str, int]:
         for value in values:
             if SCENARIO.with_fields(**fields(value)) == run.scenario:
                 return axis, value
-    raise UsageError("this is not a result of `make scaling`, or of an earlier version; measure again")
+    raise UsageError("this is not a result of `make scaling`, or comes from an earlier version; measure again")
 
 
 def point_of(run: Run) -> ScalingPoint:

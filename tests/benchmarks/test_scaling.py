@@ -40,7 +40,7 @@ def test_every_point_of_every_axis_is_found_again_by_its_scenario() -> None:
 
 
 def test_a_run_of_something_else_is_refused() -> None:
-    with pytest.raises(UsageError, match="no result of `make scaling`"):
+    with pytest.raises(UsageError, match="not a result of `make scaling`"):
         axis_of(Run("valkey", 1, "at-most-once", SCENARIO.with_fields(clients=7)))
 
 

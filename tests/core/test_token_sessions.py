@@ -102,9 +102,9 @@ def test_payloads_differ_from_session_to_session_and_from_event_to_event():
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"lifetime_s": (9, 3)}, "the least, over 0, and the most"),
-        ({"lifetime_s": (0, 3)}, "the least, over 0"),
-        ({"payload_bytes": (-1, 3)}, "the least and the most"),
+        ({"lifetime_s": (9, 3)}, "the minimum, over 0, and the maximum"),
+        ({"lifetime_s": (0, 3)}, "the minimum, over 0"),
+        ({"payload_bytes": (-1, 3)}, "the minimum and the maximum"),
         ({"resume": 1.5}, "less than or equal to 1"),
         ({"arrivals_hz": 0}, "greater than 0"),
     ],

@@ -185,7 +185,7 @@ def test_ids_that_were_too_many_are_a_problem_that_says_what_to_do(monkeypatch):
     clients = Clients(id="id")
     clients.get("a", *few, *[event(number) for number in range(10, 15)])
     (problem,) = clients.result().problems
-    assert "ids without numbers, and 5 of them were too many" in problem
+    assert "ids without numbers, and 5 of them were forgotten" in problem
     assert "give the dialect a seq, or end the test earlier (-t)" in problem
 
 

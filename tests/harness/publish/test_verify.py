@@ -58,7 +58,7 @@ def test_a_disk_that_is_full_leaves_the_old_bundle(stored: Path, tmp_path: Path)
 def test_a_device_and_a_fifo_are_not_replaced_by_a_bundle(stored: Path, tmp_path: Path) -> None:
     os.mkfifo(fifo := tmp_path / "fifo")
     for path in (Path("/dev/full"), fifo):
-        with pytest.raises(UsageError, match="no regular file"):
+        with pytest.raises(UsageError, match="not a regular file"):
             write_bundle([stored / "search"], path)
     link, target = tmp_path / "link.zip", tmp_path / "target.zip"
     link.symlink_to(target)

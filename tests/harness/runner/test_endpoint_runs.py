@@ -186,7 +186,7 @@ def test_faults_are_not_for_endpoints(tmp_path):
     contender = endpoint_contender("nchan")
     broken = SCENARIO.with_fields(faults=[Fault(kind="clients-cut", at_s=1.0).model_dump()])
     for scenario, transport, says in (
-        (broken, "sse", "breaks its own replicas only"),
+        (broken, "sse", "breaks only its own replicas"),
         (SCENARIO, "ws", "leave out --transport"),
     ):
         with Children() as children, pytest.raises(UsageError, match=says):
