@@ -187,7 +187,7 @@ async def test_tokens(tmp_path):
         assert error.kind is CauseKind.AUTHENTICATION
         assert "wr0ng-token" not in str(error)
         adapter, endpoint = open_endpoint(f"nats://s3cret-token@{address}?token_file={file}")
-        with pytest.raises(UsageError, match="leave all but one out"):
+        with pytest.raises(UsageError, match="leave out all but one"):
             async with adapter.producer(endpoint):
                 pass
 
