@@ -33,7 +33,7 @@ class NatsProducer:
         self._name_of = line.name_of
         self._begun: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        """The limit of messages that nats-py does not accept at once."""
+        """A task for each message that nats-py does not accept at once."""
         self.link = line.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
